@@ -1,0 +1,1 @@
+//! wasmtime narrowed to what HOTH uses: one call into one component.

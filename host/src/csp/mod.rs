@@ -1,0 +1,1 @@
+//! The way out: egress rules, tokens, HTTP.

@@ -1,0 +1,50 @@
+//! An accepted request.
+
+use serde::Deserialize;
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+use super::CspName;
+use super::Digest;
+use super::JobKind;
+use super::Operation;
+
+/// One accepted request, as it travels from the API to a worker.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Job {
+    /// ServiceNow's `jobId` or `requestId`: the idempotency key.
+    pub id: String,
+    pub kind: JobKind,
+    pub operation: Operation,
+    pub csp: CspName,
+    /// Never empty.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub portfolio_id: Option<String>,
+    /// What was posted, verbatim but for a `jobId` that HOTH made.
+    pub request: Box<RawValue>,
+}
+
+impl Job {
+    /// The bound on a `jobId` or `requestId`, in bytes. Clients send UUIDs.
+    pub const ID_BYTES_MAX: usize = 256;
+
+    /// The name of the line that this job stands in at its CSP: jobs of one
+    /// portfolio form one, and a job without a portfolio has its own.
+    pub fn request_group(&self) -> String {
+        let (what, name) = self.owner();
+        Digest::of_fields(&[self.csp.as_str(), what, name]).short()
+    }
+
+    /// The name of the line that this job's outcome stands in.
+    pub fn outcome_group(&self) -> String {
+        let (what, name) = self.owner();
+        Digest::of_fields(&[what, name]).short()
+    }
+
+    fn owner(&self) -> (&'static str, &str) {
+        match &self.portfolio_id {
+            Some(portfolio) => ("portfolio", portfolio),
+            None => ("job", &self.id),
+        }
+    }
+}

@@ -1,0 +1,41 @@
+//! What is true wherever it runs: jobs, steps, outcomes and messages.
+//!
+//! This module knows nobody: no I/O, no async, no framework, no clock.
+
+mod csp;
+mod digest;
+mod job;
+mod message;
+mod operation;
+mod queued;
+pub mod request;
+mod step;
+mod timestamp;
+
+pub use csp::BadCspName;
+pub use csp::CspName;
+pub use digest::Digest;
+pub use job::Job;
+pub use message::MESSAGE_BYTES_MAX;
+pub use message::OutcomeMessage;
+pub use operation::JobKind;
+pub use operation::Operation;
+pub use queued::QueuedJob;
+pub use queued::QueuedOutcome;
+pub use queued::Resumption;
+pub use queued::Unreadable;
+pub use step::AdapterState;
+pub use step::Event;
+pub use step::Failure;
+pub use step::FailureClass;
+pub use step::HttpRequest;
+pub use step::HttpResponse;
+pub use step::Method;
+pub use step::Outcome;
+pub use step::Progress;
+pub use step::SendStep;
+pub use step::Step;
+pub use step::Target;
+pub use step::TransportFailure;
+pub use step::WaitStep;
+pub use timestamp::Timestamp;

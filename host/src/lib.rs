@@ -1,0 +1,34 @@
+//! HOTH: a durable host for WebAssembly adapters to Cloud Service Providers.
+//!
+//! The map, bottom to top. A module names only modules above it in this list
+//! and its own; `tests/layers.rs` holds that.
+//!
+//! - [`domain`]: jobs, steps, outcomes and messages. No I/O, no async.
+//! - [`clock`]: the one place that asks the machine for the time.
+//! - [`queue`]: messages are kept, leased, moved and deleted.
+//! - [`workflow`]: what happens next. Pure decisions.
+//! - [`adapter`]: wasmtime narrowed to one call into one component.
+//! - [`csp`]: the way out: egress rules, tokens, HTTP.
+//! - [`registry`]: which version of which adapter serves which CSP.
+//! - [`worker`]: takes jobs, drives adapters, acts on decisions.
+//! - [`listener`]: the way in: connections, and knowing that a response left.
+//! - [`api`]: the HTTP API of ServiceNow.
+//! - [`admin`]: the HTTP API of operators.
+//! - [`config`], [`telemetry`], [`app`], [`cli`]: the parts put together.
+
+pub mod adapter;
+pub mod admin;
+pub mod api;
+pub mod app;
+pub mod cli;
+pub mod clock;
+pub mod config;
+pub mod csp;
+pub mod domain;
+pub mod listener;
+pub mod queue;
+pub mod registry;
+pub mod secret;
+pub mod telemetry;
+pub mod worker;
+pub mod workflow;

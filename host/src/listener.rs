@@ -1,0 +1,1 @@
+//! The way in: connections, and knowing that a response left.

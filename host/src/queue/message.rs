@@ -1,0 +1,51 @@
+//! Messages on their way onto a queue and off it.
+
+use super::Lease;
+use crate::domain::Digest;
+use crate::domain::Timestamp;
+
+/// A message to send.
+#[derive(Debug, Clone)]
+pub struct NewMessage {
+    /// Messages of one group keep their order: 1 to 128 ASCII letters, digits
+    /// and punctuation.
+    pub group: String,
+    pub dedup: Dedup,
+    /// The job's id, for people and for redelivery.
+    pub key: String,
+    /// Text, 1 byte to [`crate::domain::MESSAGE_BYTES_MAX`].
+    pub body: String,
+    /// Not to be delivered earlier, where the backend can; every receiver
+    /// checks for itself.
+    pub not_before: Option<Timestamp>,
+}
+
+/// How a repetition is recognised: for 24 h on the embedded queue and for 5
+/// minutes on SQS, also after the first message was deleted, over all queues
+/// of one kind on the embedded queue and within the queue on SQS.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Dedup {
+    /// 1 to 128 ASCII letters, digits and punctuation.
+    pub key: String,
+    /// What was sent under this key, to tell a repetition from a conflict.
+    pub content: Digest,
+}
+
+/// A received message and the lease that holds it. Dropping it gives the
+/// message back.
+#[derive(Debug)]
+pub struct Delivery {
+    pub message: Received,
+    pub lease: Lease,
+}
+
+/// A message as it was received.
+#[derive(Debug, Clone)]
+pub struct Received {
+    pub group: String,
+    pub key: String,
+    pub body: String,
+    pub sent_at: Timestamp,
+    /// How often it has been received, this time included.
+    pub receive_count: u32,
+}

@@ -1,0 +1,1 @@
+//! Which version of which adapter serves which CSP.

@@ -1,0 +1,1 @@
+//! Secrets by reference: where they come from, never what they are.

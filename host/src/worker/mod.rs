@@ -1,0 +1,1 @@
+//! Takes jobs, drives adapters, acts on decisions.

@@ -1,0 +1,153 @@
+//! Whether and when a call to a CSP is made again.
+
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+/// How often a call is made, and how long apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RetryPolicy {
+    /// Calls in all.
+    pub attempts: NonZeroU32,
+    /// Before the second call; doubled before each further one.
+    pub initial_backoff: Duration,
+    /// The bound on every backoff, also on one that a CSP asks for.
+    pub max_backoff: Duration,
+}
+
+/// How one call ended without what was wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Attempt {
+    /// The CSP answered.
+    Answered { status: u16, retry_after: Option<Duration> },
+    /// No answer: refused, reset, timed out, or there was no token to send.
+    Unanswered {
+        /// Whether the CSP may have got the request.
+        sent: bool,
+        /// Whether the cause may pass.
+        transient: bool,
+    },
+}
+
+impl RetryPolicy {
+    /// One call and no more.
+    pub const ONCE: Self = Self {
+        attempts: NonZeroU32::MIN,
+        initial_backoff: Duration::ZERO,
+        max_backoff: Duration::ZERO,
+    };
+
+    /// How long to wait before the next call; none: there is none.
+    ///
+    /// `made` calls were made so far, the last of them ended as `attempt`.
+    /// `jitter` is uniform in 0 to 1, and spreads a computed backoff over 80 to
+    /// 120 %, so that jobs which failed together do not come back together.
+    pub fn next(
+        &self,
+        made: u32,
+        idempotent: bool,
+        attempt: Attempt,
+        jitter: f64,
+    ) -> Option<Duration> {
+        if made >= self.attempts.get() || !attempt.may_pass() {
+            return None;
+        }
+        if !idempotent && attempt.may_have_acted() {
+            return None;
+        }
+        match attempt {
+            Attempt::Answered { retry_after: Some(asked), .. } => Some(asked.min(self.max_backoff)),
+            Attempt::Answered { retry_after: None, .. } | Attempt::Unanswered { .. } => {
+                let doubled = 2_u32.saturating_pow(made.saturating_sub(1));
+                let backoff = self.initial_backoff.saturating_mul(doubled);
+                Some(backoff.mul_f64(0.8 + 0.4 * jitter.clamp(0.0, 1.0)).min(self.max_backoff))
+            }
+        }
+    }
+}
+
+impl Attempt {
+    /// Whether the same call may end better later.
+    pub fn may_pass(self) -> bool {
+        match self {
+            Self::Answered { status, .. } => matches!(status, 408 | 425 | 429 | 500..=599),
+            Self::Unanswered { transient, .. } => transient,
+        }
+    }
+
+    /// Whether the CSP may have done what was asked. 425 and 429 say that it
+    /// did not look (RFC 8470 section 5.2, RFC 6585 section 4).
+    fn may_have_acted(self) -> bool {
+        match self {
+            Self::Answered { status, .. } => !matches!(status, 425 | 429),
+            Self::Unanswered { sent, .. } => sent,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const POLICY: RetryPolicy = RetryPolicy {
+        attempts: NonZeroU32::new(3).unwrap(),
+        initial_backoff: Duration::from_secs(1),
+        max_backoff: Duration::from_secs(30),
+    };
+
+    fn answered(status: u16, retry_after: Option<u64>) -> Attempt {
+        Attempt::Answered { status, retry_after: retry_after.map(Duration::from_secs) }
+    }
+
+    #[track_caller]
+    fn check(made: u32, idempotent: bool, attempt: Attempt, expected_ms: Option<u64>) {
+        let next = POLICY.next(made, idempotent, attempt, 0.5);
+        assert_eq!(next, expected_ms.map(Duration::from_millis), "{attempt:?} after {made}");
+    }
+
+    #[test]
+    fn what_may_pass_is_tried_three_times_in_all() {
+        for status in [408, 425, 429, 500, 502, 503, 504, 599] {
+            check(1, true, answered(status, None), Some(1_000));
+            check(2, true, answered(status, None), Some(2_000));
+            check(3, true, answered(status, None), None);
+        }
+        let refused = Attempt::Unanswered { sent: false, transient: true };
+        check(1, true, refused, Some(1_000));
+        check(2, true, refused, Some(2_000));
+        check(3, true, refused, None);
+    }
+
+    #[test]
+    fn every_other_answer_is_final() {
+        for status in (100..=599).filter(|s| !matches!(s, 408 | 425 | 429 | 500..=599)) {
+            check(1, true, answered(status, Some(1)), None);
+        }
+        check(1, true, Attempt::Unanswered { sent: false, transient: false }, None);
+    }
+
+    #[test]
+    fn retry_after_is_honoured_up_to_the_bound() {
+        check(1, true, answered(503, Some(0)), Some(0));
+        check(1, true, answered(429, Some(7)), Some(7_000));
+        check(1, true, answered(429, Some(3_600)), Some(30_000));
+    }
+
+    #[test]
+    fn what_is_not_idempotent_is_repeated_only_if_it_cannot_have_acted() {
+        check(1, false, Attempt::Unanswered { sent: false, transient: true }, Some(1_000));
+        check(1, false, Attempt::Unanswered { sent: true, transient: true }, None);
+        check(1, false, answered(503, None), None);
+        check(1, false, answered(408, None), None);
+        check(1, false, answered(429, None), Some(1_000));
+        check(1, false, answered(425, None), Some(1_000));
+    }
+
+    #[test]
+    fn jitter_spreads_by_a_fifth_each_way_and_never_beyond_the_bound() {
+        let attempt = answered(500, None);
+        assert_eq!(POLICY.next(1, true, attempt, 0.0), Some(Duration::from_millis(800)));
+        assert_eq!(POLICY.next(1, true, attempt, 1.0), Some(Duration::from_millis(1_200)));
+        let short = RetryPolicy { max_backoff: Duration::from_millis(900), ..POLICY };
+        assert_eq!(short.next(1, true, attempt, 1.0), Some(Duration::from_millis(900)));
+    }
+}
