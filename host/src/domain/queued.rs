@@ -38,6 +38,8 @@ pub struct Resumption {
     /// The version of the adapter that wrote `state`.
     pub adapter: Digest,
     pub progress: Progress,
+    /// When the job first waited; the polling deadline counts from here.
+    pub waiting_since: Timestamp,
     /// Not to be resumed earlier.
     pub due_at: Timestamp,
     /// Whether this is a checkpoint; else it is a poll.

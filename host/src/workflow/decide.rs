@@ -1,0 +1,380 @@
+//! What becomes of a job when a run of its adapter is over.
+
+use std::time::Duration;
+
+use super::Report;
+use super::Trouble;
+use crate::domain::Digest;
+use crate::domain::Failure;
+use crate::domain::FailureClass;
+use crate::domain::Job;
+use crate::domain::Outcome;
+use crate::domain::Progress;
+use crate::domain::Resumption;
+use crate::domain::Timestamp;
+use crate::domain::WaitStep;
+
+/// How a job that a CSP works on is asked after.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct PollPolicy {
+    /// Before the first poll; doubled before each further one.
+    pub initial: Duration,
+    /// The bound on that doubling. A CSP's `Retry-After` may exceed it.
+    pub max: Duration,
+    /// How long after its first wait a job that still waits is given up.
+    pub deadline: Duration,
+    /// The code of a job that the CSP accepted and then failed.
+    pub async_failure_code: u16,
+}
+
+/// How often in a row a CSP may say that it does not know the job.
+const NOT_FOUND_MAX: u32 = 5;
+
+/// How many checkpoints a job may make. The longest known job has four; the
+/// bound ends adapters that go round in circles.
+const CHECKPOINTS_MAX: u32 = 256;
+
+/// Where a job stands when a run begins.
+#[derive(Debug, Clone, Copy)]
+pub struct Course<'a> {
+    pub job: &'a Job,
+    /// None in the run that begins the job.
+    pub resumption: Option<&'a Resumption>,
+}
+
+/// How a run of an adapter ended.
+#[derive(Debug)]
+pub enum RunEnd {
+    Wait {
+        step: WaitStep,
+        /// The version that wrote the step's state.
+        adapter: Digest,
+    },
+    Done(Outcome),
+    Fail(Failure),
+    /// The run could not be carried out.
+    Broken(Trouble),
+}
+
+/// What the worker must do with a job now that a run is over.
+#[derive(Debug)]
+pub enum Decision {
+    /// The job is settled; put this on the result queue.
+    Report(Report),
+    /// Go on from here later.
+    Resume(Resumption),
+}
+
+/// Decides a job's next move.
+///
+/// `requests` counts the job's requests so far, and `retry_after` is what the
+/// CSP's last answer of this run asked for.
+pub fn decide(
+    policy: &PollPolicy,
+    course: Course<'_>,
+    end: RunEnd,
+    now: Timestamp,
+    requests: u32,
+    retry_after: Option<Duration>,
+) -> Decision {
+    let turn = Turn { policy, course, now, requests, retry_after };
+    match end {
+        RunEnd::Done(outcome) => Decision::Report(Report::of_outcome(outcome)),
+        RunEnd::Broken(trouble) => Decision::Report(turn.trouble(&trouble)),
+        RunEnd::Wait { step, adapter } => turn.wait(step, adapter),
+        RunEnd::Fail(failure) => turn.fail(failure),
+    }
+}
+
+struct Turn<'a> {
+    policy: &'a PollPolicy,
+    course: Course<'a>,
+    now: Timestamp,
+    requests: u32,
+    retry_after: Option<Duration>,
+}
+
+impl Turn<'_> {
+    fn wait(&self, step: WaitStep, adapter: Digest) -> Decision {
+        let before = self.course.resumption;
+        let checkpoint = step.after_ms == Some(0);
+        let checkpoints = before.map_or(0, |r| r.checkpoints) + u32::from(checkpoint);
+        if checkpoints > CHECKPOINTS_MAX {
+            return Decision::Report(self.trouble(&Trouble::TooManyCheckpoints(CHECKPOINTS_MAX)));
+        }
+        let waits = before.map_or(0, |r| r.waits) + 1;
+        let delay = match step.after_ms {
+            Some(after_ms) => Duration::from_millis(after_ms),
+            None => self.retry_after.unwrap_or_else(|| self.scheduled(waits - checkpoints)),
+        };
+        self.resume_at(
+            delay,
+            Resumption {
+                state: step.state,
+                adapter,
+                progress: step.progress,
+                waiting_since: before.map_or(self.now, |r| r.waiting_since),
+                due_at: self.now,
+                checkpoint,
+                checkpoints,
+                waits,
+                not_found: 0,
+                requests: self.requests,
+            },
+        )
+    }
+
+    fn fail(&self, failure: Failure) -> Decision {
+        let polled = self.course.resumption.filter(|r| !r.checkpoint);
+        match (failure.class, polled) {
+            (FailureClass::Unavailable, Some(before)) => self.poll_again(before, 0, &failure),
+            (FailureClass::NotFound, Some(before)) if before.not_found + 1 < NOT_FOUND_MAX => {
+                self.poll_again(before, before.not_found + 1, &failure)
+            }
+            (FailureClass::Unavailable, None) => {
+                Decision::Report(Report::of_unavailable(self.course.job, failure))
+            }
+            (FailureClass::JobFailed, _) => Decision::Report(Report::of_outcome(Outcome {
+                code: self.policy.async_failure_code,
+                ..failure.outcome
+            })),
+            (
+                FailureClass::Refused
+                | FailureClass::NotFound
+                | FailureClass::InvalidAnswer
+                | FailureClass::Unsupported,
+                _,
+            ) => Decision::Report(Report::of_refusal(failure)),
+        }
+    }
+
+    /// Nothing is new but that it did not work this time.
+    fn poll_again(&self, before: &Resumption, not_found: u32, failure: &Failure) -> Decision {
+        let waits = before.waits + 1;
+        let delay = self.retry_after.unwrap_or_else(|| self.scheduled(waits - before.checkpoints));
+        self.resume_at(
+            delay,
+            Resumption {
+                progress: Progress {
+                    reference: before.progress.reference.clone(),
+                    note: failure.message.clone(),
+                },
+                waits,
+                not_found,
+                requests: self.requests,
+                ..before.clone()
+            },
+        )
+    }
+
+    /// Sets the due time, so that there is a last poll when the deadline comes.
+    fn resume_at(&self, delay: Duration, resumption: Resumption) -> Decision {
+        let deadline = resumption.waiting_since + self.policy.deadline;
+        if self.now >= deadline && !resumption.checkpoint {
+            let trouble = Trouble::PollingDeadline {
+                deadline: self.policy.deadline,
+                last: resumption.progress.note,
+            };
+            return Decision::Report(self.trouble(&trouble));
+        }
+        let due_at = (self.now + delay).min(deadline.max(self.now));
+        Decision::Resume(Resumption { due_at, ..resumption })
+    }
+
+    fn scheduled(&self, polls: u32) -> Duration {
+        let doubled = 2_u32.saturating_pow(polls.saturating_sub(1));
+        self.policy.initial.saturating_mul(doubled).min(self.policy.max.max(self.policy.initial))
+    }
+
+    fn trouble(&self, trouble: &Trouble) -> Report {
+        Report::of_trouble(self.course.job, self.course.resumption, trouble)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::value::RawValue;
+
+    use super::*;
+    use crate::domain::AdapterState;
+    use crate::domain::JobKind;
+    use crate::domain::Operation;
+
+    const POLICY: PollPolicy = PollPolicy {
+        initial: Duration::from_secs(5),
+        max: Duration::from_secs(60),
+        deadline: Duration::from_secs(240 * 3_600),
+        async_failure_code: 500,
+    };
+    const START: Timestamp = Timestamp::from_millis(1_000_000);
+
+    fn raw(text: &str) -> Box<RawValue> {
+        RawValue::from_string(text.to_owned()).expect("the test's JSON is valid")
+    }
+
+    fn job() -> Job {
+        Job {
+            id: "job-1".to_owned(),
+            kind: JobKind::Provisioning,
+            operation: Operation::AddEnvironment,
+            csp: "CSP_A".parse().expect("a valid name"),
+            portfolio_id: Some("p-1".to_owned()),
+            request: raw(r#"{"jobId":"job-1"}"#),
+        }
+    }
+
+    fn outcome(code: u16) -> Outcome {
+        Outcome { code, request: raw(r#"{"r":1}"#), response: raw(r#"{"a":1}"#) }
+    }
+
+    fn failure(class: FailureClass, code: u16) -> RunEnd {
+        RunEnd::Fail(Failure { class, message: "it broke".to_owned(), outcome: outcome(code) })
+    }
+
+    fn wait(after_ms: Option<u64>) -> RunEnd {
+        RunEnd::Wait {
+            step: WaitStep {
+                after_ms,
+                state: AdapterState { version: 1, bytes: vec![7] },
+                progress: Progress { reference: Some("/s".to_owned()), note: "busy".to_owned() },
+            },
+            adapter: Digest::of(b"v1"),
+        }
+    }
+
+    /// A job that has been polled `polls` times since START.
+    fn polled(polls: u32, not_found: u32) -> Resumption {
+        Resumption {
+            state: AdapterState { version: 1, bytes: vec![7] },
+            adapter: Digest::of(b"v1"),
+            progress: Progress { reference: Some("/s".to_owned()), note: "busy".to_owned() },
+            waiting_since: START,
+            due_at: START,
+            checkpoint: false,
+            checkpoints: 0,
+            waits: polls,
+            not_found,
+            requests: 1,
+        }
+    }
+
+    /// One line that says what was decided.
+    fn line(
+        before: Option<&Resumption>,
+        end: RunEnd,
+        after: Duration,
+        asked: Option<u64>,
+    ) -> String {
+        let job = job();
+        let course = Course { job: &job, resumption: before };
+        let asked = asked.map(Duration::from_secs);
+        match decide(&POLICY, course, end, START + after, 3, asked) {
+            Decision::Report(report) => {
+                format!("report {} {} {}", report.code, report.request, report.response)
+            }
+            Decision::Resume(r) => format!(
+                "resume in {:?}, wait {}, {} not found, {} checkpoints, {}",
+                r.due_at.since(START + after),
+                r.waits,
+                r.not_found,
+                r.checkpoints,
+                r.progress.note
+            ),
+        }
+    }
+
+    #[track_caller]
+    fn check(before: Option<&Resumption>, end: RunEnd, expected: &str) {
+        assert_eq!(line(before, end, Duration::ZERO, None), expected);
+    }
+
+    #[test]
+    fn a_first_run_ends_with_a_report_whatever_happened() {
+        use FailureClass::*;
+        check(None, RunEnd::Done(outcome(200)), r#"report 200 {"r":1} {"a":1}"#);
+        check(None, failure(Refused, 403), r#"report 403 {"r":1} {"a":1}"#);
+        check(None, failure(NotFound, 404), r#"report 404 {"r":1} {"a":1}"#);
+        check(None, failure(InvalidAnswer, 502), r#"report 502 {"r":1} {"a":1}"#);
+        check(None, failure(Unsupported, 400), r#"report 400 {"r":1} {"a":1}"#);
+        check(None, failure(JobFailed, 418), r#"report 500 {"r":1} {"a":1}"#);
+        check(
+            None,
+            failure(Unavailable, 503),
+            r#"report 503 {"r":1} {"cspResponse":{"a":1},"details":"it broke","status":{"portfolioId":"p-1","provisioningJobId":"job-1","status":"FAILURE"}}"#,
+        );
+        check(
+            None,
+            RunEnd::Broken(Trouble::TooManySteps(64)),
+            r#"report 500 {} {"details":"the adapter asked for more than 64 requests in one run","status":{"portfolioId":"p-1","provisioningJobId":"job-1","status":"FAILURE"}}"#,
+        );
+    }
+
+    #[test]
+    fn polls_back_off_from_the_initial_delay_to_the_longest() {
+        check(None, wait(None), "resume in 5s, wait 1, 0 not found, 0 checkpoints, busy");
+        for (polls, seconds) in [(1, 10), (2, 20), (3, 40), (4, 60), (40, 60)] {
+            let expected = format!(
+                "resume in {seconds}s, wait {}, 0 not found, 0 checkpoints, busy",
+                polls + 1
+            );
+            check(Some(&polled(polls, 0)), wait(None), &expected);
+        }
+    }
+
+    #[test]
+    fn the_adapter_and_then_the_csp_say_when_to_poll() {
+        let asked = line(None, wait(None), Duration::ZERO, Some(120));
+        assert_eq!(asked, "resume in 120s, wait 1, 0 not found, 0 checkpoints, busy");
+        let said = line(None, wait(Some(70)), Duration::ZERO, Some(120));
+        assert_eq!(said, "resume in 70ms, wait 1, 0 not found, 0 checkpoints, busy");
+    }
+
+    #[test]
+    fn a_poll_that_fails_is_made_again_at_the_next_turn() {
+        use FailureClass::*;
+        check(
+            Some(&polled(1, 3)),
+            failure(Unavailable, 503),
+            "resume in 10s, wait 2, 0 not found, 0 checkpoints, it broke",
+        );
+        for not_found in 0..4 {
+            let expected = format!(
+                "resume in 10s, wait 2, {} not found, 0 checkpoints, it broke",
+                not_found + 1
+            );
+            check(Some(&polled(1, not_found)), failure(NotFound, 404), &expected);
+        }
+        check(Some(&polled(1, 4)), failure(NotFound, 404), r#"report 404 {"r":1} {"a":1}"#);
+        check(Some(&polled(1, 0)), failure(Refused, 403), r#"report 403 {"r":1} {"a":1}"#);
+        check(Some(&polled(1, 0)), failure(JobFailed, 200), r#"report 500 {"r":1} {"a":1}"#);
+    }
+
+    #[test]
+    fn after_a_checkpoint_failures_are_reported_and_not_polled_away() {
+        check(None, wait(Some(0)), "resume in 0ns, wait 1, 0 not found, 1 checkpoints, busy");
+        let checkpoint = Resumption { checkpoint: true, checkpoints: 1, ..polled(1, 0) };
+        let reported =
+            line(Some(&checkpoint), failure(FailureClass::Unavailable, 503), Duration::ZERO, None);
+        assert!(reported.starts_with("report 503"), "{reported}");
+    }
+
+    #[test]
+    fn checkpoints_have_a_bound() {
+        let last = Resumption { checkpoint: true, checkpoints: CHECKPOINTS_MAX, ..polled(300, 0) };
+        let reported = line(Some(&last), wait(Some(0)), Duration::ZERO, None);
+        assert!(reported.starts_with("report 500"), "{reported}");
+    }
+
+    #[test]
+    fn the_deadline_gets_one_last_poll_and_then_a_report() {
+        let almost = POLICY.deadline - Duration::from_secs(3);
+        assert_eq!(
+            line(Some(&polled(9, 0)), wait(None), almost, None),
+            "resume in 3s, wait 10, 0 not found, 0 checkpoints, busy"
+        );
+        assert_eq!(
+            line(Some(&polled(9, 0)), wait(None), POLICY.deadline, None),
+            r#"report 504 {"location":"/s"} {"details":"the CSP was still working on it after 240 hours; last heard: busy","status":{"portfolioId":"p-1","provisioningJobId":"job-1","status":"FAILURE"}}"#
+        );
+    }
+}

@@ -1,0 +1,144 @@
+//! What ServiceNow gets to read about a job that is over.
+
+use std::time::Duration;
+
+use serde_json::Value;
+use serde_json::json;
+use serde_json::value::RawValue;
+use serde_json::value::to_raw_value;
+
+use crate::domain::Failure;
+use crate::domain::Job;
+use crate::domain::JobKind;
+use crate::domain::MESSAGE_BYTES_MAX;
+use crate::domain::Outcome;
+use crate::domain::OutcomeMessage;
+use crate::domain::QueuedOutcome;
+use crate::domain::Resumption;
+
+/// What the message about a job says; `request` and `response` are objects.
+#[derive(Debug, Clone)]
+pub struct Report {
+    pub code: u16,
+    pub request: Box<RawValue>,
+    pub response: Box<RawValue>,
+}
+
+/// Why a job could not be carried out, though no CSP said so.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Trouble {
+    /// The adapter trapped, took too long or too much, or answered nonsense.
+    #[error("the adapter failed: {0}")]
+    Adapter(String),
+    #[error("the adapter asked for more than {0} requests in one run")]
+    TooManySteps(u32),
+    #[error("the adapter made more than {0} checkpoints")]
+    TooManyCheckpoints(u32),
+    #[error("the CSP was still working on it after {}; last heard: {last}", hours(*deadline))]
+    PollingDeadline { deadline: Duration, last: String },
+    #[error("the job was started {0} times and never came to an end")]
+    TooManyDeliveries(u32),
+    #[error("the stored job cannot be read: {0}")]
+    Unreadable(String),
+    #[error("the outcome of {bytes} bytes does not fit a message of {MESSAGE_BYTES_MAX} bytes")]
+    OutcomeTooLarge { bytes: usize },
+}
+
+fn hours(duration: Duration) -> String {
+    match duration.as_secs() {
+        seconds if seconds >= 3_600 => format!("{} hours", seconds / 3_600),
+        seconds => format!("{seconds} seconds"),
+    }
+}
+
+impl Trouble {
+    /// The message's code.
+    fn code(&self) -> u16 {
+        match self {
+            Self::PollingDeadline { .. } => 504,
+            Self::OutcomeTooLarge { .. } => 502,
+            Self::Adapter(_)
+            | Self::TooManySteps(_)
+            | Self::TooManyCheckpoints(_)
+            | Self::TooManyDeliveries(_)
+            | Self::Unreadable(_) => 500,
+        }
+    }
+}
+
+impl Report {
+    /// An outcome as the adapter gave it.
+    pub fn of_outcome(outcome: Outcome) -> Self {
+        Self { code: outcome.code, request: outcome.request, response: outcome.response }
+    }
+
+    /// A refusal as the adapter gave it; never with a code that reads as
+    /// success.
+    pub fn of_refusal(failure: Failure) -> Self {
+        let mut report = Self::of_outcome(failure.outcome);
+        if report.code < 400 {
+            report.code = 502;
+        }
+        report
+    }
+
+    /// There was no usable answer: the CSP's last words stand beside ours.
+    pub fn of_unavailable(job: &Job, failure: Failure) -> Self {
+        let code = failure.outcome.code;
+        let mut response = no_answer(job, &failure.message);
+        if failure.outcome.response.get() != "{}" {
+            response["cspResponse"] =
+                serde_json::from_str(failure.outcome.response.get()).unwrap_or(Value::Null);
+        }
+        Self {
+            code: if (500..=599).contains(&code) { code } else { 502 },
+            request: failure.outcome.request,
+            response: raw(&response),
+        }
+    }
+
+    /// The job could not be carried out.
+    pub fn of_trouble(job: &Job, resumption: Option<&Resumption>, trouble: &Trouble) -> Self {
+        let reference = resumption.and_then(|r| r.progress.reference.as_deref());
+        let request = reference.map_or_else(|| json!({}), |location| json!({"location": location}));
+        Self {
+            code: trouble.code(),
+            request: raw(&request),
+            response: raw(&no_answer(job, &trouble.to_string())),
+        }
+    }
+
+    /// The message about `job`, as the result queue keeps it. One that does
+    /// not fit becomes a failure message that says so.
+    pub fn to_queued(&self, job: &Job) -> QueuedOutcome {
+        let queued = self.queued(job);
+        let bytes = queued.encode().len();
+        if bytes <= MESSAGE_BYTES_MAX {
+            return queued;
+        }
+        Self::of_trouble(job, None, &Trouble::OutcomeTooLarge { bytes }).queued(job)
+    }
+
+    fn queued(&self, job: &Job) -> QueuedOutcome {
+        let message =
+            OutcomeMessage::new(job, self.code, self.request.clone(), self.response.clone());
+        QueuedOutcome::new(job.id.clone(), job.kind, message.to_json())
+    }
+}
+
+/// The response when HOTH could not get an answer.
+fn no_answer(job: &Job, details: &str) -> Value {
+    let mut response = json!({"details": details});
+    if job.kind == JobKind::Provisioning {
+        let mut status = json!({"provisioningJobId": job.id, "status": "FAILURE"});
+        if let Some(portfolio) = &job.portfolio_id {
+            status["portfolioId"] = json!(portfolio);
+        }
+        response["status"] = status;
+    }
+    response
+}
+
+fn raw(value: &Value) -> Box<RawValue> {
+    to_raw_value(value).expect("a JSON value has string keys and writing to memory succeeds")
+}
