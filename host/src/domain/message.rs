@@ -3,7 +3,6 @@
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use super::Job;
 use super::JobKind;
 
 /// The largest queued message, in bytes: SQS's limit for one message (AWS
@@ -26,27 +25,29 @@ struct Content {
 }
 
 impl OutcomeMessage {
-    /// The message for `job`. `request` and `response` are JSON objects. A
-    /// cost message names the cost request itself instead of `request`, and a
-    /// provisioning message has what was posted beside it.
-    pub fn new(job: &Job, code: u16, request: Box<RawValue>, response: Box<RawValue>) -> Self {
-        match job.kind {
+    /// The message about a job whose posted request was `initial`. `request`
+    /// and `response` are JSON objects. A cost message names the cost request
+    /// itself instead of `request`, and a provisioning message has what was
+    /// posted beside it.
+    pub fn new(
+        kind: JobKind,
+        initial: &RawValue,
+        code: u16,
+        request: Box<RawValue>,
+        response: Box<RawValue>,
+    ) -> Self {
+        match kind {
             JobKind::Provisioning => Self {
                 code,
                 content: Content { request, response },
-                initial_snow_request: Some(job.request.clone()),
+                initial_snow_request: Some(initial.to_owned()),
             },
             JobKind::Cost => Self {
                 code,
-                content: Content { request: job.request.clone(), response },
+                content: Content { request: initial.to_owned(), response },
                 initial_snow_request: None,
             },
         }
-    }
-
-    /// The status that ServiceNow reads.
-    pub fn code(&self) -> u16 {
-        self.code
     }
 
     /// The message as JSON text.

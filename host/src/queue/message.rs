@@ -1,7 +1,9 @@
 //! Messages on their way onto a queue and off it.
 
 use super::Lease;
+use super::QueueError;
 use crate::domain::Digest;
+use crate::domain::MESSAGE_BYTES_MAX;
 use crate::domain::Timestamp;
 
 /// A message to send.
@@ -18,6 +20,35 @@ pub struct NewMessage {
     /// Not to be delivered earlier, where the backend can; every receiver
     /// checks for itself.
     pub not_before: Option<Timestamp>,
+}
+
+/// The bound on group names and deduplication keys (SQS: 128).
+const NAME_BYTES_MAX: usize = 128;
+
+impl NewMessage {
+    /// Holds a message to the bounds of every backend.
+    ///
+    /// # Errors
+    ///
+    /// [`QueueError::Refused`], with the bound that is broken.
+    pub fn check(&self) -> Result<(), QueueError> {
+        if !is_name(&self.group) {
+            return Err(QueueError::Refused("a group is 1 to 128 letters, digits or punctuation"));
+        }
+        if !is_name(&self.dedup.key) {
+            return Err(QueueError::Refused(
+                "a deduplication key is 1 to 128 letters, digits or punctuation",
+            ));
+        }
+        if !(1..=MESSAGE_BYTES_MAX).contains(&self.body.len()) {
+            return Err(QueueError::Refused("a message is 1 to 1048576 bytes"));
+        }
+        Ok(())
+    }
+}
+
+fn is_name(text: &str) -> bool {
+    (1..=NAME_BYTES_MAX).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic())
 }
 
 /// How a repetition is recognised: for 24 h on the embedded queue and for 5

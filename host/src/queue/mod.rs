@@ -9,6 +9,8 @@
 //! [`Queue`] is the trait; `conformance` is the suite that each backend
 //! passes; [`embedded`] keeps messages in one SQLite file.
 
+#[cfg(test)]
+mod conformance;
 pub mod embedded;
 mod lease;
 mod message;
@@ -188,6 +190,9 @@ pub trait Queue: Send + Sync {
     ///
     /// [`QueueError::NotOffered`] where there is no archive.
     async fn redeliver(&self, queue: &QueueName, which: Redeliver) -> Result<u64, QueueError>;
+
+    /// Answers when a message could be stored now.
+    async fn check(&self) -> Result<(), QueueError>;
 
     /// The state of a queue. Exact on the embedded backend, approximate on SQS.
     async fn stats(&self, queue: &QueueName) -> Result<QueueStats, QueueError>;

@@ -85,7 +85,7 @@ impl Report {
     /// There was no usable answer: the CSP's last words stand beside ours.
     pub fn of_unavailable(job: &Job, failure: Failure) -> Self {
         let code = failure.outcome.code;
-        let mut response = no_answer(job, &failure.message);
+        let mut response = no_answer_about(job, &failure.message);
         if failure.outcome.response.get() != "{}" {
             response["cspResponse"] =
                 serde_json::from_str(failure.outcome.response.get()).unwrap_or(Value::Null);
@@ -104,39 +104,56 @@ impl Report {
         Self {
             code: trouble.code(),
             request: raw(&request),
-            response: raw(&no_answer(job, &trouble.to_string())),
+            response: raw(&no_answer_about(job, &trouble.to_string())),
         }
     }
 
     /// The message about `job`, as the result queue keeps it. One that does
     /// not fit becomes a failure message that says so.
     pub fn to_queued(&self, job: &Job) -> QueuedOutcome {
-        let queued = self.queued(job);
+        let queued = self.queued(job.kind, &job.id, &job.request);
         let bytes = queued.encode().len();
         if bytes <= MESSAGE_BYTES_MAX {
             return queued;
         }
-        Self::of_trouble(job, None, &Trouble::OutcomeTooLarge { bytes }).queued(job)
+        let too_large = Trouble::OutcomeTooLarge { bytes };
+        Self::of_trouble(job, None, &too_large).queued(job.kind, &job.id, &job.request)
     }
 
-    fn queued(&self, job: &Job) -> QueuedOutcome {
-        let message =
-            OutcomeMessage::new(job, self.code, self.request.clone(), self.response.clone());
-        QueuedOutcome::new(job.id.clone(), job.kind, message.to_json())
+    /// The message about a job of which nothing but the id is left.
+    pub fn of_lost(kind: JobKind, id: &str, trouble: &Trouble) -> QueuedOutcome {
+        let initial = match kind {
+            JobKind::Provisioning => json!({"jobId": id}),
+            JobKind::Cost => json!({"requestId": id}),
+        };
+        let response = no_answer(kind, id, None, &trouble.to_string());
+        let report =
+            Self { code: trouble.code(), request: raw(&json!({})), response: raw(&response) };
+        report.queued(kind, id, &raw(&initial))
+    }
+
+    fn queued(&self, kind: JobKind, id: &str, initial: &RawValue) -> QueuedOutcome {
+        let (request, response) = (self.request.clone(), self.response.clone());
+        let message = OutcomeMessage::new(kind, initial, self.code, request, response);
+        QueuedOutcome::new(id.to_owned(), kind, message.to_json())
     }
 }
 
 /// The response when HOTH could not get an answer.
-fn no_answer(job: &Job, details: &str) -> Value {
+fn no_answer(kind: JobKind, id: &str, portfolio: Option<&str>, details: &str) -> Value {
     let mut response = json!({"details": details});
-    if job.kind == JobKind::Provisioning {
-        let mut status = json!({"provisioningJobId": job.id, "status": "FAILURE"});
-        if let Some(portfolio) = &job.portfolio_id {
+    if kind == JobKind::Provisioning {
+        let mut status = json!({"provisioningJobId": id, "status": "FAILURE"});
+        if let Some(portfolio) = portfolio {
             status["portfolioId"] = json!(portfolio);
         }
         response["status"] = status;
     }
     response
+}
+
+fn no_answer_about(job: &Job, details: &str) -> Value {
+    no_answer(job.kind, &job.id, job.portfolio_id.as_deref(), details)
 }
 
 fn raw(value: &Value) -> Box<RawValue> {

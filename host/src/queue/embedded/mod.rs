@@ -1,1 +1,378 @@
-//! Queues in one SQLite file.
+//! Queues in one SQLite file, for one host.
+//!
+//! WAL mode with `synchronous=FULL`; one [writer] thread with group commit; a
+//! connection of its own for reading the state. Truth is in the tables (see
+//! [schema]), so a backlog costs disk, not memory, and a restart has nothing to
+//! rebuild. Operators may look at the file with `sqlite3` at any time.
+
+mod command;
+mod lock;
+mod receipt;
+mod schema;
+mod store;
+#[cfg(test)]
+mod tests;
+mod writer;
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::mpsc;
+use std::time::Duration;
+use std::time::Instant;
+
+use async_trait::async_trait;
+use rusqlite::Connection;
+use rusqlite::OptionalExtension as _;
+use tokio::sync::Semaphore;
+use tokio::sync::oneshot;
+use tokio::sync::watch;
+
+use self::command::Command;
+use self::command::Waiter;
+use self::lock::FileLock;
+use self::receipt::Held;
+use self::store::Store;
+use self::writer::Writer;
+use super::BATCH_MAX;
+use super::Delivery;
+use super::LEASE_MAX;
+use super::Lease;
+use super::NewMessage;
+use super::Queue;
+use super::QueueError;
+use super::QueueName;
+use super::QueueStats;
+use super::Receipt;
+use super::Receive;
+use super::Redeliver;
+use super::Releases;
+use super::Sent;
+use super::WAIT_MAX;
+use crate::clock::Clock;
+
+/// Callers that may be waiting for the writer at once, but for receivers; the
+/// others wait for their turn to ask.
+const CALLERS_MAX: usize = 4_096;
+
+/// Keys that one redelivery may name.
+const REDELIVER_KEYS_MAX: usize = 1_000;
+
+/// Where the file is, and how long consumed outcomes stay in it.
+#[derive(Debug, Clone)]
+pub struct Config {
+    pub path: PathBuf,
+    pub redelivery_hours: u32,
+}
+
+/// Why the file cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    #[error("cannot use {path}")]
+    Io { path: PathBuf, source: std::io::Error },
+    #[error("cannot open {path} as a database")]
+    Database { path: PathBuf, source: rusqlite::Error },
+    #[error("{path} is in use by another host ({holder}); one file has one host")]
+    Held { path: PathBuf, holder: String },
+    #[error("{path} is not durable: journal_mode is {journal}, synchronous is {synchronous}")]
+    NotDurable { path: PathBuf, journal: String, synchronous: i64 },
+    #[error("{path} was written by a later release (schema {found})")]
+    LaterSchema { path: PathBuf, found: i64 },
+}
+
+/// Queues in one file. Dropping it lets the writer end after its last commit.
+pub struct EmbeddedQueue {
+    commands: Arc<Commands>,
+    callers: Semaphore,
+    reader: Arc<Mutex<Connection>>,
+    clock: Clock,
+    failed: watch::Receiver<bool>,
+    lock: Mutex<Option<FileLock>>,
+}
+
+/// The way to the writer; also what leases hold.
+struct Commands(mpsc::Sender<Command>);
+
+impl Releases for Commands {
+    fn release(&self, queue: &QueueName, receipt: &Receipt) {
+        let Ok(held) = Held::parse(receipt) else { return };
+        // A writer that is gone has ended all leases of this process.
+        let _ = self.0.send(Command::ChangeLease {
+            queue: queue.clone(),
+            held: vec![held],
+            after: Duration::ZERO,
+            reply: None,
+        });
+    }
+}
+
+impl fmt::Debug for EmbeddedQueue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EmbeddedQueue").finish_non_exhaustive()
+    }
+}
+
+impl EmbeddedQueue {
+    /// Opens the file, making it and its folder where they are missing, and
+    /// ends the leases that an earlier process held.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError`]; among others when another host has the file.
+    pub fn open(config: &Config, clock: Clock) -> Result<Self, OpenError> {
+        let path = &config.path;
+        if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+            std::fs::create_dir_all(folder)
+                .map_err(|source| OpenError::Io { path: folder.to_owned(), source })?;
+        }
+        let lock = FileLock::take(path)?;
+        let sql = schema::open_writer(path)?;
+        Store { sql: &sql, now: clock.now() }
+            .end_process_leases()
+            .map_err(|source| OpenError::Database { path: path.clone(), source })?;
+        let reader = schema::open_reader(path)?;
+        let (commands, queue) = mpsc::channel();
+        let (failing, failed) = watch::channel(false);
+        let archive_for = Duration::from_secs(u64::from(config.redelivery_hours) * 60 * 60);
+        let writer = Writer::new(sql, clock.clone(), queue, failing, archive_for);
+        std::thread::Builder::new()
+            .name("queue-writer".to_owned())
+            .spawn(move || writer.run())
+            .map_err(|source| OpenError::Io { path: path.clone(), source })?;
+        Ok(Self {
+            commands: Arc::new(Commands(commands)),
+            callers: Semaphore::new(CALLERS_MAX),
+            reader: Arc::new(Mutex::new(reader)),
+            clock,
+            failed,
+            lock: Mutex::new(Some(lock)),
+        })
+    }
+
+    /// Returns when storage has failed: from then on every call is refused,
+    /// and only a restart helps.
+    pub async fn failed(&self) {
+        let mut failed = self.failed.clone();
+        if failed.wait_for(|failed| *failed).await.is_err() {
+            // The writer was closed, in good order.
+            std::future::pending::<()>().await;
+        }
+    }
+
+    /// Lets the writer do what it was asked, closes the file, and gives it
+    /// free.
+    pub async fn close(&self) {
+        let (reply, closed) = oneshot::channel();
+        if self.commands.0.send(Command::Close { reply }).is_ok() {
+            // An error means that it was closed before.
+            let _ = closed.await;
+        }
+        self.lock.lock().expect("no one panics while holding the lock").take();
+    }
+
+    /// Looks at what has become due by a clock that was moved by hand.
+    #[cfg(test)]
+    pub async fn poke(&self) {
+        self.check().await.expect("the queue works");
+    }
+
+    async fn ask<T>(
+        &self,
+        command: impl FnOnce(command::Reply<T>) -> Command,
+    ) -> Result<T, QueueError> {
+        let _turn = self.callers.acquire().await.expect("the semaphore is never closed");
+        let (reply, answer) = oneshot::channel();
+        self.commands.0.send(command(reply)).map_err(|_| gone())?;
+        answer.await.map_err(|_| gone())?
+    }
+}
+
+fn gone() -> QueueError {
+    QueueError::Unreachable("the queue was closed".into())
+}
+
+#[async_trait]
+impl Queue for EmbeddedQueue {
+    async fn send(&self, queue: &QueueName, message: NewMessage) -> Result<Sent, QueueError> {
+        message.check()?;
+        self.ask(|reply| Command::Send { queue: queue.clone(), message, reply }).await
+    }
+
+    async fn receive(
+        &self,
+        queue: &QueueName,
+        receive: Receive,
+    ) -> Result<Vec<Delivery>, QueueError> {
+        receive.check()?;
+        let (reply, answer) = oneshot::channel();
+        let until = Instant::now() + receive.wait;
+        let waiter = Waiter { queue: queue.clone(), receive, until, reply };
+        // Receivers take no turn: those that wait would keep others out.
+        self.commands.0.send(Command::Receive(waiter)).map_err(|_| gone())?;
+        let releases = Arc::clone(&self.commands) as Arc<dyn Releases>;
+        let leased = InFlight { answer, queue, releases: &releases }.answered().await?;
+        Ok(leased)
+    }
+
+    async fn delete(&self, queue: &QueueName, receipts: &[Receipt]) -> Result<(), QueueError> {
+        let held = Held::parse_all(receipts)?;
+        self.ask(|reply| Command::Delete { queue: queue.clone(), held, reply }).await
+    }
+
+    async fn change_lease(
+        &self,
+        queue: &QueueName,
+        receipts: &[Receipt],
+        after: Duration,
+    ) -> Result<(), QueueError> {
+        if after > LEASE_MAX {
+            return Err(QueueError::Refused("a lease may last 12 hours"));
+        }
+        let held = Held::parse_all(receipts)?;
+        let queue = queue.clone();
+        self.ask(|reply| Command::ChangeLease { queue, held, after, reply: Some(reply) }).await
+    }
+
+    async fn settle(
+        &self,
+        queue: &QueueName,
+        receipt: &Receipt,
+        successor_queue: &QueueName,
+        successor: NewMessage,
+    ) -> Result<(), QueueError> {
+        successor.check()?;
+        let held = Held::parse(receipt)?;
+        let (queue, to) = (queue.clone(), successor_queue.clone());
+        self.ask(|reply| Command::Settle { queue, held, to, successor, reply }).await
+    }
+
+    async fn bury(
+        &self,
+        queue: &QueueName,
+        receipt: &Receipt,
+        reason: &str,
+        report: Option<(QueueName, NewMessage)>,
+    ) -> Result<(), QueueError> {
+        report.iter().try_for_each(|(_, message)| message.check())?;
+        let held = Held::parse(receipt)?;
+        let (queue, reason) = (queue.clone(), reason.to_owned());
+        self.ask(|reply| Command::Bury { queue, held, reason, report, reply }).await
+    }
+
+    async fn redeliver(&self, queue: &QueueName, which: Redeliver) -> Result<u64, QueueError> {
+        if matches!(&which, Redeliver::Keys(keys) if keys.len() > REDELIVER_KEYS_MAX) {
+            return Err(QueueError::Refused("one redelivery may name 1000 keys"));
+        }
+        self.ask(|reply| Command::Redeliver { queue: queue.clone(), which, reply }).await
+    }
+
+    async fn check(&self) -> Result<(), QueueError> {
+        self.ask(|reply| Command::Check { reply }).await
+    }
+
+    async fn stats(&self, queue: &QueueName) -> Result<QueueStats, QueueError> {
+        let (reader, name, now) = (Arc::clone(&self.reader), queue.to_string(), self.clock.now());
+        let read = tokio::task::spawn_blocking(move || {
+            let reader = reader.lock().expect("no one panics while holding the reader");
+            read_stats(&reader, &name, now)
+        });
+        let stats = read.await.expect("reading the state does not panic");
+        stats.map_err(|error| QueueError::Unreachable(error.into()))
+    }
+}
+
+fn read_stats(
+    sql: &Connection,
+    queue: &str,
+    now: crate::domain::Timestamp,
+) -> rusqlite::Result<QueueStats> {
+    let id: Option<i64> = sql
+        .prepare_cached("SELECT id FROM queues WHERE name = ?1")?
+        .query_row([queue], |row| row.get(0))
+        .optional()?;
+    let Some(id) = id else { return Ok(QueueStats::default()) };
+    let millis = i64::try_from(now.as_millis()).unwrap_or(i64::MAX);
+    let count = |text: &str, with_time: bool| -> rusqlite::Result<u64> {
+        let mut statement = sql.prepare_cached(text)?;
+        let counted: i64 = match with_time {
+            true => statement.query_row([id, millis], |row| row.get(0))?,
+            false => statement.query_row([id], |row| row.get(0))?,
+        };
+        Ok(counted.unsigned_abs())
+    };
+    let all = count("SELECT COUNT(*) FROM messages WHERE queue = ?1", false)?;
+    let in_flight = count(
+        "SELECT COUNT(*) FROM messages WHERE queue = ?1 AND lease IS NOT NULL AND visible_at > ?2",
+        true,
+    )?;
+    let dead_letters = count("SELECT COUNT(*) FROM dead_letters WHERE queue = ?1", false)?;
+    let (oldest, claimable): (Option<i64>, Option<i64>) = sql
+        .prepare_cached(
+            "SELECT MIN(sent_at), MIN(CASE WHEN visible_at <= ?2 THEN sent_at END)
+             FROM messages WHERE queue = ?1 AND head = 1",
+        )?
+        .query_row([id, millis], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let age =
+        |sent_at: i64| Duration::from_millis(millis.saturating_sub(sent_at).max(0).unsigned_abs());
+    Ok(QueueStats {
+        depth: all.saturating_sub(in_flight),
+        in_flight,
+        oldest_age: oldest.map(age),
+        oldest_claimable_age: claimable.map(age),
+        dead_letters,
+    })
+}
+
+/// A receive that has been asked for. Dropping it gives back what was leased
+/// for it meanwhile.
+struct InFlight<'a> {
+    answer: oneshot::Receiver<Result<Vec<store::Leased>, QueueError>>,
+    queue: &'a QueueName,
+    releases: &'a Arc<dyn Releases>,
+}
+
+impl InFlight<'_> {
+    async fn answered(mut self) -> Result<Vec<Delivery>, QueueError> {
+        let leased = (&mut self.answer).await.map_err(|_| gone())??;
+        Ok(self.deliveries(leased))
+    }
+
+    fn deliveries(&self, leased: Vec<store::Leased>) -> Vec<Delivery> {
+        let delivery = |leased: store::Leased| Delivery {
+            lease: Lease::new(
+                self.queue.clone(),
+                leased.held.to_receipt(),
+                Arc::clone(self.releases),
+            ),
+            message: leased.message,
+        };
+        leased.into_iter().map(delivery).collect()
+    }
+}
+
+impl Drop for InFlight<'_> {
+    fn drop(&mut self) {
+        // First closed, so that from here on the writer keeps what it leases
+        // (it gives back what it cannot hand over), then emptied.
+        self.answer.close();
+        if let Ok(Ok(leased)) = self.answer.try_recv() {
+            drop(self.deliveries(leased));
+        }
+    }
+}
+
+impl Receive {
+    fn check(&self) -> Result<(), QueueError> {
+        if !(1..=BATCH_MAX).contains(&self.max) {
+            return Err(QueueError::Refused("a receive takes 1 to 10 messages"));
+        }
+        if self.wait > WAIT_MAX {
+            return Err(QueueError::Refused("a receive waits up to 20 s"));
+        }
+        if self.lease.is_zero() || self.lease > LEASE_MAX {
+            return Err(QueueError::Refused("a lease lasts up to 12 hours, and not zero"));
+        }
+        Ok(())
+    }
+}

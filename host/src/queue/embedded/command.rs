@@ -1,0 +1,162 @@
+//! What callers ask of the writer, and how they are answered.
+
+use std::time::Duration;
+use std::time::Instant;
+
+use tokio::sync::oneshot;
+
+use super::receipt::Held;
+use crate::queue::NewMessage;
+use crate::queue::QueueError;
+use crate::queue::QueueName;
+use crate::queue::Receive;
+use crate::queue::Redeliver;
+use crate::queue::Sent;
+
+use super::store::Leased;
+
+/// Where an answer goes.
+pub type Reply<T> = oneshot::Sender<Result<T, QueueError>>;
+
+/// One thing to do to the tables, in the writer's next transaction.
+pub enum Command {
+    Send {
+        queue: QueueName,
+        message: NewMessage,
+        reply: Reply<Sent>,
+    },
+    Receive(Waiter),
+    Delete {
+        queue: QueueName,
+        held: Vec<Held>,
+        reply: Reply<()>,
+    },
+    ChangeLease {
+        queue: QueueName,
+        held: Vec<Held>,
+        after: Duration,
+        reply: Option<Reply<()>>,
+    },
+    Settle {
+        queue: QueueName,
+        held: Held,
+        to: QueueName,
+        successor: NewMessage,
+        reply: Reply<()>,
+    },
+    Bury {
+        queue: QueueName,
+        held: Held,
+        reason: String,
+        report: Option<(QueueName, NewMessage)>,
+        reply: Reply<()>,
+    },
+    Redeliver {
+        queue: QueueName,
+        which: Redeliver,
+        reply: Reply<u64>,
+    },
+    /// Nothing; answered after a commit.
+    Check {
+        reply: Reply<()>,
+    },
+    /// The last command.
+    Close {
+        reply: oneshot::Sender<()>,
+    },
+}
+
+/// A receive, perhaps waiting for a message.
+pub struct Waiter {
+    pub queue: QueueName,
+    pub receive: Receive,
+    pub until: Instant,
+    pub reply: Reply<Vec<Leased>>,
+}
+
+/// What a command came to, until the transaction is committed.
+pub enum Outcome {
+    Sent(Sent),
+    Received(Vec<Leased>),
+    Done(bool),
+    Count(u64),
+    /// A receive that found nothing and may wait.
+    Parked,
+    Failed(QueueError),
+}
+
+/// What is left to do when the caller has been told.
+pub enum Remainder {
+    Nothing,
+    /// A receive waits for a message.
+    Waits(Waiter),
+    /// The receiver is gone, and its messages go back.
+    GiveBack(QueueName, Vec<Held>),
+}
+
+impl Command {
+    /// Tells the caller; one that is gone needs no answer.
+    pub fn answer(self, outcome: Outcome) -> Remainder {
+        match self {
+            Self::Send { reply, .. } => {
+                let _ = reply.send(match outcome {
+                    Outcome::Sent(sent) => Ok(sent),
+                    other => Err(other.into_error()),
+                });
+            }
+            Self::Receive(waiter) => match outcome {
+                Outcome::Parked => return Remainder::Waits(waiter),
+                other => return waiter.answer(other),
+            },
+            Self::Redeliver { reply, .. } => {
+                let _ = reply.send(match outcome {
+                    Outcome::Count(count) => Ok(count),
+                    other => Err(other.into_error()),
+                });
+            }
+            Self::ChangeLease { reply: None, .. } => {}
+            Self::Delete { reply, .. }
+            | Self::ChangeLease { reply: Some(reply), .. }
+            | Self::Settle { reply, .. }
+            | Self::Bury { reply, .. }
+            | Self::Check { reply } => {
+                let _ = reply.send(match outcome {
+                    Outcome::Done(true) => Ok(()),
+                    other => Err(other.into_error()),
+                });
+            }
+            Self::Close { reply } => {
+                let _ = reply.send(());
+            }
+        }
+        Remainder::Nothing
+    }
+}
+
+impl Waiter {
+    /// Tells the receiver.
+    pub fn answer(self, outcome: Outcome) -> Remainder {
+        let told = self.reply.send(match outcome {
+            Outcome::Received(leased) => Ok(leased),
+            other => Err(other.into_error()),
+        });
+        match told {
+            Err(Ok(leased)) if !leased.is_empty() => {
+                Remainder::GiveBack(self.queue, leased.iter().map(|one| one.held).collect())
+            }
+            Ok(()) | Err(_) => Remainder::Nothing,
+        }
+    }
+}
+
+impl Outcome {
+    fn into_error(self) -> QueueError {
+        match self {
+            Self::Failed(error) => error,
+            Self::Done(_) => QueueError::LeaseEnded,
+            Self::Sent(_) | Self::Received(_) | Self::Count(_) | Self::Parked => {
+                unreachable!("a command has the outcome of its kind")
+            }
+        }
+    }
+}

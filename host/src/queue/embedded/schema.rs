@@ -1,0 +1,119 @@
+//! The tables, and how the file is opened.
+
+use std::path::Path;
+
+use rusqlite::Connection;
+use rusqlite::OpenFlags;
+
+use super::OpenError;
+
+/// The schema that this release writes, as `user_version` in the file.
+const VERSION: i64 = 1;
+
+/// Pages that SQLite keeps in memory, in KiB: enough for the inner pages of
+/// the indexes of a million messages.
+const CACHE_KIB: i64 = 32 * 1_024;
+
+/// Prepared statements that a connection keeps: more than there are.
+const STATEMENTS_MAX: usize = 64;
+
+// A message that is the oldest of its group is its head, and only heads are
+// offered; `visible_at` says since when, or from when on. So the next group to
+// serve is the first entry of `claimable`, however many messages wait.
+const TABLES: &str = "
+CREATE TABLE queues (
+    id INTEGER PRIMARY KEY,
+    name TEXT NOT NULL UNIQUE
+);
+CREATE TABLE messages (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT,
+    queue INTEGER NOT NULL REFERENCES queues (id),
+    grp TEXT NOT NULL,
+    key TEXT NOT NULL,
+    body TEXT NOT NULL,
+    sent_at INTEGER NOT NULL,        -- milliseconds since 1970, as all times here
+    visible_at INTEGER NOT NULL,     -- claimable from then on; later than now while leased
+    receive_count INTEGER NOT NULL DEFAULT 0,
+    lease INTEGER,                   -- the last lease's number
+    holder INTEGER,                  -- 1: this process, 2: an HTTP client
+    head INTEGER NOT NULL            -- 1: the oldest of its group
+);
+CREATE INDEX in_group ON messages (queue, grp, seq);
+CREATE INDEX claimable ON messages (queue, visible_at, seq) WHERE head = 1;
+CREATE INDEX leased ON messages (queue, visible_at) WHERE lease IS NOT NULL;
+CREATE TABLE dedup (
+    scope TEXT NOT NULL,             -- the kind of queue
+    key TEXT NOT NULL,
+    content BLOB NOT NULL,
+    expires_at INTEGER NOT NULL,
+    PRIMARY KEY (scope, key)
+) WITHOUT ROWID;
+CREATE INDEX dedup_end ON dedup (expires_at);
+CREATE TABLE dead_letters (
+    seq INTEGER PRIMARY KEY,
+    queue INTEGER NOT NULL REFERENCES queues (id),
+    grp TEXT NOT NULL,
+    key TEXT NOT NULL,
+    body TEXT NOT NULL,
+    sent_at INTEGER NOT NULL,
+    receive_count INTEGER NOT NULL,
+    reason TEXT NOT NULL,
+    died_at INTEGER NOT NULL
+);
+CREATE INDEX dead_in_queue ON dead_letters (queue, seq);
+CREATE TABLE archive (
+    seq INTEGER PRIMARY KEY,
+    queue INTEGER NOT NULL REFERENCES queues (id),
+    grp TEXT NOT NULL,
+    key TEXT NOT NULL,
+    body TEXT NOT NULL,
+    consumed_at INTEGER NOT NULL
+);
+CREATE INDEX archive_by_time ON archive (consumed_at);
+CREATE INDEX archive_by_key ON archive (queue, key);
+";
+
+/// Opens the connection that writes, and makes the tables in a new file.
+pub fn open_writer(path: &Path) -> Result<Connection, OpenError> {
+    let database = |source| OpenError::Database { path: path.to_owned(), source };
+    let connection = Connection::open(path).map_err(database)?;
+    configure(&connection).map_err(database)?;
+    // Read back: a build or a file system that does not honour these would
+    // lose what was acknowledged.
+    let journal: String = pragma(&connection, "journal_mode").map_err(database)?;
+    let synchronous: i64 = pragma(&connection, "synchronous").map_err(database)?;
+    if journal != "wal" || synchronous != 2 {
+        return Err(OpenError::NotDurable { path: path.to_owned(), journal, synchronous });
+    }
+    match pragma::<i64>(&connection, "user_version").map_err(database)? {
+        0 => {
+            let tables =
+                format!("BEGIN IMMEDIATE; {TABLES} PRAGMA user_version = {VERSION}; COMMIT;");
+            connection.execute_batch(&tables).map_err(database)?;
+        }
+        VERSION => {}
+        found => return Err(OpenError::LaterSchema { path: path.to_owned(), found }),
+    }
+    Ok(connection)
+}
+
+/// Opens a connection that only reads.
+pub fn open_reader(path: &Path) -> Result<Connection, OpenError> {
+    let database = |source| OpenError::Database { path: path.to_owned(), source };
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags).map_err(database)?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
+    Ok(connection)
+}
+
+fn configure(connection: &Connection) -> rusqlite::Result<()> {
+    connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
+    connection.pragma_update(None, "journal_mode", "WAL")?;
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
+    connection.pragma_update(None, "temp_store", "MEMORY")
+}
+
+fn pragma<T: rusqlite::types::FromSql>(connection: &Connection, name: &str) -> rusqlite::Result<T> {
+    connection.pragma_query_value(None, name, |row| row.get(0))
+}

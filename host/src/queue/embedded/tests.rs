@@ -1,0 +1,200 @@
+//! The suite on this backend, and what only this backend promises.
+
+use std::time::Duration;
+
+use tempfile::TempDir;
+
+use super::Config;
+use super::EmbeddedQueue;
+use super::OpenError;
+use crate::clock::Clock;
+use crate::domain::Digest;
+use crate::domain::Timestamp;
+use crate::queue::Dedup;
+use crate::queue::Holder;
+use crate::queue::NewMessage;
+use crate::queue::Queue;
+use crate::queue::Receive;
+use crate::queue::Redeliver;
+use crate::queue::Sent;
+use crate::queue::conformance;
+use crate::queue::conformance::Fixture;
+use crate::queue::conformance::message;
+use crate::queue::conformance::names;
+use crate::queue::conformance::outcomes;
+use crate::queue::conformance::receive;
+use crate::queue::conformance::requests;
+
+struct Embedded {
+    folder: TempDir,
+    clock: Clock,
+    queue: EmbeddedQueue,
+}
+
+const LONG: Duration = Duration::from_secs(600);
+
+impl Embedded {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder can be made");
+        let clock = Clock::manual(Timestamp::from_millis(1_700_000_000_000));
+        let queue = open(&folder, &clock).expect("a new file can be opened");
+        Self { folder, clock, queue }
+    }
+
+    /// As after a crash: nothing is told, and the file is opened anew.
+    async fn restart(self) -> Self {
+        let Self { folder, clock, queue } = self;
+        queue.close().await;
+        drop(queue);
+        let queue = open(&folder, &clock).expect("the file can be opened again");
+        Self { folder, clock, queue }
+    }
+}
+
+fn open(folder: &TempDir, clock: &Clock) -> Result<EmbeddedQueue, OpenError> {
+    let config = Config { path: folder.path().join("queue.db"), redelivery_hours: 24 };
+    EmbeddedQueue::open(&config, clock.clone())
+}
+
+impl Fixture for Embedded {
+    fn queue(&self) -> &dyn Queue {
+        &self.queue
+    }
+
+    async fn advance(&self, by: Duration) {
+        self.clock.advance(by);
+        self.queue.poke().await;
+    }
+
+    fn dedup_window(&self) -> Duration {
+        Duration::from_secs(24 * 60 * 60)
+    }
+}
+
+conformance::full_suite!(Embedded::new());
+
+async fn take(f: &Embedded, holder: Holder) -> Vec<String> {
+    let receive = Receive { holder, ..receive(10, LONG) };
+    names(f.queue.receive(&requests(), receive).await.expect("it can be received"))
+}
+
+async fn send(f: &Embedded, names: &[&str]) {
+    for name in names {
+        f.queue.send(&requests(), message("g", name)).await.expect("it can be sent");
+    }
+}
+
+#[tokio::test]
+async fn the_same_key_with_other_content_is_a_conflict() {
+    let f = Embedded::new();
+    send(&f, &["m1"]).await;
+    let dedup = Dedup { key: "m1".to_owned(), content: Digest::of(b"other") };
+    let other = NewMessage { dedup, ..message("g", "m1") };
+    assert_eq!(f.queue.send(&requests(), other).await.expect("it can be sent"), Sent::Conflict);
+}
+
+#[tokio::test]
+async fn messages_order_and_memory_survive_a_restart() {
+    let f = Embedded::new();
+    send(&f, &["m1", "m2", "m3"]).await;
+    let f = f.restart().await;
+    let again = f.queue.send(&requests(), message("g", "m1")).await;
+    assert_eq!(again.expect("it can be sent"), Sent::Duplicate);
+    assert_eq!(take(&f, Holder::Process).await, ["m1", "m2", "m3"]);
+}
+
+#[tokio::test]
+async fn leases_of_a_process_end_with_it() {
+    let f = Embedded::new();
+    send(&f, &["m1", "m2"]).await;
+    assert_eq!(take(&f, Holder::Process).await, ["m1", "m2"]);
+    let f = f.restart().await;
+    assert_eq!(take(&f, Holder::Process).await, ["m1", "m2"]);
+}
+
+#[tokio::test]
+async fn leases_of_clients_survive_a_restart_neither_shortened_nor_extended() {
+    let f = Embedded::new();
+    send(&f, &["m1"]).await;
+    assert_eq!(take(&f, Holder::Client).await, ["m1"]);
+    f.clock.advance(LONG / 2);
+    let f = f.restart().await;
+    assert_eq!(take(&f, Holder::Client).await, [""; 0]);
+    f.clock.advance(LONG / 2);
+    assert_eq!(take(&f, Holder::Client).await, ["m1"]);
+}
+
+#[tokio::test]
+async fn a_message_that_is_not_due_waits_without_being_received() {
+    let f = Embedded::new();
+    let due = f.clock.now() + Duration::from_secs(5);
+    let later = NewMessage { not_before: Some(due), ..message("g", "later") };
+    f.queue.send(&requests(), later).await.expect("it can be sent");
+    assert_eq!(take(&f, Holder::Process).await, [""; 0]);
+    let queue = requests();
+    let wait = Receive { wait: Duration::from_secs(20), ..receive(1, LONG) };
+    let (woken, ()) =
+        tokio::join!(f.queue.receive(&queue, wait), f.advance(Duration::from_secs(5)),);
+    assert_eq!(woken.expect("it can be received")[0].message.receive_count, 1);
+}
+
+#[tokio::test]
+async fn a_second_owner_is_refused_and_told_who_has_it() {
+    let f = Embedded::new();
+    let Err(OpenError::Held { holder, .. }) = open(&f.folder, &f.clock) else {
+        panic!("the file has two owners");
+    };
+    assert_eq!(holder, format!("process {}", std::process::id()));
+}
+
+#[tokio::test]
+async fn consumed_outcomes_can_be_had_again_for_a_day() {
+    let f = Embedded::new();
+    for name in ["m1", "m2", "m3"] {
+        f.queue.send(&outcomes(), message("g", name)).await.expect("it can be sent");
+    }
+    let consume = || async {
+        let got = f.queue.receive(&outcomes(), receive(10, LONG)).await.expect("received");
+        let receipts: Vec<_> = got.iter().map(|d| d.lease.receipt().clone()).collect();
+        f.queue.delete(&outcomes(), &receipts).await.expect("held");
+        names(got)
+    };
+    let queue = outcomes();
+    let redeliver = |which| f.queue.redeliver(&queue, which);
+    assert_eq!(consume().await, ["m1", "m2", "m3"]);
+    let keys = Redeliver::Keys(vec!["m3".to_owned(), "m1".to_owned(), "unknown".to_owned()]);
+    assert_eq!(redeliver(keys).await.expect("there is an archive"), 2);
+    assert_eq!(consume().await, ["m1", "m3"]);
+    let since = Redeliver::Since(f.clock.now());
+    assert_eq!(redeliver(since.clone()).await.expect("there is an archive"), 3);
+    assert_eq!(consume().await.len(), 3);
+    f.clock.advance(Duration::from_secs(1));
+    assert_eq!(redeliver(Redeliver::Since(f.clock.now())).await.expect("there is an archive"), 0);
+}
+
+/// A receive goes to the group that has been claimable longest, so that a
+/// backlog of one blocked group starves nobody.
+#[tokio::test]
+async fn a_backlog_of_a_blocked_group_starves_nobody() {
+    let f = Embedded::new();
+    for n in 0..300 {
+        send(&f, &[&format!("m{n}")]).await;
+    }
+    assert_eq!(take(&f, Holder::Process).await.len(), 10);
+    f.queue.send(&requests(), message("other", "n")).await.expect("it can be sent");
+    assert_eq!(take(&f, Holder::Process).await, ["n"]);
+}
+
+#[tokio::test]
+async fn many_senders_share_commits() {
+    let f = Embedded::new();
+    let sends = (0..200).map(|n| {
+        let (queue, name) = (&f.queue, format!("m{n}"));
+        async move { queue.send(&requests(), message(&name, &name)).await }
+    });
+    for sent in futures_util::future::join_all(sends).await {
+        assert_eq!(sent.expect("it can be sent"), Sent::Queued);
+    }
+    let stats = f.queue.stats(&requests()).await.expect("it can be read");
+    assert_eq!(stats.depth, 200);
+}
