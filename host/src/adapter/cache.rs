@@ -44,6 +44,10 @@ pub(super) struct Cache {
 impl Cache {
     /// Opens the directory, and creates it where it does not exist.
     pub fn open(directory: &Path, engine: &Engine) -> io::Result<Self> {
+        // Only the cache itself is private, not what it lies in.
+        if let Some(parent) = directory.parent() {
+            fs::create_dir_all(parent)?;
+        }
         fs::DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
         check_private(&fs::symlink_metadata(directory)?)?;
         let mut hashed = Hashed(Vec::new());

@@ -37,7 +37,7 @@ pub enum LoadError {
     #[error("the component is no CSP adapter: {what}")]
     WrongWorld { what: String },
     #[error("the component does not describe itself: {0}")]
-    Undescribed(#[source] CallError),
+    Undescribed(CallError),
     #[error("the component describes itself wrongly: {what}")]
     Misdescribed { what: String },
 }
