@@ -1,1 +1,36 @@
 //! wasmtime narrowed to what HOTH uses: one call into one component.
+//!
+//! Every call gets an instance of its own, with a bound on its memory, its
+//! time, and what it may say; what comes back is checked before anyone else
+//! sees it. Nothing of wasmtime leaves this module.
+
+mod cache;
+mod call;
+mod config;
+mod engine;
+mod error;
+mod guest;
+mod guest_log;
+mod host;
+mod lift;
+mod limiter;
+mod lower;
+mod wasi;
+mod wit;
+
+#[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
+mod tests;
+
+pub use call::Adapter;
+pub use call::Call;
+pub use call::Entry;
+pub use call::Facts;
+pub use call::Info;
+pub use config::Config;
+pub use engine::COMPONENT_BYTES_MAX;
+pub use engine::Engine;
+pub use error::CallError;
+pub use error::EngineError;
+pub use error::LoadError;

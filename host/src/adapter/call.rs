@@ -1,0 +1,155 @@
+//! One call into one adapter.
+
+use std::fmt;
+use std::sync::Arc;
+
+use super::CallError;
+use super::guest::Guest;
+use super::lift;
+use super::lower;
+use crate::domain::AdapterState;
+use crate::domain::Digest;
+use crate::domain::Event;
+use crate::domain::Step;
+use crate::domain::Timestamp;
+
+/// One loaded version of one adapter. Cheap to clone; the compiled code goes
+/// with the last clone.
+#[derive(Clone)]
+pub struct Adapter(Arc<Loaded>);
+
+pub(super) struct Loaded {
+    pub guest: Guest,
+    pub digest: Digest,
+    pub size_bytes: usize,
+    pub imports: Vec<String>,
+    pub info: Info,
+}
+
+/// How an adapter describes itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Info {
+    /// For people.
+    pub name: String,
+    /// For people.
+    pub version: String,
+    /// The words of `job.operation` that it knows.
+    pub operations: Vec<String>,
+    /// The oldest and the newest version of a state that it resumes.
+    pub states: (u32, u32),
+    /// Credentials that it asks for by name.
+    pub credentials: Vec<String>,
+}
+
+/// What is the same at every call of one job: the WIT's `job` without the time
+/// and the entropy.
+#[derive(Debug, Clone)]
+pub struct Facts {
+    pub id: String,
+    pub operation: String,
+    /// One JSON object.
+    pub input: String,
+    /// One JSON object.
+    pub settings: String,
+    /// From 1.
+    pub attempt: u32,
+    pub context: Vec<(String, String)>,
+}
+
+/// One question to an adapter.
+#[derive(Debug)]
+pub struct Call<'a> {
+    pub facts: &'a Facts,
+    pub now: Timestamp,
+    pub entropy: (u64, u64),
+    pub entry: Entry<'a>,
+}
+
+/// Where a call enters.
+#[derive(Debug)]
+pub enum Entry<'a> {
+    Begin,
+    Resume { state: &'a AdapterState, event: Event },
+}
+
+impl Adapter {
+    pub(super) fn new(loaded: Loaded) -> Self {
+        Self(Arc::new(loaded))
+    }
+
+    /// The name under which it was loaded.
+    pub fn name(&self) -> &str {
+        self.0.guest.name()
+    }
+
+    /// SHA-256 of the component.
+    pub fn digest(&self) -> Digest {
+        self.0.digest
+    }
+
+    /// How it describes itself.
+    pub fn info(&self) -> &Info {
+        &self.0.info
+    }
+
+    /// The size of the component.
+    pub fn size_bytes(&self) -> usize {
+        self.0.size_bytes
+    }
+
+    /// Everything that the component imports, as it names it. An adapter that
+    /// imports nothing of `wasi:` cannot even ask for the time.
+    pub fn imports(&self) -> &[String] {
+        &self.0.imports
+    }
+
+    /// Whether it can resume a state of `version`.
+    pub fn resumes(&self, version: u32) -> bool {
+        let (oldest, newest) = self.0.info.states;
+        (oldest..=newest).contains(&version)
+    }
+
+    /// Asks the adapter for its next step, in a fresh instance.
+    ///
+    /// The instance is gone when this returns, and also when the future is
+    /// dropped before. A guest that computes lets other tasks run every 10 ms.
+    /// The deadline begins when an instance is free; the wait for one is
+    /// bounded by the deadlines of those who have them.
+    ///
+    /// # Errors
+    ///
+    /// [`CallError`]: the job's failure.
+    pub async fn call(&self, call: Call<'_>) -> Result<Step, CallError> {
+        let Call { facts, now, entropy, entry } = call;
+        let Loaded { guest, info, .. } = &*self.0;
+        let context = lower::pairs(&facts.context);
+        let job = lower::job(facts, now, entropy, &context);
+        let step = match entry {
+            Entry::Begin => {
+                guest
+                    .run(now, entropy, async |adapter, store| adapter.call_begin(store, job).await)
+                    .await?
+            }
+            Entry::Resume { state, event } => {
+                let headers = lower::headers(&event);
+                let event = lower::event(&event, &headers);
+                let state = lower::state(state);
+                guest
+                    .run(now, entropy, async |adapter, store| {
+                        adapter.call_resume(store, job, state, event).await
+                    })
+                    .await?
+            }
+        };
+        lift::step(step, info.states).map_err(|what| CallError::InvalidStep { what })
+    }
+}
+
+impl fmt::Debug for Adapter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Adapter")
+            .field("name", &self.name())
+            .field("digest", &self.0.digest)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,314 @@
+//! The engine: how components are compiled, checked and given room to run.
+
+use std::fmt;
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::sync::Semaphore;
+use tokio::sync::SemaphorePermit;
+use tracing::warn;
+use wasmtime::Enabled;
+use wasmtime::EngineWeak;
+use wasmtime::PoolingAllocationConfig;
+use wasmtime::component::Component;
+use wasmtime::component::Linker;
+
+use super::Adapter;
+use super::Config;
+use super::EngineError;
+use super::LoadError;
+use super::cache::Cache;
+use super::call::Loaded;
+use super::guest::Guest;
+use super::host;
+use super::host::HostState;
+use super::lift;
+use super::wit;
+use super::wit::CspAdapterPre;
+use crate::domain::Digest;
+use crate::domain::Timestamp;
+
+/// The largest component. CPython with its library has 18 MB.
+pub const COMPONENT_BYTES_MAX: usize = 64 << 20;
+
+/// Instances at one time, over all adapters. A call waits for the processor
+/// only, so a few per core would do; so many are there because guests that
+/// spin hold theirs until the deadline, and the jobs of four CSPs at their
+/// default `max_concurrent` of 64 shall not wait for one another.
+const INSTANCES_MAX: u32 = 256;
+
+/// Memories, and tables, of one component: a Rust adapter has one memory and
+/// two tables, CPython one and three.
+const PER_INSTANCE_MAX: u32 = 4;
+
+/// Core instances of one component. Only a count: nothing is reserved for
+/// them. Components linked from shared libraries have dozens.
+const CORE_INSTANCES_MAX: u32 = 64;
+
+/// Elements of one table. CPython needs over 20 000.
+const TABLE_ELEMENTS_MAX: usize = 100_000;
+
+/// Instances' worth of memory kept mapped for versions that do not run right
+/// now. More would keep memory of versions that nobody calls.
+const WARM_SLOTS_MAX: u32 = 32;
+
+/// What of a memory stays mapped between two calls, as it is cheaper to clear
+/// it than to fault it in again: the 1 MiB shadow stack that Rust guests have,
+/// and as much heap.
+const KEEP_RESIDENT_BYTES: usize = 2 << 20;
+
+/// The same for tables; those of a Rust adapter have a few hundred elements.
+const KEEP_RESIDENT_TABLE_BYTES: usize = 16 << 10;
+
+/// How long a guest may hold a thread of the runtime before other tasks get
+/// their turn. Also how late a deadline may be noticed.
+const EPOCH_TICK: Duration = Duration::from_millis(10);
+
+/// Runs adapters. Cheap to clone; the last clone, adapters included, ends the
+/// thread behind it.
+#[derive(Clone)]
+pub struct Engine(Arc<Shared>);
+
+struct Shared {
+    wasmtime: wasmtime::Engine,
+    /// Links the contract alone.
+    contract: Linker<HostState>,
+    /// Links the contract and WASI.
+    wasi: Linker<HostState>,
+    /// None when there is no place for it.
+    cache: Option<Cache>,
+    memory_bytes: usize,
+    deadline: Duration,
+    require_signature: bool,
+    /// One permit per instance: wasmtime's pool does not wait, it fails.
+    instances: Semaphore,
+}
+
+impl Engine {
+    /// Reserves address space for the instances, and starts the thread that
+    /// interrupts them. A compile cache that cannot be used is a warning.
+    ///
+    /// # Errors
+    ///
+    /// [`EngineError`]: the configuration is out of bounds, or the machine
+    /// cannot run components.
+    pub fn new(config: &Config) -> Result<Self, EngineError> {
+        config.check()?;
+        let unsupported = |error: wasmtime::Error| EngineError::Unsupported(format!("{error:#}"));
+        let memory_bytes = usize::try_from(config.max_memory_bytes)
+            .map_err(|error| EngineError::Unsupported(error.to_string()))?;
+        let wasmtime =
+            wasmtime::Engine::new(&wasmtime_config(memory_bytes)).map_err(unsupported)?;
+        let directory = config.cache_directory();
+        let cache = Cache::open(&directory, &wasmtime)
+            .inspect_err(|error| {
+                warn!(
+                    "Compiled adapters are not kept, so every start compiles them again: {}: {error}",
+                    directory.display()
+                );
+            })
+            .ok();
+        start_epochs(wasmtime.weak()).map_err(EngineError::Thread)?;
+        Ok(Self(Arc::new(Shared {
+            contract: host::link_contract(&wasmtime).map_err(unsupported)?,
+            wasi: host::link_wasi(&wasmtime).map_err(unsupported)?,
+            wasmtime,
+            cache,
+            memory_bytes,
+            deadline: config.deadline(),
+            require_signature: config.require_signature,
+            instances: Semaphore::new(INSTANCES_MAX as usize),
+        })))
+    }
+
+    /// Compiles a component, checks that it is an adapter, and asks it to
+    /// describe itself. `name` is for messages.
+    ///
+    /// # Errors
+    ///
+    /// [`LoadError`] says what the component lacks.
+    pub async fn load(&self, name: &str, wasm: impl Into<Bytes>) -> Result<Adapter, LoadError> {
+        let wasm = wasm.into();
+        self.check_bytes(&wasm)?;
+        let size_bytes = wasm.len();
+        let engine = self.clone();
+        let (component, digest) = tokio::task::spawn_blocking(move || -> Result<_, LoadError> {
+            let digest = Digest::of(&wasm);
+            Ok((engine.compile(&wasm, &digest)?, digest))
+        })
+        .await
+        .map_err(|_panicked| LoadError::Invalid { what: "the compiler broke".to_owned() })??;
+
+        let imports = self.imports(&component);
+        if let Some(import) = imports.iter().find(|import| !is_offered(import)) {
+            return Err(LoadError::UnknownImport { import: import.clone() });
+        }
+        let imports_wasi = imports.iter().any(|import| import.starts_with("wasi:"));
+        let linked = self.link(&component, imports_wasi)?;
+        let guest = Guest::new(name.into(), linked, imports_wasi, self.clone());
+        let info = guest
+            .run(Timestamp::from_millis(0), (0, 0), async |adapter, store| {
+                adapter.call_describe(store).await
+            })
+            .await
+            .map_err(LoadError::Undescribed)?;
+        let info = lift::info(info).map_err(|what| LoadError::Misdescribed { what })?;
+        Ok(Adapter::new(Loaded { guest, digest, size_bytes, imports, info }))
+    }
+
+    pub(super) fn wasmtime(&self) -> &wasmtime::Engine {
+        &self.0.wasmtime
+    }
+
+    pub(super) fn memory_bytes(&self) -> usize {
+        self.0.memory_bytes
+    }
+
+    pub(super) fn deadline(&self) -> Duration {
+        self.0.deadline
+    }
+
+    /// Waits for room in the pool.
+    pub(super) async fn instance(&self) -> SemaphorePermit<'_> {
+        self.0.instances.acquire().await.expect("the semaphore is never closed")
+    }
+
+    fn check_bytes(&self, wasm: &[u8]) -> Result<(), LoadError> {
+        /// What follows the magic in a component: version 13 in layer 1.
+        const COMPONENT: [u8; 4] = [0x0d, 0, 1, 0];
+        const CORE_MODULE: [u8; 4] = [1, 0, 0, 0];
+        let not = |what: &str| LoadError::NotAComponent { what: what.to_owned() };
+        if wasm.len() > COMPONENT_BYTES_MAX {
+            return Err(LoadError::TooLarge { size: wasm.len(), limit: COMPONENT_BYTES_MAX });
+        }
+        if wasm.starts_with(b"\x7fELF") || wasmtime::Engine::detect_precompiled(wasm).is_some() {
+            return Err(LoadError::Precompiled);
+        }
+        match wasm.split_first_chunk::<4>() {
+            Some((b"\0asm", rest)) if rest.starts_with(&COMPONENT) => {}
+            Some((b"\0asm", rest)) if rest.starts_with(&CORE_MODULE) => {
+                return Err(not("this is a core module; wrap it with `wasm-tools component new`"));
+            }
+            Some(_) | None => return Err(not("it does not begin like one")),
+        }
+        if self.0.require_signature {
+            return Err(LoadError::Unsigned);
+        }
+        Ok(())
+    }
+
+    /// From the cache, or by compiling.
+    fn compile(&self, wasm: &[u8], digest: &Digest) -> Result<Component, LoadError> {
+        if let Some(cache) = &self.0.cache
+            && let Some(component) = cache.load(self.wasmtime(), digest)
+        {
+            return Ok(component);
+        }
+        let component = Component::from_binary(self.wasmtime(), wasm).map_err(|error| {
+            let mut what = format!("{error:#}");
+            if what.contains("async") {
+                what.push_str("; the host speaks the synchronous ABI only");
+            }
+            LoadError::Invalid { what }
+        })?;
+        if let Some(cache) = &self.0.cache {
+            cache.store(digest, &component);
+        }
+        Ok(component)
+    }
+
+    fn imports(&self, component: &Component) -> Vec<String> {
+        let engine = self.wasmtime();
+        component.component_type().imports(engine).map(|(name, _)| name.to_owned()).collect()
+    }
+
+    /// Checks the types of everything that goes in and out.
+    fn link(
+        &self,
+        component: &Component,
+        imports_wasi: bool,
+    ) -> Result<CspAdapterPre<HostState>, LoadError> {
+        let linker = if imports_wasi { &self.0.wasi } else { &self.0.contract };
+        let linked = linker
+            .instantiate_pre(component)
+            .map_err(|error| LoadError::Unlinked { what: format!("{error:#}") })?;
+        CspAdapterPre::new(linked).map_err(|error| LoadError::WrongWorld {
+            what: self
+                .missing_export(component)
+                .unwrap_or_else(|| format!("its export `{}`: {error:#}", wit::ADAPTER)),
+        })
+    }
+
+    /// What to say when the component does not export the interface at all.
+    fn missing_export(&self, component: &Component) -> Option<String> {
+        let ty = component.component_type();
+        let exports: Vec<_> = ty.exports(self.wasmtime()).collect();
+        if exports.iter().any(|(name, _)| *name == wit::ADAPTER) {
+            return None;
+        }
+        let others: Vec<_> = exports.iter().map(|(name, _)| format!("`{name}`")).collect();
+        let others = if others.is_empty() { "nothing".to_owned() } else { others.join(", ") };
+        Some(format!("it must export `{}`, and exports {others}", wit::ADAPTER))
+    }
+}
+
+impl fmt::Debug for Engine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Engine")
+            .field("memory_bytes", &self.0.memory_bytes)
+            .field("deadline", &self.0.deadline)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Whether an import belongs to a package that the host offers. Its version
+/// and its types are for the linker to check.
+fn is_offered(import: &str) -> bool {
+    ["hoth:adapter/types@0.1.0", "hoth:adapter/log@0.1.0"].contains(&import)
+        || import.starts_with("wasi:")
+}
+
+fn wasmtime_config(memory_bytes: usize) -> wasmtime::Config {
+    let mut pool = PoolingAllocationConfig::new();
+    pool.total_component_instances(INSTANCES_MAX)
+        .total_stacks(INSTANCES_MAX)
+        .total_memories(INSTANCES_MAX * PER_INSTANCE_MAX)
+        .total_tables(INSTANCES_MAX * PER_INSTANCE_MAX)
+        .total_core_instances(INSTANCES_MAX * CORE_INSTANCES_MAX)
+        .max_memories_per_component(PER_INSTANCE_MAX)
+        .max_tables_per_component(PER_INSTANCE_MAX)
+        .max_core_instances_per_component(CORE_INSTANCES_MAX)
+        .max_memory_size(memory_bytes)
+        .table_elements(TABLE_ELEMENTS_MAX)
+        .max_unused_warm_slots(WARM_SLOTS_MAX)
+        .linear_memory_keep_resident(KEEP_RESIDENT_BYTES)
+        .table_keep_resident(KEEP_RESIDENT_TABLE_BYTES)
+        .pagemap_scan(Enabled::Auto);
+    let mut config = wasmtime::Config::new();
+    config
+        .allocation_strategy(pool)
+        .epoch_interruption(true)
+        // The asynchronous ABI is not part of the contract, and doing without
+        // it makes every call cheaper.
+        .concurrency_support(false)
+        // The same arguments give the same step on every machine.
+        .cranelift_nan_canonicalization(true)
+        .relaxed_simd_deterministic(true);
+    config
+}
+
+/// Counts epochs until the engine is gone.
+fn start_epochs(engine: EngineWeak) -> std::io::Result<()> {
+    let count = move || {
+        loop {
+            thread::sleep(EPOCH_TICK);
+            match engine.upgrade() {
+                Some(engine) => engine.increment_epoch(),
+                None => return,
+            }
+        }
+    };
+    thread::Builder::new().name("adapter-epochs".to_owned()).spawn(count).map(drop)
+}

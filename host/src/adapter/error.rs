@@ -1,0 +1,62 @@
+//! What can go wrong with adapters, for those who must act on it.
+
+use std::time::Duration;
+
+/// Why there is no engine to run adapters with.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    #[error("`{key}` is {value}; it must lie between {min} and {max}")]
+    OutOfBounds { key: &'static str, value: u64, min: u64, max: u64 },
+    /// The machine refuses the address space or the instructions.
+    #[error("the machine does not let components run: {0}")]
+    Unsupported(String),
+    #[error("starting the thread that interrupts adapters")]
+    Thread(#[source] std::io::Error),
+}
+
+/// Why some bytes are not an adapter that can be used. For the operator.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    #[error("the component has {size} bytes, more than the {limit} that are allowed")]
+    TooLarge { size: usize, limit: usize },
+    /// Machine code would run outside of the sandbox.
+    #[error("this is compiled machine code; only a WebAssembly component can be an adapter")]
+    Precompiled,
+    #[error("not a WebAssembly component: {what}")]
+    NotAComponent { what: String },
+    #[error(
+        "the component is not signed, and `adapters.require_signature` allows only signed ones"
+    )]
+    Unsigned,
+    #[error("the component does not compile: {what}")]
+    Invalid { what: String },
+    #[error("the component imports `{import}`, which the host does not offer")]
+    UnknownImport { import: String },
+    #[error("the component imports something that the host does not offer: {what}")]
+    Unlinked { what: String },
+    #[error("the component is no CSP adapter: {what}")]
+    WrongWorld { what: String },
+    #[error("the component does not describe itself: {0}")]
+    Undescribed(CallError),
+    #[error("the component describes itself wrongly: {what}")]
+    Misdescribed { what: String },
+}
+
+/// Why a call into an adapter gave no step. It is the failure of the job, and
+/// of nobody else. The sentences may be shown to ServiceNow.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CallError {
+    /// The guest broke. The backtrace is in the log.
+    #[error("the adapter trapped: {message}")]
+    Trapped { message: String },
+    #[error("the adapter did not answer within {} ms", limit.as_millis())]
+    DeadlineExceeded { limit: Duration },
+    #[error("the adapter asked for more than its {limit} bytes of memory")]
+    MemoryExceeded { limit: u64 },
+    /// The guest answered, against the contract.
+    #[error("the adapter answered against its contract: {what}")]
+    InvalidStep { what: String },
+    /// There was no instance to call.
+    #[error("the adapter could not be started: {message}")]
+    NotStarted { message: String },
+}

@@ -1,0 +1,148 @@
+//! One instance for one question: started, bounded, and gone afterwards.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+use std::time::Instant;
+
+use tracing::warn;
+use wasmtime::Store;
+use wasmtime::Trap;
+use wasmtime::UpdateDeadline;
+use wasmtime_wasi::I32Exit;
+
+use super::CallError;
+use super::engine::Engine;
+use super::host::HostState;
+use super::lift::cut;
+use super::wit::CspAdapterPre;
+use super::wit::exports::hoth::adapter::adapter::Guest as Exports;
+use crate::domain::Timestamp;
+
+/// What a guest may hand over at once, in bytes: twice what the largest step
+/// holds. The other direction needs no bound, as the host has it already.
+const HOSTCALL_BYTES_MAX: usize = 4 << 20;
+
+/// Handles of WASI objects that a guest may hold at once.
+const HANDLES_MAX: usize = 1_024;
+
+/// A reason that wasmtime gives, in a message for people; longer ones are cut.
+const REASON_BYTES_MAX: usize = 256;
+
+/// A component that can be instantiated and called.
+pub(super) struct Guest {
+    name: Arc<str>,
+    component: CspAdapterPre<HostState>,
+    imports_wasi: bool,
+    engine: Engine,
+}
+
+/// Where a question broke off.
+enum Broken {
+    /// Before the guest's function was entered.
+    Starting(wasmtime::Error),
+    /// In the guest's function, or in reading what it gave.
+    Running(wasmtime::Error),
+}
+
+/// Ends a guest that still runs when its time is up.
+#[derive(Debug)]
+struct TimeIsUp;
+
+impl Guest {
+    pub fn new(
+        name: Arc<str>,
+        component: CspAdapterPre<HostState>,
+        imports_wasi: bool,
+        engine: Engine,
+    ) -> Self {
+        Self { name, component, imports_wasi, engine }
+    }
+
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Puts `question` to a fresh instance.
+    ///
+    /// The store is dropped at the end, whatever the end is: nothing of one
+    /// call can be seen by the next.
+    pub async fn run<A>(
+        &self,
+        now: Timestamp,
+        entropy: (u64, u64),
+        question: impl AsyncFnOnce(&Exports, &mut Store<HostState>) -> wasmtime::Result<A>,
+    ) -> Result<A, CallError> {
+        let _instance = self.engine.instance().await;
+        let limit = self.engine.deadline();
+        let mut store = self.store(now, entropy, limit);
+        let run = async {
+            let guest =
+                self.component.instantiate_async(&mut store).await.map_err(Broken::Starting)?;
+            question(guest.hoth_adapter_adapter(), &mut store).await.map_err(Broken::Running)
+        };
+        // The epochs stop a guest that computes. This stops one that waits in
+        // WASI, where no epoch is looked at.
+        match tokio::time::timeout(limit, run).await {
+            Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(broken)) => Err(self.explain(broken, store.data())),
+            Err(_elapsed) => Err(CallError::DeadlineExceeded { limit }),
+        }
+    }
+
+    fn store(&self, now: Timestamp, entropy: (u64, u64), limit: Duration) -> Store<HostState> {
+        let mut state = HostState::new(self.name.clone(), self.engine.memory_bytes());
+        if self.imports_wasi {
+            state = state.with_wasi(now, entropy);
+        }
+        let mut store = Store::new(self.engine.wasmtime(), state);
+        store.limiter(|state| &mut state.limiter);
+        store.set_hostcall_fuel(HOSTCALL_BYTES_MAX);
+        store.set_max_component_handles(HANDLES_MAX);
+        let end = Instant::now() + limit;
+        store.epoch_deadline_callback(move |_| {
+            if Instant::now() >= end {
+                return Err(wasmtime::Error::new(TimeIsUp));
+            }
+            Ok(UpdateDeadline::YieldCustom(1, Box::pin(tokio::task::yield_now())))
+        });
+        store.set_epoch_deadline(1);
+        store
+    }
+
+    fn explain(&self, broken: Broken, state: &HostState) -> CallError {
+        let (Broken::Starting(error) | Broken::Running(error)) = &broken;
+        if error.is::<TimeIsUp>() {
+            return CallError::DeadlineExceeded { limit: self.engine.deadline() };
+        }
+        // A guest that was refused memory mostly ends itself, so this comes
+        // before the trap.
+        if state.limiter.has_refused() {
+            return CallError::MemoryExceeded { limit: self.engine.memory_bytes() as u64 };
+        }
+        warn!(adapter = self.name(), "An adapter broke: {error:?}");
+        if let Some(trap) = error.downcast_ref::<Trap>() {
+            let trap = trap.to_string();
+            let message = trap.strip_prefix("wasm trap: ").unwrap_or(&trap).to_owned();
+            return CallError::Trapped { message };
+        }
+        if let Some(I32Exit(status)) = error.downcast_ref() {
+            return CallError::Trapped { message: format!("it exited with status {status}") };
+        }
+        // Neither of these holds anything of the guest's memory: wasmtime
+        // speaks of types, sizes and positions.
+        let reason = cut(&error.root_cause().to_string(), REASON_BYTES_MAX).into_owned();
+        match broken {
+            Broken::Starting(_) => CallError::NotStarted { message: reason },
+            Broken::Running(_) => CallError::InvalidStep { what: reason },
+        }
+    }
+}
+
+impl fmt::Display for TimeIsUp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the deadline has passed")
+    }
+}
+
+impl std::error::Error for TimeIsUp {}

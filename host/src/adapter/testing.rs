@@ -1,0 +1,123 @@
+//! Real components for tests, small enough to read: the core module is
+//! written in WAT, and the types come from the WIT in this repository.
+
+use wit_component::ComponentEncoder;
+use wit_component::StringEncoding;
+use wit_parser::Resolve;
+
+/// A component to be.
+#[derive(Debug, Clone)]
+pub(crate) struct TestGuest {
+    /// What `describe` answers.
+    pub name: &'static str,
+    pub version: &'static str,
+    pub states: (u32, u32),
+    /// The body of `begin`. Its parameters: pointer and length of id (0, 1),
+    /// operation (2, 3), input (4, 5) and settings (6, 7), attempt (8), now
+    /// (9), entropy (10, 11), context (12, 13). It returns the address of a
+    /// step; 512 is free for it.
+    pub begin: &'static str,
+    /// The body of `resume`; parameter 0 is the address of all arguments.
+    pub resume: &'static str,
+    /// Core imports, and the world's imports that they come from.
+    pub imports: &'static str,
+    pub world: &'static str,
+    /// WIT packages that the world's imports come from.
+    pub packages: &'static [&'static str],
+}
+
+/// Done with code 200, the settings as the request, the input as the response.
+pub(crate) const ECHO_BEGIN: &str = "
+    (i32.store8 (i32.const 512) (i32.const 2))
+    (i32.store16 (i32.const 520) (i32.const 200))
+    (i32.store (i32.const 524) (local.get 6))
+    (i32.store (i32.const 528) (local.get 7))
+    (i32.store (i32.const 532) (local.get 4))
+    (i32.store (i32.const 536) (local.get 5))
+    (i32.const 512)";
+
+/// Done with the response's status, the state as the request, the body as the
+/// response.
+pub(crate) const ECHO_RESUME: &str = "
+    (i32.store8 (i32.const 512) (i32.const 2))
+    (i32.store16 (i32.const 520) (i32.load16_u (i32.add (local.get 0) (i32.const 88))))
+    (i32.store (i32.const 524) (i32.load (i32.add (local.get 0) (i32.const 76))))
+    (i32.store (i32.const 528) (i32.load (i32.add (local.get 0) (i32.const 80))))
+    (i32.store (i32.const 532) (i32.load (i32.add (local.get 0) (i32.const 100))))
+    (i32.store (i32.const 536) (i32.load (i32.add (local.get 0) (i32.const 104))))
+    (i32.const 512)";
+
+impl Default for TestGuest {
+    fn default() -> Self {
+        Self {
+            name: "echo",
+            version: "1.0.0",
+            states: (1, 1),
+            begin: ECHO_BEGIN,
+            resume: ECHO_RESUME,
+            imports: "",
+            world: "",
+            packages: &[],
+        }
+    }
+}
+
+impl TestGuest {
+    /// The component's bytes.
+    pub fn build(&self) -> Vec<u8> {
+        let mut resolve = Resolve::default();
+        resolve.push_path(concat!(env!("CARGO_MANIFEST_DIR"), "/../wit/v0.1")).unwrap();
+        for package in self.packages {
+            resolve.push_str("package.wit", package).unwrap();
+        }
+        let world = format!(
+            "package test:guest; world guest {{ include hoth:adapter/csp-adapter@0.1.0; {} }}",
+            self.world
+        );
+        let package = resolve.push_str("guest.wit", &world).unwrap();
+        let world = resolve.select_world(&[package], Some("guest")).unwrap();
+        let mut module = wat::parse_str(self.core_module()).unwrap();
+        wit_component::embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8)
+            .unwrap();
+        ComponentEncoder::default().module(&module).unwrap().encode().unwrap()
+    }
+
+    fn core_module(&self) -> String {
+        let Self { name, version, states: (oldest, newest), begin, resume, imports, .. } = self;
+        let operation = "add-portfolio";
+        format!(
+            r#"(module {imports}
+                (memory (export "memory") 64)
+                (global $heap (mut i32) (i32.const 65536))
+                (data (i32.const 1024) "{name}")
+                (data (i32.const 1280) "{version}")
+                (data (i32.const 1536) "{operation}")
+                (data (i32.const 1792) "{{}}")
+                (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32) (local $at i32)
+                    (local.set $at
+                        (i32.and (i32.add (global.get $heap) (i32.const 7)) (i32.const -8)))
+                    (global.set $heap (i32.add (local.get $at) (local.get 3)))
+                    (local.get $at))
+                (func (export "hoth:adapter/adapter@0.1.0#describe") (result i32)
+                    (i32.store (i32.const 600) (i32.const 1536))
+                    (i32.store (i32.const 604) (i32.const {operation_len}))
+                    (i32.store (i32.const 512) (i32.const 1024))
+                    (i32.store (i32.const 516) (i32.const {name_len}))
+                    (i32.store (i32.const 520) (i32.const 1280))
+                    (i32.store (i32.const 524) (i32.const {version_len}))
+                    (i32.store (i32.const 528) (i32.const 600))
+                    (i32.store (i32.const 532) (i32.const 1))
+                    (i32.store (i32.const 536) (i32.const {oldest}))
+                    (i32.store (i32.const 540) (i32.const {newest}))
+                    (i32.const 512))
+                (func (export "hoth:adapter/adapter@0.1.0#begin")
+                    (param i32 i32 i32 i32 i32 i32 i32 i32 i32 i64 i64 i64 i32 i32) (result i32)
+                    {begin})
+                (func (export "hoth:adapter/adapter@0.1.0#resume") (param i32) (result i32)
+                    {resume}))"#,
+            operation_len = operation.len(),
+            name_len = name.len(),
+            version_len = version.len(),
+        )
+    }
+}

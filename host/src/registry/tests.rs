@@ -1,0 +1,318 @@
+//! The promises of the registry, with real components in a real directory.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use super::*;
+use crate::adapter::Config;
+use crate::adapter::testing::TestGuest;
+use crate::domain::Timestamp;
+
+struct House {
+    registry: Arc<Registry>,
+    directory: tempfile::TempDir,
+}
+
+fn csp(name: &str) -> CspName {
+    name.parse().unwrap()
+}
+
+fn wasm(version: &'static str, states: (u32, u32)) -> Vec<u8> {
+    TestGuest { version, states, ..TestGuest::default() }.build()
+}
+
+async fn open(directory: &Path) -> Registry {
+    let config = Config { directory: directory.to_owned(), ..Config::default() };
+    let engine = Engine::new(&config).unwrap();
+    let clock = Clock::manual(Timestamp::from_millis(1_700_000_000_123));
+    let wants = BTreeMap::from([
+        (csp("CSP_A"), "atat".to_owned()),
+        (csp("CSP_B"), "atat".to_owned()),
+        (csp("CSP_C"), "other".to_owned()),
+    ]);
+    Registry::open(engine, clock, directory, wants).await.unwrap()
+}
+
+async fn house() -> House {
+    let directory = tempfile::tempdir().unwrap();
+    House { registry: Arc::new(open(directory.path()).await), directory }
+}
+
+impl House {
+    fn serving(&self) -> String {
+        let version = self.registry.serving(&csp("CSP_A")).unwrap();
+        version.adapter().info().version.clone()
+    }
+
+    /// What an operator sees of `atat`: versions, the active one with a star.
+    fn versions(&self) -> String {
+        let adapters = self.registry.list();
+        let atat = adapters.iter().find(|adapter| adapter.name.as_str() == "atat").unwrap();
+        let words = atat
+            .versions
+            .iter()
+            .map(|each| format!("{}{}", each.version, if each.active { "*" } else { "" }));
+        words.collect::<Vec<_>>().join(" ")
+    }
+
+    async fn install(&self, version: &'static str) -> Arc<Version> {
+        self.registry.install("atat", wasm(version, (1, 1))).await.unwrap()
+    }
+}
+
+#[tokio::test]
+async fn a_bad_file_stops_nobody_else() {
+    let directory = tempfile::tempdir().unwrap();
+    fs::write(directory.path().join("atat.wasm"), wasm("1.0.0", (1, 1))).unwrap();
+    fs::write(directory.path().join("other.wasm"), "half a comp").unwrap();
+    fs::write(directory.path().join("README.md"), "not an adapter").unwrap();
+    let registry = open(directory.path()).await;
+
+    assert!(registry.serving(&csp("CSP_B")).is_ok());
+    for (name, expected) in [
+        (
+            "CSP_C",
+            "the adapter `other` is refused: not a WebAssembly component: it does not begin like one",
+        ),
+        ("CSP_D", "no CSP is named `CSP_D`"),
+    ] {
+        assert_eq!(registry.serving(&csp(name)).unwrap_err().to_string(), expected);
+    }
+}
+
+#[tokio::test]
+async fn what_is_listed_is_what_operators_were_promised() {
+    let house = house().await;
+    let version = house.install("1.0.0").await;
+    let _job = version.begin_job();
+    let listed = serde_json::to_string_pretty(&house.registry.list()).unwrap();
+    let listed = listed
+        .replace(&version.adapter().digest().to_string(), "<sha256>")
+        .replace(&version.adapter().size_bytes().to_string(), "<size>");
+    expect_test::expect![[r#"
+        [
+          {
+            "name": "atat",
+            "csps": [
+              "CSP_A",
+              "CSP_B"
+            ],
+            "versions": [
+              {
+                "sha256": "<sha256>",
+                "version": "1.0.0",
+                "active": true,
+                "size": <size>,
+                "imports": [
+                  "hoth:adapter/types@0.1.0"
+                ],
+                "loadedAt": "2023-11-14T22:13:20.123Z",
+                "jobsInFlight": 1
+              }
+            ]
+          },
+          {
+            "name": "other",
+            "csps": [
+              "CSP_C"
+            ],
+            "versions": [],
+            "problem": "there is no `other.wasm` in the directory of adapters"
+          }
+        ]"#]]
+    .assert_eq(&listed);
+}
+
+#[tokio::test]
+async fn an_install_is_heard_of_and_survives_a_restart() {
+    let house = house().await;
+    let mut changed = house.registry.changed();
+    assert!(matches!(house.registry.serving(&csp("CSP_A")), Err(NotServing::Missing { .. })));
+    house.install("1.0.0").await;
+    assert!(changed.has_changed().unwrap());
+    changed.mark_unchanged();
+    house.install("1.1.0").await;
+    assert!(changed.has_changed().unwrap());
+    assert_eq!(house.serving(), "1.1.0");
+
+    let again = open(house.directory.path()).await;
+    let version = again.serving(&csp("CSP_A")).unwrap();
+    assert_eq!(version.adapter().info().version, "1.1.0");
+}
+
+#[tokio::test]
+async fn a_refused_install_changes_nothing() {
+    let house = house().await;
+    house.install("1.0.0").await;
+    let before = fs::read(house.directory.path().join("atat.wasm")).unwrap();
+    let refused = house.registry.install("atat", "nonsense").await.unwrap_err();
+    assert!(matches!(refused, InstallError::Refused(_)), "{refused}");
+    let refused = house.registry.install("../atat", wasm("2.0.0", (1, 1))).await.unwrap_err();
+    assert!(matches!(refused, InstallError::BadName(_)), "{refused}");
+    assert_eq!(house.versions(), "1.0.0*");
+    assert_eq!(fs::read(house.directory.path().join("atat.wasm")).unwrap(), before);
+}
+
+#[tokio::test]
+async fn rolling_back_goes_to_what_was_active_before() {
+    let house = house().await;
+    assert_eq!(house.registry.roll_back("atat").unwrap_err(), RollBackError::Unknown);
+    house.install("1").await;
+    assert_eq!(house.registry.roll_back("atat").unwrap_err(), RollBackError::NothingEarlier);
+    house.install("2").await;
+    house.install("3").await;
+    assert_eq!(house.versions(), "3* 2 1");
+    house.registry.roll_back("atat").unwrap();
+    assert_eq!(house.versions(), "2* 1 3");
+    // What was rolled back from is not what the next one is rolled back to.
+    house.install("4").await;
+    assert_eq!(house.versions(), "4* 2 1 3");
+    house.registry.roll_back("atat").unwrap();
+    assert_eq!(house.serving(), "2");
+    // The last act wins, also when it brings what was there before.
+    house.install("4").await;
+    assert_eq!(house.versions(), "4* 2 1 3");
+    house.registry.roll_back("atat").unwrap();
+    house.registry.roll_back("atat").unwrap();
+    assert_eq!(house.registry.roll_back("atat").unwrap_err(), RollBackError::NothingEarlier);
+    assert_eq!(house.serving(), "1");
+}
+
+#[tokio::test]
+async fn versions_are_forgotten_but_not_while_jobs_run_on_them() {
+    let house = house().await;
+    let first = house.install("1").await.begin_job();
+    for version in ["2", "3", "4", "5"] {
+        house.install(version).await;
+    }
+    assert_eq!(house.versions(), "5* 4 3 1");
+    drop(first);
+    house.install("6").await;
+    assert_eq!(house.versions(), "6* 5 4 3");
+}
+
+#[tokio::test]
+async fn a_waiting_job_goes_to_a_version_that_reads_its_state() {
+    let house = house().await;
+    let old = house.registry.install("atat", wasm("1", (1, 1))).await.unwrap();
+    let new = house.registry.install("atat", wasm("2", (2, 3))).await.unwrap();
+    let resuming = |state, written_by: Digest| {
+        let version = house.registry.resuming(&csp("CSP_A"), state, &written_by);
+        version.map(|version| version.adapter().info().version.clone())
+    };
+    let [old, new] = [old, new].map(|version| version.adapter().digest());
+    assert_eq!(resuming(1, old), Ok("1".to_owned()));
+    assert_eq!(resuming(2, old), Ok("2".to_owned()));
+    assert_eq!(resuming(3, new), Ok("2".to_owned()));
+    let gone = Digest::of(b"gone");
+    assert_eq!(
+        resuming(1, gone),
+        Err(NotServing::StateUnreadable {
+            adapter: "atat".parse().unwrap(),
+            state_version: 1,
+            written_by: gone,
+        })
+    );
+}
+
+/// Waits until `condition` holds, and looks again at every change.
+async fn eventually(house: &House, condition: impl Fn(&House) -> bool) {
+    let mut changed = house.registry.changed();
+    let wait = async {
+        while !condition(house) {
+            changed.changed().await.unwrap();
+        }
+    };
+    if tokio::time::timeout(Duration::from_secs(20), wait).await.is_err() {
+        panic!("still {:?}", house.registry.list());
+    }
+}
+
+#[tokio::test]
+async fn files_that_arrive_are_taken_in_and_a_rollback_holds_until_then() {
+    let house = house().await;
+    let stop = CancellationToken::new();
+    let watching = tokio::spawn({
+        let (registry, stop) = (Arc::clone(&house.registry), stop.clone());
+        async move { registry.watch(stop).await }
+    });
+    let put = |version, how: fn(&Path, &Path)| {
+        let aside = house.directory.path().join("upload");
+        fs::write(&aside, wasm(version, (1, 1))).unwrap();
+        how(&aside, &house.directory.path().join("atat.wasm"));
+    };
+    let rename: fn(&Path, &Path) = |from, to| fs::rename(from, to).unwrap();
+    let copy: fn(&Path, &Path) = |from, to| {
+        fs::copy(from, to).unwrap();
+    };
+
+    put("1", rename);
+    eventually(&house, |house| house.versions() == "1*").await;
+    put("2", copy);
+    eventually(&house, |house| house.versions() == "2* 1").await;
+
+    // A bad file is told of, and changes nothing.
+    fs::write(house.directory.path().join("atat.wasm"), "nonsense").unwrap();
+    eventually(&house, |house| house.registry.list()[0].problem.is_some()).await;
+    assert_eq!(house.versions(), "2* 1");
+
+    house.install("3").await;
+    assert_eq!(house.registry.list()[0].problem, None);
+    house.registry.roll_back("atat").unwrap();
+    // Another adapter's file stirs the directory; ours is not taken in again.
+    fs::copy(house.directory.path().join("atat.wasm"), house.directory.path().join("other.wasm"))
+        .unwrap();
+    eventually(&house, |house| house.registry.serving(&csp("CSP_C")).is_ok()).await;
+    assert_eq!(house.versions(), "2* 1 3");
+    // The same file, put there again, is an act.
+    put("3", copy);
+    eventually(&house, |house| house.versions() == "3* 2 1").await;
+
+    stop.cancel();
+    watching.await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn jobs_go_on_while_versions_change() {
+    use crate::adapter::Call;
+    use crate::adapter::Entry;
+    use crate::adapter::Facts;
+
+    let house = house().await;
+    house.install("0").await;
+    let stop = CancellationToken::new();
+    let jobs = tokio::spawn({
+        let (registry, stop) = (Arc::clone(&house.registry), stop.clone());
+        async move {
+            let mut done = 0_u32;
+            while !stop.is_cancelled() {
+                let job = registry.serving(&csp("CSP_A")).unwrap().begin_job();
+                let facts = Facts {
+                    id: done.to_string(),
+                    operation: "add-portfolio".to_owned(),
+                    input: "{}".to_owned(),
+                    settings: "{}".to_owned(),
+                    attempt: 1,
+                    context: Vec::new(),
+                };
+                let (now, entry) = (Timestamp::from_millis(0), Entry::Begin);
+                let call = Call { facts: &facts, now, entropy: (0, 0), entry };
+                job.adapter().call(call).await.unwrap();
+                done += 1;
+            }
+            done
+        }
+    });
+    for version in ["1", "2", "3", "4", "5", "6", "7", "8"] {
+        house.install(version).await;
+        house.registry.roll_back("atat").unwrap();
+    }
+    stop.cancel();
+    assert!(jobs.await.unwrap() > 0);
+    assert!(house.registry.list()[0].versions.iter().all(|version| version.jobs_in_flight == 0));
+}
