@@ -33,6 +33,9 @@ use crate::workflow::Attempt;
 /// The WIT's bound on the body of a request.
 const BODY_BYTES_MAX: usize = 1024 * 1024;
 
+/// What identity providers take is shorter by far.
+const SCOPE_BYTES_MAX: usize = 4096;
+
 /// Does all of [`crate::csp::Client::exchange`].
 pub async fn run(inner: &Inner, request: &HttpRequest, context: &Context<'_>) -> Exchanged {
     match Exchange::prepare(inner, request, context) {
@@ -40,7 +43,7 @@ pub async fn run(inner: &Inner, request: &HttpRequest, context: &Context<'_>) ->
         Err(refused) => {
             warn!(
                 csp = %inner.name, method = name(request.method), error = %refused,
-                "A request to {} was refused", inner.name,
+                "The request to {} is not made", inner.name,
             );
             Exchanged {
                 event: Event::TransportFailure(TransportFailure {
@@ -90,7 +93,7 @@ impl<'a> Exchange<'a> {
         context: &Context<'_>,
     ) -> Result<Self, Unanswered> {
         let refuse = |cause, reason: String| {
-            let message = format!("the request to {} was refused: {reason}", inner.name);
+            let message = format!("HOTH did not make the request to {}: {reason}", inner.name);
             Unanswered::unsent(cause, message)
         };
         let url = inner
@@ -105,6 +108,10 @@ impl<'a> Exchange<'a> {
         }
         if request.body.as_ref().is_some_and(|body| body.len() > BODY_BYTES_MAX) {
             let reason = format!("its body has more than {BODY_BYTES_MAX} bytes");
+            return Err(refuse(Cause::RequestRefused, reason));
+        }
+        if request.scopes.iter().map(String::len).sum::<usize>() > SCOPE_BYTES_MAX {
+            let reason = format!("its scopes have more than {SCOPE_BYTES_MAX} bytes");
             return Err(refuse(Cause::RequestRefused, reason));
         }
         Ok(Self {
@@ -233,13 +240,19 @@ impl<'a> Exchange<'a> {
 
     /// Says how hard it was tried, where that is of interest.
     fn count(&self, unanswered: &Unanswered, tries: u32) -> String {
-        let calls = self.calls;
+        let counted = |count: u32, one: &str, many: &str| {
+            format!(" ({count} {})", if count == 1 { one } else { many })
+        };
         match unanswered.cause {
-            cause if !cause.is_transient() => String::new(),
-            Cause::TokenUnavailable if tries == 1 => " (1 try)".to_owned(),
-            Cause::TokenUnavailable => format!(" ({tries} tries)"),
-            _ if calls == 1 => " (1 call made)".to_owned(),
-            _ => format!(" ({calls} calls made)"),
+            Cause::TokenUnavailable => counted(tries, "try", "tries"),
+            Cause::Connect | Cause::Timeout | Cause::Reset | Cause::Truncated => {
+                counted(self.calls, "call made", "calls made")
+            }
+            Cause::Tls
+            | Cause::TooLarge
+            | Cause::TokenRefused
+            | Cause::OriginRefused
+            | Cause::RequestRefused => String::new(),
         }
     }
 

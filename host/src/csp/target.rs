@@ -58,6 +58,8 @@ pub enum BadLocation {
     Empty,
     #[error("is not a URL")]
     Unreadable,
+    #[error("is longer than {URL_BYTES_MAX} bytes")]
+    TooLong,
     #[error("has a user name or a password")]
     Userinfo,
     #[error("leads to {0}, which is neither in `base_url` nor in `allowed_origins`")]
@@ -109,6 +111,9 @@ impl Egress {
         }
         if origin::has_userinfo(&url) {
             return Err(BadLocation::Userinfo);
+        }
+        if url.as_str().len() > URL_BYTES_MAX {
+            return Err(BadLocation::TooLong);
         }
         Ok(url)
     }
@@ -394,6 +399,7 @@ mod tests {
         check("", &expect!["is empty"]);
         check(" \t", &expect!["is empty"]);
         check("https://", &expect!["is not a URL"]);
+        check(&format!("/{}", "a".repeat(URL_BYTES_MAX)), &expect!["is longer than 8192 bytes"]);
         check("https://h:99999/", &expect!["is not a URL"]);
     }
 

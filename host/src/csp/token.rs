@@ -18,6 +18,7 @@ use tokio::time::Instant;
 
 use crate::csp::config::OAuth2Config;
 use crate::csp::failure::Unanswered;
+use crate::csp::token_endpoint::Granted;
 use crate::csp::token_endpoint::TokenEndpoint;
 use crate::domain::CspName;
 
@@ -60,8 +61,8 @@ struct Inner {
 #[derive(Default)]
 struct Cache {
     slots: HashMap<Scopes, Slot>,
-    /// Tokens fetched so far.
-    fetched: u64,
+    /// Fetches that have ended.
+    fetches: u64,
 }
 
 /// What there is for one set of scopes.
@@ -130,16 +131,13 @@ async fn fetch(inner: Arc<Inner>, scopes: Scopes) -> Result<Token, Unanswered> {
     let asked_at = Instant::now();
     let granted = inner.endpoint.request(&scopes).await;
     let mut cache = inner.lock();
-    let slot = cache.slots.entry(scopes.clone()).or_default();
+    cache.fetches += 1;
+    let number = cache.fetches;
+    let slot = cache.slots.entry(scopes).or_default();
     slot.fetch = None;
-    let granted = granted?;
-    let token = Token {
-        header: granted.header,
-        usable_until: asked_at + usable_for(granted.expires_in),
-        number: cache.fetched,
-    };
-    cache.fetched += 1;
-    cache.slots.entry(scopes).or_default().token = Some(token.clone());
+    let Granted { header, expires_in } = granted?;
+    let token = Token { header, usable_until: asked_at + usable_for(expires_in), number };
+    slot.token = Some(token.clone());
     Ok(token)
 }
 
@@ -185,5 +183,51 @@ impl Slot {
 impl fmt::Debug for Cache {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Cache").field("slots", &self.slots.len()).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_is_used_until_shortly_before_it_expires() {
+        for (expires_in, used) in [
+            (None, 30),
+            (Some(0), 0),
+            (Some(20), 10),
+            (Some(60), 30),
+            (Some(61), 31),
+            (Some(3600), 3570),
+            (Some(86_400), 86_370),
+            (Some(u64::MAX), 86_370),
+        ] {
+            let usable = usable_for(expires_in.map(Duration::from_secs));
+            assert_eq!(usable, Duration::from_secs(used), "{expires_in:?}");
+        }
+    }
+
+    #[test]
+    fn the_cache_has_a_bound() {
+        let scopes = |number: usize| Scopes::from([number.to_string()]);
+        let slot = |usable_until| Slot {
+            token: Some(Token { header: HeaderValue::from_static("t"), usable_until, number: 0 }),
+            fetch: None,
+        };
+        let now = Instant::now();
+        let later = now + Duration::from_secs(3600);
+        let mut cache = Cache::default();
+        for number in 0..SCOPE_SETS_MAX {
+            cache.slots.insert(scopes(number), slot(if number == 0 { later } else { now }));
+        }
+        cache.make_room(&scopes(0));
+        assert_eq!(cache.slots.len(), SCOPE_SETS_MAX, "a set that is there needs no room");
+        cache.make_room(&scopes(SCOPE_SETS_MAX));
+        assert_eq!(cache.slots.len(), 1, "what has expired goes");
+        for number in 0..SCOPE_SETS_MAX {
+            cache.slots.insert(scopes(number), slot(later));
+        }
+        cache.make_room(&scopes(SCOPE_SETS_MAX));
+        assert_eq!(cache.slots.len(), 0, "else everything goes");
     }
 }

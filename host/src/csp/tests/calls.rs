@@ -97,8 +97,12 @@ async fn connections_are_used_again() {
 }
 
 async fn check(act: Act, expected: &Expect) {
+    check_with("", act, expected).await;
+}
+
+async fn check_with(more: &str, act: Act, expected: &Expect) {
     let csp = Server::start([act]).await;
-    let client = client(&csp.url(), "timeout_ms = 300\nmax_response_bytes = 10");
+    let client = client(&csp.url(), &format!("{more}max_response_bytes = 10"));
     let exchanged = exchange(&client, &get("/x"), &RetryPolicy::ONCE).await;
     let text = match &exchanged.event {
         Event::Response(response) => format!("{} {:?}", response.status, response.body),
@@ -147,11 +151,16 @@ async fn what_lies_beyond_the_announced_length_is_not_read() {
 #[tokio::test]
 async fn silence_is_a_timeout() {
     let late = expect!["timeout sent=true CSP_A did not answer within 300 ms (1 call made)"];
-    check(Act::Hang(b"".to_vec()), &late).await;
-    check(Act::Hang(b"HTTP/1.1 200 OK\r\n".to_vec()), &late).await;
-    check(Act::Hang(b"HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\na".to_vec()), &late).await;
+    check_with(IMPATIENT, Act::Hang(b"".to_vec()), &late).await;
+    check_with(IMPATIENT, Act::Hang(b"HTTP/1.1 200 OK\r\n".to_vec()), &late).await;
+    check_with(
+        IMPATIENT,
+        Act::Hang(b"HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\na".to_vec()),
+        &late,
+    )
+    .await;
     // A header that never ends.
-    check(Act::Drip(b"HTTP/1.1 200 OK\r\nx: ".to_vec()), &late).await;
+    check_with(IMPATIENT, Act::Drip(b"HTTP/1.1 200 OK\r\nx: ".to_vec()), &late).await;
 }
 
 #[tokio::test]
@@ -212,6 +221,21 @@ fn resolving(address: &str, base_url: &str, more: &str) -> Client {
 }
 
 #[tokio::test]
+async fn a_connection_that_is_never_made_is_unsent() {
+    // The kernel accepts; nobody answers the TLS handshake.
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let base_url = format!("https://127.0.0.1:{}", listener.local_addr().unwrap().port());
+    let client = client(&base_url, "connect_timeout_ms = 50");
+    let exchanged = exchange(&client, &get("/x"), &THRICE).await;
+    let failure = exchanged.failure();
+    expect![
+        "CSP_A could not be reached: no connection in time (`connect_timeout_ms`) (3 calls made)"
+    ]
+    .assert_eq(&failure.message);
+    assert_eq!((failure.code, failure.sent), ("connect", false));
+}
+
+#[tokio::test]
 async fn a_name_with_a_private_address_is_not_called() {
     let csp = Server::start([answer(200, "", "")]).await;
     let base_url = csp.url().replace("http://127.0.0.1", "https://csp-a.example.com");
@@ -269,11 +293,15 @@ async fn a_request_that_breaks_the_rules_goes_nowhere() {
             HttpRequest { body: Some(vec![0; 1024 * 1024 + 1]), ..get("/x") },
             "its body has more than 1048576 bytes",
         ),
+        (
+            HttpRequest { scopes: vec!["x".repeat(4097)], ..get("/x") },
+            "its scopes have more than 4096 bytes",
+        ),
     ];
     for (request, reason) in cases {
         let exchanged = exchange(&client, &request, &THRICE).await;
         let failure = exchanged.failure();
-        assert_eq!(failure.message, format!("the request to CSP_A was refused: {reason}"));
+        assert_eq!(failure.message, format!("HOTH did not make the request to CSP_A: {reason}"));
         assert_eq!((failure.code, failure.sent), ("request-refused", false));
         assert!(exchanged.calls == 0 && exchanged.url.is_none());
     }

@@ -29,6 +29,9 @@ const THRICE: RetryPolicy = RetryPolicy {
     max_backoff: Duration::from_millis(30),
 };
 
+/// For tests in which a timeout must happen.
+const IMPATIENT: &str = "timeout_ms = 300\n";
+
 fn config(base_url: &str, more: &str) -> Config {
     toml::from_str(&format!("adapter = 'a'\nbase_url = '{base_url}'\n{more}")).unwrap()
 }

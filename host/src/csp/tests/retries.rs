@@ -6,10 +6,12 @@ use super::server::answer;
 use super::*;
 
 /// Runs a script and compares how it ends and how many calls that took.
-async fn check(script: impl IntoIterator<Item = Act>, idempotent: bool, expected: (&str, u32)) {
+async fn check<const N: usize>(script: [Act; N], idempotent: bool, expected: (&str, u32)) {
+    let hangs = script.iter().any(|act| matches!(act, Act::Hang(_)));
     let csp = Server::start(script).await;
     let request = HttpRequest { idempotent, ..get("/x") };
-    let exchanged = exchange(&client(&csp.url(), "timeout_ms = 300"), &request, &THRICE).await;
+    let exchanged =
+        exchange(&client(&csp.url(), if hangs { IMPATIENT } else { "" }), &request, &THRICE).await;
     assert_eq!((exchanged.word().as_str(), exchanged.calls), expected);
     assert_eq!(csp.calls() as u32, expected.1);
 }
@@ -78,7 +80,7 @@ async fn the_last_answer_survives_a_later_silence() {
         Act::Hang(Vec::new()),
     ])
     .await;
-    let exchanged = exchange(&client(&csp.url(), "timeout_ms = 300"), &get("/x"), &THRICE).await;
+    let exchanged = exchange(&client(&csp.url(), IMPATIENT), &get("/x"), &THRICE).await;
     let failure = exchanged.failure();
     assert_eq!((failure.code, failure.sent, exchanged.calls), ("timeout", true, 3));
     assert_eq!(failure.message, "CSP_A did not answer within 300 ms (3 calls made)");

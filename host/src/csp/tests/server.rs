@@ -171,7 +171,7 @@ async fn perform(act: Act, socket: &mut TcpStream, state: &State) -> std::io::Re
         }
         Act::Hang(bytes) => {
             socket.write_all(&bytes).await?;
-            socket.read(&mut [0]).await?;
+            socket.read_exact(&mut [0]).await?;
         }
         Act::Drip(bytes) => {
             socket.write_all(&bytes).await?;

@@ -211,9 +211,10 @@ async fn a_fresh_token_that_cannot_be_had_leaves_the_401_as_the_last_answer() {
 
 /// How an exchange ends when the token endpoint does this for good.
 async fn failing(act: Act, code: &str, tries: usize) -> String {
+    let patience = if matches!(act, Act::Hang(_)) { IMPATIENT } else { "" };
     let idp = Server::start([act]).await;
     let csp = Server::start([answer(200, "", "")]).await;
-    let more = format!("timeout_ms = 300\n{}", oauth2(&idp.url(), SECRET));
+    let more = format!("{patience}{}", oauth2(&idp.url(), SECRET));
     let exchanged = exchange(&client(&csp.url(), &more), &reading(&[]), &THRICE).await;
     let failure = exchanged.failure();
     assert_eq!((failure.code, failure.sent, exchanged.calls), (code, false, 0));
