@@ -1,0 +1,279 @@
+//! What an operator says about one CSP.
+
+use std::num::NonZeroU32;
+use std::num::NonZeroU64;
+use std::path::Path;
+use std::time::Duration;
+
+use serde::Deserialize;
+use url::Url;
+
+use crate::csp::network::Network;
+use crate::csp::origin;
+use crate::csp::origin::Origin;
+use crate::secret::SecretSource;
+
+/// The table `[csp.<NAME>]`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// The name of the adapter that speaks to this CSP.
+    pub adapter: String,
+    /// What every path is joined to, with or without a slash at the end.
+    pub base_url: Url,
+    /// Further origins that a `Location` of the CSP may name.
+    #[serde(default)]
+    pub allowed_origins: Vec<Origin>,
+    /// Networks with private or link-local addresses that the names in
+    /// `base_url`, `token_url` and `allowed_origins` may resolve to.
+    #[serde(default)]
+    pub private_networks: Vec<Network>,
+    /// For one call, from connecting to the last byte of the answer.
+    #[serde(default = "default_timeout_ms")]
+    pub timeout_ms: NonZeroU64,
+    /// For resolving the name, connecting, and the TLS handshake.
+    #[serde(default = "default_connect_timeout_ms")]
+    pub connect_timeout_ms: NonZeroU64,
+    /// Calls at the same time, of all kinds of work together.
+    #[serde(default = "default_max_concurrent")]
+    pub max_concurrent: NonZeroU32,
+    /// The longest body of an answer that is read.
+    #[serde(default = "default_max_response_bytes")]
+    pub max_response_bytes: NonZeroU32,
+    /// Handed to the adapter as JSON. Not secret.
+    #[serde(default)]
+    pub settings: toml::Table,
+    /// How to get a token; without it requests carry none.
+    pub oauth2: Option<OAuth2Config>,
+}
+
+/// The table `[csp.<NAME>.oauth2]`: the client credentials grant (RFC 6749
+/// section 4.4).
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OAuth2Config {
+    pub token_url: Url,
+    pub client_id: String,
+    /// Read at each token request, so a rotated file takes effect.
+    pub client_secret: SecretSource,
+}
+
+/// A setting that makes no sense, found by [`Config::validate`].
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{key}` {problem}")]
+pub struct InvalidSetting {
+    /// Below `[csp.<NAME>]`: `base_url`, `oauth2.token_url`.
+    pub key: &'static str,
+    /// Continues a sentence that begins with the key.
+    pub problem: String,
+}
+
+/// As long as the predecessor waited for a CSP.
+fn default_timeout_ms() -> NonZeroU64 {
+    const { NonZeroU64::new(300_000).unwrap() }
+}
+
+/// Three lost SYN packets (1 s + 2 s + 4 s) still connect.
+fn default_connect_timeout_ms() -> NonZeroU64 {
+    const { NonZeroU64::new(10_000).unwrap() }
+}
+
+fn default_max_concurrent() -> NonZeroU32 {
+    const { NonZeroU32::new(64).unwrap() }
+}
+
+/// Four answers of this size, as JSON within JSON, still fit one message.
+fn default_max_response_bytes() -> NonZeroU32 {
+    const { NonZeroU32::new(262_144).unwrap() }
+}
+
+impl Config {
+    /// A call that takes longer than an hour is asynchronous work, and for
+    /// that there is 202.
+    const TIMEOUT_MS_MAX: u64 = 3_600_000;
+    /// More sockets to one peer than ephemeral ports allow.
+    const CONCURRENT_MAX: u32 = 10_000;
+    /// Every call at work may hold that much.
+    const RESPONSE_BYTES_MAX: u32 = 8 * 1024 * 1024;
+
+    /// Finds everything that is wrong though it could be read.
+    pub fn validate(&self) -> Vec<InvalidSetting> {
+        let mut found = Vec::new();
+        let mut wrong = |key, problem: String| found.push(InvalidSetting { key, problem });
+        if self.adapter.is_empty() {
+            wrong("adapter", "must not be empty".to_owned());
+        }
+        if let Err(bad) = origin::check_endpoint(&self.base_url) {
+            wrong("base_url", bad.to_string());
+        }
+        for (key, value, max) in [
+            ("timeout_ms", self.timeout_ms.get(), Self::TIMEOUT_MS_MAX),
+            ("connect_timeout_ms", self.connect_timeout_ms.get(), Self::TIMEOUT_MS_MAX),
+            ("max_concurrent", self.max_concurrent.get().into(), Self::CONCURRENT_MAX.into()),
+            (
+                "max_response_bytes",
+                self.max_response_bytes.get().into(),
+                Self::RESPONSE_BYTES_MAX.into(),
+            ),
+        ] {
+            if value > max {
+                wrong(key, format!("must be at most {max}"));
+            }
+        }
+        if let Some(oauth2) = &self.oauth2 {
+            if let Err(bad) = origin::check_endpoint(&oauth2.token_url) {
+                wrong("oauth2.token_url", bad.to_string());
+            }
+            if oauth2.client_id.is_empty() {
+                wrong("oauth2.client_id", "must not be empty".to_owned());
+            }
+        }
+        found
+    }
+
+    /// Makes relative file paths ones below `dir`, the folder of the
+    /// configuration file.
+    pub fn resolve_against(&mut self, dir: &Path) {
+        if let Some(oauth2) = &mut self.oauth2 {
+            oauth2.client_secret.resolve_against(dir);
+        }
+    }
+
+    /// The settings as one JSON object.
+    pub fn settings_json(&self) -> String {
+        to_json(toml::Value::Table(self.settings.clone())).to_string()
+    }
+
+    pub(super) fn timeout(&self) -> Duration {
+        Duration::from_millis(self.timeout_ms.get())
+    }
+
+    /// Never longer than the whole call, so a call that timed out while it
+    /// connected is known not to have been sent.
+    pub(super) fn connect_timeout(&self) -> Duration {
+        Duration::from_millis(self.connect_timeout_ms.get()).min(self.timeout())
+    }
+
+    /// Whether any URL that the operator names is encrypted.
+    pub(super) fn needs_tls(&self) -> bool {
+        self.base_url.scheme() == "https"
+            || self.allowed_origins.iter().any(Origin::is_https)
+            || self.oauth2.as_ref().is_some_and(|oauth2| oauth2.token_url.scheme() == "https")
+    }
+}
+
+/// Says in JSON what TOML says. Dates, which JSON lacks, become text; so do
+/// numbers that are not finite.
+fn to_json(value: toml::Value) -> serde_json::Value {
+    match value {
+        toml::Value::String(text) => text.into(),
+        toml::Value::Integer(number) => number.into(),
+        toml::Value::Float(number) if number.is_finite() => number.into(),
+        toml::Value::Float(number) => number.to_string().into(),
+        toml::Value::Boolean(truth) => truth.into(),
+        toml::Value::Datetime(when) => when.to_string().into(),
+        toml::Value::Array(values) => values.into_iter().map(to_json).collect(),
+        toml::Value::Table(table) => {
+            table.into_iter().map(|(key, value)| (key, to_json(value))).collect()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use expect_test::Expect;
+    use expect_test::expect;
+
+    use super::*;
+
+    const SMALLEST: &str = "adapter = 'atat'\nbase_url = 'https://csp-a.example.com/atat'\n";
+
+    fn parse(toml: &str) -> Config {
+        toml::from_str(toml).unwrap()
+    }
+
+    #[test]
+    fn what_is_left_out_has_its_default() {
+        let config = parse(SMALLEST);
+        assert_eq!(config.timeout(), Duration::from_secs(300));
+        assert_eq!(config.connect_timeout(), Duration::from_secs(10));
+        assert_eq!(config.max_concurrent.get(), 64);
+        assert_eq!(config.max_response_bytes.get(), 262_144);
+        assert_eq!(config.settings_json(), "{}");
+        assert!(config.allowed_origins.is_empty() && config.oauth2.is_none());
+        assert_eq!(config.validate(), []);
+    }
+
+    #[test]
+    fn everything_can_be_written() {
+        let config = parse(
+            r#"
+            adapter = "atat"
+            base_url = "https://csp-a.example.com/atat"
+            allowed_origins = ["https://status.example.com"]
+            private_networks = ["10.0.0.0/8", "fd00::/8"]
+            timeout_ms = 1000
+            connect_timeout_ms = 2000
+            max_concurrent = 1
+            max_response_bytes = 1
+            settings = { api_version = "1.3.1", when = 2026-01-02, n = [1, 2.5, true, inf] }
+            [oauth2]
+            token_url = "https://idp.example.com/oauth2/token"
+            client_id = "hoth"
+            client_secret = { file = "secret" }
+            "#,
+        );
+        assert_eq!(config.validate(), []);
+        assert_eq!(config.connect_timeout(), Duration::from_secs(1));
+        expect![[r#"{"api_version":"1.3.1","n":[1,2.5,true,"inf"],"when":"2026-01-02"}"#]]
+            .assert_eq(&config.settings_json());
+    }
+
+    #[test]
+    fn what_cannot_be_meant_is_refused_where_it_stands() {
+        for line in [
+            "base_urll = 'https://h'",
+            "timeout_ms = 0",
+            "max_concurrent = 0",
+            "max_response_bytes = -1",
+            "allowed_origins = ['http://status.example.com']",
+            "allowed_origins = ['https://status.example.com/path']",
+            "private_networks = ['10.0.0.0']",
+            "[oauth2]\ntoken_url = 'https://h'\nclient_id = 'x'",
+            "[oauth2]\ntoken_url = 'https://h'\nclient_id = 'x'\nclient_secret = 'hunter2'",
+        ] {
+            assert!(toml::from_str::<Config>(&format!("{SMALLEST}{line}")).is_err(), "{line}");
+        }
+        assert!(toml::from_str::<Config>("adapter = 'a'\nbase_url = '/x'").is_err());
+    }
+
+    #[test]
+    fn validation_names_the_key() {
+        let check = |toml: &str, expected: Expect| {
+            let found: Vec<String> =
+                parse(toml).validate().iter().map(ToString::to_string).collect();
+            expected.assert_eq(&found.join("; "));
+        };
+        check(
+            "adapter = ''\nbase_url = 'http://h'\ntimeout_ms = 3600001\nmax_concurrent = 10001",
+            expect![
+                "`adapter` must not be empty; `base_url` must be https, unless it points at loopback; `timeout_ms` must be at most 3600000; `max_concurrent` must be at most 10000"
+            ],
+        );
+        check(
+            "adapter = 'a'\nbase_url = 'https://h/?q'\n[oauth2]\ntoken_url = 'http://h'\nclient_id = ''\nclient_secret.env = 'X'",
+            expect![
+                "`base_url` must not have a query or a fragment; `oauth2.token_url` must be https, unless it points at loopback; `oauth2.client_id` must not be empty"
+            ],
+        );
+    }
+
+    #[test]
+    fn a_configuration_can_be_printed() {
+        let toml = format!(
+            "{SMALLEST}[oauth2]\ntoken_url = 'https://h'\nclient_id = 'x'\nclient_secret.env = 'PATH'"
+        );
+        let config = parse(&toml);
+        assert!(format!("{config:?}").contains(r#"Env("PATH")"#));
+    }
+}

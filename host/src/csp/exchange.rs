@@ -1,0 +1,306 @@
+//! One request of an adapter: checked, tried as often as the policy says, and
+//! turned into the event that the adapter is resumed with.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::HeaderMap;
+use http::HeaderValue;
+use http::header;
+use tracing::info;
+use tracing::warn;
+use url::Url;
+use uuid::Uuid;
+
+use crate::csp::Context;
+use crate::csp::Exchanged;
+use crate::csp::Inner;
+use crate::csp::call;
+use crate::csp::call::Answer;
+use crate::csp::failure::Cause;
+use crate::csp::failure::Unanswered;
+use crate::csp::headers;
+use crate::csp::retry_after;
+use crate::csp::token::Scopes;
+use crate::csp::token::Token;
+use crate::domain::Event;
+use crate::domain::HttpRequest;
+use crate::domain::HttpResponse;
+use crate::domain::Method;
+use crate::domain::TransportFailure;
+use crate::workflow::Attempt;
+
+/// The WIT's bound on the body of a request.
+const BODY_BYTES_MAX: usize = 1024 * 1024;
+
+/// What identity providers take is shorter by far.
+const SCOPE_BYTES_MAX: usize = 4096;
+
+/// Does all of [`crate::csp::Client::exchange`].
+pub async fn run(inner: &Inner, request: &HttpRequest, context: &Context<'_>) -> Exchanged {
+    match Exchange::prepare(inner, request, context) {
+        Ok(exchange) => exchange.run(context).await,
+        Err(refused) => {
+            warn!(
+                csp = %inner.name, method = name(request.method), error = %refused,
+                "The request to {} is not made", inner.name,
+            );
+            Exchanged {
+                event: Event::TransportFailure(TransportFailure {
+                    code: refused.cause.word(),
+                    message: refused.message,
+                    sent: refused.sent,
+                    last_response: None,
+                }),
+                url: None,
+                calls: 0,
+                retry_after: None,
+            }
+        }
+    }
+}
+
+/// A request that may be made, and what has come of it so far.
+struct Exchange<'a> {
+    inner: &'a Inner,
+    method: Method,
+    idempotent: bool,
+    url: Url,
+    headers: HeaderMap,
+    body: Option<Bytes>,
+    scopes: Scopes,
+    /// Calls to the CSP, also such that did not get there.
+    calls: u32,
+    /// Whether any copy may have arrived.
+    sent: bool,
+    /// Whether a 401 has had its one further call.
+    renewed: bool,
+    last: Option<Answered>,
+}
+
+/// The newest answer.
+#[derive(Clone)]
+struct Answered {
+    response: HttpResponse,
+    retry_after: Option<Duration>,
+}
+
+impl<'a> Exchange<'a> {
+    /// Checks everything that can be checked before anything is sent.
+    fn prepare(
+        inner: &'a Inner,
+        request: &HttpRequest,
+        context: &Context<'_>,
+    ) -> Result<Self, Unanswered> {
+        let refuse = |cause, reason: String| {
+            let message = format!("HOTH did not make the request to {}: {reason}", inner.name);
+            Unanswered::unsent(cause, message)
+        };
+        let url = inner
+            .egress
+            .url(&request.target, &request.query, context.previous_url)
+            .map_err(|refusal| refuse(refusal.cause(), refusal.to_string()))?;
+        let headers = headers::assemble(request.method, &request.headers, context.idempotency_key)
+            .map_err(|bad| refuse(Cause::RequestRefused, bad.to_string()))?;
+        if request.credential.is_some() {
+            let reason = "it asks for a credential that is not configured".to_owned();
+            return Err(refuse(Cause::RequestRefused, reason));
+        }
+        if request.body.as_ref().is_some_and(|body| body.len() > BODY_BYTES_MAX) {
+            let reason = format!("its body has more than {BODY_BYTES_MAX} bytes");
+            return Err(refuse(Cause::RequestRefused, reason));
+        }
+        if request.scopes.iter().map(String::len).sum::<usize>() > SCOPE_BYTES_MAX {
+            let reason = format!("its scopes have more than {SCOPE_BYTES_MAX} bytes");
+            return Err(refuse(Cause::RequestRefused, reason));
+        }
+        Ok(Self {
+            inner,
+            method: request.method,
+            idempotent: request.idempotent,
+            url,
+            headers,
+            body: request.body.clone().map(Bytes::from),
+            scopes: request.scopes.iter().cloned().collect(),
+            calls: 0,
+            sent: false,
+            renewed: false,
+            last: None,
+        })
+    }
+
+    async fn run(mut self, context: &Context<'_>) -> Exchanged {
+        let mut tries = 0;
+        loop {
+            let tried = self.attempt().await;
+            tries += 1;
+            let attempt = match &tried {
+                Ok(answered) => Attempt::Answered {
+                    status: answered.response.status,
+                    retry_after: answered.retry_after,
+                },
+                Err(unanswered) => unanswered.as_attempt(),
+            };
+            let next = context.retry.next(tries, self.idempotent, attempt, jitter());
+            self.log(tries, &tried, next);
+            match next {
+                Some(delay) => tokio::time::sleep(delay).await,
+                None => return self.finish(tried, tries),
+            }
+        }
+    }
+
+    /// One try: a token, a call, and when the CSP does not take the token, once
+    /// in the whole exchange, a fresh one and another call at once.
+    async fn attempt(&mut self) -> Result<Answered, Unanswered> {
+        let Some(tokens) = &self.inner.tokens else {
+            return self.call(None).await;
+        };
+        let token = tokens.get(&self.scopes).await?;
+        let answered = self.call(Some(&token)).await?;
+        if answered.response.status != 401 || self.renewed {
+            return Ok(answered);
+        }
+        self.renewed = true;
+        tokens.discard(&self.scopes, &token);
+        let token = tokens.get(&self.scopes).await?;
+        self.call(Some(&token)).await
+    }
+
+    async fn call(&mut self, token: Option<&Token>) -> Result<Answered, Unanswered> {
+        let inner = self.inner;
+        let request = self.request(token.map(|token| token.header.clone()));
+        // Held for the exchange of bytes alone: neither a backoff nor a slow
+        // token endpoint keeps others from calling.
+        let permit = inner.permits.acquire().await.expect("the semaphore is never closed");
+        self.calls += 1;
+        let called = call::call(&inner.http, request, &inner.peer).await;
+        drop(permit);
+        match called {
+            Ok(answer) => {
+                self.sent = true;
+                let answered = self.read(answer);
+                self.last = Some(answered.clone());
+                Ok(answered)
+            }
+            Err(unanswered) => {
+                self.sent |= unanswered.sent;
+                Err(unanswered)
+            }
+        }
+    }
+
+    fn request(&self, authorization: Option<HeaderValue>) -> reqwest::Request {
+        let mut request = reqwest::Request::new(verb(self.method), self.url.clone());
+        *request.headers_mut() = self.headers.clone();
+        if let Some(authorization) = authorization {
+            request.headers_mut().insert(header::AUTHORIZATION, authorization);
+        }
+        *request.body_mut() = self.body.clone().map(reqwest::Body::from);
+        request
+    }
+
+    /// Hands an answer on as the WIT has it: names in lower case, text only,
+    /// and no `Location` that could not be followed.
+    fn read(&self, answer: Answer) -> Answered {
+        let retry_after = retry_after::read(&answer.headers, &self.inner.clock);
+        let mut headers = Vec::with_capacity(answer.headers.len());
+        for (name, value) in &answer.headers {
+            let Ok(value) = std::str::from_utf8(value.as_bytes()) else { continue };
+            if name != header::LOCATION {
+                headers.push((name.as_str().to_owned(), value.to_owned()));
+                continue;
+            }
+            match self.inner.egress.follow(value, &self.url) {
+                Ok(url) => headers.push((name.as_str().to_owned(), url.into())),
+                Err(bad) => warn!(
+                    csp = %self.inner.name, error = %bad,
+                    "The `Location` that {} answered {bad}; it is left out", self.inner.name,
+                ),
+            }
+        }
+        let response = HttpResponse { status: answer.status, headers, body: answer.body };
+        Answered { response, retry_after }
+    }
+
+    fn finish(self, tried: Result<Answered, Unanswered>, tries: u32) -> Exchanged {
+        let retry_after = self.last.as_ref().and_then(|answered| answered.retry_after);
+        let event = match tried {
+            Ok(answered) => Event::Response(answered.response),
+            Err(unanswered) => Event::TransportFailure(TransportFailure {
+                code: unanswered.cause.word(),
+                message: format!("{unanswered}{}", self.count(&unanswered, tries)),
+                sent: self.sent,
+                last_response: self.last.map(|answered| answered.response),
+            }),
+        };
+        let url = (self.calls > 0).then_some(self.url);
+        Exchanged { event, url, calls: self.calls, retry_after }
+    }
+
+    /// Says how hard it was tried, where that is of interest.
+    fn count(&self, unanswered: &Unanswered, tries: u32) -> String {
+        let counted = |count: u32, one: &str, many: &str| {
+            format!(" ({count} {})", if count == 1 { one } else { many })
+        };
+        match unanswered.cause {
+            Cause::TokenUnavailable => counted(tries, "try", "tries"),
+            Cause::Connect | Cause::Timeout | Cause::Reset | Cause::Truncated => {
+                counted(self.calls, "call made", "calls made")
+            }
+            Cause::Tls
+            | Cause::TooLarge
+            | Cause::TokenRefused
+            | Cause::OriginRefused
+            | Cause::RequestRefused => String::new(),
+        }
+    }
+
+    /// The query stays out of the log: that is where data goes.
+    fn log(&self, attempt: u32, tried: &Result<Answered, Unanswered>, next: Option<Duration>) {
+        let csp = &self.inner.name;
+        let method = name(self.method);
+        let path = self.url.path();
+        let next_ms = next.map(|delay| delay.as_millis() as u64);
+        match tried {
+            Ok(Answered { response: HttpResponse { status, .. }, .. }) => {
+                if next.is_some() {
+                    warn!(%csp, method, path, status, attempt, next_ms, "{csp} answered {status}");
+                } else {
+                    info!(%csp, method, path, status, attempt, "{csp} answered {status}");
+                }
+            }
+            Err(error) => {
+                let code = error.cause.word();
+                warn!(%csp, method, path, code, %error, attempt, next_ms, "{csp} gave no answer");
+            }
+        }
+    }
+}
+
+/// Uniform in 0 to 1; good enough to keep jobs apart.
+fn jitter() -> f64 {
+    f64::from(Uuid::new_v4().as_u128() as u32) / f64::from(u32::MAX)
+}
+
+fn verb(method: Method) -> reqwest::Method {
+    match method {
+        Method::Get => reqwest::Method::GET,
+        Method::Head => reqwest::Method::HEAD,
+        Method::Post => reqwest::Method::POST,
+        Method::Put => reqwest::Method::PUT,
+        Method::Patch => reqwest::Method::PATCH,
+        Method::Delete => reqwest::Method::DELETE,
+    }
+}
+
+fn name(method: Method) -> &'static str {
+    match method {
+        Method::Get => "GET",
+        Method::Head => "HEAD",
+        Method::Post => "POST",
+        Method::Put => "PUT",
+        Method::Patch => "PATCH",
+        Method::Delete => "DELETE",
+    }
+}

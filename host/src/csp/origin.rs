@@ -1,0 +1,178 @@
+//! Origins (scheme, host, port), and which URLs an operator may name.
+
+use std::fmt;
+
+use serde::Deserialize;
+use url::Host;
+use url::Url;
+
+/// One origin that requests may go to: `https://status.csp-a.example.com`.
+///
+/// Equal as the URL standard has it: scheme, host, and port, where a missing
+/// port is the scheme's.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub struct Origin(url::Origin);
+
+/// What is wrong with a URL in the configuration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum BadUrl {
+    #[error("is not a URL")]
+    Unreadable,
+    #[error("must be https, unless it points at loopback")]
+    Insecure,
+    #[error("must not contain a user name or a password")]
+    Userinfo,
+    #[error("must not have a query or a fragment")]
+    QueryOrFragment,
+    #[error("must be an origin: a scheme, a host, perhaps a port, and no path")]
+    NotAnOrigin,
+}
+
+impl Origin {
+    /// The origin of a URL.
+    pub fn of(url: &Url) -> Self {
+        Self(url.origin())
+    }
+
+    /// Reads an origin as the configuration has it; one `/` may end it.
+    pub fn parse(text: &str) -> Result<Self, BadUrl> {
+        let url = Url::parse(text).map_err(|_| BadUrl::Unreadable)?;
+        check_endpoint(&url)?;
+        if url.path() != "/" {
+            return Err(BadUrl::NotAnOrigin);
+        }
+        Ok(Self::of(&url))
+    }
+
+    /// Whether connections to it are encrypted.
+    pub fn is_https(&self) -> bool {
+        match &self.0 {
+            url::Origin::Tuple(scheme, _, _) => scheme == "https",
+            url::Origin::Opaque(_) => false,
+        }
+    }
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.ascii_serialization())
+    }
+}
+
+impl TryFrom<String> for Origin {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        Self::parse(&text).map_err(|bad| format!("`{text}` {bad}"))
+    }
+}
+
+/// Checks a URL that the operator names: https unless it stays on this
+/// machine, and nothing in it that a path could not be joined to.
+pub fn check_endpoint(url: &Url) -> Result<(), BadUrl> {
+    let secure = url.scheme() == "https" || (url.scheme() == "http" && points_at_loopback(url));
+    if !secure || !url.has_host() {
+        return Err(BadUrl::Insecure);
+    }
+    if has_userinfo(url) {
+        return Err(BadUrl::Userinfo);
+    }
+    if url.query().is_some() || url.fragment().is_some() {
+        return Err(BadUrl::QueryOrFragment);
+    }
+    Ok(())
+}
+
+/// Whether a user name or a password stands before the host.
+pub fn has_userinfo(url: &Url) -> bool {
+    !url.username().is_empty() || url.password().is_some()
+}
+
+/// Whether the host is this machine by name or by number: `localhost` and
+/// names below it (RFC 6761 section 6.3), 127.0.0.0/8, `::1`.
+fn points_at_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Domain(name)) => is_loopback_name(name),
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    }
+}
+
+/// Whether a name, in lower case, stands for this machine.
+pub fn is_loopback_name(name: &str) -> bool {
+    let name = name.strip_suffix('.').unwrap_or(name);
+    name == "localhost" || name.ends_with(".localhost")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_leaves_the_machine_is_encrypted() {
+        let check = |url: &str, expected: Result<(), BadUrl>| {
+            assert_eq!(check_endpoint(&Url::parse(url).unwrap()), expected, "{url}");
+        };
+        for url in [
+            "https://csp-a.example.com",
+            "https://csp-a.example.com/atat/api/v1/",
+            "https://10.1.2.3:8443",
+            "http://localhost:8080/a",
+            "http://a.localhost",
+            "http://LOCALHOST.",
+            "http://127.0.0.1",
+            "http://127.1.2.3:1",
+            "http://[::1]:8080",
+        ] {
+            check(url, Ok(()));
+        }
+        for url in [
+            "http://csp-a.example.com",
+            "http://10.1.2.3",
+            "http://128.0.0.1",
+            "http://0.0.0.0",
+            "http://[::2]",
+            "http://localhost.example.com",
+            "http://notlocalhost",
+            "ftp://localhost",
+            "file:///etc/passwd",
+            "data:text/plain,x",
+        ] {
+            check(url, Err(BadUrl::Insecure));
+        }
+        check("https://user@h", Err(BadUrl::Userinfo));
+        check("https://:secret@h", Err(BadUrl::Userinfo));
+        check("https://h/?a", Err(BadUrl::QueryOrFragment));
+        check("https://h/#", Err(BadUrl::QueryOrFragment));
+    }
+
+    #[test]
+    fn an_origin_is_scheme_host_and_port_and_nothing_else() {
+        let check = |text: &str, expected: Result<&str, BadUrl>| {
+            let parsed = Origin::parse(text).map(|origin| origin.to_string());
+            assert_eq!(parsed, expected.map(str::to_owned), "{text}");
+        };
+        check("https://Status.Example.com", Ok("https://status.example.com"));
+        check("https://h:443/", Ok("https://h"));
+        check("https://h:8443", Ok("https://h:8443"));
+        check("http://localhost:80", Ok("http://localhost"));
+        check("https://h/path", Err(BadUrl::NotAnOrigin));
+        check("http://h", Err(BadUrl::Insecure));
+        check("h", Err(BadUrl::Unreadable));
+        check("*", Err(BadUrl::Unreadable));
+    }
+
+    #[test]
+    fn origins_compare_by_scheme_host_and_port() {
+        let base = Origin::parse("https://h").unwrap();
+        let same = |url: &str| Origin::of(&Url::parse(url).unwrap()) == base;
+        for url in ["https://h/x?y#z", "https://H:443/", "https://h"] {
+            assert!(same(url), "{url}");
+        }
+        for url in ["http://h", "https://h:444", "https://h.", "https://h.example", "data:,x"] {
+            assert!(!same(url), "{url}");
+        }
+    }
+}

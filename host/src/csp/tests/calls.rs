@@ -1,0 +1,345 @@
+//! One call: what the CSP sees, and how each way of failing is named.
+
+use std::io::Read as _;
+use std::io::Write as _;
+use std::sync::Arc;
+
+use expect_test::Expect;
+use expect_test::expect;
+use tokio::sync::Semaphore;
+
+use super::server;
+use super::server::Act;
+use super::server::ClosedPort;
+use super::server::Server;
+use super::server::answer;
+use super::*;
+use crate::csp::resolver::Resolver;
+
+#[tokio::test]
+async fn the_csp_sees_what_the_adapter_wrote() {
+    let csp = Server::start([answer(200, "", "")]).await;
+    let client = client(&format!("{}/atat/api/v1/", csp.url()), "");
+    let request = HttpRequest {
+        query: vec![("start_date".into(), "2026 01".into())],
+        headers: vec![
+            ("User-Agent".into(), "ATAT CSP Api Client".into()),
+            ("Content-Type".into(), "application/json".into()),
+        ],
+        body: Some(b"{\"name\":\"x\"}".to_vec()),
+        ..request(
+            Method::Post,
+            Target::Path("/portfolios/this%3Aneeds%2Fto%3Bbe%20encoded%2C".into()),
+        )
+    };
+    let exchanged = exchange(&client, &request, &THRICE).await;
+    assert_eq!((exchanged.response().status, exchanged.calls), (200, 1));
+    let seen = csp.requests().concat().replace(&csp.url()["http://".len()..], "HOST");
+    expect![[r#"
+        POST /atat/api/v1/portfolios/this%3Aneeds%2Fto%3Bbe%20encoded%2C?start_date=2026%2001 HTTP/1.1
+        user-agent: ATAT CSP Api Client
+        content-type: application/json
+        accept: application/json
+        idempotency-key: job-1
+        host: HOST
+        content-length: 12
+
+        {"name":"x"}"#]]
+    .assert_eq(&seen.replace('\r', ""));
+}
+
+#[tokio::test]
+async fn a_get_carries_no_idempotency_key_and_no_body() {
+    let csp = Server::start([answer(200, "", "")]).await;
+    exchange(&client(&csp.url(), ""), &get("/x"), &THRICE).await;
+    let seen = csp.requests().concat().replace(&csp.url()["http://".len()..], "HOST");
+    expect![[r#"
+        GET /x HTTP/1.1
+        accept: application/json
+        user-agent: hoth/0.1.0
+        host: HOST
+
+    "#]]
+    .assert_eq(&seen.replace('\r', ""));
+}
+
+#[tokio::test]
+async fn the_adapter_sees_what_the_csp_answered() {
+    let mut raw = b"HTTP/1.1 418 I'm a teapot\r\nX-One: 1\r\nx-one: 2\r\nx-bad: \xff\r\nX-Utf8: \xc3\xbc\r\ncontent-length: 3\r\n\r\n".to_vec();
+    raw.extend_from_slice(b"\x00\xffx");
+    let csp = Server::start([Act::Answer(raw)]).await;
+    let exchanged = exchange(&client(&csp.url(), ""), &get("/x"), &THRICE).await;
+    let response = exchanged.response();
+    let headers: Vec<_> =
+        response.headers.iter().map(|(name, value)| format!("{name}: {value}")).collect();
+    assert_eq!(response.status, 418);
+    assert_eq!(headers, ["x-one: 1", "x-one: 2", "x-utf8: ü", "content-length: 3"]);
+    assert_eq!(&response.body[..], b"\x00\xffx");
+    assert_eq!(exchanged.url.unwrap().as_str(), format!("{}/x", csp.url()));
+}
+
+#[tokio::test]
+async fn what_a_head_announces_is_not_read() {
+    let raw = b"HTTP/1.1 200 OK\r\ncontent-length: 99999999\r\n\r\n".to_vec();
+    let csp = Server::start([Act::Answer(raw)]).await;
+    let head = request(Method::Head, Target::Path("/x".into()));
+    let exchanged = exchange(&client(&csp.url(), ""), &head, &THRICE).await;
+    assert_eq!((exchanged.word().as_str(), exchanged.response().body.len()), ("200", 0));
+}
+
+#[tokio::test]
+async fn connections_are_used_again() {
+    let csp = Server::start([answer(200, "", "x")]).await;
+    let client = client(&csp.url(), "");
+    for _ in 0..3 {
+        assert_eq!(exchange(&client, &get("/x"), &THRICE).await.word(), "200");
+    }
+    assert_eq!((csp.calls(), csp.connections()), (3, 1));
+}
+
+async fn check(act: Act, expected: &Expect) {
+    check_with("", act, expected).await;
+}
+
+async fn check_with(more: &str, act: Act, expected: &Expect) {
+    let csp = Server::start([act]).await;
+    let client = client(&csp.url(), &format!("{more}max_response_bytes = 10"));
+    let exchanged = exchange(&client, &get("/x"), &RetryPolicy::ONCE).await;
+    let text = match &exchanged.event {
+        Event::Response(response) => format!("{} {:?}", response.status, response.body),
+        Event::TransportFailure(failure) => {
+            format!("{} sent={} {}", failure.code, failure.sent, failure.message)
+        }
+        Event::Timer => unreachable!("nobody waits"),
+    };
+    expected.assert_eq(&text);
+}
+
+#[tokio::test]
+async fn a_connection_that_breaks_is_a_reset() {
+    let gone =
+        expect!["reset sent=true CSP_A closed the connection without an answer (1 call made)"];
+    check(Act::ResetUnread, &gone).await;
+    check(Act::Reset(b"".to_vec()), &gone).await;
+    check(Act::AnswerAndClose(b"".to_vec()), &gone).await;
+    check(Act::AnswerAndClose(b"HTTP/1.1 200 OK\r\ncont".to_vec()), &gone).await;
+}
+
+#[tokio::test]
+async fn an_answer_that_ends_early_is_truncated() {
+    let truncated = expect!["truncated sent=true the answer of CSP_A broke off (1 call made)"];
+    let short = b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nabc".to_vec();
+    check(Act::AnswerAndClose(short), &truncated).await;
+    let chunked = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n".to_vec();
+    check(Act::AnswerAndClose(chunked), &truncated).await;
+    let bad_chunk = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nzz\r\nabc\r\n".to_vec();
+    check(Act::AnswerAndClose(bad_chunk), &truncated).await;
+    check(
+        Act::AnswerAndClose(b"220 mail.example.com ESMTP\r\n".to_vec()),
+        &expect!["truncated sent=true the answer of CSP_A is not readable as HTTP (1 call made)"],
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn what_lies_beyond_the_announced_length_is_not_read() {
+    let long = b"HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\nabcdefghijklmnop".to_vec();
+    check(Act::AnswerAndClose(long), &expect![[r#"200 b"abc""#]]).await;
+    let until_close = b"HTTP/1.1 200 OK\r\n\r\nabc".to_vec();
+    check(Act::AnswerAndClose(until_close), &expect![[r#"200 b"abc""#]]).await;
+}
+
+#[tokio::test]
+async fn silence_is_a_timeout() {
+    let late = expect!["timeout sent=true CSP_A did not answer within 300 ms (1 call made)"];
+    check_with(IMPATIENT, Act::Hang(b"".to_vec()), &late).await;
+    check_with(IMPATIENT, Act::Hang(b"HTTP/1.1 200 OK\r\n".to_vec()), &late).await;
+    check_with(
+        IMPATIENT,
+        Act::Hang(b"HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\na".to_vec()),
+        &late,
+    )
+    .await;
+    // A header that never ends.
+    check_with(IMPATIENT, Act::Drip(b"HTTP/1.1 200 OK\r\nx: ".to_vec()), &late).await;
+}
+
+#[tokio::test]
+async fn an_answer_beyond_the_bound_is_too_large() {
+    let large = expect![
+        "too-large sent=true CSP_A answered with more than 10 bytes (`max_response_bytes`)"
+    ];
+    check(Act::Answer(server::bytes(200, "", "0123456789")), &expect![[r#"200 b"0123456789""#]])
+        .await;
+    check(Act::Answer(server::bytes(200, "", "0123456789a")), &large).await;
+    check(Act::Answer(server::bytes(503, "", "0123456789a")), &large).await;
+    // The announced length is enough to know; nobody waits for the bytes.
+    check(Act::Hang(b"HTTP/1.1 200 OK\r\ncontent-length: 99999999999\r\n\r\n".to_vec()), &large)
+        .await;
+    let chunked =
+        b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nb\r\n0123456789a\r\n0\r\n\r\n";
+    check(Act::Answer(chunked.to_vec()), &large).await;
+    check(Act::Drip(b"HTTP/1.1 200 OK\r\n\r\n".to_vec()), &large).await;
+}
+
+#[tokio::test]
+async fn a_header_has_a_bound_too() {
+    let large =
+        expect!["too-large sent=true CSP_A answered with a header of more than 65536 bytes"];
+    let one = format!("HTTP/1.1 200 OK\r\nx: {}\r\ncontent-length: 0\r\n\r\n", "x".repeat(65_536));
+    check(Act::Answer(one.into()), &large).await;
+    let endless = format!("HTTP/1.1 200 OK\r\nx: {}", "x".repeat(1_000_000));
+    check(Act::Answer(endless.into()), &large).await;
+    let many = format!("HTTP/1.1 200 OK\r\n{}\r\n", "a: b\r\n".repeat(1_000));
+    check(Act::Answer(many.into()), &large).await;
+}
+
+#[tokio::test]
+async fn an_answer_that_is_too_large_is_not_asked_for_again() {
+    let csp = Server::start([answer(503, "", "x"), answer(503, "", "0123456789a")]).await;
+    let exchanged =
+        exchange(&client(&csp.url(), "max_response_bytes = 10"), &get("/x"), &THRICE).await;
+    assert_eq!((exchanged.word().as_str(), exchanged.calls), ("too-large", 2));
+    assert_eq!(exchanged.failure().last_response.as_ref().unwrap().status, 503);
+}
+
+#[tokio::test]
+async fn a_refused_connection_is_unsent() {
+    let closed = ClosedPort::bind();
+    let client = client(&closed.url(), "");
+    let exchanged = exchange(&client, &get("/x"), &THRICE).await;
+    let failure = exchanged.failure();
+    expect!["CSP_A could not be reached: connection refused (3 calls made)"]
+        .assert_eq(&failure.message);
+    assert_eq!((failure.code, failure.sent, exchanged.calls), ("connect", false, 3));
+    assert!(failure.last_response.is_none());
+}
+
+/// A client whose every name has one address.
+fn resolving(address: &str, base_url: &str, more: &str) -> Client {
+    let config = config(base_url, more);
+    let resolver = Resolver::fixed(&config.private_networks, &[address.parse().unwrap()]);
+    Client::build_with(&"CSP_A".parse().unwrap(), &config, resolver).unwrap()
+}
+
+#[tokio::test]
+async fn a_connection_that_is_never_made_is_unsent() {
+    // The kernel accepts; nobody answers the TLS handshake.
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let base_url = format!("https://127.0.0.1:{}", listener.local_addr().unwrap().port());
+    let client = client(&base_url, "connect_timeout_ms = 50");
+    let exchanged = exchange(&client, &get("/x"), &THRICE).await;
+    let failure = exchanged.failure();
+    expect![
+        "CSP_A could not be reached: no connection in time (`connect_timeout_ms`) (3 calls made)"
+    ]
+    .assert_eq(&failure.message);
+    assert_eq!((failure.code, failure.sent), ("connect", false));
+}
+
+#[tokio::test]
+async fn a_name_with_a_private_address_is_not_called() {
+    let csp = Server::start([answer(200, "", "")]).await;
+    let base_url = csp.url().replace("http://127.0.0.1", "https://csp-a.example.com");
+    let client = resolving("127.0.0.1", &base_url, "");
+    let exchanged = exchange(&client, &get("/x"), &THRICE).await;
+    expect!["CSP_A cannot be called: `csp-a.example.com` resolves to 127.0.0.1, which is private and not in `private_networks`"]
+        .assert_eq(&exchanged.failure().message);
+    assert_eq!((exchanged.word().as_str(), exchanged.failure().sent), ("origin-refused", false));
+    assert_eq!((exchanged.calls, csp.connections()), (1, 0));
+}
+
+#[tokio::test]
+async fn a_named_private_network_is_called_and_must_speak_tls() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let base_url = format!("https://csp-a.example.com:{port}");
+    std::thread::spawn(move || {
+        let (mut socket, _) = listener.accept().unwrap();
+        let _ = socket.read(&mut [0; 1024]);
+        let _ = socket.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n");
+    });
+    let client = resolving("127.0.0.1", &base_url, "private_networks = ['127.0.0.0/8']");
+    let exchanged = exchange(&client, &get("/x"), &THRICE).await;
+    assert_eq!((exchanged.word().as_str(), exchanged.failure().sent), ("tls", false));
+    assert_eq!(exchanged.calls, 1);
+}
+
+#[tokio::test]
+async fn localhost_is_called_without_further_ado() {
+    let csp = Server::start([answer(200, "", "")]).await;
+    let base_url = csp.url().replace("127.0.0.1", "localhost");
+    let exchanged = exchange(&client(&base_url, ""), &get("/x"), &THRICE).await;
+    assert_eq!(exchanged.word(), "200");
+}
+
+#[tokio::test]
+async fn a_request_that_breaks_the_rules_goes_nowhere() {
+    let csp = Server::start([answer(200, "", "")]).await;
+    let client = client(&csp.url(), "");
+    let header = |name: &str, value: &str| HttpRequest {
+        headers: vec![(name.into(), value.into())],
+        ..get("/x")
+    };
+    let cases = [
+        (get("/../admin"), "its path has a dot segment"),
+        (get("https://evil.example/"), "its path does not begin with `/`"),
+        (header("Host", "evil.example"), "the header `host` is the host's to set"),
+        (header("Authorization", "Bearer x"), "the header `authorization` is the host's to set"),
+        (header("x", "a\r\nb: c"), "the header `x` has a value that cannot be sent"),
+        (
+            HttpRequest { credential: Some("other".into()), ..get("/x") },
+            "it asks for a credential that is not configured",
+        ),
+        (
+            HttpRequest { body: Some(vec![0; 1024 * 1024 + 1]), ..get("/x") },
+            "its body has more than 1048576 bytes",
+        ),
+        (
+            HttpRequest { scopes: vec!["x".repeat(4097)], ..get("/x") },
+            "its scopes have more than 4096 bytes",
+        ),
+    ];
+    for (request, reason) in cases {
+        let exchanged = exchange(&client, &request, &THRICE).await;
+        let failure = exchanged.failure();
+        assert_eq!(failure.message, format!("HOTH did not make the request to CSP_A: {reason}"));
+        assert_eq!((failure.code, failure.sent), ("request-refused", false));
+        assert!(exchanged.calls == 0 && exchanged.url.is_none());
+    }
+    assert_eq!(csp.connections(), 0);
+}
+
+#[tokio::test]
+async fn no_more_calls_at_once_than_configured() {
+    let gate = Arc::new(Semaphore::new(0));
+    let csp = Server::start([Act::Gated(Arc::clone(&gate), server::bytes(200, "", ""))]).await;
+    let client = client(&csp.url(), "max_concurrent = 2");
+    let calls: Vec<_> = (0..6)
+        .map(|_| {
+            let client = client.clone();
+            tokio::spawn(async move { exchange(&client, &get("/x"), &THRICE).await.word() })
+        })
+        .collect();
+    for begun in 2..=6 {
+        csp.reached(begun).await;
+        gate.add_permits(1);
+    }
+    gate.add_permits(1);
+    for call in calls {
+        assert_eq!(call.await.unwrap(), "200");
+    }
+    assert_eq!(csp.in_flight_max(), 2);
+}
+
+#[tokio::test]
+async fn a_call_that_is_dropped_makes_room() {
+    let csp = Server::start([Act::Hang(b"".to_vec()), answer(200, "", "")]).await;
+    let client = client(&csp.url(), "max_concurrent = 1");
+    let request = get("/x");
+    tokio::select! {
+        exchanged = exchange(&client, &request, &THRICE) => panic!("{exchanged:?}"),
+        () = csp.reached(1) => {}
+    }
+    assert_eq!(exchange(&client, &get("/x"), &THRICE).await.word(), "200");
+}

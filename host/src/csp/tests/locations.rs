@@ -1,0 +1,102 @@
+//! `Location`: which are handed on, and which are followed.
+
+use super::server::Server;
+use super::server::answer;
+use super::tokens::SECRET;
+use super::tokens::oauth2;
+use super::*;
+
+/// The `location` that an adapter gets to see for one that the CSP wrote.
+async fn rewritten(location: &str, more: &str) -> Option<String> {
+    let csp = Server::start([answer(202, &format!("location: {location}\r\n"), "")]).await;
+    let client = client(&format!("{}/atat/v1", csp.url()), more);
+    let exchanged = exchange(&client, &get("/jobs"), &THRICE).await;
+    assert_eq!(exchanged.word(), "202");
+    let seen = exchanged.response().header("location")?;
+    Some(seen.replace(&csp.url(), "BASE"))
+}
+
+#[tokio::test]
+async fn a_usable_location_becomes_absolute() {
+    for (location, expected) in [
+        ("/provisioning/9/status", "BASE/provisioning/9/status"),
+        ("9/status?x=%2F", "BASE/atat/v1/9/status?x=%2F"),
+        ("../9", "BASE/atat/9"),
+        ("?job=9", "BASE/atat/v1/jobs?job=9"),
+        ("https://status.example.com/9", "https://status.example.com/9"),
+    ] {
+        let more = "allowed_origins = ['https://status.example.com']";
+        assert_eq!(rewritten(location, more).await.as_deref(), Some(expected), "{location}");
+    }
+}
+
+#[tokio::test]
+async fn an_unusable_location_is_left_out() {
+    for location in [
+        "",
+        "https://status.example.com/9",
+        "//evil.example/9",
+        "http://127.0.0.1:1/9",
+        "http://user:secret@127.0.0.1/9",
+        "http://localhost/9",
+        "ftp://127.0.0.1/9",
+        "javascript:alert(1)",
+        "https://",
+        "http://[::1",
+    ] {
+        assert_eq!(rewritten(location, "").await, None, "{location}");
+    }
+}
+
+#[tokio::test]
+async fn of_several_locations_the_usable_ones_stay() {
+    let headers = "location: https://evil.example/\r\nlocation: /9\r\nx: y\r\n";
+    let csp = Server::start([answer(202, headers, "")]).await;
+    let exchanged = exchange(&client(&csp.url(), ""), &get("/jobs"), &THRICE).await;
+    assert_eq!(exchanged.response().header("location"), Some(&*format!("{}/9", csp.url())));
+    assert_eq!(exchanged.response().header("x"), Some("y"));
+}
+
+#[tokio::test]
+async fn nobody_follows_a_redirect() {
+    for status in [301, 302, 303, 307, 308] {
+        let csp = Server::start([answer(status, "location: /elsewhere\r\n", "")]).await;
+        let exchanged = exchange(&client(&csp.url(), ""), &get("/x"), &THRICE).await;
+        assert_eq!((exchanged.response().status, csp.calls()), (status, 1));
+    }
+}
+
+#[tokio::test]
+async fn a_location_elsewhere_gets_neither_a_call_nor_a_token() {
+    let csp = Server::start([answer(200, "", "")]).await;
+    let elsewhere = Server::start([answer(200, "", "")]).await;
+    let idp = Server::start([answer(200, "", r#"{"access_token": "t"}"#)]).await;
+    let oauth2 = oauth2(&idp.url(), SECRET);
+    let follow = request(Method::Get, Target::Location(format!("{}/9", elsewhere.url())));
+
+    let exchanged = exchange(&client(&csp.url(), &oauth2), &follow, &THRICE).await;
+    let failure = exchanged.failure();
+    assert_eq!((failure.code, failure.sent), ("origin-refused", false));
+    assert!(failure.message.contains(&elsewhere.url()), "{}", failure.message);
+    assert!(exchanged.calls == 0 && exchanged.url.is_none());
+    assert_eq!([csp.connections(), elsewhere.connections(), idp.connections()], [0, 0, 0]);
+
+    let allowed = format!("allowed_origins = ['{}']\n{oauth2}", elsewhere.url());
+    let exchanged = exchange(&client(&csp.url(), &allowed), &follow, &THRICE).await;
+    assert_eq!(exchanged.word(), "200");
+    assert_eq!([csp.calls(), elsewhere.calls(), idp.calls()], [0, 1, 1]);
+    assert!(elsewhere.requests().concat().contains("authorization: Bearer t\r\n"));
+}
+
+#[tokio::test]
+async fn a_relative_location_starts_from_the_last_call() {
+    let csp = Server::start([answer(200, "", "")]).await;
+    let client = client(&format!("{}/atat", csp.url()), "");
+    let first = exchange(&client, &get("/v2/jobs"), &THRICE).await;
+    let context =
+        Context { retry: &THRICE, previous_url: first.url.as_ref(), idempotency_key: "job-1" };
+    let follow = request(Method::Get, Target::Location("jobs/9".to_owned()));
+    let second = client.exchange(&follow, &context).await;
+    assert_eq!(second.url.unwrap().path(), "/atat/v2/jobs/9");
+    assert!(csp.requests()[1].starts_with("GET /atat/v2/jobs/9 HTTP/1.1\r\n"));
+}

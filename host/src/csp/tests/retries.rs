@@ -1,0 +1,121 @@
+//! How often a request is made, and what is handed on in the end.
+
+use super::server::Act;
+use super::server::ClosedPort;
+use super::server::Server;
+use super::server::answer;
+use super::*;
+
+/// Runs a script and compares how it ends and how many calls that took.
+async fn check<const N: usize>(script: [Act; N], idempotent: bool, expected: (&str, u32)) {
+    let hangs = script.iter().any(|act| matches!(act, Act::Hang(_)));
+    let csp = Server::start(script).await;
+    let request = HttpRequest { idempotent, ..get("/x") };
+    let exchanged =
+        exchange(&client(&csp.url(), if hangs { IMPATIENT } else { "" }), &request, &THRICE).await;
+    assert_eq!((exchanged.word().as_str(), exchanged.calls), expected);
+    assert_eq!(csp.calls() as u32, expected.1);
+}
+
+fn status(status: u16) -> Act {
+    answer(status, "", "")
+}
+
+#[tokio::test]
+async fn what_may_pass_is_tried_three_times_in_all() {
+    for code in [408, 425, 429, 500, 502, 503, 504] {
+        check([status(code)], true, (&code.to_string(), 3)).await;
+        check([status(code), status(200)], true, ("200", 2)).await;
+    }
+    check([status(503), status(429), status(201)], true, ("201", 3)).await;
+    check([status(503), status(503), status(503), status(200)], true, ("503", 3)).await;
+    check([status(503), status(404)], true, ("404", 2)).await;
+    check([Act::ResetUnread, Act::Reset(Vec::new()), status(200)], true, ("200", 3)).await;
+    check([Act::Hang(Vec::new()), status(200)], true, ("200", 2)).await;
+    check([Act::Reset(Vec::new())], true, ("reset", 3)).await;
+}
+
+#[tokio::test]
+async fn every_other_answer_is_final() {
+    for code in [200, 201, 202, 204, 301, 302, 307, 308, 400, 401, 402, 403, 404, 405, 409, 422] {
+        check([status(code)], true, (&code.to_string(), 1)).await;
+    }
+}
+
+#[tokio::test]
+async fn what_is_not_idempotent_is_repeated_only_if_it_cannot_have_acted() {
+    check([status(503), status(200)], false, ("503", 1)).await;
+    check([Act::Reset(Vec::new()), status(200)], false, ("reset", 1)).await;
+    check([Act::Hang(Vec::new()), status(200)], false, ("timeout", 1)).await;
+    check([status(429), status(200)], false, ("200", 2)).await;
+    let closed = ClosedPort::bind();
+    let client = client(&closed.url(), "");
+    let request = HttpRequest { idempotent: false, ..get("/x") };
+    assert_eq!(exchange(&client, &request, &THRICE).await.calls, 3);
+}
+
+#[tokio::test]
+async fn a_poll_is_made_once() {
+    let csp = Server::start([status(503)]).await;
+    let exchanged = exchange(&client(&csp.url(), ""), &get("/x"), &RetryPolicy::ONCE).await;
+    assert_eq!((exchanged.word().as_str(), exchanged.calls), ("503", 1));
+}
+
+#[tokio::test]
+async fn every_copy_is_the_same() {
+    let csp = Server::start([status(503)]).await;
+    let request = HttpRequest {
+        body: Some(b"{}".to_vec()),
+        ..request(Method::Put, Target::Path("/x".into()))
+    };
+    exchange(&client(&csp.url(), ""), &request, &THRICE).await;
+    let seen = csp.requests();
+    assert_eq!(seen.len(), 3);
+    assert!(seen.iter().all(|copy| *copy == seen[0] && copy.contains("idempotency-key: job-1")));
+}
+
+#[tokio::test]
+async fn the_last_answer_survives_a_later_silence() {
+    let csp = Server::start([
+        answer(503, "", "first"),
+        answer(500, "retry-after: 0\r\n", "second"),
+        Act::Hang(Vec::new()),
+    ])
+    .await;
+    let exchanged = exchange(&client(&csp.url(), IMPATIENT), &get("/x"), &THRICE).await;
+    let failure = exchanged.failure();
+    assert_eq!((failure.code, failure.sent, exchanged.calls), ("timeout", true, 3));
+    assert_eq!(failure.message, "CSP_A did not answer within 300 ms (3 calls made)");
+    let last = failure.last_response.as_ref().unwrap();
+    assert_eq!((last.status, &last.body[..]), (500, &b"second"[..]));
+    assert_eq!(exchanged.retry_after, Some(Duration::ZERO));
+}
+
+#[tokio::test]
+async fn retry_after_is_waited_for_and_handed_on() {
+    let csp = Server::start([answer(503, "retry-after: 1\r\n", ""), status(200)]).await;
+    let patient = RetryPolicy { max_backoff: Duration::from_secs(5), ..THRICE };
+    let begun = std::time::Instant::now();
+    let exchanged = exchange(&client(&csp.url(), ""), &get("/x"), &patient).await;
+    assert_eq!((exchanged.word().as_str(), exchanged.retry_after), ("200", None));
+    assert!(begun.elapsed() >= Duration::from_secs(1));
+
+    let csp = Server::start([answer(202, "retry-after: 120\r\n", "")]).await;
+    let exchanged = exchange(&client(&csp.url(), ""), &get("/x"), &THRICE).await;
+    assert_eq!(exchanged.retry_after, Some(Duration::from_secs(120)));
+}
+
+#[tokio::test]
+async fn one_that_waits_to_try_again_keeps_nobody_from_calling() {
+    let csp = Server::start([answer(503, "retry-after: 3600\r\n", ""), status(200)]).await;
+    let client = client(&csp.url(), "max_concurrent = 1");
+    let patient = RetryPolicy { max_backoff: Duration::from_secs(3600), ..THRICE };
+    let waiting = tokio::spawn({
+        let client = client.clone();
+        async move { exchange(&client, &get("/waits"), &patient).await }
+    });
+    csp.reached(1).await;
+    assert_eq!(exchange(&client, &get("/goes"), &THRICE).await.word(), "200");
+    assert!(!waiting.is_finished());
+    waiting.abort();
+}
