@@ -1,1 +1,10 @@
-fn main() {}
+//! The `hoth` program.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use hoth::cli;
+
+fn main() -> ExitCode {
+    cli::run(cli::Arguments::parse())
+}

@@ -187,9 +187,9 @@ mod tests {
 
     #[test]
     fn a_variable_is_read() {
-        // Cargo sets it for every test.
-        let source = SecretSource::Env("CARGO_PKG_NAME".into());
-        assert_eq!(source.read().unwrap().expose_secret(), "hoth");
+        let path = std::env::var_os("PATH").unwrap().into_string().unwrap();
+        let source = SecretSource::Env("PATH".into());
+        assert_eq!(source.read().unwrap().expose_secret(), path);
     }
 
     #[test]

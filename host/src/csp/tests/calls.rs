@@ -10,6 +10,7 @@ use tokio::sync::Semaphore;
 
 use super::server;
 use super::server::Act;
+use super::server::ClosedPort;
 use super::server::Server;
 use super::server::answer;
 use super::*;
@@ -204,7 +205,8 @@ async fn an_answer_that_is_too_large_is_not_asked_for_again() {
 
 #[tokio::test]
 async fn a_refused_connection_is_unsent() {
-    let client = client(&Server::refusing().await, "");
+    let closed = ClosedPort::bind();
+    let client = client(&closed.url(), "");
     let exchanged = exchange(&client, &get("/x"), &THRICE).await;
     let failure = exchanged.failure();
     expect!["CSP_A could not be reached: connection refused (3 calls made)"]

@@ -2,6 +2,8 @@
 
 use super::server::Server;
 use super::server::answer;
+use super::tokens::SECRET;
+use super::tokens::oauth2;
 use super::*;
 
 /// The `location` that an adapter gets to see for one that the CSP wrote.
@@ -69,10 +71,7 @@ async fn a_location_elsewhere_gets_neither_a_call_nor_a_token() {
     let csp = Server::start([answer(200, "", "")]).await;
     let elsewhere = Server::start([answer(200, "", "")]).await;
     let idp = Server::start([answer(200, "", r#"{"access_token": "t"}"#)]).await;
-    let oauth2 = format!(
-        "oauth2 = {{ token_url = '{}/token', client_id = 'x', client_secret = {{ env = 'CARGO_PKG_NAME' }} }}",
-        idp.url()
-    );
+    let oauth2 = oauth2(&idp.url(), SECRET);
     let follow = request(Method::Get, Target::Location(format!("{}/9", elsewhere.url())));
 
     let exchanged = exchange(&client(&csp.url(), &oauth2), &follow, &THRICE).await;

@@ -1,6 +1,7 @@
 //! How often a request is made, and what is handed on in the end.
 
 use super::server::Act;
+use super::server::ClosedPort;
 use super::server::Server;
 use super::server::answer;
 use super::*;
@@ -47,7 +48,8 @@ async fn what_is_not_idempotent_is_repeated_only_if_it_cannot_have_acted() {
     check([Act::Reset(Vec::new()), status(200)], false, ("reset", 1)).await;
     check([Act::Hang(Vec::new()), status(200)], false, ("timeout", 1)).await;
     check([status(429), status(200)], false, ("200", 2)).await;
-    let client = client(&Server::refusing().await, "");
+    let closed = ClosedPort::bind();
+    let client = client(&closed.url(), "");
     let request = HttpRequest { idempotent: false, ..get("/x") };
     assert_eq!(exchange(&client, &request, &THRICE).await.calls, 3);
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::io::AsyncReadExt as _;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpListener;
+use tokio::net::TcpSocket;
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 use tokio::sync::watch;
@@ -64,6 +65,23 @@ pub fn bytes(status: u16, headers: &str, body: &str) -> Vec<u8> {
     format!("HTTP/1.1 {status} X\r\ncontent-length: {}\r\n{headers}\r\n{body}", body.len()).into()
 }
 
+/// A port that refuses connections. It is bound, so that nobody else gets it,
+/// but nobody listens.
+#[derive(Debug)]
+pub struct ClosedPort(TcpSocket);
+
+impl ClosedPort {
+    pub fn bind() -> Self {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind(([127, 0, 0, 1], 0).into()).unwrap();
+        Self(socket)
+    }
+
+    pub fn url(&self) -> String {
+        format!("http://{}", self.0.local_addr().unwrap())
+    }
+}
+
 impl Server {
     pub async fn start(script: impl IntoIterator<Item = Act>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -72,15 +90,6 @@ impl Server {
         let state = Arc::new(State { script, log: watch::Sender::default() });
         let task = tokio::spawn(accept(listener, Arc::clone(&state)));
         Self { port, state, task }
-    }
-
-    /// The URL of a port that refuses connections.
-    pub async fn refusing() -> String {
-        let server = Self::start([]).await;
-        let url = server.url();
-        server.task.abort();
-        let _ = (&mut { server }.task).await;
-        url
     }
 
     pub fn url(&self) -> String {

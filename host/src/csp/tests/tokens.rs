@@ -10,20 +10,23 @@ use tokio::sync::Semaphore;
 
 use super::server;
 use super::server::Act;
+use super::server::ClosedPort;
 use super::server::Server;
 use super::server::answer;
 use super::*;
 
-/// `scopes` of a request, in a client whose secret is `hoth`.
+/// A request with these scopes.
 fn reading(scopes: &[&str]) -> HttpRequest {
     HttpRequest { scopes: scopes.iter().map(|scope| (*scope).to_owned()).collect(), ..get("/x") }
 }
 
-fn oauth2(idp: &str, source: &str) -> String {
+pub fn oauth2(idp: &str, source: &str) -> String {
     format!("oauth2 = {{ token_url = '{idp}/token', client_id = 'me', client_secret = {source} }}")
 }
 
-const SECRET: &str = "{ env = 'CARGO_PKG_NAME' }";
+/// A file that holds `hoth`.
+pub const SECRET: &str =
+    concat!("{ file = '", env!("CARGO_MANIFEST_DIR"), "/src/csp/tests/client-secret.txt' }");
 
 fn grant(token: &str, expires_in: u32) -> Act {
     let body = format!(
@@ -209,6 +212,16 @@ async fn a_fresh_token_that_cannot_be_had_leaves_the_401_as_the_last_answer() {
     assert_eq!(failure.last_response.as_ref().unwrap().status, 401);
 }
 
+#[tokio::test]
+async fn a_copy_that_may_have_arrived_is_not_forgotten() {
+    let idp = Server::start([grant("t1", 0), answer(500, "", "")]).await;
+    let csp = Server::start([Act::Reset(Vec::new())]).await;
+    let client = client(&csp.url(), &oauth2(&idp.url(), SECRET));
+    let exchanged = exchange(&client, &reading(&[]), &THRICE).await;
+    let failure = exchanged.failure();
+    assert_eq!((failure.code, failure.sent, exchanged.calls), ("token-unavailable", true, 1));
+}
+
 /// How an exchange ends when the token endpoint does this for good.
 async fn failing(act: Act, code: &str, tries: usize) -> String {
     let patience = if matches!(act, Act::Hang(_)) { IMPATIENT } else { "" };
@@ -286,7 +299,8 @@ async fn a_token_endpoint_that_is_down_is_tried_three_times() {
 #[tokio::test]
 async fn an_unreachable_token_endpoint_is_named() {
     let csp = Server::start([answer(200, "", "")]).await;
-    let client = client(&csp.url(), &oauth2(&Server::refusing().await, SECRET));
+    let closed = ClosedPort::bind();
+    let client = client(&csp.url(), &oauth2(&closed.url(), SECRET));
     let exchanged = exchange(&client, &reading(&[]), &THRICE).await;
     expect!["there is no token for CSP_A: the token endpoint could not be reached: connection refused (3 tries)"]
         .assert_eq(&exchanged.failure().message);
@@ -338,6 +352,9 @@ impl io::Write for Log {
 
 #[tokio::test]
 async fn neither_the_log_nor_a_debug_print_tells_a_secret() {
+    // While there is one subscriber only, `tracing` asks whichever thread comes
+    // first whether a line is wanted, and remembers that for all threads.
+    let _second = tracing::Dispatch::new(tracing::subscriber::NoSubscriber::new());
     let log = Log::default();
     let subscriber = tracing_subscriber::fmt()
         .with_max_level(tracing::Level::TRACE)
