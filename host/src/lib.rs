@@ -16,7 +16,19 @@
 //! - [`admin`]: the HTTP API of operators.
 //! - [`config`], [`telemetry`], [`app`], [`cli`]: the parts put together.
 
+pub mod adapter;
+pub mod admin;
+pub mod api;
+pub mod app;
+pub mod cli;
 pub mod clock;
+pub mod config;
+pub mod csp;
 pub mod domain;
+pub mod listener;
 pub mod queue;
+pub mod registry;
+pub mod secret;
+pub mod telemetry;
+pub mod worker;
 pub mod workflow;

@@ -1,5 +1,6 @@
 //! The `[adapters]` table of the configuration.
 
+use std::path::Path;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -55,6 +56,12 @@ impl Config {
     /// # Errors
     ///
     /// [`EngineError::OutOfBounds`] names the key and its bounds.
+    /// Paths are relative to `folder`.
+    pub fn resolve_against(&mut self, folder: &Path) {
+        self.directory = folder.join(&self.directory);
+        self.cache_directory = self.cache_directory.as_ref().map(|cache| folder.join(cache));
+    }
+
     pub fn check(&self) -> Result<(), EngineError> {
         let within = |key, value, min, max| {
             if (min..=max).contains(&value) {

@@ -1,1 +1,190 @@
-//! The command line.
+//! The command line: arguments in, an exit code out.
+
+mod adapter;
+mod adapters;
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use clap::Parser;
+use clap::Subcommand;
+use tokio::signal::unix::SignalKind;
+use tokio::signal::unix::signal;
+
+use crate::app::App;
+use crate::app::Role;
+use crate::config::Config;
+use crate::csp;
+use crate::telemetry;
+use crate::telemetry::LogFormat;
+
+/// It did not work.
+const FAILURE: u8 = 1;
+
+/// It was called wrongly, or the configuration is wrong. (clap's own code for
+/// usage errors is the same.)
+const USAGE: u8 = 2;
+
+/// HOTH: a durable host for WebAssembly adapters to Cloud Service Providers.
+#[derive(Debug, Parser)]
+#[command(
+    name = "hoth",
+    version,
+    after_help = "\
+Examples:
+  hoth check --config hoth.toml
+  hoth serve --config hoth.toml
+  hoth serve --config hoth.toml --roles worker,watcher
+  hoth adapter inspect adapters/atat.wasm
+  hoth adapters list --admin http://127.0.0.1:8081
+
+Exit codes: 0 success, 1 failure, 2 wrong usage or configuration."
+)]
+pub struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Runs the host until SIGTERM or SIGINT, then drains.
+    Serve(Serve),
+    /// Checks a configuration, the secrets it names included; starts nothing.
+    Check {
+        /// The configuration file.
+        #[arg(long, value_name = "FILE")]
+        config: PathBuf,
+    },
+    /// Looks at an adapter file; no host is needed.
+    #[command(subcommand)]
+    Adapter(adapter::Command),
+    /// Lists, deploys and rolls back the adapters of a running host.
+    #[command(subcommand)]
+    Adapters(adapters::Command),
+}
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  hoth serve --config hoth.toml
+  HOTH__API__LISTEN=127.0.0.1:9000 hoth serve --config hoth.toml
+  hoth serve --config hoth.toml --roles api --log json --log-filter hoth=debug")]
+struct Serve {
+    /// The configuration file; its keys can be overridden by
+    /// HOTH__SECTION__KEY.
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+    /// What this process does.
+    #[arg(
+        long,
+        value_enum,
+        value_delimiter = ',',
+        default_values_t = [Role::Api, Role::Worker, Role::Watcher],
+    )]
+    roles: Vec<Role>,
+    /// How log lines look.
+    #[arg(long, value_enum, default_value_t = LogFormat::Text)]
+    log: LogFormat,
+    /// Which log lines are written, as for RUST_LOG.
+    #[arg(long, value_name = "FILTER", default_value = "info", env = "RUST_LOG")]
+    log_filter: String,
+}
+
+/// Carries out a command line.
+pub fn run(arguments: Arguments) -> ExitCode {
+    let done = match arguments.command {
+        Command::Serve(serve) => return run_serve(&serve),
+        Command::Check { config } => return run_check(&config),
+        Command::Adapter(command) => in_runtime(adapter::run(command)),
+        Command::Adapters(command) => in_runtime(adapters::run(command)),
+    };
+    exit_code(done)
+}
+
+fn run_serve(serve: &Serve) -> ExitCode {
+    let config = match Config::load(&serve.config) {
+        Ok(config) => config,
+        Err(error) => return refuse(&error.into()),
+    };
+    if let Err(error) = telemetry::start_logs(serve.log, &serve.log_filter) {
+        return refuse(&error.into());
+    }
+    let roles: BTreeSet<Role> = serve.roles.iter().copied().collect();
+    exit_code(in_runtime(async move {
+        let app = App::build(config, roles).await?;
+        app.run(stop_signal()?).await
+    }))
+}
+
+fn run_check(path: &Path) -> ExitCode {
+    let config = match Config::load(path) {
+        Ok(config) => config,
+        Err(error) => return refuse(&error.into()),
+    };
+    for (name, settings) in &config.csp {
+        let checked = csp::Client::build(name, settings)
+            .map_err(anyhow::Error::from)
+            .and_then(|_| {
+                let secret = settings.oauth2.as_ref().map(|oauth2| oauth2.client_secret.read());
+                Ok(secret.transpose()?)
+            })
+            .with_context(|| format!("csp.{name}"));
+        if let Err(error) = checked {
+            return refuse(&error);
+        }
+        let file = config.adapters.directory.join(format!("{}.wasm", settings.adapter));
+        if !file.is_file() {
+            say(&format!(
+                "note: {name} has to wait for its adapter: there is no {}",
+                file.display()
+            ));
+        }
+    }
+    say(&format!("{}: good, {} CSPs", path.display(), config.csp.len()));
+    ExitCode::SUCCESS
+}
+
+fn in_runtime(work: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    runtime.context("starting the async runtime")?.block_on(work)
+}
+
+/// Ends at the first SIGTERM or SIGINT.
+fn stop_signal() -> anyhow::Result<impl Future<Output = ()>> {
+    let mut terminate = signal(SignalKind::terminate()).context("listening for SIGTERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("listening for SIGINT")?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
+}
+
+fn exit_code(done: anyhow::Result<()>) -> ExitCode {
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            complain(&error);
+            ExitCode::from(FAILURE)
+        }
+    }
+}
+
+fn refuse(error: &anyhow::Error) -> ExitCode {
+    complain(error);
+    ExitCode::from(USAGE)
+}
+
+#[expect(clippy::print_stdout, reason = "what a command answers goes to standard output")]
+fn say(line: &str) {
+    println!("{line}");
+}
+
+#[expect(clippy::print_stderr, reason = "why a command failed goes to standard error")]
+fn complain(error: &anyhow::Error) {
+    eprintln!("hoth: {error:#}");
+}

@@ -2,12 +2,14 @@
 
 use serde::Deserialize;
 use serde::Serialize;
+use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::CspName;
 use super::Digest;
 use super::JobKind;
 use super::Operation;
+use super::request::provisioning_input;
 
 /// One accepted request, as it travels from the API to a worker.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -39,6 +41,22 @@ impl Job {
     pub fn outcome_group(&self) -> String {
         let (what, name) = self.owner();
         Digest::of_fields(&[what, name]).short()
+    }
+
+    /// What an adapter reads: see `wit/v0.1/operations.md`.
+    pub fn input(&self) -> String {
+        match self.kind {
+            JobKind::Provisioning => provisioning_input(&self.id, &self.request),
+            JobKind::Cost => self.request.get().to_owned(),
+        }
+    }
+
+    /// The digest of what was posted, whatever the order of its keys: tells a
+    /// repetition from a conflict.
+    pub fn content_digest(&self) -> Digest {
+        // Maps of `Value` are sorted by key.
+        let content: Value = serde_json::from_str(self.request.get()).unwrap_or_default();
+        Digest::of(content.to_string().as_bytes())
     }
 
     fn owner(&self) -> (&'static str, &str) {

@@ -91,6 +91,11 @@ impl QueuedJob {
         Self { v: FORM, job, accepted_at, generation: 0, resumption: None }
     }
 
+    /// The same job, to go on from `resumption`.
+    pub fn waiting(self, resumption: Resumption) -> Self {
+        Self { resumption: Some(resumption), ..self }
+    }
+
     /// The text that a queue keeps.
     pub fn encode(&self) -> String {
         serde_json::to_string(self).expect("maps have string keys and writing to memory succeeds")

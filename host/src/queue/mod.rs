@@ -27,6 +27,7 @@ pub use message::Dedup;
 pub use message::Delivery;
 pub use message::NewMessage;
 pub use message::Received;
+pub use name::DELIVERIES_MAX;
 pub use name::QueueKind;
 pub use name::QueueName;
 

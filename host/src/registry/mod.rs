@@ -29,6 +29,7 @@ use tokio::sync::watch as changes;
 use tracing::info;
 use tracing::warn;
 
+pub use crate::adapter::COMPONENT_BYTES_MAX;
 pub use error::InstallError;
 pub use error::NotServing;
 pub use error::RegistryError;

@@ -1,1 +1,121 @@
 //! Takes jobs, drives adapters, acts on decisions.
+//!
+//! One [lane](lane) per CSP and queue receives; each message, or row of
+//! messages of one group, gets a task that [runs](run) the adapter, asks
+//! [`workflow::decide`](crate::workflow::decide) what to do, and
+//! [settles](settle) the message accordingly while a
+//! [heartbeat](heartbeat) extends its lease.
+
+mod gate;
+mod heartbeat;
+mod lane;
+mod run;
+mod settle;
+
+use std::collections::BTreeMap;
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+pub use gate::Gate;
+
+use crate::clock::Clock;
+use crate::csp;
+use crate::domain::CspName;
+use crate::domain::JobKind;
+use crate::queue::Queue;
+use crate::queue::QueueName;
+use crate::registry::Registry;
+use crate::workflow::PollPolicy;
+use crate::workflow::RetryPolicy;
+
+/// Everything that workers share.
+pub struct Context {
+    pub queue: Arc<dyn Queue>,
+    pub registry: Arc<Registry>,
+    pub retry: RetryPolicy,
+    pub polling: PollPolicy,
+    pub clock: Clock,
+}
+
+/// One CSP as workers see it.
+#[derive(Clone)]
+pub struct Destination {
+    pub name: CspName,
+    pub client: csp::Client,
+    pub gate: Gate,
+    /// How many requests may be under way at once; bounds the jobs in hand.
+    pub max_concurrent: NonZeroU32,
+}
+
+/// Which queues this process serves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Duties {
+    /// Begin accepted jobs.
+    pub requests: bool,
+    /// Resume waiting jobs.
+    pub waiting: bool,
+}
+
+/// The running workers.
+pub struct Workers {
+    tasks: TaskTracker,
+    /// No more messages are received.
+    stopping: CancellationToken,
+    /// What still runs is dropped, and its messages go back.
+    aborting: CancellationToken,
+}
+
+impl Workers {
+    /// Starts a lane for every queue of every destination.
+    pub fn start(
+        context: Arc<Context>,
+        destinations: &BTreeMap<CspName, Destination>,
+        duties: Duties,
+    ) -> Self {
+        let workers = Self {
+            tasks: TaskTracker::new(),
+            stopping: CancellationToken::new(),
+            aborting: CancellationToken::new(),
+        };
+        for destination in destinations.values() {
+            for kind in [JobKind::Provisioning, JobKind::Cost] {
+                if duties.requests {
+                    let queue = QueueName::requests(kind, &destination.name);
+                    workers.spawn_lane(&context, destination, queue);
+                }
+                if duties.waiting {
+                    let queue = QueueName::waiting(kind, &destination.name);
+                    workers.spawn_lane(&context, destination, queue);
+                }
+            }
+        }
+        workers.tasks.close();
+        workers
+    }
+
+    fn spawn_lane(&self, context: &Arc<Context>, destination: &Destination, queue: QueueName) {
+        let lane = lane::Lane::new(
+            Arc::clone(context),
+            destination.clone(),
+            queue,
+            self.tasks.clone(),
+            self.stopping.clone(),
+            self.aborting.clone(),
+        );
+        self.tasks.spawn(lane.serve());
+    }
+
+    /// Stops receiving, lets what is in hand end within `grace`, and gives the
+    /// rest back. Returns whether everything ended by itself.
+    pub async fn drain(self, grace: Duration) -> bool {
+        self.stopping.cancel();
+        let in_time = tokio::time::timeout(grace, self.tasks.wait()).await.is_ok();
+        self.aborting.cancel();
+        self.tasks.wait().await;
+        in_time
+    }
+}

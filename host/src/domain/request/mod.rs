@@ -1,6 +1,34 @@
 //! What ServiceNow may ask, and what is said when it asks wrongly.
+//!
+//! [`provisioning`] and [`cost`] turn the body of a POST into a [`Job`], or
+//! name every field that is wrong. A body is read strictly: a key that is given
+//! twice, or nesting without end, is refused, since two readers would
+//! understand it in two ways.
+
+mod cost;
+mod errors;
+mod fields;
+mod input;
+mod payload;
+mod provisioning;
+mod strict;
+mod top;
+
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
+use std::collections::BTreeSet;
+
+pub use cost::cost;
+pub(super) use input::provisioning_input;
+pub use provisioning::provisioning;
+
+use super::CspName;
+use super::Job;
+
+/// The deepest nesting of a request body.
+pub const NESTING_MAX: usize = 64;
 
 /// Why a request body was refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -9,10 +37,17 @@ pub enum Refusal {
     NotJson,
     /// Nested deeper than [`NESTING_MAX`] levels.
     TooDeep,
-    /// JSON of the wrong shape: every wrong field with what is wrong, such as
-    /// `payload.administrators[0].dodId` → `is required`.
+    /// JSON of the wrong shape: every wrong field (the first hundred of them)
+    /// with what is wrong, such as `payload.administrators[0].dodId` →
+    /// `is required`.
     Invalid(BTreeMap<String, String>),
 }
 
-/// The deepest nesting of a request body.
-pub const NESTING_MAX: usize = 64;
+/// What a request is checked against.
+#[derive(Debug, Clone, Copy)]
+pub struct Known<'a> {
+    pub csps: &'a BTreeSet<CspName>,
+}
+
+/// The job that a body asks for.
+pub type Parsed = Result<Job, Refusal>;

@@ -99,20 +99,14 @@ impl Command {
     pub fn answer(self, outcome: Outcome) -> Remainder {
         match self {
             Self::Send { reply, .. } => {
-                let _ = reply.send(match outcome {
-                    Outcome::Sent(sent) => Ok(sent),
-                    other => Err(other.into_error()),
-                });
+                let _ = reply.send(outcome.sent());
             }
-            Self::Receive(waiter) => match outcome {
-                Outcome::Parked => return Remainder::Waits(waiter),
-                other => return waiter.answer(other),
-            },
+            Self::Receive(waiter) if matches!(outcome, Outcome::Parked) => {
+                return Remainder::Waits(waiter);
+            }
+            Self::Receive(waiter) => return waiter.answer(outcome),
             Self::Redeliver { reply, .. } => {
-                let _ = reply.send(match outcome {
-                    Outcome::Count(count) => Ok(count),
-                    other => Err(other.into_error()),
-                });
+                let _ = reply.send(outcome.count());
             }
             Self::ChangeLease { reply: None, .. } => {}
             Self::Delete { reply, .. }
@@ -120,10 +114,7 @@ impl Command {
             | Self::Settle { reply, .. }
             | Self::Bury { reply, .. }
             | Self::Check { reply } => {
-                let _ = reply.send(match outcome {
-                    Outcome::Done(true) => Ok(()),
-                    other => Err(other.into_error()),
-                });
+                let _ = reply.send(outcome.done());
             }
             Self::Close { reply } => {
                 let _ = reply.send(());
@@ -136,11 +127,7 @@ impl Command {
 impl Waiter {
     /// Tells the receiver.
     pub fn answer(self, outcome: Outcome) -> Remainder {
-        let told = self.reply.send(match outcome {
-            Outcome::Received(leased) => Ok(leased),
-            other => Err(other.into_error()),
-        });
-        match told {
+        match self.reply.send(outcome.received()) {
             Err(Ok(leased)) if !leased.is_empty() => {
                 Remainder::GiveBack(self.queue, leased.iter().map(|one| one.held).collect())
             }
@@ -149,14 +136,43 @@ impl Waiter {
     }
 }
 
+/// A command has the outcome of its kind, or failed; none of these is asked of
+/// another kind.
 impl Outcome {
-    fn into_error(self) -> QueueError {
+    fn sent(self) -> Result<Sent, QueueError> {
         match self {
-            Self::Failed(error) => error,
-            Self::Done(_) => QueueError::LeaseEnded,
-            Self::Sent(_) | Self::Received(_) | Self::Count(_) | Self::Parked => {
-                unreachable!("a command has the outcome of its kind")
-            }
+            Self::Sent(sent) => Ok(sent),
+            Self::Failed(error) => Err(error),
+            Self::Received(_) | Self::Done(_) | Self::Count(_) | Self::Parked => mismatched(),
         }
     }
+
+    fn received(self) -> Result<Vec<Leased>, QueueError> {
+        match self {
+            Self::Received(leased) => Ok(leased),
+            Self::Failed(error) => Err(error),
+            Self::Sent(_) | Self::Done(_) | Self::Count(_) | Self::Parked => mismatched(),
+        }
+    }
+
+    fn done(self) -> Result<(), QueueError> {
+        match self {
+            Self::Done(true) => Ok(()),
+            Self::Done(false) => Err(QueueError::LeaseEnded),
+            Self::Failed(error) => Err(error),
+            Self::Sent(_) | Self::Received(_) | Self::Count(_) | Self::Parked => mismatched(),
+        }
+    }
+
+    fn count(self) -> Result<u64, QueueError> {
+        match self {
+            Self::Count(count) => Ok(count),
+            Self::Failed(error) => Err(error),
+            Self::Sent(_) | Self::Received(_) | Self::Done(_) | Self::Parked => mismatched(),
+        }
+    }
+}
+
+fn mismatched() -> ! {
+    unreachable!("a command has the outcome of its kind")
 }

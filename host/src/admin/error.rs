@@ -1,0 +1,79 @@
+//! What an operator is told when something is wrong, and who is let in.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::Request;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::middleware::Next;
+use axum::response::IntoResponse;
+use axum::response::Response;
+use serde_json::json;
+use tracing::error;
+
+use super::AdminState;
+use crate::api::Role;
+use crate::queue::QueueError;
+
+/// Everything that an operator's call can fail with.
+#[derive(Debug, thiserror::Error)]
+pub enum AdminError {
+    #[error("{0}")]
+    NotFound(String),
+    /// The component, or what was asked, cannot be taken; the text says why
+    /// and what to do.
+    #[error("{0}")]
+    Refused(String),
+    #[error("{0}")]
+    Conflict(String),
+    /// The caller sees these words, the log sees the cause.
+    #[error("internal error; the host's log has the cause")]
+    Internal(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+impl From<QueueError> for AdminError {
+    fn from(error: QueueError) -> Self {
+        Self::Internal(error.into())
+    }
+}
+
+impl IntoResponse for AdminError {
+    fn into_response(self) -> Response {
+        let status = match &self {
+            Self::NotFound(_) => StatusCode::NOT_FOUND,
+            Self::Refused(_) => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::Conflict(_) => StatusCode::CONFLICT,
+            Self::Internal(cause) => {
+                error!(error = &**cause as &dyn std::error::Error, "An admin call failed");
+                StatusCode::INTERNAL_SERVER_ERROR
+            }
+        };
+        answer(status, &self.to_string())
+    }
+}
+
+fn answer(status: StatusCode, message: &str) -> Response {
+    (status, Json(json!({"code": "OTHER", "message": message}))).into_response()
+}
+
+pub async fn not_found() -> Response {
+    answer(StatusCode::NOT_FOUND, "there is nothing at this path")
+}
+
+pub async fn method_not_allowed() -> Response {
+    answer(StatusCode::METHOD_NOT_ALLOWED, "this path does not take this method")
+}
+
+/// Lets through who holds the role `admin`, and everybody while no key is
+/// configured (the listener is on loopback then).
+pub async fn require_admin(
+    State(state): State<Arc<AdminState>>,
+    request: Request,
+    next: Next,
+) -> Response {
+    match state.keys.authorize(request.headers(), Role::Admin) {
+        Ok(_) => next.run(request).await,
+        Err(error) => error.into_response(),
+    }
+}

@@ -1,0 +1,55 @@
+//! Is it alive, can it work, how is it doing.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::IntoResponse;
+use axum::response::Response;
+use metrics::gauge;
+use tracing::warn;
+
+use super::AdminState;
+use super::error::AdminError;
+use crate::queue::QueueName;
+use crate::queue::QueueStats;
+
+/// `GET /healthz`: the process answers.
+pub async fn alive() -> &'static str {
+    "alive\n"
+}
+
+/// `GET /readyz`: the queue answers, so requests can be accepted.
+pub async fn ready(State(state): State<Arc<AdminState>>) -> Response {
+    let Some(any) = state.queues.first() else {
+        return (StatusCode::SERVICE_UNAVAILABLE, "no queue is configured\n").into_response();
+    };
+    match state.queue.stats(any).await {
+        Ok(_) => (StatusCode::OK, "ready\n").into_response(),
+        Err(error) => {
+            warn!(error = &error as &dyn std::error::Error, "Not ready");
+            (StatusCode::SERVICE_UNAVAILABLE, "the queue does not answer\n").into_response()
+        }
+    }
+}
+
+/// `GET /metrics`: Prometheus text format. Queue gauges are read at the scrape.
+pub async fn metrics(State(state): State<Arc<AdminState>>) -> Result<String, AdminError> {
+    for name in &state.queues {
+        publish(name, &state.queue.stats(name).await?);
+    }
+    Ok(state.metrics.render())
+}
+
+#[expect(clippy::cast_precision_loss, reason = "gauges are doubles; no queue holds 2^53 messages")]
+fn publish(name: &QueueName, stats: &QueueStats) {
+    let queue = name.to_string();
+    let seconds = |age: Option<std::time::Duration>| age.unwrap_or_default().as_secs_f64();
+    gauge!("hoth_queue_depth", "queue" => queue.clone()).set(stats.depth as f64);
+    gauge!("hoth_queue_in_flight", "queue" => queue.clone()).set(stats.in_flight as f64);
+    gauge!("hoth_queue_oldest_age_seconds", "queue" => queue.clone())
+        .set(seconds(stats.oldest_age));
+    gauge!("hoth_queue_oldest_claimable_age_seconds", "queue" => queue.clone())
+        .set(seconds(stats.oldest_claimable_age));
+    gauge!("hoth_queue_dead_letters", "queue" => queue).set(stats.dead_letters as f64);
+}

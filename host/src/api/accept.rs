@@ -1,0 +1,80 @@
+//! `POST`: accepts a request and answers before any of it has run.
+
+use std::sync::Arc;
+
+use axum::Extension;
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::HeaderMap;
+use axum::http::StatusCode;
+use axum::http::header;
+use axum::response::IntoResponse;
+use axum::response::Response;
+use metrics::counter;
+use tracing::info;
+use uuid::Uuid;
+
+use super::ApiError;
+use super::ApiState;
+use super::Role;
+use super::body;
+use crate::domain::Digest;
+use crate::domain::Job;
+use crate::domain::JobKind;
+use crate::domain::QueuedJob;
+use crate::domain::request;
+use crate::domain::request::Known;
+use crate::queue::Dedup;
+use crate::queue::NewMessage;
+use crate::queue::QueueName;
+use crate::queue::Sent;
+
+/// Queues the job that the body asks for; answers with the request as it was
+/// accepted.
+pub async fn accept(
+    State(api): State<Arc<ApiState>>,
+    Extension(kind): Extension<JobKind>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, ApiError> {
+    let principal = api.keys.authorize(&headers, Role::Write)?;
+    let body = body::json(&api, &headers, body).await?;
+    let known = Known { csps: &api.csps };
+    let (job, status) = match kind {
+        JobKind::Provisioning => {
+            let new_id = || Uuid::now_v7().to_string();
+            (request::provisioning(&body, known, new_id)?, StatusCode::CREATED)
+        }
+        JobKind::Cost => (request::cost(&body, known)?, api.cost_accepted),
+    };
+    let echo = job.request.get().to_owned();
+    let (id, csp, operation) = (job.id.clone(), job.csp.clone(), job.operation);
+    let queue = QueueName::requests(kind, &csp);
+    let sent = api.queue.send(&queue, message(&api, job)).await?;
+    match sent {
+        Sent::Queued => {
+            counter!("hoth_jobs_accepted_total", "csp" => csp.to_string(), "kind" => kind.as_str())
+                .increment(1);
+            info!(job.id = %id, %csp, %operation, by = %principal, "Job accepted");
+        }
+        Sent::Duplicate => {
+            info!(job.id = %id, %csp, %operation, by = %principal, "Job was accepted before");
+        }
+        Sent::Conflict => return Err(ApiError::IdReused),
+    }
+    Ok((status, [(header::CONTENT_TYPE, "application/json")], echo).into_response())
+}
+
+fn message(api: &ApiState, job: Job) -> NewMessage {
+    let dedup = Dedup {
+        key: Digest::of_fields(&[job.kind.as_str(), &job.id, "accepted"]).short(),
+        content: job.content_digest(),
+    };
+    NewMessage {
+        group: job.request_group(),
+        dedup,
+        key: job.id.clone(),
+        body: QueuedJob::new(job, api.clock.now()).encode(),
+        not_before: None,
+    }
+}

@@ -1,0 +1,70 @@
+//! `[api]`: the listener of ServiceNow.
+
+use std::net::SocketAddr;
+use std::num::NonZeroU64;
+
+use axum::http::StatusCode;
+use serde::Deserialize;
+
+/// The largest body that can be configured: with the adapter's state and the
+/// queue's own fields it must fit a message of 1 MiB.
+const BODY_BYTES_MAX: usize = 512 * 1_024;
+
+/// The longest archive: a month.
+const REDELIVERY_HOURS_MAX: u32 = 744;
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    pub listen: SocketAddr,
+    /// 202, or 201 for clients that insist on it.
+    pub cost_accepted_status: u16,
+    pub max_body_bytes: usize,
+    /// How long a client may take to send a body.
+    pub body_timeout_ms: NonZeroU64,
+    /// How long a consumed outcome can be had again.
+    pub redelivery_hours: u32,
+    /// Connections open at once; further ones wait.
+    pub max_connections: usize,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
+            cost_accepted_status: 202,
+            max_body_bytes: 128 * 1_024,
+            body_timeout_ms: const { NonZeroU64::new(30_000).expect("it is not zero") },
+            redelivery_hours: 24,
+            max_connections: 10_000,
+        }
+    }
+}
+
+impl Config {
+    /// What is wrong with it, a sentence each.
+    pub fn problems(&self) -> Vec<String> {
+        let mut problems = Vec::new();
+        if !matches!(self.cost_accepted_status, 201 | 202) {
+            problems.push("cost_accepted_status: must be 201 or 202".to_owned());
+        }
+        if !(1..=BODY_BYTES_MAX).contains(&self.max_body_bytes) {
+            problems.push(format!("max_body_bytes: must be 1 to {BODY_BYTES_MAX}"));
+        }
+        if self.redelivery_hours > REDELIVERY_HOURS_MAX {
+            problems.push(format!("redelivery_hours: must be at most {REDELIVERY_HOURS_MAX}"));
+        }
+        if self.max_connections == 0 {
+            problems.push("max_connections: must be at least 1".to_owned());
+        }
+        problems
+    }
+
+    /// The status of an accepted cost request.
+    pub fn cost_accepted(&self) -> StatusCode {
+        match self.cost_accepted_status {
+            201 => StatusCode::CREATED,
+            _ => StatusCode::ACCEPTED,
+        }
+    }
+}

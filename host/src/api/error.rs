@@ -1,0 +1,141 @@
+//! What a caller is told when something is wrong: decided here, once.
+
+use std::collections::BTreeMap;
+
+use axum::Json;
+use axum::http::HeaderValue;
+use axum::http::StatusCode;
+use axum::http::header;
+use axum::response::IntoResponse;
+use axum::response::Response;
+use serde::Serialize;
+use tracing::error;
+use tracing::warn;
+
+use crate::domain::request::NESTING_MAX;
+use crate::domain::request::Refusal;
+use crate::queue::QueueError;
+
+/// When a client may try again while the queue takes nothing, in seconds.
+const RETRY_AFTER: HeaderValue = HeaderValue::from_static("5");
+
+/// Everything an HTTP caller can be told has gone wrong.
+#[derive(Debug, thiserror::Error)]
+pub enum ApiError {
+    #[error("A valid request body must be provided")]
+    NoBody,
+    #[error("The request body is nested deeper than {NESTING_MAX} levels")]
+    TooDeep,
+    #[error("Request failed validation")]
+    Invalid(BTreeMap<String, String>),
+    #[error("{0}")]
+    BadRequest(String),
+    #[error("A Content-Type header must be provided")]
+    NoContentType,
+    #[error("The request body must be application/json")]
+    NotJsonContentType,
+    #[error("The request body is larger than {0} bytes")]
+    TooLarge(usize),
+    #[error("The request body did not arrive in time")]
+    Slow,
+    #[error("Credentials are missing or unknown")]
+    Unauthenticated,
+    #[error("These credentials do not allow this")]
+    Forbidden,
+    #[error("There is nothing at this path")]
+    NotFound,
+    #[error("This path does not take this method")]
+    MethodNotAllowed,
+    #[error("This id was used before, with other content")]
+    IdReused,
+    #[error("The lease has ended; its messages are on the queue again")]
+    LeaseEnded,
+    #[error("{0} is not offered by this queue backend")]
+    NotOffered(&'static str),
+    /// Nothing was accepted. The caller sees these words, the log the cause.
+    #[error("The queue cannot be reached; nothing was accepted")]
+    Unavailable(#[source] QueueError),
+    /// A fault of ours. The caller sees these words, the log the cause.
+    #[error("Internal error")]
+    Internal(#[source] QueueError),
+}
+
+impl From<QueueError> for ApiError {
+    fn from(error: QueueError) -> Self {
+        match error {
+            QueueError::Full | QueueError::Unreachable(_) => Self::Unavailable(error),
+            QueueError::LeaseEnded => Self::LeaseEnded,
+            QueueError::NotOffered(what) => Self::NotOffered(what),
+            QueueError::Refused(_) => Self::Internal(error),
+        }
+    }
+}
+
+impl From<Refusal> for ApiError {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::NotJson => Self::NoBody,
+            Refusal::TooDeep => Self::TooDeep,
+            Refusal::Invalid(errors) => Self::Invalid(errors),
+        }
+    }
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Body<'a> {
+    code: &'static str,
+    message: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error_map: Option<&'a BTreeMap<String, String>>,
+}
+
+impl ApiError {
+    fn status(&self) -> StatusCode {
+        match self {
+            Self::NoBody
+            | Self::TooDeep
+            | Self::Invalid(_)
+            | Self::BadRequest(_)
+            | Self::NoContentType => StatusCode::BAD_REQUEST,
+            Self::NotJsonContentType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::Slow => StatusCode::REQUEST_TIMEOUT,
+            Self::Unauthenticated => StatusCode::UNAUTHORIZED,
+            Self::Forbidden => StatusCode::FORBIDDEN,
+            Self::NotFound => StatusCode::NOT_FOUND,
+            Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            Self::IdReused | Self::LeaseEnded => StatusCode::CONFLICT,
+            Self::NotOffered(_) => StatusCode::NOT_IMPLEMENTED,
+            Self::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        if let Self::Unavailable(cause) = &self {
+            warn!(error = cause as &dyn std::error::Error, "A request was turned away");
+        }
+        if let Self::Internal(cause) = &self {
+            error!(error = cause as &dyn std::error::Error, "A request failed");
+        }
+        let errors = if let Self::Invalid(errors) = &self { Some(errors) } else { None };
+        let code = if errors.is_some() { "INVALID_INPUT" } else { "OTHER" };
+        let body = Body { code, message: self.to_string(), error_map: errors };
+        let mut response = (self.status(), Json(&body)).into_response();
+        let headers = response.headers_mut();
+        if matches!(self, Self::Unavailable(_)) {
+            headers.insert(header::RETRY_AFTER, RETRY_AFTER);
+        }
+        if matches!(self, Self::Unauthenticated) {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        if matches!(self, Self::TooLarge(_) | Self::Slow) {
+            // The rest of the body is not read, so the connection is over.
+            headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
+        response
+    }
+}

@@ -1,0 +1,177 @@
+//! `hoth adapters`: lists, deploys and rolls back the adapters of a running
+//! host, through its admin API.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use anyhow::bail;
+use serde::Deserialize;
+
+use super::say;
+
+/// How long a host may take to answer; a deployment compiles.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(120);
+
+#[derive(Debug, clap::Subcommand)]
+pub enum Command {
+    /// Shows every adapter and its versions.
+    #[command(after_help = "Example:\n  hoth adapters list --admin http://127.0.0.1:8081")]
+    List {
+        #[command(flatten)]
+        host: Host,
+    },
+    /// Validates a component and makes it the active version.
+    #[command(
+        after_help = "Example:\n  hoth adapters deploy atat.wasm\n  hoth adapters deploy build/new.wasm --name atat"
+    )]
+    Deploy {
+        /// The component.
+        #[arg(value_name = "FILE.wasm")]
+        file: PathBuf,
+        /// The adapter's name, as the configuration has it. [default: the
+        /// file's name without its ending]
+        #[arg(long)]
+        name: Option<String>,
+        #[command(flatten)]
+        host: Host,
+    },
+    /// Makes the version before the active one active again.
+    #[command(after_help = "Example:\n  hoth adapters rollback atat")]
+    Rollback {
+        /// The adapter's name.
+        name: String,
+        #[command(flatten)]
+        host: Host,
+    },
+}
+
+#[derive(Debug, clap::Args)]
+pub struct Host {
+    /// The host's admin API.
+    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8081")]
+    admin: String,
+    /// A bearer token with the role `admin`, where the host wants one.
+    #[arg(long, value_name = "TOKEN", env = "HOTH_ADMIN_TOKEN", hide_env_values = true)]
+    token: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Listing {
+    adapters: Vec<Adapter>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Adapter {
+    name: String,
+    csps: Vec<String>,
+    versions: Vec<Version>,
+    problem: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Version {
+    sha256: String,
+    version: String,
+    active: bool,
+    size: u64,
+    loaded_at: String,
+    jobs_in_flight: u64,
+}
+
+#[derive(Debug, Deserialize)]
+struct Activated {
+    name: String,
+    sha256: String,
+}
+
+/// Carries out a command.
+pub async fn run(command: Command) -> anyhow::Result<()> {
+    match command {
+        Command::List { host } => list(&host).await,
+        Command::Deploy { file, name, host } => deploy(&host, &file, name).await,
+        Command::Rollback { name, host } => {
+            let path = format!("adapters/{name}/rollback");
+            let activated = host.send(reqwest::Method::POST, &path, Vec::new()).await?;
+            report(&activated)
+        }
+    }
+}
+
+async fn list(host: &Host) -> anyhow::Result<()> {
+    let body = host.send(reqwest::Method::GET, "adapters", Vec::new()).await?;
+    let listing: Listing = serde_json::from_slice(&body).context("reading the listing")?;
+    say(&format!(
+        "{:<16} {:<10} {:<14} {:<7} {:>9} {:>6}  {:<24} {}",
+        "ADAPTER", "VERSION", "SHA256", "ACTIVE", "BYTES", "JOBS", "LOADED", "CSPS"
+    ));
+    for adapter in listing.adapters {
+        let csps = adapter.csps.join(",");
+        for v in &adapter.versions {
+            say(&format!(
+                "{:<16} {:<10} {:<14} {:<7} {:>9} {:>6}  {:<24} {csps}",
+                adapter.name,
+                v.version,
+                v.sha256.get(..12).unwrap_or(&v.sha256),
+                if v.active { "yes" } else { "" },
+                v.size,
+                v.jobs_in_flight,
+                v.loaded_at,
+            ));
+        }
+        if let Some(problem) = adapter.problem {
+            say(&format!("{:<16} ! {problem}", adapter.name));
+        }
+    }
+    Ok(())
+}
+
+async fn deploy(host: &Host, file: &std::path::Path, name: Option<String>) -> anyhow::Result<()> {
+    let bytes = std::fs::read(file).with_context(|| format!("reading {}", file.display()))?;
+    let stem = file.file_stem().and_then(|stem| stem.to_str()).map(str::to_owned);
+    let name = name.or(stem).context("the file has no name: say which adapter with --name")?;
+    say(&format!("sending {} ({} bytes) as `{name}`", file.display(), bytes.len()));
+    let activated = host.send(reqwest::Method::PUT, &format!("adapters/{name}"), bytes).await?;
+    report(&activated)
+}
+
+fn report(body: &[u8]) -> anyhow::Result<()> {
+    let activated: Activated = serde_json::from_slice(body).context("reading the answer")?;
+    say(&format!("`{}` is served by {}", activated.name, activated.sha256));
+    Ok(())
+}
+
+impl Host {
+    async fn send(
+        &self,
+        method: reqwest::Method,
+        path: &str,
+        body: Vec<u8>,
+    ) -> anyhow::Result<Vec<u8>> {
+        // reqwest wants a TLS provider even where the URL is plain HTTP. An
+        // error means that there is one already.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let client = reqwest::Client::builder()
+            .timeout(ANSWER_TIMEOUT)
+            .no_proxy()
+            .build()
+            .context("setting up the HTTP client")?;
+        let url = format!("{}/{path}", self.admin.trim_end_matches('/'));
+        let mut request = client.request(method, &url).body(body);
+        if let Some(token) = &self.token {
+            request = request.bearer_auth(token);
+        }
+        let response = request.send().await.with_context(|| format!("calling {url}"))?;
+        let status = response.status();
+        let body = response.bytes().await.with_context(|| format!("reading from {url}"))?;
+        if status.is_success() {
+            return Ok(body.to_vec());
+        }
+        let message = serde_json::from_slice::<serde_json::Value>(&body)
+            .ok()
+            .and_then(|body| body["message"].as_str().map(str::to_owned))
+            .unwrap_or_else(|| String::from_utf8_lossy(&body).into_owned());
+        bail!("the host answered {status}: {message}")
+    }
+}

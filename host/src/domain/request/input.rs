@@ -1,0 +1,117 @@
+//! A request's own text, with as little changed as must be.
+
+use std::fmt;
+
+use serde::Deserialize;
+use serde::Deserializer;
+use serde::Serialize;
+use serde::Serializer;
+use serde::de::MapAccess;
+use serde::de::Visitor;
+use serde::ser::SerializeMap;
+use serde_json::value::RawValue;
+use serde_json::value::to_raw_value;
+
+/// An object's entries in their order, with their values' own text.
+struct Entries<'a>(Vec<(String, Entry<'a>)>);
+
+enum Entry<'a> {
+    Posted(&'a RawValue),
+    Made(Box<RawValue>),
+}
+
+impl Entry<'_> {
+    fn raw(&self) -> &RawValue {
+        match self {
+            Self::Posted(raw) => raw,
+            Self::Made(raw) => raw,
+        }
+    }
+}
+
+impl<'a> Entries<'a> {
+    /// The entries of `text`, which has been read as a JSON object before.
+    fn of(text: &'a str) -> Self {
+        serde_json::from_str(text).expect("the text has been read as an object before")
+    }
+
+    fn take(&mut self, name: &str) -> Option<Entry<'a>> {
+        let at = self.0.iter().position(|(key, _)| key == name)?;
+        Some(self.0.remove(at).1)
+    }
+}
+
+/// What was posted, with the id that HOTH made as its first key.
+pub fn with_job_id(body: &[u8], id: &str) -> Box<RawValue> {
+    let text = str::from_utf8(body).expect("JSON that was read is UTF-8");
+    let mut entries = Entries::of(text);
+    // It may be there as null.
+    entries.take("jobId");
+    let id = to_raw_value(id).expect("a string can be written");
+    entries.0.insert(0, ("jobId".to_owned(), Entry::Made(id)));
+    to_raw_value(&entries).expect("maps have string keys and writing to memory succeeds")
+}
+
+/// What an adapter reads of a provisioning request.
+pub fn provisioning_input(id: &str, request: &RawValue) -> String {
+    let mut entries = Entries::of(request.get());
+    let id = to_raw_value(id).expect("a string can be written");
+    let mut input = vec![("jobId".to_owned(), Entry::Made(id))];
+    for name in ["userId", "portfolioId"] {
+        if let Some(entry) = entries.take(name).filter(|entry| entry.raw().get() != "null") {
+            input.push((name.to_owned(), entry));
+        }
+    }
+    if let Some(payload) = entries.take("payload") {
+        let payload = with_administrators(payload.raw());
+        input.push(("payload".to_owned(), Entry::Made(payload)));
+    }
+    serde_json::to_string(&Entries(input))
+        .expect("maps have string keys and writing to memory succeeds")
+}
+
+/// `operators` is a newer word for `administrators`; adapters know one.
+fn with_administrators(payload: &RawValue) -> Box<RawValue> {
+    let mut entries = Entries::of(payload.get());
+    let is_null = |entry: &Entry<'_>| entry.raw().get() == "null";
+    let named = entries.0.iter().any(|(key, entry)| key == "administrators" && !is_null(entry));
+    if !named && let Some(operators) = entries.take("operators") {
+        entries.take("administrators");
+        entries.0.push(("administrators".to_owned(), operators));
+    }
+    to_raw_value(&entries).expect("maps have string keys and writing to memory succeeds")
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Entries<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct InOrder;
+
+        impl<'de> Visitor<'de> for InOrder {
+            type Value = Entries<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Entries<'de>, A::Error> {
+                let mut entries = Vec::new();
+                while let Some((key, value)) = map.next_entry::<String, &RawValue>()? {
+                    entries.push((key, Entry::Posted(value)));
+                }
+                Ok(Entries(entries))
+            }
+        }
+
+        deserializer.deserialize_map(InOrder)
+    }
+}
+
+impl Serialize for Entries<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(self.0.len()))?;
+        for (key, entry) in &self.0 {
+            map.serialize_entry(key, entry.raw())?;
+        }
+        map.end()
+    }
+}

@@ -1,0 +1,359 @@
+//! The rules as tables.
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+use serde_json::json;
+
+use super::Known;
+use super::Refusal;
+use super::cost;
+use super::provisioning;
+use crate::domain::Job;
+use crate::domain::Operation;
+
+fn csps() -> BTreeSet<crate::domain::CspName> {
+    BTreeSet::from(["CSP_A".parse().expect("a valid name")])
+}
+
+fn parse(body: &Value) -> Result<Job, Refusal> {
+    parse_text(&body.to_string())
+}
+
+fn parse_text(body: &str) -> Result<Job, Refusal> {
+    provisioning(body.as_bytes(), Known { csps: &csps() }, || "made".to_owned())
+}
+
+fn parse_cost(body: &Value) -> Result<Job, Refusal> {
+    cost(body.to_string().as_bytes(), Known { csps: &csps() })
+}
+
+fn request(operation: &str, payload: Value) -> Value {
+    json!({
+        "jobId": "j", "userId": "u", "portfolioId": "p", "operationType": operation,
+        "targetCspName": "CSP_A", "payload": payload
+    })
+}
+
+fn task_order() -> Value {
+    json!({
+        "taskOrderNumber": "1", "popStartDate": "2021-07-01", "popEndDate": "2022-07",
+        "clins": [{"clinNumber": "1", "type": "CLOUD", "popStartDate": "2021-07", "popEndDate": "2022-07"}]
+    })
+}
+
+fn environment() -> Value {
+    json!({"name": "e", "administrators": [{"email": "a@b.mil", "dodId": "1"}], "classificationLevel": "SECRET"})
+}
+
+/// `base` with the value at a JSON pointer replaced, or removed for none.
+fn changed(mut base: Value, pointer: &str, value: Option<Value>) -> Value {
+    let (parent, key) = pointer.rsplit_once('/').expect("a pointer has a slash");
+    let parent = base.pointer_mut(parent).expect("the parent is there");
+    match (parent, value) {
+        (Value::Object(map), Some(value)) => drop(map.insert(key.to_owned(), value)),
+        (Value::Object(map), None) => drop(map.remove(key)),
+        (Value::Array(list), value) => {
+            list[key.parse::<usize>().expect("an index")] = value.expect("a value");
+        }
+        (other, _) => panic!("{other} has no fields"),
+    }
+    base
+}
+
+#[track_caller]
+fn check_wrong(body: &Value, expected: &[(&str, &str)]) {
+    let Err(Refusal::Invalid(errors)) = parse(body) else { panic!("accepted: {body}") };
+    let found: Vec<(&str, &str)> = errors.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
+    assert_eq!(found, expected, "{body}");
+}
+
+#[test]
+fn every_operation_is_accepted_as_servicenow_sends_it() {
+    let snake = json!({
+        "clin_number": "1", "type": "NON_CLOUD", "classification_level": "TOP_SECRET",
+        "pop_start_date": "2021-07", "pop_end_date": "2022-07"
+    });
+    let mixed = changed(task_order(), "/clins/0", Some(snake));
+    for (operation, payload, expected) in [
+        (
+            "ADD_PORTFOLIO",
+            json!({"name": "n", "taskOrders": [], "administrators": null}),
+            Operation::AddPortfolio,
+        ),
+        (
+            "ADD_PORTFOLIO",
+            json!({"name": "n", "taskOrders": [mixed], "more": [1, null]}),
+            Operation::AddPortfolio,
+        ),
+        ("GET_PORTFOLIO", json!({}), Operation::GetPortfolio),
+        ("ADD_ENVIRONMENT", environment(), Operation::AddEnvironment),
+        (
+            "ADD_ENVIRONMENT",
+            changed(environment(), "/administrators", Some(Value::Null)),
+            Operation::AddEnvironment,
+        ),
+        (
+            "ADD_ENVIRONMENT",
+            changed(environment(), "/cloudDistinguisher", Some(Value::Null)),
+            Operation::AddEnvironment,
+        ),
+        ("ADD_TASK_ORDER", json!({"taskOrder": task_order()}), Operation::AddTaskOrder),
+        (
+            "UPDATE_TASK_ORDER",
+            json!({"taskOrderId": "t", "taskOrder": task_order()}),
+            Operation::UpdateTaskOrder,
+        ),
+        ("ADD_OPERATORS", json!({"administrators": []}), Operation::AddOperators),
+        (
+            "ADD_OPERATORS",
+            json!({"operators": [], "administrators": null}),
+            Operation::AddOperators,
+        ),
+        (
+            "ADD_ADMINISTRATOR",
+            json!({"administrators": [], "environmentId": "e"}),
+            Operation::AddOperators,
+        ),
+    ] {
+        let body = request(operation, payload);
+        let job = parse(&body).unwrap_or_else(|refusal| panic!("{body}: {refusal:?}"));
+        assert_eq!(job.operation, expected);
+        assert_eq!(job.request.get(), body.to_string());
+        assert_eq!(job.portfolio_id.as_deref(), Some("p"));
+    }
+}
+
+#[test]
+fn what_may_be_missing_may_be_missing() {
+    let portfolio = request("ADD_PORTFOLIO", json!({"name": "n", "taskOrders": []}));
+    for absent in [None, Some(Value::Null), Some(json!(""))] {
+        let body = changed(portfolio.clone(), "/portfolioId", absent);
+        assert_eq!(parse(&body).expect("accepted").portfolio_id, None);
+    }
+    let get = changed(request("GET_PORTFOLIO", json!({})), "/userId", None);
+    assert!(parse(&get).is_ok());
+}
+
+#[test]
+fn wrong_tops_are_named() {
+    let good = request("GET_PORTFOLIO", json!({}));
+    let words = "must be one of ADD_PORTFOLIO, GET_PORTFOLIO, ADD_ENVIRONMENT, ADD_TASK_ORDER, UPDATE_TASK_ORDER, ADD_OPERATORS, ADD_ADMINISTRATOR";
+    for (pointer, value, path, problem) in [
+        ("/extra", Some(json!(1)), "extra", "is not a known property"),
+        ("/jobId", Some(json!(42)), "jobId", "must be a string"),
+        ("/jobId", Some(json!("")), "jobId", "must be 1 to 256 bytes without control characters"),
+        ("/portfolioId", None, "portfolioId", "is required"),
+        ("/portfolioId", Some(json!("")), "portfolioId", "must not be empty"),
+        ("/portfolioId", Some(json!(7)), "portfolioId", "must be a string"),
+        ("/userId", Some(json!(7)), "userId", "must be a string"),
+        (
+            "/targetCspName",
+            Some(json!("NOPE")),
+            "targetCspName",
+            "is not a known CSP; known are CSP_A",
+        ),
+        ("/targetCspName", None, "targetCspName", "is required"),
+        ("/operationType", Some(json!("ADD")), "operationType", words),
+        ("/payload", Some(json!([])), "payload", "must be an object"),
+        ("/payload", None, "payload", "is required"),
+    ] {
+        let body = changed(good.clone(), pointer, value);
+        let mut expected = vec![(path, problem)];
+        if path == "operationType" {
+            expected.truncate(1);
+        }
+        check_wrong(&body, &expected);
+    }
+    check_wrong(
+        &changed(request("ADD_ENVIRONMENT", environment()), "/userId", None),
+        &[("userId", "is required")],
+    );
+}
+
+#[test]
+fn wrong_task_orders_are_named_field_by_field() {
+    let date = "must be a date such as 2026-07-01 or 2026-07";
+    let levels = "must be one of UNCLASSIFIED, SECRET, TOP_SECRET";
+    let add = request("ADD_TASK_ORDER", json!({"taskOrder": task_order()}));
+    for (pointer, value, path, problem) in [
+        ("/payload/taskOrder", None, "payload.taskOrder", "is required"),
+        (
+            "/payload/taskOrder/popStartDate",
+            Some(json!("2021-02-30")),
+            "payload.taskOrder.popStartDate",
+            date,
+        ),
+        (
+            "/payload/taskOrder/popStartDate",
+            Some(json!("2021-13")),
+            "payload.taskOrder.popStartDate",
+            date,
+        ),
+        (
+            "/payload/taskOrder/popEndDate",
+            Some(json!(2021)),
+            "payload.taskOrder.popEndDate",
+            "must be a string",
+        ),
+        ("/payload/taskOrder/clins", Some(json!({})), "payload.taskOrder.clins", "must be a list"),
+        (
+            "/payload/taskOrder/clins/0",
+            Some(json!(3)),
+            "payload.taskOrder.clins[0]",
+            "must be an object",
+        ),
+        (
+            "/payload/taskOrder/clins/0/type",
+            Some(json!("cloud")),
+            "payload.taskOrder.clins[0].type",
+            "must be one of CLOUD, NON_CLOUD",
+        ),
+        (
+            "/payload/taskOrder/clins/0/clin_number",
+            Some(json!("2")),
+            "payload.taskOrder.clins[0].clinNumber",
+            "is given twice, also as clin_number",
+        ),
+        (
+            "/payload/taskOrder/clins/0/classification_level",
+            Some(json!("X")),
+            "payload.taskOrder.clins[0].classification_level",
+            levels,
+        ),
+    ] {
+        check_wrong(&changed(add.clone(), pointer, value), &[(path, problem)]);
+    }
+}
+
+#[test]
+fn wrong_environments_and_operators_are_named_field_by_field() {
+    let env = request("ADD_ENVIRONMENT", environment());
+    for (pointer, value, path, problem) in [
+        ("/payload/name", Some(json!("")), "payload.name", "must not be empty"),
+        ("/payload/administrators", None, "payload.administrators", "is required"),
+        ("/payload/administrators/0/dodId", None, "payload.administrators[0].dodId", "is required"),
+        (
+            "/payload/administrators/0/needsReset",
+            Some(json!("no")),
+            "payload.administrators[0].needsReset",
+            "must be true or false",
+        ),
+        ("/payload/classificationLevel", None, "payload.classificationLevel", "is required"),
+        (
+            "/payload/cloudDistinguisher",
+            Some(json!("il4")),
+            "payload.cloudDistinguisher",
+            "must be an object",
+        ),
+        ("/payload/isMigration", Some(json!(1)), "payload.isMigration", "must be true or false"),
+    ] {
+        check_wrong(&changed(env.clone(), pointer, value), &[(path, problem)]);
+    }
+    let operators = request("ADD_OPERATORS", json!({"administrators": null}));
+    check_wrong(&operators, &[("payload.administrators", "is required")]);
+}
+
+#[test]
+fn texts_that_are_no_request_are_told_apart() {
+    let deep = |levels: usize| format!("{}1{}", "[".repeat(levels), "]".repeat(levels));
+    for (text, refusal) in [
+        ("", Refusal::NotJson),
+        ("null", Refusal::NotJson),
+        ("{not json", Refusal::NotJson),
+        ("{} {}", Refusal::NotJson),
+        (&deep(65), Refusal::TooDeep),
+        (&format!("{{\"payload\":{}}}", deep(64)), Refusal::TooDeep),
+    ] {
+        assert_eq!(parse_text(text).expect_err(text), refusal, "{text}");
+    }
+    assert_eq!(
+        provisioning(b"\"\xff\"", Known { csps: &csps() }, String::new).expect_err("not UTF-8"),
+        Refusal::NotJson
+    );
+    for text in ["[]", "1", "\"x\"", &deep(64)] {
+        assert!(matches!(parse_text(text), Err(Refusal::Invalid(_))), "{text}");
+    }
+    let Err(Refusal::Invalid(errors)) =
+        parse_text(r#"{"payload":{"a":1,"b":[{"a":1,"a":2}]},"payload":1}"#)
+    else {
+        panic!("accepted");
+    };
+    assert_eq!(errors.keys().collect::<Vec<_>>(), ["payload", "payload.b[0].a"]);
+}
+
+#[test]
+fn a_missing_job_id_is_made_and_all_else_stays_as_it_was() {
+    let rest = r#""userId": "u",  "payload":{ "x" : 1.50e1 }, "portfolioId":"p","targetCspName":"CSP_A","operationType":"GET_PORTFOLIO""#;
+    for text in [format!("{{{rest}}}"), format!(r#"{{"jobId":null,{rest}}}"#)] {
+        let job = parse_text(&text).expect("accepted");
+        assert_eq!(job.id, "made");
+        assert!(
+            job.request
+                .get()
+                .starts_with(r#"{"jobId":"made","userId":"u","payload":{ "x" : 1.50e1 }"#),
+            "{}",
+            job.request
+        );
+    }
+}
+
+#[test]
+fn adapters_read_one_word_for_administrators() {
+    for (payload, expected) in [
+        (r#"{"operators":[]}"#, r#"{"administrators":[]}"#),
+        (r#"{"operators":[],"administrators":null,"n":1.0}"#, r#"{"n":1.0,"administrators":[]}"#),
+        (r#"{"operators":[1],"administrators":[]}"#, r#"{"operators":[1],"administrators":[]}"#),
+    ] {
+        let request = format!(r#"{{"payload":{payload},"portfolioId":"p","userId":null}}"#);
+        let raw = serde_json::value::RawValue::from_string(request).expect("valid JSON");
+        let input = super::provisioning_input("j", &raw);
+        assert_eq!(input, format!(r#"{{"jobId":"j","portfolioId":"p","payload":{expected}}}"#));
+    }
+}
+
+#[test]
+fn cost_requests_are_read() {
+    let good = json!({
+        "requestId": "r", "portfolioId": "p", "targetCspName": "CSP_A",
+        "startDate": "2022-01-01", "endDate": "2022-12", "remark": {"kept": 1}
+    });
+    assert_eq!(parse_cost(&good).expect("accepted").operation, Operation::CostByPortfolio);
+    let half = changed(good.clone(), "/clin", Some(json!("1")));
+    assert_eq!(parse_cost(&half).expect("accepted").operation, Operation::CostByPortfolio);
+    let both = changed(half, "/taskOrderNumber", Some(json!("t")));
+    assert_eq!(parse_cost(&both).expect("accepted").operation, Operation::CostByClin);
+    for (pointer, value) in [
+        ("/requestId", None),
+        ("/requestId", Some(json!(""))),
+        ("/requestId", Some(json!(1))),
+        ("/portfolioId", None),
+        ("/portfolioId", Some(json!(""))),
+        ("/targetCspName", Some(json!("NOPE"))),
+        ("/startDate", Some(json!("yesterday"))),
+        ("/endDate", Some(Value::Null)),
+        ("/clin", Some(json!(1))),
+    ] {
+        let Err(Refusal::Invalid(errors)) = parse_cost(&changed(good.clone(), pointer, value))
+        else {
+            panic!("{pointer} was accepted");
+        };
+        assert_eq!(errors.keys().collect::<Vec<_>>(), [&pointer[1..]]);
+    }
+}
+
+#[test]
+fn content_is_compared_whatever_the_order_of_keys() {
+    let a = parse_text(
+        r#"{"jobId":"j","userId":"u","portfolioId":"p","operationType":"GET_PORTFOLIO","targetCspName":"CSP_A","payload":{"a":[1],"b":{}}}"#,
+    );
+    let b = parse_text(
+        r#"{"payload":{"b":{},"a":[1]},"userId":"u","jobId":"j","portfolioId":"p","operationType":"GET_PORTFOLIO","targetCspName":"CSP_A"}"#,
+    );
+    let c = parse_text(
+        r#"{"payload":{"b":{},"a":[2]},"userId":"u","jobId":"j","portfolioId":"p","operationType":"GET_PORTFOLIO","targetCspName":"CSP_A"}"#,
+    );
+    let [a, b, c] = [a, b, c].map(|job| job.expect("accepted").content_digest());
+    assert_eq!(a, b);
+    assert_ne!(a, c);
+}

@@ -1,0 +1,160 @@
+//! One run of an adapter: from where the job stands to where it waits or ends.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tracing::debug;
+use url::Url;
+use uuid::Uuid;
+
+use super::Context;
+use super::Destination;
+use crate::adapter;
+use crate::adapter::Call;
+use crate::adapter::Entry;
+use crate::csp;
+use crate::domain::AdapterState;
+use crate::domain::Digest;
+use crate::domain::Event;
+use crate::domain::QueuedJob;
+use crate::domain::SendStep;
+use crate::domain::Step;
+use crate::registry::NotServing;
+use crate::registry::Version;
+use crate::workflow::RetryPolicy;
+use crate::workflow::RunEnd;
+use crate::workflow::Trouble;
+
+/// How many requests one run may make. The longest known run makes four; the
+/// bound ends adapters that never come to a decision.
+const SENDS_MAX: u32 = 64;
+
+/// What came of a run.
+pub struct Run {
+    pub end: RunEnd,
+    /// The job's requests so far, earlier runs included.
+    pub requests: u32,
+    /// What the CSP's last answer asked for.
+    pub retry_after: Option<Duration>,
+}
+
+/// The version that this run of the job is for, from its begin to its end.
+pub fn version_for(
+    context: &Context,
+    destination: &Destination,
+    queued: &QueuedJob,
+) -> Result<Arc<Version>, NotServing> {
+    match &queued.resumption {
+        None => context.registry.serving(&destination.name),
+        Some(from) => {
+            context.registry.resuming(&destination.name, from.state.version, &from.adapter)
+        }
+    }
+}
+
+/// Drives `version` through one run of the job.
+pub async fn run(
+    context: &Context,
+    destination: &Destination,
+    version: &Arc<Version>,
+    queued: &QueuedJob,
+    attempt: u32,
+) -> Run {
+    let _in_flight = version.begin_job();
+    let resumption = queued.resumption.as_ref();
+    let mut drive = Drive {
+        context,
+        destination,
+        version,
+        facts: adapter::Facts {
+            id: queued.job.id.clone(),
+            operation: queued.job.operation.as_str().to_owned(),
+            input: queued.job.input(),
+            settings: destination.client.settings_json().to_owned(),
+            attempt,
+            context: Vec::new(),
+        },
+        // A poll that fails is made again at the next turn; all other work is
+        // tried again at once.
+        retry: match resumption {
+            Some(from) if !from.checkpoint => RetryPolicy::ONCE,
+            Some(_) | None => context.retry,
+        },
+        requests: resumption.map_or(0, |from| from.requests),
+        retry_after: None,
+        called: None,
+    };
+    let end = drive.drive(resumption.map(|from| from.state.clone())).await;
+    Run { end, requests: drive.requests, retry_after: drive.retry_after }
+}
+
+struct Drive<'a> {
+    context: &'a Context,
+    destination: &'a Destination,
+    version: &'a Arc<Version>,
+    facts: adapter::Facts,
+    retry: RetryPolicy,
+    requests: u32,
+    retry_after: Option<Duration>,
+    /// The URL that was called last.
+    called: Option<Url>,
+}
+
+impl Drive<'_> {
+    async fn drive(&mut self, resumed: Option<AdapterState>) -> RunEnd {
+        let mut position = resumed.map(|state| (state, Event::Timer));
+        for _ in 0..=SENDS_MAX {
+            let step = match self.call(position.take()).await {
+                Ok(step) => step,
+                Err(error) => return RunEnd::Broken(Trouble::Adapter(error.to_string())),
+            };
+            match step {
+                Step::Send(SendStep { request, state }) => {
+                    let event = self.exchange(&request).await;
+                    position = Some((state, event));
+                }
+                Step::Wait(step) => {
+                    return RunEnd::Wait { step, adapter: self.version.adapter().digest() };
+                }
+                Step::Done(outcome) => return RunEnd::Done(outcome),
+                Step::Fail(failure) => return RunEnd::Fail(failure),
+            }
+        }
+        RunEnd::Broken(Trouble::TooManySteps(SENDS_MAX))
+    }
+
+    async fn call(
+        &self,
+        position: Option<(AdapterState, Event)>,
+    ) -> Result<Step, adapter::CallError> {
+        let entry = match &position {
+            None => Entry::Begin,
+            Some((state, event)) => Entry::Resume { state, event: event.clone() },
+        };
+        let call = Call {
+            facts: &self.facts,
+            now: self.context.clock.now(),
+            entropy: Uuid::new_v4().as_u64_pair(),
+            entry,
+        };
+        self.version.adapter().call(call).await
+    }
+
+    async fn exchange(&mut self, request: &crate::domain::HttpRequest) -> Event {
+        let ordinal = self.requests.to_string();
+        // The same after a crash: it names the job and the place of the
+        // request in it, not the try.
+        let key = Digest::of_fields(&[self.destination.name.as_str(), &self.facts.id, &ordinal]);
+        let context = csp::Context {
+            retry: &self.retry,
+            previous_url: self.called.as_ref(),
+            idempotency_key: &key.short(),
+        };
+        let exchanged = self.destination.client.exchange(request, &context).await;
+        debug!(calls = exchanged.calls, "An exchange is over");
+        self.requests += 1;
+        self.retry_after = exchanged.retry_after;
+        self.called = exchanged.url.or(self.called.take());
+        exchanged.event
+    }
+}

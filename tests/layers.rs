@@ -1,0 +1,169 @@
+//! Holds the floors of the house: which module may name which, and where a
+//! framework may be named at all.
+
+use std::collections::BTreeMap;
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+use std::path::PathBuf;
+
+/// What each module of the host may name, besides itself.
+const FLOORS: &[(&str, &[&str])] = &[
+    ("domain", &[]),
+    ("clock", &["domain"]),
+    ("secret", &[]),
+    ("queue", &["clock", "domain"]),
+    ("workflow", &["domain"]),
+    ("adapter", &["domain"]),
+    ("csp", &["clock", "domain", "secret", "workflow"]),
+    ("registry", &["adapter", "clock", "domain"]),
+    ("listener", &[]),
+    ("worker", &["adapter", "clock", "csp", "domain", "queue", "registry", "workflow"]),
+    ("api", &["clock", "domain", "listener", "queue"]),
+    ("admin", &["api", "domain", "queue", "registry", "worker"]),
+    ("config", &["adapter", "api", "csp", "domain", "workflow"]),
+    ("telemetry", &[]),
+    (
+        "app",
+        &[
+            "adapter",
+            "admin",
+            "api",
+            "clock",
+            "config",
+            "csp",
+            "domain",
+            "listener",
+            "queue",
+            "registry",
+            "telemetry",
+            "worker",
+        ],
+    ),
+    ("cli", &["adapter", "app", "config", "csp", "telemetry"]),
+    ("main", &[]),
+    ("lib", &[]),
+];
+
+/// The only places where a crate may be named.
+const HOMES: &[(&str, &[&str])] = &[
+    ("anyhow", &["main", "app", "cli"]),
+    ("aws_sdk_sqs", &["queue/sqs"]),
+    ("axum", &["admin", "api"]),
+    ("notify", &["registry"]),
+    ("oauth2", &["csp"]),
+    ("reqwest", &["cli", "csp"]),
+    ("rusqlite", &["queue/embedded"]),
+    ("wasmtime", &["adapter"]),
+    ("wasmtime_wasi", &["adapter"]),
+];
+
+struct Source {
+    /// Relative to `src`, without `.rs`.
+    path: String,
+    /// Without comments.
+    text: String,
+}
+
+impl Source {
+    /// The top-level module that the file belongs to.
+    fn module(&self) -> &str {
+        self.path.split('/').next().expect("splitting yields at least one part")
+    }
+}
+
+fn sources() -> Vec<Source> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut files = Vec::new();
+    collect(&root, &mut files);
+    assert!(files.len() > 30, "only {} sources were found", files.len());
+    files
+        .into_iter()
+        .map(|file| {
+            let relative = file.strip_prefix(&root).expect("found below the root");
+            let text = fs::read_to_string(&file).expect("a source can be read");
+            Source {
+                path: relative.with_extension("").to_string_lossy().into_owned(),
+                text: text.lines().map(without_comment).collect::<Vec<_>>().join("\n"),
+            }
+        })
+        .collect()
+}
+
+fn collect(directory: &Path, files: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(directory).expect("a source folder can be read") {
+        let path = entry.expect("a folder entry can be read").path();
+        if path.is_dir() {
+            collect(&path, files);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            files.push(path);
+        }
+    }
+}
+
+fn without_comment(line: &str) -> &str {
+    match line.trim_start().starts_with("//") {
+        true => "",
+        false => line,
+    }
+}
+
+/// Every `prefix::name` in `text`, as `name`.
+fn names_after<'a>(text: &'a str, prefix: &str) -> BTreeSet<&'a str> {
+    text.match_indices(prefix)
+        .filter(|(at, _)| !text[..*at].ends_with(|c: char| c.is_alphanumeric() || c == '_'))
+        .map(|(at, _)| {
+            let rest = &text[at + prefix.len()..];
+            let end = rest.find(|c: char| !(c.is_alphanumeric() || c == '_'));
+            &rest[..end.unwrap_or(rest.len())]
+        })
+        .collect()
+}
+
+#[test]
+fn every_module_names_only_the_floors_below_it() {
+    let floors: BTreeMap<&str, &[&str]> = FLOORS.iter().copied().collect();
+    let mut broken = Vec::new();
+    for source in sources() {
+        let module = source.module();
+        let Some(allowed) = floors.get(module) else {
+            broken.push(format!("{}: the module `{module}` has no floor", source.path));
+            continue;
+        };
+        for named in names_after(&source.text, "crate::") {
+            let lower = named.chars().all(|c| c.is_lowercase() || c == '_');
+            if lower && named != module && !allowed.contains(&named) {
+                broken.push(format!("{}: `{module}` names `{named}`", source.path));
+            }
+        }
+    }
+    assert!(broken.is_empty(), "{}", broken.join("\n"));
+}
+
+#[test]
+fn every_framework_stays_in_its_home() {
+    let mut broken = Vec::new();
+    for source in sources() {
+        for (name, homes) in HOMES {
+            let at_home = homes
+                .iter()
+                .any(|home| source.path == *home || source.path.starts_with(&format!("{home}/")));
+            let named = !names_after(&source.text, &format!("{name}::")).is_empty();
+            if named && !at_home {
+                broken.push(format!("{}: names `{name}`", source.path));
+            }
+        }
+    }
+    assert!(broken.is_empty(), "{}", broken.join("\n"));
+}
+
+#[test]
+fn every_source_says_what_lives_in_it() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut files = Vec::new();
+    collect(&root, &mut files);
+    for file in files {
+        let text = fs::read_to_string(&file).expect("a source can be read");
+        assert!(text.starts_with("//! "), "{} has no first sentence", file.display());
+    }
+}
