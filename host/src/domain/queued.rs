@@ -141,3 +141,42 @@ fn check_form(text: &str) -> Result<(), Unreadable> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ACCEPTED: &str = include_str!("fixtures/job-v1-accepted.json");
+    const WAITING: &str = include_str!("fixtures/job-v1-waiting.json");
+    const OUTCOME: &str = include_str!("fixtures/outcome-v1.json");
+
+    #[test]
+    fn every_form_ever_written_stays_readable() {
+        let accepted = QueuedJob::decode(ACCEPTED).unwrap();
+        assert_eq!((accepted.job.id.as_str(), accepted.generation), ("job-1", 0));
+        assert!(accepted.resumption.is_none());
+        let waiting = QueuedJob::decode(WAITING).unwrap();
+        let from = waiting.resumption.unwrap();
+        assert_eq!((from.state.version, from.state.bytes.as_slice()), (3, b"state".as_slice()));
+        assert_eq!((from.waits, from.not_found, from.requests), (4, 2, 5));
+        let outcome = QueuedOutcome::decode(OUTCOME).unwrap();
+        assert_eq!((outcome.id.as_str(), outcome.kind), ("job-1", JobKind::Provisioning));
+    }
+
+    #[test]
+    fn this_release_writes_the_latest_form() {
+        assert_eq!(QueuedJob::decode(ACCEPTED).unwrap().encode(), ACCEPTED);
+        assert_eq!(QueuedJob::decode(WAITING).unwrap().encode(), WAITING);
+        assert_eq!(QueuedOutcome::decode(OUTCOME).unwrap().encode(), OUTCOME);
+    }
+
+    #[test]
+    fn what_another_hand_or_a_later_release_wrote_is_told_apart() {
+        for text in ["oops", "", "null", "[]", r#"{"v":1}"#, r#"{"v":-1}"#] {
+            assert!(matches!(QueuedJob::decode(text), Err(Unreadable::Malformed(_))), "{text}");
+            assert!(matches!(QueuedOutcome::decode(text), Err(Unreadable::Malformed(_))), "{text}");
+        }
+        let later = ACCEPTED.replacen("\"v\":1", "\"v\":2", 1);
+        assert!(matches!(QueuedJob::decode(&later), Err(Unreadable::LaterForm(2))));
+    }
+}
