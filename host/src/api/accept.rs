@@ -18,13 +18,10 @@ use super::ApiError;
 use super::ApiState;
 use super::Role;
 use super::body;
-use crate::domain::Digest;
-use crate::domain::Job;
 use crate::domain::JobKind;
 use crate::domain::QueuedJob;
 use crate::domain::request;
 use crate::domain::request::Known;
-use crate::queue::Dedup;
 use crate::queue::NewMessage;
 use crate::queue::QueueName;
 use crate::queue::Sent;
@@ -50,7 +47,8 @@ pub async fn accept(
     let echo = job.request.get().to_owned();
     let (id, csp, operation) = (job.id.clone(), job.csp.clone(), job.operation);
     let queue = QueueName::requests(kind, &csp);
-    let sent = api.queue.send(&queue, message(&api, job)).await?;
+    let message = NewMessage::accepted(&QueuedJob::new(job, api.clock.now()));
+    let sent = api.queue.send(&queue, message).await?;
     match sent {
         Sent::Queued => {
             counter!("hoth_jobs_accepted_total", "csp" => csp.to_string(), "kind" => kind.as_str())
@@ -63,18 +61,4 @@ pub async fn accept(
         Sent::Conflict => return Err(ApiError::IdReused),
     }
     Ok((status, [(header::CONTENT_TYPE, "application/json")], echo).into_response())
-}
-
-fn message(api: &ApiState, job: Job) -> NewMessage {
-    let dedup = Dedup {
-        key: Digest::of_fields(&[job.kind.as_str(), &job.id, "accepted"]).short(),
-        content: job.content_digest(),
-    };
-    NewMessage {
-        group: job.request_group(),
-        dedup,
-        key: job.id.clone(),
-        body: QueuedJob::new(job, api.clock.now()).encode(),
-        not_before: None,
-    }
 }

@@ -12,6 +12,7 @@
 #[cfg(test)]
 mod conformance;
 pub mod embedded;
+mod envelope;
 mod lease;
 mod message;
 mod name;

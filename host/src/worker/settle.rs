@@ -14,14 +14,10 @@ use super::Context;
 use super::Destination;
 use super::heartbeat;
 use super::run;
-use crate::domain::Digest;
-use crate::domain::Job;
 use crate::domain::JobKind;
 use crate::domain::QueuedJob;
-use crate::domain::QueuedOutcome;
 use crate::domain::Unreadable;
 use crate::queue::DELIVERIES_MAX;
-use crate::queue::Dedup;
 use crate::queue::Delivery;
 use crate::queue::LEASE_MAX;
 use crate::queue::NewMessage;
@@ -118,7 +114,11 @@ impl Errand {
         if message.receive_count > DELIVERIES_MAX {
             let trouble = Trouble::TooManyDeliveries(DELIVERIES_MAX);
             let report = Report::of_trouble(&queued.job, queued.resumption.as_ref(), &trouble);
-            return buried(&queued.job, trouble.to_string(), &report);
+            return Fate::Buried {
+                reason: trouble.to_string(),
+                queue: QueueName::outcomes(queued.job.kind),
+                report: outcome(&queued, &report),
+            };
         }
         if let Some(from) = &queued.resumption {
             let early = self.context.clock.until(from.due_at);
@@ -149,7 +149,7 @@ impl Errand {
         match workflow::decide(policy, course, run.end, now, run.requests, run.retry_after) {
             Decision::Report(report) => Fate::Successor {
                 queue: QueueName::outcomes(queued.job.kind),
-                message: outcome_message(&queued.job, queued.generation, &report),
+                message: outcome(&queued, &report),
                 said: format!("Job ends with code {}", report.code),
             },
             Decision::Resume(resumption) => {
@@ -157,7 +157,7 @@ impl Errand {
                 let said = format!("Job waits {pause:.1?}: {}", resumption.progress.note);
                 let queue = QueueName::waiting(queued.job.kind, &queued.job.csp);
                 let next = queued.waiting(resumption);
-                Fate::Successor { queue, message: waiting_message(&next), said }
+                Fate::Successor { queue, message: NewMessage::waiting(&next), said }
             }
         }
     }
@@ -232,8 +232,7 @@ impl Errand {
 
 /// A message that nobody can read still had a caller, who is told.
 fn unreadable(delivery: &Delivery, reason: &Unreadable) -> Fate {
-    let queue = delivery.lease.queue();
-    let kind = match queue.kind() {
+    let kind = match delivery.lease.queue().kind() {
         QueueKind::CostRequests | QueueKind::AsyncCostJobs | QueueKind::CostResponses => {
             JobKind::Cost
         }
@@ -242,64 +241,14 @@ fn unreadable(delivery: &Delivery, reason: &Unreadable) -> Fate {
         | QueueKind::ProvisioningJobs => JobKind::Provisioning,
     };
     let trouble = Trouble::Unreadable(reason.to_string());
-    let id = &delivery.message.key;
-    let report = Report::of_lost(kind, id, &trouble);
-    let group = Digest::of_fields(&["job", id]).short();
-    let message = new_message(kind, id, group, &["outcome", "unreadable"], &report);
-    Fate::Buried { reason: trouble.to_string(), queue: QueueName::outcomes(kind), report: message }
-}
-
-fn buried(job: &Job, reason: String, report: &Report) -> Fate {
+    let report = Report::of_lost(kind, &delivery.message.key, &trouble);
     Fate::Buried {
-        reason,
-        queue: QueueName::outcomes(job.kind),
-        report: outcome_message(job, 0, report),
+        reason: trouble.to_string(),
+        queue: QueueName::outcomes(kind),
+        report: NewMessage::outcome_of_lost(&report),
     }
 }
 
-fn outcome_message(job: &Job, generation: u32, report: &Report) -> NewMessage {
-    let queued = report.to_queued(job);
-    let generation = generation.to_string();
-    new_message(job.kind, &job.id, job.outcome_group(), &["outcome", &generation], &queued)
-}
-
-fn new_message(
-    kind: JobKind,
-    id: &str,
-    group: String,
-    stage: &[&str],
-    queued: &QueuedOutcome,
-) -> NewMessage {
-    let body = queued.encode();
-    NewMessage {
-        group,
-        dedup: dedup(kind, id, stage, &body),
-        key: id.to_owned(),
-        body,
-        not_before: None,
-    }
-}
-
-/// The job's next stay on its async queue: a group of its own, so that no
-/// job's poll waits for another's.
-fn waiting_message(queued: &QueuedJob) -> NewMessage {
-    let job = &queued.job;
-    let resumption = queued.resumption.as_ref();
-    let wait = resumption.map_or(0, |from| from.waits).to_string();
-    let generation = queued.generation.to_string();
-    let body = queued.encode();
-    NewMessage {
-        group: Digest::of_fields(&["job", job.csp.as_str(), &job.id]).short(),
-        dedup: dedup(job.kind, &job.id, &["wait", &generation, &wait], &body),
-        key: job.id.clone(),
-        body,
-        not_before: resumption.map(|from| from.due_at),
-    }
-}
-
-/// Deterministic, so that a successor that is sent again after a crash is
-/// recognised where sending and deleting are two acts.
-fn dedup(kind: JobKind, id: &str, stage: &[&str], body: &str) -> Dedup {
-    let fields = [&[kind.as_str(), id], stage].concat();
-    Dedup { key: Digest::of_fields(&fields).short(), content: Digest::of(body.as_bytes()) }
+fn outcome(queued: &QueuedJob, report: &Report) -> NewMessage {
+    NewMessage::outcome(&queued.job, queued.generation, &report.to_queued(&queued.job))
 }

@@ -1,0 +1,114 @@
+//! How HOTH's own messages are addressed: in which group they stand, and by
+//! what a repetition of each is recognised.
+//!
+//! Deduplication keys are deterministic, so that a successor which is sent
+//! again after a crash is recognised where sending and deleting are two acts.
+//! Each names the job, the stage it has come to, and the generation, which an
+//! operator's redrive raises.
+
+use super::Dedup;
+use super::NewMessage;
+use crate::domain::Digest;
+use crate::domain::Job;
+use crate::domain::JobKind;
+use crate::domain::QueuedJob;
+use crate::domain::QueuedOutcome;
+
+impl NewMessage {
+    /// A job that has just been accepted. A repetition is told from a conflict
+    /// by what was posted, not by when.
+    pub fn accepted(queued: &QueuedJob) -> Self {
+        let job = &queued.job;
+        let dedup =
+            Dedup { key: key(job.kind, &job.id, &["accepted"]), content: job.content_digest() };
+        Self { dedup, ..job_message(queued, job.request_group()) }
+    }
+
+    /// A job on its async queue: a group of its own, so that no job's poll
+    /// waits for another's.
+    pub fn waiting(queued: &QueuedJob) -> Self {
+        let job = &queued.job;
+        let group = Digest::of_fields(&["job", job.csp.as_str(), &job.id]).short();
+        let not_before = queued.resumption.as_ref().map(|from| from.due_at);
+        Self { not_before, ..job_message(queued, group) }
+    }
+
+    /// A dead job that is tried once more, from where it stood.
+    pub fn redriven(queued: &QueuedJob) -> Self {
+        match queued.resumption {
+            None => job_message(queued, queued.job.request_group()),
+            Some(_) => Self::waiting(queued),
+        }
+    }
+
+    /// The outcome of `job`.
+    pub fn outcome(job: &Job, generation: u32, queued: &QueuedOutcome) -> Self {
+        let stage = ["outcome", &generation.to_string()];
+        outcome_message(queued, job.outcome_group(), &stage)
+    }
+
+    /// The outcome of a job of which nothing but the id is left.
+    pub fn outcome_of_lost(queued: &QueuedOutcome) -> Self {
+        let group = Digest::of_fields(&["job", &queued.id]).short();
+        outcome_message(queued, group, &["outcome", "unreadable"])
+    }
+}
+
+fn job_message(queued: &QueuedJob, group: String) -> NewMessage {
+    let wait = queued.resumption.as_ref().map_or(0, |from| from.waits);
+    let stage = ["wait", &queued.generation.to_string(), &wait.to_string()];
+    new_message(queued.job.kind, &queued.job.id, group, &stage, queued.encode())
+}
+
+fn outcome_message(queued: &QueuedOutcome, group: String, stage: &[&str]) -> NewMessage {
+    new_message(queued.kind, &queued.id, group, stage, queued.encode())
+}
+
+fn new_message(kind: JobKind, id: &str, group: String, stage: &[&str], body: String) -> NewMessage {
+    let dedup = Dedup { key: key(kind, id, stage), content: Digest::of(body.as_bytes()) };
+    NewMessage { group, dedup, key: id.to_owned(), body, not_before: None }
+}
+
+fn key(kind: JobKind, id: &str, stage: &[&str]) -> String {
+    let fields = [&[kind.as_str(), id], stage].concat();
+    Digest::of_fields(&fields).short()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn job(generation: u32) -> QueuedJob {
+        let text = include_str!("../domain/fixtures/job-v1-waiting.json");
+        let mut queued = QueuedJob::decode(text).unwrap();
+        queued.generation = generation;
+        queued
+    }
+
+    #[test]
+    fn each_stage_of_a_job_has_a_key_of_its_own() {
+        let outcome = QueuedOutcome::decode(include_str!("../domain/fixtures/outcome-v1.json"));
+        let outcome = outcome.unwrap();
+        let mut later = job(0);
+        later.resumption.as_mut().unwrap().waits += 1;
+        let messages = [
+            NewMessage::accepted(&job(0)),
+            NewMessage::waiting(&job(0)),
+            NewMessage::waiting(&later),
+            NewMessage::redriven(&job(1)),
+            NewMessage::outcome(&job(0).job, 0, &outcome),
+            NewMessage::outcome(&job(0).job, 1, &outcome),
+            NewMessage::outcome_of_lost(&outcome),
+        ];
+        for (n, message) in messages.iter().enumerate() {
+            assert!(message.check().is_ok(), "{message:?}");
+            assert!(messages[..n].iter().all(|other| other.dedup.key != message.dedup.key));
+        }
+    }
+
+    #[test]
+    fn a_message_that_is_made_again_is_the_same() {
+        assert_eq!(NewMessage::waiting(&job(0)).dedup, NewMessage::waiting(&job(0)).dedup);
+        assert_eq!(NewMessage::accepted(&job(0)).dedup, NewMessage::accepted(&job(3)).dedup);
+    }
+}
