@@ -1,1 +1,51 @@
-fn main() {}
+//! `cargo xtask`: what a working copy needs besides plain cargo.
+
+#![expect(clippy::print_stdout, reason = "a tool at a terminal says what it does")]
+#![expect(clippy::print_stderr, reason = "and what went wrong")]
+
+mod adapters;
+mod cargo;
+mod demo;
+mod process;
+mod setup;
+mod test;
+mod toolchain;
+mod workspace;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use clap::Subcommand;
+
+/// Builds, tests and shows HOTH from a working copy.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Arguments {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    Setup(setup::Arguments),
+    Adapters(adapters::Arguments),
+    Test(test::Arguments),
+    Demo(demo::Arguments),
+}
+
+fn main() -> ExitCode {
+    let done = match Arguments::parse().task {
+        Task::Setup(arguments) => setup::run(&arguments),
+        Task::Adapters(arguments) => adapters::run(&arguments),
+        Task::Demo(arguments) => demo::run(&arguments),
+        // Its last line is the count, whatever happens.
+        Task::Test(arguments) => return test::run(&arguments),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,96 @@
+//! What each job is doing: a live table on a terminal, else plain lines.
+
+use std::fmt::Write as _;
+use std::io::IsTerminal as _;
+use std::io::Write as _;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use serde_json::Value;
+use tokio::sync::mpsc::UnboundedReceiver;
+
+use super::jobs::DemoJob;
+
+/// How long log lines may trail behind the messages that they announce.
+const TRAILING: Duration = Duration::from_millis(300);
+
+#[derive(Clone)]
+pub struct Board {
+    rows: Arc<Mutex<Vec<Row>>>,
+    live: bool,
+}
+
+struct Row {
+    id: String,
+    csp: &'static str,
+    what: &'static str,
+    doing: String,
+}
+
+impl Board {
+    /// A table with a row for each job.
+    pub fn new(jobs: &[DemoJob]) -> Self {
+        let row = |job: &DemoJob| Row {
+            id: job.id.clone(),
+            csp: job.csp,
+            what: job.what,
+            doing: "submitted".to_owned(),
+        };
+        let board = Self {
+            rows: Arc::new(Mutex::new(jobs.iter().map(row).collect())),
+            live: std::io::stdout().is_terminal(),
+        };
+        println!();
+        if board.live {
+            print!("{}", board.table());
+        }
+        board
+    }
+
+    /// Reads the host's log and shows what it says about jobs.
+    pub async fn follow(self, mut log: UnboundedReceiver<Value>) {
+        while let Some(line) = log.recv().await {
+            if let Some((id, doing)) = news(&line) {
+                self.set(&id, doing);
+            }
+        }
+    }
+
+    /// Lets the last lines come in.
+    pub async fn finish(&self) {
+        tokio::time::sleep(TRAILING).await;
+    }
+
+    fn set(&self, id: &str, doing: String) {
+        let mut rows = self.rows.lock().expect("no one panics while holding the rows");
+        let Some(row) = rows.iter_mut().find(|row| row.id == id) else { return };
+        row.doing = doing;
+        if !self.live {
+            println!("  {:<22} {}", row.id, row.doing);
+            return;
+        }
+        let up = rows.len();
+        drop(rows);
+        print!("\x1b[{up}A{}", self.table());
+        // A terminal that went away ends the demo by itself.
+        let _ = std::io::stdout().flush();
+    }
+
+    fn table(&self) -> String {
+        let rows = self.rows.lock().expect("no one panics while holding the rows");
+        rows.iter().fold(String::new(), |mut table, row| {
+            let doing: String = row.doing.chars().take(70).collect();
+            let line =
+                writeln!(table, "\x1b[2K  {:<22} {:<10} {:<16} {doing}", row.id, row.csp, row.what);
+            line.expect("writing to a string succeeds");
+            table
+        })
+    }
+}
+
+/// Which job a log line is about, and what it says.
+fn news(line: &Value) -> Option<(String, String)> {
+    let id = line["job.id"].as_str().or(line["span"]["job.id"].as_str())?;
+    Some((id.to_owned(), line["message"].as_str()?.to_owned()))
+}

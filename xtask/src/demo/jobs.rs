@@ -1,0 +1,103 @@
+//! What ServiceNow asks for in the demo.
+
+use serde_json::Value;
+use serde_json::json;
+
+/// One request and how it should end.
+pub struct DemoJob {
+    pub id: String,
+    pub path: &'static str,
+    pub csp: &'static str,
+    pub what: &'static str,
+    pub body: Value,
+    pub expected_code: u64,
+}
+
+/// The CSPs of the demo: one answers at once, one accepts work for later.
+pub const CSPS: [&str; 2] = ["CSP_SYNC", "CSP_ASYNC"];
+
+/// A portfolio with this name is refused twice with 503 before it is made.
+pub const FLAKY: &str = "Fails twice";
+
+/// A portfolio with this name is never made: 503 for good.
+pub const BROKEN: &str = "Fails for good";
+
+/// Every job of the demo.
+pub fn all() -> Vec<DemoJob> {
+    let mut jobs = Vec::new();
+    for csp in CSPS {
+        let operator = json!([{"email": "admin1@mail.mil", "dodId": "1122334455"}]);
+        let task_order = json!({
+            "taskOrderNumber": "1234567890123", "popStartDate": "2026-07", "popEndDate": "2027-07",
+            "clins": [{"clinNumber": "0001", "type": "CLOUD", "classificationLevel": "UNCLASSIFIED",
+                       "popStartDate": "2026-07", "popEndDate": "2027-07"}]
+        });
+        jobs.push(provisioning(
+            csp,
+            "ADD_PORTFOLIO",
+            None,
+            json!({"name": "Demo", "taskOrders": [task_order]}),
+        ));
+        jobs.push(provisioning(
+            csp,
+            "ADD_ENVIRONMENT",
+            Some("p-1"),
+            json!({
+                "name": "Production", "administrators": operator, "classificationLevel": "SECRET"
+            }),
+        ));
+        jobs.push(provisioning(
+            csp,
+            "ADD_TASK_ORDER",
+            Some("p-1"),
+            json!({"taskOrder": task_order}),
+        ));
+        jobs.push(provisioning(
+            csp,
+            "ADD_OPERATORS",
+            Some("p-2"),
+            json!({
+                "administrators": operator, "environmentId": "e-1"
+            }),
+        ));
+        jobs.push(cost(csp));
+    }
+    let mut flaky =
+        provisioning(CSPS[0], "ADD_PORTFOLIO", None, json!({"name": FLAKY, "taskOrders": []}));
+    flaky.id = "flaky-portfolio".to_owned();
+    let mut broken =
+        provisioning(CSPS[1], "ADD_PORTFOLIO", None, json!({"name": BROKEN, "taskOrders": []}));
+    broken.id = "broken-portfolio".to_owned();
+    broken.expected_code = 503;
+    for mut job in [flaky, broken] {
+        job.body["jobId"] = json!(job.id);
+        jobs.push(job);
+    }
+    jobs
+}
+
+fn provisioning(
+    csp: &'static str,
+    what: &'static str,
+    portfolio: Option<&str>,
+    payload: Value,
+) -> DemoJob {
+    let side = csp.trim_start_matches("CSP_").to_lowercase();
+    let id = format!("{side}-{}", what.to_lowercase().replace('_', "-"));
+    let mut body = json!({
+        "jobId": id, "userId": "demo", "targetCspName": csp, "operationType": what, "payload": payload
+    });
+    if let Some(portfolio) = portfolio {
+        body["portfolioId"] = json!(portfolio);
+    }
+    DemoJob { id, path: "/provisioning-jobs", csp, what, body, expected_code: 200 }
+}
+
+fn cost(csp: &'static str) -> DemoJob {
+    let id = format!("{}-cost", csp.trim_start_matches("CSP_").to_lowercase());
+    let body = json!({
+        "requestId": id, "portfolioId": "p-1", "targetCspName": csp,
+        "startDate": "2026-01", "endDate": "2026-12"
+    });
+    DemoJob { id, path: "/cost-jobs", csp, what: "cost", body, expected_code: 200 }
+}

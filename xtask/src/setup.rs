@@ -1,0 +1,91 @@
+//! `cargo xtask setup`: the WebAssembly target, found or fetched.
+
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use anyhow::bail;
+use anyhow::ensure;
+
+use crate::process;
+use crate::toolchain::TARGET;
+use crate::toolchain::Toolchain;
+
+/// How long `rustup` may take. It fetches about 20 MB, and without a network
+/// it may wait instead of failing.
+const RUSTUP_LIMIT: Duration = Duration::from_secs(120);
+
+/// How long a run of `apt-get` may take. It fetches about 150 MB, and may have
+/// to wait until another run is over.
+const APT_LIMIT: Duration = Duration::from_secs(600);
+
+/// Debian's packages: a compiler new enough, and the sources to build the
+/// target's standard library from.
+const DEBIAN_PACKAGES: [&str; 2] = ["rustc-web", "rust-web-src"];
+
+/// Finds or fetches the WebAssembly target.
+///
+/// Takes what is installed; else asks rustup; else, as root, installs Debian's
+/// packages. The other commands do this by themselves.
+///
+/// Example: cargo xtask setup
+#[derive(clap::Args)]
+#[command(verbatim_doc_comment)]
+pub struct Arguments {}
+
+/// Runs `cargo xtask setup`.
+pub fn run(_: &Arguments) -> anyhow::Result<()> {
+    println!("Adapters are built with {}", toolchain()?);
+    Ok(())
+}
+
+/// The toolchain for components. Says what it does when it has to fetch it.
+pub fn toolchain() -> anyhow::Result<Toolchain> {
+    if let Some(toolchain) = Toolchain::find()? {
+        return Ok(toolchain);
+    }
+    let mut reasons = Vec::new();
+    for (name, fetch) in [("rustup", from_rustup as fn() -> _), ("apt-get", from_debian)] {
+        match fetch() {
+            Ok(toolchain) => return Ok(toolchain),
+            Err(reason) => {
+                println!("{name}: {reason:#}");
+                reasons.push(name);
+            }
+        }
+    }
+    bail!(
+        "the WebAssembly target is missing, and {} could not bring it\n\
+         hint: `rustup target add {TARGET}` on a machine with a network, or\n\
+         hint: `apt-get install {}` as root on Debian",
+        reasons.join(" and "),
+        DEBIAN_PACKAGES.join(" ")
+    )
+}
+
+fn from_rustup() -> anyhow::Result<Toolchain> {
+    println!("Fetching {TARGET} with rustup");
+    process::quietly(Command::new("rustup").args(["target", "add", TARGET]), RUSTUP_LIMIT)?;
+    Toolchain::find()?.context("it has another toolchain than the one in use")
+}
+
+fn from_debian() -> anyhow::Result<Toolchain> {
+    let apt = "/usr/bin/apt-get";
+    ensure!(Path::new(apt).is_file(), "this is not Debian");
+    let user = std::fs::metadata("/proc/self").context("asking who this is")?.uid();
+    ensure!(user == 0, "only root may install packages");
+    println!("Installing Debian's {}", DEBIAN_PACKAGES.join(" and "));
+    let apt_get = || {
+        let mut command = Command::new(apt);
+        command.env("DEBIAN_FRONTEND", "noninteractive");
+        command.args(["-qq", "-o", "DPkg::Lock::Timeout=300", "-o", "Acquire::Retries=3"]);
+        command
+    };
+    process::quietly(apt_get().arg("update"), APT_LIMIT)?;
+    let mut install = apt_get();
+    install.args(["install", "--yes", "--no-install-recommends"]).args(DEBIAN_PACKAGES);
+    process::quietly(&mut install, APT_LIMIT)?;
+    Toolchain::find()?.context("what Debian has here is too old")
+}

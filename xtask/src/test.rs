@@ -1,0 +1,116 @@
+//! `cargo xtask test`: every test, and one line that counts them.
+
+use std::io::BufRead as _;
+use std::io::BufReader;
+use std::process::ExitCode;
+use std::process::Stdio;
+
+use anyhow::Context as _;
+
+use crate::adapters;
+use crate::cargo;
+
+/// Sets everything up and runs every test.
+///
+/// The last line is `N passed, N failed`. What could not be run at all counts
+/// as one failure.
+///
+/// Examples:
+///   cargo xtask test
+///   cargo xtask test --fast
+///   cargo xtask test -- a_lease_that_ran_out
+#[derive(clap::Args)]
+#[command(verbatim_doc_comment)]
+pub struct Arguments {
+    /// Only the tests beside the code: no components, no hosts
+    #[arg(long)]
+    fast: bool,
+    /// For `cargo test`, such as a part of a test's name
+    #[arg(last = true)]
+    rest: Vec<String>,
+}
+
+/// What the test programs said, summed up.
+#[derive(Debug, Default, PartialEq)]
+struct Count {
+    passed: u64,
+    failed: u64,
+    ignored: u64,
+}
+
+/// Runs `cargo xtask test`.
+pub fn run(arguments: &Arguments) -> ExitCode {
+    let mut count = Count::default();
+    if let Err(error) = test(arguments, &mut count) {
+        eprintln!("error: {error:#}");
+        // The count must not look like a success.
+        count.failed = count.failed.max(1);
+    }
+    if count.ignored > 0 {
+        println!("{} tests were ignored, and count as failed", count.ignored);
+        count.failed += count.ignored;
+    }
+    println!("{} passed, {} failed", count.passed, count.failed);
+    if count.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn test(arguments: &Arguments, count: &mut Count) -> anyhow::Result<()> {
+    let mut command = cargo::native("test")?;
+    command.arg("--no-fail-fast");
+    if arguments.fast {
+        command.args(["--lib", "--bins"]);
+    } else {
+        adapters::build()?;
+        adapters::build_guests()?;
+    }
+    command.args(&arguments.rest);
+    let mut cargo = command.stdout(Stdio::piped()).spawn().context("running `cargo test`")?;
+    let stdout = cargo.stdout.take().context("standard output is piped")?;
+    for line in BufReader::new(stdout).split(b'\n') {
+        let line = line.context("reading what the tests say")?;
+        let line = String::from_utf8_lossy(&line);
+        println!("{line}");
+        count.add(&line);
+    }
+    let ended = cargo.wait().context("waiting for `cargo test`")?;
+    anyhow::ensure!(ended.success(), "`cargo test` ended with {ended}");
+    let all = arguments.rest.is_empty();
+    anyhow::ensure!(!all || count.passed > 0, "no test was run");
+    Ok(())
+}
+
+impl Count {
+    /// Adds what a test program's last line says; other lines say nothing.
+    fn add(&mut self, line: &str) {
+        let Some(result) = line.strip_prefix("test result: ") else { return };
+        let parts = result.split(['.', ';']).map(str::trim);
+        for (number, what) in parts.filter_map(|part| part.split_once(' ')) {
+            let Ok(number) = number.parse::<u64>() else { continue };
+            match what {
+                "passed" => self.passed += number,
+                "failed" => self.failed += number,
+                "ignored" => self.ignored += number,
+                _ => {}
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Count;
+
+    #[test]
+    fn results_are_summed_up() {
+        let mut count = Count::default();
+        for line in [
+            "running 3 tests",
+            "test result: ok. 3 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.10s",
+            "test a ... FAILED",
+            "test result: FAILED. 5 passed; 2 failed; 1 ignored; 0 measured; 0 filtered out; finished in 1.00s",
+        ] {
+            count.add(line);
+        }
+        assert_eq!(count, Count { passed: 8, failed: 2, ignored: 1 });
+    }
+}
