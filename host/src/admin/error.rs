@@ -20,6 +20,8 @@ use crate::queue::QueueError;
 #[derive(Debug, thiserror::Error)]
 pub enum AdminError {
     #[error("{0}")]
+    BadRequest(String),
+    #[error("{0}")]
     NotFound(String),
     /// The component, or what was asked, cannot be taken; the text says why
     /// and what to do.
@@ -27,6 +29,8 @@ pub enum AdminError {
     Refused(String),
     #[error("{0}")]
     Conflict(String),
+    #[error("{0} is not offered by this queue backend")]
+    NotOffered(&'static str),
     /// The caller sees these words, the log sees the cause.
     #[error("internal error; the host's log has the cause")]
     Internal(#[source] Box<dyn std::error::Error + Send + Sync>),
@@ -34,16 +38,24 @@ pub enum AdminError {
 
 impl From<QueueError> for AdminError {
     fn from(error: QueueError) -> Self {
-        Self::Internal(error.into())
+        match error {
+            QueueError::Refused(why) => Self::BadRequest(why.to_owned()),
+            QueueError::NotOffered(what) => Self::NotOffered(what),
+            QueueError::Full | QueueError::Unreachable(_) | QueueError::LeaseEnded => {
+                Self::Internal(error.into())
+            }
+        }
     }
 }
 
 impl IntoResponse for AdminError {
     fn into_response(self) -> Response {
         let status = match &self {
+            Self::BadRequest(_) => StatusCode::BAD_REQUEST,
             Self::NotFound(_) => StatusCode::NOT_FOUND,
             Self::Refused(_) => StatusCode::UNPROCESSABLE_ENTITY,
             Self::Conflict(_) => StatusCode::CONFLICT,
+            Self::NotOffered(_) => StatusCode::NOT_IMPLEMENTED,
             Self::Internal(cause) => {
                 error!(error = &**cause as &dyn std::error::Error, "An admin call failed");
                 StatusCode::INTERNAL_SERVER_ERROR

@@ -5,6 +5,7 @@
 
 mod adapters;
 mod csps;
+mod dead_letters;
 mod error;
 mod health;
 mod queues;
@@ -47,6 +48,11 @@ pub fn router(state: AdminState) -> Router {
         .route("/csps/{name}/pause", post(csps::pause))
         .route("/csps/{name}/resume", post(csps::resume))
         .route("/queues", get(queues::list))
+        .route("/queues/{name}/explain", get(queues::explain))
+        .route("/queues/{name}/dead-letters", get(dead_letters::list))
+        .route("/queues/{name}/dead-letters/{id}", get(dead_letters::show))
+        .route("/queues/{name}/redrive", post(dead_letters::redrive))
+        .route("/queues/{name}/purge", post(dead_letters::purge))
         .layer(DefaultBodyLimit::max(adapters::COMPONENT_BYTES_MAX))
         .route_layer(middleware::from_fn_with_state(Arc::clone(&state), error::require_admin));
     Router::new()

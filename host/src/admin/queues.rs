@@ -1,13 +1,18 @@
-//! The state of the queues.
+//! The state of the queues, and why nothing comes out of one.
 
 use std::sync::Arc;
 
 use axum::Json;
+use axum::extract::Path;
 use axum::extract::State;
 use serde::Serialize;
 
 use super::AdminState;
 use super::error::AdminError;
+use crate::queue::Blocked;
+use crate::queue::BlockedGroup;
+use crate::queue::QueueError;
+use crate::queue::QueueName;
 
 #[derive(Debug, Serialize)]
 pub struct Queues {
@@ -32,16 +37,111 @@ struct Row {
 pub async fn list(State(state): State<Arc<AdminState>>) -> Result<Json<Queues>, AdminError> {
     let mut queues = Vec::with_capacity(state.queues.len());
     for name in &state.queues {
-        let stats = state.queue.stats(name).await?;
-        queues.push(Row {
-            name: name.to_string(),
-            csp: name.csp().map(ToString::to_string),
-            depth: stats.depth,
-            in_flight: stats.in_flight,
-            oldest_age_seconds: stats.oldest_age.map(|age| age.as_secs_f64()),
-            oldest_claimable_age_seconds: stats.oldest_claimable_age.map(|age| age.as_secs_f64()),
-            dead_letters: stats.dead_letters,
-        });
+        queues.push(row(&state, name).await?);
     }
     Ok(Json(Queues { queues }))
+}
+
+async fn row(state: &AdminState, name: &QueueName) -> Result<Row, AdminError> {
+    let stats = state.queue.stats(name).await?;
+    Ok(Row {
+        name: name.to_string(),
+        csp: name.csp().map(ToString::to_string),
+        depth: stats.depth,
+        in_flight: stats.in_flight,
+        oldest_age_seconds: stats.oldest_age.map(|age| age.as_secs_f64()),
+        oldest_claimable_age_seconds: stats.oldest_claimable_age.map(|age| age.as_secs_f64()),
+        dead_letters: stats.dead_letters,
+    })
+}
+
+/// The queue that an operator names.
+pub fn find<'a>(state: &'a AdminState, name: &str) -> Result<&'a QueueName, AdminError> {
+    let found = state.queues.iter().find(|queue| queue.to_string() == name);
+    found.ok_or_else(|| AdminError::NotFound(format!("there is no queue `{name}`")))
+}
+
+#[derive(Debug, Serialize)]
+pub struct Explanation {
+    #[serde(flatten)]
+    queue: Row,
+    /// Sentences; none when nothing holds the queue up.
+    reasons: Vec<String>,
+    /// The oldest hundred.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    blocked: Option<Vec<Group>>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Group {
+    group: String,
+    /// The job whose message blocks it.
+    head: String,
+    waiting: u64,
+    why: &'static str,
+    until: String,
+}
+
+/// `GET /queues/{name}/explain`.
+pub async fn explain(
+    State(state): State<Arc<AdminState>>,
+    Path(name): Path<String>,
+) -> Result<Json<Explanation>, AdminError> {
+    let name = find(&state, &name)?;
+    let queue = row(&state, name).await?;
+    let blocked = match state.queue.blocked(name).await {
+        Ok(blocked) => Some(blocked),
+        Err(QueueError::NotOffered(_)) => None,
+        Err(error) => return Err(error.into()),
+    };
+    let reasons = reasons(&state, name, &queue, blocked.as_deref());
+    let blocked = blocked.map(|groups| groups.into_iter().map(group).collect());
+    Ok(Json(Explanation { queue, reasons, blocked }))
+}
+
+fn reasons(
+    state: &AdminState,
+    name: &QueueName,
+    queue: &Row,
+    blocked: Option<&[BlockedGroup]>,
+) -> Vec<String> {
+    let mut reasons = Vec::new();
+    if let Some(csp) = name.csp() {
+        if state.gates.get(csp).is_some_and(|gate| !gate.is_open()) {
+            reasons.push(format!("{csp} is paused: `POST /csps/{csp}/resume` lets its jobs go on"));
+        }
+        if let Err(reason) = state.registry.serving(csp) {
+            reasons.push(format!("{csp} has no adapter: {reason}"));
+        }
+    }
+    if queue.depth + queue.in_flight == 0 {
+        reasons.push("the queue is empty".to_owned());
+    }
+    let count = |why| blocked.unwrap_or_default().iter().filter(|group| group.why == why).count();
+    for (why, text) in [
+        (Blocked::LeasedToWorker, "groups are being worked on"),
+        (Blocked::LeasedToClient, "groups are leased to an HTTP client"),
+        (Blocked::NotDue, "groups are not due yet"),
+    ] {
+        match count(why) {
+            0 => {}
+            count => reasons.push(format!("{count} {text}")),
+        }
+    }
+    reasons
+}
+
+fn group(group: BlockedGroup) -> Group {
+    Group {
+        why: match group.why {
+            Blocked::LeasedToWorker => "leased-to-worker",
+            Blocked::LeasedToClient => "leased-to-client",
+            Blocked::NotDue => "not-due",
+        },
+        group: group.group,
+        head: group.head,
+        waiting: group.waiting,
+        until: group.until.to_rfc3339(),
+    }
 }

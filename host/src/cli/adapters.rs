@@ -143,6 +143,22 @@ fn report(body: &[u8]) -> anyhow::Result<()> {
 }
 
 impl Host {
+    /// `GET` of JSON.
+    pub(super) async fn get(&self, path: &str) -> anyhow::Result<serde_json::Value> {
+        let body = self.send(reqwest::Method::GET, path, Vec::new()).await?;
+        serde_json::from_slice(&body).context("reading the answer")
+    }
+
+    /// `POST` of JSON, answered with JSON.
+    pub(super) async fn post(
+        &self,
+        path: &str,
+        body: &serde_json::Value,
+    ) -> anyhow::Result<serde_json::Value> {
+        let body = self.send(reqwest::Method::POST, path, body.to_string().into_bytes()).await?;
+        serde_json::from_slice(&body).context("reading the answer")
+    }
+
     async fn send(
         &self,
         method: reqwest::Method,
@@ -158,7 +174,12 @@ impl Host {
             .build()
             .context("setting up the HTTP client")?;
         let url = format!("{}/{path}", self.admin.trim_end_matches('/'));
-        let mut request = client.request(method, &url).body(body);
+        let content_type = match method {
+            reqwest::Method::POST => "application/json",
+            _ => "application/wasm",
+        };
+        let mut request =
+            client.request(method, &url).header("content-type", content_type).body(body);
         if let Some(token) = &self.token {
             request = request.bearer_auth(token);
         }

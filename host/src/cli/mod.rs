@@ -2,6 +2,7 @@
 
 mod adapter;
 mod adapters;
+mod queues;
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -40,6 +41,7 @@ Examples:
   hoth serve --config hoth.toml --roles worker,watcher
   hoth adapter inspect adapters/atat.wasm
   hoth adapters list --admin http://127.0.0.1:8081
+  hoth queues explain provisioning-requests-CSP_A
 
 Exit codes: 0 success, 1 failure, 2 wrong usage or configuration."
 )]
@@ -64,6 +66,12 @@ enum Command {
     /// Lists, deploys and rolls back the adapters of a running host.
     #[command(subcommand)]
     Adapters(adapters::Command),
+    /// Looks after the queues of a running host: depths, dead letters, blocks.
+    #[command(subcommand)]
+    Queues(queues::Command),
+    /// Holds the jobs of a CSP back, or lets them go on.
+    #[command(subcommand)]
+    Csps(queues::CspCommand),
 }
 
 #[derive(Debug, clap::Args)]
@@ -100,6 +108,8 @@ pub fn run(arguments: Arguments) -> ExitCode {
         Command::Check { config } => return run_check(&config),
         Command::Adapter(command) => in_runtime(adapter::run(command)),
         Command::Adapters(command) => in_runtime(adapters::run(command)),
+        Command::Queues(command) => in_runtime(queues::run(command)),
+        Command::Csps(command) => in_runtime(queues::run_csp(command)),
     };
     exit_code(done)
 }

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use serde::Deserialize;
 use serde::Serialize;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 
 /// A point in time, in whole milliseconds since 1970-01-01T00:00:00Z.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -25,6 +27,15 @@ impl Timestamp {
     /// Milliseconds since the epoch.
     pub const fn as_millis(self) -> u64 {
         self.0
+    }
+
+    /// As RFC 3339 has it, in UTC. Empty for times that have no such form, after
+    /// the year 9999.
+    pub fn to_rfc3339(self) -> String {
+        OffsetDateTime::from_unix_timestamp_nanos(i128::from(self.0) * 1_000_000)
+            .ok()
+            .and_then(|time| time.format(&Rfc3339).ok())
+            .unwrap_or_default()
     }
 
     /// The time from `earlier` to this; zero when `earlier` is later.

@@ -385,6 +385,31 @@ pub async fn burying_sends_the_report(f: &impl Fixture) {
     assert_eq!(names(got), ["report"]);
 }
 
+/// Dead letters can be looked at, put back and forgotten, each once.
+pub async fn dead_letters_are_kept_until_somebody_decides(f: &impl Fixture) {
+    send_all(f, "g", &["m1", "m2", "m3"]).await;
+    for held in receipts(take(f, 3, LONG).await) {
+        f.queue().bury(&requests(), &held, "unreadable", None).await.expect("held");
+    }
+    let listed = async |after: Option<&str>, max| {
+        f.queue().dead_letters(&requests(), after, max).await.expect("it can be read")
+    };
+    let letters = listed(None, 10).await;
+    let told: Vec<_> = letters.iter().map(|one| (&*one.key, &*one.body, &*one.reason)).collect();
+    assert_eq!(told, ["m1", "m2", "m3"].map(|name| (name, name, "unreadable")));
+    assert_eq!(listed(Some(&letters[0].id), 1).await[0].key, "m2");
+    for found in [true, false] {
+        let revived = f.queue().revive(&requests(), &letters[1].id, message("g", "again")).await;
+        assert_eq!(revived.expect("it can be revived"), found);
+    }
+    assert_eq!(take_names(f, 10).await, ["again"]);
+    for count in [1, 0] {
+        let ids = std::slice::from_ref(&letters[0].id);
+        assert_eq!(f.queue().discard(&requests(), ids).await.expect("it can be done"), count);
+    }
+    assert_eq!(listed(None, 10).await.len(), 1);
+}
+
 /// H4: counts add up.
 pub async fn counts_add_up(f: &impl Fixture) {
     send_all(f, "g1", &["m1", "m2", "m3"]).await;
@@ -435,6 +460,7 @@ macro_rules! full_suite {
             a_message_without_end_dies_and_frees_its_group,
             settling_replaces_a_message,
             burying_sends_the_report,
+            dead_letters_are_kept_until_somebody_decides,
             counts_add_up,
         }
     };

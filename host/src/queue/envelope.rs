@@ -41,6 +41,12 @@ impl NewMessage {
         }
     }
 
+    /// A dead outcome that is to be collected after all. `letter` names the
+    /// dead letter, so that each is put back once.
+    pub fn redriven_outcome(queued: &QueuedOutcome, group: String, letter: &str) -> Self {
+        outcome_message(queued, group, &["outcome", "redriven", letter])
+    }
+
     /// The outcome of `job`.
     pub fn outcome(job: &Job, generation: u32, queued: &QueuedOutcome) -> Self {
         let stage = ["outcome", &generation.to_string()];
@@ -99,6 +105,7 @@ mod tests {
             NewMessage::outcome(&job(0).job, 0, &outcome),
             NewMessage::outcome(&job(0).job, 1, &outcome),
             NewMessage::outcome_of_lost(&outcome),
+            NewMessage::redriven_outcome(&outcome, "g".to_owned(), "7"),
         ];
         for (n, message) in messages.iter().enumerate() {
             assert!(message.check().is_ok(), "{message:?}");

@@ -16,6 +16,7 @@ mod envelope;
 mod lease;
 mod message;
 mod name;
+mod state;
 
 use std::time::Duration;
 
@@ -31,6 +32,14 @@ pub use message::Received;
 pub use name::DELIVERIES_MAX;
 pub use name::QueueKind;
 pub use name::QueueName;
+pub use state::BLOCKED_MAX;
+pub use state::Blocked;
+pub use state::BlockedGroup;
+pub use state::DEAD_LETTERS_MAX;
+pub use state::DeadLetter;
+pub use state::QueueStats;
+
+use crate::domain::Timestamp;
 
 /// The most messages that one receive returns (SQS: 10).
 pub const BATCH_MAX: usize = 10;
@@ -82,21 +91,7 @@ pub enum Redeliver {
     /// Those with one of these keys; at most 1 000.
     Keys(Vec<String>),
     /// Those consumed at this time or later.
-    Since(crate::domain::Timestamp),
-}
-
-/// The state of one queue.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct QueueStats {
-    /// Messages that are not leased, due or not.
-    pub depth: u64,
-    /// Leased messages.
-    pub in_flight: u64,
-    /// Age of the oldest message.
-    pub oldest_age: Option<Duration>,
-    /// Age of the oldest message that a receive would return now.
-    pub oldest_claimable_age: Option<Duration>,
-    pub dead_letters: u64,
+    Since(Timestamp),
 }
 
 /// Why a queue could not do it.
@@ -192,6 +187,34 @@ pub trait Queue: Send + Sync {
     ///
     /// [`QueueError::NotOffered`] where there is no archive.
     async fn redeliver(&self, queue: &QueueName, which: Redeliver) -> Result<u64, QueueError>;
+
+    /// The dead letters of a queue, in the order in which they were sent: up to
+    /// `max` ([`DEAD_LETTERS_MAX`]) behind the one named `after`.
+    async fn dead_letters(
+        &self,
+        queue: &QueueName,
+        after: Option<&str>,
+        max: usize,
+    ) -> Result<Vec<DeadLetter>, QueueError>;
+
+    /// Puts a dead letter back onto its queue as `message`, as
+    /// [`Queue::settle`] does. False: there is no such dead letter.
+    async fn revive(
+        &self,
+        queue: &QueueName,
+        id: &str,
+        message: NewMessage,
+    ) -> Result<bool, QueueError>;
+
+    /// Forgets dead letters for good, and returns how many there were.
+    async fn discard(&self, queue: &QueueName, ids: &[String]) -> Result<u64, QueueError>;
+
+    /// Groups that offer nothing now, oldest first, up to [`BLOCKED_MAX`].
+    ///
+    /// # Errors
+    ///
+    /// [`QueueError::NotOffered`] where the backend cannot tell (SQS).
+    async fn blocked(&self, queue: &QueueName) -> Result<Vec<BlockedGroup>, QueueError>;
 
     /// Answers when a message could be stored now.
     async fn check(&self) -> Result<(), QueueError>;

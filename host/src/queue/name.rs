@@ -43,16 +43,20 @@ impl QueueKind {
             Self::ProvisioningRequests
             | Self::CostRequests
             | Self::AsyncProvisioningJobs
-            | Self::AsyncCostJobs => Some(DELIVERIES_MAX + 1),
+            | Self::AsyncCostJobs => Some(RECEIVES_MAX),
             Self::ProvisioningJobs | Self::CostResponses => None,
         }
     }
 }
 
-/// How often a job is tried before it is buried with a failure message. The
-/// worker does that at the next delivery; a backend's own limit stands one
-/// delivery later, for a worker that does not get that far.
+/// How often a job is tried before the worker, at the next delivery, buries it
+/// with a failure message.
 pub const DELIVERIES_MAX: u32 = 20;
+
+/// A backend's own limit, which buries without a word to ServiceNow: the
+/// largest that SQS allows, so that the worker's comes first even where it is
+/// killed again and again.
+const RECEIVES_MAX: u32 = 1_000;
 
 /// One queue: request and async queues exist per CSP, result queues once.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -3,8 +3,6 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 
 use super::AdapterName;
 use super::NotServing;
@@ -13,7 +11,6 @@ use super::Version;
 use super::slot::Slot;
 use crate::domain::CspName;
 use crate::domain::Digest;
-use crate::domain::Timestamp;
 
 /// One adapter, as `GET /adapters` shows it.
 #[derive(Debug, Clone, Serialize)]
@@ -77,15 +74,7 @@ fn version(version: &Version, active: Option<Digest>) -> VersionListing {
         active: active == Some(adapter.digest()),
         size: adapter.size_bytes(),
         imports: adapter.imports().to_vec(),
-        loaded_at: rfc3339(version.loaded_at()),
+        loaded_at: version.loaded_at().to_rfc3339(),
         jobs_in_flight: version.jobs_in_flight(),
     }
-}
-
-/// Empty for times that have no such form, after the year 9999.
-fn rfc3339(time: Timestamp) -> String {
-    OffsetDateTime::from_unix_timestamp_nanos(i128::from(time.as_millis()) * 1_000_000)
-        .ok()
-        .and_then(|time| time.format(&Rfc3339).ok())
-        .unwrap_or_default()
 }

@@ -56,6 +56,17 @@ pub enum Command {
         which: Redeliver,
         reply: Reply<u64>,
     },
+    Revive {
+        queue: QueueName,
+        id: i64,
+        message: NewMessage,
+        reply: Reply<u64>,
+    },
+    Discard {
+        queue: QueueName,
+        ids: Vec<i64>,
+        reply: Reply<u64>,
+    },
     /// Nothing; answered after a commit.
     Check {
         reply: Reply<()>,
@@ -105,7 +116,9 @@ impl Command {
                 return Remainder::Waits(waiter);
             }
             Self::Receive(waiter) => return waiter.answer(outcome),
-            Self::Redeliver { reply, .. } => {
+            Self::Redeliver { reply, .. }
+            | Self::Revive { reply, .. }
+            | Self::Discard { reply, .. } => {
                 let _ = reply.send(outcome.count());
             }
             Self::ChangeLease { reply: None, .. } => {}

@@ -6,6 +6,7 @@
 //! rebuild. Operators may look at the file with `sqlite3` at any time.
 
 mod command;
+mod inspect;
 mod lock;
 mod receipt;
 mod schema;
@@ -24,18 +25,21 @@ use std::time::Instant;
 
 use async_trait::async_trait;
 use rusqlite::Connection;
-use rusqlite::OptionalExtension as _;
 use tokio::sync::Semaphore;
 use tokio::sync::oneshot;
 use tokio::sync::watch;
 
 use self::command::Command;
 use self::command::Waiter;
+use self::inspect::Look;
 use self::lock::FileLock;
 use self::receipt::Held;
 use self::store::Store;
 use self::writer::Writer;
 use super::BATCH_MAX;
+use super::BlockedGroup;
+use super::DEAD_LETTERS_MAX;
+use super::DeadLetter;
 use super::Delivery;
 use super::LEASE_MAX;
 use super::Lease;
@@ -177,6 +181,25 @@ impl EmbeddedQueue {
         self.check().await.expect("the queue works");
     }
 
+    /// Looks at a queue as it is after the last commit. A queue that nothing
+    /// was ever sent to is empty.
+    async fn read<T: Default + Send + 'static>(
+        &self,
+        queue: &QueueName,
+        look: impl FnOnce(&Look<'_>) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, QueueError> {
+        let (reader, name, now) = (Arc::clone(&self.reader), queue.to_string(), self.clock.now());
+        let read = tokio::task::spawn_blocking(move || {
+            let reader = reader.lock().expect("no one panics while holding the reader");
+            match Look::at(&reader, &name, now)? {
+                Some(queue) => look(&queue),
+                None => Ok(T::default()),
+            }
+        });
+        let read = read.await.expect("reading the state does not panic");
+        read.map_err(|error| QueueError::Unreachable(error.into()))
+    }
+
     async fn ask<T>(
         &self,
         command: impl FnOnce(command::Reply<T>) -> Command,
@@ -186,6 +209,11 @@ impl EmbeddedQueue {
         self.commands.0.send(command(reply)).map_err(|_| gone())?;
         answer.await.map_err(|_| gone())?
     }
+}
+
+/// The dead letters of this backend are numbered.
+fn dead_letter_id(text: &str) -> Result<i64, QueueError> {
+    text.parse().map_err(|_| QueueError::Refused("not the id of a dead letter of this queue"))
 }
 
 fn gone() -> QueueError {
@@ -271,57 +299,44 @@ impl Queue for EmbeddedQueue {
         self.ask(|reply| Command::Check { reply }).await
     }
 
-    async fn stats(&self, queue: &QueueName) -> Result<QueueStats, QueueError> {
-        let (reader, name, now) = (Arc::clone(&self.reader), queue.to_string(), self.clock.now());
-        let read = tokio::task::spawn_blocking(move || {
-            let reader = reader.lock().expect("no one panics while holding the reader");
-            read_stats(&reader, &name, now)
-        });
-        let stats = read.await.expect("reading the state does not panic");
-        stats.map_err(|error| QueueError::Unreachable(error.into()))
+    async fn dead_letters(
+        &self,
+        queue: &QueueName,
+        after: Option<&str>,
+        max: usize,
+    ) -> Result<Vec<DeadLetter>, QueueError> {
+        let after = after.map_or(Ok(0), dead_letter_id)?;
+        let max = max.min(DEAD_LETTERS_MAX);
+        self.read(queue, move |look| look.dead_letters(after, max)).await
     }
-}
 
-fn read_stats(
-    sql: &Connection,
-    queue: &str,
-    now: crate::domain::Timestamp,
-) -> rusqlite::Result<QueueStats> {
-    let id: Option<i64> = sql
-        .prepare_cached("SELECT id FROM queues WHERE name = ?1")?
-        .query_row([queue], |row| row.get(0))
-        .optional()?;
-    let Some(id) = id else { return Ok(QueueStats::default()) };
-    let millis = i64::try_from(now.as_millis()).unwrap_or(i64::MAX);
-    let count = |text: &str, with_time: bool| -> rusqlite::Result<u64> {
-        let mut statement = sql.prepare_cached(text)?;
-        let counted: i64 = match with_time {
-            true => statement.query_row([id, millis], |row| row.get(0))?,
-            false => statement.query_row([id], |row| row.get(0))?,
-        };
-        Ok(counted.unsigned_abs())
-    };
-    let all = count("SELECT COUNT(*) FROM messages WHERE queue = ?1", false)?;
-    let in_flight = count(
-        "SELECT COUNT(*) FROM messages WHERE queue = ?1 AND lease IS NOT NULL AND visible_at > ?2",
-        true,
-    )?;
-    let dead_letters = count("SELECT COUNT(*) FROM dead_letters WHERE queue = ?1", false)?;
-    let (oldest, claimable): (Option<i64>, Option<i64>) = sql
-        .prepare_cached(
-            "SELECT MIN(sent_at), MIN(CASE WHEN visible_at <= ?2 THEN sent_at END)
-             FROM messages WHERE queue = ?1 AND head = 1",
-        )?
-        .query_row([id, millis], |row| Ok((row.get(0)?, row.get(1)?)))?;
-    let age =
-        |sent_at: i64| Duration::from_millis(millis.saturating_sub(sent_at).max(0).unsigned_abs());
-    Ok(QueueStats {
-        depth: all.saturating_sub(in_flight),
-        in_flight,
-        oldest_age: oldest.map(age),
-        oldest_claimable_age: claimable.map(age),
-        dead_letters,
-    })
+    async fn revive(
+        &self,
+        queue: &QueueName,
+        id: &str,
+        message: NewMessage,
+    ) -> Result<bool, QueueError> {
+        message.check()?;
+        let (queue, id) = (queue.clone(), dead_letter_id(id)?);
+        let revived = self.ask(|reply| Command::Revive { queue, id, message, reply }).await?;
+        Ok(revived == 1)
+    }
+
+    async fn discard(&self, queue: &QueueName, ids: &[String]) -> Result<u64, QueueError> {
+        if ids.len() > DEAD_LETTERS_MAX {
+            return Err(QueueError::Refused("1000 dead letters may be discarded at once"));
+        }
+        let ids = ids.iter().map(|id| dead_letter_id(id)).collect::<Result<_, _>>()?;
+        self.ask(|reply| Command::Discard { queue: queue.clone(), ids, reply }).await
+    }
+
+    async fn blocked(&self, queue: &QueueName) -> Result<Vec<BlockedGroup>, QueueError> {
+        self.read(queue, |look| look.blocked()).await
+    }
+
+    async fn stats(&self, queue: &QueueName) -> Result<QueueStats, QueueError> {
+        self.read(queue, |look| look.stats()).await
+    }
 }
 
 /// A receive that has been asked for. Dropping it gives back what was leased

@@ -260,12 +260,11 @@ impl Store<'_> {
     /// Deletes a held message; an outcome goes to the archive. False: the
     /// lease has ended, and the message stays. A message that is gone was
     /// deleted before.
-    pub fn delete(&self, queue: QueueRow, held: Held, archived: bool) -> Result<bool> {
+    pub fn delete(&self, queue: QueueRow, held: Held) -> Result<bool> {
         let Some(row) = self.held(queue, held)? else {
             return Ok(!self.exists(queue, held.seq)?);
         };
-        if archived && matches!(queue.kind, QueueKind::ProvisioningJobs | QueueKind::CostResponses)
-        {
+        if matches!(queue.kind, QueueKind::ProvisioningJobs | QueueKind::CostResponses) {
             self.sql
                 .prepare_cached(
                     "INSERT INTO archive (queue, grp, key, body, consumed_at)
@@ -333,6 +332,26 @@ impl Store<'_> {
             )?
             .execute(params![seq, reason, millis(self.now)])?;
         self.remove(queue, seq, grp, head)
+    }
+
+    /// Replaces a dead letter by a message. False: there is none.
+    pub fn revive(&self, queue: QueueRow, id: i64, message: &NewMessage) -> Result<bool> {
+        if self.discard(queue, &[id])? == 0 {
+            return Ok(false);
+        }
+        self.insert(queue, message)?;
+        Ok(true)
+    }
+
+    /// Deletes dead letters, and says how many there were.
+    pub fn discard(&self, queue: QueueRow, ids: &[i64]) -> Result<u64> {
+        let mut statement =
+            self.sql.prepare_cached("DELETE FROM dead_letters WHERE queue = ?1 AND seq = ?2")?;
+        let mut count = 0;
+        for id in ids {
+            count += statement.execute([queue.id, *id])? as u64;
+        }
+        Ok(count)
     }
 
     /// Moves consumed messages from the archive back onto their queue, oldest

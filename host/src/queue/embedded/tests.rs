@@ -10,6 +10,7 @@ use super::OpenError;
 use crate::clock::Clock;
 use crate::domain::Digest;
 use crate::domain::Timestamp;
+use crate::queue::Blocked;
 use crate::queue::Dedup;
 use crate::queue::Holder;
 use crate::queue::NewMessage;
@@ -197,4 +198,30 @@ async fn many_senders_share_commits() {
     }
     let stats = f.queue.stats(&requests()).await.expect("it can be read");
     assert_eq!(stats.depth, 200);
+}
+
+#[tokio::test]
+async fn blocked_groups_say_who_has_them_and_until_when() {
+    let f = Embedded::new();
+    let now = f.clock.now();
+    let later = NewMessage { not_before: Some(now + LONG), ..message("later", "m3") };
+    for one in [message("worker", "m1"), message("client", "m2"), later, message("free", "m4")] {
+        f.queue.send(&requests(), one).await.expect("it can be sent");
+    }
+    let first = Receive { max: 1, ..receive(1, LONG) };
+    for holder in [Holder::Process, Holder::Client] {
+        let taken = f.queue.receive(&requests(), Receive { holder, ..first }).await;
+        names(taken.expect("it can be received"));
+    }
+    let blocked = f.queue.blocked(&requests()).await.expect("it can be read");
+    let told: Vec<_> =
+        blocked.iter().map(|one| (&*one.group, &*one.head, one.why, one.until)).collect();
+    assert_eq!(
+        told,
+        [
+            ("worker", "m1", Blocked::LeasedToWorker, now + LONG),
+            ("client", "m2", Blocked::LeasedToClient, now + LONG),
+            ("later", "m3", Blocked::NotDue, now + LONG),
+        ]
+    );
 }

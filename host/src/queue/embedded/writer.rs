@@ -260,7 +260,7 @@ impl Writer {
                 let store = self.store();
                 let mut all = true;
                 for one in held {
-                    all &= store.delete(row, *one, true)?;
+                    all &= store.delete(row, *one)?;
                 }
                 Outcome::Done(all)
             }
@@ -289,6 +289,14 @@ impl Writer {
             Command::Redeliver { queue, which, .. } => {
                 let row = self.row(queue)?;
                 Outcome::Count(self.store().redeliver(row, which)?)
+            }
+            Command::Revive { queue, id, message, .. } => {
+                let row = self.row(queue)?;
+                Outcome::Count(u64::from(self.store().revive(row, *id, message)?))
+            }
+            Command::Discard { queue, ids, .. } => {
+                let row = self.row(queue)?;
+                Outcome::Count(self.store().discard(row, ids)?)
             }
             Command::Check { .. } | Command::Close { .. } => Outcome::Done(true),
         })
