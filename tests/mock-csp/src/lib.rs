@@ -1,1 +1,24 @@
+//! A Cloud Service Provider on loopback, for tests, benchmarks and the demo.
+//!
+//! [`server`] speaks HTTP over sockets that it controls to the last byte: it
+//! follows scripts, makes faults and keeps records, and knows no API. What it
+//! answers when no script does is a [`Behaviour`]: [`identity`] is a token
+//! endpoint, [`atat`] the ATAT API with its rules. Another API is another
+//! module beside [`atat`].
 
+pub mod atat;
+pub mod identity;
+pub mod server;
+
+pub use crate::atat::MockCsp;
+pub use crate::atat::Mode;
+pub use crate::atat::Options;
+pub use crate::atat::Version;
+pub use crate::server::Answer;
+pub use crate::server::Behaviour;
+pub use crate::server::Call;
+pub use crate::server::Matching;
+pub use crate::server::Refused;
+pub use crate::server::Reply;
+pub use crate::server::Server;
+pub use crate::server::Then;

@@ -1,0 +1,133 @@
+//! The calls that the ATAT API knows.
+
+use percent_encoding::percent_decode_str;
+
+use super::version::Version;
+
+/// Every path is below it.
+pub const BASE_PATH: &str = "/atat/api/v1";
+
+pub const READ_PORTFOLIO: &str = "atat/read-portfolio";
+pub const WRITE_PORTFOLIO: &str = "atat/write-portfolio";
+pub const READ_COST: &str = "atat/read-cost";
+
+/// What a token may be asked for.
+pub const SCOPES: &[&str] = &[READ_PORTFOLIO, WRITE_PORTFOLIO, READ_COST];
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Operation {
+    AddPortfolio,
+    GetPortfolio,
+    AddEnvironment,
+    AddTaskOrder,
+    UpdateTaskOrder,
+    AddOperators,
+    Cost,
+    CostOfClin,
+    Poll,
+}
+
+/// One line of the API.
+#[derive(Debug)]
+pub struct Route {
+    pub method: &'static str,
+    /// `{}` stands for an id.
+    pub path: &'static [&'static str],
+    /// The first version that has it, and the last.
+    versions: (Version, Version),
+    pub operation: Operation,
+    pub scope: &'static str,
+}
+
+impl Route {
+    pub fn has_body(&self) -> bool {
+        self.method != "GET"
+    }
+}
+
+const FIRST: Version = Version(0, 0, 0);
+const LAST: Version = Version(u32::MAX, u32::MAX, u32::MAX);
+const ALWAYS: (Version, Version) = (FIRST, LAST);
+/// 1.0.2 is the last of the old ones.
+const OLD: (Version, Version) = (FIRST, Version(1, 0, 2));
+const NEW: (Version, Version) = (Version(1, 0, 3), LAST);
+/// 1.3.2 does not add operators any more.
+const MIDDLE: (Version, Version) = (Version(1, 0, 3), Version(1, 3, 1));
+
+#[rustfmt::skip]
+const ROUTES: &[Route] = &[
+    route("POST", &["portfolios"], ALWAYS, Operation::AddPortfolio, WRITE_PORTFOLIO),
+    route("GET", &["portfolios", "{}"], ALWAYS, Operation::GetPortfolio, READ_PORTFOLIO),
+    route("POST", &["portfolios", "{}", "environments"], ALWAYS, Operation::AddEnvironment, WRITE_PORTFOLIO),
+    route("POST", &["portfolios", "{}", "task-orders"], ALWAYS, Operation::AddTaskOrder, WRITE_PORTFOLIO),
+    route("PUT", &["portfolios", "{}", "task-orders", "{}"], ALWAYS, Operation::UpdateTaskOrder, WRITE_PORTFOLIO),
+    route("PATCH", &["portfolios", "{}"], OLD, Operation::AddOperators, WRITE_PORTFOLIO),
+    route("PATCH", &["portfolios", "{}", "environments", "{}"], MIDDLE, Operation::AddOperators, WRITE_PORTFOLIO),
+    route("GET", &["portfolios", "{}", "cost"], OLD, Operation::Cost, READ_COST),
+    route("GET", &["portfolios", "{}", "costs"], NEW, Operation::Cost, READ_COST),
+    route("GET", &["portfolios", "{}", "task-orders", "{}", "clins", "{}", "costs"], ALWAYS, Operation::CostOfClin, READ_COST),
+    route("GET", &["provisioning", "{}", "status"], ALWAYS, Operation::Poll, READ_PORTFOLIO),
+];
+
+const fn route(
+    method: &'static str,
+    path: &'static [&'static str],
+    versions: (Version, Version),
+    operation: Operation,
+    scope: &'static str,
+) -> Route {
+    Route { method, path, versions, operation, scope }
+}
+
+/// Finds the line of the API for a path (without its query), and the path's
+/// ids, decoded.
+///
+/// # Errors
+///
+/// Which rule of the API the path or the method breaks.
+pub fn find(
+    method: &str,
+    path: &str,
+    version: Version,
+) -> Result<(&'static Route, Vec<String>), String> {
+    let below = path.strip_prefix(BASE_PATH).and_then(|rest| rest.strip_prefix('/'));
+    let segments: Vec<&str> = below.map(|rest| rest.split('/').collect()).unwrap_or_default();
+    let at_path: Vec<&Route> = ROUTES.iter().filter(|route| fits(route.path, &segments)).collect();
+    if at_path.is_empty() {
+        return Err("the API has no such path".to_owned());
+    }
+    let by_method = at_path.iter().filter(|route| route.method == method);
+    let in_version = |route: &&&Route| (route.versions.0..=route.versions.1).contains(&version);
+    let mut methods = at_path.iter().filter(in_version).map(|route| route.method).peekable();
+    if methods.peek().is_none() {
+        return Err(format!("version {version} of the API has no such path"));
+    }
+    let Some(route) = by_method.into_iter().find(in_version) else {
+        let methods: Vec<_> = methods.collect();
+        return Err(format!("the path takes {} in version {version}", methods.join(" and ")));
+    };
+    let ids = segments.iter().zip(route.path).filter(|(_, part)| **part == "{}");
+    let ids: Result<Vec<_>, _> = ids.map(|(segment, _)| decode_id(segment)).collect();
+    Ok((route, ids?))
+}
+
+fn fits(path: &[&str], segments: &[&str]) -> bool {
+    path.len() == segments.len()
+        && path.iter().zip(segments).all(|(part, segment)| *part == "{}" || part == segment)
+}
+
+/// What an id stands for, if it is encoded as it should be.
+fn decode_id(segment: &str) -> Result<String, String> {
+    // What `encodeURIComponent` leaves alone, and the percent sign itself.
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b"-_.~!*'()%".contains(&b);
+    if segment.is_empty() || !segment.bytes().all(plain) {
+        return Err(format!("the id `{segment}` is empty or not percent-encoded"));
+    }
+    let escapes = segment.split('%').skip(1);
+    let whole =
+        |escape: &str| escape.len() >= 2 && escape.bytes().take(2).all(|b| b.is_ascii_hexdigit());
+    match percent_decode_str(segment).decode_utf8() {
+        Ok(id) if escapes.into_iter().all(whole) => Ok(id.into_owned()),
+        Ok(_) | Err(_) => Err(format!("the id `{segment}` cannot be decoded")),
+    }
+}

@@ -1,0 +1,158 @@
+//! The mock CSP as a program, for the demo, benchmarks and trying things out.
+
+use std::io::Write as _;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use clap::Parser;
+use clap::ValueEnum;
+use serde_json::json;
+
+use mock_csp::MockCsp;
+use mock_csp::Mode;
+use mock_csp::Options;
+use mock_csp::Server;
+use mock_csp::Version;
+use mock_csp::atat::CLIENT_ID;
+use mock_csp::atat::CLIENT_SECRET;
+
+const EXAMPLE: &str = "\
+Example:
+  mock-csp --listen 127.0.0.1:9000 --mode async --polls 3 --slow-ms 50
+
+When it serves, it prints one line of JSON with base_url, token_url, client_id
+and client_secret. Requests that break a rule of the API are answered 400 and
+named on standard error.";
+
+/// A Cloud Service Provider with the ATAT API that serves until it is killed.
+#[derive(Debug, Parser)]
+#[command(name = "mock-csp", version, after_help = EXAMPLE)]
+struct Arguments {
+    /// Where the API listens; port 0 takes a free one
+    #[arg(long, default_value = "127.0.0.1:0", value_name = "ADDRESS")]
+    listen: SocketAddr,
+    /// Whether work is done at once or accepted for later
+    #[arg(long, value_enum, default_value_t = Style::Sync)]
+    mode: Style,
+    /// How long each answer of the API takes, in milliseconds
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    slow_ms: u64,
+    /// How many polls find a job in progress (with --mode async)
+    #[arg(long, default_value_t = 2, value_name = "N")]
+    polls: u32,
+    /// Refuse portfolios of this name with 503, twice
+    #[arg(long, value_name = "NAME")]
+    fail_twice: Option<String>,
+    /// Refuse portfolios of this name with 503, always
+    #[arg(long, value_name = "NAME")]
+    fail_always: Option<String>,
+    /// The version of the API that is served
+    #[arg(long, default_value = "1.3.1", value_name = "VERSION")]
+    api_version: Version,
+    /// Who may ask for tokens
+    #[arg(long, default_value = CLIENT_ID, value_name = "ID")]
+    client_id: String,
+    /// The secret of that client
+    #[arg(long, default_value = CLIENT_SECRET, value_name = "SECRET")]
+    client_secret: String,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Style {
+    Sync,
+    Async,
+}
+
+impl From<Arguments> for Options {
+    fn from(arguments: Arguments) -> Self {
+        Self {
+            listen: arguments.listen,
+            mode: match arguments.mode {
+                Style::Sync => Mode::Sync,
+                Style::Async => Mode::Async { polls: arguments.polls },
+            },
+            api_version: arguments.api_version,
+            client_id: arguments.client_id,
+            client_secret: arguments.client_secret,
+            delay: Duration::from_millis(arguments.slow_ms),
+            fail_twice: arguments.fail_twice,
+            fail_always: arguments.fail_always,
+            ..Self::default()
+        }
+    }
+}
+
+// One thread: what it is used against needs the other cores.
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> anyhow::Result<()> {
+    let csp = MockCsp::start(Options::from(Arguments::parse())).await.context("listening")?;
+    // Nobody could read what is kept.
+    csp.record(false);
+    let line = json!({
+        "base_url": csp.base_url(),
+        "token_url": csp.token_url(),
+        "client_id": csp.client_id(),
+        "client_secret": csp.client_secret(),
+    });
+    let mut stdout = std::io::stdout();
+    writeln!(stdout, "{line}").and_then(|()| stdout.flush()).context("saying where it serves")?;
+    tokio::join!(report(csp.api()), report(csp.identity()));
+    Ok(())
+}
+
+/// Names violations as they happen.
+async fn report(server: &Server) {
+    let mut seen = 0;
+    loop {
+        let violations = server.violations_after(seen).await;
+        seen += violations.len();
+        for violation in violations {
+            // Without a standard error nobody wants to know.
+            let _ = writeln!(std::io::stderr(), "{violation}");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn arguments_become_options() {
+        let arguments = Arguments::parse_from([
+            "mock-csp",
+            "--listen",
+            "127.0.0.1:0",
+            "--mode",
+            "async",
+            "--slow-ms",
+            "300",
+            "--polls",
+            "4",
+            "--fail-twice",
+            "Fails twice",
+            "--fail-always",
+            "Fails for good",
+            "--api-version",
+            "1.0.2",
+            "--client-id",
+            "me",
+            "--client-secret",
+            "mine",
+        ]);
+        let options = Options::from(arguments);
+        assert_eq!(options.mode, Mode::Async { polls: 4 });
+        assert_eq!(options.delay, Duration::from_millis(300));
+        assert_eq!(options.api_version, Version(1, 0, 2));
+        assert_eq!(options.fail_twice.as_deref(), Some("Fails twice"));
+        assert_eq!(options.fail_always.as_deref(), Some("Fails for good"));
+        assert_eq!((options.client_id.as_str(), options.client_secret.as_str()), ("me", "mine"));
+    }
+
+    #[test]
+    fn without_arguments_it_is_the_csp_of_the_tests() {
+        let options = Options::from(Arguments::parse_from(["mock-csp"]));
+        assert_eq!(format!("{options:?}"), format!("{:?}", Options::default()));
+    }
+}

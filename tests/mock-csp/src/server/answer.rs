@@ -1,0 +1,261 @@
+//! What a server does with a call: an answer, or a fault.
+
+use std::time::Duration;
+
+use bytes::BufMut as _;
+use bytes::Bytes;
+use bytes::BytesMut;
+use http::StatusCode;
+use serde_json::Value;
+
+/// How many bytes [`Answer::truncated`] promises and does not send.
+const MISSING_BYTES: usize = 100;
+
+/// An answer to one call, made of what is written and what becomes of the
+/// connection then.
+#[derive(Debug, Clone)]
+pub struct Answer {
+    pub(super) delay: Duration,
+    /// Whether the request's body is awaited first.
+    pub(super) reads: bool,
+    pub(super) what: What,
+    pub(super) then: Then,
+}
+
+/// What becomes of the connection after an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Then {
+    /// It serves the next call, if the client wants so.
+    Stay,
+    /// It is closed in order.
+    Close,
+    /// It is reset.
+    Reset,
+    /// It is left as it is until the client gives up.
+    Hang,
+}
+
+#[derive(Debug, Clone)]
+pub(super) enum What {
+    Nothing,
+    /// The behaviour's answer.
+    Behave,
+    Response(Response),
+    Bytes(Bytes),
+    EndlessHead,
+}
+
+#[derive(Debug, Clone)]
+pub(super) struct Response {
+    status: u16,
+    headers: Vec<(String, String)>,
+    body: Bytes,
+    framing: Framing,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Framing {
+    Length,
+    /// `content-length` says this, whatever the body has.
+    SaysLength(usize),
+    /// Two chunks, the second of which has no size.
+    BadChunk,
+    /// So many bytes of the body at a time.
+    Drip(usize, Duration),
+}
+
+/// The bytes of a response, in pieces with a pause between them.
+pub(super) struct Pieces {
+    pub pieces: Vec<Bytes>,
+    pub pause: Duration,
+}
+
+impl Answer {
+    /// JSON, called so.
+    pub fn json(status: u16, body: &Value) -> Self {
+        Self::bytes(status, body.to_string()).header("content-type", "application/json")
+    }
+
+    /// Text, called so.
+    pub fn text(status: u16, body: &str) -> Self {
+        Self::bytes(status, body.to_owned()).header("content-type", "text/plain; charset=utf-8")
+    }
+
+    /// Any bytes, without a name for them.
+    pub fn bytes(status: u16, body: impl Into<Bytes>) -> Self {
+        let (headers, framing) = (Vec::new(), Framing::Length);
+        Self::of(What::Response(Response { status, headers, body: body.into(), framing }))
+    }
+
+    /// 200 and a JSON object of so many bytes, 11 at least.
+    pub fn of_size(bytes: usize) -> Self {
+        let filling = "x".repeat(bytes.saturating_sub(r#"{"large":""}"#.len()));
+        Self::json(200, &serde_json::json!({ "large": filling }))
+    }
+
+    /// Writes these bytes and closes the connection.
+    pub fn raw(bytes: impl Into<Bytes>) -> Self {
+        Self::of(What::Bytes(bytes.into())).then(Then::Close)
+    }
+
+    /// What the server would do without a script. In a list of answers it ends
+    /// the trouble: fail twice, then behave.
+    pub fn behave() -> Self {
+        Self::of(What::Behave)
+    }
+
+    /// Reads the request and resets the connection.
+    pub fn reset_after_read() -> Self {
+        Self::of(What::Nothing).then(Then::Reset)
+    }
+
+    /// Resets the connection as soon as the request's header says what it is;
+    /// its body is not awaited.
+    pub fn reset_before_read() -> Self {
+        Self { reads: false, ..Self::reset_after_read() }
+    }
+
+    /// Reads the request and closes the connection in order.
+    pub fn close() -> Self {
+        Self::of(What::Nothing).then(Then::Close)
+    }
+
+    /// Reads the request and says nothing until the client gives up.
+    pub fn hang() -> Self {
+        Self::of(What::Nothing).then(Then::Hang)
+    }
+
+    /// 200 with a body that ends before its length.
+    pub fn truncated() -> Self {
+        let body = r#"{"id":"cut off"#;
+        Self::bytes(200, body)
+            .header("content-type", "application/json")
+            .says_length(body.len() + MISSING_BYTES)
+    }
+
+    /// 200 with a body that goes on after its length.
+    pub fn wrong_length() -> Self {
+        Self::json(200, &serde_json::json!({"id": "longer than it says"})).says_length(10)
+    }
+
+    /// 200 and a chunked body whose second chunk has no size.
+    pub fn bad_chunk() -> Self {
+        Self::json(200, &serde_json::json!({"id": "in two chunks"})).chunked_badly()
+    }
+
+    /// 200 and header lines without end. The server stops to write after 16 MiB
+    /// and waits until the client gives up.
+    pub fn endless_head() -> Self {
+        Self::of(What::EndlessHead).then(Then::Hang)
+    }
+
+    /// Adds a header.
+    pub fn header(self, name: &str, value: &str) -> Self {
+        self.change(|response| response.headers.push((name.to_owned(), value.to_owned())))
+    }
+
+    /// Says this `content-length`. If the body is shorter, the connection is
+    /// closed after it; what is longer stands where the next answer should.
+    pub fn says_length(self, bytes: usize) -> Self {
+        let mut short = false;
+        let changed = self.change(|response| {
+            short = response.body.len() < bytes;
+            response.framing = Framing::SaysLength(bytes);
+        });
+        if short { changed.then(Then::Close) } else { changed }
+    }
+
+    /// Sends the body's first half as a chunk, then something that is none.
+    pub fn chunked_badly(self) -> Self {
+        self.change(|response| response.framing = Framing::BadChunk).then(Then::Close)
+    }
+
+    /// Sends the header at once, and then so many bytes of the body at a time.
+    pub fn dripping(self, bytes: usize, every: Duration) -> Self {
+        assert!(bytes > 0, "nothing at a time never ends");
+        self.change(|response| response.framing = Framing::Drip(bytes, every))
+    }
+
+    /// Waits so much longer before anything is written, unless the client gives
+    /// up first.
+    pub fn after(self, delay: Duration) -> Self {
+        Self { delay: self.delay + delay, ..self }
+    }
+
+    /// Says what becomes of the connection.
+    pub fn then(self, then: Then) -> Self {
+        Self { then, ..self }
+    }
+
+    fn of(what: What) -> Self {
+        Self { delay: Duration::ZERO, reads: true, what, then: Then::Stay }
+    }
+
+    fn change(mut self, change: impl FnOnce(&mut Response)) -> Self {
+        let What::Response(response) = &mut self.what else {
+            panic!("only a response has headers and a body");
+        };
+        change(response);
+        self
+    }
+}
+
+impl Response {
+    /// The response to a call by `method`, as it goes over the wire.
+    pub fn encode(&self, method: &str) -> Pieces {
+        let body = if method == "HEAD" { &[] } else { &self.body[..] };
+        let mut bytes = BytesMut::with_capacity(256 + body.len());
+        self.encode_head(&mut bytes);
+        let mut pause = Duration::ZERO;
+        let mut pieces = Vec::with_capacity(1);
+        match self.framing {
+            Framing::Length | Framing::SaysLength(_) => bytes.put_slice(body),
+            Framing::BadChunk => {
+                let half = &body[..body.len() / 2];
+                // A chunk of no bytes would be a lawful end.
+                if !half.is_empty() {
+                    bytes.put_slice(format!("{:x}\r\n", half.len()).as_bytes());
+                    bytes.put_slice(half);
+                    bytes.put_slice(b"\r\n");
+                }
+                bytes.put_slice(b"no size\r\n");
+            }
+            Framing::Drip(size, every) => {
+                pause = every;
+                pieces.push(bytes.split().freeze());
+                pieces.extend(body.chunks(size).map(Bytes::copy_from_slice));
+            }
+        }
+        if !bytes.is_empty() {
+            pieces.push(bytes.freeze());
+        }
+        Pieces { pieces, pause }
+    }
+
+    fn encode_head(&self, bytes: &mut BytesMut) {
+        let known = StatusCode::from_u16(self.status).ok();
+        let reason = known.and_then(|status| status.canonical_reason()).unwrap_or("Unknown");
+        bytes.put_slice(format!("HTTP/1.1 {} {reason}\r\n", self.status).as_bytes());
+        for (name, value) in &self.headers {
+            bytes.put_slice(name.as_bytes());
+            bytes.put_slice(b": ");
+            bytes.put_slice(value.as_bytes());
+            bytes.put_slice(b"\r\n");
+        }
+        let length = match self.framing {
+            Framing::SaysLength(length) => Some(length),
+            Framing::BadChunk => None,
+            // RFC 9110 forbids it on 204, and 304 describes another answer.
+            Framing::Length | Framing::Drip(..) if matches!(self.status, 204 | 304) => {
+                bytes.put_slice(b"\r\n");
+                return;
+            }
+            Framing::Length | Framing::Drip(..) => Some(self.body.len()),
+        };
+        let line = match length {
+            Some(length) => format!("content-length: {length}\r\n\r\n"),
+            None => "transfer-encoding: chunked\r\n\r\n".to_owned(),
+        };
+        bytes.put_slice(line.as_bytes());
+    }
+}
