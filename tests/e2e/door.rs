@@ -1,0 +1,258 @@
+//! The HTTP API of ServiceNow, as a client sees it.
+
+use std::time::Duration;
+use std::time::Instant;
+
+use reqwest::Method;
+use serde_json::Value;
+use serde_json::json;
+
+use crate::csp;
+use crate::harness::Setup;
+use crate::harness::TestHost;
+use crate::harness::client;
+use crate::harness::cost;
+use crate::harness::job;
+
+async fn host() -> (TestHost, mock_csp::MockCsp) {
+    let csp = csp::sync().await;
+    (Setup::new().csp("CSP_TEST", &csp).start().await, csp)
+}
+
+#[tokio::test]
+async fn requests_are_echoed_as_accepted() {
+    let (host, _csp) = host().await;
+    let snow = host.servicenow();
+    let posted = job("job-1", "CSP_TEST", "ADD_PORTFOLIO");
+    let answer = snow.send(Method::POST, "/provisioning-jobs", Some(&posted)).await;
+    assert_eq!((answer.status, answer.json()), (201, posted));
+    let asked = cost("r-1", "CSP_TEST");
+    let answer = snow.send(Method::POST, "/cost-jobs", Some(&asked)).await;
+    assert_eq!((answer.status, answer.json()), (202, asked));
+    assert_eq!(answer.headers["cache-control"], "no-store");
+}
+
+#[tokio::test]
+async fn a_missing_job_id_is_made_and_travels_to_the_outcome() {
+    let (host, _csp) = host().await;
+    let snow = host.servicenow();
+    let mut posted = job("", "CSP_TEST", "ADD_PORTFOLIO");
+    posted.as_object_mut().expect("an object").remove("jobId");
+    let answer = snow.send(Method::POST, "/provisioning-jobs", Some(&posted)).await.json();
+    let id = answer["jobId"].as_str().expect("an id was made").to_owned();
+    posted["jobId"] = json!(id);
+    assert_eq!(answer, posted);
+    assert_eq!(snow.outcome().await["initialSnowRequest"], posted);
+}
+
+#[tokio::test]
+async fn cost_requests_can_be_accepted_with_201() {
+    let csp = csp::sync().await;
+    let host = Setup::new()
+        .csp("CSP_TEST", &csp)
+        .environment("HOTH__API__COST_ACCEPTED_STATUS", "201")
+        .start()
+        .await;
+    let asked = cost("r-1", "CSP_TEST");
+    assert_eq!(host.servicenow().send(Method::POST, "/cost-jobs", Some(&asked)).await.status, 201);
+}
+
+#[tokio::test]
+async fn the_same_job_is_done_once_and_another_one_is_refused() {
+    let (host, csp) = host().await;
+    let snow = host.servicenow();
+    let posted = job("job-1", "CSP_TEST", "ADD_PORTFOLIO");
+    snow.provision(&posted).await;
+    snow.provision(&posted).await;
+    let mut other = posted.clone();
+    other["payload"]["name"] = json!("Another");
+    let answer = snow.send(Method::POST, "/provisioning-jobs", Some(&other)).await;
+    assert_eq!(answer.status, 409, "{}", answer.text);
+    host.settled().await;
+    snow.provision(&posted).await;
+    host.settled().await;
+    assert_eq!(snow.collect("/provisioning-jobs").await.len(), 1);
+    assert_eq!(csp::calls(&csp).len(), 1);
+}
+
+#[tokio::test]
+async fn every_wrong_field_is_named_at_once_and_nothing_is_queued() {
+    let (host, csp) = host().await;
+    let snow = host.servicenow();
+    let posted = json!({
+        "jobId": 42, "targetCspName": "NOPE", "operationType": "ADD_ENVIRONMENT", "extra": 1,
+        "payload": {"name": 7, "administrators": [{"email": "a@b.mil"}], "classificationLevel": "SECRETISH"}
+    });
+    let answer = snow.send(Method::POST, "/provisioning-jobs", Some(&posted)).await;
+    assert_eq!(answer.status, 400);
+    let body = answer.json();
+    assert_eq!(body["code"], "INVALID_INPUT");
+    assert_eq!(body["message"], "Request failed validation");
+    let named: Vec<_> = body["errorMap"].as_object().expect("a map").keys().cloned().collect();
+    assert_eq!(
+        named,
+        [
+            "extra",
+            "jobId",
+            "payload.administrators[0].dodId",
+            "payload.classificationLevel",
+            "payload.name",
+            "portfolioId",
+            "targetCspName",
+            "userId",
+        ]
+    );
+    host.settled().await;
+    assert_eq!(snow.collect("/provisioning-jobs").await.len(), 0);
+    assert_eq!(csp::calls(&csp).len(), 0);
+}
+
+#[tokio::test]
+async fn bodies_that_are_no_requests_are_refused_in_words() {
+    let (host, _csp) = host().await;
+    let url = format!("{}/provisioning-jobs", host.api());
+    let deep = format!("{{\"payload\":{}{}}}", "[".repeat(70), "]".repeat(70));
+    let large = format!("\"{}\"", "x".repeat(200 * 1024));
+    let json = Some("application/json");
+    for (content_type, body, status) in [
+        (json, "{not json", 400),
+        (json, "", 400),
+        (json, "null", 400),
+        (json, "[]", 400),
+        (json, &deep, 400),
+        (json, &large, 413),
+        (None, "{}", 400),
+        (Some("text/plain"), "{}", 415),
+        (Some("application/problem+json; charset=utf-8"), "{not json", 400),
+    ] {
+        let mut request = client().post(&url).body(body.to_owned());
+        if let Some(content_type) = content_type {
+            request = request.header("content-type", content_type);
+        }
+        let response = request.send().await.expect("HOTH answers");
+        assert_eq!(response.status().as_u16(), status, "{content_type:?} {:.20}", body);
+        let answer: Value = response.json().await.expect("the answer is JSON");
+        assert!(answer["code"].is_string() && answer["message"].is_string(), "{answer}");
+        if ["{not json", "", "null"].contains(&body) {
+            assert_eq!(answer["message"], "A valid request body must be provided");
+        }
+    }
+}
+
+#[tokio::test]
+async fn paths_and_methods_that_are_not_there_are_said_so() {
+    let (host, _csp) = host().await;
+    let snow = host.servicenow();
+    assert_eq!(snow.send(Method::GET, "/elsewhere", None).await.status, 404);
+    let answer = snow.send(Method::DELETE, "/provisioning-jobs", None).await;
+    assert_eq!(answer.status, 405);
+    let allowed = answer.headers["allow"].to_str().expect("text").to_owned();
+    assert!(allowed.contains("GET") && allowed.contains("POST"), "{allowed}");
+}
+
+#[tokio::test]
+async fn browsers_may_ask_first() {
+    let (host, _csp) = host().await;
+    for path in ["/provisioning-jobs", "/cost-jobs"] {
+        let answer = host.servicenow().send(Method::OPTIONS, path, None).await;
+        assert_eq!(answer.status, 200);
+        for header in ["origin", "methods", "headers"] {
+            let name = format!("access-control-allow-{header}");
+            assert!(answer.headers.contains_key(&name), "{name}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_empty_queue_is_two_bytes() {
+    let (host, _csp) = host().await;
+    for path in ["/provisioning-jobs", "/cost-jobs"] {
+        let answer = host.servicenow().send(Method::GET, path, None).await;
+        assert_eq!((answer.status, answer.text.as_str()), (200, "[]"));
+        assert!(
+            answer.headers["content-type"].to_str().expect("text").starts_with("application/json")
+        );
+        assert_eq!(answer.headers["cache-control"], "no-store");
+    }
+}
+
+#[tokio::test]
+async fn waiting_ends_with_the_first_outcome() {
+    let (host, _csp) = host().await;
+    let snow = host.servicenow();
+    let waiting = tokio::spawn({
+        let snow = snow.clone();
+        async move { snow.collect("/provisioning-jobs?wait=20").await }
+    });
+    let begun = Instant::now();
+    snow.provision(&job("job-1", "CSP_TEST", "ADD_PORTFOLIO")).await;
+    assert_eq!(waiting.await.expect("no panic").len(), 1);
+    assert!(begun.elapsed() < Duration::from_secs(15));
+    for wait in ["21", "-1", "x"] {
+        let path = format!("/provisioning-jobs?wait={wait}");
+        assert_eq!(snow.send(Method::GET, &path, None).await.status, 400, "{wait}");
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_hangs_up_while_waiting_takes_nothing_with_it() {
+    let (host, _csp) = host().await;
+    let snow = host.servicenow();
+    for _ in 0..5 {
+        let url = format!("{}/provisioning-jobs?wait=20", host.api());
+        let hasty = client().get(url).timeout(Duration::from_millis(50)).send().await;
+        assert!(hasty.is_err(), "there was nothing to get");
+    }
+    snow.provision(&job("job-1", "CSP_TEST", "ADD_PORTFOLIO")).await;
+    assert_eq!(snow.outcome().await["initialSnowRequest"]["jobId"], "job-1");
+}
+
+#[tokio::test]
+async fn leases_are_acknowledged_released_and_run_out() {
+    let (host, _csp) = host().await;
+    let snow = host.servicenow();
+    snow.provision(&job("job-1", "CSP_TEST", "ADD_PORTFOLIO")).await;
+    host.settled().await;
+
+    let lease = |query: &'static str| {
+        let snow = snow.clone();
+        async move { snow.send(Method::GET, &format!("/provisioning-jobs?{query}"), None).await }
+    };
+    let leased = lease("lease=60").await;
+    assert_eq!(leased.json().as_array().map(Vec::len), Some(1));
+    let batch = json!({"batch": leased.headers["hoth-batch"].to_str().expect("text")});
+    assert_eq!(snow.collect("/provisioning-jobs").await.len(), 0);
+    let released = snow.send(Method::POST, "/provisioning-jobs/release", Some(&batch)).await;
+    assert_eq!(released.status, 200, "{}", released.text);
+
+    let leased = lease("lease=1").await;
+    assert_eq!(leased.json().as_array().map(Vec::len), Some(1));
+    let expired = json!({"batch": leased.headers["hoth-batch"].to_str().expect("text")});
+    let again = lease("lease=60&wait=20").await;
+    assert_eq!(again.json().as_array().map(Vec::len), Some(1));
+    let late = snow.send(Method::POST, "/provisioning-jobs/ack", Some(&expired)).await;
+    assert_eq!(late.status, 409, "{}", late.text);
+
+    let batch = json!({"batch": again.headers["hoth-batch"].to_str().expect("text")});
+    for _ in 0..2 {
+        let acked = snow.send(Method::POST, "/provisioning-jobs/ack", Some(&batch)).await;
+        assert_eq!(acked.status, 200, "{}", acked.text);
+    }
+    assert_eq!(snow.collect("/provisioning-jobs").await.len(), 0);
+}
+
+#[tokio::test]
+async fn what_was_consumed_can_be_had_again() {
+    let (host, _csp) = host().await;
+    let snow = host.servicenow();
+    snow.provision(&job("job-1", "CSP_TEST", "ADD_PORTFOLIO")).await;
+    let message = snow.outcome().await;
+    let which = json!({"jobIds": ["job-1", "job-2"]});
+    let answer = snow.send(Method::POST, "/provisioning-jobs/redeliver", Some(&which)).await;
+    assert_eq!((answer.status, answer.json()), (200, json!({"redelivered": 1})));
+    assert_eq!(snow.outcome().await, message);
+    let which = json!({"since": "2020-01-01T00:00:00Z"});
+    let answer = snow.send(Method::POST, "/provisioning-jobs/redeliver", Some(&which)).await;
+    assert_eq!(answer.status, 200, "{}", answer.text);
+    assert_eq!(snow.collect_all("/provisioning-jobs", 1).await, [message]);
+}

@@ -1,0 +1,447 @@
+//! A host, a ServiceNow, and patience.
+//!
+//! The host is the real program with the real adapter, a real queue in a
+//! temporary folder and real listeners on free ports.
+
+use std::fmt::Write as _;
+use std::path::Path;
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::time::Duration;
+use std::time::Instant;
+
+use reqwest::Method;
+use reqwest::StatusCode;
+use serde_json::Value;
+use serde_json::json;
+use tempfile::TempDir;
+use tokio::io::AsyncBufReadExt;
+use tokio::io::BufReader;
+use tokio::process::Child;
+use tokio::process::Command;
+
+use mock_csp::MockCsp;
+
+/// How long anything may take that ends by itself. Far more than it needs: two
+/// busy cores must not fail a test.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Calls `look` until it finds something.
+///
+/// # Panics
+///
+/// After [`PATIENCE`], with what was waited for.
+pub async fn eventually<T, F: Future<Output = Option<T>>>(
+    what: &str,
+    mut look: impl FnMut() -> F,
+) -> T {
+    let begun = Instant::now();
+    loop {
+        if let Some(found) = look().await {
+            return found;
+        }
+        assert!(begun.elapsed() < PATIENCE, "waited {PATIENCE:?} for {what}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+/// How a host is set up.
+pub struct Setup {
+    csps: String,
+    settings: String,
+    environment: Vec<(String, String)>,
+}
+
+impl Setup {
+    /// Quick retries and polls, and no CSP yet.
+    pub fn new() -> Self {
+        Self { csps: String::new(), settings: String::new(), environment: Vec::new() }
+    }
+
+    /// Adds `name`, served by `csp` through the `atat` adapter.
+    pub fn csp(self, name: &str, csp: &MockCsp) -> Self {
+        self.csp_with(name, csp, "")
+    }
+
+    /// The same, with more lines for its table, such as `timeout_ms = 300`.
+    pub fn csp_with(self, name: &str, csp: &MockCsp, lines: &str) -> Self {
+        self.csp_at(name, csp.base_url().as_ref(), csp.token_url().as_ref(), csp, lines)
+    }
+
+    /// The same, at URLs of its own.
+    pub fn csp_at(
+        mut self,
+        name: &str,
+        base_url: &str,
+        token_url: &str,
+        csp: &MockCsp,
+        lines: &str,
+    ) -> Self {
+        let variable = format!("{name}_CLIENT_SECRET");
+        let client_id = csp.client_id();
+        write!(
+            self.csps,
+            r#"
+[csp.{name}]
+adapter = "atat"
+base_url = "{base_url}"
+{lines}
+[csp.{name}.oauth2]
+token_url = "{token_url}"
+client_id = "{client_id}"
+client_secret = {{ env = "{variable}" }}
+"#
+        )
+        .expect("writing to a string succeeds");
+        self.environment.push((variable, csp.client_secret().to_owned()));
+        self
+    }
+
+    /// Adds a table, or anything else that a configuration may hold.
+    pub fn with(mut self, lines: &str) -> Self {
+        self.settings.push_str(lines);
+        self.settings.push('\n');
+        self
+    }
+
+    /// Overrides keys from the environment, such as `HOTH__RETRY__ATTEMPTS`.
+    pub fn environment(mut self, name: &str, value: &str) -> Self {
+        self.environment.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Starts the host.
+    pub async fn start(self) -> TestHost {
+        let directory = tempfile::tempdir().expect("a temporary folder can be made");
+        let adapters = directory.path().join("adapters");
+        std::fs::create_dir(&adapters).expect("a folder can be made");
+        std::fs::copy(component("atat"), adapters.join("atat.wasm"))
+            .expect("the adapter can be copied");
+        let defaults = [
+            ("retry", "[retry]\ninitial_backoff_ms = 20\nmax_backoff_ms = 2000\n"),
+            ("polling", "[polling]\ninitial_ms = 20\nmax_ms = 100\n"),
+        ];
+        let mut text = format!(
+            r#"
+[api]
+listen = "127.0.0.1:0"
+[admin]
+listen = "127.0.0.1:0"
+[queue]
+path = "data/hoth.db"
+[adapters]
+directory = "adapters"
+cache_directory = "{}"
+"#,
+            target_directory().join("e2e-adapter-cache").display()
+        );
+        for (table, lines) in defaults {
+            if !self.settings.contains(&format!("[{table}]")) {
+                text.push_str(lines);
+            }
+        }
+        text.push_str(&self.settings);
+        text.push_str(&self.csps);
+        std::fs::write(directory.path().join("hoth.toml"), text).expect("a file can be written");
+        let process = Process::start(directory.path(), &self.environment).await;
+        TestHost { directory, environment: self.environment, process: Some(process) }
+    }
+}
+
+/// The component that `cargo xtask adapters` built.
+pub fn component(name: &str) -> PathBuf {
+    let file = target_directory().join("adapters").join(format!("{name}.wasm"));
+    assert!(file.is_file(), "{} is missing: run `cargo xtask adapters`", file.display());
+    file
+}
+
+fn target_directory() -> PathBuf {
+    // The program lies in target/debug.
+    let program = Path::new(env!("CARGO_BIN_EXE_hoth"));
+    program.ancestors().nth(2).expect("the program lies in target/<profile>").to_owned()
+}
+
+/// A running host; killed when it is dropped.
+pub struct TestHost {
+    directory: TempDir,
+    environment: Vec<(String, String)>,
+    process: Option<Process>,
+}
+
+impl TestHost {
+    /// ServiceNow, as seen by this host.
+    pub fn servicenow(&self) -> ServiceNow {
+        ServiceNow { http: client(), base: self.api() }
+    }
+
+    /// The base URL of the API.
+    pub fn api(&self) -> String {
+        self.running().api.clone()
+    }
+
+    /// The base URL of the admin API.
+    pub fn admin(&self) -> String {
+        self.running().admin.clone()
+    }
+
+    /// Where configuration, adapters and queue lie.
+    pub fn directory(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// The process, for signals.
+    pub fn process_id(&self) -> u32 {
+        self.running().child.id().expect("the host runs")
+    }
+
+    fn running(&self) -> &Process {
+        self.process.as_ref().expect("the host runs")
+    }
+
+    /// Kills the host as the machine would: no word, no drain.
+    pub async fn kill(&mut self) {
+        let mut process = self.process.take().expect("the host runs");
+        process.child.kill().await.expect("the host can be killed");
+    }
+
+    /// Starts it again where it stood; ports change.
+    pub async fn restart(&mut self) {
+        assert!(self.process.is_none(), "the host still runs");
+        self.process = Some(Process::start(self.directory.path(), &self.environment).await);
+    }
+
+    /// Asks it to stop, and returns its exit code.
+    pub async fn terminate(&mut self) -> Option<i32> {
+        let mut process = self.process.take().expect("the host runs");
+        let id = process.child.id().expect("the host runs").to_string();
+        let sent = Command::new("kill").args(["-TERM", &id]).status().await;
+        assert!(sent.expect("`kill` can be run").success());
+        let ended = tokio::time::timeout(PATIENCE, process.child.wait()).await;
+        ended
+            .expect("the host stops when it is told to")
+            .expect("the host can be waited for")
+            .code()
+    }
+
+    /// `GET` of an admin path, as JSON.
+    pub async fn admin_json(&self, path: &str) -> Value {
+        let url = format!("{}{path}", self.admin());
+        let response = client().get(url).send().await.expect("the admin API answers");
+        assert_eq!(response.status(), StatusCode::OK, "{path}");
+        response.json().await.expect("the answer is JSON")
+    }
+
+    /// Waits until every request and async queue is empty: nothing is left to
+    /// do but to collect.
+    pub async fn settled(&self) {
+        eventually("all jobs to end", || async {
+            let queues = self.admin_json("/queues").await;
+            let queues = queues["queues"].as_array().expect("a list").clone();
+            let left: u64 = queues
+                .iter()
+                .filter(|queue| queue.get("csp").is_some_and(Value::is_string))
+                .map(|queue| {
+                    ["depth", "inFlight"]
+                        .map(|count| queue[count].as_u64().expect("a count"))
+                        .iter()
+                        .sum::<u64>()
+                })
+                .sum();
+            (left == 0).then_some(())
+        })
+        .await;
+    }
+}
+
+struct Process {
+    child: Child,
+    api: String,
+    admin: String,
+}
+
+impl Process {
+    async fn start(directory: &Path, environment: &[(String, String)]) -> Self {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_hoth"))
+            .args(["serve", "--config", "hoth.toml", "--log", "json"])
+            .args(["--log-filter", &log_filter()])
+            .current_dir(directory)
+            .envs(environment.iter().map(|(name, value)| (name, value)))
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .expect("the host can be started");
+        let stderr = child.stderr.take().expect("standard error is piped");
+        let mut lines = BufReader::new(stderr).lines();
+        let (mut api, mut admin) = (None, None);
+        let mut said = Vec::new();
+        while api.is_none() || admin.is_none() {
+            let line = tokio::time::timeout(PATIENCE, lines.next_line()).await;
+            let line = line.expect("the host starts in time").expect("its log can be read");
+            let line =
+                line.unwrap_or_else(|| panic!("the host did not start:\n{}", said.join("\n")));
+            if let Ok(event) = serde_json::from_str::<Value>(&line) {
+                let address = event["address"].as_str().map(|a| format!("http://{a}"));
+                match event["message"].as_str() {
+                    Some("Listening for api") => api = address,
+                    Some("Listening for admin") => admin = address,
+                    _ => {}
+                }
+            }
+            said.push(line);
+        }
+        tokio::spawn(async move {
+            while let Ok(Some(line)) = lines.next_line().await {
+                eprintln!("{line}");
+            }
+        });
+        let (api, admin) = (api.expect("just seen"), admin.expect("just seen"));
+        Self { child, api, admin }
+    }
+}
+
+fn log_filter() -> String {
+    std::env::vars()
+        .find_map(|(name, value)| (name == "HOTH_TEST_LOG").then_some(value))
+        .unwrap_or_else(|| "info".to_owned())
+}
+
+/// An HTTP client that keeps out of the way.
+pub fn client() -> reqwest::Client {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let client = reqwest::Client::builder().no_proxy().timeout(PATIENCE).build();
+    client.expect("an HTTP client can be made")
+}
+
+/// What ServiceNow does.
+#[derive(Clone)]
+pub struct ServiceNow {
+    http: reqwest::Client,
+    base: String,
+}
+
+/// What HOTH answered.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: u16,
+    pub headers: reqwest::header::HeaderMap,
+    pub text: String,
+}
+
+impl Answer {
+    /// The body as JSON.
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.text).unwrap_or_else(|e| panic!("{e}: {}", self.text))
+    }
+}
+
+impl ServiceNow {
+    /// Any request.
+    pub async fn send(&self, method: Method, path: &str, body: Option<&Value>) -> Answer {
+        let mut request = self.http.request(method, format!("{}{path}", self.base));
+        if let Some(body) = body {
+            request = request.header("content-type", "application/json").body(body.to_string());
+        }
+        let response = request.send().await.expect("HOTH answers");
+        let (status, headers) = (response.status().as_u16(), response.headers().clone());
+        Answer { status, headers, text: response.text().await.expect("the answer is text") }
+    }
+
+    /// Posts a provisioning job that must be accepted.
+    pub async fn provision(&self, job: &Value) {
+        let answer = self.send(Method::POST, "/provisioning-jobs", Some(job)).await;
+        assert_eq!(answer.status, 201, "{}", answer.text);
+    }
+
+    /// Posts a cost request that must be accepted.
+    pub async fn ask_cost(&self, request: &Value) {
+        let answer = self.send(Method::POST, "/cost-jobs", Some(request)).await;
+        assert_eq!(answer.status, 202, "{}", answer.text);
+    }
+
+    /// One `GET`, as a list of messages.
+    pub async fn collect(&self, path: &str) -> Vec<Value> {
+        let answer = self.send(Method::GET, path, None).await;
+        assert_eq!(answer.status, 200, "{}", answer.text);
+        answer.json().as_array().expect("a list of messages").clone()
+    }
+
+    /// Collects until `count` messages have come.
+    pub async fn collect_all(&self, path: &str, count: usize) -> Vec<Value> {
+        let begun = Instant::now();
+        let mut messages = Vec::new();
+        while messages.len() < count {
+            assert!(begun.elapsed() < PATIENCE, "{} of {count}: {messages:#?}", messages.len());
+            messages.extend(self.collect(&format!("{path}?wait=1")).await);
+        }
+        assert_eq!(messages.len(), count, "more messages than jobs: {messages:#?}");
+        messages
+    }
+
+    /// The one outcome of the one provisioning job under way.
+    pub async fn outcome(&self) -> Value {
+        self.collect_all("/provisioning-jobs", 1).await.remove(0)
+    }
+
+    /// The one outcome of the one cost request under way.
+    pub async fn cost_outcome(&self) -> Value {
+        self.collect_all("/cost-jobs", 1).await.remove(0)
+    }
+}
+
+/// A task order as ServiceNow's documentation has it.
+pub fn task_order() -> Value {
+    json!({
+        "taskOrderNumber": "1234567890123",
+        "popStartDate": "2021-07-01",
+        "popEndDate": "2022-07-01",
+        "clins": [{
+            "clinNumber": "9999",
+            "type": "CLOUD",
+            "classificationLevel": "UNCLASSIFIED",
+            "popStartDate": "2021-07-01",
+            "popEndDate": "2022-07-01"
+        }]
+    })
+}
+
+/// A provisioning job at `csp`; the portfolio is `p-1` where one is needed.
+pub fn job(id: &str, csp: &str, operation: &str) -> Value {
+    let operator = json!({"email": "admin1@mail.mil", "dodId": "1122334455"});
+    let payload = match operation {
+        "ADD_PORTFOLIO" => json!({"name": "Sample Portfolio", "taskOrders": [task_order()]}),
+        "GET_PORTFOLIO" => json!({}),
+        "ADD_ENVIRONMENT" => json!({
+            "name": "Sample Environment",
+            "administrators": [operator],
+            "classificationLevel": "UNCLASSIFIED"
+        }),
+        "ADD_TASK_ORDER" => json!({"taskOrder": task_order()}),
+        "UPDATE_TASK_ORDER" => json!({"taskOrderId": "t-1", "taskOrder": task_order()}),
+        "ADD_OPERATORS" | "ADD_ADMINISTRATOR" => {
+            json!({"administrators": [operator], "environmentId": "e-1"})
+        }
+        other => panic!("no sample for {other}"),
+    };
+    let mut job = json!({
+        "jobId": id,
+        "userId": "21d18790-bf3e-4529-a361-460ee6d16e0b",
+        "targetCspName": csp,
+        "operationType": operation,
+        "payload": payload
+    });
+    if operation != "ADD_PORTFOLIO" {
+        job["portfolioId"] = json!("p-1");
+    }
+    job
+}
+
+/// A cost request at `csp` for the portfolio `p-1`.
+pub fn cost(id: &str, csp: &str) -> Value {
+    json!({
+        "requestId": id,
+        "portfolioId": "p-1",
+        "targetCspName": csp,
+        "startDate": "2022-01-01",
+        "endDate": "2022-12-01"
+    })
+}

@@ -1,0 +1,14 @@
+//! The house from the street: the real program with real adapters, a real
+//! queue and real HTTP on both sides.
+
+#![expect(clippy::print_stderr, reason = "the log of the host belongs to the test that runs it")]
+
+mod answers;
+mod csp;
+mod door;
+mod durability;
+mod harness;
+mod operations;
+mod order;
+mod retry;
+mod watcher;

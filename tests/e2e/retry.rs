@@ -1,0 +1,169 @@
+//! How often a CSP and its identity provider are called.
+
+use std::time::Duration;
+
+use serde_json::json;
+
+use crate::csp;
+use crate::csp::Answer;
+use crate::harness::Setup;
+use crate::harness::cost;
+use crate::harness::job;
+
+#[tokio::test]
+async fn a_failure_that_passes_leaves_no_trace() {
+    for failure in [
+        Answer::json(503, &json!({})),
+        Answer::json(429, &json!({})),
+        Answer::text(408, ""),
+        Answer::reset_before_read(),
+        Answer::reset_after_read(),
+        Answer::truncated(),
+    ] {
+        let csp =
+            csp::scripted([failure.clone(), failure, Answer::json(200, &json!({"id": "p"}))]).await;
+        let host = Setup::new().csp("CSP_TEST", &csp).start().await;
+        let snow = host.servicenow();
+        snow.provision(&job("job-1", "CSP_TEST", "ADD_PORTFOLIO")).await;
+        let message = snow.outcome().await;
+        assert_eq!(message["code"], 200, "{message}");
+    }
+}
+
+#[tokio::test]
+async fn every_call_of_one_request_carries_the_same_idempotency_key() {
+    let csp = csp::scripted([Answer::text(503, ""), Answer::json(200, &json!({"id": "p"}))]).await;
+    let host = Setup::new().csp("CSP_TEST", &csp).start().await;
+    let snow = host.servicenow();
+    snow.provision(&job("job-1", "CSP_TEST", "ADD_PORTFOLIO")).await;
+    snow.outcome().await;
+    let keys: Vec<_> =
+        csp::calls(&csp).iter().map(|call| csp::header(call, "idempotency-key")).collect();
+    assert_eq!(keys.len(), 2);
+    assert!(keys[0].is_some());
+    assert_eq!(keys[0], keys[1]);
+}
+
+#[tokio::test]
+async fn a_csp_that_nobody_serves_is_reported() {
+    let csp = csp::sync().await;
+    let nowhere = csp::nowhere();
+    let host =
+        Setup::new().csp_at("CSP_TEST", &nowhere, csp.token_url().as_ref(), &csp, "").start().await;
+    let snow = host.servicenow();
+    snow.provision(&job("job-1", "CSP_TEST", "ADD_PORTFOLIO")).await;
+    snow.ask_cost(&cost("r-1", "CSP_TEST")).await;
+    let message = snow.outcome().await;
+    assert_eq!(message["code"], 502, "{message}");
+    assert_eq!(message["content"]["response"]["status"]["status"], "FAILURE");
+    assert!(message["content"]["request"]["portfolio"].is_object());
+    let message = snow.cost_outcome().await;
+    assert_eq!(message["code"], 502, "{message}");
+}
+
+#[tokio::test]
+async fn a_csp_that_never_answers_times_out_three_times() {
+    let csp = csp::scripted([Answer::hang()]).await;
+    let host = Setup::new().csp_with("CSP_TEST", &csp, "timeout_ms = 200").start().await;
+    let snow = host.servicenow();
+    snow.provision(&job("job-1", "CSP_TEST", "ADD_PORTFOLIO")).await;
+    let message = snow.outcome().await;
+    assert_eq!(message["code"], 504, "{message}");
+    assert_eq!(csp::calls(&csp).len(), 3);
+}
+
+#[tokio::test]
+async fn the_last_server_error_stays_the_code_when_the_line_goes_dead() {
+    let csp =
+        csp::scripted([Answer::json(503, &json!({"why_not": 1})), Answer::reset_after_read()])
+            .await;
+    let host = Setup::new().csp("CSP_TEST", &csp).start().await;
+    let snow = host.servicenow();
+    snow.provision(&job("job-1", "CSP_TEST", "ADD_PORTFOLIO")).await;
+    let message = snow.outcome().await;
+    assert_eq!(message["code"], 503, "{message}");
+    assert_eq!(message["content"]["response"]["cspResponse"], json!({"whyNot": 1}));
+}
+
+#[tokio::test]
+async fn retry_after_is_honoured() {
+    let busy = Answer::text(503, "").header("retry-after", "1");
+    let csp = csp::scripted([busy, Answer::json(200, &json!({"id": "p"}))]).await;
+    let host = Setup::new().csp("CSP_TEST", &csp).start().await;
+    let snow = host.servicenow();
+    snow.provision(&job("job-1", "CSP_TEST", "ADD_PORTFOLIO")).await;
+    assert_eq!(snow.outcome().await["code"], 200);
+    let calls = csp::calls(&csp);
+    let apart = csp::apart(&calls[0], &calls[1]);
+    assert!(apart >= Duration::from_millis(990), "{apart:?}");
+}
+
+#[tokio::test]
+async fn a_401_gets_one_more_call_with_a_fresh_token() {
+    let csp = csp::scripted([Answer::text(401, ""), Answer::json(200, &json!({"id": "p"}))]).await;
+    let host = Setup::new().csp("CSP_TEST", &csp).start().await;
+    let snow = host.servicenow();
+    snow.provision(&job("job-1", "CSP_TEST", "ADD_PORTFOLIO")).await;
+    assert_eq!(snow.outcome().await["code"], 200);
+    let calls = csp::calls(&csp);
+    assert_eq!(calls.len(), 2);
+    let tokens = [0, 1].map(|i| csp::header(&calls[i], "authorization").expect("a token"));
+    assert_ne!(tokens[0], tokens[1]);
+}
+
+#[tokio::test]
+async fn a_second_401_is_the_answer() {
+    let csp = csp::scripted([Answer::json(401, &json!({"no_way": 1}))]).await;
+    let host = Setup::new().csp("CSP_TEST", &csp).start().await;
+    let snow = host.servicenow();
+    snow.provision(&job("job-1", "CSP_TEST", "ADD_PORTFOLIO")).await;
+    let message = snow.outcome().await;
+    assert_eq!(message["code"], 401);
+    assert_eq!(message["content"]["response"], json!({"noWay": 1}));
+    assert_eq!(csp::calls(&csp).len(), 2);
+}
+
+#[tokio::test]
+async fn a_refused_token_is_reported_without_a_call_and_without_the_secret() {
+    let csp = csp::sync().await;
+    csp::script_tokens(&csp, [Answer::json(400, &json!({"error": "invalid_client"}))]);
+    let host = Setup::new().csp("CSP_TEST", &csp).start().await;
+    let snow = host.servicenow();
+    snow.provision(&job("job-1", "CSP_TEST", "ADD_PORTFOLIO")).await;
+    let message = snow.outcome().await;
+    let code = message["code"].as_u64().expect("a number");
+    assert!((500..600).contains(&code), "{message}");
+    assert_eq!(message["content"]["response"]["status"]["status"], "FAILURE");
+    assert!(!message.to_string().contains(csp.client_secret()));
+    assert_eq!(csp::calls(&csp).len(), 0);
+    assert_eq!(csp::token_calls(&csp), 1);
+}
+
+#[tokio::test]
+async fn an_identity_provider_that_is_down_is_tried_three_times() {
+    let csp = csp::sync().await;
+    csp::script_tokens(&csp, [Answer::text(503, "")]);
+    let host = Setup::new().csp("CSP_TEST", &csp).start().await;
+    let snow = host.servicenow();
+    snow.provision(&job("job-1", "CSP_TEST", "ADD_PORTFOLIO")).await;
+    let message = snow.outcome().await;
+    let code = message["code"].as_u64().expect("a number");
+    assert!((500..600).contains(&code), "{message}");
+    assert_eq!(csp::calls(&csp).len(), 0);
+    assert_eq!(csp::token_calls(&csp), 3);
+}
+
+#[tokio::test]
+async fn tokens_are_fetched_once_per_scope() {
+    let csp = csp::sync().await;
+    let host = Setup::new().csp("CSP_TEST", &csp).start().await;
+    let snow = host.servicenow();
+    for n in 0..5 {
+        snow.provision(&job(&format!("job-{n}"), "CSP_TEST", "ADD_PORTFOLIO")).await;
+        snow.ask_cost(&cost(&format!("r-{n}"), "CSP_TEST")).await;
+    }
+    snow.collect_all("/provisioning-jobs", 5).await;
+    snow.collect_all("/cost-jobs", 5).await;
+    assert_eq!(csp::token_calls(&csp), 2);
+    csp::assert_lawful(&csp);
+}
