@@ -167,3 +167,31 @@ fn every_source_says_what_lives_in_it() {
         assert!(text.starts_with("//! "), "{} has no first sentence", file.display());
     }
 }
+
+#[test]
+fn every_invariant_names_a_test_that_exists() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let architecture = fs::read_to_string(root.join("ARCHITECTURE.md")).expect("it can be read");
+    let mut files = Vec::new();
+    for folder in ["host/src", "tests", "plugins"] {
+        collect(&root.join(folder), &mut files);
+    }
+    let sources: Vec<String> =
+        files.iter().map(|file| fs::read_to_string(file).expect("it can be read")).collect();
+    let (_, table) = architecture.split_once("## Invariants").expect("there is a table");
+    let (table, _) = table.split_once("\n## ").expect("something follows the table");
+    let rows = table.lines().filter(|line| line.starts_with("| ")).skip(1);
+    let mut names = 0;
+    for row in rows {
+        let (_, tests) = row.trim_end_matches(" |").rsplit_once(" | ").expect("two columns");
+        for name in tests.split(", ").map(|name| name.trim_matches('`')) {
+            let definition = format!("fn {name}(");
+            assert!(
+                sources.iter().any(|source| source.contains(&definition)),
+                "ARCHITECTURE.md names the test `{name}`, which does not exist"
+            );
+            names += 1;
+        }
+    }
+    assert!(names > 10, "only {names} tests are named");
+}
