@@ -1,0 +1,179 @@
+//! Between the contract's types and those of this crate. [`crate::export!`]
+//! and the test kit are the only ones to call this.
+
+use crate::Adapter;
+use crate::Answer;
+use crate::Event;
+use crate::Failure;
+use crate::Job;
+use crate::Method;
+use crate::Next;
+use crate::NoAnswer;
+use crate::Object;
+use crate::Outcome;
+use crate::Request;
+use crate::Step;
+use crate::Target;
+use crate::Timestamp;
+use crate::Wait;
+use crate::wit::exports::hoth::adapter::adapter::Info;
+use crate::wit::hoth::adapter::types;
+
+/// `describe` of an adapter.
+pub fn describe<A: Adapter>() -> Info {
+    let owned = |words: &[&str]| words.iter().map(|&word| word.to_owned()).collect();
+    Info {
+        name: A::NAME.to_owned(),
+        version: A::VERSION.to_owned(),
+        operations: owned(A::OPERATIONS),
+        states: (A::OLDEST_STATE_VERSION, A::STATE_VERSION),
+        credentials: owned(A::CREDENTIALS),
+    }
+}
+
+/// `begin` of an adapter.
+pub fn begin<A: Adapter>(job: types::Job) -> types::Step {
+    log_panics();
+    let job = match self::job(job) {
+        Ok(job) => job,
+        Err(failure) => return types::Step::Fail(self::failure(failure, Object::new)),
+    };
+    let next = A::begin(&job);
+    step::<A>(next, || A::asked(&job, None))
+}
+
+/// `resume` of an adapter.
+pub fn resume<A: Adapter>(
+    job: types::Job,
+    state: types::State,
+    event: types::Event,
+) -> types::Step {
+    log_panics();
+    let job = match self::job(job) {
+        Ok(job) => job,
+        Err(failure) => return types::Step::Fail(self::failure(failure, Object::new)),
+    };
+    let read = || A::read_state(state.version, &state.bytes);
+    let next = match read() {
+        Some(state) => A::resume(&job, state, self::event(event)),
+        None => Err(Failure::broken(format!(
+            "{} {} cannot read the job's state of version {}",
+            A::NAME,
+            A::VERSION,
+            state.version
+        ))),
+    };
+    step::<A>(next, || A::asked(&job, read().as_ref()))
+}
+
+/// A panic becomes a trap that says nothing, so the words go to the log.
+fn log_panics() {
+    #[cfg(target_family = "wasm")]
+    std::panic::set_hook(Box::new(|panic| crate::log::error(panic)));
+}
+
+fn job(job: types::Job) -> Result<Job, Failure> {
+    let object = |name: &str, text: &str| {
+        Object::parse(text).map_err(|error| Failure::broken(format!("the job's {name}: {error}")))
+    };
+    Ok(Job {
+        input: object("input", &job.input)?,
+        settings: object("settings", &job.settings)?,
+        id: job.id,
+        operation: job.operation,
+        attempt: job.attempt,
+        now: Timestamp::from_millis(job.now_ms),
+        entropy: job.entropy,
+        context: job.context.into_iter().map(|pair| (pair.name, pair.value)).collect(),
+    })
+}
+
+fn event(event: types::Event) -> Event {
+    match event {
+        types::Event::Response(response) => Event::Answer(answer(response)),
+        types::Event::TransportFailure(failure) => Event::NoAnswer(NoAnswer {
+            code: failure.code,
+            message: failure.message,
+            sent: failure.sent,
+            last: failure.last_response.map(answer),
+        }),
+        types::Event::Timer => Event::Timer,
+    }
+}
+
+fn answer(response: types::HttpResponse) -> Answer {
+    let headers = response.headers.into_iter().map(|pair| (pair.name, pair.value)).collect();
+    Answer { status: response.status, headers, body: response.body }
+}
+
+fn step<A: Adapter>(next: Next<A>, asked: impl FnOnce() -> Object) -> types::Step {
+    match next {
+        Ok(Step::Send(request, state)) => match self::state::<A>(&state) {
+            Ok(state) => {
+                types::Step::Send(types::SendStep { request: self::request(request), state })
+            }
+            Err(failure) => types::Step::Fail(self::failure(failure, asked)),
+        },
+        Ok(Step::Wait(Wait { after, state, reference, note })) => match self::state::<A>(&state) {
+            Ok(state) => types::Step::Wait(types::WaitStep {
+                after_ms: after.map(|after| u64::try_from(after.as_millis()).unwrap_or(u64::MAX)),
+                state,
+                progress: types::Progress { reference, note },
+            }),
+            Err(failure) => types::Step::Fail(self::failure(failure, asked)),
+        },
+        Ok(Step::Done(outcome)) => types::Step::Done(self::outcome(outcome, asked)),
+        Err(failure) => types::Step::Fail(self::failure(failure, asked)),
+    }
+}
+
+fn state<A: Adapter>(state: &A::State) -> Result<types::State, Failure> {
+    match serde_json::to_vec(state) {
+        Ok(bytes) => Ok(types::State { version: A::STATE_VERSION, bytes }),
+        Err(error) => Err(Failure::broken(format!("the state cannot be written: {error}"))),
+    }
+}
+
+fn outcome(outcome: Outcome, asked: impl FnOnce() -> Object) -> types::Outcome {
+    let Outcome { code, request, response } = outcome;
+    types::Outcome {
+        code,
+        request: request.unwrap_or_else(asked).to_string(),
+        response: response.to_string(),
+    }
+}
+
+fn failure(failure: Failure, asked: impl FnOnce() -> Object) -> types::Failure {
+    let Failure { class, message, code, request, response } = failure;
+    types::Failure {
+        class: class.word().to_owned(),
+        message,
+        outcome: outcome(Outcome { code, request, response }, asked),
+    }
+}
+
+fn request(request: Request) -> types::HttpRequest {
+    let pairs = |pairs: Vec<(String, String)>| {
+        pairs.into_iter().map(|(name, value)| types::Pair { name, value }).collect()
+    };
+    types::HttpRequest {
+        method: match request.method {
+            Method::Get => types::Method::Get,
+            Method::Head => types::Method::Head,
+            Method::Post => types::Method::Post,
+            Method::Put => types::Method::Put,
+            Method::Patch => types::Method::Patch,
+            Method::Delete => types::Method::Delete,
+        },
+        target: match request.target {
+            Target::Path(path) => types::Target::Path(path),
+            Target::Location(location) => types::Target::Location(location),
+        },
+        query: pairs(request.query),
+        headers: pairs(request.headers),
+        body: request.body,
+        credential: request.credential,
+        scopes: request.scopes,
+        idempotent: request.idempotent,
+    }
+}

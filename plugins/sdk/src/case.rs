@@ -1,0 +1,184 @@
+//! Keys in snake_case and in camelCase.
+//!
+//! Only names are converted: keys of ASCII letters, digits and underscores. A
+//! key with anything else in it (`$metadata`, `x-id`, `2022-01 EUR`, an address
+//! of mail) and a constant (`TOP_SECRET`) is data that happens to be a key, and
+//! stays. Underscores at either end stay too.
+
+/// `dodId` → `dod_id`, `HTTPStatus` → `http_status`, `il4Dod` → `il4_dod`.
+///
+/// A word begins at a capital after a small letter or a digit, and at the last
+/// of several capitals when a small letter follows.
+pub fn to_snake(key: &str) -> String {
+    if !is_name(key) {
+        return key.to_owned();
+    }
+    let bytes = key.as_bytes();
+    let mut snake = String::with_capacity(key.len() + 4);
+    for (at, byte) in bytes.iter().enumerate() {
+        let before = at.checked_sub(1).and_then(|at| bytes.get(at));
+        let after = bytes.get(at + 1);
+        let begins_word = byte.is_ascii_uppercase()
+            && before.is_some_and(|before| {
+                before.is_ascii_lowercase()
+                    || before.is_ascii_digit()
+                    || before.is_ascii_uppercase() && after.is_some_and(u8::is_ascii_lowercase)
+            });
+        if begins_word {
+            snake.push('_');
+        }
+        snake.push(char::from(byte.to_ascii_lowercase()));
+    }
+    snake
+}
+
+/// `dod_id` → `dodId`, `far51_id` → `far51Id`.
+///
+/// Underscores within are dropped, and a letter after them becomes a capital.
+pub fn to_camel(key: &str) -> String {
+    if !is_name(key) {
+        return key.to_owned();
+    }
+    let inner = key.trim_matches('_');
+    let (left, right) = key.split_at(key.len() - key.trim_start_matches('_').len());
+    let right = &right[inner.len().min(right.len())..];
+    let mut camel = String::with_capacity(key.len());
+    camel.push_str(left);
+    for (nth, word) in inner.split('_').filter(|word| !word.is_empty()).enumerate() {
+        let (first, rest) = word.split_at(1);
+        match nth {
+            0 => camel.push_str(first),
+            _ => camel.push_str(&first.to_ascii_uppercase()),
+        }
+        camel.push_str(rest);
+    }
+    camel.push_str(right);
+    camel
+}
+
+/// Whether a key is a name that can be spelled in another case.
+fn is_name(key: &str) -> bool {
+    let plain = key.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
+    let constant = key.contains('_') && !key.bytes().any(|byte| byte.is_ascii_lowercase());
+    plain && !constant
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// snake_case and camelCase of the same names, both ways.
+    const PAIRS: &[(&str, &str)] = &[
+        ("dodId", "dod_id"),
+        ("clin0001", "clin0001"),
+        ("il4Dod", "il4_dod"),
+        ("far51Id", "far51_id"),
+        ("popStartDate", "pop_start_date"),
+        ("isMigration", "is_migration"),
+        ("name", "name"),
+        ("x", "x"),
+        ("aB", "a_b"),
+        ("_dodId", "_dod_id"),
+        ("__typename", "__typename"),
+        ("dodId_", "dod_id_"),
+        ("a1B2C3", "a1_b2_c3"),
+    ];
+
+    /// What stays in either direction.
+    const STAY: &[&str] = &[
+        "",
+        "_",
+        "__",
+        "1",
+        "2022",
+        "2022-01",
+        "$metadata",
+        "$metaData",
+        "x-fooBar",
+        "x-foo_bar",
+        "a.bC",
+        "a b_c",
+        "Jo.Doe@mail.mil",
+        "größeId",
+        "größe_id",
+        "ÜberId",
+        "日本_id",
+        "TOP_SECRET",
+        "CLIN_0001",
+        "_ID",
+        "a/b_c",
+        "a\0B",
+        "😀_id",
+    ];
+
+    #[test]
+    fn names_are_converted_both_ways() {
+        for (camel, snake) in PAIRS {
+            assert_eq!(to_snake(camel), *snake);
+            assert_eq!(to_camel(snake), *camel);
+        }
+    }
+
+    #[test]
+    fn names_of_the_wanted_case_stay() {
+        for (camel, snake) in PAIRS {
+            assert_eq!(to_snake(snake), *snake);
+            assert_eq!(to_camel(camel), *camel);
+        }
+    }
+
+    #[test]
+    fn capitals_in_a_row_are_one_word() {
+        for (name, snake) in [
+            ("userID", "user_id"),
+            ("HTTPStatus", "http_status"),
+            ("ID", "id"),
+            ("DodId", "dod_id"),
+            ("someURLPath", "some_url_path"),
+            ("IL4Dod", "il4_dod"),
+            ("ABc", "a_bc"),
+            ("dod_Id", "dod_id"),
+            ("Dod_Id", "dod_id"),
+        ] {
+            assert_eq!(to_snake(name), snake);
+        }
+    }
+
+    #[test]
+    fn what_is_neither_case_loses_its_underscores_only() {
+        for (name, camel) in [
+            ("far51_ID", "far51ID"),
+            ("Dod_Id", "DodId"),
+            ("DodId", "DodId"),
+            ("userID", "userID"),
+            ("clin_0001", "clin0001"),
+            ("a__b", "aB"),
+            ("__a__b__", "__aB__"),
+            ("1_a", "1A"),
+        ] {
+            assert_eq!(to_camel(name), camel);
+        }
+    }
+
+    #[test]
+    fn keys_that_are_no_names_stay() {
+        for key in STAY {
+            assert_eq!(to_snake(key), *key);
+            assert_eq!(to_camel(key), *key);
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn a_second_conversion_changes_nothing(key in "[a-zA-Z0-9_$é-]{0,12}") {
+            let (snake, camel) = (to_snake(&key), to_camel(&key));
+            proptest::prop_assert_eq!(to_snake(&snake), snake);
+            proptest::prop_assert_eq!(to_camel(&camel), camel);
+        }
+
+        #[test]
+        fn snake_case_comes_back(key in "[a-z][a-z0-9]{0,3}(_[a-z]{2}[a-z0-9]{0,3}){0,3}") {
+            proptest::prop_assert_eq!(to_snake(&to_camel(&key)), key);
+        }
+    }
+}

@@ -1,0 +1,261 @@
+//! Why a job cannot be done.
+
+use crate::Answer;
+use crate::NoAnswer;
+use crate::Object;
+use crate::json::WrongShape;
+
+/// What kind of trouble it is; the host decides by it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Class {
+    /// The CSP has answered no. Final.
+    Refused,
+    /// No usable answer, and a later try may get one. The host asks again
+    /// after a wait, and else reports.
+    Unavailable,
+    /// The CSP does not know the job. The host asks again after a wait, until
+    /// that has happened five times in a row.
+    NotFound,
+    /// The CSP broke its own rules. Final.
+    InvalidAnswer,
+    /// There is no such operation at this CSP, or the request lacks what it
+    /// needs. Final.
+    Unsupported,
+    /// The CSP accepted the work and then failed. Final; the operator's
+    /// `async_failure_code` becomes the code.
+    JobFailed,
+}
+
+impl Class {
+    /// The word of the WIT.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Refused => "refused",
+            Self::Unavailable => "unavailable",
+            Self::NotFound => "not-found",
+            Self::InvalidAnswer => "invalid-answer",
+            Self::Unsupported => "unsupported",
+            Self::JobFailed => "job-failed",
+        }
+    }
+}
+
+/// Why a job cannot be done, and what ServiceNow gets to see of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[must_use = "a failure must be returned"]
+pub struct Failure {
+    pub class: Class,
+    /// A sentence for a person, without secrets and business data.
+    pub message: String,
+    /// An HTTP status from 400, as ServiceNow reads it.
+    pub code: u16,
+    /// None: what [`Adapter::asked`](crate::Adapter::asked) says.
+    pub request: Option<Object>,
+    pub response: Object,
+}
+
+impl Failure {
+    /// The CSP has answered no, with `code`.
+    pub fn refused(code: u16, response: Object) -> Self {
+        Self::new(Class::Refused, code, format!("the CSP answered {code}"), response)
+    }
+
+    /// There was no usable answer. `message` becomes the message's details.
+    /// Codes under 500 become 502.
+    pub fn unavailable(code: u16, message: impl Into<String>) -> Self {
+        Self::new(Class::Unavailable, code, message, Object::new())
+    }
+
+    /// The CSP broke its own rules: 502 and a sentence.
+    pub fn invalid_answer(message: impl Into<String>) -> Self {
+        Self::with_details(Class::InvalidAnswer, 502, message)
+    }
+
+    /// The job cannot be done at this CSP: 400 and a sentence.
+    pub fn unsupported(message: impl Into<String>) -> Self {
+        Self::with_details(Class::Unsupported, 400, message)
+    }
+
+    /// The CSP accepted the work and then failed.
+    pub fn job_failed(message: impl Into<String>, response: Object) -> Self {
+        Self::new(Class::JobFailed, 500, message, response)
+    }
+
+    /// The adapter does not understand itself: 500 and a sentence.
+    pub fn broken(message: impl Into<String>) -> Self {
+        Self::with_details(Class::Unsupported, 500, message)
+    }
+
+    /// What an answer without success means, in most APIs:
+    ///
+    /// | status | class | code | response |
+    /// |---|---|---|---|
+    /// | 4xx | refused | the status | the body, see [`Answer::object_or_details`] |
+    /// | 5xx | unavailable | the status | the body, where it is a JSON object |
+    /// | other | invalid-answer | 502 | `details` that name the status, and the body as `cspResponse` |
+    pub fn of(answer: &Answer) -> Self {
+        let status = answer.status;
+        match status {
+            400..=499 => Self::refused(status, answer.object_or_details()),
+            500..=599 => {
+                let message = format!("the CSP answered {status}");
+                Self::unavailable(status, message).with_response(object_or_empty(answer))
+            }
+            _ => {
+                let message = format!("the CSP answered {status}, which its API does not define");
+                Self::invalid_answer(message).with_csp_response(answer)
+            }
+        }
+    }
+
+    /// The same of the answer to a poll: a CSP that does not know the job, or
+    /// is too busy to say, is asked again.
+    pub fn of_poll(answer: &Answer) -> Self {
+        let failure = Self::of(answer);
+        match answer.status {
+            404 => Self { class: Class::NotFound, ..failure },
+            408 | 425 | 429 => Self { class: Class::Unavailable, ..failure },
+            _ => failure,
+        }
+    }
+
+    /// With other words of the CSP in the response.
+    pub fn with_response(self, response: Object) -> Self {
+        Self { response, ..self }
+    }
+
+    /// With the answer's body, where it is a JSON object, as `cspResponse`
+    /// beside what is in the response.
+    pub fn with_csp_response(mut self, answer: &Answer) -> Self {
+        let body = object_or_empty(answer);
+        if !body.is_empty() {
+            self.response.set("cspResponse", body);
+        }
+        self
+    }
+
+    /// With another code.
+    pub fn with_code(self, code: u16) -> Self {
+        Self { code, ..self }
+    }
+
+    /// With what was asked of the CSP, where that is not what
+    /// [`Adapter::asked`](crate::Adapter::asked) says.
+    pub fn about(self, request: Object) -> Self {
+        Self { request: Some(request), ..self }
+    }
+
+    fn new(class: Class, code: u16, message: impl Into<String>, response: Object) -> Self {
+        Self { class, message: message.into(), code, request: None, response }
+    }
+
+    fn with_details(class: Class, code: u16, message: impl Into<String>) -> Self {
+        let message = message.into();
+        let response = Object::new().with("details", &message);
+        Self::new(class, code, message, response)
+    }
+}
+
+/// Unavailable, with the host's own words. The code is the last answer's where
+/// that was 5xx, else 504 after a timeout, else 502.
+impl From<NoAnswer> for Failure {
+    fn from(none: NoAnswer) -> Self {
+        let last = none.last.as_ref();
+        let code = match (last.map(|answer| answer.status), none.code.as_str()) {
+            (Some(status @ 500..=599), _) => status,
+            (_, "timeout") => 504,
+            _ => 502,
+        };
+        let response = last.map(object_or_empty).unwrap_or_default();
+        Self::unavailable(code, none.message).with_response(response)
+    }
+}
+
+/// Unsupported: the request is not what the operation needs.
+impl From<WrongShape> for Failure {
+    fn from(wrong: WrongShape) -> Self {
+        Self::unsupported(format!("the request cannot be read: {wrong}"))
+    }
+}
+
+fn object_or_empty(answer: &Answer) -> Object {
+    answer.object().map(Object::into_camel_case).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(failure: &Failure) -> String {
+        format!(
+            "{} {} {} | {}",
+            failure.class.word(),
+            failure.code,
+            failure.response,
+            failure.message
+        )
+    }
+
+    #[track_caller]
+    fn check(status: u16, body: &str, first: &str, poll: &str) {
+        let answer = Answer::new(status, body);
+        assert_eq!(line(&Failure::of(&answer)), first);
+        assert_eq!(line(&Failure::of_poll(&answer)), poll);
+    }
+
+    #[test]
+    fn a_status_says_what_kind_of_trouble_it_is() {
+        let refused = r#"refused 403 {"aB":1} | the CSP answered 403"#;
+        check(403, r#"{"a_b":1}"#, refused, refused);
+        check(
+            404,
+            "gone",
+            r#"refused 404 {"details":"gone"} | the CSP answered 404"#,
+            r#"not-found 404 {"details":"gone"} | the CSP answered 404"#,
+        );
+        check(
+            429,
+            "",
+            r#"refused 429 {"details":""} | the CSP answered 429"#,
+            r#"unavailable 429 {"details":""} | the CSP answered 429"#,
+        );
+        let unavailable = r#"unavailable 503 {"aB":1} | the CSP answered 503"#;
+        check(503, r#"{"a_b":1}"#, unavailable, unavailable);
+        let silent = "unavailable 500 {} | the CSP answered 500";
+        check(500, "<html>", silent, silent);
+        for status in [201, 204, 302, 600, 999] {
+            let odd = format!(
+                "invalid-answer 502 {{\"details\":\"the CSP answered {status}, which its API does not define\"}} \
+                 | the CSP answered {status}, which its API does not define"
+            );
+            check(status, "", &odd, &odd);
+        }
+        let odd = Failure::of(&Answer::new(201, r#"{"portfolio_id":"p"}"#));
+        assert!(odd.response.to_string().ends_with(r#","cspResponse":{"portfolioId":"p"}}"#));
+    }
+
+    #[test]
+    fn without_an_answer_the_last_one_counts() {
+        let none = |code: &str, last: Option<(u16, &str)>| {
+            line(&Failure::from(NoAnswer {
+                code: code.to_owned(),
+                message: "no answer".to_owned(),
+                sent: true,
+                last: last.map(|(status, body)| Answer::new(status, body)),
+            }))
+        };
+        assert_eq!(none("connect", None), "unavailable 502 {} | no answer");
+        assert_eq!(none("timeout", None), "unavailable 504 {} | no answer");
+        assert_eq!(none("newer", None), "unavailable 502 {} | no answer");
+        assert_eq!(none("reset", Some((503, "busy"))), "unavailable 503 {} | no answer");
+        assert_eq!(
+            none("timeout", Some((500, r#"{"a_b":1}"#))),
+            r#"unavailable 500 {"aB":1} | no answer"#
+        );
+        assert_eq!(
+            none("reset", Some((429, r#"{"a_b":1}"#))),
+            r#"unavailable 502 {"aB":1} | no answer"#
+        );
+        assert_eq!(none("timeout", Some((408, "[]"))), "unavailable 504 {} | no answer");
+    }
+}

@@ -1,0 +1,324 @@
+//! JSON that comes out as it went in: numbers keep their text, keys their
+//! order.
+//!
+//! A CSP's `1.10` is money and `12345678901234567890` an account; read as
+//! binary numbers they would come out as something else.
+
+mod number;
+mod object;
+mod read;
+
+use std::fmt;
+
+use serde::Deserialize;
+use serde::Deserializer;
+use serde::Serialize;
+use serde::Serializer;
+use serde::de::DeserializeOwned;
+use serde_json::value::RawValue;
+
+pub use number::Number;
+pub use object::Object;
+
+use crate::case;
+
+/// How deep objects and lists may stand in one another. Deeper text is not
+/// JSON to an adapter: nothing that a CSP means is nested like that, and all
+/// that reads it has a bound of this kind.
+pub const NESTING_MAX: usize = 128;
+
+/// One JSON value.
+///
+/// It can be a part of an adapter's state: it is read and written by serde,
+/// with `serde_json` alone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Json {
+    Null,
+    Bool(bool),
+    Number(Number),
+    Text(String),
+    List(Vec<Json>),
+    Object(Object),
+}
+
+/// The text is not JSON, is nested deeper than [`NESTING_MAX`], or has a text
+/// that is no Unicode (an unpaired surrogate).
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("it is not JSON: {0}")]
+pub struct NotJson(String);
+
+/// The JSON has not the shape that was asked for.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct WrongShape(String);
+
+impl Json {
+    /// Reads a text. Of a key that is given twice the last value counts, at
+    /// the first one's place, as in ServiceNow's JavaScript.
+    ///
+    /// # Errors
+    ///
+    /// [`NotJson`], for any text that is not exactly one value.
+    pub fn parse(text: &str) -> Result<Self, NotJson> {
+        read::text(text).map_err(NotJson)
+    }
+
+    /// The same of bytes, which must be UTF-8. A byte order mark is skipped:
+    /// some servers cannot do without.
+    ///
+    /// # Errors
+    ///
+    /// [`NotJson`].
+    pub fn parse_bytes(bytes: &[u8]) -> Result<Self, NotJson> {
+        let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
+        let text = str::from_utf8(bytes).map_err(|error| NotJson(error.to_string()))?;
+        Self::parse(text)
+    }
+
+    pub fn is_null(&self) -> bool {
+        matches!(self, Self::Null)
+    }
+
+    /// The truth value, if it is one.
+    pub fn as_bool(&self) -> Option<bool> {
+        match self {
+            Self::Bool(value) => Some(*value),
+            Self::Null | Self::Number(_) | Self::Text(_) | Self::List(_) | Self::Object(_) => None,
+        }
+    }
+
+    /// The text, if it is one. A number is none.
+    pub fn as_text(&self) -> Option<&str> {
+        match self {
+            Self::Text(text) => Some(text),
+            Self::Null | Self::Bool(_) | Self::Number(_) | Self::List(_) | Self::Object(_) => None,
+        }
+    }
+
+    /// The items, if it is a list.
+    pub fn as_list(&self) -> Option<&[Self]> {
+        match self {
+            Self::List(items) => Some(items),
+            Self::Null | Self::Bool(_) | Self::Number(_) | Self::Text(_) | Self::Object(_) => None,
+        }
+    }
+
+    /// The object, if it is one.
+    pub fn as_object(&self) -> Option<&Object> {
+        match self {
+            Self::Object(object) => Some(object),
+            Self::Null | Self::Bool(_) | Self::Number(_) | Self::Text(_) | Self::List(_) => None,
+        }
+    }
+
+    /// The same, and nothing is copied.
+    pub fn into_object(self) -> Option<Object> {
+        match self {
+            Self::Object(object) => Some(object),
+            Self::Null | Self::Bool(_) | Self::Number(_) | Self::Text(_) | Self::List(_) => None,
+        }
+    }
+
+    /// Converts the keys of every object in it to snake_case.
+    ///
+    /// See [`case`] for what becomes of odd keys. Values stay as they are.
+    #[must_use]
+    pub fn into_snake_case(self) -> Self {
+        self.with_keys(case::to_snake)
+    }
+
+    /// Converts the keys of every object in it to camelCase.
+    #[must_use]
+    pub fn into_camel_case(self) -> Self {
+        self.with_keys(case::to_camel)
+    }
+
+    /// Reads it as a type of one's own.
+    ///
+    /// # Errors
+    ///
+    /// [`WrongShape`], with what does not fit.
+    pub fn read<T: DeserializeOwned>(&self) -> Result<T, WrongShape> {
+        serde_json::from_str(&self.to_string()).map_err(|error| WrongShape(error.to_string()))
+    }
+
+    fn with_keys(self, convert: fn(&str) -> String) -> Self {
+        match self {
+            Self::List(items) => {
+                Self::List(items.into_iter().map(|item| item.with_keys(convert)).collect())
+            }
+            Self::Object(object) => Self::Object(object.with_keys(convert)),
+            Self::Null | Self::Bool(_) | Self::Number(_) | Self::Text(_) => self,
+        }
+    }
+}
+
+/// Compact text.
+impl fmt::Display for Json {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&serde_json::to_string(self).map_err(|_| fmt::Error)?)
+    }
+}
+
+impl Serialize for Json {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Null => serializer.serialize_unit(),
+            Self::Bool(value) => serializer.serialize_bool(*value),
+            Self::Number(number) => number.serialize(serializer),
+            Self::Text(text) => serializer.serialize_str(text),
+            Self::List(items) => items.serialize(serializer),
+            Self::Object(object) => object.serialize(serializer),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Json {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let raw = Box::<RawValue>::deserialize(deserializer)?;
+        Self::parse(raw.get()).map_err(serde::de::Error::custom)
+    }
+}
+
+macro_rules! from {
+    ($($type:ty => $variant:ident($convert:expr)),* $(,)?) => {
+        $(impl From<$type> for Json {
+            fn from(value: $type) -> Self {
+                Self::$variant($convert(value))
+            }
+        })*
+    };
+}
+
+from! {
+    bool => Bool(std::convert::identity),
+    &str => Text(str::to_owned),
+    String => Text(std::convert::identity),
+    &String => Text(String::clone),
+    Vec<Json> => List(std::convert::identity),
+    Object => Object(std::convert::identity),
+    &Object => Object(Object::clone),
+    u16 => Number(Number::from),
+    u32 => Number(Number::from),
+    u64 => Number(Number::from),
+    i64 => Number(Number::from),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_read_is_written_with_the_same_words() {
+        for text in [
+            "null",
+            "true",
+            "1.10",
+            "12345678901234567890",
+            "-0",
+            "1E+05",
+            "0.30000000000000004000",
+            r#""ä\"\\\n\u0000""#,
+            "[]",
+            "{}",
+            r#"{"z":1.0,"a":{"10":[1e2,null,{"b":""}],"2":-0.0}}"#,
+        ] {
+            assert_eq!(Json::parse(text).expect(text).to_string(), text);
+        }
+        assert_eq!(
+            Json::parse(" { \"a\" :\t[ 1.50 ,2 ] } ").unwrap().to_string(),
+            r#"{"a":[1.50,2]}"#
+        );
+        assert_eq!(Json::parse(r#""\u00e9\/\ud83d\ude00""#).unwrap().to_string(), "\"é/😀\"");
+    }
+
+    #[test]
+    fn what_is_not_json_is_refused() {
+        for text in [
+            "",
+            " ",
+            "nul",
+            "01",
+            "1.",
+            "+1",
+            "NaN",
+            "'a'",
+            "{a:1}",
+            "[1,]",
+            "{\"a\":1,}",
+            "[1] 2",
+            "\"\n\"",
+            "[\"\\ud800\"]",
+            "{\"\\udc00\":1}",
+            "{\"a\":\"\\ud800x\"}",
+            "{\"a\"}",
+            "{1:2}",
+            "[",
+            "\u{feff}{}",
+        ] {
+            assert!(Json::parse(text).is_err(), "{text:?}");
+        }
+        assert!(Json::parse_bytes(b"\"\xff\"").is_err());
+        assert!(Json::parse_bytes(b"\"\xed\xa0\x80\"").is_err());
+        assert_eq!(Json::parse_bytes(b"\xef\xbb\xbf{}"), Ok(Json::Object(Object::new())));
+    }
+
+    #[test]
+    fn nesting_has_a_bound() {
+        let lists = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
+        let objects = |depth: usize| format!("{}1{}", "{\"a\":".repeat(depth), "}".repeat(depth));
+        for nested in [lists(NESTING_MAX), objects(NESTING_MAX)] {
+            let json = Json::parse(&nested).expect("the bound is allowed");
+            assert_eq!(json.into_camel_case().into_snake_case().to_string(), nested);
+        }
+        for nested in [lists(NESTING_MAX + 1), objects(NESTING_MAX + 1), lists(100_000)] {
+            assert!(Json::parse(&nested).is_err());
+        }
+    }
+
+    #[test]
+    fn of_a_key_given_twice_the_last_counts() {
+        let json = Json::parse(r#"{"a":1,"b":2,"a":3}"#).unwrap();
+        assert_eq!(json.to_string(), r#"{"a":3,"b":2}"#);
+    }
+
+    #[test]
+    fn it_can_be_a_part_of_a_state() {
+        #[derive(Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+        struct State {
+            page: u32,
+            so_far: Vec<Json>,
+            last: Option<Object>,
+        }
+        let state = State {
+            page: 2,
+            so_far: vec![Json::parse(r#"{"b":1.10,"a":null}"#).unwrap()],
+            last: Some(Object::new().with("n", 7_u64)),
+        };
+        let text = serde_json::to_string(&state).unwrap();
+        assert_eq!(text, r#"{"page":2,"so_far":[{"b":1.10,"a":null}],"last":{"n":7}}"#);
+        assert_eq!(serde_json::from_str::<State>(&text).unwrap(), state);
+    }
+
+    #[test]
+    fn a_shape_that_does_not_fit_is_named() {
+        let json = Json::parse(r#"{"a":[1,"x"]}"#).unwrap();
+        let wrong = json.read::<std::collections::BTreeMap<String, Vec<u8>>>().unwrap_err();
+        assert!(wrong.to_string().contains("\"x\""), "{wrong}");
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_bytes_make_it_panic(bytes in proptest::collection::vec(0_u8.., 0..64)) {
+            let _ = Json::parse_bytes(&bytes);
+        }
+
+        #[test]
+        fn nearly_json_does_not_make_it_panic(text in r#"[\[\]{}",:a1.eE+\\u\-d80 ]{0,40}"#) {
+            if let Ok(json) = Json::parse(&text) {
+                let again = json.to_string();
+                proptest::prop_assert_eq!(Json::parse(&again), Ok(json));
+            }
+        }
+    }
+}

@@ -1,0 +1,252 @@
+//! Objects whose keys keep their order.
+
+use std::collections::BTreeMap;
+use std::collections::BTreeSet;
+use std::fmt;
+
+use serde::Deserialize;
+use serde::Deserializer;
+use serde::Serialize;
+use serde::Serializer;
+use serde::de::DeserializeOwned;
+use serde::ser::SerializeMap;
+
+use super::Json;
+use super::NotJson;
+use super::WrongShape;
+use crate::case;
+
+/// A JSON object. No key is in it twice.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Object(Vec<(String, Json)>);
+
+impl Object {
+    /// The empty one.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Reads a text that is one object.
+    ///
+    /// # Errors
+    ///
+    /// [`NotJson`], also when the text is another value.
+    pub fn parse(text: &str) -> Result<Self, NotJson> {
+        let json = Json::parse(text)?;
+        json.into_object().ok_or_else(|| NotJson("it is not an object".to_owned()))
+    }
+
+    /// Entries that may name a key twice: the last value counts, at the first
+    /// one's place.
+    pub(super) fn of_entries(entries: Vec<(String, Json)>) -> Self {
+        let mut places = BTreeMap::new();
+        let twice = entries.iter().any(|(key, _)| places.insert(key.as_str(), ()).is_some());
+        if !twice {
+            return Self(entries);
+        }
+        let mut places = BTreeMap::new();
+        let mut kept: Vec<(String, Json)> = Vec::with_capacity(entries.len());
+        for (key, value) in entries {
+            let place = *places.entry(key.clone()).or_insert(kept.len());
+            match kept.get_mut(place) {
+                Some(entry) => entry.1 = value,
+                None => kept.push((key, value)),
+            }
+        }
+        Self(kept)
+    }
+
+    /// With one more entry; a chain of these writes an object down.
+    #[must_use]
+    pub fn with(mut self, key: &str, value: impl Into<Json>) -> Self {
+        self.set(key, value);
+        self
+    }
+
+    /// The same for a value that may be missing.
+    #[must_use]
+    pub fn with_optional(self, key: &str, value: Option<impl Into<Json>>) -> Self {
+        match value {
+            Some(value) => self.with(key, value),
+            None => self,
+        }
+    }
+
+    /// Puts the value at the key's place, or at the end where there was none.
+    pub fn set(&mut self, key: &str, value: impl Into<Json>) {
+        match self.get_mut(key) {
+            Some(place) => *place = value.into(),
+            None => self.0.push((key.to_owned(), value.into())),
+        }
+    }
+
+    /// Takes an entry out.
+    pub fn remove(&mut self, key: &str) -> Option<Json> {
+        let place = self.0.iter().position(|(name, _)| name == key)?;
+        Some(self.0.remove(place).1)
+    }
+
+    /// The value of exactly this key.
+    pub fn get(&self, key: &str) -> Option<&Json> {
+        self.0.iter().find(|(name, _)| name == key).map(|(_, value)| value)
+    }
+
+    pub fn get_mut(&mut self, key: &str) -> Option<&mut Json> {
+        self.0.iter_mut().find(|(name, _)| name == key).map(|(_, value)| value)
+    }
+
+    /// The value of a field of HOTH's representation: `name` in camelCase, or
+    /// in the snake_case that ServiceNow sends too. None for null.
+    pub fn field(&self, name: &str) -> Option<&Json> {
+        let present = |value: &&Json| !value.is_null();
+        self.get(name).filter(present).or_else(|| self.get(&case::to_snake(name)).filter(present))
+    }
+
+    /// The text of a [`Self::field`]; none for anything else.
+    pub fn text(&self, name: &str) -> Option<&str> {
+        self.field(name)?.as_text()
+    }
+
+    /// The [`Self::field`]s of these names that are there, in this order and
+    /// under these names.
+    #[must_use]
+    pub fn pick(&self, names: &[&str]) -> Self {
+        names
+            .iter()
+            .fold(Self::new(), |picked, name| picked.with_optional(name, self.field(name).cloned()))
+    }
+
+    /// The entries in their order.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &Json)> {
+        self.0.iter().map(|(key, value)| (key.as_str(), value))
+    }
+
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// See [`Json::into_snake_case`].
+    #[must_use]
+    pub fn into_snake_case(self) -> Self {
+        self.with_keys(case::to_snake)
+    }
+
+    /// See [`Json::into_camel_case`].
+    #[must_use]
+    pub fn into_camel_case(self) -> Self {
+        self.with_keys(case::to_camel)
+    }
+
+    /// See [`Json::read`].
+    ///
+    /// # Errors
+    ///
+    /// [`WrongShape`].
+    pub fn read<T: DeserializeOwned>(&self) -> Result<T, WrongShape> {
+        serde_json::from_str(&self.to_string()).map_err(|error| WrongShape(error.to_string()))
+    }
+
+    /// Converts every key, but where that would make a key twice: it keeps
+    /// its spelling then, so that nothing is lost.
+    pub(super) fn with_keys(self, convert: fn(&str) -> String) -> Self {
+        let mut taken: BTreeSet<String> = self.0.iter().map(|(key, _)| key.clone()).collect();
+        let convert_entry = |(key, value): (String, Json)| {
+            let converted = convert(&key);
+            let key = if taken.insert(converted.clone()) { converted } else { key };
+            (key, value.with_keys(convert))
+        };
+        Self(self.0.into_iter().map(convert_entry).collect())
+    }
+}
+
+/// Compact text.
+impl fmt::Display for Object {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&serde_json::to_string(self).map_err(|_| fmt::Error)?)
+    }
+}
+
+impl Serialize for Object {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(self.0.len()))?;
+        for (key, value) in &self.0 {
+            map.serialize_entry(key, value)?;
+        }
+        map.end()
+    }
+}
+
+impl<'de> Deserialize<'de> for Object {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let json = Json::deserialize(deserializer)?;
+        json.into_object().ok_or_else(|| serde::de::Error::custom("it is not an object"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn object(text: &str) -> Object {
+        Object::parse(text).expect(text)
+    }
+
+    #[test]
+    fn a_chain_writes_an_object_down() {
+        let written = Object::new()
+            .with("b", "x")
+            .with("a", true)
+            .with_optional("c", None::<&str>)
+            .with_optional("d", Some(1_u16))
+            .with("b", Object::new());
+        assert_eq!(written.to_string(), r#"{"b":{},"a":true,"d":1}"#);
+    }
+
+    #[test]
+    fn a_field_has_two_spellings_and_null_is_none() {
+        let object = object(
+            r#"{"popStartDate":"a","pop_end_date":"b","type":null,"clinNumber":null,"clin_number":"1"}"#,
+        );
+        assert_eq!(object.text("popStartDate"), Some("a"));
+        assert_eq!(object.text("popEndDate"), Some("b"));
+        assert_eq!(object.text("clinNumber"), Some("1"));
+        assert_eq!(object.field("type"), None);
+        assert_eq!(object.text("other"), None);
+        let picked = object.pick(&["popEndDate", "type", "popStartDate", "other"]);
+        assert_eq!(picked.to_string(), r#"{"popEndDate":"b","popStartDate":"a"}"#);
+    }
+
+    #[test]
+    fn keys_are_converted_at_every_depth_and_values_are_not() {
+        let camel = object(
+            r#"{"taskOrders":[{"dodId":"dodId","aB":[1.10,[{"cD":null}],"eF"]}],"il4Dod":{"x":1}}"#,
+        );
+        let snake = r#"{"task_orders":[{"dod_id":"dodId","a_b":[1.10,[{"c_d":null}],"eF"]}],"il4_dod":{"x":1}}"#;
+        assert_eq!(camel.clone().into_snake_case().to_string(), snake);
+        assert_eq!(object(snake).into_camel_case(), camel);
+    }
+
+    #[test]
+    fn a_conversion_makes_no_key_twice() {
+        let snake = |text| object(text).into_snake_case().to_string();
+        let camel = |text| object(text).into_camel_case().to_string();
+        assert_eq!(snake(r#"{"dodId":1,"dod_id":2}"#), r#"{"dodId":1,"dod_id":2}"#);
+        assert_eq!(snake(r#"{"dod_id":2,"dodId":1}"#), r#"{"dod_id":2,"dodId":1}"#);
+        assert_eq!(snake(r#"{"dodId":1,"dodID":2}"#), r#"{"dod_id":1,"dodID":2}"#);
+        assert_eq!(camel(r#"{"dod_id":1,"dodId":2}"#), r#"{"dod_id":1,"dodId":2}"#);
+        assert_eq!(camel(r#"{"a_b":1,"a__b":2,"a_b_":3}"#), r#"{"aB":1,"a__b":2,"aB_":3}"#);
+    }
+
+    #[test]
+    fn entries_can_be_taken_out() {
+        let mut object = object(r#"{"a":1,"b":2}"#);
+        assert_eq!(object.remove("a").map(|value| value.to_string()), Some("1".to_owned()));
+        assert_eq!(object.remove("a"), None);
+        assert_eq!((object.len(), object.is_empty()), (1, false));
+        assert_eq!(object.iter().map(|(key, _)| key).collect::<Vec<_>>(), ["b"]);
+    }
+}

@@ -1,0 +1,147 @@
+//! The documented part of payloads, for adapters that read fields.
+//!
+//! `portfolio.read::<payload::Portfolio>()?` inside [`Adapter::begin`]: what
+//! does not fit becomes a failure that names it. Keys that are not documented
+//! are skipped here and stay in the [`Object`]. ServiceNow sends some keys in
+//! snake_case, and every field is read in either spelling.
+//!
+//! [`Adapter::begin`]: crate::Adapter::begin
+//! [`Object`]: crate::Object
+
+use serde::Deserialize;
+use serde::Deserializer;
+
+/// The payload of `add-portfolio`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Portfolio {
+    pub name: String,
+    #[serde(alias = "task_orders")]
+    pub task_orders: Vec<TaskOrder>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TaskOrder {
+    pub id: Option<String>,
+    #[serde(alias = "task_order_number")]
+    pub task_order_number: String,
+    /// `YYYY-MM-DD` or `YYYY-MM`, like every date.
+    #[serde(alias = "pop_start_date")]
+    pub pop_start_date: String,
+    #[serde(alias = "pop_end_date")]
+    pub pop_end_date: String,
+    pub clins: Vec<Clin>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Clin {
+    #[serde(alias = "clin_number")]
+    pub clin_number: String,
+    #[serde(rename = "type")]
+    pub kind: ClinType,
+    #[serde(alias = "classification_level")]
+    pub classification_level: Option<Classification>,
+    #[serde(alias = "pop_start_date")]
+    pub pop_start_date: String,
+    #[serde(alias = "pop_end_date")]
+    pub pop_end_date: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum ClinType {
+    Cloud,
+    NonCloud,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum Classification {
+    Unclassified,
+    Secret,
+    TopSecret,
+}
+
+/// The payload of `add-environment`.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Environment {
+    pub name: String,
+    /// ServiceNow sends null for none.
+    #[serde(default, deserialize_with = "null_is_default")]
+    pub administrators: Vec<Operator>,
+    #[serde(alias = "classification_level")]
+    pub classification_level: Classification,
+    #[serde(alias = "cloud_distinguisher")]
+    pub cloud_distinguisher: Option<CloudDistinguisher>,
+    #[serde(alias = "account_name")]
+    pub account_name: Option<String>,
+    #[serde(alias = "email_distribution_list")]
+    pub email_distribution_list: Option<String>,
+    #[serde(default, alias = "is_migration", deserialize_with = "null_is_default")]
+    pub is_migration: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Operator {
+    pub email: String,
+    #[serde(alias = "dod_id")]
+    pub dod_id: String,
+    #[serde(default, alias = "needs_reset", deserialize_with = "null_is_default")]
+    pub needs_reset: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CloudDistinguisher {
+    pub name: String,
+    #[serde(alias = "display_name")]
+    pub display_name: String,
+    pub description: String,
+}
+
+fn null_is_default<'de, T, D>(deserializer: D) -> Result<T, D::Error>
+where
+    T: Default + Deserialize<'de>,
+    D: Deserializer<'de>,
+{
+    Ok(Option::deserialize(deserializer)?.unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Object;
+
+    #[test]
+    fn what_servicenow_sends_can_be_read() {
+        let portfolio = Object::parse(
+            r#"{"name":"One","extra":1,"administrators":null,"taskOrders":[{"taskOrderNumber":"H","popStartDate":"2021-07",
+                "popEndDate":"2026-07","clins":[{"clin_number":"0001","pop_start_date":"2021-07","pop_end_date":"2026-07",
+                "classification_level":"TOP_SECRET","type":"NON_CLOUD"}]}]}"#,
+        );
+        let portfolio: Portfolio = portfolio.unwrap().read().unwrap();
+        let clin = &portfolio.task_orders[0].clins[0];
+        assert_eq!(clin.clin_number, "0001");
+        assert_eq!(clin.classification_level, Some(Classification::TopSecret));
+        assert_eq!(clin.kind, ClinType::NonCloud);
+    }
+
+    #[test]
+    fn an_environment_may_leave_much_out() {
+        let environment = Object::parse(
+            r#"{"name":"E","administrators":[{"email":"e","dodId":"1","needsReset":null}],"classificationLevel":"SECRET",
+                "cloudDistinguisher":null}"#,
+        );
+        let environment: Environment = environment.unwrap().read().unwrap();
+        assert!(!environment.administrators[0].needs_reset);
+        assert_eq!(environment.cloud_distinguisher, None);
+        let bare =
+            Object::parse(r#"{"name":"E","administrators":null,"classification_level":"SECRET"}"#);
+        let bare: Environment = bare.unwrap().read().unwrap();
+        assert_eq!((bare.administrators, bare.is_migration), (vec![], false));
+    }
+}

@@ -1,0 +1,305 @@
+//! A run of an adapter, one step at a time.
+
+use std::fmt::Write as _;
+use std::marker::PhantomData;
+use std::time::Duration;
+
+use super::contract;
+use crate::Adapter;
+use crate::Answer;
+use crate::Job;
+use crate::Object;
+use crate::bridge;
+use crate::log;
+use crate::wit::hoth::adapter::types;
+
+/// A job that an adapter is at work on.
+pub struct Run<A> {
+    job: Job,
+    step: types::Step,
+    log: Vec<String>,
+    adapter: PhantomData<A>,
+}
+
+/// A request that an adapter wants to be made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sent {
+    pub method: String,
+    /// The path, or the location that a CSP answered.
+    pub target: String,
+    /// As the adapter gave it; the host encodes it.
+    pub query: Vec<(String, String)>,
+    pub headers: Vec<(String, String)>,
+    pub body: Option<String>,
+    pub credential: Option<String>,
+    pub scopes: Vec<String>,
+    pub idempotent: bool,
+}
+
+/// A wait.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Waiting {
+    pub after: Option<Duration>,
+    pub reference: Option<String>,
+    pub note: String,
+}
+
+/// A job that is done; both texts are JSON objects.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ended {
+    pub code: u16,
+    pub request: String,
+    pub response: String,
+}
+
+/// A job that cannot be done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failed {
+    pub class: String,
+    pub message: String,
+    pub code: u16,
+    pub request: String,
+    pub response: String,
+}
+
+/// Begins a job.
+///
+/// # Panics
+///
+/// When the step breaks the contract, like every function here.
+#[track_caller]
+pub fn begin<A: Adapter>(job: impl Into<Job>) -> Run<A> {
+    let job = job.into();
+    let (step, log) = call::<A>(|| bridge::begin::<A>(to_wit(&job)));
+    Run { job, step, log, adapter: PhantomData }
+}
+
+/// Resumes a job after a wait, from a state that some version of the adapter
+/// wrote.
+#[track_caller]
+pub fn resume<A: Adapter>(job: impl Into<Job>, version: u32, state: &str) -> Run<A> {
+    let job = job.into();
+    let state = types::State { version, bytes: state.as_bytes().to_vec() };
+    let (step, log) =
+        call::<A>(|| bridge::resume::<A>(to_wit(&job), state.clone(), types::Event::Timer));
+    Run { job, step, log, adapter: PhantomData }
+}
+
+impl<A: Adapter> Run<A> {
+    /// The request that it wants to be made.
+    ///
+    /// # Panics
+    ///
+    /// When it wants something else, with that.
+    #[track_caller]
+    pub fn sent(&self) -> Sent {
+        let types::Step::Send(types::SendStep { request, .. }) = &self.step else {
+            panic!("the adapter sends nothing: {}", self.step());
+        };
+        sent(request)
+    }
+
+    /// How it waits; panics like [`Self::sent`].
+    #[track_caller]
+    pub fn waiting(&self) -> Waiting {
+        let types::Step::Wait(types::WaitStep { after_ms, progress, .. }) = &self.step else {
+            panic!("the adapter does not wait: {}", self.step());
+        };
+        Waiting {
+            after: after_ms.map(Duration::from_millis),
+            reference: progress.reference.clone(),
+            note: progress.note.clone(),
+        }
+    }
+
+    /// What came of it; panics like [`Self::sent`].
+    #[track_caller]
+    pub fn done(&self) -> Ended {
+        let types::Step::Done(types::Outcome { code, request, response }) = &self.step else {
+            panic!("the adapter is not done: {}", self.step());
+        };
+        Ended { code: *code, request: request.clone(), response: response.clone() }
+    }
+
+    /// Why it cannot be done; panics like [`Self::sent`].
+    #[track_caller]
+    pub fn failed(&self) -> Failed {
+        let types::Step::Fail(types::Failure { class, message, outcome }) = &self.step else {
+            panic!("the adapter has not failed: {}", self.step());
+        };
+        Failed {
+            class: class.clone(),
+            message: message.clone(),
+            code: outcome.code,
+            request: outcome.request.clone(),
+            response: outcome.response.clone(),
+        }
+    }
+
+    /// The state of a request or a wait, as it is stored.
+    #[track_caller]
+    pub fn state(&self) -> String {
+        String::from_utf8_lossy(&self.stored().bytes).into_owned()
+    }
+
+    /// The whole step in lines, for tests that expect all of it.
+    pub fn step(&self) -> String {
+        contract::lines(&self.step)
+    }
+
+    /// What the adapter wrote to the log in its last call: `info: so it is`.
+    pub fn log(&self) -> &[String] {
+        &self.log
+    }
+
+    /// Answers the request.
+    #[track_caller]
+    pub fn answer(&mut self, answer: Answer) -> &mut Self {
+        self.sent();
+        self.resume_with(types::Event::Response(response(&answer)))
+    }
+
+    /// Leaves the request without an answer. `code` is one of the words of
+    /// `transport-failure` in the WIT; `last` was answered to an earlier try.
+    #[track_caller]
+    pub fn no_answer(&mut self, code: &str, last: Option<Answer>) -> &mut Self {
+        self.sent();
+        self.resume_with(types::Event::TransportFailure(types::TransportFailure {
+            code: code.to_owned(),
+            message: format!("HOTH got no answer: {code}"),
+            sent: code != "connect",
+            last_response: last.as_ref().map(response),
+        }))
+    }
+
+    /// Ends the wait.
+    #[track_caller]
+    pub fn timer(&mut self) -> &mut Self {
+        self.waiting();
+        self.resume_with(types::Event::Timer)
+    }
+
+    /// Lets time pass before the next call.
+    pub fn pass(&mut self, time: Duration) -> &mut Self {
+        self.job.now = self.job.now.after(time);
+        self
+    }
+
+    /// Lets the operator change the CSP's settings before the next call.
+    ///
+    /// # Panics
+    ///
+    /// When `settings` is not a JSON object.
+    #[track_caller]
+    pub fn set_settings(&mut self, settings: &str) -> &mut Self {
+        self.job.settings = Object::parse(settings).expect("the settings are a JSON object");
+        self
+    }
+
+    #[track_caller]
+    fn resume_with(&mut self, event: types::Event) -> &mut Self {
+        let state = self.stored().clone();
+        (self.step, self.log) =
+            call::<A>(|| bridge::resume::<A>(to_wit(&self.job), state.clone(), event.clone()));
+        self
+    }
+
+    #[track_caller]
+    fn stored(&self) -> &types::State {
+        match &self.step {
+            types::Step::Send(step) => &step.state,
+            types::Step::Wait(step) => &step.state,
+            types::Step::Done(_) | types::Step::Fail(_) => {
+                panic!("the job has ended: {}", self.step())
+            }
+        }
+    }
+}
+
+impl Sent {
+    /// The target with its query, as the host would encode it where it needs
+    /// no encoding.
+    pub fn url(&self) -> String {
+        let mut url = self.target.clone();
+        for (nth, (name, value)) in self.query.iter().enumerate() {
+            let mark = if nth == 0 { '?' } else { '&' };
+            write!(url, "{mark}{name}={value}").expect("a text takes all that is written");
+        }
+        url
+    }
+
+    /// `POST /portfolios`.
+    pub fn line(&self) -> String {
+        format!("{} {}", self.method, self.url())
+    }
+
+    /// The first value of a header, whatever the case of its name.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        let found = self.headers.iter().find(|(n, _)| n.eq_ignore_ascii_case(name));
+        found.map(|(_, value)| value.as_str())
+    }
+}
+
+/// Makes a call, holds it to the contract, and takes what it logged.
+#[track_caller]
+fn call<A: Adapter>(make: impl Fn() -> types::Step) -> (types::Step, Vec<String>) {
+    log::take_lines();
+    let step = make();
+    let lines = log::take_lines();
+    let again = contract::lines(&make());
+    assert_eq!(contract::lines(&step), again, "the same arguments gave two different steps");
+    log::take_lines();
+    contract::check(&step, (A::OLDEST_STATE_VERSION, A::STATE_VERSION));
+    (step, lines)
+}
+
+fn to_wit(job: &Job) -> types::Job {
+    let pair =
+        |(name, value): &(String, String)| types::Pair { name: name.clone(), value: value.clone() };
+    types::Job {
+        id: job.id.clone(),
+        operation: job.operation.clone(),
+        input: job.input.to_string(),
+        settings: job.settings.to_string(),
+        attempt: job.attempt,
+        now_ms: job.now.as_millis(),
+        entropy: job.entropy,
+        context: job.context.iter().map(pair).collect(),
+    }
+}
+
+fn response(answer: &Answer) -> types::HttpResponse {
+    let headers = answer.headers.iter();
+    types::HttpResponse {
+        status: answer.status,
+        headers: headers
+            .map(|(name, value)| types::Pair { name: name.clone(), value: value.clone() })
+            .collect(),
+        body: answer.body.clone(),
+    }
+}
+
+pub(super) fn sent(request: &types::HttpRequest) -> Sent {
+    let pairs = |pairs: &[types::Pair]| {
+        pairs.iter().map(|pair| (pair.name.clone(), pair.value.clone())).collect()
+    };
+    let (types::Target::Path(target) | types::Target::Location(target)) = &request.target;
+    Sent {
+        method: match request.method {
+            types::Method::Get => "GET",
+            types::Method::Head => "HEAD",
+            types::Method::Post => "POST",
+            types::Method::Put => "PUT",
+            types::Method::Patch => "PATCH",
+            types::Method::Delete => "DELETE",
+        }
+        .to_owned(),
+        target: target.clone(),
+        query: pairs(&request.query),
+        headers: pairs(&request.headers),
+        body: request.body.as_ref().map(|body| String::from_utf8_lossy(body).into_owned()),
+        credential: request.credential.clone(),
+        scopes: request.scopes.clone(),
+        idempotent: request.idempotent,
+    }
+}

@@ -1,0 +1,9 @@
+//! The contract's own types, as wit-bindgen makes them from `wit/v0.1`.
+
+wit_bindgen::generate!({
+    path: "../../wit/v0.1",
+    world: "csp-adapter",
+    default_bindings_module: "hoth_adapter::wit",
+    export_macro_name: "export_component",
+    pub_export_macro: true,
+});
