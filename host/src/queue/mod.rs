@@ -180,8 +180,9 @@ pub trait Queue: Send + Sync {
         report: Option<(QueueName, NewMessage)>,
     ) -> Result<(), QueueError>;
 
-    /// Puts consumed outcomes back on their queue, as new messages with the
-    /// same body, and returns how many.
+    /// Puts consumed outcomes back on their queue, each in its old place in
+    /// its group, and returns how many. Of very many, some may be back when
+    /// this fails or is dropped; asking again puts back the rest.
     ///
     /// # Errors
     ///

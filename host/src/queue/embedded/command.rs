@@ -6,6 +6,7 @@ use std::time::Instant;
 use tokio::sync::oneshot;
 
 use super::receipt::Held;
+use crate::domain::Timestamp;
 use crate::queue::NewMessage;
 use crate::queue::QueueError;
 use crate::queue::QueueName;
@@ -51,9 +52,11 @@ pub enum Command {
         report: Option<(QueueName, NewMessage)>,
         reply: Reply<()>,
     },
+    /// Some of the messages, consumed no later than `until`.
     Redeliver {
         queue: QueueName,
         which: Redeliver,
+        until: Timestamp,
         reply: Reply<u64>,
     },
     Revive {

@@ -34,6 +34,7 @@ use self::command::Waiter;
 use self::inspect::Look;
 use self::lock::FileLock;
 use self::receipt::Held;
+use self::store::REDELIVERED_AT_ONCE;
 use self::store::Store;
 use self::writer::Writer;
 use super::BATCH_MAX;
@@ -292,7 +293,18 @@ impl Queue for EmbeddedQueue {
         if matches!(&which, Redeliver::Keys(keys) if keys.len() > REDELIVER_KEYS_MAX) {
             return Err(QueueError::Refused("one redelivery may name 1000 keys"));
         }
-        self.ask(|reply| Command::Redeliver { queue: queue.clone(), which, reply }).await
+        // Part by part, so that nobody waits long for the writer. What is
+        // consumed meanwhile is not put back a second time.
+        let until = self.clock.now();
+        let mut count = 0;
+        loop {
+            let (queue, which) = (queue.clone(), which.clone());
+            let part = self.ask(|reply| Command::Redeliver { queue, which, until, reply }).await?;
+            count += part;
+            if part < REDELIVERED_AT_ONCE as u64 {
+                return Ok(count);
+            }
+        }
     }
 
     async fn check(&self) -> Result<(), QueueError> {

@@ -1,8 +1,12 @@
 //! What the queue does to the tables, inside somebody's transaction.
 
+use std::ops::RangeInclusive;
+
 use rusqlite::Connection;
 use rusqlite::OptionalExtension as _;
+use rusqlite::Row;
 use rusqlite::params;
+use rusqlite::types::ValueRef;
 
 use super::receipt::Held;
 use crate::domain::Timestamp;
@@ -20,6 +24,9 @@ const DEDUP_MS: u64 = 24 * 60 * 60 * 1_000;
 /// Rows that one purge deletes from each table, so that forgetting never
 /// delays a transaction by more than a few milliseconds.
 const PURGE_MAX: i64 = 500;
+
+/// Messages that one transaction takes from the archive, for the same reason.
+pub const REDELIVERED_AT_ONCE: usize = 1_000;
 
 /// A queue as the tables know it.
 #[derive(Debug, Clone, Copy)]
@@ -51,6 +58,17 @@ type Result<T> = rusqlite::Result<T>;
 
 fn millis(time: Timestamp) -> i64 {
     i64::try_from(time.as_millis()).unwrap_or(i64::MAX)
+}
+
+/// A text column. What another hand put there need not be text; it is read all
+/// the same, so that it can be found unreadable and be buried.
+fn text(row: &Row<'_>, column: usize) -> Result<String> {
+    match row.get_ref(column)? {
+        ValueRef::Text(bytes) | ValueRef::Blob(bytes) => {
+            Ok(String::from_utf8_lossy(bytes).into_owned())
+        }
+        ValueRef::Null | ValueRef::Integer(_) | ValueRef::Real(_) => row.get(column),
+    }
 }
 
 fn timestamp(millis: i64) -> Timestamp {
@@ -157,7 +175,7 @@ impl Store<'_> {
         )?;
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         let rows = statement.query_map(params![queue.id, millis(self.now), limit], |row| {
-            Ok((row.get(0)?, row.get(1)?))
+            Ok((row.get(0)?, text(row, 1)?))
         })?;
         rows.collect()
     }
@@ -228,8 +246,8 @@ impl Store<'_> {
             let held = Held { seq: row.get(0)?, lease: new_lease() };
             let message = Received {
                 group: grp.to_owned(),
-                key: row.get(1)?,
-                body: row.get(2)?,
+                key: text(row, 1)?,
+                body: text(row, 2)?,
                 sent_at: timestamp(row.get(3)?),
                 receive_count: row.get::<_, u32>(4)?.saturating_add(1),
             };
@@ -257,9 +275,9 @@ impl Store<'_> {
             .query_row(params![seq, queue.id], |row| row.get(0))
     }
 
-    /// Deletes a held message; an outcome goes to the archive. False: the
-    /// lease has ended, and the message stays. A message that is gone was
-    /// deleted before.
+    /// Deletes a held message; an outcome goes to the archive, with its number.
+    /// False: the lease has ended, and the message stays. A message that is
+    /// gone was deleted before.
     pub fn delete(&self, queue: QueueRow, held: Held) -> Result<bool> {
         let Some(row) = self.held(queue, held)? else {
             return Ok(!self.exists(queue, held.seq)?);
@@ -267,8 +285,8 @@ impl Store<'_> {
         if matches!(queue.kind, QueueKind::ProvisioningJobs | QueueKind::CostResponses) {
             self.sql
                 .prepare_cached(
-                    "INSERT INTO archive (queue, grp, key, body, consumed_at)
-                     SELECT queue, grp, key, body, ?2 FROM messages WHERE seq = ?1",
+                    "INSERT INTO archive (seq, queue, grp, key, body, consumed_at)
+                     SELECT seq, queue, grp, key, body, ?2 FROM messages WHERE seq = ?1",
                 )?
                 .execute(params![held.seq, millis(self.now)])?;
         }
@@ -354,44 +372,70 @@ impl Store<'_> {
         Ok(count)
     }
 
-    /// Moves consumed messages from the archive back onto their queue, oldest
-    /// first, and says how many.
-    pub fn redeliver(&self, queue: QueueRow, which: &Redeliver) -> Result<u64> {
-        let found: Vec<i64> = match which {
+    /// Moves up to [`REDELIVERED_AT_ONCE`] messages that were consumed within
+    /// `consumed` from the archive back onto their queue, the oldest first, and
+    /// says how many. Each has its old number again, and so its old place: before
+    /// what came later in its group.
+    pub fn redeliver(
+        &self,
+        queue: QueueRow,
+        which: &Redeliver,
+        consumed: RangeInclusive<Timestamp>,
+    ) -> Result<u64> {
+        let (from, to) = (millis(*consumed.start()), millis(*consumed.end()));
+        let limit = i64::try_from(REDELIVERED_AT_ONCE).unwrap_or(i64::MAX);
+        let mut found: Vec<i64> = Vec::new();
+        match which {
             Redeliver::Since(since) => {
                 let mut statement = self.sql.prepare_cached(
-                    "SELECT seq FROM archive WHERE queue = ?1 AND consumed_at >= ?2 ORDER BY seq",
+                    "SELECT seq FROM archive WHERE queue = ?1 AND consumed_at BETWEEN ?2 AND ?3
+                     ORDER BY seq LIMIT ?4",
                 )?;
+                let from = from.max(millis(*since));
                 let rows =
-                    statement.query_map(params![queue.id, millis(*since)], |row| row.get(0))?;
-                rows.collect::<Result<_>>()?
+                    statement.query_map(params![queue.id, from, to, limit], |row| row.get(0))?;
+                found.extend(rows.collect::<Result<Vec<i64>>>()?);
             }
             Redeliver::Keys(keys) => {
-                let mut statement = self
-                    .sql
-                    .prepare_cached("SELECT seq FROM archive WHERE queue = ?1 AND key = ?2")?;
-                let mut found = Vec::new();
+                let mut statement = self.sql.prepare_cached(
+                    "SELECT seq FROM archive
+                     WHERE queue = ?1 AND key = ?2 AND consumed_at BETWEEN ?3 AND ?4",
+                )?;
                 for key in keys {
-                    let rows = statement.query_map(params![queue.id, key], |row| row.get(0))?;
+                    let rows =
+                        statement.query_map(params![queue.id, key, from, to], |row| row.get(0))?;
                     found.extend(rows.collect::<Result<Vec<i64>>>()?);
                 }
                 found.sort_unstable();
                 found.dedup();
-                found
+                found.truncate(REDELIVERED_AT_ONCE);
             }
-        };
-        for seq in &found {
-            self.sql
-                .prepare_cached(
-                    "INSERT INTO messages (queue, grp, key, body, sent_at, visible_at, head)
-                     SELECT queue, grp, key, body, ?2, ?2, NOT EXISTS (SELECT 1 FROM messages AS m
-                         WHERE m.queue = archive.queue AND m.grp = archive.grp)
-                     FROM archive WHERE seq = ?1",
-                )?
-                .execute(params![seq, millis(self.now)])?;
-            self.sql.prepare_cached("DELETE FROM archive WHERE seq = ?1")?.execute([seq])?;
         }
+        found.iter().try_for_each(|seq| self.put_back(*seq))?;
         Ok(found.len() as u64)
+    }
+
+    /// Moves one message from the archive to its old place, which may be before
+    /// the head of its group.
+    fn put_back(&self, seq: i64) -> Result<()> {
+        self.sql
+            .prepare_cached(
+                "INSERT INTO messages (seq, queue, grp, key, body, sent_at, visible_at, head)
+                 SELECT seq, queue, grp, key, body, ?2, ?2, NOT EXISTS
+                     (SELECT 1 FROM messages AS m
+                      WHERE m.queue = archive.queue AND m.grp = archive.grp AND m.seq < ?1)
+                 FROM archive WHERE seq = ?1",
+            )?
+            .execute(params![seq, millis(self.now)])?;
+        self.sql
+            .prepare_cached(
+                "UPDATE messages SET head = 0 WHERE seq =
+                 (SELECT MIN(m.seq) FROM messages AS m JOIN archive AS a
+                  ON m.queue = a.queue AND m.grp = a.grp WHERE a.seq = ?1 AND m.seq > ?1)",
+            )?
+            .execute([seq])?;
+        self.sql.prepare_cached("DELETE FROM archive WHERE seq = ?1")?.execute([seq])?;
+        Ok(())
     }
 
     /// Ends the leases of an earlier process: its messages are claimable now.
@@ -418,21 +462,23 @@ impl Store<'_> {
     }
 
     /// Forgets some of what has outlived its time: deduplication keys, and
-    /// outcomes consumed before `archived_before`.
-    pub fn purge(&self, archived_before: Timestamp) -> Result<()> {
-        self.sql
+    /// outcomes consumed before `archived_from`. True: there may be more.
+    pub fn purge(&self, archived_from: Timestamp) -> Result<bool> {
+        let keys = self
+            .sql
             .prepare_cached(
                 "DELETE FROM dedup WHERE (scope, key) IN
                  (SELECT scope, key FROM dedup WHERE expires_at <= ?1 LIMIT ?2)",
             )?
             .execute(params![millis(self.now), PURGE_MAX])?;
-        self.sql
+        let outcomes = self
+            .sql
             .prepare_cached(
                 "DELETE FROM archive WHERE seq IN
                  (SELECT seq FROM archive WHERE consumed_at < ?1 LIMIT ?2)",
             )?
-            .execute(params![millis(archived_before), PURGE_MAX])?;
-        Ok(())
+            .execute(params![millis(archived_from), PURGE_MAX])?;
+        Ok(keys.max(outcomes) as i64 == PURGE_MAX)
     }
 }
 

@@ -173,6 +173,101 @@ async fn consumed_outcomes_can_be_had_again_for_a_day() {
     assert_eq!(redeliver(Redeliver::Since(f.clock.now())).await.expect("there is an archive"), 0);
 }
 
+#[tokio::test]
+async fn what_is_had_again_stands_in_its_old_place() {
+    let f = Embedded::new();
+    let queue = outcomes();
+    for name in ["m1", "m2", "m3", "m4", "m5"] {
+        f.queue.send(&queue, message("g", name)).await.expect("it can be sent");
+    }
+    f.queue.send(&queue, message("other", "n")).await.expect("it can be sent");
+    let take = async |max| {
+        let got = f.queue.receive(&queue, receive(max, LONG)).await.expect("it can be received");
+        got.into_iter().map(|d| (d.message.body, d.lease.keep())).unzip::<_, _, Vec<_>, Vec<_>>()
+    };
+    let keys = |keys: &[&str]| Redeliver::Keys(keys.iter().map(|key| (*key).to_owned()).collect());
+    let (_, receipts) = take(3).await;
+    f.queue.delete(&queue, &receipts).await.expect("held");
+    // m4 is with somebody while two that came before it are put back.
+    let (held, m4) = take(1).await;
+    assert_eq!(held, ["m4"]);
+    let put_back = f.queue.redeliver(&queue, keys(&["m3", "m1"])).await;
+    assert_eq!(put_back.expect("there is an archive"), 2);
+    let (got, receipts) = take(10).await;
+    assert_eq!(got, ["m1", "m3", "n"], "m4 is in flight, and so m5 waits");
+    f.queue.change_lease(&queue, &m4, Duration::ZERO).await.expect("held");
+    assert_eq!(take(10).await.0, [""; 0], "m1 is in flight");
+    f.queue.change_lease(&queue, &receipts, Duration::ZERO).await.expect("held");
+    let put_back = f.queue.redeliver(&queue, keys(&["m2"])).await;
+    assert_eq!(put_back.expect("there is an archive"), 1);
+    let (mut got, receipts) = take(10).await;
+    got.retain(|name| name != "n");
+    assert_eq!(got, ["m1", "m2", "m3", "m4", "m5"]);
+    f.queue.delete(&queue, &receipts).await.expect("held");
+    let stats = f.queue.stats(&queue).await.expect("it can be read");
+    assert_eq!((stats.depth, stats.in_flight), (0, 0));
+}
+
+#[tokio::test]
+async fn a_large_archive_is_had_again_part_by_part() {
+    let f = Embedded::new();
+    let (queue, count) = (outcomes(), 2_345);
+    let sends = (0..count).map(|n| f.queue.send(&queue, message("g", &format!("m{n:04}"))));
+    let sends: Vec<_> = sends.collect();
+    futures_util::future::try_join_all(sends).await.expect("they can be sent");
+    let consume = async || {
+        let mut consumed = Vec::new();
+        loop {
+            let got = f.queue.receive(&queue, receive(10, LONG)).await.expect("received");
+            if got.is_empty() {
+                return consumed;
+            }
+            let receipts: Vec<_> = got.iter().map(|d| d.lease.receipt().clone()).collect();
+            f.queue.delete(&queue, &receipts).await.expect("held");
+            consumed.extend(names(got));
+        }
+    };
+    let first = consume().await;
+    let since = Redeliver::Since(Timestamp::from_millis(0));
+    assert_eq!(f.queue.redeliver(&queue, since.clone()).await.expect("put back"), count);
+    assert_eq!(f.queue.redeliver(&queue, since).await.expect("put back"), 0);
+    assert_eq!(consume().await, first);
+}
+
+#[tokio::test]
+async fn the_archive_forgets_to_the_millisecond() {
+    let f = Embedded::new();
+    let queue = outcomes();
+    f.queue.send(&queue, message("g", "m1")).await.expect("it can be sent");
+    let got = f.queue.receive(&queue, receive(1, LONG)).await.expect("received").remove(0);
+    f.queue.delete(&queue, &[got.lease.keep()]).await.expect("held");
+    let since = || Redeliver::Since(Timestamp::from_millis(0));
+    f.clock.advance(Duration::from_secs(24 * 60 * 60) - Duration::from_millis(1));
+    assert_eq!(f.queue.redeliver(&queue, since()).await.expect("put back"), 1);
+    let got = f.queue.receive(&queue, receive(1, LONG)).await.expect("received").remove(0);
+    f.queue.delete(&queue, &[got.lease.keep()]).await.expect("held");
+    f.clock.advance(Duration::from_secs(24 * 60 * 60));
+    assert_eq!(f.queue.redeliver(&queue, since()).await.expect("put back"), 0);
+}
+
+#[tokio::test]
+async fn bytes_of_another_hand_are_handed_out_and_break_nothing() {
+    let f = Embedded::new();
+    let queue = outcomes();
+    f.queue.send(&queue, message("a", "m1")).await.expect("it can be sent");
+    let sql = rusqlite::Connection::open(f.folder.path().join("queue.db")).expect("a database");
+    let insert = "INSERT INTO messages (queue, grp, key, body, sent_at, visible_at, head)
+                  SELECT queue, 'b', x'ff', x'6f6fff70', 0, 0, 1 FROM messages";
+    sql.execute(insert, []).expect("it can be inserted");
+    let mut got = f.queue.receive(&queue, receive(10, LONG)).await.expect("received");
+    got.sort_by(|one, other| one.message.body.cmp(&other.message.body));
+    let bad = got.remove(1);
+    assert_eq!(bad.message.body, "oo\u{fffd}p");
+    f.queue.bury(&queue, bad.lease.receipt(), "unreadable", None).await.expect("held");
+    assert_eq!(names(got), ["m1"]);
+    assert_eq!(f.queue.stats(&queue).await.expect("it can be read").dead_letters, 1);
+}
+
 /// A receive goes to the group that has been claimable longest, so that a
 /// backlog of one blocked group starves nobody.
 #[tokio::test]

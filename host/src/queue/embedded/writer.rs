@@ -35,8 +35,10 @@ use crate::queue::QueueName;
 /// it, few enough that none waits long for the others.
 const BATCH_COMMANDS_MAX: usize = 512;
 
-/// How often the writer forgets what has outlived its time.
+/// How often the writer forgets what has outlived its time, and how soon again
+/// while there is more: it must forget faster than jobs are accepted.
 const PURGE_EVERY: Duration = Duration::from_secs(30);
+const PURGE_AGAIN: Duration = Duration::from_millis(50);
 
 /// The longest sleep of the writer.
 const IDLE_MAX: Duration = Duration::from_secs(30);
@@ -52,7 +54,7 @@ pub struct Writer {
     lines: HashMap<QueueName, Line>,
     /// Leases of receivers that were gone when they were to be told.
     given_back: Vec<(QueueName, Vec<Held>)>,
-    purged_at: Instant,
+    purge_at: Instant,
 }
 
 /// Who waits at one queue.
@@ -97,7 +99,7 @@ impl Writer {
             ids: HashMap::new(),
             lines: HashMap::new(),
             given_back: Vec::new(),
-            purged_at: Instant::now(),
+            purge_at: Instant::now() + PURGE_EVERY,
         }
     }
 
@@ -129,15 +131,19 @@ impl Writer {
         }
     }
 
-    /// Until the next waiter gives up, or the next message is due.
+    /// Until the next waiter gives up, the next message is due, or something is
+    /// to be forgotten.
     fn sleep(&self) -> Duration {
+        if *self.failed.borrow() {
+            return IDLE_MAX;
+        }
         let now = Instant::now();
         let due = |line: &Line| line.next_due.map(|due| self.clock.until(due));
         let until =
             |line: &Line| line.waiters.iter().map(|w| w.until.saturating_duration_since(now)).min();
         let waited_for = self.lines.values().filter(|line| !line.waiters.is_empty());
         let times = waited_for.flat_map(|line| [due(line), until(line)]).flatten();
-        times.min().unwrap_or(IDLE_MAX).min(IDLE_MAX)
+        times.min().unwrap_or(IDLE_MAX).min(self.purge_at.saturating_duration_since(now))
     }
 
     fn work(&mut self, batch: Vec<Command>) {
@@ -286,9 +292,10 @@ impl Writer {
                 }
                 Outcome::Done(buried)
             }
-            Command::Redeliver { queue, which, .. } => {
+            Command::Redeliver { queue, which, until, .. } => {
                 let row = self.row(queue)?;
-                Outcome::Count(self.store().redeliver(row, which)?)
+                let consumed = self.archived_from()..=*until;
+                Outcome::Count(self.store().redeliver(row, which, consumed)?)
             }
             Command::Revive { queue, id, message, .. } => {
                 let row = self.row(queue)?;
@@ -315,7 +322,7 @@ impl Writer {
     /// Serves who waits, in order of arrival, in a transaction of its own:
     /// it is empty, and so costs no sync, unless there is something to lease.
     fn serve_waiters(&mut self) {
-        if self.purged_at.elapsed() > PURGE_EVERY {
+        if self.purge_at <= Instant::now() {
             self.purge();
         }
         self.give_back();
@@ -389,14 +396,20 @@ impl Writer {
     }
 
     fn purge(&mut self) {
-        self.purged_at = Instant::now();
-        let before =
-            self.clock.now().as_millis().saturating_sub(self.archive_for.as_millis() as u64);
-        let purged =
-            self.in_transaction(|writer| writer.store().purge(Timestamp::from_millis(before)));
+        let from = self.archived_from();
+        let purged = self.in_transaction(|writer| writer.store().purge(from));
+        let more = matches!(purged, Ok(true));
+        self.purge_at = Instant::now() + if more { PURGE_AGAIN } else { PURGE_EVERY };
         if let Err(Refused::Broken(cause)) = purged {
             self.fail(Vec::new(), &cause);
         }
+    }
+
+    /// What was consumed before is forgotten, be it purged or not.
+    fn archived_from(&self) -> Timestamp {
+        let (now, kept) = (self.clock.now().as_millis(), self.archive_for.as_millis());
+        let forgotten = now.saturating_sub(u64::try_from(kept).unwrap_or(u64::MAX));
+        Timestamp::from_millis(forgotten.saturating_add(1))
     }
 }
 
