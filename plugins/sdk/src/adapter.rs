@@ -102,11 +102,11 @@ macro_rules! export {
                     state: types::State,
                     event: types::Event,
                 ) -> types::Step {
-            $crate::bridge::resume::<$adapter>(job, state, event)
+                    $crate::bridge::resume::<$adapter>(job, state, event)
                 }
             }
 
-            $crate::wit::export_component!(Component with_types_in $crate::wit);
+    $crate::wit::export_component!(Component with_types_in $crate::wit);
         };
     };
 }

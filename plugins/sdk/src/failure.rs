@@ -81,7 +81,8 @@ impl Failure {
         Self::new(Class::JobFailed, 500, message, response)
     }
 
-    /// The adapter does not understand itself: 500 and a sentence.
+    /// The fault is neither the CSP's nor the request's, but the adapter's or
+    /// the configuration's: 500 and a sentence.
     pub fn broken(message: impl Into<String>) -> Self {
         Self::with_details(Class::Unsupported, 500, message)
     }

@@ -1,0 +1,98 @@
+//! Asking how far the CSP is with what it accepted.
+
+use hoth_adapter::Answer;
+use hoth_adapter::Event;
+use hoth_adapter::Failure;
+use hoth_adapter::Job;
+use hoth_adapter::Json;
+use hoth_adapter::Next;
+use hoth_adapter::Object;
+use hoth_adapter::Request;
+use hoth_adapter::Step;
+use hoth_adapter::Wait;
+
+use crate::Atat;
+use crate::READ;
+use crate::State;
+use crate::dress;
+use crate::reply::metadata;
+use crate::version::Version;
+
+/// How much of a word that nobody knows is repeated in a message.
+const WORD_CHARS_MAX: usize = 40;
+
+/// How far the CSP is. Versions use different words for the two ends; both
+/// end a job whatever the version.
+enum Status {
+    Working,
+    Succeeded,
+    Failed,
+}
+
+impl Status {
+    fn of(word: &str) -> Option<Self> {
+        match word {
+            "NOT_STARTED" | "IN_PROGRESS" => Some(Self::Working),
+            "SUCCESS" | "COMPLETE" => Some(Self::Succeeded),
+            "FAILURE" | "FAILED" => Some(Self::Failed),
+            _ => None,
+        }
+    }
+}
+
+/// Waits until the next poll is due.
+pub fn later(location: String, note: &str) -> Step<State> {
+    Wait::new(State::Accepted { location: location.clone() }, note).reference(location).into()
+}
+
+/// Makes a poll.
+pub fn ask(job: &Job, location: String) -> Next<Atat> {
+    // The CSP works on, whatever became of the settings meanwhile.
+    let version = Version::of(job).map_err(|failure| Failure::unavailable(500, failure.message))?;
+    let request = Request::get_location(&location).scope(READ);
+    Ok(dress(request, version).then(State::Accepted { location }))
+}
+
+/// What a poll asks.
+pub fn asked(location: &str) -> Object {
+    Object::new().with("location", location)
+}
+
+/// Reads the answer to a poll.
+pub fn read(location: String, event: Event) -> Next<Atat> {
+    let answer = event.answer()?;
+    if !matches!(answer.status, 200 | 202) {
+        return Err(Failure::of_poll(&answer));
+    }
+    let body = status_of(&answer)?;
+    let word = body.text("status").unwrap_or_default().to_owned();
+    let response = || {
+        Object::new()
+            .with("status", body)
+            .with("location", &location)
+            .with("$metadata", metadata(answer.status, asked(&location)))
+    };
+    match Status::of(&word) {
+        Some(Status::Working) => Ok(later(location, &word)),
+        Some(Status::Succeeded) => Ok(Step::done(response())),
+        Some(Status::Failed) => {
+            Err(Failure::job_failed(format!("the CSP reports the job as {word}"), response()))
+        }
+        None => Err(unreadable(format!("an unknown status {:?}", cut(&word)))),
+    }
+}
+
+fn status_of(answer: &Answer) -> Result<Object, Failure> {
+    let object = answer.json().ok().and_then(Json::into_object);
+    let object = object.ok_or_else(|| unreadable("a body that is not a JSON object"))?;
+    Ok(object.into_camel_case())
+}
+
+/// The next poll may be answered better.
+fn unreadable(what: impl Into<String>) -> Failure {
+    Failure::unavailable(502, format!("the CSP answered a poll with {}", what.into()))
+}
+
+fn cut(word: &str) -> String {
+    word.chars().take(WORD_CHARS_MAX).collect()
+}

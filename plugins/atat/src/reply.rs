@@ -1,0 +1,53 @@
+//! What the answer to an operation's call means.
+
+use hoth_adapter::Adapter;
+use hoth_adapter::Answer;
+use hoth_adapter::Event;
+use hoth_adapter::Failure;
+use hoth_adapter::Job;
+use hoth_adapter::Next;
+use hoth_adapter::Object;
+use hoth_adapter::Step;
+use hoth_adapter::Timestamp;
+
+use crate::Atat;
+use crate::State;
+use crate::poll;
+use crate::subject;
+
+/// ServiceNow looks for these words.
+const NO_LOCATION: &str = "Location header was invalid or not provided";
+
+/// Reads the answer. 200 and 202 are the only successes that the API knows;
+/// costs come with 200 alone.
+pub fn read(job: &Job, deadline: Option<Timestamp>, event: Event) -> Next<Atat> {
+    let answer = event.answer()?;
+    let subject = subject(job.operation()?);
+    match (answer.status, subject) {
+        (200, None) => Ok(Step::done(answer.object()?.into_camel_case())),
+        (200, Some(subject)) => {
+            let asked = Atat::asked(job, Some(&State::Called { deadline }));
+            let response = Object::new()
+                .with(subject, answer.object()?.into_camel_case())
+                .with("$metadata", metadata(answer.status, asked));
+            Ok(Step::done(response))
+        }
+        (202, Some(_)) => accepted(&answer),
+        _ => Err(Failure::of(&answer)),
+    }
+}
+
+/// What stands beside every answer.
+pub fn metadata(status: u16, asked: Object) -> Object {
+    Object::new().with("status", status).with("request", asked)
+}
+
+fn accepted(answer: &Answer) -> Next<Atat> {
+    match answer.header("location") {
+        Some(location) => Ok(poll::later(location.to_owned(), "accepted")),
+        None => {
+            let failure = Failure::invalid_answer(NO_LOCATION).with_code(500);
+            Err(failure.with_csp_response(answer))
+        }
+    }
+}
