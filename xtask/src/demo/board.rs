@@ -77,15 +77,18 @@ impl Board {
         let _ = std::io::stdout().flush();
     }
 
+    /// One line per row, whatever the width: they are cut off, not wrapped, or
+    /// the way back up would be longer than the table.
     fn table(&self) -> String {
         let rows = self.rows.lock().expect("no one panics while holding the rows");
-        rows.iter().fold(String::new(), |mut table, row| {
-            let doing: String = row.doing.chars().take(70).collect();
-            let line =
-                writeln!(table, "\x1b[2K  {:<22} {:<10} {:<16} {doing}", row.id, row.csp, row.what);
+        let mut table = rows.iter().fold(String::from("\x1b[?7l"), |mut table, row| {
+            let Row { id, csp, what, doing } = row;
+            let line = writeln!(table, "\x1b[2K  {id:<22} {csp:<10} {what:<16} {doing}");
             line.expect("writing to a string succeeds");
             table
-        })
+        });
+        table.push_str("\x1b[?7h");
+        table
     }
 }
 
