@@ -7,6 +7,8 @@
 mod body;
 mod poll;
 mod reply;
+#[cfg(test)]
+mod tests;
 mod version;
 
 use std::time::Duration;
