@@ -4,6 +4,7 @@
 #![expect(clippy::print_stderr, reason = "and what went wrong")]
 
 mod adapters;
+mod bench;
 mod cargo;
 mod demo;
 mod process;
@@ -31,6 +32,7 @@ enum Task {
     Adapters(adapters::Arguments),
     Test(test::Arguments),
     Demo(demo::Arguments),
+    Bench(bench::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -38,6 +40,7 @@ fn main() -> ExitCode {
         Task::Setup(arguments) => setup::run(&arguments),
         Task::Adapters(arguments) => adapters::run(&arguments),
         Task::Demo(arguments) => demo::run(&arguments),
+        Task::Bench(arguments) => bench::run(&arguments),
         // Its last line is the count, whatever happens.
         Task::Test(arguments) => return test::run(&arguments),
     };

@@ -1,0 +1,128 @@
+//! What one call into an adapter costs, and what it costs to load one.
+
+use std::hint::black_box;
+use std::time::Duration;
+use std::time::Instant;
+
+use anyhow::Context as _;
+use hoth::adapter::Adapter;
+use hoth::adapter::Call;
+use hoth::adapter::Config;
+use hoth::adapter::Engine;
+use hoth::adapter::Entry;
+use hoth::adapter::Facts;
+use hoth::domain::Timestamp;
+use hoth_adapter::Adapter as _;
+use hoth_adapter::testing::job;
+use hoth_atat::Atat;
+
+use crate::figure::Figure;
+use crate::figure::Floor;
+use crate::figure::quantile;
+use crate::host::Built;
+
+/// Calls before the measured ones.
+const WARM_UP: usize = 2_000;
+
+/// Measured calls, and measured loads.
+const CALLS: usize = 20_000;
+const LOADS: usize = 20;
+
+/// An 800-byte request, as the host hands it over.
+pub const INPUT: &str = r#"{"jobId":"81b31a89-e3e5-46ee-acfe-75436bd14577","userId":"21d18790-bf3e-4529-a361-460ee6d16e0b","portfolioId":"b02e77d1-234d-4e3d-bc85-b57ca5a93952","payload":{"name":"Sample Portfolio","taskOrders":[{"taskOrderNumber":"1234567890123","popStartDate":"2021-07-01","popEndDate":"2022-07-01","clins":[{"clinNumber":"0001","type":"CLOUD","classificationLevel":"UNCLASSIFIED","popStartDate":"2021-07-01","popEndDate":"2022-07-01"},{"clinNumber":"0002","type":"NON_CLOUD","classificationLevel":"SECRET","popStartDate":"2021-07-01","popEndDate":"2022-07-01"},{"clinNumber":"0003","type":"CLOUD","classificationLevel":"TOP_SECRET","popStartDate":"2021-07-01","popEndDate":"2022-07-01"}]}]}}"#;
+
+/// The adapter's settings in that request.
+pub const SETTINGS: &str = r#"{"api_version":"1.3.1"}"#;
+
+/// One call in a fresh instance, beside the same Rust run natively.
+pub async fn isolated(built: &Built) -> anyhow::Result<Figure> {
+    let cache = tempfile::tempdir().context("making a temporary folder")?;
+    let adapter = load(built, &engine(cache.path())?).await?;
+    let facts = facts();
+    let mut samples = Vec::with_capacity(CALLS);
+    for n in 0..WARM_UP + CALLS {
+        let begun = Instant::now();
+        let call = Call {
+            facts: &facts,
+            now: Timestamp::from_millis(1_893_542_400_000),
+            entropy: (1, 2),
+            entry: Entry::Begin,
+        };
+        adapter.call(call).await?;
+        if n >= WARM_UP {
+            samples.push(micros(begun.elapsed()));
+        }
+    }
+    Ok(Figure {
+        name: "adapter call in a fresh instance, p50",
+        measured: quantile(&mut samples, 0.5),
+        unit: "us",
+        limit: Some(("the same Rust, native", native())),
+        floor: Floor::AtMost(15.0),
+    })
+}
+
+/// Compiling the adapter, and loading it from the cache.
+pub async fn loading(built: &Built) -> anyhow::Result<Vec<Figure>> {
+    let mut compiled = Vec::with_capacity(LOADS);
+    let mut cached = Vec::with_capacity(LOADS);
+    for _ in 0..LOADS {
+        let cache = tempfile::tempdir().context("making a temporary folder")?;
+        for samples in [&mut compiled, &mut cached] {
+            let engine = engine(cache.path())?;
+            let begun = Instant::now();
+            load(built, &engine).await?;
+            samples.push(micros(begun.elapsed()) / 1_000.0);
+        }
+    }
+    let row = |name, mut samples: Vec<f64>, ceiling| Figure {
+        name,
+        measured: quantile(&mut samples, 0.5),
+        unit: "ms",
+        limit: None,
+        floor: Floor::AtMost(ceiling),
+    };
+    Ok(vec![
+        row("loading an adapter that must be compiled, p50", compiled, 100.0),
+        row("loading an adapter from the cache, p50", cached, 1.0),
+    ])
+}
+
+/// Reads the same job and asks the same question, in this process.
+fn native() -> f64 {
+    let mut samples = Vec::with_capacity(CALLS);
+    for _ in 0..WARM_UP + CALLS {
+        let begun = Instant::now();
+        let job = job("add-portfolio", black_box(INPUT)).settings(SETTINGS).build();
+        let step = Atat::begin(&job);
+        samples.push(micros(begun.elapsed()));
+        drop(black_box(step));
+    }
+    quantile(&mut samples[WARM_UP..], 0.5)
+}
+
+fn engine(cache: &std::path::Path) -> anyhow::Result<Engine> {
+    let config = Config { cache_directory: Some(cache.join("cache")), ..Config::default() };
+    Engine::new(&config).context("setting up the adapter engine")
+}
+
+async fn load(built: &Built, engine: &Engine) -> anyhow::Result<Adapter> {
+    let wasm = std::fs::read(&built.adapter)
+        .with_context(|| format!("reading {}", built.adapter.display()))?;
+    engine.load("atat", wasm).await.context("loading the adapter")
+}
+
+fn facts() -> Facts {
+    Facts {
+        id: "81b31a89-e3e5-46ee-acfe-75436bd14577".to_owned(),
+        operation: "add-portfolio".to_owned(),
+        input: INPUT.to_owned(),
+        settings: SETTINGS.to_owned(),
+        attempt: 1,
+        context: Vec::new(),
+    }
+}
+
+fn micros(duration: Duration) -> f64 {
+    duration.as_secs_f64() * 1_000_000.0
+}

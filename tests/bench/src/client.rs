@@ -1,0 +1,119 @@
+//! An HTTP client that costs next to nothing, so that the figures are the
+//! host's.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+use std::time::Instant;
+
+use anyhow::Context as _;
+use anyhow::bail;
+use bytes::Buf as _;
+use bytes::BytesMut;
+use tokio::io::AsyncReadExt as _;
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpStream;
+
+/// Header lines of an answer that are read; the host sends ten.
+const HEADERS_MAX: usize = 32;
+
+/// One kept-alive connection.
+pub struct Connection {
+    socket: TcpStream,
+    buffer: BytesMut,
+}
+
+/// What came back.
+pub struct Answer {
+    pub status: u16,
+    pub body: BytesMut,
+}
+
+impl Connection {
+    /// Connects to a listener on this machine.
+    pub async fn open(address: SocketAddr) -> anyhow::Result<Self> {
+        let socket = TcpStream::connect(address).await.context("connecting")?;
+        socket.set_nodelay(true).context("setting TCP_NODELAY")?;
+        Ok(Self { socket, buffer: BytesMut::with_capacity(16 * 1024) })
+    }
+
+    /// Sends a request, already encoded, and reads the answer.
+    pub async fn exchange(&mut self, request: &[u8]) -> anyhow::Result<Answer> {
+        self.socket.write_all(request).await.context("sending")?;
+        loop {
+            if let Some(answer) = self.take_answer()? {
+                return Ok(answer);
+            }
+            if self.socket.read_buf(&mut self.buffer).await.context("reading")? == 0 {
+                bail!("the connection was closed before the answer ended");
+            }
+        }
+    }
+
+    fn take_answer(&mut self) -> anyhow::Result<Option<Answer>> {
+        let mut headers = [httparse::EMPTY_HEADER; HEADERS_MAX];
+        let mut response = httparse::Response::new(&mut headers);
+        let httparse::Status::Complete(head) = response.parse(&self.buffer)? else {
+            return Ok(None);
+        };
+        let length = response
+            .headers
+            .iter()
+            .find(|header| header.name.eq_ignore_ascii_case("content-length"))
+            .context("an answer without content-length")?;
+        let length: usize = std::str::from_utf8(length.value)?.parse()?;
+        let status = response.code.context("an answer without a status")?;
+        if self.buffer.len() < head + length {
+            return Ok(None);
+        }
+        self.buffer.advance(head);
+        Ok(Some(Answer { status, body: self.buffer.split_to(length) }))
+    }
+}
+
+/// A POST of JSON, as bytes.
+pub fn post(path: &str, body: &str) -> Vec<u8> {
+    format!(
+        "POST {path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n\
+         content-length: {}\r\n\r\n{body}",
+        body.len()
+    )
+    .into_bytes()
+}
+
+/// A GET, as bytes.
+pub fn get(path: &str) -> Vec<u8> {
+    format!("GET {path} HTTP/1.1\r\nhost: localhost\r\n\r\n").into_bytes()
+}
+
+/// Exchanges per second of `connections` clients that each send what `request`
+/// makes, one after the other, for `time`.
+pub async fn load(
+    address: SocketAddr,
+    connections: usize,
+    time: Duration,
+    expected_status: u16,
+    request: impl Fn(usize, u64) -> Vec<u8> + Clone + Send + 'static,
+) -> anyhow::Result<f64> {
+    let begun = Instant::now();
+    let clients = (0..connections).map(|client| {
+        let request = request.clone();
+        tokio::spawn(async move {
+            let mut connection = Connection::open(address).await?;
+            let mut done = 0;
+            while begun.elapsed() < time {
+                let answer = connection.exchange(&request(client, done)).await?;
+                if answer.status != expected_status {
+                    bail!("status {}: {}", answer.status, String::from_utf8_lossy(&answer.body));
+                }
+                done += 1;
+            }
+            anyhow::Ok(done)
+        })
+    });
+    let mut all = 0;
+    for client in clients.collect::<Vec<_>>() {
+        all += client.await.context("a client panicked")??;
+    }
+    #[expect(clippy::cast_precision_loss, reason = "a run has fewer than 2^53 exchanges")]
+    Ok(all as f64 / begun.elapsed().as_secs_f64())
+}

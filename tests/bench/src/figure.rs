@@ -1,0 +1,77 @@
+//! One measured figure beside its limit.
+
+use std::fmt;
+
+/// What was measured, in one run with what it is compared to.
+pub struct Figure {
+    pub name: &'static str,
+    pub measured: f64,
+    pub unit: &'static str,
+    /// What the machine could do at best, by the same measure in the same run.
+    pub limit: Option<(&'static str, f64)>,
+    /// What was promised.
+    pub floor: Floor,
+}
+
+/// A promise about a figure.
+pub enum Floor {
+    AtLeast(f64),
+    AtMost(f64),
+    /// At least this part of the limit.
+    PartOfLimit(f64),
+    None,
+}
+
+impl Figure {
+    /// Whether the promise is kept.
+    pub fn holds(&self) -> bool {
+        match self.floor {
+            Floor::AtLeast(floor) => self.measured >= floor,
+            Floor::AtMost(ceiling) => self.measured <= ceiling,
+            Floor::PartOfLimit(part) => {
+                self.limit.is_some_and(|(_, limit)| self.measured >= part * limit)
+            }
+            Floor::None => true,
+        }
+    }
+}
+
+impl fmt::Display for Figure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:<44} {:>10} {:<7}", self.name, number(self.measured), self.unit)?;
+        if let Some((what, limit)) = self.limit {
+            let part = format!("{:.2}x of {} ({what})", self.measured / limit, number(limit));
+            write!(f, " {part:<48}")?;
+        } else {
+            write!(f, " {:<48}", "")?;
+        }
+        let promise = match self.floor {
+            Floor::AtLeast(floor) => format!(">= {}", number(floor)),
+            Floor::AtMost(ceiling) => format!("<= {}", number(ceiling)),
+            Floor::PartOfLimit(part) => format!(">= {part:.2}x"),
+            Floor::None => return Ok(()),
+        };
+        write!(f, " {promise} {}", if self.holds() { "kept" } else { "MISSED" })
+    }
+}
+
+fn number(value: f64) -> String {
+    match value {
+        value if value >= 100.0 => format!("{value:.0}"),
+        value if value >= 1.0 => format!("{value:.2}"),
+        value => format!("{value:.3}"),
+    }
+}
+
+/// The value below which `part` of the samples lie.
+pub fn quantile(samples: &mut [f64], part: f64) -> f64 {
+    samples.sort_by(f64::total_cmp);
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        clippy::cast_precision_loss,
+        reason = "a run has thousands of samples"
+    )]
+    let at = ((samples.len() - 1) as f64 * part).round() as usize;
+    samples[at]
+}

@@ -1,0 +1,102 @@
+//! The figures of HOTH, each beside its limit in the same run.
+//!
+//! `cargo xtask bench` builds everything for release and runs this. It measures
+//! ratios and does not judge: a machine that is busy with something else tells
+//! of that, too.
+
+#![expect(clippy::print_stdout, reason = "figures are for a terminal")]
+#![expect(clippy::print_stderr, reason = "and so is what the host says")]
+
+mod calls;
+mod client;
+mod echo;
+mod figure;
+mod host;
+mod jobs;
+mod latency;
+mod memory;
+mod throughput;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use clap::Parser;
+use mock_csp::MockCsp;
+
+use crate::figure::Figure;
+use crate::host::Built;
+
+/// Measures HOTH and prints each figure beside its limit.
+#[derive(Debug, Parser)]
+struct Arguments {
+    /// The `hoth` program, built for release.
+    #[arg(long)]
+    program: PathBuf,
+    /// The bundled adapter, as a component.
+    #[arg(long)]
+    adapter: PathBuf,
+    /// How long each load lasts, in seconds.
+    #[arg(long, default_value_t = 10)]
+    seconds: u64,
+    /// Only figures whose group has this in its name.
+    #[arg(long, default_value = "")]
+    only: String,
+}
+
+fn main() -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let runtime = runtime.context("starting the async runtime")?;
+    if std::env::args().nth(1).as_deref() == Some(echo::ARGUMENT) {
+        return runtime.block_on(echo::serve());
+    }
+    runtime.block_on(measure(Arguments::parse()))
+}
+
+async fn measure(arguments: Arguments) -> anyhow::Result<()> {
+    println!("{}", machine());
+    let built =
+        Built { program: std::path::absolute(arguments.program)?, adapter: arguments.adapter };
+    let csp = MockCsp::start(mock_csp::Options::default()).await.context("starting a CSP")?;
+    csp.record(false);
+    let time = Duration::from_secs(arguments.seconds);
+    let wanted = |group: &str| group.contains(&arguments.only);
+    let mut missed = 0;
+    let mut show = |figures: Vec<Figure>| {
+        for figure in figures {
+            println!("{figure}");
+            missed += u32::from(!figure.holds());
+        }
+    };
+    if wanted("calls") {
+        show(vec![calls::isolated(&built).await?]);
+        show(calls::loading(&built).await?);
+    }
+    if wanted("latency") {
+        show(latency::post_to_message(&built, &csp, 500).await?);
+    }
+    if wanted("accepts") {
+        show(vec![throughput::accepts(&built, &csp, time).await?]);
+    }
+    if wanted("jobs") {
+        show(vec![throughput::end_to_end(&built, &csp, time).await?]);
+    }
+    if wanted("memory") {
+        show(vec![memory::waiting(&built, &csp).await?]);
+    }
+    match missed {
+        0 => println!("Every promise was kept."),
+        missed => println!("{missed} promises were missed."),
+    }
+    Ok(())
+}
+
+/// What it was measured on.
+fn machine() -> String {
+    let cores = std::thread::available_parallelism().map_or(0, usize::from);
+    let cpu = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let model = cpu.lines().find_map(|line| line.strip_prefix("model name"));
+    let model =
+        model.map_or("unknown processor", |model| model.trim_start_matches(['\t', ' ', ':']));
+    format!("{cores} cores of {model}; client, CSP and host share them, over loopback")
+}

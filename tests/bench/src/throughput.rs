@@ -1,0 +1,110 @@
+//! How much goes through: accepted requests, and jobs from end to end.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+use std::time::Instant;
+
+use anyhow::Context as _;
+use anyhow::ensure;
+use mock_csp::MockCsp;
+
+use crate::client::Connection;
+use crate::client::get;
+use crate::client::load;
+use crate::echo::Echo;
+use crate::figure::Figure;
+use crate::figure::Floor;
+use crate::host::Built;
+use crate::host::Host;
+use crate::jobs;
+
+/// Clients at once: enough to fill a group commit.
+const CLIENTS: usize = 64;
+
+/// Clients that collect: each takes ten at a time.
+const COLLECTORS: usize = 4;
+
+/// How long the rest may take when no more is submitted.
+const REST: Duration = Duration::from_secs(60);
+
+/// Durable accepts per second beside an echo of the same bodies.
+pub async fn accepts(built: &Built, csp: &MockCsp, time: Duration) -> anyhow::Result<Figure> {
+    let echo = Echo::start().await?;
+    let limit = load(echo.address, CLIENTS, time, 201, |c, n| jobs::job("echo", c, n)).await?;
+    drop(echo);
+    let host = Host::start(built, csp, "", "api").await?;
+    let measured = load(host.api, CLIENTS, time, 201, |c, n| jobs::job("accept", c, n)).await?;
+    Ok(Figure {
+        name: "durable accepts",
+        measured,
+        unit: "/s",
+        limit: Some(("echo on the same listener", limit)),
+        floor: Floor::PartOfLimit(0.5),
+    })
+}
+
+/// Jobs per second from POST to collected outcome, beside the same calls to
+/// the CSP made by a bare client.
+pub async fn end_to_end(built: &Built, csp: &MockCsp, time: Duration) -> anyhow::Result<Figure> {
+    let address = csp.origin().trim_start_matches("http://").parse()?;
+    let bare = load(address, CLIENTS, time, 200, bare_call(csp)).await?;
+    let host = Host::start(built, csp, "max_concurrent = 256", "api,worker,watcher").await?;
+    let collected = Arc::new(AtomicU64::new(0));
+    let done = Arc::new(AtomicBool::new(false));
+    let collectors: Vec<_> = (0..COLLECTORS)
+        .map(|_| tokio::spawn(collect(host.api, Arc::clone(&collected), Arc::clone(&done))))
+        .collect();
+    let begun = Instant::now();
+    let accepted = load(host.api, CLIENTS, time, 201, |c, n| jobs::job("job", c, n)).await?;
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a rate times a time is a count"
+    )]
+    let submitted = (accepted * begun.elapsed().as_secs_f64()).round() as u64;
+    let resting = Instant::now();
+    while collected.load(Ordering::SeqCst) + 1 < submitted {
+        ensure!(resting.elapsed() < REST, "only {collected:?} of {submitted} jobs ended");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let took = begun.elapsed();
+    done.store(true, Ordering::SeqCst);
+    for collector in collectors {
+        collector.await.context("a collector panicked")??;
+    }
+    #[expect(clippy::cast_precision_loss, reason = "a run has fewer than 2^53 jobs")]
+    Ok(Figure {
+        name: "jobs from POST to collected outcome",
+        measured: collected.load(Ordering::SeqCst) as f64 / took.as_secs_f64(),
+        unit: "/s",
+        limit: Some(("the CSP called by a bare client", bare)),
+        floor: Floor::AtLeast(2_000.0),
+    })
+}
+
+/// Any call that the CSP answers with 200.
+fn bare_call(csp: &MockCsp) -> impl Fn(usize, u64) -> Vec<u8> + Clone + Send + 'static + use<> {
+    csp.script_for(
+        mock_csp::Matching::path("/bare"),
+        [mock_csp::Answer::json(200, &serde_json::json!({"id": "p"}))],
+    );
+    |_, _| get("/bare")
+}
+
+async fn collect(
+    api: std::net::SocketAddr,
+    collected: Arc<AtomicU64>,
+    done: Arc<AtomicBool>,
+) -> anyhow::Result<()> {
+    let mut connection = Connection::open(api).await?;
+    let request = get("/provisioning-jobs?wait=1");
+    while !done.load(Ordering::SeqCst) {
+        let answer = connection.exchange(&request).await?;
+        ensure!(answer.status == 200, "GET was answered with {}", answer.status);
+        collected.fetch_add(jobs::messages(&answer.body)? as u64, Ordering::SeqCst);
+    }
+    Ok(())
+}
