@@ -43,6 +43,9 @@ pub enum Role {
     Watcher,
 }
 
+/// How long deletions may take of outcomes that have been collected.
+const SETTLING_GRACE: Duration = Duration::from_secs(1);
+
 /// How long open connections may take to end after the workers have.
 const CONNECTIONS_GRACE: Duration = Duration::from_secs(5);
 
@@ -99,7 +102,9 @@ impl App {
         let watching = closing.clone();
         tokio::spawn(async move { watched.watch(watching).await });
         let admin_router = admin::router(self.admin_state());
-        let api_router = api::router(self.api_state());
+        let api_state = self.api_state();
+        let settling = api_state.settling();
+        let api_router = api::router(api_state);
         let admin = tokio::spawn(self.admin.serve(admin_router, closing.clone()));
         let api = self.api.map(|api| tokio::spawn(api.serve(api_router, closing.clone())));
 
@@ -122,6 +127,7 @@ impl App {
                 warn!("Some connections did not end in time");
             }
         }
+        settling.all_settled(SETTLING_GRACE).await;
         self.queue.close().await;
         anyhow::ensure!(!failed, "queue storage failed");
         info!("Stopped");

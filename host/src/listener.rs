@@ -45,8 +45,10 @@ const HEADERS_MAX: usize = 64;
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Tells a handler whether its response has left. Put it into the response's
-/// extensions: `true` arrives when the kernel has taken the last byte, and the
-/// channel closes without it when the connection breaks before.
+/// extensions: the notice arrives when the kernel has taken the last byte, and
+/// the channel closes without it when the connection breaks before. A handler
+/// that closes its end first will not have it leave any more, and the
+/// connection is cut.
 #[derive(Debug, Clone)]
 pub struct Departure(Arc<Mutex<Option<oneshot::Sender<()>>>>);
 
@@ -168,6 +170,12 @@ impl Pending {
         self.0.lock().expect("no one panics while holding the notices").push(notice);
     }
 
+    /// Whether a handler has given a response up that has not left yet.
+    fn is_given_up(&self) -> bool {
+        let pending = self.0.lock().expect("no one panics while holding the notices");
+        pending.iter().any(oneshot::Sender::is_closed)
+    }
+
     fn flushed(&self) {
         let mut pending = self.0.lock().expect("no one panics while holding the notices");
         for notice in pending.drain(..) {
@@ -242,6 +250,17 @@ struct Watched<T> {
     pending: Pending,
 }
 
+impl<T> Watched<T> {
+    /// The last bytes of a response that was given up must not leave: its
+    /// messages are somebody else's by now.
+    fn check(&self) -> std::io::Result<()> {
+        match self.pending.is_given_up() {
+            true => Err(std::io::ErrorKind::TimedOut.into()),
+            false => Ok(()),
+        }
+    }
+}
+
 impl<T: hyper::rt::Read + Unpin> hyper::rt::Read for Watched<T> {
     fn poll_read(
         mut self: Pin<&mut Self>,
@@ -258,6 +277,7 @@ impl<T: hyper::rt::Write + Unpin> hyper::rt::Write for Watched<T> {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<std::io::Result<usize>> {
+        self.check()?;
         Pin::new(&mut self.io).poll_write(context, bytes)
     }
 
@@ -288,6 +308,7 @@ impl<T: hyper::rt::Write + Unpin> hyper::rt::Write for Watched<T> {
         context: &mut Context<'_>,
         slices: &[std::io::IoSlice<'_>],
     ) -> Poll<std::io::Result<usize>> {
+        self.check()?;
         Pin::new(&mut self.io).poll_write_vectored(context, slices)
     }
 }

@@ -1,11 +1,5 @@
 //! `POST`: accepts a request and answers before any of it has run.
 
-use std::sync::Arc;
-
-use axum::Extension;
-use axum::body::Body;
-use axum::extract::State;
-use axum::http::HeaderMap;
 use axum::http::StatusCode;
 use axum::http::header;
 use axum::response::IntoResponse;
@@ -15,9 +9,8 @@ use tracing::info;
 use uuid::Uuid;
 
 use super::ApiError;
-use super::ApiState;
 use super::Role;
-use super::body;
+use super::call::Call;
 use crate::domain::JobKind;
 use crate::domain::QueuedJob;
 use crate::domain::request;
@@ -28,14 +21,10 @@ use crate::queue::Sent;
 
 /// Queues the job that the body asks for; answers with the request as it was
 /// accepted.
-pub async fn accept(
-    State(api): State<Arc<ApiState>>,
-    Extension(kind): Extension<JobKind>,
-    headers: HeaderMap,
-    body: Body,
-) -> Result<Response, ApiError> {
-    let principal = api.keys.authorize(&headers, Role::Write)?;
-    let body = body::json(&api, &headers, body).await?;
+pub async fn accept(call: Call, kind: JobKind) -> Result<Response, ApiError> {
+    let principal = call.authorize(Role::Write)?;
+    let api = call.api.clone();
+    let body = call.json().await?;
     let known = Known { csps: &api.csps };
     let (job, status) = match kind {
         JobKind::Provisioning => {

@@ -1,97 +1,116 @@
-//! Leased batches: acknowledging and releasing them.
+//! Leased batches: naming, acknowledging and releasing them.
+//!
+//! A batch is named by its receipts, so any host with the same queue knows what
+//! is meant, and none has to remember it. A name is sealed with a digest: it
+//! shows a name that was cut, mistyped, or given by the other resource. It is no
+//! signature, and need not be one: what a receipt of the queue itself allows
+//! cannot be guessed.
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Extension;
-use axum::body::Body;
-use axum::extract::State;
-use axum::http::HeaderMap;
-use axum::http::StatusCode;
+use axum::Json;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use serde::Deserialize;
 
 use super::ApiError;
-use super::ApiState;
 use super::Role;
-use super::body;
+use super::call::Call;
+use super::schema::Done;
+use crate::domain::Digest;
 use crate::domain::JobKind;
+use crate::domain::request;
 use crate::queue::BATCH_MAX;
 use crate::queue::QueueError;
 use crate::queue::QueueName;
 use crate::queue::Receipt;
 
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Named {
-    batch: String,
-}
+/// The first bytes of a name: enough to tell an accident.
+const SEAL_BYTES: usize = 8;
 
-/// The name of a batch: its receipts, in letters that fit a header and a URL.
-pub fn name(receipts: &[&Receipt]) -> String {
+/// The name of a batch of `kind`, in letters that fit a header and a URL.
+pub fn name(kind: JobKind, receipts: &[&Receipt]) -> String {
     let texts: Vec<&str> = receipts.iter().map(|receipt| receipt.as_str()).collect();
-    URL_SAFE_NO_PAD.encode(texts.join("\n"))
+    let text = texts.join("\n");
+    let mut bytes = seal(kind, &text).to_vec();
+    bytes.extend_from_slice(text.as_bytes());
+    URL_SAFE_NO_PAD.encode(bytes)
 }
 
-/// The receipts behind a name.
-///
-/// # Errors
-///
-/// For a name that HOTH never gave.
-pub fn receipts(name: &str) -> Result<Vec<Receipt>, ApiError> {
-    let bytes = URL_SAFE_NO_PAD.decode(name).map_err(|_| unknown())?;
-    let text = String::from_utf8(bytes).map_err(|_| unknown())?;
+/// The receipts behind a name; none when HOTH never gave it for this `kind`.
+fn receipts(kind: JobKind, name: &str) -> Option<Vec<Receipt>> {
+    let bytes = URL_SAFE_NO_PAD.decode(name).ok()?;
+    let (sealed, text) = bytes.split_at_checked(SEAL_BYTES)?;
+    let text = str::from_utf8(text).ok()?;
     let receipts: Vec<Receipt> = text.split('\n').map(Receipt::new).collect();
-    if receipts.len() > BATCH_MAX {
-        return Err(unknown());
-    }
-    Ok(receipts)
+    (sealed == seal(kind, text) && receipts.len() <= BATCH_MAX).then_some(receipts)
+}
+
+fn seal(kind: JobKind, text: &str) -> [u8; SEAL_BYTES] {
+    let digest = Digest::of_fields(&[kind.as_str(), "batch", text]);
+    *digest.as_bytes().first_chunk().expect("a digest is longer")
 }
 
 /// `POST …/ack`: deletes a leased batch. Twice is as good as once.
-pub async fn ack(
-    State(api): State<Arc<ApiState>>,
-    Extension(kind): Extension<JobKind>,
-    headers: HeaderMap,
-    body: Body,
-) -> Result<StatusCode, ApiError> {
-    let receipts = named(&api, &headers, body).await?;
+pub async fn ack(call: Call, kind: JobKind) -> Result<Json<Done>, ApiError> {
+    call.authorize(Role::Read)?;
+    let api = call.api.clone();
+    let name = request::batch(&call.json().await?)?;
+    acknowledge(&api, kind, &name, "batch").await?;
+    Ok(Json(Done {}))
+}
+
+/// Deletes the batch `name`, which the caller gave as `field`.
+pub async fn acknowledge(
+    api: &super::ApiState,
+    kind: JobKind,
+    name: &str,
+    field: &str,
+) -> Result<(), ApiError> {
+    let receipts = receipts(kind, name).ok_or_else(|| ApiError::not_a_batch(field))?;
     let deleted = api.queue.delete(&QueueName::outcomes(kind), &receipts).await;
-    deleted.map_err(refused_is_bad)?;
-    Ok(StatusCode::OK)
+    deleted.map_err(|error| refused_is_bad(error, field))
 }
 
 /// `POST …/release`: puts a leased batch back.
-pub async fn release(
-    State(api): State<Arc<ApiState>>,
-    Extension(kind): Extension<JobKind>,
-    headers: HeaderMap,
-    body: Body,
-) -> Result<StatusCode, ApiError> {
-    let receipts = named(&api, &headers, body).await?;
+pub async fn release(call: Call, kind: JobKind) -> Result<Json<Done>, ApiError> {
+    call.authorize(Role::Read)?;
+    let api = call.api.clone();
+    let name = request::batch(&call.json().await?)?;
+    let receipts = receipts(kind, &name).ok_or_else(|| ApiError::not_a_batch("batch"))?;
     let queue = QueueName::outcomes(kind);
     let released = api.queue.change_lease(&queue, &receipts, Duration::ZERO).await;
-    released.map_err(refused_is_bad)?;
-    Ok(StatusCode::OK)
+    released.map_err(|error| refused_is_bad(error, "batch"))?;
+    Ok(Json(Done {}))
 }
 
-async fn named(api: &ApiState, headers: &HeaderMap, body: Body) -> Result<Vec<Receipt>, ApiError> {
-    api.keys.authorize(headers, Role::Read)?;
-    let body = body::json(api, headers, body).await?;
-    let named: Named = serde_json::from_slice(&body)
-        .map_err(|_| ApiError::BadRequest(r#"the body must be {"batch": "…"}"#.to_owned()))?;
-    receipts(&named.batch)
-}
-
-/// A receipt that no queue wrote came from the caller.
-fn refused_is_bad(error: QueueError) -> ApiError {
+/// A receipt that this queue never wrote is one of another backend, from before
+/// the host was set up anew.
+fn refused_is_bad(error: QueueError, field: &str) -> ApiError {
     if matches!(error, QueueError::Refused(_)) {
-        return unknown();
+        return ApiError::not_a_batch(field);
     }
     error.into()
 }
 
-fn unknown() -> ApiError {
-    ApiError::BadRequest("batch must be a Hoth-Batch that HOTH gave".to_owned())
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_read_back_and_no_other_is() {
+        let (jobs, costs) = (JobKind::Provisioning, JobKind::Cost);
+        let given = [Receipt::new("1.22"), Receipt::new("3.44")];
+        let sealed = name(jobs, &given.each_ref());
+        assert_eq!(receipts(jobs, &sealed).expect("given"), given);
+        assert_eq!(receipts(costs, &sealed), None, "of the other resource");
+        for at in 0..sealed.len() {
+            assert_eq!(receipts(jobs, &sealed[..at]), None, "cut at {at}");
+            let other = if sealed.as_bytes()[at] == b'A' { "B" } else { "A" };
+            let mistyped = format!("{}{other}{}", &sealed[..at], &sealed[at + 1..]);
+            assert_eq!(receipts(jobs, &mistyped), None, "mistyped at {at}");
+        }
+        for garbage in ["", "garbage", "MS4yMg", "%", "é"] {
+            assert_eq!(receipts(jobs, garbage), None, "{garbage}");
+        }
+    }
 }

@@ -2,18 +2,15 @@
 
 use std::sync::Arc;
 use std::time::Duration;
+use std::time::Instant;
 
-use axum::Extension;
-use axum::extract::Query;
-use axum::extract::State;
-use axum::extract::rejection::QueryRejection;
-use axum::http::HeaderMap;
+use axum::http::HeaderName;
 use axum::http::HeaderValue;
 use axum::http::header;
 use axum::response::IntoResponse;
 use axum::response::Response;
 use metrics::counter;
-use serde::Deserialize;
+use tokio::sync::oneshot;
 use tracing::debug;
 use tracing::info;
 use tracing::warn;
@@ -23,51 +20,46 @@ use super::ApiState;
 use super::Role;
 use super::auth::Principal;
 use super::batch;
+use super::call::Call;
+use super::wish::Wish;
 use crate::domain::JobKind;
 use crate::domain::QueuedOutcome;
 use crate::listener::Departure;
 use crate::queue::BATCH_MAX;
 use crate::queue::Delivery;
 use crate::queue::Holder;
-use crate::queue::LEASE_MAX;
+use crate::queue::QueueError;
 use crate::queue::QueueName;
 use crate::queue::Receipt;
 use crate::queue::Receive;
-use crate::queue::WAIT_MAX;
 
-/// How long a response may take to leave before its messages go back. The
-/// connection of a client that reads more slowly than this is as good as
-/// broken.
+/// How long a response may take to leave before its messages go back. It has
+/// at most ten messages of 1 MiB; the connection of a client that reads more
+/// slowly than this is as good as broken, and is cut.
 const LEAVE_TIMEOUT: Duration = Duration::from_secs(60);
 
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Wish {
-    /// Seconds to wait for a first message.
-    wait: Option<u64>,
-    /// Seconds to lease the batch instead of consuming it.
-    lease: Option<u64>,
-    /// A leased batch to delete first.
-    ack: Option<String>,
-}
+/// The lease of a batch that is to be consumed: longer, so that what left at
+/// the last moment can still be deleted.
+const LEAVE_LEASE: Duration = Duration::from_secs(90);
+
+/// Batches without one readable outcome that a call buries before it answers
+/// that there is nothing.
+const UNREADABLE_BATCHES_MAX: usize = 10;
+
+/// The header that names a leased batch.
+pub const BATCH_HEADER: HeaderName = HeaderName::from_static("hoth-batch");
 
 /// Returns up to ten outcomes, oldest first per portfolio.
-pub async fn collect(
-    State(api): State<Arc<ApiState>>,
-    Extension(kind): Extension<JobKind>,
-    headers: HeaderMap,
-    wish: Result<Query<Wish>, QueryRejection>,
-) -> Result<Response, ApiError> {
-    let principal = api.keys.authorize(&headers, Role::Read)?;
-    let Query(wish) = wish.map_err(|bad| ApiError::BadRequest(bad.body_text()))?;
-    let receive = wish.receive()?;
-    let queue = QueueName::outcomes(kind);
-    if let Some(batch) = &wish.ack {
-        api.queue.delete(&queue, &batch::receipts(batch)?).await?;
+pub async fn collect(call: Call, kind: JobKind) -> Result<Response, ApiError> {
+    let principal = call.authorize(Role::Read)?;
+    let wish = Wish::parse(call.query())?;
+    let api = call.api;
+    if let Some(name) = &wish.ack {
+        batch::acknowledge(&api, kind, name, "ack").await?;
     }
     api.settling.settled(kind).await;
-    let deliveries = api.queue.receive(&queue, receive).await?;
-    let (messages, deliveries) = readable(&api, &queue, deliveries).await;
+    let queue = QueueName::outcomes(kind);
+    let (messages, deliveries) = receive(&api, &queue, &wish).await?;
     let mut response = answer(&messages);
     if deliveries.is_empty() {
         return Ok(response);
@@ -76,9 +68,9 @@ pub async fn collect(
     response.extensions_mut().insert(departure);
     if wish.lease.is_some() {
         let receipts: Vec<&Receipt> = deliveries.iter().map(|d| d.lease.receipt()).collect();
-        let name = batch::name(&receipts);
-        let value = HeaderValue::from_str(&name).expect("a batch is named in URL-safe letters");
-        response.headers_mut().insert("hoth-batch", value);
+        let value = HeaderValue::from_str(&batch::name(kind, &receipts))
+            .expect("a batch is named in URL-safe letters");
+        response.headers_mut().insert(BATCH_HEADER, value);
     }
     let leaving = api.settling.leaving(kind);
     let after = After { api, kind, queue, principal, leased: wish.lease.is_some() };
@@ -89,24 +81,29 @@ pub async fn collect(
     Ok(response)
 }
 
-impl Wish {
-    fn receive(&self) -> Result<Receive, ApiError> {
-        let wait = Duration::from_secs(self.wait.unwrap_or(0));
-        if wait > WAIT_MAX {
-            return Err(ApiError::BadRequest("wait must be 0 to 20 seconds".to_owned()));
+/// Receives until there is something that can be read, or the wait is over.
+/// What cannot be read is no reason to say that there is nothing.
+async fn receive(
+    api: &ApiState,
+    queue: &QueueName,
+    wish: &Wish,
+) -> Result<(Vec<QueuedOutcome>, Vec<Delivery>), QueueError> {
+    let (lease, holder) = match wish.lease {
+        None => (LEAVE_LEASE, Holder::Process),
+        Some(lease) => (lease, Holder::Client),
+    };
+    let mut receive = Receive { max: BATCH_MAX, wait: wish.wait, lease, holder };
+    let until = Instant::now() + wish.wait;
+    for _ in 0..UNREADABLE_BATCHES_MAX {
+        let deliveries = api.queue.receive(queue, receive).await?;
+        let nothing = deliveries.is_empty();
+        let readable = readable(api, queue, deliveries).await;
+        if nothing || !readable.1.is_empty() {
+            return Ok(readable);
         }
-        if self.ack.is_some() && self.lease.is_none() {
-            return Err(ApiError::BadRequest("ack goes with lease".to_owned()));
-        }
-        let (lease, holder) = match self.lease {
-            None => (LEAVE_TIMEOUT, Holder::Process),
-            Some(seconds) => (Duration::from_secs(seconds), Holder::Client),
-        };
-        if lease.is_zero() || lease > LEASE_MAX {
-            return Err(ApiError::BadRequest("lease must be 1 to 43200 seconds".to_owned()));
-        }
-        Ok(Receive { max: BATCH_MAX, wait, lease, holder })
+        receive.wait = until.saturating_duration_since(Instant::now());
     }
+    Ok((Vec::new(), Vec::new()))
 }
 
 /// Buries what cannot be read, so that it stands in nobody's way.
@@ -137,6 +134,7 @@ async fn readable(
     (messages, good)
 }
 
+/// At most ten messages of 1 MiB, in one piece.
 fn answer(messages: &[QueuedOutcome]) -> Response {
     let texts: Vec<&str> = messages.iter().map(|outcome| outcome.message.get()).collect();
     let body = format!("[{}]", texts.join(","));
@@ -153,8 +151,8 @@ struct After {
 }
 
 impl After {
-    async fn departure(self, left: tokio::sync::oneshot::Receiver<()>, deliveries: Vec<Delivery>) {
-        if !matches!(tokio::time::timeout(LEAVE_TIMEOUT, left).await, Ok(Ok(()))) {
+    async fn departure(self, left: oneshot::Receiver<()>, deliveries: Vec<Delivery>) {
+        if !has_left(left).await {
             debug!(queue = %self.queue, "A response did not leave; its messages go back");
             return;
         }
@@ -177,6 +175,18 @@ impl After {
             Err(error) => {
                 warn!(queue = %self.queue, error = &error as &dyn std::error::Error, "Collected outcomes could not be deleted, and come again");
             }
+        }
+    }
+}
+
+/// Whether the kernel took the whole response in time. From the moment that
+/// this says no, the listener lets no further byte of it leave.
+async fn has_left(mut left: oneshot::Receiver<()>) -> bool {
+    match tokio::time::timeout(LEAVE_TIMEOUT, &mut left).await {
+        Ok(told) => told.is_ok(),
+        Err(_) => {
+            left.close();
+            left.try_recv().is_ok()
         }
     }
 }

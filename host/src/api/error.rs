@@ -8,10 +8,11 @@ use axum::http::StatusCode;
 use axum::http::header;
 use axum::response::IntoResponse;
 use axum::response::Response;
-use serde::Serialize;
 use tracing::error;
 use tracing::warn;
 
+use super::schema::Code;
+use super::schema::Problem;
 use crate::domain::request::NESTING_MAX;
 use crate::domain::request::Refusal;
 use crate::queue::QueueError;
@@ -28,8 +29,6 @@ pub enum ApiError {
     TooDeep,
     #[error("Request failed validation")]
     Invalid(BTreeMap<String, String>),
-    #[error("{0}")]
-    BadRequest(String),
     #[error("A Content-Type header must be provided")]
     NoContentType,
     #[error("The request body must be application/json")]
@@ -44,11 +43,12 @@ pub enum ApiError {
     Forbidden,
     #[error("There is nothing at this path")]
     NotFound,
+    /// With the methods that it takes.
     #[error("This path does not take this method")]
-    MethodNotAllowed,
+    MethodNotAllowed(HeaderValue),
     #[error("This id was used before, with other content")]
     IdReused,
-    #[error("The lease has ended; its messages are on the queue again")]
+    #[error("The lease has ended; what was not acknowledged is on the queue again")]
     LeaseEnded,
     #[error("{0} is not offered by this queue backend")]
     NotOffered(&'static str),
@@ -81,30 +81,25 @@ impl From<Refusal> for ApiError {
     }
 }
 
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Body<'a> {
-    code: &'static str,
-    message: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    error_map: Option<&'a BTreeMap<String, String>>,
-}
-
 impl ApiError {
+    /// For the name of a batch, given as `field`, that HOTH never gave.
+    pub fn not_a_batch(field: &str) -> Self {
+        let problem = "is not a Hoth-Batch that this resource gave".to_owned();
+        Self::Invalid(BTreeMap::from([(field.to_owned(), problem)]))
+    }
+
     fn status(&self) -> StatusCode {
         match self {
-            Self::NoBody
-            | Self::TooDeep
-            | Self::Invalid(_)
-            | Self::BadRequest(_)
-            | Self::NoContentType => StatusCode::BAD_REQUEST,
+            Self::NoBody | Self::TooDeep | Self::Invalid(_) | Self::NoContentType => {
+                StatusCode::BAD_REQUEST
+            }
             Self::NotJsonContentType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Slow => StatusCode::REQUEST_TIMEOUT,
             Self::Unauthenticated => StatusCode::UNAUTHORIZED,
             Self::Forbidden => StatusCode::FORBIDDEN,
             Self::NotFound => StatusCode::NOT_FOUND,
-            Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            Self::MethodNotAllowed(_) => StatusCode::METHOD_NOT_ALLOWED,
             Self::IdReused | Self::LeaseEnded => StatusCode::CONFLICT,
             Self::NotOffered(_) => StatusCode::NOT_IMPLEMENTED,
             Self::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
@@ -121,11 +116,14 @@ impl IntoResponse for ApiError {
         if let Self::Internal(cause) = &self {
             error!(error = cause as &dyn std::error::Error, "A request failed");
         }
-        let errors = if let Self::Invalid(errors) = &self { Some(errors) } else { None };
-        let code = if errors.is_some() { "INVALID_INPUT" } else { "OTHER" };
-        let body = Body { code, message: self.to_string(), error_map: errors };
-        let mut response = (self.status(), Json(&body)).into_response();
+        let error_map = if let Self::Invalid(errors) = &self { Some(errors.clone()) } else { None };
+        let code = if error_map.is_some() { Code::InvalidInput } else { Code::Other };
+        let problem = Problem { code, message: self.to_string(), error_map };
+        let mut response = (self.status(), Json(&problem)).into_response();
         let headers = response.headers_mut();
+        if let Self::MethodNotAllowed(methods) = &self {
+            headers.insert(header::ALLOW, methods.clone());
+        }
         if matches!(self, Self::Unavailable(_)) {
             headers.insert(header::RETRY_AFTER, RETRY_AFTER);
         }

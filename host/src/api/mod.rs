@@ -1,43 +1,52 @@
 //! The HTTP API of ServiceNow.
 //!
 //! Both resources have the same routes; what differs is how a request is read
-//! and which queue its outcome comes from ([`JobKind`]).
+//! and which queue its outcome comes from ([`JobKind`](crate::domain::JobKind)).
 
 mod accept;
 mod auth;
 mod batch;
-mod body;
+mod call;
 mod collect;
 mod config;
+mod cost_jobs;
 mod error;
+mod openapi;
+mod provisioning_jobs;
 mod redeliver;
+mod schema;
 mod settling;
+#[cfg(test)]
+mod tests;
+mod wish;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Extension;
 use axum::Router;
 use axum::http::HeaderName;
 use axum::http::HeaderValue;
 use axum::http::StatusCode;
+use axum::http::Uri;
 use axum::http::header;
 use axum::middleware;
 use axum::response::IntoResponse;
 use axum::response::Response;
-use axum::routing::post;
+use axum::routing::head;
+use bytes::Bytes;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 pub use auth::AuthConfig;
 pub use auth::Keys;
 pub use auth::Role;
 pub use config::Config;
 pub use error::ApiError;
+pub use settling::Settling;
 
-use self::settling::Settling;
 use crate::clock::Clock;
 use crate::domain::CspName;
-use crate::domain::JobKind;
 use crate::queue::Queue;
 
 /// Everything that a handler can reach.
@@ -50,7 +59,11 @@ pub struct ApiState {
     body_bytes_max: usize,
     body_timeout: Duration,
     settling: Settling,
+    /// The text of `/openapi.json`.
+    openapi: Bytes,
 }
+
+type State = Arc<ApiState>;
 
 impl ApiState {
     /// What handlers share, for the CSPs that are configured.
@@ -70,28 +83,54 @@ impl ApiState {
             body_bytes_max: config.max_body_bytes,
             body_timeout: Duration::from_millis(config.body_timeout_ms.get()),
             settling: Settling::default(),
+            openapi: Bytes::new(),
         }
+    }
+
+    /// What has left and is still to be deleted.
+    pub fn settling(&self) -> Settling {
+        self.settling.clone()
     }
 }
 
-/// Every route of the API.
-pub fn router(state: ApiState) -> Router {
-    let state = Arc::new(state);
-    Router::new()
-        .nest("/provisioning-jobs", resource().layer(Extension(JobKind::Provisioning)))
-        .nest("/cost-jobs", resource().layer(Extension(JobKind::Cost)))
-        .fallback(async || ApiError::NotFound)
-        .method_not_allowed_fallback(async || ApiError::MethodNotAllowed)
-        .layer(middleware::map_response(common_headers))
-        .with_state(state)
+/// Every route of the API, and its description, which is made of the same
+/// handlers.
+fn routes() -> OpenApiRouter<State> {
+    OpenApiRouter::with_openapi(openapi::preface())
+        .routes(routes!(
+            provisioning_jobs::accept,
+            provisioning_jobs::collect,
+            provisioning_jobs::preflight
+        ))
+        .routes(routes!(provisioning_jobs::ack))
+        .routes(routes!(provisioning_jobs::release))
+        .routes(routes!(provisioning_jobs::redeliver))
+        .routes(routes!(cost_jobs::accept, cost_jobs::collect, cost_jobs::preflight))
+        .routes(routes!(cost_jobs::ack))
+        .routes(routes!(cost_jobs::release))
+        .routes(routes!(cost_jobs::redeliver))
+        .routes(routes!(openapi::read))
 }
 
-fn resource() -> Router<Arc<ApiState>> {
-    Router::new()
-        .route("/", post(accept::accept).get(collect::collect).options(preflight))
-        .route("/ack", post(batch::ack))
-        .route("/release", post(batch::release))
-        .route("/redeliver", post(redeliver::redeliver))
+/// The API, ready to be served.
+pub fn router(state: ApiState) -> Router {
+    let (mut router, description) = routes().split_for_parts();
+    let methods = Arc::new(openapi::methods(&description));
+    let refuse = async move |uri: Uri| match methods.get(uri.path()) {
+        Some(allow) => ApiError::MethodNotAllowed(allow.clone()),
+        None => ApiError::NotFound,
+    };
+    // A GET takes what it returns: as a HEAD, which sends no body, it would
+    // lose it.
+    for (path, _) in description.paths.paths.iter().filter(|(_, item)| item.get.is_some()) {
+        router = router.route(path, head(refuse.clone()));
+    }
+    let state = ApiState { openapi: openapi::text(&description), ..state };
+    router
+        .fallback(async || ApiError::NotFound)
+        .method_not_allowed_fallback(refuse)
+        .layer(middleware::map_response(common_headers))
+        .with_state(Arc::new(state))
 }
 
 const ALLOW_ORIGIN: (HeaderName, HeaderValue) =

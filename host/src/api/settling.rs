@@ -42,6 +42,18 @@ impl Settling {
         Leaving(count)
     }
 
+    /// Returns when nothing of either kind is leaving, or after `patience`: what
+    /// has left is then deleted, and will not come again after a restart.
+    pub async fn all_settled(&self, patience: Duration) {
+        let (mut jobs, mut costs) = (self.provisioning.subscribe(), self.cost.subscribe());
+        let settled = async {
+            // An error would mean that nobody counts any more.
+            let _ = jobs.wait_for(|count| *count == 0).await;
+            let _ = costs.wait_for(|count| *count == 0).await;
+        };
+        let _ = tokio::time::timeout(patience, settled).await;
+    }
+
     /// Returns when nothing is leaving, or after a moment.
     pub async fn settled(&self, kind: JobKind) {
         let mut count = self.of(kind).subscribe();

@@ -21,7 +21,7 @@ pub struct CspName(Arc<str>);
 pub struct BadCspName(String);
 
 impl CspName {
-    const LEN_MAX: usize = 32;
+    pub const LEN_MAX: usize = 32;
 
     /// The name as it is written.
     pub fn as_str(&self) -> &str {

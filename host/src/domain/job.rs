@@ -2,13 +2,13 @@
 
 use serde::Deserialize;
 use serde::Serialize;
-use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::CspName;
 use super::Digest;
 use super::JobKind;
 use super::Operation;
+use super::request::content;
 use super::request::provisioning_input;
 
 /// One accepted request, as it travels from the API to a worker.
@@ -55,8 +55,7 @@ impl Job {
     /// repetition from a conflict.
     pub fn content_digest(&self) -> Digest {
         // Maps of `Value` are sorted by key.
-        let content: Value = serde_json::from_str(self.request.get()).unwrap_or_default();
-        Digest::of(content.to_string().as_bytes())
+        Digest::of(content(&self.request).to_string().as_bytes())
     }
 
     fn owner(&self) -> (&'static str, &str) {

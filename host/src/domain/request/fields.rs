@@ -9,6 +9,8 @@ use super::errors::Errors;
 pub struct Fields<'a> {
     map: &'a Map<String, Value>,
     path: String,
+    /// Whether keys may be in snake_case too.
+    snake: bool,
 }
 
 /// A field that is there, with the path as the client spelled it.
@@ -24,12 +26,25 @@ impl<'a> Fields<'a> {
             errors.add(&field.path, "must be an object");
             return None;
         };
-        Some(Self { map, path: field.path.clone() })
+        Some(Self { map, path: field.path.clone(), snake: false })
+    }
+
+    /// The same, with keys in camelCase, or in the snake_case that ServiceNow
+    /// sends inside task orders.
+    pub fn in_either_case(field: &Field<'a>, errors: &mut Errors) -> Option<Self> {
+        Self::of(field, errors).map(|fields| Self { snake: true, ..fields })
     }
 
     /// The whole request.
     pub fn top(map: &'a Map<String, Value>) -> Self {
-        Self { map, path: String::new() }
+        Self { map, path: String::new(), snake: false }
+    }
+
+    /// An error for every key that is not among `names`.
+    pub fn only(&self, names: &[&str], errors: &mut Errors) {
+        for key in self.map.keys().filter(|key| !names.contains(&key.as_str())) {
+            errors.add(&self.path_of(key), "is not a known property");
+        }
     }
 
     /// The path of a field.
@@ -40,8 +55,7 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// The field `name`, in camelCase, or in the snake_case that ServiceNow
-    /// sends inside task orders; none when it is missing or null.
+    /// The field `name`; none when it is missing or null.
     pub fn optional(&self, name: &str, errors: &mut Errors) -> Option<Field<'a>> {
         self.present(name, errors).filter(|field| !field.value.is_null())
     }
@@ -58,13 +72,14 @@ impl<'a> Fields<'a> {
     /// The same, but null is a value.
     pub fn present(&self, name: &str, errors: &mut Errors) -> Option<Field<'a>> {
         let snake = snake_case(name);
-        let (camel_value, snake_value) = (self.map.get(name), self.map.get(&snake));
-        if snake != name && camel_value.is_some() && snake_value.is_some() {
-            errors.add(&self.path_of(name), format!("is given twice, also as {snake}"));
-        }
-        let (spelled, value) = match camel_value {
-            Some(value) => (name, value),
-            None => (snake.as_str(), snake_value?),
+        let snake_value = self.map.get(&snake).filter(|_| self.snake && snake != name);
+        let (spelled, value) = match (self.map.get(name), snake_value) {
+            (Some(value), None) => (name, value),
+            (None, value) => (snake.as_str(), value?),
+            (Some(value), Some(_)) => {
+                errors.add(&self.path_of(name), format!("is given twice, also as {snake}"));
+                (name, value)
+            }
         };
         Some(Field { value, path: self.path_of(spelled) })
     }

@@ -9,6 +9,7 @@ use serde::Serializer;
 use serde::de::MapAccess;
 use serde::de::Visitor;
 use serde::ser::SerializeMap;
+use serde_json::Value;
 use serde_json::value::RawValue;
 use serde_json::value::to_raw_value;
 
@@ -41,15 +42,25 @@ impl<'a> Entries<'a> {
     }
 }
 
-/// What was posted, with the id that HOTH made as its first key.
+/// What was posted, with the id that HOTH made: in place of a `jobId` that is
+/// null, or else as the first key. All else stays as it was.
 pub fn with_job_id(body: &[u8], id: &str) -> Box<RawValue> {
     let text = str::from_utf8(body).expect("JSON that was read is UTF-8");
-    let mut entries = Entries::of(text);
-    // It may be there as null.
-    entries.take("jobId");
-    let id = to_raw_value(id).expect("a string can be written");
-    entries.0.insert(0, ("jobId".to_owned(), Entry::Made(id)));
-    to_raw_value(&entries).expect("maps have string keys and writing to memory succeeds")
+    let id = Value::from(id);
+    let posted = Entries::of(text).take("jobId");
+    let filled = match posted {
+        Some(null) => {
+            let null = null.raw().get();
+            // It borrows from the text.
+            let at = null.as_ptr().addr() - text.as_ptr().addr();
+            format!("{}{id}{}", &text[..at], &text[at + null.len()..])
+        }
+        None => {
+            let (before, rest) = text.split_once('{').expect("it was read as an object");
+            format!("{before}{{\"jobId\":{id},{rest}")
+        }
+    };
+    serde_json::from_str(&filled).expect("an object with one more entry is an object")
 }
 
 /// What an adapter reads of a provisioning request.

@@ -5,6 +5,7 @@
 //! twice, or nesting without end, is refused, since two readers would
 //! understand it in two ways.
 
+mod collecting;
 mod cost;
 mod errors;
 mod fields;
@@ -20,6 +21,13 @@ mod tests;
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+pub use collecting::REDELIVERY_IDS_MAX;
+pub use collecting::Redelivery;
+pub use collecting::batch;
+pub use collecting::redelivery;
 pub use cost::cost;
 pub(super) use input::provisioning_input;
 pub use provisioning::provisioning;
@@ -47,6 +55,11 @@ pub enum Refusal {
 #[derive(Debug, Clone, Copy)]
 pub struct Known<'a> {
     pub csps: &'a BTreeSet<CspName>,
+}
+
+/// What an accepted request says, whatever its spelling.
+pub(super) fn content(request: &RawValue) -> Value {
+    strict::read(request.get().as_bytes()).unwrap_or_default()
 }
 
 /// The job that a body asks for.

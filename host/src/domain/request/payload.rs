@@ -1,4 +1,7 @@
 //! What each operation wants in its payload. Other keys are free.
+//!
+//! Adapters find the payload's own fields by their names in camelCase; what is
+//! inside them they pass on whole, whatever the case of its keys.
 
 use super::errors::Errors;
 use super::fields::Field;
@@ -57,7 +60,7 @@ fn environment(payload: &Fields<'_>, errors: &mut Errors) {
     }
     payload.word("classificationLevel", &CLASSIFICATIONS, true, errors);
     if let Some(field) = payload.optional("cloudDistinguisher", errors)
-        && let Some(fields) = Fields::of(&field, errors)
+        && let Some(fields) = Fields::in_either_case(&field, errors)
     {
         for name in ["name", "displayName", "description"] {
             if let Some(field) = fields.required(name, errors) {
@@ -72,7 +75,7 @@ fn environment(payload: &Fields<'_>, errors: &mut Errors) {
 
 fn operators(list: &Field<'_>, errors: &mut Errors) {
     for item in list.items(errors) {
-        let Some(operator) = Fields::of(&item, errors) else { continue };
+        let Some(operator) = Fields::in_either_case(&item, errors) else { continue };
         operator.text("email", errors);
         operator.text("dodId", errors);
         operator.optional_bool("needsReset", errors);
@@ -80,14 +83,14 @@ fn operators(list: &Field<'_>, errors: &mut Errors) {
 }
 
 fn task_order(field: &Field<'_>, errors: &mut Errors) {
-    let Some(task_order) = Fields::of(field, errors) else { return };
+    let Some(task_order) = Fields::in_either_case(field, errors) else { return };
     task_order.optional_text("id", errors);
     task_order.text("taskOrderNumber", errors);
     task_order.date("popStartDate", errors);
     task_order.date("popEndDate", errors);
     let Some(list) = task_order.required("clins", errors) else { return };
     for item in list.items(errors) {
-        let Some(clin) = Fields::of(&item, errors) else { continue };
+        let Some(clin) = Fields::in_either_case(&item, errors) else { continue };
         clin.text("clinNumber", errors);
         clin.word("type", &CLIN_TYPES, true, errors);
         clin.word("classificationLevel", &CLASSIFICATIONS, false, errors);

@@ -28,10 +28,8 @@ const TOP_KEYS: [&str; 6] =
 pub fn provisioning(body: &[u8], known: Known<'_>, new_id: impl FnOnce() -> String) -> Parsed {
     let Value::Object(map) = strict::read(body)? else { return Err(not_an_object()) };
     let mut errors = Errors::default();
-    for key in map.keys().filter(|key| !TOP_KEYS.contains(&key.as_str())) {
-        errors.add(key, "is not a known property");
-    }
     let fields = Fields::top(&map);
+    fields.only(&TOP_KEYS, &mut errors);
     let id = top::id(&fields, "jobId", &mut errors);
     let csp = top::csp(&fields, known.csps, &mut errors);
     let operation = operation(&fields, &mut errors);

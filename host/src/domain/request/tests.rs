@@ -284,18 +284,43 @@ fn texts_that_are_no_request_are_told_apart() {
 
 #[test]
 fn a_missing_job_id_is_made_and_all_else_stays_as_it_was() {
-    let rest = r#""userId": "u",  "payload":{ "x" : 1.50e1 }, "portfolioId":"p","targetCspName":"CSP_A","operationType":"GET_PORTFOLIO""#;
-    for text in [format!("{{{rest}}}"), format!(r#"{{"jobId":null,{rest}}}"#)] {
-        let job = parse_text(&text).expect("accepted");
-        assert_eq!(job.id, "made");
-        assert!(
-            job.request
-                .get()
-                .starts_with(r#"{"jobId":"made","userId":"u","payload":{ "x" : 1.50e1 }"#),
-            "{}",
-            job.request
-        );
+    let rest = r#""userId": "\u00fc",  "payload":{ "x" : 1.50e1, "n":null }, "portfolioId":"p","targetCspName":"CSP_A","operationType":"GET_PORTFOLIO" }"#;
+    for (posted, expected) in [
+        (format!("\r\n{{ {rest}\n"), format!(r#"{{"jobId":"made", {rest}"#)),
+        (format!(r#"{{"jobId":null ,{rest}"#), format!(r#"{{"jobId":"made" ,{rest}"#)),
+        (format!(r#"{{"jobI\u0064" : null,{rest}"#), format!(r#"{{"jobI\u0064" : "made",{rest}"#)),
+    ] {
+        let job = parse_text(&posted).expect("accepted");
+        assert_eq!((job.id.as_str(), job.request.get()), ("made", expected.as_str()));
     }
+}
+
+#[test]
+fn numbers_and_texts_are_echoed_as_they_were_posted() {
+    let values = r#"{"a":1.0,"b":1e5,"c":123456789012345678901234567890,"d":-0,"e":"\/\ud83d\ude00","f":[ ],"":{"$serde_json::private::RawValue":1}}"#;
+    let body = format!(
+        r#"{{"payload":{values},"jobId":"j","portfolioId":"p","targetCspName":"CSP_A","operationType":"GET_PORTFOLIO"}}"#
+    );
+    assert_eq!(parse_text(&body).expect("accepted").request.get(), body);
+}
+
+#[test]
+fn only_what_is_inside_a_payloads_fields_may_be_in_snake_case() {
+    let cost = json!({
+        "requestId": "r", "portfolioId": "p", "targetCspName": "CSP_A",
+        "startDate": "2022-01-01", "endDate": "2022-12", "portfolio_id": "kept"
+    });
+    assert_eq!(parse_cost(&cost).expect("accepted").portfolio_id.as_deref(), Some("p"));
+    let Err(Refusal::Invalid(errors)) = parse_cost(&changed(cost, "/portfolioId", None)) else {
+        panic!("accepted");
+    };
+    assert_eq!(errors.keys().collect::<Vec<_>>(), ["portfolioId"]);
+    let snake = request("ADD_TASK_ORDER", json!({"task_order": task_order()}));
+    check_wrong(&snake, &[("payload.taskOrder", "is required")]);
+    let operator =
+        json!({"administrators": [{"email": "a@b.mil", "dod_id": "1", "needs_reset": 1}]});
+    let path = "payload.administrators[0].needs_reset";
+    check_wrong(&request("ADD_OPERATORS", operator), &[(path, "must be true or false")]);
 }
 
 #[test]

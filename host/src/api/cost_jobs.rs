@@ -1,0 +1,164 @@
+//! `/cost-jobs`: its routes, and what the API's description says of them.
+
+use axum::Json;
+use axum::response::Response;
+
+use super::ApiError;
+use super::accept;
+use super::batch;
+use super::call::Call;
+use super::collect;
+use super::openapi::BodyRefused;
+use super::openapi::IdReused;
+use super::openapi::LeaseEnded;
+use super::openapi::NoArchive;
+use super::openapi::Preflight;
+use super::openapi::Refused;
+use super::redeliver;
+use super::schema::Batch;
+use super::schema::CostMessage;
+use super::schema::CostRedelivery;
+use super::schema::CostRequest;
+use super::schema::Done;
+use super::schema::Redelivered;
+use crate::domain::JobKind;
+
+const KIND: JobKind = JobKind::Cost;
+
+/// Ask for costs
+///
+/// Answers when the request is stored durably, before any of it has been done.
+/// Its outcome is had by `GET`. Role `write`.
+#[utoipa::path(
+    post,
+    path = "/cost-jobs",
+    tag = "costs",
+    operation_id = "requestCosts",
+    request_body(
+        content = CostRequest,
+        description = "The request. Types are not coerced; no key is given twice; nesting ends at 64 levels.",
+        example = json!({
+            "requestId": "81b31a89-e3e5-46ee-acfe-75436bd14577",
+            "portfolioId": "b02e77d1-234d-4e3d-bc85-b57ca5a93952",
+            "targetCspName": "CSP_A",
+            "startDate": "2026-01",
+            "endDate": "2026-12"
+        })
+    ),
+    responses(
+        (status = ACCEPTED, description = "Accepted: the request as it was posted.", body = CostRequest),
+        (status = CREATED, description = "The same, of a host with `api.cost_accepted_status = 201`.", body = CostRequest),
+        BodyRefused,
+        IdReused,
+        Refused
+    )
+)]
+pub async fn accept(call: Call) -> Result<Response, ApiError> {
+    accept::accept(call, KIND).await
+}
+
+/// Collect outcomes of cost requests
+///
+/// At most ten, oldest first per portfolio. Without `lease` they are consumed
+/// once the response has left; with it they are leased. Role `read`.
+#[utoipa::path(
+    get,
+    path = "/cost-jobs",
+    tag = "costs",
+    operation_id = "collectCostOutcomes",
+    params(super::openapi::Wish),
+    responses(
+        (
+            status = OK,
+            description = "The outcomes; an empty list when there are none.",
+            body = inline(Vec<CostMessage>),
+            headers(("Hoth-Batch" = String, description = "The name of the leased batch; not there when nothing was leased."))
+        ),
+        LeaseEnded,
+        Refused
+    )
+)]
+pub async fn collect(call: Call) -> Result<Response, ApiError> {
+    collect::collect(call, KIND).await
+}
+
+/// Ask what a browser may send
+#[utoipa::path(
+    options,
+    path = "/cost-jobs",
+    tag = "costs",
+    operation_id = "preflightCostJobs",
+    security(()),
+    responses(Preflight)
+)]
+pub async fn preflight() -> Response {
+    super::preflight().await
+}
+
+/// Acknowledge a leased batch
+///
+/// Its outcomes are deleted. Doing so twice is as good as once. Role `read`.
+#[utoipa::path(
+    post,
+    path = "/cost-jobs/ack",
+    tag = "costs",
+    operation_id = "acknowledgeCostOutcomes",
+    request_body(content = Batch, example = json!({"batch": "2vXk3mZ2n3gxLjE4"})),
+    responses(
+        (status = OK, description = "They are deleted.", body = Done),
+        BodyRefused,
+        LeaseEnded,
+        Refused
+    )
+)]
+pub async fn ack(call: Call) -> Result<Json<Done>, ApiError> {
+    batch::ack(call, KIND).await
+}
+
+/// Release a leased batch
+///
+/// Its outcomes are on the queue again, in their order. Role `read`.
+#[utoipa::path(
+    post,
+    path = "/cost-jobs/release",
+    tag = "costs",
+    operation_id = "releaseCostOutcomes",
+    request_body(content = Batch, example = json!({"batch": "2vXk3mZ2n3gxLjE4"})),
+    responses(
+        (status = OK, description = "They are on the queue again.", body = Done),
+        BodyRefused,
+        LeaseEnded,
+        Refused
+    )
+)]
+pub async fn release(call: Call) -> Result<Json<Done>, ApiError> {
+    batch::release(call, KIND).await
+}
+
+/// Have consumed outcomes again
+///
+/// Puts outcomes that were consumed or acknowledged in the last 24 hours
+/// (`api.redelivery_hours`) back on the queue, each in its old place. Role
+/// `write`.
+#[utoipa::path(
+    post,
+    path = "/cost-jobs/redeliver",
+    tag = "costs",
+    operation_id = "redeliverCostOutcomes",
+    request_body(
+        content = CostRedelivery,
+        examples(
+            ("requests" = (value = json!({"requestIds": ["81b31a89-e3e5-46ee-acfe-75436bd14577"]}))),
+            ("since" = (value = json!({"since": "2026-07-01T12:00:00Z"})))
+        )
+    ),
+    responses(
+        (status = OK, description = "They are on the queue again.", body = Redelivered),
+        BodyRefused,
+        NoArchive,
+        Refused
+    )
+)]
+pub async fn redeliver(call: Call) -> Result<Json<Redelivered>, ApiError> {
+    redeliver::redeliver(call, KIND).await
+}

@@ -1,0 +1,247 @@
+//! What is accepted, and what is told to whom is not let in.
+
+use super::*;
+use crate::api::Role;
+use crate::api::auth::BearerKey;
+
+const JSON: &[(&str, &str)] = &[("content-type", "application/json")];
+
+fn portfolio(id: &str) -> Value {
+    json!({
+        "jobId": id, "userId": "", "targetCspName": "CSP_A", "operationType": "ADD_PORTFOLIO",
+        "payload": {"name": "n", "taskOrders": []}
+    })
+}
+
+pub fn costs(id: &str) -> Value {
+    json!({
+        "requestId": id, "portfolioId": "p", "targetCspName": "CSP_A",
+        "startDate": "2021-07", "endDate": "2026-07-01"
+    })
+}
+
+/// Keys of every role; their tokens are their roles' names.
+pub fn keys() -> AuthConfig {
+    let roles = [("read", Role::Read), ("write", Role::Write), ("admin", Role::Admin)];
+    let key = |(name, role): (&str, _)| BearerKey {
+        name: name.to_owned(),
+        role,
+        sha256: Digest::of(name.as_bytes()),
+    };
+    AuthConfig { bearer: roles.map(key).into() }
+}
+
+#[tokio::test]
+async fn what_is_accepted_is_answered_as_it_was_posted() {
+    let host = Host::start().await;
+    let posted = r#"{ "payload":{"taskOrders":[ ],"name":"\u00fc","x":1.0,"y":1e5,"z":123456789012345678901234567890},
+        "jobId":"job","userId":"u","targetCspName":"CSP_A","operationType":"ADD_PORTFOLIO"}"#;
+    for _ in 0..2 {
+        let answer = host.ask("POST", "/provisioning-jobs", JSON, posted.as_bytes()).await;
+        assert_eq!((answer.status, answer.body.as_str()), (201, posted));
+        assert_eq!(answer.header("content-type"), "application/json");
+    }
+    let same = r#"{"jobId":"job","userId":"u","targetCspName":"CSP_A","operationType":"ADD_PORTFOLIO","payload":{"x":1.0,"y":100000.0,"z":123456789012345678901234567890,"name":"ü","taskOrders":[]}}"#;
+    let answer = host.ask("POST", "/provisioning-jobs", JSON, same.as_bytes()).await;
+    assert_eq!((answer.status, answer.body.as_str()), (201, same));
+    let reused = host.post("/provisioning-jobs", &portfolio("job")).await;
+    let words = "This id was used before, with other content";
+    reused.is(409, &json!({"code": "OTHER", "message": words}));
+    let requests = QueueName::requests(JOBS, &"CSP_A".parse().expect("a name"));
+    assert_eq!(host.queue.stats(&requests).await.expect("it can be read").depth, 1);
+    // The two resources have ids of their own.
+    host.post("/cost-jobs", &costs("job")).await.is(202, &costs("job"));
+}
+
+#[tokio::test]
+async fn a_missing_job_id_is_in_the_answer() {
+    let host = Host::start().await;
+    let mut ids = BTreeSet::new();
+    for id in [Value::Null, Value::Null] {
+        let mut request = portfolio("");
+        request["jobId"] = id;
+        let mut answer = host.post("/provisioning-jobs", &request).await.json();
+        let made = answer["jobId"].take().as_str().expect("an id").to_owned();
+        assert_eq!(made.parse::<uuid::Uuid>().expect("a UUID").get_version_num(), 7);
+        ids.insert(made);
+        assert_eq!(answer, request);
+    }
+    assert_eq!(ids.len(), 2);
+}
+
+#[tokio::test]
+async fn clients_that_insist_on_201_get_it_for_costs() {
+    let config = Config { cost_accepted_status: 201, ..Config::default() };
+    let host = Host::with(config, AuthConfig::default()).await;
+    host.post("/cost-jobs", &costs("r")).await.is(201, &costs("r"));
+}
+
+#[tokio::test]
+async fn bodies_are_json_and_say_so() {
+    let host = Host::start().await;
+    let good = portfolio("job").to_string();
+    let no_body = "A valid request body must be provided";
+    for (content_type, body, status, message) in [
+        (Some("application/json"), "", 400, no_body),
+        (Some("application/json"), " ", 400, no_body),
+        (Some("application/json"), "null", 400, no_body),
+        (Some("application/json"), "{not json", 400, no_body),
+        (Some("application/json"), "[]", 400, "Request failed validation"),
+        (None, "", 400, no_body),
+        (None, &good, 400, "A Content-Type header must be provided"),
+        (Some("text/plain"), &good, 415, "The request body must be application/json"),
+        (Some("application/xml"), &good, 415, "The request body must be application/json"),
+        (Some("Application/JSON; charset=utf-8"), &good, 201, ""),
+        (Some("application/scim+json"), &good, 201, ""),
+    ] {
+        let headers: Vec<_> = content_type.iter().map(|value| ("content-type", *value)).collect();
+        let answer = host.ask("POST", "/provisioning-jobs", &headers, body.as_bytes()).await;
+        let told = answer.json()["message"].as_str().unwrap_or_default().to_owned();
+        assert_eq!((answer.status, told.as_str()), (status, message), "{content_type:?} {body}");
+    }
+    // The other routes that read a body read it the same way.
+    for route in ["ack", "release", "redeliver"] {
+        let target = format!("/cost-jobs/{route}");
+        assert_eq!(host.ask("POST", &target, &[], b"{}").await.status, 400);
+        assert_eq!(host.ask("POST", &target, &[("content-type", "a/b")], b"{}").await.status, 415);
+        let empty = host.ask("POST", &target, JSON, b"null").await;
+        empty.is(400, &json!({"code": "OTHER", "message": no_body}));
+        let wrong = host.post(&target, &json!({"more": 1})).await;
+        assert_eq!(wrong.json()["errorMap"]["more"], "is not a known property");
+    }
+}
+
+#[tokio::test]
+async fn bodies_have_bounds() {
+    let config = Config { max_body_bytes: 2_000, ..Config::default() };
+    let host = Host::with(config, AuthConfig::default()).await;
+    let sized = |bytes: usize| {
+        let mut request = portfolio(&format!("job-{bytes}"));
+        request["payload"]["name"] = json!("n".repeat(bytes + 1 - request.to_string().len()));
+        request
+    };
+    assert_eq!(sized(2_000).to_string().len(), 2_000);
+    assert_eq!(host.post("/provisioning-jobs", &sized(2_000)).await.status, 201);
+    let large = host.post("/provisioning-jobs", &sized(2_001)).await;
+    let words = "The request body is larger than 2000 bytes";
+    large.is(413, &json!({"code": "OTHER", "message": words}));
+    let nested = |levels: usize| {
+        // The request and its payload are two of them.
+        let (open, close) = ("[".repeat(levels - 2), "]".repeat(levels - 2));
+        let request = portfolio(&format!("nested-{levels}")).to_string();
+        request.replacen(r#""name""#, &format!(r#""deep":{open}{close},"name""#), 1)
+    };
+    let deep = host.ask("POST", "/provisioning-jobs", JSON, nested(64).as_bytes()).await;
+    assert_eq!(deep.status, 201, "{deep:?}");
+    let deep = host.ask("POST", "/provisioning-jobs", JSON, nested(65).as_bytes()).await;
+    let words = "The request body is nested deeper than 64 levels";
+    deep.is(400, &json!({"code": "OTHER", "message": words}));
+    for (bytes, status) in [(256, 201), (257, 400)] {
+        let answer = host.post("/provisioning-jobs", &portfolio(&"j".repeat(bytes))).await;
+        assert_eq!(answer.status, status);
+        let answer = host.post("/cost-jobs", &costs(&"r".repeat(bytes))).await;
+        assert_eq!(answer.status, if status == 201 { 202 } else { status });
+    }
+}
+
+#[tokio::test]
+async fn every_wrong_field_is_named_at_once() {
+    let host = Host::start().await;
+    let wrong = json!({
+        "jobId": 42, "userId": "u", "operationType": "ADD_ENVIRONMENT", "targetCspName": "NOPE",
+        "payload": {"administrators": [{"email": "a@b.mil"}], "classificationLevel": "SECRET"}
+    });
+    let answer = host.post("/provisioning-jobs", &wrong).await;
+    let expected = json!({
+        "code": "INVALID_INPUT",
+        "message": "Request failed validation",
+        "errorMap": {
+            "jobId": "must be a string",
+            "payload.administrators[0].dodId": "is required",
+            "payload.name": "is required",
+            "portfolioId": "is required",
+            "targetCspName": "is not a known CSP; known are CSP_A"
+        }
+    });
+    answer.is(400, &expected);
+}
+
+#[tokio::test]
+async fn other_paths_and_methods_are_told_apart() {
+    let host = Host::start().await;
+    let nothing = json!({"code": "OTHER", "message": "There is nothing at this path"});
+    for path in ["/", "/provisioning-jobs/", "/provisioning-jobs/nack", "/Cost-jobs", "/healthz"] {
+        host.get(path).await.is(404, &nothing);
+    }
+    let refused = json!({"code": "OTHER", "message": "This path does not take this method"});
+    for (method, path, allow) in [
+        ("PUT", "/provisioning-jobs", "GET, POST, OPTIONS"),
+        ("DELETE", "/cost-jobs", "GET, POST, OPTIONS"),
+        ("GET", "/cost-jobs/ack", "POST"),
+        ("PATCH", "/provisioning-jobs/redeliver", "POST"),
+        ("POST", "/openapi.json", "GET"),
+    ] {
+        let answer = host.ask(method, path, &[], b"").await;
+        answer.is(405, &refused);
+        assert_eq!(answer.header("allow"), allow, "{method} {path}");
+        assert_eq!(answer.header("cache-control"), "no-store");
+    }
+}
+
+#[tokio::test]
+async fn browsers_may_ask_without_a_key() {
+    let host = Host::with(Config::default(), keys()).await;
+    for path in ["/provisioning-jobs", "/cost-jobs"] {
+        let answer = host.ask("OPTIONS", path, &[], b"").await;
+        assert_eq!(answer.status, 200);
+        assert_eq!(answer.header("access-control-allow-origin"), "*");
+        assert_eq!(answer.header("access-control-allow-methods"), "GET, POST, OPTIONS");
+        assert!(answer.header("access-control-allow-headers").contains("Authorization"));
+    }
+}
+
+#[tokio::test]
+async fn roles_let_in_to_what_they_name() {
+    let host = Host::with(Config::default(), keys()).await;
+    let (read, write) = (["read", "write", "admin"], ["write", "admin"]);
+    let empty = json!({});
+    for (method, path, let_in) in [
+        ("GET", "/provisioning-jobs", &read[..]),
+        ("GET", "/cost-jobs?lease=60", &read),
+        ("POST", "/provisioning-jobs/ack", &read),
+        ("POST", "/cost-jobs/release", &read),
+        ("POST", "/provisioning-jobs", &write),
+        ("POST", "/cost-jobs", &write),
+        ("POST", "/cost-jobs/redeliver", &write),
+    ] {
+        for key in ["read", "write", "admin", "nobody", ""] {
+            let bearer = format!("Bearer {key}");
+            let headers = [("content-type", "application/json"), ("authorization", &bearer)];
+            let body = if method == "POST" { empty.to_string() } else { String::new() };
+            let answer = host.ask(method, path, &headers, body.as_bytes()).await;
+            let expected = match (method, let_in.contains(&key), read.contains(&key)) {
+                ("POST", true, _) => 400,
+                (_, true, _) => 200,
+                (_, false, true) => 403,
+                (_, false, false) => 401,
+            };
+            assert_eq!(answer.status, expected, "{method} {path} by {key}");
+        }
+    }
+    assert_eq!(host.get("/openapi.json").await.status, 200);
+}
+
+#[tokio::test]
+async fn nothing_is_accepted_without_a_queue() {
+    let host = Host::start().await;
+    host.queue.close().await;
+    for answer in [
+        host.post("/cost-jobs", &costs("r")).await,
+        host.get("/cost-jobs").await,
+        host.post("/cost-jobs/redeliver", &json!({"requestIds": ["r"]})).await,
+    ] {
+        let words = "The queue cannot be reached; nothing was accepted";
+        answer.is(503, &json!({"code": "OTHER", "message": words}));
+        assert_eq!(answer.header("retry-after"), "5");
+    }
+}

@@ -1,0 +1,269 @@
+//! The description of the API, held against what the API answers.
+
+use super::accepting::costs;
+use super::accepting::keys;
+use super::*;
+
+/// What the API says of itself.
+pub struct Description(Value);
+
+impl Description {
+    pub async fn of(host: &Host) -> Self {
+        let answer = host.get("/openapi.json").await;
+        assert_eq!(answer.status, 200);
+        Self(answer.json())
+    }
+
+    fn operation(&self, method: &str, path: &str) -> &Value {
+        &self.0["paths"][path][method.to_lowercase()]
+    }
+
+    /// A check of values by a schema that may name others of the description.
+    pub fn validator(&self, schema: &Value) -> jsonschema::Validator {
+        let mut schema = schema.clone();
+        schema["components"] = self.0["components"].clone();
+        jsonschema::validator_for(&schema).expect("a schema of the description is one")
+    }
+
+    /// The operations, each with its method and path.
+    fn operations(&self) -> Vec<(String, String, &Value)> {
+        let paths = self.0["paths"].as_object().expect("there are paths");
+        let of = |(path, item): (&String, &'_ Value)| -> Vec<(String, String)> {
+            let methods = item.as_object().expect("a path has methods");
+            methods.keys().map(|method| (method.to_uppercase(), path.clone())).collect()
+        };
+        let named = paths.iter().flat_map(of);
+        named
+            .map(|(method, path)| {
+                let operation = self.operation(&method, &path);
+                (method, path, operation)
+            })
+            .collect()
+    }
+
+    /// Fails when an answer is not as it is described.
+    #[track_caller]
+    fn check(&self, method: &str, path: &str, answer: &Answer) {
+        let responses = &self.operation(method, path)["responses"];
+        let described = &responses[answer.status.to_string()];
+        assert!(described.is_object(), "{method} {path} answers {answer:?}");
+        let headers = described["headers"].as_object().cloned().unwrap_or_default();
+        for name in headers.keys().filter(|name| *name != "Hoth-Batch") {
+            assert!(!answer.header(&name.to_lowercase()).is_empty(), "{name} of {answer:?}");
+        }
+        assert!(answer.header("hoth-batch").is_empty() || headers.contains_key("Hoth-Batch"));
+        let content = &described["content"]["application/json"];
+        if content.is_null() {
+            assert_eq!(answer.body, "", "{method} {path}");
+            return;
+        }
+        let errors: Vec<String> = self
+            .validator(&content["schema"])
+            .iter_errors(&answer.json())
+            .map(|error| error.to_string())
+            .collect();
+        assert!(errors.is_empty(), "{method} {path} answers {answer:?}: {errors:?}");
+    }
+}
+
+type Seen = BTreeSet<(String, String, u16)>;
+
+/// Asks, and holds the answer against the description.
+async fn ask(host: &Host, seen: &mut Seen, method: &str, target: &str, more: More<'_>) -> Answer {
+    let mut headers = vec![("authorization", more.key)];
+    headers.extend(more.content_type.map(|value| ("content-type", value)));
+    headers.retain(|(_, value)| !value.is_empty());
+    let answer = host.ask(method, target, &headers, more.body.as_bytes()).await;
+    let path = target.split('?').next().expect("splitting yields one part").to_owned();
+    Description::of(host).await.check(method, &path, &answer);
+    seen.insert((method.to_owned(), path, answer.status));
+    answer
+}
+
+#[derive(Clone, Copy)]
+struct More<'a> {
+    key: &'a str,
+    content_type: Option<&'a str>,
+    body: &'a str,
+}
+
+const PLAIN: More<'_> = More { key: "Bearer admin", content_type: None, body: "" };
+
+fn json_body(body: &str) -> More<'_> {
+    More { content_type: Some("application/json"), body, ..PLAIN }
+}
+
+/// Every route of one resource, in every way that it can go.
+async fn provoke(host: &Host, seen: &mut Seen, kind: JobKind) {
+    let (path, accepted, other) = match kind {
+        JobKind::Provisioning => ("/provisioning-jobs", request_text("job"), "jobIds"),
+        JobKind::Cost => ("/cost-jobs", costs("job").to_string(), "requestIds"),
+    };
+    let posts = ["", "/ack", "/release", "/redeliver"].map(|route| format!("{path}{route}"));
+    for target in &posts {
+        let text = More { content_type: Some("text/plain"), ..json_body("{}") };
+        assert_eq!(ask(host, seen, "POST", target, text).await.status, 415);
+        assert_eq!(ask(host, seen, "POST", target, json_body("{}")).await.status, 400);
+        assert_eq!(ask(host, seen, "POST", target, json_body("")).await.status, 400);
+        let large = "x".repeat(3_000);
+        assert_eq!(ask(host, seen, "POST", target, json_body(&large)).await.status, 413);
+        let nobody = More { key: "", ..json_body("{}") };
+        assert_eq!(ask(host, seen, "POST", target, nobody).await.status, 401);
+        slow(host, seen, target).await;
+    }
+    let reader = More { key: "Bearer read", ..json_body("{}") };
+    for target in [&posts[0], &posts[3]] {
+        assert_eq!(ask(host, seen, "POST", target, reader).await.status, 403);
+    }
+    assert_eq!(ask(host, seen, "GET", path, More { key: "", ..PLAIN }).await.status, 401);
+    assert_eq!(ask(host, seen, "GET", &format!("{path}?wait=x"), PLAIN).await.status, 400);
+    assert_eq!(ask(host, seen, "OPTIONS", path, PLAIN).await.status, 200);
+
+    let first = ask(host, seen, "POST", path, json_body(&accepted)).await;
+    assert!(matches!(first.status, 201 | 202), "{first:?}");
+    let reused = accepted.replacen("CSP_A\"", "CSP_A\",\"payload\":{},\"x\":1", 1);
+    let reused = if kind == JOBS { request_text("job").replace("\"n\"", "\"m\"") } else { reused };
+    assert_eq!(ask(host, seen, "POST", path, json_body(&reused)).await.status, 409);
+
+    host.outcomes(kind, "p", &["a", "b"]).await;
+    let leased = ask(host, seen, "GET", &format!("{path}?lease=60"), PLAIN).await;
+    assert_eq!(leased.ids(), ["a", "b"]);
+    let name = leased.header("hoth-batch");
+    let batch = json!({"batch": name}).to_string();
+    assert_eq!(ask(host, seen, "POST", &posts[2], json_body(&batch)).await.status, 200);
+    assert_eq!(ask(host, seen, "POST", &posts[1], json_body(&batch)).await.status, 409);
+    assert_eq!(ask(host, seen, "POST", &posts[2], json_body(&batch)).await.status, 409);
+    let next = format!("{path}?lease=60&ack={name}");
+    assert_eq!(ask(host, seen, "GET", &next, PLAIN).await.status, 409);
+    let leased = ask(host, seen, "GET", &format!("{path}?lease=60"), PLAIN).await;
+    let batch = json!({"batch": leased.header("hoth-batch")}).to_string();
+    assert_eq!(ask(host, seen, "POST", &posts[1], json_body(&batch)).await.status, 200);
+    let which = json!({other: ["a"]}).to_string();
+    let again = ask(host, seen, "POST", &posts[3], json_body(&which)).await;
+    again.is(200, &json!({"redelivered": 1}));
+    assert_eq!(ask(host, seen, "GET", path, PLAIN).await.ids(), ["a"]);
+}
+
+fn request_text(id: &str) -> String {
+    let request = json!({
+        "jobId": id, "userId": "u", "targetCspName": "CSP_A", "operationType": "ADD_PORTFOLIO",
+        "payload": {"name": "n", "taskOrders": []}
+    });
+    request.to_string()
+}
+
+/// A client that promises more than it sends.
+async fn slow(host: &Host, seen: &mut Seen, target: &str) {
+    let headers = [("content-type", "application/json"), ("authorization", "Bearer admin")];
+    let whole = request("POST", target, &headers, b"{}");
+    let mut stream = TcpStream::connect(host.address).await.expect("it listens");
+    stream.write_all(&whole[..whole.len() - 1]).await.expect("it reads");
+    let mut bytes = Vec::new();
+    stream.read_to_end(&mut bytes).await.expect("it answers");
+    let answer = Answer::parse(&bytes).expect("a whole answer");
+    assert_eq!(answer.status, 408);
+    Description::of(host).await.check("POST", target, &answer);
+    seen.insert(("POST".to_owned(), target.to_owned(), 408));
+}
+
+#[tokio::test]
+async fn every_answer_is_described_and_every_description_is_answered() {
+    let body_timeout_ms = std::num::NonZeroU64::new(200).expect("it is not zero");
+    let config = Config { max_body_bytes: 2_000, body_timeout_ms, ..Config::default() };
+    let host = Host::with(config, keys()).await;
+    let mut seen = Seen::new();
+    for kind in [JOBS, COSTS] {
+        provoke(&host, &mut seen, kind).await;
+    }
+    ask(&host, &mut seen, "GET", "/openapi.json", PLAIN).await;
+    let description = Description::of(&host).await;
+    let posted = |path: &str| match path {
+        "/provisioning-jobs" => request_text("new"),
+        "/cost-jobs" => costs("new").to_string(),
+        _ if path.ends_with("/redeliver") => json!({"since": "2026-07-01T12:00:00Z"}).to_string(),
+        _ => json!({"batch": batch_of(path)}).to_string(),
+    };
+    host.queue.close().await;
+    for (method, path, operation) in description.operations() {
+        if operation["responses"]["503"].is_object() {
+            let body = posted(&path);
+            let more = if method == "POST" { json_body(&body) } else { PLAIN };
+            assert_eq!(ask(&host, &mut seen, &method, &path, more).await.status, 503);
+        }
+    }
+    let mut unseen = Vec::new();
+    for (method, path, operation) in description.operations() {
+        for status in operation["responses"].as_object().expect("answers").keys() {
+            let number = status.parse().expect("a status is a number");
+            if !seen.contains(&(method.clone(), path.clone(), number)) {
+                unseen.push(format!("{method} {path} {status}"));
+            }
+        }
+    }
+    // A key for reading may read; the host of this test has an archive, answers
+    // 202, and is in order.
+    unseen.retain(|one| !one.ends_with(" 500"));
+    let expected = [
+        "GET /cost-jobs 403",
+        "POST /cost-jobs 201",
+        "POST /cost-jobs/ack 403",
+        "POST /cost-jobs/redeliver 501",
+        "POST /cost-jobs/release 403",
+        "GET /provisioning-jobs 403",
+        "POST /provisioning-jobs/ack 403",
+        "POST /provisioning-jobs/redeliver 501",
+        "POST /provisioning-jobs/release 403",
+    ];
+    assert_eq!(unseen, expected);
+}
+
+/// A name as the resource at `path` would give it.
+fn batch_of(path: &str) -> String {
+    let kind = if path.starts_with("/cost-jobs") { COSTS } else { JOBS };
+    crate::api::batch::name(kind, &[&crate::queue::Receipt::new("1.1")])
+}
+
+#[tokio::test]
+async fn examples_are_what_they_are_examples_of() {
+    let host = Host::start().await;
+    let description = Description::of(&host).await;
+    let mut examples = 0;
+    let mut check = |schema: &Value, example: &Value| {
+        let validator = description.validator(schema);
+        let errors: Vec<String> = validator.iter_errors(example).map(|e| e.to_string()).collect();
+        assert!(errors.is_empty(), "{example}: {errors:?}");
+        examples += 1;
+    };
+    for (_, _, operation) in description.operations() {
+        let content = &operation["requestBody"]["content"]["application/json"];
+        if let Some(example) = content.get("example") {
+            check(&content["schema"], example);
+        }
+        for example in content["examples"].as_object().into_iter().flatten() {
+            check(&content["schema"], &example.1["value"]);
+        }
+    }
+    for schema in description.0["components"]["schemas"].as_object().expect("schemas").values() {
+        if let Some(example) = schema.get("example") {
+            check(schema, example);
+        }
+    }
+    assert!(examples >= 10, "only {examples}");
+}
+
+#[tokio::test]
+async fn the_description_says_how_to_authenticate() {
+    let host = Host::start().await;
+    let Description(description) = Description::of(&host).await;
+    assert_eq!(description["openapi"], "3.1.0");
+    let schemes = &description["components"]["securitySchemes"];
+    assert_eq!(
+        (&schemes["bearer"]["scheme"], &schemes["sigv4"]["in"]),
+        (&json!("bearer"), &json!("header"))
+    );
+    assert_eq!(description["security"], json!([{"bearer": []}, {"sigv4": []}]));
+    for open in ["/openapi.json", "/cost-jobs"] {
+        let method = if open == "/cost-jobs" { "options" } else { "get" };
+        assert_eq!(description["paths"][open][method]["security"], json!([{}]));
+    }
+}

@@ -1,0 +1,243 @@
+//! The API through its own listener, on a real queue.
+
+mod accepting;
+mod collecting;
+mod description;
+mod hangups;
+mod shapes;
+
+use std::collections::BTreeMap;
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use std::time::Instant;
+
+use serde_json::Value;
+use serde_json::json;
+use tempfile::TempDir;
+use tokio::io::AsyncReadExt as _;
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpStream;
+use tokio_util::sync::CancellationToken;
+use tokio_util::sync::DropGuard;
+
+use super::ApiState;
+use super::AuthConfig;
+use super::Config;
+use crate::clock::Clock;
+use crate::domain::Digest;
+use crate::domain::JobKind;
+use crate::domain::QueuedOutcome;
+use crate::domain::Timestamp;
+use crate::listener::Listener;
+use crate::queue::Dedup;
+use crate::queue::NewMessage;
+use crate::queue::Queue;
+use crate::queue::QueueName;
+use crate::queue::QueueStats;
+use crate::queue::embedded;
+use crate::queue::embedded::EmbeddedQueue;
+
+const JOBS: JobKind = JobKind::Provisioning;
+const COSTS: JobKind = JobKind::Cost;
+
+/// How long a test waits for what must happen.
+const DEADLINE: Duration = Duration::from_secs(20);
+
+/// A served API whose clock stands until it is moved.
+struct Host {
+    address: SocketAddr,
+    queue: Arc<EmbeddedQueue>,
+    clock: Clock,
+    folder: TempDir,
+    /// Ends the listener.
+    stop: DropGuard,
+}
+
+impl Host {
+    async fn start() -> Self {
+        Self::with(Config::default(), AuthConfig::default()).await
+    }
+
+    async fn with(config: Config, auth: AuthConfig) -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder can be made");
+        let clock = Clock::manual(Timestamp::from_millis(1_700_000_000_000));
+        Self::serve(folder, clock, &config, &auth).await
+    }
+
+    async fn serve(folder: TempDir, clock: Clock, config: &Config, auth: &AuthConfig) -> Self {
+        let storage = embedded::Config {
+            path: folder.path().join("queue.db"),
+            redelivery_hours: config.redelivery_hours,
+        };
+        let queue = EmbeddedQueue::open(&storage, clock.clone()).expect("the file can be opened");
+        let queue = Arc::new(queue);
+        let csps = BTreeSet::from(["CSP_A".parse().expect("a valid name")]);
+        let served = Arc::clone(&queue) as Arc<dyn Queue>;
+        let router = super::router(ApiState::new(config, auth, served, csps, clock.clone()));
+        let listener =
+            Listener::bind(SocketAddr::from(([127, 0, 0, 1], 0)), config.max_connections).await;
+        let listener = listener.expect("a free port");
+        let address = listener.local_addr().expect("it is bound");
+        let stop = CancellationToken::new();
+        tokio::spawn(listener.serve(router, stop.clone()));
+        Self { address, queue, clock, folder, stop: stop.drop_guard() }
+    }
+
+    /// The same file, served by another process.
+    async fn restart(self) -> Self {
+        drop(self.stop);
+        self.queue.close().await;
+        Self::serve(self.folder, self.clock, &Config::default(), &AuthConfig::default()).await
+    }
+
+    async fn get(&self, target: &str) -> Answer {
+        self.ask("GET", target, &[], b"").await
+    }
+
+    async fn post(&self, target: &str, body: &Value) -> Answer {
+        let json = [("content-type", "application/json")];
+        self.ask("POST", target, &json, body.to_string().as_bytes()).await
+    }
+
+    async fn ask(
+        &self,
+        method: &str,
+        target: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> Answer {
+        let mut stream = TcpStream::connect(self.address).await.expect("it listens");
+        stream.write_all(&request(method, target, headers, body)).await.expect("it reads");
+        let mut bytes = Vec::new();
+        stream.read_to_end(&mut bytes).await.expect("it answers");
+        Answer::parse(&bytes).unwrap_or_else(|| panic!("cut: {}", String::from_utf8_lossy(&bytes)))
+    }
+
+    /// Puts outcomes of the jobs `ids` on the queue, of one portfolio.
+    async fn outcomes(&self, kind: JobKind, portfolio: &str, ids: &[&str]) {
+        for id in ids {
+            self.outcome(kind, portfolio, id, "").await;
+        }
+    }
+
+    async fn outcome(&self, kind: JobKind, portfolio: &str, id: &str, filling: &str) {
+        let content = json!({"request": {}, "response": {"filling": filling}});
+        let message = match kind {
+            JobKind::Provisioning => {
+                json!({"code": 200, "content": content, "initialSnowRequest": {"jobId": id}})
+            }
+            JobKind::Cost => {
+                json!({"code": 200, "content": {"request": {"requestId": id}, "response": {}}})
+            }
+        };
+        let message = serde_json::value::to_raw_value(&message).expect("it can be written");
+        let body = QueuedOutcome::new(id.to_owned(), kind, message).encode();
+        self.message(kind, portfolio, id, body).await;
+    }
+
+    async fn message(&self, kind: JobKind, portfolio: &str, id: &str, body: String) {
+        let message = NewMessage {
+            group: portfolio.to_owned(),
+            dedup: Dedup { key: id.to_owned(), content: Digest::of(b"") },
+            key: id.to_owned(),
+            body,
+            not_before: None,
+        };
+        self.queue.send(&QueueName::outcomes(kind), message).await.expect("it can be sent");
+    }
+
+    /// Lets `by` pass.
+    async fn advance(&self, by: Duration) {
+        self.clock.advance(by);
+        self.queue.poke().await;
+    }
+
+    async fn stats(&self, kind: JobKind) -> QueueStats {
+        self.queue.stats(&QueueName::outcomes(kind)).await.expect("it can be read")
+    }
+
+    /// Waits until the queue has `depth` messages to receive and `in_flight`
+    /// that are leased.
+    async fn reaches(&self, kind: JobKind, depth: u64, in_flight: u64) {
+        let begun = Instant::now();
+        loop {
+            let stats = self.stats(kind).await;
+            if (stats.depth, stats.in_flight) == (depth, in_flight) {
+                return;
+            }
+            assert!(begun.elapsed() < DEADLINE, "still {stats:?}");
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    }
+}
+
+/// A request that asks for one answer on its connection.
+fn request(method: &str, target: &str, headers: &[(&str, &str)], body: &[u8]) -> Vec<u8> {
+    let mut text = format!("{method} {target} HTTP/1.1\r\nhost: hoth\r\nconnection: close\r\n");
+    for (name, value) in headers {
+        text.push_str(&format!("{name}: {value}\r\n"));
+    }
+    if !body.is_empty() {
+        text.push_str(&format!("content-length: {}\r\n", body.len()));
+    }
+    let mut bytes = format!("{text}\r\n").into_bytes();
+    bytes.extend_from_slice(body);
+    bytes
+}
+
+/// A whole answer.
+#[derive(Debug)]
+struct Answer {
+    status: u16,
+    /// Names in lower case.
+    headers: BTreeMap<String, String>,
+    body: String,
+}
+
+impl Answer {
+    /// None when something is missing of it.
+    fn parse(bytes: &[u8]) -> Option<Self> {
+        let end = bytes.windows(4).position(|four| four == b"\r\n\r\n")?;
+        let head = String::from_utf8(bytes[..end].to_vec()).expect("a head is text");
+        let mut lines = head.split("\r\n");
+        let status = lines.next()?.split(' ').nth(1)?.parse().expect("a status is a number");
+        let header = |line: &str| {
+            let (name, value) = line.split_once(": ").expect("a header has a value");
+            (name.to_ascii_lowercase(), value.to_owned())
+        };
+        let headers: BTreeMap<String, String> = lines.map(header).collect();
+        let body = String::from_utf8(bytes[end + 4..].to_vec()).expect("a body is text");
+        let length: usize = headers.get("content-length")?.parse().expect("a number");
+        (body.len() == length).then_some(Self { status, headers, body })
+    }
+
+    fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", String::as_str)
+    }
+
+    #[track_caller]
+    fn json(&self) -> Value {
+        assert_eq!(self.header("content-type"), "application/json", "{self:?}");
+        serde_json::from_str(&self.body).expect("a body of this API is JSON")
+    }
+
+    /// The ids of the jobs whose outcomes these are.
+    #[track_caller]
+    fn ids(&self) -> Vec<String> {
+        assert_eq!(self.status, 200, "{self:?}");
+        let Value::Array(messages) = self.json() else { panic!("not a list: {}", self.body) };
+        let id = |message: &Value| {
+            let job = message.pointer("/initialSnowRequest/jobId");
+            let id = job.or(message.pointer("/content/request/requestId"));
+            id.and_then(Value::as_str).expect("a message names its request").to_owned()
+        };
+        messages.iter().map(id).collect()
+    }
+
+    #[track_caller]
+    fn is(&self, status: u16, body: &Value) {
+        assert_eq!((self.status, &self.json()), (status, body));
+    }
+}

@@ -1,0 +1,135 @@
+//! Schemas and the code that reads requests, held against each other.
+
+use super::description::Description;
+use super::*;
+use crate::domain::request;
+use crate::domain::request::Known;
+
+fn top(operation: &str, payload: Value) -> Value {
+    json!({
+        "jobId": "j", "userId": "u", "portfolioId": "p", "operationType": operation,
+        "targetCspName": "CSP_A", "payload": payload
+    })
+}
+
+fn task_order() -> Value {
+    json!({
+        "taskOrderNumber": "1", "popStartDate": "2021-07-01", "popEndDate": "2022-07",
+        "clins": [{
+            "clinNumber": "1", "type": "CLOUD", "popStartDate": "2021-07", "popEndDate": "2022-07-31",
+            "classificationLevel": "SECRET"
+        }]
+    })
+}
+
+fn requests() -> Vec<Value> {
+    let snake = json!({
+        "clin_number": "1", "type": "NON_CLOUD", "pop_start_date": "2021-07", "pop_end_date": "2022-07"
+    });
+    let mut in_snake_case = task_order();
+    in_snake_case["clins"] = json!([snake]);
+    let operator = json!({"email": "a@b.mil", "dodId": "1", "needsReset": true});
+    let environment = json!({
+        "name": "e", "administrators": [operator], "classificationLevel": "TOP_SECRET",
+        "cloudDistinguisher": {"name": "n", "displayName": "d", "description": ""},
+        "accountName": "a", "emailDistributionList": "", "isMigration": false, "more": {"is": "kept"}
+    });
+    vec![
+        top("ADD_PORTFOLIO", json!({"name": "n", "taskOrders": [task_order()]})),
+        top("GET_PORTFOLIO", json!({})),
+        top("ADD_ENVIRONMENT", environment),
+        top("ADD_TASK_ORDER", json!({"taskOrder": in_snake_case})),
+        top("UPDATE_TASK_ORDER", json!({"taskOrderId": "t", "taskOrder": task_order()})),
+        top("ADD_OPERATORS", json!({"administrators": [operator], "environmentId": "e"})),
+        top("ADD_ADMINISTRATOR", json!({"operators": [operator], "administrators": null})),
+    ]
+}
+
+/// What every field is put to: the kinds of JSON, and texts at their bounds.
+fn values() -> Vec<Option<Value>> {
+    let texts = ["", "x", "2026-07", "2026-13", "2026-07-01", "SECRET", "CLOUD", "a\u{7}", "é"];
+    let long = ["x".repeat(256), "x".repeat(257)].map(Value::from);
+    let others =
+        [json!(null), json!(true), json!(1), json!([]), json!({}), json!([{}]), json!([1])];
+    let texts = texts.into_iter().map(Value::from);
+    [None].into_iter().chain(texts.chain(long).chain(others).map(Some)).collect()
+}
+
+/// The pointers of all that is in a value, and of one key that is not.
+fn pointers(value: &Value, at: &str, found: &mut Vec<String>) {
+    match value {
+        Value::Object(map) => {
+            found.push(format!("{at}/another"));
+            for (key, value) in map {
+                found.push(format!("{at}/{key}"));
+                pointers(value, &format!("{at}/{key}"), found);
+            }
+        }
+        Value::Array(list) => {
+            for (n, value) in list.iter().enumerate() {
+                pointers(value, &format!("{at}/{n}"), found);
+            }
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
+/// Every single change of `base` is refused by both or by neither.
+fn agree(base: &Value, validator: &jsonschema::Validator, reads: impl Fn(&[u8]) -> bool) -> usize {
+    assert!(validator.is_valid(base) && reads(base.to_string().as_bytes()), "{base}");
+    let mut found = Vec::new();
+    pointers(base, "", &mut found);
+    let (mut good, mut bad) = (0, 0);
+    for pointer in &found {
+        for value in values() {
+            let mut body = base.clone();
+            let (parent, key) = pointer.rsplit_once('/').expect("a pointer has a slash");
+            let map = body.pointer_mut(parent).and_then(Value::as_object_mut);
+            let map = map.expect("pointers name keys of objects");
+            match &value {
+                Some(value) => drop(map.insert(key.to_owned(), value.clone())),
+                None => drop(map.remove(key)),
+            }
+            let read = reads(body.to_string().as_bytes());
+            assert_eq!(validator.is_valid(&body), read, "{pointer} = {value:?}: read {read}");
+            if read { good += 1 } else { bad += 1 }
+        }
+    }
+    assert!(good > 0 && bad > 5, "{good} good, {bad} bad");
+    good + bad
+}
+
+#[tokio::test]
+async fn provisioning_requests_are_read_as_they_are_described() {
+    let description = Description::of(&Host::start().await).await;
+    let validator =
+        description.validator(&json!({"$ref": "#/components/schemas/ProvisioningRequest"}));
+    let csps = ["CSP_A", "x", "SECRET", "CLOUD", "2026-07", "2026-13", "2026-07-01"];
+    let csps = csps.map(|name| name.parse().expect("a valid name")).into();
+    let reads = |body: &[u8]| {
+        request::provisioning(body, Known { csps: &csps }, || "made".to_owned()).is_ok()
+    };
+    let changes: usize = requests().iter().map(|base| agree(base, &validator, reads)).sum();
+    assert!(changes > 1_000, "only {changes}");
+}
+
+#[tokio::test]
+async fn other_requests_are_read_as_they_are_described() {
+    let description = Description::of(&Host::start().await).await;
+    let schema = |name: &str| {
+        description.validator(&json!({"$ref": format!("#/components/schemas/{name}")}))
+    };
+    let csps = ["CSP_A", "x", "SECRET", "CLOUD", "2026-07", "2026-13", "2026-07-01"];
+    let csps = csps.map(|name| name.parse().expect("a valid name")).into();
+    let cost = json!({
+        "requestId": "r", "portfolioId": "p", "targetCspName": "CSP_A", "startDate": "2021-07",
+        "endDate": "2026-07-01", "taskOrderNumber": "t", "clin": "1"
+    });
+    agree(&cost, &schema("CostRequest"), |body| request::cost(body, Known { csps: &csps }).is_ok());
+    let batch = json!({"batch": "b"});
+    agree(&batch, &schema("Batch"), |body| request::batch(body).is_ok());
+    let ids = json!({"jobIds": ["a"]});
+    agree(&ids, &schema("JobRedelivery"), |body| request::redelivery(JOBS, body).is_ok());
+    let ids = json!({"requestIds": ["a"]});
+    agree(&ids, &schema("CostRedelivery"), |body| request::redelivery(COSTS, body).is_ok());
+}
