@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 use std::future::Future;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,16 +16,23 @@ use tracing::warn;
 use crate::adapter::Engine;
 use crate::admin;
 use crate::api;
+use crate::auth::KeySet;
+use crate::auth::Keys;
 use crate::clock::Clock;
 use crate::config::Backend;
 use crate::config::Config;
 use crate::csp;
+use crate::descriptors;
 use crate::domain::CspName;
 use crate::listener::Listener;
+use crate::listener::Tls;
+use crate::listener::TlsConfig;
 use crate::queue;
 use crate::queue::Queue;
 use crate::queue::embedded::EmbeddedQueue;
 use crate::registry::Registry;
+use crate::reload;
+use crate::reload::Reload;
 use crate::telemetry;
 use crate::worker;
 use crate::worker::Destination;
@@ -56,8 +64,10 @@ pub struct App {
     queue: Arc<EmbeddedQueue>,
     context: Arc<worker::Context>,
     destinations: BTreeMap<CspName, Destination>,
+    keys: Keys,
     api: Option<Listener>,
     admin: Listener,
+    reload: Reload,
     metrics: metrics_exporter_prometheus::PrometheusHandle,
 }
 
@@ -65,6 +75,8 @@ impl App {
     /// Opens the queue, loads the adapters and binds the listeners. From here
     /// on clients can connect; they are served by [`App::run`].
     pub async fn build(config: Config, roles: BTreeSet<Role>) -> anyhow::Result<Self> {
+        // Before anything is read that may change meanwhile.
+        let seen = reload::look(&config).await;
         let metrics = telemetry::start_metrics().context("setting up metrics")?;
         let clock = Clock::system();
         let queue = match config.queue.backend {
@@ -84,12 +96,23 @@ impl App {
             clock,
         });
         let destinations = destinations(&config)?;
+        let keys = Keys::new(KeySet::open(&config.auth).context("reading the keys")?);
+        if keys.is_open() {
+            warn!("No key is configured: everybody on this machine is let in, nobody else");
+        }
+        let (api_tls, admin_tls) = (tls(&config.api.tls)?, tls(&config.admin.tls)?);
+        let (listen, connections) = (config.api.listen, api_connections(&config));
         let api = match roles.contains(&Role::Api) {
-            true => Some(bind("api", config.api.listen, config.api.max_connections).await?),
+            true => Some(bind("api", &config, listen, connections, api_tls.clone()).await?),
             false => None,
         };
-        let admin = bind("admin", config.admin.listen, ADMIN_CONNECTIONS_MAX).await?;
-        Ok(Self { config, roles, queue, context, destinations, api, admin, metrics })
+        let listen = config.admin.listen;
+        let admin =
+            bind("admin", &config, listen, ADMIN_CONNECTIONS_MAX, admin_tls.clone()).await?;
+        let exposed = !config.admin.listen.ip().is_loopback()
+            || api.is_some() && !config.api.listen.ip().is_loopback();
+        let reload = Reload { seen, keys: keys.clone(), api_tls, admin_tls, exposed };
+        Ok(Self { config, roles, queue, context, destinations, keys, api, admin, reload, metrics })
     }
 
     /// Serves until `stop` ends or storage fails, then drains: no new
@@ -105,6 +128,7 @@ impl App {
         let api_state = self.api_state();
         let settling = api_state.settling();
         let api_router = api::router(api_state);
+        tokio::spawn(self.reload.watch(self.config.clone(), closing.clone()));
         let admin = tokio::spawn(self.admin.serve(admin_router, closing.clone()));
         let api = self.api.map(|api| tokio::spawn(api.serve(api_router, closing.clone())));
 
@@ -144,7 +168,9 @@ impl App {
     fn api_state(&self) -> api::ApiState {
         api::ApiState::new(
             &self.config.api,
-            &self.config.auth,
+            self.keys.clone(),
+            self.config.limits.rate(),
+            self.config.limits.timeouts().send,
             Arc::clone(&self.context.queue),
             self.config.csp_names(),
             self.context.clock.clone(),
@@ -158,7 +184,8 @@ impl App {
             registry: Arc::clone(&self.context.registry),
             gates: self.destinations.iter().map(|(n, d)| (n.clone(), d.gate.clone())).collect(),
             metrics: self.metrics.clone(),
-            keys: api::Keys::new(&self.config.auth),
+            keys: self.keys.clone(),
+            clock: self.context.clock.clone(),
         }
     }
 }
@@ -190,15 +217,45 @@ fn destinations(config: &Config) -> anyhow::Result<BTreeMap<CspName, Destination
     config.csp.iter().map(build).collect()
 }
 
+/// What the configuration asks for, as far as there are descriptors: operators
+/// and calls to CSPs have theirs in any case.
+fn api_connections(config: &Config) -> usize {
+    let wanted = config.api.max_connections;
+    let calls: usize = config.csp.values().map(|csp| csp.max_concurrent.get() as usize).sum();
+    let limit = descriptors::raise_limit();
+    let granted = descriptors::connections(limit, wanted, ADMIN_CONNECTIONS_MAX + calls);
+    if granted < wanted {
+        warn!(
+            limit,
+            "api.max_connections is {granted} instead of {wanted}: the system grants this process \
+             no more file descriptors"
+        );
+    }
+    granted
+}
+
+fn tls(config: &Option<TlsConfig>) -> anyhow::Result<Option<Tls>> {
+    let opened = config.as_ref().map(TlsConfig::open).transpose();
+    Ok(opened.context("reading the certificate of a listener")?.map(Tls::new))
+}
+
 async fn bind(
     what: &str,
-    address: std::net::SocketAddr,
+    config: &Config,
+    address: SocketAddr,
     connections_max: usize,
+    tls: Option<Tls>,
 ) -> anyhow::Result<Listener> {
+    let encrypted = tls.is_some();
     let listener = Listener::bind(address, connections_max)
         .await
-        .with_context(|| format!("binding {what}.listen = {address}"))?;
+        .with_context(|| format!("binding {what}.listen = {address}"))?
+        .with_timeouts(config.limits.timeouts())
+        .with_tls(tls);
     let address = listener.local_addr().context("asking for the bound address")?;
-    info!(%address, "Listening for {what}");
+    info!(%address, tls = encrypted, "Listening for {what}");
+    if !encrypted && !address.ip().is_loopback() {
+        warn!(%address, "Keys and messages arrive in the clear; something before it should speak TLS");
+    }
     Ok(listener)
 }

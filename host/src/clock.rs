@@ -45,6 +45,19 @@ impl Clock {
         }
     }
 
+    /// What the wall clock shows now, set forward or back or not: for
+    /// comparing with what the clocks of others show.
+    #[expect(clippy::disallowed_methods, reason = "this is the one clock")]
+    pub fn wall(&self) -> Timestamp {
+        match &self.0 {
+            Source::System { .. } => {
+                let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+                Timestamp::from_unix(wall)
+            }
+            Source::Manual(_) => self.now(),
+        }
+    }
+
     /// How long it is until `when`; zero when that has passed.
     pub fn until(&self, when: Timestamp) -> Duration {
         when.since(self.now())

@@ -12,22 +12,30 @@
 //! - [`registry`]: which version of which adapter serves which CSP.
 //! - [`worker`]: takes jobs, drives adapters, acts on decisions.
 //! - [`listener`]: the way in: connections, and knowing that a response left.
+//! - [`auth`]: who may call: keys, and how a request proves that it holds one.
+//! - [`audit`]: who did what, as log lines.
 //! - [`api`]: the HTTP API of ServiceNow.
 //! - [`admin`]: the HTTP API of operators.
-//! - [`config`], [`telemetry`], [`app`], [`cli`]: the parts put together.
+//! - [`descriptors`]: how many connections the system grants.
+//! - [`config`], [`reload`], [`telemetry`], [`app`], [`cli`]: the parts put
+//!   together.
 
 pub mod adapter;
 pub mod admin;
 pub mod api;
 pub mod app;
+pub mod audit;
+pub mod auth;
 pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod csp;
+pub mod descriptors;
 pub mod domain;
 pub mod listener;
 pub mod queue;
 pub mod registry;
+pub mod reload;
 pub mod secret;
 pub mod telemetry;
 pub mod worker;

@@ -34,10 +34,11 @@ async fn a_kill_in_the_middle_of_work_loses_no_acknowledged_job() {
     let mut collected = Vec::new();
     for batch in jobs.chunks(20) {
         let snow = host.servicenow();
+        let before = csp::calls(&csp).len();
         for job in batch {
             snow.provision(job).await;
         }
-        csp::wait_for_calls(&csp, csp::calls(&csp).len() + 3).await;
+        csp::wait_for_calls(&csp, before + 3).await;
         collected.extend(snow.collect("/provisioning-jobs").await);
         host.kill().await;
         host.restart().await;
@@ -106,6 +107,7 @@ async fn a_repetition_is_recognised_after_a_restart() {
     let job = job("job-1", "CSP_TEST", "ADD_PORTFOLIO");
     host.servicenow().provision(&job).await;
     host.servicenow().outcome().await;
+    host.emptied().await;
     host.kill().await;
     host.restart().await;
     host.servicenow().provision(&job).await;

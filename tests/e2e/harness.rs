@@ -7,6 +7,8 @@ use std::fmt::Write as _;
 use std::path::Path;
 use std::path::PathBuf;
 use std::process::Stdio;
+use std::sync::Arc;
+use std::sync::Mutex;
 use std::time::Duration;
 use std::time::Instant;
 
@@ -171,7 +173,17 @@ pub struct TestHost {
 impl TestHost {
     /// ServiceNow, as seen by this host.
     pub fn servicenow(&self) -> ServiceNow {
-        ServiceNow { http: client(), base: self.api() }
+        ServiceNow::at(client(), self.api(), None)
+    }
+
+    /// What the host has logged so far.
+    pub fn log(&self) -> Vec<Value> {
+        self.running().log.lock().expect("no panic while logging").clone()
+    }
+
+    /// The first log line of which `is_it` holds, once it is there.
+    pub async fn logged(&self, what: &str, is_it: impl Fn(&Value) -> bool) -> Value {
+        eventually(what, || async { self.log().into_iter().find(&is_it) }).await
     }
 
     /// The base URL of the API.
@@ -234,19 +246,23 @@ impl TestHost {
     /// Waits until every request and async queue is empty: nothing is left to
     /// do but to collect.
     pub async fn settled(&self) {
-        eventually("all jobs to end", || async {
-            let queues = self.admin_json("/queues").await;
-            let queues = queues["queues"].as_array().expect("a list").clone();
-            let left: u64 = queues
-                .iter()
-                .filter(|queue| queue.get("csp").is_some_and(Value::is_string))
-                .map(|queue| {
-                    ["depth", "inFlight"]
-                        .map(|count| queue[count].as_u64().expect("a count"))
-                        .iter()
-                        .sum::<u64>()
-                })
-                .sum();
+        self.holds_nothing("all jobs to end", |queue| queue["csp"].is_string()).await;
+    }
+
+    /// Waits until every queue is empty: what was collected has been deleted,
+    /// too, which happens when its response has left.
+    pub async fn emptied(&self) {
+        self.holds_nothing("all outcomes to be deleted", |_| true).await;
+    }
+
+    async fn holds_nothing(&self, what: &str, of: impl Fn(&Value) -> bool) {
+        eventually(what, || async {
+            let answer = self.admin_json("/queues").await;
+            let queues = answer["queues"].as_array().expect("a list").iter();
+            let count = |queue: &Value| {
+                ["depth", "inFlight"].map(|name| queue[name].as_u64().expect("a count"))
+            };
+            let left: u64 = queues.filter(|queue| of(queue)).flat_map(count).sum();
             (left == 0).then_some(())
         })
         .await;
@@ -257,6 +273,7 @@ struct Process {
     child: Child,
     api: String,
     admin: String,
+    log: Arc<Mutex<Vec<Value>>>,
 }
 
 impl Process {
@@ -274,28 +291,35 @@ impl Process {
         let mut lines = BufReader::new(stderr).lines();
         let (mut api, mut admin) = (None, None);
         let mut said = Vec::new();
+        let log = Arc::new(Mutex::new(Vec::new()));
         while api.is_none() || admin.is_none() {
             let line = tokio::time::timeout(PATIENCE, lines.next_line()).await;
             let line = line.expect("the host starts in time").expect("its log can be read");
             let line =
                 line.unwrap_or_else(|| panic!("the host did not start:\n{}", said.join("\n")));
             if let Ok(event) = serde_json::from_str::<Value>(&line) {
-                let address = event["address"].as_str().map(|a| format!("http://{a}"));
+                let scheme = if event["tls"] == true { "https" } else { "http" };
+                let address = event["address"].as_str().map(|a| format!("{scheme}://{a}"));
                 match event["message"].as_str() {
                     Some("Listening for api") => api = address,
                     Some("Listening for admin") => admin = address,
                     _ => {}
                 }
+                log.lock().expect("no panic while logging").push(event);
             }
             said.push(line);
         }
+        let kept = Arc::clone(&log);
         tokio::spawn(async move {
             while let Ok(Some(line)) = lines.next_line().await {
+                if let Ok(event) = serde_json::from_str(&line) {
+                    kept.lock().expect("no panic while logging").push(event);
+                }
                 eprintln!("{line}");
             }
         });
         let (api, admin) = (api.expect("just seen"), admin.expect("just seen"));
-        Self { child, api, admin }
+        Self { child, api, admin, log }
     }
 }
 
@@ -317,6 +341,7 @@ pub fn client() -> reqwest::Client {
 pub struct ServiceNow {
     http: reqwest::Client,
     base: String,
+    token: Option<String>,
 }
 
 /// What HOTH answered.
@@ -335,9 +360,17 @@ impl Answer {
 }
 
 impl ServiceNow {
+    /// Whoever calls `base`, with a bearer token or none.
+    pub fn at(http: reqwest::Client, base: String, token: Option<&str>) -> Self {
+        Self { http, base, token: token.map(str::to_owned) }
+    }
+
     /// Any request.
     pub async fn send(&self, method: Method, path: &str, body: Option<&Value>) -> Answer {
         let mut request = self.http.request(method, format!("{}{path}", self.base));
+        if let Some(token) = &self.token {
+            request = request.bearer_auth(token);
+        }
         if let Some(body) = body {
             request = request.header("content-type", "application/json").body(body.to_string());
         }

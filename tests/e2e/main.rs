@@ -4,11 +4,14 @@
 #![expect(clippy::print_stderr, reason = "the log of the host belongs to the test that runs it")]
 
 mod answers;
+mod auth;
 mod csp;
 mod door;
 mod durability;
 mod harness;
+mod hostile;
 mod operations;
 mod order;
 mod retry;
+mod tls;
 mod watcher;

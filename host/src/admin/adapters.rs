@@ -2,16 +2,18 @@
 
 use std::sync::Arc;
 
+use axum::Extension;
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::Path;
 use axum::extract::State;
 use serde::Serialize;
-use tracing::info;
 use tracing::warn;
 
 use super::AdminState;
 use super::error::AdminError;
+use crate::audit;
+use crate::auth::Principal;
 use crate::registry::AdapterListing;
 use crate::registry::InstallError;
 use crate::registry::RollBackError;
@@ -49,11 +51,16 @@ pub async fn show(
 /// version.
 pub async fn deploy(
     State(state): State<Arc<AdminState>>,
+    Extension(principal): Extension<Principal>,
     Path(name): Path<String>,
     component: Bytes,
 ) -> Result<Json<Activated>, AdminError> {
     match state.registry.install(&name, component).await {
-        Ok(version) => Ok(Json(activated(name, &version, "Adapter deployed"))),
+        Ok(version) => {
+            let activated = activated(name, &version);
+            audit::deployed(&principal, &activated.name, &activated.sha256);
+            Ok(Json(activated))
+        }
         Err(refused) => {
             warn!(adapter = %name, error = &refused as &dyn std::error::Error, "Adapter refused");
             Err(match refused {
@@ -69,10 +76,15 @@ pub async fn deploy(
 /// `POST /adapters/{name}/rollback`: makes the version before active again.
 pub async fn roll_back(
     State(state): State<Arc<AdminState>>,
+    Extension(principal): Extension<Principal>,
     Path(name): Path<String>,
 ) -> Result<Json<Activated>, AdminError> {
     match state.registry.roll_back(&name) {
-        Ok(version) => Ok(Json(activated(name, &version, "Adapter rolled back"))),
+        Ok(version) => {
+            let activated = activated(name, &version);
+            audit::rolled_back(&principal, &activated.name, &activated.sha256);
+            Ok(Json(activated))
+        }
         Err(error) => Err(match error {
             RollBackError::Unknown => AdminError::NotFound(error.to_string()),
             RollBackError::NothingEarlier => AdminError::Conflict(error.to_string()),
@@ -80,10 +92,8 @@ pub async fn roll_back(
     }
 }
 
-fn activated(name: String, version: &Version, what: &str) -> Activated {
-    let sha256 = version.adapter().digest().to_string();
-    info!(adapter = %name, %sha256, "{what}");
-    Activated { name, sha256 }
+fn activated(name: String, version: &Version) -> Activated {
+    Activated { name, sha256: version.adapter().digest().to_string() }
 }
 
 /// An error with its causes, for an operator who must act on it.

@@ -2,14 +2,16 @@
 
 use std::sync::Arc;
 
+use axum::Extension;
 use axum::Json;
 use axum::extract::Path;
 use axum::extract::State;
 use serde::Serialize;
-use tracing::info;
 
 use super::AdminState;
 use super::error::AdminError;
+use crate::audit;
+use crate::auth::Principal;
 use crate::worker::Gate;
 
 #[derive(Debug, Serialize)]
@@ -21,20 +23,22 @@ pub struct CspState {
 /// `POST /csps/{name}/pause`: its jobs wait; those in hand go on.
 pub async fn pause(
     State(state): State<Arc<AdminState>>,
+    Extension(principal): Extension<Principal>,
     Path(name): Path<String>,
 ) -> Result<Json<CspState>, AdminError> {
     gate(&state, &name)?.close();
-    info!(csp = %name, "Paused");
+    audit::paused(&principal, &name);
     Ok(Json(CspState { name, paused: true }))
 }
 
 /// `POST /csps/{name}/resume`.
 pub async fn resume(
     State(state): State<Arc<AdminState>>,
+    Extension(principal): Extension<Principal>,
     Path(name): Path<String>,
 ) -> Result<Json<CspState>, AdminError> {
     gate(&state, &name)?.open();
-    info!(csp = %name, "Resumed");
+    audit::resumed(&principal, &name);
     Ok(Json(CspState { name, paused: false }))
 }
 

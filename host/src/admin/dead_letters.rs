@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use axum::Extension;
 use axum::Json;
 use axum::extract::Path;
 use axum::extract::Query;
@@ -10,11 +11,12 @@ use axum::extract::rejection::JsonRejection;
 use axum::extract::rejection::QueryRejection;
 use serde::Deserialize;
 use serde::Serialize;
-use tracing::info;
 
 use super::AdminState;
 use super::error::AdminError;
 use super::queues;
+use crate::audit;
+use crate::auth::Principal;
 use crate::domain::QueuedJob;
 use crate::domain::QueuedOutcome;
 use crate::queue::DEAD_LETTERS_MAX;
@@ -120,6 +122,7 @@ pub async fn show(
 /// job goes on where it stood, and ends in one more outcome.
 pub async fn redrive(
     State(state): State<Arc<AdminState>>,
+    Extension(principal): Extension<Principal>,
     Path(name): Path<String>,
     wanted: Result<Json<Selection>, JsonRejection>,
 ) -> Result<Json<Redriven>, AdminError> {
@@ -137,7 +140,7 @@ pub async fn redrive(
         }
     }
     if !wanted.dry_run {
-        info!(%queue, redriven = done.redriven, unreadable = done.unreadable, "Dead letters redriven");
+        audit::redrove(&principal, &name, done.redriven, done.unreadable);
     }
     Ok(Json(done))
 }
@@ -145,6 +148,7 @@ pub async fn redrive(
 /// `POST /queues/{name}/purge`: forgets dead letters for good.
 pub async fn purge(
     State(state): State<Arc<AdminState>>,
+    Extension(principal): Extension<Principal>,
     Path(name): Path<String>,
     wanted: Result<Json<Selection>, JsonRejection>,
 ) -> Result<Json<Purged>, AdminError> {
@@ -162,7 +166,7 @@ pub async fn purge(
         for some in ids.chunks(DEAD_LETTERS_MAX) {
             purged += state.queue.discard(queue, some).await?;
         }
-        info!(%queue, purged, "Dead letters purged");
+        audit::purged(&principal, &name, purged);
     }
     Ok(Json(Purged { matched: ids.len() as u64, purged }))
 }

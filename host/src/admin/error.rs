@@ -1,19 +1,12 @@
-//! What an operator is told when something is wrong, and who is let in.
-
-use std::sync::Arc;
+//! What an operator is told when something is wrong.
 
 use axum::Json;
-use axum::extract::Request;
-use axum::extract::State;
 use axum::http::StatusCode;
-use axum::middleware::Next;
 use axum::response::IntoResponse;
 use axum::response::Response;
 use serde_json::json;
 use tracing::error;
 
-use super::AdminState;
-use crate::api::Role;
 use crate::queue::QueueError;
 
 /// Everything that an operator's call can fail with.
@@ -75,17 +68,4 @@ pub async fn not_found() -> Response {
 
 pub async fn method_not_allowed() -> Response {
     answer(StatusCode::METHOD_NOT_ALLOWED, "this path does not take this method")
-}
-
-/// Lets through who holds the role `admin`, and everybody while no key is
-/// configured (the listener is on loopback then).
-pub async fn require_admin(
-    State(state): State<Arc<AdminState>>,
-    request: Request,
-    next: Next,
-) -> Response {
-    match state.keys.authorize(request.headers(), Role::Admin) {
-        Ok(_) => next.run(request).await,
-        Err(error) => error.into_response(),
-    }
 }

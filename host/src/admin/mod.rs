@@ -12,15 +12,25 @@ mod queues;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
+use axum::body::Body;
 use axum::extract::DefaultBodyLimit;
+use axum::extract::Request;
 use axum::middleware;
+use axum::middleware::Next;
+use axum::response::Response;
 use axum::routing::get;
 use axum::routing::post;
 use metrics_exporter_prometheus::PrometheusHandle;
 
-use crate::api::Keys;
+use crate::api;
+use crate::api::Admission;
+use crate::api::ApiError;
+use crate::auth::Keys;
+use crate::auth::Role;
+use crate::clock::Clock;
 use crate::domain::CspName;
 use crate::queue::Queue;
 use crate::queue::QueueName;
@@ -35,10 +45,23 @@ pub struct AdminState {
     pub gates: BTreeMap<CspName, Gate>,
     pub metrics: PrometheusHandle,
     pub keys: Keys,
+    pub clock: Clock,
 }
+
+/// How long an operator may take to send a component.
+const BODY_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Every route of the admin API.
 pub fn router(state: AdminState) -> Router {
+    // Operators are not limited in their requests: they may have to act while
+    // others make too many.
+    let admission = Admission::new(
+        state.keys.clone(),
+        state.clock.clone(),
+        None,
+        adapters::COMPONENT_BYTES_MAX,
+        BODY_TIMEOUT,
+    );
     let state = Arc::new(state);
     let guarded = Router::new()
         .route("/metrics", get(health::metrics))
@@ -54,7 +77,11 @@ pub fn router(state: AdminState) -> Router {
         .route("/queues/{name}/redrive", post(dead_letters::redrive))
         .route("/queues/{name}/purge", post(dead_letters::purge))
         .layer(DefaultBodyLimit::max(adapters::COMPONENT_BYTES_MAX))
-        .route_layer(middleware::from_fn_with_state(Arc::clone(&state), error::require_admin));
+        .route_layer(middleware::from_fn(whole))
+        .route_layer(middleware::from_fn_with_state(
+            (Arc::new(admission), Role::Admin),
+            api::admit,
+        ));
     Router::new()
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
@@ -62,4 +89,12 @@ pub fn router(state: AdminState) -> Router {
         .fallback(error::not_found)
         .method_not_allowed_fallback(error::method_not_allowed)
         .with_state(state)
+}
+
+/// Reads the body before the handler runs, so that it has a bound in bytes and
+/// in time.
+async fn whole(request: Request, next: Next) -> Result<Response, ApiError> {
+    let (head, body) = request.into_parts();
+    let body = api::read_body(body, adapters::COMPONENT_BYTES_MAX, BODY_TIMEOUT).await?;
+    Ok(next.run(Request::from_parts(head, Body::from(body))).await)
 }

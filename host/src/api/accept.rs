@@ -5,12 +5,11 @@ use axum::http::header;
 use axum::response::IntoResponse;
 use axum::response::Response;
 use metrics::counter;
-use tracing::info;
 use uuid::Uuid;
 
 use super::ApiError;
-use super::Role;
 use super::call::Call;
+use crate::audit;
 use crate::domain::JobKind;
 use crate::domain::QueuedJob;
 use crate::domain::request;
@@ -22,7 +21,7 @@ use crate::queue::Sent;
 /// Queues the job that the body asks for; answers with the request as it was
 /// accepted.
 pub async fn accept(call: Call, kind: JobKind) -> Result<Response, ApiError> {
-    let principal = call.authorize(Role::Write)?;
+    let principal = call.principal.clone();
     let api = call.api.clone();
     let body = call.json().await?;
     let known = Known { csps: &api.csps };
@@ -42,10 +41,10 @@ pub async fn accept(call: Call, kind: JobKind) -> Result<Response, ApiError> {
         Sent::Queued => {
             counter!("hoth_jobs_accepted_total", "csp" => csp.to_string(), "kind" => kind.as_str())
                 .increment(1);
-            info!(job.id = %id, %csp, %operation, by = %principal, "Job accepted");
+            audit::submitted(&principal, &id, &csp, operation, false);
         }
         Sent::Duplicate => {
-            info!(job.id = %id, %csp, %operation, by = %principal, "Job was accepted before");
+            audit::submitted(&principal, &id, &csp, operation, true);
         }
         Sent::Conflict => return Err(ApiError::IdReused),
     }

@@ -13,9 +13,10 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use super::ApiError;
-use super::Role;
 use super::call::Call;
 use super::schema::Done;
+use crate::audit;
+use crate::auth::Principal;
 use crate::domain::Digest;
 use crate::domain::JobKind;
 use crate::domain::request;
@@ -52,34 +53,36 @@ fn seal(kind: JobKind, text: &str) -> [u8; SEAL_BYTES] {
 
 /// `POST …/ack`: deletes a leased batch. Twice is as good as once.
 pub async fn ack(call: Call, kind: JobKind) -> Result<Json<Done>, ApiError> {
-    call.authorize(Role::Read)?;
-    let api = call.api.clone();
+    let (api, principal) = (call.api.clone(), call.principal.clone());
     let name = request::batch(&call.json().await?)?;
-    acknowledge(&api, kind, &name, "batch").await?;
+    acknowledge(&api, &principal, kind, &name, "batch").await?;
     Ok(Json(Done {}))
 }
 
 /// Deletes the batch `name`, which the caller gave as `field`.
 pub async fn acknowledge(
     api: &super::ApiState,
+    principal: &Principal,
     kind: JobKind,
     name: &str,
     field: &str,
 ) -> Result<(), ApiError> {
     let receipts = receipts(kind, name).ok_or_else(|| ApiError::not_a_batch(field))?;
     let deleted = api.queue.delete(&QueueName::outcomes(kind), &receipts).await;
-    deleted.map_err(|error| refused_is_bad(error, field))
+    deleted.map_err(|error| refused_is_bad(error, field))?;
+    audit::acknowledged(principal, kind, name);
+    Ok(())
 }
 
 /// `POST …/release`: puts a leased batch back.
 pub async fn release(call: Call, kind: JobKind) -> Result<Json<Done>, ApiError> {
-    call.authorize(Role::Read)?;
-    let api = call.api.clone();
+    let (api, principal) = (call.api.clone(), call.principal.clone());
     let name = request::batch(&call.json().await?)?;
     let receipts = receipts(kind, &name).ok_or_else(|| ApiError::not_a_batch("batch"))?;
     let queue = QueueName::outcomes(kind);
     let released = api.queue.change_lease(&queue, &receipts, Duration::ZERO).await;
     released.map_err(|error| refused_is_bad(error, "batch"))?;
+    audit::released(&principal, kind, &name);
     Ok(Json(Done {}))
 }
 

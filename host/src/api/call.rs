@@ -18,12 +18,13 @@ use http_body_util::Limited;
 
 use super::ApiError;
 use super::ApiState;
-use super::Role;
-use super::auth::Principal;
+use crate::auth::Principal;
 
-/// A request of which nothing has been believed yet, and what it can reach.
+/// A request that was let in, and what it can reach.
 pub struct Call {
     pub api: Arc<ApiState>,
+    /// Who sent it.
+    pub principal: Principal,
     parts: Parts,
     body: Body,
 }
@@ -32,21 +33,13 @@ impl FromRequest<Arc<ApiState>> for Call {
     type Rejection = Infallible;
 
     async fn from_request(request: Request, api: &Arc<ApiState>) -> Result<Self, Infallible> {
-        let (parts, body) = request.into_parts();
-        Ok(Self { api: Arc::clone(api), parts, body })
+        let (mut parts, body) = request.into_parts();
+        let principal = parts.extensions.remove().expect("every route lets its callers in first");
+        Ok(Self { api: Arc::clone(api), principal, parts, body })
     }
 }
 
 impl Call {
-    /// Lets the caller in.
-    ///
-    /// # Errors
-    ///
-    /// For a caller who does not hold `role`.
-    pub fn authorize(&self, role: Role) -> Result<Principal, ApiError> {
-        self.api.keys.authorize(&self.parts.headers, role)
-    }
-
     /// The query, without its question mark; empty where there is none.
     pub fn query(&self) -> &str {
         self.parts.uri.query().unwrap_or_default()
@@ -74,7 +67,12 @@ fn expect_json(headers: &HeaderMap, body: &Body) -> Result<(), ApiError> {
     }
 }
 
-async fn read(body: Body, bytes_max: usize, timeout: Duration) -> Result<Bytes, ApiError> {
+/// Reads a body.
+///
+/// # Errors
+///
+/// For one that is too large, too slow or broken.
+pub async fn read(body: Body, bytes_max: usize, timeout: Duration) -> Result<Bytes, ApiError> {
     let collected = Limited::new(body, bytes_max).collect();
     match tokio::time::timeout(timeout, collected).await {
         Err(_) => Err(ApiError::Slow),

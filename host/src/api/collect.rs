@@ -12,16 +12,15 @@ use axum::response::Response;
 use metrics::counter;
 use tokio::sync::oneshot;
 use tracing::debug;
-use tracing::info;
 use tracing::warn;
 
 use super::ApiError;
 use super::ApiState;
-use super::Role;
-use super::auth::Principal;
 use super::batch;
 use super::call::Call;
 use super::wish::Wish;
+use crate::audit;
+use crate::auth::Principal;
 use crate::domain::JobKind;
 use crate::domain::QueuedOutcome;
 use crate::listener::Departure;
@@ -33,14 +32,13 @@ use crate::queue::QueueName;
 use crate::queue::Receipt;
 use crate::queue::Receive;
 
-/// How long a response may take to leave before its messages go back. It has
-/// at most ten messages of 1 MiB; the connection of a client that reads more
-/// slowly than this is as good as broken, and is cut.
-const LEAVE_TIMEOUT: Duration = Duration::from_secs(60);
+/// How much later than the connection is cut off its messages go back: a
+/// response that leaves in the last moment is still known to have left.
+const LEAVE_MARGIN: Duration = Duration::from_secs(5);
 
-/// The lease of a batch that is to be consumed: longer, so that what left at
-/// the last moment can still be deleted.
-const LEAVE_LEASE: Duration = Duration::from_secs(90);
+/// How much longer than that the lease of a batch is that is to be consumed, so
+/// that what left at the last moment can still be deleted.
+const DELETE_MARGIN: Duration = Duration::from_secs(30);
 
 /// Batches without one readable outcome that a call buries before it answers
 /// that there is nothing.
@@ -51,11 +49,11 @@ pub const BATCH_HEADER: HeaderName = HeaderName::from_static("hoth-batch");
 
 /// Returns up to ten outcomes, oldest first per portfolio.
 pub async fn collect(call: Call, kind: JobKind) -> Result<Response, ApiError> {
-    let principal = call.authorize(Role::Read)?;
+    let principal = call.principal.clone();
     let wish = Wish::parse(call.query())?;
     let api = call.api;
     if let Some(name) = &wish.ack {
-        batch::acknowledge(&api, kind, name, "ack").await?;
+        batch::acknowledge(&api, &principal, kind, name, "ack").await?;
     }
     api.settling.settled(kind).await;
     let queue = QueueName::outcomes(kind);
@@ -66,19 +64,28 @@ pub async fn collect(call: Call, kind: JobKind) -> Result<Response, ApiError> {
     }
     let (departure, left) = Departure::new();
     response.extensions_mut().insert(departure);
-    if wish.lease.is_some() {
+    let leased = wish.lease.map(|_| {
         let receipts: Vec<&Receipt> = deliveries.iter().map(|d| d.lease.receipt()).collect();
-        let value = HeaderValue::from_str(&batch::name(kind, &receipts))
-            .expect("a batch is named in URL-safe letters");
+        batch::name(kind, &receipts)
+    });
+    if let Some(name) = &leased {
+        let value = HeaderValue::from_str(name).expect("a batch is named in URL-safe letters");
         response.headers_mut().insert(BATCH_HEADER, value);
     }
     let leaving = api.settling.leaving(kind);
-    let after = After { api, kind, queue, principal, leased: wish.lease.is_some() };
+    let after = After { api, kind, queue, principal, leased };
     tokio::spawn(async move {
         after.departure(left, deliveries).await;
         drop(leaving);
     });
     Ok(response)
+}
+
+impl ApiState {
+    /// How long a response may take to leave before its messages go back.
+    fn leave_timeout(&self) -> Duration {
+        self.send_timeout + LEAVE_MARGIN
+    }
 }
 
 /// Receives until there is something that can be read, or the wait is over.
@@ -89,7 +96,7 @@ async fn receive(
     wish: &Wish,
 ) -> Result<(Vec<QueuedOutcome>, Vec<Delivery>), QueueError> {
     let (lease, holder) = match wish.lease {
-        None => (LEAVE_LEASE, Holder::Process),
+        None => (api.leave_timeout() + DELETE_MARGIN, Holder::Process),
         Some(lease) => (lease, Holder::Client),
     };
     let mut receive = Receive { max: BATCH_MAX, wait: wish.wait, lease, holder };
@@ -147,18 +154,22 @@ struct After {
     kind: JobKind,
     queue: QueueName,
     principal: Principal,
-    leased: bool,
+    /// The batch's name, where the client leased it.
+    leased: Option<String>,
 }
 
 impl After {
     async fn departure(self, left: oneshot::Receiver<()>, deliveries: Vec<Delivery>) {
-        if !has_left(left).await {
+        if !has_left(left, self.api.leave_timeout()).await {
             debug!(queue = %self.queue, "A response did not leave; its messages go back");
             return;
         }
         let count = deliveries.len();
-        if self.leased {
-            deliveries.into_iter().for_each(|delivery| drop(delivery.lease.keep()));
+        if let Some(batch) = &self.leased {
+            for delivery in deliveries {
+                audit::leased(&self.principal, self.kind, &delivery.message.key, batch);
+                delivery.lease.keep();
+            }
             return;
         }
         let receipts: Vec<Receipt> =
@@ -166,7 +177,7 @@ impl After {
         match self.api.queue.delete(&self.queue, &receipts).await {
             Ok(()) => {
                 for delivery in deliveries {
-                    info!(job.id = %delivery.message.key, by = %self.principal, "Outcome collected");
+                    audit::collected(&self.principal, self.kind, &delivery.message.key);
                     delivery.lease.keep();
                 }
                 counter!("hoth_outcomes_collected_total", "kind" => self.kind.as_str())
@@ -181,8 +192,8 @@ impl After {
 
 /// Whether the kernel took the whole response in time. From the moment that
 /// this says no, the listener lets no further byte of it leave.
-async fn has_left(mut left: oneshot::Receiver<()>) -> bool {
-    match tokio::time::timeout(LEAVE_TIMEOUT, &mut left).await {
+async fn has_left(mut left: oneshot::Receiver<()>, within: Duration) -> bool {
+    match tokio::time::timeout(within, &mut left).await {
         Ok(told) => told.is_ok(),
         Err(_) => {
             left.close();

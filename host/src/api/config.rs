@@ -6,6 +6,8 @@ use std::num::NonZeroU64;
 use axum::http::StatusCode;
 use serde::Deserialize;
 
+use crate::listener::TlsConfig;
+
 /// The largest body that can be configured: with the adapter's state and the
 /// queue's own fields it must fit a message of 1 MiB.
 const BODY_BYTES_MAX: usize = 512 * 1_024;
@@ -24,8 +26,9 @@ pub struct Config {
     pub body_timeout_ms: NonZeroU64,
     /// How long a consumed outcome can be had again.
     pub redelivery_hours: u32,
-    /// Connections open at once; further ones wait.
+    /// Connections open at once; a further one takes the place of an idle one.
     pub max_connections: usize,
+    pub tls: Option<TlsConfig>,
 }
 
 impl Default for Config {
@@ -37,6 +40,7 @@ impl Default for Config {
             body_timeout_ms: const { NonZeroU64::new(30_000).expect("it is not zero") },
             redelivery_hours: 24,
             max_connections: 10_000,
+            tls: None,
         }
     }
 }

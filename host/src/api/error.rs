@@ -1,6 +1,7 @@
 //! What a caller is told when something is wrong: decided here, once.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use axum::Json;
 use axum::http::HeaderValue;
@@ -19,6 +20,9 @@ use crate::queue::QueueError;
 
 /// When a client may try again while the queue takes nothing, in seconds.
 const RETRY_AFTER: HeaderValue = HeaderValue::from_static("5");
+
+/// The two ways to prove who one is.
+const CHALLENGE: HeaderValue = HeaderValue::from_static("Bearer, AWS4-HMAC-SHA256");
 
 /// Everything an HTTP caller can be told has gone wrong.
 #[derive(Debug, thiserror::Error)]
@@ -41,6 +45,9 @@ pub enum ApiError {
     Unauthenticated,
     #[error("These credentials do not allow this")]
     Forbidden,
+    /// When the next one would be let in.
+    #[error("These are too many requests")]
+    TooMany(Duration),
     #[error("There is nothing at this path")]
     NotFound,
     /// With the methods that it takes.
@@ -98,6 +105,7 @@ impl ApiError {
             Self::Slow => StatusCode::REQUEST_TIMEOUT,
             Self::Unauthenticated => StatusCode::UNAUTHORIZED,
             Self::Forbidden => StatusCode::FORBIDDEN,
+            Self::TooMany(_) => StatusCode::TOO_MANY_REQUESTS,
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed(_) => StatusCode::METHOD_NOT_ALLOWED,
             Self::IdReused | Self::LeaseEnded => StatusCode::CONFLICT,
@@ -127,8 +135,13 @@ impl IntoResponse for ApiError {
         if matches!(self, Self::Unavailable(_)) {
             headers.insert(header::RETRY_AFTER, RETRY_AFTER);
         }
+        if let Self::TooMany(wait) = &self {
+            // Whole seconds, and never too few.
+            let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
         if matches!(self, Self::Unauthenticated) {
-            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+            headers.insert(header::WWW_AUTHENTICATE, CHALLENGE);
         }
         if matches!(self, Self::TooLarge(_) | Self::Slow) {
             // The rest of the body is not read, so the connection is over.

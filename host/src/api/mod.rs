@@ -4,7 +4,7 @@
 //! and which queue its outcome comes from ([`JobKind`](crate::domain::JobKind)).
 
 mod accept;
-mod auth;
+mod admission;
 mod batch;
 mod call;
 mod collect;
@@ -13,6 +13,7 @@ mod cost_jobs;
 mod error;
 mod openapi;
 mod provisioning_jobs;
+mod rate;
 mod redeliver;
 mod schema;
 mod settling;
@@ -25,12 +26,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::extract::Request;
 use axum::http::HeaderName;
 use axum::http::HeaderValue;
+use axum::http::Method;
 use axum::http::StatusCode;
 use axum::http::Uri;
 use axum::http::header;
 use axum::middleware;
+use axum::middleware::Next;
 use axum::response::IntoResponse;
 use axum::response::Response;
 use axum::routing::head;
@@ -38,13 +42,16 @@ use bytes::Bytes;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-pub use auth::AuthConfig;
-pub use auth::Keys;
-pub use auth::Role;
+pub use admission::Admission;
+pub use admission::admit;
+pub use call::read as read_body;
 pub use config::Config;
 pub use error::ApiError;
+pub use rate::Rate;
 pub use settling::Settling;
 
+use crate::auth::Keys;
+use crate::auth::Role;
 use crate::clock::Clock;
 use crate::domain::CspName;
 use crate::queue::Queue;
@@ -54,10 +61,11 @@ pub struct ApiState {
     queue: Arc<dyn Queue>,
     csps: BTreeSet<CspName>,
     clock: Clock,
-    keys: Keys,
+    admission: Arc<Admission>,
     cost_accepted: StatusCode,
     body_bytes_max: usize,
     body_timeout: Duration,
+    send_timeout: Duration,
     settling: Settling,
     /// The text of `/openapi.json`.
     openapi: Bytes,
@@ -66,22 +74,30 @@ pub struct ApiState {
 type State = Arc<ApiState>;
 
 impl ApiState {
-    /// What handlers share, for the CSPs that are configured.
+    /// What handlers share, for the CSPs that are configured. Callers need
+    /// one of `keys`, may call at `rate`, and lose their connection when an
+    /// answer takes longer than `send_timeout` to leave.
     pub fn new(
         config: &Config,
-        auth: &AuthConfig,
+        keys: Keys,
+        rate: Option<Rate>,
+        send_timeout: Duration,
         queue: Arc<dyn Queue>,
         csps: BTreeSet<CspName>,
         clock: Clock,
     ) -> Self {
+        let body_bytes_max = config.max_body_bytes;
+        let body_timeout = Duration::from_millis(config.body_timeout_ms.get());
+        let admission = Admission::new(keys, clock.clone(), rate, body_bytes_max, body_timeout);
         Self {
             queue,
             csps,
             clock,
-            keys: Keys::new(auth),
+            admission: Arc::new(admission),
             cost_accepted: config.cost_accepted(),
-            body_bytes_max: config.max_body_bytes,
-            body_timeout: Duration::from_millis(config.body_timeout_ms.get()),
+            body_bytes_max,
+            body_timeout,
+            send_timeout,
             settling: Settling::default(),
             openapi: Bytes::new(),
         }
@@ -126,11 +142,38 @@ pub fn router(state: ApiState) -> Router {
         router = router.route(path, head(refuse.clone()));
     }
     let state = ApiState { openapi: openapi::text(&description), ..state };
+    let door = middleware::from_fn_with_state(Arc::clone(&state.admission), let_in);
     router
+        .route_layer(door)
         .fallback(async || ApiError::NotFound)
         .method_not_allowed_fallback(refuse)
         .layer(middleware::map_response(common_headers))
         .with_state(Arc::new(state))
+}
+
+/// Lets callers in to what is there; what any other method gets is no secret.
+async fn let_in(
+    axum::extract::State(admission): axum::extract::State<Arc<Admission>>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let Some(role) = role_for(request.method(), request.uri().path()) else {
+        return next.run(request).await;
+    };
+    admit(axum::extract::State((admission, role)), request, next).await.into_response()
+}
+
+/// The role that a call takes; none for the preflight and the description of
+/// the API.
+fn role_for(method: &Method, path: &str) -> Option<Role> {
+    let looks = path.ends_with("/ack") || path.ends_with("/release");
+    match *method {
+        Method::GET if path == "/openapi.json" => None,
+        Method::GET => Some(Role::Read),
+        Method::POST if looks => Some(Role::Read),
+        Method::POST => Some(Role::Write),
+        _ => None,
+    }
 }
 
 const ALLOW_ORIGIN: (HeaderName, HeaderValue) =

@@ -1,28 +1,34 @@
 //! `POST …/redeliver`: puts consumed outcomes back on their queue.
 
-use axum::Json;
-use tracing::info;
-
 use super::ApiError;
-use super::Role;
 use super::call::Call;
 use super::schema::Redelivered;
+use crate::audit;
 use crate::domain::JobKind;
 use crate::domain::request;
 use crate::domain::request::Redelivery;
 use crate::queue::QueueName;
 use crate::queue::Redeliver;
+use axum::Json;
 
 /// Puts them back, and says how many there were.
 pub async fn redeliver(call: Call, kind: JobKind) -> Result<Json<Redelivered>, ApiError> {
-    let principal = call.authorize(Role::Write)?;
-    let api = call.api.clone();
+    let (api, principal) = (call.api.clone(), call.principal.clone());
     let which = match request::redelivery(kind, &call.json().await?)? {
         Redelivery::Ids(ids) => Redeliver::Keys(ids),
         Redelivery::Since(since) => Redeliver::Since(since),
     };
+    let asked = in_words(&which);
     api.settling.settled(kind).await;
     let redelivered = api.queue.redeliver(&QueueName::outcomes(kind), which).await?;
-    info!(redelivered, kind = kind.as_str(), by = %principal, "Outcomes put back");
+    audit::redelivered(&principal, kind, &asked, redelivered);
     Ok(Json(Redelivered { redelivered }))
+}
+
+/// Which were asked for, as the audit trail has it.
+fn in_words(which: &Redeliver) -> String {
+    match which {
+        Redeliver::Keys(keys) => format!("{keys:?}"),
+        Redeliver::Since(since) => format!("since {} ms", since.as_millis()),
+    }
 }

@@ -54,6 +54,10 @@ pub struct Host {
     /// A bearer token with the role `admin`, where the host wants one.
     #[arg(long, value_name = "TOKEN", env = "HOTH_ADMIN_TOKEN", hide_env_values = true)]
     token: Option<String>,
+    /// Certificates that may vouch for the host, in PEM, where the system's do
+    /// not.
+    #[arg(long, value_name = "FILE.pem")]
+    ca: Option<PathBuf>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -168,11 +172,14 @@ impl Host {
         // reqwest wants a TLS provider even where the URL is plain HTTP. An
         // error means that there is one already.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let client = reqwest::Client::builder()
-            .timeout(ANSWER_TIMEOUT)
-            .no_proxy()
-            .build()
-            .context("setting up the HTTP client")?;
+        let mut client = reqwest::Client::builder().timeout(ANSWER_TIMEOUT).no_proxy();
+        if let Some(ca) = &self.ca {
+            let pem = std::fs::read(ca).with_context(|| format!("reading {}", ca.display()))?;
+            let certificates = reqwest::Certificate::from_pem_bundle(&pem)
+                .with_context(|| format!("reading the certificates in {}", ca.display()))?;
+            client = client.tls_certs_only(certificates);
+        }
+        let client = client.build().context("setting up the HTTP client")?;
         let url = format!("{}/{path}", self.admin.trim_end_matches('/'));
         let content_type = match method {
             reqwest::Method::POST => "application/json",

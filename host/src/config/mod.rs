@@ -4,6 +4,7 @@
 //! overridden from the environment, and checked against one another.
 
 mod environment;
+mod limits;
 
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
@@ -17,21 +18,30 @@ use serde::Deserialize;
 
 use crate::adapter;
 use crate::api;
+use crate::auth::AuthConfig;
 use crate::csp;
 use crate::domain::CspName;
+use crate::listener::TlsConfig;
 use crate::workflow::PollPolicy;
 use crate::workflow::RetryPolicy;
+
+pub use limits::Limits;
 
 /// A whole configuration.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
+    /// Where it was read.
+    #[serde(skip)]
+    pub file: PathBuf,
     #[serde(default)]
     pub api: api::Config,
     #[serde(default)]
     pub admin: Admin,
     #[serde(default)]
-    pub auth: api::AuthConfig,
+    pub auth: AuthConfig,
+    #[serde(default)]
+    pub limits: Limits,
     #[serde(default)]
     pub queue: Queue,
     #[serde(default)]
@@ -53,11 +63,12 @@ pub struct Config {
 #[serde(default, deny_unknown_fields)]
 pub struct Admin {
     pub listen: SocketAddr,
+    pub tls: Option<TlsConfig>,
 }
 
 impl Default for Admin {
     fn default() -> Self {
-        Self { listen: SocketAddr::from(([127, 0, 0, 1], 8081)) }
+        Self { listen: SocketAddr::from(([127, 0, 0, 1], 8081)), tls: None }
     }
 }
 
@@ -181,6 +192,7 @@ impl Config {
         let text = std::fs::read_to_string(path)
             .map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
         let mut config = environment::parse(path, &text, &environment::overrides())?;
+        config.file = path.to_owned();
         config.resolve_paths(path.parent().unwrap_or(Path::new("")));
         let problems = config.problems();
         if problems.is_empty() {
@@ -193,6 +205,10 @@ impl Config {
     fn resolve_paths(&mut self, directory: &Path) {
         self.queue.path = directory.join(&self.queue.path);
         self.adapters.resolve_against(directory);
+        self.auth.resolve_against(directory);
+        for tls in self.api.tls.iter_mut().chain(&mut self.admin.tls) {
+            tls.resolve_against(directory);
+        }
         for csp in self.csp.values_mut() {
             csp.resolve_against(directory);
         }
@@ -209,6 +225,12 @@ impl Config {
         }
         problems.extend(self.api.problems().into_iter().map(|p| format!("api: {p}")));
         problems.extend(self.auth.problems().into_iter().map(|p| format!("auth: {p}")));
+        problems.extend(self.limits.problems().into_iter().map(|p| format!("limits: {p}")));
+        for (table, tls) in [("api", &self.api.tls), ("admin", &self.admin.tls)] {
+            if let Some(Err(error)) = tls.as_ref().map(TlsConfig::open) {
+                problems.push(format!("{table}.tls: {error}"));
+            }
+        }
         if let Err(error) = self.adapters.check() {
             problems.push(format!("adapters: {error}"));
         }
@@ -226,7 +248,7 @@ impl Config {
                 if !listen.ip().is_loopback() {
                     problems.push(format!(
                         "{table}.listen: {listen} is not loopback, and no key is configured: add one \
-                         under `[[auth.bearer]]`, or listen on 127.0.0.1"
+                         under `[[auth.bearer]]` or `[[auth.sigv4]]`, or listen on 127.0.0.1"
                     ));
                 }
             }

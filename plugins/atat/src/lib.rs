@@ -1,7 +1,7 @@
 //! The adapter for CSPs that offer the ATAT API.
 //!
-//! Which call an operation makes is in [`call`], what is asked with it in
-//! [`asked`], and what its answer is called in [`subject`]. Answers are read in
+//! Which call an operation makes is in `call`, what is asked with it in
+//! `asked`, and what its answer is called in `subject`. Answers are read in
 //! `reply`, polls in `poll`.
 
 mod body;

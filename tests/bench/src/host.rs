@@ -31,7 +31,6 @@ pub struct Built {
 pub struct Host {
     child: Child,
     pub api: SocketAddr,
-    pub admin: SocketAddr,
     _directory: TempDir,
 }
 
@@ -60,10 +59,10 @@ impl Host {
             .kill_on_drop(true)
             .spawn()
             .with_context(|| format!("starting {}", built.program.display()))?;
-        let (api, admin) = tokio::time::timeout(START_TIMEOUT, addresses(&mut child))
+        let api = tokio::time::timeout(START_TIMEOUT, address(&mut child))
             .await
             .context("the host did not start in time")??;
-        Ok(Self { child, api, admin, _directory: directory })
+        Ok(Self { child, api, _directory: directory })
     }
 
     /// The memory that the process holds, in MiB (`VmRSS` of proc(5)).
@@ -104,28 +103,25 @@ client_secret = {{ env = "CSP_A_SECRET" }}
     )
 }
 
-async fn addresses(child: &mut Child) -> anyhow::Result<(SocketAddr, SocketAddr)> {
+/// Where the API listens.
+async fn address(child: &mut Child) -> anyhow::Result<SocketAddr> {
     let stderr = child.stderr.take().context("standard error is piped")?;
     let mut lines = BufReader::new(stderr).lines();
-    let (mut api, mut admin) = (None, None);
-    while api.is_none() || admin.is_none() {
+    let api = loop {
         let Some(line) = lines.next_line().await? else { bail!("the host did not start") };
         let event: Value = serde_json::from_str(&line).unwrap_or_else(|_| {
             // Not a log line: why it does not start.
             eprintln!("{line}");
             Value::Null
         });
-        let address = event["address"].as_str().and_then(|address| address.parse().ok());
-        match event["message"].as_str() {
-            Some("Listening for api") => api = address,
-            Some("Listening for admin") => admin = address,
-            Some(_) | None => {}
+        if event["message"] == "Listening for api" {
+            break event["address"].as_str().and_then(|address| address.parse().ok());
         }
-    }
+    };
     tokio::spawn(async move {
         while let Ok(Some(line)) = lines.next_line().await {
             eprintln!("{line}");
         }
     });
-    Ok((api.context("just seen")?, admin.context("just seen")?))
+    api.context("the API has an address")
 }

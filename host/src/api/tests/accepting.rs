@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::api::Role;
-use crate::api::auth::BearerKey;
+use crate::auth::BearerKey;
 
 const JSON: &[(&str, &str)] = &[("content-type", "application/json")];
 
@@ -28,7 +28,7 @@ pub fn keys() -> AuthConfig {
         role,
         sha256: Digest::of(name.as_bytes()),
     };
-    AuthConfig { bearer: roles.map(key).into() }
+    AuthConfig { bearer: roles.map(key).into(), ..AuthConfig::default() }
 }
 
 #[tokio::test]

@@ -171,6 +171,7 @@ async fn what_was_consumed_or_acknowledged_can_be_had_again() {
     assert_eq!(redeliver(ids.clone()).await, 2);
     assert_eq!(redeliver(ids).await, 0, "they are on the queue");
     assert_eq!(host.get("/provisioning-jobs").await.ids(), ["a", "c", "d"]);
+    host.reaches(JOBS, 0, 0).await;
     host.advance(Duration::from_secs(24 * 60 * 60 - 1)).await;
     let since = json!({"since": "2023-11-14T22:13:20Z"});
     assert_eq!(redeliver(since.clone()).await, 4);

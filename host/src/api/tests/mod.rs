@@ -23,14 +23,17 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::sync::DropGuard;
 
 use super::ApiState;
-use super::AuthConfig;
 use super::Config;
+use crate::auth::AuthConfig;
+use crate::auth::KeySet;
+use crate::auth::Keys;
 use crate::clock::Clock;
 use crate::domain::Digest;
 use crate::domain::JobKind;
 use crate::domain::QueuedOutcome;
 use crate::domain::Timestamp;
 use crate::listener::Listener;
+use crate::listener::Timeouts;
 use crate::queue::Dedup;
 use crate::queue::NewMessage;
 use crate::queue::Queue;
@@ -75,7 +78,10 @@ impl Host {
         let queue = Arc::new(queue);
         let csps = BTreeSet::from(["CSP_A".parse().expect("a valid name")]);
         let served = Arc::clone(&queue) as Arc<dyn Queue>;
-        let router = super::router(ApiState::new(config, auth, served, csps, clock.clone()));
+        let keys = Keys::new(KeySet::open(auth).expect("the keys can be used"));
+        let send = Timeouts::default().send;
+        let state = ApiState::new(config, keys, None, send, served, csps, clock.clone());
+        let router = super::router(state);
         let listener =
             Listener::bind(SocketAddr::from(([127, 0, 0, 1], 0)), config.max_connections).await;
         let listener = listener.expect("a free port");

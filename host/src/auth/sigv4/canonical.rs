@@ -1,0 +1,97 @@
+//! The canonical request: the one text that a signed request stands for.
+//!
+//! By AWS's documentation, for services other than S3: the path is normalised
+//! and encoded once more as it arrived, the query is sorted, headers are
+//! trimmed and folded.
+
+use std::fmt::Write as _;
+
+use http::HeaderMap;
+use http::request::Parts;
+use percent_encoding::AsciiSet;
+use percent_encoding::NON_ALPHANUMERIC;
+use percent_encoding::percent_decode_str;
+use percent_encoding::percent_encode;
+
+use crate::auth::Denied;
+
+/// All but what RFC 3986 calls unreserved.
+const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+/// The canonical request up to the digest of the payload, which comes last.
+pub fn without_payload(head: &Parts, signed_headers: &str) -> Result<String, Denied> {
+    let mut text = String::with_capacity(512);
+    let (path, query) = (path(head.uri.path()), query(head.uri.query().unwrap_or_default()));
+    writeln!(text, "{}\n{path}\n{query}", head.method).expect("writing to a string succeeds");
+    for name in signed_headers.split(';') {
+        header(&mut text, &head.headers, name)?;
+    }
+    writeln!(text, "\n{signed_headers}").expect("writing to a string succeeds");
+    Ok(text)
+}
+
+/// Resolves `.`, `..` and empty segments, and encodes what is left; `%` too,
+/// so what arrived encoded is encoded twice.
+pub(super) fn path(path: &str) -> String {
+    let mut kept: Vec<&str> = Vec::new();
+    for segment in path.split('/') {
+        match segment {
+            "" | "." => {}
+            ".." => drop(kept.pop()),
+            _ => kept.push(segment),
+        }
+    }
+    let mut canonical = String::with_capacity(path.len());
+    for segment in &kept {
+        canonical.push('/');
+        canonical.extend(percent_encode(segment.as_bytes(), RESERVED));
+    }
+    if kept.is_empty() || path.ends_with('/') {
+        canonical.push('/');
+    }
+    canonical
+}
+
+/// Sorts by encoded name, then by encoded value.
+pub(super) fn query(query: &str) -> String {
+    let encode = |text: &str| {
+        let bytes: Vec<u8> = percent_decode_str(text).collect();
+        percent_encode(&bytes, RESERVED).to_string()
+    };
+    let mut pairs: Vec<(String, String)> = query
+        .split('&')
+        .filter(|pair| !pair.is_empty())
+        .map(|pair| pair.split_once('=').unwrap_or((pair, "")))
+        .map(|(name, value)| (encode(name), encode(value)))
+        .collect();
+    pairs.sort();
+    let pairs: Vec<String> =
+        pairs.into_iter().map(|(name, value)| format!("{name}={value}")).collect();
+    pairs.join("&")
+}
+
+/// Adds `name:value,value\n`; runs of spaces count as one.
+fn header(text: &mut String, headers: &HeaderMap, name: &str) -> Result<(), Denied> {
+    let missing = || Denied::HeaderMissing(name.to_owned());
+    // A name in capitals would be found, but is not canonical.
+    if name.bytes().any(|byte| byte.is_ascii_uppercase()) {
+        return Err(Denied::Malformed("SignedHeaders are not in lower case"));
+    }
+    let mut values = headers.get_all(name).iter().peekable();
+    values.peek().ok_or_else(missing)?;
+    text.push_str(name);
+    for (n, value) in values.enumerate() {
+        text.push(if n == 0 { ':' } else { ',' });
+        let value = str::from_utf8(value.as_bytes())
+            .map_err(|_| Denied::Malformed("a signed header is not text"))?;
+        let words = value.split([' ', '\t']).filter(|word| !word.is_empty());
+        for (n, word) in words.enumerate() {
+            if n > 0 {
+                text.push(' ');
+            }
+            text.push_str(word);
+        }
+    }
+    text.push('\n');
+    Ok(())
+}

@@ -1,0 +1,377 @@
+//! Clients that are broken or mean, and those who are neither meanwhile.
+
+use std::time::Duration;
+use std::time::Instant;
+
+use reqwest::Method;
+use serde_json::Value;
+use serde_json::json;
+use tokio::io::AsyncReadExt as _;
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpSocket;
+use tokio::net::TcpStream;
+
+use crate::csp;
+use crate::harness::PATIENCE;
+use crate::harness::Setup;
+use crate::harness::TestHost;
+use crate::harness::cost;
+use crate::harness::eventually;
+use crate::harness::job;
+
+async fn host(environment: &[(&str, &str)]) -> (TestHost, mock_csp::MockCsp) {
+    let csp = csp::sync().await;
+    let setup = Setup::new().csp("CSP_TEST", &csp);
+    let setup =
+        environment.iter().fold(setup, |setup, (name, value)| setup.environment(name, value));
+    (setup.start().await, csp)
+}
+
+async fn connect(host: &TestHost) -> TcpStream {
+    let address = host.api().trim_start_matches("http://").to_owned();
+    TcpStream::connect(address).await.expect("the host accepts connections")
+}
+
+/// Sends these bytes, and reads until the host closes the connection or has
+/// said nothing more for a while.
+async fn say(host: &TestHost, bytes: &[u8]) -> String {
+    let mut stream = connect(host).await;
+    // The host may close the connection before it has read everything.
+    let _ = stream.write_all(bytes).await;
+    hear(&mut stream).await
+}
+
+async fn hear(stream: &mut TcpStream) -> String {
+    let mut heard = Vec::new();
+    let mut buffer = [0; 4 * 1_024];
+    loop {
+        // The first byte may take long, the others follow.
+        let patience = if heard.is_empty() { PATIENCE } else { Duration::from_millis(300) };
+        match tokio::time::timeout(patience, stream.read(&mut buffer)).await {
+            Ok(Ok(0) | Err(_)) | Err(_) => return String::from_utf8_lossy(&heard).into_owned(),
+            Ok(Ok(count)) => heard.extend_from_slice(&buffer[..count]),
+        }
+    }
+}
+
+/// The status of every answer in what was heard.
+fn statuses(heard: &str) -> Vec<u16> {
+    let starts = heard.match_indices("HTTP/1.1 ").map(|(at, prefix)| at + prefix.len());
+    starts.map(|at| heard[at..at + 3].parse().expect("a status")).collect()
+}
+
+fn post(headers: &str, body: &str) -> String {
+    format!(
+        "POST /cost-jobs HTTP/1.1\r\nhost: hoth\r\ncontent-type: application/json\r\n{headers}\r\n{body}"
+    )
+}
+
+#[tokio::test]
+async fn what_is_no_http_is_refused_and_closed() {
+    let (host, csp) = host(&[]).await;
+    let body = cost("r-1", "CSP_TEST").to_string();
+    let length = body.len();
+    let chunked = format!("{length:x}\r\n{body}\r\n0\r\n\r\n");
+    let long_header = format!("x-long: {}\r\n", "x".repeat(64 * 1_024));
+    let many_headers: String = (0..100).map(|n| format!("x-{n}: y\r\n")).collect();
+    let get = |rest: &str| format!("GET /cost-jobs HTTP/1.1\r\nhost: hoth\r\n{rest}\r\n");
+    for (what, request, status) in [
+        ("no request", "hello\r\n\r\n".to_owned(), 400),
+        ("TLS", "\u{16}\u{3}\u{1}\u{2}\u{0}\u{1}\r\n\r\n".to_owned(), 400),
+        ("a space before the colon", get("x-a : b\r\n"), 400),
+        ("a folded header", get("x-a: b\r\n c\r\n"), 400),
+        ("a header with a zero byte", get("x-a: b\0c\r\n"), 400),
+        ("two lengths", post("content-length: 5\r\ncontent-length: 6\r\n", "hello"), 400),
+        ("a negative length", post("content-length: -1\r\n", ""), 400),
+        ("a length that is none", post("content-length: 0x10\r\n", ""), 400),
+        ("an endless length", post("content-length: 99999999999999999999\r\n", ""), 400),
+        ("another coding", post("transfer-encoding: gzip\r\n", ""), 400),
+        ("chunked before another", post("transfer-encoding: chunked, gzip\r\n", &chunked), 400),
+        ("a chunk size that is none", post("transfer-encoding: chunked\r\n", "xyz\r\n"), 400),
+        (
+            "an endless chunk size",
+            post("transfer-encoding: chunked\r\n", "fffffffffffffffff\r\n"),
+            400,
+        ),
+        ("a long header", get(&long_header), 431),
+        ("many headers", get(&many_headers), 431),
+        ("a long path", format!("GET /{} HTTP/1.1\r\n\r\n", "x".repeat(70_000)), 431),
+    ] {
+        let heard = say(&host, request.as_bytes()).await;
+        let statuses = statuses(&heard);
+        assert_eq!(statuses, [status], "{what}: {heard}");
+        assert!(!heard.contains("\"requestId\""), "{what} was accepted");
+    }
+    // A client that speaks HTTP/2 would not understand an answer.
+    assert_eq!(say(&host, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await, "");
+    // RFC 9112 section 6.1: the coding counts, and the connection ends, so
+    // that nothing can hide behind the body.
+    let both = "content-length: 5\r\ntransfer-encoding: chunked\r\n";
+    let smuggled = format!("{}{}", post(both, &chunked), get(""));
+    let heard = say(&host, smuggled.as_bytes()).await;
+    assert_eq!(statuses(&heard), [202], "{heard}");
+    host.settled().await;
+    assert_eq!(csp::calls(&csp).len(), 1, "only that one was accepted");
+}
+
+#[tokio::test]
+async fn bodies_that_are_no_requests_are_refused_whatever_they_hold() {
+    let (host, csp) = host(&[]).await;
+    let good = cost("r-1", "CSP_TEST").to_string();
+    let twice = good.replacen('{', "{\"requestId\": \"r-0\", ", 1);
+    let deep = good.replacen('{', &format!("{{\"x\": {}{}, ", "[".repeat(64), "]".repeat(64)), 1);
+    let deeper = format!("{}{}", "[".repeat(60_000), "]".repeat(60_000));
+    let escaped = good.replacen("r-1", "r-\\ud800", 1);
+    let zero = good.replacen("r-1", "r-\\u0000", 1);
+    let mut invalid = good.clone().into_bytes();
+    let at = good.find("r-1").expect("it is there");
+    invalid[at] = 0xff;
+    for (what, body, status) in [
+        ("a key that is there twice", twice.as_bytes(), 400),
+        ("deep nesting", deep.as_bytes(), 400),
+        ("very deep nesting", deeper.as_bytes(), 400),
+        ("half a character", escaped.as_bytes(), 400),
+        ("a control character in an id", zero.as_bytes(), 400),
+        ("bytes that are no text", &invalid, 400),
+        ("more than the body", format!("{good}{good}").as_bytes(), 400),
+        ("too much", "x".repeat(129 * 1_024).as_bytes(), 413),
+    ] {
+        let length = format!("content-length: {}\r\n", body.len());
+        let request = [post(&length, "").as_bytes(), body].concat();
+        let heard = say(&host, &request).await;
+        assert_eq!(statuses(&heard), [status], "{what}: {heard}");
+    }
+    // The same without saying how much will come.
+    let endless = format!("{:x}\r\n{}\r\n", 200 * 1_024, "x".repeat(200 * 1_024));
+    let heard = say(&host, post("transfer-encoding: chunked\r\n", &endless).as_bytes()).await;
+    assert_eq!(statuses(&heard), [413], "{heard}");
+    assert_eq!(csp::calls(&csp).len(), 0);
+}
+
+#[tokio::test]
+async fn paths_and_queries_are_taken_as_they_are_written() {
+    let (host, _csp) = host(&[]).await;
+    let snow = host.servicenow();
+    for (method, path, status) in [
+        (Method::GET, "/provisioning-jobs/", 404),
+        (Method::GET, "//provisioning-jobs", 404),
+        (Method::GET, "/provisioning%2Djobs", 404),
+        (Method::GET, "/Provisioning-Jobs", 404),
+        (Method::GET, "/provisioning-jobs/ack", 405),
+        (Method::GET, "/provisioning-jobs?wait=0&wait=0", 400),
+        (Method::GET, "/provisioning-jobs?lease=60&lease=60", 400),
+        (Method::GET, "/provisioning-jobs?wait=20.5", 400),
+        (Method::GET, "/provisioning-jobs?wait=", 400),
+        (Method::GET, "/provisioning-jobs?wait=21", 400),
+        (Method::GET, "/provisioning-jobs?lease=0", 400),
+        (Method::GET, "/provisioning-jobs?lease=43201", 400),
+        (Method::GET, "/provisioning-jobs?lease=-1", 400),
+        (Method::GET, "/provisioning-jobs?lease=99999999999999999999", 400),
+        (Method::GET, "/provisioning-jobs?lease=60&ack=guess", 400),
+        (Method::GET, "/provisioning-jobs?ack=guess", 400),
+        (Method::GET, "/provisioning-jobs?colour=red", 400),
+        (Method::GET, "/provisioning-jobs?%77ait=0", 200),
+        (Method::GET, "/provisioning-jobs?lease=43200&wait=0", 200),
+        (Method::OPTIONS, "/provisioning-jobs?wait=99", 200),
+        (Method::OPTIONS, "/provisioning-jobs/ack", 405),
+        (Method::TRACE, "/provisioning-jobs", 405),
+    ] {
+        let answer = snow.send(method.clone(), path, None).await;
+        assert_eq!(answer.status, status, "{method} {path}: {}", answer.text);
+        assert_eq!(answer.status == 405, answer.headers.contains_key("allow"), "{path}");
+    }
+}
+
+#[tokio::test]
+async fn pipelined_requests_are_answered_one_after_the_other() {
+    let (host, _csp) = host(&[]).await;
+    let mut requests = String::new();
+    for n in 0..5 {
+        let body = cost(&format!("r-{n}"), "CSP_TEST").to_string();
+        requests += &post(&format!("content-length: {}\r\n", body.len()), &body);
+    }
+    let heard = say(&host, requests.as_bytes()).await;
+    assert_eq!(statuses(&heard), [202; 5], "{heard}");
+    let order: Vec<usize> =
+        (0..5).map(|n| heard.find(&format!("r-{n}")).expect("it is answered")).collect();
+    assert!(order.is_sorted(), "{heard}");
+    host.settled().await;
+    // Two at once: what the first has taken, the second does not get.
+    let get = "GET /cost-jobs HTTP/1.1\r\nhost: hoth\r\n\r\n".repeat(2);
+    let heard = say(&host, get.as_bytes()).await;
+    assert_eq!(statuses(&heard), [200, 200], "{heard}");
+    assert_eq!(heard.matches("\"requestId\"").count(), 5, "{heard}");
+}
+
+#[tokio::test]
+async fn a_body_that_drips_is_given_up_in_time() {
+    let (host, csp) = host(&[("HOTH__API__BODY_TIMEOUT_MS", "500")]).await;
+    let body = cost("r-1", "CSP_TEST").to_string();
+    let mut stream = connect(&host).await;
+    let head = post(&format!("content-length: {}\r\n", body.len()), "");
+    stream.write_all(head.as_bytes()).await.expect("the head is taken");
+    let begun = Instant::now();
+    for byte in body.as_bytes() {
+        // It would take 20 s and more in all.
+        if stream.write_all(&[*byte]).await.is_err() || begun.elapsed() > PATIENCE {
+            break;
+        }
+        let answered = tokio::time::timeout(Duration::from_millis(200), stream.readable()).await;
+        if answered.is_ok() {
+            break;
+        }
+    }
+    let heard = hear(&mut stream).await;
+    assert_eq!(statuses(&heard), [408], "{heard}");
+    assert!(heard.contains("connection: close"), "{heard}");
+    assert_eq!(csp::calls(&csp).len(), 0);
+}
+
+#[tokio::test]
+async fn a_client_that_does_not_read_loses_its_connection_and_no_message() {
+    let large = "x".repeat(900 * 1_024);
+    let csp = csp::scripted([csp::Answer::json(200, &json!({"id": large}))]).await;
+    let host = Setup::new()
+        .csp_with("CSP_TEST", &csp, "max_response_bytes = 1000000")
+        .environment("HOTH__LIMITS__SEND_TIMEOUT_MS", "500")
+        .start()
+        .await;
+    let snow = host.servicenow();
+    for n in 0..10 {
+        snow.provision(&job(&format!("job-{n}"), "CSP_TEST", "ADD_PORTFOLIO")).await;
+    }
+    host.settled().await;
+    let socket = TcpSocket::new_v4().expect("a socket");
+    socket.set_recv_buffer_size(8 * 1_024).expect("a small window");
+    let address = host.api().trim_start_matches("http://").parse().expect("an address");
+    let mut lazy = socket.connect(address).await.expect("the host accepts connections");
+    let get = b"GET /provisioning-jobs HTTP/1.1\r\nhost: hoth\r\n\r\n";
+    lazy.write_all(get).await.expect("the request is taken");
+    eventually("the host to begin its answer", || async {
+        (lazy.peek(&mut [0]).await.expect("it is open") > 0).then_some(())
+    })
+    .await;
+    let messages = eventually("the messages to come back", || async {
+        let messages = snow.collect("/provisioning-jobs").await;
+        (!messages.is_empty()).then_some(messages)
+    })
+    .await;
+    assert_eq!(messages.len(), 10);
+    assert_eq!(snow.collect("/provisioning-jobs").await.len(), 0, "each of them once");
+    let mut rest = Vec::new();
+    let read = tokio::time::timeout(PATIENCE, lazy.read_to_end(&mut rest)).await;
+    read.expect("the connection has ended").ok();
+    assert!(rest.len() < 9 * 1_024 * 1_024, "the lazy client has it all");
+}
+
+#[tokio::test]
+async fn an_idle_connection_is_closed() {
+    let (host, _csp) = host(&[("HOTH__LIMITS__HEAD_TIMEOUT_MS", "300")]).await;
+    let mut stream = connect(&host).await;
+    for _ in 0..3 {
+        let get = b"GET /cost-jobs HTTP/1.1\r\nhost: hoth\r\n\r\n";
+        stream.write_all(get).await.expect("the connection is kept");
+        let mut answer = [0; 4 * 1_024];
+        let count = stream.read(&mut answer).await.expect("the connection is kept");
+        assert!(String::from_utf8_lossy(&answer[..count]).ends_with("[]"));
+    }
+    let ended = tokio::time::timeout(PATIENCE, stream.read(&mut [0])).await;
+    assert_eq!(ended.expect("it ends").expect("it ends well"), 0);
+}
+
+#[tokio::test]
+async fn who_asks_too_often_is_told_when_to_come_again() {
+    let (host, _csp) =
+        host(&[("HOTH__LIMITS__REQUESTS_PER_SECOND", "1"), ("HOTH__LIMITS__BURST", "5")]).await;
+    let snow = host.servicenow();
+    let mut refused = None;
+    for _ in 0..20 {
+        let answer = snow.send(Method::GET, "/cost-jobs", None).await;
+        if answer.status != 200 {
+            refused = Some(answer);
+            break;
+        }
+    }
+    let refused = refused.expect("twenty are too many");
+    assert_eq!((refused.status, &refused.json()["code"]), (429, &json!("OTHER")));
+    assert_eq!(refused.headers["retry-after"], "1");
+    // Operators are not counted.
+    host.admin_json("/queues").await;
+    eventually("its next turn", || async {
+        let answer = snow.send(Method::GET, "/cost-jobs", None).await;
+        (answer.status == 200).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn one_key_that_asks_too_often_leaves_the_others_alone() {
+    let key = |name: &str| {
+        let sha256 = hoth::domain::Digest::of(name.as_bytes());
+        format!("[[auth.bearer]]\nname = \"{name}\"\nrole = \"write\"\nsha256 = \"{sha256}\"\n")
+    };
+    let csp = csp::sync().await;
+    let host = Setup::new()
+        .csp("CSP_TEST", &csp)
+        .with(&format!("{}{}", key("greedy"), key("modest")))
+        .environment("HOTH__LIMITS__REQUESTS_PER_SECOND", "1")
+        .environment("HOTH__LIMITS__BURST", "3")
+        .start()
+        .await;
+    let ask = async |token: Option<&str>| {
+        let caller = crate::harness::ServiceNow::at(crate::harness::client(), host.api(), token);
+        caller.send(Method::GET, "/cost-jobs", None).await.status
+    };
+    let mut greedy = Vec::new();
+    for _ in 0..10 {
+        greedy.push(ask(Some("greedy")).await);
+    }
+    assert!(greedy.contains(&429), "{greedy:?}");
+    assert_eq!(ask(Some("modest")).await, 200);
+    // Who is not known is told no more than that.
+    assert_eq!(ask(None).await, 401);
+}
+
+/// How much memory the host holds, in bytes.
+fn memory(host: &TestHost) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", host.process_id()))
+        .expect("the host runs");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a line");
+    let kib: u64 = line.trim().trim_end_matches(" kB").parse().expect("a number");
+    kib * 1_024
+}
+
+/// More connections than the host takes, as far as the system grants this
+/// process so many: each one idle, or with half a head.
+#[tokio::test]
+async fn ten_thousand_connections_keep_nobody_out() {
+    let limit = hoth::descriptors::raise_limit();
+    let wanted = usize::try_from(limit / 2).unwrap_or(usize::MAX).min(10_000);
+    let granted = (wanted * 4 / 5).to_string();
+    let (host, _csp) = host(&[("HOTH__API__MAX_CONNECTIONS", granted.as_str())]).await;
+    let snow = host.servicenow();
+    let before = memory(&host);
+    let mut crowd = Vec::with_capacity(wanted);
+    for n in 0..wanted {
+        let mut stream = connect(&host).await;
+        if n % 2 == 0 {
+            let half = b"POST /cost-jobs HTTP/1.1\r\nhost: ho";
+            stream.write_all(half).await.expect("a new connection is not closed");
+        }
+        crowd.push(stream);
+        if n % 1_000 == 0 {
+            let begun = Instant::now();
+            snow.ask_cost(&cost(&format!("r-{n}"), "CSP_TEST")).await;
+            assert!(begun.elapsed() < Duration::from_secs(5), "{n}: {:?}", begun.elapsed());
+        }
+    }
+    let begun = Instant::now();
+    snow.provision(&job("job-1", "CSP_TEST", "ADD_PORTFOLIO")).await;
+    let outcome: Value = snow.outcome().await;
+    assert_eq!(outcome["code"], 200);
+    assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
+    let grown = memory(&host).saturating_sub(before);
+    let each = grown / wanted as u64;
+    assert!(each < 48 * 1_024, "{each} bytes for each of {wanted} connections");
+    println!("{wanted} connections, {granted} seats: {grown} bytes more, {each} each");
+}

@@ -1,0 +1,175 @@
+//! Both listeners behind TLS.
+
+use std::path::PathBuf;
+use std::process::Command;
+use std::process::Output;
+
+use reqwest::Method;
+use tempfile::TempDir;
+
+use crate::csp;
+use crate::harness::PATIENCE;
+use crate::harness::ServiceNow;
+use crate::harness::Setup;
+use crate::harness::TestHost;
+use crate::harness::client;
+use crate::harness::eventually;
+use crate::harness::job;
+
+/// A certificate for 127.0.0.1 with its key, in files.
+struct Certificate {
+    directory: TempDir,
+}
+
+impl Certificate {
+    fn new() -> Self {
+        let certificate = Self { directory: tempfile::tempdir().expect("a temporary folder") };
+        certificate.renew();
+        certificate
+    }
+
+    fn certificate(&self) -> PathBuf {
+        self.directory.path().join("cert.pem")
+    }
+
+    fn key(&self) -> PathBuf {
+        self.directory.path().join("key.pem")
+    }
+
+    /// Writes another one; a client of the one before no longer trusts it.
+    fn renew(&self) {
+        let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]);
+        let made = made.expect("a certificate can be made");
+        std::fs::write(self.key(), made.signing_key.serialize_pem()).expect("a file is written");
+        std::fs::write(self.certificate(), made.cert.pem()).expect("a file is written");
+    }
+
+    /// The lines of a listener's table.
+    fn table(&self, listener: &str) -> String {
+        format!(
+            "[{listener}.tls]\ncertificate = \"{}\"\nkey = \"{}\"\n",
+            self.certificate().display(),
+            self.key().display()
+        )
+    }
+
+    /// A client that trusts it alone, and begins a connection for each call.
+    fn client(&self) -> reqwest::Client {
+        self.client_with(|builder| builder)
+    }
+
+    fn client_with(
+        &self,
+        more: impl FnOnce(reqwest::ClientBuilder) -> reqwest::ClientBuilder,
+    ) -> reqwest::Client {
+        // Sets up what all clients need.
+        let _ = client();
+        let pem = std::fs::read(self.certificate()).expect("a file is read");
+        let trusted = reqwest::Certificate::from_pem(&pem).expect("a certificate");
+        let builder = reqwest::Client::builder().no_proxy().timeout(PATIENCE);
+        let builder = builder.tls_certs_only([trusted]).pool_max_idle_per_host(0);
+        more(builder).build().expect("an HTTP client can be made")
+    }
+}
+
+async fn host(certificate: &Certificate) -> (TestHost, mock_csp::MockCsp) {
+    let csp = csp::sync().await;
+    let tables = format!("{}{}", certificate.table("api"), certificate.table("admin"));
+    (Setup::new().csp("CSP_TEST", &csp).with(&tables).start().await, csp)
+}
+
+fn run(arguments: &[&str]) -> Output {
+    let ran = Command::new(env!("CARGO_BIN_EXE_hoth")).args(arguments).output();
+    ran.expect("the program can be run")
+}
+
+#[tokio::test]
+async fn both_listeners_speak_tls_and_nothing_else() {
+    let certificate = Certificate::new();
+    let (host, _csp) = host(&certificate).await;
+    assert!(host.api().starts_with("https://"));
+    let snow = ServiceNow::at(certificate.client(), host.api(), None);
+    snow.provision(&job("job-1", "CSP_TEST", "ADD_PORTFOLIO")).await;
+    assert_eq!(snow.outcome().await["code"], 200);
+    assert_eq!(snow.collect("/provisioning-jobs").await.len(), 0, "it was consumed");
+
+    let older =
+        certificate.client_with(|client| client.tls_version_max(reqwest::tls::Version::TLS_1_2));
+    let older = ServiceNow::at(older, host.api(), None);
+    assert_eq!(older.send(Method::GET, "/cost-jobs", None).await.status, 200);
+
+    for base in [host.api(), host.admin()] {
+        let plain = client().get(base.replace("https", "http")).send().await;
+        assert!(plain.is_err(), "{base} speaks plain HTTP");
+        let stranger = Certificate::new().client().get(&base).send().await;
+        assert!(stranger.is_err(), "{base} is trusted by who does not know it");
+    }
+    let (admin, ca) = (host.admin(), certificate.certificate());
+    let ca = ca.to_str().expect("text").to_owned();
+    let listed = tokio::task::spawn_blocking(move || {
+        run(&["adapters", "list", "--admin", &admin, "--ca", &ca])
+    });
+    let listed = listed.await.expect("no panic");
+    let text = String::from_utf8_lossy(&listed.stdout).into_owned();
+    assert!(listed.status.success() && text.contains("atat"), "{text}{listed:?}");
+}
+
+#[tokio::test]
+async fn a_new_certificate_counts_without_a_restart_and_a_broken_one_does_not() {
+    let certificate = Certificate::new();
+    let (host, _csp) = host(&certificate).await;
+    let old = certificate.client();
+    let is_served = async |client: &reqwest::Client| {
+        let answers = [
+            client.get(format!("{}/cost-jobs", host.api())).send().await,
+            client.get(format!("{}/healthz", host.admin())).send().await,
+        ];
+        answers.map(|answer| answer.is_ok_and(|answer| answer.status().is_success()))
+    };
+    assert_eq!(is_served(&old).await, [true, true]);
+    certificate.renew();
+    let new = certificate.client();
+    eventually("the new certificate to be shown", || async {
+        (is_served(&new).await == [true, true]).then_some(())
+    })
+    .await;
+    assert_eq!(is_served(&old).await, [false, false]);
+
+    std::fs::write(certificate.key(), "no key").expect("a file is written");
+    host.logged("the broken key to be logged", |line| {
+        line["error"].as_str().is_some_and(|text| text.contains("holds none in PEM"))
+    })
+    .await;
+    assert_eq!(is_served(&new).await, [true, true]);
+}
+
+#[tokio::test]
+async fn what_cannot_be_used_is_said_before_anything_starts() {
+    let directory = tempfile::tempdir().expect("a temporary folder can be made");
+    let good = Certificate::new();
+    let other = Certificate::new();
+    let csp = "[csp.CSP_A]\nadapter = \"atat\"\nbase_url = \"https://csp-a.example.com\"\n";
+    let (cert, key) = (good.certificate(), other.key());
+    let pair =
+        format!("[api.tls]\ncertificate = \"{}\"\nkey = \"{}\"\n", cert.display(), key.display());
+    let missing = "[admin.tls]\ncertificate = \"nowhere.pem\"\nkey = \"nowhere.pem\"\n".to_owned();
+    let open = "[api]\nlisten = \"0.0.0.0:0\"\n".to_owned();
+    let secret = "[[auth.sigv4]]\nname = \"a\"\nrole = \"read\"\naccess_key_id = \"A\"\n\
+                  secret = { file = \"nowhere\" }\n";
+    for (lines, expected) in [
+        (pair, "api.tls: certificate and key: keys may not be consistent"),
+        (missing, "admin.tls: certificate: "),
+        (open, "api.listen: 0.0.0.0:0 is not loopback, and no key is configured"),
+        (secret.to_owned(), "auth: sigv4[0].secret: the secret file "),
+        ("[limits]\nsend_timeout_ms = 0\n".to_owned(), "limits: send_timeout_ms: must be 1 to"),
+    ] {
+        let file = directory.path().join("hoth.toml");
+        std::fs::write(&file, format!("{lines}{csp}")).expect("a file is written");
+        for command in ["check", "serve"] {
+            let ran = run(&[command, "--config", file.to_str().expect("text")]);
+            let said = String::from_utf8_lossy(&ran.stderr);
+            assert_eq!(ran.status.code(), Some(2), "{command} {lines}: {said}");
+            assert!(said.contains(expected), "{said}");
+        }
+    }
+}
