@@ -1,10 +1,10 @@
 //! Takes jobs, drives adapters, acts on decisions.
 //!
-//! One [lane](lane) per CSP and queue receives; each message, or row of
+//! One [lane] per CSP and queue receives; each message, or row of
 //! messages of one group, gets a task that [runs](run) the adapter, asks
 //! [`workflow::decide`](crate::workflow::decide) what to do, and
 //! [settles](settle) the message accordingly while a
-//! [heartbeat](heartbeat) extends its lease.
+//! [heartbeat] extends its lease.
 
 mod gate;
 mod heartbeat;

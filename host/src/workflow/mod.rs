@@ -1,6 +1,6 @@
 //! What happens next. Pure: no clock, no randomness, no async.
 //!
-//! [`RetryPolicy`] decides about one call to a CSP, [`decide`] about one run
+//! [`RetryPolicy`] decides about one call to a CSP, [`decide()`] about one run
 //! of a job, and [`Report`] says what ServiceNow gets to read.
 
 mod decide;

@@ -1,6 +1,6 @@
 //! What ServiceNow may ask, and what is said when it asks wrongly.
 //!
-//! [`provisioning`] and [`cost`] turn the body of a POST into a [`Job`], or
+//! [`provisioning()`] and [`cost()`] turn the body of a POST into a [`Job`], or
 //! name every field that is wrong. A body is read strictly: a key that is given
 //! twice, or nesting without end, is refused, since two readers would
 //! understand it in two ways.
