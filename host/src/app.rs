@@ -182,7 +182,7 @@ impl App {
             queue: Arc::clone(&self.context.queue),
             queues: queue::QueueName::all(self.config.csp.keys()),
             registry: Arc::clone(&self.context.registry),
-            gates: self.destinations.iter().map(|(n, d)| (n.clone(), d.gate.clone())).collect(),
+            csps: self.destinations.clone(),
             metrics: self.metrics.clone(),
             keys: self.keys.clone(),
             clock: self.context.clock.clone(),
@@ -208,6 +208,7 @@ fn destinations(config: &Config) -> anyhow::Result<BTreeMap<CspName, Destination
             .with_context(|| format!("setting up the way to {name}"))?;
         let destination = Destination {
             name: name.clone(),
+            adapter: settings.adapter.clone(),
             client,
             gate: Gate::default(),
             max_concurrent: settings.max_concurrent,

@@ -1,4 +1,4 @@
-//! Pausing and resuming a CSP.
+//! How the CSPs stand; pausing and resuming one.
 
 use std::sync::Arc;
 
@@ -12,12 +12,67 @@ use super::AdminState;
 use super::error::AdminError;
 use crate::audit;
 use crate::auth::Principal;
-use crate::worker::Gate;
+use crate::worker::Destination;
 
 #[derive(Debug, Serialize)]
 pub struct CspState {
     name: String,
     paused: bool,
+}
+
+#[derive(Debug, Serialize)]
+pub struct Csps {
+    csps: Vec<Csp>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Csp {
+    name: String,
+    adapter: String,
+    paused: bool,
+    breaker: Breaker,
+    /// Names that the adapter asks for and the configuration does not have.
+    missing_credentials: Vec<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct Breaker {
+    /// `closed`, `open`, `half-open`.
+    state: &'static str,
+    /// RFC 3339, UTC.
+    since: String,
+    /// Different jobs that have failed since the last answer; counted up to
+    /// the number that opens it.
+    failures: usize,
+}
+
+/// `GET /csps`.
+pub async fn list(State(state): State<Arc<AdminState>>) -> Json<Csps> {
+    Json(Csps { csps: state.csps.values().map(|csp| row(&state, csp)).collect() })
+}
+
+/// `GET /csps/{name}`.
+pub async fn show(
+    State(state): State<Arc<AdminState>>,
+    Path(name): Path<String>,
+) -> Result<Json<Csp>, AdminError> {
+    Ok(Json(row(&state, find(&state, &name)?)))
+}
+
+fn row(state: &AdminState, csp: &Destination) -> Csp {
+    let standing = csp.standing(&state.registry);
+    Csp {
+        name: csp.name.to_string(),
+        adapter: csp.adapter.clone(),
+        paused: standing.paused,
+        breaker: Breaker {
+            state: standing.breaker.phase.as_str(),
+            since: standing.breaker.since.to_rfc3339(),
+            failures: standing.breaker.failures,
+        },
+        missing_credentials: standing.missing_credentials,
+    }
 }
 
 /// `POST /csps/{name}/pause`: its jobs wait; those in hand go on.
@@ -26,7 +81,7 @@ pub async fn pause(
     Extension(principal): Extension<Principal>,
     Path(name): Path<String>,
 ) -> Result<Json<CspState>, AdminError> {
-    gate(&state, &name)?.close();
+    find(&state, &name)?.gate.close();
     audit::paused(&principal, &name);
     Ok(Json(CspState { name, paused: true }))
 }
@@ -37,12 +92,12 @@ pub async fn resume(
     Extension(principal): Extension<Principal>,
     Path(name): Path<String>,
 ) -> Result<Json<CspState>, AdminError> {
-    gate(&state, &name)?.open();
+    find(&state, &name)?.gate.open();
     audit::resumed(&principal, &name);
     Ok(Json(CspState { name, paused: false }))
 }
 
-fn gate<'a>(state: &'a AdminState, name: &str) -> Result<&'a Gate, AdminError> {
-    let found = name.parse().ok().and_then(|name| state.gates.get(&name));
+fn find<'a>(state: &'a AdminState, name: &str) -> Result<&'a Destination, AdminError> {
+    let found = name.parse().ok().and_then(|name| state.csps.get(&name));
     found.ok_or_else(|| AdminError::NotFound(format!("no CSP named `{name}` is configured")))
 }

@@ -11,8 +11,10 @@ use tracing::warn;
 
 use super::AdminState;
 use super::error::AdminError;
+use crate::domain::CspName;
 use crate::queue::QueueName;
 use crate::queue::QueueStats;
+use crate::worker::Standing;
 
 /// `GET /healthz`: the process answers.
 pub async fn alive() -> &'static str {
@@ -33,10 +35,13 @@ pub async fn ready(State(state): State<Arc<AdminState>>) -> Response {
     }
 }
 
-/// `GET /metrics`: Prometheus text format. Queue gauges are read at the scrape.
+/// `GET /metrics`: Prometheus text format. Gauges are read at the scrape.
 pub async fn metrics(State(state): State<Arc<AdminState>>) -> Result<String, AdminError> {
     for name in &state.queues {
         publish(name, &state.queue.stats(name).await?);
+    }
+    for csp in state.csps.values() {
+        publish_csp(&csp.name, &csp.standing(&state.registry));
     }
     Ok(state.metrics.render())
 }
@@ -52,4 +57,13 @@ fn publish(name: &QueueName, stats: &QueueStats) {
     gauge!("hoth_queue_oldest_claimable_age_seconds", "queue" => queue.clone())
         .set(seconds(stats.oldest_claimable_age));
     gauge!("hoth_queue_dead_letters", "queue" => queue).set(stats.dead_letters as f64);
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a breaker counts up to 1000")]
+fn publish_csp(csp: &CspName, standing: &Standing) {
+    let csp = csp.to_string();
+    let truth = |truth: bool| f64::from(u8::from(truth));
+    gauge!("hoth_csp_paused", "csp" => csp.clone()).set(truth(standing.paused));
+    gauge!("hoth_breaker_open", "csp" => csp.clone()).set(truth(!standing.breaker.is_closed()));
+    gauge!("hoth_breaker_failures", "csp" => csp).set(standing.breaker.failures as f64);
 }

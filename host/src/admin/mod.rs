@@ -35,14 +35,14 @@ use crate::domain::CspName;
 use crate::queue::Queue;
 use crate::queue::QueueName;
 use crate::registry::Registry;
-use crate::worker::Gate;
+use crate::worker::Destination;
 
 /// What operators can reach.
 pub struct AdminState {
     pub queue: Arc<dyn Queue>,
     pub queues: Vec<QueueName>,
     pub registry: Arc<Registry>,
-    pub gates: BTreeMap<CspName, Gate>,
+    pub csps: BTreeMap<CspName, Destination>,
     pub metrics: PrometheusHandle,
     pub keys: Keys,
     pub clock: Clock,
@@ -68,6 +68,8 @@ pub fn router(state: AdminState) -> Router {
         .route("/adapters", get(adapters::list))
         .route("/adapters/{name}", get(adapters::show).put(adapters::deploy))
         .route("/adapters/{name}/rollback", post(adapters::roll_back))
+        .route("/csps", get(csps::list))
+        .route("/csps/{name}", get(csps::show))
         .route("/csps/{name}/pause", post(csps::pause))
         .route("/csps/{name}/resume", post(csps::resume))
         .route("/queues", get(queues::list))

@@ -108,8 +108,16 @@ fn reasons(
 ) -> Vec<String> {
     let mut reasons = Vec::new();
     if let Some(csp) = name.csp() {
-        if state.gates.get(csp).is_some_and(|gate| !gate.is_open()) {
-            reasons.push(format!("{csp} is paused: `POST /csps/{csp}/resume` lets its jobs go on"));
+        if let Some(standing) = state.csps.get(csp).map(|csp| csp.standing(&state.registry)) {
+            if standing.paused {
+                reasons.push(format!(
+                    "{csp} is paused: `POST /csps/{csp}/resume` lets its jobs go on"
+                ));
+            }
+            if !standing.breaker.is_closed() {
+                let since = standing.breaker.since.to_rfc3339();
+                reasons.push(format!("{csp} does not answer: its breaker is open, since {since}"));
+            }
         }
         if let Err(reason) = state.registry.serving(csp) {
             reasons.push(format!("{csp} has no adapter: {reason}"));

@@ -137,9 +137,9 @@ fn run_check(path: &Path) -> ExitCode {
     for (name, settings) in &config.csp {
         let checked = csp::Client::build(name, settings)
             .map_err(anyhow::Error::from)
-            .and_then(|_| {
-                let secret = settings.oauth2.as_ref().map(|oauth2| oauth2.client_secret.read());
-                Ok(secret.transpose()?)
+            .and_then(|_| match settings.missing_secrets().into_iter().next() {
+                Some(missing) => Err(missing.into()),
+                None => Ok(()),
             })
             .with_context(|| format!("csp.{name}"));
         if let Err(error) = checked {

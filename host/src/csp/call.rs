@@ -2,23 +2,16 @@
 
 use std::error::Error;
 use std::io;
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use bytes::BytesMut;
 use http::HeaderMap;
 
-use crate::csp::config::Config;
 use crate::csp::failure::Cause;
 use crate::csp::failure::Unanswered;
+use crate::csp::http_client::HttpClient;
 use crate::csp::network::PrivateAddress;
-use crate::csp::resolver::Resolver;
-
-/// Less than the 5 s after which the most impatient common server (Node.js)
-/// closes an idle connection: a request that meets such a close may or may not
-/// have been read.
-const POOL_IDLE_TIMEOUT: Duration = Duration::from_secs(4);
 
 /// The names and values of an answer's header. Common servers send at most
 /// 8 KiB; this much can be handed on without a thought.
@@ -34,6 +27,11 @@ pub struct Peer {
     pub name: String,
     /// From connecting to the last byte.
     pub timeout: Duration,
+    /// From connecting to the end of the header, where that has a bound of its
+    /// own.
+    pub header_timeout: Option<Duration>,
+    /// Whether a proxy stands between.
+    pub proxied: bool,
     pub response_bytes_max: usize,
     /// Where to change that: `` (`max_response_bytes`)``.
     pub response_bytes_hint: &'static str,
@@ -47,36 +45,15 @@ pub struct Answer {
     pub body: Bytes,
 }
 
-/// Makes the HTTP client of one CSP. It follows no redirect, keeps no cookie,
-/// asks no proxy, and repeats nothing that a peer may have seen.
-pub fn http_client(config: &Config, resolver: Resolver) -> Result<reqwest::Client, reqwest::Error> {
-    // An error says that one is installed already, which is as good.
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    let mut builder = reqwest::Client::builder()
-        .redirect(reqwest::redirect::Policy::none())
-        .retry(reqwest::retry::never())
-        .no_proxy()
-        .referer(false)
-        .dns_resolver(Arc::new(resolver))
-        .connect_timeout(config.connect_timeout())
-        .pool_idle_timeout(POOL_IDLE_TIMEOUT)
-        .pool_max_idle_per_host(config.max_concurrent.get() as usize);
-    if !config.needs_tls() {
-        // A machine without certificates can still call itself.
-        builder = builder.tls_certs_only([]);
-    }
-    builder.build()
-}
-
 /// Sends a request once and reads the answer.
 pub async fn call(
-    http: &reqwest::Client,
+    http: &HttpClient,
     mut request: reqwest::Request,
     peer: &Peer,
 ) -> Result<Answer, Unanswered> {
     *request.timeout_mut() = Some(peer.timeout);
-    let mut response =
-        http.execute(request).await.map_err(|error| peer.unanswered(&error, Phase::Header))?;
+    let http = http.get().await;
+    let mut response = peer.header_in_time(http.execute(request)).await?;
     let header_bytes: usize =
         response.headers().iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
     if header_bytes > HEADER_BYTES_MAX {
@@ -98,6 +75,20 @@ enum Phase {
 }
 
 impl Peer {
+    async fn header_in_time(
+        &self,
+        executing: impl Future<Output = reqwest::Result<reqwest::Response>>,
+    ) -> Result<reqwest::Response, Unanswered> {
+        let executed = match self.header_timeout {
+            None => executing.await,
+            Some(limit) => match tokio::time::timeout(limit, executing).await {
+                Ok(executed) => executed,
+                Err(_elapsed) => return Err(self.header_too_late(limit)),
+            },
+        };
+        executed.map_err(|error| self.unanswered(&error, Phase::Header))
+    }
+
     async fn read_body(&self, response: &mut reqwest::Response) -> Result<Bytes, Unanswered> {
         let max = self.response_bytes_max;
         if response.content_length().is_some_and(|length| length > max as u64) {
@@ -133,6 +124,13 @@ impl Peer {
         )
     }
 
+    fn header_too_late(&self, limit: Duration) -> Unanswered {
+        let (name, within) = (&self.name, limit.as_millis());
+        let message =
+            format!("{name} did not begin to answer within {within} ms (`header_timeout_ms`)");
+        self.sent(Cause::Timeout, message)
+    }
+
     fn sent(&self, cause: Cause, message: String) -> Unanswered {
         Unanswered { cause, message, sent: true }
     }
@@ -150,7 +148,9 @@ impl Peer {
         }
         if error.is_connect() {
             let (cause, reason) = unconnected(error);
-            return Unanswered::unsent(cause, format!("{name} could not be reached: {reason}"));
+            let through = if self.proxied { " through its proxy" } else { "" };
+            let message = format!("{name} could not be reached{through}: {reason}");
+            return Unanswered::unsent(cause, message);
         }
         if error.is_timeout() {
             let within = self.timeout.as_millis();
@@ -200,7 +200,8 @@ fn unconnected(error: &reqwest::Error) -> (Cause, String) {
                 "connection reset".to_owned()
             }
             Some(io) => shorten(&io.to_string()),
-            None => "no connection".to_owned(),
+            // What a proxy answers has no type, only words.
+            None => shorten(&root(error).to_string()),
         }
     };
     (Cause::Connect, reason)
@@ -221,6 +222,14 @@ fn find<'e, T: Error + 'static>(error: &'e (dyn Error + 'static)) -> Option<&'e 
         next = error.source();
     }
     None
+}
+
+fn root<'e>(error: &'e (dyn Error + 'static)) -> &'e (dyn Error + 'static) {
+    let mut root = error;
+    while let Some(source) = root.source() {
+        root = source;
+    }
+    root
 }
 
 fn shorten(text: &str) -> String {

@@ -1,5 +1,6 @@
 //! What an operator says about one CSP.
 
+use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 use std::num::NonZeroU64;
 use std::path::Path;
@@ -8,10 +9,15 @@ use std::time::Duration;
 use serde::Deserialize;
 use url::Url;
 
+use crate::csp::breaker::BreakerConfig;
+use crate::csp::credential_config::ApiKeyConfig;
+use crate::csp::credential_config::BasicConfig;
+use crate::csp::credential_config::CredentialConfig;
+use crate::csp::credential_config::OAuth2Config;
 use crate::csp::network::Network;
 use crate::csp::origin;
 use crate::csp::origin::Origin;
-use crate::secret::SecretSource;
+use crate::csp::tls::TlsConfig;
 
 /// The table `[csp.<NAME>]`.
 #[derive(Debug, Clone, Deserialize)]
@@ -31,6 +37,9 @@ pub struct Config {
     /// For one call, from connecting to the last byte of the answer.
     #[serde(default = "default_timeout_ms")]
     pub timeout_ms: NonZeroU64,
+    /// For one call up to the end of the answer's header. None: as long as the
+    /// whole call.
+    pub header_timeout_ms: Option<NonZeroU64>,
     /// For resolving the name, connecting, and the TLS handshake.
     #[serde(default = "default_connect_timeout_ms")]
     pub connect_timeout_ms: NonZeroU64,
@@ -43,19 +52,21 @@ pub struct Config {
     /// Handed to the adapter as JSON. Not secret.
     #[serde(default)]
     pub settings: toml::Table,
-    /// How to get a token; without it requests carry none.
+    /// Calls to what is not on this machine go through this proxy: by CONNECT,
+    /// so it sees names and ports and no more. The proxy then resolves the
+    /// CSP's name, and `private_networks` holds for the proxy's own name only.
+    pub proxy: Option<Url>,
+    pub tls: Option<TlsConfig>,
+    /// The default credential is one of these three; without any, requests
+    /// carry none.
     pub oauth2: Option<OAuth2Config>,
-}
-
-/// The table `[csp.<NAME>.oauth2]`: the client credentials grant (RFC 6749
-/// section 4.4).
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct OAuth2Config {
-    pub token_url: Url,
-    pub client_id: String,
-    /// Read at each token request, so a rotated file takes effect.
-    pub client_secret: SecretSource,
+    pub api_key: Option<ApiKeyConfig>,
+    pub basic: Option<BasicConfig>,
+    /// Further credentials, by the names that adapters ask for.
+    #[serde(default)]
+    pub credentials: BTreeMap<String, CredentialConfig>,
+    #[serde(default)]
+    pub breaker: BreakerConfig,
 }
 
 /// A setting that makes no sense, found by [`Config::validate`].
@@ -63,7 +74,7 @@ pub struct OAuth2Config {
 #[error("`{key}` {problem}")]
 pub struct InvalidSetting {
     /// Below `[csp.<NAME>]`: `base_url`, `oauth2.token_url`.
-    pub key: &'static str,
+    pub key: String,
     /// Continues a sentence that begins with the key.
     pub problem: String,
 }
@@ -95,19 +106,72 @@ impl Config {
     const CONCURRENT_MAX: u32 = 10_000;
     /// Every call at work may hold that much.
     const RESPONSE_BYTES_MAX: u32 = 8 * 1024 * 1024;
+    /// The WIT's bound on what an adapter can ask for.
+    const CREDENTIAL_NAME_BYTES_MAX: usize = 64;
 
     /// Finds everything that is wrong though it could be read.
     pub fn validate(&self) -> Vec<InvalidSetting> {
         let mut found = Vec::new();
-        let mut wrong = |key, problem: String| found.push(InvalidSetting { key, problem });
+        let mut wrong = |key: &str, problem: &str| {
+            found.push(InvalidSetting { key: key.to_owned(), problem: problem.to_owned() });
+        };
         if self.adapter.is_empty() {
-            wrong("adapter", "must not be empty".to_owned());
+            wrong("adapter", "must not be empty");
         }
         if let Err(bad) = origin::check_endpoint(&self.base_url) {
-            wrong("base_url", bad.to_string());
+            wrong("base_url", &bad.to_string());
         }
-        for (key, value, max) in [
+        if let Some(Err(bad)) = self.proxy.as_ref().map(origin::check_proxy) {
+            wrong("proxy", &bad.to_string());
+        }
+        if let Some(missing) = self.tls.as_ref().and_then(TlsConfig::missing) {
+            wrong(&format!("tls.{missing}"), "is missing: a certificate and its key come together");
+        }
+        for (key, value, max) in self.bounded() {
+            if value > max {
+                wrong(key, &format!("must be at most {max}"));
+            }
+        }
+        for (key, problem) in self.breaker.problems() {
+            wrong(&format!("breaker.{key}"), problem);
+        }
+        self.validate_credentials(&mut wrong);
+        found
+    }
+
+    fn validate_credentials(&self, wrong: &mut impl FnMut(&str, &str)) {
+        let default = self.default_credential();
+        if default.kinds() > 1 {
+            let key = if default.oauth2.is_some() { "oauth2" } else { "api_key" };
+            wrong(
+                key,
+                "must be the only default credential: name the other one under `credentials`",
+            );
+        }
+        for (key, problem) in default.problems() {
+            wrong(key, &problem);
+        }
+        for (name, credential) in &self.credentials {
+            if name.is_empty() || name.len() > Self::CREDENTIAL_NAME_BYTES_MAX {
+                let max = Self::CREDENTIAL_NAME_BYTES_MAX;
+                wrong("credentials", &format!("must have names of 1 to {max} bytes"));
+            }
+            if credential.kinds() != 1 {
+                let key = format!("credentials.{name}");
+                wrong(&key, "must have exactly one of `oauth2`, `api_key` and `basic`");
+            }
+            for (key, problem) in credential.problems() {
+                wrong(&format!("credentials.{name}.{key}"), &problem);
+            }
+        }
+    }
+
+    /// The numbers that have a bound.
+    fn bounded(&self) -> [(&'static str, u64, u64); 5] {
+        let header_timeout_ms = self.header_timeout_ms.unwrap_or(NonZeroU64::MIN);
+        [
             ("timeout_ms", self.timeout_ms.get(), Self::TIMEOUT_MS_MAX),
+            ("header_timeout_ms", header_timeout_ms.get(), Self::TIMEOUT_MS_MAX),
             ("connect_timeout_ms", self.connect_timeout_ms.get(), Self::TIMEOUT_MS_MAX),
             ("max_concurrent", self.max_concurrent.get().into(), Self::CONCURRENT_MAX.into()),
             (
@@ -115,27 +179,46 @@ impl Config {
                 self.max_response_bytes.get().into(),
                 Self::RESPONSE_BYTES_MAX.into(),
             ),
-        ] {
-            if value > max {
-                wrong(key, format!("must be at most {max}"));
-            }
+        ]
+    }
+
+    /// The credential of requests that ask for none by name.
+    pub fn default_credential(&self) -> CredentialConfig {
+        CredentialConfig {
+            oauth2: self.oauth2.clone(),
+            api_key: self.api_key.clone(),
+            basic: self.basic.clone(),
         }
-        if let Some(oauth2) = &self.oauth2 {
-            if let Err(bad) = origin::check_endpoint(&oauth2.token_url) {
-                wrong("oauth2.token_url", bad.to_string());
-            }
-            if oauth2.client_id.is_empty() {
-                wrong("oauth2.client_id", "must not be empty".to_owned());
-            }
-        }
-        found
+    }
+
+    /// Finds the secrets that cannot be read now. Blocks on the file system.
+    pub fn missing_secrets(&self) -> Vec<InvalidSetting> {
+        let default = self.default_credential();
+        let named = self.credentials.iter().map(|(name, it)| (format!("credentials.{name}."), it));
+        [(String::new(), &default)]
+            .into_iter()
+            .chain(named)
+            .flat_map(|(table, it)| {
+                it.secrets().map(move |(key, from)| (format!("{table}{key}"), from))
+            })
+            .filter_map(|(key, from)| {
+                let problem = format!("cannot be had: {}", from.read().err()?);
+                Some(InvalidSetting { key, problem })
+            })
+            .collect()
     }
 
     /// Makes relative file paths ones below `dir`, the folder of the
     /// configuration file.
     pub fn resolve_against(&mut self, dir: &Path) {
-        if let Some(oauth2) = &mut self.oauth2 {
-            oauth2.client_secret.resolve_against(dir);
+        let mut default = self.default_credential();
+        default.resolve_against(dir);
+        (self.oauth2, self.api_key, self.basic) = (default.oauth2, default.api_key, default.basic);
+        for credential in self.credentials.values_mut() {
+            credential.resolve_against(dir);
+        }
+        if let Some(tls) = &mut self.tls {
+            tls.resolve_against(dir);
         }
     }
 
@@ -148,17 +231,31 @@ impl Config {
         Duration::from_millis(self.timeout_ms.get())
     }
 
-    /// Never longer than the whole call, so a call that timed out while it
-    /// connected is known not to have been sent.
+    /// None when the bound on the whole call comes first.
+    pub(super) fn header_timeout(&self) -> Option<Duration> {
+        let limit = Duration::from_millis(self.header_timeout_ms?.get());
+        (limit < self.timeout()).then_some(limit)
+    }
+
+    /// Never longer than the bounds it lies within, so a call that timed out
+    /// while it connected is known not to have been sent.
     pub(super) fn connect_timeout(&self) -> Duration {
-        Duration::from_millis(self.connect_timeout_ms.get()).min(self.timeout())
+        let within = self.header_timeout().unwrap_or(self.timeout());
+        Duration::from_millis(self.connect_timeout_ms.get()).min(within)
+    }
+
+    /// Whether a proxy stands before `url`.
+    pub(super) fn is_proxied(&self, url: &Url) -> bool {
+        self.proxy.is_some() && !origin::points_at_loopback(url)
     }
 
     /// Whether any URL that the operator names is encrypted.
     pub(super) fn needs_tls(&self) -> bool {
         self.base_url.scheme() == "https"
             || self.allowed_origins.iter().any(Origin::is_https)
-            || self.oauth2.as_ref().is_some_and(|oauth2| oauth2.token_url.scheme() == "https")
+            || self.proxy.as_ref().is_some_and(|proxy| proxy.scheme() == "https")
+            || self.default_credential().needs_tls()
+            || self.credentials.values().any(CredentialConfig::needs_tls)
     }
 }
 

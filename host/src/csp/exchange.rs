@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::HeaderMap;
-use http::HeaderValue;
 use http::header;
+use tokio::time::Instant;
 use tracing::info;
 use tracing::warn;
 use url::Url;
@@ -15,14 +15,17 @@ use uuid::Uuid;
 use crate::csp::Context;
 use crate::csp::Exchanged;
 use crate::csp::Inner;
+use crate::csp::breaker::Verdict;
 use crate::csp::call;
 use crate::csp::call::Answer;
+use crate::csp::credential::Credential;
+use crate::csp::credential::Pass;
 use crate::csp::failure::Cause;
 use crate::csp::failure::Unanswered;
 use crate::csp::headers;
 use crate::csp::retry_after;
+use crate::csp::scrub::Scrubber;
 use crate::csp::token::Scopes;
-use crate::csp::token::Token;
 use crate::domain::Event;
 use crate::domain::HttpRequest;
 use crate::domain::HttpResponse;
@@ -68,7 +71,10 @@ struct Exchange<'a> {
     url: Url,
     headers: HeaderMap,
     body: Option<Bytes>,
+    credential: Option<&'a Credential>,
     scopes: Scopes,
+    /// When the last call began.
+    called_at: Instant,
     /// Calls to the CSP, also such that did not get there.
     calls: u32,
     /// Whether any copy may have arrived.
@@ -100,12 +106,13 @@ impl<'a> Exchange<'a> {
             .egress
             .url(&request.target, &request.query, context.previous_url)
             .map_err(|refusal| refuse(refusal.cause(), refusal.to_string()))?;
-        let headers = headers::assemble(request.method, &request.headers, context.idempotency_key)
+        let (method, key) = (request.method, context.idempotency_key);
+        let headers = headers::assemble(method, &request.headers, key, inner.credentials.headers())
             .map_err(|bad| refuse(Cause::RequestRefused, bad.to_string()))?;
-        if request.credential.is_some() {
-            let reason = "it asks for a credential that is not configured".to_owned();
-            return Err(refuse(Cause::RequestRefused, reason));
-        }
+        let credential = inner
+            .credentials
+            .choose(&inner.name, request.credential.as_deref())
+            .map_err(|unknown| refuse(Cause::RequestRefused, unknown.to_string()))?;
         if request.body.as_ref().is_some_and(|body| body.len() > BODY_BYTES_MAX) {
             let reason = format!("its body has more than {BODY_BYTES_MAX} bytes");
             return Err(refuse(Cause::RequestRefused, reason));
@@ -121,7 +128,9 @@ impl<'a> Exchange<'a> {
             url,
             headers,
             body: request.body.clone().map(Bytes::from),
+            credential,
             scopes: request.scopes.iter().cloned().collect(),
+            called_at: Instant::now(),
             calls: 0,
             sent: false,
             renewed: false,
@@ -145,41 +154,50 @@ impl<'a> Exchange<'a> {
             self.log(tries, &tried, next);
             match next {
                 Some(delay) => tokio::time::sleep(delay).await,
-                None => return self.finish(tried, tries),
+                None => {
+                    if let Some(verdict) = verdict(&tried) {
+                        self.inner.breaker.report(context.job, self.called_at, verdict);
+                    }
+                    return self.finish(tried, tries);
+                }
             }
         }
     }
 
-    /// One try: a token, a call, and when the CSP does not take the token, once
-    /// in the whole exchange, a fresh one and another call at once.
+    /// One try: a credential, a call, and when the CSP does not take the
+    /// credential, once in the whole exchange, a fresh one and another call at
+    /// once.
     async fn attempt(&mut self) -> Result<Answered, Unanswered> {
-        let Some(tokens) = &self.inner.tokens else {
+        self.called_at = Instant::now();
+        let Some(credential) = self.credential else {
             return self.call(None).await;
         };
-        let token = tokens.get(&self.scopes).await?;
-        let answered = self.call(Some(&token)).await?;
+        let pass = credential.get(&self.scopes).await?;
+        let answered = self.call(Some(&pass)).await?;
         if answered.response.status != 401 || self.renewed {
             return Ok(answered);
         }
         self.renewed = true;
-        tokens.discard(&self.scopes, &token);
-        let token = tokens.get(&self.scopes).await?;
-        self.call(Some(&token)).await
+        match credential.renew(&self.scopes, &pass).await? {
+            Some(fresh) => self.call(Some(&fresh)).await,
+            None => Ok(answered),
+        }
     }
 
-    async fn call(&mut self, token: Option<&Token>) -> Result<Answered, Unanswered> {
+    async fn call(&mut self, pass: Option<&Pass>) -> Result<Answered, Unanswered> {
         let inner = self.inner;
-        let request = self.request(token.map(|token| token.header.clone()));
+        let request = self.request(pass);
         // Held for the exchange of bytes alone: neither a backoff nor a slow
         // token endpoint keeps others from calling.
         let permit = inner.permits.acquire().await.expect("the semaphore is never closed");
         self.calls += 1;
+        self.called_at = Instant::now();
         let called = call::call(&inner.http, request, &inner.peer).await;
         drop(permit);
         match called {
             Ok(answer) => {
                 self.sent = true;
-                let answered = self.read(answer);
+                let answered = self.read(answer, &Scrubber::new(pass));
                 self.last = Some(answered.clone());
                 Ok(answered)
             }
@@ -190,28 +208,29 @@ impl<'a> Exchange<'a> {
         }
     }
 
-    fn request(&self, authorization: Option<HeaderValue>) -> reqwest::Request {
+    fn request(&self, pass: Option<&Pass>) -> reqwest::Request {
         let mut request = reqwest::Request::new(verb(self.method), self.url.clone());
         *request.headers_mut() = self.headers.clone();
-        if let Some(authorization) = authorization {
-            request.headers_mut().insert(header::AUTHORIZATION, authorization);
+        if let Some(pass) = pass {
+            pass.sign(request.headers_mut());
         }
         *request.body_mut() = self.body.clone().map(reqwest::Body::from);
         request
     }
 
     /// Hands an answer on as the WIT has it: names in lower case, text only,
-    /// and no `Location` that could not be followed.
-    fn read(&self, answer: Answer) -> Answered {
+    /// no credential, and no `Location` that could not be followed.
+    fn read(&self, answer: Answer, scrubber: &Scrubber<'_>) -> Answered {
         let retry_after = retry_after::read(&answer.headers, &self.inner.clock);
         let mut headers = Vec::with_capacity(answer.headers.len());
         for (name, value) in &answer.headers {
             let Ok(value) = std::str::from_utf8(value.as_bytes()) else { continue };
+            let value = scrubber.text(value.to_owned());
             if name != header::LOCATION {
-                headers.push((name.as_str().to_owned(), value.to_owned()));
+                headers.push((name.as_str().to_owned(), value));
                 continue;
             }
-            match self.inner.egress.follow(value, &self.url) {
+            match self.inner.egress.follow(&value, &self.url) {
                 Ok(url) => headers.push((name.as_str().to_owned(), url.into())),
                 Err(bad) => warn!(
                     csp = %self.inner.name, error = %bad,
@@ -219,7 +238,8 @@ impl<'a> Exchange<'a> {
                 ),
             }
         }
-        let response = HttpResponse { status: answer.status, headers, body: answer.body };
+        let body = scrubber.body(answer.body);
+        let response = HttpResponse { status: answer.status, headers, body };
         Answered { response, retry_after }
     }
 
@@ -275,6 +295,18 @@ impl<'a> Exchange<'a> {
                 warn!(%csp, method, path, code, %error, attempt, next_ms, "{csp} gave no answer");
             }
         }
+    }
+}
+
+/// What the end of an exchange says about the CSP; none when it says nothing.
+fn verdict(tried: &Result<Answered, Unanswered>) -> Option<Verdict> {
+    match tried {
+        // 501 is about the request, and the next one may be another.
+        Ok(answered) => match answered.response.status {
+            500 | 502..=599 => Some(Verdict::Failed),
+            _ => Some(Verdict::Answered),
+        },
+        Err(unanswered) => unanswered.cause.verdict(),
     }
 }
 

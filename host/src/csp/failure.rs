@@ -1,5 +1,6 @@
 //! Why a call to a CSP got no usable answer.
 
+use crate::csp::breaker::Verdict;
 use crate::workflow::Attempt;
 
 /// The words of `transport-failure.code` in the WIT.
@@ -59,6 +60,22 @@ impl Cause {
             | Self::TokenRefused
             | Self::OriginRefused
             | Self::RequestRefused => false,
+        }
+    }
+}
+
+impl Cause {
+    /// What it says about the CSP. Nothing, where the CSP was not asked.
+    pub fn verdict(self) -> Option<Verdict> {
+        match self {
+            Self::Connect
+            | Self::Timeout
+            | Self::Reset
+            | Self::Tls
+            | Self::Truncated
+            | Self::TokenUnavailable => Some(Verdict::Failed),
+            Self::TooLarge => Some(Verdict::Answered),
+            Self::TokenRefused | Self::OriginRefused | Self::RequestRefused => None,
         }
     }
 }

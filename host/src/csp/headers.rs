@@ -55,13 +55,21 @@ pub enum BadHeader {
     Reserved(HeaderName),
 }
 
-/// Makes the headers of a request from the adapter's, all but the token.
+/// Whether an operator may choose the header for an API key. `authorization`
+/// is free for that: it is reserved for credentials, and this is one.
+pub fn may_carry_key(name: &HeaderName) -> bool {
+    name == header::AUTHORIZATION || !is_reserved(name)
+}
+
+/// Makes the headers of a request from the adapter's, all but the credential,
+/// which goes into one of `credentials`.
 pub fn assemble(
     method: Method,
     given: &[(String, String)],
     idempotency_key: &str,
+    credentials: &[HeaderName],
 ) -> Result<HeaderMap, BadHeader> {
-    let mut headers = read(given)?;
+    let mut headers = read(given, credentials)?;
     let defaults = [
         (header::ACCEPT, HeaderValue::from_static("application/json")),
         (header::USER_AGENT, HeaderValue::from_static(concat!("hoth/", env!("CARGO_PKG_VERSION")))),
@@ -80,7 +88,11 @@ pub fn assemble(
     Ok(headers)
 }
 
-fn read(given: &[(String, String)]) -> Result<HeaderMap, BadHeader> {
+fn is_reserved(name: &HeaderName) -> bool {
+    RESERVED.contains(&name.as_str()) || name.as_str().starts_with(RESERVED_PREFIX)
+}
+
+fn read(given: &[(String, String)], credentials: &[HeaderName]) -> Result<HeaderMap, BadHeader> {
     if given.len() > HEADERS_MAX {
         return Err(BadHeader::TooMany);
     }
@@ -91,7 +103,7 @@ fn read(given: &[(String, String)]) -> Result<HeaderMap, BadHeader> {
     let mut headers = HeaderMap::new();
     for (name, value) in given {
         let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| BadHeader::Name)?;
-        if RESERVED.contains(&name.as_str()) || name.as_str().starts_with(RESERVED_PREFIX) {
+        if is_reserved(&name) || credentials.contains(&name) {
             return Err(BadHeader::Reserved(name));
         }
         let value = HeaderValue::from_str(value).map_err(|_| BadHeader::Value(name.clone()))?;
@@ -109,7 +121,7 @@ mod tests {
 
     fn check(method: Method, given: &[(&str, &str)], expected: Expect) {
         let given: Vec<_> = given.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
-        let text = match assemble(method, &given, "job 1/ü%\r\n") {
+        let text = match assemble(method, &given, "job 1/ü%\r\n", &[]) {
             Ok(headers) => {
                 let mut lines: Vec<_> = headers
                     .iter()
@@ -144,9 +156,9 @@ mod tests {
                 x-a: 2"#]],
         );
         for method in [Method::Put, Method::Patch, Method::Delete] {
-            assert!(assemble(method, &[], "k").unwrap().contains_key(IDEMPOTENCY_KEY));
+            assert!(assemble(method, &[], "k", &[]).unwrap().contains_key(IDEMPOTENCY_KEY));
         }
-        assert!(!assemble(Method::Head, &[], "k").unwrap().contains_key(IDEMPOTENCY_KEY));
+        assert!(!assemble(Method::Head, &[], "k", &[]).unwrap().contains_key(IDEMPOTENCY_KEY));
     }
 
     #[test]
@@ -171,8 +183,22 @@ mod tests {
     fn headers_of_the_connection_and_of_the_host_are_refused() {
         let names = RESERVED.iter().copied().chain(["Proxy-Authorization", "PROXY-CONNECTION"]);
         for name in names.flat_map(|name| [name.to_owned(), name.to_uppercase()]) {
-            let refused = assemble(Method::Get, &[(name.clone(), "x".to_owned())], "k");
+            let refused = assemble(Method::Get, &[(name.clone(), "x".to_owned())], "k", &[]);
             assert!(matches!(refused, Err(BadHeader::Reserved(_))), "{name}");
+        }
+    }
+
+    #[test]
+    fn the_header_of_a_credential_is_the_hosts() {
+        let key = [HeaderName::from_static("x-api-key")];
+        let given = [("X-Api-Key".to_owned(), "mine".to_owned())];
+        let refused = assemble(Method::Get, &given, "k", &key);
+        assert!(matches!(refused, Err(BadHeader::Reserved(_))));
+        assert!(assemble(Method::Get, &given, "k", &[]).is_ok());
+        for (name, may) in
+            [("x-api-key", true), ("authorization", true), ("host", false), ("proxy-x", false)]
+        {
+            assert_eq!(may_carry_key(&HeaderName::from_static(name)), may, "{name}");
         }
     }
 
@@ -193,8 +219,8 @@ mod tests {
     #[test]
     fn headers_have_bounds() {
         let many: Vec<_> = (0..65).map(|_| ("a".to_owned(), String::new())).collect();
-        assert_eq!(assemble(Method::Get, &many, "k"), Err(BadHeader::TooMany));
+        assert_eq!(assemble(Method::Get, &many, "k", &[]), Err(BadHeader::TooMany));
         let large = [("a".to_owned(), "x".repeat(16 * 1024))];
-        assert_eq!(assemble(Method::Get, &large, "k"), Err(BadHeader::TooLarge));
+        assert_eq!(assemble(Method::Get, &large, "k", &[]), Err(BadHeader::TooLarge));
     }
 }

@@ -1,4 +1,4 @@
-//! The way out: egress rules, tokens, HTTP.
+//! The way out: egress rules, credentials, HTTP, circuit breaker.
 //!
 //! Everything that leaves for a CSP leaves through [`Client::exchange`], and
 //! nothing leaves for a host that the operator did not name. An adapter's
@@ -7,18 +7,24 @@
 //! What is deliberately not here: what an answer means (the adapter's), whether
 //! a job goes on (`workflow`'s), and redirects (nobody's).
 
+mod breaker;
 mod call;
 mod config;
+mod credential;
+mod credential_config;
 mod exchange;
 mod failure;
 mod headers;
+mod http_client;
 mod network;
 mod origin;
 mod resolver;
 mod retry_after;
+mod scrub;
 mod target;
 #[cfg(test)]
 mod tests;
+mod tls;
 mod token;
 mod token_endpoint;
 
@@ -28,19 +34,30 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 use url::Url;
 
+pub use breaker::Admission;
+pub use breaker::Breaker;
+pub use breaker::BreakerConfig;
+pub use breaker::BreakerStatus;
+pub use breaker::Phase;
 pub use config::Config;
 pub use config::InvalidSetting;
-pub use config::OAuth2Config;
+pub use credential_config::ApiKeyConfig;
+pub use credential_config::BasicConfig;
+pub use credential_config::CredentialConfig;
+pub use credential_config::OAuth2Config;
 pub use network::BadNetwork;
 pub use network::Network;
 pub use origin::BadUrl;
 pub use origin::Origin;
+pub use tls::TlsConfig;
+pub use tls::TlsError;
 
 use crate::clock::Clock;
 use crate::csp::call::Peer;
+use crate::csp::credential::Credentials;
+use crate::csp::http_client::HttpClient;
 use crate::csp::resolver::Resolver;
 use crate::csp::target::Egress;
-use crate::csp::token::Tokens;
 use crate::domain::CspName;
 use crate::domain::Event;
 use crate::domain::HttpRequest;
@@ -56,10 +73,10 @@ struct Inner {
     name: CspName,
     settings: String,
     egress: Egress,
-    http: reqwest::Client,
+    http: HttpClient,
     peer: Peer,
-    /// None: the CSP wants no token.
-    tokens: Option<Tokens>,
+    credentials: Credentials,
+    breaker: Breaker,
     /// One for each call that may be under way.
     permits: Semaphore,
     clock: Clock,
@@ -73,6 +90,8 @@ pub struct Context<'a> {
     /// The URL that was called last in this run: the base of a relative
     /// location. None: the CSP's base URL.
     pub previous_url: Option<&'a Url>,
+    /// Whose request it is; an outage is told by how many jobs fail.
+    pub job: &'a str,
     /// The same at every copy of the request, also after a crash.
     pub idempotency_key: &'a str,
 }
@@ -95,6 +114,8 @@ pub struct Exchanged {
 pub enum BuildError {
     #[error(transparent)]
     Invalid(#[from] InvalidSetting),
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     #[error("the HTTP client cannot be set up")]
     Http(#[source] reqwest::Error),
 }
@@ -110,6 +131,16 @@ impl Client {
         &self.0.settings
     }
 
+    /// Whether the CSP's jobs should wait. Every exchange tells it how it went.
+    pub fn breaker(&self) -> &Breaker {
+        &self.0.breaker
+    }
+
+    /// Whether the operator has bound a credential to this name.
+    pub fn has_credential(&self, name: &str) -> bool {
+        self.0.credentials.has(name)
+    }
+
     /// Makes an adapter's request, again where the policy says so, and gives
     /// back what the adapter is to be resumed with. It never fails otherwise:
     /// what the operator's rules refuse is a transport failure, too.
@@ -123,26 +154,26 @@ impl Client {
         if let Some(invalid) = config.validate().into_iter().next() {
             return Err(invalid.into());
         }
-        let http = call::http_client(config, resolver).map_err(BuildError::Http)?;
+        let http = HttpClient::build(name, config, resolver)?;
+        let clock = Clock::system();
         let peer = Peer {
             name: name.to_string(),
             timeout: config.timeout(),
+            header_timeout: config.header_timeout(),
+            proxied: config.is_proxied(&config.base_url),
             response_bytes_max: config.max_response_bytes.get() as usize,
             response_bytes_hint: " (`max_response_bytes`)",
         };
-        let tokens = config
-            .oauth2
-            .as_ref()
-            .map(|oauth2| Tokens::new(name, oauth2, http.clone(), config.timeout()));
         Ok(Self(Arc::new(Inner {
             name: name.clone(),
             settings: config.settings_json(),
             egress: Egress::new(config.base_url.clone(), &config.allowed_origins),
+            credentials: Credentials::new(name, config, &http),
             http,
             peer,
-            tokens,
+            breaker: Breaker::new(name, &config.breaker, clock.clone()),
             permits: Semaphore::new(config.max_concurrent.get() as usize),
-            clock: Clock::system(),
+            clock,
         })))
     }
 }

@@ -73,11 +73,20 @@ fn is_public(address: IpAddr) -> bool {
                 [0x2002, ..] => Some(v4_at(v6, 2)),
                 _ => None,
             };
-            // Global unicast is 2000::/3 so far; loopback, unique local,
-            // link-local and multicast all lie outside.
-            embedded.map_or(v6.segments()[0] & 0xe000 == 0x2000, is_public_v4)
+            embedded.map_or_else(|| is_global_v6(v6), is_public_v4)
         }
     }
+}
+
+fn is_global_v6(v6: Ipv6Addr) -> bool {
+    let [a, b, ..] = v6.segments();
+    // Global unicast is 2000::/3 so far; loopback, unique local, link-local,
+    // multicast and IPv4 in other disguises all lie outside.
+    let unicast = a & 0xe000 == 0x2000;
+    // Teredo, benchmarks, ORCHID and the like.
+    let protocol = a == 0x2001 && b & 0xfe00 == 0;
+    let documentation = a == 0x2001 && b == 0x0db8 || a == 0x3fff && b & 0xf000 == 0;
+    unicast && !protocol && !documentation
 }
 
 fn is_public_v4(v4: Ipv4Addr) -> bool {
@@ -85,13 +94,16 @@ fn is_public_v4(v4: Ipv4Addr) -> bool {
     let shared = a == 100 && b & 0xc0 == 64;
     let protocol = a == 192 && b == 0 && c == 0;
     let benchmark = a == 198 && b & 0xfe == 18;
+    let former_relay = a == 192 && b == 88 && c == 99;
     !(a == 0
         || a >= 224
         || v4.is_loopback()
         || v4.is_private()
         || v4.is_link_local()
         || shared
+        || v4.is_documentation()
         || protocol
+        || former_relay
         || benchmark)
 }
 
@@ -168,7 +180,9 @@ mod tests {
         {
             check("h", public, &[], Some(public));
         }
-        check("h", "64:ff9b::5db8:d822", &[], Some("64:ff9b::5db8:d822"));
+        for public in ["64:ff9b::5db8:d822", "2002:5db8:d822::1", "2001:4860::1", "2a00::1"] {
+            check("h", public, &[], Some(public));
+        }
     }
 
     #[test]
@@ -182,8 +196,13 @@ mod tests {
             "172.16.0.1",
             "172.31.255.255",
             "192.0.0.1",
+            "192.0.2.1",
+            "192.88.99.1",
             "192.168.1.1",
             "198.18.0.1",
+            "198.19.255.255",
+            "198.51.100.1",
+            "203.0.113.1",
             "224.0.0.1",
             "255.255.255.255",
             "::",
@@ -191,9 +210,19 @@ mod tests {
             "::ffff:10.0.0.1",
             "::ffff:127.0.0.1",
             "::10.0.0.1",
+            "::ffff:0:10.0.0.1",
+            "::ffff:a9fe:a9fe",
             "64:ff9b::a00:1",
             "64:ff9b:1::5db8:d822",
+            "100::1",
+            "2001::1",
+            "2001:0:a00:1::1",
+            "2001:2::1",
+            "2001:db8::1",
             "2002:a00:1::1",
+            "2002:7f00:1::1",
+            "3fff::1",
+            "5f00::1",
             "fc00::1",
             "fd00:ec2::254",
             "fe80::1",

@@ -27,6 +27,8 @@ pub enum BadUrl {
     QueryOrFragment,
     #[error("must be an origin: a scheme, a host, perhaps a port, and no path")]
     NotAnOrigin,
+    #[error("must be http or https")]
+    NotAProxy,
 }
 
 impl Origin {
@@ -84,6 +86,21 @@ pub fn check_endpoint(url: &Url) -> Result<(), BadUrl> {
     Ok(())
 }
 
+/// Checks the URL of a proxy. It need not be https: the CSP's encryption goes
+/// through it whole.
+pub fn check_proxy(url: &Url) -> Result<(), BadUrl> {
+    if !matches!(url.scheme(), "http" | "https") || !url.has_host() {
+        return Err(BadUrl::NotAProxy);
+    }
+    if has_userinfo(url) {
+        return Err(BadUrl::Userinfo);
+    }
+    if url.path() != "/" || url.query().is_some() || url.fragment().is_some() {
+        return Err(BadUrl::NotAnOrigin);
+    }
+    Ok(())
+}
+
 /// Whether a user name or a password stands before the host.
 pub fn has_userinfo(url: &Url) -> bool {
     !url.username().is_empty() || url.password().is_some()
@@ -91,7 +108,7 @@ pub fn has_userinfo(url: &Url) -> bool {
 
 /// Whether the host is this machine by name or by number: `localhost` and
 /// names below it (RFC 6761 section 6.3), 127.0.0.0/8, `::1`.
-fn points_at_loopback(url: &Url) -> bool {
+pub fn points_at_loopback(url: &Url) -> bool {
     match url.host() {
         Some(Host::Domain(name)) => is_loopback_name(name),
         Some(Host::Ipv4(address)) => address.is_loopback(),
@@ -146,6 +163,20 @@ mod tests {
         check("https://:secret@h", Err(BadUrl::Userinfo));
         check("https://h/?a", Err(BadUrl::QueryOrFragment));
         check("https://h/#", Err(BadUrl::QueryOrFragment));
+    }
+
+    #[test]
+    fn a_proxy_is_an_http_origin() {
+        let check = |url: &str, expected: Result<(), BadUrl>| {
+            assert_eq!(check_proxy(&Url::parse(url).unwrap()), expected, "{url}");
+        };
+        for url in ["http://proxy.example.com:3128", "https://10.0.0.1", "http://localhost/"] {
+            check(url, Ok(()));
+        }
+        check("socks5://proxy.example.com", Err(BadUrl::NotAProxy));
+        check("http://user:secret@proxy", Err(BadUrl::Userinfo));
+        check("http://proxy/path", Err(BadUrl::NotAnOrigin));
+        check("http://proxy?x", Err(BadUrl::NotAnOrigin));
     }
 
     #[test]

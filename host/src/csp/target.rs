@@ -404,6 +404,42 @@ mod tests {
     }
 
     #[test]
+    fn a_number_is_one_host_however_it_is_written() {
+        let spellings = [
+            "127.0.0.1",
+            "127.1",
+            "2130706433",
+            "0x7f000001",
+            "0x7f.1",
+            "0177.0.0.1",
+            "017700000001",
+            "127.0.0.1.",
+            "%31%32%37.0.0.1",
+            "\u{ff11}27\u{3002}0\u{3002}0\u{3002}1",
+        ];
+        let machine = Egress::new(Url::parse("http://127.0.0.1:8080/atat").unwrap(), &[]);
+        for host in spellings {
+            let followed = machine.follow(&format!("http://{host}:8080/9"), &machine.base).unwrap();
+            assert_eq!(followed.as_str(), "http://127.0.0.1:8080/9", "{host}");
+            let refused = egress("https://h").url(
+                &Target::Location(format!("https://{host}/latest/meta-data")),
+                &[],
+                None,
+            );
+            let elsewhere = BadLocation::Origin("https://127.0.0.1".to_owned());
+            assert_eq!(refused, Err(Refusal::Location(elsewhere)), "{host}");
+        }
+        for host in ["[::ffff:127.0.0.1]", "[::1]", "[::127.0.0.1]", "localhost", "127.0.0.2"] {
+            let refused = machine.follow(&format!("http://{host}:8080/9"), &machine.base);
+            assert!(matches!(refused, Err(BadLocation::Origin(_))), "{host}");
+        }
+        for host in ["256.0.0.1", "0x7g.1", "1.2.3.4.5", "4294967296", "[::1%25eth0]", "h%00"] {
+            let refused = machine.follow(&format!("http://{host}:8080/9"), &machine.base);
+            assert_eq!(refused, Err(BadLocation::Unreadable), "{host}");
+        }
+    }
+
+    #[test]
     fn a_relative_location_needs_no_earlier_call() {
         let location = Target::Location("status/9".to_owned());
         assert_eq!(url("https://h/atat/v1/", location, &[]), "https://h/atat/v1/status/9");

@@ -13,11 +13,13 @@ use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use futures_util::future::Shared;
 use futures_util::future::WeakShared;
-use http::HeaderValue;
+use http::header;
 use tokio::time::Instant;
 
-use crate::csp::config::OAuth2Config;
+use crate::csp::credential::Pass;
+use crate::csp::credential_config::OAuth2Config;
 use crate::csp::failure::Unanswered;
+use crate::csp::http_client::HttpClient;
 use crate::csp::token_endpoint::Granted;
 use crate::csp::token_endpoint::TokenEndpoint;
 use crate::domain::CspName;
@@ -38,14 +40,11 @@ const SCOPE_SETS_MAX: usize = 256;
 /// A set of scopes; their order and repetition mean nothing.
 pub type Scopes = BTreeSet<String>;
 
-/// A token, ready to be sent.
+/// A token, and how long it is good.
 #[derive(Debug, Clone)]
-pub struct Token {
-    /// `Bearer …`, marked as sensitive.
-    pub header: HeaderValue,
+struct Token {
+    pass: Pass,
     usable_until: Instant,
-    /// Distinguishes a token from its successor.
-    number: u64,
 }
 
 /// The tokens of one CSP. Cheap to clone.
@@ -80,29 +79,30 @@ impl Tokens {
     pub fn new(
         csp: &CspName,
         config: &OAuth2Config,
-        http: reqwest::Client,
+        http: HttpClient,
         timeout: Duration,
+        proxied: bool,
     ) -> Self {
-        let endpoint = TokenEndpoint::new(csp, config, http, timeout);
+        let endpoint = TokenEndpoint::new(csp, config, http, timeout, proxied);
         Self(Arc::new(Inner { endpoint, cache: Mutex::default() }))
     }
 
     /// A token that is good for some time yet: the cached one, else a new one.
     /// Everyone who asks while it is fetched waits for that one fetch, and
     /// shares its failure; the next to ask after a failure tries again.
-    pub async fn get(&self, scopes: &Scopes) -> Result<Token, Unanswered> {
-        let fetch = match self.find(scopes) {
-            Found::Token(token) => return Ok(token),
-            Found::Fetch(fetch) => fetch,
+    pub async fn get(&self, scopes: &Scopes) -> Result<Pass, Unanswered> {
+        let token = match self.find(scopes) {
+            Found::Token(token) => token,
+            Found::Fetch(fetch) => fetch.await?,
         };
-        fetch.await
+        Ok(token.pass)
     }
 
     /// Forgets a token that the CSP did not take, unless another has taken its
     /// place already.
-    pub fn discard(&self, scopes: &Scopes, refused: &Token) {
+    pub fn discard(&self, scopes: &Scopes, refused: &Pass) {
         if let Some(slot) = self.0.lock().slots.get_mut(scopes) {
-            slot.token.take_if(|token| token.number == refused.number);
+            slot.token.take_if(|token| token.pass.number == refused.number);
         }
     }
 
@@ -136,7 +136,8 @@ async fn fetch(inner: Arc<Inner>, scopes: Scopes) -> Result<Token, Unanswered> {
     let slot = cache.slots.entry(scopes).or_default();
     slot.fetch = None;
     let Granted { header, expires_in } = granted?;
-    let token = Token { header, usable_until: asked_at + usable_for(expires_in), number };
+    let pass = Pass { header: header::AUTHORIZATION, value: header, within: None, number };
+    let token = Token { pass, usable_until: asked_at + usable_for(expires_in) };
     slot.token = Some(token.clone());
     Ok(token)
 }
@@ -188,6 +189,8 @@ impl fmt::Debug for Cache {
 
 #[cfg(test)]
 mod tests {
+    use http::HeaderValue;
+
     use super::*;
 
     #[test]
@@ -210,8 +213,14 @@ mod tests {
     #[test]
     fn the_cache_has_a_bound() {
         let scopes = |number: usize| Scopes::from([number.to_string()]);
+        let pass = Pass {
+            header: header::AUTHORIZATION,
+            value: HeaderValue::from_static("t"),
+            within: None,
+            number: 0,
+        };
         let slot = |usable_until| Slot {
-            token: Some(Token { header: HeaderValue::from_static("t"), usable_until, number: 0 }),
+            token: Some(Token { pass: pass.clone(), usable_until }),
             fetch: None,
         };
         let now = Instant::now();

@@ -1,6 +1,5 @@
 //! One request to the token endpoint (RFC 6749 section 4.4.2).
 
-use std::error::Error;
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
@@ -23,18 +22,18 @@ use oauth2::basic::BasicErrorResponse;
 use oauth2::basic::BasicRevocationErrorResponse;
 use oauth2::basic::BasicTokenIntrospectionResponse;
 use secrecy::ExposeSecret as _;
-use secrecy::SecretString;
 use serde::Deserialize;
 use serde::Deserializer;
 use serde::Serialize;
-use tracing::warn;
 
 use crate::csp::call;
 use crate::csp::call::Answer;
 use crate::csp::call::Peer;
-use crate::csp::config::OAuth2Config;
+use crate::csp::credential;
+use crate::csp::credential_config::OAuth2Config;
 use crate::csp::failure::Cause;
 use crate::csp::failure::Unanswered;
+use crate::csp::http_client::HttpClient;
 use crate::csp::token::Scopes;
 use crate::domain::CspName;
 
@@ -53,7 +52,7 @@ const ERROR_WORD_MAX: usize = 64;
 pub struct TokenEndpoint {
     csp: CspName,
     config: OAuth2Config,
-    http: reqwest::Client,
+    http: HttpClient,
     peer: Peer,
 }
 
@@ -69,12 +68,15 @@ impl TokenEndpoint {
     pub fn new(
         csp: &CspName,
         config: &OAuth2Config,
-        http: reqwest::Client,
+        http: HttpClient,
         timeout: Duration,
+        proxied: bool,
     ) -> Self {
         let peer = Peer {
             name: "the token endpoint".to_owned(),
             timeout: timeout.min(TIMEOUT_MAX),
+            header_timeout: None,
+            proxied,
             response_bytes_max: ANSWER_BYTES_MAX,
             response_bytes_hint: "",
         };
@@ -83,7 +85,8 @@ impl TokenEndpoint {
 
     /// Asks for a token once. The secret is read anew each time.
     pub async fn request(&self, scopes: &Scopes) -> Result<Granted, Unanswered> {
-        let secret = self.read_secret().await?;
+        let secret =
+            credential::read_secret(&self.csp, &self.config.client_secret, "client secret").await?;
         let id = ClientId::new(self.config.client_id.clone());
         let client = OAuth2Client::new(id)
             .set_client_secret(ClientSecret::new(secret.expose_secret().to_owned()))
@@ -103,20 +106,6 @@ impl TokenEndpoint {
                 | RequestTokenError::Other(_),
             ) => Err(self.unavailable("the token endpoint's answer cannot be understood")),
         }
-    }
-
-    async fn read_secret(&self) -> Result<SecretString, Unanswered> {
-        let source = self.config.client_secret.clone();
-        let read = tokio::task::spawn_blocking(move || source.read()).await;
-        let error: Box<dyn Error> = match read {
-            Ok(Ok(secret)) => return Ok(secret),
-            Ok(Err(error)) => error.into(),
-            Err(error) => error.into(),
-        };
-        // Where it stands is the operator's to know, not the caller's.
-        let cause = error.source().map(ToString::to_string);
-        warn!(csp = %self.csp, %error, cause, "The client secret of {} cannot be read", self.csp);
-        Err(self.unavailable("the client secret cannot be read"))
     }
 
     async fn post(

@@ -3,8 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::Semaphore;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::info;
@@ -66,15 +68,26 @@ impl Lane {
         let mut backoff = RECEIVE_BACKOFF.0;
         loop {
             self.ready().await;
-            let permits = self.permits().await;
+            let breaker = self.destination.client.breaker();
+            let admission = breaker.admission().await;
+            let permits = self.permits(if admission.probe { 1 } else { BATCH_MAX }).await;
             let received = tokio::select! {
-                received = self.receive(permits.len()) => received,
+                // First, so that what has changed meanwhile counts.
+                biased;
                 () = self.destination.gate.closed() => continue,
+                () = breaker.ended(&admission) => continue,
+                received = self.receive(permits.len()) => received,
             };
             match received {
                 Ok(deliveries) => {
                     backoff = RECEIVE_BACKOFF.0;
-                    self.hand_out(deliveries, permits);
+                    let tasks = self.hand_out(deliveries, permits);
+                    if admission.probe {
+                        tokio::select! {
+                            () = breaker.ended(&admission) => {}
+                            _ = join_all(tasks) => {}
+                        }
+                    }
                 }
                 Err(error) => {
                     warn!(queue = %self.queue, error = &error as &dyn std::error::Error, "Receiving is interrupted; next try in {backoff:?}");
@@ -105,11 +118,11 @@ impl Lane {
         }
     }
 
-    /// Room for at least one job, and for up to a batch where there is.
-    async fn permits(&self) -> Vec<OwnedSemaphorePermit> {
+    /// Room for at least one job, and for up to `max` where there is.
+    async fn permits(&self, max: usize) -> Vec<OwnedSemaphorePermit> {
         let first = Arc::clone(&self.in_hand).acquire_owned().await;
         let mut permits = vec![first.expect("the semaphore is never closed")];
-        while permits.len() < BATCH_MAX {
+        while permits.len() < max {
             match Arc::clone(&self.in_hand).try_acquire_owned() {
                 Ok(permit) => permits.push(permit),
                 Err(_) => break,
@@ -125,7 +138,12 @@ impl Lane {
 
     /// Gives every group its task: messages of one group go one after the
     /// other, groups side by side.
-    fn hand_out(&self, deliveries: Vec<Delivery>, mut permits: Vec<OwnedSemaphorePermit>) {
+    fn hand_out(
+        &self,
+        deliveries: Vec<Delivery>,
+        mut permits: Vec<OwnedSemaphorePermit>,
+    ) -> Vec<JoinHandle<()>> {
+        let mut tasks = Vec::new();
         for row in rows(deliveries) {
             let held = permits.split_off(permits.len().saturating_sub(row.len()));
             let errand = Errand {
@@ -134,11 +152,12 @@ impl Lane {
                 stopping: self.stopping.clone(),
             };
             let aborting = self.aborting.clone();
-            self.tasks.spawn(async move {
+            tasks.push(self.tasks.spawn(async move {
                 aborting.run_until_cancelled(errand.run_row(row)).await;
                 drop(held);
-            });
+            }));
         }
+        tasks
     }
 }
 

@@ -11,6 +11,7 @@ mod heartbeat;
 mod lane;
 mod run;
 mod settle;
+mod standing;
 
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
@@ -21,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub use gate::Gate;
+pub use standing::Standing;
 
 use crate::clock::Clock;
 use crate::csp;
@@ -45,6 +47,8 @@ pub struct Context {
 #[derive(Clone)]
 pub struct Destination {
     pub name: CspName,
+    /// The name of the adapter that speaks to it.
+    pub adapter: String,
     pub client: csp::Client,
     pub gate: Gate,
     /// How many requests may be under way at once; bounds the jobs in hand.
@@ -93,8 +97,21 @@ impl Workers {
                 }
             }
         }
+        workers.watch_credentials(context, destinations.clone());
         workers.tasks.close();
         workers
+    }
+
+    fn watch_credentials(
+        &self,
+        context: Arc<Context>,
+        destinations: BTreeMap<CspName, Destination>,
+    ) {
+        let stopping = self.stopping.clone();
+        self.tasks.spawn(async move {
+            let watching = standing::watch_credentials(&context, &destinations);
+            stopping.run_until_cancelled(watching).await;
+        });
     }
 
     fn spawn_lane(&self, context: &Arc<Context>, destination: &Destination, queue: QueueName) {

@@ -148,6 +148,7 @@ impl Drive<'_> {
         let context = csp::Context {
             retry: &self.retry,
             previous_url: self.called.as_ref(),
+            job: &self.facts.id,
             idempotency_key: &key.short(),
         };
         let exchanged = self.destination.client.exchange(request, &context).await;

@@ -14,7 +14,6 @@ use super::server::ClosedPort;
 use super::server::Server;
 use super::server::answer;
 use super::*;
-use crate::csp::resolver::Resolver;
 
 #[tokio::test]
 async fn the_csp_sees_what_the_adapter_wrote() {
@@ -215,13 +214,6 @@ async fn a_refused_connection_is_unsent() {
     assert!(failure.last_response.is_none());
 }
 
-/// A client whose every name has one address.
-fn resolving(address: &str, base_url: &str, more: &str) -> Client {
-    let config = config(base_url, more);
-    let resolver = Resolver::fixed(&config.private_networks, &[address.parse().unwrap()]);
-    Client::build_with(&"CSP_A".parse().unwrap(), &config, resolver).unwrap()
-}
-
 #[tokio::test]
 async fn a_connection_that_is_never_made_is_unsent() {
     // The kernel accepts; nobody answers the TLS handshake.
@@ -289,7 +281,7 @@ async fn a_request_that_breaks_the_rules_goes_nowhere() {
         (header("x", "a\r\nb: c"), "the header `x` has a value that cannot be sent"),
         (
             HttpRequest { credential: Some("other".into()), ..get("/x") },
-            "it asks for a credential that is not configured",
+            "it asks for the credential \"other\", and there is no `[csp.CSP_A.credentials.other]`",
         ),
         (
             HttpRequest { body: Some(vec![0; 1024 * 1024 + 1]), ..get("/x") },

@@ -93,8 +93,7 @@ async fn a_relative_location_starts_from_the_last_call() {
     let csp = Server::start([answer(200, "", "")]).await;
     let client = client(&format!("{}/atat", csp.url()), "");
     let first = exchange(&client, &get("/v2/jobs"), &THRICE).await;
-    let context =
-        Context { retry: &THRICE, previous_url: first.url.as_ref(), idempotency_key: "job-1" };
+    let context = Context { previous_url: first.url.as_ref(), ..CONTEXT };
     let follow = request(Method::Get, Target::Location("jobs/9".to_owned()));
     let second = client.exchange(&follow, &context).await;
     assert_eq!(second.url.unwrap().path(), "/atat/v2/jobs/9");

@@ -2,9 +2,13 @@
 //! never leaves.
 
 mod calls;
+mod credentials;
 mod locations;
+mod outages;
 mod retries;
+mod routes;
 mod server;
+mod tls_server;
 mod tokens;
 
 use std::num::NonZeroU32;
@@ -14,6 +18,7 @@ use crate::csp::Client;
 use crate::csp::Config;
 use crate::csp::Context;
 use crate::csp::Exchanged;
+use crate::csp::resolver::Resolver;
 use crate::domain::Event;
 use crate::domain::HttpRequest;
 use crate::domain::HttpResponse;
@@ -29,6 +34,9 @@ const THRICE: RetryPolicy = RetryPolicy {
     max_backoff: Duration::from_millis(30),
 };
 
+const CONTEXT: Context<'static> =
+    Context { retry: &THRICE, previous_url: None, job: "job-1", idempotency_key: "job-1" };
+
 /// For tests in which a timeout must happen.
 const IMPATIENT: &str = "timeout_ms = 300\n";
 
@@ -39,6 +47,13 @@ fn config(base_url: &str, more: &str) -> Config {
 /// A client of `CSP_A`; `more` continues its configuration.
 fn client(base_url: &str, more: &str) -> Client {
     Client::build(&"CSP_A".parse().unwrap(), &config(base_url, more)).unwrap()
+}
+
+/// A client whose every name has one address.
+fn resolving(address: &str, base_url: &str, more: &str) -> Client {
+    let config = config(base_url, more);
+    let resolver = Resolver::fixed(&config.private_networks, &[address.parse().unwrap()]);
+    Client::build_with(&"CSP_A".parse().unwrap(), &config, resolver).unwrap()
 }
 
 fn get(path: &str) -> HttpRequest {
@@ -59,7 +74,7 @@ fn request(method: Method, target: Target) -> HttpRequest {
 }
 
 async fn exchange(client: &Client, request: &HttpRequest, retry: &RetryPolicy) -> Exchanged {
-    let context = Context { retry, previous_url: None, idempotency_key: "job-1" };
+    let context = Context { retry, ..CONTEXT };
     let exchange = client.exchange(request, &context);
     tokio::time::timeout(Duration::from_secs(20), exchange).await.expect("every exchange ends")
 }

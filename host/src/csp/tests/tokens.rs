@@ -325,7 +325,7 @@ async fn the_secret_is_read_at_each_fetch() {
     let client = client(&csp.url(), &oauth2(&idp.url(), &source));
 
     let exchanged = exchange(&client, &reading(&[]), &RetryPolicy::ONCE).await;
-    expect!["there is no token for CSP_A: the client secret cannot be read (1 try)"]
+    expect!["the client secret for CSP_A cannot be read (1 try)"]
         .assert_eq(&exchanged.failure().message);
     for secret in ["old\n", "new"] {
         std::fs::write(&file, secret).unwrap();

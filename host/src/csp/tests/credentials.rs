@@ -1,0 +1,163 @@
+//! Keys, passwords and named credentials: what a request carries, and what an
+//! answer may not bring back.
+
+use std::path::Path;
+
+use expect_test::expect;
+
+use super::server::Server;
+use super::server::answer;
+use super::tokens::SECRET;
+use super::tokens::oauth2;
+use super::*;
+
+/// Writes a secret, and says where it stands.
+fn secret(dir: &Path, name: &str, value: &str) -> String {
+    let file = dir.join(name);
+    std::fs::write(&file, value).unwrap();
+    format!("{{ file = '{}' }}", file.display())
+}
+
+fn with(credential: &str) -> HttpRequest {
+    HttpRequest { credential: Some(credential.to_owned()), ..get("/x") }
+}
+
+/// The lines of the newest request that could carry a credential.
+fn shown(csp: &Server) -> Vec<String> {
+    let request = csp.requests().pop().unwrap();
+    let carries = |line: &&str| line.starts_with("authorization") || line.starts_with("x-");
+    request.lines().filter(carries).map(str::to_owned).collect()
+}
+
+#[tokio::test]
+async fn an_api_key_goes_into_its_header() {
+    let dir = tempfile::tempdir().unwrap();
+    let value = secret(dir.path(), "key", "k-12345678\n");
+    let csp = Server::start([answer(200, "", "")]).await;
+    for (header, line) in
+        [("X-Api-Key", "x-api-key: k-12345678"), ("Authorization", "authorization: k-12345678")]
+    {
+        let more = format!("api_key = {{ header = '{header}', value = {value} }}");
+        let client = client(&csp.url(), &more);
+        assert_eq!(exchange(&client, &get("/x"), &THRICE).await.word(), "200");
+        assert_eq!(shown(&csp), [line]);
+    }
+}
+
+#[tokio::test]
+async fn a_user_name_and_a_password_go_as_basic() {
+    let dir = tempfile::tempdir().unwrap();
+    let password = secret(dir.path(), "password", "p:ä ss");
+    let csp = Server::start([answer(200, "", "")]).await;
+    let more = format!("basic = {{ username = 'Aladdin', password = {password} }}");
+    exchange(&client(&csp.url(), &more), &get("/x"), &THRICE).await;
+    // Aladdin:p:ä ss
+    assert_eq!(shown(&csp), ["authorization: Basic QWxhZGRpbjpwOsOkIHNz"]);
+}
+
+#[tokio::test]
+async fn an_adapter_asks_for_a_credential_by_its_name() {
+    let dir = tempfile::tempdir().unwrap();
+    let (key, password) = (secret(dir.path(), "k", "k-1"), secret(dir.path(), "p", "p-1"));
+    let token = answer(200, "", r#"{"access_token": "t-1", "expires_in": 3600}"#);
+    let idp = Server::start([token]).await;
+    let csp = Server::start([answer(200, "", "")]).await;
+    let more = format!(
+        "api_key = {{ header = 'X-Key', value = {key} }}
+        [credentials.billing]
+        basic = {{ username = 'me', password = {password} }}
+        [credentials.reports]
+        {}
+        [credentials.other]
+        api_key = {{ header = 'X-Other', value = {key} }}",
+        oauth2(&idp.url(), SECRET)
+    );
+    let client = client(&csp.url(), &more);
+    for (request, line) in [
+        (get("/x"), "x-key: k-1"),
+        (with("billing"), "authorization: Basic bWU6cC0x"),
+        (with("reports"), "authorization: Bearer t-1"),
+        (with("other"), "x-other: k-1"),
+    ] {
+        assert_eq!(exchange(&client, &request, &THRICE).await.word(), "200");
+        assert_eq!(shown(&csp), [line]);
+    }
+    assert!(client.has_credential("billing") && !client.has_credential("default"));
+
+    let calls = csp.calls();
+    let exchanged = exchange(&client, &with("Billing"), &THRICE).await;
+    expect![[r#"HOTH did not make the request to CSP_A: it asks for the credential "Billing", and there is no `[csp.CSP_A.credentials.Billing]`"#]]
+        .assert_eq(&exchanged.failure().message);
+    assert_eq!((exchanged.word().as_str(), csp.calls()), ("request-refused", calls));
+}
+
+#[tokio::test]
+async fn no_adapter_sets_the_header_of_a_credential() {
+    let dir = tempfile::tempdir().unwrap();
+    let key = secret(dir.path(), "k", "k-1");
+    let csp = Server::start([answer(200, "", "")]).await;
+    let more = format!("credentials.other.api_key = {{ header = 'X-Other', value = {key} }}");
+    let request = HttpRequest { headers: vec![("x-OTHER".into(), "mine".into())], ..get("/x") };
+    let exchanged = exchange(&client(&csp.url(), &more), &request, &THRICE).await;
+    expect!["HOTH did not make the request to CSP_A: the header `x-other` is the host's to set"]
+        .assert_eq(&exchanged.failure().message);
+    assert_eq!(csp.connections(), 0);
+}
+
+#[tokio::test]
+async fn a_key_that_was_replaced_is_read_again_after_a_401() {
+    let dir = tempfile::tempdir().unwrap();
+    let key = secret(dir.path(), "k", "old");
+    let csp = Server::start([answer(401, "", ""), answer(401, "", ""), answer(200, "", "")]).await;
+    let client = client(&csp.url(), &format!("api_key = {{ header = 'X-Key', value = {key} }}"));
+    let exchanged = exchange(&client, &get("/x"), &THRICE).await;
+    assert_eq!((exchanged.word().as_str(), exchanged.calls), ("401", 1), "nothing else to show");
+
+    secret(dir.path(), "k", "new");
+    let exchanged = exchange(&client, &get("/x"), &THRICE).await;
+    assert_eq!((exchanged.word().as_str(), exchanged.calls), ("200", 2));
+    assert_eq!(shown(&csp), ["x-key: new"]);
+}
+
+#[tokio::test]
+async fn a_secret_that_cannot_be_used_costs_no_call() {
+    let dir = tempfile::tempdir().unwrap();
+    let bad = secret(dir.path(), "bad", "two\nlines");
+    let csp = Server::start([answer(200, "", "")]).await;
+    let check = async |more: String, expected: expect_test::Expect| {
+        let exchanged = exchange(&client(&csp.url(), &more), &get("/x"), &THRICE).await;
+        let failure = exchanged.failure();
+        assert_eq!((failure.code, failure.sent), ("token-unavailable", false));
+        expected.assert_eq(&failure.message);
+    };
+    check(
+        "basic = { username = 'me', password = { file = '/nowhere/at/all' } }".to_owned(),
+        expect!["the password for CSP_A cannot be read (3 tries)"],
+    )
+    .await;
+    check(
+        format!("api_key = {{ header = 'X-Key', value = {bad} }}"),
+        expect!["the API key for CSP_A cannot be sent in a header (3 tries)"],
+    )
+    .await;
+    assert_eq!(csp.connections(), 0);
+}
+
+#[tokio::test]
+async fn an_answer_that_quotes_the_credential_is_handed_on_without_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let password = secret(dir.path(), "p", "hunter2hunter2");
+    let encoded = "bWU6aHVudGVyMmh1bnRlcjI=";
+    let headers = format!("x-echo: Basic {encoded}\r\nlocation: /9?p=hunter2hunter2\r\n");
+    let body = format!(r#"{{"e": "bad header 'Basic {encoded}' (me:hunter2hunter2)"}}"#);
+    let csp = Server::start([answer(202, &headers, &body)]).await;
+    let more = format!("basic = {{ username = 'me', password = {password} }}");
+    let exchanged = exchange(&client(&csp.url(), &more), &get("/x"), &THRICE).await;
+    let response = exchanged.response();
+    assert_eq!(&response.body[..], br#"{"e": "bad header 'Basic ***' (me:***)"}"#);
+    assert_eq!(response.header("x-echo"), Some("Basic ***"));
+    assert_eq!(response.header("location"), Some(&*format!("{}/9?p=***", csp.url())));
+    for secret in ["hunter2", encoded] {
+        assert!(!format!("{exchanged:?}").contains(secret));
+    }
+}
