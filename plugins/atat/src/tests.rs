@@ -3,9 +3,14 @@
 use std::time::Duration;
 
 use hoth_adapter::Answer;
+use hoth_adapter::operation;
 use hoth_adapter::testing::Run;
 use hoth_adapter::testing::begin;
 use hoth_adapter::testing::job;
+use hoth_adapter::testing::resume;
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::sample::select;
 
 use crate::Atat;
 
@@ -271,4 +276,62 @@ fn no_answer_is_told_with_the_last_one() {
     assert_eq!((failed.code, &*failed.response), (503, r#"{"aB":1}"#));
     let mut run = start("add-portfolio", "1.3.1");
     assert_eq!(run.no_answer("timeout", None).failed().code, 504);
+}
+
+#[test]
+fn polls_go_to_the_location_of_the_first_answer() {
+    let mut run = accepted("add-portfolio");
+    let moved = Answer::new(200, r#"{"status":"IN_PROGRESS"}"#).header_added("location", "/moved");
+    run.timer().answer(moved);
+    assert_eq!(run.waiting().reference.as_deref(), Some(LOCATION));
+    run.timer().answer(Answer::new(202, r#"{"status":"COMPLETE"}"#));
+    assert!(run.done().response.contains(r#""$metadata":{"status":202,"#));
+}
+
+#[test]
+fn a_wait_outlives_a_setting_that_is_no_version() {
+    let mut run = accepted("add-portfolio");
+    assert_eq!(run.set_settings(r#"{"api_version":1.3}"#).timer().failed().class, "unavailable");
+}
+
+#[test]
+fn a_state_that_cannot_be_read_is_named() {
+    let job = || job("add-portfolio", &input("add-portfolio"));
+    let mut run = resume::<Atat>(job(), 1, r#"{"at":"accepted","location":"/jobs/1"}"#);
+    assert_eq!(run.sent().line(), "GET /jobs/1");
+    assert_eq!(run.no_answer("token-refused", None).failed().class, "unavailable");
+    let failed = resume::<Atat>(job(), 2, r#"{"at":"elsewhere"}"#).failed();
+    assert!(failed.message.contains("state of version 2"), "{}", failed.message);
+}
+
+const WORDS: &[&str] =
+    &[r#""SUCCESS""#, r#""FAILED""#, r#""IN_PROGRESS""#, r#""a\nb""#, "1", "null", "{}"];
+
+proptest! {
+    /// The kit panics at a step that breaks the contract.
+    #[test]
+    fn whatever_a_csp_answers_there_is_a_lawful_step(
+        operation in select(operation::ALL),
+        status in 100_u16..=999,
+        body in prop_oneof![
+            r#"[\[\]{}",:a_B1.e\\ud80]{0,24}"#.prop_map(String::into_bytes),
+            vec(any::<u8>(), 0..24),
+            select(WORDS).prop_map(|word| format!(r#"{{"status":{word}}}"#).into_bytes()),
+        ],
+        located in any::<bool>(),
+    ) {
+        let input = match operation.starts_with("cost") {
+            true => r#"{"portfolioId":"p","startDate":"a","endDate":"b","taskOrderNumber":"t","clin":"c"}"#.to_owned(),
+            false => input(operation),
+        };
+        let answer = |status| {
+            let answer = Answer::new(status, body.clone());
+            if located { answer.header_added("location", LOCATION) } else { answer }
+        };
+        begin::<Atat>(job(operation, &input)).answer(answer(status));
+        begin::<Atat>(job(operation, &input)).answer(answer(200));
+        accepted("add-portfolio").timer().answer(answer(status));
+        accepted("add-portfolio").timer().answer(answer(200));
+        begin::<Atat>(job(operation, &input)).no_answer("reset", Some(answer(status)));
+    }
 }
