@@ -26,7 +26,7 @@ hoth_adapter::export!(Atat);
 
 /// What is remembered between two steps.
 #[derive(Debug, Serialize, Deserialize)]
-#[serde(tag = "at", rename_all = "kebab-case")]
+#[serde(rename_all = "kebab-case")]
 pub enum State {
     /// The operation's call was made. The deadline is part of what was asked,
     /// and must not move.

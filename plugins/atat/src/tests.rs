@@ -297,10 +297,10 @@ fn a_wait_outlives_a_setting_that_is_no_version() {
 #[test]
 fn a_state_that_cannot_be_read_is_named() {
     let job = || job("add-portfolio", &input("add-portfolio"));
-    let mut run = resume::<Atat>(job(), 1, r#"{"at":"accepted","location":"/jobs/1"}"#);
+    let mut run = resume::<Atat>(job(), 1, r#"{"accepted":{"location":"/jobs/1"}}"#);
     assert_eq!(run.sent().line(), "GET /jobs/1");
     assert_eq!(run.no_answer("token-refused", None).failed().class, "unavailable");
-    let failed = resume::<Atat>(job(), 2, r#"{"at":"elsewhere"}"#).failed();
+    let failed = resume::<Atat>(job(), 2, r#"{"elsewhere":{}}"#).failed();
     assert!(failed.message.contains("state of version 2"), "{}", failed.message);
 }
 

@@ -314,11 +314,47 @@ mod tests {
         }
 
         #[test]
-        fn nearly_json_does_not_make_it_panic(text in r#"[\[\]{}",:a1.eE+\\u\-d80 ]{0,40}"#) {
-            if let Ok(json) = Json::parse(&text) {
-                let again = json.to_string();
-                proptest::prop_assert_eq!(Json::parse(&again), Ok(json));
+        fn serde_json_reads_the_same(text in r#"[\[\]{}",:a1.eE+\\u\-d80 \n]{0,40}"#) {
+            let ours = Json::parse(&text);
+            let theirs = serde_json::from_str::<serde_json::Value>(&text);
+            match ours {
+                Ok(ours) => {
+                    let again = ours.to_string();
+                    proptest::prop_assert_eq!(Json::parse(&again), Ok(ours));
+                    // A number that no binary one can hold is still JSON.
+                    if let Ok(theirs) = theirs {
+                        proptest::prop_assert_eq!(
+                            serde_json::from_str::<serde_json::Value>(&again).expect("it is JSON"),
+                            theirs
+                        );
+                    }
+                }
+                Err(_) => proptest::prop_assert!(theirs.is_err(), "{}", text),
             }
         }
+
+        #[test]
+        fn whatever_is_written_is_read(json in any_json()) {
+            let text = json.to_string();
+            proptest::prop_assert_eq!(Json::parse(&text).map(|read| read.to_string()), Ok(text));
+        }
+    }
+
+    fn any_json() -> impl proptest::strategy::Strategy<Value = serde_json::Value> {
+        use proptest::prelude::*;
+
+        let leaf = prop_oneof![
+            Just(serde_json::Value::Null),
+            any::<bool>().prop_map(Into::into),
+            any::<i64>().prop_map(Into::into),
+            any::<String>().prop_map(Into::into),
+        ];
+        leaf.prop_recursive(5, 40, 5, |inner| {
+            let list = prop::collection::vec(inner.clone(), 0..5).prop_map(Into::into);
+            let entries = prop::collection::btree_map(any::<String>(), inner, 0..5);
+            let object =
+                entries.prop_map(|map| serde_json::Value::Object(map.into_iter().collect()));
+            prop_oneof![list, object]
+        })
     }
 }

@@ -11,9 +11,9 @@ use serde_json::value::RawValue;
 pub struct Number(Box<RawValue>);
 
 impl Number {
-    /// `raw` has been seen to be a number.
-    pub(super) fn of(raw: &RawValue) -> Self {
-        Self(raw.to_owned())
+    /// `token` is one of a text that has been checked.
+    pub(super) fn of(token: &str) -> Result<Self, String> {
+        RawValue::from_string(token.to_owned()).map(Self).map_err(|error| error.to_string())
     }
 
     /// The number as it is written; parse it as what you need.

@@ -1,15 +1,9 @@
-//! From text to values, level by level.
+//! From text to values.
 //!
-//! `serde_json` checks the grammar. It would read numbers into binary ones, so
-//! it is asked for raw text instead, first of the whole and then of each part;
-//! a text is thus read once for each level that it is nested.
+//! `serde_json` checks the grammar, but would read numbers into binary ones.
+//! So the checked text is taken apart here once more, which is short because
+//! nothing in it can be wrong.
 
-use std::fmt;
-
-use serde::Deserialize;
-use serde::Deserializer;
-use serde::de::MapAccess;
-use serde::de::Visitor;
 use serde_json::value::RawValue;
 
 use super::Json;
@@ -19,67 +13,95 @@ use super::Object;
 
 /// Reads one value, or says what is wrong.
 pub fn text(text: &str) -> Result<Json, String> {
-    let raw: &RawValue = serde_json::from_str(text).map_err(|error| error.to_string())?;
-    value(raw, NESTING_MAX)
+    let checked: &RawValue = serde_json::from_str(text).map_err(|error| error.to_string())?;
+    let mut tokens = Tokens { rest: checked.get() };
+    let first = tokens.next();
+    value(first, &mut tokens, NESTING_MAX)
 }
 
-/// Reads `raw`, in which `levels` levels may be nested.
-fn value(raw: &RawValue, levels: usize) -> Result<Json, String> {
-    let text = raw.get();
+/// Reads the value that begins with the token `first`, in which `levels`
+/// levels may be nested.
+fn value(first: &str, tokens: &mut Tokens<'_>, levels: usize) -> Result<Json, String> {
     let deeper = || {
-        levels
-            .checked_sub(1)
-            .ok_or_else(|| format!("it is nested deeper than {NESTING_MAX} levels"))
+        let too_deep = || format!("it is nested deeper than {NESTING_MAX} levels");
+        levels.checked_sub(1).ok_or_else(too_deep)
     };
-    // Raw text has been checked and begins with its first token.
-    Ok(match text.as_bytes().first() {
-        Some(b'{') => {
-            let levels = deeper()?;
-            let Entries(entries) = part(text)?;
-            let entries = entries.into_iter().map(|(key, raw)| Ok((key, value(raw, levels)?)));
-            Json::Object(Object::of_entries(entries.collect::<Result<_, String>>()?))
-        }
-        Some(b'[') => {
-            let levels = deeper()?;
-            let items: Vec<&RawValue> = part(text)?;
-            let items = items.into_iter().map(|raw| value(raw, levels));
-            Json::List(items.collect::<Result<_, String>>()?)
-        }
-        Some(b'"') => Json::Text(part(text)?),
+    Ok(match first.as_bytes().first() {
+        Some(b'{') => Json::Object(Object::of_entries(entries(tokens, deeper()?)?)),
+        Some(b'[') => Json::List(items(tokens, deeper()?)?),
+        Some(b'"') => Json::Text(string(first)?),
         Some(b't') => Json::Bool(true),
         Some(b'f') => Json::Bool(false),
         Some(b'n') => Json::Null,
-        Some(_) | None => Json::Number(Number::of(raw)),
+        Some(_) => Json::Number(Number::of(first)?),
+        None => return Err("it ends too early".to_owned()),
     })
 }
 
-fn part<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, String> {
-    serde_json::from_str(text).map_err(|error| error.to_string())
-}
-
-/// An object's entries in their order.
-struct Entries<'a>(Vec<(String, &'a RawValue)>);
-
-impl<'de: 'a, 'a> Deserialize<'de> for Entries<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct InOrder;
-
-        impl<'de> Visitor<'de> for InOrder {
-            type Value = Entries<'de>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Entries<'de>, A::Error> {
-                let mut entries = Vec::new();
-                while let Some(entry) = map.next_entry()? {
-                    entries.push(entry);
-                }
-                Ok(Entries(entries))
+fn entries(tokens: &mut Tokens<'_>, levels: usize) -> Result<Vec<(String, Json)>, String> {
+    let mut entries = Vec::new();
+    loop {
+        match tokens.next() {
+            "}" => return Ok(entries),
+            "," | ":" => {}
+            key => {
+                let key = string(key)?;
+                // The colon.
+                tokens.next();
+                let first = tokens.next();
+                entries.push((key, value(first, tokens, levels)?));
             }
         }
-
-        deserializer.deserialize_map(InOrder)
     }
+}
+
+fn items(tokens: &mut Tokens<'_>, levels: usize) -> Result<Vec<Json>, String> {
+    let mut items = Vec::new();
+    loop {
+        match tokens.next() {
+            "]" => return Ok(items),
+            "," => {}
+            first => items.push(value(first, tokens, levels)?),
+        }
+    }
+}
+
+/// Of a text only the escapes may still be wrong: half a surrogate pair.
+fn string(token: &str) -> Result<String, String> {
+    serde_json::from_str(token).map_err(|error| error.to_string())
+}
+
+/// The tokens of a text that is JSON.
+struct Tokens<'a> {
+    rest: &'a str,
+}
+
+impl<'a> Tokens<'a> {
+    /// The next one; empty at the end.
+    fn next(&mut self) -> &'a str {
+        let rest = self.rest.trim_ascii_start();
+        let length = match rest.as_bytes().first() {
+            None => 0,
+            Some(b'{' | b'}' | b'[' | b']' | b':' | b',') => 1,
+            Some(b'"') => string_length(rest.as_bytes()),
+            Some(_) => rest
+                .bytes()
+                .position(|byte| byte.is_ascii_whitespace() || b",]}".contains(&byte))
+                .unwrap_or(rest.len()),
+        };
+        let (token, rest) = rest.split_at_checked(length).unwrap_or((rest, ""));
+        self.rest = rest;
+        token
+    }
+}
+
+/// The length of the string that `bytes` begin with, with its quotes.
+fn string_length(bytes: &[u8]) -> usize {
+    let mut escaped = false;
+    let end = bytes.iter().skip(1).position(|byte| {
+        let ends = *byte == b'"' && !escaped;
+        escaped = *byte == b'\\' && !escaped;
+        ends
+    });
+    end.map_or(bytes.len(), |end| end + 2)
 }
