@@ -19,6 +19,16 @@ use super::store::Leased;
 /// Where an answer goes.
 pub type Reply<T> = oneshot::Sender<Result<T, QueueError>>;
 
+/// What the writer is asked.
+pub enum Ask {
+    Do(Command),
+    Receive(Waiter),
+    /// The last thing that is asked.
+    Close {
+        reply: oneshot::Sender<()>,
+    },
+}
+
 /// One thing to do to the tables, in the writer's next transaction.
 pub enum Command {
     Send {
@@ -26,7 +36,6 @@ pub enum Command {
         message: NewMessage,
         reply: Reply<Sent>,
     },
-    Receive(Waiter),
     Delete {
         queue: QueueName,
         held: Vec<Held>,
@@ -74,10 +83,6 @@ pub enum Command {
     Check {
         reply: Reply<()>,
     },
-    /// The last command.
-    Close {
-        reply: oneshot::Sender<()>,
-    },
 }
 
 /// A receive, perhaps waiting for a message.
@@ -91,83 +96,61 @@ pub struct Waiter {
 /// What a command came to, until the transaction is committed.
 pub enum Outcome {
     Sent(Sent),
-    Received(Vec<Leased>),
+    /// Whether the lease still held.
     Done(bool),
     Count(u64),
-    /// A receive that found nothing and may wait.
-    Parked,
-    Failed(QueueError),
 }
 
-/// What is left to do when the caller has been told.
-pub enum Remainder {
-    Nothing,
-    /// A receive waits for a message.
-    Waits(Waiter),
-    /// The receiver is gone, and its messages go back.
-    GiveBack(QueueName, Vec<Held>),
+impl Ask {
+    /// Tells the caller that nothing was done.
+    pub fn refuse(self, error: QueueError) {
+        match self {
+            Self::Do(command) => command.answer(Err(error)),
+            Self::Receive(waiter) => drop(waiter.answer(Err(error))),
+            Self::Close { reply } => drop(reply.send(())),
+        }
+    }
 }
 
 impl Command {
     /// Tells the caller; one that is gone needs no answer.
-    pub fn answer(self, outcome: Outcome) -> Remainder {
+    pub fn answer(self, outcome: Result<Outcome, QueueError>) {
         match self {
-            Self::Send { reply, .. } => {
-                let _ = reply.send(outcome.sent());
-            }
-            Self::Receive(waiter) if matches!(outcome, Outcome::Parked) => {
-                return Remainder::Waits(waiter);
-            }
-            Self::Receive(waiter) => return waiter.answer(outcome),
+            Self::Send { reply, .. } => drop(reply.send(outcome.and_then(Outcome::sent))),
             Self::Redeliver { reply, .. }
             | Self::Revive { reply, .. }
-            | Self::Discard { reply, .. } => {
-                let _ = reply.send(outcome.count());
-            }
+            | Self::Discard { reply, .. } => drop(reply.send(outcome.and_then(Outcome::count))),
             Self::ChangeLease { reply: None, .. } => {}
             Self::Delete { reply, .. }
             | Self::ChangeLease { reply: Some(reply), .. }
             | Self::Settle { reply, .. }
             | Self::Bury { reply, .. }
-            | Self::Check { reply } => {
-                let _ = reply.send(outcome.done());
-            }
-            Self::Close { reply } => {
-                let _ = reply.send(());
-            }
+            | Self::Check { reply } => drop(reply.send(outcome.and_then(Outcome::done))),
         }
-        Remainder::Nothing
     }
 }
 
 impl Waiter {
-    /// Tells the receiver.
-    pub fn answer(self, outcome: Outcome) -> Remainder {
-        match self.reply.send(outcome.received()) {
-            Err(Ok(leased)) if !leased.is_empty() => {
-                Remainder::GiveBack(self.queue, leased.iter().map(|one| one.held).collect())
-            }
-            Ok(()) | Err(_) => Remainder::Nothing,
-        }
+    /// Tells the receiver. One that is gone gets nothing, and what was leased
+    /// for it is to be given back: that is the command.
+    pub fn answer(self, leased: Result<Vec<Leased>, QueueError>) -> Option<Command> {
+        let unsent = self.reply.send(leased).err()?.ok()?;
+        (!unsent.is_empty()).then(|| Command::ChangeLease {
+            queue: self.queue,
+            held: unsent.iter().map(|one| one.held).collect(),
+            after: Duration::ZERO,
+            reply: None,
+        })
     }
 }
 
-/// A command has the outcome of its kind, or failed; none of these is asked of
-/// another kind.
+/// A command has the outcome of its kind; none of these is asked of another
+/// kind.
 impl Outcome {
     fn sent(self) -> Result<Sent, QueueError> {
         match self {
             Self::Sent(sent) => Ok(sent),
-            Self::Failed(error) => Err(error),
-            Self::Received(_) | Self::Done(_) | Self::Count(_) | Self::Parked => mismatched(),
-        }
-    }
-
-    fn received(self) -> Result<Vec<Leased>, QueueError> {
-        match self {
-            Self::Received(leased) => Ok(leased),
-            Self::Failed(error) => Err(error),
-            Self::Sent(_) | Self::Done(_) | Self::Count(_) | Self::Parked => mismatched(),
+            Self::Done(_) | Self::Count(_) => mismatched(),
         }
     }
 
@@ -175,16 +158,14 @@ impl Outcome {
         match self {
             Self::Done(true) => Ok(()),
             Self::Done(false) => Err(QueueError::LeaseEnded),
-            Self::Failed(error) => Err(error),
-            Self::Sent(_) | Self::Received(_) | Self::Count(_) | Self::Parked => mismatched(),
+            Self::Sent(_) | Self::Count(_) => mismatched(),
         }
     }
 
     fn count(self) -> Result<u64, QueueError> {
         match self {
             Self::Count(count) => Ok(count),
-            Self::Failed(error) => Err(error),
-            Self::Sent(_) | Self::Received(_) | Self::Done(_) | Self::Parked => mismatched(),
+            Self::Sent(_) | Self::Done(_) => mismatched(),
         }
     }
 }

@@ -7,6 +7,7 @@
 
 mod command;
 mod inspect;
+mod lines;
 mod lock;
 mod receipt;
 mod schema;
@@ -29,6 +30,7 @@ use tokio::sync::Semaphore;
 use tokio::sync::oneshot;
 use tokio::sync::watch;
 
+use self::command::Ask;
 use self::command::Command;
 use self::command::Waiter;
 use self::inspect::Look;
@@ -97,18 +99,18 @@ pub struct EmbeddedQueue {
 }
 
 /// The way to the writer; also what leases hold.
-struct Commands(mpsc::Sender<Command>);
+struct Commands(mpsc::Sender<Ask>);
 
 impl Releases for Commands {
     fn release(&self, queue: &QueueName, receipt: &Receipt) {
         let Ok(held) = Held::parse(receipt) else { return };
         // A writer that is gone has ended all leases of this process.
-        let _ = self.0.send(Command::ChangeLease {
+        let _ = self.0.send(Ask::Do(Command::ChangeLease {
             queue: queue.clone(),
             held: vec![held],
             after: Duration::ZERO,
             reply: None,
-        });
+        }));
     }
 }
 
@@ -169,7 +171,7 @@ impl EmbeddedQueue {
     /// free.
     pub async fn close(&self) {
         let (reply, closed) = oneshot::channel();
-        if self.commands.0.send(Command::Close { reply }).is_ok() {
+        if self.commands.0.send(Ask::Close { reply }).is_ok() {
             // An error means that it was closed before.
             let _ = closed.await;
         }
@@ -207,7 +209,7 @@ impl EmbeddedQueue {
     ) -> Result<T, QueueError> {
         let _turn = self.callers.acquire().await.expect("the semaphore is never closed");
         let (reply, answer) = oneshot::channel();
-        self.commands.0.send(command(reply)).map_err(|_| gone())?;
+        self.commands.0.send(Ask::Do(command(reply))).map_err(|_| gone())?;
         answer.await.map_err(|_| gone())?
     }
 }
@@ -238,7 +240,7 @@ impl Queue for EmbeddedQueue {
         let until = Instant::now() + receive.wait;
         let waiter = Waiter { queue: queue.clone(), receive, until, reply };
         // Receivers take no turn: those that wait would keep others out.
-        self.commands.0.send(Command::Receive(waiter)).map_err(|_| gone())?;
+        self.commands.0.send(Ask::Receive(waiter)).map_err(|_| gone())?;
         let releases = Arc::clone(&self.commands) as Arc<dyn Releases>;
         let leased = InFlight { answer, queue, releases: &releases }.answered().await?;
         Ok(leased)

@@ -6,8 +6,6 @@
 //! served by the transaction that makes something claimable.
 
 use std::collections::HashMap;
-use std::collections::HashSet;
-use std::collections::VecDeque;
 use std::sync::mpsc::Receiver;
 use std::sync::mpsc::RecvTimeoutError;
 use std::time::Duration;
@@ -19,11 +17,12 @@ use tokio::sync::watch;
 use tracing::error;
 use tracing::warn;
 
+use super::command::Ask;
 use super::command::Command;
 use super::command::Outcome;
-use super::command::Remainder;
 use super::command::Waiter;
-use super::receipt::Held;
+use super::lines::Lines;
+use super::store::Leased;
 use super::store::QueueRow;
 use super::store::Store;
 use crate::clock::Clock;
@@ -31,14 +30,17 @@ use crate::domain::Timestamp;
 use crate::queue::QueueError;
 use crate::queue::QueueName;
 
-/// Commands in one transaction: enough to share a sync among all who wait for
+/// What is asked of one transaction: enough to share a sync among all who wait for
 /// it, few enough that none waits long for the others.
-const BATCH_COMMANDS_MAX: usize = 512;
+const BATCH_MAX: usize = 512;
 
 /// How often the writer forgets what has outlived its time, and how soon again
 /// while there is more: it must forget faster than jobs are accepted.
 const PURGE_EVERY: Duration = Duration::from_secs(30);
 const PURGE_AGAIN: Duration = Duration::from_millis(50);
+
+/// How long receivers wait for room on a full disk before the next try.
+const FULL_PAUSE: Duration = Duration::from_secs(1);
 
 /// The longest sleep of the writer.
 const IDLE_MAX: Duration = Duration::from_secs(30);
@@ -47,22 +49,27 @@ const IDLE_MAX: Duration = Duration::from_secs(30);
 pub struct Writer {
     sql: Connection,
     clock: Clock,
-    commands: Receiver<Command>,
+    asks: Receiver<Ask>,
     failed: watch::Sender<bool>,
     archive_for: Duration,
     ids: HashMap<QueueName, i64>,
-    lines: HashMap<QueueName, Line>,
-    /// Leases of receivers that were gone when they were to be told.
-    given_back: Vec<(QueueName, Vec<Held>)>,
+    lines: Lines,
     purge_at: Instant,
 }
 
-/// Who waits at one queue.
+/// What one transaction did, to be told when it is committed.
 #[derive(Default)]
-struct Line {
-    waiters: VecDeque<Waiter>,
-    /// When something may become claimable without a command.
-    next_due: Option<Timestamp>,
+struct Done {
+    /// One for each command.
+    outcomes: Vec<Outcome>,
+    served: Vec<(Waiter, Vec<Leased>)>,
+}
+
+/// Whether who waits is served in the same transaction.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Serving {
+    Yes,
+    No,
 }
 
 /// Why a transaction did not take place.
@@ -86,19 +93,18 @@ impl Writer {
     pub fn new(
         sql: Connection,
         clock: Clock,
-        commands: Receiver<Command>,
+        asks: Receiver<Ask>,
         failed: watch::Sender<bool>,
         archive_for: Duration,
     ) -> Self {
         Self {
             sql,
             clock,
-            commands,
+            asks,
             failed,
             archive_for,
             ids: HashMap::new(),
-            lines: HashMap::new(),
-            given_back: Vec::new(),
+            lines: Lines::default(),
             purge_at: Instant::now() + PURGE_EVERY,
         }
     }
@@ -106,26 +112,24 @@ impl Writer {
     /// Works until it is told to close, or until nobody can ask any more.
     pub fn run(mut self) {
         loop {
-            let mut batch = match self.commands.recv_timeout(self.sleep()) {
-                Ok(command) => vec![command],
+            let mut asked = match self.asks.recv_timeout(self.sleep()) {
+                Ok(ask) => vec![ask],
                 Err(RecvTimeoutError::Timeout) => Vec::new(),
                 Err(RecvTimeoutError::Disconnected) => return,
             };
-            while batch.len() < BATCH_COMMANDS_MAX {
-                match self.commands.try_recv() {
-                    Ok(command) => batch.push(command),
+            while asked.len() < BATCH_MAX {
+                match self.asks.try_recv() {
+                    Ok(ask) => asked.push(ask),
                     Err(_) => break,
                 }
             }
-            let close = batch.iter().position(|c| matches!(c, Command::Close { .. }));
-            let closing = close.map(|at| batch.split_off(at));
-            self.work(batch);
-            if let Some(rest) = closing {
+            let close = asked.iter().position(|ask| matches!(ask, Ask::Close { .. }));
+            let late = close.map(|at| asked.split_off(at));
+            self.work(asked);
+            if let Some(late) = late {
                 // After the last commit, and with the file closed.
                 drop(self);
-                for command in rest {
-                    command.answer(Outcome::Failed(closed()));
-                }
+                late.into_iter().for_each(|ask| ask.refuse(closed()));
                 return;
             }
         }
@@ -138,85 +142,135 @@ impl Writer {
             return IDLE_MAX;
         }
         let now = Instant::now();
-        let due = |line: &Line| line.next_due.map(|due| self.clock.until(due));
-        let until =
-            |line: &Line| line.waiters.iter().map(|w| w.until.saturating_duration_since(now)).min();
-        let waited_for = self.lines.values().filter(|line| !line.waiters.is_empty());
-        let times = waited_for.flat_map(|line| [due(line), until(line)]).flatten();
-        times.min().unwrap_or(IDLE_MAX).min(self.purge_at.saturating_duration_since(now))
+        let until = |at: Instant| at.saturating_duration_since(now);
+        let due = self.lines.next_due().map(|due| self.clock.until(due));
+        let times = [due, self.lines.next_over().map(until), Some(until(self.purge_at))];
+        times.into_iter().flatten().min().unwrap_or(IDLE_MAX).min(IDLE_MAX)
     }
 
-    fn work(&mut self, batch: Vec<Command>) {
+    fn work(&mut self, asked: Vec<Ask>) {
         if *self.failed.borrow() {
-            for command in batch {
-                command.answer(Outcome::Failed(unreachable_storage()));
+            return asked.into_iter().for_each(|ask| ask.refuse(unreachable_storage()));
+        }
+        let mut commands = Vec::with_capacity(asked.len());
+        for ask in asked {
+            match ask {
+                Ask::Do(command) => commands.push(command),
+                Ask::Receive(waiter) => self.lines.add(waiter),
+                // `run` keeps these for the end.
+                Ask::Close { reply } => drop(reply.send(())),
             }
-            return;
         }
-        match self.transact(&batch) {
-            Ok(outcomes) => self.answer(batch, outcomes),
-            Err(Refused::Full) => self.work_one_by_one(batch),
-            Err(Refused::Broken(cause)) => self.fail(batch, &cause),
+        match self.transact(&commands, Serving::Yes) {
+            Ok(done) => self.answer(commands, done),
+            Err(Refused::Full) => self.work_one_by_one(commands),
+            Err(Refused::Broken(cause)) => self.fail(commands, &cause),
         }
-        self.serve_waiters();
+        for waiter in self.lines.over(Instant::now()) {
+            waiter.answer(Ok(Vec::new()));
+        }
+        if self.purge_at <= Instant::now() {
+            self.purge();
+        }
     }
 
     /// After the disk was full: what makes room must not fail with what needs
     /// it.
-    fn work_one_by_one(&mut self, batch: Vec<Command>) {
+    fn work_one_by_one(&mut self, commands: Vec<Command>) {
         warn!("Queue storage is full; what needs room is refused");
-        for command in batch {
+        for command in commands {
             let one = std::slice::from_ref(&command);
-            match self.transact(one) {
-                Ok(outcomes) => self.answer(vec![command], outcomes),
-                Err(Refused::Full) => {
-                    command.answer(Outcome::Failed(QueueError::Full));
-                }
-                Err(Refused::Broken(cause)) => {
-                    self.fail(vec![command], &cause);
-                }
+            match self.transact(one, Serving::No) {
+                Ok(done) => self.answer(vec![command], done),
+                Err(Refused::Full) => command.answer(Err(QueueError::Full)),
+                Err(Refused::Broken(cause)) => return self.fail(vec![command], &cause),
             }
+        }
+        match self.transact(&[], Serving::Yes) {
+            Ok(done) => self.answer(Vec::new(), done),
+            Err(Refused::Full) => {
+                warn!("Queue storage is full; receivers wait");
+                self.lines.defer(self.clock.now() + FULL_PAUSE);
+            }
+            Err(Refused::Broken(cause)) => self.fail(Vec::new(), &cause),
         }
     }
 
     /// After an error of the disk nobody knows what is stored: SQLite's cache
     /// may hold what the file does not. So there is no answer but this one
     /// until the process has started anew.
-    fn fail(&mut self, batch: Vec<Command>, cause: &rusqlite::Error) {
+    fn fail(&mut self, commands: Vec<Command>, cause: &rusqlite::Error) {
         error!(error = cause as &dyn std::error::Error, "Queue storage failed");
         self.failed.send_replace(true);
-        for command in batch {
-            command.answer(Outcome::Failed(unreachable_storage()));
+        for command in commands {
+            command.answer(Err(unreachable_storage()));
         }
-        for (_, line) in self.lines.drain() {
-            for waiter in line.waiters {
-                waiter.answer(Outcome::Failed(unreachable_storage()));
+        for waiter in self.lines.drain() {
+            waiter.answer(Err(unreachable_storage()));
+        }
+    }
+
+    /// Tells everybody, after the commit. What was leased for a receiver that
+    /// has gone away meanwhile goes back, and on to the next in line.
+    fn answer(&mut self, commands: Vec<Command>, done: Done) {
+        for (command, outcome) in commands.into_iter().zip(done.outcomes) {
+            command.answer(Ok(outcome));
+        }
+        let told = done.served.into_iter().map(|(waiter, leased)| waiter.answer(Ok(leased)));
+        let given_back: Vec<Command> = told.flatten().collect();
+        if given_back.is_empty() {
+            return;
+        }
+        match self.transact(&given_back, Serving::Yes) {
+            // Ends, for each round takes somebody out of the lines.
+            Ok(done) => self.answer(given_back, done),
+            // The leases end by themselves, later.
+            Err(Refused::Full) => warn!("Queue storage is full; a lease runs to its end"),
+            Err(Refused::Broken(cause)) => self.fail(given_back, &cause),
+        }
+    }
+
+    /// Does all of the commands and serves who waits, or nothing of it. Where
+    /// there is nothing to write, nothing is synced.
+    fn transact(&mut self, commands: &[Command], serving: Serving) -> Result<Done, Refused> {
+        let mut done = Done::default();
+        let committed = self.in_transaction(|writer| {
+            for command in commands {
+                done.outcomes.push(writer.apply(command)?);
+            }
+            match serving {
+                Serving::Yes => writer.serve(&mut done.served),
+                Serving::No => Ok(()),
+            }
+        });
+        match committed {
+            Ok(()) => Ok(done),
+            Err(refused) => {
+                self.lines.put_back(done.served.into_iter().map(|(waiter, _)| waiter));
+                Err(refused)
             }
         }
     }
 
-    fn answer(&mut self, batch: Vec<Command>, outcomes: Vec<Outcome>) {
-        for (command, outcome) in batch.into_iter().zip(outcomes) {
-            let remainder = command.answer(outcome);
-            self.keep(remainder);
-        }
-    }
-
-    fn keep(&mut self, remainder: Remainder) {
-        match remainder {
-            Remainder::Nothing => {}
-            Remainder::Waits(waiter) => {
-                self.lines.entry(waiter.queue.clone()).or_default().waiters.push_back(waiter);
+    /// Serves who waits where there may be something to lease, in order of
+    /// arrival.
+    fn serve(&mut self, served: &mut Vec<(Waiter, Vec<Leased>)>) -> rusqlite::Result<()> {
+        for queue in self.lines.worth_a_look(self.clock.now()) {
+            let row = self.row(&queue)?;
+            while let Some(waiter) = self.lines.first(&queue) {
+                let receive = waiter.receive;
+                let store = self.store();
+                let until = store.now + receive.lease;
+                let leased = store.receive(row, receive.max, until, receive.holder)?;
+                if leased.is_empty() {
+                    break;
+                }
+                served.extend(self.lines.take_first(&queue).map(|waiter| (waiter, leased)));
             }
-            Remainder::GiveBack(queue, held) => self.given_back.push((queue, held)),
+            let next_due = self.store().next_due(row)?;
+            self.lines.looked_at(&queue, next_due);
         }
-    }
-
-    fn transact(&mut self, batch: &[Command]) -> Result<Vec<Outcome>, Refused> {
-        if batch.is_empty() {
-            return Ok(Vec::new());
-        }
-        self.in_transaction(|writer| batch.iter().map(|command| writer.apply(command)).collect())
+        Ok(())
     }
 
     /// COMMIT or nothing. Ids of queues made inside are forgotten with it.
@@ -241,6 +295,13 @@ impl Writer {
         Store { sql: &self.sql, now: self.clock.now() }
     }
 
+    /// The row of a queue to which something is done that its receivers may
+    /// have waited for.
+    fn touched(&mut self, queue: &QueueName) -> rusqlite::Result<QueueRow> {
+        self.lines.touch(queue);
+        self.row(queue)
+    }
+
     fn row(&mut self, queue: &QueueName) -> rusqlite::Result<QueueRow> {
         let kind = queue.kind();
         if let Some(id) = self.ids.get(queue) {
@@ -254,15 +315,11 @@ impl Writer {
     fn apply(&mut self, command: &Command) -> rusqlite::Result<Outcome> {
         Ok(match command {
             Command::Send { queue, message, .. } => {
-                let row = self.row(queue)?;
+                let row = self.touched(queue)?;
                 Outcome::Sent(self.store().send(row, message)?)
             }
-            Command::Receive(waiter) => match self.receive(waiter)? {
-                leased if leased.is_empty() && !waiter.receive.wait.is_zero() => Outcome::Parked,
-                leased => Outcome::Received(leased),
-            },
             Command::Delete { queue, held, .. } => {
-                let row = self.row(queue)?;
+                let row = self.touched(queue)?;
                 let store = self.store();
                 let mut all = true;
                 for one in held {
@@ -271,7 +328,7 @@ impl Writer {
                 Outcome::Done(all)
             }
             Command::ChangeLease { queue, held, after, .. } => {
-                let row = self.row(queue)?;
+                let row = self.touched(queue)?;
                 let store = self.store();
                 let mut all = true;
                 for one in held {
@@ -280,119 +337,33 @@ impl Writer {
                 Outcome::Done(all)
             }
             Command::Settle { queue, held, to, successor, .. } => {
-                let (row, to) = (self.row(queue)?, self.row(to)?);
+                let (row, to) = (self.touched(queue)?, self.touched(to)?);
                 Outcome::Done(self.store().settle(row, *held, to, successor)?)
             }
             Command::Bury { queue, held, reason, report, .. } => {
-                let row = self.row(queue)?;
+                let row = self.touched(queue)?;
                 let buried = self.store().bury_held(row, *held, reason)?;
                 if let (true, Some((to, message))) = (buried, report) {
-                    let to = self.row(to)?;
+                    let to = self.touched(to)?;
                     self.store().insert(to, message)?;
                 }
                 Outcome::Done(buried)
             }
             Command::Redeliver { queue, which, until, .. } => {
-                let row = self.row(queue)?;
+                let row = self.touched(queue)?;
                 let consumed = self.archived_from()..=*until;
                 Outcome::Count(self.store().redeliver(row, which, consumed)?)
             }
             Command::Revive { queue, id, message, .. } => {
-                let row = self.row(queue)?;
+                let row = self.touched(queue)?;
                 Outcome::Count(u64::from(self.store().revive(row, *id, message)?))
             }
             Command::Discard { queue, ids, .. } => {
                 let row = self.row(queue)?;
                 Outcome::Count(self.store().discard(row, ids)?)
             }
-            Command::Check { .. } | Command::Close { .. } => Outcome::Done(true),
+            Command::Check { .. } => Outcome::Done(true),
         })
-    }
-
-    fn receive(&mut self, waiter: &Waiter) -> rusqlite::Result<Vec<super::store::Leased>> {
-        if waiter.reply.is_closed() {
-            return Ok(Vec::new());
-        }
-        let row = self.row(&waiter.queue)?;
-        let store = self.store();
-        let until = store.now + waiter.receive.lease;
-        store.receive(row, waiter.receive.max, until, waiter.receive.holder)
-    }
-
-    /// Serves who waits, in order of arrival, in a transaction of its own:
-    /// it is empty, and so costs no sync, unless there is something to lease.
-    fn serve_waiters(&mut self) {
-        if self.purge_at <= Instant::now() {
-            self.purge();
-        }
-        self.give_back();
-        let waited_for: HashSet<QueueName> = self
-            .lines
-            .iter()
-            .filter(|(_, line)| !line.waiters.is_empty())
-            .map(|(name, _)| name.clone())
-            .collect();
-        for queue in waited_for {
-            if let Err(refused) = self.serve_line(&queue) {
-                match refused {
-                    Refused::Full => warn!(%queue, "Queue storage is full; receivers wait"),
-                    Refused::Broken(cause) => return self.fail(Vec::new(), &cause),
-                }
-            }
-        }
-    }
-
-    fn serve_line(&mut self, queue: &QueueName) -> Result<(), Refused> {
-        let Some(mut line) = self.lines.remove(queue) else { return Ok(()) };
-        let now = Instant::now();
-        let mut result = Ok(());
-        while let Some(waiter) = line.waiters.pop_front() {
-            if waiter.reply.is_closed() {
-                continue;
-            }
-            match self.in_transaction(|writer| writer.receive(&waiter)) {
-                Ok(leased) if leased.is_empty() => {
-                    line.waiters.push_front(waiter);
-                    break;
-                }
-                Ok(leased) => {
-                    let remainder = waiter.answer(Outcome::Received(leased));
-                    self.keep(remainder);
-                }
-                Err(refused) => {
-                    line.waiters.push_front(waiter);
-                    result = Err(refused);
-                    break;
-                }
-            }
-        }
-        let (over, waiting): (Vec<_>, Vec<_>) =
-            line.waiters.into_iter().partition(|waiter| waiter.until <= now);
-        for waiter in over {
-            waiter.answer(Outcome::Received(Vec::new()));
-        }
-        line.waiters = waiting.into();
-        if !line.waiters.is_empty() {
-            let row = self.row(queue)?;
-            line.next_due = self.store().next_due(row)?;
-            self.lines.insert(queue.clone(), line);
-        }
-        result
-    }
-
-    /// Ends the leases of receivers that are gone. On a full disk they end by
-    /// themselves, later.
-    fn give_back(&mut self) {
-        for (queue, held) in std::mem::take(&mut self.given_back) {
-            let released = self.in_transaction(|writer| {
-                let row = writer.row(&queue)?;
-                let store = writer.store();
-                held.iter().try_for_each(|one| store.change_lease(row, *one, store.now).map(drop))
-            });
-            if let Err(Refused::Broken(cause)) = released {
-                return self.fail(Vec::new(), &cause);
-            }
-        }
     }
 
     fn purge(&mut self) {
