@@ -4,6 +4,7 @@
 //! and its own; `tests/layers.rs` holds that.
 //!
 //! - [`domain`]: jobs, steps, outcomes and messages. No I/O, no async.
+//! - [`failpoint`]: where tests kill the process; empty in a release.
 //! - [`clock`]: the one place that asks the machine for the time.
 //! - [`queue`]: messages are kept, leased, moved and deleted.
 //! - [`workflow`]: what happens next. Pure decisions.
@@ -32,6 +33,7 @@ pub mod config;
 pub mod csp;
 pub mod descriptors;
 pub mod domain;
+pub mod failpoint;
 pub mod listener;
 pub mod queue;
 pub mod registry;

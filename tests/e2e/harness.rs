@@ -4,6 +4,7 @@
 //! temporary folder and real listeners on free ports.
 
 use std::fmt::Write as _;
+use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
 use std::path::PathBuf;
 use std::process::Stdio;
@@ -22,6 +23,7 @@ use tokio::io::BufReader;
 use tokio::process::Child;
 use tokio::process::Command;
 
+use hoth::failpoint;
 use mock_csp::MockCsp;
 
 /// How long anything may take that ends by itself. Far more than it needs: two
@@ -216,6 +218,21 @@ impl TestHost {
         process.child.kill().await.expect("the host can be killed");
     }
 
+    /// Waits until the host has killed itself at a fail point, which it then
+    /// forgets: started again, it lives.
+    pub async fn died(&mut self) {
+        let mut process = self.process.take().expect("the host runs");
+        let ended = tokio::time::timeout(PATIENCE, process.child.wait()).await;
+        let status = ended.expect("the host dies").expect("the host can be waited for");
+        assert_eq!(status.signal(), Some(9), "{status}");
+        self.environment.retain(|(name, _)| name != failpoint::VARIABLE);
+    }
+
+    /// Sets a variable for its next start.
+    pub fn set_environment(&mut self, name: &str, value: &str) {
+        self.environment.push((name.to_owned(), value.to_owned()));
+    }
+
     /// Starts it again where it stood; ports change.
     pub async fn restart(&mut self) {
         assert!(self.process.is_none(), "the host still runs");
@@ -237,10 +254,14 @@ impl TestHost {
 
     /// `GET` of an admin path, as JSON.
     pub async fn admin_json(&self, path: &str) -> Value {
-        let url = format!("{}{path}", self.admin());
-        let response = client().get(url).send().await.expect("the admin API answers");
+        self.try_admin_json(path).await.expect("the admin API answers")
+    }
+
+    /// The same of a host that may be dead.
+    pub async fn try_admin_json(&self, path: &str) -> reqwest::Result<Value> {
+        let response = client().get(format!("{}{path}", self.admin())).send().await?;
         assert_eq!(response.status(), StatusCode::OK, "{path}");
-        response.json().await.expect("the answer is JSON")
+        response.json().await
     }
 
     /// Waits until every request and async queue is empty: nothing is left to
@@ -258,15 +279,18 @@ impl TestHost {
     async fn holds_nothing(&self, what: &str, of: impl Fn(&Value) -> bool) {
         eventually(what, || async {
             let answer = self.admin_json("/queues").await;
-            let queues = answer["queues"].as_array().expect("a list").iter();
-            let count = |queue: &Value| {
-                ["depth", "inFlight"].map(|name| queue[name].as_u64().expect("a count"))
-            };
-            let left: u64 = queues.filter(|queue| of(queue)).flat_map(count).sum();
-            (left == 0).then_some(())
+            (messages(&answer, &of) == 0).then_some(())
         })
         .await;
     }
+}
+
+/// How many messages these queues hold, by an answer to `GET /queues`.
+pub fn messages(answer: &Value, of: impl Fn(&Value) -> bool) -> u64 {
+    let queues = answer["queues"].as_array().expect("a list").iter();
+    let count =
+        |queue: &Value| ["depth", "inFlight"].map(|name| queue[name].as_u64().expect("a count"));
+    queues.filter(|queue| of(queue)).flat_map(count).sum()
 }
 
 struct Process {
@@ -367,6 +391,16 @@ impl ServiceNow {
 
     /// Any request.
     pub async fn send(&self, method: Method, path: &str, body: Option<&Value>) -> Answer {
+        self.try_send(method, path, body).await.expect("HOTH answers")
+    }
+
+    /// The same of a host that may be dead.
+    pub async fn try_send(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> reqwest::Result<Answer> {
         let mut request = self.http.request(method, format!("{}{path}", self.base));
         if let Some(token) = &self.token {
             request = request.bearer_auth(token);
@@ -374,9 +408,9 @@ impl ServiceNow {
         if let Some(body) = body {
             request = request.header("content-type", "application/json").body(body.to_string());
         }
-        let response = request.send().await.expect("HOTH answers");
+        let response = request.send().await?;
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
-        Answer { status, headers, text: response.text().await.expect("the answer is text") }
+        Ok(Answer { status, headers, text: response.text().await? })
     }
 
     /// Posts a provisioning job that must be accepted.

@@ -8,6 +8,7 @@ mod auth;
 mod csp;
 mod door;
 mod durability;
+mod failpoints;
 mod harness;
 mod hostile;
 mod operations;

@@ -14,6 +14,8 @@ use crate::domain::JobKind;
 use crate::domain::QueuedJob;
 use crate::domain::request;
 use crate::domain::request::Known;
+use crate::failpoint;
+use crate::failpoint::FailPoint;
 use crate::queue::NewMessage;
 use crate::queue::QueueName;
 use crate::queue::Sent;
@@ -36,7 +38,9 @@ pub async fn accept(call: Call, kind: JobKind) -> Result<Response, ApiError> {
     let (id, csp, operation) = (job.id.clone(), job.csp.clone(), job.operation);
     let queue = QueueName::requests(kind, &csp);
     let message = NewMessage::accepted(&QueuedJob::new(job, api.clock.now()));
+    failpoint::reach(FailPoint::RequestReceived);
     let sent = api.queue.send(&queue, message).await?;
+    failpoint::reach(FailPoint::JobAccepted);
     match sent {
         Sent::Queued => {
             counter!("hoth_jobs_accepted_total", "csp" => csp.to_string(), "kind" => kind.as_str())

@@ -20,6 +20,8 @@ use crate::auth::Principal;
 use crate::domain::Digest;
 use crate::domain::JobKind;
 use crate::domain::request;
+use crate::failpoint;
+use crate::failpoint::FailPoint;
 use crate::queue::BATCH_MAX;
 use crate::queue::QueueError;
 use crate::queue::QueueName;
@@ -68,8 +70,10 @@ pub async fn acknowledge(
     field: &str,
 ) -> Result<(), ApiError> {
     let receipts = receipts(kind, name).ok_or_else(|| ApiError::not_a_batch(field))?;
+    failpoint::reach(FailPoint::AcknowledgementReceived);
     let deleted = api.queue.delete(&QueueName::outcomes(kind), &receipts).await;
     deleted.map_err(|error| refused_is_bad(error, field))?;
+    failpoint::reach(FailPoint::BatchAcknowledged);
     audit::acknowledged(principal, kind, name);
     Ok(())
 }
@@ -82,6 +86,7 @@ pub async fn release(call: Call, kind: JobKind) -> Result<Json<Done>, ApiError> 
     let queue = QueueName::outcomes(kind);
     let released = api.queue.change_lease(&queue, &receipts, Duration::ZERO).await;
     released.map_err(|error| refused_is_bad(error, "batch"))?;
+    failpoint::reach(FailPoint::BatchReleased);
     audit::released(&principal, kind, &name);
     Ok(Json(Done {}))
 }

@@ -23,6 +23,8 @@ use crate::audit;
 use crate::auth::Principal;
 use crate::domain::JobKind;
 use crate::domain::QueuedOutcome;
+use crate::failpoint;
+use crate::failpoint::FailPoint;
 use crate::listener::Departure;
 use crate::queue::BATCH_MAX;
 use crate::queue::Delivery;
@@ -62,6 +64,7 @@ pub async fn collect(call: Call, kind: JobKind) -> Result<Response, ApiError> {
     if deliveries.is_empty() {
         return Ok(response);
     }
+    failpoint::reach(FailPoint::OutcomesReceived);
     let (departure, left) = Departure::new();
     response.extensions_mut().insert(departure);
     let leased = wish.lease.map(|_| {
@@ -164,6 +167,7 @@ impl After {
             debug!(queue = %self.queue, "A response did not leave; its messages go back");
             return;
         }
+        failpoint::reach(FailPoint::OutcomesLeft);
         let count = deliveries.len();
         if let Some(batch) = &self.leased {
             for delivery in deliveries {
@@ -176,6 +180,7 @@ impl After {
             deliveries.iter().map(|delivery| delivery.lease.receipt().clone()).collect();
         match self.api.queue.delete(&self.queue, &receipts).await {
             Ok(()) => {
+                failpoint::reach(FailPoint::OutcomesDeleted);
                 for delivery in deliveries {
                     audit::collected(&self.principal, self.kind, &delivery.message.key);
                     delivery.lease.keep();

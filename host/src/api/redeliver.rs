@@ -7,6 +7,8 @@ use crate::audit;
 use crate::domain::JobKind;
 use crate::domain::request;
 use crate::domain::request::Redelivery;
+use crate::failpoint;
+use crate::failpoint::FailPoint;
 use crate::queue::QueueName;
 use crate::queue::Redeliver;
 use axum::Json;
@@ -21,6 +23,7 @@ pub async fn redeliver(call: Call, kind: JobKind) -> Result<Json<Redelivered>, A
     let asked = in_words(&which);
     api.settling.settled(kind).await;
     let redelivered = api.queue.redeliver(&QueueName::outcomes(kind), which).await?;
+    failpoint::reach(FailPoint::OutcomesRedelivered);
     audit::redelivered(&principal, kind, &asked, redelivered);
     Ok(Json(Redelivered { redelivered }))
 }

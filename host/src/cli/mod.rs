@@ -19,6 +19,7 @@ use crate::app::App;
 use crate::app::Role;
 use crate::config::Config;
 use crate::csp;
+use crate::failpoint;
 use crate::telemetry;
 use crate::telemetry::LogFormat;
 
@@ -120,6 +121,9 @@ fn run_serve(serve: &Serve) -> ExitCode {
         Err(error) => return refuse(&error.into()),
     };
     if let Err(error) = telemetry::start_logs(serve.log, &serve.log_filter) {
+        return refuse(&error.into());
+    }
+    if let Err(error) = failpoint::arm() {
         return refuse(&error.into());
     }
     let roles: BTreeSet<Role> = serve.roles.iter().copied().collect();

@@ -31,6 +31,8 @@ use crate::domain::HttpRequest;
 use crate::domain::HttpResponse;
 use crate::domain::Method;
 use crate::domain::TransportFailure;
+use crate::failpoint;
+use crate::failpoint::FailPoint;
 use crate::workflow::Attempt;
 
 /// The WIT's bound on the body of a request.
@@ -153,7 +155,10 @@ impl<'a> Exchange<'a> {
             let next = context.retry.next(tries, self.idempotent, attempt, jitter());
             self.log(tries, &tried, next);
             match next {
-                Some(delay) => tokio::time::sleep(delay).await,
+                Some(delay) => {
+                    failpoint::reach(FailPoint::RetryDecided);
+                    tokio::time::sleep(delay).await;
+                }
                 None => {
                     if let Some(verdict) = verdict(&tried) {
                         self.inner.breaker.report(context.job, self.called_at, verdict);
@@ -173,6 +178,7 @@ impl<'a> Exchange<'a> {
             return self.call(None).await;
         };
         let pass = credential.get(&self.scopes).await?;
+        failpoint::reach(FailPoint::CredentialObtained);
         let answered = self.call(Some(&pass)).await?;
         if answered.response.status != 401 || self.renewed {
             return Ok(answered);
@@ -192,7 +198,9 @@ impl<'a> Exchange<'a> {
         let permit = inner.permits.acquire().await.expect("the semaphore is never closed");
         self.calls += 1;
         self.called_at = Instant::now();
+        failpoint::reach(FailPoint::BeforeCspCall);
         let called = call::call(&inner.http, request, &inner.peer).await;
+        failpoint::reach(FailPoint::AfterCspCall);
         drop(permit);
         match called {
             Ok(answer) => {

@@ -19,6 +19,8 @@ use crate::domain::Event;
 use crate::domain::QueuedJob;
 use crate::domain::SendStep;
 use crate::domain::Step;
+use crate::failpoint;
+use crate::failpoint::FailPoint;
 use crate::registry::NotServing;
 use crate::registry::Version;
 use crate::workflow::RetryPolicy;
@@ -108,6 +110,7 @@ impl Drive<'_> {
                 Ok(step) => step,
                 Err(error) => return RunEnd::Broken(Trouble::Adapter(error.to_string())),
             };
+            failpoint::reach(FailPoint::AdapterAnswered);
             match step {
                 Step::Send(SendStep { request, state }) => {
                     let event = self.exchange(&request).await;

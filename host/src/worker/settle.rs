@@ -17,6 +17,8 @@ use super::run;
 use crate::domain::JobKind;
 use crate::domain::QueuedJob;
 use crate::domain::Unreadable;
+use crate::failpoint;
+use crate::failpoint::FailPoint;
 use crate::queue::DELIVERIES_MAX;
 use crate::queue::Delivery;
 use crate::queue::LEASE_MAX;
@@ -59,6 +61,25 @@ enum Fate {
     Buried { reason: String, queue: QueueName, report: NewMessage },
     /// Nothing can be done now; it is looked at again after this time.
     Hidden { pause: Duration },
+}
+
+impl Fate {
+    /// Before it is carried out, and after.
+    fn fail_points(&self) -> Option<(FailPoint, FailPoint)> {
+        match self {
+            Self::Successor { queue, .. } => Some(match queue.kind() {
+                QueueKind::ProvisioningJobs | QueueKind::CostResponses => {
+                    (FailPoint::BeforeOutcome, FailPoint::AfterOutcome)
+                }
+                QueueKind::ProvisioningRequests
+                | QueueKind::CostRequests
+                | QueueKind::AsyncProvisioningJobs
+                | QueueKind::AsyncCostJobs => (FailPoint::BeforeWait, FailPoint::AfterWait),
+            }),
+            Self::Buried { .. } => Some((FailPoint::BeforeBurial, FailPoint::AfterBurial)),
+            Self::Hidden { .. } => None,
+        }
+    }
 }
 
 impl Errand {
@@ -120,10 +141,14 @@ impl Errand {
                 report: outcome(&queued, &report),
             };
         }
-        if let Some(from) = &queued.resumption {
-            let early = self.context.clock.until(from.due_at);
-            if !early.is_zero() {
-                return Fate::Hidden { pause: early.min(LEASE_MAX) };
+        match &queued.resumption {
+            None => failpoint::reach(FailPoint::JobReceived),
+            Some(from) => {
+                let early = self.context.clock.until(from.due_at);
+                if !early.is_zero() {
+                    return Fate::Hidden { pause: early.min(LEASE_MAX) };
+                }
+                failpoint::reach(FailPoint::PollReceived);
             }
         }
         match run::version_for(&self.context, &self.destination, &queued) {
@@ -163,6 +188,9 @@ impl Errand {
     }
 
     async fn settle(&self, delivery: Delivery, fate: Fate) -> bool {
+        if let Some((before, _)) = fate.fail_points() {
+            failpoint::reach(before);
+        }
         let mut backoff = SETTLE_BACKOFF.0;
         for _ in 0..SETTLE_TRIES_MAX {
             match self.try_settle(&delivery, &fate).await {
@@ -209,6 +237,9 @@ impl Errand {
     fn settled(&self, delivery: Delivery, fate: Fate) -> bool {
         // There is nothing left to give back.
         delivery.lease.keep();
+        if let Some((_, after)) = fate.fail_points() {
+            failpoint::reach(after);
+        }
         match fate {
             Fate::Successor { queue, said, .. } => {
                 let event = match queue.kind() {

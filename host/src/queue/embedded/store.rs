@@ -10,6 +10,8 @@ use rusqlite::types::ValueRef;
 
 use super::receipt::Held;
 use crate::domain::Timestamp;
+use crate::failpoint;
+use crate::failpoint::FailPoint;
 use crate::queue::Dedup;
 use crate::queue::Holder;
 use crate::queue::NewMessage;
@@ -330,6 +332,7 @@ impl Store<'_> {
     ) -> Result<bool> {
         let Some(row) = self.held(queue, held)? else { return Ok(false) };
         self.insert(successor_queue, successor)?;
+        failpoint::reach(FailPoint::AfterSendBeforeDelete);
         self.remove(queue, held.seq, &row.grp, row.head)?;
         Ok(true)
     }

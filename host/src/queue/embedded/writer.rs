@@ -27,6 +27,8 @@ use super::store::QueueRow;
 use super::store::Store;
 use crate::clock::Clock;
 use crate::domain::Timestamp;
+use crate::failpoint;
+use crate::failpoint::FailPoint;
 use crate::queue::QueueError;
 use crate::queue::QueueName;
 
@@ -280,7 +282,12 @@ impl Writer {
     ) -> Result<T, Refused> {
         self.sql.execute_batch("BEGIN IMMEDIATE")?;
         let known = self.ids.len();
-        let done = work(self).and_then(|done| self.sql.execute_batch("COMMIT").map(|()| done));
+        let done = work(self).and_then(|done| {
+            failpoint::reach(FailPoint::BeforeCommit);
+            self.sql.execute_batch("COMMIT")?;
+            failpoint::reach(FailPoint::AfterCommit);
+            Ok(done)
+        });
         done.map_err(|error| {
             if self.ids.len() > known {
                 self.ids.clear();

@@ -1,0 +1,247 @@
+//! A kill at every named step of a job: whatever it was, the job ends in one
+//! message.
+
+use std::time::Duration;
+
+use futures_util::StreamExt as _;
+use reqwest::Method;
+use serde_json::Value;
+use serde_json::json;
+
+use hoth::failpoint;
+use hoth::failpoint::FailPoint;
+
+use crate::csp;
+use crate::csp::Answer;
+use crate::harness::Answer as HothAnswer;
+use crate::harness::PATIENCE;
+use crate::harness::Setup;
+use crate::harness::TestHost;
+use crate::harness::job;
+use crate::harness::messages;
+
+/// Hosts that live and die beside each other.
+const STORIES_AT_ONCE: usize = 3;
+
+/// Steps that only a client who leases comes to.
+const LEASED: &[FailPoint] =
+    &[FailPoint::AcknowledgementReceived, FailPoint::BatchAcknowledged, FailPoint::BatchReleased];
+
+/// Steps that a job comes to which nobody can work off.
+const BURIED: &[FailPoint] = &[FailPoint::BeforeBurial, FailPoint::AfterBurial];
+
+/// A ServiceNow that does not give up: when the host dies it is started again,
+/// and whatever had no answer is asked again.
+struct Persistent {
+    host: TestHost,
+    deaths: u32,
+}
+
+impl Persistent {
+    async fn ask(&mut self, method: Method, path: &str, body: Option<&Value>) -> HothAnswer {
+        loop {
+            let snow = self.host.servicenow();
+            match snow.try_send(method.clone(), path, body).await {
+                Ok(answer) => return answer,
+                Err(_) => self.revive().await,
+            }
+        }
+    }
+
+    /// Starts the host again, once it has died of its fail point.
+    async fn revive(&mut self) {
+        self.host.died().await;
+        self.deaths += 1;
+        self.host.restart().await;
+    }
+
+    async fn submit(&mut self) {
+        let body = job("job-1", "CSP_TEST", "ADD_ENVIRONMENT");
+        let answer = self.ask(Method::POST, "/provisioning-jobs", Some(&body)).await;
+        assert_eq!(answer.status, 201, "{}", answer.text);
+    }
+
+    async fn get(&mut self, query: &str) -> HothAnswer {
+        let path = format!("/provisioning-jobs?{query}");
+        let answer = self.ask(Method::GET, &path, None).await;
+        assert_eq!(answer.status, 200, "{}", answer.text);
+        answer
+    }
+
+    /// `GET` with this query until there is something.
+    async fn first(&mut self, query: &str) -> HothAnswer {
+        let begun = std::time::Instant::now();
+        loop {
+            let answer = self.get(query).await;
+            if answer.text != "[]" {
+                return answer;
+            }
+            assert!(begun.elapsed() < PATIENCE, "no outcome came");
+        }
+    }
+
+    /// Consumes until nothing is left, and returns every message that came.
+    async fn consume(&mut self) -> Vec<Value> {
+        let mut got = array(&self.first("wait=1").await);
+        // What was consumed has been deleted, unless the host died before.
+        while self.left().await > 0 {
+            got.extend(array(&self.get("wait=0").await));
+        }
+        got
+    }
+
+    /// How many messages are on all queues together.
+    async fn left(&mut self) -> u64 {
+        loop {
+            match self.host.try_admin_json("/queues").await {
+                Ok(answer) => return messages(&answer, |_| true),
+                Err(_) => self.revive().await,
+            }
+        }
+    }
+
+    async fn settle(&mut self, how: &str, batch: &str) {
+        let path = format!("/provisioning-jobs/{how}");
+        let answer = self.ask(Method::POST, &path, Some(&json!({"batch": batch}))).await;
+        // A release that was done before the host died finds its lease ended.
+        let done = answer.status == 200 || how == "release" && answer.status == 409;
+        assert!(done, "{how}: {} {}", answer.status, answer.text);
+    }
+}
+
+fn array(answer: &HothAnswer) -> Vec<Value> {
+    answer.json().as_array().expect("a list of messages").clone()
+}
+
+fn batch(answer: &HothAnswer) -> String {
+    answer.headers["hoth-batch"].to_str().expect("a batch has a name").to_owned()
+}
+
+/// A host that is to die there, at a CSP that refuses the first call and works
+/// on the job for two polls.
+async fn start(point: FailPoint, time: u32) -> (Persistent, mock_csp::MockCsp) {
+    let csp = csp::asynchronous(2).await;
+    csp.script([Answer::json(503, &json!({})), Answer::behave()]);
+    let host = Setup::new()
+        .csp("CSP_TEST", &csp)
+        .environment(failpoint::VARIABLE, &format!("{}@{time}", point.name()))
+        .start()
+        .await;
+    (Persistent { host, deaths: 0 }, csp)
+}
+
+/// From the request to nothing left, for a client who consumes. What it got.
+async fn consuming(point: FailPoint, time: u32) -> (Vec<Value>, u32) {
+    let (mut snow, _csp) = start(point, time).await;
+    snow.submit().await;
+    let mut got = snow.consume().await;
+    if point == FailPoint::OutcomesDeleted && snow.deaths == 0 {
+        // Everything was there while it died.
+        snow.revive().await;
+        got.extend(array(&snow.get("wait=0").await));
+    }
+    if point == FailPoint::OutcomesRedelivered {
+        let first = got;
+        let ids = json!({"jobIds": ["job-1"]});
+        let path = "/provisioning-jobs/redeliver";
+        let answer = snow.ask(Method::POST, path, Some(&ids)).await;
+        assert_eq!(answer.json()["redelivered"], 0, "it was put back before the host died");
+        got = snow.consume().await;
+        assert_eq!(got, first);
+    }
+    (got, snow.deaths)
+}
+
+/// The same for a client who leases, returns the batch once, leases again and
+/// acknowledges. What it got that it had not returned.
+async fn leasing(point: FailPoint) -> (Vec<Value>, u32) {
+    let (mut snow, _csp) = start(point, 1).await;
+    snow.submit().await;
+    let returned = snow.first("lease=600&wait=1").await;
+    snow.settle("release", &batch(&returned)).await;
+    let kept = snow.first("lease=600&wait=1").await;
+    assert_eq!(kept.text, returned.text);
+    snow.settle("ack", &batch(&kept)).await;
+    assert_eq!(snow.left().await, 0);
+    (array(&kept), snow.deaths)
+}
+
+/// The same for a job whose message has become unreadable in its queue.
+async fn unreadable(point: FailPoint) -> (Vec<Value>, u32) {
+    let (mut snow, _csp) = start(FailPoint::JobReceived, 1).await;
+    snow.submit().await;
+    snow.host.died().await;
+    let file = snow.host.directory().join("data/hoth.db");
+    let sql = rusqlite::Connection::open(file).expect("the queue is a database");
+    sql.execute("UPDATE messages SET body = 'no job'", []).expect("it can be written");
+    drop(sql);
+    snow.host.set_environment(failpoint::VARIABLE, point.name());
+    snow.host.restart().await;
+    let got = snow.consume().await;
+    let letters = snow.host.admin_json("/queues/provisioning-requests-CSP_TEST/dead-letters").await;
+    assert_eq!(letters["deadLetters"].as_array().map(Vec::len), Some(1), "{letters}");
+    (got, snow.deaths)
+}
+
+async fn story(point: FailPoint) {
+    let (got, deaths) = if LEASED.contains(&point) {
+        leasing(point).await
+    } else if BURIED.contains(&point) {
+        unreadable(point).await
+    } else {
+        consuming(point, 1).await
+    };
+    let name = point.name();
+    assert_eq!(deaths, 1, "{name}: no job comes to this step, or the build has no fail points");
+    // The client had the whole answer when the host died, and the host could
+    // not know: it comes again, and is the same.
+    let copies = if point == FailPoint::OutcomesLeft { 2 } else { 1 };
+    assert_eq!(got.len(), copies, "{name}: {got:#?}");
+    assert!(got.iter().all(|message| *message == got[0]), "{name}: {got:#?}");
+    let code = if BURIED.contains(&point) { 500 } else { 200 };
+    assert_eq!(got[0]["code"], code, "{name}: {got:#?}");
+}
+
+#[tokio::test]
+async fn a_kill_at_any_step_of_a_job_leaves_one_message() {
+    let stories = futures_util::stream::iter(FailPoint::JOB.iter().map(|point| story(*point)));
+    stories.buffer_unordered(STORIES_AT_ONCE).collect::<()>().await;
+}
+
+/// Not only where it has a name: every commit of a job is cut off once before
+/// and once after it, one host after the other, until a job comes to its end
+/// before its host does.
+#[tokio::test]
+async fn a_kill_at_any_commit_leaves_one_message() {
+    for point in [FailPoint::BeforeCommit, FailPoint::AfterCommit] {
+        for time in 1.. {
+            let (got, deaths) = consuming(point, time).await;
+            let copies = got.len();
+            assert!(copies == 1 || copies == 2 && deaths == 1, "{point:?}@{time}: {got:#?}");
+            assert!(got.iter().all(|message| message["code"] == 200), "{got:#?}");
+            if deaths == 0 {
+                assert!(time > 8, "a job has more commits than {time}");
+                break;
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_fail_point_that_is_none_is_refused_with_the_list_of_them() {
+    let csp = csp::sync().await;
+    let mut host = Setup::new().csp("CSP_TEST", &csp).start().await;
+    assert_eq!(host.terminate().await, Some(0));
+    let refused = tokio::process::Command::new(env!("CARGO_BIN_EXE_hoth"))
+        .args(["serve", "--config", "hoth.toml"])
+        .current_dir(host.directory())
+        .env(failpoint::VARIABLE, "somewhere")
+        .output();
+    let refused = tokio::time::timeout(Duration::from_secs(30), refused).await;
+    let refused = refused.expect("it ends").expect("the program can be started");
+    assert_eq!(refused.status.code(), Some(2));
+    let said = String::from_utf8_lossy(&refused.stderr);
+    for point in FailPoint::ALL {
+        assert!(said.contains(point.name()), "{said}");
+    }
+}
