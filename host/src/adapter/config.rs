@@ -51,17 +51,17 @@ impl Config {
     /// An adapter computes; one that takes a minute does something else.
     const DEADLINE_MS_MAX: u64 = 60_000;
 
-    /// Checks what the types cannot say.
-    ///
-    /// # Errors
-    ///
-    /// [`EngineError::OutOfBounds`] names the key and its bounds.
     /// Paths are relative to `folder`.
     pub fn resolve_against(&mut self, folder: &Path) {
         self.directory = folder.join(&self.directory);
         self.cache_directory = self.cache_directory.as_ref().map(|cache| folder.join(cache));
     }
 
+    /// Checks what the types cannot say.
+    ///
+    /// # Errors
+    ///
+    /// [`EngineError::OutOfBounds`] names the key and its bounds.
     pub fn check(&self) -> Result<(), EngineError> {
         let within = |key, value, min, max| {
             if (min..=max).contains(&value) {

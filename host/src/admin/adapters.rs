@@ -7,6 +7,7 @@ use axum::Json;
 use axum::body::Bytes;
 use axum::extract::Path;
 use axum::extract::State;
+use serde::Deserialize;
 use serde::Serialize;
 use tracing::warn;
 
@@ -14,6 +15,7 @@ use super::AdminState;
 use super::error::AdminError;
 use crate::audit;
 use crate::auth::Principal;
+use crate::domain::Digest;
 use crate::registry::AdapterListing;
 use crate::registry::InstallError;
 use crate::registry::RollBackError;
@@ -73,13 +75,30 @@ pub async fn deploy(
     }
 }
 
-/// `POST /adapters/{name}/rollback`: makes the version before active again.
+/// What a rollback goes to.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RollBack {
+    /// A version that is kept; else the one that was active before.
+    sha256: Option<Digest>,
+}
+
+/// `POST /adapters/{name}/rollback`: makes an earlier version active again.
 pub async fn roll_back(
     State(state): State<Arc<AdminState>>,
     Extension(principal): Extension<Principal>,
     Path(name): Path<String>,
+    body: Bytes,
 ) -> Result<Json<Activated>, AdminError> {
-    match state.registry.roll_back(&name) {
+    let RollBack { sha256 } = match &body[..] {
+        b"" => RollBack::default(),
+        body => serde_json::from_slice(body).map_err(|error| {
+            AdminError::BadRequest(format!(
+                "the body must be empty or {{\"sha256\": \"…\"}}, with 64 hex digits: {error}"
+            ))
+        })?,
+    };
+    match state.registry.roll_back(&name, sha256.as_ref()).await {
         Ok(version) => {
             let activated = activated(name, &version);
             audit::rolled_back(&principal, &activated.name, &activated.sha256);
@@ -87,7 +106,11 @@ pub async fn roll_back(
         }
         Err(error) => Err(match error {
             RollBackError::Unknown => AdminError::NotFound(error.to_string()),
-            RollBackError::NothingEarlier => AdminError::Conflict(error.to_string()),
+            RollBackError::NothingEarlier | RollBackError::NotKept(_) => {
+                AdminError::Conflict(error.to_string())
+            }
+            RollBackError::Unusable(_) => AdminError::Refused(error.to_string()),
+            RollBackError::NotWritten(_) => AdminError::Internal(error.into()),
         }),
     }
 }

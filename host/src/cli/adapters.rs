@@ -36,11 +36,19 @@ pub enum Command {
         #[command(flatten)]
         host: Host,
     },
-    /// Makes the version before the active one active again.
-    #[command(after_help = "Example:\n  hoth adapters rollback atat")]
+    /// Makes an earlier version active again. It holds, over restarts too,
+    /// until something else is deployed.
+    #[command(
+        after_help = "Examples:\n  hoth adapters rollback atat\n  hoth adapters rollback atat --to 3f9a0c21b7de"
+    )]
     Rollback {
         /// The adapter's name.
         name: String,
+        /// The version to go to, by the first digits of its SHA-256, as
+        /// `hoth adapters list` shows them. [default: the one that was active
+        /// before]
+        #[arg(long, value_name = "SHA256")]
+        to: Option<String>,
         #[command(flatten)]
         host: Host,
     },
@@ -80,7 +88,7 @@ struct Version {
     version: String,
     active: bool,
     size: u64,
-    loaded_at: String,
+    arrived_at: String,
     jobs_in_flight: u64,
 }
 
@@ -95,10 +103,35 @@ pub async fn run(command: Command) -> anyhow::Result<()> {
     match command {
         Command::List { host } => list(&host).await,
         Command::Deploy { file, name, host } => deploy(&host, &file, name).await,
-        Command::Rollback { name, host } => {
-            let path = format!("adapters/{name}/rollback");
-            let activated = host.send(reqwest::Method::POST, &path, Vec::new()).await?;
-            report(&activated)
+        Command::Rollback { name, to, host } => roll_back(&host, &name, to.as_deref()).await,
+    }
+}
+
+async fn roll_back(host: &Host, name: &str, to: Option<&str>) -> anyhow::Result<()> {
+    let body = match to {
+        None => Vec::new(),
+        Some(digits) => {
+            let sha256 = resolve(host, name, digits).await?;
+            serde_json::json!({ "sha256": sha256 }).to_string().into_bytes()
+        }
+    };
+    let path = format!("adapters/{name}/rollback");
+    report(&host.send(reqwest::Method::POST, &path, body).await?)
+}
+
+/// The one version whose digest begins with `digits`.
+async fn resolve(host: &Host, name: &str, digits: &str) -> anyhow::Result<String> {
+    let body = host.send(reqwest::Method::GET, &format!("adapters/{name}"), Vec::new()).await?;
+    let adapter: Adapter = serde_json::from_slice(&body).context("reading the listing")?;
+    let digits = digits.to_ascii_lowercase();
+    let mut found = adapter.versions.into_iter().filter(|v| v.sha256.starts_with(&digits));
+    match (found.next(), found.next()) {
+        (Some(version), None) => Ok(version.sha256),
+        (None, _) => bail!(
+            "no version of `{name}` that is kept begins with {digits}; `hoth adapters list` shows them"
+        ),
+        (Some(_), Some(_)) => {
+            bail!("several versions of `{name}` begin with {digits}: give more digits")
         }
     }
 }
@@ -108,7 +141,7 @@ async fn list(host: &Host) -> anyhow::Result<()> {
     let listing: Listing = serde_json::from_slice(&body).context("reading the listing")?;
     say(&format!(
         "{:<16} {:<10} {:<14} {:<7} {:>9} {:>6}  {:<24} {}",
-        "ADAPTER", "VERSION", "SHA256", "ACTIVE", "BYTES", "JOBS", "LOADED", "CSPS"
+        "ADAPTER", "VERSION", "SHA256", "ACTIVE", "BYTES", "JOBS", "ARRIVED", "CSPS"
     ));
     for adapter in listing.adapters {
         let csps = adapter.csps.join(",");
@@ -121,7 +154,7 @@ async fn list(host: &Host) -> anyhow::Result<()> {
                 if v.active { "yes" } else { "" },
                 v.size,
                 v.jobs_in_flight,
-                v.loaded_at,
+                v.arrived_at,
             ));
         }
         if let Some(problem) = adapter.problem {

@@ -31,9 +31,14 @@ pub enum NotServing {
     /// The job waits for a version that reads its state.
     #[error(
         "the adapter `{adapter}` cannot read the job's state (version {state_version}), and the \
-         version that wrote it ({written_by}) is not loaded"
+         version that wrote it ({written_by}) {problem}"
     )]
-    StateUnreadable { adapter: AdapterName, state_version: u32, written_by: Digest },
+    StateUnreadable {
+        adapter: AdapterName,
+        state_version: u32,
+        written_by: Digest,
+        problem: String,
+    },
 }
 
 /// Why a component was not installed. The version before stays active.
@@ -47,11 +52,17 @@ pub enum InstallError {
     NotWritten { adapter: AdapterName, source: io::Error },
 }
 
-/// Why there is nothing to roll back to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+/// Why an earlier version was not activated again. The active one stays.
+#[derive(Debug, thiserror::Error)]
 pub enum RollBackError {
     #[error("no adapter has this name")]
     Unknown,
-    #[error("no earlier version is loaded")]
+    #[error("no earlier version is kept")]
     NothingEarlier,
+    #[error("no version {0} is kept; `hoth adapters list` shows those that are")]
+    NotKept(Digest),
+    #[error("the version {0}")]
+    Unusable(String),
+    #[error("the choice cannot be written")]
+    NotWritten(#[from] io::Error),
 }

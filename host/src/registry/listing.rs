@@ -8,6 +8,7 @@ use super::AdapterName;
 use super::NotServing;
 use super::Table;
 use super::Version;
+use super::history::Kept;
 use super::slot::Slot;
 use crate::domain::CspName;
 use crate::domain::Digest;
@@ -26,7 +27,7 @@ pub struct AdapterListing {
     pub problem: Option<String>,
 }
 
-/// One loaded version of an adapter.
+/// One version of an adapter that is loaded or kept.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct VersionListing {
@@ -37,8 +38,13 @@ pub struct VersionListing {
     /// The size of the component in bytes.
     pub size: usize,
     pub imports: Vec<String>,
-    /// RFC 3339, UTC.
-    pub loaded_at: String,
+    /// When it came to the directory last; RFC 3339, UTC.
+    pub arrived_at: String,
+    /// Whether it is in memory: the active one is, and others while jobs run
+    /// on them.
+    pub loaded: bool,
+    /// RFC 3339, UTC; null while it is not loaded.
+    pub loaded_at: Option<String>,
     pub jobs_in_flight: usize,
 }
 
@@ -56,25 +62,40 @@ fn adapter(
 ) -> AdapterListing {
     let csps = wants.iter().filter(|(_, wanted)| *wanted == name).map(|(csp, _)| csp.clone());
     let (versions, problem) = match slot {
-        Some(slot) => {
-            let active = slot.active().map(|version| version.adapter().digest());
-            let versions = slot.versions().map(|each| version(each, active)).collect();
-            (versions, slot.problem.clone())
-        }
+        Some(slot) => (versions(slot), slot.problem.clone()),
         None => (Vec::new(), Some(NotServing::Missing { adapter: name.clone() }.to_string())),
     };
     AdapterListing { name: name.clone(), csps: csps.collect(), versions, problem }
 }
 
-fn version(version: &Version, active: Option<Digest>) -> VersionListing {
-    let adapter = version.adapter();
+/// The active one, what came before it, what was rolled back from, and what
+/// only jobs still hold.
+fn versions(slot: &Slot) -> Vec<VersionListing> {
+    let active = slot.active().map(|version| version.adapter().digest());
+    let mut rows: Vec<_> = slot
+        .history
+        .versions()
+        .map(|kept| row(kept, slot.find(&kept.sha256).as_deref(), active))
+        .collect();
+    for version in slot.loaded() {
+        if slot.history.find(&version.adapter().digest()).is_none() {
+            rows.push(row(&version.kept(), Some(&version), active));
+        }
+    }
+    rows.sort_by_key(|row| !row.active);
+    rows
+}
+
+fn row(kept: &Kept, loaded: Option<&Version>, active: Option<Digest>) -> VersionListing {
     VersionListing {
-        sha256: adapter.digest(),
-        version: adapter.info().version.clone(),
-        active: active == Some(adapter.digest()),
-        size: adapter.size_bytes(),
-        imports: adapter.imports().to_vec(),
-        loaded_at: version.loaded_at().to_rfc3339(),
-        jobs_in_flight: version.jobs_in_flight(),
+        sha256: kept.sha256,
+        version: kept.version.clone(),
+        active: active == Some(kept.sha256),
+        size: kept.size,
+        imports: kept.imports.clone(),
+        arrived_at: kept.arrived_at.to_rfc3339(),
+        loaded: loaded.is_some(),
+        loaded_at: loaded.map(|version| version.loaded_at().to_rfc3339()),
+        jobs_in_flight: loaded.map_or(0, Version::jobs_in_flight),
     }
 }

@@ -1,78 +1,56 @@
-//! The versions of one adapter: which is active, and which was before.
+//! What is loaded of one adapter.
 
 use std::sync::Arc;
+use std::sync::Weak;
 
 use super::Version;
+use super::history::History;
 use crate::domain::Digest;
 
-/// Versions of one adapter that stay loaded, the active one included: enough
-/// to roll back twice and to resume what earlier ones left waiting. A
-/// compiled Rust adapter takes under a megabyte, CPython 60. Versions with
-/// jobs stay anyway.
-const VERSIONS_KEPT: usize = 4;
-
-/// What is loaded under one name.
+/// What is loaded under one name, and what is known of it.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Slot {
-    /// How the active version came about: it is the last, and before it stands
-    /// what to roll back to.
-    trail: Vec<Arc<Version>>,
-    /// What was rolled back from; it still resumes what it left waiting. The
-    /// latest last.
-    aside: Vec<Arc<Version>>,
-    /// Why the file that arrived last was refused.
+    active: Option<Arc<Version>>,
+    /// Versions that are not active: loaded as long as a job holds them.
+    others: Vec<Weak<Version>>,
+    /// What can be activated again. Its active version is not the loaded one
+    /// where that one cannot be loaded; `problem` says why.
+    pub history: History,
+    /// Why nothing is loaded, or why what arrived or was chosen last is not.
     pub problem: Option<String>,
 }
 
 impl Slot {
     pub fn active(&self) -> Option<&Arc<Version>> {
-        self.trail.last()
+        self.active.as_ref()
     }
 
-    pub fn find(&self, digest: &Digest) -> Option<&Arc<Version>> {
-        self.versions().find(|version| version.adapter().digest() == *digest)
+    /// A loaded version.
+    pub fn find(&self, digest: &Digest) -> Option<Arc<Version>> {
+        self.loaded().find(|version| version.adapter().digest() == *digest)
     }
 
-    /// All versions: the active one, then what came before it, then the rest.
-    pub fn versions(&self) -> impl Iterator<Item = &Arc<Version>> {
-        self.trail.iter().rev().chain(self.aside.iter().rev())
+    /// Everything that is loaded, the active version first.
+    pub fn loaded(&self) -> impl Iterator<Item = Arc<Version>> {
+        self.active.iter().cloned().chain(self.others.iter().filter_map(Weak::upgrade))
     }
 
     /// Makes `version` active; gives the one with the same digest where that
     /// is loaded already, as jobs are counted there.
     pub fn activate(&mut self, version: Arc<Version>) -> Arc<Version> {
         self.problem = None;
-        let digest = version.adapter().digest();
-        let version = self.find(&digest).cloned().unwrap_or(version);
-        self.trail.retain(|other| other.adapter().digest() != digest);
-        self.aside.retain(|other| other.adapter().digest() != digest);
-        self.trail.push(Arc::clone(&version));
-        self.forget();
+        let version = self.find(&version.adapter().digest()).unwrap_or(version);
+        if let Some(before) = self.active.replace(Arc::clone(&version)) {
+            self.others.push(Arc::downgrade(&before));
+        }
+        self.others
+            .retain(|other| other.upgrade().is_some_and(|other| !Arc::ptr_eq(&other, &version)));
         version
     }
 
-    /// Makes the version before the active one active, and gives it.
-    pub fn roll_back(&mut self) -> Option<Arc<Version>> {
-        let [.., before, _] = &self.trail[..] else {
-            return None;
-        };
-        let before = Arc::clone(before);
-        self.aside.extend(self.trail.pop());
-        Some(before)
-    }
-
-    /// Lets go of surplus versions without jobs: first what was rolled back
-    /// from, then the oldest.
-    fn forget(&mut self) {
-        let mut surplus = (self.trail.len() + self.aside.len()).saturating_sub(VERSIONS_KEPT);
-        let mut keep = |version: &Arc<Version>| {
-            let goes = surplus > 0 && version.jobs_in_flight() == 0;
-            surplus -= usize::from(goes);
-            !goes
-        };
-        self.aside.retain(&mut keep);
-        let active = self.trail.pop();
-        self.trail.retain(&mut keep);
-        self.trail.extend(active);
+    /// Knows of a version that a job holds.
+    pub fn recall(&mut self, version: &Arc<Version>) {
+        self.others.retain(|other| other.strong_count() > 0);
+        self.others.push(Arc::downgrade(version));
     }
 }

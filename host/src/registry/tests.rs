@@ -49,15 +49,24 @@ impl House {
         version.adapter().info().version.clone()
     }
 
-    /// What an operator sees of `atat`: versions, the active one with a star.
+    /// What an operator sees of `atat`: versions, the active one with a star,
+    /// those that are on disk only in brackets.
     fn versions(&self) -> String {
         let adapters = self.registry.list();
         let atat = adapters.iter().find(|adapter| adapter.name.as_str() == "atat").unwrap();
-        let words = atat
-            .versions
-            .iter()
-            .map(|each| format!("{}{}", each.version, if each.active { "*" } else { "" }));
+        let words = atat.versions.iter().map(|each| match (each.active, each.loaded) {
+            (true, _) => format!("{}*", each.version),
+            (false, true) => each.version.clone(),
+            (false, false) => format!("({})", each.version),
+        });
         words.collect::<Vec<_>>().join(" ")
+    }
+
+    async fn roll_back(&self, to: Option<&Digest>) -> Result<String, String> {
+        match self.registry.roll_back("atat", to).await {
+            Ok(version) => Ok(version.adapter().info().version.clone()),
+            Err(error) => Err(error.to_string()),
+        }
     }
 
     async fn install(&self, version: &'static str) -> Arc<Version> {
@@ -111,6 +120,8 @@ async fn what_is_listed_is_what_operators_were_promised() {
                 "imports": [
                   "hoth:adapter/types@0.1.0"
                 ],
+                "arrivedAt": "2023-11-14T22:13:20.123Z",
+                "loaded": true,
                 "loadedAt": "2023-11-14T22:13:20.123Z",
                 "jobsInFlight": 1
               }
@@ -159,41 +170,142 @@ async fn a_refused_install_changes_nothing() {
 }
 
 #[tokio::test]
-async fn rolling_back_goes_to_what_was_active_before() {
+async fn rolling_back_goes_to_what_was_active_before_or_to_what_is_named() {
     let house = house().await;
-    assert_eq!(house.registry.roll_back("atat").unwrap_err(), RollBackError::Unknown);
-    house.install("1").await;
-    assert_eq!(house.registry.roll_back("atat").unwrap_err(), RollBackError::NothingEarlier);
+    assert_eq!(house.roll_back(None).await, Err("no adapter has this name".to_owned()));
+    let first = house.install("1").await.adapter().digest();
+    assert_eq!(house.roll_back(None).await, Err("no earlier version is kept".to_owned()));
     house.install("2").await;
     house.install("3").await;
-    assert_eq!(house.versions(), "3* 2 1");
-    house.registry.roll_back("atat").unwrap();
-    assert_eq!(house.versions(), "2* 1 3");
-    // What was rolled back from is not what the next one is rolled back to.
+    assert_eq!(house.versions(), "3* (2) (1)");
+    assert_eq!(house.roll_back(None).await, Ok("2".to_owned()));
+    assert_eq!(house.versions(), "2* (1) (3)");
     house.install("4").await;
-    assert_eq!(house.versions(), "4* 2 1 3");
-    house.registry.roll_back("atat").unwrap();
-    assert_eq!(house.serving(), "2");
-    // The last act wins, also when it brings what was there before.
-    house.install("4").await;
-    assert_eq!(house.versions(), "4* 2 1 3");
-    house.registry.roll_back("atat").unwrap();
-    house.registry.roll_back("atat").unwrap();
-    assert_eq!(house.registry.roll_back("atat").unwrap_err(), RollBackError::NothingEarlier);
-    assert_eq!(house.serving(), "1");
+    assert_eq!(house.roll_back(Some(&first)).await, Ok("1".to_owned()));
+    assert_eq!((house.serving(), house.versions()), ("1".to_owned(), "1* (2) (4) (3)".to_owned()));
+    let unknown = Digest::of(b"unknown");
+    assert_eq!(
+        house.roll_back(Some(&unknown)).await,
+        Err(format!("no version {unknown} is kept; `hoth adapters list` shows those that are"))
+    );
 }
 
 #[tokio::test]
-async fn versions_are_forgotten_but_not_while_jobs_run_on_them() {
+async fn a_rollback_survives_a_restart_and_holds_until_something_arrives() {
+    let house = house().await;
+    house.install("1").await;
+    house.install("2").await;
+    house.roll_back(None).await.unwrap();
+    let serving = async || {
+        let registry = open(house.directory.path()).await;
+        registry.serving(&csp("CSP_A")).unwrap().adapter().info().version.clone()
+    };
+    assert_eq!(serving().await, "1");
+    // It was put there again while no host ran.
+    fs::write(house.directory.path().join("atat.wasm"), wasm("2", (1, 1))).unwrap();
+    assert_eq!(serving().await, "2");
+    assert_eq!(serving().await, "2");
+}
+
+#[tokio::test]
+async fn what_was_active_comes_back_without_its_file_and_a_bad_file_does_not_replace_it() {
+    let house = house().await;
+    let door = house.directory.path().join("atat.wasm");
+    house.install("1").await;
+    fs::remove_file(&door).unwrap();
+    let again = open(house.directory.path()).await;
+    assert_eq!(again.serving(&csp("CSP_A")).unwrap().adapter().info().version, "1");
+
+    fs::write(&door, "half a comp").unwrap();
+    let again = open(house.directory.path()).await;
+    assert_eq!(again.serving(&csp("CSP_A")).unwrap().adapter().info().version, "1");
+    let problem = again.list()[0].problem.clone().unwrap();
+    assert!(problem.contains("not a WebAssembly component"), "{problem}");
+}
+
+#[tokio::test]
+async fn a_damaged_store_stops_nobody_else_and_says_what_to_do() {
+    let house = house().await;
+    let version = house.install("1").await.adapter().digest();
+    house.registry.install("other", wasm("1", (1, 1))).await.unwrap();
+    let store = house.directory.path().join(".store");
+    let said = async || {
+        let registry = open(house.directory.path()).await;
+        assert!(registry.serving(&csp("CSP_C")).is_ok(), "the other one serves");
+        registry.serving(&csp("CSP_A")).unwrap_err().to_string()
+    };
+
+    // Neither in the store nor at the door.
+    let kept = store.join("atat").join(format!("{version}.wasm"));
+    let good = fs::read(&kept).unwrap();
+    fs::write(&kept, "damaged").unwrap();
+    fs::remove_file(house.directory.path().join("atat.wasm")).unwrap();
+    let reason = said().await;
+    assert!(reason.contains("cannot be read from the store: it is damaged"), "{reason}");
+    fs::write(&kept, &good).unwrap();
+
+    fs::write(house.directory.path().join("atat.wasm"), &good).unwrap();
+    fs::write(store.join("atat.json"), "{").unwrap();
+    let reason = said().await;
+    assert!(reason.contains("deploy the component again"), "{reason}");
+
+    let again = open(house.directory.path()).await;
+    again.install("atat", wasm("2", (1, 1))).await.unwrap();
+    let again = open(house.directory.path()).await;
+    assert_eq!(again.serving(&csp("CSP_A")).unwrap().adapter().info().version, "2");
+}
+
+#[tokio::test]
+async fn a_version_stays_loaded_as_long_as_a_job_runs_on_it() {
     let house = house().await;
     let first = house.install("1").await.begin_job();
-    for version in ["2", "3", "4", "5"] {
-        house.install(version).await;
-    }
-    assert_eq!(house.versions(), "5* 4 3 1");
+    house.install("2").await;
+    assert_eq!(house.versions(), "2* 1");
+    // The same component is the same version, with the jobs that it has.
+    let again = house.install("1").await;
+    assert_eq!((house.versions(), again.jobs_in_flight()), ("1* (2)".to_owned(), 1));
+    house.install("3").await;
+    drop(again);
+    assert_eq!(house.versions(), "3* 1 (2)");
     drop(first);
-    house.install("6").await;
-    assert_eq!(house.versions(), "6* 5 4 3");
+    assert_eq!(house.versions(), "3* (1) (2)");
+}
+
+#[tokio::test]
+async fn hosts_that_share_a_directory_follow_each_other() {
+    let house = house().await;
+    let other = Arc::new(open(house.directory.path()).await);
+    let stop = CancellationToken::new();
+    let watching = tokio::spawn({
+        let (registry, stop) = (Arc::clone(&other), stop.clone());
+        async move { registry.watch(stop).await }
+    });
+    let follows = async |expected: &str| {
+        let mut changed = other.changed();
+        let serves = || {
+            let serving = other.serving(&csp("CSP_A"));
+            serving.is_ok_and(|version| version.adapter().info().version == expected)
+        };
+        let wait = async {
+            while !serves() {
+                changed.changed().await.unwrap();
+            }
+        };
+        let followed = tokio::time::timeout(Duration::from_secs(20), wait).await;
+        assert!(followed.is_ok(), "{expected}: {:?}", other.list());
+    };
+    house.install("1").await;
+    follows("1").await;
+    house.install("2").await;
+    follows("2").await;
+    house.roll_back(None).await.unwrap();
+    follows("1").await;
+    // The other way round: what one knows, the other goes back from.
+    other.install("atat", wasm("3", (1, 1))).await.unwrap();
+    assert_eq!(house.roll_back(None).await, Ok("1".to_owned()));
+    follows("1").await;
+    stop.cancel();
+    watching.await.unwrap();
 }
 
 #[tokio::test]
@@ -201,23 +313,17 @@ async fn a_waiting_job_goes_to_a_version_that_reads_its_state() {
     let house = house().await;
     let old = house.registry.install("atat", wasm("1", (1, 1))).await.unwrap();
     let new = house.registry.install("atat", wasm("2", (2, 3))).await.unwrap();
-    let resuming = |state, written_by: Digest| {
-        let version = house.registry.resuming(&csp("CSP_A"), state, &written_by);
+    let resuming = async |state, written_by: Digest| {
+        let version = house.registry.resuming(&csp("CSP_A"), state, &written_by).await;
         version.map(|version| version.adapter().info().version.clone())
     };
     let [old, new] = [old, new].map(|version| version.adapter().digest());
-    assert_eq!(resuming(1, old), Ok("1".to_owned()));
-    assert_eq!(resuming(2, old), Ok("2".to_owned()));
-    assert_eq!(resuming(3, new), Ok("2".to_owned()));
-    let gone = Digest::of(b"gone");
-    assert_eq!(
-        resuming(1, gone),
-        Err(NotServing::StateUnreadable {
-            adapter: "atat".parse().unwrap(),
-            state_version: 1,
-            written_by: gone,
-        })
-    );
+    assert_eq!(house.versions(), "2* (1)", "the old one has to be loaded for it");
+    assert_eq!(resuming(1, old).await, Ok("1".to_owned()));
+    assert_eq!(resuming(2, old).await, Ok("2".to_owned()));
+    assert_eq!(resuming(3, new).await, Ok("2".to_owned()));
+    let gone = resuming(1, Digest::of(b"gone")).await.unwrap_err();
+    assert!(matches!(gone, NotServing::StateUnreadable { state_version: 1, .. }), "{gone}");
 }
 
 /// Waits until `condition` holds, and looks again at every change.
@@ -254,24 +360,24 @@ async fn files_that_arrive_are_taken_in_and_a_rollback_holds_until_then() {
     put("1", rename);
     eventually(&house, |house| house.versions() == "1*").await;
     put("2", copy);
-    eventually(&house, |house| house.versions() == "2* 1").await;
+    eventually(&house, |house| house.versions() == "2* (1)").await;
 
     // A bad file is told of, and changes nothing.
     fs::write(house.directory.path().join("atat.wasm"), "nonsense").unwrap();
     eventually(&house, |house| house.registry.list()[0].problem.is_some()).await;
-    assert_eq!(house.versions(), "2* 1");
+    assert_eq!(house.versions(), "2* (1)");
 
     house.install("3").await;
     assert_eq!(house.registry.list()[0].problem, None);
-    house.registry.roll_back("atat").unwrap();
+    house.roll_back(None).await.unwrap();
     // Another adapter's file stirs the directory; ours is not taken in again.
     fs::copy(house.directory.path().join("atat.wasm"), house.directory.path().join("other.wasm"))
         .unwrap();
     eventually(&house, |house| house.registry.serving(&csp("CSP_C")).is_ok()).await;
-    assert_eq!(house.versions(), "2* 1 3");
+    assert_eq!(house.versions(), "2* (1) (3)");
     // The same file, put there again, is an act.
     put("3", copy);
-    eventually(&house, |house| house.versions() == "3* 2 1").await;
+    eventually(&house, |house| house.versions() == "3* (2) (1)").await;
 
     stop.cancel();
     watching.await.unwrap();
@@ -310,7 +416,7 @@ async fn jobs_go_on_while_versions_change() {
     });
     for version in ["1", "2", "3", "4", "5", "6", "7", "8"] {
         house.install(version).await;
-        house.registry.roll_back("atat").unwrap();
+        house.roll_back(None).await.unwrap();
     }
     stop.cancel();
     assert!(jobs.await.unwrap() > 0);

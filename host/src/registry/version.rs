@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering;
 
+use super::history::Kept;
 use crate::adapter::Adapter;
 use crate::domain::Timestamp;
 
@@ -12,8 +13,8 @@ use crate::domain::Timestamp;
 pub struct Version {
     adapter: Adapter,
     loaded_at: Timestamp,
-    /// Counted for people and for what may be forgotten; what keeps the
-    /// version loaded is the `Arc` in each [`JobGuard`].
+    /// Counted for people; what keeps the version loaded is the `Arc` in each
+    /// [`JobGuard`].
     jobs: AtomicUsize,
 }
 
@@ -34,6 +35,17 @@ impl Version {
     /// When it was loaded.
     pub fn loaded_at(&self) -> Timestamp {
         self.loaded_at
+    }
+
+    /// What stays of it when it is not loaded.
+    pub(super) fn kept(&self) -> Kept {
+        Kept {
+            sha256: self.adapter.digest(),
+            version: self.adapter.info().version.clone(),
+            size: self.adapter.size_bytes(),
+            imports: self.adapter.imports().to_vec(),
+            arrived_at: self.loaded_at,
+        }
     }
 
     /// How many jobs run on it now. Waiting jobs do not.

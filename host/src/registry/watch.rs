@@ -30,12 +30,12 @@ const STIRS_MAX: u32 = 10;
 const RESCAN_EVERY: Duration = Duration::from_secs(10);
 
 impl Registry {
-    /// Takes in what is put into the directory, until `stop`. A file that goes
-    /// away changes nothing: what it was stays active until a restart.
+    /// Takes in what is put into the directory and what other hosts choose,
+    /// until `stop`. A file that goes away changes nothing: what it was is kept.
     pub async fn watch(&self, stop: CancellationToken) {
         let stirred = Arc::new(Notify::new());
         // Ends its thread when it is dropped.
-        let _watcher = watcher(&self.directory, Arc::clone(&stirred)).inspect_err(|error| {
+        let _watcher = watcher([&self.directory, self.store.folder()], Arc::clone(&stirred)).inspect_err(|error| {
             warn!(
                 "The directory of adapters is read every {} s only, as it cannot be watched: {error}",
                 RESCAN_EVERY.as_secs()
@@ -63,7 +63,7 @@ async fn settle(stirred: &Notify) {
     }
 }
 
-fn watcher(directory: &Path, stirred: Arc<Notify>) -> notify::Result<RecommendedWatcher> {
+fn watcher(folders: [&Path; 2], stirred: Arc<Notify>) -> notify::Result<RecommendedWatcher> {
     let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
         if event.is_ok_and(|event| is_reading(&event.kind)) {
             return;
@@ -71,7 +71,9 @@ fn watcher(directory: &Path, stirred: Arc<Notify>) -> notify::Result<Recommended
         // Keeps one notice at most, so nothing piles up.
         stirred.notify_one();
     })?;
-    watcher.watch(directory, RecursiveMode::NonRecursive)?;
+    for folder in folders {
+        watcher.watch(folder, RecursiveMode::NonRecursive)?;
+    }
     Ok(watcher)
 }
 

@@ -41,7 +41,7 @@ pub struct Run {
 }
 
 /// The version that this run of the job is for, from its begin to its end.
-pub fn version_for(
+pub async fn version_for(
     context: &Context,
     destination: &Destination,
     queued: &QueuedJob,
@@ -49,7 +49,8 @@ pub fn version_for(
     match &queued.resumption {
         None => context.registry.serving(&destination.name),
         Some(from) => {
-            context.registry.resuming(&destination.name, from.state.version, &from.adapter)
+            let registry = &context.registry;
+            registry.resuming(&destination.name, from.state.version, &from.adapter).await
         }
     }
 }

@@ -151,7 +151,7 @@ impl Errand {
                 failpoint::reach(FailPoint::PollReceived);
             }
         }
-        match run::version_for(&self.context, &self.destination, &queued) {
+        match run::version_for(&self.context, &self.destination, &queued).await {
             Ok(version) => self.run(&version, queued, message.receive_count).await,
             Err(reason) => {
                 warn!("The job waits: {reason}");

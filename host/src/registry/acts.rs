@@ -1,0 +1,380 @@
+//! The acts that change what serves: a component arrives, an operator goes
+//! back, another host did either.
+//!
+//! Every arrival takes the same steps, and all that can fail comes before the
+//! last one:
+//!
+//! 1. `validate`: the bytes are an adapter that this host can run.
+//! 2. `keep`: the store has them under their digest.
+//! 3. the door has them, as `<name>.wasm`.
+//! 4. `record`: the ledger says that they are active, on disk.
+//! 5. `activate`: one atomic store.
+//!
+//! A crash before 3 leaves what was; after it, the next start finds a file at
+//! the door that the ledger does not know, and takes it in.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::sync::Arc;
+use std::sync::PoisonError;
+
+use bytes::Bytes;
+use futures_util::future::join_all;
+use tracing::info;
+use tracing::warn;
+
+use super::AdapterName;
+use super::InstallError;
+use super::Registry;
+use super::RegistryError;
+use super::RollBackError;
+use super::Version;
+use super::door;
+use super::files::Stamp;
+use super::history::History;
+use super::store::Ledger;
+use super::store::Lock;
+use super::store::Seen;
+use crate::adapter::LoadError;
+use crate::domain::Digest;
+
+/// What has been seen of one adapter's files. Its lock is held while an act is
+/// put on disk and into the table, so that both say the same.
+#[derive(Debug, Default)]
+pub(super) struct Known {
+    /// The file at the door, whether it was taken in or refused.
+    door: Option<Seen>,
+    /// The ledger's file, as it was read or written last.
+    ledger: Option<Stamp>,
+}
+
+/// A component that could be activated.
+struct Candidate {
+    wasm: Bytes,
+    version: Arc<Version>,
+}
+
+impl Registry {
+    /// Checks a component, keeps it, puts it into the directory as
+    /// `<name>.wasm`, and makes it the one that new jobs use. Until all of that
+    /// has succeeded, nothing changes.
+    ///
+    /// # Errors
+    ///
+    /// [`InstallError`]: the name or the component is refused, or it cannot be
+    /// written.
+    pub async fn install(
+        &self,
+        name: &str,
+        wasm: impl Into<Bytes>,
+    ) -> Result<Arc<Version>, InstallError> {
+        let name: AdapterName = name.parse()?;
+        let candidate = self.validate(&name, wasm.into()).await?;
+        let known = self.known(&name);
+        let mut known = known.lock().await;
+        let history = self
+            .put(&name, &candidate, &mut known)
+            .await
+            .map_err(|source| InstallError::NotWritten { adapter: name.clone(), source })?;
+        Ok(self.activate(&name, candidate.version, history))
+    }
+
+    /// Makes an earlier version active: that with the digest `to`, or the one
+    /// that was active before. It holds until something else arrives, also
+    /// over a restart. Nothing is compiled, as long as the cache has the
+    /// version.
+    ///
+    /// # Errors
+    ///
+    /// [`RollBackError`]: there is no such version, or it cannot be used any
+    /// more, or the choice cannot be written.
+    pub async fn roll_back(
+        &self,
+        name: &str,
+        to: Option<&Digest>,
+    ) -> Result<Arc<Version>, RollBackError> {
+        let name: AdapterName = name.parse().map_err(|_| RollBackError::Unknown)?;
+        let known = self.known(&name);
+        let mut known = known.lock().await;
+        let lock = self.store.lock().await?;
+        let mut history = self.newest(&name).await.history;
+        if history.active().is_none() {
+            return Err(RollBackError::Unknown);
+        }
+        let target = match to {
+            Some(digest) => history.find(digest).ok_or(RollBackError::NotKept(*digest))?,
+            None => history.before().ok_or(RollBackError::NothingEarlier)?,
+        };
+        let digest = target.sha256;
+        let version = self.again(&name, &digest).await.map_err(RollBackError::Unusable)?;
+        history.go_back(&digest);
+        self.record(&lock, &name, &history, &mut known).await?;
+        info!(adapter = %name, sha256 = %digest, "Rolling back {name}");
+        Ok(self.activate(&name, version, history))
+    }
+
+    /// Takes in what is new or different since the last time: components at
+    /// the door, and choices of other hosts.
+    pub(super) async fn scan(&self) -> Result<(), RegistryError> {
+        let mut names: BTreeSet<AdapterName> =
+            door::list(&self.directory).await?.into_iter().collect();
+        match self.store.names().await {
+            Ok(kept) => names.extend(kept),
+            Err(error) => warn!("The store of adapters cannot be read: {error}"),
+        }
+        join_all(names.iter().map(|name| self.look_at(name))).await;
+        Ok(())
+    }
+
+    async fn look_at(&self, name: &AdapterName) {
+        if let Err(error) = self.follow(name).await {
+            self.complain(name, format!("its ledger in `.store` cannot be read: {error}"));
+        }
+        if let Err(error) = self.open_door(name).await {
+            self.complain(name, format!("`{name}.wasm` cannot be read: {error}"));
+        }
+    }
+
+    /// Does what the ledger says, where that has changed.
+    async fn follow(&self, name: &AdapterName) -> io::Result<()> {
+        let known = self.known(name);
+        let mut known = known.lock().await;
+        let stamp = self.store.stamp(name).await?;
+        if stamp == known.ledger {
+            return Ok(());
+        }
+        let ledger = match self.store.ledger(name).await {
+            Ok(ledger) => ledger,
+            Err(damaged) => {
+                known.ledger = stamp;
+                // What lies at the door may be what an operator went back
+                // from, so it is not taken in; another file is.
+                known.door = self.at_the_door(name).await.ok().flatten().map(|(seen, _)| seen);
+                self.complain(
+                    name,
+                    format!(
+                        "`.store/{name}.json`, which says what is active, cannot be read: \
+                         {damaged}; deploy the component again, or remove that file and put \
+                         `{name}.wasm` into the directory again"
+                    ),
+                );
+                return Ok(());
+            }
+        };
+        known.ledger = stamp;
+        if let Some(ledger) = ledger {
+            known.door = ledger.door.or(known.door.take());
+            self.choose(name, ledger.history).await;
+        }
+        Ok(())
+    }
+
+    /// Makes active what a history says.
+    async fn choose(&self, name: &AdapterName, history: History) {
+        let Some(chosen) = history.active().map(|kept| kept.sha256) else { return };
+        let active = self.active(name);
+        if active.is_some_and(|version| version.adapter().digest() == chosen) {
+            self.change(|table| table.entry(name.clone()).or_default().history = history);
+            return;
+        }
+        match self.again(name, &chosen).await {
+            Ok(version) => drop(self.activate(name, version, history)),
+            Err(problem) => {
+                self.change(|table| table.entry(name.clone()).or_default().history = history);
+                self.complain(
+                    name,
+                    format!("the version {chosen}, which was chosen last, {problem}"),
+                );
+            }
+        }
+    }
+
+    /// Takes in the file at the door, where that is another one.
+    async fn open_door(&self, name: &AdapterName) -> io::Result<()> {
+        let slot = self.known(name);
+        let stamp = door::stamp(&self.directory, name).await?;
+        let before = slot.lock().await.door.clone();
+        let Some(stamp) = stamp else { return Ok(()) };
+        if before.as_ref().is_some_and(|seen| seen.stamp == stamp) {
+            return Ok(());
+        }
+        let Some((seen, wasm)) = self.at_the_door(name).await? else { return Ok(()) };
+        if before.is_some_and(|before| before.is(&seen)) {
+            slot.lock().await.door = Some(seen);
+            return Ok(());
+        }
+        let candidate = self.validate(name, wasm).await;
+        let mut known = slot.lock().await;
+        if door::stamp(&self.directory, name).await?.as_ref() != Some(&seen.stamp) {
+            // It has changed again, which was noticed, too.
+            return Ok(());
+        }
+        known.door = Some(seen);
+        match candidate {
+            Ok(candidate) => self.take_in(name, candidate, &mut known).await,
+            Err(refused) => self.complain(name, refused.to_string()),
+        }
+        Ok(())
+    }
+
+    /// Makes active what lies at the door, unless another host has done that
+    /// already: then what has become of it since counts.
+    async fn take_in(&self, name: &AdapterName, candidate: Candidate, known: &mut Known) {
+        let recorded = async {
+            let lock = self.store.lock().await?;
+            let ledger = self.newest(name).await;
+            if ledger.door.is_some() && ledger.door == known.door {
+                return Ok((ledger.history, true));
+            }
+            self.keep(&lock, name, &candidate).await?;
+            let mut history = ledger.history;
+            history.arrive(candidate.version.kept());
+            self.record(&lock, name, &history, known).await?;
+            Ok::<_, io::Error>((history, false))
+        };
+        match recorded.await {
+            Ok((history, true)) => self.choose(name, history).await,
+            Ok((history, false)) => drop(self.activate(name, candidate.version, history)),
+            Err(error) => {
+                // It lies at the door, so a restart comes to the same.
+                warn!(
+                    adapter = %name,
+                    "That {name} has a new version cannot be kept; a restart takes in its file \
+                     again: {error}"
+                );
+                let mut history = self.history(name);
+                history.arrive(candidate.version.kept());
+                self.activate(name, candidate.version, history);
+            }
+        }
+    }
+
+    /// Step 1: is it an adapter that this host can run?
+    async fn validate(&self, name: &AdapterName, wasm: Bytes) -> Result<Candidate, LoadError> {
+        let version = self.load(name, wasm.clone()).await?;
+        Ok(Candidate { wasm, version })
+    }
+
+    /// Steps 2 to 4 for what came over the API: the store, the door, the
+    /// ledger, in this order.
+    async fn put(
+        &self,
+        name: &AdapterName,
+        candidate: &Candidate,
+        known: &mut Known,
+    ) -> io::Result<History> {
+        let lock = self.store.lock().await?;
+        let mut history = self.newest(name).await.history;
+        self.keep(&lock, name, candidate).await?;
+        let stamp = door::write(&self.directory, name, candidate.wasm.clone()).await?;
+        known.door = Some(Seen { stamp, sha256: candidate.version.adapter().digest() });
+        history.arrive(candidate.version.kept());
+        self.record(&lock, name, &history, known).await?;
+        Ok(history)
+    }
+
+    async fn keep(&self, lock: &Lock, name: &AdapterName, candidate: &Candidate) -> io::Result<()> {
+        let digest = candidate.version.adapter().digest();
+        self.store.keep(lock, name, &digest, candidate.wasm.clone()).await
+    }
+
+    async fn record(
+        &self,
+        lock: &Lock,
+        name: &AdapterName,
+        history: &History,
+        known: &mut Known,
+    ) -> io::Result<()> {
+        let ledger = Ledger::new(known.door.clone(), history.clone());
+        known.ledger = Some(self.store.record(lock, name, &ledger).await?);
+        if let Err(error) = self.store.prune(lock, name, history).await {
+            warn!(adapter = %name, "Earlier versions of {name} cannot be removed: {error}");
+        }
+        Ok(())
+    }
+
+    /// The last step. By the time a version gets here, nothing about it can
+    /// fail. Gives the version that was loaded before where it is the same.
+    fn activate(
+        &self,
+        name: &AdapterName,
+        version: Arc<Version>,
+        history: History,
+    ) -> Arc<Version> {
+        let version = self.change(|table| {
+            let slot = table.entry(name.clone()).or_default();
+            slot.history = history;
+            slot.activate(version)
+        });
+        let adapter = version.adapter();
+        info!(
+            adapter = %name, version = adapter.info().version, sha256 = %adapter.digest(),
+            "Activated {name} {}", adapter.info().version,
+        );
+        version
+    }
+
+    /// A version that was kept: as it is loaded, or from the store. The
+    /// problem is what a sentence says that begins with the version.
+    pub(super) async fn again(
+        &self,
+        name: &AdapterName,
+        digest: &Digest,
+    ) -> Result<Arc<Version>, String> {
+        if let Some(version) = self.table.load().get(name).and_then(|slot| slot.find(digest)) {
+            return Ok(version);
+        }
+        let wasm = match self.store.read(name, digest).await {
+            Ok(wasm) => wasm,
+            // What is at the door may be the same.
+            Err(lost) => match self.at_the_door(name).await {
+                Ok(Some((seen, wasm))) if seen.sha256 == *digest => wasm,
+                Ok(_) | Err(_) => return Err(format!("cannot be read from the store: {lost}")),
+            },
+        };
+        self.load(name, wasm).await.map_err(|refused| format!("is refused now: {refused}"))
+    }
+
+    async fn load(&self, name: &AdapterName, wasm: Bytes) -> Result<Arc<Version>, LoadError> {
+        let adapter = self.engine.load(name.as_str(), wasm).await?;
+        Ok(Arc::new(Version::new(adapter, self.clock.now())))
+    }
+
+    async fn at_the_door(&self, name: &AdapterName) -> io::Result<Option<(Seen, Bytes)>> {
+        // Noted before it is read: a change after this has another stamp.
+        let Some(stamp) = door::stamp(&self.directory, name).await? else { return Ok(None) };
+        let wasm = door::read(&self.directory, name).await?;
+        Ok(Some((Seen { stamp, sha256: Digest::of(&wasm) }, wasm)))
+    }
+
+    /// What the ledger says now, or what is known where it says nothing.
+    async fn newest(&self, name: &AdapterName) -> Ledger {
+        match self.store.ledger(name).await {
+            Ok(Some(ledger)) => ledger,
+            Ok(None) | Err(_) => Ledger::new(None, self.history(name)),
+        }
+    }
+
+    fn history(&self, name: &AdapterName) -> History {
+        self.table.load().get(name).map(|slot| slot.history.clone()).unwrap_or_default()
+    }
+
+    fn active(&self, name: &AdapterName) -> Option<Arc<Version>> {
+        self.table.load().get(name).and_then(|slot| slot.active().cloned())
+    }
+
+    fn known(&self, name: &AdapterName) -> Arc<tokio::sync::Mutex<Known>> {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(known.entry(name.clone()).or_default())
+    }
+
+    /// Lists and logs why something was not activated, once.
+    fn complain(&self, name: &AdapterName, problem: String) {
+        let said = self.table.load().get(name).and_then(|slot| slot.problem.clone());
+        if said.as_ref() == Some(&problem) {
+            return;
+        }
+        warn!(adapter = %name, "{name} is refused: {problem}");
+        self.change(|table| table.entry(name.clone()).or_default().problem = Some(problem));
+    }
+}

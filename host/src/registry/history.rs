@@ -1,0 +1,153 @@
+//! The versions of one adapter that are kept: which is active, and which was
+//! before. Pure; `ledger` puts it on disk.
+
+use serde::Deserialize;
+use serde::Serialize;
+
+use crate::domain::Digest;
+use crate::domain::Timestamp;
+
+/// Versions of one adapter that are kept, the active one included: enough to
+/// go back some weeks, and for jobs that wait with the state of an earlier
+/// one. Sixteen builds of CPython take 300 MB of disk.
+pub(super) const VERSIONS_KEPT: usize = 16;
+
+/// One version that can be activated again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Kept {
+    pub sha256: Digest,
+    /// As it describes itself.
+    pub version: String,
+    /// The size of the component in bytes.
+    pub size: usize,
+    pub imports: Vec<String>,
+    /// When it came here last.
+    pub arrived_at: Timestamp,
+}
+
+/// How the active version came about.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct History {
+    /// The active version is the last, and before it stands what to roll back
+    /// to.
+    trail: Vec<Kept>,
+    /// What was rolled back from, the latest last.
+    aside: Vec<Kept>,
+}
+
+impl History {
+    pub fn active(&self) -> Option<&Kept> {
+        self.trail.last()
+    }
+
+    /// All versions: the active one, then what came before it, then the rest.
+    pub fn versions(&self) -> impl Iterator<Item = &Kept> {
+        self.trail.iter().rev().chain(self.aside.iter().rev())
+    }
+
+    pub fn find(&self, digest: &Digest) -> Option<&Kept> {
+        self.versions().find(|kept| kept.sha256 == *digest)
+    }
+
+    /// What a rollback goes to that names no version.
+    pub fn before(&self) -> Option<&Kept> {
+        self.trail.iter().nth_back(1)
+    }
+
+    /// Makes what arrives active, and forgets the oldest that are too many:
+    /// first what was rolled back from.
+    pub fn arrive(&mut self, kept: Kept) {
+        self.trail.retain(|other| other.sha256 != kept.sha256);
+        self.aside.retain(|other| other.sha256 != kept.sha256);
+        self.trail.push(kept);
+        let surplus = (self.trail.len() + self.aside.len()).saturating_sub(VERSIONS_KEPT);
+        let from_aside = surplus.min(self.aside.len());
+        self.aside.drain(..from_aside);
+        self.trail.drain(..surplus - from_aside);
+    }
+
+    /// Makes a kept version active again; false where there is none such. What
+    /// came after it on the trail is set aside.
+    pub fn go_back(&mut self, digest: &Digest) -> bool {
+        if let Some(at) = self.trail.iter().position(|kept| kept.sha256 == *digest) {
+            self.aside.extend(self.trail.drain(at + 1..).rev());
+            return true;
+        }
+        let Some(at) = self.aside.iter().position(|kept| kept.sha256 == *digest) else {
+            return false;
+        };
+        let kept = self.aside.remove(at);
+        self.trail.push(kept);
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn kept(version: &str) -> Kept {
+        Kept {
+            sha256: Digest::of(version.as_bytes()),
+            version: version.to_owned(),
+            size: 1,
+            imports: Vec::new(),
+            arrived_at: Timestamp::from_millis(0),
+        }
+    }
+
+    /// Plays acts, `2` for an arrival and `<2` for going back, and gives the
+    /// versions, the active one first.
+    fn after(acts: &str) -> String {
+        let mut history = History::default();
+        for act in acts.split_whitespace() {
+            match act.strip_prefix('<') {
+                Some(to) => assert!(history.go_back(&kept(to).sha256), "{acts}: {act}"),
+                None => history.arrive(kept(act)),
+            }
+        }
+        let words: Vec<_> = history.versions().map(|kept| kept.version.clone()).collect();
+        let before = history.before().map_or("-", |kept| &kept.version);
+        format!("{}, before: {before}", words.join(" "))
+    }
+
+    #[test]
+    fn going_back_leads_along_the_trail_and_to_anything_kept() {
+        for (acts, expected) in [
+            ("1", "1, before: -"),
+            ("1 2 3", "3 2 1, before: 2"),
+            ("1 2 3 <2", "2 1 3, before: 1"),
+            // What was rolled back from is not what the next one goes back to.
+            ("1 2 3 <2 4", "4 2 1 3, before: 2"),
+            ("1 2 3 <1", "1 2 3, before: -"),
+            // Forth again, which is going back, too.
+            ("1 2 3 <1 <3", "3 1 2, before: 1"),
+            // What was there before is active again, and nowhere twice.
+            ("1 2 1", "1 2, before: 2"),
+            ("1 2 3 <2 3", "3 2 1, before: 2"),
+        ] {
+            assert_eq!(after(acts), expected, "{acts}");
+        }
+        assert!(!History::default().go_back(&kept("1").sha256));
+    }
+
+    #[test]
+    fn a_bounded_number_is_kept_and_never_without_the_active_one() {
+        let mut history = History::default();
+        history.arrive(kept("first"));
+        history.arrive(kept("bad"));
+        history.go_back(&kept("first").sha256);
+        for version in 0..VERSIONS_KEPT - 2 {
+            history.arrive(kept(&version.to_string()));
+        }
+        assert_eq!(history.versions().count(), VERSIONS_KEPT);
+        history.arrive(kept("one more"));
+        assert_eq!(history.versions().count(), VERSIONS_KEPT);
+        assert_eq!(history.find(&kept("bad").sha256), None, "what was rolled back from goes first");
+        assert!(history.find(&kept("first").sha256).is_some());
+        history.arrive(kept("and one"));
+        assert_eq!(history.find(&kept("first").sha256), None);
+        assert_eq!(history.active(), Some(&kept("and one")));
+    }
+}

@@ -1,0 +1,248 @@
+//! What is kept beside the door, in `.store`: every version by its digest, and
+//! for each adapter a ledger that says which of them is active.
+//!
+//! Hosts may share the directory. Whoever changes a ledger holds the lock and
+//! reads it again first; who only follows needs neither.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io;
+use std::path::Path;
+use std::path::PathBuf;
+use std::time::Duration;
+use std::time::Instant;
+
+use bytes::Bytes;
+use serde::Deserialize;
+use serde::Serialize;
+
+use super::AdapterName;
+use super::files;
+use super::files::Stamp;
+use super::history::History;
+use crate::adapter::COMPONENT_BYTES_MAX;
+use crate::domain::Digest;
+
+/// How long another host may hold the lock: it writes two small files and a
+/// component, and loads a component at most.
+const LOCK_PATIENCE: Duration = Duration::from_secs(20);
+
+/// How often the lock is tried meanwhile.
+const LOCK_PAUSE: Duration = Duration::from_millis(5);
+
+/// A ledger: [`super::history::VERSIONS_KEPT`] versions with their imports, of
+/// which WASI has dozens.
+const LEDGER_BYTES_MAX: usize = 1 << 20;
+
+/// The form of the ledgers that this host writes.
+const FORM: u32 = 1;
+
+/// The choices of operators, and what can be chosen.
+#[derive(Debug, Clone)]
+pub(super) struct Store {
+    folder: PathBuf,
+}
+
+/// Held while a ledger is changed; let go when it is dropped.
+#[derive(Debug)]
+pub(super) struct Lock(#[expect(dead_code, reason = "what locks is the open file")] fs::File);
+
+/// What is known of one adapter.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Ledger {
+    form: u32,
+    /// What `<name>.wasm` was at the last act. Another one is a newer act.
+    pub door: Option<Seen>,
+    pub history: History,
+}
+
+/// A file at the door, as it was when it was read or written.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Seen {
+    pub stamp: Stamp,
+    pub sha256: Digest,
+}
+
+impl Seen {
+    /// Whether it is the same file, also where the inode says otherwise.
+    pub fn is(&self, other: &Self) -> bool {
+        self.stamp.same_time(&other.stamp) && self.sha256 == other.sha256
+    }
+}
+
+impl Ledger {
+    pub fn new(door: Option<Seen>, history: History) -> Self {
+        Self { form: FORM, door, history }
+    }
+}
+
+impl Store {
+    /// The store of a directory; nothing is created before it is needed.
+    pub fn of(directory: &Path) -> Self {
+        Self { folder: directory.join(".store") }
+    }
+
+    /// Where ledgers are, for those who watch.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Creates the folder where it does not exist.
+    pub fn create(&self) -> io::Result<()> {
+        fs::create_dir_all(&self.folder)
+    }
+
+    /// Waits for the lock over all ledgers.
+    pub async fn lock(&self) -> io::Result<Lock> {
+        let store = self.clone();
+        let open = move || {
+            store.create()?;
+            fs::OpenOptions::new().create(true).append(true).open(store.folder.join("lock"))
+        };
+        let file = files::blocking(open).await?;
+        let begun = Instant::now();
+        loop {
+            match file.try_lock() {
+                Ok(()) => return Ok(Lock(file)),
+                Err(fs::TryLockError::Error(error)) => return Err(error),
+                Err(fs::TryLockError::WouldBlock) if begun.elapsed() > LOCK_PATIENCE => {
+                    return Err(io::Error::new(
+                        io::ErrorKind::TimedOut,
+                        "another host holds the lock of the adapters' store",
+                    ));
+                }
+                Err(fs::TryLockError::WouldBlock) => tokio::time::sleep(LOCK_PAUSE).await,
+            }
+        }
+    }
+
+    /// The adapters that have a ledger.
+    pub async fn names(&self) -> io::Result<Vec<AdapterName>> {
+        let folder = self.folder.clone();
+        files::blocking(move || {
+            let entries = match fs::read_dir(folder) {
+                Ok(entries) => entries,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+                Err(error) => return Err(error),
+            };
+            let mut found = Vec::new();
+            for entry in entries {
+                let name = entry?.file_name();
+                let name = name.to_str().and_then(|name| name.strip_suffix(".json"));
+                found.extend(name.and_then(|name| name.parse().ok()));
+            }
+            Ok(found)
+        })
+        .await
+    }
+
+    /// The state of a ledger's file; `None` where there is none.
+    pub async fn stamp(&self, name: &AdapterName) -> io::Result<Option<Stamp>> {
+        let path = self.ledger_path(name);
+        files::blocking(move || files::stamp(&path)).await
+    }
+
+    /// Reads a ledger; `None` where there is none.
+    pub async fn ledger(&self, name: &AdapterName) -> io::Result<Option<Ledger>> {
+        let path = self.ledger_path(name);
+        let text = files::blocking(move || files::read(&path, LEDGER_BYTES_MAX)).await;
+        let text = match text {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let damaged = |what: String| io::Error::new(io::ErrorKind::InvalidData, what);
+        let ledger: Ledger =
+            serde_json::from_slice(&text).map_err(|error| damaged(error.to_string()))?;
+        if ledger.form != FORM {
+            return Err(damaged(format!(
+                "its form is {}, and this host reads {FORM}",
+                ledger.form
+            )));
+        }
+        Ok(Some(ledger))
+    }
+
+    /// Writes a ledger, and gives the state of its file.
+    pub async fn record(
+        &self,
+        _lock: &Lock,
+        name: &AdapterName,
+        ledger: &Ledger,
+    ) -> io::Result<Stamp> {
+        let text = serde_json::to_vec_pretty(ledger).map_err(io::Error::other)?;
+        let path = self.ledger_path(name);
+        files::blocking(move || files::write(&path, &text)).await
+    }
+
+    /// Keeps a component under its digest. One that is there is not written
+    /// again, unless it is damaged.
+    pub async fn keep(
+        &self,
+        _lock: &Lock,
+        name: &AdapterName,
+        digest: &Digest,
+        wasm: Bytes,
+    ) -> io::Result<()> {
+        let (path, digest) = (self.version_path(name, digest), *digest);
+        files::blocking(move || {
+            if let Some(folder) = path.parent() {
+                fs::create_dir_all(folder)?;
+            }
+            if read_version(&path, &digest).is_ok() {
+                return Ok(());
+            }
+            files::write(&path, &wasm).map(drop)
+        })
+        .await
+    }
+
+    /// The component with a digest. It is what was kept, or an error.
+    pub async fn read(&self, name: &AdapterName, digest: &Digest) -> io::Result<Bytes> {
+        let (path, digest) = (self.version_path(name, digest), *digest);
+        files::blocking(move || read_version(&path, &digest)).await
+    }
+
+    /// Removes the components that no history names any more, and what a crash
+    /// left behind.
+    pub async fn prune(
+        &self,
+        _lock: &Lock,
+        name: &AdapterName,
+        history: &History,
+    ) -> io::Result<()> {
+        let folder = self.folder.join(name.as_str());
+        let keep: BTreeSet<String> =
+            history.versions().map(|kept| file_name(&kept.sha256)).collect();
+        files::blocking(move || {
+            for entry in fs::read_dir(folder)? {
+                let entry = entry?;
+                if !entry.file_name().to_str().is_some_and(|name| keep.contains(name)) {
+                    fs::remove_file(entry.path())?;
+                }
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    fn ledger_path(&self, name: &AdapterName) -> PathBuf {
+        self.folder.join(format!("{name}.json"))
+    }
+
+    fn version_path(&self, name: &AdapterName, digest: &Digest) -> PathBuf {
+        self.folder.join(name.as_str()).join(file_name(digest))
+    }
+}
+
+fn file_name(digest: &Digest) -> String {
+    format!("{digest}.wasm")
+}
+
+fn read_version(path: &Path, digest: &Digest) -> io::Result<Bytes> {
+    let wasm = files::read(path, COMPONENT_BYTES_MAX)?;
+    if Digest::of(&wasm) != *digest {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "it is damaged"));
+    }
+    Ok(wasm.into())
+}
