@@ -6,6 +6,7 @@
 mod adapters;
 mod bench;
 mod cargo;
+mod crash_test;
 mod demo;
 mod process;
 mod setup;
@@ -33,6 +34,7 @@ enum Task {
     Test(test::Arguments),
     Demo(demo::Arguments),
     Bench(bench::Arguments),
+    CrashTest(crash_test::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -41,6 +43,7 @@ fn main() -> ExitCode {
         Task::Adapters(arguments) => adapters::run(&arguments),
         Task::Demo(arguments) => demo::run(&arguments),
         Task::Bench(arguments) => bench::run(&arguments),
+        Task::CrashTest(arguments) => crash_test::run(&arguments),
         // Its last line is the count, whatever happens.
         Task::Test(arguments) => return test::run(&arguments),
     };

@@ -1,0 +1,335 @@
+//! ServiceNow, many times over: some submit, some consume, some lease and
+//! acknowledge. None of them gives up because a host died.
+
+use std::hash::DefaultHasher;
+use std::hash::Hash as _;
+use std::hash::Hasher as _;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::MutexGuard;
+use std::sync::PoisonError;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use fastrand::Rng;
+use reqwest::Client;
+use reqwest::StatusCode;
+use serde_json::Value;
+use serde_json::json;
+use tokio::sync::RwLock;
+use tokio::sync::watch;
+
+use crate::ledger::Item;
+use crate::ledger::Ledger;
+
+/// Submitters; each sends one job after the other.
+const SUBMITTERS: usize = 6;
+
+/// Collectors that consume, and those that lease.
+const CONSUMERS: usize = 2;
+const LEASERS: usize = 2;
+
+/// Portfolios that jobs are spread over.
+const PORTFOLIOS: u32 = 40;
+
+/// Open jobs from which on submitters pause: enough that every queue has
+/// something to lose, few enough that each part comes to its end.
+const OPEN_MAX: usize = 400;
+
+/// How long a batch is leased, in seconds: longer than a host is down.
+const LEASE_S: u32 = 20;
+
+/// How long a client waits for an answer.
+const TIMEOUT: Duration = Duration::from_secs(30);
+
+/// A pause of a client that has nothing to do, or to whom the host is gone.
+const PAUSE: Duration = Duration::from_millis(10);
+
+/// One life of the host, as clients know it.
+#[derive(Debug, Clone, Copy)]
+pub struct Life {
+    pub api: SocketAddr,
+}
+
+/// What all clients share.
+pub struct Shared {
+    http: Client,
+    /// Read during a request, and written by who kills the host: so nobody is
+    /// at work between two lives.
+    pub life: RwLock<Option<Life>>,
+    ledger: Mutex<Ledger>,
+    stage: watch::Sender<Stage>,
+    /// Whether the host may say that it cannot store anything now.
+    refuses: bool,
+}
+
+/// What clients are to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    All,
+    CollectOnly,
+    Nothing,
+}
+
+impl Shared {
+    /// `refuses`: 503 is an answer like no answer, and no error.
+    pub fn new(refuses: bool) -> anyhow::Result<Arc<Self>> {
+        // Another part may have done it before.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let http = Client::builder().no_proxy().timeout(TIMEOUT).build();
+        Ok(Arc::new(Self {
+            http: http.context("making an HTTP client")?,
+            life: RwLock::new(None),
+            ledger: Mutex::default(),
+            stage: watch::Sender::new(Stage::All),
+            refuses,
+        }))
+    }
+
+    pub fn ledger(&self) -> MutexGuard<'_, Ledger> {
+        self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// From now on nothing is submitted.
+    pub fn only_collect(&self) {
+        self.stage.send_replace(Stage::CollectOnly);
+    }
+
+    /// The clients end.
+    pub fn stop(&self) {
+        self.stage.send_replace(Stage::Nothing);
+    }
+}
+
+/// Starts all clients. Each has its own randomness, made of `seed`.
+pub fn start(shared: &Arc<Shared>, seed: u64) -> Vec<tokio::task::JoinHandle<()>> {
+    let rng = |number: usize| Rng::with_seed(seed.wrapping_add(number as u64 + 1));
+    let mut tasks = Vec::new();
+    for number in 0..SUBMITTERS {
+        let submitter = Submitter {
+            shared: Arc::clone(shared),
+            rng: rng(number),
+            number,
+            sent: 0,
+            again: None,
+        };
+        tasks.push(tokio::spawn(submitter.run()));
+    }
+    for number in 0..CONSUMERS + LEASERS {
+        let collector = Collector {
+            shared: Arc::clone(shared),
+            rng: rng(SUBMITTERS + number),
+            number,
+            leases: number >= CONSUMERS,
+            answers: 0,
+            batch: None,
+        };
+        tasks.push(tokio::spawn(collector.run()));
+    }
+    tasks
+}
+
+struct Submitter {
+    shared: Arc<Shared>,
+    rng: Rng,
+    number: usize,
+    sent: u64,
+    /// A job that had no answer, and is sent again.
+    again: Option<(&'static str, String, Value)>,
+}
+
+impl Submitter {
+    async fn run(mut self) {
+        while *self.shared.stage.borrow() == Stage::All {
+            if !self.turn().await {
+                tokio::time::sleep(PAUSE).await;
+            }
+        }
+    }
+
+    /// Sends one job. False: there was nothing to do, or nobody to do it.
+    async fn turn(&mut self) -> bool {
+        let shared = Arc::clone(&self.shared);
+        let life = shared.life.read().await;
+        let Some(life) = *life else { return false };
+        if shared.ledger().open() >= OPEN_MAX {
+            return false;
+        }
+        let (path, id, body) = self.again.take().unwrap_or_else(|| self.next());
+        shared.ledger().posting(&id);
+        let url = format!("http://{}{path}", life.api);
+        let request = shared.http.post(url).header("content-type", "application/json");
+        let answer = answered(request.body(body.to_string())).await;
+        match answer {
+            Ok((StatusCode::CREATED | StatusCode::ACCEPTED, _, _)) => {
+                shared.ledger().acknowledged(&id);
+                true
+            }
+            Ok((StatusCode::SERVICE_UNAVAILABLE, _, _)) if shared.refuses => {
+                self.again = Some((path, id, body));
+                false
+            }
+            Ok((status, _, text)) => {
+                shared.ledger().error(format!("POST {path} was answered {status}: {text}"));
+                false
+            }
+            Err(_) => {
+                // Some clients ask again, and some never learn.
+                self.again = self.rng.bool().then_some((path, id, body));
+                false
+            }
+        }
+    }
+
+    fn next(&mut self) -> (&'static str, String, Value) {
+        self.sent += 1;
+        let id = format!("job-{}-{}", self.number, self.sent);
+        let csp = if self.rng.bool() { "CSP_A" } else { "CSP_B" };
+        let portfolio = format!("p-{}", self.rng.u32(0..PORTFOLIOS));
+        if self.rng.u8(0..4) == 0 {
+            let body = json!({
+                "requestId": id, "portfolioId": portfolio, "targetCspName": csp,
+                "startDate": "2022-01-01", "endDate": "2022-12-01"
+            });
+            return ("/cost-jobs", id, body);
+        }
+        let body = json!({
+            "jobId": id, "userId": "u-1", "portfolioId": portfolio, "targetCspName": csp,
+            "operationType": "ADD_TASK_ORDER",
+            "payload": {"taskOrder": {
+                "taskOrderNumber": "1234567890123", "popStartDate": "2021-07-01",
+                "popEndDate": "2022-07-01", "clins": []
+            }}
+        });
+        ("/provisioning-jobs", id, body)
+    }
+}
+
+struct Collector {
+    shared: Arc<Shared>,
+    rng: Rng,
+    number: usize,
+    leases: bool,
+    answers: u64,
+    batch: Option<Batch>,
+}
+
+/// A leased batch that is to be acknowledged or returned.
+struct Batch {
+    path: &'static str,
+    name: String,
+    items: Vec<Item>,
+    how: &'static str,
+}
+
+impl Collector {
+    async fn run(mut self) {
+        // A batch that a client holds is settled before it ends.
+        while *self.shared.stage.borrow() != Stage::Nothing || self.batch.is_some() {
+            if !self.turn().await {
+                tokio::time::sleep(PAUSE).await;
+            }
+        }
+    }
+
+    async fn turn(&mut self) -> bool {
+        let shared = Arc::clone(&self.shared);
+        let life = shared.life.read().await;
+        let Some(life) = *life else { return false };
+        if let Some(batch) = self.batch.take() {
+            return self.settle(life, batch).await;
+        }
+        let path = if self.rng.bool() { "/provisioning-jobs" } else { "/cost-jobs" };
+        let query = match self.leases {
+            true => format!("?wait=1&lease={LEASE_S}"),
+            false => "?wait=1".to_owned(),
+        };
+        let request = shared.http.get(format!("http://{}{path}{query}", life.api));
+        let Ok((status, batch, text)) = answered(request).await else { return false };
+        if status == StatusCode::SERVICE_UNAVAILABLE && shared.refuses {
+            return false;
+        }
+        let items = match (status, items(&text)) {
+            (StatusCode::OK, Ok(items)) => items,
+            (_, read) => {
+                let error = format!("GET {path}{query} was answered {status}: {text} ({read:?})");
+                shared.ledger().error(error);
+                return false;
+            }
+        };
+        if !self.leases {
+            self.answers += 1;
+            shared.ledger().consumed(self.number, self.answers, &items);
+            return true;
+        }
+        let Some(name) = batch else { return true };
+        shared.ledger().leased(&items);
+        let how = if self.rng.u8(0..8) == 0 { "release" } else { "ack" };
+        if how == "release" {
+            // Before it is asked for: from then on it may be with another.
+            shared.ledger().returned(&items);
+        }
+        self.batch = Some(Batch { path, name, items, how });
+        true
+    }
+
+    async fn settle(&mut self, life: Life, batch: Batch) -> bool {
+        let shared = Arc::clone(&self.shared);
+        let url = format!("http://{}{}/{}", life.api, batch.path, batch.how);
+        let request = shared.http.post(url).header("content-type", "application/json");
+        let body = json!({"batch": batch.name}).to_string();
+        let answer = answered(request.body(body)).await;
+        match answer {
+            Ok((StatusCode::OK | StatusCode::CONFLICT, _, _)) if batch.how == "release" => true,
+            Ok((StatusCode::OK, _, _)) => {
+                shared.ledger().settled(&batch.items, true);
+                true
+            }
+            Ok((StatusCode::CONFLICT, _, _)) => {
+                shared.ledger().settled(&batch.items, false);
+                true
+            }
+            Ok((StatusCode::SERVICE_UNAVAILABLE, _, _)) if shared.refuses => {
+                self.batch = Some(batch);
+                false
+            }
+            Ok((status, _, text)) => {
+                let error =
+                    format!("POST {}/{} was answered {status}: {text}", batch.path, batch.how);
+                shared.ledger().error(error);
+                false
+            }
+            // It may have been done or not: it is asked for again.
+            Err(_) => {
+                self.batch = Some(batch);
+                false
+            }
+        }
+    }
+}
+
+/// The whole answer, and the name of its batch; an error when any of it is
+/// missing.
+async fn answered(
+    request: reqwest::RequestBuilder,
+) -> reqwest::Result<(StatusCode, Option<String>, String)> {
+    let response = request.send().await?;
+    let status = response.status();
+    let batch = response.headers().get("hoth-batch");
+    let batch = batch.and_then(|name| name.to_str().ok()).map(str::to_owned);
+    Ok((status, batch, response.text().await?))
+}
+
+fn items(text: &str) -> anyhow::Result<Vec<Item>> {
+    let messages: Vec<Value> = serde_json::from_str(text).context("the answer is no list")?;
+    let item = |message: &Value| {
+        let provisioning = message["initialSnowRequest"]["jobId"].as_str();
+        let id = provisioning.or(message["content"]["request"]["requestId"].as_str());
+        let id = id.with_context(|| format!("a message without an id: {message}"))?;
+        let mut hasher = DefaultHasher::new();
+        message.to_string().hash(&mut hasher);
+        Ok(Item { job: id.to_owned(), hash: hasher.finish() })
+    };
+    messages.iter().map(item).collect()
+}

@@ -1,0 +1,43 @@
+//! What the queue file holds, seen by another reader than the host.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use anyhow::Context as _;
+use anyhow::ensure;
+use rusqlite::Connection;
+use rusqlite::OpenFlags;
+
+/// How many messages of each job all queues of the file hold together, at one
+/// moment. A host may be at work on it.
+///
+/// # Errors
+///
+/// When the file is damaged, or there are dead letters: no job of these trials
+/// is to become one.
+pub fn messages(queue: &Path) -> anyhow::Result<HashMap<String, u64>> {
+    let sql = Connection::open_with_flags(queue, OpenFlags::SQLITE_OPEN_READ_ONLY)
+        .with_context(|| format!("opening {}", queue.display()))?;
+    sql.busy_timeout(std::time::Duration::from_secs(10))?;
+    let mut statement = sql.prepare("SELECT key, COUNT(*) FROM messages GROUP BY key")?;
+    let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get::<_, i64>(1)?)))?;
+    let counted = rows.map(|row| row.map(|(key, count)| (key, count.unsigned_abs())));
+    let counted = counted.collect::<Result<_, _>>().context("reading the messages")?;
+    let dead: i64 = sql.query_row("SELECT COUNT(*) FROM dead_letters", [], |row| row.get(0))?;
+    ensure!(dead == 0, "{dead} dead letters in {}", queue.display());
+    Ok(counted)
+}
+
+/// Has SQLite look at every page and index.
+///
+/// # Errors
+///
+/// With what it found.
+pub fn check(queue: &Path) -> anyhow::Result<()> {
+    let sql = Connection::open_with_flags(queue, OpenFlags::SQLITE_OPEN_READ_ONLY)
+        .with_context(|| format!("opening {}", queue.display()))?;
+    sql.busy_timeout(std::time::Duration::from_secs(10))?;
+    let said: String = sql.query_row("PRAGMA integrity_check", [], |row| row.get(0))?;
+    ensure!(said == "ok", "{} is damaged: {said}", queue.display());
+    Ok(())
+}

@@ -1,0 +1,166 @@
+//! The host under test: the real program, started again and again over one
+//! queue file.
+
+use std::fs::OpenOptions;
+use std::io::Write as _;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use anyhow::bail;
+use mock_csp::MockCsp;
+use serde_json::Value;
+use tokio::io::AsyncBufReadExt as _;
+use tokio::io::BufReader;
+use tokio::process::Child;
+use tokio::process::Command;
+
+/// How long a host may take until it serves.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Where things lie that every part needs.
+#[derive(Debug, Clone)]
+pub struct Built {
+    /// The `hoth` program.
+    pub program: PathBuf,
+    /// `atat.wasm`.
+    pub adapter: PathBuf,
+    /// Compiled adapters, kept from part to part.
+    pub cache: PathBuf,
+}
+
+/// A place for one host after the other: configuration, adapters, log.
+pub struct Site {
+    program: PathBuf,
+    folder: PathBuf,
+    /// The queue's file.
+    pub queue: PathBuf,
+    environment: Vec<(String, String)>,
+}
+
+/// A running host; killed when it is dropped.
+pub struct Host {
+    child: Child,
+    pub api: SocketAddr,
+}
+
+impl Site {
+    /// Sets a site up in `folder`, with `CSP_A`, `CSP_B` and so on in the order
+    /// of `csps`, and its queue at `queue`.
+    pub fn new(
+        built: &Built,
+        folder: &Path,
+        queue: &Path,
+        csps: &[&MockCsp],
+        lines: &str,
+    ) -> anyhow::Result<Self> {
+        let adapters = folder.join("adapters");
+        std::fs::create_dir_all(&adapters).context("making the adapters folder")?;
+        std::fs::copy(&built.adapter, adapters.join("atat.wasm"))
+            .with_context(|| format!("copying {}", built.adapter.display()))?;
+        let mut text = format!(
+            r#"
+[api]
+listen = "127.0.0.1:0"
+[admin]
+listen = "127.0.0.1:0"
+[queue]
+path = "{}"
+[adapters]
+directory = "adapters"
+cache_directory = "{}"
+[retry]
+initial_backoff_ms = 20
+[polling]
+initial_ms = 20
+max_ms = 100
+{lines}
+"#,
+            queue.display(),
+            built.cache.display()
+        );
+        let mut environment = Vec::new();
+        for (letter, csp) in ('A'..='Z').zip(csps) {
+            let secret = format!("CSP_{letter}_SECRET");
+            text.push_str(&format!(
+                r#"
+[csp.CSP_{letter}]
+adapter = "atat"
+base_url = "{}"
+[csp.CSP_{letter}.oauth2]
+token_url = "{}"
+client_id = "{}"
+client_secret = {{ env = "{secret}" }}
+"#,
+                csp.base_url(),
+                csp.token_url(),
+                csp.client_id()
+            ));
+            environment.push((secret, csp.client_secret().to_owned()));
+        }
+        std::fs::write(folder.join("hoth.toml"), text).context("writing hoth.toml")?;
+        let program = std::path::absolute(&built.program).context("finding the program")?;
+        Ok(Self { program, folder: folder.to_owned(), queue: queue.to_owned(), environment })
+    }
+
+    /// What the hosts have logged.
+    pub fn log(&self) -> PathBuf {
+        self.folder.join("host.log")
+    }
+
+    /// Starts a host and does not wait for it.
+    pub fn spawn(&self) -> anyhow::Result<Child> {
+        Command::new(&self.program)
+            .args(["serve", "--config", "hoth.toml", "--log", "json"])
+            .args(["--log-filter", "hoth::app=info,warn"])
+            .current_dir(&self.folder)
+            .envs(self.environment.iter().map(|(name, value)| (name, value)))
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .with_context(|| format!("starting {}", self.program.display()))
+    }
+
+    /// Starts a host and waits until it serves.
+    pub async fn start(&self) -> anyhow::Result<Host> {
+        let mut child = self.spawn()?;
+        let address = tokio::time::timeout(PATIENCE, self.address(&mut child)).await;
+        let api = address.context("the host did not start in time")??;
+        Ok(Host { child, api })
+    }
+
+    async fn address(&self, child: &mut Child) -> anyhow::Result<SocketAddr> {
+        let log = OpenOptions::new().create(true).append(true).open(self.log());
+        let mut log = log.context("opening the log of the hosts")?;
+        let stderr = child.stderr.take().context("standard error is piped")?;
+        let mut lines = BufReader::new(stderr).lines();
+        let api = loop {
+            let Some(line) = lines.next_line().await? else {
+                bail!("the host did not start; see {}", self.log().display());
+            };
+            writeln!(log, "{line}").context("writing the log of the hosts")?;
+            let event: Value = serde_json::from_str(&line).unwrap_or_default();
+            if event["message"] == "Listening for api" {
+                break event["address"].as_str().and_then(|address| address.parse().ok());
+            }
+        };
+        // Read on, so that the host never waits for a reader.
+        tokio::spawn(async move {
+            while let Ok(Some(line)) = lines.next_line().await {
+                // A log that cannot be kept is no reason to stop.
+                let _ = writeln!(log, "{line}");
+            }
+        });
+        api.context("the API has an address")
+    }
+}
+
+impl Host {
+    /// Kills it as the machine would: no word, no drain.
+    pub async fn kill(mut self) -> anyhow::Result<()> {
+        self.child.kill().await.context("killing the host")
+    }
+}

@@ -1,0 +1,346 @@
+//! What the clients know of every job, and what follows from it.
+//!
+//! "Exactly one message" is what the queue keeps; what a client sees depends on
+//! what it can be told. These are the rules, and the ledger holds the host to
+//! them:
+//!
+//! - A job is *acknowledged* when its client has read a whole 201 or 202. From
+//!   then on it is on disk, in one place, until its outcome is with a client.
+//!   Anything else is **lost**.
+//! - An outcome is *consumed* when its client has read a whole answer to a plain
+//!   GET. The host deletes it after that, and tells nobody. So if the host dies
+//!   while a collector's newest answer is the one that had it, it may still be
+//!   on disk, and then it comes again: **repeated in flight**. An older answer
+//!   is not in flight, because a GET lets go of the batch before it first.
+//! - A leased outcome comes once, unless its lease runs out. After the 200 to
+//!   its acknowledgement it is gone for good.
+//! - Whatever comes again is byte for byte what came before.
+//!
+//! Everything else that comes again is **repeated**, and an error, as is a
+//! second message of one job on disk.
+
+use std::collections::BTreeMap;
+use std::collections::BTreeSet;
+use std::collections::HashMap;
+use std::fmt;
+
+/// Broken rules that are told one by one; the others are counted.
+const TOLD_MAX: usize = 20;
+
+/// How many of each there were.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counts {
+    pub acknowledged: u64,
+    /// Jobs whose client has at least one message, acknowledged or not.
+    pub outcomes: u64,
+    pub lost: u64,
+    /// Came again although nothing excuses it.
+    pub repeated: u64,
+    /// Came again because an answer was in flight when the host died.
+    pub repeated_in_flight: u64,
+    /// Came again because a client was too late to acknowledge.
+    pub repeated_after_lease: u64,
+    /// Rules broken otherwise.
+    pub other: u64,
+}
+
+impl Counts {
+    /// Whether nothing was lost or broken.
+    pub fn is_good(&self) -> bool {
+        self.lost == 0 && self.repeated == 0 && self.other == 0
+    }
+}
+
+impl fmt::Display for Counts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} acknowledged, {} outcomes, {} lost, {} repeated, {} repeated in flight",
+            self.acknowledged, self.outcomes, self.lost, self.repeated, self.repeated_in_flight
+        )?;
+        if self.repeated_after_lease > 0 {
+            write!(f, ", {} repeated after their lease", self.repeated_after_lease)?;
+        }
+        if self.other > 0 {
+            write!(f, ", {} other errors", self.other)?;
+        }
+        Ok(())
+    }
+}
+
+/// One outcome as a client got it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Item {
+    pub job: String,
+    /// Of its text, to tell whether a repetition is one.
+    pub hash: u64,
+}
+
+#[derive(Debug, Default)]
+struct Job {
+    acknowledged: bool,
+    lost: bool,
+    got: Option<Got>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Got {
+    hash: u64,
+    how: How,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum How {
+    /// In this answer, by the number of the collector and of its answer.
+    Consumed(usize, u64),
+    /// Consumed, and found on disk after the host died: it will come again.
+    InFlight,
+    Leased,
+    LeaseEnded,
+    Acknowledged,
+}
+
+/// All jobs, and all errors.
+#[derive(Debug, Default)]
+pub struct Ledger {
+    jobs: HashMap<String, Job>,
+    /// The number of each collector's newest answer in this life of the host.
+    newest: BTreeMap<usize, u64>,
+    /// Acknowledged jobs whose outcome no client has for good.
+    open: BTreeSet<String>,
+    counts: Counts,
+    told: Vec<String>,
+}
+
+impl Ledger {
+    /// A client is about to send it.
+    pub fn posting(&mut self, job: &str) {
+        self.jobs.entry(job.to_owned()).or_default();
+    }
+
+    /// Its client has the whole answer.
+    pub fn acknowledged(&mut self, job: &str) {
+        let entry = self.jobs.entry(job.to_owned()).or_default();
+        if !std::mem::replace(&mut entry.acknowledged, true) {
+            self.counts.acknowledged += 1;
+            if entry.got.is_none() {
+                self.open.insert(job.to_owned());
+            }
+        }
+    }
+
+    /// A collector has read a whole answer to a plain GET.
+    pub fn consumed(&mut self, collector: usize, answer: u64, items: &[Item]) {
+        for item in items {
+            self.got(item, How::Consumed(collector, answer));
+            self.open.remove(&item.job);
+        }
+        self.newest.insert(collector, answer);
+    }
+
+    /// A collector has read a whole leased batch.
+    pub fn leased(&mut self, items: &[Item]) {
+        items.iter().for_each(|item| self.got(item, How::Leased));
+    }
+
+    /// A collector has returned a batch without having looked into it.
+    pub fn returned(&mut self, items: &[Item]) {
+        for item in items {
+            let Some(job) = self.jobs.get_mut(&item.job) else { continue };
+            if job.got.is_some_and(|got| got.how == How::Leased) {
+                job.got = None;
+                self.counts.outcomes -= 1;
+            }
+        }
+    }
+
+    /// The host has answered the acknowledgement of a batch: done, or too late.
+    pub fn settled(&mut self, items: &[Item], in_time: bool) {
+        let how = if in_time { How::Acknowledged } else { How::LeaseEnded };
+        for item in items {
+            if let Some(got) = self.jobs.get_mut(&item.job).and_then(|job| job.got.as_mut()) {
+                got.how = how;
+            }
+            self.open.remove(&item.job);
+        }
+    }
+
+    fn got(&mut self, item: &Item, how: How) {
+        let Some(job) = self.jobs.get_mut(&item.job) else {
+            return self.error(format!("an outcome of {}, which nobody sent", item.job));
+        };
+        let before = job.got.replace(Got { hash: item.hash, how });
+        let Some(before) = before else {
+            self.counts.outcomes += 1;
+            return;
+        };
+        if before.hash != item.hash {
+            self.error(format!("two different outcomes of {}", item.job));
+        }
+        match before.how {
+            How::InFlight => self.counts.repeated_in_flight += 1,
+            How::LeaseEnded => self.counts.repeated_after_lease += 1,
+            How::Consumed(..) | How::Leased | How::Acknowledged => {
+                self.counts.repeated += 1;
+                self.tell(format!("{} came again, after {:?}", item.job, before.how));
+            }
+        }
+    }
+
+    /// The host is dead and no client is at work; `on_disk` says how many
+    /// messages of each job its queues hold.
+    pub fn died(&mut self, on_disk: &HashMap<String, u64>) {
+        let mut broken = Vec::new();
+        let newest = std::mem::take(&mut self.newest);
+        for (id, count) in on_disk {
+            let Some(job) = self.jobs.get_mut(id) else {
+                broken.push(format!("a message of {id}, which nobody sent, is on disk"));
+                continue;
+            };
+            if *count > 1 {
+                broken.push(format!("{count} messages of {id} are on disk"));
+            }
+            let Some(got) = job.got.as_mut() else { continue };
+            match got.how {
+                How::Consumed(collector, answer) if newest.get(&collector) == Some(&answer) => {
+                    got.how = How::InFlight;
+                }
+                How::Consumed(..) => broken.push(format!("{id} was consumed, and is on disk")),
+                How::Acknowledged => broken.push(format!("{id} was acknowledged, and is on disk")),
+                How::InFlight | How::Leased | How::LeaseEnded => {}
+            }
+        }
+        let mut lost = Vec::new();
+        for id in &self.open {
+            let job = self.jobs.get_mut(id).expect("what is open is in the ledger");
+            if job.got.is_none() && !on_disk.contains_key(id) {
+                job.lost = true;
+                lost.push(id.clone());
+            }
+        }
+        self.counts.lost += lost.len() as u64;
+        for id in lost {
+            self.open.remove(&id);
+            self.tell(format!("{id} was acknowledged, and is lost"));
+        }
+        broken.into_iter().for_each(|error| self.error(error));
+    }
+
+    /// How many acknowledged jobs have an outcome that no client has for good.
+    pub fn open(&self) -> usize {
+        self.open.len()
+    }
+
+    pub fn counts(&self) -> Counts {
+        self.counts
+    }
+
+    /// A rule that no count of its own is for was broken.
+    pub fn error(&mut self, error: String) {
+        self.counts.other += 1;
+        self.tell(error);
+    }
+
+    fn tell(&mut self, error: String) {
+        if self.told.len() < TOLD_MAX {
+            self.told.push(error);
+        }
+    }
+
+    /// The first errors, in words.
+    pub fn errors(&self) -> &[String] {
+        &self.told
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn item(job: &str) -> Item {
+        Item { job: job.to_owned(), hash: 1 }
+    }
+
+    fn ledger(jobs: &[&str]) -> Ledger {
+        let mut ledger = Ledger::default();
+        for job in jobs {
+            ledger.posting(job);
+            ledger.acknowledged(job);
+        }
+        ledger
+    }
+
+    fn on_disk(jobs: &[&str]) -> HashMap<String, u64> {
+        jobs.iter().map(|job| ((*job).to_owned(), 1)).collect()
+    }
+
+    #[test]
+    fn an_acknowledged_job_that_is_nowhere_is_lost() {
+        let mut ledger = ledger(&["a", "b"]);
+        ledger.posting("unanswered");
+        ledger.died(&on_disk(&["a"]));
+        assert_eq!(ledger.counts().lost, 1);
+        assert_eq!(ledger.errors(), ["b was acknowledged, and is lost"]);
+        assert_eq!(ledger.open(), 1);
+    }
+
+    #[test]
+    fn only_the_newest_answer_may_come_again_and_only_once_the_host_died() {
+        let mut ledger = ledger(&["a", "b"]);
+        ledger.consumed(0, 1, &[item("a")]);
+        ledger.consumed(0, 2, &[item("b")]);
+        ledger.died(&on_disk(&["b"]));
+        assert!(ledger.counts().is_good());
+        ledger.consumed(1, 1, &[item("b")]);
+        assert_eq!(ledger.counts().repeated_in_flight, 1);
+        assert!(ledger.counts().is_good());
+        ledger.consumed(1, 2, &[item("b")]);
+        assert_eq!(ledger.counts().repeated, 1);
+    }
+
+    #[test]
+    fn what_was_consumed_earlier_must_be_gone() {
+        let mut ledger = ledger(&["a", "b"]);
+        ledger.consumed(0, 1, &[item("a")]);
+        ledger.consumed(0, 2, &[item("b")]);
+        ledger.died(&on_disk(&["a"]));
+        assert_eq!(ledger.errors(), ["a was consumed, and is on disk"]);
+    }
+
+    #[test]
+    fn what_was_acknowledged_never_comes_again() {
+        let mut ledger = ledger(&["a"]);
+        ledger.leased(&[item("a")]);
+        ledger.died(&on_disk(&["a"]));
+        assert!(ledger.counts().is_good(), "the client has it, and has not said so");
+        ledger.settled(&[item("a")], true);
+        ledger.died(&on_disk(&["a"]));
+        ledger.leased(&[item("a")]);
+        assert_eq!((ledger.counts().other, ledger.counts().repeated), (1, 1));
+    }
+
+    #[test]
+    fn a_lease_that_ran_out_excuses_a_repetition_and_a_return_none() {
+        let mut ledger = ledger(&["a", "b"]);
+        ledger.leased(&[item("a")]);
+        ledger.settled(&[item("a")], false);
+        ledger.leased(&[item("a")]);
+        ledger.leased(&[item("b")]);
+        ledger.returned(&[item("b")]);
+        ledger.leased(&[item("b")]);
+        assert_eq!((ledger.counts().outcomes, ledger.counts().repeated_after_lease), (2, 1));
+        assert!(ledger.counts().is_good());
+        ledger.leased(&[item("b")]);
+        assert_eq!(ledger.counts().repeated, 1);
+    }
+
+    #[test]
+    fn two_outcomes_of_one_job_are_an_error_wherever_they_are() {
+        let mut ledger = ledger(&["a", "b"]);
+        ledger.died(&HashMap::from([("a".to_owned(), 2), ("b".to_owned(), 1)]));
+        ledger.leased(&[item("b")]);
+        ledger.settled(&[item("b")], false);
+        ledger.leased(&[Item { hash: 2, ..item("b") }]);
+        assert_eq!(ledger.errors(), ["2 messages of a are on disk", "two different outcomes of b"]);
+    }
+}

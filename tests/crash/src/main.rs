@@ -1,0 +1,118 @@
+//! What survives when a host dies: everything that it acknowledged.
+//!
+//! `cargo xtask crash-test` builds everything and runs this. A host, in a
+//! process of its own, works under load while it is killed again and again; a
+//! [`ledger`] of what its clients were told is held against its queue file each
+//! time, and in the end against what the clients got.
+
+#![expect(clippy::print_stdout, reason = "counts are for a terminal")]
+#![expect(clippy::print_stderr, reason = "and so is what went wrong")]
+
+mod clients;
+mod disk;
+mod host;
+mod ledger;
+mod trial;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use clap::Parser;
+use clap::ValueEnum;
+
+use crate::host::Built;
+use crate::host::Host;
+use crate::host::Site;
+use crate::trial::Trial;
+
+/// Kills a host under load, and counts what is lost: it must be nothing.
+#[derive(Debug, Parser)]
+struct Arguments {
+    /// The `hoth` program
+    #[arg(long)]
+    program: PathBuf,
+    /// The bundled adapter, as a component
+    #[arg(long)]
+    adapter: PathBuf,
+    /// How often the host is killed
+    #[arg(long, default_value_t = 300)]
+    cycles: u32,
+    /// Repeats the choices of an earlier run; the order in which threads and
+    /// processes get their turn is the machine's
+    #[arg(long)]
+    seed: Option<u64>,
+    /// Only these parts
+    #[arg(long, value_enum, value_delimiter = ',')]
+    only: Vec<Part>,
+}
+
+/// A way to die.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Part {
+    /// SIGKILL at random moments
+    Kill,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let done = runtime
+        .context("starting the async runtime")
+        .and_then(|runtime| runtime.block_on(run(&arguments)));
+    match done {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Whether every part was good.
+async fn run(arguments: &Arguments) -> anyhow::Result<bool> {
+    let seed = arguments.seed.unwrap_or_else(|| fastrand::u64(..));
+    println!("seed {seed}");
+    let folder = tempfile::tempdir().context("making a temporary folder")?;
+    let built = Built {
+        program: arguments.program.clone(),
+        adapter: arguments.adapter.clone(),
+        cache: folder.path().join("cache"),
+    };
+    let mut good = true;
+    for part in Part::value_variants() {
+        if !arguments.only.is_empty() && !arguments.only.contains(part) {
+            continue;
+        }
+        let place = folder.path().join(format!("{part:?}").to_lowercase());
+        let done = match part {
+            Part::Kill => kill(&built, &place, seed, arguments.cycles).await,
+        };
+        match done {
+            Ok(one) => good &= one,
+            Err(error) => {
+                good = false;
+                println!("{part:?}: {error:#}");
+            }
+        }
+    }
+    if !good {
+        let kept = folder.keep();
+        println!("What was found, and the logs of the hosts, are in {}", kept.display());
+    }
+    Ok(good)
+}
+
+/// The whole host is killed at random moments, sometimes while it starts.
+async fn kill(
+    built: &Built,
+    place: &std::path::Path,
+    seed: u64,
+    cycles: u32,
+) -> anyhow::Result<bool> {
+    let queue = place.join("hoth.db");
+    let mut trial = Trial::begin("kill", built, place, &queue, seed, false).await?;
+    trial.cycles(cycles, async |_: &Site, host: Host| host.kill().await).await?;
+    Ok(trial.end().await?.is_good())
+}
