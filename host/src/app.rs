@@ -33,6 +33,8 @@ use crate::queue::embedded::EmbeddedQueue;
 use crate::registry::Registry;
 use crate::reload;
 use crate::reload::Reload;
+use crate::replay::Recorder;
+use crate::replay::Store;
 use crate::telemetry;
 use crate::worker;
 use crate::worker::Destination;
@@ -93,6 +95,7 @@ impl App {
             registry: Arc::new(registry),
             retry: config.retry.policy(),
             polling: config.poll_policy(),
+            recorder: recorder(&config, &clock)?,
             clock,
         });
         let destinations = destinations(&config)?;
@@ -200,6 +203,14 @@ fn open_embedded(config: &Config, clock: &Clock) -> anyhow::Result<Arc<EmbeddedQ
     };
     let opened = EmbeddedQueue::open(&settings, clock.clone());
     Ok(Arc::new(opened.with_context(|| format!("opening the queue {}", settings.path.display()))?))
+}
+
+/// Journals are written by those who work, and let go of by all.
+fn recorder(config: &Config, clock: &Clock) -> anyhow::Result<Recorder> {
+    let store = Arc::new(Store::new(config.replay.directory.clone(), config.replay.bounds()));
+    store.prune_all(clock.now());
+    let recorder = Recorder::start(&config.replay, store, clock.clone());
+    recorder.context("starting the thread that writes journals")
 }
 
 fn destinations(config: &Config) -> anyhow::Result<BTreeMap<CspName, Destination>> {

@@ -10,6 +10,7 @@
 //! - [`workflow`]: what happens next. Pure decisions.
 //! - [`adapter`]: wasmtime narrowed to one call into one component.
 //! - [`csp`]: the way out: egress rules, tokens, HTTP.
+//! - [`replay`]: journals of finished jobs, and candidates tried on them.
 //! - [`registry`]: which version of which adapter serves which CSP.
 //! - [`worker`]: takes jobs, drives adapters, acts on decisions.
 //! - [`listener`]: the way in: connections, and knowing that a response left.
@@ -38,6 +39,7 @@ pub mod listener;
 pub mod queue;
 pub mod registry;
 pub mod reload;
+pub mod replay;
 pub mod secret;
 pub mod telemetry;
 pub mod worker;

@@ -13,6 +13,7 @@ mod harness;
 mod hostile;
 mod operations;
 mod order;
+mod replay;
 mod retry;
 mod tls;
 mod watcher;

@@ -22,6 +22,7 @@ use crate::auth::AuthConfig;
 use crate::csp;
 use crate::domain::CspName;
 use crate::listener::TlsConfig;
+use crate::replay;
 use crate::workflow::PollPolicy;
 use crate::workflow::RetryPolicy;
 
@@ -46,6 +47,8 @@ pub struct Config {
     pub queue: Queue,
     #[serde(default)]
     pub adapters: adapter::Config,
+    #[serde(default)]
+    pub replay: replay::Config,
     #[serde(default)]
     pub retry: Retry,
     #[serde(default)]
@@ -205,6 +208,7 @@ impl Config {
     fn resolve_paths(&mut self, directory: &Path) {
         self.queue.path = directory.join(&self.queue.path);
         self.adapters.resolve_against(directory);
+        self.replay.resolve_against(directory);
         self.auth.resolve_against(directory);
         for tls in self.api.tls.iter_mut().chain(&mut self.admin.tls) {
             tls.resolve_against(directory);
@@ -234,6 +238,7 @@ impl Config {
         if let Err(error) = self.adapters.check() {
             problems.push(format!("adapters: {error}"));
         }
+        problems.extend(self.replay.problems().into_iter().map(|p| format!("replay: {p}")));
         let hours = self.polling.deadline_hours;
         if !(hours > 0.0 && hours <= DEADLINE_HOURS_MAX) {
             problems.push(format!(

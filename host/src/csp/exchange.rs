@@ -47,7 +47,7 @@ pub async fn run(inner: &Inner, request: &HttpRequest, context: &Context<'_>) ->
         Ok(exchange) => exchange.run(context).await,
         Err(refused) => {
             warn!(
-                csp = %inner.name, method = name(request.method), error = %refused,
+                csp = %inner.name, method = request.method.as_str(), error = %refused,
                 "The request to {} is not made", inner.name,
             );
             Exchanged {
@@ -287,7 +287,7 @@ impl<'a> Exchange<'a> {
     /// The query stays out of the log: that is where data goes.
     fn log(&self, attempt: u32, tried: &Result<Answered, Unanswered>, next: Option<Duration>) {
         let csp = &self.inner.name;
-        let method = name(self.method);
+        let method = self.method.as_str();
         let path = self.url.path();
         let next_ms = next.map(|delay| delay.as_millis() as u64);
         match tried {
@@ -331,16 +331,5 @@ fn verb(method: Method) -> reqwest::Method {
         Method::Put => reqwest::Method::PUT,
         Method::Patch => reqwest::Method::PATCH,
         Method::Delete => reqwest::Method::DELETE,
-    }
-}
-
-fn name(method: Method) -> &'static str {
-    match method {
-        Method::Get => "GET",
-        Method::Head => "HEAD",
-        Method::Post => "POST",
-        Method::Put => "PUT",
-        Method::Patch => "PATCH",
-        Method::Delete => "DELETE",
     }
 }

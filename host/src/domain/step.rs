@@ -49,6 +49,20 @@ pub enum Method {
     Delete,
 }
 
+impl Method {
+    /// As it stands in a request.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Get => "GET",
+            Self::Head => "HEAD",
+            Self::Post => "POST",
+            Self::Put => "PUT",
+            Self::Patch => "PATCH",
+            Self::Delete => "DELETE",
+        }
+    }
+}
+
 /// Where a request wants to go; [`crate::csp`] decides whether it may.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Target {
@@ -81,6 +95,22 @@ impl HttpResponse {
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_str())
     }
+}
+
+impl TransportFailure {
+    /// The words that `code` can be.
+    pub const CODES: [&'static str; 10] = [
+        "connect",
+        "timeout",
+        "reset",
+        "tls",
+        "truncated",
+        "too-large",
+        "token-refused",
+        "token-unavailable",
+        "origin-refused",
+        "request-refused",
+    ];
 }
 
 #[derive(Debug, Clone)]
@@ -146,6 +176,18 @@ impl FailureClass {
             "unsupported" => Self::Unsupported,
             "job-failed" => Self::JobFailed,
             _ => Self::Refused,
+        }
+    }
+
+    /// The word of the WIT.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Refused => "refused",
+            Self::Unavailable => "unavailable",
+            Self::NotFound => "not-found",
+            Self::InvalidAnswer => "invalid-answer",
+            Self::Unsupported => "unsupported",
+            Self::JobFailed => "job-failed",
         }
     }
 }

@@ -31,6 +31,7 @@ use crate::domain::JobKind;
 use crate::queue::Queue;
 use crate::queue::QueueName;
 use crate::registry::Registry;
+use crate::replay::Recorder;
 use crate::workflow::PollPolicy;
 use crate::workflow::RetryPolicy;
 
@@ -40,6 +41,8 @@ pub struct Context {
     pub registry: Arc<Registry>,
     pub retry: RetryPolicy,
     pub polling: PollPolicy,
+    /// Takes down what adapters are told, for replays.
+    pub recorder: Recorder,
     pub clock: Clock,
 }
 

@@ -23,6 +23,9 @@ use crate::failpoint;
 use crate::failpoint::FailPoint;
 use crate::registry::NotServing;
 use crate::registry::Version;
+use crate::replay::Tape;
+use crate::replay::Taped;
+use crate::replay::Took;
 use crate::workflow::RetryPolicy;
 use crate::workflow::RunEnd;
 use crate::workflow::Trouble;
@@ -38,6 +41,8 @@ pub struct Run {
     pub requests: u32,
     /// What the CSP's last answer asked for.
     pub retry_after: Option<Duration>,
+    /// What the adapter was told, where the job is recorded.
+    pub tape: Option<Tape>,
 }
 
 /// The version that this run of the job is for, from its begin to its end.
@@ -65,18 +70,25 @@ pub async fn run(
 ) -> Run {
     let _in_flight = version.begin_job();
     let resumption = queued.resumption.as_ref();
+    let facts = adapter::Facts {
+        id: queued.job.id.clone(),
+        operation: queued.job.operation.as_str().to_owned(),
+        input: queued.job.input(),
+        settings: destination.client.settings_json().to_owned(),
+        attempt,
+        context: Vec::new(),
+    };
+    let recorder = &context.recorder;
+    let tape = match resumption {
+        None => recorder.begin(&destination.adapter, &destination.name, &facts),
+        Some(_) => recorder.resume(&destination.name, &facts.id),
+    };
     let mut drive = Drive {
         context,
         destination,
         version,
-        facts: adapter::Facts {
-            id: queued.job.id.clone(),
-            operation: queued.job.operation.as_str().to_owned(),
-            input: queued.job.input(),
-            settings: destination.client.settings_json().to_owned(),
-            attempt,
-            context: Vec::new(),
-        },
+        facts,
+        tape,
         // A poll that fails is made again at the next turn; all other work is
         // tried again at once.
         retry: match resumption {
@@ -88,7 +100,7 @@ pub async fn run(
         called: None,
     };
     let end = drive.drive(resumption.map(|from| from.state.clone())).await;
-    Run { end, requests: drive.requests, retry_after: drive.retry_after }
+    Run { end, requests: drive.requests, retry_after: drive.retry_after, tape: drive.tape }
 }
 
 struct Drive<'a> {
@@ -96,6 +108,7 @@ struct Drive<'a> {
     destination: &'a Destination,
     version: &'a Arc<Version>,
     facts: adapter::Facts,
+    tape: Option<Tape>,
     retry: RetryPolicy,
     requests: u32,
     retry_after: Option<Duration>,
@@ -128,20 +141,26 @@ impl Drive<'_> {
     }
 
     async fn call(
-        &self,
+        &mut self,
         position: Option<(AdapterState, Event)>,
     ) -> Result<Step, adapter::CallError> {
         let entry = match &position {
             None => Entry::Begin,
             Some((state, event)) => Entry::Resume { state, event: event.clone() },
         };
-        let call = Call {
-            facts: &self.facts,
-            now: self.context.clock.now(),
-            entropy: Uuid::new_v4().as_u64_pair(),
-            entry,
-        };
-        self.version.adapter().call(call).await
+        let (now, entropy) = (self.context.clock.now(), Uuid::new_v4().as_u64_pair());
+        let call = Call { facts: &self.facts, now, entropy, entry };
+        let asked = self.version.adapter().call(call).await;
+        if let Some(tape) = &mut self.tape {
+            tape.note(Taped {
+                attempt: self.facts.attempt,
+                now,
+                entropy,
+                event: position.map(|(_, event)| event),
+                took: asked.as_ref().map_or(Took::Broke, Took::of),
+            });
+        }
+        asked
     }
 
     async fn exchange(&mut self, request: &crate::domain::HttpRequest) -> Event {

@@ -172,12 +172,16 @@ impl Errand {
         let now = self.context.clock.now();
         let policy = &self.context.polling;
         match workflow::decide(policy, course, run.end, now, run.requests, run.retry_after) {
-            Decision::Report(report) => Fate::Successor {
-                queue: QueueName::outcomes(queued.job.kind),
-                message: outcome(&queued, &report),
-                said: format!("Job ends with code {}", report.code),
-            },
+            Decision::Report(report) => {
+                self.context.recorder.finish(run.tape, version.adapter().digest());
+                Fate::Successor {
+                    queue: QueueName::outcomes(queued.job.kind),
+                    message: outcome(&queued, &report),
+                    said: format!("Job ends with code {}", report.code),
+                }
+            }
             Decision::Resume(resumption) => {
+                self.context.recorder.wait(run.tape);
                 let pause = self.context.clock.until(resumption.due_at);
                 let said = format!("Job waits {pause:.1?}: {}", resumption.progress.note);
                 let queue = QueueName::waiting(queued.job.kind, &queued.job.csp);

@@ -1,0 +1,95 @@
+//! One thing that two versions of an adapter do not want alike.
+
+use std::fmt;
+
+use serde::Deserialize;
+use serde::Serialize;
+
+/// Characters of one value in a report; what is beyond them helps nobody.
+const VALUE_CHARS_MAX: usize = 160;
+
+/// What the active version wants, and what the candidate wants instead.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Difference {
+    /// Where it is: `request`, `header x-api-version`, `body /name`.
+    pub place: String,
+    /// None: it is not there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub before: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<String>,
+}
+
+impl Difference {
+    /// A difference at `place`; long values are cut.
+    pub(super) fn new(
+        place: impl Into<String>,
+        before: Option<impl Into<String>>,
+        after: Option<impl Into<String>>,
+    ) -> Self {
+        let before = before.map(Into::into);
+        let after = after.map(Into::into);
+        // Both are cut at one place, where they differ: two beginnings that
+        // are the same would tell nothing.
+        let common = match (&before, &after) {
+            (Some(before), Some(after)) => {
+                before.chars().zip(after.chars()).take_while(|(a, b)| a == b).count()
+            }
+            (None, _) | (_, None) => 0,
+        };
+        let from = common.saturating_sub(VALUE_CHARS_MAX / 2);
+        let cut = |text: String| cut(&text, from);
+        Self { place: place.into(), before: before.map(cut), after: after.map(cut) }
+    }
+}
+
+/// The characters from `from` on, one line of them.
+fn cut(text: &str, from: usize) -> String {
+    let total = text.chars().count();
+    let from = if total <= VALUE_CHARS_MAX { 0 } else { from };
+    let mut kept: String = text
+        .chars()
+        .skip(from)
+        .take(VALUE_CHARS_MAX)
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .collect();
+    if from > 0 {
+        kept.insert(0, '…');
+    }
+    if total > from + VALUE_CHARS_MAX {
+        kept.push('…');
+    }
+    kept
+}
+
+impl fmt::Display for Difference {
+    /// As `diff` writes it, a line for each side.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { place, before, after } = self;
+        match (before, after) {
+            (Some(before), Some(after)) => write!(f, "- {place} {before}\n+ {place} {after}"),
+            (Some(before), None) => write!(f, "- {place} {before}"),
+            (None, Some(after)) => write!(f, "+ {place} {after}"),
+            (None, None) => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_value_is_cut_to_where_it_differs() {
+        let before = format!("{}a{}", "x".repeat(1_000), "y".repeat(1_000));
+        let after = before.replace('a', "b");
+        let difference = Difference::new("body", Some(before), Some(after));
+        let expected = |c: char| format!("…{}{c}{}…", "x".repeat(80), "y".repeat(79));
+        assert_eq!(difference.before, Some(expected('a')));
+        assert_eq!(difference.after, Some(expected('b')));
+        let short = Difference::new("body", Some("one\ntwo"), None::<String>);
+        assert_eq!(short.to_string(), "- body one two");
+        let longer = Difference::new("body", Some("x"), Some("x".repeat(200)));
+        assert_eq!(longer.before.as_deref(), Some("x"));
+    }
+}

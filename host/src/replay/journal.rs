@@ -1,0 +1,320 @@
+//! The form of a journal: what one release writes and the next reads.
+//!
+//! A journal holds what an adapter was told while one job ran, redacted, and
+//! of what it wanted only as much as tells one way through the job from
+//! another. Requests and states are not kept: a state is opaque, so nobody
+//! could say what it holds, and both are made anew when the facts are replayed.
+//!
+//! Every form ever written stays readable; `fixtures/` beside this file holds
+//! one of each, and none of them is ever edited.
+
+use bytes::Bytes;
+use serde::Deserialize;
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+use crate::domain::CspName;
+use crate::domain::Digest;
+use crate::domain::Event;
+use crate::domain::HttpResponse;
+use crate::domain::Step;
+use crate::domain::Target;
+use crate::domain::Timestamp;
+use crate::domain::TransportFailure;
+
+/// The form that this release writes.
+const FORM: u32 = 1;
+
+/// One finished job of one adapter.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Journal {
+    v: u32,
+    pub adapter: String,
+    /// The version that ended it.
+    pub version: Digest,
+    pub csp: CspName,
+    pub finished_at: Timestamp,
+    pub facts: Facts,
+    /// Every call, of all runs, in order; polls that were like the ones around
+    /// them are left out.
+    pub calls: Vec<Call>,
+}
+
+/// What was the same at every call.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Facts {
+    pub id: String,
+    pub operation: String,
+    pub input: Box<RawValue>,
+    pub settings: Box<RawValue>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub context: Vec<(String, String)>,
+}
+
+/// One call: what the adapter was told, and which way it took.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Call {
+    pub attempt: u32,
+    pub now: Timestamp,
+    pub entropy: (u64, u64),
+    pub told: Told,
+    pub took: Took,
+}
+
+/// What the adapter was told.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Told {
+    /// To begin.
+    Begin,
+    /// A wait is over: a run begins.
+    Timer,
+    Response(Response),
+    Failure {
+        /// One of [`TransportFailure::CODES`].
+        code: String,
+        message: String,
+        sent: bool,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        last: Option<Response>,
+    },
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Response {
+    pub status: u16,
+    pub headers: Vec<(String, String)>,
+    pub body: Body,
+}
+
+/// The body of an answer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Body {
+    Text(String),
+    /// It was no text. Nobody can redact what he cannot read, so only its
+    /// length is kept.
+    Bytes(usize),
+}
+
+/// Which way an adapter took: enough to see whether it takes the same again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Took {
+    Send {
+        method: String,
+        target: String,
+    },
+    Wait {
+        checkpoint: bool,
+    },
+    Done {
+        code: u16,
+    },
+    Fail {
+        class: String,
+        code: u16,
+    },
+    /// It trapped, took too long or too much, or answered nonsense.
+    Broke,
+}
+
+/// A file that is no journal for this release.
+#[derive(Debug, thiserror::Error)]
+pub enum UnreadableJournal {
+    #[error("not a journal: {0}")]
+    Malformed(#[from] serde_json::Error),
+    #[error("a journal of form {0}, written by a later release")]
+    LaterForm(u32),
+    #[error("a journal with a failure `{0}`, of which this release does not know")]
+    UnknownFailure(String),
+}
+
+impl Journal {
+    /// A journal of the present form.
+    pub fn new(
+        adapter: String,
+        version: Digest,
+        csp: CspName,
+        finished_at: Timestamp,
+        facts: Facts,
+        calls: Vec<Call>,
+    ) -> Self {
+        Self { v: FORM, adapter, version, csp, finished_at, facts, calls }
+    }
+
+    /// The text of its file.
+    pub fn encode(&self) -> String {
+        serde_json::to_string(self).expect("maps have string keys and writing to memory succeeds")
+    }
+
+    /// Reads what [`Journal::encode`] of this or an earlier release wrote.
+    ///
+    /// # Errors
+    ///
+    /// [`UnreadableJournal`]; it is passed over.
+    pub fn decode(text: &str) -> Result<Self, UnreadableJournal> {
+        #[derive(Deserialize)]
+        struct Form {
+            v: u32,
+        }
+        let Form { v } = serde_json::from_str(text)?;
+        if v > FORM {
+            return Err(UnreadableJournal::LaterForm(v));
+        }
+        let journal: Self = serde_json::from_str(text)?;
+        for call in &journal.calls {
+            if let Told::Failure { code, .. } = &call.told
+                && known_code(code).is_none()
+            {
+                return Err(UnreadableJournal::UnknownFailure(code.clone()));
+            }
+        }
+        Ok(journal)
+    }
+
+    /// How the job ended, in one word; together with the operation it tells
+    /// kinds of jobs apart.
+    pub fn ending(&self) -> &str {
+        match self.calls.last().map(|call| &call.took) {
+            Some(Took::Done { .. }) => "done",
+            Some(Took::Fail { class, .. }) => class,
+            Some(Took::Broke) => "broke",
+            // The host gave it up.
+            Some(Took::Send { .. } | Took::Wait { .. }) | None => "given-up",
+        }
+    }
+}
+
+impl Told {
+    /// The event that the adapter is resumed with; none: it begins.
+    pub fn to_event(&self) -> Option<Event> {
+        Some(match self {
+            Self::Begin => return None,
+            Self::Timer => Event::Timer,
+            Self::Response(response) => Event::Response(response.to_domain()),
+            Self::Failure { code, message, sent, last } => {
+                Event::TransportFailure(TransportFailure {
+                    // Reading has refused all others.
+                    code: known_code(code).unwrap_or("reset"),
+                    message: message.clone(),
+                    sent: *sent,
+                    last_response: last.as_ref().map(Response::to_domain),
+                })
+            }
+        })
+    }
+}
+
+impl Response {
+    fn to_domain(&self) -> HttpResponse {
+        let body = match &self.body {
+            Body::Text(text) => Bytes::copy_from_slice(text.as_bytes()),
+            // These bytes occur in no text of UTF-8.
+            Body::Bytes(length) => vec![0xff; *length].into(),
+        };
+        HttpResponse { status: self.status, headers: self.headers.clone(), body }
+    }
+}
+
+impl Took {
+    /// The way that a step takes.
+    pub fn of(step: &Step) -> Self {
+        match step {
+            Step::Send(send) => {
+                let (Target::Path(target) | Target::Location(target)) = &send.request.target;
+                Self::Send {
+                    method: send.request.method.as_str().to_owned(),
+                    target: target.clone(),
+                }
+            }
+            Step::Wait(wait) => Self::Wait { checkpoint: wait.after_ms == Some(0) },
+            Step::Done(outcome) => Self::Done { code: outcome.code },
+            Step::Fail(failure) => {
+                Self::Fail { class: failure.class.as_str().to_owned(), code: failure.outcome.code }
+            }
+        }
+    }
+
+    /// Whether it is the same way, whatever the names in it are.
+    pub fn is_like(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Send { method, .. }, Self::Send { method: other, .. }) => method == other,
+            (
+                Self::Send { .. }
+                | Self::Wait { .. }
+                | Self::Done { .. }
+                | Self::Fail { .. }
+                | Self::Broke,
+                _,
+            ) => self == other,
+        }
+    }
+}
+
+impl std::fmt::Display for Took {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Send { method, target } => write!(f, "{method} {target}"),
+            Self::Wait { checkpoint: false } => f.write_str("wait"),
+            Self::Wait { checkpoint: true } => f.write_str("checkpoint"),
+            Self::Done { code } => write!(f, "done {code}"),
+            Self::Fail { class, code } => write!(f, "{class} {code}"),
+            Self::Broke => f.write_str("broke"),
+        }
+    }
+}
+
+fn known_code(word: &str) -> Option<&'static str> {
+    TransportFailure::CODES.into_iter().find(|code| *code == word)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FIXTURE: &str = include_str!("fixtures/journal-v1.json");
+
+    #[test]
+    fn every_form_of_a_journal_stays_readable() {
+        let journal = Journal::decode(FIXTURE).unwrap();
+        assert_eq!((journal.adapter.as_str(), journal.facts.id.as_str()), ("atat", "job-1"));
+        assert_eq!((journal.calls.len(), journal.ending()), (4, "done"));
+        let told: Vec<_> = journal.calls.iter().map(|call| call.told.to_event()).collect();
+        assert!(matches!(
+            &told[..],
+            [
+                None,
+                Some(Event::Response(HttpResponse { status: 202, .. })),
+                Some(Event::Timer),
+                Some(Event::TransportFailure(TransportFailure { code: "timeout", .. }))
+            ]
+        ));
+        assert_eq!(journal.encode(), FIXTURE.trim_end());
+    }
+
+    #[test]
+    fn what_another_hand_or_a_later_release_wrote_is_no_journal() {
+        for text in ["", "oops", "{}", r#"{"v":1}"#, r#"{"v":-1}"#] {
+            assert!(
+                matches!(Journal::decode(text), Err(UnreadableJournal::Malformed(_))),
+                "{text}"
+            );
+        }
+        let later = FIXTURE.replacen("\"v\":1", "\"v\":2", 1);
+        assert!(matches!(Journal::decode(&later), Err(UnreadableJournal::LaterForm(2))));
+        let unknown = FIXTURE.replacen("timeout", "eclipse", 1);
+        assert!(matches!(
+            Journal::decode(&unknown),
+            Err(UnreadableJournal::UnknownFailure(word)) if word == "eclipse"
+        ));
+    }
+
+    #[test]
+    fn the_failures_are_those_of_the_contract() {
+        let wit = include_str!("../../../wit/v0.1/types.wit");
+        for code in TransportFailure::CODES {
+            assert!(wit.contains(&format!("`{code}`")), "{code}");
+        }
+    }
+}

@@ -1,0 +1,280 @@
+//! What stands where something was that must not be kept.
+
+use std::collections::BTreeMap;
+use std::collections::HashMap;
+use std::collections::HashSet;
+
+use percent_encoding::AsciiSet;
+use percent_encoding::NON_ALPHANUMERIC;
+use percent_encoding::utf8_percent_encode;
+
+use super::rules::Class;
+
+/// Values of one job. Each is looked for in every text of it; a job with more
+/// is a list of people, and no example of a job.
+const VALUES_MAX: usize = 1_000;
+
+/// One character tells nobody's name, and is found in every text.
+const PERSONAL_BYTES_MIN: usize = 2;
+
+/// All but the unreserved characters of RFC 3986: how adapters put what comes
+/// from data into a path.
+const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+/// Values that were found, in the order in which they were.
+#[derive(Debug, Default)]
+pub(super) struct Pseudonyms {
+    found: Vec<(String, Class)>,
+    known: HashSet<String>,
+}
+
+/// Which pseudonym stands for which value. Case does not count: people write
+/// addresses as they please.
+#[derive(Debug)]
+pub(super) struct Settled {
+    /// Values as they are written, and their percent-encoded forms, in lower
+    /// case.
+    names: HashMap<String, String>,
+    /// The same by their first byte in lower case, the longer ones first.
+    by_first: BTreeMap<u8, Vec<Value>>,
+}
+
+#[derive(Debug)]
+struct Value {
+    /// In lower case.
+    text: String,
+    name: String,
+    boundary: Boundary,
+}
+
+/// Where a value must end to be one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Boundary {
+    /// No digit before it or after it.
+    Digits,
+    /// No letter and no digit.
+    Word,
+}
+
+impl Pseudonyms {
+    /// Takes a value in. One that is too short is none.
+    pub fn add(&mut self, value: &str, class: Class) {
+        let value = value.trim();
+        let bytes_min = match class {
+            Class::Personal => PERSONAL_BYTES_MIN,
+            Class::Secret => 1,
+        };
+        // One more than the bound tells that there are too many.
+        if value.len() < bytes_min || self.found.len() > VALUES_MAX {
+            return;
+        }
+        if self.known.insert(value.to_ascii_lowercase()) {
+            self.found.push((value.to_owned(), class));
+        }
+    }
+
+    /// Gives every value its pseudonym. None: there are too many.
+    pub fn settle(self) -> Option<Settled> {
+        if self.found.len() > VALUES_MAX {
+            return None;
+        }
+        let mut given = HashSet::new();
+        let mut names = HashMap::new();
+        for (number, (value, class)) in self.found.iter().enumerate() {
+            let name = match class {
+                // Not even its length is kept.
+                Class::Secret => format!("secret-{}", number + 1),
+                Class::Personal => {
+                    // Never one that is taken, nor one that is a value itself.
+                    let free = |name: &String| {
+                        let lower = name.to_ascii_lowercase();
+                        !self.known.contains(&lower) && !given.contains(&lower)
+                    };
+                    (number..).map(|n| shaped(value, n)).find(free)?
+                }
+            };
+            given.insert(name.to_ascii_lowercase());
+            let encoded = utf8_percent_encode(value, SEGMENT).to_string();
+            if encoded != *value {
+                let name = utf8_percent_encode(&name, SEGMENT).to_string();
+                names.insert(encoded.to_ascii_lowercase(), name);
+            }
+            names.insert(value.to_ascii_lowercase(), name);
+        }
+        let mut by_first: BTreeMap<u8, Vec<Value>> = BTreeMap::new();
+        for (text, name) in &names {
+            let digits = text.bytes().all(|byte| byte.is_ascii_digit());
+            let boundary = if digits { Boundary::Digits } else { Boundary::Word };
+            let value = Value { text: text.clone(), name: name.clone(), boundary };
+            by_first.entry(text.as_bytes()[0]).or_default().push(value);
+        }
+        for values in by_first.values_mut() {
+            values.sort_by(|a, b| (b.text.len(), &a.text).cmp(&(a.text.len(), &b.text)));
+        }
+        Some(Settled { names, by_first })
+    }
+}
+
+impl Settled {
+    /// The pseudonym of a value.
+    pub fn whole(&self, value: &str) -> Option<&str> {
+        self.names.get(&value.to_ascii_lowercase()).map(String::as_str)
+    }
+
+    /// Replaces every value in a text.
+    pub fn replace(&self, text: &mut String) {
+        if let Some(name) = self.whole(text.trim()) {
+            *text = name.to_owned();
+            return;
+        }
+        let mut replaced = String::new();
+        let mut rest = 0;
+        let mut at = 0;
+        let bytes = text.as_bytes();
+        while at < bytes.len() {
+            match self.value_at(bytes, at) {
+                Some(value) => {
+                    replaced.push_str(&text[rest..at]);
+                    replaced.push_str(&value.name);
+                    at += value.text.len();
+                    rest = at;
+                }
+                None => at += 1,
+            }
+        }
+        if rest > 0 {
+            replaced.push_str(&text[rest..]);
+            *text = replaced;
+        }
+    }
+
+    /// Replaces in a key what is no word of a protocol: addresses and numbers.
+    /// A portfolio that somebody has named `status` shall rename no key.
+    pub fn replace_in_key(&self, key: &mut String) {
+        if key.contains('@') || key.bytes().filter(u8::is_ascii_digit).count() >= 9 {
+            self.replace(key);
+        }
+    }
+
+    /// The longest value that stands there. It begins and ends at characters,
+    /// as it is whole characters of the text.
+    fn value_at(&self, text: &[u8], at: usize) -> Option<&Value> {
+        let values = self.by_first.get(&text[at].to_ascii_lowercase())?;
+        values.iter().find(|value| {
+            let end = at + value.text.len();
+            text.get(at..end).is_some_and(|here| here.eq_ignore_ascii_case(value.text.as_bytes()))
+                && value.boundary.is_before(&text[..at])
+                && value.boundary.is_after(&text[end..])
+        })
+    }
+}
+
+impl Boundary {
+    fn is_before(self, before: &[u8]) -> bool {
+        match before {
+            // The last digit of an encoded character belongs to no word.
+            [.., b'%', a, b] if a.is_ascii_hexdigit() && b.is_ascii_hexdigit() => true,
+            [.., last] => !self.continues(*last),
+            [] => true,
+        }
+    }
+
+    fn is_after(self, after: &[u8]) -> bool {
+        after.first().is_none_or(|first| !self.continues(*first))
+    }
+
+    fn continues(self, byte: u8) -> bool {
+        match self {
+            Self::Digits => byte.is_ascii_digit(),
+            // Bytes of other scripts are parts of letters.
+            Self::Word => byte.is_ascii_alphanumeric() || !byte.is_ascii(),
+        }
+    }
+}
+
+/// The `number`th text of the same shape: letters for letters, digits for
+/// digits, the rest as it is. Letters are those that are digits of hexadecimal
+/// numbers, too, so that a UUID stays one; the last part of an address stays,
+/// as some systems go by it; and no number begins with a zero.
+fn shaped(value: &str, number: usize) -> String {
+    let kept_from = match value.rfind('@') {
+        Some(at) => value[at..].rfind('.').map_or(value.len(), |dot| at + dot),
+        None => value.len(),
+    };
+    let (shaped, kept) = value.split_at(kept_from);
+    let mut left = number;
+    let mut digit = |base: usize| {
+        let digit = left % base;
+        left /= base;
+        u8::try_from(digit).expect("a digit is small")
+    };
+    let mut reversed: Vec<char> = Vec::with_capacity(shaped.len());
+    for (at, c) in shaped.char_indices().rev() {
+        reversed.push(match c {
+            _ if c.is_ascii_digit() && at == 0 => char::from(b'1' + digit(9)),
+            _ if c.is_ascii_digit() => char::from(b'0' + digit(10)),
+            _ if c.is_uppercase() => char::from(b'A' + digit(6)),
+            _ if c.is_alphanumeric() => char::from(b'a' + digit(6)),
+            _ => c,
+        });
+    }
+    let name: String = reversed.into_iter().rev().collect();
+    match left {
+        0 => name + kept,
+        // It is too short for so large a number.
+        more => format!("{name}{more}{kept}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pseudonym_has_the_shape_of_the_value() {
+        for (value, number, expected) in [
+            ("1122334455", 0, "1000000000"),
+            ("1122334455", 7, "1000000007"),
+            ("Jane Doe", 8, "Aaaa Abc"),
+            ("jane.doe@army.mil", 7, "aaaa.aaa@aabb.mil"),
+            ("u-1", 3, "a-3"),
+            ("21d18790-BF3E", 1, "10a00000-AA0B"),
+            ("x", 8, "c1"),
+            ("-", 8, "-8"),
+            ("Žofie", 1, "Aaaab"),
+            ("a@b", 1, "a@b"),
+        ] {
+            assert_eq!(shaped(value, number), expected, "{value}");
+        }
+    }
+
+    #[test]
+    fn no_two_values_share_a_pseudonym_and_no_value_is_one() {
+        let mut found = Pseudonyms::default();
+        let values: Vec<String> = (10..910).map(|n| format!("{n}")).collect();
+        values.iter().for_each(|value| found.add(value, Class::Personal));
+        let settled = found.settle().unwrap();
+        let names: HashSet<_> = values.iter().map(|value| settled.whole(value).unwrap()).collect();
+        assert_eq!(names.len(), values.len());
+        assert!(values.iter().all(|value| !names.contains(value.as_str())));
+    }
+
+    #[track_caller]
+    fn check(values: &[&str], text: &str, expected: &str) {
+        let mut found = Pseudonyms::default();
+        values.iter().for_each(|value| found.add(value, Class::Personal));
+        let mut text = text.to_owned();
+        found.settle().unwrap().replace(&mut text);
+        assert_eq!(text, expected);
+    }
+
+    #[test]
+    fn a_value_is_replaced_where_it_stands_alone() {
+        check(&["12"], "12 112 121 a12b x%2012 12", "10 112 121 a10b x%2010 10");
+        check(&["Ann"], "ANN annex joann ann_x ann", "Aaa annex joann Aaa_x Aaa");
+        check(&["Ann", "Ann Lee"], "Ann Lee, Ann", "Aaa Aab, Aaa");
+        check(&["Blue Team"], "/p/Blue%20Team/x", "/p/Aaaa%20Aaaa/x");
+        check(&["ü"], "ü üb aü ü", "a üb aü a");
+        check(&["Ann"], "", "");
+    }
+}

@@ -1,0 +1,67 @@
+//! Turns finished tapes into files, on a thread of its own.
+
+use std::sync::Arc;
+use std::sync::mpsc::Receiver;
+use std::sync::mpsc::RecvTimeoutError;
+use std::time::Duration;
+
+use metrics::counter;
+use tracing::warn;
+
+use super::Rules;
+use super::Store;
+use super::Tape;
+use super::recorder::drop_one;
+use crate::clock::Clock;
+use crate::domain::Digest;
+use crate::domain::Timestamp;
+
+/// How often what has grown too old is looked for, when nothing is written.
+const PRUNE_EVERY: Duration = Duration::from_secs(10 * 60);
+
+/// The tape of a job that is over.
+#[derive(Debug)]
+pub(super) struct Finished {
+    pub tape: Tape,
+    /// The version that ended the job.
+    pub version: Digest,
+    pub at: Timestamp,
+}
+
+/// Writes what arrives, until nobody can send any more.
+pub(super) fn start(
+    arrivals: Receiver<Finished>,
+    rules: Rules,
+    store: Arc<Store>,
+    clock: Clock,
+) -> std::io::Result<()> {
+    let write = move || {
+        loop {
+            match arrivals.recv_timeout(PRUNE_EVERY) {
+                Ok(finished) => keep(finished, &rules, &store),
+                Err(RecvTimeoutError::Timeout) => store.prune_all(clock.now()),
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+        }
+    };
+    std::thread::Builder::new().name("journals".to_owned()).spawn(write).map(drop)
+}
+
+fn keep(finished: Finished, rules: &Rules, store: &Store) {
+    let adapter = finished.tape.adapter.clone();
+    let Some(journal) = rules.redact(finished.tape, finished.version, finished.at) else {
+        return drop_one(&adapter, "not-redactable");
+    };
+    match store.keep(&journal) {
+        Ok(()) => counter!("hoth_journals_written_total", "adapter" => adapter).increment(1),
+        Err(error) => {
+            drop_one(&adapter, "not-written");
+            warn!(
+                adapter,
+                error = &error as &dyn std::error::Error,
+                "A journal cannot be written to {}",
+                store.directory().display(),
+            );
+        }
+    }
+}
