@@ -87,7 +87,9 @@ impl App {
         let engine = Engine::new(&config.adapters).context("setting up the adapter engine")?;
         let wants =
             config.csp.iter().map(|(name, csp)| (name.clone(), csp.adapter.clone())).collect();
-        let registry = Registry::open(engine, clock.clone(), &config.adapters.directory, wants)
+        let trust = config.trust().context("reading whose adapters to trust")?;
+        let directory = &config.adapters.directory;
+        let registry = Registry::open(engine, trust, clock.clone(), directory, wants)
             .await
             .context("opening the adapter registry")?;
         let context = Arc::new(worker::Context {

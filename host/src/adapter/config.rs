@@ -22,9 +22,11 @@ pub struct Config {
     /// What one call may take, on the clock on the wall, in milliseconds:
     /// 1 to 60 000.
     pub deadline_ms: u64,
-    /// Whether a component must be signed by one of `trusted_keys`.
+    /// Whether a component must be signed by one of `trusted_keys`. The
+    /// registry sees to both.
     pub require_signature: bool,
-    /// Public keys whose signatures count.
+    /// Public keys whose signatures count, in minisign's form. Several, so
+    /// that one can take the place of another.
     pub trusted_keys: Vec<String>,
 }
 

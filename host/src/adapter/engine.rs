@@ -81,7 +81,6 @@ struct Shared {
     cache: Option<Cache>,
     memory_bytes: usize,
     deadline: Duration,
-    require_signature: bool,
     /// One permit per instance: wasmtime's pool does not wait, it fails.
     instances: Semaphore,
 }
@@ -118,7 +117,6 @@ impl Engine {
             cache,
             memory_bytes,
             deadline: config.deadline(),
-            require_signature: config.require_signature,
             instances: Semaphore::new(INSTANCES_MAX as usize),
         })))
     }
@@ -192,9 +190,6 @@ impl Engine {
                 return Err(not("this is a core module; wrap it with `wasm-tools component new`"));
             }
             Some(_) | None => return Err(not("it does not begin like one")),
-        }
-        if self.0.require_signature {
-            return Err(LoadError::Unsigned);
         }
         Ok(())
     }

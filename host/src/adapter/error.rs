@@ -24,10 +24,6 @@ pub enum LoadError {
     Precompiled,
     #[error("not a WebAssembly component: {what}")]
     NotAComponent { what: String },
-    #[error(
-        "the component is not signed, and `adapters.require_signature` allows only signed ones"
-    )]
-    Unsigned,
     #[error("the component does not compile: {what}")]
     Invalid { what: String },
     #[error("the component imports `{import}`, which the host does not offer")]
@@ -40,6 +36,21 @@ pub enum LoadError {
     Undescribed(CallError),
     #[error("the component describes itself wrongly: {what}")]
     Misdescribed { what: String },
+}
+
+impl LoadError {
+    /// One word of a closed set, for metrics.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::TooLarge { .. } => "too-large",
+            Self::Precompiled => "precompiled",
+            Self::NotAComponent { .. } => "not-a-component",
+            Self::Invalid { .. } => "invalid",
+            Self::UnknownImport { .. } | Self::Unlinked { .. } => "import",
+            Self::WrongWorld { .. } => "wrong-world",
+            Self::Undescribed(_) | Self::Misdescribed { .. } => "description",
+        }
+    }
 }
 
 /// Why a call into an adapter gave no step. It is the failure of the job, and

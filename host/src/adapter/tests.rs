@@ -375,13 +375,6 @@ async fn a_component_of_the_asynchronous_abi_is_told_so() {
 }
 
 #[tokio::test]
-async fn unsigned_components_are_refused_where_signatures_are_required() {
-    let house = house_with(Config { require_signature: true, ..Config::default() });
-    let error = house.engine.load("echo", TestGuest::default().build()).await.unwrap_err();
-    assert!(matches!(error, LoadError::Unsigned), "{error}");
-}
-
-#[tokio::test]
 async fn a_guest_may_not_need_more_memory_than_there_is_to_start() {
     let house = house_with(Config { max_memory_bytes: 2 * MIB, ..Config::default() });
     let error = house.engine.load("big", TestGuest::default().build()).await.unwrap_err();

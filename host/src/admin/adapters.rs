@@ -7,9 +7,11 @@ use axum::Json;
 use axum::body::Bytes;
 use axum::extract::Path;
 use axum::extract::State;
+use axum::http::HeaderMap;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::Deserialize;
 use serde::Serialize;
-use tracing::warn;
 
 use super::AdminState;
 use super::error::AdminError;
@@ -18,7 +20,9 @@ use crate::auth::Principal;
 use crate::domain::Digest;
 use crate::registry::AdapterListing;
 use crate::registry::InstallError;
+use crate::registry::Package;
 use crate::registry::RollBackError;
+use crate::registry::SIGNATURE_BYTES_MAX;
 use crate::registry::Version;
 
 /// The largest component that can be sent.
@@ -49,30 +53,42 @@ pub async fn show(
     found.map(Json).ok_or_else(|| AdminError::NotFound(format!("there is no adapter `{name}`")))
 }
 
+/// The header with a component's signature: the text of the file that minisign
+/// writes, in base64.
+pub const SIGNATURE_HEADER: &str = "hoth-signature";
+
 /// `PUT /adapters/{name}`: validates the component, then makes it the active
 /// version.
 pub async fn deploy(
     State(state): State<Arc<AdminState>>,
     Extension(principal): Extension<Principal>,
     Path(name): Path<String>,
-    component: Bytes,
+    headers: HeaderMap,
+    wasm: Bytes,
 ) -> Result<Json<Activated>, AdminError> {
-    match state.registry.install(&name, component).await {
+    let package = Package { wasm, signature: signature(&headers)? };
+    match state.registry.install(&name, package).await {
         Ok(version) => {
             let activated = activated(name, &version);
             audit::deployed(&principal, &activated.name, &activated.sha256);
             Ok(Json(activated))
         }
-        Err(refused) => {
-            warn!(adapter = %name, error = &refused as &dyn std::error::Error, "Adapter refused");
-            Err(match refused {
-                InstallError::BadName(_) | InstallError::Refused(_) => {
-                    AdminError::Refused(chain(&refused))
-                }
-                InstallError::NotWritten { .. } => AdminError::Internal(refused.into()),
-            })
+        Err(refused @ (InstallError::BadName(_) | InstallError::Refused(_))) => {
+            Err(AdminError::Refused(refused.to_string()))
         }
+        Err(failed @ InstallError::NotWritten { .. }) => Err(AdminError::Internal(failed.into())),
     }
+}
+
+fn signature(headers: &HeaderMap) -> Result<Option<Bytes>, AdminError> {
+    let Some(value) = headers.get(SIGNATURE_HEADER) else { return Ok(None) };
+    let text = BASE64.decode(value).ok().filter(|text| text.len() <= SIGNATURE_BYTES_MAX);
+    text.map(|text| Some(text.into())).ok_or_else(|| {
+        AdminError::BadRequest(format!(
+            "`{SIGNATURE_HEADER}` must be the file that minisign writes, in base64: `base64 -w0 \
+             FILE.wasm.minisig`"
+        ))
+    })
 }
 
 /// What a rollback goes to.
@@ -117,16 +133,4 @@ pub async fn roll_back(
 
 fn activated(name: String, version: &Version) -> Activated {
     Activated { name, sha256: version.adapter().digest().to_string() }
-}
-
-/// An error with its causes, for an operator who must act on it.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }

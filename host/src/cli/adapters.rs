@@ -1,11 +1,14 @@
 //! `hoth adapters`: lists, deploys and rolls back the adapters of a running
 //! host, through its admin API.
 
+use std::path::Path;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use anyhow::bail;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::Deserialize;
 
 use super::say;
@@ -23,7 +26,7 @@ pub enum Command {
     },
     /// Validates a component and makes it the active version.
     #[command(
-        after_help = "Example:\n  hoth adapters deploy atat.wasm\n  hoth adapters deploy build/new.wasm --name atat"
+        after_help = "Examples:\n  hoth adapters deploy atat.wasm\n  hoth adapters deploy build/new.wasm --name atat\n  minisign -S -m atat.wasm && hoth adapters deploy atat.wasm --signature atat.wasm.minisig"
     )]
     Deploy {
         /// The component.
@@ -33,6 +36,9 @@ pub enum Command {
         /// file's name without its ending]
         #[arg(long)]
         name: Option<String>,
+        /// The signature that minisign made of it, where the host wants one.
+        #[arg(long, value_name = "FILE.minisig")]
+        signature: Option<PathBuf>,
         #[command(flatten)]
         host: Host,
     },
@@ -79,6 +85,14 @@ struct Adapter {
     csps: Vec<String>,
     versions: Vec<Version>,
     problem: Option<String>,
+    refused: Option<Refused>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Refused {
+    at: String,
+    sha256: String,
+    message: String,
 }
 
 #[derive(Debug, Deserialize)]
@@ -102,7 +116,9 @@ struct Activated {
 pub async fn run(command: Command) -> anyhow::Result<()> {
     match command {
         Command::List { host } => list(&host).await,
-        Command::Deploy { file, name, host } => deploy(&host, &file, name).await,
+        Command::Deploy { file, name, signature, host } => {
+            deploy(&host, &file, name, signature.as_deref()).await
+        }
         Command::Rollback { name, to, host } => roll_back(&host, &name, to.as_deref()).await,
     }
 }
@@ -160,16 +176,34 @@ async fn list(host: &Host) -> anyhow::Result<()> {
         if let Some(problem) = adapter.problem {
             say(&format!("{:<16} ! {problem}", adapter.name));
         }
+        if let Some(Refused { at, sha256, message }) = adapter.refused {
+            let sha256 = sha256.get(..12).unwrap_or(&sha256);
+            say(&format!("{:<16} ! refused {sha256} at {at}: {message}", adapter.name));
+        }
     }
     Ok(())
 }
 
-async fn deploy(host: &Host, file: &std::path::Path, name: Option<String>) -> anyhow::Result<()> {
-    let bytes = std::fs::read(file).with_context(|| format!("reading {}", file.display()))?;
+async fn deploy(
+    host: &Host,
+    file: &Path,
+    name: Option<String>,
+    signature: Option<&Path>,
+) -> anyhow::Result<()> {
+    let read =
+        |file: &Path| std::fs::read(file).with_context(|| format!("reading {}", file.display()));
+    let bytes = read(file)?;
+    let signature = signature.map(read).transpose()?.map(|text| BASE64.encode(text));
     let stem = file.file_stem().and_then(|stem| stem.to_str()).map(str::to_owned);
     let name = name.or(stem).context("the file has no name: say which adapter with --name")?;
-    say(&format!("sending {} ({} bytes) as `{name}`", file.display(), bytes.len()));
-    let activated = host.send(reqwest::Method::PUT, &format!("adapters/{name}"), bytes).await?;
+    let signed = if signature.is_some() { ", signed" } else { "" };
+    say(&format!("sending {} ({} bytes{signed}) as `{name}`", file.display(), bytes.len()));
+    let request = host.request(reqwest::Method::PUT, &format!("adapters/{name}"), bytes)?;
+    let request = match signature {
+        Some(signature) => request.header("hoth-signature", signature),
+        None => request,
+    };
+    let activated = answer(request).await?;
     report(&activated)
 }
 
@@ -202,6 +236,15 @@ impl Host {
         path: &str,
         body: Vec<u8>,
     ) -> anyhow::Result<Vec<u8>> {
+        answer(self.request(method, path, body)?).await
+    }
+
+    fn request(
+        &self,
+        method: reqwest::Method,
+        path: &str,
+        body: Vec<u8>,
+    ) -> anyhow::Result<reqwest::RequestBuilder> {
         // reqwest wants a TLS provider even where the URL is plain HTTP. An
         // error means that there is one already.
         let _ = rustls::crypto::ring::default_provider().install_default();
@@ -218,21 +261,25 @@ impl Host {
             reqwest::Method::POST => "application/json",
             _ => "application/wasm",
         };
-        let mut request =
-            client.request(method, &url).header("content-type", content_type).body(body);
-        if let Some(token) = &self.token {
-            request = request.bearer_auth(token);
-        }
-        let response = request.send().await.with_context(|| format!("calling {url}"))?;
-        let status = response.status();
-        let body = response.bytes().await.with_context(|| format!("reading from {url}"))?;
-        if status.is_success() {
-            return Ok(body.to_vec());
-        }
-        let message = serde_json::from_slice::<serde_json::Value>(&body)
-            .ok()
-            .and_then(|body| body["message"].as_str().map(str::to_owned))
-            .unwrap_or_else(|| String::from_utf8_lossy(&body).into_owned());
-        bail!("the host answered {status}: {message}")
+        let request = client.request(method, &url).header("content-type", content_type).body(body);
+        Ok(match &self.token {
+            Some(token) => request.bearer_auth(token),
+            None => request,
+        })
     }
+}
+
+/// The body of a good answer.
+async fn answer(request: reqwest::RequestBuilder) -> anyhow::Result<Vec<u8>> {
+    let response = request.send().await.context("calling the host")?;
+    let status = response.status();
+    let body = response.bytes().await.context("reading the host's answer")?;
+    if status.is_success() {
+        return Ok(body.to_vec());
+    }
+    let message = serde_json::from_slice::<serde_json::Value>(&body)
+        .ok()
+        .and_then(|body| body["message"].as_str().map(str::to_owned))
+        .unwrap_or_else(|| String::from_utf8_lossy(&body).into_owned());
+    bail!("the host answered {status}: {message}")
 }

@@ -22,6 +22,8 @@ use crate::auth::AuthConfig;
 use crate::csp;
 use crate::domain::CspName;
 use crate::listener::TlsConfig;
+use crate::registry::Trust;
+use crate::registry::TrustError;
 use crate::replay;
 use crate::workflow::PollPolicy;
 use crate::workflow::RetryPolicy;
@@ -239,6 +241,9 @@ impl Config {
             problems.push(format!("adapters: {error}"));
         }
         problems.extend(self.replay.problems().into_iter().map(|p| format!("replay: {p}")));
+        if let Err(error) = self.trust() {
+            problems.push(format!("adapters.{error}"));
+        }
         let hours = self.polling.deadline_hours;
         if !(hours > 0.0 && hours <= DEADLINE_HOURS_MAX) {
             problems.push(format!(
@@ -259,6 +264,15 @@ impl Config {
             }
         }
         problems
+    }
+
+    /// Whose signatures on adapters count.
+    ///
+    /// # Errors
+    ///
+    /// [`TrustError`]: a key that is none, or none where one is needed.
+    pub fn trust(&self) -> Result<Trust, TrustError> {
+        Trust::new(&self.adapters.trusted_keys, self.adapters.require_signature)
     }
 
     /// How waiting jobs are asked after.

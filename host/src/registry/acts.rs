@@ -18,13 +18,15 @@ use std::io;
 use std::sync::Arc;
 use std::sync::PoisonError;
 
-use bytes::Bytes;
 use futures_util::future::join_all;
+use metrics::counter;
 use tracing::info;
 use tracing::warn;
 
 use super::AdapterName;
 use super::InstallError;
+use super::Package;
+use super::Refusal;
 use super::Registry;
 use super::RegistryError;
 use super::RollBackError;
@@ -32,10 +34,10 @@ use super::Version;
 use super::door;
 use super::files::Stamp;
 use super::history::History;
+use super::slot::Refused;
 use super::store::Ledger;
 use super::store::Lock;
 use super::store::Seen;
-use crate::adapter::LoadError;
 use crate::domain::Digest;
 
 /// What has been seen of one adapter's files. Its lock is held while an act is
@@ -44,13 +46,16 @@ use crate::domain::Digest;
 pub(super) struct Known {
     /// The file at the door, whether it was taken in or refused.
     door: Option<Seen>,
+    /// Where it was refused, the signature that lay beside it: another one is
+    /// a reason to look again.
+    refused_with: Option<Option<Stamp>>,
     /// The ledger's file, as it was read or written last.
     ledger: Option<Stamp>,
 }
 
 /// A component that could be activated.
 struct Candidate {
-    wasm: Bytes,
+    package: Package,
     version: Arc<Version>,
 }
 
@@ -66,10 +71,13 @@ impl Registry {
     pub async fn install(
         &self,
         name: &str,
-        wasm: impl Into<Bytes>,
+        package: impl Into<Package>,
     ) -> Result<Arc<Version>, InstallError> {
         let name: AdapterName = name.parse()?;
-        let candidate = self.validate(&name, wasm.into()).await?;
+        let package = package.into();
+        let digest = Digest::of(&package.wasm);
+        let validated = self.validate(&name, package).await;
+        let candidate = validated.inspect_err(|refusal| self.refuse(&name, digest, refusal))?;
         let known = self.known(&name);
         let mut known = known.lock().await;
         let history = self
@@ -189,30 +197,39 @@ impl Registry {
         }
     }
 
-    /// Takes in the file at the door, where that is another one.
+    /// Takes in the file at the door, where that is another one, or another
+    /// signature has come to one that was refused.
     async fn open_door(&self, name: &AdapterName) -> io::Result<()> {
-        let slot = self.known(name);
-        let stamp = door::stamp(&self.directory, name).await?;
-        let before = slot.lock().await.door.clone();
-        let Some(stamp) = stamp else { return Ok(()) };
-        if before.as_ref().is_some_and(|seen| seen.stamp == stamp) {
+        let Some(stamp) = door::stamp(&self.directory, name).await? else { return Ok(()) };
+        let signature = door::signature_stamp(&self.directory, name).await?;
+        let known = self.known(name);
+        let (before, refused_with) = {
+            let known = known.lock().await;
+            (known.door.clone(), known.refused_with.clone())
+        };
+        let settled = refused_with.is_none_or(|with| with == signature);
+        if settled && before.as_ref().is_some_and(|seen| seen.stamp == stamp) {
             return Ok(());
         }
-        let Some((seen, wasm)) = self.at_the_door(name).await? else { return Ok(()) };
-        if before.is_some_and(|before| before.is(&seen)) {
-            slot.lock().await.door = Some(seen);
+        let Some((seen, package)) = self.at_the_door(name).await? else { return Ok(()) };
+        if settled && before.is_some_and(|before| before.is(&seen)) {
+            known.lock().await.door = Some(seen);
             return Ok(());
         }
-        let candidate = self.validate(name, wasm).await;
-        let mut known = slot.lock().await;
+        let candidate = self.validate(name, package).await;
+        let mut known = known.lock().await;
         if door::stamp(&self.directory, name).await?.as_ref() != Some(&seen.stamp) {
             // It has changed again, which was noticed, too.
             return Ok(());
         }
-        known.door = Some(seen);
+        known.door = Some(seen.clone());
+        known.refused_with = candidate.is_err().then_some(signature);
         match candidate {
             Ok(candidate) => self.take_in(name, candidate, &mut known).await,
-            Err(refused) => self.complain(name, refused.to_string()),
+            Err(refusal) => {
+                self.refuse(name, seen.sha256, &refusal);
+                self.complain(name, format!("`{name}.wasm` is refused: {refusal}"));
+            }
         }
         Ok(())
     }
@@ -250,9 +267,9 @@ impl Registry {
     }
 
     /// Step 1: is it an adapter that this host can run?
-    async fn validate(&self, name: &AdapterName, wasm: Bytes) -> Result<Candidate, LoadError> {
-        let version = self.load(name, wasm.clone()).await?;
-        Ok(Candidate { wasm, version })
+    async fn validate(&self, name: &AdapterName, package: Package) -> Result<Candidate, Refusal> {
+        let version = self.load(name, &package).await?;
+        Ok(Candidate { package, version })
     }
 
     /// Steps 2 to 4 for what came over the API: the store, the door, the
@@ -266,7 +283,7 @@ impl Registry {
         let lock = self.store.lock().await?;
         let mut history = self.newest(name).await.history;
         self.keep(&lock, name, candidate).await?;
-        let stamp = door::write(&self.directory, name, candidate.wasm.clone()).await?;
+        let stamp = door::write(&self.directory, name, candidate.package.clone()).await?;
         known.door = Some(Seen { stamp, sha256: candidate.version.adapter().digest() });
         history.arrive(candidate.version.kept());
         self.record(&lock, name, &history, known).await?;
@@ -275,7 +292,7 @@ impl Registry {
 
     async fn keep(&self, lock: &Lock, name: &AdapterName, candidate: &Candidate) -> io::Result<()> {
         let digest = candidate.version.adapter().digest();
-        self.store.keep(lock, name, &digest, candidate.wasm.clone()).await
+        self.store.keep(lock, name, &digest, candidate.package.clone()).await
     }
 
     async fn record(
@@ -324,27 +341,29 @@ impl Registry {
         if let Some(version) = self.table.load().get(name).and_then(|slot| slot.find(digest)) {
             return Ok(version);
         }
-        let wasm = match self.store.read(name, digest).await {
-            Ok(wasm) => wasm,
+        let package = match self.store.read(name, digest).await {
+            Ok(package) => package,
             // What is at the door may be the same.
             Err(lost) => match self.at_the_door(name).await {
-                Ok(Some((seen, wasm))) if seen.sha256 == *digest => wasm,
+                Ok(Some((seen, package))) if seen.sha256 == *digest => package,
                 Ok(_) | Err(_) => return Err(format!("cannot be read from the store: {lost}")),
             },
         };
-        self.load(name, wasm).await.map_err(|refused| format!("is refused now: {refused}"))
+        self.load(name, &package).await.map_err(|refused| format!("is refused now: {refused}"))
     }
 
-    async fn load(&self, name: &AdapterName, wasm: Bytes) -> Result<Arc<Version>, LoadError> {
-        let adapter = self.engine.load(name.as_str(), wasm).await?;
+    async fn load(&self, name: &AdapterName, package: &Package) -> Result<Arc<Version>, Refusal> {
+        // Before any of it is looked into.
+        self.trust.check(&package.wasm, package.signature.as_deref())?;
+        let adapter = self.engine.load(name.as_str(), package.wasm.clone()).await?;
         Ok(Arc::new(Version::new(adapter, self.clock.now())))
     }
 
-    async fn at_the_door(&self, name: &AdapterName) -> io::Result<Option<(Seen, Bytes)>> {
+    async fn at_the_door(&self, name: &AdapterName) -> io::Result<Option<(Seen, Package)>> {
         // Noted before it is read: a change after this has another stamp.
         let Some(stamp) = door::stamp(&self.directory, name).await? else { return Ok(None) };
-        let wasm = door::read(&self.directory, name).await?;
-        Ok(Some((Seen { stamp, sha256: Digest::of(&wasm) }, wasm)))
+        let package = door::read(&self.directory, name).await?;
+        Ok(Some((Seen { stamp, sha256: Digest::of(&package.wasm) }, package)))
     }
 
     /// What the ledger says now, or what is known where it says nothing.
@@ -368,13 +387,29 @@ impl Registry {
         Arc::clone(known.entry(name.clone()).or_default())
     }
 
+    /// Counts, lists and logs that a component was refused.
+    fn refuse(&self, name: &AdapterName, sha256: Digest, refusal: &Refusal) {
+        let (reason, message) = (refusal.reason(), refusal.to_string());
+        let labels = [("adapter", name.to_string()), ("reason", reason.to_owned())];
+        counter!("hoth_adapter_refusals_total", &labels).increment(1);
+        warn!(adapter = %name, %sha256, reason, "A component for {name} is refused: {message}");
+        let refused = Refused { at: self.clock.now(), sha256, reason, message };
+        // Names that nobody knows, which are mistyped ones, are not listed.
+        let wanted = self.wants.values().any(|wanted| wanted == name);
+        self.change(|table| match table.get_mut(name) {
+            Some(slot) => slot.refused = Some(refused),
+            None if wanted => table.entry(name.clone()).or_default().refused = Some(refused),
+            None => {}
+        });
+    }
+
     /// Lists and logs why something was not activated, once.
     fn complain(&self, name: &AdapterName, problem: String) {
         let said = self.table.load().get(name).and_then(|slot| slot.problem.clone());
         if said.as_ref() == Some(&problem) {
             return;
         }
-        warn!(adapter = %name, "{name} is refused: {problem}");
+        warn!(adapter = %name, "{name}: {problem}");
         self.change(|table| table.entry(name.clone()).or_default().problem = Some(problem));
     }
 }

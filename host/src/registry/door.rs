@@ -1,19 +1,19 @@
-//! The directory of components, `<name>.wasm`: what is put there arrives.
-//! Other files are left alone.
+//! The directory of components, `<name>.wasm`, with their signatures beside
+//! them, `<name>.wasm.minisig`: what is put there arrives. Other files are left
+//! alone.
 
 use std::fs;
 use std::io;
 use std::path::Path;
 use std::path::PathBuf;
 
-use bytes::Bytes;
 use tracing::warn;
 
 use super::AdapterName;
+use super::Package;
 use super::RegistryError;
 use super::files;
 use super::files::Stamp;
-use crate::adapter::COMPONENT_BYTES_MAX;
 
 /// Adapters in one directory. There are fewer CSPs than that in the world;
 /// what is beyond it, in alphabetical order, is not loaded.
@@ -36,17 +36,30 @@ pub(super) async fn stamp(directory: &Path, name: &AdapterName) -> io::Result<Op
     files::blocking(move || files::stamp(&path)).await
 }
 
-/// Reads a component. One that is too large is read so far that it is seen to
-/// be.
-pub(super) async fn read(directory: &Path, name: &AdapterName) -> io::Result<Bytes> {
+/// The state of a signature's file; `None` where there is none.
+pub(super) async fn signature_stamp(
+    directory: &Path,
+    name: &AdapterName,
+) -> io::Result<Option<Stamp>> {
+    let path = files::signature_of(&path(directory, name));
+    files::blocking(move || files::stamp(&path)).await
+}
+
+/// Reads a component and its signature. One that is too large is read so far
+/// that it is seen to be.
+pub(super) async fn read(directory: &Path, name: &AdapterName) -> io::Result<Package> {
     let path = path(directory, name);
-    files::blocking(move || Ok(files::read(&path, COMPONENT_BYTES_MAX)?.into())).await
+    files::blocking(move || files::read_package(&path)).await
 }
 
 /// Puts a component there.
-pub(super) async fn write(directory: &Path, name: &AdapterName, wasm: Bytes) -> io::Result<Stamp> {
+pub(super) async fn write(
+    directory: &Path,
+    name: &AdapterName,
+    package: Package,
+) -> io::Result<Stamp> {
     let path = path(directory, name);
-    files::blocking(move || files::write(&path, &wasm)).await
+    files::blocking(move || files::write_package(&path, &package)).await
 }
 
 fn list_blocking(directory: &Path) -> io::Result<Vec<AdapterName>> {

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use super::AdapterName;
 use super::BadAdapterName;
+use super::SignatureError;
 use crate::adapter::LoadError;
 use crate::domain::CspName;
 use crate::domain::Digest;
@@ -26,7 +27,7 @@ pub enum NotServing {
     UnknownCsp { csp: CspName },
     #[error("there is no `{adapter}.wasm` in the directory of adapters")]
     Missing { adapter: AdapterName },
-    #[error("the adapter `{adapter}` is refused: {problem}")]
+    #[error("the adapter `{adapter}` has no version that can run: {problem}")]
     Refused { adapter: AdapterName, problem: String },
     /// The job waits for a version that reads its state.
     #[error(
@@ -41,13 +42,38 @@ pub enum NotServing {
     },
 }
 
+/// Why a component is not taken. The sentences say what is missing.
+#[derive(Debug, thiserror::Error)]
+pub enum Refusal {
+    #[error(transparent)]
+    Signature(#[from] SignatureError),
+    #[error(transparent)]
+    Component(#[from] LoadError),
+}
+
+impl Refusal {
+    /// One word of a closed set, for metrics.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::Signature(SignatureError::Missing) => "unsigned",
+            Self::Signature(
+                SignatureError::Unreadable
+                | SignatureError::UnknownKey
+                | SignatureError::Invalid
+                | SignatureError::Legacy,
+            ) => "bad-signature",
+            Self::Component(error) => error.reason(),
+        }
+    }
+}
+
 /// Why a component was not installed. The version before stays active.
 #[derive(Debug, thiserror::Error)]
 pub enum InstallError {
     #[error(transparent)]
     BadName(#[from] BadAdapterName),
     #[error(transparent)]
-    Refused(#[from] LoadError),
+    Refused(#[from] Refusal),
     #[error("`{adapter}.wasm` cannot be written")]
     NotWritten { adapter: AdapterName, source: io::Error },
 }

@@ -6,9 +6,14 @@ use std::io::Read as _;
 use std::io::Write as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
+use std::path::PathBuf;
 
 use serde::Deserialize;
 use serde::Serialize;
+
+use super::Package;
+use super::SIGNATURE_BYTES_MAX;
+use crate::adapter::COMPONENT_BYTES_MAX;
 
 /// Tells one state of a file from another without reading it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -73,6 +78,41 @@ fn write_aside(aside: &Path, contents: &[u8]) -> io::Result<Stamp> {
     file.sync_all()?;
     // Renaming changes none of this.
     Ok(Stamp::of(&file.metadata()?))
+}
+
+/// Where the signature of a component lies.
+pub(super) fn signature_of(wasm: &Path) -> PathBuf {
+    let mut path = wasm.to_owned().into_os_string();
+    path.push(".minisig");
+    path.into()
+}
+
+/// Reads a component and its signature.
+pub(super) fn read_package(path: &Path) -> io::Result<Package> {
+    let wasm = read(path, COMPONENT_BYTES_MAX)?.into();
+    let signature = match read(&signature_of(path), SIGNATURE_BYTES_MAX) {
+        Ok(signature) => Some(signature.into()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+        Err(error) => return Err(error),
+    };
+    Ok(Package { wasm, signature })
+}
+
+/// Writes a component and its signature, and gives the state of the component.
+pub(super) fn write_package(path: &Path, package: &Package) -> io::Result<Stamp> {
+    // The signature first: whoever sees the component finds what belongs to it.
+    let signature = signature_of(path);
+    match &package.signature {
+        Some(text) => {
+            write(&signature, text)?;
+        }
+        None => match fs::remove_file(&signature) {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        },
+    }
+    write(path, &package.wasm)
 }
 
 /// Runs file work where it holds up no other task.

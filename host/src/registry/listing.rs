@@ -25,6 +25,22 @@ pub struct AdapterListing {
     /// Why there is none, or why the file that arrived last is not among them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub problem: Option<String>,
+    /// What was refused last, if nothing was activated since.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub refused: Option<RefusedListing>,
+}
+
+/// A component that was refused.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RefusedListing {
+    pub sha256: Digest,
+    /// RFC 3339, UTC.
+    pub at: String,
+    /// As in `hoth_adapter_refusals_total`.
+    pub reason: &'static str,
+    /// What is missing, and what to do.
+    pub message: String,
 }
 
 /// One version of an adapter that is loaded or kept.
@@ -61,11 +77,19 @@ fn adapter(
     wants: &BTreeMap<CspName, AdapterName>,
 ) -> AdapterListing {
     let csps = wants.iter().filter(|(_, wanted)| *wanted == name).map(|(csp, _)| csp.clone());
+    let missing = || NotServing::Missing { adapter: name.clone() }.to_string();
     let (versions, problem) = match slot {
-        Some(slot) => (versions(slot), slot.problem.clone()),
-        None => (Vec::new(), Some(NotServing::Missing { adapter: name.clone() }.to_string())),
+        Some(slot) if slot.active().is_some() => (versions(slot), slot.problem.clone()),
+        Some(slot) => (versions(slot), Some(slot.problem.clone().unwrap_or_else(missing))),
+        None => (Vec::new(), Some(missing())),
     };
-    AdapterListing { name: name.clone(), csps: csps.collect(), versions, problem }
+    let refused = slot.and_then(|slot| slot.refused.as_ref()).map(|refused| RefusedListing {
+        sha256: refused.sha256,
+        at: refused.at.to_rfc3339(),
+        reason: refused.reason,
+        message: refused.message.clone(),
+    });
+    AdapterListing { name: name.clone(), csps: csps.collect(), versions, problem, refused }
 }
 
 /// The active one, what came before it, what was rolled back from, and what

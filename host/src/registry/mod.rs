@@ -17,6 +17,8 @@ mod files;
 mod history;
 mod listing;
 mod name;
+mod package;
+mod signature;
 mod slot;
 mod store;
 mod version;
@@ -39,12 +41,19 @@ use tracing::warn;
 pub use crate::adapter::COMPONENT_BYTES_MAX;
 pub use error::InstallError;
 pub use error::NotServing;
+pub use error::Refusal;
 pub use error::RegistryError;
 pub use error::RollBackError;
 pub use listing::AdapterListing;
+pub use listing::RefusedListing;
 pub use listing::VersionListing;
 pub use name::AdapterName;
 pub use name::BadAdapterName;
+pub use package::Package;
+pub use signature::SIGNATURE_BYTES_MAX;
+pub use signature::SignatureError;
+pub use signature::Trust;
+pub use signature::TrustError;
 pub use version::JobGuard;
 pub use version::Version;
 
@@ -60,6 +69,7 @@ use crate::domain::Digest;
 #[derive(Debug)]
 pub struct Registry {
     engine: Engine,
+    trust: Trust,
     clock: Clock,
     directory: PathBuf,
     store: Store,
@@ -94,6 +104,7 @@ impl Registry {
     /// cannot be read.
     pub async fn open(
         engine: Engine,
+        trust: Trust,
         clock: Clock,
         directory: &Path,
         wants: BTreeMap<CspName, String>,
@@ -112,6 +123,7 @@ impl Registry {
         }
         let registry = Self {
             engine,
+            trust,
             clock,
             directory: directory.to_owned(),
             store,

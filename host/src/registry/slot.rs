@@ -6,6 +6,7 @@ use std::sync::Weak;
 use super::Version;
 use super::history::History;
 use crate::domain::Digest;
+use crate::domain::Timestamp;
 
 /// What is loaded under one name, and what is known of it.
 #[derive(Debug, Clone, Default)]
@@ -18,6 +19,18 @@ pub(super) struct Slot {
     pub history: History,
     /// Why nothing is loaded, or why what arrived or was chosen last is not.
     pub problem: Option<String>,
+    /// What was refused since the last activation.
+    pub refused: Option<Refused>,
+}
+
+/// A component that was refused.
+#[derive(Debug, Clone)]
+pub(super) struct Refused {
+    pub at: Timestamp,
+    pub sha256: Digest,
+    /// One word of a closed set, for metrics.
+    pub reason: &'static str,
+    pub message: String,
 }
 
 impl Slot {
@@ -39,6 +52,7 @@ impl Slot {
     /// is loaded already, as jobs are counted there.
     pub fn activate(&mut self, version: Arc<Version>) -> Arc<Version> {
         self.problem = None;
+        self.refused = None;
         let version = self.find(&version.adapter().digest()).unwrap_or(version);
         if let Some(before) = self.active.replace(Arc::clone(&version)) {
             self.others.push(Arc::downgrade(&before));

@@ -12,15 +12,14 @@ use std::path::PathBuf;
 use std::time::Duration;
 use std::time::Instant;
 
-use bytes::Bytes;
 use serde::Deserialize;
 use serde::Serialize;
 
 use super::AdapterName;
+use super::Package;
 use super::files;
 use super::files::Stamp;
 use super::history::History;
-use crate::adapter::COMPONENT_BYTES_MAX;
 use crate::domain::Digest;
 
 /// How long another host may hold the lock: it writes two small files and a
@@ -175,30 +174,31 @@ impl Store {
         files::blocking(move || files::write(&path, &text)).await
     }
 
-    /// Keeps a component under its digest. One that is there is not written
-    /// again, unless it is damaged.
+    /// Keeps a component and its signature under the component's digest. One
+    /// that is there is not written again, unless it is damaged or signed anew.
     pub async fn keep(
         &self,
         _lock: &Lock,
         name: &AdapterName,
         digest: &Digest,
-        wasm: Bytes,
+        package: Package,
     ) -> io::Result<()> {
         let (path, digest) = (self.version_path(name, digest), *digest);
         files::blocking(move || {
             if let Some(folder) = path.parent() {
                 fs::create_dir_all(folder)?;
             }
-            if read_version(&path, &digest).is_ok() {
+            let kept = read_version(&path, &digest);
+            if kept.is_ok_and(|kept| kept.signature == package.signature) {
                 return Ok(());
             }
-            files::write(&path, &wasm).map(drop)
+            files::write_package(&path, &package).map(drop)
         })
         .await
     }
 
     /// The component with a digest. It is what was kept, or an error.
-    pub async fn read(&self, name: &AdapterName, digest: &Digest) -> io::Result<Bytes> {
+    pub async fn read(&self, name: &AdapterName, digest: &Digest) -> io::Result<Package> {
         let (path, digest) = (self.version_path(name, digest), *digest);
         files::blocking(move || read_version(&path, &digest)).await
     }
@@ -214,10 +214,11 @@ impl Store {
         let folder = self.folder.join(name.as_str());
         let keep: BTreeSet<String> =
             history.versions().map(|kept| file_name(&kept.sha256)).collect();
+        let keeps = move |name: &str| keep.contains(name.trim_end_matches(".minisig"));
         files::blocking(move || {
             for entry in fs::read_dir(folder)? {
                 let entry = entry?;
-                if !entry.file_name().to_str().is_some_and(|name| keep.contains(name)) {
+                if !entry.file_name().to_str().is_some_and(&keeps) {
                     fs::remove_file(entry.path())?;
                 }
             }
@@ -239,10 +240,10 @@ fn file_name(digest: &Digest) -> String {
     format!("{digest}.wasm")
 }
 
-fn read_version(path: &Path, digest: &Digest) -> io::Result<Bytes> {
-    let wasm = files::read(path, COMPONENT_BYTES_MAX)?;
-    if Digest::of(&wasm) != *digest {
+fn read_version(path: &Path, digest: &Digest) -> io::Result<Package> {
+    let package = files::read_package(path)?;
+    if Digest::of(&package.wasm) != *digest {
         return Err(io::Error::new(io::ErrorKind::InvalidData, "it is damaged"));
     }
-    Ok(wasm.into())
+    Ok(package)
 }

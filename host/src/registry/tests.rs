@@ -27,6 +27,10 @@ fn wasm(version: &'static str, states: (u32, u32)) -> Vec<u8> {
 }
 
 async fn open(directory: &Path) -> Registry {
+    open_with(directory, Trust::default()).await
+}
+
+async fn open_with(directory: &Path, trust: Trust) -> Registry {
     let config = Config { directory: directory.to_owned(), ..Config::default() };
     let engine = Engine::new(&config).unwrap();
     let clock = Clock::manual(Timestamp::from_millis(1_700_000_000_123));
@@ -35,7 +39,7 @@ async fn open(directory: &Path) -> Registry {
         (csp("CSP_B"), "atat".to_owned()),
         (csp("CSP_C"), "other".to_owned()),
     ]);
-    Registry::open(engine, clock, directory, wants).await.unwrap()
+    Registry::open(engine, trust, clock, directory, wants).await.unwrap()
 }
 
 async fn house() -> House {
@@ -86,7 +90,8 @@ async fn a_bad_file_stops_nobody_else() {
     for (name, expected) in [
         (
             "CSP_C",
-            "the adapter `other` is refused: not a WebAssembly component: it does not begin like one",
+            "the adapter `other` has no version that can run: `other.wasm` is refused: not a \
+             WebAssembly component: it does not begin like one",
         ),
         ("CSP_D", "no CSP is named `CSP_D`"),
     ] {
@@ -421,4 +426,51 @@ async fn jobs_go_on_while_versions_change() {
     stop.cancel();
     assert!(jobs.await.unwrap() > 0);
     assert!(house.registry.list()[0].versions.iter().all(|version| version.jobs_in_flight == 0));
+}
+
+#[tokio::test]
+async fn signed_components_come_in_by_both_doors_and_others_do_not() {
+    let keys: Vec<_> =
+        (0..2).map(|_| minisign::KeyPair::generate_unencrypted_keypair().unwrap()).collect();
+    let trusted: Vec<_> = keys.iter().map(|key| key.pk.to_base64()).collect();
+    let sign = |key: &minisign::KeyPair, wasm: &[u8]| {
+        let signature = minisign::sign(Some(&key.pk), &key.sk, wasm, None, None).unwrap();
+        Some(signature.into_string().into())
+    };
+    let directory = tempfile::tempdir().unwrap();
+    let trust = Trust::new(&trusted, true).unwrap();
+    let registry = open_with(directory.path(), trust.clone()).await;
+    let listed = || registry.list().into_iter().find(|each| each.name.as_str() == "atat").unwrap();
+
+    let one = wasm("1", (1, 1));
+    let refused = registry.install("atat", one.clone()).await.unwrap_err();
+    assert!(refused.to_string().contains("`minisign -S -m FILE.wasm`"), "{refused}");
+    assert_eq!(listed().refused.unwrap().reason, "unsigned");
+    let package = Package { signature: sign(&keys[0], &one), wasm: one.into() };
+    registry.install("atat", package).await.unwrap();
+    assert!(listed().refused.is_none());
+
+    // The file first and then its signature, which a scan may come between.
+    let door = directory.path().join("atat.wasm");
+    let two = wasm("2", (1, 1));
+    fs::write(&door, &two).unwrap();
+    registry.scan().await.unwrap();
+    assert_eq!(listed().refused.unwrap().reason, "bad-signature");
+    let signature: Option<bytes::Bytes> = sign(&keys[1], &two);
+    fs::write(door.with_extension("wasm.minisig"), signature.unwrap()).unwrap();
+    registry.scan().await.unwrap();
+    assert_eq!(listed().versions[0].version, "2");
+    registry.roll_back("atat", None).await.unwrap();
+
+    // What is kept is kept with its signature, and has to satisfy the host
+    // that starts.
+    let active = async |trust| {
+        let registry = open_with(directory.path(), trust).await;
+        let serving = registry.serving(&csp("CSP_A"));
+        serving.map(|version| version.adapter().info().version.clone()).map_err(|e| e.to_string())
+    };
+    assert_eq!(active(trust).await, Ok("1".to_owned()));
+    let rotated = Trust::new(&trusted[1..], true).unwrap();
+    let reason = active(rotated).await.unwrap_err();
+    assert!(reason.contains("not among `adapters.trusted_keys`"), "{reason}");
 }

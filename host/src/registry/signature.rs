@@ -1,0 +1,182 @@
+//! Who vouches for a component: detached Ed25519 signatures in the form of
+//! minisign, which has tools on every platform (`minisign`, `rsign`).
+
+use minisign_verify::Error;
+use minisign_verify::PublicKey;
+use minisign_verify::Signature;
+
+/// A signature file: two comments and two lines of base64.
+pub const SIGNATURE_BYTES_MAX: usize = 4 << 10;
+
+/// Whose signatures count, and whether there must be one.
+#[derive(Clone, Default)]
+pub struct Trust {
+    required: bool,
+    keys: Vec<PublicKey>,
+}
+
+/// Why a configuration says nobody to trust.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum TrustError {
+    #[error(
+        "trusted_keys: `{0}` is not a minisign public key: it is the second line of a `.pub` file, \
+         56 characters that begin with RW"
+    )]
+    BadKey(String),
+    #[error(
+        "require_signature is true and trusted_keys is empty: no component could be deployed; add \
+         the public key of whoever signs"
+    )]
+    NobodyTrusted,
+}
+
+/// Why a component is not vouched for. The sentences say what to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum SignatureError {
+    #[error(
+        "the component is not signed, and `adapters.require_signature` takes signed ones only: \
+         sign it with `minisign -S -m FILE.wasm`, then deploy it with `--signature \
+         FILE.wasm.minisig`, or put that file beside it"
+    )]
+    Missing,
+    #[error("the signature cannot be read; it is the whole text of the file that minisign writes")]
+    Unreadable,
+    #[error(
+        "the component is signed with a key that is not among `adapters.trusted_keys`: add its \
+         public key there and restart, or have it signed by a trusted one"
+    )]
+    UnknownKey,
+    #[error(
+        "the signature is not of this component: it was made for other bytes, or either was damaged"
+    )]
+    Invalid,
+    #[error("the signature is of minisign's legacy form; sign without `-l`")]
+    Legacy,
+}
+
+impl Trust {
+    /// Trusts `keys`, each as the second line of minisign's `.pub` file has
+    /// it. Several may be trusted, so that one can take the place of another.
+    ///
+    /// # Errors
+    ///
+    /// [`TrustError`]: a text that is no key, or a required signature that
+    /// nobody could give.
+    pub fn new(keys: &[String], required: bool) -> Result<Self, TrustError> {
+        let keys = keys
+            .iter()
+            .map(|key| PublicKey::from_base64(key).map_err(|_| TrustError::BadKey(key.clone())))
+            .collect::<Result<Vec<_>, _>>()?;
+        if required && keys.is_empty() {
+            return Err(TrustError::NobodyTrusted);
+        }
+        Ok(Self { required, keys })
+    }
+
+    /// Checks a component. A signature that is there has to be good, also where
+    /// none is required; without any trusted key it says nothing.
+    pub(super) fn check(
+        &self,
+        wasm: &[u8],
+        signature: Option<&[u8]>,
+    ) -> Result<(), SignatureError> {
+        let Some(signature) = signature else {
+            return if self.required { Err(SignatureError::Missing) } else { Ok(()) };
+        };
+        if self.keys.is_empty() {
+            return Ok(());
+        }
+        let text = str::from_utf8(signature).map_err(|_| SignatureError::Unreadable)?;
+        let signature = Signature::decode(text).map_err(|_| SignatureError::Unreadable)?;
+        let mut refused = SignatureError::UnknownKey;
+        for key in &self.keys {
+            match key.verify(wasm, &signature, false) {
+                Ok(()) => return Ok(()),
+                Err(Error::UnexpectedKeyId) => {}
+                Err(Error::UnsupportedLegacyMode | Error::UnexpectedAlgorithm) => {
+                    refused = SignatureError::Legacy;
+                }
+                Err(_) => refused = SignatureError::Invalid,
+            }
+        }
+        Err(refused)
+    }
+}
+
+impl std::fmt::Debug for Trust {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Trust")
+            .field("required", &self.required)
+            .field("keys", &self.keys.len())
+            .finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn signed(key: &minisign::KeyPair, wasm: &[u8]) -> String {
+        minisign::sign(Some(&key.pk), &key.sk, wasm, None, None).unwrap().into_string()
+    }
+
+    fn key() -> minisign::KeyPair {
+        minisign::KeyPair::generate_unencrypted_keypair().unwrap()
+    }
+
+    #[test]
+    fn a_signature_counts_when_a_trusted_key_made_it_for_these_bytes() {
+        let [old, new, stranger] = [key(), key(), key()];
+        let keys = [old.pk.to_base64(), new.pk.to_base64()];
+        let required = Trust::new(&keys, true).unwrap();
+        let optional = Trust::new(&keys, false).unwrap();
+        let legacy = "untrusted comment: x\n".to_owned() + &signed(&old, b"wasm");
+        let rows = [
+            (Some(signed(&old, b"wasm")), Ok(()), Ok(())),
+            (Some(signed(&new, b"wasm")), Ok(()), Ok(())),
+            (None, Err(SignatureError::Missing), Ok(())),
+            (
+                Some(signed(&stranger, b"wasm")),
+                Err(SignatureError::UnknownKey),
+                Err(SignatureError::UnknownKey),
+            ),
+            (
+                Some(signed(&new, b"wasn")),
+                Err(SignatureError::Invalid),
+                Err(SignatureError::Invalid),
+            ),
+            (
+                Some("RW nonsense".to_owned()),
+                Err(SignatureError::Unreadable),
+                Err(SignatureError::Unreadable),
+            ),
+            (Some(legacy), Err(SignatureError::Unreadable), Err(SignatureError::Unreadable)),
+        ];
+        for (signature, when_required, otherwise) in rows {
+            let bytes = signature.as_ref().map(|text| text.as_bytes());
+            assert_eq!(required.check(b"wasm", bytes), when_required, "{signature:?}");
+            assert_eq!(optional.check(b"wasm", bytes), otherwise, "{signature:?}");
+        }
+        let nobody = Trust::default();
+        assert_eq!(nobody.check(b"wasm", Some(signed(&stranger, b"other").as_bytes())), Ok(()));
+    }
+
+    #[test]
+    fn what_minisign_itself_has_signed_is_taken() {
+        // By minisign 0.11: `printf 'wasm' > a; minisign -G -W; minisign -S -m a`.
+        let key = include_str!("fixtures/minisign.pub").lines().nth(1).unwrap();
+        let trust = Trust::new(&[key.to_owned()], true).unwrap();
+        let signature = include_bytes!("fixtures/wasm.minisig");
+        assert_eq!(trust.check(b"wasm", Some(signature)), Ok(()));
+        assert_eq!(trust.check(b"wasn", Some(signature)), Err(SignatureError::Invalid));
+        let legacy = include_bytes!("fixtures/wasm.legacy.minisig");
+        assert_eq!(trust.check(b"wasm", Some(legacy)), Err(SignatureError::Legacy));
+    }
+
+    #[test]
+    fn a_configuration_that_nobody_could_satisfy_is_refused() {
+        assert_eq!(Trust::new(&[], true).unwrap_err(), TrustError::NobodyTrusted);
+        let bad = Trust::new(&["RWQ".to_owned()], false).unwrap_err();
+        assert_eq!(bad, TrustError::BadKey("RWQ".to_owned()));
+    }
+}
