@@ -7,7 +7,8 @@
 //! available again, in the same order. Deduplication is always explicit.
 //!
 //! [`Queue`] is the trait; `conformance` is the suite that each backend
-//! passes; [`embedded`] keeps messages in one SQLite file.
+//! passes, and `model` passes it too: the same promises as lists in memory, which
+//! tests compare with. [`embedded`] keeps messages in one SQLite file.
 
 #[cfg(test)]
 mod conformance;
@@ -15,6 +16,8 @@ pub mod embedded;
 mod envelope;
 mod lease;
 mod message;
+#[cfg(test)]
+mod model;
 mod name;
 mod state;
 

@@ -5,6 +5,8 @@
 //! [schema]), so a backlog costs disk, not memory, and a restart has nothing to
 //! rebuild. Operators may look at the file with `sqlite3` at any time.
 
+#[cfg(test)]
+mod against_model;
 mod command;
 mod inspect;
 mod lines;
