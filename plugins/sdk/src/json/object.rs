@@ -39,9 +39,7 @@ impl Object {
     /// Entries that may name a key twice: the last value counts, at the first
     /// one's place.
     pub(super) fn of_entries(entries: Vec<(String, Json)>) -> Self {
-        let mut places = BTreeMap::new();
-        let twice = entries.iter().any(|(key, _)| places.insert(key.as_str(), ()).is_some());
-        if !twice {
+        if !any_twice(entries.iter().map(|(key, _)| key.as_str())) {
             return Self(entries);
         }
         let mut places = BTreeMap::new();
@@ -153,14 +151,35 @@ impl Object {
     /// Converts every key, but where that would make a key twice: it keeps
     /// its spelling then, so that nothing is lost.
     pub(super) fn with_keys(self, convert: fn(&str) -> String) -> Self {
-        let mut taken: BTreeSet<String> = self.0.iter().map(|(key, _)| key.clone()).collect();
-        let convert_entry = |(key, value): (String, Json)| {
-            let converted = convert(&key);
-            let key = if taken.insert(converted.clone()) { converted } else { key };
-            (key, value.with_keys(convert))
-        };
-        Self(self.0.into_iter().map(convert_entry).collect())
+        let mut keys: Vec<String> = self.0.iter().map(|(key, _)| convert(key)).collect();
+        // A conversion changes nothing the second time. So a key that is made
+        // twice is twice in this list, even where it was there from the start.
+        if any_twice(keys.iter().map(String::as_str)) {
+            let mut taken: BTreeSet<&str> = self.0.iter().map(|(key, _)| key.as_str()).collect();
+            let mut free: Vec<bool> = Vec::with_capacity(keys.len());
+            free.extend(keys.iter().map(|key| taken.insert(key)));
+            for ((key, free), (spelling, _)) in keys.iter_mut().zip(free).zip(&self.0) {
+                if !free {
+                    spelling.clone_into(key);
+                }
+            }
+        }
+        let values = self.0.into_iter().map(|(_, value)| value.with_keys(convert));
+        Self(keys.into_iter().zip(values).collect())
     }
+}
+
+/// Whether a key comes twice.
+fn any_twice<'a>(keys: impl ExactSizeIterator<Item = &'a str> + Clone) -> bool {
+    /// So many keys are compared faster than they are sorted.
+    const FEW: usize = 16;
+    if keys.len() <= FEW {
+        let mut rest = keys;
+        return std::iter::from_fn(|| rest.next().map(|key| (key, rest.clone())))
+            .any(|(key, mut later)| later.any(|other| other == key));
+    }
+    let mut seen = BTreeSet::new();
+    !keys.into_iter().all(|key| seen.insert(key))
 }
 
 /// Compact text.
