@@ -9,6 +9,7 @@ mod csp;
 mod door;
 mod durability;
 mod failpoints;
+mod faults;
 mod harness;
 mod hostile;
 mod operations;

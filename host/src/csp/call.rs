@@ -42,7 +42,8 @@ pub struct Peer {
 pub struct Answer {
     pub status: u16,
     pub headers: HeaderMap,
-    pub body: Bytes,
+    /// An error where it is too large; status and header count all the same.
+    pub body: Result<Bytes, Unanswered>,
 }
 
 /// Sends a request once and reads the answer.
@@ -59,7 +60,10 @@ pub async fn call(
     if header_bytes > HEADER_BYTES_MAX {
         return Err(peer.header_too_large());
     }
-    let body = peer.read_body(&mut response).await?;
+    let body = match peer.read_body(&mut response).await {
+        Err(broken_off) if broken_off.cause != Cause::TooLarge => return Err(broken_off),
+        body => body,
+    };
     Ok(Answer {
         status: response.status().as_u16(),
         headers: std::mem::take(response.headers_mut()),

@@ -91,6 +91,8 @@ struct Exchange<'a> {
 struct Answered {
     response: HttpResponse,
     retry_after: Option<Duration>,
+    /// Why the response is without its body, where it was too large.
+    unread: Option<Unanswered>,
 }
 
 impl<'a> Exchange<'a> {
@@ -246,15 +248,23 @@ impl<'a> Exchange<'a> {
                 ),
             }
         }
-        let body = scrubber.body(answer.body);
+        let (body, unread) = match answer.body {
+            Ok(body) => (scrubber.body(body), None),
+            Err(too_large) => (Bytes::new(), Some(too_large)),
+        };
         let response = HttpResponse { status: answer.status, headers, body };
-        Answered { response, retry_after }
+        Answered { response, retry_after, unread }
     }
 
     fn finish(self, tried: Result<Answered, Unanswered>, tries: u32) -> Exchanged {
         let retry_after = self.last.as_ref().and_then(|answered| answered.retry_after);
+        // A body that was not read is no answer to go by, whatever its status.
+        let tried = tried.and_then(|answered| match answered.unread {
+            None => Ok(answered.response),
+            Some(too_large) => Err(too_large),
+        });
         let event = match tried {
-            Ok(answered) => Event::Response(answered.response),
+            Ok(response) => Event::Response(response),
             Err(unanswered) => Event::TransportFailure(TransportFailure {
                 code: unanswered.cause.word(),
                 message: format!("{unanswered}{}", self.count(&unanswered, tries)),
@@ -291,8 +301,11 @@ impl<'a> Exchange<'a> {
         let path = self.url.path();
         let next_ms = next.map(|delay| delay.as_millis() as u64);
         match tried {
-            Ok(Answered { response: HttpResponse { status, .. }, .. }) => {
-                if next.is_some() {
+            Ok(Answered { response: HttpResponse { status, .. }, unread, .. }) => {
+                if let Some(error) = unread {
+                    let code = error.cause.word();
+                    warn!(%csp, method, path, status, code, %error, attempt, next_ms, "{csp} answered {status} at length");
+                } else if next.is_some() {
                     warn!(%csp, method, path, status, attempt, next_ms, "{csp} answered {status}");
                 } else {
                     info!(%csp, method, path, status, attempt, "{csp} answered {status}");

@@ -133,13 +133,17 @@ impl TokenEndpoint {
             | Cause::TokenUnavailable
             | Cause::RequestRefused => self.unavailable(&unanswered.message),
         })?;
+        let read = body.as_deref().unwrap_or_default();
         match status {
             // Only the body goes on: a media type that is not quite JSON's
             // does not make a token useless.
-            200..=299 => Ok(oauth2::HttpResponse::new(body.into())),
-            408 | 425 | 429 => Err(self.unavailable(&said_no(status, &body))),
-            400..=499 => Err(self.failure(Cause::TokenRefused, &said_no(status, &body))),
-            _ => Err(self.unavailable(&said_no(status, &body))),
+            200..=299 => match body {
+                Ok(body) => Ok(oauth2::HttpResponse::new(body.into())),
+                Err(too_large) => Err(self.unavailable(&too_large.message)),
+            },
+            408 | 425 | 429 => Err(self.unavailable(&said_no(status, read))),
+            400..=499 => Err(self.failure(Cause::TokenRefused, &said_no(status, read))),
+            _ => Err(self.unavailable(&said_no(status, read))),
         }
     }
 

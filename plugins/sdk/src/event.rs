@@ -24,7 +24,8 @@ pub struct NoAnswer {
     pub message: String,
     /// Whether a copy of the request may have reached the CSP.
     pub sent: bool,
-    /// The last answer to an earlier try of the same request.
+    /// The last answer to an earlier try of the same request; with `too-large`
+    /// the answer itself, without its body.
     pub last: Option<Answer>,
 }
 

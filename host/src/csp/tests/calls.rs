@@ -194,12 +194,26 @@ async fn a_header_has_a_bound_too() {
 }
 
 #[tokio::test]
-async fn an_answer_that_is_too_large_is_not_asked_for_again() {
-    let csp = Server::start([answer(503, "", "x"), answer(503, "", "0123456789a")]).await;
-    let exchanged =
-        exchange(&client(&csp.url(), "max_response_bytes = 10"), &get("/x"), &THRICE).await;
-    assert_eq!((exchanged.word().as_str(), exchanged.calls), ("too-large", 2));
-    assert_eq!(exchanged.failure().last_response.as_ref().unwrap().status, 503);
+async fn the_status_of_an_answer_that_is_too_large_says_whether_it_is_asked_for_again() {
+    let check = async |answers: Vec<Act>, expected: &str| {
+        let csp = Server::start(answers).await;
+        let client = client(&csp.url(), "max_response_bytes = 10");
+        let exchanged = exchange(&client, &get("/x"), &THRICE).await;
+        let last = match &exchanged.event {
+            Event::Response(response) => format!("{}", response.status),
+            Event::TransportFailure(failure) => {
+                let last = failure.last_response.as_ref().map(|last| (last.status, &*last.body));
+                format!("{} {last:?}", failure.code)
+            }
+            Event::Timer => unreachable!("nobody waits here"),
+        };
+        assert_eq!(format!("{} calls: {last}", exchanged.calls), expected);
+    };
+    let large = |status| answer(status, "", "0123456789a");
+    check(vec![large(200)], "1 calls: too-large Some((200, []))").await;
+    check(vec![large(403)], "1 calls: too-large Some((403, []))").await;
+    check(vec![large(503), answer(200, "", "x")], "2 calls: 200").await;
+    check(vec![answer(503, "", "x"), large(503)], "3 calls: too-large Some((503, []))").await;
 }
 
 #[tokio::test]

@@ -149,6 +149,11 @@ impl Answer {
         Self::of(What::EndlessHead).then(Then::Hang)
     }
 
+    /// The same with another status.
+    pub fn with_status(self, status: u16) -> Self {
+        self.change(|response| response.status = status)
+    }
+
     /// Adds a header.
     pub fn header(self, name: &str, value: &str) -> Self {
         self.change(|response| response.headers.push((name.to_owned(), value.to_owned())))

@@ -1,0 +1,306 @@
+//! What the contract says must come of a fault.
+//!
+//! Written from the contract with ServiceNow, not from the host: how often a
+//! CSP is called, and which message the job ends in.
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::table::Answered;
+use super::table::Body;
+use super::table::Break;
+use super::table::Fault;
+use super::table::Kind;
+use super::table::Location;
+use super::table::RESPONSE_BYTES_MAX;
+use super::table::ROOMY;
+use super::table::Spell;
+use super::table::Tokenless;
+use super::table::Way;
+use super::wire;
+
+/// Calls in all, where a failure may pass.
+const ATTEMPTS: usize = 3;
+
+/// The same where a token may have become invalid.
+const ATTEMPTS_WITH_FRESH_TOKEN: usize = 2;
+
+/// What a message holds.
+const MESSAGE_BYTES_MAX: usize = 1024 * 1024;
+
+/// How often in a row a CSP may say that it does not know a job.
+const NOT_FOUND_MAX: usize = 5;
+
+/// What must come of a fault.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Expected {
+    pub end: End,
+    pub calls: Calls,
+    /// How long apart the first two calls must be.
+    pub apart: Duration,
+}
+
+/// How often whom must have been called.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Calls {
+    Csp(usize),
+    /// More than that is polled until the deadline comes, never in haste.
+    CspAtLeast(usize),
+    /// The identity provider, and the CSP not at all.
+    IdentityProvider(usize),
+    IdentityProviderAtLeast(usize),
+}
+
+/// The message.
+#[derive(Debug, Clone, PartialEq)]
+pub enum End {
+    Success,
+    /// A job that the CSP accepted and then failed, in the CSP's word.
+    JobFailed(&'static str),
+    /// The CSP's own words, with its status.
+    Refused {
+        code: u16,
+        response: Value,
+    },
+    /// A failure whose details say this.
+    Failure {
+        code: Code,
+        says: String,
+        csp_response: Option<Value>,
+        has_status: bool,
+    },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Code {
+    Is(u16),
+    /// Any 5xx.
+    OfServerError,
+}
+
+/// What the contract knows of one try.
+enum Seen<'a> {
+    /// A whole answer of bearable size.
+    Answer(&'a Answered),
+    /// An answer that is too large to be read; none: nobody knows its status.
+    TooLarge(Option<u16>),
+    Nothing,
+    NoToken {
+        may_pass: bool,
+    },
+}
+
+/// What must come of a fault.
+pub fn expected(fault: &Fault, way: Way, spell: Spell) -> Expected {
+    let seen = seen(fault);
+    let apart = apart(fault);
+    match way {
+        Way::Poll => polled(&seen, spell, apart),
+        Way::Sync | Way::Async | Way::Cost => called(&seen, way, spell, apart),
+    }
+}
+
+fn seen(fault: &Fault) -> Seen<'_> {
+    match &fault.kind {
+        Kind::Answers(answered) if is_too_large(fault, answered.body) => {
+            Seen::TooLarge(Some(answered.status))
+        }
+        Kind::Answers(answered) => Seen::Answer(answered),
+        Kind::Breaks(Break::HeaderWithoutEnd) => Seen::TooLarge(None),
+        Kind::Breaks(_) => Seen::Nothing,
+        Kind::NoToken(Tokenless::Refused(_)) => Seen::NoToken { may_pass: false },
+        Kind::NoToken(_) => Seen::NoToken { may_pass: true },
+    }
+}
+
+fn is_too_large(fault: &Fault, body: Body) -> bool {
+    matches!(body, Body::Large(bytes) if bytes > RESPONSE_BYTES_MAX) && fault.settings != ROOMY
+}
+
+fn apart(fault: &Fault) -> Duration {
+    match &fault.kind {
+        Kind::Answers(Answered { retry_after: Some(seconds), .. }) => Duration::from_secs(*seconds),
+        Kind::Answers(_) | Kind::Breaks(_) | Kind::NoToken(_) => Duration::ZERO,
+    }
+}
+
+/// A call is made up to three times where its failure may pass, up to twice
+/// where the token is refused, and else once.
+fn called(seen: &Seen<'_>, way: Way, spell: Spell, apart: Duration) -> Expected {
+    let attempts = match seen {
+        Seen::Answer(Answered { status, .. }) | Seen::TooLarge(Some(status)) => match status {
+            408 | 425 | 429 | 500..=599 => ATTEMPTS,
+            401 => ATTEMPTS_WITH_FRESH_TOKEN,
+            _ => 1,
+        },
+        Seen::Nothing | Seen::NoToken { may_pass: true } => ATTEMPTS,
+        Seen::TooLarge(None) | Seen::NoToken { may_pass: false } => 1,
+    };
+    let recovers = spell.calls() < attempts;
+    let calls = if recovers { spell.calls() + 1 } else { attempts };
+    let end = if recovers || is_good(seen, way) { End::Success } else { failed(seen, way) };
+    let calls = match (seen, recovers) {
+        (Seen::NoToken { .. }, false) => Calls::IdentityProvider(calls),
+        (Seen::NoToken { .. }, true) => Calls::Csp(1),
+        _ => Calls::Csp(calls),
+    };
+    Expected { end, calls, apart: if attempts > 1 { apart } else { Duration::ZERO } }
+}
+
+/// 202 with a usable location is how an operation begins.
+fn is_good(seen: &Seen<'_>, way: Way) -> bool {
+    let usable = |location| matches!(location, Some(Location::Usable(_)));
+    matches!(seen, Seen::Answer(Answered { status: 202, location, .. }) if usable(*location))
+        && way != Way::Cost
+}
+
+fn failed(seen: &Seen<'_>, way: Way) -> End {
+    // Costs have no job whose status could be told.
+    let has_status = way != Way::Cost;
+    let failure = |code, says: &str, csp_response| End::Failure {
+        code,
+        says: says.to_owned(),
+        csp_response,
+        has_status,
+    };
+    let too_large = RESPONSE_BYTES_MAX.to_string();
+    match seen {
+        Seen::Answer(Answered { status: 200, body: Body::Large(_), .. }) => {
+            failure(Code::OfServerError, &MESSAGE_BYTES_MAX.to_string(), None)
+        }
+        Seen::Answer(Answered { status: 202, .. }) if way != Way::Cost => End::Failure {
+            code: Code::Is(500),
+            says: "Location header was invalid or not provided".to_owned(),
+            csp_response: Some(wire::object_in_camel_case()),
+            has_status: false,
+        },
+        Seen::Answer(Answered { status: status @ 400..=499, body, .. }) => {
+            End::Refused { code: *status, response: words(*body) }
+        }
+        Seen::Answer(Answered { status: status @ 500..=599, body, .. }) => {
+            failure(Code::Is(*status), "", (*body == Body::Object).then(wire::object_in_camel_case))
+        }
+        // The API has no other status, and no other body.
+        Seen::Answer(Answered { status, .. }) => End::Failure {
+            code: Code::Is(502),
+            says: status.to_string(),
+            csp_response: None,
+            has_status: false,
+        },
+        Seen::TooLarge(Some(status @ 500..=599)) => failure(Code::Is(*status), &too_large, None),
+        Seen::TooLarge(Some(_)) => failure(Code::OfServerError, &too_large, None),
+        Seen::TooLarge(None) | Seen::Nothing | Seen::NoToken { .. } => {
+            failure(Code::OfServerError, "", None)
+        }
+    }
+}
+
+/// The CSP's own words: its JSON object in camelCase, or its text.
+fn words(body: Body) -> Value {
+    let details = |text: &str| serde_json::json!({"details": text});
+    match body {
+        Body::Object => wire::object_in_camel_case(),
+        Body::Text => details(wire::TEXT),
+        Body::Empty => details(""),
+        Body::Array => details(wire::ARRAY),
+        Body::Null => details("null"),
+        Body::HalfJson | Body::Large(_) | Body::Status(_) | Body::LongerThanItSays => {
+            unreachable!("no refusal of the table has such a body")
+        }
+    }
+}
+
+/// What one poll means.
+pub enum Told {
+    /// The job is over.
+    Over(End),
+    /// The CSP does not know it; it may know it next time.
+    Unknown(End),
+    /// Nothing, or that the CSP is still working on it.
+    Nothing,
+}
+
+/// What an answer to a poll means.
+pub fn told(answered: &Answered) -> Told {
+    match answered.status {
+        200 | 202 => match answered.body {
+            Body::Status("SUCCESS" | "COMPLETE") => Told::Over(End::Success),
+            Body::Status(word @ ("FAILURE" | "FAILED")) => Told::Over(End::JobFailed(word)),
+            Body::Object
+            | Body::Text
+            | Body::Empty
+            | Body::Array
+            | Body::Null
+            | Body::HalfJson
+            | Body::Large(_)
+            | Body::Status(_)
+            | Body::LongerThanItSays => Told::Nothing,
+        },
+        404 => Told::Unknown(failed(&Seen::Answer(answered), Way::Poll)),
+        408 | 425 | 429 | 500..=599 => Told::Nothing,
+        _ => Told::Over(failed(&Seen::Answer(answered), Way::Poll)),
+    }
+}
+
+/// A poll that fails is made again at the next turn, until the CSP says that it
+/// does not know the job, or the deadline comes.
+fn polled(seen: &Seen<'_>, spell: Spell, apart: Duration) -> Expected {
+    let told = match seen {
+        Seen::Answer(answered) => told(answered),
+        Seen::TooLarge(_) | Seen::Nothing | Seen::NoToken { .. } => Told::Nothing,
+    };
+    // A fresh token gets a poll of its own, in the same turn.
+    let refuses_token =
+        matches!(seen, Seen::Answer(Answered { status: 401, .. }) | Seen::TooLarge(Some(401)));
+    let lasts = spell == Spell::ForGood;
+    // The last two find it in progress, and done.
+    let recovered = Calls::Csp(spell.calls().saturating_add(2));
+    let (end, calls) = match told {
+        Told::Over(_) if refuses_token && spell == Spell::Once => (End::Success, recovered),
+        Told::Over(end) => {
+            (end, Calls::Csp(if refuses_token { ATTEMPTS_WITH_FRESH_TOKEN } else { 1 }))
+        }
+        Told::Unknown(end) if lasts => (end, Calls::Csp(NOT_FOUND_MAX)),
+        Told::Unknown(_) | Told::Nothing if !lasts => match seen {
+            Seen::NoToken { .. } => (End::Success, Calls::Csp(2)),
+            Seen::Answer(_) | Seen::TooLarge(_) | Seen::Nothing => (End::Success, recovered),
+        },
+        Told::Unknown(_) | Told::Nothing => (
+            End::Failure {
+                code: Code::Is(504),
+                says: "working on it".to_owned(),
+                csp_response: None,
+                has_status: true,
+            },
+            match seen {
+                Seen::NoToken { .. } => Calls::IdentityProviderAtLeast(1),
+                Seen::Answer(_) | Seen::TooLarge(_) | Seen::Nothing => Calls::CspAtLeast(1),
+            },
+        ),
+    };
+    Expected { end, calls, apart }
+}
+
+/// What must come of a story: its words and statuses in turn, until the job is
+/// over. Returns the end and the number of polls.
+pub fn story(turns: &[Answered]) -> (End, usize) {
+    let mut unknown = 0;
+    let mut polls = 0;
+    for turn in turns {
+        polls += 1;
+        match told(turn) {
+            // A fresh token gets a poll of its own.
+            Told::Over(_) if turn.status == 401 => {}
+            Told::Over(end) => return (end, polls),
+            Told::Unknown(end) => {
+                unknown += 1;
+                if unknown == NOT_FOUND_MAX {
+                    return (end, polls);
+                }
+            }
+            Told::Nothing => unknown = 0,
+        }
+    }
+    panic!("the story has no end");
+}

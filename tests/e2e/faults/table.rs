@@ -1,0 +1,332 @@
+//! Everything that a CSP or its identity provider can do wrong.
+
+use std::fmt;
+
+/// One way to fail.
+#[derive(Debug, Clone)]
+pub struct Fault {
+    /// As the table has it; names the case when it fails.
+    pub name: String,
+    pub kind: Kind,
+    /// Lines for the CSP's table of the configuration.
+    pub settings: &'static str,
+}
+
+#[derive(Debug, Clone)]
+pub enum Kind {
+    /// The CSP answers, whole and readable as HTTP.
+    Answers(Answered),
+    /// Of the CSP no whole answer comes.
+    Breaks(Break),
+    /// There is no token, for which the CSP is not to blame.
+    NoToken(Tokenless),
+}
+
+/// An answer as the table has it.
+#[derive(Debug, Clone)]
+pub struct Answered {
+    pub status: u16,
+    pub body: Body,
+    /// In seconds.
+    pub retry_after: Option<u64>,
+    pub location: Option<Location>,
+}
+
+/// What stands in an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Body {
+    /// A JSON object in snake_case.
+    Object,
+    Text,
+    Empty,
+    Array,
+    Null,
+    /// JSON that ends in the middle, in a body that does not.
+    HalfJson,
+    /// A JSON object of so many bytes.
+    Large(usize),
+    /// A job's status in this word.
+    Status(&'static str),
+    /// A body that goes on after its length.
+    LongerThanItSays,
+}
+
+/// A `Location`; `{p}` stands for the portfolio, `{origin}` for the CSP's own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Location {
+    /// Leads to the job's status.
+    Usable(&'static str),
+    Unusable(&'static str),
+}
+
+/// How an answer does not come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Break {
+    /// Nobody listens.
+    Refuses,
+    /// The connection is reset before the request's body was read.
+    ResetsBeforeReading,
+    /// The same when it was read.
+    ResetsAfterReading,
+    /// The same in the middle of the answer's body.
+    ResetsInTheBody,
+    /// The connection is closed in order, without an answer.
+    Closes,
+    /// Nothing comes until the client gives up.
+    Hangs,
+    /// Bytes of a good answer come, more slowly than the client waits.
+    Drips,
+    /// The body ends before its length.
+    EndsEarly,
+    /// A chunk has no size.
+    ChunksBadly,
+    /// What comes is no HTTP.
+    TalksNonsense,
+    /// The header has no end.
+    HeaderWithoutEnd,
+}
+
+/// How a token does not come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tokenless {
+    /// The identity provider refuses with this status.
+    Refused(u16),
+    /// It answers with this status, which is no refusal.
+    Answered(u16),
+    /// It answers 200 with this.
+    Grants(&'static str),
+    /// It gives no whole answer.
+    Breaks(Break),
+}
+
+/// How often in a row it happens, before all is well.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Spell {
+    Once,
+    Twice,
+    ForGood,
+}
+
+/// What is being asked when it happens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Way {
+    /// An operation that the CSP carries out at once.
+    Sync,
+    /// An operation that the CSP accepts for later.
+    Async,
+    /// How far the CSP is with what it has accepted.
+    Poll,
+    Cost,
+}
+
+impl Spell {
+    pub const ALL: [Self; 3] = [Self::Once, Self::Twice, Self::ForGood];
+
+    /// How many calls in a row go wrong.
+    pub fn calls(self) -> usize {
+        match self {
+            Self::Once => 1,
+            Self::Twice => 2,
+            Self::ForGood => usize::MAX,
+        }
+    }
+}
+
+impl Fault {
+    /// Whether all of the CSP is struck, and not the calls about one portfolio
+    /// alone.
+    pub fn is_general(&self) -> bool {
+        match self.kind {
+            Kind::Answers(_) => false,
+            Kind::Breaks(how) => how == Break::Refuses,
+            Kind::NoToken(_) => true,
+        }
+    }
+
+    /// Whether nobody listens, for which there is no server to change its mind.
+    pub fn is_absence(&self) -> bool {
+        matches!(
+            self.kind,
+            Kind::Breaks(Break::Refuses) | Kind::NoToken(Tokenless::Breaks(Break::Refuses))
+        )
+    }
+}
+
+impl fmt::Display for Spell {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Once => "once",
+            Self::Twice => "twice",
+            Self::ForGood => "for-good",
+        })
+    }
+}
+
+/// Statuses that come with a JSON object.
+#[rustfmt::skip]
+const STATUSES: &[u16] = &[
+    101,
+    201, 203, 204, 205, 206, 207, 226, 299,
+    300, 301, 302, 303, 304, 305, 307, 308,
+    400, 401, 402, 403, 404, 405, 406, 407, 408, 409, 410, 411, 412, 413, 414, 415, 416, 417, 418, 421, 422, 423,
+    424, 425, 426, 428, 429, 431, 451, 499,
+    500, 501, 502, 503, 504, 505, 507, 508, 511, 599,
+    600, 999,
+];
+
+/// The largest answer that is read, unless the configuration says otherwise.
+pub const RESPONSE_BYTES_MAX: usize = 256 * 1024;
+
+const MEBIBYTE: usize = 1024 * 1024;
+
+/// Answers whose body is the trouble, or some of it.
+#[rustfmt::skip]
+const BODIES: &[(&str, u16, Body)] = &[
+    ("success in text",              200, Body::Text),
+    ("success without a word",       200, Body::Empty),
+    ("success in a list",            200, Body::Array),
+    ("success as null",              200, Body::Null),
+    ("success in half",              200, Body::HalfJson),
+    ("success longer than it says",  200, Body::LongerThanItSays),
+    ("success of one byte too many", 200, Body::Large(RESPONSE_BYTES_MAX + 1)),
+    ("success of a mebibyte",        200, Body::Large(MEBIBYTE)),
+    ("refusal in text",              403, Body::Text),
+    ("refusal without a word",       403, Body::Empty),
+    ("refusal in a list",            403, Body::Array),
+    ("refusal as null",              403, Body::Null),
+    ("refusal of a mebibyte",        403, Body::Large(MEBIBYTE)),
+    ("unknown token, at length",     401, Body::Large(MEBIBYTE)),
+    ("too busy in text",             429, Body::Text),
+    ("too busy of a mebibyte",       429, Body::Large(MEBIBYTE)),
+    ("failure in text",              500, Body::Text),
+    ("failure without a word",       502, Body::Empty),
+    ("failure of a mebibyte",        503, Body::Large(MEBIBYTE)),
+];
+
+/// Answers that say when to come back.
+const BUSY: &[(&str, u16, u64)] = &[
+    ("too busy for a second", 429, 1),
+    ("too busy for an hour", 429, 3_600),
+    ("down for a second", 503, 1),
+    ("down for an hour", 503, 3_600),
+    ("too busy for no time", 429, 0),
+];
+
+/// Where an answer of 202 says that the job's status is.
+#[rustfmt::skip]
+const LOCATIONS: &[(&str, Option<Location>)] = &[
+    ("accepted without a location",          None),
+    ("accepted, location empty",             Some(Location::Unusable(""))),
+    ("accepted, location of another host",   Some(Location::Unusable("https://elsewhere.example.com/jobs/1"))),
+    ("accepted, location of another port",   Some(Location::Unusable("http://127.0.0.1:1/jobs/1"))),
+    ("accepted, location without a scheme",  Some(Location::Unusable("//elsewhere.example.com/jobs/1"))),
+    ("accepted, location of another scheme", Some(Location::Unusable("ftp://127.0.0.1/jobs/1"))),
+    ("accepted, location malformed",         Some(Location::Unusable("http://["))),
+    ("accepted, location absolute",          Some(Location::Usable("{origin}/atat/api/v1/provisioning/{p}/status"))),
+    ("accepted, location from the root",     Some(Location::Usable("/atat/api/v1/provisioning/{p}/status"))),
+    ("accepted, location relative",          Some(Location::Usable("../../provisioning/{p}/status"))),
+];
+
+/// Answers of a mebibyte are read.
+pub const ROOMY: &str = "max_response_bytes = 2097152";
+
+/// A time limit that healthy calls keep on a busy machine, and that a test can
+/// wait for three times.
+const IMPATIENT: &str = "timeout_ms = 4000";
+
+const BREAKS: &[(&str, Break, &str)] = &[
+    ("refuses connections", Break::Refuses, ""),
+    ("resets before reading", Break::ResetsBeforeReading, ""),
+    ("resets after reading", Break::ResetsAfterReading, ""),
+    ("resets in the body", Break::ResetsInTheBody, ""),
+    ("closes without an answer", Break::Closes, ""),
+    ("hangs", Break::Hangs, IMPATIENT),
+    ("drips", Break::Drips, IMPATIENT),
+    ("ends early", Break::EndsEarly, ""),
+    ("chunks badly", Break::ChunksBadly, ""),
+    ("talks nonsense", Break::TalksNonsense, ""),
+    ("has a header without end", Break::HeaderWithoutEnd, ""),
+];
+
+#[rustfmt::skip]
+const TOKENS: &[(&str, Tokenless, &str)] = &[
+    ("token refused with 400",       Tokenless::Refused(400), ""),
+    ("token refused with 401",       Tokenless::Refused(401), ""),
+    ("token refused with 403",       Tokenless::Refused(403), ""),
+    ("tokens are down with 500",     Tokenless::Answered(500), ""),
+    ("tokens are down with 503",     Tokenless::Answered(503), ""),
+    ("tokens are busy",              Tokenless::Answered(429), ""),
+    ("tokens have moved",            Tokenless::Answered(302), ""),
+    ("tokens are text",              Tokenless::Grants("here you are"), ""),
+    ("tokens are nothing",           Tokenless::Grants(""), ""),
+    ("tokens are missing",           Tokenless::Grants(r#"{"expires_in":3600}"#), ""),
+    ("tokens are of another kind",   Tokenless::Grants(r#"{"access_token":"a","token_type":"mac"}"#), ""),
+    ("tokens cannot be sent",        Tokenless::Grants(r#"{"access_token":"a\nb","token_type":"bearer"}"#), ""),
+    ("tokens are not to be reached", Tokenless::Breaks(Break::Refuses), ""),
+    ("tokens hang",                  Tokenless::Breaks(Break::Hangs), IMPATIENT),
+    ("tokens drip",                  Tokenless::Breaks(Break::Drips), IMPATIENT),
+    ("tokens reset",                 Tokenless::Breaks(Break::ResetsAfterReading), ""),
+    ("tokens end early",             Tokenless::Breaks(Break::EndsEarly), ""),
+];
+
+/// What a CSP may say of a job before it is done or has failed: statuses of
+/// HTTP, and words of the API in an answer of 200.
+pub const STORIES: &[&str] = &[
+    "SUCCESS",
+    "COMPLETE",
+    "FAILURE",
+    "FAILED",
+    "NOT_STARTED IN_PROGRESS SUCCESS",
+    "IN_PROGRESS NOT_STARTED IN_PROGRESS COMPLETE",
+    "IN_PROGRESS 503 NOT_STARTED 500 FAILED",
+    "WONDERING SUCCESS",
+    "success IN_PROGRESS SUCCESS",
+    "404 404 404 404 IN_PROGRESS 404 404 404 404 SUCCESS",
+    "404 404 503 404 404 429 404 404 SUCCESS",
+    "404 404 404 404 404",
+    "IN_PROGRESS 404 404 404 404 404",
+    "503 503 503 503 503 503 IN_PROGRESS COMPLETE",
+    "IN_PROGRESS 401 SUCCESS",
+    "IN_PROGRESS 403",
+    "IN_PROGRESS 302",
+];
+
+/// Every fault that there is.
+pub fn faults() -> Vec<Fault> {
+    let answers = |name: String, status, body, retry_after, location| Fault {
+        name,
+        kind: Kind::Answers(Answered { status, body, retry_after, location }),
+        settings: "",
+    };
+    let mut faults = Vec::new();
+    for status in STATUSES {
+        faults.push(answers(format!("answers {status}"), *status, Body::Object, None, None));
+    }
+    for (name, status, body) in BODIES {
+        faults.push(answers((*name).to_owned(), *status, *body, None, None));
+    }
+    for (name, status, after) in BUSY {
+        faults.push(answers((*name).to_owned(), *status, Body::Object, Some(*after), None));
+    }
+    for (name, location) in LOCATIONS {
+        faults.push(answers((*name).to_owned(), 202, Body::Object, None, *location));
+    }
+    for (name, how, settings) in BREAKS {
+        faults.push(Fault { name: (*name).to_owned(), kind: Kind::Breaks(*how), settings });
+    }
+    for (name, how, settings) in TOKENS {
+        faults.push(Fault { name: (*name).to_owned(), kind: Kind::NoToken(*how), settings });
+    }
+    // Read whole, its outcome does not fit a message.
+    faults.push(Fault {
+        settings: ROOMY,
+        ..answers(
+            "success too large for a message".to_owned(),
+            200,
+            Body::Large(MEBIBYTE),
+            None,
+            None,
+        )
+    });
+    faults
+}

@@ -1,0 +1,103 @@
+//! The faults of the table, as a server makes them.
+
+use std::time::Duration;
+
+use mock_csp::Answer;
+use mock_csp::Then;
+use serde_json::Value;
+use serde_json::json;
+
+use super::table::Answered;
+use super::table::Body;
+use super::table::Break;
+use super::table::Location;
+use super::table::Tokenless;
+
+/// Slow enough that the answer takes longer than any time limit of the table.
+const DRIP: (usize, Duration) = (1, Duration::from_millis(200));
+
+/// The object of [`Body::Object`], as the CSP says it.
+pub fn object() -> Value {
+    json!({"mock_portfolio": "no", "far51_id": null, "task_orders": [{"clin_number": "0001"}, "a_b"]})
+}
+
+/// The same in camelCase.
+pub fn object_in_camel_case() -> Value {
+    json!({"mockPortfolio": "no", "far51Id": null, "taskOrders": [{"clinNumber": "0001"}, "a_b"]})
+}
+
+/// The text of [`Body::Text`].
+pub const TEXT: &str = "No, and \"why\" is <not> for you.";
+
+/// The text of [`Body::Array`].
+pub const ARRAY: &str = "[1, {\"a_b\": 2}]";
+
+pub fn location(location: Location, portfolio: &str, origin: &str) -> String {
+    let (Location::Usable(text) | Location::Unusable(text)) = location;
+    text.replace("{p}", portfolio).replace("{origin}", origin)
+}
+
+/// The answer to a call about `portfolio`.
+pub fn answer(answered: &Answered, portfolio: &str, origin: &str) -> Answer {
+    let status = answered.status;
+    let mut answer = match answered.body {
+        // These have no body, whatever is sent.
+        Body::Object if [101, 204, 205, 304].contains(&status) => Answer::bytes(status, ""),
+        Body::Object => Answer::json(status, &object()),
+        Body::Text => Answer::text(status, TEXT),
+        Body::Empty => Answer::bytes(status, ""),
+        Body::Array => Answer::bytes(status, ARRAY),
+        Body::Null => Answer::bytes(status, "null"),
+        Body::HalfJson => Answer::bytes(status, r#"{"id": "p-1", "#),
+        Body::Large(bytes) => Answer::of_size(bytes).with_status(status),
+        Body::Status(word) => Answer::json(status, &self::status(word, portfolio)),
+        Body::LongerThanItSays => Answer::wrong_length(),
+    };
+    if let Some(seconds) = answered.retry_after {
+        answer = answer.header("retry-after", &seconds.to_string());
+    }
+    // Nobody must go there.
+    if (300..400).contains(&status) {
+        answer = answer.header("location", "/atat/api/v1/portfolios/redirected/costs");
+    }
+    match answered.location {
+        Some(at) => answer.header("location", &location(at, portfolio, origin)),
+        None => answer,
+    }
+}
+
+/// What a CSP says of a job.
+pub fn status(word: &str, portfolio: &str) -> Value {
+    json!({"provisioning_job_id": "9", "portfolio_id": portfolio, "status": word})
+}
+
+/// None: it is not a server that does it.
+pub fn broken(how: Break, good: &Value) -> Option<Answer> {
+    let body = good.to_string();
+    let json = || Answer::json(200, good);
+    Some(match how {
+        Break::Refuses => return None,
+        Break::ResetsBeforeReading => Answer::reset_before_read(),
+        Break::ResetsAfterReading => Answer::reset_after_read(),
+        Break::ResetsInTheBody => json().says_length(body.len() + 100).then(Then::Reset),
+        Break::Closes => Answer::close(),
+        Break::Hangs => Answer::hang(),
+        Break::Drips => json().dripping(DRIP.0, DRIP.1),
+        Break::EndsEarly => json().says_length(body.len() + 100),
+        Break::ChunksBadly => json().chunked_badly(),
+        Break::TalksNonsense => Answer::raw("250 smtp.example.com at your service\r\n\r\n"),
+        Break::HeaderWithoutEnd => Answer::endless_head(),
+    })
+}
+
+/// What the identity provider does. None: it is not there.
+pub fn tokenless(how: Tokenless) -> Option<Answer> {
+    let good =
+        json!({"access_token": "a-token-of-forty-characters-or-even-more", "token_type": "bearer"});
+    Some(match how {
+        Tokenless::Refused(status) => Answer::json(status, &json!({"error": "invalid_client"})),
+        Tokenless::Answered(status) => Answer::text(status, "").header("location", "/elsewhere"),
+        Tokenless::Grants(body) => Answer::bytes(200, body),
+        Tokenless::Breaks(how) => return broken(how, &good),
+    })
+}
