@@ -222,7 +222,7 @@ fn redriven(queue: &QueueName, letter: &DeadLetter) -> Option<NewMessage> {
         | QueueKind::AsyncProvisioningJobs
         | QueueKind::AsyncCostJobs => {
             let mut queued = QueuedJob::decode(&letter.body).ok()?;
-            queued.generation += 1;
+            queued.generation = queued.generation.saturating_add(1);
             Some(NewMessage::redriven(&queued))
         }
         QueueKind::ProvisioningJobs | QueueKind::CostResponses => {

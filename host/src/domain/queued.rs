@@ -13,6 +13,7 @@ use super::Job;
 use super::JobKind;
 use super::Progress;
 use super::Timestamp;
+use super::request::has_the_shape;
 
 /// The form that this release writes.
 const FORM: u32 = 1;
@@ -78,6 +79,8 @@ pub enum Unreadable {
     Malformed(#[from] serde_json::Error),
     #[error("a queued message of form {0}, written by a later release")]
     LaterForm(u32),
+    #[error("a queued message whose request is none that was ever accepted")]
+    NotAccepted,
 }
 
 #[derive(Deserialize)]
@@ -108,7 +111,13 @@ impl QueuedJob {
     /// [`Unreadable`]; the message belongs on the dead-letter queue.
     pub fn decode(text: &str) -> Result<Self, Unreadable> {
         check_form(text)?;
-        Ok(serde_json::from_str(text)?)
+        let queued: Self = serde_json::from_str(text)?;
+        // Others may write to a queue of SQS, and the rest of the house takes
+        // a job for what the API made of a request.
+        if !has_the_shape(queued.job.kind, &queued.job.request) {
+            return Err(Unreadable::NotAccepted);
+        }
+        Ok(queued)
     }
 }
 
@@ -175,6 +184,13 @@ mod tests {
         for text in ["oops", "", "null", "[]", r#"{"v":1}"#, r#"{"v":-1}"#] {
             assert!(matches!(QueuedJob::decode(text), Err(Unreadable::Malformed(_))), "{text}");
             assert!(matches!(QueuedOutcome::decode(text), Err(Unreadable::Malformed(_))), "{text}");
+        }
+        let payload = ACCEPTED.find("\"payload\":{").unwrap() + "\"payload\":".len();
+        let end = payload + ACCEPTED[payload..].find('}').unwrap() + 1;
+        for (request, other) in [(payload..end, "null"), (payload..end, "[{}]")] {
+            let mut text = ACCEPTED.to_owned();
+            text.replace_range(request, other);
+            assert!(matches!(QueuedJob::decode(&text), Err(Unreadable::NotAccepted)), "{text}");
         }
         let later = ACCEPTED.replacen("\"v\":1", "\"v\":2", 1);
         assert!(matches!(QueuedJob::decode(&later), Err(Unreadable::LaterForm(2))));

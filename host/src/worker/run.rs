@@ -176,7 +176,7 @@ impl Drive<'_> {
         };
         let exchanged = self.destination.client.exchange(request, &context).await;
         debug!(calls = exchanged.calls, "An exchange is over");
-        self.requests += 1;
+        self.requests = self.requests.saturating_add(1);
         self.retry_after = exchanged.retry_after;
         self.called = exchanged.url.or(self.called.take());
         exchanged.event

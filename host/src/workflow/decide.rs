@@ -98,14 +98,14 @@ impl Turn<'_> {
     fn wait(&self, step: WaitStep, adapter: Digest) -> Decision {
         let before = self.course.resumption;
         let checkpoint = step.after_ms == Some(0);
-        let checkpoints = before.map_or(0, |r| r.checkpoints) + u32::from(checkpoint);
+        let checkpoints = before.map_or(0, |r| r.checkpoints).saturating_add(u32::from(checkpoint));
         if checkpoints > CHECKPOINTS_MAX {
             return Decision::Report(self.trouble(&Trouble::TooManyCheckpoints(CHECKPOINTS_MAX)));
         }
-        let waits = before.map_or(0, |r| r.waits) + 1;
+        let waits = before.map_or(0, |r| r.waits).saturating_add(1);
         let delay = match step.after_ms {
             Some(after_ms) => Duration::from_millis(after_ms),
-            None => self.retry_after.unwrap_or_else(|| self.scheduled(waits - checkpoints)),
+            None => self.retry_after.unwrap_or_else(|| self.scheduled(waits, checkpoints)),
         };
         self.resume_at(
             delay,
@@ -128,7 +128,7 @@ impl Turn<'_> {
         let polled = self.course.resumption.filter(|r| !r.checkpoint);
         match (failure.class, polled) {
             (FailureClass::Unavailable, Some(before)) => self.poll_again(before, 0, &failure),
-            (FailureClass::NotFound, Some(before)) if before.not_found + 1 < NOT_FOUND_MAX => {
+            (FailureClass::NotFound, Some(before)) if before.not_found < NOT_FOUND_MAX - 1 => {
                 self.poll_again(before, before.not_found + 1, &failure)
             }
             (FailureClass::Unavailable, None) => {
@@ -150,8 +150,8 @@ impl Turn<'_> {
 
     /// Nothing is new but that it did not work this time.
     fn poll_again(&self, before: &Resumption, not_found: u32, failure: &Failure) -> Decision {
-        let waits = before.waits + 1;
-        let delay = self.retry_after.unwrap_or_else(|| self.scheduled(waits - before.checkpoints));
+        let waits = before.waits.saturating_add(1);
+        let delay = self.retry_after.unwrap_or_else(|| self.scheduled(waits, before.checkpoints));
         self.resume_at(
             delay,
             Resumption {
@@ -181,7 +181,9 @@ impl Turn<'_> {
         Decision::Resume(Resumption { due_at, ..resumption })
     }
 
-    fn scheduled(&self, polls: u32) -> Duration {
+    /// Counts come from a queue, and may be anybody's: none is too large.
+    fn scheduled(&self, waits: u32, checkpoints: u32) -> Duration {
+        let polls = waits.saturating_sub(checkpoints);
         let doubled = 2_u32.saturating_pow(polls.saturating_sub(1));
         self.policy.initial.saturating_mul(doubled).min(self.policy.max.max(self.policy.initial))
     }

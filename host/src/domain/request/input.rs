@@ -13,6 +13,8 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 use serde_json::value::to_raw_value;
 
+use crate::domain::JobKind;
+
 /// An object's entries in their order, with their values' own text.
 struct Entries<'a>(Vec<(String, Entry<'a>)>);
 
@@ -63,7 +65,22 @@ pub fn with_job_id(body: &[u8], id: &str) -> Box<RawValue> {
     serde_json::from_str(&filled).expect("an object with one more entry is an object")
 }
 
-/// What an adapter reads of a provisioning request.
+/// Whether a stored request is made of what an accepted one is made of: an
+/// object, and for provisioning an object as its payload.
+pub fn has_the_shape(kind: JobKind, request: &RawValue) -> bool {
+    // A raw value begins with its first token.
+    let is_object = |raw: &RawValue| raw.get().starts_with('{');
+    is_object(request)
+        && match kind {
+            JobKind::Cost => true,
+            JobKind::Provisioning => Entries::of(request.get())
+                .take("payload")
+                .is_none_or(|payload| is_object(payload.raw())),
+        }
+}
+
+/// What an adapter reads of a provisioning request, which
+/// [has the shape](has_the_shape) of one.
 pub fn provisioning_input(id: &str, request: &RawValue) -> String {
     let mut entries = Entries::of(request.get());
     let id = to_raw_value(id).expect("a string can be written");

@@ -16,6 +16,8 @@ mod strict;
 mod top;
 
 #[cfg(test)]
+pub(crate) mod sample;
+#[cfg(test)]
 mod tests;
 
 use std::collections::BTreeMap;
@@ -29,6 +31,7 @@ pub use collecting::Redelivery;
 pub use collecting::batch;
 pub use collecting::redelivery;
 pub use cost::cost;
+pub(super) use input::has_the_shape;
 pub(super) use input::provisioning_input;
 pub use provisioning::provisioning;
 

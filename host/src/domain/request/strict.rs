@@ -14,6 +14,7 @@ use serde_json::Value;
 
 use super::NESTING_MAX;
 use super::Refusal;
+use super::errors;
 use super::errors::Errors;
 
 /// Reads a whole body.
@@ -25,7 +26,7 @@ use super::errors::Errors;
 pub fn read(body: &[u8]) -> Result<Value, Refusal> {
     let finds = RefCell::new(Finds::default());
     let mut reader = serde_json::Deserializer::from_slice(body);
-    let seed = Strict { depth: 0, path: String::new(), finds: &finds };
+    let seed = Strict { depth: 0, place: &Place::Top, finds: &finds };
     let value = seed.deserialize(&mut reader).and_then(|value| reader.end().map(|()| value));
     let finds = finds.into_inner();
     if finds.too_deep {
@@ -43,10 +44,43 @@ struct Finds {
     twice: Errors,
 }
 
-/// Reads one value at `path`, `depth` containers deep.
+/// Where a value stands. Its path is written only where something is wrong: a
+/// body can hold some ten thousand values below one key of half its length.
+enum Place<'a> {
+    Top,
+    Key(&'a Place<'a>, &'a str),
+    Item(&'a Place<'a>, usize),
+}
+
+impl Place<'_> {
+    fn path(&self) -> String {
+        let mut path = String::new();
+        self.write(&mut path);
+        path
+    }
+
+    fn write(&self, path: &mut String) {
+        match self {
+            Self::Top => {}
+            Self::Key(parent, key) => {
+                parent.write(path);
+                if !path.is_empty() {
+                    path.push('.');
+                }
+                errors::push(path, key);
+            }
+            Self::Item(parent, at) => {
+                parent.write(path);
+                errors::push(path, &format!("[{at}]"));
+            }
+        }
+    }
+}
+
+/// Reads one value at `place`, `depth` containers deep.
 struct Strict<'a> {
     depth: usize,
-    path: String,
+    place: &'a Place<'a>,
     finds: &'a RefCell<Finds>,
 }
 
@@ -59,8 +93,8 @@ impl Strict<'_> {
         Err(E::custom("too deep"))
     }
 
-    fn inside(&self, path: String) -> Self {
-        Strict { depth: self.depth + 1, path, finds: self.finds }
+    fn inside<'b>(&'b self, place: &'b Place<'b>) -> Strict<'b> {
+        Strict { depth: self.depth + 1, place, finds: self.finds }
     }
 }
 
@@ -106,9 +140,9 @@ impl<'de> Visitor<'de> for Strict<'_> {
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
         self.enter()?;
         let mut list = Vec::new();
-        while let Some(item) =
-            items.next_element_seed(self.inside(format!("{}[{}]", self.path, list.len())))?
-        {
+        loop {
+            let place = Place::Item(self.place, list.len());
+            let Some(item) = items.next_element_seed(self.inside(&place))? else { break };
             list.push(item);
         }
         Ok(Value::Array(list))
@@ -118,14 +152,12 @@ impl<'de> Visitor<'de> for Strict<'_> {
         self.enter()?;
         let mut map = Map::new();
         while let Some(key) = entries.next_key::<String>()? {
-            let path = match self.path.as_str() {
-                "" => key.clone(),
-                parent => format!("{parent}.{key}"),
-            };
-            let value = entries.next_value_seed(self.inside(path.clone()))?;
-            if map.insert(key, value).is_some() {
-                self.finds.borrow_mut().twice.add(&path, "is given twice");
+            let place = Place::Key(self.place, &key);
+            let value = entries.next_value_seed(self.inside(&place))?;
+            if map.contains_key(&key) {
+                self.finds.borrow_mut().twice.add(&place.path(), "is given twice");
             }
+            map.insert(key, value);
         }
         if map.len() > KEYS_MAX {
             return Err(A::Error::custom("too many keys"));

@@ -9,6 +9,8 @@ use super::Known;
 use super::Refusal;
 use super::cost;
 use super::provisioning;
+use super::sample::provisioning as request;
+use super::sample::task_order;
 use crate::domain::Job;
 use crate::domain::Operation;
 
@@ -26,20 +28,6 @@ fn parse_text(body: &str) -> Result<Job, Refusal> {
 
 fn parse_cost(body: &Value) -> Result<Job, Refusal> {
     cost(body.to_string().as_bytes(), Known { csps: &csps() })
-}
-
-fn request(operation: &str, payload: Value) -> Value {
-    json!({
-        "jobId": "j", "userId": "u", "portfolioId": "p", "operationType": operation,
-        "targetCspName": "CSP_A", "payload": payload
-    })
-}
-
-fn task_order() -> Value {
-    json!({
-        "taskOrderNumber": "1", "popStartDate": "2021-07-01", "popEndDate": "2022-07",
-        "clins": [{"clinNumber": "1", "type": "CLOUD", "popStartDate": "2021-07", "popEndDate": "2022-07"}]
-    })
 }
 
 fn environment() -> Value {
@@ -381,4 +369,19 @@ fn content_is_compared_whatever_the_order_of_keys() {
     let [a, b, c] = [a, b, c].map(|job| job.expect("accepted").content_digest());
     assert_eq!(a, b);
     assert_ne!(a, c);
+}
+
+#[test]
+fn an_answer_is_short_however_long_the_keys_are() {
+    let key = "é".repeat(3_000);
+    let pairs: Vec<String> = (0..5_000).map(|n| format!("\"{n}\":1,\"{n}\":1")).collect();
+    let unknown: Vec<String> = (0..200).map(|n| format!("\"{n}{key}\":1")).collect();
+    for (body, errors) in [
+        (format!("{{\"{key}\":{{{}}}}}", pairs.join(",")), 1),
+        (format!("{{{}}}", unknown.join(",")), 100),
+    ] {
+        let Err(Refusal::Invalid(found)) = parse_text(&body) else { panic!("accepted") };
+        assert_eq!(found.len(), errors);
+        assert!(found.keys().all(|path| (250..=256).contains(&path.len())));
+    }
 }

@@ -1,0 +1,20 @@
+//! Requests to begin a test with.
+
+use serde_json::Value;
+use serde_json::json;
+
+/// A provisioning request with every key.
+pub fn provisioning(operation: &str, payload: Value) -> Value {
+    json!({
+        "jobId": "j", "userId": "u", "portfolioId": "p", "operationType": operation,
+        "targetCspName": "CSP_A", "payload": payload
+    })
+}
+
+/// A task order with one CLIN, and dates of both kinds.
+pub fn task_order() -> Value {
+    json!({
+        "taskOrderNumber": "1", "popStartDate": "2021-07-01", "popEndDate": "2022-07",
+        "clins": [{"clinNumber": "1", "type": "CLOUD", "popStartDate": "2021-07", "popEndDate": "2022-07"}]
+    })
+}
