@@ -156,10 +156,14 @@ impl IntoResponses for Refused {
             "The queue cannot be reached or is full. Nothing was accepted.",
         );
         let unavailable = (unavailable, response.header("Retry-After", text_header("In seconds.")));
+        let (too_many, response) =
+            problem(StatusCode::TOO_MANY_REQUESTS, "This key asks more often than `limits` allow.");
+        let too_many = (too_many, response.header("Retry-After", text_header("In seconds.")));
         responses([
             problem(StatusCode::BAD_REQUEST, "Something is wrong with what was sent."),
             unauthorized,
             problem(StatusCode::FORBIDDEN, "These credentials do not allow this."),
+            too_many,
             problem(StatusCode::INTERNAL_SERVER_ERROR, "A fault of HOTH's own."),
             unavailable,
         ])

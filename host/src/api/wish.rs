@@ -9,6 +9,10 @@ use super::ApiError;
 use crate::queue::LEASE_MAX;
 use crate::queue::WAIT_MAX;
 
+/// There are three parameters. A head of 32 KiB could hold ten thousand, and
+/// each is compared with all before it.
+const PARAMETERS_MAX: usize = 16;
+
 /// How a client wants to collect.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Wish {
@@ -32,6 +36,11 @@ impl Wish {
         let mut errors = BTreeMap::new();
         let mut seen = Vec::new();
         for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+            if seen.len() == PARAMETERS_MAX {
+                let problem = format!("must have at most {PARAMETERS_MAX} parameters");
+                errors.insert("query".to_owned(), problem);
+                break;
+            }
             let read = match name.as_ref() {
                 "wait" => seconds(&value, 0, WAIT_MAX).map(|wait| wish.wait = wait),
                 "lease" => seconds(&value, 1, LEASE_MAX).map(|lease| wish.lease = Some(lease)),
@@ -110,5 +119,8 @@ mod tests {
             let found: Vec<_> = errors.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
             assert_eq!(found, expected, "{query}");
         }
+        let many = "wait=1&".repeat(PARAMETERS_MAX + 1);
+        let Err(ApiError::Invalid(errors)) = Wish::parse(&many) else { panic!("{many}") };
+        assert_eq!(errors["query"], "must have at most 16 parameters");
     }
 }

@@ -191,6 +191,7 @@ async fn every_answer_is_described_and_every_description_is_answered() {
             assert_eq!(ask(&host, &mut seen, &method, &path, more).await.status, 503);
         }
     }
+    hurry(&mut seen).await;
     let mut unseen = Vec::new();
     for (method, path, operation) in description.operations() {
         for status in operation["responses"].as_object().expect("answers").keys() {
@@ -215,6 +216,23 @@ async fn every_answer_is_described_and_every_description_is_answered() {
         "POST /provisioning-jobs/release 403",
     ];
     assert_eq!(unseen, expected);
+}
+
+/// Asks everything of a host that lets nobody ask twice.
+async fn hurry(seen: &mut Seen) {
+    let one = std::num::NonZeroU32::MIN;
+    let rate = Rate { per_second: one, burst: one };
+    let host = Host::with_rate(Config::default(), keys(), Some(rate)).await;
+    for (method, path, operation) in Description::of(&host).await.operations() {
+        if operation["responses"]["429"].is_object() {
+            let more = if method == "POST" { json_body("{}") } else { PLAIN };
+            let mut asked = ask(&host, seen, &method, &path, more).await;
+            if asked.status != 429 {
+                asked = ask(&host, seen, &method, &path, more).await;
+            }
+            assert_eq!((asked.status, asked.header("retry-after")), (429, "1"), "{method} {path}");
+        }
+    }
 }
 
 /// A name as the resource at `path` would give it.

@@ -24,6 +24,7 @@ use tokio_util::sync::DropGuard;
 
 use super::ApiState;
 use super::Config;
+use super::Rate;
 use crate::auth::AuthConfig;
 use crate::auth::KeySet;
 use crate::auth::Keys;
@@ -64,12 +65,22 @@ impl Host {
     }
 
     async fn with(config: Config, auth: AuthConfig) -> Self {
-        let folder = tempfile::tempdir().expect("a temporary folder can be made");
-        let clock = Clock::manual(Timestamp::from_millis(1_700_000_000_000));
-        Self::serve(folder, clock, &config, &auth).await
+        Self::with_rate(config, auth, None).await
     }
 
-    async fn serve(folder: TempDir, clock: Clock, config: &Config, auth: &AuthConfig) -> Self {
+    async fn with_rate(config: Config, auth: AuthConfig, rate: Option<Rate>) -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder can be made");
+        let clock = Clock::manual(Timestamp::from_millis(1_700_000_000_000));
+        Self::serve(folder, clock, &config, &auth, rate).await
+    }
+
+    async fn serve(
+        folder: TempDir,
+        clock: Clock,
+        config: &Config,
+        auth: &AuthConfig,
+        rate: Option<Rate>,
+    ) -> Self {
         let storage = embedded::Config {
             path: folder.path().join("queue.db"),
             redelivery_hours: config.redelivery_hours,
@@ -80,7 +91,7 @@ impl Host {
         let served = Arc::clone(&queue) as Arc<dyn Queue>;
         let keys = Keys::new(KeySet::open(auth).expect("the keys can be used"));
         let send = Timeouts::default().send;
-        let state = ApiState::new(config, keys, None, send, served, csps, clock.clone());
+        let state = ApiState::new(config, keys, rate, send, served, csps, clock.clone());
         let router = super::router(state);
         let listener =
             Listener::bind(SocketAddr::from(([127, 0, 0, 1], 0)), config.max_connections).await;
@@ -95,7 +106,8 @@ impl Host {
     async fn restart(self) -> Self {
         drop(self.stop);
         self.queue.close().await;
-        Self::serve(self.folder, self.clock, &Config::default(), &AuthConfig::default()).await
+        let (config, auth) = (Config::default(), AuthConfig::default());
+        Self::serve(self.folder, self.clock, &config, &auth, None).await
     }
 
     async fn get(&self, target: &str) -> Answer {
