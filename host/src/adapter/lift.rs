@@ -22,23 +22,9 @@ use crate::domain::WaitStep;
 /// A JSON text; the contract says so, and so does SQS of a whole message.
 const JSON_BYTES_MAX: usize = 1 << 20;
 
-/// The body of a request; the contract says so.
-const BODY_BYTES_MAX: usize = 1 << 20;
-
 /// A state; the contract says so. It travels in every message of a waiting
 /// job.
 const STATE_BYTES_MAX: usize = 64 << 10;
-
-/// Headers of a request, and its query parameters; the contract says so of the
-/// former. Common servers take 100 headers.
-const PAIRS_MAX: usize = 64;
-
-/// Names and values of all headers, and of all query parameters. Common
-/// servers refuse more than 8 to 16 KiB.
-const PAIRS_BYTES_MAX: usize = 16 << 10;
-
-/// A path or a location. Common servers refuse longer ones.
-const TARGET_BYTES_MAX: usize = 8 << 10;
 
 /// Scopes of one token; real ones have a handful.
 const SCOPES_MAX: usize = 16;
@@ -60,10 +46,10 @@ const MESSAGE_BYTES_MAX: usize = 1_024;
 const REFERENCE_BYTES_MAX: usize = 2_048;
 
 /// What is wrong, as a clause.
-type Wrong = String;
+pub type Wrong = String;
 
 /// Checks what `begin` or `resume` gave. `states` is what `describe` said.
-pub(super) fn step(step: types::Step, states: (u32, u32)) -> Result<Step, Wrong> {
+pub fn step(step: types::Step, states: (u32, u32)) -> Result<Step, Wrong> {
     Ok(match step {
         types::Step::Send(types::SendStep { request, state }) => Step::Send(SendStep {
             request: http_request(request)?,
@@ -161,7 +147,7 @@ fn http_request(request: types::HttpRequest) -> Result<HttpRequest, Wrong> {
     let types::HttpRequest { method, target, query, headers, body, credential, scopes, idempotent } =
         request;
     let body_bytes = body.as_ref().map_or(0, Vec::len);
-    at_most("the body of the request has", body_bytes, BODY_BYTES_MAX)?;
+    at_most("the body of the request has", body_bytes, HttpRequest::BODY_BYTES_MAX)?;
     if let Some(name) = &credential {
         short("the name of the credential", name)?;
     }
@@ -196,7 +182,7 @@ fn method(method: types::Method) -> Method {
 
 fn target(target: types::Target) -> Result<Target, Wrong> {
     let (types::Target::Path(text) | types::Target::Location(text)) = &target;
-    at_most("the target of the request has", text.len(), TARGET_BYTES_MAX)?;
+    at_most("the target of the request has", text.len(), HttpRequest::TARGET_BYTES_MAX)?;
     Ok(match target {
         types::Target::Path(path) => Target::Path(path),
         types::Target::Location(location) => Target::Location(location),
@@ -204,11 +190,12 @@ fn target(target: types::Target) -> Result<Target, Wrong> {
 }
 
 fn pairs(what: &str, pairs: Vec<types::PairResult>) -> Result<Vec<(String, String)>, Wrong> {
-    if pairs.len() > PAIRS_MAX {
-        return Err(format!("the request has {} {what}, more than {PAIRS_MAX}", pairs.len()));
+    if pairs.len() > HttpRequest::PAIRS_MAX {
+        let (count, most) = (pairs.len(), HttpRequest::PAIRS_MAX);
+        return Err(format!("the request has {count} {what}, more than {most}"));
     }
     let bytes = pairs.iter().map(|pair| pair.name.len() + pair.value.len()).sum();
-    at_most(&format!("the {what} of the request have"), bytes, PAIRS_BYTES_MAX)?;
+    at_most(&format!("the {what} of the request have"), bytes, HttpRequest::PAIRS_BYTES_MAX)?;
     Ok(pairs.into_iter().map(|pair| (pair.name, pair.value)).collect())
 }
 
@@ -323,10 +310,13 @@ mod tests {
             Err("the request has 65 query parameters, more than 64"),
         );
         check(
-            send(types::HttpRequest { body: Some(vec![0; BODY_BYTES_MAX + 1]), ..request() }),
+            send(types::HttpRequest {
+                body: Some(vec![0; HttpRequest::BODY_BYTES_MAX + 1]),
+                ..request()
+            }),
             Err("the body of the request has 1048577 bytes, more than 1048576"),
         );
-        let target = types::Target::Location("x".repeat(TARGET_BYTES_MAX + 1));
+        let target = types::Target::Location("x".repeat(HttpRequest::TARGET_BYTES_MAX + 1));
         check(
             send(types::HttpRequest { target, ..request() }),
             Err("the target of the request has 8193 bytes, more than 8192"),

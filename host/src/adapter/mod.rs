@@ -34,3 +34,10 @@ pub use engine::Engine;
 pub use error::CallError;
 pub use error::EngineError;
 pub use error::LoadError;
+
+/// The guest's words, and the host's reading of them, for `tests/fuzz`.
+#[doc(hidden)]
+pub mod fuzz {
+    pub use super::lift::step;
+    pub use super::wit::types::*;
+}

@@ -12,7 +12,7 @@ wasmtime::component::bindgen!({
 
 pub(super) use exports::hoth::adapter::adapter::Info;
 pub(super) use hoth::adapter::log;
-pub(super) use hoth::adapter::types;
+pub use hoth::adapter::types;
 
 /// The export that makes a component an adapter.
 pub(super) const ADAPTER: &str = "hoth:adapter/adapter@0.1.0";

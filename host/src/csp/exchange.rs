@@ -35,9 +35,6 @@ use crate::failpoint;
 use crate::failpoint::FailPoint;
 use crate::workflow::Attempt;
 
-/// The WIT's bound on the body of a request.
-const BODY_BYTES_MAX: usize = 1024 * 1024;
-
 /// What identity providers take is shorter by far.
 const SCOPE_BYTES_MAX: usize = 4096;
 
@@ -117,8 +114,8 @@ impl<'a> Exchange<'a> {
             .credentials
             .choose(&inner.name, request.credential.as_deref())
             .map_err(|unknown| refuse(Cause::RequestRefused, unknown.to_string()))?;
-        if request.body.as_ref().is_some_and(|body| body.len() > BODY_BYTES_MAX) {
-            let reason = format!("its body has more than {BODY_BYTES_MAX} bytes");
+        if request.body.as_ref().is_some_and(|body| body.len() > HttpRequest::BODY_BYTES_MAX) {
+            let reason = format!("its body has more than {} bytes", HttpRequest::BODY_BYTES_MAX);
             return Err(refuse(Cause::RequestRefused, reason));
         }
         if request.scopes.iter().map(String::len).sum::<usize>() > SCOPE_BYTES_MAX {

@@ -62,9 +62,7 @@ impl Cause {
             | Self::RequestRefused => false,
         }
     }
-}
 
-impl Cause {
     /// What it says about the CSP. Nothing, where the CSP was not asked.
     pub fn verdict(self) -> Option<Verdict> {
         match self {

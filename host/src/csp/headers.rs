@@ -8,11 +8,8 @@ use percent_encoding::AsciiSet;
 use percent_encoding::CONTROLS;
 use percent_encoding::utf8_percent_encode;
 
+use crate::domain::HttpRequest;
 use crate::domain::Method;
-
-/// The WIT's bounds on what an adapter sends.
-const HEADERS_MAX: usize = 64;
-const HEADER_BYTES_MAX: usize = 16 * 1024;
 
 /// Headers that belong to the connection, to the host's credentials, or to the
 /// framing of the message (RFC 9110 section 7.6.1, RFC 9113 section 8.2.2).
@@ -43,9 +40,9 @@ const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 /// Why a header is refused. Values are data and not repeated.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BadHeader {
-    #[error("it has more than {HEADERS_MAX} headers")]
+    #[error("it has more than {} headers", HttpRequest::PAIRS_MAX)]
     TooMany,
-    #[error("its headers have more than {HEADER_BYTES_MAX} bytes")]
+    #[error("its headers have more than {} bytes", HttpRequest::PAIRS_BYTES_MAX)]
     TooLarge,
     #[error("a header has a name that cannot be sent")]
     Name,
@@ -93,11 +90,11 @@ fn is_reserved(name: &HeaderName) -> bool {
 }
 
 fn read(given: &[(String, String)], credentials: &[HeaderName]) -> Result<HeaderMap, BadHeader> {
-    if given.len() > HEADERS_MAX {
+    if given.len() > HttpRequest::PAIRS_MAX {
         return Err(BadHeader::TooMany);
     }
-    if given.iter().map(|(name, value)| name.len() + value.len()).sum::<usize>() > HEADER_BYTES_MAX
-    {
+    let bytes: usize = given.iter().map(|(name, value)| name.len() + value.len()).sum();
+    if bytes > HttpRequest::PAIRS_BYTES_MAX {
         return Err(BadHeader::TooLarge);
     }
     let mut headers = HeaderMap::new();

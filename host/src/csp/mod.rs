@@ -52,6 +52,13 @@ pub use origin::Origin;
 pub use tls::TlsConfig;
 pub use tls::TlsError;
 
+/// The rules for what an adapter asks for, for `tests/fuzz`.
+#[doc(hidden)]
+pub mod fuzz {
+    pub use super::headers::assemble;
+    pub use super::target::Egress;
+}
+
 use crate::clock::Clock;
 use crate::csp::call::Peer;
 use crate::csp::credential::Credentials;

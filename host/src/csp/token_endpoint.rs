@@ -44,8 +44,20 @@ const TIMEOUT_MAX: Duration = Duration::from_secs(30);
 /// Tokens with many claims have some 10 KiB.
 const ANSWER_BYTES_MAX: usize = 64 * 1024;
 
-/// The longest error word of the OAuth standards has 33 characters.
-const ERROR_WORD_MAX: usize = 64;
+/// The error words of RFC 6749 sections 4.1.2.1 and 5.2, and of RFC 8707. Another
+/// word may be anything: an issuer might quote the secret that it did not like.
+const ERROR_WORDS: [&str; 10] = [
+    "access_denied",
+    "invalid_client",
+    "invalid_grant",
+    "invalid_request",
+    "invalid_scope",
+    "invalid_target",
+    "server_error",
+    "temporarily_unavailable",
+    "unauthorized_client",
+    "unsupported_grant_type",
+];
 
 /// Where the tokens of one CSP come from.
 #[derive(Debug)]
@@ -184,25 +196,18 @@ impl<'c> AsyncHttpClient<'c> for TokenEndpoint {
     }
 }
 
-/// Names the status and the `error` word of RFC 6749 section 5.2.
+/// Names the status, and why, where the answer has a standard word for it.
 fn said_no(status: u16, body: &[u8]) -> String {
     #[derive(Deserialize)]
     struct Refusal {
         error: String,
     }
-    let word = serde_json::from_slice(body).map(|Refusal { error }| sanitise(&error));
+    let said = serde_json::from_slice(body).ok();
+    let word = said.and_then(|Refusal { error }| ERROR_WORDS.into_iter().find(|it| *it == error));
     match word {
-        Ok(word) if !word.is_empty() => {
-            format!("the token endpoint answered {status} (`{word}`)")
-        }
-        Ok(_) | Err(_) => format!("the token endpoint answered {status}"),
+        Some(word) => format!("the token endpoint answered {status} (`{word}`)"),
+        None => format!("the token endpoint answered {status}"),
     }
-}
-
-/// Keeps what error words are made of.
-fn sanitise(word: &str) -> String {
-    let plain = |c: &char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
-    word.chars().filter(plain).take(ERROR_WORD_MAX).collect()
 }
 
 type OAuth2Client = oauth2::Client<

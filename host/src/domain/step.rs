@@ -90,6 +90,20 @@ pub struct HttpResponse {
     pub body: Bytes,
 }
 
+impl HttpRequest {
+    /// The WIT's bound on a body.
+    pub const BODY_BYTES_MAX: usize = 1 << 20;
+    /// The WIT's bound on headers, and on query parameters: common servers take
+    /// 100 headers.
+    pub const PAIRS_MAX: usize = 64;
+    /// Names and values of all headers, and of all query parameters. Common
+    /// servers refuse more than 8 to 16 KiB.
+    pub const PAIRS_BYTES_MAX: usize = 16 << 10;
+    /// A path or a location. Common servers refuse longer ones; RFC 9110
+    /// section 4.1 asks for at least 8000 octets from everyone.
+    pub const TARGET_BYTES_MAX: usize = 8 << 10;
+}
+
 impl HttpResponse {
     /// The first value of a header; `name` in lower case.
     pub fn header(&self, name: &str) -> Option<&str> {

@@ -243,12 +243,12 @@ async fn a_token_that_is_refused_is_not_asked_for_again() {
         .assert_eq(&said);
     let said = failing(answer(400, "", "no JSON"), "token-refused", 1).await;
     expect!["there is no token for CSP_A: the token endpoint answered 400"].assert_eq(&said);
-    let evil = r#"{"error": "x\r\ny <secret>", "error_description": "the secret is hoth"}"#;
+    let evil = r#"{"error": "hoth-secret", "error_description": "the secret is hoth"}"#;
     let said = failing(answer(403, "", evil), "token-refused", 1).await;
-    expect!["there is no token for CSP_A: the token endpoint answered 403 (`xysecret`)"]
-        .assert_eq(&said);
+    expect!["there is no token for CSP_A: the token endpoint answered 403"].assert_eq(&said);
     let long = format!(r#"{{"error": "{}"}}"#, "e".repeat(1000));
-    assert!(failing(answer(404, "", &long), "token-refused", 1).await.len() < 200);
+    let said = failing(answer(404, "", &long), "token-refused", 1).await;
+    expect!["there is no token for CSP_A: the token endpoint answered 404"].assert_eq(&said);
 }
 
 #[tokio::test]
