@@ -8,7 +8,9 @@ mod bench;
 mod cargo;
 mod crash_test;
 mod demo;
+mod fuzz;
 mod process;
+mod schemathesis;
 mod setup;
 mod test;
 mod toolchain;
@@ -35,15 +37,22 @@ enum Task {
     Demo(demo::Arguments),
     Bench(bench::Arguments),
     CrashTest(crash_test::Arguments),
+    Fuzz(fuzz::Arguments),
+    Schemathesis(schemathesis::Arguments),
 }
 
 fn main() -> ExitCode {
+    if fuzz::is_rustc() {
+        return fuzz::rustc();
+    }
     let done = match Arguments::parse().task {
         Task::Setup(arguments) => setup::run(&arguments),
         Task::Adapters(arguments) => adapters::run(&arguments),
         Task::Demo(arguments) => demo::run(&arguments),
         Task::Bench(arguments) => bench::run(&arguments),
         Task::CrashTest(arguments) => crash_test::run(&arguments),
+        Task::Fuzz(arguments) => fuzz::run(&arguments),
+        Task::Schemathesis(arguments) => schemathesis::run(&arguments),
         // Its last line is the count, whatever happens.
         Task::Test(arguments) => return test::run(&arguments),
     };

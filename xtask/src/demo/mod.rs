@@ -7,7 +7,7 @@
 mod board;
 mod http;
 mod jobs;
-mod stage;
+pub mod stage;
 
 use std::time::Duration;
 use std::time::Instant;

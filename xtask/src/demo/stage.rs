@@ -47,12 +47,17 @@ struct Reachable {
 impl Stage {
     /// Builds what is missing and starts everything.
     pub async fn set() -> anyhow::Result<Self> {
+        Self::set_with("").await
+    }
+
+    /// The same, with `tables` in the host's configuration.
+    pub async fn set_with(tables: &str) -> anyhow::Result<Self> {
         crate::adapters::build()?;
         println!("Building the host and the mock CSP");
         cargo::build(&["hoth", "mock-csp"])?;
         let directory = tempfile::tempdir().context("making a temporary folder")?;
         let mut csps = Vec::new();
-        let mut config = String::from(CONFIG);
+        let mut config = format!("{CONFIG}{tables}");
         let mut secrets = Vec::new();
         for name in jobs::CSPS {
             let (child, csp) = start_csp(name).await?;
@@ -68,6 +73,11 @@ impl Stage {
         let (host, log, api, admin) = start_host(directory.path(), &secrets).await?;
         println!("The host serves ServiceNow at http://{api} and operators at http://{admin}");
         Ok(Self { directory, csps, host, api, admin, log: Some(log) })
+    }
+
+    /// Where ServiceNow's API is.
+    pub fn api(&self) -> SocketAddr {
+        self.api
     }
 
     /// The host's log lines; to be taken once.

@@ -1,0 +1,1 @@
+//! Nothing but the library that it depends on.

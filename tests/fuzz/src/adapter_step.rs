@@ -1,0 +1,145 @@
+//! What an adapter wants next, as the host reads it.
+
+use arbitrary::Arbitrary as _;
+use arbitrary::Unstructured;
+use hoth::adapter::fuzz as guest;
+use hoth::csp::fuzz as csp;
+use hoth::domain::Digest;
+use hoth::domain::QueuedJob;
+use hoth::domain::QueuedOutcome;
+use hoth::domain::Resumption;
+use hoth::domain::Step;
+use hoth::queue::NewMessage;
+use hoth::workflow::Course;
+use hoth::workflow::Decision;
+use hoth::workflow::RunEnd;
+use hoth::workflow::decide;
+use url::Url;
+
+use crate::NOW;
+use crate::POLICY;
+
+/// The versions of a state that the adapter claims to resume.
+const STATES: (u32, u32) = (1, 3);
+
+const WAITING: &str = include_str!("../../../host/src/domain/fixtures/job-v1-waiting.json");
+
+/// A step, made of the bytes as `arbitrary` makes values of them.
+pub fn run(input: &[u8]) {
+    let mut bytes = Unstructured::new(input);
+    let (Ok(polled), Ok(step)) = (bool::arbitrary(&mut bytes), step(&mut bytes)) else { return };
+    let Ok(step) = guest::step(step, STATES) else { return };
+    let queued = QueuedJob::decode(WAITING).expect("the fixture can be read");
+    let resumption = queued.resumption.as_ref().filter(|_| polled);
+    let end = match step {
+        Step::Send(send) => return request_keeps_the_rules(&send.request),
+        Step::Wait(step) => RunEnd::Wait { step, adapter: Digest::of(b"adapter") },
+        Step::Done(outcome) => RunEnd::Done(outcome),
+        Step::Fail(failure) => RunEnd::Fail(failure),
+    };
+    let course = Course { job: &queued.job, resumption };
+    match decide(&POLICY, course, end, NOW, 1, None) {
+        Decision::Report(report) => {
+            assert!((200..=599).contains(&report.code), "the code is {}", report.code);
+            for text in [&report.request, &report.response] {
+                assert!(text.get().starts_with('{'), "a report is made of objects");
+            }
+            let outcome = report.to_queued(&queued.job);
+            NewMessage::outcome(&queued.job, 0, &outcome).check().expect("it fits a queue");
+            let read = QueuedOutcome::decode(&outcome.encode()).expect("it can be read");
+            assert_eq!(read.message.get(), outcome.message.get());
+        }
+        Decision::Resume(resumption) => can_be_queued(&queued, resumption),
+    }
+}
+
+fn request_keeps_the_rules(request: &hoth::domain::HttpRequest) {
+    let base = Url::parse("https://csp.example.com/atat").expect("it is a URL");
+    let egress = csp::Egress::new(base, &[]);
+    if let Ok(url) = egress.url(&request.target, &request.query, None) {
+        assert_eq!(url.origin().ascii_serialization(), "https://csp.example.com");
+        assert!(!url.as_str().contains(char::is_control));
+    }
+    if let Ok(headers) = csp::assemble(request.method, &request.headers, "key", &[]) {
+        for name in ["host", "authorization", "cookie", "content-length", "transfer-encoding"] {
+            assert!(!headers.contains_key(name), "an adapter set `{name}`");
+        }
+        for value in headers.values() {
+            assert!(!value.as_bytes().iter().any(|byte| matches!(byte, b'\r' | b'\n' | 0)));
+        }
+    }
+}
+
+fn can_be_queued(queued: &QueuedJob, resumption: Resumption) {
+    assert!(resumption.due_at >= NOW, "nothing is due before it waits");
+    let waiting = queued.clone().waiting(resumption);
+    NewMessage::waiting(&waiting).check().expect("a waiting job fits a queue");
+    let read = QueuedJob::decode(&waiting.encode()).expect("what was written can be read");
+    assert_eq!(read.encode(), waiting.encode());
+}
+
+fn step(u: &mut Unstructured<'_>) -> arbitrary::Result<guest::Step> {
+    Ok(match u.int_in_range(0..=3)? {
+        0 => guest::Step::Send(guest::SendStep { request: request(u)?, state: state(u)? }),
+        1 => guest::Step::Wait(guest::WaitStep {
+            after_ms: u.arbitrary()?,
+            state: state(u)?,
+            progress: guest::Progress { reference: u.arbitrary()?, note: u.arbitrary()? },
+        }),
+        2 => guest::Step::Done(outcome(u)?),
+        _ => guest::Step::Fail(guest::Failure {
+            class: word(u, &["unavailable", "not-found", "refused", "job-failed"])?,
+            message: u.arbitrary()?,
+            outcome: outcome(u)?,
+        }),
+    })
+}
+
+fn request(u: &mut Unstructured<'_>) -> arbitrary::Result<guest::HttpRequest> {
+    let methods = [
+        guest::Method::Get,
+        guest::Method::Head,
+        guest::Method::Post,
+        guest::Method::Put,
+        guest::Method::Patch,
+        guest::Method::Delete,
+    ];
+    Ok(guest::HttpRequest {
+        method: *u.choose(&methods)?,
+        target: match u.arbitrary()? {
+            true => guest::Target::Path(u.arbitrary()?),
+            false => guest::Target::Location(u.arbitrary()?),
+        },
+        query: pairs(u)?,
+        headers: pairs(u)?,
+        body: u.arbitrary()?,
+        credential: u.arbitrary()?,
+        scopes: u.arbitrary()?,
+        idempotent: u.arbitrary()?,
+    })
+}
+
+fn pairs(u: &mut Unstructured<'_>) -> arbitrary::Result<Vec<guest::PairResult>> {
+    let pairs: Vec<(String, String)> = u.arbitrary()?;
+    Ok(pairs.into_iter().map(|(name, value)| guest::PairResult { name, value }).collect())
+}
+
+fn state(u: &mut Unstructured<'_>) -> arbitrary::Result<guest::StateResult> {
+    Ok(guest::StateResult { version: u.int_in_range(0..=4)?, bytes: u.arbitrary()? })
+}
+
+fn outcome(u: &mut Unstructured<'_>) -> arbitrary::Result<guest::Outcome> {
+    Ok(guest::Outcome {
+        code: u.int_in_range(190..=610)?,
+        request: word(u, &["{}", r#"{"location":"/x"}"#, "{\"a\":1e999}"])?,
+        response: word(u, &["{}", r#"{"details":"\ud800"}"#, " {} "])?,
+    })
+}
+
+/// One of `words`, which blind bytes would not find, or any text.
+fn word(u: &mut Unstructured<'_>, words: &[&str]) -> arbitrary::Result<String> {
+    match u.arbitrary()? {
+        true => u.choose(words).map(|word| (*word).to_owned()),
+        false => u.arbitrary(),
+    }
+}

@@ -1,0 +1,57 @@
+//! Where a request of an adapter goes, and which `Location` is followed.
+
+use hoth::csp::Origin;
+use hoth::csp::fuzz::Egress;
+use hoth::domain::Target;
+use url::Url;
+
+/// Two lines: what was called before, below the base URL, and a target, `@`
+/// before a location and nothing before a path.
+pub fn run(input: &[u8]) {
+    let Ok(text) = str::from_utf8(input) else { return };
+    let (called, target) = text.split_once('\n').unwrap_or(("", text));
+    for base in ["https://csp.example.com/atat/v1", "http://127.0.0.1:8080", "https://[2a00::1]/"] {
+        check(base, called, target);
+    }
+}
+
+fn check(base: &str, called: &str, target: &str) {
+    let base = Url::parse(base).expect("it is a URL");
+    let named = Origin::parse("https://status.example.com").expect("it is an origin");
+    let egress = Egress::new(base.clone(), std::slice::from_ref(&named));
+    let origins = [Origin::of(&base), named];
+    let called = egress.url(&Target::Path(called.to_owned()), &[], None).ok();
+    let query = [("q".to_owned(), target.to_owned())];
+    match target.strip_prefix('@') {
+        None => {
+            let Ok(url) = egress.url(&Target::Path(target.to_owned()), &query, None) else {
+                return;
+            };
+            stays_within(&url, &origins);
+            let below = format!("{}{target}?q=", base.as_str().trim_end_matches('/'));
+            assert!(url.as_str().starts_with(&below), "a path is appended as it is: {url}");
+        }
+        Some(location) => {
+            let location = Target::Location(location.to_owned());
+            let Ok(url) = egress.url(&location, &[], called.as_ref()) else { return };
+            stays_within(&url, &origins);
+            // What an adapter keeps and hands back later leads to the same place.
+            let kept = Target::Location(url.clone().into());
+            assert_eq!(egress.url(&kept, &[], None).as_ref(), Ok(&url));
+            let longer = egress.url(&kept, &query, None);
+            if let Ok(longer) = longer {
+                stays_within(&longer, &origins);
+                assert_eq!(longer.path(), url.path(), "a query changes no path");
+            }
+        }
+    }
+}
+
+fn stays_within(url: &Url, origins: &[Origin]) {
+    // Read anew, as whoever logs or forwards it would.
+    let url = Url::parse(url.as_str()).expect("a URL can be read again");
+    assert!(origins.contains(&Origin::of(&url)), "{url} has an origin that nobody named");
+    assert!(url.username().is_empty() && url.password().is_none(), "{url} names a user");
+    assert!(url.fragment().is_none(), "{url} has a fragment");
+    assert!(url.as_str().is_ascii() && !url.as_str().contains(char::is_control));
+}

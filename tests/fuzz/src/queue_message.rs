@@ -1,0 +1,72 @@
+//! Messages on a queue: SQS keeps what anybody with the right may have sent.
+
+use hoth::domain::AdapterState;
+use hoth::domain::Digest;
+use hoth::domain::Failure;
+use hoth::domain::FailureClass;
+use hoth::domain::Outcome;
+use hoth::domain::Progress;
+use hoth::domain::QueuedJob;
+use hoth::domain::QueuedOutcome;
+use hoth::domain::WaitStep;
+use hoth::queue::NewMessage;
+use hoth::workflow::Course;
+use hoth::workflow::Decision;
+use hoth::workflow::RunEnd;
+use hoth::workflow::decide;
+use serde_json::value::RawValue;
+
+use crate::NOW;
+use crate::POLICY;
+
+/// The text of a message. Whatever can be read can be worked on.
+pub fn run(input: &[u8]) {
+    let Ok(text) = str::from_utf8(input) else { return };
+    if let Ok(queued) = QueuedJob::decode(text) {
+        job(&queued);
+    }
+    if let Ok(queued) = QueuedOutcome::decode(text) {
+        let written = queued.encode();
+        let read = QueuedOutcome::decode(&written).expect("what was written can be read");
+        assert_eq!(read.encode(), written);
+        NewMessage::redriven_outcome(&queued, "group".to_owned(), "1")
+            .check()
+            .expect("an outcome fits a queue");
+    }
+}
+
+fn job(queued: &QueuedJob) {
+    let written = queued.encode();
+    let read = QueuedJob::decode(&written).expect("what was written can be read");
+    assert_eq!(read.encode(), written);
+    for message in
+        [NewMessage::accepted(queued), NewMessage::waiting(queued), NewMessage::redriven(queued)]
+    {
+        message.check().expect("a job fits a queue");
+    }
+    let input: Box<RawValue> = serde_json::from_str(&queued.job.input()).expect("it is JSON");
+    assert!(input.get().starts_with('{'), "an adapter's input is an object");
+    for end in [wait(), fail(FailureClass::NotFound), fail(FailureClass::Unavailable)] {
+        let course = Course { job: &queued.job, resumption: queued.resumption.as_ref() };
+        if let Decision::Resume(next) = decide(&POLICY, course, end, NOW, 1, None) {
+            assert!(next.due_at >= NOW, "nothing is due before it waits");
+        }
+    }
+}
+
+fn wait() -> RunEnd {
+    RunEnd::Wait {
+        step: WaitStep {
+            after_ms: None,
+            state: AdapterState { version: 1, bytes: Vec::new() },
+            progress: Progress { reference: None, note: String::new() },
+        },
+        adapter: Digest::of(b"adapter"),
+    }
+}
+
+fn fail(class: FailureClass) -> RunEnd {
+    let object = || RawValue::from_string("{}".to_owned()).expect("it is JSON");
+    let outcome = Outcome { code: 500, request: object(), response: object() };
+    RunEnd::Fail(Failure { class, message: String::new(), outcome })
+}
