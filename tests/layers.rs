@@ -198,30 +198,53 @@ fn every_source_says_what_lives_in_it() {
     }
 }
 
-#[test]
-fn every_invariant_names_a_test_that_exists() {
+/// Every test that the tables of a text name: in the last column, which has
+/// this head.
+fn tests_named_in<'a>(text: &'a str, head: &str) -> Vec<&'a str> {
+    let mut named = Vec::new();
+    let mut of_tests = false;
+    for line in text.lines() {
+        let row = line.strip_prefix("| ").and_then(|row| row.strip_suffix(" |"));
+        match row.and_then(|row| row.rsplit_once(" | ")) {
+            Some((_, last)) if last == head => of_tests = true,
+            Some((_, last)) if of_tests => {
+                named.extend(last.split(", ").map(|name| name.trim_matches('`')));
+            }
+            Some(_) => {}
+            // The line between head and body is no row, and ends nothing.
+            None => of_tests &= line.starts_with('|'),
+        }
+    }
+    named
+}
+
+#[track_caller]
+fn every_named_test_exists(document: &str, head: &str) {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    let architecture = fs::read_to_string(root.join("ARCHITECTURE.md")).expect("it can be read");
+    let text = fs::read_to_string(root.join(document)).expect("it can be read");
     let mut files = Vec::new();
     for folder in ["host/src", "tests", "plugins"] {
         collect(&root.join(folder), &mut files);
     }
     let sources: Vec<String> =
         files.iter().map(|file| fs::read_to_string(file).expect("it can be read")).collect();
-    let (_, table) = architecture.split_once("## Invariants").expect("there is a table");
-    let (table, _) = table.split_once("\n## ").expect("something follows the table");
-    let rows = table.lines().filter(|line| line.starts_with("| ")).skip(1);
-    let mut names = 0;
-    for row in rows {
-        let (_, tests) = row.trim_end_matches(" |").rsplit_once(" | ").expect("two columns");
-        for name in tests.split(", ").map(|name| name.trim_matches('`')) {
-            let definition = format!("fn {name}(");
-            assert!(
-                sources.iter().any(|source| source.contains(&definition)),
-                "ARCHITECTURE.md names the test `{name}`, which does not exist"
-            );
-            names += 1;
-        }
+    let names = tests_named_in(&text, head);
+    assert!(names.len() > 10, "{document} names only {} tests", names.len());
+    for name in names {
+        let definition = format!("fn {name}(");
+        assert!(
+            sources.iter().any(|source| source.contains(&definition)),
+            "{document} names the test `{name}`, which does not exist"
+        );
     }
-    assert!(names > 10, "only {names} tests are named");
+}
+
+#[test]
+fn every_invariant_names_a_test_that_exists() {
+    every_named_test_exists("ARCHITECTURE.md", "the test that guards it");
+}
+
+#[test]
+fn every_defence_names_a_test_that_exists() {
+    every_named_test_exists("docs/threat-model.md", "the test that shows it");
 }

@@ -126,22 +126,22 @@ async fn strangers_learn_which_paths_and_methods_there_are_and_nothing_else() {
 }
 
 /// A signed request, as a client that was told how to sign would make it.
-struct Signed<'a> {
-    method: &'a str,
+pub struct Signed<'a> {
+    pub method: &'a str,
     /// With its query, names and values sorted and encoded already.
-    target: &'a str,
-    body: &'a str,
-    secret: &'a str,
+    pub target: &'a str,
+    pub body: &'a str,
+    pub secret: &'a str,
     /// Whether the body's digest is named in a header.
-    declared: bool,
+    pub declared: bool,
     /// Seconds to add to the time.
-    skew: i64,
+    pub skew: i64,
 }
 
 const ACCESS_KEY_ID: &str = "AKIAIOSFODNN7EXAMPLE";
 
 impl Signed<'_> {
-    async fn send(&self, host: &TestHost) -> (u16, String) {
+    pub async fn send(&self, host: &TestHost) -> (u16, String) {
         self.send_to(&host.api()).await
     }
 
@@ -204,7 +204,7 @@ impl Signed<'_> {
     }
 }
 
-fn signer(role: &str, secret_file: &std::path::Path) -> String {
+pub fn signer(role: &str, secret_file: &std::path::Path) -> String {
     format!(
         "[[auth.sigv4]]\nname = \"signer\"\nrole = \"{role}\"\naccess_key_id = \"{ACCESS_KEY_ID}\"\n\
          secret = {{ file = \"{}\" }}\n",
@@ -212,7 +212,7 @@ fn signer(role: &str, secret_file: &std::path::Path) -> String {
     )
 }
 
-const SECRET: &str = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY";
+pub const SECRET: &str = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY";
 
 #[tokio::test]
 async fn signed_requests_are_let_in() {

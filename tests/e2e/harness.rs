@@ -304,7 +304,7 @@ impl Process {
     async fn start(directory: &Path, environment: &[(String, String)]) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_hoth"))
             .args(["serve", "--config", "hoth.toml", "--log", "json"])
-            .args(["--log-filter", &log_filter()])
+            .args(["--log-filter", &log_filter(environment)])
             .current_dir(directory)
             .envs(environment.iter().map(|(name, value)| (name, value)))
             .stderr(Stdio::piped())
@@ -347,8 +347,10 @@ impl Process {
     }
 }
 
-fn log_filter() -> String {
-    std::env::vars()
+/// `HOTH_TEST_LOG`, as a test sets it for its host, or a person for all tests.
+fn log_filter(environment: &[(String, String)]) -> String {
+    let own = environment.iter().cloned();
+    own.chain(std::env::vars())
         .find_map(|(name, value)| (name == "HOTH_TEST_LOG").then_some(value))
         .unwrap_or_else(|| "info".to_owned())
 }

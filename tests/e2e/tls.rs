@@ -6,6 +6,9 @@ use std::process::Output;
 
 use reqwest::Method;
 use tempfile::TempDir;
+use tokio::io::AsyncReadExt as _;
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpStream;
 
 use crate::csp;
 use crate::harness::PATIENCE;
@@ -112,6 +115,37 @@ async fn both_listeners_speak_tls_and_nothing_else() {
     let listed = listed.await.expect("no panic");
     let text = String::from_utf8_lossy(&listed.stdout).into_owned();
     assert!(listed.status.success() && text.contains("atat"), "{text}{listed:?}");
+}
+
+/// The first message of a client that knows nothing newer than `version`, with
+/// suites of its time.
+fn client_hello(version: [u8; 2]) -> Vec<u8> {
+    let suites = [0xc0, 0x13, 0xc0, 0x14, 0x00, 0x2f, 0x00, 0x35, 0x00, 0x0a];
+    let mut hello = version.to_vec();
+    hello.extend([7; 32]);
+    hello.extend([0, 0, suites.len() as u8]);
+    hello.extend(suites);
+    hello.extend([1, 0]);
+    let handshake = [&[1, 0, 0, hello.len() as u8][..], &hello].concat();
+    [&[22, 3, 1, 0, handshake.len() as u8][..], &handshake].concat()
+}
+
+#[tokio::test]
+async fn nothing_older_than_tls_1_2_is_spoken() {
+    let certificate = Certificate::new();
+    let (host, _csp) = host(&certificate).await;
+    for base in [host.api(), host.admin()] {
+        for version in [[3, 0], [3, 1], [3, 2]] {
+            let address = base.trim_start_matches("https://");
+            let mut stream = TcpStream::connect(address).await.expect("the host listens");
+            stream.write_all(&client_hello(version)).await.expect("the host reads");
+            let mut heard = Vec::new();
+            let all = tokio::time::timeout(PATIENCE, stream.read_to_end(&mut heard)).await;
+            all.expect("the host closes the connection").expect("the host answers");
+            // Nothing but an alert (21) that is fatal (2): no greeting in return.
+            assert_eq!((heard.len(), heard[0], heard[5]), (7, 21, 2), "{version:?}: {heard:?}");
+        }
+    }
 }
 
 #[tokio::test]
