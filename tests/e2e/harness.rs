@@ -3,6 +3,7 @@
 //! The host is the real program with the real adapter, a real queue in a
 //! temporary folder and real listeners on free ports.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
@@ -25,6 +26,8 @@ use tokio::process::Command;
 
 use hoth::failpoint;
 use mock_csp::MockCsp;
+use mock_csp::Stratus;
+use mock_csp::stratus::KEY_HEADER;
 
 /// How long anything may take that ends by itself. Far more than it needs: two
 /// busy cores must not fail a test.
@@ -54,12 +57,38 @@ pub struct Setup {
     csps: String,
     settings: String,
     environment: Vec<(String, String)>,
+    adapters: BTreeSet<&'static str>,
 }
 
 impl Setup {
-    /// Quick retries and polls, and no CSP yet.
+    /// Quick retries and polls, the `atat` adapter, and no CSP yet.
     pub fn new() -> Self {
-        Self { csps: String::new(), settings: String::new(), environment: Vec::new() }
+        Self {
+            csps: String::new(),
+            settings: String::new(),
+            environment: Vec::new(),
+            adapters: BTreeSet::from(["atat"]),
+        }
+    }
+
+    /// Adds `name`, served by `csp` through the `stratus` adapter.
+    pub fn stratus(mut self, name: &str, csp: &Stratus) -> Self {
+        let (base_url, variable) = (csp.base_url(), format!("{name}_KEY"));
+        write!(
+            self.csps,
+            r#"
+[csp.{name}]
+adapter = "stratus"
+base_url = "{base_url}"
+[csp.{name}.api_key]
+header = "{KEY_HEADER}"
+value = {{ env = "{variable}" }}
+"#
+        )
+        .expect("writing to a string succeeds");
+        self.environment.push((variable, csp.key().to_owned()));
+        self.adapters.insert("stratus");
+        self
     }
 
     /// Adds `name`, served by `csp` through the `atat` adapter.
@@ -119,8 +148,10 @@ client_secret = {{ env = "{variable}" }}
         let directory = tempfile::tempdir().expect("a temporary folder can be made");
         let adapters = directory.path().join("adapters");
         std::fs::create_dir(&adapters).expect("a folder can be made");
-        std::fs::copy(component("atat"), adapters.join("atat.wasm"))
-            .expect("the adapter can be copied");
+        for name in &self.adapters {
+            std::fs::copy(component(name), adapters.join(name).with_extension("wasm"))
+                .expect("the adapter can be copied");
+        }
         let defaults = [
             ("retry", "[retry]\ninitial_backoff_ms = 20\nmax_backoff_ms = 2000\n"),
             ("polling", "[polling]\ninitial_ms = 20\nmax_ms = 100\n"),

@@ -18,5 +18,6 @@ mod order;
 mod replay;
 mod retry;
 mod secrets;
+mod stratus;
 mod tls;
 mod watcher;

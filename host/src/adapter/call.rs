@@ -109,6 +109,11 @@ impl Adapter {
         (oldest..=newest).contains(&version)
     }
 
+    /// Whether it says that it can do this word of `job.operation`.
+    pub fn offers(&self, operation: &str) -> bool {
+        self.0.info.operations.iter().any(|offered| offered == operation)
+    }
+
     /// Asks the adapter for its next step, in a fresh instance.
     ///
     /// The instance is gone when this returns, and also when the future is

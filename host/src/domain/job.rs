@@ -51,6 +51,13 @@ impl Job {
         }
     }
 
+    /// The idempotency key of the job's request with this ordinal, from 0. The
+    /// same after a crash: it names the place of the request in the job, not
+    /// the try.
+    pub fn request_key(&self, ordinal: u32) -> String {
+        Digest::of_fields(&[self.csp.as_str(), &self.id, &ordinal.to_string()]).short()
+    }
+
     /// The digest of what was posted, whatever the order of its keys: tells a
     /// repetition from a conflict.
     pub fn content_digest(&self) -> Digest {

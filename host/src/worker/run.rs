@@ -14,8 +14,8 @@ use crate::adapter::Call;
 use crate::adapter::Entry;
 use crate::csp;
 use crate::domain::AdapterState;
-use crate::domain::Digest;
 use crate::domain::Event;
+use crate::domain::Job;
 use crate::domain::QueuedJob;
 use crate::domain::SendStep;
 use crate::domain::Step;
@@ -70,6 +70,10 @@ pub async fn run(
 ) -> Run {
     let _in_flight = version.begin_job();
     let resumption = queued.resumption.as_ref();
+    if resumption.is_none() && !version.adapter().offers(queued.job.operation.as_str()) {
+        let end = RunEnd::Broken(Trouble::not_offered(&queued.job));
+        return Run { end, requests: 0, retry_after: None, tape: None };
+    }
     let facts = adapter::Facts {
         id: queued.job.id.clone(),
         operation: queued.job.operation.as_str().to_owned(),
@@ -87,6 +91,7 @@ pub async fn run(
         context,
         destination,
         version,
+        job: &queued.job,
         facts,
         tape,
         // A poll that fails is made again at the next turn; all other work is
@@ -107,6 +112,7 @@ struct Drive<'a> {
     context: &'a Context,
     destination: &'a Destination,
     version: &'a Arc<Version>,
+    job: &'a Job,
     facts: adapter::Facts,
     tape: Option<Tape>,
     retry: RetryPolicy,
@@ -164,15 +170,12 @@ impl Drive<'_> {
     }
 
     async fn exchange(&mut self, request: &crate::domain::HttpRequest) -> Event {
-        let ordinal = self.requests.to_string();
-        // The same after a crash: it names the job and the place of the
-        // request in it, not the try.
-        let key = Digest::of_fields(&[self.destination.name.as_str(), &self.facts.id, &ordinal]);
+        let key = self.job.request_key(self.requests);
         let context = csp::Context {
             retry: &self.retry,
             previous_url: self.called.as_ref(),
             job: &self.facts.id,
-            idempotency_key: &key.short(),
+            idempotency_key: &key,
         };
         let exchanged = self.destination.client.exchange(request, &context).await;
         debug!(calls = exchanged.calls, "An exchange is over");

@@ -7,6 +7,7 @@ use serde_json::json;
 use serde_json::value::RawValue;
 use serde_json::value::to_raw_value;
 
+use crate::domain::CspName;
 use crate::domain::Failure;
 use crate::domain::Job;
 use crate::domain::JobKind;
@@ -30,6 +31,9 @@ pub enum Trouble {
     /// The adapter trapped, took too long or too much, or answered nonsense.
     #[error("the adapter failed: {0}")]
     Adapter(String),
+    /// The contract: an adapter is asked only for what it describes.
+    #[error("{csp} cannot do this: its adapter has no operation {operation}")]
+    NotOffered { csp: CspName, operation: &'static str },
     #[error("the adapter asked for more than {0} requests in one run")]
     TooManySteps(u32),
     #[error("the adapter made more than {0} checkpoints")]
@@ -52,9 +56,15 @@ fn hours(duration: Duration) -> String {
 }
 
 impl Trouble {
+    /// The job's operation is none of those that the adapter describes.
+    pub fn not_offered(job: &Job) -> Self {
+        Self::NotOffered { csp: job.csp.clone(), operation: job.operation.as_str() }
+    }
+
     /// The message's code.
     fn code(&self) -> u16 {
         match self {
+            Self::NotOffered { .. } => 400,
             Self::PollingDeadline { .. } => 504,
             Self::OutcomeTooLarge { .. } => 502,
             Self::Adapter(_)

@@ -109,14 +109,20 @@ impl Failure {
         }
     }
 
-    /// The same of the answer to a poll: a CSP that does not know the job, or
-    /// is too busy to say, is asked again.
+    /// The same of the answer to a poll; see [`Self::while_polling`].
     pub fn of_poll(answer: &Answer) -> Self {
-        let failure = Self::of(answer);
-        match answer.status {
-            404 => Self { class: Class::NotFound, ..failure },
-            408 | 425 | 429 => Self { class: Class::Unavailable, ..failure },
-            _ => failure,
+        Self::of(answer).while_polling()
+    }
+
+    /// What a failure means when work was asked after that the CSP has
+    /// accepted: a CSP that does not know the job, or is too busy to say, is
+    /// asked again. A refusal with code 404 becomes `not-found`, one with 408,
+    /// 425 or 429 `unavailable`.
+    pub fn while_polling(self) -> Self {
+        match (self.class, self.code) {
+            (Class::Refused, 404) => Self { class: Class::NotFound, ..self },
+            (Class::Refused, 408 | 425 | 429) => Self { class: Class::Unavailable, ..self },
+            _ => self,
         }
     }
 

@@ -90,6 +90,7 @@ pub use operation::Operation;
 pub use request::Method;
 pub use request::Request;
 pub use request::Target;
+pub use request::percent_encoded;
 pub use step::Outcome;
 pub use step::Step;
 pub use step::Wait;

@@ -127,6 +127,20 @@ impl<'a> Operation<'a> {
         }
     }
 
+    /// The portfolio that it is about; none: it makes one.
+    pub fn portfolio_id(&self) -> Option<&'a str> {
+        match self {
+            Self::AddPortfolio { .. } => None,
+            Self::GetPortfolio { portfolio_id }
+            | Self::AddEnvironment { portfolio_id, .. }
+            | Self::AddTaskOrder { portfolio_id, .. }
+            | Self::UpdateTaskOrder { portfolio_id, .. }
+            | Self::AddOperators { portfolio_id, .. }
+            | Self::CostByPortfolio { portfolio_id, .. }
+            | Self::CostByClin { portfolio_id, .. } => Some(portfolio_id),
+        }
+    }
+
     /// Says that the CSP has no such operation.
     pub fn unsupported(&self) -> Failure {
         unsupported(self.word())

@@ -140,11 +140,19 @@ impl Request {
     }
 }
 
+/// `p%201` of `p 1`: all but letters, digits, `-`, `.`, `_` and `~` of ASCII.
+///
+/// For data in a header, whose value must be ASCII, and in a [`Target::Path`]
+/// made by hand. Segments and queries are encoded without this.
+pub fn percent_encoded(text: &str) -> String {
+    utf8_percent_encode(text, SEGMENT).to_string()
+}
+
 /// `/portfolios/p%201` of `["portfolios", "p 1"]`.
 fn path<T: AsRef<str>>(segments: impl IntoIterator<Item = T>) -> String {
     segments.into_iter().fold(String::new(), |mut path, segment| {
         path.push('/');
-        path.extend(utf8_percent_encode(segment.as_ref(), SEGMENT));
+        path.push_str(&percent_encoded(segment.as_ref()));
         path
     })
 }

@@ -3,12 +3,18 @@
 //! [`server`] speaks HTTP over sockets that it controls to the last byte: it
 //! follows scripts, makes faults and keeps records, and knows no API. What it
 //! answers when no script does is a [`Behaviour`]: [`identity`] is a token
-//! endpoint, [`atat`] the ATAT API with its rules. Another API is another
-//! module beside [`atat`].
+//! endpoint, [`atat`] the ATAT API with its rules, [`stratus`] an API that is
+//! nothing like it. Another one is another module beside these.
 
 pub mod atat;
+#[cfg(test)]
+mod client;
 pub mod identity;
+mod path;
+mod rules;
 pub mod server;
+mod shape;
+pub mod stratus;
 
 pub use crate::atat::MockCsp;
 pub use crate::atat::Mode;
@@ -22,3 +28,4 @@ pub use crate::server::Refused;
 pub use crate::server::Reply;
 pub use crate::server::Server;
 pub use crate::server::Then;
+pub use crate::stratus::Stratus;

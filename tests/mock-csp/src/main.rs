@@ -13,22 +13,29 @@ use mock_csp::MockCsp;
 use mock_csp::Mode;
 use mock_csp::Options;
 use mock_csp::Server;
+use mock_csp::Stratus;
 use mock_csp::Version;
 use mock_csp::atat::CLIENT_ID;
 use mock_csp::atat::CLIENT_SECRET;
+use mock_csp::stratus;
 
 const EXAMPLE: &str = "\
-Example:
+Examples:
   mock-csp --listen 127.0.0.1:9000 --mode async --polls 3 --slow-ms 50
+  mock-csp --api stratus --polls 3
 
-When it serves, it prints one line of JSON with base_url, token_url, client_id
-and client_secret. Requests that break a rule of the API are answered 400 and
-named on standard error.";
+When it serves, it prints one line of JSON with base_url and what a client needs
+to show who it is: token_url, client_id and client_secret, or key_header and key.
+Requests that break a rule of the API are refused and named on standard error.";
 
-/// A Cloud Service Provider with the ATAT API that serves until it is killed.
+/// A Cloud Service Provider that serves until it is killed.
 #[derive(Debug, Parser)]
 #[command(name = "mock-csp", version, after_help = EXAMPLE)]
 struct Arguments {
+    /// Whose API it has; the options of names, versions and clients are those
+    /// of the ATAT API
+    #[arg(long, value_enum, default_value_t = Kind::Atat)]
+    api: Kind,
     /// Where the API listens; port 0 takes a free one
     #[arg(long, default_value = "127.0.0.1:0", value_name = "ADDRESS")]
     listen: SocketAddr,
@@ -38,7 +45,7 @@ struct Arguments {
     /// How long each answer of the API takes, in milliseconds
     #[arg(long, default_value_t = 0, value_name = "N")]
     slow_ms: u64,
-    /// How many polls find a job in progress (with --mode async)
+    /// How many polls find work in progress (with --mode async, or --api stratus)
     #[arg(long, default_value_t = 2, value_name = "N")]
     polls: u32,
     /// Refuse portfolios of this name with 503, twice
@@ -56,6 +63,12 @@ struct Arguments {
     /// The secret of that client
     #[arg(long, default_value = CLIENT_SECRET, value_name = "SECRET")]
     client_secret: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Kind {
+    Atat,
+    Stratus,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -86,19 +99,48 @@ impl From<Arguments> for Options {
 // One thread: what it is used against needs the other cores.
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> anyhow::Result<()> {
-    let csp = MockCsp::start(Options::from(Arguments::parse())).await.context("listening")?;
+    let arguments = Arguments::parse();
+    match arguments.api {
+        Kind::Atat => serve_atat(arguments.into()).await,
+        Kind::Stratus => serve_stratus(&arguments).await,
+    }
+}
+
+async fn serve_atat(options: Options) -> anyhow::Result<()> {
+    let csp = MockCsp::start(options).await.context("listening")?;
     // Nobody could read what is kept.
     csp.record(false);
-    let line = json!({
+    say(&json!({
         "base_url": csp.base_url(),
         "token_url": csp.token_url(),
         "client_id": csp.client_id(),
         "client_secret": csp.client_secret(),
-    });
-    let mut stdout = std::io::stdout();
-    writeln!(stdout, "{line}").and_then(|()| stdout.flush()).context("saying where it serves")?;
+    }))?;
     tokio::join!(report(csp.api()), report(csp.identity()));
     Ok(())
+}
+
+async fn serve_stratus(arguments: &Arguments) -> anyhow::Result<()> {
+    let csp = Stratus::start(stratus::Options {
+        listen: arguments.listen,
+        polls: arguments.polls,
+        delay: Duration::from_millis(arguments.slow_ms),
+        ..stratus::Options::default()
+    });
+    let csp = csp.await.context("listening")?;
+    csp.server().record(false);
+    say(&json!({
+        "base_url": csp.base_url(),
+        "key_header": stratus::KEY_HEADER,
+        "key": csp.key(),
+    }))?;
+    report(csp.server()).await;
+    Ok(())
+}
+
+fn say(line: &serde_json::Value) -> anyhow::Result<()> {
+    let mut stdout = std::io::stdout();
+    writeln!(stdout, "{line}").and_then(|()| stdout.flush()).context("saying where it serves")
 }
 
 /// Names violations as they happen.

@@ -87,6 +87,14 @@ impl Json {
         }
     }
 
+    /// The number, if it is one. A text of digits is none.
+    pub fn as_number(&self) -> Option<&Number> {
+        match self {
+            Self::Number(number) => Some(number),
+            Self::Null | Self::Bool(_) | Self::Text(_) | Self::List(_) | Self::Object(_) => None,
+        }
+    }
+
     /// The text, if it is one. A number is none.
     pub fn as_text(&self) -> Option<&str> {
         match self {
@@ -139,7 +147,7 @@ impl Json {
     ///
     /// [`WrongShape`], with what does not fit.
     pub fn read<T: DeserializeOwned>(&self) -> Result<T, WrongShape> {
-        serde_json::from_str(&self.to_string()).map_err(|error| WrongShape(error.to_string()))
+        shaped(self)
     }
 
     fn with_keys(self, convert: fn(&str) -> String) -> Self {
@@ -156,8 +164,17 @@ impl Json {
 /// Compact text.
 impl fmt::Display for Json {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&serde_json::to_string(self).map_err(|_| fmt::Error)?)
+        write_compact(self, f)
     }
+}
+
+/// Reads `json` as a type of the caller's.
+fn shaped<T: DeserializeOwned>(json: &impl fmt::Display) -> Result<T, WrongShape> {
+    serde_json::from_str(&json.to_string()).map_err(|error| WrongShape(error.to_string()))
+}
+
+fn write_compact(json: &impl Serialize, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    f.write_str(&serde_json::to_string(json).map_err(|_| fmt::Error)?)
 }
 
 impl Serialize for Json {

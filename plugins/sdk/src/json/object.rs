@@ -145,7 +145,7 @@ impl Object {
     ///
     /// [`WrongShape`].
     pub fn read<T: DeserializeOwned>(&self) -> Result<T, WrongShape> {
-        serde_json::from_str(&self.to_string()).map_err(|error| WrongShape(error.to_string()))
+        super::shaped(self)
     }
 
     /// Converts every key, but where that would make a key twice: it keeps
@@ -185,7 +185,7 @@ fn any_twice<'a>(keys: impl ExactSizeIterator<Item = &'a str> + Clone) -> bool {
 /// Compact text.
 impl fmt::Display for Object {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&serde_json::to_string(self).map_err(|_| fmt::Error)?)
+        super::write_compact(self, f)
     }
 }
 

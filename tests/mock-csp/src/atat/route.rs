@@ -1,8 +1,7 @@
 //! The calls that the ATAT API knows.
 
-use percent_encoding::percent_decode_str;
-
 use super::version::Version;
+use crate::path;
 
 /// Every path is below it.
 pub const BASE_PATH: &str = "/atat/api/v1";
@@ -92,7 +91,8 @@ pub fn find(
 ) -> Result<(&'static Route, Vec<String>), String> {
     let below = path.strip_prefix(BASE_PATH).and_then(|rest| rest.strip_prefix('/'));
     let segments: Vec<&str> = below.map(|rest| rest.split('/').collect()).unwrap_or_default();
-    let at_path: Vec<&Route> = ROUTES.iter().filter(|route| fits(route.path, &segments)).collect();
+    let at_path: Vec<&Route> =
+        ROUTES.iter().filter(|route| path::fits(route.path, &segments)).collect();
     if at_path.is_empty() {
         return Err("the API has no such path".to_owned());
     }
@@ -106,28 +106,5 @@ pub fn find(
         let methods: Vec<_> = methods.collect();
         return Err(format!("the path takes {} in version {version}", methods.join(" and ")));
     };
-    let ids = segments.iter().zip(route.path).filter(|(_, part)| **part == "{}");
-    let ids: Result<Vec<_>, _> = ids.map(|(segment, _)| decode_id(segment)).collect();
-    Ok((route, ids?))
-}
-
-fn fits(path: &[&str], segments: &[&str]) -> bool {
-    path.len() == segments.len()
-        && path.iter().zip(segments).all(|(part, segment)| *part == "{}" || part == segment)
-}
-
-/// What an id stands for, if it is encoded as it should be.
-fn decode_id(segment: &str) -> Result<String, String> {
-    // What `encodeURIComponent` leaves alone, and the percent sign itself.
-    let plain = |b: u8| b.is_ascii_alphanumeric() || b"-_.~!*'()%".contains(&b);
-    if segment.is_empty() || !segment.bytes().all(plain) {
-        return Err(format!("the id `{segment}` is empty or not percent-encoded"));
-    }
-    let escapes = segment.split('%').skip(1);
-    let whole =
-        |escape: &str| escape.len() >= 2 && escape.bytes().take(2).all(|b| b.is_ascii_hexdigit());
-    match percent_decode_str(segment).decode_utf8() {
-        Ok(id) if escapes.into_iter().all(whole) => Ok(id.into_owned()),
-        Ok(_) | Err(_) => Err(format!("the id `{segment}` cannot be decoded")),
-    }
+    Ok((route, path::ids(route.path, &segments)?))
 }

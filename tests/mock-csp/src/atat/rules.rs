@@ -6,14 +6,15 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use super::body;
-use super::body::is_date;
 use super::route;
 use super::route::Operation;
 use super::route::Route;
 use super::version::Version;
 use crate::identity::BadToken;
 use crate::identity::Tokens;
+use crate::rules;
 use crate::server::Call;
+use crate::shape::is_date;
 
 const USER_AGENT: &str = "ATAT CSP Api Client";
 
@@ -42,8 +43,8 @@ pub struct Unlawful {
 /// Judges a request to version `version` of the API.
 pub fn judge(call: &Call, version: Version, tokens: &Tokens) -> Result<Lawful, Unlawful> {
     let mut broken = Vec::new();
-    equal(call, "user-agent", USER_AGENT, &mut broken);
-    equal(call, "x-atat-api-version", &version.to_string(), &mut broken);
+    rules::equal(call, "user-agent", USER_AGENT, &mut broken);
+    rules::equal(call, "x-atat-api-version", &version.to_string(), &mut broken);
     let (route, ids) = match route::find(&call.method, call.path(), version) {
         Ok(found) => found,
         Err(reason) => {
@@ -64,13 +65,6 @@ pub fn judge(call: &Call, version: Version, tokens: &Tokens) -> Result<Lawful, U
         return Ok(Lawful { operation: route.operation, ids, body });
     }
     Err(Unlawful { status, broken })
-}
-
-fn equal(call: &Call, name: &str, expected: &str, broken: &mut Vec<String>) {
-    let values: Vec<&str> = call.headers_named(name).collect();
-    if values != [expected] {
-        broken.push(format!("`{name}` is {values:?}, not `{expected}`"));
-    }
 }
 
 fn query(call: &Call, route: &Route, broken: &mut Vec<String>) {
@@ -102,21 +96,11 @@ fn read_body(call: &Call, route: &Route, broken: &mut Vec<String>) -> Value {
         }
         return Value::Null;
     }
-    let types: Vec<&str> = call.headers_named("content-type").collect();
-    let is_json = |text: &str| text.split(';').next().map(str::trim) == Some("application/json");
-    if !matches!(types[..], [one] if is_json(one)) {
-        broken.push(format!("`content-type` is {types:?}, not `application/json`"));
+    let body = rules::json(call, broken);
+    if let Some(body) = &body {
+        body::judge(route.operation, body, broken);
     }
-    match serde_json::from_slice(&call.body) {
-        Ok(body) => {
-            body::judge(route.operation, &body, broken);
-            body
-        }
-        Err(error) => {
-            broken.push(format!("the body is not JSON: {error}"));
-            Value::Null
-        }
-    }
+    body.unwrap_or_default()
 }
 
 /// Only an environment has one, and none that is migrated.
