@@ -18,7 +18,7 @@ const FLOORS: &[(&str, &[&str])] = &[
     ("adapter", &["domain"]),
     ("csp", &["clock", "domain", "failpoint", "secret", "workflow"]),
     ("replay", &["adapter", "clock", "domain"]),
-    ("registry", &["adapter", "clock", "domain"]),
+    ("registry", &["adapter", "clock", "domain", "replay"]),
     ("listener", &[]),
     (
         "worker",
@@ -37,7 +37,10 @@ const FLOORS: &[(&str, &[&str])] = &[
     ("auth", &["domain", "secret"]),
     ("audit", &["auth", "domain"]),
     ("api", &["audit", "auth", "clock", "domain", "failpoint", "listener", "queue"]),
-    ("admin", &["api", "audit", "auth", "clock", "domain", "queue", "registry", "worker"]),
+    (
+        "admin",
+        &["api", "audit", "auth", "clock", "domain", "queue", "registry", "replay", "worker"],
+    ),
     (
         "config",
         &["adapter", "api", "auth", "csp", "domain", "listener", "registry", "replay", "workflow"],
@@ -66,7 +69,7 @@ const FLOORS: &[(&str, &[&str])] = &[
             "worker",
         ],
     ),
-    ("cli", &["adapter", "app", "config", "csp", "failpoint", "telemetry"]),
+    ("cli", &["adapter", "app", "config", "csp", "failpoint", "replay", "telemetry"]),
     ("main", &[]),
     ("lib", &[]),
 ];

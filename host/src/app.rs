@@ -33,6 +33,7 @@ use crate::queue::embedded::EmbeddedQueue;
 use crate::registry::Registry;
 use crate::reload;
 use crate::reload::Reload;
+use crate::replay;
 use crate::replay::Recorder;
 use crate::replay::Store;
 use crate::telemetry;
@@ -89,7 +90,9 @@ impl App {
             config.csp.iter().map(|(name, csp)| (name.clone(), csp.adapter.clone())).collect();
         let trust = config.trust().context("reading whose adapters to trust")?;
         let directory = &config.adapters.directory;
-        let registry = Registry::open(engine, trust, clock.clone(), directory, wants)
+        let journals = journals(&config, &clock);
+        let gate = replay::Gate::new(config.replay.clone(), Arc::clone(&journals), clock.clone());
+        let registry = Registry::open(engine, trust, gate, clock.clone(), directory, wants)
             .await
             .context("opening the adapter registry")?;
         let context = Arc::new(worker::Context {
@@ -97,7 +100,8 @@ impl App {
             registry: Arc::new(registry),
             retry: config.retry.policy(),
             polling: config.poll_policy(),
-            recorder: recorder(&config, &clock)?,
+            recorder: Recorder::start(&config.replay, journals, clock.clone())
+                .context("starting the thread that writes journals")?,
             clock,
         });
         let destinations = destinations(&config)?;
@@ -207,12 +211,11 @@ fn open_embedded(config: &Config, clock: &Clock) -> anyhow::Result<Arc<EmbeddedQ
     Ok(Arc::new(opened.with_context(|| format!("opening the queue {}", settings.path.display()))?))
 }
 
-/// Journals are written by those who work, and let go of by all.
-fn recorder(config: &Config, clock: &Clock) -> anyhow::Result<Recorder> {
-    let store = Arc::new(Store::new(config.replay.directory.clone(), config.replay.bounds()));
+/// Written by those who work, and let go of by all.
+fn journals(config: &Config, clock: &Clock) -> Arc<Store> {
+    let store = Store::new(config.replay.directory.clone(), config.replay.bounds());
     store.prune_all(clock.now());
-    let recorder = Recorder::start(&config.replay, store, clock.clone());
-    recorder.context("starting the thread that writes journals")
+    Arc::new(store)
 }
 
 fn destinations(config: &Config) -> anyhow::Result<BTreeMap<CspName, Destination>> {

@@ -51,9 +51,10 @@ pub fn redelivered(by: &Principal, kind: JobKind, asked: &str, redelivered: u64)
     info!(target: TARGET, act = "redeliver", %by, kind, asked, redelivered, "Outcomes put back");
 }
 
-/// A version of an adapter became the active one.
-pub fn deployed(by: &Principal, adapter: &str, sha256: &str) {
-    info!(target: TARGET, act = "deploy", %by, adapter, sha256, "Adapter deployed");
+/// A version of an adapter became the active one; `replay` is what the caller
+/// said that a replay decides.
+pub fn deployed(by: &Principal, adapter: &str, sha256: &str, replay: &str) {
+    info!(target: TARGET, act = "deploy", %by, adapter, sha256, replay, "Adapter deployed");
 }
 
 /// The version before became the active one.

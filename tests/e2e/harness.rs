@@ -185,8 +185,17 @@ cache_directory = "{}"
 
 /// The component that `cargo xtask adapters` built.
 pub fn component(name: &str) -> PathBuf {
-    let file = target_directory().join("adapters").join(format!("{name}.wasm"));
-    assert!(file.is_file(), "{} is missing: run `cargo xtask adapters`", file.display());
+    built("adapters", name)
+}
+
+/// The misbehaving one that `cargo xtask adapters --guests` built.
+pub fn guest(name: &str) -> PathBuf {
+    built("guests", name)
+}
+
+fn built(folder: &str, name: &str) -> PathBuf {
+    let file = target_directory().join(folder).join(format!("{name}.wasm"));
+    assert!(file.is_file(), "{} is missing: run `cargo xtask adapters --guests`", file.display());
     file
 }
 

@@ -14,6 +14,7 @@ use crate::harness::Setup;
 use crate::harness::TestHost;
 use crate::harness::cost;
 use crate::harness::eventually;
+use crate::harness::guest;
 use crate::harness::job;
 
 /// Every operation of the provisioning API, once.
@@ -206,4 +207,200 @@ async fn a_host_that_shall_not_record_writes_nothing() {
     run_all(&host).await;
     host.terminate().await;
     assert!(!host.directory().join("data/journals").exists());
+}
+
+/// The guest `varies`, with one thing otherwise.
+fn variant(name: &str) -> Vec<u8> {
+    let mut wasm = std::fs::read(guest("varies")).expect("the guest can be read");
+    let mark = b"variant:none....................";
+    let places: Vec<_> = wasm.windows(mark.len()).enumerate().filter(|(_, w)| w == mark).collect();
+    let [(at, _)] = places[..] else { panic!("{} places to write the variant to", places.len()) };
+    let variant = format!("{:.<32}", format!("variant:{name}"));
+    wasm[at..at + mark.len()].copy_from_slice(variant.as_bytes());
+    wasm
+}
+
+async fn put(host: &TestHost, query: &str, wasm: Vec<u8>) -> (u16, Value) {
+    let url = format!("{}/adapters/atat{query}", host.admin());
+    let answer = crate::harness::client().put(url).body(wasm).send().await.expect("an answer");
+    (answer.status().as_u16(), answer.json().await.expect("JSON"))
+}
+
+async fn active(host: &TestHost) -> String {
+    let listing = host.admin_json("/adapters/atat").await;
+    let versions = listing["versions"].as_array().expect("a list");
+    let active = versions.iter().find(|version| version["active"] == true).expect("one is active");
+    active["sha256"].as_str().expect("a digest").to_owned()
+}
+
+fn sha256(wasm: &[u8]) -> String {
+    hoth::domain::Digest::of(wasm).to_string()
+}
+
+/// A host that has done every operation once, one of them with polls, with the
+/// guest `varies` as its adapter.
+async fn experienced(policy: &str) -> (TestHost, MockCsp) {
+    let csp = csp::asynchronous(2).await;
+    let setup = Setup::new().csp("CSP_TEST", &csp);
+    let host = setup.environment("HOTH__REPLAY__POLICY", policy).start().await;
+    let (status, answer) = put(&host, "", variant("first")).await;
+    assert_eq!(status, 200, "{answer}");
+    run_all(&host).await;
+    journals(&host, OPERATIONS.len() + 1).await;
+    (host, csp)
+}
+
+async fn dry_run(host: &TestHost, wasm: Vec<u8>) -> Value {
+    let before = active(host).await;
+    let (status, report) = put(host, "?dry-run=true", wasm).await;
+    assert_eq!(status, 200, "{report:#}");
+    assert_eq!(active(host).await, before, "a dry run changes nothing");
+    report
+}
+
+/// All differences of a report, as an operator reads them.
+fn diff(report: &Value) -> String {
+    let report: hoth::replay::Report =
+        serde_json::from_value(report.clone()).expect("it is a report");
+    report.to_string()
+}
+
+#[tokio::test]
+async fn a_replay_tells_what_a_candidate_does_otherwise() {
+    let (host, csp) = experienced("warn").await;
+    let jobs = OPERATIONS.len() + 1;
+    let calls = csp::calls(&csp).len();
+    for name in ["first", "second"] {
+        let report = dry_run(&host, variant(name)).await;
+        assert_eq!(report["verdict"], "same", "{}", diff(&report));
+        assert_eq!(report["jobs"]["same"], jobs, "{}", diff(&report));
+        assert_eq!(report["jobs"]["notComparable"], 0, "redaction has changed no way");
+        assert_eq!(report["findings"], json!([]));
+    }
+    for (name, lines) in [
+        ("header", &["+ header x-more: 1"][..]),
+        (
+            "path",
+            &[
+                "- request POST /portfolios/p-1/environments",
+                "+ request POST /v2/portfolios/p-1/environments",
+                "the comparison of this job ends here",
+            ],
+        ),
+        ("body", &["+ body /more: true"]),
+    ] {
+        let report = dry_run(&host, variant(name)).await;
+        assert_eq!(report["verdict"], "different", "{name}: {}", diff(&report));
+        for line in lines {
+            assert!(diff(&report).contains(line), "{name}: {line}: {}", diff(&report));
+        }
+        let told = diff(&report);
+        for word in personal() {
+            assert!(!told.contains(&word), "{word}: {told}");
+        }
+    }
+    let report = dry_run(&host, variant("trap")).await;
+    assert_eq!((&report["verdict"], &report["jobs"]["trap"]), (&json!("trap"), &json!(jobs)));
+    assert!(diff(&report).contains("+ step the adapter trapped"), "{}", diff(&report));
+    let report = dry_run(&host, variant("slow")).await;
+    assert_eq!(report["verdict"], "slower", "{}", diff(&report));
+    assert_eq!(report["timing"]["slower"], true);
+    assert_eq!(csp::calls(&csp).len(), calls, "nobody was called");
+    assert_eq!(host.servicenow().collect("/provisioning-jobs").await, [] as [Value; 0]);
+}
+
+#[tokio::test]
+async fn a_replay_finds_that_waiting_jobs_could_not_be_resumed() {
+    let (host, _csp) = experienced("block").await;
+    // By itself it does everything as the active version does.
+    let report = dry_run(&host, variant("state")).await;
+    assert_eq!(report["verdict"], "different", "{}", diff(&report));
+    assert!(diff(&report).contains("from the active version's state"), "{}", diff(&report));
+}
+
+#[tokio::test]
+async fn a_policy_that_blocks_keeps_the_version_that_serves() {
+    let (host, _csp) = experienced("block").await;
+    let before = active(&host).await;
+    let (status, answer) = put(&host, "", variant("header")).await;
+    assert_eq!(status, 422, "{answer}");
+    assert_eq!(answer["report"]["verdict"], "different", "{answer}");
+    assert!(answer["message"].as_str().expect("a text").contains("--dry-run"), "{answer}");
+    assert_eq!(active(&host).await, before);
+
+    // A file in the directory is held to the same.
+    let file = host.directory().join("adapters/atat.wasm");
+    std::fs::write(&file, variant("body")).expect("the file can be written");
+    let problem = eventually("the file to be refused", || async {
+        let listing = host.admin_json("/adapters/atat").await;
+        listing["problem"].as_str().map(str::to_owned)
+    })
+    .await;
+    assert!(problem.contains("does not do as the active version does"), "{problem}");
+    assert_eq!(active(&host).await, before);
+
+    let (status, answer) = put(&host, "", variant("second")).await;
+    assert_eq!((status, active(&host).await), (200, sha256(&variant("second"))), "{answer}");
+    // An operator who means it says so.
+    let (status, answer) = put(&host, "?replay=warn", variant("header")).await;
+    assert_eq!((status, active(&host).await), (200, sha256(&variant("header"))), "{answer}");
+    let metrics = crate::harness::client().get(format!("{}/metrics", host.admin())).send().await;
+    let metrics = metrics.expect("an answer").text().await.expect("a text");
+    assert!(
+        metrics.contains("hoth_replays_total{adapter=\"atat\",verdict=\"different\"}"),
+        "{metrics}"
+    );
+    let (status, _) = put(&host, "?replay=maybe", variant("header")).await;
+    assert_eq!(status, 400);
+}
+
+#[tokio::test]
+async fn a_policy_that_warns_lets_a_version_serve_and_tells_of_it() {
+    let (host, _csp) = experienced("warn").await;
+    let (status, answer) = put(&host, "", variant("header")).await;
+    assert_eq!((status, active(&host).await), (200, sha256(&variant("header"))), "{answer}");
+    let line = host
+        .logged("the replay to be told of", |line| {
+            line["verdict"] == "different" && line["adapter"] == "atat"
+        })
+        .await;
+    assert_eq!((&line["level"], &line["policy"]), (&json!("WARN"), &json!("warn")), "{line}");
+    let sha256 = sha256(&variant("header"));
+    assert_eq!(line["sha256"], sha256, "{line}");
+}
+
+#[tokio::test]
+async fn a_dry_run_on_the_command_line_shows_the_report() {
+    let (host, _csp) = experienced("block").await;
+    let file = host.directory().join("candidate.wasm");
+    let deploy = async |arguments: &[&str]| {
+        let output = tokio::process::Command::new(env!("CARGO_BIN_EXE_hoth"))
+            .args(["adapters", "deploy", "--name", "atat", "--admin", &host.admin()])
+            .arg(&file)
+            .args(arguments)
+            .output()
+            .await
+            .expect("the program can be run");
+        let text = [output.stdout, output.stderr].concat();
+        (output.status.code(), String::from_utf8(text).expect("it prints text"))
+    };
+    std::fs::write(&file, variant("path")).expect("the file can be written");
+    for arguments in [&["--dry-run"][..], &[]] {
+        let (code, text) = deploy(arguments).await;
+        assert_eq!(code, Some(1), "{text}");
+        for line in [
+            "verdict    different: of 7 jobs, 0 the same, 7 different",
+            "policy     block: it would not serve",
+            "1 x add-portfolio different, such as job job-ADD_PORTFOLIO",
+            "  - request POST /portfolios\n  + request POST /v2/portfolios\n",
+        ] {
+            assert!(text.contains(line), "{line}: {text}");
+        }
+        assert!(!text.contains('\u{1b}'), "no colours where nobody looks: {text}");
+    }
+    let (code, text) = deploy(&["--dry-run", "--replay", "warn"]).await;
+    assert_eq!(code, Some(0), "{text}");
+    let (code, text) = deploy(&["--replay", "off"]).await;
+    assert_eq!(code, Some(0), "{text}");
+    assert_eq!(active(&host).await, sha256(&variant("path")));
 }

@@ -6,8 +6,12 @@ use axum::Extension;
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::Path;
+use axum::extract::Query;
 use axum::extract::State;
+use axum::extract::rejection::QueryRejection;
 use axum::http::HeaderMap;
+use axum::response::IntoResponse as _;
+use axum::response::Response;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::Deserialize;
@@ -21,9 +25,11 @@ use crate::domain::Digest;
 use crate::registry::AdapterListing;
 use crate::registry::InstallError;
 use crate::registry::Package;
+use crate::registry::Refusal;
 use crate::registry::RollBackError;
 use crate::registry::SIGNATURE_BYTES_MAX;
 use crate::registry::Version;
+use crate::replay::Policy;
 
 /// The largest component that can be sent.
 pub use crate::registry::COMPONENT_BYTES_MAX;
@@ -57,26 +63,50 @@ pub async fn show(
 /// writes, in base64.
 pub const SIGNATURE_HEADER: &str = "hoth-signature";
 
+/// How a component is deployed.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Deployment {
+    /// Only says what would be.
+    dry_run: bool,
+    /// What a replay decides, instead of what the configuration says.
+    replay: Option<Policy>,
+}
+
 /// `PUT /adapters/{name}`: validates the component, then makes it the active
-/// version.
+/// version; with `dry-run=true` it changes nothing, and answers what a replay
+/// shows.
 pub async fn deploy(
     State(state): State<Arc<AdminState>>,
     Extension(principal): Extension<Principal>,
     Path(name): Path<String>,
+    deployment: Result<Query<Deployment>, QueryRejection>,
     headers: HeaderMap,
     wasm: Bytes,
-) -> Result<Json<Activated>, AdminError> {
+) -> Result<Response, AdminError> {
+    let Query(Deployment { dry_run, replay }) =
+        deployment.map_err(|bad| AdminError::BadRequest(bad.body_text()))?;
     let package = Package { wasm, signature: signature(&headers)? };
-    match state.registry.install(&name, package).await {
-        Ok(version) => {
-            let activated = activated(name, &version);
-            audit::deployed(&principal, &activated.name, &activated.sha256);
-            Ok(Json(activated))
+    if dry_run {
+        let report = state.registry.try_out(&name, package, replay).await.map_err(refused)?;
+        return Ok(Json(report).into_response());
+    }
+    let version = state.registry.install_under(&name, package, replay).await.map_err(refused)?;
+    let activated = activated(name, &version);
+    let replay = replay.map_or("configured", Policy::as_str);
+    audit::deployed(&principal, &activated.name, &activated.sha256, replay);
+    Ok(Json(activated).into_response())
+}
+
+fn refused(error: InstallError) -> AdminError {
+    let message = error.to_string();
+    match error {
+        InstallError::Refused(Refusal::Replay(report)) => AdminError::Replayed { message, report },
+        InstallError::BadName(_)
+        | InstallError::Refused(Refusal::Signature(_) | Refusal::Component(_)) => {
+            AdminError::Refused(message)
         }
-        Err(refused @ (InstallError::BadName(_) | InstallError::Refused(_))) => {
-            Err(AdminError::Refused(refused.to_string()))
-        }
-        Err(failed @ InstallError::NotWritten { .. }) => Err(AdminError::Internal(failed.into())),
+        InstallError::NotWritten { .. } => AdminError::Internal(error.into()),
     }
 }
 

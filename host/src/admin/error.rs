@@ -8,6 +8,7 @@ use serde_json::json;
 use tracing::error;
 
 use crate::queue::QueueError;
+use crate::replay::Report;
 
 /// Everything that an operator's call can fail with.
 #[derive(Debug, thiserror::Error)]
@@ -20,6 +21,9 @@ pub enum AdminError {
     /// and what to do.
     #[error("{0}")]
     Refused(String),
+    /// A candidate does on jobs of the past what the active version did not.
+    #[error("{message}")]
+    Replayed { message: String, report: Box<Report> },
     #[error("{0}")]
     Conflict(String),
     #[error("{0} is not offered by this queue backend")]
@@ -47,6 +51,10 @@ impl IntoResponse for AdminError {
             Self::BadRequest(_) => StatusCode::BAD_REQUEST,
             Self::NotFound(_) => StatusCode::NOT_FOUND,
             Self::Refused(_) => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::Replayed { message, report } => {
+                let body = json!({"code": "OTHER", "message": message, "report": report});
+                return (StatusCode::UNPROCESSABLE_ENTITY, Json(body)).into_response();
+            }
             Self::Conflict(_) => StatusCode::CONFLICT,
             Self::NotOffered(_) => StatusCode::NOT_IMPLEMENTED,
             Self::Internal(cause) => {

@@ -7,11 +7,13 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use anyhow::bail;
+use anyhow::ensure;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::Deserialize;
 
 use super::say;
+use crate::replay::Report;
 
 /// How long a host may take to answer; a deployment compiles.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(120);
@@ -26,7 +28,7 @@ pub enum Command {
     },
     /// Validates a component and makes it the active version.
     #[command(
-        after_help = "Examples:\n  hoth adapters deploy atat.wasm\n  hoth adapters deploy build/new.wasm --name atat\n  minisign -S -m atat.wasm && hoth adapters deploy atat.wasm --signature atat.wasm.minisig"
+        after_help = "Examples:\n  hoth adapters deploy atat.wasm\n  hoth adapters deploy build/new.wasm --name atat --dry-run\n  minisign -S -m atat.wasm && hoth adapters deploy atat.wasm --signature atat.wasm.minisig"
     )]
     Deploy {
         /// The component.
@@ -39,6 +41,14 @@ pub enum Command {
         /// The signature that minisign made of it, where the host wants one.
         #[arg(long, value_name = "FILE.minisig")]
         signature: Option<PathBuf>,
+        /// Only shows what it does on jobs that the host has seen, beside the
+        /// active version. Fails where the policy would refuse it.
+        #[arg(long)]
+        dry_run: bool,
+        /// What such a replay decides this time, instead of what the host's
+        /// configuration says.
+        #[arg(long, value_name = "POLICY", value_parser = ["off", "warn", "block"])]
+        replay: Option<String>,
         #[command(flatten)]
         host: Host,
     },
@@ -116,8 +126,9 @@ struct Activated {
 pub async fn run(command: Command) -> anyhow::Result<()> {
     match command {
         Command::List { host } => list(&host).await,
-        Command::Deploy { file, name, signature, host } => {
-            deploy(&host, &file, name, signature.as_deref()).await
+        Command::Deploy { file, name, signature, dry_run, replay, host } => {
+            let deployment = Deployment { signature: signature.as_deref(), dry_run, replay };
+            deploy(&host, &file, name, &deployment).await
         }
         Command::Rollback { name, to, host } => roll_back(&host, &name, to.as_deref()).await,
     }
@@ -184,12 +195,20 @@ async fn list(host: &Host) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// How a component is deployed.
+struct Deployment<'a> {
+    signature: Option<&'a Path>,
+    dry_run: bool,
+    replay: Option<String>,
+}
+
 async fn deploy(
     host: &Host,
     file: &Path,
     name: Option<String>,
-    signature: Option<&Path>,
+    deployment: &Deployment<'_>,
 ) -> anyhow::Result<()> {
+    let Deployment { signature, dry_run, replay } = deployment;
     let read =
         |file: &Path| std::fs::read(file).with_context(|| format!("reading {}", file.display()));
     let bytes = read(file)?;
@@ -198,13 +217,21 @@ async fn deploy(
     let name = name.or(stem).context("the file has no name: say which adapter with --name")?;
     let signed = if signature.is_some() { ", signed" } else { "" };
     say(&format!("sending {} ({} bytes{signed}) as `{name}`", file.display(), bytes.len()));
-    let request = host.request(reqwest::Method::PUT, &format!("adapters/{name}"), bytes)?;
+    let replay = replay.as_ref().map(|policy| format!("&replay={policy}")).unwrap_or_default();
+    let path = format!("adapters/{name}?dry-run={dry_run}{replay}");
+    let request = host.request(reqwest::Method::PUT, &path, bytes)?;
     let request = match signature {
         Some(signature) => request.header("hoth-signature", signature),
         None => request,
     };
-    let activated = answer(request).await?;
-    report(&activated)
+    let body = answer(request).await?;
+    if !dry_run {
+        return report(&body);
+    }
+    let replayed: Report = serde_json::from_slice(&body).context("reading the report")?;
+    say(replayed.to_string().trim_end());
+    ensure!(!replayed.refuses(), "with this policy the host would refuse it");
+    Ok(())
 }
 
 fn report(body: &[u8]) -> anyhow::Result<()> {
@@ -277,9 +304,13 @@ async fn answer(request: reqwest::RequestBuilder) -> anyhow::Result<Vec<u8>> {
     if status.is_success() {
         return Ok(body.to_vec());
     }
-    let message = serde_json::from_slice::<serde_json::Value>(&body)
-        .ok()
-        .and_then(|body| body["message"].as_str().map(str::to_owned))
+    let json: serde_json::Value = serde_json::from_slice(&body).unwrap_or_default();
+    if let Ok(report) = Report::deserialize(&json["report"]) {
+        say(report.to_string().trim_end());
+    }
+    let message = json["message"]
+        .as_str()
+        .map(str::to_owned)
         .unwrap_or_else(|| String::from_utf8_lossy(&body).into_owned());
     bail!("the host answered {status}: {message}")
 }

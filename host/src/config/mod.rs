@@ -240,7 +240,8 @@ impl Config {
         if let Err(error) = self.adapters.check() {
             problems.push(format!("adapters: {error}"));
         }
-        problems.extend(self.replay.problems().into_iter().map(|p| format!("replay: {p}")));
+        let adapters = self.csp.values().map(|csp| csp.adapter.as_str());
+        problems.extend(self.replay.problems(adapters).into_iter().map(|p| format!("replay: {p}")));
         if let Err(error) = self.trust() {
             problems.push(format!("adapters.{error}"));
         }

@@ -4,7 +4,9 @@
 //! Every arrival takes the same steps, and all that can fail comes before the
 //! last one:
 //!
-//! 1. `validate`: the bytes are an adapter that this host can run.
+//! 1. `validate`: the bytes are an adapter that this host can run, and, where the
+//!    operator says so, one that does on the jobs of the past what the active
+//!    version does.
 //! 2. `keep`: the store has them under their digest.
 //! 3. the door has them, as `<name>.wasm`.
 //! 4. `record`: the ledger says that they are active, on disk.
@@ -39,6 +41,7 @@ use super::store::Ledger;
 use super::store::Lock;
 use super::store::Seen;
 use crate::domain::Digest;
+use crate::replay::Policy;
 
 /// What has been seen of one adapter's files. Its lock is held while an act is
 /// put on disk and into the table, so that both say the same.
@@ -73,10 +76,25 @@ impl Registry {
         name: &str,
         package: impl Into<Package>,
     ) -> Result<Arc<Version>, InstallError> {
+        self.install_under(name, package, None).await
+    }
+
+    /// The same, where an operator says for this once what a replay decides.
+    ///
+    /// # Errors
+    ///
+    /// As [`Registry::install`].
+    pub async fn install_under(
+        &self,
+        name: &str,
+        package: impl Into<Package>,
+        policy: Option<Policy>,
+    ) -> Result<Arc<Version>, InstallError> {
         let name: AdapterName = name.parse()?;
+        let policy = policy.unwrap_or_else(|| self.policy(&name));
         let package = package.into();
         let digest = Digest::of(&package.wasm);
-        let validated = self.validate(&name, package).await;
+        let validated = self.validate(&name, package, policy).await;
         let candidate = validated.inspect_err(|refusal| self.refuse(&name, digest, refusal))?;
         let known = self.known(&name);
         let mut known = known.lock().await;
@@ -84,7 +102,7 @@ impl Registry {
             .put(&name, &candidate, &mut known)
             .await
             .map_err(|source| InstallError::NotWritten { adapter: name.clone(), source })?;
-        Ok(self.activate(&name, candidate.version, history))
+        Ok(self.succeed(&name, candidate.version, history, policy))
     }
 
     /// Makes an earlier version active: that with the digest `to`, or the one
@@ -216,7 +234,7 @@ impl Registry {
             known.lock().await.door = Some(seen);
             return Ok(());
         }
-        let candidate = self.validate(name, package).await;
+        let candidate = self.validate(name, package, self.policy(name)).await;
         let mut known = known.lock().await;
         if door::stamp(&self.directory, name).await?.as_ref() != Some(&seen.stamp) {
             // It has changed again, which was noticed, too.
@@ -251,7 +269,9 @@ impl Registry {
         };
         match recorded.await {
             Ok((history, true)) => self.choose(name, history).await,
-            Ok((history, false)) => drop(self.activate(name, candidate.version, history)),
+            Ok((history, false)) => {
+                drop(self.succeed(name, candidate.version, history, self.policy(name)));
+            }
             Err(error) => {
                 // It lies at the door, so a restart comes to the same.
                 warn!(
@@ -261,14 +281,20 @@ impl Registry {
                 );
                 let mut history = self.history(name);
                 history.arrive(candidate.version.kept());
-                self.activate(name, candidate.version, history);
+                self.succeed(name, candidate.version, history, self.policy(name));
             }
         }
     }
 
-    /// Step 1: is it an adapter that this host can run?
-    async fn validate(&self, name: &AdapterName, package: Package) -> Result<Candidate, Refusal> {
+    /// Step 1: is it an adapter that this host can run, and may it?
+    async fn validate(
+        &self,
+        name: &AdapterName,
+        package: Package,
+        policy: Policy,
+    ) -> Result<Candidate, Refusal> {
         let version = self.load(name, &package).await?;
+        self.pass(name, &version, policy).await?;
         Ok(Candidate { package, version })
     }
 
@@ -331,6 +357,26 @@ impl Registry {
         version
     }
 
+    /// Activates what has arrived. Where a replay is to warn, it begins now, when it
+    /// keeps nobody waiting any more.
+    fn succeed(
+        &self,
+        name: &AdapterName,
+        version: Arc<Version>,
+        history: History,
+        policy: Policy,
+    ) -> Arc<Version> {
+        let before = self.active(name);
+        let version = self.activate(name, version, history);
+        if let (Policy::Warn, Some(before)) = (policy, before)
+            && before.adapter().digest() != version.adapter().digest()
+        {
+            let (before, now) = (before.adapter().clone(), version.adapter().clone());
+            self.gatekeeper.look_back(name, before, now);
+        }
+        version
+    }
+
     /// A version that was kept: as it is loaded, or from the store. The
     /// problem is what a sentence says that begins with the version.
     pub(super) async fn again(
@@ -352,7 +398,11 @@ impl Registry {
         self.load(name, &package).await.map_err(|refused| format!("is refused now: {refused}"))
     }
 
-    async fn load(&self, name: &AdapterName, package: &Package) -> Result<Arc<Version>, Refusal> {
+    pub(super) async fn load(
+        &self,
+        name: &AdapterName,
+        package: &Package,
+    ) -> Result<Arc<Version>, Refusal> {
         // Before any of it is looked into.
         self.trust.check(&package.wasm, package.signature.as_deref())?;
         let adapter = self.engine.load(name.as_str(), package.wasm.clone()).await?;
@@ -378,7 +428,7 @@ impl Registry {
         self.table.load().get(name).map(|slot| slot.history.clone()).unwrap_or_default()
     }
 
-    fn active(&self, name: &AdapterName) -> Option<Arc<Version>> {
+    pub(super) fn active(&self, name: &AdapterName) -> Option<Arc<Version>> {
         self.table.load().get(name).and_then(|slot| slot.active().cloned())
     }
 

@@ -9,6 +9,7 @@ use super::SignatureError;
 use crate::adapter::LoadError;
 use crate::domain::CspName;
 use crate::domain::Digest;
+use crate::replay::Report;
 
 /// Why there is no registry.
 #[derive(Debug, thiserror::Error)]
@@ -49,6 +50,13 @@ pub enum Refusal {
     Signature(#[from] SignatureError),
     #[error(transparent)]
     Component(#[from] LoadError),
+    /// It does on jobs of the past what the active version did not.
+    #[error(
+        "on jobs that this host has seen it does not do as the active version does ({}); `hoth \
+         adapters deploy --dry-run` shows what, and `--replay warn` deploys it all the same",
+        .0.summary()
+    )]
+    Replay(Box<Report>),
 }
 
 impl Refusal {
@@ -63,6 +71,7 @@ impl Refusal {
                 | SignatureError::Legacy,
             ) => "bad-signature",
             Self::Component(error) => error.reason(),
+            Self::Replay(_) => "replay",
         }
     }
 }

@@ -14,6 +14,7 @@ mod acts;
 mod door;
 mod error;
 mod files;
+mod gate;
 mod history;
 mod listing;
 mod name;
@@ -58,18 +59,21 @@ pub use version::JobGuard;
 pub use version::Version;
 
 use self::acts::Known;
+use self::gate::Gatekeeper;
 use self::slot::Slot;
 use self::store::Store;
 use crate::adapter::Engine;
 use crate::clock::Clock;
 use crate::domain::CspName;
 use crate::domain::Digest;
+use crate::replay::Gate;
 
 /// The adapters of a directory, and the CSPs that they serve.
 #[derive(Debug)]
 pub struct Registry {
     engine: Engine,
     trust: Trust,
+    gatekeeper: Gatekeeper,
     clock: Clock,
     directory: PathBuf,
     store: Store,
@@ -105,6 +109,7 @@ impl Registry {
     pub async fn open(
         engine: Engine,
         trust: Trust,
+        gate: Gate,
         clock: Clock,
         directory: &Path,
         wants: BTreeMap<CspName, String>,
@@ -124,6 +129,7 @@ impl Registry {
         let registry = Self {
             engine,
             trust,
+            gatekeeper: Gatekeeper::new(gate),
             clock,
             directory: directory.to_owned(),
             store,

@@ -12,6 +12,7 @@ use super::*;
 use crate::adapter::Config;
 use crate::adapter::testing::TestGuest;
 use crate::domain::Timestamp;
+use crate::replay;
 
 struct House {
     registry: Arc<Registry>,
@@ -39,7 +40,10 @@ async fn open_with(directory: &Path, trust: Trust) -> Registry {
         (csp("CSP_B"), "atat".to_owned()),
         (csp("CSP_C"), "other".to_owned()),
     ]);
-    Registry::open(engine, trust, clock, directory, wants).await.unwrap()
+    let journals =
+        replay::Store::new(directory.join("journals"), replay::Config::default().bounds());
+    let gate = Gate::new(replay::Config::default(), Arc::new(journals), clock.clone());
+    Registry::open(engine, trust, gate, clock, directory, wants).await.unwrap()
 }
 
 async fn house() -> House {

@@ -1,14 +1,16 @@
 //! The `[replay]` table of the configuration.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::Deserialize;
+use serde::Serialize;
 
 use super::Bounds;
 
-/// What is kept of finished jobs.
+/// What is kept of finished jobs, and what a candidate must show on them.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
@@ -22,6 +24,15 @@ pub struct Config {
     pub max_bytes: u64,
     /// How long one is kept: 1 to 8 760.
     pub max_age_hours: u64,
+    /// What the gate does, unless `policies` says otherwise.
+    pub policy: Policy,
+    /// The same for single adapters, by name.
+    pub policies: BTreeMap<String, Policy>,
+    /// How many times the active version's time a candidate may take: 1.1 or
+    /// more.
+    pub slower_ratio: f64,
+    /// How long one replay may take in all, in milliseconds: 100 to 60 000.
+    pub max_ms: u64,
     pub redact: RedactConfig,
 }
 
@@ -38,6 +49,30 @@ pub struct RedactConfig {
     pub keep: Vec<String>,
 }
 
+/// What the gate does with a candidate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Policy {
+    /// It is not replayed, unless somebody asks.
+    Off,
+    /// It serves at once, and what it does otherwise than the version before
+    /// is reported.
+    Warn,
+    /// It serves only when it does nothing otherwise.
+    Block,
+}
+
+impl Policy {
+    /// The word of the configuration.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Off => "off",
+            Self::Warn => "warn",
+            Self::Block => "block",
+        }
+    }
+}
+
 impl Default for Config {
     fn default() -> Self {
         Self {
@@ -46,6 +81,10 @@ impl Default for Config {
             max_jobs: 100,
             max_bytes: 8 << 20,
             max_age_hours: 168,
+            policy: Policy::Warn,
+            policies: BTreeMap::new(),
+            slower_ratio: 2.0,
+            max_ms: 10_000,
             redact: RedactConfig::default(),
         }
     }
@@ -57,8 +96,8 @@ impl Config {
         self.directory = folder.join(&self.directory);
     }
 
-    /// Everything that is wrong with it.
-    pub fn problems(&self) -> Vec<String> {
+    /// Everything that is wrong with it; `adapters` are the names in use.
+    pub fn problems<'a>(&self, adapters: impl IntoIterator<Item = &'a str>) -> Vec<String> {
         let mut problems = Vec::new();
         let mut within = |key: &str, value: u64, min: u64, max: u64| {
             if !(min..=max).contains(&value) {
@@ -68,7 +107,23 @@ impl Config {
         within("max_jobs", self.max_jobs as u64, 1, 10_000);
         within("max_bytes", self.max_bytes, 64 << 10, 1 << 30);
         within("max_age_hours", self.max_age_hours, 1, 8_760);
+        within("max_ms", self.max_ms, 100, 60_000);
+        if !(self.slower_ratio >= 1.1 && self.slower_ratio.is_finite()) {
+            problems
+                .push("`slower_ratio` must be 1.1 or more: two runs never take the same".into());
+        }
+        let adapters: Vec<&str> = adapters.into_iter().collect();
+        for name in self.policies.keys() {
+            if !adapters.contains(&name.as_str()) {
+                problems.push(format!("`policies.{name}`: no CSP names an adapter `{name}`"));
+            }
+        }
         problems
+    }
+
+    /// What the gate does with candidates for `adapter`.
+    pub fn policy(&self, adapter: &str) -> Policy {
+        self.policies.get(adapter).copied().unwrap_or(self.policy)
     }
 
     /// How much is kept.

@@ -12,18 +12,27 @@
 mod compare;
 mod config;
 mod difference;
+mod gate;
 mod journal;
 mod recorder;
 mod redact;
+mod report;
 mod store;
 mod tape;
+mod trial;
+mod walk;
 mod writer;
+
+#[cfg(test)]
+mod tests;
 
 pub use compare::Asked;
 pub use compare::compare;
 pub use config::Config;
+pub use config::Policy;
 pub use config::RedactConfig;
 pub use difference::Difference;
+pub use gate::Gate;
 pub use journal::Body;
 pub use journal::Call;
 pub use journal::Facts;
@@ -34,6 +43,14 @@ pub use journal::Took;
 pub use journal::UnreadableJournal;
 pub use recorder::Recorder;
 pub use redact::Rules;
+pub use report::CallDifferences;
+pub use report::Compared;
+pub use report::Counts;
+pub use report::Finding;
+pub use report::FindingKind;
+pub use report::Report;
+pub use report::Timing;
+pub use report::Verdict;
 pub use store::Bounds;
 pub use store::Store;
 pub use tape::Tape;

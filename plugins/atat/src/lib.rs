@@ -22,6 +22,7 @@ use crate::version::Version;
 /// The ATAT API, in the version that the CSP's setting `api_version` names.
 pub struct Atat;
 
+#[cfg(feature = "component")]
 hoth_adapter::export!(Atat);
 
 /// What is remembered between two steps.

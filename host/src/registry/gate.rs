@@ -1,0 +1,107 @@
+//! Candidates are tried on jobs that the host has seen: see [`crate::replay`].
+
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+use std::sync::PoisonError;
+
+use tokio::task::JoinHandle;
+
+use super::AdapterName;
+use super::InstallError;
+use super::Package;
+use super::Refusal;
+use super::Registry;
+use super::Version;
+use crate::adapter::Adapter;
+use crate::replay::Gate;
+use crate::replay::Policy;
+use crate::replay::Report;
+
+/// The gate, and what goes on behind it.
+#[derive(Debug)]
+pub(super) struct Gatekeeper {
+    gate: Gate,
+    /// Replays of versions that serve already: one of each adapter at most.
+    /// There are no more than the configuration names.
+    behind: Mutex<BTreeMap<AdapterName, JoinHandle<()>>>,
+}
+
+impl Gatekeeper {
+    pub fn new(gate: Gate) -> Self {
+        Self { gate, behind: Mutex::default() }
+    }
+
+    /// Tries a version that serves now on what `before` did, while it serves. The
+    /// one that was being tried before it is of no interest any more.
+    pub fn look_back(&self, name: &AdapterName, before: Adapter, now: Adapter) {
+        let gate = self.gate.clone();
+        let adapter = name.clone();
+        let replay = tokio::spawn(async move {
+            gate.replay(adapter.as_str(), Some(&before), &now, Policy::Warn).await;
+        });
+        let mut behind = self.behind.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(earlier) = behind.insert(name.clone(), replay) {
+            earlier.abort();
+        }
+    }
+}
+
+impl Drop for Gatekeeper {
+    fn drop(&mut self) {
+        let behind = self.behind.get_mut().unwrap_or_else(PoisonError::into_inner);
+        behind.values().for_each(JoinHandle::abort);
+    }
+}
+
+impl Registry {
+    /// Checks a component as [`Registry::install`] does, tries it on the jobs that
+    /// the host has seen, and changes nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`InstallError`]: the name or the component is refused.
+    pub async fn try_out(
+        &self,
+        name: &str,
+        package: impl Into<Package>,
+        policy: Option<Policy>,
+    ) -> Result<Report, InstallError> {
+        let name: AdapterName = name.parse()?;
+        let candidate = self.load(&name, &package.into()).await?;
+        let policy = policy.unwrap_or_else(|| self.policy(&name));
+        Ok(self.replay(&name, &candidate, policy).await)
+    }
+
+    pub(super) fn policy(&self, name: &AdapterName) -> Policy {
+        self.gatekeeper.gate.policy(name.as_str())
+    }
+
+    /// Lets a candidate pass, or not.
+    pub(super) async fn pass(
+        &self,
+        name: &AdapterName,
+        candidate: &Version,
+        policy: Policy,
+    ) -> Result<(), Refusal> {
+        match policy {
+            // The one is not asked, and the other only told of.
+            Policy::Off | Policy::Warn => return Ok(()),
+            Policy::Block => {}
+        }
+        let digest = candidate.adapter().digest();
+        if self.active(name).is_some_and(|active| active.adapter().digest() == digest) {
+            return Ok(());
+        }
+        let report = self.replay(name, candidate, policy).await;
+        if report.refuses() {
+            return Err(Refusal::Replay(Box::new(report)));
+        }
+        Ok(())
+    }
+
+    async fn replay(&self, name: &AdapterName, candidate: &Version, policy: Policy) -> Report {
+        let active = self.active(name);
+        let active = active.as_ref().map(|version| version.adapter());
+        self.gatekeeper.gate.replay(name.as_str(), active, candidate.adapter(), policy).await
+    }
+}

@@ -1,0 +1,204 @@
+//! The gate, with real components that are small enough to read.
+
+use std::sync::Arc;
+
+use serde_json::value::RawValue;
+
+use super::*;
+use crate::adapter;
+use crate::adapter::Adapter;
+use crate::adapter::Engine;
+use crate::adapter::testing::ECHO_BEGIN;
+use crate::adapter::testing::TestGuest;
+use crate::clock::Clock;
+use crate::domain::Digest;
+use crate::domain::Timestamp;
+
+/// Done with code 200, the settings as request and as response.
+const SETTINGS_TWICE: &str = "
+    (i32.store8 (i32.const 512) (i32.const 2))
+    (i32.store16 (i32.const 520) (i32.const 200))
+    (i32.store (i32.const 524) (local.get 6))
+    (i32.store (i32.const 528) (local.get 7))
+    (i32.store (i32.const 532) (local.get 6))
+    (i32.store (i32.const 536) (local.get 7))
+    (i32.const 512)";
+
+/// Computes for some milliseconds, and then does as [`ECHO_BEGIN`].
+const DAWDLE: &str = "
+    (local $n i32)
+    (local.set $n (i32.const 20000000))
+    (loop $again
+        (local.set $n (i32.sub (local.get $n) (i32.const 1)))
+        (br_if $again (local.get $n)))
+    (i32.store8 (i32.const 512) (i32.const 2))
+    (i32.store16 (i32.const 520) (i32.const 200))
+    (i32.store (i32.const 524) (local.get 6))
+    (i32.store (i32.const 528) (local.get 7))
+    (i32.store (i32.const 532) (local.get 4))
+    (i32.store (i32.const 536) (local.get 5))
+    (i32.const 512)";
+
+struct House {
+    engine: Engine,
+    store: Arc<Store>,
+    _directory: tempfile::TempDir,
+}
+
+fn house() -> House {
+    let directory = tempfile::tempdir().unwrap();
+    let config = adapter::Config {
+        directory: directory.path().to_owned(),
+        deadline_ms: 500,
+        ..adapter::Config::default()
+    };
+    let bounds = Config::default().bounds();
+    House {
+        engine: Engine::new(&config).unwrap(),
+        store: Arc::new(Store::new(directory.path().join("journals"), bounds)),
+        _directory: directory,
+    }
+}
+
+impl House {
+    async fn load(&self, begin: &'static str) -> Adapter {
+        let guest = TestGuest { begin, ..TestGuest::default() };
+        self.engine.load("guest", guest.build()).await.unwrap()
+    }
+
+    /// Keeps `count` journals of jobs that began and ended so.
+    fn keep(&self, count: u64, took: &Took) {
+        for n in 0..count {
+            let raw = |text: String| RawValue::from_string(text).unwrap();
+            let facts = Facts {
+                id: format!("job-{n}"),
+                operation: "add-portfolio".to_owned(),
+                input: raw(format!("{{\"number\":{n}}}")),
+                settings: raw("{}".to_owned()),
+                context: Vec::new(),
+            };
+            let now = Timestamp::from_millis(1_000 + n);
+            let (told, took) = (Told::Begin, took.clone());
+            let calls = vec![Call { attempt: 1, now, entropy: (n, n), told, took }];
+            let csp = "CSP_A".parse().unwrap();
+            let journal =
+                Journal::new("guest".to_owned(), Digest::of(b"v"), csp, now, facts, calls);
+            self.store.keep(&journal).unwrap();
+        }
+    }
+
+    async fn replay(&self, active: &Adapter, candidate: &Adapter, config: Config) -> Report {
+        let clock = Clock::manual(Timestamp::from_millis(10_000));
+        let gate = Gate::new(config, Arc::clone(&self.store), clock);
+        gate.replay("guest", Some(active), candidate, Policy::Block).await
+    }
+}
+
+const DONE: Took = Took::Done { code: 200 };
+
+#[tokio::test]
+async fn the_same_component_does_the_same() {
+    let house = house();
+    house.keep(5, &DONE);
+    let echo = house.load(ECHO_BEGIN).await;
+    let report = house.replay(&echo, &echo, Config::default()).await;
+    assert_eq!(report.verdict, Verdict::Same, "{report}");
+    assert_eq!(report.jobs, Counts { journals: 5, same: 5, ..Counts::default() });
+    assert!(report.timing.is_some_and(|timing| timing.active_us > 0 && !timing.slower), "{report}");
+    assert!(!report.refuses());
+}
+
+#[tokio::test]
+async fn what_differs_is_named_once_for_all_jobs_that_differ_so() {
+    let house = house();
+    house.keep(5, &DONE);
+    let (echo, other) = (house.load(ECHO_BEGIN).await, house.load(SETTINGS_TWICE).await);
+    let report = house.replay(&echo, &other, Config::default()).await;
+    assert_eq!(report.verdict, Verdict::Different, "{report}");
+    assert_eq!(report.jobs, Counts { journals: 5, different: 5, ..Counts::default() });
+    let [finding] = &report.findings[..] else { panic!("{report}") };
+    // The newest is shown.
+    assert_eq!((finding.jobs, finding.example.as_str()), (5, "job-4"));
+    assert_eq!(finding.calls[0].at, "call 1 (begin)");
+    assert_eq!(
+        finding.calls[0].differences,
+        [Difference::new("outcome.response /number:", Some("4"), None::<String>)]
+    );
+    assert!(report.refuses());
+}
+
+#[tokio::test]
+async fn a_candidate_that_breaks_is_seen_and_soon_let_go_of() {
+    let house = house();
+    house.keep(30, &DONE);
+    let (echo, trap) = (house.load(ECHO_BEGIN).await, house.load("unreachable").await);
+    let report = house.replay(&echo, &trap, Config::default()).await;
+    assert_eq!(report.verdict, Verdict::Trap, "{report}");
+    assert_eq!((report.jobs.trap, report.jobs.not_replayed), (10, 20));
+    assert!(report.to_string().contains("+ step the adapter trapped"), "{report}");
+    assert!(report.notes[0].contains("the candidate broke 10 jobs"), "{report}");
+}
+
+#[tokio::test]
+async fn a_candidate_that_mends_what_broke_is_welcome() {
+    let house = house();
+    house.keep(3, &Took::Broke);
+    let (trap, echo) = (house.load("unreachable").await, house.load(ECHO_BEGIN).await);
+    let report = house.replay(&trap, &echo, Config::default()).await;
+    assert_eq!(report.jobs, Counts { journals: 3, mended: 3, ..Counts::default() });
+    assert_eq!(report.verdict, Verdict::Same, "{report}");
+    assert_eq!(report.findings[0].kind, FindingKind::Mended);
+}
+
+#[tokio::test]
+async fn a_candidate_that_takes_longer_is_slower() {
+    let house = house();
+    house.keep(3, &DONE);
+    let (echo, dawdle) = (house.load(ECHO_BEGIN).await, house.load(DAWDLE).await);
+    let report = house.replay(&echo, &dawdle, Config::default()).await;
+    assert_eq!(report.verdict, Verdict::Slower, "{report}");
+    assert_eq!(report.jobs.same, 3);
+    assert!(report.refuses());
+    let faster = house.replay(&dawdle, &echo, Config::default()).await;
+    assert_eq!(faster.verdict, Verdict::Same, "{faster}");
+}
+
+#[tokio::test]
+async fn a_replay_ends_when_its_time_is_up() {
+    let house = house();
+    house.keep(100, &DONE);
+    let dawdle = house.load(DAWDLE).await;
+    let config = Config { max_ms: 100, ..Config::default() };
+    let report = house.replay(&dawdle, &dawdle, config).await;
+    assert!(report.jobs.not_replayed > 0, "{report}");
+    assert_eq!(report.jobs.same + report.jobs.not_replayed, 100, "{report}");
+    assert!(report.took_ms < 5_000, "{report}");
+    assert!(report.notes[0].contains("the time was up"), "{report}");
+}
+
+#[tokio::test]
+async fn what_the_active_version_does_otherwise_itself_is_no_yardstick() {
+    let house = house();
+    house.keep(2, &Took::Send { method: "GET".to_owned(), target: "/a".to_owned() });
+    let echo = house.load(ECHO_BEGIN).await;
+    let report = house.replay(&echo, &echo, Config::default()).await;
+    assert_eq!((report.verdict, report.jobs.not_comparable), (Verdict::Untested, 2), "{report}");
+    assert!(report.notes[0].contains("done 200 instead of GET /a"), "{report}");
+    assert!(!report.refuses());
+}
+
+#[tokio::test]
+async fn without_journals_or_an_active_version_nothing_is_said() {
+    let house = house();
+    let echo = house.load(ECHO_BEGIN).await;
+    let report = house.replay(&echo, &echo, Config::default()).await;
+    assert_eq!(report.verdict, Verdict::Untested);
+    house.keep(2, &DONE);
+    let gate = Gate::new(
+        Config::default(),
+        Arc::clone(&house.store),
+        Clock::manual(Timestamp::from_millis(10_000)),
+    );
+    let report = gate.replay("guest", None, &echo, Policy::Block).await;
+    assert_eq!((report.verdict, report.refuses()), (Verdict::Untested, false), "{report}");
+}
