@@ -9,6 +9,9 @@ use crate::workspace::target;
 
 /// Kills a host under load, again and again, and counts what is lost.
 ///
+/// Then it cuts the power of the queue's file system, has fsync fail and the
+/// disk be full, and has two hosts want one file.
+///
 /// Clients submit, consume, lease and acknowledge all the while; what they were
 /// told is held against the host's queue after each death, and in the end
 /// against what they got. It fails when anything is lost, or comes again
@@ -24,6 +27,9 @@ pub struct Arguments {
     /// How often the host is killed
     #[arg(long, default_value_t = 300)]
     cycles: u32,
+    /// How often the power is cut; as root only
+    #[arg(long, default_value_t = 100)]
+    power_cuts: u32,
     /// Repeats the choices of an earlier run
     #[arg(long)]
     seed: Option<u64>,
@@ -41,6 +47,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     command.arg("--program").arg(debug.join("hoth"));
     command.arg("--adapter").arg(target()?.join("adapters/atat.wasm"));
     command.arg("--cycles").arg(arguments.cycles.to_string());
+    command.arg("--power-cuts").arg(arguments.power_cuts.to_string());
     if let Some(seed) = arguments.seed {
         command.arg("--seed").arg(seed.to_string());
     }

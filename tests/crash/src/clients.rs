@@ -72,14 +72,19 @@ enum Stage {
     Nothing,
 }
 
+/// An HTTP client that keeps out of the way.
+pub fn http() -> anyhow::Result<Client> {
+    // Another part may have done it before.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let client = Client::builder().no_proxy().timeout(TIMEOUT).build();
+    client.context("making an HTTP client")
+}
+
 impl Shared {
     /// `refuses`: 503 is an answer like no answer, and no error.
     pub fn new(refuses: bool) -> anyhow::Result<Arc<Self>> {
-        // Another part may have done it before.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let http = Client::builder().no_proxy().timeout(TIMEOUT).build();
         Ok(Arc::new(Self {
-            http: http.context("making an HTTP client")?,
+            http: http()?,
             life: RwLock::new(None),
             ledger: Mutex::default(),
             stage: watch::Sender::new(Stage::All),

@@ -2,11 +2,22 @@
 
 use std::collections::HashMap;
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use anyhow::ensure;
 use rusqlite::Connection;
 use rusqlite::OpenFlags;
+
+/// How long a reader waits for the host, which is at work on the file.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+fn open(queue: &Path) -> anyhow::Result<Connection> {
+    let sql = Connection::open_with_flags(queue, OpenFlags::SQLITE_OPEN_READ_ONLY)
+        .with_context(|| format!("opening {}", queue.display()))?;
+    sql.busy_timeout(PATIENCE)?;
+    Ok(sql)
+}
 
 /// How many messages of each job all queues of the file hold together, at one
 /// moment. A host may be at work on it.
@@ -16,9 +27,7 @@ use rusqlite::OpenFlags;
 /// When the file is damaged, or there are dead letters: no job of these trials
 /// is to become one.
 pub fn messages(queue: &Path) -> anyhow::Result<HashMap<String, u64>> {
-    let sql = Connection::open_with_flags(queue, OpenFlags::SQLITE_OPEN_READ_ONLY)
-        .with_context(|| format!("opening {}", queue.display()))?;
-    sql.busy_timeout(std::time::Duration::from_secs(10))?;
+    let sql = open(queue)?;
     let mut statement = sql.prepare("SELECT key, COUNT(*) FROM messages GROUP BY key")?;
     let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get::<_, i64>(1)?)))?;
     let counted = rows.map(|row| row.map(|(key, count)| (key, count.unsigned_abs())));
@@ -34,10 +43,17 @@ pub fn messages(queue: &Path) -> anyhow::Result<HashMap<String, u64>> {
 ///
 /// With what it found.
 pub fn check(queue: &Path) -> anyhow::Result<()> {
-    let sql = Connection::open_with_flags(queue, OpenFlags::SQLITE_OPEN_READ_ONLY)
-        .with_context(|| format!("opening {}", queue.display()))?;
-    sql.busy_timeout(std::time::Duration::from_secs(10))?;
+    let sql = open(queue)?;
     let said: String = sql.query_row("PRAGMA integrity_check", [], |row| row.get(0))?;
     ensure!(said == "ok", "{} is damaged: {said}", queue.display());
     Ok(())
+}
+
+/// How many outcomes of provisioning jobs wait for ServiceNow.
+pub fn outcomes(queue: &Path) -> anyhow::Result<usize> {
+    let sql = open(queue)?;
+    let counting = "SELECT COUNT(*) FROM messages JOIN queues ON queues.id = messages.queue
+                    WHERE queues.name = 'provisioning-jobs'";
+    let count: i64 = sql.query_row(counting, [], |row| row.get(0))?;
+    Ok(usize::try_from(count).unwrap_or(0))
 }

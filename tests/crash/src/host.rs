@@ -4,6 +4,7 @@
 use std::fs::OpenOptions;
 use std::io::Write as _;
 use std::net::SocketAddr;
+use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
 use std::path::PathBuf;
 use std::process::Stdio;
@@ -11,6 +12,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use anyhow::bail;
+use anyhow::ensure;
 use mock_csp::MockCsp;
 use serde_json::Value;
 use tokio::io::AsyncBufReadExt as _;
@@ -18,7 +20,7 @@ use tokio::io::BufReader;
 use tokio::process::Child;
 use tokio::process::Command;
 
-/// How long a host may take until it serves.
+/// How long a host may take until it serves, or until it has ended.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Where things lie that every part needs.
@@ -106,6 +108,12 @@ client_secret = {{ env = "{secret}" }}
         Ok(Self { program, folder: folder.to_owned(), queue: queue.to_owned(), environment })
     }
 
+    /// Sets a variable for every host that is started from now on.
+    pub fn set(&mut self, name: &str, value: &str) {
+        self.environment.retain(|(known, _)| known != name);
+        self.environment.push((name.to_owned(), value.to_owned()));
+    }
+
     /// What the hosts have logged.
     pub fn log(&self) -> PathBuf {
         self.folder.join("host.log")
@@ -162,5 +170,18 @@ impl Host {
     /// Kills it as the machine would: no word, no drain.
     pub async fn kill(mut self) -> anyhow::Result<()> {
         self.child.kill().await.context("killing the host")
+    }
+
+    /// Waits until it has ended by itself; its exit code.
+    pub async fn ended(mut self) -> anyhow::Result<i32> {
+        let ended = tokio::time::timeout(PATIENCE, self.child.wait()).await;
+        let status = ended.context("the host did not end")?.context("waiting for the host")?;
+        ensure!(status.signal().is_none(), "the host ended with {status}");
+        status.code().context("what ended without a signal has a code")
+    }
+
+    /// The process's number.
+    pub fn id(&self) -> Option<u32> {
+        self.child.id()
     }
 }

@@ -10,10 +10,17 @@
 
 mod clients;
 mod disk;
+mod fsync;
+mod full;
 mod host;
 mod ledger;
+mod owners;
+mod power;
+mod shim;
 mod trial;
+mod volume;
 
+use std::path::Path;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -38,6 +45,9 @@ struct Arguments {
     /// How often the host is killed
     #[arg(long, default_value_t = 300)]
     cycles: u32,
+    /// How often the power is cut
+    #[arg(long, default_value_t = 100)]
+    power_cuts: u32,
     /// Repeats the choices of an earlier run; the order in which threads and
     /// processes get their turn is the machine's
     #[arg(long)]
@@ -52,6 +62,26 @@ struct Arguments {
 enum Part {
     /// SIGKILL at random moments
     Kill,
+    /// Power cuts, of a file system on a loop device; as root only
+    Power,
+    /// The same with a queue that does not wait for the disk: it must lose
+    Control,
+    /// An fsync that fails, then a power cut; as root only
+    Fsync,
+    /// A full disk; as root only
+    Full,
+    /// Two hosts on one file
+    Owners,
+}
+
+impl Part {
+    /// Whether it mounts a file system of its own.
+    fn mounts(self) -> bool {
+        match self {
+            Self::Power | Self::Control | Self::Fsync | Self::Full => true,
+            Self::Kill | Self::Owners => false,
+        }
+    }
 }
 
 fn main() -> ExitCode {
@@ -85,15 +115,25 @@ async fn run(arguments: &Arguments) -> anyhow::Result<bool> {
         if !arguments.only.is_empty() && !arguments.only.contains(part) {
             continue;
         }
+        if part.mounts() && !rustix::process::geteuid().is_root() {
+            println!("{part:?}: SKIPPED, because only root can mount a file system for it");
+            continue;
+        }
         let place = folder.path().join(format!("{part:?}").to_lowercase());
+        std::fs::create_dir_all(&place).context("making a folder")?;
         let done = match part {
             Part::Kill => kill(&built, &place, seed, arguments.cycles).await,
+            Part::Power => power::cuts(&built, &place, seed, arguments.power_cuts).await,
+            Part::Control => power::control(&built, &place, seed).await,
+            Part::Fsync => fsync::failures(&built, &place, seed).await,
+            Part::Full => full::disk(&built, &place).await,
+            Part::Owners => owners::two(&built, &place).await,
         };
         match done {
             Ok(one) => good &= one,
             Err(error) => {
                 good = false;
-                println!("{part:?}: {error:#}");
+                println!("{part:?}: FAILED: {error:#}");
             }
         }
     }
@@ -105,12 +145,7 @@ async fn run(arguments: &Arguments) -> anyhow::Result<bool> {
 }
 
 /// The whole host is killed at random moments, sometimes while it starts.
-async fn kill(
-    built: &Built,
-    place: &std::path::Path,
-    seed: u64,
-    cycles: u32,
-) -> anyhow::Result<bool> {
+async fn kill(built: &Built, place: &Path, seed: u64, cycles: u32) -> anyhow::Result<bool> {
     let queue = place.join("hoth.db");
     let mut trial = Trial::begin("kill", built, place, &queue, seed, false).await?;
     trial.cycles(cycles, async |_: &Site, host: Host| host.kill().await).await?;

@@ -157,7 +157,8 @@ impl Trial {
         Ok(host)
     }
 
-    fn compare(&self) -> anyhow::Result<()> {
+    /// Holds the ledger against the disk, when no client is at work.
+    pub fn compare(&self) -> anyhow::Result<()> {
         let on_disk = disk::messages(&self.site.queue)?;
         self.shared.ledger().died(&on_disk);
         Ok(())
@@ -169,6 +170,11 @@ impl Trial {
             self.said = Instant::now();
             println!("  {} {cycle}/{cycles}: {counts}", self.what);
         }
+    }
+
+    /// Ends without having anything worked off.
+    pub fn abandon(self) {
+        self.clients.iter().for_each(JoinHandle::abort);
     }
 
     /// Starts the last host, has everything worked off and collected, and says

@@ -113,6 +113,20 @@ impl Ask {
 }
 
 impl Command {
+    /// Whether it adds to what is stored, and takes nothing away.
+    pub fn needs_room(&self) -> bool {
+        match self {
+            Self::Send { .. } | Self::Redeliver { .. } | Self::Revive { .. } => true,
+            // It asks whether there is room.
+            Self::Check { .. } => true,
+            Self::Delete { .. }
+            | Self::ChangeLease { .. }
+            | Self::Settle { .. }
+            | Self::Bury { .. }
+            | Self::Discard { .. } => false,
+        }
+    }
+
     /// Tells the caller; one that is gone needs no answer.
     pub fn answer(self, outcome: Result<Outcome, QueueError>) {
         match self {

@@ -12,6 +12,7 @@ mod inspect;
 mod lines;
 mod lock;
 mod receipt;
+mod reserve;
 mod schema;
 mod store;
 #[cfg(test)]
@@ -38,6 +39,7 @@ use self::command::Waiter;
 use self::inspect::Look;
 use self::lock::FileLock;
 use self::receipt::Held;
+use self::reserve::Reserve;
 use self::store::REDELIVERED_AT_ONCE;
 use self::store::Store;
 use self::writer::Writer;
@@ -144,7 +146,8 @@ impl EmbeddedQueue {
         let (commands, queue) = mpsc::channel();
         let (failing, failed) = watch::channel(false);
         let archive_for = Duration::from_secs(u64::from(config.redelivery_hours) * 60 * 60);
-        let writer = Writer::new(sql, clock.clone(), queue, failing, archive_for);
+        let reserve = Reserve::open(path);
+        let writer = Writer::new(sql, clock.clone(), queue, failing, archive_for, reserve);
         std::thread::Builder::new()
             .name("queue-writer".to_owned())
             .spawn(move || writer.run())

@@ -82,7 +82,7 @@ pub fn open_writer(path: &Path) -> Result<Connection, OpenError> {
     // lose what was acknowledged.
     let journal: String = pragma(&connection, "journal_mode").map_err(database)?;
     let synchronous: i64 = pragma(&connection, "synchronous").map_err(database)?;
-    if journal != "wal" || synchronous != 2 {
+    if journal != "wal" || (synchronous != 2 && self::synchronous() == "FULL") {
         return Err(OpenError::NotDurable { path: path.to_owned(), journal, synchronous });
     }
     match pragma::<i64>(&connection, "user_version").map_err(database)? {
@@ -109,9 +109,25 @@ pub fn open_reader(path: &Path) -> Result<Connection, OpenError> {
 fn configure(connection: &Connection) -> rusqlite::Result<()> {
     connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
     connection.pragma_update(None, "journal_mode", "WAL")?;
-    connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.pragma_update(None, "synchronous", synchronous())?;
     connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
     connection.pragma_update(None, "temp_store", "MEMORY")
+}
+
+/// A commit waits for the disk.
+#[cfg(not(debug_assertions))]
+fn synchronous() -> &'static str {
+    "FULL"
+}
+
+/// The same, unless a test wants to see what is lost when it does not: the
+/// counter-proof of the power cuts in `tests/crash`. No release can be told so.
+#[cfg(debug_assertions)]
+fn synchronous() -> &'static str {
+    match std::env::var_os("HOTH_TEST_SYNCHRONOUS") {
+        Some(word) if word == "normal" => "NORMAL",
+        Some(_) | None => "FULL",
+    }
 }
 
 fn pragma<T: rusqlite::types::FromSql>(connection: &Connection, name: &str) -> rusqlite::Result<T> {

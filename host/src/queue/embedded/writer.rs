@@ -22,6 +22,7 @@ use super::command::Command;
 use super::command::Outcome;
 use super::command::Waiter;
 use super::lines::Lines;
+use super::reserve::Reserve;
 use super::store::Leased;
 use super::store::QueueRow;
 use super::store::Store;
@@ -56,6 +57,7 @@ pub struct Writer {
     archive_for: Duration,
     ids: HashMap<QueueName, i64>,
     lines: Lines,
+    reserve: Reserve,
     purge_at: Instant,
 }
 
@@ -98,6 +100,7 @@ impl Writer {
         asks: Receiver<Ask>,
         failed: watch::Sender<bool>,
         archive_for: Duration,
+        reserve: Reserve,
     ) -> Self {
         Self {
             sql,
@@ -107,6 +110,7 @@ impl Writer {
             archive_for,
             ids: HashMap::new(),
             lines: Lines::default(),
+            reserve,
             purge_at: Instant::now() + PURGE_EVERY,
         }
     }
@@ -163,6 +167,7 @@ impl Writer {
                 Ask::Close { reply } => drop(reply.send(())),
             }
         }
+        let commands = self.with_room(commands);
         match self.transact(&commands, Serving::Yes) {
             Ok(done) => self.answer(commands, done),
             Err(Refused::Full) => self.work_one_by_one(commands),
@@ -176,11 +181,24 @@ impl Writer {
         }
     }
 
+    /// Refuses what needs room while there is none. The rest is tried.
+    fn with_room(&mut self, commands: Vec<Command>) -> Vec<Command> {
+        if self.reserve.is_held() {
+            return commands;
+        }
+        let (refused, tried): (Vec<_>, Vec<_>) =
+            commands.into_iter().partition(Command::needs_room);
+        for command in refused {
+            command.answer(Err(QueueError::Full));
+        }
+        tried
+    }
+
     /// After the disk was full: what makes room must not fail with what needs
     /// it.
     fn work_one_by_one(&mut self, commands: Vec<Command>) {
-        warn!("Queue storage is full; what needs room is refused");
-        for command in commands {
+        self.reserve.give_up();
+        for command in self.with_room(commands) {
             let one = std::slice::from_ref(&command);
             match self.transact(one, Serving::No) {
                 Ok(done) => self.answer(vec![command], done),

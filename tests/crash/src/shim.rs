@@ -1,0 +1,36 @@
+//! Small libraries that stand between a host and its system, written in C and
+//! compiled when they are needed.
+
+use std::path::Path;
+use std::path::PathBuf;
+use std::process::Command;
+
+use anyhow::Context as _;
+use anyhow::ensure;
+
+use crate::host::Site;
+
+/// `shims/fsync.c`.
+pub const FSYNC: &str = include_str!("../shims/fsync.c");
+
+/// Compiles `source` into `place` and has every host of `site` load it, with
+/// `variable` naming the file that controls it. Returns that file's name.
+pub fn load(
+    site: &mut Site,
+    place: &Path,
+    source: &str,
+    variable: &str,
+) -> anyhow::Result<PathBuf> {
+    let (text, library) = (place.join("shim.c"), place.join("shim.so"));
+    std::fs::write(&text, source).context("writing the source of a shim")?;
+    let mut cc = Command::new("cc");
+    cc.args(["-shared", "-fPIC", "-O1", "-o"]).arg(&library).arg(&text).arg("-ldl");
+    let output = cc.output().context("running the C compiler `cc`")?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "a shim does not compile: {said}");
+    let control = place.join("shim.control");
+    let text = |path: &Path| path.to_str().map(str::to_owned).context("a path that is no text");
+    site.set("LD_PRELOAD", &text(&library)?);
+    site.set(variable, &text(&control)?);
+    Ok(control)
+}

@@ -1,0 +1,130 @@
+//! A file system of its own, on a loop device: one that can lose its power, and
+//! one that can be full.
+
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io::Write as _;
+use std::path::Path;
+use std::path::PathBuf;
+use std::process::Command;
+use std::thread;
+use std::time::Duration;
+use std::time::Instant;
+
+use anyhow::Context as _;
+use anyhow::bail;
+use anyhow::ensure;
+use rustix::ioctl;
+
+/// `FS_IOC_SHUTDOWN` of the kernel, which ext4 shares with XFS.
+const SHUTDOWN: ioctl::Opcode = ioctl::opcode::read::<u32>(b'X', 125);
+
+/// `EXT4_GOING_FLAGS_NOLOGFLUSH`: as when the power goes, not even the journal
+/// is written.
+const NO_LOG_FLUSH: u32 = 2;
+
+/// How long the last writer may take to be gone.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// ext4 in a file; unmounted when it is dropped.
+pub struct Volume {
+    image: PathBuf,
+    folder: PathBuf,
+}
+
+impl Volume {
+    /// Makes and mounts one of so many MiB in `place`.
+    ///
+    /// # Errors
+    ///
+    /// Among others when this is not root, or there are no loop devices.
+    pub fn make(place: &Path, mib: u64) -> anyhow::Result<Self> {
+        ensure!(rustix::process::geteuid().is_root(), "only root can mount a file system");
+        let (image, folder) = (place.join("volume.img"), place.join("volume"));
+        std::fs::create_dir_all(&folder).context("making the mount point")?;
+        let file = File::create(&image).context("making the image")?;
+        file.set_len(mib * 1_024 * 1_024).context("sizing the image")?;
+        // Without blocks that only root may use: it is root who fills it.
+        run("mkfs.ext4", &["-q".as_ref(), "-F".as_ref(), "-m0".as_ref(), image.as_ref()])?;
+        let volume = Self { image, folder };
+        volume.mount()?;
+        Ok(volume)
+    }
+
+    /// Where it is mounted.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    fn mount(&self) -> anyhow::Result<()> {
+        run("mount", &["-o".as_ref(), "loop".as_ref(), self.image.as_ref(), self.folder.as_ref()])
+    }
+
+    fn unmount(&self) -> anyhow::Result<()> {
+        let begun = Instant::now();
+        loop {
+            match run("umount", &[self.folder.as_ref()]) {
+                Err(_) if begun.elapsed() < PATIENCE => thread::sleep(Duration::from_millis(20)),
+                done => return done,
+            }
+        }
+    }
+
+    /// From this moment nothing reaches the disk any more, and what has not
+    /// reached it is lost.
+    #[expect(unsafe_code, reason = "the kernel's call has no safe wrapper")]
+    pub fn cut_power(&self) -> anyhow::Result<()> {
+        let root = File::open(&self.folder).context("opening the volume")?;
+        // SAFETY: FS_IOC_SHUTDOWN reads one u32 and keeps no pointer to it.
+        let cut = unsafe { ioctl::ioctl(&root, ioctl::Setter::<SHUTDOWN, u32>::new(NO_LOG_FLUSH)) };
+        cut.context("shutting the file system down")
+    }
+
+    /// Brings it back, as a machine does that has its power again. Nobody may
+    /// have a file of it open.
+    pub fn restore_power(&self) -> anyhow::Result<()> {
+        self.unmount()?;
+        self.mount()
+    }
+
+    /// Fills it to the last byte.
+    pub fn fill(&self) -> anyhow::Result<()> {
+        let mut file = File::create(self.filler()).context("making a file that fills the disk")?;
+        for block in [1 << 20, 1 << 12, 1] {
+            let bytes = vec![0; block];
+            loop {
+                match file.write_all(&bytes) {
+                    Ok(()) => {}
+                    Err(full) if full.kind() == std::io::ErrorKind::StorageFull => break,
+                    Err(error) => return Err(error).context("filling the disk"),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives the space back.
+    pub fn empty(&self) -> anyhow::Result<()> {
+        std::fs::remove_file(self.filler()).context("removing what fills the disk")
+    }
+
+    fn filler(&self) -> PathBuf {
+        self.folder.join("filler")
+    }
+}
+
+impl Drop for Volume {
+    fn drop(&mut self) {
+        // What cannot be unmounted now is at the next start of the machine.
+        let _ = run("umount", &["-l".as_ref(), self.folder.as_ref()]);
+    }
+}
+
+fn run(program: &str, arguments: &[&OsStr]) -> anyhow::Result<()> {
+    let output = Command::new(program).args(arguments).output();
+    let output = output.with_context(|| format!("running {program}"))?;
+    if !output.status.success() {
+        bail!("{program}: {}", String::from_utf8_lossy(&output.stderr).trim());
+    }
+    Ok(())
+}
