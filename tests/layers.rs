@@ -18,7 +18,7 @@ const FLOORS: &[(&str, &[&str])] = &[
     ("adapter", &["domain"]),
     ("csp", &["clock", "domain", "failpoint", "secret", "workflow"]),
     ("replay", &["adapter", "clock", "domain"]),
-    ("registry", &["adapter", "clock", "domain", "replay"]),
+    ("registry", &["adapter", "clock", "domain", "failpoint", "replay"]),
     ("listener", &[]),
     (
         "worker",
@@ -84,7 +84,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("oauth2", &["csp"]),
     ("reqwest", &["cli", "csp"]),
     ("rusqlite", &["queue/embedded"]),
-    ("rustix", &["descriptors", "failpoint"]),
+    ("rustix", &["adapter/compile", "descriptors", "failpoint"]),
     // A test of the way out plays a CSP that speaks TLS.
     ("tokio_rustls", &["csp/tests", "listener"]),
     ("wasmtime", &["adapter"]),

@@ -13,6 +13,7 @@ use tracing::error;
 use tracing::info;
 use tracing::warn;
 
+use crate::adapter::Compiler;
 use crate::adapter::Engine;
 use crate::admin;
 use crate::api;
@@ -85,7 +86,8 @@ impl App {
         let queue = match config.queue.backend {
             Backend::Embedded => open_embedded(&config, &clock)?,
         };
-        let engine = Engine::new(&config.adapters).context("setting up the adapter engine")?;
+        let engine = Engine::with(&config.adapters, Compiler::Apart)
+            .context("setting up the adapter engine")?;
         let wants =
             config.csp.iter().map(|(name, csp)| (name.clone(), csp.adapter.clone())).collect();
         let trust = config.trust().context("reading whose adapters to trust")?;

@@ -98,6 +98,20 @@ fail_points! {
         /// Consumed outcomes are back on their queue, and nobody was told.
         OutcomesRedelivered = "outcomes-redelivered",
     }
+
+    /// The steps of a component to the active version, in their order.
+    DEPLOY {
+        /// A component is an adapter that can run, and nothing of it is kept.
+        ComponentValidated = "component-validated",
+        /// The store has it.
+        ComponentKept = "component-kept",
+        /// It came over the API, and lies in the directory.
+        ComponentAtTheDoor = "component-at-the-door",
+        /// The ledger says that it, or what was rolled back to, is active.
+        ChoiceRecorded = "choice-recorded",
+        /// It is active, and nobody has been told.
+        VersionActivated = "version-activated",
+    }
 }
 
 /// Why [`VARIABLE`] cannot be used.

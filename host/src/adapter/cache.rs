@@ -16,6 +16,8 @@ use std::os::unix::fs::MetadataExt as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::path::PathBuf;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering;
 
 use tracing::warn;
 use wasmtime::Engine;
@@ -30,7 +32,7 @@ const MAGIC: [u8; 8] = *b"HOTHcw\0\x01";
 const FILES_MAX: usize = 128;
 
 /// A compiled component: CPython's has 60 MB.
-const FILE_BYTES_MAX: u64 = 512 << 20;
+pub(super) const FILE_BYTES_MAX: u64 = 512 << 20;
 
 /// A directory of compiled components.
 #[derive(Debug)]
@@ -50,9 +52,7 @@ impl Cache {
         }
         fs::DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
         check_private(&fs::symlink_metadata(directory)?)?;
-        let mut hashed = Hashed(Vec::new());
-        engine.precompile_compatibility_hash().hash(&mut hashed);
-        Ok(Self { directory: directory.to_owned(), compatibility: Digest::of(&hashed.0) })
+        Ok(Self { directory: directory.to_owned(), compatibility: compatibility(engine) })
     }
 
     /// The compiled component, if it is there and undamaged.
@@ -66,7 +66,7 @@ impl Cache {
                 return None;
             }
         };
-        let compiled = verified(&file).and_then(|code| deserialize(engine, code));
+        let compiled = verified(&file).and_then(|code| deserialize(engine, code).ok());
         if compiled.is_none() {
             warn!("A compiled adapter was damaged and is made anew: {}", path.display());
             // The new one would not replace it.
@@ -77,13 +77,9 @@ impl Cache {
 
     /// Keeps a compiled component. It only saves time, so a failure is only
     /// logged.
-    pub fn store(&self, digest: &Digest, component: &Component) {
+    pub fn store(&self, digest: &Digest, code: &[u8]) {
         let path = self.path(digest);
-        let stored = component
-            .serialize()
-            .map_err(io::Error::other)
-            .and_then(|code| self.write(&path, &code))
-            .and_then(|()| self.prune());
+        let stored = self.write(&path, code).and_then(|()| self.prune());
         if let Err(error) = stored {
             warn!("A compiled adapter cannot be kept: {}: {error}", path.display());
         }
@@ -98,7 +94,10 @@ impl Cache {
         if path.try_exists()? {
             return Ok(());
         }
-        let aside = path.with_extension(format!("{}.tmp", std::process::id()));
+        /// Two adapters may be one component, and arrive at once.
+        static WRITES: AtomicU64 = AtomicU64::new(0);
+        let write = WRITES.fetch_add(1, Ordering::Relaxed);
+        let aside = path.with_extension(format!("{}-{write}.tmp", std::process::id()));
         let mut file = fs::OpenOptions::new()
             .write(true)
             .create(true)
@@ -124,6 +123,13 @@ impl Cache {
         let surplus = files.len().saturating_sub(FILES_MAX);
         files.drain(..surplus).try_for_each(|(_, path)| fs::remove_file(path))
     }
+}
+
+/// What the code of an engine can be used with.
+pub(super) fn compatibility(engine: &Engine) -> Digest {
+    let mut hashed = Hashed(Vec::new());
+    engine.precompile_compatibility_hash().hash(&mut hashed);
+    Digest::of(&hashed.0)
 }
 
 /// Code of another user's making would run with this user's rights.
@@ -158,13 +164,14 @@ fn verified(file: &[u8]) -> Option<&[u8]> {
 
 #[expect(
     unsafe_code,
-    reason = "wasmtime cannot check machine code; this one's digest was checked, it came from a \
-              directory that only this user can write, and its name says that this engine made it"
+    reason = "wasmtime cannot check machine code; this one was just made by this process or its \
+              child, or its digest was checked, it came from a directory that only this user can \
+              write, and its name says that this engine made it"
 )]
-fn deserialize(engine: &Engine, code: &[u8]) -> Option<Component> {
-    // SAFETY: `code` is what `Component::serialize` gave to a process of this
-    // user with an engine of the same compatibility hash.
-    unsafe { Component::deserialize(engine, code) }.ok()
+pub(super) fn deserialize(engine: &Engine, code: &[u8]) -> wasmtime::Result<Component> {
+    // SAFETY: `code` is what `Engine::precompile_component` gave to a process
+    // of this user with an engine of the same compatibility hash.
+    unsafe { Component::deserialize(engine, code) }
 }
 
 /// Keeps what is hashed: std's own hashers may change with every release.

@@ -3,10 +3,14 @@
 use std::fmt;
 use std::sync::Arc;
 
+use tracing::warn;
+
 use super::CallError;
+use super::Usage;
 use super::guest::Guest;
 use super::lift;
 use super::lower;
+use super::usage::FAILURES_IN_A_ROW;
 use crate::domain::AdapterState;
 use crate::domain::Digest;
 use crate::domain::Event;
@@ -24,6 +28,7 @@ pub(super) struct Loaded {
     pub size_bytes: usize,
     pub imports: Vec<String>,
     pub info: Info,
+    pub usage: Arc<Usage>,
 }
 
 /// How an adapter describes itself.
@@ -126,14 +131,14 @@ impl Adapter {
     /// [`CallError`]: the job's failure.
     pub async fn call(&self, call: Call<'_>) -> Result<Step, CallError> {
         let Call { facts, now, entropy, entry } = call;
-        let Loaded { guest, info, .. } = &*self.0;
+        let Loaded { guest, info, usage, digest, .. } = &*self.0;
         let context = lower::pairs(&facts.context);
         let job = lower::job(facts, now, entropy, &context);
-        let step = match entry {
+        let (step, taken) = match entry {
             Entry::Begin => {
                 guest
                     .run(now, entropy, async |adapter, store| adapter.call_begin(store, job).await)
-                    .await?
+                    .await
             }
             Entry::Resume { state, event } => {
                 let headers = lower::headers(&event);
@@ -143,10 +148,26 @@ impl Adapter {
                     .run(now, entropy, async |adapter, store| {
                         adapter.call_resume(store, job, state, event).await
                     })
-                    .await?
+                    .await
             }
         };
-        lift::step(step, info.states).map_err(|what| CallError::InvalidStep { what })
+        let step = step.and_then(|step| {
+            lift::step(step, info.states).map_err(|what| CallError::InvalidStep { what })
+        });
+        if usage.count(taken.time, taken.memory_bytes, step.as_ref().err()) {
+            warn!(
+                adapter = self.name(), version = info.version, sha256 = %digest,
+                "{} {} keeps failing: {FAILURES_IN_A_ROW} calls in a row; `hoth adapters rollback \
+                 {}` goes back to the version before",
+                self.name(), info.version, self.name(),
+            );
+        }
+        step
+    }
+
+    /// What its calls have cost.
+    pub fn usage(&self) -> &Arc<Usage> {
+        &self.0.usage
     }
 }
 

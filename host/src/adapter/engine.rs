@@ -19,8 +19,13 @@ use super::Adapter;
 use super::Config;
 use super::EngineError;
 use super::LoadError;
+use super::Usage;
+use super::cache;
 use super::cache::Cache;
+use super::cache::compatibility;
 use super::call::Loaded;
+use super::compile;
+use super::compile::Compiler;
 use super::guest::Guest;
 use super::host;
 use super::host::HostState;
@@ -38,6 +43,9 @@ pub const COMPONENT_BYTES_MAX: usize = 64 << 20;
 /// spin hold theirs until the deadline, and the jobs of four CSPs at their
 /// default `max_concurrent` of 64 shall not wait for one another.
 const INSTANCES_MAX: u32 = 256;
+
+/// Components compiled at one time. Each compiler uses every core that it gets.
+const COMPILES_MAX: usize = 2;
 
 /// Memories, and tables, of one component: a Rust adapter has one memory and
 /// two tables, CPython one and three.
@@ -79,13 +87,28 @@ struct Shared {
     wasi: Linker<HostState>,
     /// None when there is no place for it.
     cache: Option<Cache>,
-    memory_bytes: usize,
-    deadline: Duration,
+    /// What this engine's code can be used with.
+    compatibility: Digest,
+    compiler: Compiler,
+    /// Its limits.
+    config: Config,
+    /// One permit per component that is compiled: each may take as much memory
+    /// as a compiler may.
+    compiles: Semaphore,
     /// One permit per instance: wasmtime's pool does not wait, it fails.
     instances: Semaphore,
 }
 
 impl Engine {
+    /// An engine that compiles in this process; see [`Engine::with`].
+    ///
+    /// # Errors
+    ///
+    /// As for [`Engine::with`].
+    pub fn new(config: &Config) -> Result<Self, EngineError> {
+        Self::with(config, Compiler::Here)
+    }
+
     /// Reserves address space for the instances, and starts the thread that
     /// interrupts them. A compile cache that cannot be used is a warning.
     ///
@@ -93,10 +116,10 @@ impl Engine {
     ///
     /// [`EngineError`]: the configuration is out of bounds, or the machine
     /// cannot run components.
-    pub fn new(config: &Config) -> Result<Self, EngineError> {
+    pub fn with(config: &Config, compiler: Compiler) -> Result<Self, EngineError> {
         config.check()?;
         let unsupported = |error: wasmtime::Error| EngineError::Unsupported(format!("{error:#}"));
-        let memory_bytes = usize::try_from(config.max_memory_bytes)
+        let memory_bytes = usize::try_from(config.memory_bytes_max())
             .map_err(|error| EngineError::Unsupported(error.to_string()))?;
         let wasmtime =
             wasmtime::Engine::new(&wasmtime_config(memory_bytes)).map_err(unsupported)?;
@@ -113,10 +136,12 @@ impl Engine {
         Ok(Self(Arc::new(Shared {
             contract: host::link_contract(&wasmtime).map_err(unsupported)?,
             wasi: host::link_wasi(&wasmtime).map_err(unsupported)?,
+            compatibility: compatibility(&wasmtime),
             wasmtime,
             cache,
-            memory_bytes,
-            deadline: config.deadline(),
+            compiler,
+            config: config.clone(),
+            compiles: Semaphore::new(COMPILES_MAX),
             instances: Semaphore::new(INSTANCES_MAX as usize),
         })))
     }
@@ -128,16 +153,24 @@ impl Engine {
     ///
     /// [`LoadError`] says what the component lacks.
     pub async fn load(&self, name: &str, wasm: impl Into<Bytes>) -> Result<Adapter, LoadError> {
+        self.load_counting(name, wasm, Arc::default()).await
+    }
+
+    /// The same; its calls are counted into `usage`.
+    ///
+    /// # Errors
+    ///
+    /// [`LoadError`] says what the component lacks.
+    pub async fn load_counting(
+        &self,
+        name: &str,
+        wasm: impl Into<Bytes>,
+        usage: Arc<Usage>,
+    ) -> Result<Adapter, LoadError> {
         let wasm = wasm.into();
-        self.check_bytes(&wasm)?;
+        check_bytes(&wasm)?;
         let size_bytes = wasm.len();
-        let engine = self.clone();
-        let (component, digest) = tokio::task::spawn_blocking(move || -> Result<_, LoadError> {
-            let digest = Digest::of(&wasm);
-            Ok((engine.compile(&wasm, &digest)?, digest))
-        })
-        .await
-        .map_err(|_panicked| LoadError::Invalid { what: "the compiler broke".to_owned() })??;
+        let (component, digest) = self.component(wasm).await?;
 
         let imports = self.imports(&component);
         if let Some(import) = imports.iter().find(|import| !is_offered(import)) {
@@ -145,27 +178,20 @@ impl Engine {
         }
         let imports_wasi = imports.iter().any(|import| import.starts_with("wasi:"));
         let linked = self.link(&component, imports_wasi)?;
-        let guest = Guest::new(name.into(), linked, imports_wasi, self.clone());
-        let info = guest
+        let limits = self.0.config.call_limits(name);
+        let guest = Guest::new(name.into(), linked, imports_wasi, limits, self.clone());
+        let (info, _) = guest
             .run(Timestamp::from_millis(0), (0, 0), async |adapter, store| {
                 adapter.call_describe(store).await
             })
-            .await
-            .map_err(LoadError::Undescribed)?;
+            .await;
+        let info = info.map_err(LoadError::Undescribed)?;
         let info = lift::info(info).map_err(|what| LoadError::Misdescribed { what })?;
-        Ok(Adapter::new(Loaded { guest, digest, size_bytes, imports, info }))
+        Ok(Adapter::new(Loaded { guest, digest, size_bytes, imports, info, usage }))
     }
 
     pub(super) fn wasmtime(&self) -> &wasmtime::Engine {
         &self.0.wasmtime
-    }
-
-    pub(super) fn memory_bytes(&self) -> usize {
-        self.0.memory_bytes
-    }
-
-    pub(super) fn deadline(&self) -> Duration {
-        self.0.deadline
     }
 
     /// Waits for room in the pool.
@@ -173,45 +199,41 @@ impl Engine {
         self.0.instances.acquire().await.expect("the semaphore is never closed")
     }
 
-    fn check_bytes(&self, wasm: &[u8]) -> Result<(), LoadError> {
-        /// What follows the magic in a component: version 13 in layer 1.
-        const COMPONENT: [u8; 4] = [0x0d, 0, 1, 0];
-        const CORE_MODULE: [u8; 4] = [1, 0, 0, 0];
-        let not = |what: &str| LoadError::NotAComponent { what: what.to_owned() };
-        if wasm.len() > COMPONENT_BYTES_MAX {
-            return Err(LoadError::TooLarge { size: wasm.len(), limit: COMPONENT_BYTES_MAX });
-        }
-        if wasm.starts_with(b"\x7fELF") || wasmtime::Engine::detect_precompiled(wasm).is_some() {
-            return Err(LoadError::Precompiled);
-        }
-        match wasm.split_first_chunk::<4>() {
-            Some((b"\0asm", rest)) if rest.starts_with(&COMPONENT) => {}
-            Some((b"\0asm", rest)) if rest.starts_with(&CORE_MODULE) => {
-                return Err(not("this is a core module; wrap it with `wasm-tools component new`"));
-            }
-            Some(_) | None => return Err(not("it does not begin like one")),
-        }
-        Ok(())
-    }
-
     /// From the cache, or by compiling.
-    fn compile(&self, wasm: &[u8], digest: &Digest) -> Result<Component, LoadError> {
-        if let Some(cache) = &self.0.cache
-            && let Some(component) = cache.load(self.wasmtime(), digest)
-        {
-            return Ok(component);
+    async fn component(&self, wasm: Bytes) -> Result<(Component, Digest), LoadError> {
+        let (engine, bytes) = (self.clone(), wasm.clone());
+        let (digest, cached) = apart_from_tasks(move || {
+            let digest = Digest::of(&bytes);
+            let cache = engine.0.cache.as_ref();
+            Ok((digest, cache.and_then(|cache| cache.load(engine.wasmtime(), &digest))))
+        })
+        .await?;
+        if let Some(component) = cached {
+            return Ok((component, digest));
         }
-        let component = Component::from_binary(self.wasmtime(), wasm).map_err(|error| {
-            let mut what = format!("{error:#}");
-            if what.contains("async") {
-                what.push_str("; the host speaks the synchronous ABI only");
+        let _turn = self.0.compiles.acquire().await.expect("the semaphore is never closed");
+        let engine = self.clone();
+        let code = match self.0.compiler {
+            Compiler::Here => {
+                apart_from_tasks(move || compile::here(engine.wasmtime(), &wasm)).await?
             }
-            LoadError::Invalid { what }
-        })?;
-        if let Some(cache) = &self.0.cache {
-            cache.store(digest, &component);
-        }
-        Ok(component)
+            Compiler::Apart => {
+                let limits = self.0.config.compile_limits();
+                compile::apart(limits, &self.0.compatibility, &wasm).await?
+            }
+        };
+        let engine = self.clone();
+        apart_from_tasks(move || {
+            // Here it is seen whether what the component needs is within the
+            // engine's bounds.
+            let component = cache::deserialize(engine.wasmtime(), &code)
+                .map_err(|error| LoadError::Invalid { what: format!("{error:#}") })?;
+            if let Some(cache) = &engine.0.cache {
+                cache.store(&digest, &code);
+            }
+            Ok((component, digest))
+        })
+        .await
     }
 
     fn imports(&self, component: &Component) -> Vec<String> {
@@ -251,11 +273,38 @@ impl Engine {
 
 impl fmt::Debug for Engine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Engine")
-            .field("memory_bytes", &self.0.memory_bytes)
-            .field("deadline", &self.0.deadline)
-            .finish_non_exhaustive()
+        f.debug_struct("Engine").field("compiler", &self.0.compiler).finish_non_exhaustive()
     }
+}
+
+/// Runs what takes long where it holds up no task.
+async fn apart_from_tasks<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, LoadError> + Send + 'static,
+) -> Result<T, LoadError> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(|_panicked| LoadError::Invalid { what: "the compiler broke".to_owned() })?
+}
+
+fn check_bytes(wasm: &[u8]) -> Result<(), LoadError> {
+    /// What follows the magic in a component: version 13 in layer 1.
+    const COMPONENT: [u8; 4] = [0x0d, 0, 1, 0];
+    const CORE_MODULE: [u8; 4] = [1, 0, 0, 0];
+    let not = |what: &str| LoadError::NotAComponent { what: what.to_owned() };
+    if wasm.len() > COMPONENT_BYTES_MAX {
+        return Err(LoadError::TooLarge { size: wasm.len(), limit: COMPONENT_BYTES_MAX });
+    }
+    if wasm.starts_with(b"\x7fELF") || wasmtime::Engine::detect_precompiled(wasm).is_some() {
+        return Err(LoadError::Precompiled);
+    }
+    match wasm.split_first_chunk::<4>() {
+        Some((b"\0asm", rest)) if rest.starts_with(&COMPONENT) => {}
+        Some((b"\0asm", rest)) if rest.starts_with(&CORE_MODULE) => {
+            return Err(not("this is a core module; wrap it with `wasm-tools component new`"));
+        }
+        Some(_) | None => return Err(not("it does not begin like one")),
+    }
+    Ok(())
 }
 
 /// Whether an import belongs to a package that the host offers. Its version
@@ -281,9 +330,16 @@ fn wasmtime_config(memory_bytes: usize) -> wasmtime::Config {
         .linear_memory_keep_resident(KEEP_RESIDENT_BYTES)
         .table_keep_resident(KEEP_RESIDENT_TABLE_BYTES)
         .pagemap_scan(Enabled::Auto);
+    let mut config = compiler_config();
+    config.allocation_strategy(pool);
+    config
+}
+
+/// Everything that the compiler's output depends on. A compiler alone needs no
+/// room for instances.
+pub(super) fn compiler_config() -> wasmtime::Config {
     let mut config = wasmtime::Config::new();
     config
-        .allocation_strategy(pool)
         .epoch_interruption(true)
         // The asynchronous ABI is not part of the contract, and doing without
         // it makes every call cheaper.

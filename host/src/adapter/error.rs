@@ -6,7 +6,7 @@ use std::time::Duration;
 #[derive(Debug, thiserror::Error)]
 pub enum EngineError {
     #[error("`{key}` is {value}; it must lie between {min} and {max}")]
-    OutOfBounds { key: &'static str, value: u64, min: u64, max: u64 },
+    OutOfBounds { key: String, value: u64, min: u64, max: u64 },
     /// The machine refuses the address space or the instructions.
     #[error("the machine does not let components run: {0}")]
     Unsupported(String),
@@ -26,6 +26,19 @@ pub enum LoadError {
     NotAComponent { what: String },
     #[error("the component does not compile: {what}")]
     Invalid { what: String },
+    #[error(
+        "compiling the component takes longer than {} ms (`adapters.compile_timeout_ms`)",
+        limit.as_millis()
+    )]
+    CompileTime { limit: Duration },
+    #[error(
+        "compiling the component takes more than {limit} bytes of memory \
+         (`adapters.compile_max_memory_bytes`)"
+    )]
+    CompileMemory { limit: u64 },
+    /// Not the component's fault.
+    #[error("the compiler cannot be run: {0}")]
+    NoCompiler(std::io::Error),
     #[error("the component imports `{import}`, which the host does not offer")]
     UnknownImport { import: String },
     #[error("the component imports something that the host does not offer: {what}")]
@@ -46,6 +59,8 @@ impl LoadError {
             Self::Precompiled => "precompiled",
             Self::NotAComponent { .. } => "not-a-component",
             Self::Invalid { .. } => "invalid",
+            Self::CompileTime { .. } | Self::CompileMemory { .. } => "compile-limit",
+            Self::NoCompiler(_) => "no-compiler",
             Self::UnknownImport { .. } | Self::Unlinked { .. } => "import",
             Self::WrongWorld { .. } => "wrong-world",
             Self::Undescribed(_) | Self::Misdescribed { .. } => "description",

@@ -12,6 +12,7 @@ use wasmtime::UpdateDeadline;
 use wasmtime_wasi::I32Exit;
 
 use super::CallError;
+use super::config::CallLimits;
 use super::engine::Engine;
 use super::host::HostState;
 use super::lift::cut;
@@ -34,7 +35,16 @@ pub(super) struct Guest {
     name: Arc<str>,
     component: CspAdapterPre<HostState>,
     imports_wasi: bool,
+    limits: CallLimits,
     engine: Engine,
+}
+
+/// What a question has taken.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Taken {
+    /// Without the wait for an instance.
+    pub time: Duration,
+    pub memory_bytes: usize,
 }
 
 /// Where a question broke off.
@@ -54,9 +64,10 @@ impl Guest {
         name: Arc<str>,
         component: CspAdapterPre<HostState>,
         imports_wasi: bool,
+        limits: CallLimits,
         engine: Engine,
     ) -> Self {
-        Self { name, component, imports_wasi, engine }
+        Self { name, component, imports_wasi, limits, engine }
     }
 
     pub fn name(&self) -> &str {
@@ -72,9 +83,10 @@ impl Guest {
         now: Timestamp,
         entropy: (u64, u64),
         question: impl AsyncFnOnce(&Exports, &mut Store<HostState>) -> wasmtime::Result<A>,
-    ) -> Result<A, CallError> {
+    ) -> (Result<A, CallError>, Taken) {
         let _instance = self.engine.instance().await;
-        let limit = self.engine.deadline();
+        let begun = Instant::now();
+        let limit = self.limits.deadline;
         let mut store = self.store(now, entropy, limit);
         let run = async {
             let guest =
@@ -83,15 +95,17 @@ impl Guest {
         };
         // The epochs stop a guest that computes. This stops one that waits in
         // WASI, where no epoch is looked at.
-        match tokio::time::timeout(limit, run).await {
+        let answer = match tokio::time::timeout(limit, run).await {
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(broken)) => Err(self.explain(broken, store.data())),
             Err(_elapsed) => Err(CallError::DeadlineExceeded { limit }),
-        }
+        };
+        let memory_bytes = store.data().limiter.held();
+        (answer, Taken { time: begun.elapsed(), memory_bytes })
     }
 
     fn store(&self, now: Timestamp, entropy: (u64, u64), limit: Duration) -> Store<HostState> {
-        let mut state = HostState::new(self.name.clone(), self.engine.memory_bytes());
+        let mut state = HostState::new(self.name.clone(), self.memory_bytes());
         if self.imports_wasi {
             state = state.with_wasi(now, entropy);
         }
@@ -110,15 +124,20 @@ impl Guest {
         store
     }
 
+    /// The engine has checked that so much can be addressed.
+    fn memory_bytes(&self) -> usize {
+        usize::try_from(self.limits.memory_bytes).unwrap_or(usize::MAX)
+    }
+
     fn explain(&self, broken: Broken, state: &HostState) -> CallError {
         let (Broken::Starting(error) | Broken::Running(error)) = &broken;
         if error.is::<TimeIsUp>() {
-            return CallError::DeadlineExceeded { limit: self.engine.deadline() };
+            return CallError::DeadlineExceeded { limit: self.limits.deadline };
         }
         // A guest that was refused memory mostly ends itself, so this comes
         // before the trap.
         if state.limiter.has_refused() {
-            return CallError::MemoryExceeded { limit: self.engine.memory_bytes() as u64 };
+            return CallError::MemoryExceeded { limit: self.limits.memory_bytes };
         }
         warn!(adapter = self.name(), "An adapter broke: {error:?}");
         if let Some(trap) = error.downcast_ref::<Trap>() {

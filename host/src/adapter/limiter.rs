@@ -6,6 +6,7 @@ use wasmtime::ResourceLimiter;
 /// count each memory by itself, and a component may have several.
 #[derive(Debug)]
 pub(super) struct Limiter {
+    limit: usize,
     left: usize,
     refused: bool,
 }
@@ -15,7 +16,13 @@ const TABLE_ELEMENT_BYTES: usize = size_of::<usize>();
 
 impl Limiter {
     pub fn new(limit: usize) -> Self {
-        Self { left: limit, refused: false }
+        Self { limit, left: limit, refused: false }
+    }
+
+    /// What is held, in bytes. Memories never shrink, so it is also the most
+    /// that was.
+    pub fn held(&self) -> usize {
+        self.limit - self.left
     }
 
     /// Whether the guest has asked for more than there was. A guest that ends
@@ -72,6 +79,7 @@ mod tests {
         assert!(limiter.memory_growing(0, 300, None).unwrap());
         assert!(limiter.table_growing(0, 10, None).unwrap());
         assert!(!limiter.has_refused());
+        assert_eq!(limiter.held(), 600 + 300 + 10 * TABLE_ELEMENT_BYTES);
         assert!(!limiter.table_growing(10, 13, None).unwrap());
         assert!(limiter.has_refused());
     }

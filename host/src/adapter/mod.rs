@@ -6,6 +6,7 @@
 
 mod cache;
 mod call;
+mod compile;
 mod config;
 mod engine;
 mod error;
@@ -15,6 +16,7 @@ mod host;
 mod lift;
 mod limiter;
 mod lower;
+mod usage;
 mod wasi;
 mod wit;
 
@@ -28,12 +30,18 @@ pub use call::Call;
 pub use call::Entry;
 pub use call::Facts;
 pub use call::Info;
+pub use compile::COMMAND as COMPILE_COMMAND;
+pub use compile::Compiler;
+pub use compile::compile_as_child;
 pub use config::Config;
+pub use config::Limits;
 pub use engine::COMPONENT_BYTES_MAX;
 pub use engine::Engine;
 pub use error::CallError;
 pub use error::EngineError;
 pub use error::LoadError;
+pub use usage::Counted;
+pub use usage::Usage;
 
 /// The guest's words, and the host's reading of them, for `tests/fuzz`.
 #[doc(hidden)]

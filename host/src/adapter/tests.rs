@@ -383,11 +383,43 @@ async fn a_guest_may_not_need_more_memory_than_there_is_to_start() {
     assert!(error.contains("memory"), "{error}");
 }
 
+fn with_limits(limits: Limits) -> Config {
+    Config { limits: [("echo".to_owned(), limits)].into(), ..Config::default() }
+}
+
+#[tokio::test]
+async fn an_adapter_has_the_limits_that_its_name_has() {
+    let own = Limits { max_memory_bytes: Some(2 * MIB), deadline_ms: Some(20) };
+    let house = house_with(with_limits(own));
+    // 64 pages are 4 MiB.
+    let wasm = TestGuest { begin: "(loop (br 0)) (unreachable)", ..TestGuest::default() }.build();
+    let refused = house.engine.load("echo", wasm.clone()).await.unwrap_err().to_string();
+    assert!(refused.contains(&format!("more than its {} bytes", 2 * MIB)), "{refused}");
+    house.engine.load("other", wasm.clone()).await.unwrap();
+
+    // And more than the others.
+    let own = Limits { max_memory_bytes: Some(128 * MIB), deadline_ms: Some(20) };
+    let config = Config { max_memory_bytes: 2 * MIB, ..with_limits(own) };
+    let house = house_with(config);
+    house.engine.load("other", wasm.clone()).await.unwrap_err();
+    let adapter = house.engine.load("echo", wasm).await.unwrap();
+    let error = adapter.call(call(&facts(), Entry::Begin)).await.unwrap_err();
+    assert_eq!(error, CallError::DeadlineExceeded { limit: Duration::from_millis(20) });
+}
+
 #[test]
 fn limits_out_of_bounds_are_refused() {
     for (config, expected) in [
         (Config { deadline_ms: 0, ..Config::default() }, "`adapters.deadline_ms` is 0"),
         (Config { max_memory_bytes: 5, ..Config::default() }, "`adapters.max_memory_bytes` is 5"),
+        (
+            with_limits(Limits { deadline_ms: Some(0), ..Limits::default() }),
+            "`adapters.limits.echo.deadline_ms` is 0",
+        ),
+        (
+            Config { compile_max_memory_bytes: 1, ..Config::default() },
+            "`adapters.compile_max_memory_bytes` is 1",
+        ),
     ] {
         let error = config.check().unwrap_err().to_string();
         assert!(error.contains(expected), "{error}");

@@ -6,6 +6,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::IntoResponse;
 use axum::response::Response;
+use metrics::counter;
 use metrics::gauge;
 use tracing::warn;
 
@@ -14,7 +15,11 @@ use super::error::AdminError;
 use crate::domain::CspName;
 use crate::queue::QueueName;
 use crate::queue::QueueStats;
+use crate::registry::VersionListing;
 use crate::worker::Standing;
+
+/// Digits of a version's digest in a label.
+const SHORT_DIGEST: usize = 12;
 
 /// `GET /healthz`: the process answers.
 pub async fn alive() -> &'static str {
@@ -43,7 +48,39 @@ pub async fn metrics(State(state): State<Arc<AdminState>>) -> Result<String, Adm
     for csp in state.csps.values() {
         publish_csp(&csp.name, &csp.standing(&state.registry));
     }
+    for adapter in state.registry.list() {
+        for version in &adapter.versions {
+            publish_version(adapter.name.as_str(), version);
+        }
+    }
     Ok(state.metrics.render())
+}
+
+/// A version goes by the first digits of its digest, as in `hoth adapters
+/// list`.
+#[expect(clippy::cast_precision_loss, reason = "no guest has 2^53 bytes of memory")]
+fn publish_version(adapter: &str, version: &VersionListing) {
+    let mut sha256 = version.sha256.to_string();
+    sha256.truncate(SHORT_DIGEST);
+    let labels = [("adapter", adapter.to_owned()), ("sha256", sha256)];
+    let usage = &version.usage;
+    counter!("hoth_adapter_calls_total", &labels).absolute(usage.calls);
+    for (failure, count) in [
+        ("trap", usage.traps),
+        ("timeout", usage.timeouts),
+        ("memory", usage.out_of_memory),
+        ("invalid", usage.invalid),
+    ] {
+        let [adapter, sha256] = labels.clone();
+        let labels = [adapter, sha256, ("failure", failure.to_owned())];
+        counter!("hoth_adapter_call_failures_total", &labels).absolute(count);
+    }
+    gauge!("hoth_adapter_call_seconds_sum", &labels).set(usage.seconds);
+    gauge!("hoth_adapter_call_seconds_max", &labels).set(usage.seconds_max);
+    gauge!("hoth_adapter_memory_max_bytes", &labels).set(usage.memory_max_bytes as f64);
+    gauge!("hoth_adapter_jobs_in_flight", &labels).set(version.jobs_in_flight as f64);
+    gauge!("hoth_adapter_active", &labels).set(f64::from(u8::from(version.active)));
+    gauge!("hoth_adapter_failing", &labels).set(f64::from(u8::from(version.failing.is_some())));
 }
 
 #[expect(clippy::cast_precision_loss, reason = "gauges are doubles; no queue holds 2^53 messages")]

@@ -119,8 +119,12 @@ fn reasons(
                 reasons.push(format!("{csp} does not answer: its breaker is open, since {since}"));
             }
         }
-        if let Err(reason) = state.registry.serving(csp) {
-            reasons.push(format!("{csp} has no adapter: {reason}"));
+        match state.registry.serving(csp) {
+            Ok(version) => {
+                let trouble = version.adapter().usage().counted().trouble();
+                reasons.extend(trouble.map(|trouble| format!("{csp}'s adapter fails: {trouble}")));
+            }
+            Err(reason) => reasons.push(format!("{csp} has no adapter: {reason}")),
         }
     }
     if queue.depth + queue.in_flight == 0 {

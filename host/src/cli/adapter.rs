@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 
 use super::say;
+use crate::adapter::Compiler;
 use crate::adapter::Config;
 use crate::adapter::Engine;
 
@@ -29,7 +30,8 @@ pub async fn run(command: Command) -> anyhow::Result<()> {
 async fn inspect(file: &std::path::Path) -> anyhow::Result<()> {
     let bytes = std::fs::read(file).with_context(|| format!("reading {}", file.display()))?;
     let name = file.file_stem().and_then(|stem| stem.to_str()).unwrap_or("adapter");
-    let engine = Engine::new(&Config::default()).context("setting up the adapter engine")?;
+    let engine = Engine::with(&Config::default(), Compiler::Apart)
+        .context("setting up the adapter engine")?;
     let adapter = engine
         .load(name, bytes)
         .await

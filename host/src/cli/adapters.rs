@@ -4,6 +4,7 @@
 use std::path::Path;
 use std::path::PathBuf;
 use std::time::Duration;
+use std::time::Instant;
 
 use anyhow::Context as _;
 use anyhow::bail;
@@ -13,10 +14,18 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::Deserialize;
 
 use super::say;
+use super::table::Table;
 use crate::replay::Report;
 
-/// How long a host may take to answer; a deployment compiles.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(120);
+/// How long a host may take to answer. A deployment compiles; the longest that
+/// an operator can allow it is an hour.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(3_660);
+
+/// How often it is said that the host is still at work.
+const PROGRESS_EVERY: Duration = Duration::from_secs(2);
+
+/// Digits of a digest that tell versions apart.
+const SHORT_DIGEST: usize = 12;
 
 #[derive(Debug, clap::Subcommand)]
 pub enum Command {
@@ -113,7 +122,35 @@ struct Version {
     active: bool,
     size: u64,
     arrived_at: String,
+    loaded: bool,
     jobs_in_flight: u64,
+    usage: Usage,
+    failing: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Usage {
+    calls: u64,
+    traps: u64,
+    timeouts: u64,
+    out_of_memory: u64,
+    invalid: u64,
+    seconds: f64,
+    memory_max_bytes: u64,
+}
+
+impl Usage {
+    fn failures(&self) -> u64 {
+        self.traps + self.timeouts + self.out_of_memory + self.invalid
+    }
+
+    /// Of one call, in milliseconds.
+    fn mean_ms(&self) -> f64 {
+        #[expect(clippy::cast_precision_loss, reason = "a mean for people")]
+        let calls = self.calls.max(1) as f64;
+        self.seconds * 1_000.0 / calls
+    }
 }
 
 #[derive(Debug, Deserialize)]
@@ -166,33 +203,60 @@ async fn resolve(host: &Host, name: &str, digits: &str) -> anyhow::Result<String
 async fn list(host: &Host) -> anyhow::Result<()> {
     let body = host.send(reqwest::Method::GET, "adapters", Vec::new()).await?;
     let listing: Listing = serde_json::from_slice(&body).context("reading the listing")?;
-    say(&format!(
-        "{:<16} {:<10} {:<14} {:<7} {:>9} {:>6}  {:<24} {}",
-        "ADAPTER", "VERSION", "SHA256", "ACTIVE", "BYTES", "JOBS", "ARRIVED", "CSPS"
-    ));
+    let mut table = Table::new([
+        "ADAPTER", "VERSION", "SHA256", "STATE", "KB", "JOBS", "CALLS", "FAILED", "MS/CALL",
+        "MAX MEM", "ARRIVED", "CSPS",
+    ]);
+    let mut remarks = Vec::new();
     for adapter in listing.adapters {
-        let csps = adapter.csps.join(",");
-        for v in &adapter.versions {
-            say(&format!(
-                "{:<16} {:<10} {:<14} {:<7} {:>9} {:>6}  {:<24} {csps}",
-                adapter.name,
-                v.version,
-                v.sha256.get(..12).unwrap_or(&v.sha256),
-                if v.active { "yes" } else { "" },
-                v.size,
-                v.jobs_in_flight,
-                v.arrived_at,
-            ));
+        let name = &adapter.name;
+        if adapter.versions.is_empty() {
+            let csps = adapter.csps.join(",");
+            table.row([name.as_str(), "-", "-", "missing", "", "", "", "", "", "", "", &csps]);
         }
-        if let Some(problem) = adapter.problem {
-            say(&format!("{:<16} ! {problem}", adapter.name));
+        for version in &adapter.versions {
+            table.row(version.cells(&adapter));
+            let failing = version.failing.as_ref();
+            remarks.extend(failing.map(|why| format!("{name} {}: {why}", version.short())));
         }
-        if let Some(Refused { at, sha256, message }) = adapter.refused {
-            let sha256 = sha256.get(..12).unwrap_or(&sha256);
-            say(&format!("{:<16} ! refused {sha256} at {at}: {message}", adapter.name));
+        remarks.extend(adapter.problem.iter().map(|problem| format!("{name}: {problem}")));
+        if let Some(Refused { at, sha256, message }) = &adapter.refused {
+            let sha256 = sha256.get(..SHORT_DIGEST).unwrap_or(sha256);
+            remarks.push(format!("{name}: refused {sha256} at {at}: {message}"));
         }
     }
+    table.lines().iter().for_each(|line| say(line));
+    remarks.iter().for_each(|remark| say(&format!("! {remark}")));
     Ok(())
+}
+
+impl Version {
+    fn short(&self) -> &str {
+        self.sha256.get(..SHORT_DIGEST).unwrap_or(&self.sha256)
+    }
+
+    fn cells(&self, adapter: &Adapter) -> [String; 12] {
+        let state = match (self.active, self.loaded) {
+            (true, _) => "active",
+            (false, true) => "ending",
+            (false, false) => "kept",
+        };
+        let usage = &self.usage;
+        [
+            adapter.name.clone(),
+            self.version.clone(),
+            self.short().to_owned(),
+            state.to_owned(),
+            (self.size / 1_000).to_string(),
+            self.jobs_in_flight.to_string(),
+            usage.calls.to_string(),
+            usage.failures().to_string(),
+            format!("{:.2}", usage.mean_ms()),
+            format!("{} KB", usage.memory_max_bytes / 1_000),
+            self.arrived_at.clone(),
+            adapter.csps.join(","),
+        ]
+    }
 }
 
 /// How a component is deployed.
@@ -224,7 +288,8 @@ async fn deploy(
         Some(signature) => request.header("hoth-signature", signature),
         None => request,
     };
-    let body = answer(request).await?;
+    let said = "the host compiles and checks it";
+    let body = patiently(said, answer(request)).await?;
     if !dry_run {
         return report(&body);
     }
@@ -232,6 +297,18 @@ async fn deploy(
     say(replayed.to_string().trim_end());
     ensure!(!replayed.refuses(), "with this policy the host would refuse it");
     Ok(())
+}
+
+/// Says from time to time what is waited for.
+async fn patiently<T>(what: &str, work: impl Future<Output = T>) -> T {
+    let begun = Instant::now();
+    tokio::pin!(work);
+    loop {
+        match tokio::time::timeout(PROGRESS_EVERY, &mut work).await {
+            Ok(done) => return done,
+            Err(_elapsed) => say(&format!("{what}: {} s", begun.elapsed().as_secs())),
+        }
+    }
 }
 
 fn report(body: &[u8]) -> anyhow::Result<()> {

@@ -3,6 +3,7 @@
 mod adapter;
 mod adapters;
 mod queues;
+mod table;
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -61,6 +62,16 @@ enum Command {
         #[arg(long, value_name = "FILE")]
         config: PathBuf,
     },
+    /// Compiles what is on standard input; the host starts it for itself.
+    #[command(name = crate::adapter::COMPILE_COMMAND, hide = true)]
+    Compile {
+        /// What it may take of memory.
+        #[arg(long)]
+        memory_bytes: u64,
+        /// What it may take of each processor.
+        #[arg(long)]
+        seconds: u64,
+    },
     /// Looks at an adapter file; no host is needed.
     #[command(subcommand)]
     Adapter(adapter::Command),
@@ -107,6 +118,7 @@ pub fn run(arguments: Arguments) -> ExitCode {
     let done = match arguments.command {
         Command::Serve(serve) => return run_serve(&serve),
         Command::Check { config } => return run_check(&config),
+        Command::Compile { memory_bytes, seconds } => return compile(memory_bytes, seconds),
         Command::Adapter(command) => in_runtime(adapter::run(command)),
         Command::Adapters(command) => in_runtime(adapters::run(command)),
         Command::Queues(command) => in_runtime(queues::run(command)),
@@ -161,6 +173,17 @@ fn run_check(path: &Path) -> ExitCode {
     ExitCode::SUCCESS
 }
 
+/// Standard output is for the code, so nothing else is said there.
+fn compile(memory_bytes: u64, seconds: u64) -> ExitCode {
+    match crate::adapter::compile_as_child(memory_bytes, seconds) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(why) => {
+            complain_plainly(&why);
+            ExitCode::from(FAILURE)
+        }
+    }
+}
+
 fn in_runtime(work: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     runtime.context("starting the async runtime")?.block_on(work)
@@ -196,6 +219,11 @@ fn refuse(error: &anyhow::Error) -> ExitCode {
 #[expect(clippy::print_stdout, reason = "what a command answers goes to standard output")]
 fn say(line: &str) {
     println!("{line}");
+}
+
+#[expect(clippy::print_stderr, reason = "the parent reads it and says it in its own words")]
+fn complain_plainly(why: &str) {
+    eprintln!("{why}");
 }
 
 #[expect(clippy::print_stderr, reason = "why a command failed goes to standard error")]

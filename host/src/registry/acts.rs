@@ -41,6 +41,8 @@ use super::store::Ledger;
 use super::store::Lock;
 use super::store::Seen;
 use crate::domain::Digest;
+use crate::failpoint;
+use crate::failpoint::FailPoint;
 use crate::replay::Policy;
 
 /// What has been seen of one adapter's files. Its lock is held while an act is
@@ -295,6 +297,7 @@ impl Registry {
     ) -> Result<Candidate, Refusal> {
         let version = self.load(name, &package).await?;
         self.pass(name, &version, policy).await?;
+        failpoint::reach(FailPoint::ComponentValidated);
         Ok(Candidate { package, version })
     }
 
@@ -310,6 +313,7 @@ impl Registry {
         let mut history = self.newest(name).await.history;
         self.keep(&lock, name, candidate).await?;
         let stamp = door::write(&self.directory, name, candidate.package.clone()).await?;
+        failpoint::reach(FailPoint::ComponentAtTheDoor);
         known.door = Some(Seen { stamp, sha256: candidate.version.adapter().digest() });
         history.arrive(candidate.version.kept());
         self.record(&lock, name, &history, known).await?;
@@ -318,7 +322,9 @@ impl Registry {
 
     async fn keep(&self, lock: &Lock, name: &AdapterName, candidate: &Candidate) -> io::Result<()> {
         let digest = candidate.version.adapter().digest();
-        self.store.keep(lock, name, &digest, candidate.package.clone()).await
+        self.store.keep(lock, name, &digest, candidate.package.clone()).await?;
+        failpoint::reach(FailPoint::ComponentKept);
+        Ok(())
     }
 
     async fn record(
@@ -330,6 +336,7 @@ impl Registry {
     ) -> io::Result<()> {
         let ledger = Ledger::new(known.door.clone(), history.clone());
         known.ledger = Some(self.store.record(lock, name, &ledger).await?);
+        failpoint::reach(FailPoint::ChoiceRecorded);
         if let Err(error) = self.store.prune(lock, name, history).await {
             warn!(adapter = %name, "Earlier versions of {name} cannot be removed: {error}");
         }
@@ -349,6 +356,7 @@ impl Registry {
             slot.history = history;
             slot.activate(version)
         });
+        failpoint::reach(FailPoint::VersionActivated);
         let adapter = version.adapter();
         info!(
             adapter = %name, version = adapter.info().version, sha256 = %adapter.digest(),
@@ -405,7 +413,11 @@ impl Registry {
     ) -> Result<Arc<Version>, Refusal> {
         // Before any of it is looked into.
         self.trust.check(&package.wasm, package.signature.as_deref())?;
-        let adapter = self.engine.load(name.as_str(), package.wasm.clone()).await?;
+        // What is loaded again goes on counting where it was.
+        let digest = Digest::of(&package.wasm);
+        let usage = self.table.load().get(name).and_then(|slot| slot.usage(&digest).cloned());
+        let (wasm, usage) = (package.wasm.clone(), usage.unwrap_or_default());
+        let adapter = self.engine.load_counting(name.as_str(), wasm, usage).await?;
         Ok(Arc::new(Version::new(adapter, self.clock.now())))
     }
 

@@ -10,6 +10,7 @@ use super::Table;
 use super::Version;
 use super::history::Kept;
 use super::slot::Slot;
+use crate::adapter::Counted;
 use crate::domain::CspName;
 use crate::domain::Digest;
 
@@ -62,6 +63,43 @@ pub struct VersionListing {
     /// RFC 3339, UTC; null while it is not loaded.
     pub loaded_at: Option<String>,
     pub jobs_in_flight: usize,
+    /// Since the host started.
+    pub usage: UsageListing,
+    /// Why it counts as failing: its last calls, several in a row, failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub failing: Option<String>,
+}
+
+/// What the calls of a version have cost, and how they ended.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct UsageListing {
+    pub calls: u64,
+    pub traps: u64,
+    pub timeouts: u64,
+    pub out_of_memory: u64,
+    pub invalid: u64,
+    /// Of all calls together.
+    pub seconds: f64,
+    /// Of the longest call.
+    pub seconds_max: f64,
+    /// The most that one call held.
+    pub memory_max_bytes: u64,
+}
+
+impl From<&Counted> for UsageListing {
+    fn from(counted: &Counted) -> Self {
+        Self {
+            calls: counted.calls,
+            traps: counted.traps,
+            timeouts: counted.timeouts,
+            out_of_memory: counted.out_of_memory,
+            invalid: counted.invalid,
+            seconds: counted.time.as_secs_f64(),
+            seconds_max: counted.time_max.as_secs_f64(),
+            memory_max_bytes: counted.memory_max_bytes,
+        }
+    }
 }
 
 pub(super) fn list(table: &Table, wants: &BTreeMap<CspName, AdapterName>) -> Vec<AdapterListing> {
@@ -96,21 +134,20 @@ fn adapter(
 /// only jobs still hold.
 fn versions(slot: &Slot) -> Vec<VersionListing> {
     let active = slot.active().map(|version| version.adapter().digest());
-    let mut rows: Vec<_> = slot
-        .history
-        .versions()
-        .map(|kept| row(kept, slot.find(&kept.sha256).as_deref(), active))
-        .collect();
+    let mut rows: Vec<_> = slot.history.versions().map(|kept| row(kept, slot, active)).collect();
     for version in slot.loaded() {
         if slot.history.find(&version.adapter().digest()).is_none() {
-            rows.push(row(&version.kept(), Some(&version), active));
+            rows.push(row(&version.kept(), slot, active));
         }
     }
     rows.sort_by_key(|row| !row.active);
     rows
 }
 
-fn row(kept: &Kept, loaded: Option<&Version>, active: Option<Digest>) -> VersionListing {
+fn row(kept: &Kept, slot: &Slot, active: Option<Digest>) -> VersionListing {
+    let loaded = slot.find(&kept.sha256);
+    let loaded = loaded.as_deref();
+    let counted = slot.usage(&kept.sha256).map(|usage| usage.counted()).unwrap_or_default();
     VersionListing {
         sha256: kept.sha256,
         version: kept.version.clone(),
@@ -121,5 +158,7 @@ fn row(kept: &Kept, loaded: Option<&Version>, active: Option<Digest>) -> Version
         loaded: loaded.is_some(),
         loaded_at: loaded.map(|version| version.loaded_at().to_rfc3339()),
         jobs_in_flight: loaded.map_or(0, Version::jobs_in_flight),
+        usage: UsageListing::from(&counted),
+        failing: counted.trouble(),
     }
 }

@@ -47,6 +47,7 @@ pub use error::RegistryError;
 pub use error::RollBackError;
 pub use listing::AdapterListing;
 pub use listing::RefusedListing;
+pub use listing::UsageListing;
 pub use listing::VersionListing;
 pub use name::AdapterName;
 pub use name::BadAdapterName;

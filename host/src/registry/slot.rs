@@ -1,10 +1,12 @@
 //! What is loaded of one adapter.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::Weak;
 
 use super::Version;
 use super::history::History;
+use crate::adapter::Usage;
 use crate::domain::Digest;
 use crate::domain::Timestamp;
 
@@ -17,6 +19,8 @@ pub(super) struct Slot {
     /// What can be activated again. Its active version is not the loaded one
     /// where that one cannot be loaded; `problem` says why.
     pub history: History,
+    /// What the versions' calls have cost, whether they are loaded or not.
+    usages: BTreeMap<Digest, Arc<Usage>>,
     /// Why nothing is loaded, or why what arrived or was chosen last is not.
     pub problem: Option<String>,
     /// What was refused since the last activation.
@@ -59,6 +63,7 @@ impl Slot {
         }
         self.others
             .retain(|other| other.upgrade().is_some_and(|other| !Arc::ptr_eq(&other, &version)));
+        self.count(&version);
         version
     }
 
@@ -66,5 +71,25 @@ impl Slot {
     pub fn recall(&mut self, version: &Arc<Version>) {
         self.others.retain(|other| other.strong_count() > 0);
         self.others.push(Arc::downgrade(version));
+        self.count(version);
+    }
+
+    /// What the calls of a version have cost, if it was ever loaded.
+    pub fn usage(&self, digest: &Digest) -> Option<&Arc<Usage>> {
+        self.usages.get(digest)
+    }
+
+    /// Remembers where a version's calls are counted, and forgets those of
+    /// versions that nobody can go back to.
+    fn count(&mut self, version: &Version) {
+        let adapter = version.adapter();
+        let kept: Vec<Digest> = self
+            .history
+            .versions()
+            .map(|kept| kept.sha256)
+            .chain(self.loaded().map(|version| version.adapter().digest()))
+            .collect();
+        self.usages.retain(|digest, _| kept.contains(digest));
+        self.usages.insert(adapter.digest(), Arc::clone(adapter.usage()));
     }
 }

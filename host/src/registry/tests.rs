@@ -9,8 +9,14 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use super::*;
+use crate::adapter::Adapter;
+use crate::adapter::Call;
+use crate::adapter::CallError;
 use crate::adapter::Config;
+use crate::adapter::Entry;
+use crate::adapter::Facts;
 use crate::adapter::testing::TestGuest;
+use crate::domain::Step;
 use crate::domain::Timestamp;
 use crate::replay;
 
@@ -132,7 +138,17 @@ async fn what_is_listed_is_what_operators_were_promised() {
                 "arrivedAt": "2023-11-14T22:13:20.123Z",
                 "loaded": true,
                 "loadedAt": "2023-11-14T22:13:20.123Z",
-                "jobsInFlight": 1
+                "jobsInFlight": 1,
+                "usage": {
+                  "calls": 0,
+                  "traps": 0,
+                  "timeouts": 0,
+                  "outOfMemory": 0,
+                  "invalid": 0,
+                  "seconds": 0.0,
+                  "secondsMax": 0.0,
+                  "memoryMaxBytes": 0
+                }
               }
             ]
           },
@@ -392,12 +408,42 @@ async fn files_that_arrive_are_taken_in_and_a_rollback_holds_until_then() {
     watching.await.unwrap();
 }
 
+async fn ask(adapter: &Adapter) -> Result<Step, CallError> {
+    let facts = Facts {
+        id: "job".to_owned(),
+        operation: "add-portfolio".to_owned(),
+        input: "{}".to_owned(),
+        settings: "{}".to_owned(),
+        attempt: 1,
+        context: Vec::new(),
+    };
+    let (now, entry) = (Timestamp::from_millis(0), Entry::Begin);
+    adapter.call(Call { facts: &facts, now, entropy: (0, 0), entry }).await
+}
+
+#[tokio::test]
+async fn a_version_that_keeps_trapping_is_reported_and_goes_on_counting_when_it_comes_back() {
+    let house = house().await;
+    let bad = TestGuest { version: "bad", begin: "(unreachable)", ..TestGuest::default() };
+    let bad = house.registry.install("atat", bad.build()).await.unwrap();
+    for _ in 0..5 {
+        ask(bad.adapter()).await.unwrap_err();
+    }
+    let digest = bad.adapter().digest();
+    drop(bad);
+    house.install("good").await;
+    house.roll_back(Some(&digest)).await.unwrap();
+    let listed = house.registry.list().remove(0).versions.remove(0);
+    assert!(listed.active && listed.version == "bad");
+    assert_eq!((listed.usage.calls, listed.usage.traps), (5, 5));
+    // The guest has 64 pages.
+    assert!(listed.usage.memory_max_bytes >= 64 << 16, "{:?}", listed.usage);
+    let failing = listed.failing.unwrap();
+    assert!(failing.starts_with("the last 5 calls failed"), "{failing}");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn jobs_go_on_while_versions_change() {
-    use crate::adapter::Call;
-    use crate::adapter::Entry;
-    use crate::adapter::Facts;
-
     let house = house().await;
     house.install("0").await;
     let stop = CancellationToken::new();
@@ -407,17 +453,7 @@ async fn jobs_go_on_while_versions_change() {
             let mut done = 0_u32;
             while !stop.is_cancelled() {
                 let job = registry.serving(&csp("CSP_A")).unwrap().begin_job();
-                let facts = Facts {
-                    id: done.to_string(),
-                    operation: "add-portfolio".to_owned(),
-                    input: "{}".to_owned(),
-                    settings: "{}".to_owned(),
-                    attempt: 1,
-                    context: Vec::new(),
-                };
-                let (now, entry) = (Timestamp::from_millis(0), Entry::Begin);
-                let call = Call { facts: &facts, now, entropy: (0, 0), entry };
-                job.adapter().call(call).await.unwrap();
+                ask(job.adapter()).await.unwrap();
                 done += 1;
             }
             done

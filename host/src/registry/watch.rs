@@ -11,15 +11,20 @@ use notify::RecursiveMode;
 use notify::Watcher as _;
 use notify::event::AccessKind;
 use notify::event::AccessMode;
+use notify::event::ModifyKind;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use super::Registry;
 
-/// How long the directory must be quiet before it is read: a copy is written
-/// in pieces, and half a component would be refused, if only for a moment.
+/// How long the directory must be quiet before it is read while a file is being
+/// written: half a component would be refused, if only for a moment.
 const QUIET: Duration = Duration::from_millis(50);
+
+/// How long a file that is whole waits for company: its signature comes right
+/// after it.
+const COMPANY: Duration = Duration::from_millis(5);
 
 /// How often that wait may begin anew, so that a directory that is never quiet
 /// is read all the same.
@@ -33,7 +38,7 @@ impl Registry {
     /// Takes in what is put into the directory and what other hosts choose,
     /// until `stop`. A file that goes away changes nothing: what it was is kept.
     pub async fn watch(&self, stop: CancellationToken) {
-        let stirred = Arc::new(Notify::new());
+        let stirred = Arc::new(Stirred::default());
         // Ends its thread when it is dropped.
         let _watcher = watcher([&self.directory, self.store.folder()], Arc::clone(&stirred)).inspect_err(|error| {
             warn!(
@@ -48,37 +53,63 @@ impl Registry {
             }
             tokio::select! {
                 () = stop.cancelled() => return,
-                () = stirred.notified() => settle(&stirred).await,
+                () = stirred.whole.notified() => tokio::time::sleep(COMPANY).await,
+                () = stirred.any.notified() => stirred.settle().await,
                 () = tokio::time::sleep(RESCAN_EVERY) => {}
             }
         }
     }
 }
 
-async fn settle(stirred: &Notify) {
-    for _ in 0..STIRS_MAX {
-        if tokio::time::timeout(QUIET, stirred.notified()).await.is_err() {
-            return;
+/// What the watcher's thread has to say. Each keeps one notice at most, so
+/// nothing piles up.
+#[derive(Debug, Default)]
+struct Stirred {
+    /// A file was closed after writing, renamed, or removed.
+    whole: Notify,
+    /// Something else happened: a file is being written.
+    any: Notify,
+}
+
+impl Stirred {
+    fn by(&self, event: &EventKind) {
+        match event {
+            EventKind::Access(AccessKind::Close(AccessMode::Write))
+            | EventKind::Modify(ModifyKind::Name(_))
+            | EventKind::Remove(_) => self.whole.notify_one(),
+            // Our own reading must not lead to more of it.
+            EventKind::Access(_) => {}
+            EventKind::Any | EventKind::Create(_) | EventKind::Modify(_) | EventKind::Other => {
+                self.any.notify_one();
+            }
+        }
+    }
+
+    /// Waits until what is being written is whole, or nothing happens.
+    async fn settle(&self) {
+        for _ in 0..STIRS_MAX {
+            tokio::select! {
+                () = self.whole.notified() => return tokio::time::sleep(COMPANY).await,
+                quiet = tokio::time::timeout(QUIET, self.any.notified()) => {
+                    if quiet.is_err() {
+                        return;
+                    }
+                }
+            }
         }
     }
 }
 
-fn watcher(folders: [&Path; 2], stirred: Arc<Notify>) -> notify::Result<RecommendedWatcher> {
+fn watcher(folders: [&Path; 2], stirred: Arc<Stirred>) -> notify::Result<RecommendedWatcher> {
     let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
-        if event.is_ok_and(|event| is_reading(&event.kind)) {
-            return;
+        match event {
+            Ok(event) => stirred.by(&event.kind),
+            // Notices may have been lost.
+            Err(_) => stirred.any.notify_one(),
         }
-        // Keeps one notice at most, so nothing piles up.
-        stirred.notify_one();
     })?;
     for folder in folders {
         watcher.watch(folder, RecursiveMode::NonRecursive)?;
     }
     Ok(watcher)
-}
-
-/// Our own reading must not lead to more of it.
-fn is_reading(event: &EventKind) -> bool {
-    matches!(event, EventKind::Access(access)
-        if *access != AccessKind::Close(AccessMode::Write))
 }

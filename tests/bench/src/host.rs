@@ -31,7 +31,8 @@ pub struct Built {
 pub struct Host {
     child: Child,
     pub api: SocketAddr,
-    _directory: TempDir,
+    pub admin: SocketAddr,
+    directory: TempDir,
 }
 
 impl Host {
@@ -59,10 +60,15 @@ impl Host {
             .kill_on_drop(true)
             .spawn()
             .with_context(|| format!("starting {}", built.program.display()))?;
-        let api = tokio::time::timeout(START_TIMEOUT, address(&mut child))
+        let (api, admin) = tokio::time::timeout(START_TIMEOUT, addresses(&mut child))
             .await
             .context("the host did not start in time")??;
-        Ok(Self { child, api, _directory: directory })
+        Ok(Self { child, api, admin, directory })
+    }
+
+    /// The directory of adapters.
+    pub fn adapters(&self) -> std::path::PathBuf {
+        self.directory.path().join("adapters")
     }
 
     /// The memory that the process holds, in MiB (`VmRSS` of proc(5)).
@@ -103,25 +109,29 @@ client_secret = {{ env = "CSP_A_SECRET" }}
     )
 }
 
-/// Where the API listens.
-async fn address(child: &mut Child) -> anyhow::Result<SocketAddr> {
+/// Where the API and the admin API listen.
+async fn addresses(child: &mut Child) -> anyhow::Result<(SocketAddr, SocketAddr)> {
     let stderr = child.stderr.take().context("standard error is piped")?;
     let mut lines = BufReader::new(stderr).lines();
-    let api = loop {
+    let (mut api, mut admin) = (None, None);
+    while api.is_none() || admin.is_none() {
         let Some(line) = lines.next_line().await? else { bail!("the host did not start") };
         let event: Value = serde_json::from_str(&line).unwrap_or_else(|_| {
             // Not a log line: why it does not start.
             eprintln!("{line}");
             Value::Null
         });
-        if event["message"] == "Listening for api" {
-            break event["address"].as_str().and_then(|address| address.parse().ok());
+        let address = event["address"].as_str().and_then(|address| address.parse().ok());
+        match event["message"].as_str() {
+            Some("Listening for api") => api = address,
+            Some("Listening for admin") => admin = address,
+            _ => {}
         }
-    };
+    }
     tokio::spawn(async move {
         while let Ok(Some(line)) = lines.next_line().await {
             eprintln!("{line}");
         }
     });
-    api.context("the API has an address")
+    api.zip(admin).context("both listeners have addresses")
 }

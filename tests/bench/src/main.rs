@@ -15,6 +15,7 @@ mod host;
 mod jobs;
 mod latency;
 mod memory;
+mod swap;
 mod throughput;
 
 use std::path::PathBuf;
@@ -80,6 +81,9 @@ async fn measure(arguments: Arguments) -> anyhow::Result<()> {
     }
     if wanted("jobs") {
         show(vec![throughput::end_to_end(&built, &csp, time).await?]);
+    }
+    if wanted("swaps") {
+        show(swap::swaps(&built, &csp).await?);
     }
     if wanted("memory") {
         show(vec![memory::waiting(&built, &csp).await?]);

@@ -1,0 +1,298 @@
+//! Adapters are replaced while jobs run, by whatever door, and whatever kills
+//! the host in between.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use reqwest::StatusCode;
+use serde_json::Value;
+use serde_json::json;
+
+use hoth::failpoint::FailPoint;
+
+use crate::csp;
+use crate::csp::Answer;
+use crate::harness::Setup;
+use crate::harness::TestHost;
+use crate::harness::client;
+use crate::harness::component;
+use crate::harness::eventually;
+use crate::harness::guest;
+use crate::harness::job;
+
+/// How often versions are swapped under load.
+const SWAPS: usize = 200;
+
+/// How long each CSP's client waits between two jobs.
+const PACE: Duration = Duration::from_millis(20);
+
+/// One of several versions of the guest that makes three requests in a run and
+/// fails where another version goes on.
+fn version(number: u32) -> Vec<u8> {
+    const MARK: &[u8] = b"hoth-guest-mark-0000";
+    let mut wasm = std::fs::read(guest("steps")).expect("the guest can be read");
+    let at = wasm.windows(MARK.len()).position(|window| window == MARK).expect("it has a mark");
+    wasm[at..at + MARK.len()].copy_from_slice(mark(number).as_bytes());
+    wasm
+}
+
+fn mark(number: u32) -> String {
+    format!("hoth-guest-mark-{number:04}")
+}
+
+fn sha256(wasm: &[u8]) -> String {
+    hoth::domain::Digest::of(wasm).to_string()
+}
+
+/// The same adapter with other bytes: a custom section more.
+fn another_atat() -> Vec<u8> {
+    let mut wasm = std::fs::read(component("atat")).expect("the adapter can be read");
+    // Section 0, four bytes: a name of three.
+    wasm.extend([0, 4, 3, b'n', b'e', b'w']);
+    wasm
+}
+
+async fn put(host: &TestHost, wasm: Vec<u8>) -> reqwest::Result<(StatusCode, Value)> {
+    let request = client().put(format!("{}/adapters/atat", host.admin())).body(wasm);
+    let answer = request.send().await?;
+    Ok((answer.status(), answer.json().await?))
+}
+
+async fn roll_back(host: &TestHost, to: Option<&str>) -> reqwest::Result<(StatusCode, Value)> {
+    let body = to.map(|sha256| json!({ "sha256": sha256 }).to_string()).unwrap_or_default();
+    let request = client().post(format!("{}/adapters/atat/rollback", host.admin())).body(body);
+    let answer = request.send().await?;
+    Ok((answer.status(), answer.json().await?))
+}
+
+async fn atat(host: &TestHost) -> Value {
+    host.admin_json("/adapters/atat").await
+}
+
+/// The digests of the versions that are active; there should be one.
+fn active(listing: &Value) -> Vec<String> {
+    let versions = listing["versions"].as_array().expect("a list").iter();
+    let active = versions.filter(|version| version["active"] == true);
+    active.map(|version| version["sha256"].as_str().expect("a digest").to_owned()).collect()
+}
+
+async fn becomes_active(host: &TestHost, sha256: &str) {
+    eventually("a version to become active", || async {
+        (active(&atat(host).await) == [sha256]).then_some(())
+    })
+    .await;
+}
+
+fn rename_into(folder: &Path, wasm: &[u8]) {
+    let aside: PathBuf = folder.join("upload");
+    std::fs::write(&aside, wasm).expect("a file can be written");
+    std::fs::rename(&aside, folder.join("atat.wasm")).expect("a file can be renamed");
+}
+
+/// Submits jobs to one CSP until it is told to stop, and counts them.
+async fn submit(host: &TestHost, csp: &str, stop: &AtomicBool) -> usize {
+    let snow = host.servicenow();
+    let mut submitted = 0;
+    while !stop.load(Ordering::SeqCst) {
+        snow.provision(&job(&format!("{csp}-{submitted}"), csp, "ADD_PORTFOLIO")).await;
+        submitted += 1;
+        tokio::time::sleep(PACE).await;
+    }
+    submitted
+}
+
+async fn swap(host: &TestHost, versions: &[Vec<u8>; 2]) {
+    let folder = host.directory().join("adapters");
+    for n in 0..SWAPS {
+        let wasm = &versions[n % 2];
+        // By every way that there is, in turn.
+        match n % 3 {
+            0 => {
+                let (status, answer) = put(host, wasm.clone()).await.expect("HOTH answers");
+                assert_eq!(status, StatusCode::OK, "{answer}");
+            }
+            1 => rename_into(&folder, wasm),
+            _ => {
+                let (status, answer) =
+                    roll_back(host, Some(&sha256(wasm))).await.expect("HOTH answers");
+                assert_eq!(status, StatusCode::OK, "{answer}");
+            }
+        }
+        becomes_active(host, &sha256(wasm)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_hundred_swaps_under_load_fail_no_job_and_no_run_sees_two_versions() {
+    let csps = [csp::sync().await, csp::sync().await];
+    for csp in &csps {
+        csp.script([Answer::json(200, &json!({}))]);
+    }
+    let host = Setup::new().csp("CSP_A", &csps[0]).csp("CSP_B", &csps[1]).start().await;
+    let versions = [version(1), version(2)];
+    for wasm in &versions {
+        put(&host, wasm.clone()).await.expect("HOTH answers");
+    }
+
+    let stop = Arc::new(AtomicBool::new(false));
+    let swapping = async {
+        swap(&host, &versions).await;
+        stop.store(true, Ordering::SeqCst);
+    };
+    let (a, b, ()) =
+        tokio::join!(submit(&host, "CSP_A", &stop), submit(&host, "CSP_B", &stop), swapping);
+    let outcomes = host.servicenow().collect_all("/provisioning-jobs", a + b).await;
+    assert!(a > SWAPS / 4 && b > SWAPS / 4, "there was load: {a} and {b} jobs");
+
+    let failed: Vec<_> = outcomes.iter().filter(|outcome| outcome["code"] != 200).collect();
+    assert!(failed.is_empty(), "{} of {}: {:#}", failed.len(), a + b, failed[0]);
+    let marks: BTreeSet<_> = outcomes
+        .iter()
+        .map(|outcome| outcome["content"]["response"]["mark"].as_str().expect("a mark"))
+        .collect();
+    assert_eq!(marks.into_iter().collect::<Vec<_>>(), [mark(1), mark(2)], "both have worked");
+    let calls: usize = csps.iter().map(|csp| csp::calls(csp).len()).sum();
+    assert_eq!(calls, 3 * (a + b), "each run has made its three requests");
+    let listing = atat(&host).await;
+    assert!(listing["versions"].as_array().expect("a list").iter().all(|v| v["jobsInFlight"] == 0));
+}
+
+/// Kills the host at `point` while `act` is under way, and starts it again.
+/// Gives what is active then.
+async fn killed_at(point: FailPoint, rolling_back: bool) -> (String, String, String) {
+    let csp = csp::sync().await;
+    let mut host = Setup::new().csp("CSP_TEST", &csp).start().await;
+    let old = active(&atat(&host).await).remove(0);
+    let new = another_atat();
+    let mut to = sha256(&new);
+    let mut from = old.clone();
+    if rolling_back {
+        put(&host, new.clone()).await.expect("HOTH answers");
+        std::mem::swap(&mut from, &mut to);
+    }
+    host.kill().await;
+    host.set_environment("HOTH_FAIL_POINT", &at(point));
+    host.restart().await;
+    let acted = match rolling_back {
+        true => roll_back(&host, None).await,
+        false => put(&host, new).await,
+    };
+    assert!(acted.is_err(), "{}: {acted:?}", point.name());
+    host.died().await;
+    // Nobody leases anything here.
+    host.set_environment("HOTH_FAIL_POINT", FailPoint::BatchReleased.name());
+    host.restart().await;
+    let [now] = active(&atat(&host).await).try_into().expect("exactly one is active");
+    // And it works.
+    let snow = host.servicenow();
+    snow.provision(&job("job-1", "CSP_TEST", "ADD_PORTFOLIO")).await;
+    assert_eq!(snow.outcome().await["code"], 200);
+    (from, to, now)
+}
+
+/// A start activates what was active, so the act comes there second.
+fn at(point: FailPoint) -> String {
+    match point {
+        FailPoint::VersionActivated => format!("{}@2", point.name()),
+        _ => point.name().to_owned(),
+    }
+}
+
+#[tokio::test]
+async fn a_deploy_that_is_killed_at_any_step_leaves_one_active_version() {
+    for point in FailPoint::DEPLOY {
+        let (from, to, now) = killed_at(*point, false).await;
+        // Before the door has it, nothing has happened; after that, all of it.
+        let happened = !matches!(point, FailPoint::ComponentValidated | FailPoint::ComponentKept);
+        assert_eq!(now, if happened { to } else { from }, "{}", point.name());
+    }
+}
+
+#[tokio::test]
+async fn a_rollback_that_is_killed_after_it_was_recorded_has_happened() {
+    for point in [FailPoint::ChoiceRecorded, FailPoint::VersionActivated] {
+        let (_, to, now) = killed_at(point, true).await;
+        assert_eq!(now, to, "{}", point.name());
+    }
+}
+
+#[tokio::test]
+async fn two_hosts_on_one_directory_serve_the_same_version() {
+    let csp = csp::sync().await;
+    let one = Setup::new().csp("CSP_TEST", &csp).start().await;
+    let folder = one.directory().join("adapters");
+    let shared = folder.to_str().expect("a path of text");
+    let two = Setup::new()
+        .csp("CSP_TEST", &csp)
+        .environment("HOTH__ADAPTERS__DIRECTORY", shared)
+        .start()
+        .await;
+    let old = active(&atat(&one).await).remove(0);
+    let new = another_atat();
+    let digest = sha256(&new);
+
+    put(&one, new.clone()).await.expect("HOTH answers");
+    becomes_active(&two, &digest).await;
+    // What one has deployed, the other rolls back.
+    let (status, answer) = roll_back(&two, None).await.expect("HOTH answers");
+    assert_eq!((status, &answer["sha256"]), (StatusCode::OK, &json!(old)));
+    becomes_active(&one, &old).await;
+    // A file is taken in by whoever comes first, once.
+    rename_into(&folder, &new);
+    becomes_active(&one, &digest).await;
+    becomes_active(&two, &digest).await;
+    for host in [&one, &two] {
+        let snow = host.servicenow();
+        snow.provision(&job("job-1", "CSP_TEST", "ADD_PORTFOLIO")).await;
+        assert_eq!(snow.outcome().await["code"], 200);
+        assert_eq!(atat(host).await["versions"].as_array().expect("a list").len(), 2);
+    }
+}
+
+/// A component whose compilation takes long, as it is one large function.
+fn endless_to_compile() -> Vec<u8> {
+    const BLOCKS: usize = 60_000;
+    let mut text = String::from("(component (core module (func (param i32) (result i32)\n");
+    for n in 0..BLOCKS {
+        let step = format!("(if (i32.eq (local.get 0) (i32.const {n})) (then (local.set 0 ");
+        text.push_str(&step);
+        text.push_str("(i32.mul (local.get 0) (i32.const 3)))))\n");
+    }
+    text.push_str("(local.get 0))))");
+    wat::parse_str(text).expect("it is a component")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_component_that_takes_too_much_to_compile_is_refused_and_jobs_go_on() {
+    let csp = csp::sync().await;
+    // Compiles the adapter itself without such limits, and keeps it.
+    drop(Setup::new().csp("CSP_TEST", &csp).start().await);
+    let wasm = endless_to_compile();
+    for (variable, limit, expected) in [
+        ("HOTH__ADAPTERS__COMPILE_TIMEOUT_MS", "300", "takes longer than 300 ms"),
+        ("HOTH__ADAPTERS__COMPILE_MAX_MEMORY_BYTES", "67108864", "more than 67108864 bytes"),
+    ] {
+        let host = Setup::new().csp("CSP_TEST", &csp).environment(variable, limit).start().await;
+        let snow = host.servicenow();
+        let working = async {
+            snow.provision(&job("job-1", "CSP_TEST", "ADD_PORTFOLIO")).await;
+            assert_eq!(snow.outcome().await["code"], 200);
+        };
+        let (refused, ()) = tokio::join!(put(&host, wasm.clone()), working);
+        let (status, answer) = refused.expect("HOTH answers");
+        assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY, "{answer}");
+        let message = answer["message"].as_str().expect("a message");
+        assert!(message.contains(expected), "{message}");
+        assert_eq!(atat(&host).await["refused"]["reason"], "compile-limit");
+        let metrics = client().get(format!("{}/metrics", host.admin())).send().await;
+        let metrics = metrics.expect("HOTH answers").text().await.expect("metrics are text");
+        let line = r#"hoth_adapter_refusals_total{adapter="atat",reason="compile-limit"} 1"#;
+        assert!(metrics.contains(line), "{metrics}");
+        assert!(metrics.contains("hoth_adapter_calls_total{adapter=\"atat\""), "{metrics}");
+    }
+}
