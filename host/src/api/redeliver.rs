@@ -18,7 +18,7 @@ pub async fn redeliver(call: Call, kind: JobKind) -> Result<Json<Redelivered>, A
     let (api, principal) = (call.api.clone(), call.principal.clone());
     let which = match request::redelivery(kind, &call.json().await?)? {
         Redelivery::Ids(ids) => Redeliver::Keys(ids),
-        Redelivery::Since(since) => Redeliver::Since(since),
+        Redelivery::Since(since) => Redeliver::Since(api.clock.of_wall(since)),
     };
     let asked = in_words(&which);
     api.settling.settled(kind).await;

@@ -29,7 +29,7 @@ pub fn read(headers: &HeaderMap, clock: &Clock) -> Option<Duration> {
 fn answered_at(headers: &HeaderMap, clock: &Clock) -> SystemTime {
     let date = headers.get(header::DATE).and_then(|date| date.to_str().ok());
     date.and_then(|date| httpdate::parse_http_date(date).ok())
-        .unwrap_or_else(|| SystemTime::UNIX_EPOCH + Duration::from_millis(clock.now().as_millis()))
+        .unwrap_or_else(|| SystemTime::UNIX_EPOCH + Duration::from_millis(clock.wall().as_millis()))
 }
 
 #[cfg(test)]

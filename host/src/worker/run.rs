@@ -154,7 +154,7 @@ impl Drive<'_> {
             None => Entry::Begin,
             Some((state, event)) => Entry::Resume { state, event: event.clone() },
         };
-        let (now, entropy) = (self.context.clock.now(), Uuid::new_v4().as_u64_pair());
+        let (now, entropy) = (self.context.clock.wall(), Uuid::new_v4().as_u64_pair());
         let call = Call { facts: &self.facts, now, entropy, entry };
         let asked = self.version.adapter().call(call).await;
         if let Some(tape) = &mut self.tape {

@@ -9,6 +9,7 @@
 #![expect(clippy::print_stderr, reason = "and so is what went wrong")]
 
 mod clients;
+mod clock;
 mod disk;
 mod fsync;
 mod full;
@@ -70,6 +71,8 @@ enum Part {
     Fsync,
     /// A full disk; as root only
     Full,
+    /// A wall clock that is set by an hour, forward and back
+    Clock,
     /// Two hosts on one file
     Owners,
 }
@@ -79,7 +82,7 @@ impl Part {
     fn mounts(self) -> bool {
         match self {
             Self::Power | Self::Control | Self::Fsync | Self::Full => true,
-            Self::Kill | Self::Owners => false,
+            Self::Kill | Self::Clock | Self::Owners => false,
         }
     }
 }
@@ -127,6 +130,7 @@ async fn run(arguments: &Arguments) -> anyhow::Result<bool> {
             Part::Control => power::control(&built, &place, seed).await,
             Part::Fsync => fsync::failures(&built, &place, seed).await,
             Part::Full => full::disk(&built, &place).await,
+            Part::Clock => clock::jumps(&built, &place, seed).await,
             Part::Owners => owners::two(&built, &place).await,
         };
         match done {

@@ -13,6 +13,9 @@ use crate::host::Site;
 /// `shims/fsync.c`.
 pub const FSYNC: &str = include_str!("../shims/fsync.c");
 
+/// `shims/clock.c`.
+pub const CLOCK: &str = include_str!("../shims/clock.c");
+
 /// Compiles `source` into `place` and has every host of `site` load it, with
 /// `variable` naming the file that controls it. Returns that file's name.
 pub fn load(

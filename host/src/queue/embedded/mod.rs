@@ -139,8 +139,9 @@ impl EmbeddedQueue {
         }
         let lock = FileLock::take(path)?;
         let sql = schema::open_writer(path)?;
-        Store { sql: &sql, now: clock.now() }
-            .end_process_leases()
+        // Before anything asks what time it is.
+        schema::continue_time(&sql, &clock)
+            .and_then(|()| Store { sql: &sql, now: clock.now() }.end_process_leases())
             .map_err(|source| OpenError::Database { path: path.clone(), source })?;
         let reader = schema::open_reader(path)?;
         let (commands, queue) = mpsc::channel();

@@ -4,8 +4,12 @@ use std::path::Path;
 
 use rusqlite::Connection;
 use rusqlite::OpenFlags;
+use rusqlite::OptionalExtension as _;
+use rusqlite::params;
 
 use super::OpenError;
+use crate::clock::Clock;
+use crate::domain::Timestamp;
 
 /// The schema that this release writes, as `user_version` in the file.
 const VERSION: i64 = 1;
@@ -95,6 +99,39 @@ pub fn open_writer(path: &Path) -> Result<Connection, OpenError> {
         found => return Err(OpenError::LaterSchema { path: path.to_owned(), found }),
     }
     Ok(connection)
+}
+
+// One row: when which start of the machine was what time for the queue.
+const MACHINE: &str = "CREATE TABLE IF NOT EXISTS machine (
+    boot TEXT NOT NULL,
+    uptime INTEGER NOT NULL,         -- milliseconds
+    time INTEGER NOT NULL
+)";
+
+/// Has the clock go on from where the last host on this file left it, if that
+/// was since the machine was started: a wall clock that was set meanwhile ends
+/// no lease, and makes no job wait. The first host after a start of the machine
+/// takes what the wall shows, and writes it down for those to come.
+pub fn continue_time(connection: &Connection, clock: &Clock) -> rusqlite::Result<()> {
+    let Some(uptime) = clock.uptime() else { return Ok(()) };
+    let since = i64::try_from(uptime.since.as_millis()).unwrap_or(i64::MAX);
+    connection.execute(MACHINE, [])?;
+    let known = connection
+        .query_row("SELECT uptime, time FROM machine WHERE boot = ?1", [&uptime.boot], |row| {
+            Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?))
+        })
+        .optional()?;
+    if let Some((then, time)) = known {
+        let now = time.saturating_add(since.saturating_sub(then));
+        clock.set(Timestamp::from_millis(u64::try_from(now).unwrap_or(0)));
+        return Ok(());
+    }
+    let now = i64::try_from(clock.now().as_millis()).unwrap_or(i64::MAX);
+    let transaction = connection.unchecked_transaction()?;
+    transaction.execute("DELETE FROM machine", [])?;
+    transaction
+        .execute("INSERT INTO machine VALUES (?1, ?2, ?3)", params![uptime.boot, since, now])?;
+    transaction.commit()
 }
 
 /// Opens a connection that only reads.

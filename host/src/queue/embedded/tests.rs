@@ -139,6 +139,36 @@ async fn a_message_that_is_not_due_waits_without_being_received() {
     assert_eq!(woken.expect("it can be received")[0].message.receive_count, 1);
 }
 
+#[test]
+fn time_goes_on_over_a_restart_whatever_the_wall_shows() {
+    let folder = tempfile::tempdir().expect("a temporary folder can be made");
+    let hour = Duration::from_secs(60 * 60);
+    let first = Clock::system();
+    drop(open(&folder, &first).expect("a new file can be opened"));
+    // As if the wall had been set while no host ran.
+    for wrong in [first.now() + hour, Timestamp::from_millis(first.now().as_millis() - 3_600_000)] {
+        let next = Clock::system();
+        next.set(wrong);
+        let opened = eventually_open(&folder, &next);
+        let (shows, should) = (next.now(), first.now());
+        assert!(shows.since(should).max(should.since(shows)) < Duration::from_secs(60));
+        drop(opened);
+    }
+}
+
+/// The file is given free when its writer has ended, shortly after its queue.
+fn eventually_open(folder: &TempDir, clock: &Clock) -> EmbeddedQueue {
+    let begun = std::time::Instant::now();
+    loop {
+        match open(folder, clock) {
+            Err(OpenError::Held { .. }) if begun.elapsed() < Duration::from_secs(30) => {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            opened => return opened.expect("the file can be opened again"),
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_second_owner_is_refused_and_told_who_has_it() {
     let f = Embedded::new();
