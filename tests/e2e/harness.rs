@@ -376,9 +376,8 @@ impl Process {
         let kept = Arc::clone(&log);
         tokio::spawn(async move {
             while let Ok(Some(line)) = lines.next_line().await {
-                if let Ok(event) = serde_json::from_str(&line) {
-                    kept.lock().expect("no panic while logging").push(event);
-                }
+                let event = serde_json::from_str(&line).unwrap_or(Value::String(line.clone()));
+                kept.lock().expect("no panic while logging").push(event);
                 eprintln!("{line}");
             }
         });

@@ -227,7 +227,7 @@ impl<'a> Exchange<'a> {
 
     /// Hands an answer on as the WIT has it: names in lower case, text only,
     /// no credential, and no `Location` that could not be followed.
-    fn read(&self, answer: Answer, scrubber: &Scrubber<'_>) -> Answered {
+    fn read(&self, answer: Answer, scrubber: &Scrubber) -> Answered {
         let retry_after = retry_after::read(&answer.headers, &self.inner.clock);
         let mut headers = Vec::with_capacity(answer.headers.len());
         for (name, value) in &answer.headers {

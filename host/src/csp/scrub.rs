@@ -2,12 +2,15 @@
 //!
 //! Some gateways quote the header that they did not like, and an adapter hands
 //! on to ServiceNow what it is given. So what was sent as a secret does not
-//! come back in. Only verbatim copies are found: a CSP that wants to tell what
-//! it was told can always say it in other words.
+//! come back in: as it was sent, and as JSON, a URL or a page of HTML has it. A
+//! CSP that wants to tell what it was told can always say it in other words.
 
 use bytes::Bytes;
 use bytes::BytesMut;
 use memchr::memmem;
+use percent_encoding::AsciiSet;
+use percent_encoding::NON_ALPHANUMERIC;
+use percent_encoding::utf8_percent_encode;
 use secrecy::ExposeSecret as _;
 
 use crate::csp::credential::Pass;
@@ -18,20 +21,24 @@ const MASK: &[u8] = b"***";
 /// Anything shorter is found in innocent text, and guessed in no time.
 const SECRET_BYTES_MIN: usize = 8;
 
-/// The secrets of one request.
-pub struct Scrubber<'a> {
-    secrets: Vec<&'a [u8]>,
+/// All but the unreserved characters of RFC 3986.
+const URL: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+/// The secrets of one request, in every spelling.
+pub struct Scrubber {
+    secrets: Vec<Vec<u8>>,
 }
 
-impl<'a> Scrubber<'a> {
+impl Scrubber {
     /// Looks for what `pass` carries: each word of the header, and what lies
     /// within it.
-    pub fn new(pass: Option<&'a Pass>) -> Self {
+    pub fn new(pass: Option<&Pass>) -> Self {
         let words = pass.into_iter().flat_map(|pass| pass.value.as_bytes().split(|b| *b == b' '));
         let within = pass.and_then(|pass| pass.within.as_deref());
-        let mut secrets: Vec<&[u8]> = words
+        let mut secrets: Vec<Vec<u8>> = words
             .chain(within.map(|secret| secret.expose_secret().as_bytes()))
             .filter(|secret| secret.len() >= SECRET_BYTES_MIN)
+            .flat_map(spellings)
             .collect();
         // The longer ones first: a shorter one may be part of them.
         secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
@@ -51,6 +58,41 @@ impl<'a> Scrubber<'a> {
             masked.and_then(|text| String::from_utf8(text.into()).ok()).unwrap_or(text)
         })
     }
+}
+
+/// How a secret may be written: as it is, and the others where they differ.
+fn spellings(secret: &[u8]) -> Vec<Vec<u8>> {
+    let mut spellings = vec![secret.to_vec()];
+    let Ok(text) = std::str::from_utf8(secret) else { return spellings };
+    let quoted = serde_json::Value::from(text).to_string();
+    let json = quoted[1..quoted.len() - 1].to_owned();
+    let url = utf8_percent_encode(text, URL).to_string();
+    let all = utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
+    let html = text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
+    for other in [
+        json.replace('/', "\\/"),
+        json,
+        in_lower_case(&url),
+        url,
+        all,
+        html.replace('"', "&quot;"),
+        html,
+    ] {
+        if !spellings.contains(&other.as_bytes().to_vec()) {
+            spellings.push(other.into());
+        }
+    }
+    spellings
+}
+
+/// The same with the digits of its escapes in lower case.
+fn in_lower_case(url: &str) -> String {
+    let mut parts = url.split('%');
+    let first = parts.next().unwrap_or_default().to_owned();
+    parts.fold(first, |done, part| {
+        let (digits, rest) = part.split_at(2);
+        format!("{done}%{}{rest}", digits.to_lowercase())
+    })
 }
 
 /// None: the secret is not there.
@@ -106,6 +148,21 @@ mod tests {
         check("ApiKey k-12345678", None, "ApiKey k-12345678!", "ApiKey ***!");
         let basic = "Basic bWU6aHVudGVyMjI=";
         check(basic, Some("hunter22"), "me:hunter22 bWU6aHVudGVyMjI= ü", "me:*** *** ü");
+    }
+
+    #[test]
+    fn they_do_not_come_back_in_another_spelling_either() {
+        let key = r#"k/"3"y\<&>+12345678"#;
+        for spelt in [
+            r#"k/\"3\"y\\<&>+12345678"#,
+            r#"k\/\"3\"y\\<&>+12345678"#,
+            "k%2F%223%22y%5C%3C%26%3E%2B12345678",
+            "k%2f%223%22y%5c%3c%26%3e%2b12345678",
+            r"k/&quot;3&quot;y\&lt;&amp;&gt;+12345678",
+        ] {
+            check(key, None, &format!("<{spelt}>"), "<***>");
+        }
+        check("Basic bWU6aHVu/GVyMjI=", None, r"bWU6aHVu\/GVyMjI=", "***");
     }
 
     #[test]

@@ -6,7 +6,11 @@ use bytes::BufMut as _;
 use bytes::Bytes;
 use bytes::BytesMut;
 use http::StatusCode;
+use percent_encoding::NON_ALPHANUMERIC;
+use percent_encoding::utf8_percent_encode;
 use serde_json::Value;
+
+use super::call::Call;
 
 /// How many bytes [`Answer::truncated`] promises and does not send.
 const MISSING_BYTES: usize = 100;
@@ -40,6 +44,8 @@ pub(super) enum What {
     Nothing,
     /// The behaviour's answer.
     Behave,
+    /// This, with what the client has sent.
+    Echo(Response),
     Response(Response),
     Bytes(Bytes),
     EndlessHead,
@@ -102,6 +108,13 @@ impl Answer {
     /// the trouble: fail twice, then behave.
     pub fn behave() -> Self {
         Self::of(What::Behave)
+    }
+
+    /// Tells the client what it has sent, in the body and in the header: some
+    /// gateways quote a request that they do not like.
+    pub fn echo(status: u16) -> Self {
+        let (headers, framing) = (Vec::new(), Framing::Length);
+        Self::of(What::Echo(Response { status, headers, body: Bytes::new(), framing }))
     }
 
     /// Reads the request and resets the connection.
@@ -197,7 +210,7 @@ impl Answer {
     }
 
     fn change(mut self, change: impl FnOnce(&mut Response)) -> Self {
-        let What::Response(response) = &mut self.what else {
+        let (What::Response(response) | What::Echo(response)) = &mut self.what else {
             panic!("only a response has headers and a body");
         };
         change(response);
@@ -206,6 +219,28 @@ impl Answer {
 }
 
 impl Response {
+    /// The same, with what `call` says: as it is, in JSON, and percent-encoded.
+    pub fn quoting(mut self, call: &Call) -> Self {
+        let lines: Vec<String> =
+            call.headers.iter().map(|(name, value)| format!("{name}: {value}")).collect();
+        let lines = lines.join("\n");
+        let credential = ["authorization", "x-api-key"].iter().find_map(|name| call.header(name));
+        let credential = credential.unwrap_or_default();
+        self.body = serde_json::json!({
+            "error": credential,
+            "error_description": format!("{}\n{lines}", call.line()),
+            "escaped": utf8_percent_encode(&lines, NON_ALPHANUMERIC).to_string(),
+            "body": String::from_utf8_lossy(&call.body),
+            "status": format!("not for {credential}"),
+        })
+        .to_string()
+        .into();
+        let challenge = format!("Bearer error=\"{credential}\"");
+        self.headers.push(("www-authenticate".to_owned(), challenge));
+        self.headers.push(("content-type".to_owned(), "application/json".to_owned()));
+        self
+    }
+
     /// The response to a call by `method`, as it goes over the wire.
     pub fn encode(&self, method: &str) -> Pieces {
         let body = if method == "HEAD" { &[] } else { &self.body[..] };

@@ -134,7 +134,7 @@ impl Connection {
         let mut under_way = Some(under_way);
         match answer.what {
             What::Nothing => {}
-            What::Behave => unreachable!("a behaviour answers by itself"),
+            What::Behave | What::Echo(_) => unreachable!("an answer was made of it"),
             What::Response(response) => {
                 let Pieces { pieces, pause } = response.encode(&call.method);
                 for (number, piece) in pieces.iter().enumerate() {
@@ -214,6 +214,10 @@ impl Connection {
 fn answer(shared: &Shared, call: &Call, scripted: Option<Answer>) -> Answer {
     let delay = match scripted {
         Some(Answer { delay, what: What::Behave, .. }) => delay,
+        Some(Answer { what: What::Echo(response), delay, reads, then }) => {
+            let what = What::Response(response.quoting(call));
+            return Answer { what, delay, reads, then };
+        }
         Some(answer) => return answer,
         None => Duration::ZERO,
     };

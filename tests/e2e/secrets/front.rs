@@ -1,0 +1,82 @@
+//! A door of TLS before a CSP, which lets in who has a certificate.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use rcgen::BasicConstraints;
+use rcgen::CertificateParams;
+use rcgen::CertifiedIssuer;
+use rcgen::IsCa;
+use rcgen::KeyPair;
+use rustls::RootCertStore;
+use rustls::ServerConfig;
+use rustls::pki_types::PrivateKeyDer;
+use rustls::server::WebPkiClientVerifier;
+use tokio::net::TcpListener;
+use tokio::net::TcpStream;
+use tokio::task::JoinHandle;
+use tokio_rustls::TlsAcceptor;
+
+/// Takes the TLS off and hands on what is in it.
+pub struct TlsFront {
+    pub origin: String,
+    task: JoinHandle<()>,
+}
+
+impl TlsFront {
+    /// Stands before `behind`, an address. Writes `ca.pem`, and `client.pem`
+    /// with `client.key` for whom it lets in, into `folder`; returns the key.
+    pub async fn start(behind: &str, folder: &Path) -> (Self, String) {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let mut params = CertificateParams::new(Vec::new()).expect("no names are good names");
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let key = KeyPair::generate().expect("a key can be made");
+        let authority = CertifiedIssuer::self_signed(params, key).expect("it can be signed");
+        let issue = |name: &str| {
+            let key = KeyPair::generate().expect("a key can be made");
+            let params = CertificateParams::new(vec![name.to_owned()]).expect("a good name");
+            (params.signed_by(&key, &authority).expect("it can be signed"), key)
+        };
+        let (server, server_key) = issue("127.0.0.1");
+        let (client, client_key) = issue("hoth.example.com");
+        let mut roots = RootCertStore::empty();
+        roots.add(authority.der().clone()).expect("a good root");
+        let verifier = WebPkiClientVerifier::builder(Arc::new(roots)).build();
+        let server_key = PrivateKeyDer::try_from(server_key.serialize_der()).expect("a good key");
+        let config = ServerConfig::builder()
+            .with_client_cert_verifier(verifier.expect("a good verifier"))
+            .with_single_cert(vec![server.der().clone()], server_key)
+            .expect("a good certificate");
+        let client_key = client_key.serialize_pem();
+        for (name, pem) in [
+            ("ca.pem", authority.pem()),
+            ("client.pem", client.pem()),
+            ("client.key", client_key.clone()),
+        ] {
+            std::fs::write(folder.join(name), pem).expect("a file can be written");
+        }
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port is free");
+        let origin = format!("https://{}", listener.local_addr().expect("it is bound"));
+        let acceptor = TlsAcceptor::from(Arc::new(config));
+        let behind = behind.to_owned();
+        let task = tokio::spawn(async move {
+            while let Ok((socket, _)) = listener.accept().await {
+                let (acceptor, behind) = (acceptor.clone(), behind.clone());
+                tokio::spawn(async move {
+                    // Who is not let in finds out by itself.
+                    let Ok(mut socket) = acceptor.accept(socket).await else { return };
+                    let Ok(mut csp) = TcpStream::connect(behind).await else { return };
+                    // How the two end it is their affair.
+                    let _ = tokio::io::copy_bidirectional(&mut socket, &mut csp).await;
+                });
+            }
+        });
+        (Self { origin, task }, client_key)
+    }
+}
+
+impl Drop for TlsFront {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}

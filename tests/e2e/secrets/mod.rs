@@ -1,0 +1,393 @@
+//! No secret is found where it does not belong, whatever goes wrong.
+//!
+//! One host, with every kind of credential on both sides, at CSPs and identity
+//! providers that fail and quote in their answers what they were told. Then
+//! everything that the host has written or answered is searched for every
+//! secret, in every form.
+
+mod front;
+mod needle;
+
+use std::path::Path;
+use std::time::Instant;
+
+use mock_csp::Matching;
+use mock_csp::MockCsp;
+use mock_csp::Options;
+use reqwest::Method;
+use serde_json::Value;
+use serde_json::json;
+use tempfile::TempDir;
+
+use crate::auth::Signed;
+use crate::csp;
+use crate::csp::Answer;
+use crate::harness::PATIENCE;
+use crate::harness::ServiceNow;
+use crate::harness::Setup;
+use crate::harness::TestHost;
+use crate::harness::client;
+use crate::harness::cost;
+use crate::harness::job;
+use front::TlsFront;
+use needle::Needle;
+
+/// Odd ones, that look different wherever they are encoded.
+const CLIENT_SECRET: &str = r#"cl1ent/"s3cret"+with\odd %41 &=chars"#;
+const API_KEY: &str = r#"ApiKey k3y/"of"+gr8\value %41 &=worth"#;
+const PASSWORD: &str = r#"p4ss/"word"+for\basic %41 &=use"#;
+const WRITE_TOKEN: &str = "b3arer+of/ServiceNow==";
+const ADMIN_TOKEN: &str = "b3arer+of/an/operator==";
+const STRANGE_TOKEN: &str = "b3arer+with/a/typing/error==";
+const SIGNING_SECRET: &str = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY";
+
+/// The host may know them, and must not tell them to its log.
+const EMAIL: &str = "pat.tern@mail.mil.example";
+const NAME: &str = r#"A "portfolio" of ours / theirs"#;
+
+/// No secret; to see that one would be found.
+const CANARY: &str = r#"c4nary/"job"+with\odd %41 &=id"#;
+
+/// Something that the host wrote or said, and where.
+struct Hay {
+    place: String,
+    bytes: Vec<u8>,
+}
+
+/// The stage of one run.
+struct Stage {
+    host: TestHost,
+    /// Those whose tokens are secrets.
+    oauth2: Vec<MockCsp>,
+    fixed: Vec<MockCsp>,
+    keys: TempDir,
+    client_key: String,
+    _front: TlsFront,
+}
+
+fn table(name: &str, base_url: &str, rest: &str) -> String {
+    format!("[csp.{name}]\nadapter = \"atat\"\nbase_url = \"{base_url}\"\n{rest}\n")
+}
+
+fn bearer(name: &str, role: &str, token: &str) -> String {
+    let sha256 = hoth::domain::Digest::of(token.as_bytes());
+    format!("[[auth.bearer]]\nname = \"{name}\"\nrole = \"{role}\"\nsha256 = \"{sha256}\"\n")
+}
+
+async fn start() -> Stage {
+    let keys = tempfile::tempdir().expect("a temporary folder can be made");
+    let secretive = || async {
+        let options = Options { client_secret: CLIENT_SECRET.to_owned(), ..Options::default() };
+        MockCsp::start(options).await.expect("a port is free")
+    };
+    let mut oauth2 = Vec::new();
+    for _ in 0..5 {
+        oauth2.push(secretive().await);
+    }
+    let fixed = vec![csp::sync().await, csp::sync().await];
+    echo(&oauth2, &fixed);
+    let behind = oauth2[4].origin().trim_start_matches("http://").to_owned();
+    let (front, client_key) = TlsFront::start(&behind, keys.path()).await;
+    let shown = format!("{}/atat/api/v1", front.origin);
+    let tls = format!(
+        "[csp.CERT.tls]\nca = \"{0}/ca.pem\"\ncertificate = \"{0}/client.pem\"\nkey = \"{0}/client.key\"",
+        keys.path().display()
+    );
+    let oauth2_of = |name: &str, csp: &MockCsp| {
+        format!(
+            "[csp.{name}.oauth2]\ntoken_url = \"{}\"\nclient_id = \"hoth\"\nclient_secret = {{ env = \"CLIENT_SECRET\" }}",
+            csp.token_url()
+        )
+    };
+    let secret = keys.path().join("signing-secret");
+    std::fs::write(&secret, SIGNING_SECRET).expect("a file can be written");
+    let mut setup = Setup::new()
+        .environment("HOTH_TEST_LOG", "trace")
+        .environment("CLIENT_SECRET", CLIENT_SECRET)
+        .environment("API_KEY", API_KEY)
+        .environment("PASSWORD", PASSWORD)
+        .with(&bearer("snow", "write", WRITE_TOKEN))
+        .with(&bearer("operator", "admin", ADMIN_TOKEN))
+        .with(&crate::auth::signer("write", &secret));
+    for (name, csp) in ["OAUTH", "REFUSED", "DOWN", "NONSENSE"].iter().zip(&oauth2) {
+        setup = setup.with(&table(name, csp.base_url(), &oauth2_of(name, csp)));
+    }
+    let nowhere = csp::nowhere();
+    let setup = setup
+        .with(&table("CERT", &shown, &format!("{tls}\n{}", oauth2_of("CERT", &oauth2[4]))))
+        .with(&table("NOWHERE", &nowhere, &oauth2_of("NOWHERE", &oauth2[0])))
+        .with(&table(
+            "KEY",
+            fixed[0].base_url(),
+            "[csp.KEY.api_key]\nheader = \"X-Api-Key\"\nvalue = { env = \"API_KEY\" }",
+        ))
+        .with(&table(
+            "BASIC",
+            fixed[1].base_url(),
+            "[csp.BASIC.basic]\nusername = \"hoth\"\npassword = { env = \"PASSWORD\" }",
+        ))
+        .with(&format!(
+            "[csp.TRAPS]\nadapter = \"traps\"\nbase_url = \"{}\"\n",
+            fixed[0].base_url()
+        ));
+    let host = setup.start().await;
+    Stage { host, oauth2, fixed, keys, client_key, _front: front }
+}
+
+/// The portfolios, and with which statuses a CSP answers calls about them; it
+/// quotes what it was told with each.
+const PORTFOLIOS: &[(&str, &[u16])] = &[
+    ("quoted", &[200]),
+    ("renewed", &[401, 200]),
+    ("unauthorised", &[401]),
+    ("refused", &[403]),
+    ("busy", &[429]),
+    ("down", &[500]),
+    ("moved", &[302]),
+    ("odd", &[207]),
+];
+
+fn echo(oauth2: &[MockCsp], fixed: &[MockCsp]) {
+    for csp in oauth2.iter().chain(fixed) {
+        for (portfolio, statuses) in PORTFOLIOS {
+            let path = Matching::path(&format!("/portfolios/{portfolio}/"));
+            csp.script_for(path, statuses.iter().map(|status| Answer::echo(*status)));
+        }
+        let location = "/atat/api/v1/provisioning/9/status";
+        let accepted = Answer::echo(202).header("location", location);
+        csp.script_for(Matching::path("/portfolios/polled/"), [accepted]);
+        let polls = [500, 404, 200, 401, 401].map(Answer::echo);
+        csp.script_for(Matching::path("/provisioning/9/status"), polls);
+    }
+    csp::script_tokens(&oauth2[1], [Answer::echo(400)]);
+    csp::script_tokens(&oauth2[2], [Answer::echo(503)]);
+    csp::script_tokens(&oauth2[3], [Answer::echo(200)]);
+}
+
+fn work(id: &str, csp: &str, portfolio: &str) -> Value {
+    let mut job = job(id, csp, "ADD_ENVIRONMENT");
+    job["portfolioId"] = json!(portfolio);
+    job["payload"]["name"] = json!(NAME);
+    job["payload"]["administrators"][0]["email"] = json!(EMAIL);
+    job
+}
+
+/// Posts everything, by every kind of caller, and returns how many jobs and
+/// cost requests there are.
+async fn post(stage: &Stage, answers: &mut Vec<Hay>) -> (usize, usize) {
+    let snow = ServiceNow::at(client(), stage.host.api(), Some(WRITE_TOKEN));
+    let mut jobs = vec![work(CANARY, "OAUTH", "quoted")];
+    for csp in ["OAUTH", "KEY", "BASIC", "CERT"] {
+        for (portfolio, _) in PORTFOLIOS {
+            jobs.push(work(&format!("{csp}/{portfolio}"), csp, portfolio));
+        }
+        jobs.push(work(&format!("{csp}/polled"), csp, "polled"));
+    }
+    for csp in ["REFUSED", "DOWN", "NONSENSE", "NOWHERE", "OAUTH", "CERT"] {
+        jobs.push(work(&format!("{csp}/any"), csp, "any"));
+    }
+    jobs.push(job("TRAPS/any", "TRAPS", "ADD_PORTFOLIO"));
+    for job in &jobs {
+        let answer = snow.send(Method::POST, "/provisioning-jobs", Some(job)).await;
+        assert_eq!(answer.status, 201, "{}", answer.text);
+        answers.push(hay("the answer to a POST", answer.text));
+    }
+    let mut costs = 0;
+    for csp in ["OAUTH", "KEY", "BASIC", "CERT", "REFUSED", "DOWN", "NONSENSE"] {
+        for portfolio in ["quoted", "refused", "down"] {
+            let mut request = cost(&format!("{csp}/{portfolio}"), csp);
+            request["portfolioId"] = json!(portfolio);
+            let body = request.to_string();
+            let signed = Signed {
+                method: "POST",
+                target: "/cost-jobs",
+                body: &body,
+                secret: SIGNING_SECRET,
+                declared: true,
+                skew: 0,
+            };
+            let (status, text) = signed.send(&stage.host).await;
+            assert_eq!(status, 202, "{text}");
+            answers.push(hay("the answer to a signed POST", text));
+            costs += 1;
+        }
+    }
+    (jobs.len(), costs)
+}
+
+/// What goes wrong at the door, in every way.
+async fn knock(stage: &Stage, answers: &mut Vec<Hay>) {
+    let posted = work("never", "OAUTH", "any");
+    for base in [stage.host.api(), stage.host.admin()] {
+        for token in [STRANGE_TOKEN, WRITE_TOKEN, SIGNING_SECRET] {
+            let caller = ServiceNow::at(client(), base.clone(), Some(token));
+            for path in ["/csps", "/provisioning-jobs/redeliver", "/elsewhere"] {
+                let answer = caller.send(Method::POST, path, Some(&json!({"a": 1}))).await;
+                answers.push(hay("an answer to a stranger", answer.text));
+            }
+        }
+        for scheme in ["Basic", "Bearer  ", "AWS4-HMAC-SHA256 Credential=", ""] {
+            let request = client().post(format!("{base}/provisioning-jobs"));
+            let request = request.header("authorization", format!("{scheme}{STRANGE_TOKEN}"));
+            let answer = request.body(posted.to_string()).send().await.expect("HOTH answers");
+            answers.push(hay("an answer to nonsense", answer.text().await.expect("it is text")));
+        }
+    }
+    let body = posted.to_string();
+    for (skew, secret) in [(3_600, SIGNING_SECRET), (0, STRANGE_TOKEN)] {
+        let (method, target) = ("POST", "/provisioning-jobs");
+        let signed = Signed { method, target, body: &body, secret, declared: false, skew };
+        let (status, text) = signed.send(&stage.host).await;
+        assert_eq!(status, 401, "{text}");
+        answers.push(hay("an answer to a bad signature", text));
+    }
+}
+
+async fn collect(stage: &Stage, jobs: usize, costs: usize) -> Vec<Hay> {
+    let snow = ServiceNow::at(client(), stage.host.api(), Some(WRITE_TOKEN));
+    let mut messages = Vec::new();
+    for (route, count) in [("/provisioning-jobs", jobs), ("/cost-jobs", costs)] {
+        for message in snow.collect_all(route, count).await {
+            messages.push(hay("an outcome message", message.to_string()));
+        }
+    }
+    messages
+}
+
+/// Everything that the admin API has to say.
+async fn inspect(stage: &Stage) -> Vec<Hay> {
+    let operator = ServiceNow::at(client(), stage.host.admin(), Some(ADMIN_TOKEN));
+    let queues = operator.send(Method::GET, "/queues", None).await.json();
+    let queues = queues["queues"].as_array().expect("a list").clone();
+    let names = queues.iter().map(|queue| queue["name"].as_str().expect("a name"));
+    let mut paths: Vec<String> =
+        ["/queues", "/csps", "/adapters", "/metrics", "/readyz"].map(str::to_owned).to_vec();
+    for name in names {
+        paths.push(format!("/queues/{name}/explain"));
+        paths.push(format!("/queues/{name}/dead-letters"));
+    }
+    let mut said = Vec::new();
+    for path in paths {
+        let answer = operator.send(Method::GET, &path, None).await;
+        assert_eq!(answer.status, 200, "{path}: {}", answer.text);
+        said.push(hay(&path, answer.text));
+    }
+    let refused = operator.send(Method::PUT, "/adapters/broken", Some(&json!("no wasm"))).await;
+    assert_ne!(refused.status, 200);
+    said.push(hay("a refused adapter", refused.text));
+    said
+}
+
+/// Every file below the host's folder: configuration, queue, journals.
+fn files(folder: &Path, found: &mut Vec<Hay>) {
+    for entry in std::fs::read_dir(folder).expect("a folder can be read") {
+        let path = entry.expect("a folder entry can be read").path();
+        if path.is_dir() {
+            files(&path, found);
+        } else if path.extension().is_none_or(|ending| ending != "wasm") {
+            // A journal may be put in the place of another at any time.
+            let Ok(bytes) = std::fs::read(&path) else { continue };
+            found.push(Hay { place: path.display().to_string(), bytes });
+        }
+    }
+}
+
+fn hay(place: &str, text: String) -> Hay {
+    Hay { place: place.to_owned(), bytes: text.into() }
+}
+
+async fn deploy_the_trap(stage: &Stage) {
+    let file = crate::harness::guest("traps");
+    let component = std::fs::read(file).expect("the guest was built");
+    let url = format!("{}/adapters/traps", stage.host.admin());
+    let put = client().put(url).bearer_auth(ADMIN_TOKEN).body(component).send().await;
+    assert_eq!(put.expect("HOTH answers").status(), 200);
+}
+
+/// Every secret of the run.
+fn secrets(stage: &Stage) -> Vec<Needle> {
+    let mut needles = vec![
+        Needle::new("the client secret", CLIENT_SECRET),
+        Needle::new("the API key", API_KEY),
+        Needle::new("the API key without its scheme", API_KEY.trim_start_matches("ApiKey ")),
+        Needle::new("the password", PASSWORD),
+        Needle::new("ServiceNow's token", WRITE_TOKEN),
+        Needle::new("the operator's token", ADMIN_TOKEN),
+        Needle::new("a stranger's token", STRANGE_TOKEN),
+        Needle::new("the signing secret", SIGNING_SECRET),
+    ];
+    let lines = stage.client_key.lines().filter(|line| !line.starts_with('-'));
+    needles.extend(lines.map(|line| Needle::new("the client certificate's key", line)));
+    let mut tokens: Vec<String> = stage
+        .oauth2
+        .iter()
+        .flat_map(|csp| csp::calls(csp))
+        .filter_map(|call| csp::header(&call, "authorization"))
+        .map(|header| header.trim_start_matches("Bearer ").to_owned())
+        .collect();
+    tokens.sort();
+    tokens.dedup();
+    assert!(tokens.len() > 4, "tokens were refused and renewed: {}", tokens.len());
+    needles.extend(tokens.iter().map(|token| Needle::new("an access token", token)));
+    needles
+}
+
+fn found(needles: &[Needle], hays: &[&Hay]) -> Vec<String> {
+    let mut found = Vec::new();
+    for hay in hays {
+        for needle in needles {
+            if let Some(form) = needle.found_in(&hay.bytes) {
+                found.push(format!("{} {form} in {}", needle.name, hay.place));
+            }
+        }
+    }
+    found
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_secret_is_found_where_it_does_not_belong() {
+    let stage = start().await;
+    deploy_the_trap(&stage).await;
+    let mut said = Vec::new();
+    let (jobs, costs) = post(&stage, &mut said).await;
+    knock(&stage, &mut said).await;
+    let begun = Instant::now();
+    let mut admin = inspect(&stage).await;
+    // Before the outcomes are collected: they are on the queue.
+    while stage.fixed.iter().chain(&stage.oauth2).any(|csp| csp.at_once() > 0) {
+        assert!(begun.elapsed() < PATIENCE, "calls go on and on");
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+    }
+    let mut written = Vec::new();
+    files(stage.host.directory(), &mut written);
+    let outcomes = collect(&stage, jobs, costs).await;
+    files(stage.host.directory(), &mut written);
+    admin.extend(inspect(&stage).await);
+    let log: Vec<Hay> =
+        stage.host.log().iter().map(|line| hay("the log", line.to_string())).collect();
+
+    // One would be found: this is where the canary has been.
+    let canary = [Needle::new("the canary", CANARY)];
+    assert!(!found(&canary, &log.iter().collect::<Vec<_>>()).is_empty(), "the log is searched");
+    assert_eq!(found(&canary, &outcomes.iter().collect::<Vec<_>>()).len(), 1);
+    let files = found(&canary, &written.iter().collect::<Vec<_>>());
+    assert!(
+        files.iter().any(|place| place.contains("hoth.db")),
+        "the queue is searched: {files:?}"
+    );
+    let from = |what: &str| {
+        log.iter().any(|line| String::from_utf8_lossy(&line.bytes).contains(what))
+    };
+    assert!(from("TRACE") && from("hyper"), "the log holds everything");
+
+    let everything: Vec<&Hay> =
+        said.iter().chain(&admin).chain(&written).chain(&outcomes).chain(&log).collect();
+    let leaks = found(&secrets(&stage), &everything);
+    assert!(leaks.is_empty(), "{} leaks:\n{}", leaks.len(), leaks.join("\n"));
+
+    // What jobs are about belongs into queues and answers, and nowhere else.
+    let business = [Needle::new("an e-mail address", EMAIL), Needle::new("a name", NAME)];
+    let leaks = found(&business, &log.iter().chain(&admin).collect::<Vec<_>>());
+    assert!(leaks.is_empty(), "{} leaks:\n{}", leaks.len(), leaks.join("\n"));
+    assert!(stage.keys.path().join("client.key").is_file(), "it was there all the time");
+}
