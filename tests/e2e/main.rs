@@ -6,6 +6,7 @@
 mod adapters;
 mod answers;
 mod auth;
+mod collecting;
 mod csp;
 mod door;
 mod durability;

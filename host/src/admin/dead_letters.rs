@@ -19,6 +19,7 @@ use crate::audit;
 use crate::auth::Principal;
 use crate::domain::QueuedJob;
 use crate::domain::QueuedOutcome;
+use crate::domain::Timestamp;
 use crate::queue::DEAD_LETTERS_MAX;
 use crate::queue::DeadLetter;
 use crate::queue::NewMessage;
@@ -27,6 +28,10 @@ use crate::queue::QueueName;
 
 /// Dead letters on one page where the caller does not say.
 const PAGE: usize = 100;
+
+/// Dead letters in memory while those that are meant are looked for: each may
+/// have a mebibyte.
+const WALK_PAGE: usize = 64;
 
 /// `GET /queues/{name}/dead-letters`: which ones.
 #[derive(Debug, Deserialize)]
@@ -113,9 +118,13 @@ pub async fn show(
 ) -> Result<Json<Row>, AdminError> {
     let queue = queues::find(&state, &name)?;
     let wanted = Selection { ids: Some(vec![id.clone()]), max: Some(1), ..Selection::default() };
-    let found = select(&state, queue, &wanted).await?.pop();
-    let missing = || AdminError::NotFound(format!("`{name}` has no dead letter `{id}`"));
-    Ok(Json(row(found.ok_or_else(missing)?, true)))
+    let mut walk = Walk::new(&state, queue, &wanted);
+    while let Some(found) = walk.next().await? {
+        if let Some(letter) = found.into_iter().next() {
+            return Ok(Json(row(letter, true)));
+        }
+    }
+    Err(AdminError::NotFound(format!("`{name}` has no dead letter `{id}`")))
 }
 
 /// `POST /queues/{name}/redrive`: puts dead letters back onto their queue. A
@@ -129,14 +138,17 @@ pub async fn redrive(
     let queue = queues::find(&state, &name)?;
     let wanted = selection(wanted)?;
     let mut done = Redriven::default();
-    for letter in select(&state, queue, &wanted).await? {
-        done.matched += 1;
-        let Some(message) = redriven(queue, &letter) else {
-            done.unreadable += 1;
-            continue;
-        };
-        if !wanted.dry_run && state.queue.revive(queue, &letter.id, message).await? {
-            done.redriven += 1;
+    let mut walk = Walk::new(&state, queue, &wanted);
+    while let Some(letters) = walk.next().await? {
+        for letter in letters {
+            done.matched += 1;
+            let Some(message) = redriven(queue, &letter) else {
+                done.unreadable += 1;
+                continue;
+            };
+            if !wanted.dry_run && state.queue.revive(queue, &letter.id, message).await? {
+                done.redriven += 1;
+            }
         }
     }
     if !wanted.dry_run {
@@ -159,16 +171,19 @@ pub async fn purge(
             "purging is for good: say {{\"confirm\": \"{name}\"}}, or {{\"dryRun\": true}}"
         )));
     }
-    let ids: Vec<String> =
-        select(&state, queue, &wanted).await?.into_iter().map(|letter| letter.id).collect();
-    let mut purged = 0;
-    if !wanted.dry_run {
-        for some in ids.chunks(DEAD_LETTERS_MAX) {
-            purged += state.queue.discard(queue, some).await?;
+    let mut done = Purged { matched: 0, purged: 0 };
+    let mut walk = Walk::new(&state, queue, &wanted);
+    while let Some(letters) = walk.next().await? {
+        let ids: Vec<String> = letters.into_iter().map(|letter| letter.id).collect();
+        done.matched += ids.len() as u64;
+        if !wanted.dry_run && !ids.is_empty() {
+            done.purged += state.queue.discard(queue, &ids).await?;
         }
-        audit::purged(&principal, &name, purged);
     }
-    Ok(Json(Purged { matched: ids.len() as u64, purged }))
+    if !wanted.dry_run {
+        audit::purged(&principal, &name, done.purged);
+    }
+    Ok(Json(done))
 }
 
 /// An empty body selects everything.
@@ -180,25 +195,41 @@ fn selection(wanted: Result<Json<Selection>, JsonRejection>) -> Result<Selection
     }
 }
 
-/// The dead letters that are meant, page by page.
-async fn select(
-    state: &AdminState,
-    queue: &QueueName,
-    wanted: &Selection,
-) -> Result<Vec<DeadLetter>, AdminError> {
-    let most = wanted.max.and_then(|max| usize::try_from(max).ok()).unwrap_or(usize::MAX);
-    let mut selected = Vec::new();
-    let mut after: Option<String> = None;
-    loop {
-        let page = state.queue.dead_letters(queue, after.as_deref(), DEAD_LETTERS_MAX).await?;
-        let Some(last) = page.last() else { return Ok(selected) };
-        after = Some(last.id.clone());
-        for letter in page.into_iter().filter(|letter| wanted.takes(letter)) {
-            if selected.len() == most {
-                return Ok(selected);
-            }
-            selected.push(letter);
+/// Goes through the dead letters that are meant, the oldest first, a page at a
+/// time: what is on it may be put back or forgotten before the next one is
+/// read.
+struct Walk<'a> {
+    state: &'a AdminState,
+    queue: &'a QueueName,
+    wanted: &'a Selection,
+    /// What dies later is left for another time: a message that is put back may
+    /// well die again, and again.
+    begun: Timestamp,
+    /// How many more may be selected.
+    left: u64,
+    after: Option<String>,
+}
+
+impl<'a> Walk<'a> {
+    fn new(state: &'a AdminState, queue: &'a QueueName, wanted: &'a Selection) -> Self {
+        let (begun, left) = (state.clock.now(), wanted.max.unwrap_or(u64::MAX));
+        Self { state, queue, wanted, begun, left, after: None }
+    }
+
+    /// Those of the next page, of which there may be none; none at the end.
+    async fn next(&mut self) -> Result<Option<Vec<DeadLetter>>, AdminError> {
+        if self.left == 0 {
+            return Ok(None);
         }
+        let queue = &self.state.queue;
+        let page = queue.dead_letters(self.queue, self.after.as_deref(), WALK_PAGE).await?;
+        let Some(last) = page.last() else { return Ok(None) };
+        self.after = Some(last.id.clone());
+        let meant = |letter: &DeadLetter| letter.died_at <= self.begun && self.wanted.takes(letter);
+        let mut selected: Vec<DeadLetter> = page.into_iter().filter(meant).collect();
+        selected.truncate(usize::try_from(self.left).unwrap_or(usize::MAX));
+        self.left -= selected.len() as u64;
+        Ok(Some(selected))
     }
 }
 

@@ -1,0 +1,335 @@
+//! Collecting without loss, from a host that is the real one: clients that
+//! hang up at any byte, two at once, in both modes.
+
+use std::collections::BTreeSet;
+use std::time::Instant;
+
+use reqwest::Method;
+use serde_json::Value;
+use serde_json::json;
+use tokio::io::AsyncReadExt as _;
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpStream;
+
+use mock_csp::MockCsp;
+
+use crate::csp;
+use crate::csp::Answer;
+use crate::harness::PATIENCE;
+use crate::harness::ServiceNow;
+use crate::harness::Setup;
+use crate::harness::TestHost;
+use crate::harness::cost;
+use crate::harness::job;
+
+/// Outcomes on the queue, of so many portfolios.
+const OUTCOMES: usize = 40;
+const PORTFOLIOS: usize = 8;
+
+/// Connections of each of two clients in one round. More than a thousand of
+/// all are broken; the others meet an empty queue, whose answer is short.
+const HANG_UPS: usize = 50;
+const ROUNDS: usize = 18;
+
+fn id(number: usize) -> String {
+    format!("{:02}-{number:03}", number % PORTFOLIOS)
+}
+
+fn all() -> BTreeSet<String> {
+    (0..OUTCOMES).map(id).collect()
+}
+
+/// A host with outcomes of a few bytes up to more than a socket's buffer.
+async fn stocked() -> (TestHost, MockCsp) {
+    let sizes = [20, 3_000, 70_000, 200_000];
+    let csp = csp::scripted(sizes.map(Answer::of_size).into_iter().cycle().take(OUTCOMES)).await;
+    let host = Setup::new().csp("CSP_TEST", &csp).start().await;
+    let snow = host.servicenow();
+    for number in 0..OUTCOMES {
+        let mut job = job(&id(number), "CSP_TEST", "ADD_TASK_ORDER");
+        job["portfolioId"] = json!(format!("p-{}", number % PORTFOLIOS));
+        snow.provision(&job).await;
+    }
+    host.settled().await;
+    (host, csp)
+}
+
+fn ids(messages: &[Value]) -> Vec<String> {
+    let id = |m: &Value| m["initialSnowRequest"]["jobId"].as_str().expect("an id").to_owned();
+    messages.iter().map(id).collect()
+}
+
+/// Sends a request and reads so many bytes of its answer; then it hangs up.
+/// Returns the answer's header and body if that was all of it.
+async fn break_off(
+    host: &TestHost,
+    target: &str,
+    bytes: usize,
+    reset: bool,
+) -> Option<(String, Vec<Value>)> {
+    let address = host.api().trim_start_matches("http://").to_owned();
+    let mut stream = TcpStream::connect(address).await.expect("it listens");
+    let request = format!("GET {target} HTTP/1.1\r\nhost: hoth\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.expect("it reads");
+    let mut heard = Vec::new();
+    let mut part = vec![0; 16 * 1024];
+    let whole = loop {
+        if let Some(whole) = whole(&heard) {
+            break Some(whole);
+        }
+        let most = part.len().min(bytes - heard.len());
+        if most == 0 {
+            break None;
+        }
+        match stream.read(&mut part[..most]).await {
+            Ok(0) | Err(_) => break None,
+            Ok(read) => heard.extend_from_slice(&part[..read]),
+        }
+    };
+    if reset {
+        stream.set_zero_linger().expect("a socket can be reset");
+    }
+    whole
+}
+
+fn whole(heard: &[u8]) -> Option<(String, Vec<Value>)> {
+    let end = heard.windows(4).position(|four| four == b"\r\n\r\n")? + 4;
+    let head = String::from_utf8(heard[..end].to_vec()).expect("a header is text");
+    let length = head.lines().find_map(|line| line.strip_prefix("content-length: "))?;
+    let length: usize = length.parse().expect("a number");
+    let body = heard.get(end..end + length)?;
+    Some((head, serde_json::from_slice(body).expect("a list of messages")))
+}
+
+/// Where the client of a round hangs up the next time: at every byte of the
+/// header in turn, anywhere in the body, or when it has everything.
+fn limit(round: usize, turn: usize) -> usize {
+    let number = round * HANG_UPS + turn;
+    match turn % 16 {
+        15 => usize::MAX,
+        3 | 8 | 13 => number * 997 % 3_000,
+        5 | 10 => number * 7_919 % 400_000,
+        _ => number % 160,
+    }
+}
+
+/// Both clients of a round at once; what each has read to the end.
+async fn hang_up(host: &TestHost, target: &str, round: usize) -> Vec<(String, Vec<Value>)> {
+    let client = async |first: usize| {
+        let mut read = Vec::new();
+        for turn in first..first + HANG_UPS {
+            read.extend(break_off(host, target, limit(round, turn), turn % 3 == 0).await);
+        }
+        read
+    };
+    let (one, other) = tokio::join!(client(0), client(1));
+    [one, other].concat()
+}
+
+/// Fails unless each portfolio's outcomes are in order.
+#[track_caller]
+fn check_order(ids: &[String]) {
+    for portfolio in 0..PORTFOLIOS {
+        let prefix = format!("{portfolio:02}-");
+        let of: Vec<&String> = ids.iter().filter(|id| id.starts_with(&prefix)).collect();
+        assert!(of.is_sorted_by(|one, next| one < next), "{of:?}");
+    }
+}
+
+/// Reads to the end until the queue is empty.
+async fn drain(host: &TestHost) -> Vec<String> {
+    let (snow, begun, mut drained) = (host.servicenow(), Instant::now(), Vec::new());
+    loop {
+        drained.extend(ids(&snow.collect("/provisioning-jobs").await));
+        let answer = host.admin_json("/queues").await;
+        let queues = answer["queues"].as_array().expect("a list");
+        let outcomes = queues.iter().find(|queue| queue["name"] == "provisioning-jobs");
+        let outcomes = outcomes.expect("it is listed");
+        if outcomes["depth"] == 0 && outcomes["inFlight"] == 0 {
+            return drained;
+        }
+        assert!(begun.elapsed() < PATIENCE, "still {outcomes}");
+    }
+}
+
+async fn redeliver(snow: &ServiceNow, route: &str, which: Value) -> u64 {
+    let answer = snow.send(Method::POST, &format!("{route}/redeliver"), Some(&which)).await;
+    assert_eq!(answer.status, 200, "{}", answer.text);
+    answer.json()["redelivered"].as_u64().expect("a count")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_thousand_broken_connections_lose_nothing_that_redelivery_does_not_bring_back() {
+    let (host, _csp) = stocked().await;
+    let snow = host.servicenow();
+    let (mut broken, mut taken) = (0, 0);
+    for round in 0..ROUNDS {
+        let read = hang_up(&host, "/provisioning-jobs", round).await;
+        broken += 2 * HANG_UPS - read.len();
+        let mut got: Vec<String> = read.iter().flat_map(|(_, messages)| ids(messages)).collect();
+        let rest = drain(&host).await;
+        check_order(&rest);
+        got.extend(rest);
+        let lost: Vec<String> = all().into_iter().filter(|id| !got.contains(id)).collect();
+        taken += lost.len();
+        assert_eq!(
+            redeliver(&snow, "/provisioning-jobs", json!({"jobIds": lost})).await,
+            lost.len() as u64
+        );
+        let again = drain(&host).await;
+        check_order(&again);
+        got.extend(again);
+        assert_eq!(got.len(), OUTCOMES, "round {round}: each comes once");
+        assert_eq!(got.into_iter().collect::<BTreeSet<_>>(), all(), "round {round}");
+        let everything = json!({"since": "2000-01-01T00:00:00Z"});
+        assert_eq!(redeliver(&snow, "/provisioning-jobs", everything).await, OUTCOMES as u64);
+    }
+    eprintln!(
+        "{broken} broken connections; {taken} outcomes were taken by the kernel alone, and came back"
+    );
+    assert!(broken > 1_000 && taken > 0, "{broken} broken, {taken} taken");
+    assert_eq!(drain(&host).await.len(), OUTCOMES);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_thousand_broken_connections_lose_nothing_that_is_leased() {
+    let (host, _csp) = stocked().await;
+    let snow = host.servicenow();
+    let mut broken = 0;
+    for round in 0..ROUNDS {
+        let read = hang_up(&host, "/provisioning-jobs?lease=1", round).await;
+        broken += 2 * HANG_UPS - read.len();
+        // Nobody acknowledges; what was leased comes back when its time is over.
+        let mut acknowledged = BTreeSet::new();
+        let (begun, mut ack) = (Instant::now(), String::new());
+        while acknowledged.len() < OUTCOMES {
+            assert!(begun.elapsed() < PATIENCE, "{} of {OUTCOMES}", acknowledged.len());
+            let path = format!("/provisioning-jobs?lease=60&wait=2{ack}");
+            let leased = snow.send(Method::GET, &path, None).await;
+            assert_eq!(leased.status, 200, "{}", leased.text);
+            let messages = ids(leased.json().as_array().expect("a list"));
+            for id in messages {
+                assert!(acknowledged.insert(id.clone()), "round {round}: {id} came twice");
+            }
+            // The next call acknowledges this one's batch.
+            let batch = leased.headers.get("hoth-batch").map(|batch| batch.to_str().expect("text"));
+            ack = batch.map(|batch| format!("&ack={batch}")).unwrap_or_default();
+        }
+        let last = snow.send(Method::GET, &format!("/provisioning-jobs?lease=60{ack}"), None).await;
+        assert_eq!((last.status, last.text.as_str()), (200, "[]"));
+        assert_eq!(acknowledged, all(), "round {round}");
+        let everything = json!({"since": "2000-01-01T00:00:00Z"});
+        assert_eq!(redeliver(&snow, "/provisioning-jobs", everything).await, OUTCOMES as u64);
+    }
+    eprintln!("{broken} broken connections while leasing");
+    assert!(broken > 1_000, "{broken}");
+}
+
+#[tokio::test]
+async fn two_clients_share_what_there_is_and_keep_the_order_of_each_portfolio() {
+    let (host, _csp) = stocked().await;
+    let client = async || {
+        let (snow, mut got) = (host.servicenow(), Vec::new());
+        loop {
+            let batch = snow.collect("/provisioning-jobs?wait=1").await;
+            if batch.is_empty() {
+                return got;
+            }
+            got.extend(ids(&batch));
+        }
+    };
+    let (one, other) = tokio::join!(client(), client());
+    check_order(&one);
+    check_order(&other);
+    assert_eq!(one.len() + other.len(), OUTCOMES, "none comes twice");
+    assert_eq!(one.into_iter().chain(other).collect::<BTreeSet<_>>(), all());
+}
+
+#[tokio::test]
+async fn costs_are_had_again_by_their_request_ids_and_since_a_time() {
+    let csp = csp::sync().await;
+    let host = Setup::new().csp("CSP_TEST", &csp).start().await;
+    let snow = host.servicenow();
+    for number in 0..3 {
+        snow.ask_cost(&cost(&format!("r-{number}"), "CSP_TEST")).await;
+    }
+    let all = snow.collect_all("/cost-jobs", 3).await;
+    host.emptied().await;
+    assert_eq!(redeliver(&snow, "/cost-jobs", json!({"requestIds": ["r-1", "r-9"]})).await, 1);
+    assert_eq!(snow.collect_all("/cost-jobs", 1).await, all[1..2]);
+    host.emptied().await;
+    assert_eq!(redeliver(&snow, "/cost-jobs", json!({"since": "2999-01-01T00:00:00Z"})).await, 0);
+    assert_eq!(redeliver(&snow, "/cost-jobs", json!({"since": "2000-01-01T00:00:00Z"})).await, 3);
+    assert_eq!(snow.collect_all("/cost-jobs", 3).await, all);
+}
+
+#[tokio::test]
+async fn an_outcome_that_nobody_can_read_stands_in_nobodys_way() {
+    let (mut host, _csp) = stocked().await;
+    host.kill().await;
+    let file = host.directory().join("data/hoth.db");
+    let queue = rusqlite::Connection::open(file).expect("the queue is one SQLite file");
+    for broken in [id(0), id(13), id(27)] {
+        let changed = queue.execute(
+            "UPDATE messages SET body = 'no outcome' WHERE key = ?1
+             AND queue = (SELECT id FROM queues WHERE name = 'provisioning-jobs')",
+            [&broken],
+        );
+        assert_eq!(changed.expect("it can be written"), 1, "{broken}");
+    }
+    drop(queue);
+    host.restart().await;
+    let got = drain(&host).await;
+    check_order(&got);
+    let readable = all().into_iter().filter(|one| ![id(0), id(13), id(27)].contains(one));
+    assert_eq!(got.into_iter().collect::<BTreeSet<_>>(), readable.collect());
+    let letters = host.admin_json("/queues/provisioning-jobs/dead-letters").await;
+    let letters = letters["deadLetters"].as_array().expect("a list");
+    assert_eq!(letters.len(), 3, "they are kept for an operator: {letters:?}");
+}
+
+/// What an operator asks of the outcomes' dead letters.
+async fn operate(host: &TestHost, act: &str, which: Value) -> Value {
+    let operator = ServiceNow::at(crate::harness::client(), host.admin(), None);
+    let path = format!("/queues/provisioning-jobs/{act}");
+    let answer = operator.send(Method::POST, &path, Some(&which)).await;
+    assert_eq!(answer.status, 200, "{}", answer.text);
+    answer.json()
+}
+
+#[tokio::test]
+async fn dead_letters_are_redriven_and_purged_page_by_page() {
+    const LETTERS: usize = 150;
+    let csp = csp::sync().await;
+    let mut host = Setup::new().csp("CSP_TEST", &csp).start().await;
+    let snow = host.servicenow();
+    for number in 0..LETTERS {
+        let mut job = job(&id(number), "CSP_TEST", "ADD_TASK_ORDER");
+        job["portfolioId"] = json!(format!("p-{number}"));
+        snow.provision(&job).await;
+    }
+    host.settled().await;
+    host.kill().await;
+    let file = host.directory().join("data/hoth.db");
+    let queue = rusqlite::Connection::open(file).expect("the queue is one SQLite file");
+    let changed = queue.execute(
+        "UPDATE messages SET body = 'no outcome'
+         WHERE queue = (SELECT id FROM queues WHERE name = 'provisioning-jobs')",
+        [],
+    );
+    assert_eq!(changed.expect("it can be written"), LETTERS);
+    drop(queue);
+    host.restart().await;
+    assert_eq!(drain(&host).await.len(), 0);
+
+    let all = json!({"matched": LETTERS, "redriven": 0, "unreadable": LETTERS});
+    assert_eq!(operate(&host, "redrive", json!({})).await, all);
+    let some = json!({"max": 100, "dryRun": true});
+    assert_eq!(operate(&host, "purge", some).await, json!({"matched": 100, "purged": 0}));
+    let some = json!({"max": 100, "confirm": "provisioning-jobs"});
+    assert_eq!(operate(&host, "purge", some).await, json!({"matched": 100, "purged": 100}));
+    let one = json!({"keys": [id(LETTERS - 1)], "confirm": "provisioning-jobs"});
+    assert_eq!(operate(&host, "purge", one).await, json!({"matched": 1, "purged": 1}));
+    let rest = json!({"confirm": "provisioning-jobs"});
+    assert_eq!(operate(&host, "purge", rest).await, json!({"matched": 49, "purged": 49}));
+}
