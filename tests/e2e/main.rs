@@ -6,6 +6,7 @@
 mod adapters;
 mod answers;
 mod auth;
+mod breaker;
 mod collecting;
 mod csp;
 mod door;

@@ -38,11 +38,11 @@ pub struct Csp {
 
 #[derive(Debug, Serialize)]
 struct Breaker {
-    /// `closed`, `open`, `half-open`.
+    /// `closed`, `open`, `half-open`, `given-up`.
     state: &'static str,
     /// RFC 3339, UTC.
     since: String,
-    /// Different jobs that have failed since the last answer; counted up to
+    /// Different jobs with a failing call since the last answer; counted up to
     /// the number that opens it.
     failures: usize,
 }

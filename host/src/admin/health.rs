@@ -101,6 +101,6 @@ fn publish_csp(csp: &CspName, standing: &Standing) {
     let csp = csp.to_string();
     let truth = |truth: bool| f64::from(u8::from(truth));
     gauge!("hoth_csp_paused", "csp" => csp.clone()).set(truth(standing.paused));
-    gauge!("hoth_breaker_open", "csp" => csp.clone()).set(truth(!standing.breaker.is_closed()));
+    gauge!("hoth_breaker_open", "csp" => csp.clone()).set(truth(!standing.breaker.lets_through()));
     gauge!("hoth_breaker_failures", "csp" => csp).set(standing.breaker.failures as f64);
 }

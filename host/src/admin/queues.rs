@@ -114,7 +114,7 @@ fn reasons(
                     "{csp} is paused: `POST /csps/{csp}/resume` lets its jobs go on"
                 ));
             }
-            if !standing.breaker.is_closed() {
+            if !standing.breaker.lets_through() {
                 let since = standing.breaker.since.to_rfc3339();
                 reasons.push(format!("{csp} does not answer: its breaker is open, since {since}"));
             }

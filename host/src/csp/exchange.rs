@@ -7,6 +7,7 @@ use bytes::Bytes;
 use http::HeaderMap;
 use http::header;
 use tokio::time::Instant;
+use tracing::debug;
 use tracing::info;
 use tracing::warn;
 use url::Url;
@@ -140,10 +141,16 @@ impl<'a> Exchange<'a> {
     }
 
     async fn run(mut self, context: &Context<'_>) -> Exchanged {
+        let breaker = &self.inner.breaker;
         let mut tries = 0;
         loop {
+            let pass = breaker.pass().await;
             let tried = self.attempt().await;
-            tries += 1;
+            let verdict = verdict(&tried);
+            if let Some(verdict) = verdict {
+                breaker.report(context.job, self.called_at, verdict);
+            }
+            drop(pass);
             let attempt = match &tried {
                 Ok(answered) => Attempt::Answered {
                     status: answered.response.status,
@@ -151,19 +158,21 @@ impl<'a> Exchange<'a> {
                 },
                 Err(unanswered) => unanswered.as_attempt(),
             };
+            // An outage burns no try: the breaker says when to call again.
+            let is_outage = verdict == Some(Verdict::Failed) && breaker.holds();
+            if is_outage && context.retry.repeats(self.idempotent, attempt) {
+                self.log(tries, &tried, Next::Held);
+                continue;
+            }
+            tries += 1;
             let next = context.retry.next(tries, self.idempotent, attempt, jitter());
-            self.log(tries, &tried, next);
+            self.log(tries, &tried, Next::After(next));
             match next {
                 Some(delay) => {
                     failpoint::reach(FailPoint::RetryDecided);
                     tokio::time::sleep(delay).await;
                 }
-                None => {
-                    if let Some(verdict) = verdict(&tried) {
-                        self.inner.breaker.report(context.job, self.called_at, verdict);
-                    }
-                    return self.finish(tried, tries);
-                }
+                None => return self.finish(tried, tries),
             }
         }
     }
@@ -292,10 +301,18 @@ impl<'a> Exchange<'a> {
     }
 
     /// The query stays out of the log: that is where data goes.
-    fn log(&self, attempt: u32, tried: &Result<Answered, Unanswered>, next: Option<Duration>) {
+    fn log(&self, attempt: u32, tried: &Result<Answered, Unanswered>, next: Next) {
         let csp = &self.inner.name;
         let method = self.method.as_str();
         let path = self.url.path();
+        let next = match next {
+            Next::After(next) => next,
+            // The breaker has said that it is down, and this is no news.
+            Next::Held => {
+                debug!(%csp, method, path, attempt, "A request waits until {csp} answers again");
+                return;
+            }
+        };
         let next_ms = next.map(|delay| delay.as_millis() as u64);
         match tried {
             Ok(Answered { response: HttpResponse { status, .. }, unread, .. }) => {
@@ -316,12 +333,22 @@ impl<'a> Exchange<'a> {
     }
 }
 
-/// What the end of an exchange says about the CSP; none when it says nothing.
+/// When a request is made again.
+enum Next {
+    /// After this time; none: it is not.
+    After(Option<Duration>),
+    /// When the breaker lets it.
+    Held,
+}
+
+/// What one try says about the CSP; none when it says nothing.
 fn verdict(tried: &Result<Answered, Unanswered>) -> Option<Verdict> {
     match tried {
-        // 501 is about the request, and the next one may be another.
+        // These are what gateways say of a service that is not there, and
+        // services that are overloaded. Any other comes from one that is there,
+        // and is about the request: the next one may be another.
         Ok(answered) => match answered.response.status {
-            500 | 502..=599 => Some(Verdict::Failed),
+            502..=504 => Some(Verdict::Failed),
             _ => Some(Verdict::Answered),
         },
         Err(unanswered) => unanswered.cause.verdict(),

@@ -70,7 +70,7 @@ impl Lane {
             self.ready().await;
             let breaker = self.destination.client.breaker();
             let admission = breaker.admission().await;
-            let permits = self.permits(if admission.probe { 1 } else { BATCH_MAX }).await;
+            let permits = self.permits(if admission.probe.is_some() { 1 } else { BATCH_MAX }).await;
             let received = tokio::select! {
                 // First, so that what has changed meanwhile counts.
                 biased;
@@ -82,10 +82,10 @@ impl Lane {
                 Ok(deliveries) => {
                     backoff = RECEIVE_BACKOFF.0;
                     let tasks = self.hand_out(deliveries, permits);
-                    if admission.probe {
+                    if let Some(pause) = admission.probe {
                         tokio::select! {
                             () = breaker.ended(&admission) => {}
-                            _ = join_all(tasks) => {}
+                            _ = tokio::time::timeout(pause, join_all(tasks)) => {}
                         }
                     }
                 }

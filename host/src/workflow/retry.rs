@@ -48,10 +48,7 @@ impl RetryPolicy {
         attempt: Attempt,
         jitter: f64,
     ) -> Option<Duration> {
-        if made >= self.attempts.get() || !attempt.may_pass() {
-            return None;
-        }
-        if !idempotent && attempt.may_have_acted() {
+        if made >= self.attempts.get() || !self.repeats(idempotent, attempt) {
             return None;
         }
         match attempt {
@@ -62,6 +59,16 @@ impl RetryPolicy {
                 Some(backoff.mul_f64(0.8 + 0.4 * jitter.clamp(0.0, 1.0)).min(self.max_backoff))
             }
         }
+    }
+}
+
+impl RetryPolicy {
+    /// Whether a call that ended so is one that is made again, were it the
+    /// first.
+    pub fn repeats(&self, idempotent: bool, attempt: Attempt) -> bool {
+        self.attempts > NonZeroU32::MIN
+            && attempt.may_pass()
+            && (idempotent || !attempt.may_have_acted())
     }
 }
 
