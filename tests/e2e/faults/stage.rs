@@ -277,7 +277,10 @@ impl Stage {
             .with(&format!(
                 "[polling]\ninitial_ms = {0}\nmax_ms = {0}\n{polling}",
                 POLL.as_millis()
-            ));
+            ))
+            // A busy machine takes its time to read a mebibyte without
+            // optimisation, and that is no fault of a CSP.
+            .environment("HOTH__ADAPTERS__DEADLINE_MS", "20000");
         for actor in &self.actors {
             let (mut base, mut token) = (actor.csp.base_url(), actor.csp.token_url());
             let mut lines = actor.settings.clone();
