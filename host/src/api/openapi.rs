@@ -140,7 +140,8 @@ fn text_header(description: &str) -> utoipa::openapi::Header {
     HeaderBuilder::new().schema(Some(text)).description(Some(description)).build()
 }
 
-/// Whatever is asked.
+/// Whatever is asked. A body may come with anything, and is read where it is
+/// signed.
 pub struct Refused;
 
 impl IntoResponses for Refused {
@@ -163,6 +164,8 @@ impl IntoResponses for Refused {
             problem(StatusCode::BAD_REQUEST, "Something is wrong with what was sent."),
             unauthorized,
             problem(StatusCode::FORBIDDEN, "These credentials do not allow this."),
+            problem(StatusCode::REQUEST_TIMEOUT, "The body did not arrive in time."),
+            problem(StatusCode::PAYLOAD_TOO_LARGE, "The body is larger than `api.max_body_bytes`."),
             too_many,
             problem(StatusCode::INTERNAL_SERVER_ERROR, "A fault of HOTH's own."),
             unavailable,
@@ -175,11 +178,10 @@ pub struct BodyRefused;
 
 impl IntoResponses for BodyRefused {
     fn responses() -> Responses {
-        responses([
-            problem(StatusCode::REQUEST_TIMEOUT, "The body did not arrive in time."),
-            problem(StatusCode::PAYLOAD_TOO_LARGE, "The body is larger than `api.max_body_bytes`."),
-            problem(StatusCode::UNSUPPORTED_MEDIA_TYPE, "The body is not `application/json`."),
-        ])
+        responses([problem(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "The body is not `application/json`.",
+        )])
     }
 }
 
