@@ -373,6 +373,19 @@ async fn a_secret_that_is_exchanged_counts_without_a_restart() {
 }
 
 #[tokio::test]
+async fn no_web_page_operates_a_host() {
+    let csp = csp::sync().await;
+    let host = Setup::new().csp("CSP_TEST", &csp).start().await;
+    let pause = format!("{}/csps/CSP_TEST/pause", host.admin());
+    // What a browser sends for a form of any page, without asking before.
+    let form = client().post(&pause).header("origin", "https://evil.example");
+    assert_eq!(form.send().await.expect("HOTH answers").status().as_u16(), 403);
+    assert_eq!(host.admin_json("/csps/CSP_TEST").await["paused"], false);
+    let tool = client().post(&pause).send().await.expect("HOTH answers");
+    assert!(tool.status().is_success(), "{tool:?}");
+}
+
+#[tokio::test]
 async fn a_host_without_keys_says_so() {
     let csp = csp::sync().await;
     let host = Setup::new().csp("CSP_TEST", &csp).start().await;

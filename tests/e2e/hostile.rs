@@ -102,6 +102,17 @@ async fn what_is_no_http_is_refused_and_closed() {
         assert_eq!(statuses, [status], "{what}: {heard}");
         assert!(!heard.contains("\"requestId\""), "{what} was accepted");
     }
+    let one = "transfer-encoding: chunked\r\n";
+    for (what, request) in [
+        ("no host", "GET /cost-jobs HTTP/1.1\r\n\r\n".to_owned()),
+        ("two hosts", get("host: other\r\n")),
+        ("two codings", post(&format!("{one}{one}"), &chunked)),
+    ] {
+        let heard = say(&host, request.as_bytes()).await;
+        assert_eq!(statuses(&heard), [400], "{what}: {heard}");
+        assert!(heard.contains("connection: close"), "{what}: {heard}");
+    }
+    assert_eq!(statuses(&say(&host, b"GET /cost-jobs HTTP/1.0\r\n\r\n").await), [200]);
     // A client that speaks HTTP/2 would not understand an answer.
     assert_eq!(say(&host, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await, "");
     // RFC 9112 section 6.1: the coding counts, and the connection ends, so

@@ -18,6 +18,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::DefaultBodyLimit;
 use axum::extract::Request;
+use axum::http::header;
 use axum::middleware;
 use axum::middleware::Next;
 use axum::response::Response;
@@ -90,7 +91,19 @@ pub fn router(state: AdminState) -> Router {
         .merge(guarded)
         .fallback(error::not_found)
         .method_not_allowed_fallback(error::method_not_allowed)
+        .layer(middleware::from_fn(no_web_page))
+        .layer(middleware::from_fn(api::unambiguous))
         .with_state(state)
+}
+
+/// Keeps web pages out: a browser says whose page it is that asks (`Origin`,
+/// Fetch standard 3.2), and would do so for any page, on a machine where a host
+/// without keys listens.
+async fn no_web_page(request: Request, next: Next) -> Result<Response, ApiError> {
+    if request.headers().contains_key(header::ORIGIN) {
+        return Err(ApiError::Forbidden);
+    }
+    Ok(next.run(request).await)
 }
 
 /// Reads the body before the handler runs, so that it has a bound in bytes and

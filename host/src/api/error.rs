@@ -41,6 +41,8 @@ pub enum ApiError {
     TooLarge(usize),
     #[error("The request body did not arrive in time")]
     Slow,
+    #[error("The request must name its host once, and one transfer coding at most")]
+    Ambiguous,
     #[error("Credentials are missing or unknown")]
     Unauthenticated,
     #[error("These credentials do not allow this")]
@@ -97,9 +99,11 @@ impl ApiError {
 
     fn status(&self) -> StatusCode {
         match self {
-            Self::NoBody | Self::TooDeep | Self::Invalid(_) | Self::NoContentType => {
-                StatusCode::BAD_REQUEST
-            }
+            Self::NoBody
+            | Self::TooDeep
+            | Self::Invalid(_)
+            | Self::NoContentType
+            | Self::Ambiguous => StatusCode::BAD_REQUEST,
             Self::NotJsonContentType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Slow => StatusCode::REQUEST_TIMEOUT,
@@ -143,8 +147,9 @@ impl IntoResponse for ApiError {
         if matches!(self, Self::Unauthenticated) {
             headers.insert(header::WWW_AUTHENTICATE, CHALLENGE);
         }
-        if matches!(self, Self::TooLarge(_) | Self::Slow) {
-            // The rest of the body is not read, so the connection is over.
+        if matches!(self, Self::TooLarge(_) | Self::Slow | Self::Ambiguous) {
+            // The rest of the body is not read, or not to be believed, so the
+            // connection is over.
             headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
         response

@@ -11,6 +11,7 @@ mod collect;
 mod config;
 mod cost_jobs;
 mod error;
+mod framing;
 mod openapi;
 mod provisioning_jobs;
 mod rate;
@@ -47,6 +48,7 @@ pub use admission::admit;
 pub use call::read as read_body;
 pub use config::Config;
 pub use error::ApiError;
+pub use framing::unambiguous;
 pub use rate::Rate;
 pub use settling::Settling;
 
@@ -147,6 +149,7 @@ pub fn router(state: ApiState) -> Router {
         .route_layer(door)
         .fallback(async || ApiError::NotFound)
         .method_not_allowed_fallback(refuse)
+        .layer(middleware::from_fn(unambiguous))
         .layer(middleware::map_response(common_headers))
         .with_state(Arc::new(state))
 }
