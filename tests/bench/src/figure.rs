@@ -19,6 +19,9 @@ pub enum Floor {
     AtMost(f64),
     /// At least this part of the limit.
     PartOfLimit(f64),
+    /// At most this part of the limit.
+    AtMostPartOfLimit(f64),
+    /// Nothing.
     None,
 }
 
@@ -30,6 +33,9 @@ impl Figure {
             Floor::AtMost(ceiling) => self.measured <= ceiling,
             Floor::PartOfLimit(part) => {
                 self.limit.is_some_and(|(_, limit)| self.measured >= part * limit)
+            }
+            Floor::AtMostPartOfLimit(part) => {
+                self.limit.is_some_and(|(_, limit)| self.measured <= part * limit)
             }
             Floor::None => true,
         }
@@ -49,6 +55,7 @@ impl fmt::Display for Figure {
             Floor::AtLeast(floor) => format!(">= {}", number(floor)),
             Floor::AtMost(ceiling) => format!("<= {}", number(ceiling)),
             Floor::PartOfLimit(part) => format!(">= {part:.2}x"),
+            Floor::AtMostPartOfLimit(part) => format!("<= {part:.2}x"),
             Floor::None => return Ok(()),
         };
         write!(f, " {promise} {}", if self.holds() { "kept" } else { "MISSED" })

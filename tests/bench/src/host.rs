@@ -53,7 +53,7 @@ impl Host {
             .context("writing hoth.toml")?;
         let mut child = Command::new(&built.program)
             .args(["serve", "--config", "hoth.toml", "--roles", roles])
-            .args(["--log", "json", "--log-filter", "hoth::app=info,warn"])
+            .args(["--log", "json", "--log-filter", "hoth::app=info,audit=off,warn"])
             .current_dir(directory.path())
             .env("CSP_A_SECRET", csp.client_secret())
             .stderr(Stdio::piped())

@@ -11,6 +11,7 @@ mod calls;
 mod client;
 mod echo;
 mod figure;
+mod growth;
 mod host;
 mod jobs;
 mod latency;
@@ -40,7 +41,8 @@ struct Arguments {
     /// How long each load lasts, in seconds.
     #[arg(long, default_value_t = 10)]
     seconds: u64,
-    /// Only figures whose group has this in its name.
+    /// Only figures whose group has this in its name: calls, latency, accepts,
+    /// jobs, memory, growth.
     #[arg(long, default_value = "")]
     only: String,
 }
@@ -87,6 +89,10 @@ async fn measure(arguments: Arguments) -> anyhow::Result<()> {
     }
     if wanted("memory") {
         show(vec![memory::waiting(&built, &csp).await?]);
+    }
+    if wanted("growth") {
+        show(growth::backlog(time).await?);
+        show(vec![growth::file().await?]);
     }
     match missed {
         0 => println!("Every promise was kept."),

@@ -1,0 +1,242 @@
+//! What a backlog costs the embedded queue, and what is left of it on disk.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+use std::time::Instant;
+
+use anyhow::Context as _;
+use anyhow::ensure;
+use hoth::clock::Clock;
+use hoth::domain::Digest;
+use hoth::domain::JobKind;
+use hoth::domain::Timestamp;
+use hoth::queue::Dedup;
+use hoth::queue::Holder;
+use hoth::queue::NewMessage;
+use hoth::queue::Queue as _;
+use hoth::queue::QueueName;
+use hoth::queue::Receive;
+use hoth::queue::embedded::Config;
+use hoth::queue::embedded::EmbeddedQueue;
+
+use crate::calls::INPUT;
+use crate::figure::Figure;
+use crate::figure::Floor;
+
+/// Backlogs that are compared.
+const FEW: u64 = 1_000;
+const MANY: u64 = 1_000_000;
+
+/// Messages that come and go when the file's size is looked at.
+const DRAINED: u64 = 100_000;
+
+/// Messages of one group.
+const GROUP: u64 = 10;
+
+/// Callers at once, and messages in one commit of plain SQLite.
+const CALLERS: u64 = 64;
+
+/// How long the queue remembers a message that is gone, and more.
+const FORGOTTEN: Duration = Duration::from_hours(25);
+
+/// How long the queue may take to forget [`DRAINED`] messages.
+const FORGETTING: Duration = Duration::from_secs(120);
+
+/// A queue in a folder that goes with it.
+struct House {
+    queue: Arc<EmbeddedQueue>,
+    name: QueueName,
+    clock: Clock,
+    sent: AtomicU64,
+    folder: tempfile::TempDir,
+}
+
+/// Messages per second in and out again behind a backlog of a million, beside
+/// the same behind a thousand; and that beside plain inserts.
+pub async fn backlog(time: Duration) -> anyhow::Result<Vec<Figure>> {
+    let plain = plain_inserts(time)?;
+    let house = Arc::new(House::new()?);
+    house.fill(FEW).await?;
+    let few = house.in_and_out(time).await?;
+    println!("  filling the queue with a million messages");
+    house.fill(MANY - FEW).await?;
+    let many = house.in_and_out(time).await?;
+    Ok(vec![
+        Figure {
+            name: "queued and taken again, 1 000 waiting",
+            measured: few,
+            unit: "/s",
+            limit: Some(("plain SQLite inserts, 64 a commit", plain)),
+            floor: Floor::None,
+        },
+        Figure {
+            name: "queued and taken again, 1 000 000 waiting",
+            measured: many,
+            unit: "/s",
+            limit: Some(("the same with 1 000 waiting", few)),
+            floor: Floor::PartOfLimit(0.8),
+        },
+    ])
+}
+
+/// The file after a hundred thousand messages have come and gone twice, beside
+/// what it was after the first time.
+pub async fn file() -> anyhow::Result<Figure> {
+    let house = Arc::new(House::new()?);
+    let mut sizes = Vec::new();
+    for _ in 0..2 {
+        house.fill(DRAINED).await?;
+        house.drain().await?;
+        house.clock.advance(FORGOTTEN);
+        house.forgotten().await?;
+        sizes.push(house.file_mib()?);
+    }
+    Ok(Figure {
+        name: "the file after 100 000 messages, twice",
+        measured: sizes[1],
+        unit: "MiB",
+        limit: Some(("after the first time", sizes[0])),
+        floor: Floor::AtMostPartOfLimit(1.1),
+    })
+}
+
+impl House {
+    fn new() -> anyhow::Result<Self> {
+        let folder = tempfile::tempdir().context("making a temporary folder")?;
+        let config = Config { path: folder.path().join("hoth.db"), redelivery_hours: 24 };
+        let clock = Clock::manual(Timestamp::from_millis(1_893_542_400_000));
+        let queue = EmbeddedQueue::open(&config, clock.clone()).context("opening the queue")?;
+        let csp = "CSP_A".parse().context("naming a CSP")?;
+        let name = QueueName::requests(JobKind::Provisioning, &csp);
+        Ok(Self { queue: Arc::new(queue), name, clock, sent: AtomicU64::new(0), folder })
+    }
+
+    async fn send(&self) -> anyhow::Result<()> {
+        let number = self.sent.fetch_add(1, Ordering::Relaxed);
+        let key = format!("job-{number}");
+        let message = NewMessage {
+            group: format!("group-{}", number / GROUP),
+            dedup: Dedup { content: Digest::of(key.as_bytes()), key: key.clone() },
+            key,
+            body: INPUT.to_owned(),
+            not_before: None,
+        };
+        self.queue.send(&self.name, message).await.context("sending")?;
+        Ok(())
+    }
+
+    /// Takes up to `max` messages off the queue; how many there were.
+    async fn take(&self, max: usize) -> anyhow::Result<usize> {
+        let receive = Receive {
+            max,
+            wait: Duration::ZERO,
+            lease: Duration::from_secs(60),
+            holder: Holder::Process,
+        };
+        let taken = self.queue.receive(&self.name, receive).await.context("receiving")?;
+        let receipts: Vec<_> = taken.iter().map(|one| one.lease.receipt().clone()).collect();
+        if !receipts.is_empty() {
+            self.queue.delete(&self.name, &receipts).await.context("deleting")?;
+        }
+        Ok(receipts.len())
+    }
+
+    async fn fill(self: &Arc<Self>, messages: u64) -> anyhow::Result<()> {
+        let goal = self.sent.load(Ordering::Relaxed) + messages;
+        each(self, move |house| async move {
+            while house.sent.load(Ordering::Relaxed) < goal {
+                house.send().await?;
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    async fn drain(self: &Arc<Self>) -> anyhow::Result<()> {
+        each(self, |house| async move {
+            while house.take(10).await? > 0 {}
+            Ok(())
+        })
+        .await
+    }
+
+    /// One message in and one out, by every caller, again and again.
+    async fn in_and_out(self: &Arc<Self>, time: Duration) -> anyhow::Result<f64> {
+        let (before, begun) = (self.sent.load(Ordering::Relaxed), Instant::now());
+        each(self, move |house| async move {
+            while begun.elapsed() < time {
+                house.send().await?;
+                house.take(1).await?;
+            }
+            Ok(())
+        })
+        .await?;
+        let moved = self.sent.load(Ordering::Relaxed) - before;
+        #[expect(clippy::cast_precision_loss, reason = "a run has fewer than 2^53 messages")]
+        Ok(moved as f64 / begun.elapsed().as_secs_f64())
+    }
+
+    /// Waits until no deduplication key is remembered.
+    async fn forgotten(&self) -> anyhow::Result<()> {
+        let sql = rusqlite::Connection::open(self.file()).context("looking at the file")?;
+        let begun = Instant::now();
+        loop {
+            let left: u64 = sql.query_row("SELECT count(*) FROM dedup", [], |row| row.get(0))?;
+            if left == 0 {
+                return Ok(());
+            }
+            ensure!(begun.elapsed() < FORGETTING, "{left} messages are still remembered");
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+    }
+
+    fn file(&self) -> std::path::PathBuf {
+        self.folder.path().join("hoth.db")
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "files are smaller than 2^53 bytes")]
+    fn file_mib(&self) -> anyhow::Result<f64> {
+        let bytes = std::fs::metadata(self.file()).context("looking at the file")?.len();
+        Ok(bytes as f64 / f64::from(1 << 20))
+    }
+}
+
+/// Has every caller do the same, and waits for all.
+async fn each<F>(house: &Arc<House>, work: impl Fn(Arc<House>) -> F) -> anyhow::Result<()>
+where
+    F: Future<Output = anyhow::Result<()>> + Send + 'static,
+{
+    let callers: Vec<_> = (0..CALLERS).map(|_| tokio::spawn(work(Arc::clone(house)))).collect();
+    for caller in callers {
+        caller.await.context("a caller panicked")??;
+    }
+    Ok(())
+}
+
+/// Rows per second into a table of texts, as durable as the queue's.
+fn plain_inserts(time: Duration) -> anyhow::Result<f64> {
+    let folder = tempfile::tempdir().context("making a temporary folder")?;
+    let mut sql = open_plain(folder.path())?;
+    let (mut rows, begun) = (0_u32, Instant::now());
+    while begun.elapsed() < time {
+        let transaction = sql.transaction()?;
+        for _ in 0..CALLERS {
+            let mut insert = transaction.prepare_cached("INSERT INTO plain (body) VALUES (?1)")?;
+            insert.execute([INPUT])?;
+            rows += 1;
+        }
+        transaction.commit()?;
+    }
+    Ok(f64::from(rows) / begun.elapsed().as_secs_f64())
+}
+
+fn open_plain(folder: &Path) -> anyhow::Result<rusqlite::Connection> {
+    let sql = rusqlite::Connection::open(folder.join("plain.db")).context("opening a file")?;
+    sql.pragma_update(None, "journal_mode", "WAL")?;
+    sql.pragma_update(None, "synchronous", "FULL")?;
+    sql.execute("CREATE TABLE plain (id INTEGER PRIMARY KEY, body TEXT NOT NULL)", [])?;
+    Ok(sql)
+}
