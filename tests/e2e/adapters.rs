@@ -197,10 +197,8 @@ async fn killed_at(point: FailPoint, rolling_back: bool) -> (String, String, Str
 
 /// A start activates what was active, so the act comes there second.
 fn at(point: FailPoint) -> String {
-    match point {
-        FailPoint::VersionActivated => format!("{}@2", point.name()),
-        _ => point.name().to_owned(),
-    }
+    let again = if point == FailPoint::VersionActivated { "@2" } else { "" };
+    format!("{}{again}", point.name())
 }
 
 #[tokio::test]

@@ -321,7 +321,7 @@ fn secrets(stage: &Stage) -> Vec<Needle> {
     let mut tokens: Vec<String> = stage
         .oauth2
         .iter()
-        .flat_map(|csp| csp::calls(csp))
+        .flat_map(csp::calls)
         .filter_map(|call| csp::header(&call, "authorization"))
         .map(|header| header.trim_start_matches("Bearer ").to_owned())
         .collect();
