@@ -375,9 +375,8 @@ async fn no_secret_is_found_where_it_does_not_belong() {
         files.iter().any(|place| place.contains("hoth.db")),
         "the queue is searched: {files:?}"
     );
-    let from = |what: &str| {
-        log.iter().any(|line| String::from_utf8_lossy(&line.bytes).contains(what))
-    };
+    let from =
+        |what: &str| log.iter().any(|line| String::from_utf8_lossy(&line.bytes).contains(what));
     assert!(from("TRACE") && from("hyper"), "the log holds everything");
 
     let everything: Vec<&Hay> =
