@@ -69,7 +69,21 @@ const FLOORS: &[(&str, &[&str])] = &[
             "worker",
         ],
     ),
-    ("cli", &["adapter", "app", "config", "csp", "failpoint", "replay", "telemetry"]),
+    (
+        "cli",
+        &[
+            "adapter",
+            "app",
+            "clock",
+            "config",
+            "csp",
+            "domain",
+            "failpoint",
+            "replay",
+            "telemetry",
+            "workflow",
+        ],
+    ),
     ("main", &[]),
     ("lib", &[]),
 ];

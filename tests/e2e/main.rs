@@ -3,6 +3,7 @@
 
 #![expect(clippy::print_stderr, reason = "the log of the host belongs to the test that runs it")]
 
+mod adapter_run;
 mod adapters;
 mod answers;
 mod auth;

@@ -117,21 +117,42 @@ impl Engine {
     /// [`EngineError`]: the configuration is out of bounds, or the machine
     /// cannot run components.
     pub fn with(config: &Config, compiler: Compiler) -> Result<Self, EngineError> {
+        Self::build(config, compiler, |wasmtime| {
+            let directory = config.cache_directory();
+            let opened = Cache::open(&directory, wasmtime);
+            opened
+                .inspect_err(|error| {
+                    warn!(
+                        "Compiled adapters are not kept, so every start compiles them again: {}: {error}",
+                        directory.display()
+                    );
+                })
+                .ok()
+        })
+    }
+
+    /// The same, for a command that looks at one component: nothing is kept on
+    /// disk.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Engine::with`].
+    pub fn without_cache(config: &Config, compiler: Compiler) -> Result<Self, EngineError> {
+        Self::build(config, compiler, |_| None)
+    }
+
+    fn build(
+        config: &Config,
+        compiler: Compiler,
+        cache: impl FnOnce(&wasmtime::Engine) -> Option<Cache>,
+    ) -> Result<Self, EngineError> {
         config.check()?;
         let unsupported = |error: wasmtime::Error| EngineError::Unsupported(format!("{error:#}"));
         let memory_bytes = usize::try_from(config.memory_bytes_max())
             .map_err(|error| EngineError::Unsupported(error.to_string()))?;
         let wasmtime =
             wasmtime::Engine::new(&wasmtime_config(memory_bytes)).map_err(unsupported)?;
-        let directory = config.cache_directory();
-        let cache = Cache::open(&directory, &wasmtime)
-            .inspect_err(|error| {
-                warn!(
-                    "Compiled adapters are not kept, so every start compiles them again: {}: {error}",
-                    directory.display()
-                );
-            })
-            .ok();
+        let cache = cache(&wasmtime);
         start_epochs(wasmtime.weak()).map_err(EngineError::Thread)?;
         Ok(Self(Arc::new(Shared {
             contract: host::link_contract(&wasmtime).map_err(unsupported)?,

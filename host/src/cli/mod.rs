@@ -42,6 +42,7 @@ Examples:
   hoth serve --config hoth.toml
   hoth serve --config hoth.toml --roles worker,watcher
   hoth adapter inspect adapters/atat.wasm
+  hoth adapter run atat.wasm --job job.json --answers answers.json
   hoth adapters list --admin http://127.0.0.1:8081
   hoth queues explain provisioning-requests-CSP_A
 
@@ -72,7 +73,7 @@ enum Command {
         #[arg(long)]
         seconds: u64,
     },
-    /// Looks at an adapter file; no host is needed.
+    /// Looks at an adapter file, and tries it out; no host is needed.
     #[command(subcommand)]
     Adapter(adapter::Command),
     /// Lists, deploys and rolls back the adapters of a running host.
@@ -119,7 +120,7 @@ pub fn run(arguments: Arguments) -> ExitCode {
         Command::Serve(serve) => return run_serve(&serve),
         Command::Check { config } => return run_check(&config),
         Command::Compile { memory_bytes, seconds } => return compile(memory_bytes, seconds),
-        Command::Adapter(command) => in_runtime(adapter::run(command)),
+        Command::Adapter(command) => return adapter::run(command),
         Command::Adapters(command) => in_runtime(adapters::run(command)),
         Command::Queues(command) => in_runtime(queues::run(command)),
         Command::Csps(command) => in_runtime(queues::run_csp(command)),
@@ -184,7 +185,7 @@ fn compile(memory_bytes: u64, seconds: u64) -> ExitCode {
     }
 }
 
-fn in_runtime(work: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
+fn in_runtime<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     runtime.context("starting the async runtime")?.block_on(work)
 }

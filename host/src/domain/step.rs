@@ -206,6 +206,20 @@ impl FailureClass {
     }
 }
 
+impl FailureClass {
+    /// The word of the WIT.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Refused => "refused",
+            Self::Unavailable => "unavailable",
+            Self::NotFound => "not-found",
+            Self::InvalidAnswer => "invalid-answer",
+            Self::Unsupported => "unsupported",
+            Self::JobFailed => "job-failed",
+        }
+    }
+}
+
 mod base64_bytes {
     use base64::Engine as _;
     use base64::engine::general_purpose::STANDARD;

@@ -1,0 +1,182 @@
+//! What `hoth adapter run` is given: a job, settings, and a CSP.
+
+use std::collections::BTreeSet;
+use std::io::Read as _;
+use std::path::Path;
+
+use anyhow::Context as _;
+use anyhow::anyhow;
+use anyhow::bail;
+use serde_json::Value;
+
+use super::Run;
+use super::answers;
+use super::answers::Answers;
+use crate::config::Config;
+use crate::csp;
+use crate::domain::CspName;
+use crate::domain::Job;
+use crate::domain::request;
+use crate::domain::request::Known;
+use crate::domain::request::Refusal;
+use crate::workflow::PollPolicy;
+use crate::workflow::RetryPolicy;
+
+/// The largest file that is read, and far more than a host would take.
+const FILE_BYTES_MAX: u64 = 4 << 20;
+
+/// Who answers the requests.
+pub enum Csp {
+    Script(Answers),
+    Network(csp::Client),
+}
+
+pub struct Inputs {
+    pub job: Job,
+    /// One JSON object.
+    pub settings: String,
+    pub csp: Csp,
+    pub retry: RetryPolicy,
+    pub polling: PollPolicy,
+}
+
+/// Reads all of it.
+pub fn read(run: &Run) -> anyhow::Result<Inputs> {
+    let text = read_file(&run.job)?;
+    let job = job(&text).with_context(|| format!("the job in {}", run.job.display()))?;
+    let given = run.settings.as_deref().map(settings).transpose()?;
+    let config = match &run.config {
+        Some(file) => Config::load(file)?,
+        None => toml::from_str("").context("the defaults")?,
+    };
+    let client = match (&run.config, &run.base_url) {
+        (Some(_), _) => Some(configured(&config, &job.csp)?),
+        (None, Some(url)) => Some(at(url, &job.csp)?),
+        (None, None) => None,
+    };
+    let configured = client.as_ref().map(|client| client.settings_json().to_owned());
+    let csp = match (client, &run.answers) {
+        (Some(client), _) => Csp::Network(client),
+        (None, Some(file)) => Csp::Script(
+            answers::parse(&read_file(file)?)
+                .with_context(|| format!("the answers in {}", file.display()))?,
+        ),
+        (None, None) => Csp::Script(Answers::default()),
+    };
+    let settings = given.or(configured).unwrap_or_else(|| "{}".to_owned());
+    Ok(Inputs { job, settings, csp, retry: config.retry.policy(), polling: config.poll_policy() })
+}
+
+/// Reads what ServiceNow would post. Any CSP is known here, and a missing
+/// `jobId` is always the same, so that a run can be repeated.
+fn job(text: &str) -> anyhow::Result<Job> {
+    let body: Value = serde_json::from_str(text).context("it is not JSON")?;
+    let name = body["targetCspName"].as_str().context("targetCspName: is required")?;
+    let csps = BTreeSet::from([name.parse::<CspName>()?]);
+    let (known, bytes) = (Known { csps: &csps }, text.as_bytes());
+    let read = match body["operationType"].is_null() {
+        false => request::provisioning(bytes, known, || "job-1".to_owned()),
+        true => request::cost(bytes, known),
+    };
+    read.map_err(|refusal| match refusal {
+        Refusal::NotJson => anyhow!("it is not JSON as HOTH reads it, where no key comes twice"),
+        Refusal::TooDeep => anyhow!("it is nested deeper than {} levels", request::NESTING_MAX),
+        Refusal::Invalid(wrong) => {
+            let wrong = wrong.iter().map(|(field, problem)| format!("{field}: {problem}"));
+            anyhow!("{}", wrong.collect::<Vec<_>>().join("; "))
+        }
+    })
+}
+
+fn settings(given: &str) -> anyhow::Result<String> {
+    let text = match given.trim_start().starts_with('{') {
+        true => given.to_owned(),
+        false => read_file(Path::new(given))?,
+    };
+    match serde_json::from_str(&text).context("the settings are not JSON")? {
+        Value::Object(_) => Ok(text),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => {
+            bail!("the settings are not a JSON object")
+        }
+    }
+}
+
+fn configured(config: &Config, name: &CspName) -> anyhow::Result<csp::Client> {
+    let settings = config
+        .csp
+        .get(name)
+        .with_context(|| format!("{} has no `[csp.{name}]`", config.file.display()))?;
+    if let Some(missing) = settings.missing_secrets().into_iter().next() {
+        return Err(anyhow::Error::from(missing).context(format!("csp.{name}")));
+    }
+    csp::Client::build(name, settings).with_context(|| format!("csp.{name}"))
+}
+
+/// A CSP of which nothing is known but where it is.
+fn at(base_url: &str, name: &CspName) -> anyhow::Result<csp::Client> {
+    let base_url = toml::Value::from(base_url);
+    let settings = toml::from_str::<csp::Config>(&format!("adapter = '-'\nbase_url = {base_url}"));
+    let settings = settings.context("--base-url")?;
+    csp::Client::build(name, &settings).context("--base-url")
+}
+
+fn read_file(file: &Path) -> anyhow::Result<String> {
+    let reading = || format!("reading {}", file.display());
+    let mut text = String::new();
+    let read = if file == Path::new("-") {
+        std::io::stdin().take(FILE_BYTES_MAX + 1).read_to_string(&mut text)
+    } else {
+        let file = std::fs::File::open(file).with_context(reading)?;
+        file.take(FILE_BYTES_MAX + 1).read_to_string(&mut text)
+    };
+    if read.with_context(reading)? as u64 > FILE_BYTES_MAX {
+        bail!("{} has more than {FILE_BYTES_MAX} bytes", file.display());
+    }
+    Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(text: &str) -> String {
+        match job(text) {
+            Ok(job) => format!("{} {} {}", job.id, job.operation.as_str(), job.csp),
+            Err(error) => format!("{error:#}"),
+        }
+    }
+
+    #[test]
+    fn a_job_is_what_servicenow_posts() {
+        assert_eq!(
+            line(
+                r#"{"portfolioId":"p","targetCspName":"ACME","operationType":"GET_PORTFOLIO","payload":{}}"#
+            ),
+            "job-1 get-portfolio ACME"
+        );
+        assert_eq!(
+            line(
+                r#"{"requestId":"r","portfolioId":"p","targetCspName":"ACME","startDate":"2022-01","endDate":"2022-02"}"#
+            ),
+            "r cost-by-portfolio ACME"
+        );
+    }
+
+    #[test]
+    fn a_job_that_no_host_would_take_is_refused_with_its_fields() {
+        assert_eq!(
+            line(r#"{"targetCspName":"ACME","operationType":"GET_PORTFOLIO"}"#),
+            "payload: is required; portfolioId: is required"
+        );
+        assert_eq!(line("{}"), "targetCspName: is required");
+        assert!(line(r#"{"targetCspName":"A B"}"#).contains("is not a CSP name"));
+        assert!(line("nonsense").starts_with("it is not JSON"));
+    }
+
+    #[test]
+    fn settings_are_an_object() {
+        assert_eq!(settings(r#" {"a":1}"#).unwrap(), r#" {"a":1}"#);
+        assert!(settings("{").is_err());
+        assert!(settings("no-such-file.json").unwrap_err().to_string().contains("no-such-file"));
+    }
+}

@@ -1,0 +1,280 @@
+//! What `hoth adapter run` prints: each step, for people or for programs.
+
+use std::time::Duration;
+
+use serde::Serialize;
+use serde_json::Value;
+use serde_json::json;
+use serde_json::value::RawValue;
+
+use super::super::say;
+use crate::domain::AdapterState;
+use crate::domain::Event;
+use crate::domain::HttpRequest;
+use crate::domain::HttpResponse;
+use crate::domain::QueuedOutcome;
+use crate::domain::Resumption;
+use crate::domain::Step;
+use crate::domain::Target;
+
+/// A body or a state that is longer is cut for people; programs get all of it.
+const TEXT_CHARS_MAX: usize = 2_000;
+
+/// Prints to standard output.
+pub struct Shown {
+    /// One JSON object per line.
+    pub json: bool,
+}
+
+impl Shown {
+    pub fn run_begins(&self, nth: u32, resumption: Option<&Resumption>) {
+        let what = match resumption {
+            None => "begin",
+            Some(_) => "resume",
+        };
+        self.print(&json!({"run": nth, "call": what}), || format!("run {nth}: {what}"));
+    }
+
+    pub fn step(&self, step: &Step) {
+        match step {
+            Step::Send(send) => self.print(
+                &json!({"step": "send", "request": request(&send.request), "state": state(&send.state)}),
+                || format!("  send    {}\n{}", sent(&send.request), indented_state(&send.state)),
+            ),
+            Step::Wait(wait) => self.print(
+                &json!({
+                    "step": "wait", "afterMs": wait.after_ms, "note": wait.progress.note,
+                    "reference": wait.progress.reference, "state": state(&wait.state)
+                }),
+                || {
+                    let reference = wait.progress.reference.as_deref();
+                    let reference = reference.map(|r| format!(" ({r})")).unwrap_or_default();
+                    let note = format!("  wait    {}{reference}", wait.progress.note);
+                    format!("{note}\n{}", indented_state(&wait.state))
+                },
+            ),
+            Step::Done(outcome) => self.print(
+                &json!({"step": "done", "code": outcome.code}),
+                || format!("  done    {}", outcome.code),
+            ),
+            Step::Fail(failure) => {
+                let class = failure.class.word();
+                self.print(
+                    &json!({
+                        "step": "fail", "class": class, "message": failure.message,
+                        "code": failure.outcome.code
+                    }),
+                    || format!("  fail    {class}: {}", failure.message),
+                );
+            }
+        }
+    }
+
+    pub fn event(&self, event: &Event) {
+        match event {
+            Event::Response(answer) => self
+                .print(&json!({"event": "response", "response": response(answer)}), || {
+                    format!("  answer  {}", answered(answer))
+                }),
+            Event::TransportFailure(failure) => self.print(
+                &json!({
+                    "event": "transport-failure", "code": failure.code,
+                    "message": failure.message, "sent": failure.sent,
+                    "lastResponse": failure.last_response.as_ref().map(response)
+                }),
+                || {
+                    let sent = if failure.sent { "may have arrived" } else { "was not sent" };
+                    let line = format!("  answer  none: {}; the request {sent}", failure.message);
+                    match &failure.last_response {
+                        Some(last) => format!("{line}\n          before it {}", answered(last)),
+                        None => line,
+                    }
+                },
+            ),
+            Event::Timer => self.print(&json!({"event": "timer"}), || "  timer".to_owned()),
+        }
+    }
+
+    /// The job waits for so long.
+    pub fn pause(&self, resumption: &Resumption, left: Duration) {
+        let checkpoint = resumption.checkpoint;
+        self.print(
+            &json!({
+                "pauseMs": u64::try_from(left.as_millis()).unwrap_or(u64::MAX),
+                "checkpoint": checkpoint
+            }),
+            || match checkpoint {
+                true => "a checkpoint: from here on nothing before it is done again".to_owned(),
+                false => format!("the job waits for {left:?}: {}", resumption.progress.note),
+            },
+        );
+    }
+
+    /// The message that ServiceNow would get.
+    pub fn message(&self, outcome: &QueuedOutcome) {
+        self.print(&Message { message: &outcome.message }, || {
+            format!("message for ServiceNow:\n{}", indented(outcome.message.get()))
+        });
+    }
+
+    /// The job has not come to an end.
+    pub fn stopped(&self, why: &str) {
+        self.print(&json!({"stopped": why}), || format!("stopped: {why}"));
+    }
+
+    fn print(&self, json: &impl Serialize, text: impl FnOnce() -> String) {
+        match self.json {
+            true => say(&serde_json::to_string(json).unwrap_or_default()),
+            false => say(&text()),
+        }
+    }
+}
+
+/// Keeps the numbers of the message as they are written.
+#[derive(Serialize)]
+struct Message<'a> {
+    message: &'a RawValue,
+}
+
+/// JSON over several lines, each token as it is written.
+fn indented(json: &str) -> String {
+    let (mut text, mut depth) = (String::with_capacity(json.len() * 2), 0_usize);
+    let (mut in_string, mut escaped) = (false, false);
+    let line = |text: &mut String, depth: usize| {
+        text.push('\n');
+        text.extend(std::iter::repeat_n("  ", depth));
+    };
+    for (at, char) in json.char_indices() {
+        match char {
+            _ if in_string => {
+                text.push(char);
+                in_string = escaped || char != '"';
+                escaped = char == '\\' && !escaped;
+            }
+            '{' | '[' if json[at + 1..].trim_start().starts_with(['}', ']']) => text.push(char),
+            '{' | '[' => {
+                text.push(char);
+                depth += 1;
+                line(&mut text, depth);
+            }
+            '}' | ']' if text.ends_with(['{', '[']) => text.push(char),
+            '}' | ']' => {
+                depth = depth.saturating_sub(1);
+                line(&mut text, depth);
+                text.push(char);
+            }
+            ',' => {
+                text.push(char);
+                line(&mut text, depth);
+            }
+            ':' => text.push_str(": "),
+            '"' => {
+                text.push(char);
+                in_string = true;
+            }
+            char if char.is_ascii_whitespace() => {}
+            char => text.push(char),
+        }
+    }
+    text
+}
+
+fn sent(request: &HttpRequest) -> String {
+    let (Target::Path(target) | Target::Location(target)) = &request.target;
+    let mut line = format!("{} {target}", method(request));
+    for (nth, (name, value)) in request.query.iter().enumerate() {
+        let mark = if nth == 0 { '?' } else { '&' };
+        line.push_str(&format!("{mark}{name}={value}"));
+    }
+    for (name, value) in &request.headers {
+        line.push_str(&format!("\n          {name}: {value}"));
+    }
+    if !request.scopes.is_empty() {
+        line.push_str(&format!("\n          scopes {}", request.scopes.join(" ")));
+    }
+    if let Some(name) = &request.credential {
+        line.push_str(&format!("\n          credential {name}"));
+    }
+    if !request.idempotent {
+        line.push_str("\n          not idempotent: sent again only where nothing arrived");
+    }
+    if let Some(body) = &request.body {
+        line.push_str(&format!("\n          {}", cut(body)));
+    }
+    line
+}
+
+fn answered(answer: &HttpResponse) -> String {
+    let mut line = answer.status.to_string();
+    for (name, value) in &answer.headers {
+        line.push_str(&format!("\n          {name}: {value}"));
+    }
+    if !answer.body.is_empty() {
+        line.push_str(&format!("\n          {}", cut(&answer.body)));
+    }
+    line
+}
+
+fn indented_state(state: &AdapterState) -> String {
+    format!("          state {}: {}", state.version, cut(&state.bytes))
+}
+
+fn cut(bytes: &[u8]) -> String {
+    let text = String::from_utf8_lossy(bytes);
+    match text.char_indices().nth(TEXT_CHARS_MAX) {
+        Some((end, _)) => format!("{}… ({} bytes)", &text[..end], bytes.len()),
+        None => text.into_owned(),
+    }
+}
+
+fn request(request: &HttpRequest) -> Value {
+    let (kind, target) = match &request.target {
+        Target::Path(path) => ("path", path),
+        Target::Location(location) => ("location", location),
+    };
+    json!({
+        "method": method(request), kind: target, "query": request.query,
+        "headers": request.headers, "body": request.body.as_deref().map(String::from_utf8_lossy),
+        "credential": request.credential, "scopes": request.scopes,
+        "idempotent": request.idempotent
+    })
+}
+
+fn response(answer: &HttpResponse) -> Value {
+    json!({
+        "status": answer.status, "headers": answer.headers,
+        "body": String::from_utf8_lossy(&answer.body)
+    })
+}
+
+fn state(state: &AdapterState) -> Value {
+    json!({"version": state.version, "bytes": String::from_utf8_lossy(&state.bytes)})
+}
+
+fn method(request: &HttpRequest) -> String {
+    format!("{:?}", request.method).to_uppercase()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::indented;
+
+    #[test]
+    fn json_is_indented_and_keeps_its_words() {
+        let json = r#"{"z":1.10,"a":[{},[ ],"x,{\"\\",null],"e":""}"#;
+        let lines = [
+            r#"{"#,
+            r#"  "z": 1.10,"#,
+            r#"  "a": ["#,
+            r#"    {},"#,
+            r#"    [],"#,
+            r#"    "x,{\"\\","#,
+            r#"    null"#,
+            r#"  ],"#,
+            r#"  "e": """#,
+            r#"}"#,
+        ];
+        assert_eq!(indented(json), lines.join("\n"));
+        assert_eq!(indented(r#""""#), r#""""#);
+    }
+}

@@ -1,0 +1,209 @@
+//! `hoth adapter`: a component looked at and tried out without a host.
+
+use std::path::Path;
+
+use serde_json::Value;
+use serde_json::json;
+use tempfile::TempDir;
+use tokio::process::Command;
+
+use mock_csp::Stratus;
+use mock_csp::stratus::KEY_HEADER;
+use mock_csp::stratus::Options;
+
+use crate::csp;
+use crate::csp::Answer;
+use crate::harness::component;
+use crate::harness::cost;
+use crate::harness::job;
+
+/// What a command printed, and how it ended.
+#[derive(Debug)]
+struct Ran {
+    code: Option<i32>,
+    out: String,
+    err: String,
+}
+
+/// A folder with a job and answers in it.
+struct Desk(TempDir);
+
+impl Desk {
+    fn new(job: &Value, answers: &Value) -> Self {
+        let desk = Self(tempfile::tempdir().expect("a temporary folder can be made"));
+        desk.put("job.json", &job.to_string());
+        desk.put("answers.json", &answers.to_string());
+        desk
+    }
+
+    fn put(&self, name: &str, text: &str) {
+        std::fs::write(self.0.path().join(name), text).expect("a file can be written");
+    }
+
+    /// Runs `hoth adapter` in the folder.
+    async fn adapter(&self, command: &str, name: &str, arguments: &[&str]) -> Ran {
+        let output = Command::new(env!("CARGO_BIN_EXE_hoth"))
+            .args(["adapter", command])
+            .arg(component(name))
+            .args(arguments)
+            .current_dir(self.0.path())
+            .env("DESK_KEY", mock_csp::stratus::KEY)
+            .output()
+            .await
+            .expect("the program can be started");
+        let text = |bytes| String::from_utf8(bytes).expect("it prints UTF-8");
+        Ran { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
+    }
+
+    async fn run(&self, name: &str, arguments: &[&str]) -> Ran {
+        self.adapter("run", name, &[&["--job", "job.json"], arguments].concat()).await
+    }
+
+    async fn scripted(&self, name: &str) -> Ran {
+        self.run(name, &["--answers", "answers.json"]).await
+    }
+}
+
+#[tokio::test]
+async fn an_inspection_leaves_nothing_behind() {
+    let desk = Desk::new(&json!({}), &json!([]));
+    let ran = desk.adapter("inspect", "hello", &[]).await;
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    assert!(ran.out.contains("operations  get-portfolio\n"), "{}", ran.out);
+    assert!(ran.out.contains("imports     hoth:adapter/log@0.1.0"), "{}", ran.out);
+    let left = std::fs::read_dir(desk.0.path()).expect("the folder can be read").count();
+    assert_eq!(left, 2, "only the job and the answers are there");
+}
+
+#[tokio::test]
+async fn scripted_answers_lead_a_job_to_its_message() {
+    let mut asked = job("job-1", "HELLO", "GET_PORTFOLIO");
+    asked["portfolioId"] = json!("p 1");
+    let desk = Desk::new(&asked, &json!([]));
+    let account = r#"{"id": "p 1", "account_owner": "Ada", "budget": 1.10}"#;
+    desk.put("answers.json", &format!(r#"[{{"status": 200, "body": {account}}}]"#));
+    let ran = desk.scripted("hello").await;
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    for line in [
+        "run 1: begin",
+        "  send    GET /accounts/p%201",
+        "  answer  200",
+        "  done    200",
+        "message for ServiceNow:",
+        r#"        "accountOwner": "Ada","#,
+        r#"        "budget": 1.10"#,
+    ] {
+        assert!(ran.out.lines().any(|said| said == line), "{line} is not in:\n{}", ran.out);
+    }
+}
+
+#[tokio::test]
+async fn every_way_of_ending_has_its_exit_code() {
+    let asked = job("job-1", "HELLO", "GET_PORTFOLIO");
+    for (answers, code, said) in [
+        (json!([{"status": 404, "body": "no such account"}]), 1, "fail    refused"),
+        (json!([{"failure": "timeout"}]), 1, "fail    unavailable"),
+        (json!([]), 1, "stopped: there is no answer to this request"),
+        (json!([{"failure": "bored"}]), 2, "answer 1: there is no failure `bored`"),
+        (json!([{"status": "200"}]), 2, "answer 1"),
+        (json!({}), 2, "the answers in answers.json"),
+    ] {
+        let ran = Desk::new(&asked, &answers).scripted("hello").await;
+        assert_eq!(ran.code, Some(code), "{answers}: {ran:?}");
+        assert!(format!("{}{}", ran.out, ran.err).contains(said), "{answers}: {ran:?}");
+    }
+    let mut wrong = asked.clone();
+    wrong["payload"] = Value::Null;
+    let ran = Desk::new(&wrong, &json!([])).scripted("hello").await;
+    assert_eq!(ran.code, Some(2));
+    assert!(ran.err.contains("payload: "), "{ran:?}");
+    let desk = Desk::new(&asked, &json!([]));
+    assert_eq!(desk.run("hello", &["--settings", "[]"]).await.code, Some(2));
+    let both = ["--answers", "answers.json", "--base-url", "http://127.0.0.1:1"];
+    assert_eq!(desk.run("hello", &both).await.code, Some(2));
+    let ran = Desk::new(&job("job-1", "HELLO", "ADD_ENVIRONMENT"), &json!([]));
+    let ran = ran.scripted("hello").await;
+    assert_eq!(ran.code, Some(1));
+    assert!(ran.out.contains("has no operation add-environment"), "{}", ran.out);
+}
+
+#[tokio::test]
+async fn waits_of_a_script_take_no_time_and_checkpoints_are_shown() {
+    let data = |data: Value| json!({"status": 200, "body": {"data": data}});
+    let answers = json!([
+        {"status": 200, "body": {"fault": {"kind": "busy", "retryInMs": 3_600_000}}},
+        data(json!({"accountId": "a", "operationId": "op"})),
+        "timer",
+        data(json!({"operationId": "op", "state": "RUNNING"})),
+        data(json!({"operationId": "op", "state": "DONE"})),
+    ]);
+    let asked = job("job-1", "CSP_S", "ADD_ENVIRONMENT");
+    let ran = Desk::new(&asked, &answers).scripted("stratus").await;
+    assert_eq!(ran.code, Some(1), "{ran:?}");
+    for line in [
+        "the job waits for 3600s: the CSP is busy",
+        "  wait    begun (op)",
+        "  wait    the account is made",
+        "a checkpoint: from here on nothing before it is done again",
+        "  send    PUT /accounts/a/contacts",
+        "stopped: there is no answer to this request",
+    ] {
+        assert!(ran.out.lines().any(|said| said.starts_with(line)), "{line}:\n{}", ran.out);
+    }
+}
+
+#[tokio::test]
+async fn programs_get_one_json_object_per_line() {
+    let charges = r#"{"data":{"charges":[{"funding":"F","line":"1","period":"2022-01","micros":"1100000","nature":"billed"}]}}"#;
+    let desk = Desk::new(&cost("r-1", "CSP_S"), &json!([{"status": 200, "body": charges}]));
+    let ran = desk.run("stratus", &["--answers", "answers.json", "--json"]).await;
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    let lines: Vec<Value> = ran
+        .out
+        .lines()
+        .map(|line| serde_json::from_str(line).expect("every line is JSON"))
+        .collect();
+    assert_eq!(lines[1]["request"]["method"], "GET");
+    let message = &lines.last().expect("there are lines")["message"];
+    assert_eq!(message["content"]["response"]["taskOrders"][0]["taskOrderNumber"], "F");
+    assert_eq!(message["content"]["request"], cost("r-1", "CSP_S"));
+}
+
+#[tokio::test]
+async fn real_calls_go_the_hosts_own_way_out() {
+    let csp =
+        csp::scripted([Answer::text(503, ""), Answer::json(200, &json!({"id": "p-1"}))]).await;
+    let desk = Desk::new(&job("job-1", "HELLO", "GET_PORTFOLIO"), &json!([]));
+    let ran = desk.run("hello", &["--base-url", csp.base_url()]).await;
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    let calls = csp::calls(&csp);
+    assert_eq!(calls.len(), 2, "a 503 is tried again");
+    assert_eq!(csp::line(&calls[0]), "GET /atat/api/v1/accounts/p-1");
+    let ran = desk.run("hello", &["--base-url", "http://192.0.2.1"]).await;
+    assert_eq!(ran.code, Some(2), "only loopback is spoken to without TLS: {ran:?}");
+}
+
+#[tokio::test]
+async fn a_configuration_says_how_its_csp_is_called() {
+    let csp = Stratus::start(Options::default()).await.expect("a port is free");
+    let desk = Desk::new(&job("job-1", "CSP_S", "ADD_ENVIRONMENT"), &json!([]));
+    desk.put(
+        "hoth.toml",
+        &format!(
+            "[polling]\ninitial_ms = 20\nmax_ms = 100\n[csp.CSP_S]\nadapter = 'stratus'\nbase_url = '{}'\n\
+             api_key = {{ header = '{KEY_HEADER}', value.env = 'DESK_KEY' }}\n",
+            csp.base_url()
+        ),
+    );
+    let ran = desk.run("stratus", &["--config", "hoth.toml"]).await;
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    assert_eq!(csp.accounts(), 1);
+    assert_eq!(csp.server().violations(), Vec::<String>::new());
+    assert!(!format!("{ran:?}").contains(mock_csp::stratus::KEY));
+    assert!(!Path::new(desk.0.path()).join("adapters").exists());
+
+    desk.put("job.json", &job("job-1", "OTHER", "ADD_ENVIRONMENT").to_string());
+    let ran = desk.run("stratus", &["--config", "hoth.toml"]).await;
+    assert_eq!(ran.code, Some(2));
+    assert!(ran.err.contains("[csp.OTHER]"), "{ran:?}");
+}
