@@ -30,12 +30,9 @@ use crate::queue::Receipt;
 use crate::workflow;
 use crate::workflow::Course;
 use crate::workflow::Decision;
+use crate::workflow::NO_VERSION_PAUSE;
 use crate::workflow::Report;
 use crate::workflow::Trouble;
-
-/// How long a job waits when no version of its adapter can go on with it,
-/// before somebody looks again.
-const NO_VERSION_PAUSE: Duration = Duration::from_secs(10);
 
 /// Pauses while a queue cannot take what became of a job: from the first,
 /// doubled up to the second.
@@ -155,7 +152,13 @@ impl Errand {
             Ok(version) => self.run(&version, queued, message.receive_count).await,
             Err(reason) => {
                 warn!("The job waits: {reason}");
-                Fate::Hidden { pause: NO_VERSION_PAUSE }
+                let Some(from) = &queued.resumption else {
+                    // The lane receives no more until there is a version.
+                    return Fate::Hidden { pause: NO_VERSION_PAUSE };
+                };
+                let (policy, now) = (&self.context.polling, self.context.clock.now());
+                let reason = reason.to_string();
+                self.fate(workflow::postpone(policy, &queued.job, from, reason, now), queued)
             }
         }
     }
@@ -171,17 +174,25 @@ impl Errand {
         let course = Course { job: &queued.job, resumption: queued.resumption.as_ref() };
         let now = self.context.clock.now();
         let policy = &self.context.polling;
-        match workflow::decide(policy, course, run.end, now, run.requests, run.retry_after) {
-            Decision::Report(report) => {
+        let (requests, retry_after) = (run.requests, run.retry_after);
+        let decision = workflow::decide(policy, course, run.end, now, requests, retry_after);
+        match &decision {
+            Decision::Report(_) => {
                 self.context.recorder.finish(run.tape, version.adapter().digest());
-                Fate::Successor {
-                    queue: QueueName::outcomes(queued.job.kind),
-                    message: outcome(&queued, &report),
-                    said: format!("Job ends with code {}", report.code),
-                }
             }
+            Decision::Resume(_) => self.context.recorder.wait(run.tape),
+        }
+        self.fate(decision, queued)
+    }
+
+    fn fate(&self, decision: Decision, queued: QueuedJob) -> Fate {
+        match decision {
+            Decision::Report(report) => Fate::Successor {
+                queue: QueueName::outcomes(queued.job.kind),
+                message: outcome(&queued, &report),
+                said: format!("Job ends with code {}", report.code),
+            },
             Decision::Resume(resumption) => {
-                self.context.recorder.wait(run.tape);
                 let pause = self.context.clock.until(resumption.due_at);
                 let said = format!("Job waits {pause:.1?}: {}", resumption.progress.note);
                 let queue = QueueName::waiting(queued.job.kind, &queued.job.csp);

@@ -27,6 +27,10 @@ pub struct PollPolicy {
     pub async_failure_code: u16,
 }
 
+/// How long a job waits when no version of its adapter can go on with it,
+/// before somebody looks again.
+pub const NO_VERSION_PAUSE: Duration = Duration::from_secs(10);
+
 /// How often in a row a CSP may say that it does not know the job.
 const NOT_FOUND_MAX: u32 = 5;
 
@@ -84,6 +88,28 @@ pub fn decide(
         RunEnd::Wait { step, adapter } => turn.wait(step, adapter),
         RunEnd::Fail(failure) => turn.fail(failure),
     }
+}
+
+/// Decides what becomes of a waiting job that no version of its adapter can go
+/// on with: it is looked at again, in a message of its own so that no receive
+/// count grows, until its deadline.
+pub fn postpone(
+    policy: &PollPolicy,
+    job: &Job,
+    before: &Resumption,
+    reason: String,
+    now: Timestamp,
+) -> Decision {
+    if now >= before.waiting_since + policy.deadline {
+        let trouble = Trouble::Adapter(reason);
+        return Decision::Report(Report::of_trouble(job, Some(before), &trouble));
+    }
+    Decision::Resume(Resumption {
+        progress: Progress { reference: before.progress.reference.clone(), note: reason },
+        due_at: now + NO_VERSION_PAUSE,
+        waits: before.waits.saturating_add(1),
+        ..before.clone()
+    })
 }
 
 struct Turn<'a> {
@@ -365,6 +391,29 @@ mod tests {
         let last = Resumption { checkpoint: true, checkpoints: CHECKPOINTS_MAX, ..polled(300, 0) };
         let reported = line(Some(&last), wait(Some(0)), Duration::ZERO, None);
         assert!(reported.starts_with("report 500"), "{reported}");
+    }
+
+    #[test]
+    fn a_job_that_no_version_can_go_on_with_waits_until_its_deadline() {
+        let job = job();
+        let checkpoint = Resumption { checkpoint: true, checkpoints: 1, ..polled(1, 0) };
+        for before in [polled(300, 4), checkpoint] {
+            let after =
+                |after| postpone(&POLICY, &job, &before, "no version".to_owned(), START + after);
+            let Decision::Resume(next) = after(Duration::from_secs(7)) else { panic!("it waits") };
+            assert_eq!(next.due_at.since(START), Duration::from_secs(7) + NO_VERSION_PAUSE);
+            // As it was, but for what tells one message from the next.
+            let same = Resumption {
+                progress: before.progress.clone(),
+                due_at: before.due_at,
+                waits: before.waits,
+                ..next.clone()
+            };
+            assert_eq!((same, next.waits), (before.clone(), before.waits + 1));
+            assert_eq!(next.progress.note, "no version");
+            let Decision::Report(report) = after(POLICY.deadline) else { panic!("it ends") };
+            assert_eq!(report.code, 500);
+        }
     }
 
     #[test]

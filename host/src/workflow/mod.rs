@@ -9,9 +9,11 @@ mod retry;
 
 pub use decide::Course;
 pub use decide::Decision;
+pub use decide::NO_VERSION_PAUSE;
 pub use decide::PollPolicy;
 pub use decide::RunEnd;
 pub use decide::decide;
+pub use decide::postpone;
 pub use report::Report;
 pub use report::Trouble;
 pub use retry::Attempt;
