@@ -112,7 +112,8 @@ async fn what_is_no_http_is_refused_and_closed() {
         assert_eq!(statuses(&heard), [400], "{what}: {heard}");
         assert!(heard.contains("connection: close"), "{what}: {heard}");
     }
-    assert_eq!(statuses(&say(&host, b"GET /cost-jobs HTTP/1.0\r\n\r\n").await), [200]);
+    let older = say(&host, b"GET /cost-jobs HTTP/1.0\r\n\r\n").await;
+    assert!(older.starts_with("HTTP/1.0 200 "), "{older}");
     // A client that speaks HTTP/2 would not understand an answer.
     assert_eq!(say(&host, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await, "");
     // RFC 9112 section 6.1: the coding counts, and the connection ends, so

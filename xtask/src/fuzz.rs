@@ -75,6 +75,9 @@ const COUNTERS: [&str; 7] = [
 /// Inputs longer than the largest body that the API reads by default.
 const INPUT_BYTES_MAX: u64 = 160 * 1024;
 
+/// The largest input that is kept in the repository.
+const KEPT_BYTES_MAX: u64 = 2 * 1024;
+
 /// A slow input is a finding: the API reads bodies between other requests.
 const INPUT_SECONDS_MAX: u64 = 5;
 
@@ -145,9 +148,12 @@ impl Target {
         process::run(command.arg(&self.grown).arg(&self.committed))
     }
 
-    /// Adds to the committed inputs those that reach more.
+    /// Adds to the committed inputs a few small ones that reach more code.
     fn keep(&self, program: &Path) -> anyhow::Result<()> {
-        process::run(self.command(program).arg("-merge=1").arg(&self.committed).arg(&self.grown))
+        let mut command = self.command(program);
+        command.args(["-set_cover_merge=1", "-use_counters=0"]);
+        command.arg(format!("-max_len={KEPT_BYTES_MAX}"));
+        process::run(command.arg(&self.committed).arg(&self.grown))
     }
 }
 

@@ -1,5 +1,6 @@
 //! `cargo xtask schemathesis`: holds a running host to its own description.
 
+use std::path::Path;
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -25,7 +26,7 @@ use crate::workspace::workspace;
 #[derive(clap::Args)]
 #[command(verbatim_doc_comment)]
 pub struct Arguments {
-    /// Generated requests for each operation, at most
+    /// Generated bodies for each operation, at most
     #[arg(long, default_value_t = 40)]
     examples: u32,
     /// The same seed makes the same requests
@@ -52,15 +53,19 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     runtime.context("starting the async runtime")?.block_on(async {
         let stage = Stage::set_with(KEY).await?;
-        let asked = ask(arguments, tool, format!("http://{}", stage.api())).await;
+        let url = format!("http://{}", stage.api());
+        let described = ask(arguments, &tool, &url, &["--phases", "examples,coverage"]).await;
+        // Each GET may wait for outcomes, twenty seconds long.
+        let posts = ["--phases", "fuzzing", "--include-method", "POST"];
+        let generated = ask(arguments, &tool, &url, &posts).await;
         stage.strike().await?;
-        asked
+        described.and(generated)
     })
 }
 
-async fn ask(arguments: &Arguments, tool: PathBuf, url: String) -> anyhow::Result<()> {
+async fn ask(arguments: &Arguments, tool: &Path, url: &str, which: &[&str]) -> anyhow::Result<()> {
     let mut command = Command::new(tool);
-    command.arg("run").arg(format!("{url}/openapi.json"));
+    command.arg("run").arg(format!("{url}/openapi.json")).args(which);
     command.args(["--checks", "all", "--exclude-checks", EXCLUDED]);
     command.args(["--header", &format!("Authorization: Bearer {TOKEN}"), "--no-color"]);
     command.args(["--max-examples", &arguments.examples.to_string()]);

@@ -22,7 +22,6 @@ static TARGET: LazyLock<Target> = LazyLock::new(|| {
 
 /// Called by libFuzzer with each input.
 #[expect(unsafe_code, reason = "libFuzzer is C++, and calls this by its name with a raw slice")]
-#[expect(non_snake_case, reason = "the name is libFuzzer's")]
 #[unsafe(no_mangle)]
 extern "C" fn LLVMFuzzerTestOneInput(data: *const u8, size: usize) -> i32 {
     let input = match size {
