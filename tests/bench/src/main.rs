@@ -84,6 +84,9 @@ async fn measure(arguments: Arguments) -> anyhow::Result<()> {
     if wanted("jobs") {
         show(vec![throughput::end_to_end(&built, &csp, time).await?]);
     }
+    if wanted("journals") {
+        show(vec![throughput::journals(&built, &csp, time).await?]);
+    }
     if wanted("swaps") {
         show(swap::swaps(&built, &csp).await?);
     }

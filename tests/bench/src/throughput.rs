@@ -27,6 +27,9 @@ const CLIENTS: usize = 64;
 /// Clients that collect: each takes ten at a time.
 const COLLECTORS: usize = 4;
 
+/// Loads with journals, and as many without.
+const JOURNAL_TURNS: u32 = 4;
+
 /// How long the rest may take when no more is submitted.
 const REST: Duration = Duration::from_secs(60);
 
@@ -51,7 +54,44 @@ pub async fn accepts(built: &Built, csp: &MockCsp, time: Duration) -> anyhow::Re
 pub async fn end_to_end(built: &Built, csp: &MockCsp, time: Duration) -> anyhow::Result<Figure> {
     let address = csp.origin().trim_start_matches("http://").parse()?;
     let bare = load(address, CLIENTS, time, 200, bare_call(csp)).await?;
-    let host = Host::start(built, csp, "max_concurrent = 256", "api,worker,watcher").await?;
+    Ok(Figure {
+        name: "jobs from POST to collected outcome",
+        measured: jobs_per_second(built, csp, time, "").await?,
+        unit: "/s",
+        limit: Some(("the CSP called by a bare client", bare)),
+        floor: Floor::AtLeast(2_000.0),
+    })
+}
+
+/// What it costs to keep journals: jobs per second with them, beside the same
+/// without. The two take turns, as the machine may have other things to do.
+pub async fn journals(built: &Built, csp: &MockCsp, time: Duration) -> anyhow::Result<Figure> {
+    let turn = time / JOURNAL_TURNS;
+    let (mut with, mut without) = (0.0, 0.0);
+    for _ in 0..JOURNAL_TURNS {
+        without += jobs_per_second(built, csp, turn, "[replay]\nrecord = false").await?;
+        with += jobs_per_second(built, csp, turn, "").await?;
+    }
+    let turns = f64::from(JOURNAL_TURNS);
+    Ok(Figure {
+        name: "jobs with journals kept of them",
+        measured: with / turns,
+        unit: "/s",
+        limit: Some(("without journals", without / turns)),
+        floor: Floor::None,
+    })
+}
+
+/// Jobs per second from POST to collected outcome; `tables` is more
+/// configuration.
+async fn jobs_per_second(
+    built: &Built,
+    csp: &MockCsp,
+    time: Duration,
+    tables: &str,
+) -> anyhow::Result<f64> {
+    let lines = format!("max_concurrent = 256\n{tables}");
+    let host = Host::start(built, csp, &lines, "api,worker,watcher").await?;
     let collected = Arc::new(AtomicU64::new(0));
     let done = Arc::new(AtomicBool::new(false));
     let collectors: Vec<_> = (0..COLLECTORS)
@@ -76,13 +116,7 @@ pub async fn end_to_end(built: &Built, csp: &MockCsp, time: Duration) -> anyhow:
         collector.await.context("a collector panicked")??;
     }
     #[expect(clippy::cast_precision_loss, reason = "a run has fewer than 2^53 jobs")]
-    Ok(Figure {
-        name: "jobs from POST to collected outcome",
-        measured: collected.load(Ordering::SeqCst) as f64 / took.as_secs_f64(),
-        unit: "/s",
-        limit: Some(("the CSP called by a bare client", bare)),
-        floor: Floor::AtLeast(2_000.0),
-    })
+    Ok(collected.load(Ordering::SeqCst) as f64 / took.as_secs_f64())
 }
 
 /// Any call that the CSP answers with 200.
