@@ -58,6 +58,8 @@ pub struct Setup {
     settings: String,
     environment: Vec<(String, String)>,
     adapters: BTreeSet<&'static str>,
+    /// Further ones, by the names of their files.
+    guests: Vec<(String, Vec<u8>)>,
 }
 
 impl Setup {
@@ -68,6 +70,7 @@ impl Setup {
             settings: String::new(),
             environment: Vec::new(),
             adapters: BTreeSet::from(["atat"]),
+            guests: Vec::new(),
         }
     }
 
@@ -137,6 +140,12 @@ client_secret = {{ env = "{variable}" }}
         self
     }
 
+    /// Adds any other adapter; [`Self::with`] a table `[csp.…]` names it.
+    pub fn adapter(mut self, name: &str, wasm: Vec<u8>) -> Self {
+        self.guests.push((name.to_owned(), wasm));
+        self
+    }
+
     /// Overrides keys from the environment, such as `HOTH__RETRY__ATTEMPTS`.
     pub fn environment(mut self, name: &str, value: &str) -> Self {
         self.environment.push((name.to_owned(), value.to_owned()));
@@ -151,6 +160,10 @@ client_secret = {{ env = "{variable}" }}
         for name in &self.adapters {
             std::fs::copy(component(name), adapters.join(name).with_extension("wasm"))
                 .expect("the adapter can be copied");
+        }
+        for (name, wasm) in &self.guests {
+            std::fs::write(adapters.join(name).with_extension("wasm"), wasm)
+                .expect("an adapter can be written");
         }
         let defaults = [
             ("retry", "[retry]\ninitial_backoff_ms = 20\nmax_backoff_ms = 2000\n"),
@@ -197,6 +210,14 @@ fn built(folder: &str, name: &str) -> PathBuf {
     let file = target_directory().join(folder).join(format!("{name}.wasm"));
     assert!(file.is_file(), "{} is missing: run `cargo xtask adapters --guests`", file.display());
     file
+}
+
+/// The guest that `cargo xtask adapters --guests` built.
+pub fn guest(name: &str) -> Vec<u8> {
+    let file = target_directory().join("guests").join(format!("{name}.wasm"));
+    std::fs::read(&file).unwrap_or_else(|error| {
+        panic!("{}: {error}: run `cargo xtask adapters --guests`", file.display())
+    })
 }
 
 fn target_directory() -> PathBuf {
@@ -246,6 +267,24 @@ impl TestHost {
     /// The process, for signals.
     pub fn process_id(&self) -> u32 {
         self.running().child.id().expect("the host runs")
+    }
+
+    /// How much memory the host holds, in bytes.
+    pub fn memory(&self) -> u64 {
+        self.memory_line("VmRSS:")
+    }
+
+    /// The most memory that the host has held at one time, in bytes.
+    pub fn memory_peak(&self) -> u64 {
+        self.memory_line("VmHWM:")
+    }
+
+    fn memory_line(&self, name: &str) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.process_id()))
+            .expect("the host runs");
+        let line = status.lines().find_map(|line| line.strip_prefix(name)).expect("a line");
+        let kib: u64 = line.trim().trim_end_matches(" kB").parse().expect("a number");
+        kib * 1_024
     }
 
     fn running(&self) -> &Process {

@@ -344,15 +344,6 @@ async fn one_key_that_asks_too_often_leaves_the_others_alone() {
     assert_eq!(ask(None).await, 401);
 }
 
-/// How much memory the host holds, in bytes.
-fn memory(host: &TestHost) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{}/status", host.process_id()))
-        .expect("the host runs");
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("a line");
-    let kib: u64 = line.trim().trim_end_matches(" kB").parse().expect("a number");
-    kib * 1_024
-}
-
 /// More connections than the host takes, as far as the system grants this
 /// process so many: each one idle, or with half a head.
 #[tokio::test]
@@ -362,7 +353,7 @@ async fn ten_thousand_connections_keep_nobody_out() {
     let granted = (wanted * 4 / 5).to_string();
     let (host, _csp) = host(&[("HOTH__API__MAX_CONNECTIONS", granted.as_str())]).await;
     let snow = host.servicenow();
-    let before = memory(&host);
+    let before = host.memory();
     let mut crowd = Vec::with_capacity(wanted);
     for n in 0..wanted {
         let mut stream = connect(&host).await;
@@ -382,7 +373,7 @@ async fn ten_thousand_connections_keep_nobody_out() {
     let outcome: Value = snow.outcome().await;
     assert_eq!(outcome["code"], 200);
     assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
-    let grown = memory(&host).saturating_sub(before);
+    let grown = host.memory().saturating_sub(before);
     let each = grown / wanted as u64;
     assert!(each < 48 * 1_024, "{each} bytes for each of {wanted} connections");
     println!("{wanted} connections, {granted} seats: {grown} bytes more, {each} each");

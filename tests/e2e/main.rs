@@ -21,6 +21,7 @@ mod operations;
 mod order;
 mod replay;
 mod retry;
+mod sandbox;
 mod secrets;
 mod stratus;
 mod tls;

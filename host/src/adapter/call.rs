@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tracing::warn;
 
@@ -97,6 +98,11 @@ impl Adapter {
         &self.0.info
     }
 
+    /// What one call may take.
+    pub fn deadline(&self) -> Duration {
+        self.0.guest.deadline()
+    }
+
     /// The size of the component.
     pub fn size_bytes(&self) -> usize {
         self.0.size_bytes
@@ -122,14 +128,21 @@ impl Adapter {
     /// Asks the adapter for its next step, in a fresh instance.
     ///
     /// The instance is gone when this returns, and also when the future is
-    /// dropped before. A guest that computes lets other tasks run every 10 ms.
-    /// The deadline begins when an instance is free; the wait for one is
-    /// bounded by the deadlines of those who have them.
+    /// dropped before. A guest that computes lets other tasks run every 10 ms,
+    /// and after 20 ms goes on by turns with others of its kind. The deadline
+    /// counts what the guest uses, not the wait for an instance, a turn, or
+    /// room for much memory; those waits are bounded by the deadlines of those
+    /// who have them.
     ///
     /// # Errors
     ///
     /// [`CallError`]: the job's failure.
     pub async fn call(&self, call: Call<'_>) -> Result<Step, CallError> {
+        self.measured_call(call).await.0
+    }
+
+    /// The same, and what the call used: the time that its deadline counts.
+    pub async fn measured_call(&self, call: Call<'_>) -> (Result<Step, CallError>, Duration) {
         let Call { facts, now, entropy, entry } = call;
         let Loaded { guest, info, usage, digest, .. } = &*self.0;
         let context = lower::pairs(&facts.context);
@@ -162,7 +175,7 @@ impl Adapter {
                 self.name(), info.version, self.name(),
             );
         }
-        step
+        (step, taken.time)
     }
 
     /// What its calls have cost.

@@ -30,6 +30,7 @@ use super::guest::Guest;
 use super::host;
 use super::host::HostState;
 use super::lift;
+use super::limiter::Room;
 use super::wit;
 use super::wit::CspAdapterPre;
 use crate::domain::Digest;
@@ -40,12 +41,16 @@ pub const COMPONENT_BYTES_MAX: usize = 64 << 20;
 
 /// Instances at one time, over all adapters. A call waits for the processor
 /// only, so a few per core would do; so many are there because guests that
-/// spin hold theirs until the deadline, and the jobs of four CSPs at their
-/// default `max_concurrent` of 64 shall not wait for one another.
+/// spin or sleep hold theirs until the deadline, and thirty such adapters shall
+/// not keep a lawful one waiting.
 const INSTANCES_MAX: u32 = 256;
 
 /// Components compiled at one time. Each compiler uses every core that it gets.
 const COMPILES_MAX: usize = 2;
+
+/// Calls into one version of an adapter at one time; at least twice as many as
+/// there are processors.
+const CALLS_PER_ADAPTER_MIN: usize = 8;
 
 /// Memories, and tables, of one component: a Rust adapter has one memory and
 /// two tables, CPython one and three.
@@ -97,6 +102,12 @@ struct Shared {
     compiles: Semaphore,
     /// One permit per instance: wasmtime's pool does not wait, it fails.
     instances: Semaphore,
+    /// For calls that hold much memory.
+    room: Room,
+    /// For calls that compute for long; half of the processors, so that they
+    /// never have all.
+    turns: Arc<Semaphore>,
+    processors: usize,
 }
 
 impl Engine {
@@ -153,6 +164,7 @@ impl Engine {
         let wasmtime =
             wasmtime::Engine::new(&wasmtime_config(memory_bytes)).map_err(unsupported)?;
         let cache = cache(&wasmtime);
+        let processors = thread::available_parallelism().map_or(1, usize::from);
         start_epochs(wasmtime.weak()).map_err(EngineError::Thread)?;
         Ok(Self(Arc::new(Shared {
             contract: host::link_contract(&wasmtime).map_err(unsupported)?,
@@ -164,6 +176,9 @@ impl Engine {
             config: config.clone(),
             compiles: Semaphore::new(COMPILES_MAX),
             instances: Semaphore::new(INSTANCES_MAX as usize),
+            room: Room::new(),
+            turns: Arc::new(Semaphore::new((processors / 2).max(1))),
+            processors,
         })))
     }
 
@@ -213,6 +228,18 @@ impl Engine {
 
     pub(super) fn wasmtime(&self) -> &wasmtime::Engine {
         &self.0.wasmtime
+    }
+
+    pub(super) fn room(&self) -> Room {
+        self.0.room.clone()
+    }
+
+    pub(super) fn turns(&self) -> Arc<Semaphore> {
+        Arc::clone(&self.0.turns)
+    }
+
+    pub(super) fn calls_per_adapter_max(&self) -> usize {
+        CALLS_PER_ADAPTER_MIN.max(2 * self.0.processors)
     }
 
     /// Waits for room in the pool.

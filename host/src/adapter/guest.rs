@@ -1,21 +1,24 @@
 //! One instance for one question: started, bounded, and gone afterwards.
 
-use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
-use std::time::Instant;
 
+use tokio::sync::Semaphore;
 use tracing::warn;
 use wasmtime::Store;
 use wasmtime::Trap;
-use wasmtime::UpdateDeadline;
 use wasmtime_wasi::I32Exit;
 
 use super::CallError;
 use super::config::CallLimits;
 use super::engine::Engine;
+use super::guest_log::GuestLog;
+use super::guest_log::LogVolume;
 use super::host::HostState;
 use super::lift::cut;
+use super::limiter::Limiter;
+use super::pace::Pace;
+use super::pace::TimeIsUp;
 use super::wit::CspAdapterPre;
 use super::wit::exports::hoth::adapter::adapter::Guest as Exports;
 use crate::domain::Timestamp;
@@ -37,12 +40,15 @@ pub(super) struct Guest {
     imports_wasi: bool,
     limits: CallLimits,
     engine: Engine,
+    /// One permit per call at one time.
+    calls: Semaphore,
+    log_volume: Arc<LogVolume>,
 }
 
 /// What a question has taken.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Taken {
-    /// Without the wait for an instance.
+    /// Without the waits for an instance, a turn, and room.
     pub time: Duration,
     pub memory_bytes: usize,
 }
@@ -55,10 +61,6 @@ enum Broken {
     Running(wasmtime::Error),
 }
 
-/// Ends a guest that still runs when its time is up.
-#[derive(Debug)]
-struct TimeIsUp;
-
 impl Guest {
     pub fn new(
         name: Arc<str>,
@@ -67,11 +69,17 @@ impl Guest {
         limits: CallLimits,
         engine: Engine,
     ) -> Self {
-        Self { name, component, imports_wasi, limits, engine }
+        let calls = Semaphore::new(engine.calls_per_adapter_max());
+        let log_volume = Arc::default();
+        Self { name, component, imports_wasi, limits, engine, calls, log_volume }
     }
 
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    pub fn deadline(&self) -> Duration {
+        self.limits.deadline
     }
 
     /// Puts `question` to a fresh instance.
@@ -84,42 +92,41 @@ impl Guest {
         entropy: (u64, u64),
         question: impl AsyncFnOnce(&Exports, &mut Store<HostState>) -> wasmtime::Result<A>,
     ) -> (Result<A, CallError>, Taken) {
+        // Its own room first: an adapter whose calls take long waits for
+        // itself, and not in the way of others.
+        let _call = self.calls.acquire().await.expect("the semaphore is never closed");
         let _instance = self.engine.instance().await;
-        let begun = Instant::now();
-        let limit = self.limits.deadline;
-        let mut store = self.store(now, entropy, limit);
+        let limit = self.deadline();
+        let pace = Pace::start(limit, self.engine.turns());
+        let mut store = self.store(now, entropy, &pace);
         let run = async {
             let guest =
                 self.component.instantiate_async(&mut store).await.map_err(Broken::Starting)?;
             question(guest.hoth_adapter_adapter(), &mut store).await.map_err(Broken::Running)
         };
-        // The epochs stop a guest that computes. This stops one that waits in
-        // WASI, where no epoch is looked at.
-        let answer = match tokio::time::timeout(limit, run).await {
-            Ok(Ok(answer)) => Ok(answer),
-            Ok(Err(broken)) => Err(self.explain(broken, store.data())),
-            Err(_elapsed) => Err(CallError::DeadlineExceeded { limit }),
+        let answer = match pace.run(run).await {
+            Some(Ok(answer)) => Ok(answer),
+            Some(Err(broken)) => Err(self.explain(broken, store.data())),
+            None => Err(CallError::DeadlineExceeded { limit }),
         };
         let memory_bytes = store.data().limiter.held();
-        (answer, Taken { time: begun.elapsed(), memory_bytes })
+        (answer, Taken { time: pace.stopwatch().used(), memory_bytes })
     }
 
-    fn store(&self, now: Timestamp, entropy: (u64, u64), limit: Duration) -> Store<HostState> {
-        let mut state = HostState::new(self.name.clone(), self.memory_bytes());
+    fn store(&self, now: Timestamp, entropy: (u64, u64), pace: &Pace) -> Store<HostState> {
+        let mut state = HostState::new(
+            Limiter::new(self.memory_bytes(), self.engine.room(), pace.stopwatch().clone()),
+            GuestLog::new(Arc::clone(&self.name), Arc::clone(&self.log_volume)),
+        );
         if self.imports_wasi {
             state = state.with_wasi(now, entropy);
         }
         let mut store = Store::new(self.engine.wasmtime(), state);
-        store.limiter(|state| &mut state.limiter);
+        store.limiter_async(|state| &mut state.limiter);
         store.set_hostcall_fuel(HOSTCALL_BYTES_MAX);
         store.set_max_component_handles(HANDLES_MAX);
-        let end = Instant::now() + limit;
-        store.epoch_deadline_callback(move |_| {
-            if Instant::now() >= end {
-                return Err(wasmtime::Error::new(TimeIsUp));
-            }
-            Ok(UpdateDeadline::YieldCustom(1, Box::pin(tokio::task::yield_now())))
-        });
+        let mut at_epoch = pace.at_epoch();
+        store.epoch_deadline_callback(move |_| at_epoch());
         store.set_epoch_deadline(1);
         store
     }
@@ -157,11 +164,3 @@ impl Guest {
         }
     }
 }
-
-impl fmt::Display for TimeIsUp {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the deadline has passed")
-    }
-}
-
-impl std::error::Error for TimeIsUp {}

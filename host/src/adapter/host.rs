@@ -1,7 +1,5 @@
 //! What a store holds for its guest, and what a guest can call.
 
-use std::sync::Arc;
-
 use wasmtime::component::HasSelf;
 use wasmtime::component::Linker;
 use wasmtime_wasi::WasiCtxView;
@@ -25,8 +23,8 @@ pub(super) struct HostState {
 }
 
 impl HostState {
-    pub fn new(adapter: Arc<str>, memory_bytes: usize) -> Self {
-        Self { limiter: Limiter::new(memory_bytes), log: GuestLog::new(adapter), wasi: None }
+    pub fn new(limiter: Limiter, log: GuestLog) -> Self {
+        Self { limiter, log, wasi: None }
     }
 
     pub fn with_wasi(mut self, now: Timestamp, entropy: (u64, u64)) -> Self {

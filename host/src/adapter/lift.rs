@@ -22,6 +22,10 @@ use crate::domain::WaitStep;
 /// A JSON text; the contract says so, and so does SQS of a whole message.
 const JSON_BYTES_MAX: usize = 1 << 20;
 
+/// Objects and arrays within one another, in an outcome. Common readers stop at
+/// 128; the message around it and the array around that take four.
+const JSON_DEPTH_MAX: usize = 100;
+
 /// A state; the contract says so. It travels in every message of a waiting
 /// job.
 const STATE_BYTES_MAX: usize = 64 << 10;
@@ -135,7 +139,53 @@ fn json_object(field: &str, text: String) -> Result<Box<RawValue>, Wrong> {
     if !json.get().starts_with('{') {
         return Err(format!("the outcome's {field} is not a JSON object"));
     }
-    Ok(json)
+    match trap_for_readers(json.get()) {
+        Some(what) => Err(format!("the outcome's {field} {what}")),
+        None => Ok(json),
+    }
+}
+
+/// Finds what is valid JSON (RFC 8259 sections 8.2 and 9) and still makes
+/// common readers refuse it, and with it the whole batch of messages in which
+/// it lies.
+fn trap_for_readers(json: &str) -> Option<String> {
+    let unit = |escape: &str| {
+        let digits = escape.strip_prefix("\\u")?.get(..4)?;
+        u16::from_str_radix(digits, 16).ok()
+    };
+    let bytes = json.as_bytes();
+    let (mut at, mut depth, mut in_text) = (0, 0_usize, false);
+    while let Some(byte) = bytes.get(at) {
+        at += 1;
+        match (byte, in_text) {
+            (b'"', _) => in_text = !in_text,
+            (b'{' | b'[', false) => {
+                depth += 1;
+                if depth > JSON_DEPTH_MAX {
+                    return Some(format!("is nested deeper than {JSON_DEPTH_MAX} levels"));
+                }
+            }
+            (b'}' | b']', false) => depth -= 1,
+            // The JSON is valid, so this begins an escape.
+            (b'\\', true) => {
+                let escape = &json[at - 1..];
+                at += match unit(escape) {
+                    None => 1,
+                    Some(0xd800..=0xdbff)
+                        if matches!(unit(&escape[6..]), Some(0xdc00..=0xdfff)) =>
+                    {
+                        11
+                    }
+                    Some(0xd800..=0xdfff) => {
+                        return Some("has half of a surrogate pair, which is no character".into());
+                    }
+                    Some(_) => 5,
+                };
+            }
+            _ => {}
+        }
+    }
+    None
 }
 
 fn failure_class(word: &str) -> Result<FailureClass, Wrong> {
@@ -278,6 +328,29 @@ mod tests {
             done(200, &long, "{}"),
             Err("the outcome's request has 1048584 bytes, more than 1048576"),
         );
+    }
+
+    #[test]
+    fn what_other_readers_would_choke_on_is_found_wherever_it_is() {
+        let nested = |depth| format!("{{\"a\":{}{}}}", "[".repeat(depth), "]".repeat(depth));
+        let half = Some("has half of a surrogate pair, which is no character");
+        for (json, expected) in [
+            (r#"{"a":"b"}"#, None),
+            (r#"{"a":"\ud83d\ude00"}"#, None),
+            (r#"{"a":"\\ud83d"}"#, None),
+            (r#"{"a":"\\\uD83D"}"#, half),
+            (r#"{"a":"\u00e9\n\""}"#, None),
+            (r#"{"a":"\ud83d"}"#, half),
+            (r#"{"a":"\ud83d\n"}"#, half),
+            (r#"{"a":"\ud83d\ud83d\ude00"}"#, half),
+            (r#"{"\ude00":1}"#, half),
+            (&nested(99), None),
+            (&nested(100), Some("is nested deeper than 100 levels")),
+            (&format!("{{\"a\":\"\\\"{}\"}}", "[".repeat(200)), None),
+            (&format!("[{}]", vec!["{}"; 200].join(",")), None),
+        ] {
+            assert_eq!(trap_for_readers(json).as_deref(), expected, "{json}");
+        }
     }
 
     #[test]

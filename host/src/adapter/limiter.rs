@@ -1,28 +1,69 @@
-//! The bound on what one call may hold in memory.
+//! The bound on what one call may hold in memory, and what all of them may.
 
-use wasmtime::ResourceLimiter;
+use std::sync::Arc;
+
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::Semaphore;
+use wasmtime::ResourceLimiterAsync;
+
+use super::pace::Stopwatch;
+
+/// What a call may hold without asking anybody. The `atat` adapter takes 2 to
+/// 3 MiB, of which one is its stack.
+const SMALL_BYTES: usize = 4 << 20;
+
+/// What all calls may hold together that hold more than [`SMALL_BYTES`], each
+/// counted with the most that it may come to hold: eight of them at the default
+/// of 64 MiB. Where one call may hold more than that, one runs at a time.
+const LARGE_BYTES_MAX: usize = 512 << 20;
+
+/// Room is counted in this.
+const MIB: usize = 1 << 20;
+
+/// What one element of a table takes on the host.
+const TABLE_ELEMENT_BYTES: usize = size_of::<usize>();
+
+/// Room for calls that hold much, shared by all adapters. Who finds none waits
+/// for it; those who have it must end at their deadline.
+#[derive(Debug, Clone)]
+pub(super) struct Room(Arc<Semaphore>);
+
+impl Room {
+    pub fn new() -> Self {
+        Self(Arc::new(Semaphore::new(LARGE_BYTES_MAX / MIB)))
+    }
+
+    async fn take(&self, bytes: usize) -> OwnedSemaphorePermit {
+        let mib = bytes.min(LARGE_BYTES_MAX).div_ceil(MIB);
+        let mib = u32::try_from(mib).expect("the bound fits");
+        let taken = Arc::clone(&self.0).acquire_many_owned(mib).await;
+        taken.expect("the semaphore is never closed")
+    }
+}
 
 /// Counts all memories and tables of a store together. wasmtime's own limits
 /// count each memory by itself, and a component may have several.
 #[derive(Debug)]
 pub(super) struct Limiter {
     limit: usize,
-    left: usize,
+    held: usize,
     refused: bool,
+    room: Room,
+    /// From when the call holds more than [`SMALL_BYTES`] to its end.
+    large: Option<OwnedSemaphorePermit>,
+    stopwatch: Stopwatch,
 }
 
-/// What one element of a table takes on the host.
-const TABLE_ELEMENT_BYTES: usize = size_of::<usize>();
-
 impl Limiter {
-    pub fn new(limit: usize) -> Self {
-        Self { limit, left: limit, refused: false }
+    /// `stopwatch` stands while the call waits for room.
+    pub fn new(limit: usize, room: Room, stopwatch: Stopwatch) -> Self {
+        Self { limit, held: 0, refused: false, room, large: None, stopwatch }
     }
 
     /// What is held, in bytes. Memories never shrink, so it is also the most
     /// that was.
     pub fn held(&self) -> usize {
-        self.limit - self.left
+        self.held
     }
 
     /// Whether the guest has asked for more than there was. A guest that ends
@@ -31,32 +72,38 @@ impl Limiter {
         self.refused
     }
 
-    fn grow(&mut self, more: usize, beyond_own_maximum: bool) -> bool {
-        if more > self.left {
+    async fn grow(&mut self, more: usize, beyond_own_maximum: bool) -> bool {
+        if more > self.limit - self.held {
             self.refused = true;
             return false;
         }
         // The growth will fail for the guest's own reason, so nothing is
         // taken for it.
-        if !beyond_own_maximum {
-            self.left -= more;
+        if beyond_own_maximum {
+            return false;
         }
-        !beyond_own_maximum
+        self.held += more;
+        if self.held > SMALL_BYTES && self.large.is_none() {
+            let _standing = self.stopwatch.stand();
+            self.large = Some(self.room.take(self.limit).await);
+        }
+        true
     }
 }
 
-impl ResourceLimiter for Limiter {
-    fn memory_growing(
+#[async_trait::async_trait]
+impl ResourceLimiterAsync for Limiter {
+    async fn memory_growing(
         &mut self,
         current: usize,
         desired: usize,
         maximum: Option<usize>,
     ) -> wasmtime::Result<bool> {
         let beyond = maximum.is_some_and(|maximum| desired > maximum);
-        Ok(self.grow(desired.saturating_sub(current), beyond))
+        Ok(self.grow(desired.saturating_sub(current), beyond).await)
     }
 
-    fn table_growing(
+    async fn table_growing(
         &mut self,
         current: usize,
         desired: usize,
@@ -64,31 +111,59 @@ impl ResourceLimiter for Limiter {
     ) -> wasmtime::Result<bool> {
         let beyond = maximum.is_some_and(|maximum| desired > maximum);
         let more = desired.saturating_sub(current).saturating_mul(TABLE_ELEMENT_BYTES);
-        Ok(self.grow(more, beyond))
+        Ok(self.grow(more, beyond).await)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use futures_util::FutureExt as _;
+
     use super::*;
 
-    #[test]
-    fn memories_and_tables_are_counted_together() {
-        let mut limiter = Limiter::new(1_000);
-        assert!(limiter.memory_growing(0, 600, None).unwrap());
-        assert!(limiter.memory_growing(0, 300, None).unwrap());
-        assert!(limiter.table_growing(0, 10, None).unwrap());
+    fn limiter(limit: usize) -> Limiter {
+        Limiter::new(limit, Room::new(), Stopwatch::start())
+    }
+
+    #[tokio::test]
+    async fn memories_and_tables_are_counted_together() {
+        let mut limiter = limiter(1_000);
+        assert!(limiter.memory_growing(0, 600, None).await.unwrap());
+        assert!(limiter.memory_growing(0, 300, None).await.unwrap());
+        assert!(limiter.table_growing(0, 10, None).await.unwrap());
         assert!(!limiter.has_refused());
         assert_eq!(limiter.held(), 600 + 300 + 10 * TABLE_ELEMENT_BYTES);
-        assert!(!limiter.table_growing(10, 13, None).unwrap());
+        assert!(!limiter.table_growing(10, 13, None).await.unwrap());
         assert!(limiter.has_refused());
     }
 
-    #[test]
-    fn growth_beyond_the_guests_own_maximum_takes_nothing() {
-        let mut limiter = Limiter::new(1_000);
-        assert!(!limiter.memory_growing(0, 600, Some(500)).unwrap());
+    #[tokio::test]
+    async fn growth_beyond_the_guests_own_maximum_takes_nothing() {
+        let mut limiter = limiter(1_000);
+        assert!(!limiter.memory_growing(0, 600, Some(500)).await.unwrap());
         assert!(!limiter.has_refused());
-        assert!(limiter.memory_growing(0, 1_000, Some(1_000)).unwrap());
+        assert!(limiter.memory_growing(0, 1_000, Some(1_000)).await.unwrap());
+    }
+
+    #[tokio::test]
+    async fn calls_that_hold_much_wait_for_room_and_small_ones_do_not() {
+        let room = Room::new();
+        let new = |limit| Limiter::new(limit, room.clone(), Stopwatch::start());
+        let grow = |limiter: &mut Limiter, bytes| {
+            limiter.memory_growing(0, bytes, None).now_or_never().map(Result::unwrap)
+        };
+        let mut large: Vec<_> = (0..8).map(|_| new(64 * MIB)).collect();
+        for limiter in &mut large {
+            assert_eq!(grow(limiter, SMALL_BYTES), Some(true));
+            assert_eq!(grow(limiter, 1), Some(true));
+            assert_eq!(grow(limiter, SMALL_BYTES), Some(true), "it has room already");
+        }
+        assert_eq!(grow(&mut new(64 * MIB), SMALL_BYTES + 1), None, "there is no room");
+        assert_eq!(grow(&mut new(64 * MIB), SMALL_BYTES), Some(true));
+        large.pop();
+        assert_eq!(grow(&mut new(64 * MIB), SMALL_BYTES + 1), Some(true));
+        large.clear();
+        // One that may hold all there is gets it.
+        assert_eq!(grow(&mut new(4_096 * MIB), 2_048 * MIB), Some(true));
     }
 }

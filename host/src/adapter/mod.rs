@@ -16,6 +16,7 @@ mod host;
 mod lift;
 mod limiter;
 mod lower;
+mod pace;
 mod usage;
 mod wasi;
 mod wit;

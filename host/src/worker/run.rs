@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::time::Duration;
+use std::time::Instant;
 
 use tracing::debug;
 use url::Url;
@@ -26,13 +27,10 @@ use crate::registry::Version;
 use crate::replay::Tape;
 use crate::replay::Taped;
 use crate::replay::Took;
+use crate::workflow::Allowance;
 use crate::workflow::RetryPolicy;
 use crate::workflow::RunEnd;
 use crate::workflow::Trouble;
-
-/// How many requests one run may make. The longest known run makes four; the
-/// bound ends adapters that never come to a decision.
-const SENDS_MAX: u32 = 64;
 
 /// What came of a run.
 pub struct Run {
@@ -100,12 +98,17 @@ pub async fn run(
             Some(from) if !from.checkpoint => RetryPolicy::ONCE,
             Some(_) | None => context.retry,
         },
-        requests: resumption.map_or(0, |from| from.requests),
+        begun: Instant::now(),
+        allowance: Allowance::new(
+            resumption.map_or(0, |from| from.requests),
+            version.adapter().deadline(),
+        ),
         retry_after: None,
         called: None,
     };
     let end = drive.drive(resumption.map(|from| from.state.clone())).await;
-    Run { end, requests: drive.requests, retry_after: drive.retry_after, tape: drive.tape }
+    let requests = drive.allowance.requests();
+    Run { end, requests, retry_after: drive.retry_after, tape: drive.tape }
 }
 
 struct Drive<'a> {
@@ -116,7 +119,8 @@ struct Drive<'a> {
     facts: adapter::Facts,
     tape: Option<Tape>,
     retry: RetryPolicy,
-    requests: u32,
+    begun: Instant,
+    allowance: Allowance,
     retry_after: Option<Duration>,
     /// The URL that was called last.
     called: Option<Url>,
@@ -125,15 +129,20 @@ struct Drive<'a> {
 impl Drive<'_> {
     async fn drive(&mut self, resumed: Option<AdapterState>) -> RunEnd {
         let mut position = resumed.map(|state| (state, Event::Timer));
-        for _ in 0..=SENDS_MAX {
+        // Ends, as there is no allowance for a request without end.
+        loop {
             let step = match self.call(position.take()).await {
                 Ok(step) => step,
-                Err(error) => return RunEnd::Broken(Trouble::Adapter(error.to_string())),
+                Err(trouble) => return RunEnd::Broken(trouble),
             };
             failpoint::reach(FailPoint::AdapterAnswered);
             match step {
                 Step::Send(SendStep { request, state }) => {
-                    let event = self.exchange(&request).await;
+                    let ordinal = self.allowance.requests();
+                    if let Err(trouble) = self.allowance.sends(self.begun.elapsed()) {
+                        return RunEnd::Broken(trouble);
+                    }
+                    let event = self.exchange(&request, ordinal).await;
                     position = Some((state, event));
                 }
                 Step::Wait(step) => {
@@ -143,20 +152,16 @@ impl Drive<'_> {
                 Step::Fail(failure) => return RunEnd::Fail(failure),
             }
         }
-        RunEnd::Broken(Trouble::TooManySteps(SENDS_MAX))
     }
 
-    async fn call(
-        &mut self,
-        position: Option<(AdapterState, Event)>,
-    ) -> Result<Step, adapter::CallError> {
+    async fn call(&mut self, position: Option<(AdapterState, Event)>) -> Result<Step, Trouble> {
         let entry = match &position {
             None => Entry::Begin,
             Some((state, event)) => Entry::Resume { state, event: event.clone() },
         };
         let (now, entropy) = (self.context.clock.wall(), Uuid::new_v4().as_u64_pair());
         let call = Call { facts: &self.facts, now, entropy, entry };
-        let asked = self.version.adapter().call(call).await;
+        let (asked, used) = self.version.adapter().measured_call(call).await;
         if let Some(tape) = &mut self.tape {
             tape.note(Taped {
                 attempt: self.facts.attempt,
@@ -166,11 +171,13 @@ impl Drive<'_> {
                 took: asked.as_ref().map_or(Took::Broke, Took::of),
             });
         }
-        asked
+        self.allowance.computed(used)?;
+        asked.map_err(|error| Trouble::Adapter(error.to_string()))
     }
 
-    async fn exchange(&mut self, request: &crate::domain::HttpRequest) -> Event {
-        let key = self.job.request_key(self.requests);
+    /// `ordinal`: how many requests of the job came before this one.
+    async fn exchange(&mut self, request: &crate::domain::HttpRequest, ordinal: u32) -> Event {
+        let key = self.job.request_key(ordinal);
         let context = csp::Context {
             retry: &self.retry,
             previous_url: self.called.as_ref(),
@@ -179,7 +186,6 @@ impl Drive<'_> {
         };
         let exchanged = self.destination.client.exchange(request, &context).await;
         debug!(calls = exchanged.calls, "An exchange is over");
-        self.requests = self.requests.saturating_add(1);
         self.retry_after = exchanged.retry_after;
         self.called = exchanged.url.or(self.called.take());
         exchanged.event

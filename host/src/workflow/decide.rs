@@ -38,6 +38,12 @@ const NOT_FOUND_MAX: u32 = 5;
 /// bound ends adapters that go round in circles.
 const CHECKPOINTS_MAX: u32 = 256;
 
+/// Waits of one job that may be shorter than the schedule has them, whether the
+/// adapter or the CSP's `Retry-After` wants that; a CSP that is asked once a
+/// second gets four minutes. Later ones take as long as the schedule says, so
+/// that a job which never ends costs no more than one that waits in earnest.
+const HASTY_WAITS_MAX: u32 = 256;
+
 /// Where a job stands when a run begins.
 #[derive(Debug, Clone, Copy)]
 pub struct Course<'a> {
@@ -130,8 +136,9 @@ impl Turn<'_> {
         }
         let waits = before.map_or(0, |r| r.waits).saturating_add(1);
         let delay = match step.after_ms {
-            Some(after_ms) => Duration::from_millis(after_ms),
-            None => self.retry_after.unwrap_or_else(|| self.scheduled(waits, checkpoints)),
+            Some(0) => Duration::ZERO,
+            Some(after_ms) => self.paced(Some(Duration::from_millis(after_ms)), waits, checkpoints),
+            None => self.paced(self.retry_after, waits, checkpoints),
         };
         self.resume_at(
             delay,
@@ -177,7 +184,7 @@ impl Turn<'_> {
     /// Nothing is new but that it did not work this time.
     fn poll_again(&self, before: &Resumption, not_found: u32, failure: &Failure) -> Decision {
         let waits = before.waits.saturating_add(1);
-        let delay = self.retry_after.unwrap_or_else(|| self.scheduled(waits, before.checkpoints));
+        let delay = self.paced(self.retry_after, waits, before.checkpoints);
         self.resume_at(
             delay,
             Resumption {
@@ -205,6 +212,13 @@ impl Turn<'_> {
         }
         let due_at = (self.now + delay).min(deadline.max(self.now));
         Decision::Resume(Resumption { due_at, ..resumption })
+    }
+
+    /// How long the job's newest wait takes, where one of `wanted` is asked for.
+    fn paced(&self, wanted: Option<Duration>, waits: u32, checkpoints: u32) -> Duration {
+        let scheduled = self.scheduled(waits, checkpoints);
+        let wanted = wanted.unwrap_or(scheduled);
+        if waits > HASTY_WAITS_MAX { wanted.max(scheduled) } else { wanted }
     }
 
     /// Counts come from a queue, and may be anybody's: none is too large.
@@ -355,6 +369,31 @@ mod tests {
         assert_eq!(asked, "resume in 120s, wait 1, 0 not found, 0 checkpoints, busy");
         let said = line(None, wait(Some(70)), Duration::ZERO, Some(120));
         assert_eq!(said, "resume in 70ms, wait 1, 0 not found, 0 checkpoints, busy");
+    }
+
+    #[test]
+    fn waits_are_paced_by_the_schedule_when_there_have_been_many_short_ones() {
+        let pause = |waits, after_ms, asked| {
+            line(Some(&polled(waits, 0)), wait(after_ms), Duration::ZERO, asked)
+                .split_once(',')
+                .map(|(pause, _)| pause.to_owned())
+        };
+        for (waits, after_ms, asked, expected) in [
+            (255, Some(1), None, "resume in 1ms"),
+            (256, Some(1), None, "resume in 60s"),
+            (256, Some(90_000), None, "resume in 90s"),
+            (256, None, Some(0), "resume in 60s"),
+            (256, Some(0), None, "resume in 0ns"),
+        ] {
+            assert_eq!(pause(waits, after_ms, asked).as_deref(), Some(expected), "{waits}");
+        }
+        let failed = line(
+            Some(&polled(256, 0)),
+            failure(FailureClass::Unavailable, 503),
+            Duration::ZERO,
+            Some(0),
+        );
+        assert!(failed.starts_with("resume in 60s"), "{failed}");
     }
 
     #[test]

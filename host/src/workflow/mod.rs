@@ -3,10 +3,12 @@
 //! [`RetryPolicy`] decides about one call to a CSP, [`decide()`] about one run
 //! of a job, and [`Report`] says what ServiceNow gets to read.
 
+mod allowance;
 mod decide;
 mod report;
 mod retry;
 
+pub use allowance::Allowance;
 pub use decide::Course;
 pub use decide::Decision;
 pub use decide::NO_VERSION_PAUSE;

@@ -36,6 +36,15 @@ pub enum Trouble {
     NotOffered { csp: CspName, operation: &'static str },
     #[error("the adapter asked for more than {0} requests in one run")]
     TooManySteps(u32),
+    #[error("the adapter asked for more than {0} requests in one job")]
+    TooManyRequests(u32),
+    #[error("the adapter computed for more than {} ms in one run", .0.as_millis())]
+    TooMuchComputing(Duration),
+    #[error(
+        "one run of the adapter took more than {}; a wait of 0 ms makes a checkpoint to go on from",
+        hours(*.0)
+    )]
+    RunTooLong(Duration),
     #[error("the adapter made more than {0} checkpoints")]
     TooManyCheckpoints(u32),
     #[error("the CSP was still working on it after {}; last heard: {last}", hours(*deadline))]
@@ -69,6 +78,9 @@ impl Trouble {
             Self::OutcomeTooLarge { .. } => 502,
             Self::Adapter(_)
             | Self::TooManySteps(_)
+            | Self::TooManyRequests(_)
+            | Self::TooMuchComputing(_)
+            | Self::RunTooLong(_)
             | Self::TooManyCheckpoints(_)
             | Self::TooManyDeliveries(_)
             | Self::Unreadable(_) => 500,

@@ -24,8 +24,9 @@ use crate::case;
 
 /// How deep objects and lists may stand in one another. Deeper text is not
 /// JSON to an adapter: nothing that a CSP means is nested like that, and all
-/// that reads it has a bound of this kind.
-pub const NESTING_MAX: usize = 128;
+/// that reads it has a bound of this kind. The host's own, for an outcome, is
+/// 100.
+pub const NESTING_MAX: usize = 96;
 
 /// One JSON value.
 ///

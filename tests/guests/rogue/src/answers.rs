@@ -1,0 +1,29 @@
+//! Answers against the contract.
+
+use std::mem::ManuallyDrop;
+
+use crate::hoth::adapter::types::Outcome;
+use crate::hoth::adapter::types::Pair;
+use crate::hoth::adapter::types::Step;
+
+pub fn outcome(code: u16, response: &str) -> Step {
+    Step::Done(Outcome { code, request: "{}".to_owned(), response: response.to_owned() })
+}
+
+pub fn deep() -> Step {
+    let (open, close) = ("[".repeat(100_000), "]".repeat(100_000));
+    outcome(200, &format!("{{\"deep\":{open}{close}}}"))
+}
+
+/// A request whose hundred parameters point at one text: little memory here,
+/// and a hundred times as much for whoever copies it.
+pub fn aliased() -> Step {
+    let text = ManuallyDrop::new("x".repeat(1 << 20));
+    let alias = || {
+        // SAFETY: the text is never freed, nor are the aliases: the host takes
+        // the step, and the instance ends.
+        unsafe { String::from_raw_parts(text.as_ptr().cast_mut(), text.len(), text.len()) }
+    };
+    let pairs = (0..100).map(|_| Pair { name: String::new(), value: alias() }).collect();
+    crate::request(|request| request.query = pairs)
+}

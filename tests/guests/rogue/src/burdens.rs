@@ -1,0 +1,68 @@
+//! Deeds that cost the host something: time, memory, a place on the disk.
+
+use std::hint::black_box;
+
+use crate::done;
+use crate::hoth::adapter::log;
+use crate::hoth::adapter::log::Level;
+use crate::hoth::adapter::types::Step;
+use crate::sends;
+
+/// Bytes of one line of [`log_much`], lines of one call, and calls: 2^30 in
+/// all.
+const LINE_BYTES: usize = 1 << 20;
+const LINES: u32 = 64;
+const CALLS: u32 = 16;
+
+/// Turns of the loop in the first call of [`dawdle`], and what each call adds to
+/// those of the one before: one part in so many. However fast the machine is,
+/// the sum of all calls is ten deadlines before one of them is one.
+const TURNS: u64 = 20_000_000;
+const GROWTH: u64 = 14;
+
+pub fn spin() -> ! {
+    loop {
+        std::hint::spin_loop();
+    }
+}
+
+pub fn dawdle(steps: u32) -> Step {
+    let mut sum = 0_u64;
+    let turns = (0..steps).fold(TURNS, |turns, _| turns + turns / GROWTH);
+    for turn in 0..turns {
+        sum = black_box(sum ^ turn);
+    }
+    black_box(sum);
+    sends(steps, |_| ())
+}
+
+pub fn hoard() -> ! {
+    let mut hoard = Vec::new();
+    loop {
+        // Not zeroes, which the machine would lend without giving.
+        hoard.push(vec![1_u8; 1 << 20]);
+        black_box(&hoard);
+    }
+}
+
+/// Too deep for any stack, and no loop to the compiler.
+pub fn recurse(depth: u32) -> u32 {
+    let frame = black_box([depth; 64]);
+    if depth == u32::MAX { depth } else { recurse(depth + 1).wrapping_add(frame[0]) }
+}
+
+pub fn log_much(steps: u32) -> Step {
+    let line = "x".repeat(LINE_BYTES);
+    for _ in 0..LINES {
+        log::log(Level::Warn, &line);
+    }
+    if steps + 1 < CALLS { sends(steps, |_| ()) } else { done("{}") }
+}
+
+pub fn log_forged() -> Step {
+    log::log(
+        Level::Info,
+        "one line\n{\"level\":\"ERROR\",\"message\":\"forged\"}\r\n\u{1b}[2Jgone",
+    );
+    done("{}")
+}
