@@ -212,14 +212,6 @@ fn built(folder: &str, name: &str) -> PathBuf {
     file
 }
 
-/// The guest that `cargo xtask adapters --guests` built.
-pub fn guest(name: &str) -> Vec<u8> {
-    let file = target_directory().join("guests").join(format!("{name}.wasm"));
-    std::fs::read(&file).unwrap_or_else(|error| {
-        panic!("{}: {error}: run `cargo xtask adapters --guests`", file.display())
-    })
-}
-
 fn target_directory() -> PathBuf {
     // The program lies in target/debug.
     let program = Path::new(env!("CARGO_BIN_EXE_hoth"));

@@ -52,8 +52,8 @@ const COMPILES_MAX: usize = 2;
 /// there are processors.
 const CALLS_PER_ADAPTER_MIN: usize = 8;
 
-/// Memories, and tables, of one component: a Rust adapter has one memory and
-/// two tables, CPython one and three.
+/// Memories, and tables, of one component, and of one module in it: a Rust
+/// adapter has one memory and two tables, CPython one and three.
 const PER_INSTANCE_MAX: u32 = 4;
 
 /// Core instances of one component. Only a count: nothing is reserved for
@@ -74,6 +74,11 @@ const KEEP_RESIDENT_BYTES: usize = 2 << 20;
 
 /// The same for tables; those of a Rust adapter have a few hundred elements.
 const KEEP_RESIDENT_TABLE_BYTES: usize = 16 << 10;
+
+/// The packages of WASI that are there, all of them deaf and blind. Not among
+/// them is `wasi:http`: requests are the host's to make.
+const WASI: [&str; 6] =
+    ["wasi:cli/", "wasi:clocks/", "wasi:filesystem/", "wasi:io/", "wasi:random/", "wasi:sockets/"];
 
 /// How long a guest may hold a thread of the runtime before other tasks get
 /// their turn. Also how late a deadline may be noticed.
@@ -355,11 +360,11 @@ fn check_bytes(wasm: &[u8]) -> Result<(), LoadError> {
     Ok(())
 }
 
-/// Whether an import belongs to a package that the host offers. Its version
-/// and its types are for the linker to check.
+/// Whether an import belongs to what the host offers. Its version and its types
+/// are for the linker to check.
 fn is_offered(import: &str) -> bool {
     ["hoth:adapter/types@0.1.0", "hoth:adapter/log@0.1.0"].contains(&import)
-        || import.starts_with("wasi:")
+        || WASI.iter().any(|package| import.starts_with(package))
 }
 
 fn wasmtime_config(memory_bytes: usize) -> wasmtime::Config {
@@ -369,6 +374,8 @@ fn wasmtime_config(memory_bytes: usize) -> wasmtime::Config {
         .total_memories(INSTANCES_MAX * PER_INSTANCE_MAX)
         .total_tables(INSTANCES_MAX * PER_INSTANCE_MAX)
         .total_core_instances(INSTANCES_MAX * CORE_INSTANCES_MAX)
+        .max_memories_per_module(PER_INSTANCE_MAX)
+        .max_tables_per_module(PER_INSTANCE_MAX)
         .max_memories_per_component(PER_INSTANCE_MAX)
         .max_tables_per_component(PER_INSTANCE_MAX)
         .max_core_instances_per_component(CORE_INSTANCES_MAX)

@@ -39,11 +39,20 @@ pub enum LoadError {
     /// Not the component's fault.
     #[error("the compiler cannot be run: {0}")]
     NoCompiler(std::io::Error),
-    #[error("the component imports `{import}`, which the host does not offer")]
+    #[error(
+        "the component imports `{import}`, which the host does not offer: an adapter may import \
+         `hoth:adapter/log@0.1.0` and WASI 0.2 without `wasi:http`; requests are steps that it \
+         returns"
+    )]
     UnknownImport { import: String },
-    #[error("the component imports something that the host does not offer: {what}")]
+    #[error(
+        "the component imports something that the host does not offer: {what}; build it for the \
+         world `csp-adapter` of `wit/v0.1` and WASI 0.2"
+    )]
     Unlinked { what: String },
-    #[error("the component is no CSP adapter: {what}")]
+    #[error(
+        "the component is no CSP adapter: {what}; build it for the world `csp-adapter` of `wit/v0.1`"
+    )]
     WrongWorld { what: String },
     #[error("the component does not describe itself: {0}")]
     Undescribed(CallError),

@@ -12,6 +12,11 @@ pub(crate) struct TestGuest {
     pub name: &'static str,
     pub version: &'static str,
     pub states: (u32, u32),
+    /// What `describe` does before it writes its answer to 512, and then to it.
+    pub describe: &'static str,
+    pub described: &'static str,
+    /// More fields of the core module: memories, tables, a start function.
+    pub fields: &'static str,
     /// The body of `begin`. Its parameters: pointer and length of id (0, 1),
     /// operation (2, 3), input (4, 5) and settings (6, 7), attempt (8), now
     /// (9), entropy (10, 11), context (12, 13). It returns the address of a
@@ -25,6 +30,9 @@ pub(crate) struct TestGuest {
     /// WIT packages that the world's imports come from.
     pub packages: &'static [&'static str],
 }
+
+/// Why nothing that builds a guest fails.
+const VALID: &str = "the test's WAT and WIT are valid";
 
 /// Done with code 200, the settings as the request, the input as the response.
 pub(crate) const ECHO_BEGIN: &str = "
@@ -53,6 +61,9 @@ impl Default for TestGuest {
             name: "echo",
             version: "1.0.0",
             states: (1, 1),
+            describe: "",
+            described: "",
+            fields: "",
             begin: ECHO_BEGIN,
             resume: ECHO_RESUME,
             imports: "",
@@ -66,28 +77,30 @@ impl TestGuest {
     /// The component's bytes.
     pub fn build(&self) -> Vec<u8> {
         let mut resolve = Resolve::default();
-        resolve.push_path(concat!(env!("CARGO_MANIFEST_DIR"), "/../wit/v0.1")).unwrap();
+        resolve.push_path(concat!(env!("CARGO_MANIFEST_DIR"), "/../wit/v0.1")).expect(VALID);
         for package in self.packages {
-            resolve.push_str("package.wit", package).unwrap();
+            resolve.push_str("package.wit", package).expect(VALID);
         }
         let world = format!(
             "package test:guest; world guest {{ include hoth:adapter/csp-adapter@0.1.0; {} }}",
             self.world
         );
-        let package = resolve.push_str("guest.wit", &world).unwrap();
-        let world = resolve.select_world(&[package], Some("guest")).unwrap();
-        let mut module = wat::parse_str(self.core_module()).unwrap();
+        let package = resolve.push_str("guest.wit", &world).expect(VALID);
+        let world = resolve.select_world(&[package], Some("guest")).expect(VALID);
+        let mut module = wat::parse_str(self.core_module()).expect(VALID);
         wit_component::embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8)
-            .unwrap();
-        ComponentEncoder::default().module(&module).unwrap().encode().unwrap()
+            .expect(VALID);
+        ComponentEncoder::default().module(&module).expect(VALID).encode().expect(VALID)
     }
 
     fn core_module(&self) -> String {
         let Self { name, version, states: (oldest, newest), begin, resume, imports, .. } = self;
+        let Self { describe, described, fields, .. } = self;
         let operation = "add-portfolio";
         format!(
             r#"(module {imports}
                 (memory (export "memory") 64)
+                {fields}
                 (global $heap (mut i32) (i32.const 65536))
                 (data (i32.const 1024) "{name}")
                 (data (i32.const 1280) "{version}")
@@ -99,6 +112,7 @@ impl TestGuest {
                     (global.set $heap (i32.add (local.get $at) (local.get 3)))
                     (local.get $at))
                 (func (export "hoth:adapter/adapter@0.1.0#describe") (result i32)
+                    {describe}
                     (i32.store (i32.const 600) (i32.const 1536))
                     (i32.store (i32.const 604) (i32.const {operation_len}))
                     (i32.store (i32.const 512) (i32.const 1024))
@@ -109,6 +123,7 @@ impl TestGuest {
                     (i32.store (i32.const 532) (i32.const 1))
                     (i32.store (i32.const 536) (i32.const {oldest}))
                     (i32.store (i32.const 540) (i32.const {newest}))
+                    {described}
                     (i32.const 512))
                 (func (export "hoth:adapter/adapter@0.1.0#begin")
                     (param i32 i32 i32 i32 i32 i32 i32 i32 i32 i64 i64 i64 i32 i32) (result i32)

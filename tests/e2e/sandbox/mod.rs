@@ -1,10 +1,12 @@
 //! Adapters that misbehave, and those who share a host with them.
 //!
 //! What a guest can do is [`deeds`], and what its job is told stands in
-//! [`verdicts`].
+//! [`verdicts`]. Components that no compiler would make are in [`forged`].
 
+mod crowd;
 #[path = "../../guests/rogue/src/deeds.rs"]
 mod deeds;
+mod forged;
 mod verdicts;
 
 use serde_json::Value;
@@ -21,7 +23,8 @@ use deeds::Deed;
 fn rogue(setup: Setup, name: &str, csp: &MockCsp, elsewhere: &MockCsp) -> Setup {
     let adapter = name.to_lowercase().replace('_', "-");
     let (base_url, elsewhere) = (csp.base_url(), elsewhere.base_url());
-    setup.adapter(&adapter, guest("rogue")).with(&format!(
+    let wasm = std::fs::read(guest("rogue")).expect("the guest can be read");
+    setup.adapter(&adapter, wasm).with(&format!(
         r#"
 [csp.{name}]
 adapter = "{adapter}"

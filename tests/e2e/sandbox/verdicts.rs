@@ -15,7 +15,7 @@ use crate::harness::TestHost;
 
 /// What the host may hold at most while guests do all their deeds at once: the
 /// 512 MiB that large calls may have together, and what it holds besides.
-const MEMORY_MAX: u64 = 768 << 20;
+pub const MEMORY_MAX: u64 = 768 << 20;
 
 /// What a guest that logs a gigabyte may get into the log: 1 MiB at once, and
 /// 16 KiB a second for a minute.

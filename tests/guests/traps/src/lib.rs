@@ -1,0 +1,34 @@
+//! Panics: must be its own job's failure and nobody else's.
+
+wit_bindgen::generate!({ path: "../../../wit/v0.1", world: "csp-adapter" });
+
+use exports::hoth::adapter::adapter::Guest;
+use exports::hoth::adapter::adapter::Info;
+use hoth::adapter::types::Event;
+use hoth::adapter::types::Job;
+use hoth::adapter::types::State;
+use hoth::adapter::types::Step;
+
+struct Adapter;
+
+export!(Adapter);
+
+impl Guest for Adapter {
+    fn describe() -> Info {
+        Info {
+            name: "traps".to_owned(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            operations: vec!["add-portfolio".to_owned()],
+            states: (1, 1),
+            credentials: Vec::new(),
+        }
+    }
+
+    fn begin(job: Job) -> Step {
+        panic!("job {} is more than this adapter can bear", job.id)
+    }
+
+    fn resume(job: Job, _: State, _: Event) -> Step {
+        Self::begin(job)
+    }
+}
