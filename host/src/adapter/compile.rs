@@ -37,8 +37,9 @@ const THIS_PROGRAM: &str = "/proc/self/exe";
 /// What the child may say on standard error, in bytes; the rest is cut.
 const WORDS_BYTES_MAX: u64 = 16 << 10;
 
-/// How much the child stands behind: jobs go first on a busy machine.
-const NICENESS: i32 = 10;
+/// How much the child stands behind: jobs go first on a busy machine, and it
+/// still gets a quarter of what one of them gets, as its time is limited.
+const NICENESS: i32 = 5;
 
 /// What Rust says when there is no memory, before it aborts; and cranelift,
 /// which looks for itself.
