@@ -9,11 +9,15 @@ use std::path::Path;
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
+use std::time::Instant;
 
 use anyhow::Context as _;
 use anyhow::bail;
 use anyhow::ensure;
 use mock_csp::MockCsp;
+use rustix::process::Pid;
+use rustix::process::Signal;
+use rustix::process::kill_process;
 use serde_json::Value;
 use tokio::io::AsyncBufReadExt as _;
 use tokio::io::BufReader;
@@ -172,6 +176,20 @@ impl Host {
         self.child.kill().await.context("killing the host")
     }
 
+    /// Has it stand still: it runs no further instruction of its own. What the
+    /// kernel does for it at this moment comes to its end.
+    pub async fn freeze(&self) -> anyhow::Result<()> {
+        let id = self.child.id().context("the host has ended")?;
+        let process = i32::try_from(id).ok().and_then(Pid::from_raw).context("no process id")?;
+        kill_process(process, Signal::STOP).context("stopping the host")?;
+        let begun = Instant::now();
+        while !stands_still(id)? {
+            ensure!(begun.elapsed() < PATIENCE, "the host does not stand still");
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        Ok(())
+    }
+
     /// Waits until it has ended by itself; its exit code.
     pub async fn ended(mut self) -> anyhow::Result<i32> {
         let ended = tokio::time::timeout(PATIENCE, self.child.wait()).await;
@@ -184,4 +202,19 @@ impl Host {
     pub fn id(&self) -> Option<u32> {
         self.child.id()
     }
+}
+
+/// Whether every thread is stopped, or in the kernel, which will stop it.
+fn stands_still(id: u32) -> anyhow::Result<bool> {
+    let tasks = std::fs::read_dir(format!("/proc/{id}/task")).context("listing threads")?;
+    for task in tasks {
+        let stat = task.context("listing threads")?.path().join("stat");
+        // A thread that has just ended runs no more.
+        let Ok(stat) = std::fs::read_to_string(stat) else { continue };
+        let state = stat.rsplit_once(") ").and_then(|(_, rest)| rest.chars().next());
+        if !matches!(state, Some('T' | 't' | 'D' | 'Z' | 'X')) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }

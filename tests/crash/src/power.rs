@@ -1,7 +1,6 @@
 //! The power goes.
 
 use std::path::Path;
-use std::time::Duration;
 
 use anyhow::Context as _;
 use anyhow::ensure;
@@ -19,16 +18,16 @@ const VOLUME_MIB: u64 = 512;
 /// something, or the trial proves nothing.
 const CONTROL_CUTS_MAX: u32 = 20;
 
-/// How long a host may go on without a disk before it is gone with the rest of
-/// the machine: long enough to answer, if it were to.
-const AFTERLIFE: Duration = Duration::from_millis(50);
-
 /// Read by builds with debug assertions alone; see `queue/embedded/schema.rs`.
 const NOT_DURABLE: (&str, &str) = ("HOTH_TEST_SYNCHRONOUS", "normal");
 
+/// The host stands still before the power goes, and never goes on: whoever has
+/// no power sends no answer. (The shutdown is not atomic. A host that went on
+/// might be told by an fsync which is under way that all is well, though the
+/// file system has let go of what it was to write.)
 async fn cut(volume: &Volume, host: Host) -> anyhow::Result<()> {
+    host.freeze().await?;
     volume.cut_power()?;
-    tokio::time::sleep(AFTERLIFE).await;
     host.kill().await?;
     volume.restore_power()
 }
