@@ -181,7 +181,7 @@ path = "data/hoth.db"
 directory = "adapters"
 cache_directory = "{}"
 "#,
-            target_directory().join("e2e-adapter-cache").display()
+            compiled_adapters().display()
         );
         for (table, lines) in defaults {
             if !self.settings.contains(&format!("[{table}]")) {
@@ -206,10 +206,21 @@ pub fn guest(name: &str) -> PathBuf {
     built("guests", name)
 }
 
+/// The one in another language that `cargo xtask adapters --samples` built.
+pub fn sample(name: &str) -> Vec<u8> {
+    std::fs::read(built("samples", name)).expect("the sample can be read")
+}
+
 fn built(folder: &str, name: &str) -> PathBuf {
     let file = target_directory().join(folder).join(format!("{name}.wasm"));
-    assert!(file.is_file(), "{} is missing: run `cargo xtask adapters --guests`", file.display());
+    let option = if folder == "samples" { "--samples" } else { "--guests" };
+    assert!(file.is_file(), "{} is missing: run `cargo xtask adapters {option}`", file.display());
     file
+}
+
+/// Where compiled adapters are kept from one test to the next.
+pub fn compiled_adapters() -> PathBuf {
+    target_directory().join("e2e-adapter-cache")
 }
 
 fn target_directory() -> PathBuf {

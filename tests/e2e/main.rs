@@ -21,6 +21,7 @@ mod operations;
 mod order;
 mod replay;
 mod retry;
+mod samples;
 mod sandbox;
 mod secrets;
 mod stratus;

@@ -10,7 +10,9 @@ use anyhow::Context as _;
 use anyhow::ensure;
 use serde::Deserialize;
 
+use crate::samples;
 use crate::setup;
+use crate::toolchain::Target;
 use crate::toolchain::Toolchain;
 use crate::workspace::Member;
 use crate::workspace::workspace;
@@ -33,6 +35,9 @@ pub struct Arguments {
     /// Build the misbehaving guests of the tests too, into target/guests/
     #[arg(long)]
     guests: bool,
+    /// Build the samples in Rust for WASI, Python and JavaScript too, into target/samples/
+    #[arg(long)]
+    samples: bool,
 }
 
 /// Runs `cargo xtask adapters`.
@@ -41,19 +46,22 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     if arguments.guests {
         build_guests()?;
     }
+    if arguments.samples {
+        samples::build()?;
+    }
     Ok(())
 }
 
 /// Builds the adapters; fetches the target where it is missing.
 pub fn build() -> anyhow::Result<()> {
     let adapters = workspace()?.members_in("plugins");
-    let adapters = adapters.into_iter().filter(|member| member.folder() != SDK).collect();
-    build_group(adapters, "adapters")
+    let adapters: Vec<_> = adapters.into_iter().filter(|member| member.folder() != SDK).collect();
+    build_group(&setup::toolchain(Target::Bare)?, &adapters, "adapters")
 }
 
 /// Builds the guests that misbehave, which tests run.
 pub fn build_guests() -> anyhow::Result<()> {
-    build_group(guests()?, "guests")
+    build_group(&setup::toolchain(Target::Bare)?, &guests()?, "guests")
 }
 
 /// The guests that misbehave. They make sense as components only.
@@ -63,12 +71,9 @@ pub fn guests() -> anyhow::Result<Vec<&'static Member>> {
 
 /// Builds `members` at once, and puts the components into `folder` in the
 /// target directory.
-fn build_group(members: Vec<&Member>, folder: &str) -> anyhow::Result<()> {
-    let toolchain = setup::toolchain()?;
+pub fn build_group(toolchain: &Toolchain, members: &[&Member], folder: &str) -> anyhow::Result<()> {
     println!("Building {folder} with {toolchain}");
-    let built = components(&toolchain, &members)?;
-    let folder = workspace()?.target.join(folder);
-    fs::create_dir_all(&folder).with_context(|| format!("making {}", folder.display()))?;
+    let built = components(toolchain, members)?;
     for member in members {
         let component = built.get(&member.manifest).with_context(|| {
             format!(
@@ -76,10 +81,17 @@ fn build_group(members: Vec<&Member>, folder: &str) -> anyhow::Result<()> {
                 member.name
             )
         })?;
-        let name = member.folder();
-        let (size, change) = put(component, &folder.join(name).with_extension("wasm"))?;
-        println!("  {name:<12} {:>7.1} KB  {change}", size as f64 / 1000.0);
+        put_into(folder, member.folder(), component)?;
     }
+    Ok(())
+}
+
+/// Puts a component into `folder` in the target directory, and says so.
+pub fn put_into(folder: &str, name: &str, component: &Path) -> anyhow::Result<()> {
+    let folder = workspace()?.target.join(folder);
+    fs::create_dir_all(&folder).with_context(|| format!("making {}", folder.display()))?;
+    let (size, change) = put(component, &folder.join(name).with_extension("wasm"))?;
+    println!("  {name:<12} {:>7.1} KB  {change}", size as f64 / 1000.0);
     Ok(())
 }
 

@@ -10,6 +10,7 @@ mod crash_test;
 mod demo;
 mod fuzz;
 mod process;
+mod samples;
 mod schemathesis;
 mod setup;
 mod test;

@@ -10,7 +10,7 @@ use anyhow::bail;
 use anyhow::ensure;
 
 use crate::process;
-use crate::toolchain::TARGET;
+use crate::toolchain::Target;
 use crate::toolchain::Toolchain;
 
 /// How long `rustup` may take. It fetches about 20 MB, and without a network
@@ -20,10 +20,6 @@ const RUSTUP_LIMIT: Duration = Duration::from_secs(120);
 /// How long a run of `apt-get` may take. It fetches about 150 MB, and may have
 /// to wait until another run is over.
 const APT_LIMIT: Duration = Duration::from_secs(600);
-
-/// Debian's packages: a compiler new enough, and the sources to build the
-/// target's standard library from.
-const DEBIAN_PACKAGES: [&str; 2] = ["rustc-web", "rust-web-src"];
 
 /// Finds or fetches the WebAssembly target.
 ///
@@ -37,18 +33,18 @@ pub struct Arguments {}
 
 /// Runs `cargo xtask setup`.
 pub fn run(_: &Arguments) -> anyhow::Result<()> {
-    println!("Adapters are built with {}", toolchain()?);
+    println!("Adapters are built with {}", toolchain(Target::Bare)?);
     Ok(())
 }
 
 /// The toolchain for components. Says what it does when it has to fetch it.
-pub fn toolchain() -> anyhow::Result<Toolchain> {
-    if let Some(toolchain) = Toolchain::find()? {
+pub fn toolchain(target: Target) -> anyhow::Result<Toolchain> {
+    if let Some(toolchain) = Toolchain::find(target)? {
         return Ok(toolchain);
     }
     let mut reasons = Vec::new();
-    for (name, fetch) in [("rustup", from_rustup as fn() -> _), ("apt-get", from_debian)] {
-        match fetch() {
+    for (name, fetch) in [("rustup", from_rustup as fn(Target) -> _), ("apt-get", from_debian)] {
+        match fetch(target) {
             Ok(toolchain) => return Ok(toolchain),
             Err(reason) => {
                 println!("{name}: {reason:#}");
@@ -58,25 +54,28 @@ pub fn toolchain() -> anyhow::Result<Toolchain> {
     }
     bail!(
         "the WebAssembly target is missing, and {} could not bring it\n\
-         hint: `rustup target add {TARGET}` on a machine with a network, or\n\
+         hint: `rustup target add {}` on a machine with a network, or\n\
          hint: `apt-get install {}` as root on Debian",
         reasons.join(" and "),
-        DEBIAN_PACKAGES.join(" ")
+        target.triple(),
+        target.debian_packages().join(" ")
     )
 }
 
-fn from_rustup() -> anyhow::Result<Toolchain> {
-    println!("Fetching {TARGET} with rustup");
-    process::quietly(Command::new("rustup").args(["target", "add", TARGET]), RUSTUP_LIMIT)?;
-    Toolchain::find()?.context("it has another toolchain than the one in use")
+fn from_rustup(target: Target) -> anyhow::Result<Toolchain> {
+    let triple = target.triple();
+    println!("Fetching {triple} with rustup");
+    process::quietly(Command::new("rustup").args(["target", "add", triple]), RUSTUP_LIMIT)?;
+    Toolchain::find(target)?.context("it has another toolchain than the one in use")
 }
 
-fn from_debian() -> anyhow::Result<Toolchain> {
+fn from_debian(target: Target) -> anyhow::Result<Toolchain> {
     let apt = "/usr/bin/apt-get";
     ensure!(Path::new(apt).is_file(), "this is not Debian");
     let user = std::fs::metadata("/proc/self").context("asking who this is")?.uid();
     ensure!(user == 0, "only root may install packages");
-    println!("Installing Debian's {}", DEBIAN_PACKAGES.join(" and "));
+    let packages = target.debian_packages();
+    println!("Installing Debian's {}", packages.join(" and "));
     let apt_get = || {
         let mut command = Command::new(apt);
         command.env("DEBIAN_FRONTEND", "noninteractive");
@@ -85,7 +84,7 @@ fn from_debian() -> anyhow::Result<Toolchain> {
     };
     process::quietly(apt_get().arg("update"), APT_LIMIT)?;
     let mut install = apt_get();
-    install.args(["install", "--yes", "--no-install-recommends"]).args(DEBIAN_PACKAGES);
+    install.args(["install", "--yes", "--no-install-recommends"]).args(packages);
     process::quietly(&mut install, APT_LIMIT)?;
-    Toolchain::find()?.context("what Debian has here is too old")
+    Toolchain::find(target)?.context("what Debian has here is too old")
 }

@@ -9,14 +9,19 @@ use anyhow::Context as _;
 
 use crate::adapters;
 use crate::cargo;
+use crate::samples;
 
 /// Sets everything up and runs every test.
 ///
 /// The last line is `N passed, N failed`. What could not be run at all counts
 /// as one failure.
 ///
+/// The samples in other languages (target/samples) need tools from PyPI and npm,
+/// so their tests run only with --samples, which fetches those.
+///
 /// Examples:
 ///   cargo xtask test
+///   cargo xtask test --samples
 ///   cargo xtask test --fast
 ///   cargo xtask test -- a_lease_that_ran_out
 #[derive(clap::Args)]
@@ -25,6 +30,9 @@ pub struct Arguments {
     /// Only the tests beside the code: no components, no hosts
     #[arg(long)]
     fast: bool,
+    /// The samples in Rust for WASI, Python and JavaScript, and their tests, too
+    #[arg(long, conflicts_with = "fast")]
+    samples: bool,
     /// For `cargo test`, such as a part of a test's name
     #[arg(last = true)]
     rest: Vec<String>,
@@ -64,6 +72,15 @@ fn test(arguments: &Arguments, count: &mut Count) -> anyhow::Result<()> {
         adapters::build_guests()?;
     }
     command.args(&arguments.rest);
+    if arguments.samples {
+        samples::build()?;
+    } else {
+        // For the test programs, which may have been given something already.
+        if !arguments.rest.iter().any(|argument| argument == "--") {
+            command.arg("--");
+        }
+        command.args(["--skip", "samples::"]);
+    }
     let mut cargo = command.stdout(Stdio::piped()).spawn().context("running `cargo test`")?;
     let stdout = cargo.stdout.take().context("standard output is piped")?;
     for line in BufReader::new(stdout).split(b'\n') {
@@ -76,6 +93,9 @@ fn test(arguments: &Arguments, count: &mut Count) -> anyhow::Result<()> {
     anyhow::ensure!(ended.success(), "`cargo test` ended with {ended}");
     let all = arguments.rest.is_empty();
     anyhow::ensure!(!all || count.passed > 0, "no test was run");
+    if !arguments.samples {
+        println!("left out: the samples in other languages (`cargo xtask test --samples`)");
+    }
     Ok(())
 }
 
