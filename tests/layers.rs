@@ -36,7 +36,7 @@ const FLOORS: &[(&str, &[&str])] = &[
     ),
     ("auth", &["domain", "secret"]),
     ("audit", &["auth", "domain"]),
-    ("api", &["audit", "auth", "clock", "domain", "failpoint", "listener", "queue"]),
+    ("api", &["audit", "auth", "clock", "domain", "failpoint", "listener", "queue", "secret"]),
     (
         "admin",
         &["api", "audit", "auth", "clock", "domain", "queue", "registry", "replay", "worker"],

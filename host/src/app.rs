@@ -8,6 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use secrecy::ExposeSecret as _;
+use secrecy::SecretString;
 use tokio_util::sync::CancellationToken;
 use tracing::error;
 use tracing::info;
@@ -69,6 +71,7 @@ pub struct App {
     context: Arc<worker::Context>,
     destinations: BTreeMap<CspName, Destination>,
     keys: Keys,
+    batch_key: Option<SecretString>,
     api: Option<Listener>,
     admin: Listener,
     reload: Reload,
@@ -102,6 +105,7 @@ impl App {
             registry: Arc::new(registry),
             retry: config.retry.policy(),
             polling: config.poll_policy(),
+            lease: Duration::from_secs(config.worker.lease_seconds),
             recorder: Recorder::start(&config.replay, journals, clock.clone())
                 .context("starting the thread that writes journals")?,
             clock,
@@ -111,6 +115,8 @@ impl App {
         if keys.is_open() {
             warn!("No key is configured: everybody on this machine is let in, nobody else");
         }
+        let batch_key = config.api.batch_key.as_ref().map(|source| source.read()).transpose();
+        let batch_key = batch_key.context("reading api.batch_key")?;
         let (api_tls, admin_tls) = (tls(&config.api.tls)?, tls(&config.admin.tls)?);
         let (listen, connections) = (config.api.listen, api_connections(&config));
         let api = match roles.contains(&Role::Api) {
@@ -123,7 +129,19 @@ impl App {
         let exposed = !config.admin.listen.ip().is_loopback()
             || api.is_some() && !config.api.listen.ip().is_loopback();
         let reload = Reload { seen, keys: keys.clone(), api_tls, admin_tls, exposed };
-        Ok(Self { config, roles, queue, context, destinations, keys, api, admin, reload, metrics })
+        Ok(Self {
+            config,
+            roles,
+            queue,
+            context,
+            destinations,
+            keys,
+            batch_key,
+            api,
+            admin,
+            reload,
+            metrics,
+        })
     }
 
     /// Serves until `stop` ends or storage fails, then drains: no new
@@ -177,7 +195,7 @@ impl App {
     }
 
     fn api_state(&self) -> api::ApiState {
-        api::ApiState::new(
+        let state = api::ApiState::new(
             &self.config.api,
             self.keys.clone(),
             self.config.limits.rate(),
@@ -185,7 +203,11 @@ impl App {
             Arc::clone(&self.context.queue),
             self.config.csp_names(),
             self.context.clock.clone(),
-        )
+        );
+        match &self.batch_key {
+            None => state,
+            Some(key) => state.sealing_with(key.expose_secret().as_bytes()),
+        }
     }
 
     fn admin_state(&self) -> admin::AdminState {

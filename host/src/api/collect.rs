@@ -69,7 +69,7 @@ pub async fn collect(call: Call, kind: JobKind) -> Result<Response, ApiError> {
     response.extensions_mut().insert(departure);
     let leased = wish.lease.map(|_| {
         let receipts: Vec<&Receipt> = deliveries.iter().map(|d| d.lease.receipt()).collect();
-        batch::name(kind, &receipts)
+        api.seal.name(kind, &receipts)
     });
     if let Some(name) = &leased {
         let value = HeaderValue::from_str(name).expect("a batch is named in URL-safe letters");
@@ -133,7 +133,13 @@ async fn readable(
                 warn!(%queue, key = %delivery.message.key, %reason, "An outcome became a dead letter");
                 let buried = api
                     .queue
-                    .bury(queue, delivery.lease.receipt(), &reason.to_string(), None)
+                    .bury(
+                        queue,
+                        delivery.lease.receipt(),
+                        &delivery.message,
+                        &reason.to_string(),
+                        None,
+                    )
                     .await;
                 if let Err(error) = buried {
                     warn!(%queue, error = &error as &dyn std::error::Error, "It could not be buried, and comes back");

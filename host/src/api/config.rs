@@ -7,6 +7,7 @@ use axum::http::StatusCode;
 use serde::Deserialize;
 
 use crate::listener::TlsConfig;
+use crate::secret::SecretSource;
 
 /// The largest body that can be configured: with the adapter's state and the
 /// queue's own fields it must fit a message of 1 MiB.
@@ -29,6 +30,9 @@ pub struct Config {
     /// Connections open at once; a further one takes the place of an idle one.
     pub max_connections: usize,
     pub tls: Option<TlsConfig>,
+    /// What names of leased batches are sealed with, on all hosts that share
+    /// queues.
+    pub batch_key: Option<SecretSource>,
 }
 
 impl Default for Config {
@@ -41,6 +45,7 @@ impl Default for Config {
             redelivery_hours: 24,
             max_connections: 10_000,
             tls: None,
+            batch_key: None,
         }
     }
 }

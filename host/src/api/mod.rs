@@ -69,6 +69,7 @@ pub struct ApiState {
     body_timeout: Duration,
     send_timeout: Duration,
     settling: Settling,
+    seal: batch::Seal,
     /// The text of `/openapi.json`.
     openapi: Bytes,
 }
@@ -101,8 +102,14 @@ impl ApiState {
             body_timeout,
             send_timeout,
             settling: Settling::default(),
+            seal: batch::Seal::default(),
             openapi: Bytes::new(),
         }
+    }
+
+    /// The same, with leased batches sealed by `key`.
+    pub fn sealing_with(self, key: &[u8]) -> Self {
+        Self { seal: batch::Seal::with(key), ..self }
     }
 
     /// What has left and is still to be deleted.

@@ -151,6 +151,9 @@ fn run_check(path: &Path) -> ExitCode {
         Ok(config) => config,
         Err(error) => return refuse(&error.into()),
     };
+    if let Some(Err(error)) = config.api.batch_key.as_ref().map(|source| source.read()) {
+        return refuse(&anyhow::Error::from(error).context("api.batch_key"));
+    }
     for (name, settings) in &config.csp {
         let checked = csp::Client::build(name, settings)
             .map_err(anyhow::Error::from)

@@ -165,13 +165,22 @@ impl Default for Provisioning {
 pub struct Worker {
     /// How long jobs in hand may take to end when the host is told to stop.
     pub drain_ms: u64,
+    /// For how long a worker holds a message before it must say that it still
+    /// works.
+    pub lease_seconds: u64,
 }
 
 impl Default for Worker {
+    /// A lease is longer than nearly every job takes, so that few need a
+    /// heartbeat.
     fn default() -> Self {
-        Self { drain_ms: 25_000 }
+        Self { drain_ms: 25_000, lease_seconds: 120 }
     }
 }
+
+/// Below that, a slow call to the queue could cost a lease; above, nobody would
+/// wait for a host that has died.
+const LEASE_SECONDS: std::ops::RangeInclusive<u64> = 5..=3_600;
 
 /// Why a configuration cannot be used. The text is for the operator.
 #[derive(Debug, thiserror::Error)]
@@ -212,6 +221,9 @@ impl Config {
         self.adapters.resolve_against(directory);
         self.replay.resolve_against(directory);
         self.auth.resolve_against(directory);
+        if let Some(secret) = &mut self.api.batch_key {
+            secret.resolve_against(directory);
+        }
         for tls in self.api.tls.iter_mut().chain(&mut self.admin.tls) {
             tls.resolve_against(directory);
         }
@@ -250,6 +262,9 @@ impl Config {
             problems.push(format!(
                 "polling.deadline_hours: must be more than 0 and at most {DEADLINE_HOURS_MAX}"
             ));
+        }
+        if !LEASE_SECONDS.contains(&self.worker.lease_seconds) {
+            problems.push("worker.lease_seconds: must be 5 to 3600".to_owned());
         }
         if !matches!(self.provisioning.async_failure_code, 200 | 400..=599) {
             problems.push("provisioning.async_failure_code: must be 200, or 400 to 599".to_owned());

@@ -5,9 +5,10 @@ use serde_json::value::RawValue;
 
 use super::JobKind;
 
-/// The largest queued message, in bytes: SQS's limit for one message (AWS
-/// documentation, "Amazon SQS message quotas"), held by every backend.
-pub const MESSAGE_BYTES_MAX: usize = 1_048_576;
+/// The largest queued message, in bytes, held by every backend: SQS's limit of
+/// 1 MiB for one message (AWS documentation, "Amazon SQS message quotas"), less
+/// 2 KiB for what is kept with it.
+pub const MESSAGE_BYTES_MAX: usize = 1_048_576 - 2_048;
 
 /// What `GET` returns for one job.
 #[derive(Debug, Clone, Serialize)]

@@ -26,6 +26,10 @@ pub trait Releases: Send + Sync {
     /// Gives a message back at once, as soon as the backend can; never blocks,
     /// and never fails (a lease that nobody gives back ends by itself).
     fn release(&self, queue: &QueueName, receipt: &Receipt);
+
+    /// Takes note that the holder is done with the lease, and leaves the
+    /// message as it is. A backend need not care.
+    fn kept(&self, _: &Receipt) {}
 }
 
 /// A hold on one message. Dropping it gives the message back, so a panic, a
@@ -54,7 +58,9 @@ impl Lease {
 
     /// Leaves the message leased until it is settled or the time runs out.
     pub fn keep(mut self) -> Receipt {
-        self.releases = None;
+        if let Some(releases) = self.releases.take() {
+            releases.kept(&self.receipt);
+        }
         self.receipt.clone()
     }
 }

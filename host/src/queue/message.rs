@@ -41,7 +41,7 @@ impl NewMessage {
             ));
         }
         if !(1..=MESSAGE_BYTES_MAX).contains(&self.body.len()) {
-            return Err(QueueError::Refused("a message is 1 to 1048576 bytes"));
+            return Err(QueueError::Refused("a message is 1 to 1046528 bytes"));
         }
         Ok(())
     }

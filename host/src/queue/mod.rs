@@ -76,12 +76,33 @@ pub struct Receive {
     pub holder: Holder,
 }
 
+impl Receive {
+    /// Holds it to the bounds of every backend.
+    ///
+    /// # Errors
+    ///
+    /// [`QueueError::Refused`], with the bound that is broken.
+    pub fn check(&self) -> Result<(), QueueError> {
+        if !(1..=BATCH_MAX).contains(&self.max) {
+            return Err(QueueError::Refused("a receive takes 1 to 10 messages"));
+        }
+        if self.wait > WAIT_MAX {
+            return Err(QueueError::Refused("a receive waits up to 20 s"));
+        }
+        if self.lease.is_zero() || self.lease > LEASE_MAX {
+            return Err(QueueError::Refused("a lease lasts up to 12 hours, and not zero"));
+        }
+        Ok(())
+    }
+}
+
 /// What became of a message that was sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Sent {
     /// It is on the queue, durably.
     Queued,
-    /// It was sent before, with the same content: nothing was queued.
+    /// It was sent before, with the same content: nothing was queued. (SQS
+    /// does not tell, so there this is `Queued`.)
     Duplicate,
     /// Its key was used before with other content: nothing was queued. (SQS
     /// cannot tell, and takes it as another message.)
@@ -173,12 +194,14 @@ pub trait Queue: Send + Sync {
         successor: NewMessage,
     ) -> Result<(), QueueError>;
 
-    /// Moves a message to the queue's dead letters, with the reason, and sends
-    /// `report` where there is one, as [`Queue::settle`] does.
+    /// Moves a message, as it was received, to the queue's dead letters, with
+    /// the reason, and sends `report` where there is one, as [`Queue::settle`]
+    /// does.
     async fn bury(
         &self,
         queue: &QueueName,
         receipt: &Receipt,
+        message: &Received,
         reason: &str,
         report: Option<(QueueName, NewMessage)>,
     ) -> Result<(), QueueError>;

@@ -413,6 +413,7 @@ impl Queue for Model {
         &self,
         queue: &QueueName,
         receipt: &Receipt,
+        _: &Received,
         reason: &str,
         report: Option<(QueueName, NewMessage)>,
     ) -> Result<(), QueueError> {

@@ -14,7 +14,6 @@ use tracing::warn;
 
 use super::Context;
 use super::Destination;
-use super::heartbeat::LEASE;
 use super::settle::Errand;
 use crate::queue::BATCH_MAX;
 use crate::queue::Delivery;
@@ -132,7 +131,8 @@ impl Lane {
     }
 
     async fn receive(&self, max: usize) -> Result<Vec<Delivery>, QueueError> {
-        let receive = Receive { max, wait: WAIT_MAX, lease: LEASE, holder: Holder::Process };
+        let lease = self.context.lease;
+        let receive = Receive { max, wait: WAIT_MAX, lease, holder: Holder::Process };
         self.context.queue.receive(&self.queue, receive).await
     }
 

@@ -43,6 +43,8 @@ pub struct Context {
     pub polling: PollPolicy,
     /// Takes down what adapters are told, for replays.
     pub recorder: Recorder,
+    /// For how long a message is leased, and by each heartbeat again.
+    pub lease: Duration,
     pub clock: Clock,
 }
 

@@ -103,7 +103,7 @@ impl Errand {
                     // message just settled does not count as a lost lease.
                     biased;
                     kept = work => kept,
-                    () = heartbeat::beat(&*self.context.queue, &queue, &waiting) => {
+                    () = heartbeat::beat(&*self.context.queue, &queue, &waiting, self.context.lease) => {
                         span.in_scope(|| warn!("The lease was lost; whoever has it now goes on"));
                         return;
                     }
@@ -240,7 +240,8 @@ impl Errand {
                 queue.settle(from, receipt, to, message.clone()).await
             }
             Fate::Buried { reason, queue: to, report } => {
-                queue.bury(from, receipt, reason, Some((to.clone(), report.clone()))).await
+                let report = Some((to.clone(), report.clone()));
+                queue.bury(from, receipt, &delivery.message, reason, report).await
             }
             Fate::Hidden { pause } => {
                 queue.change_lease(from, std::slice::from_ref(receipt), *pause).await

@@ -25,6 +25,7 @@ use crate::queue::QueueError;
 use crate::queue::QueueName;
 use crate::queue::Receipt;
 use crate::queue::Receive;
+use crate::queue::Received;
 use crate::queue::Redeliver;
 use crate::queue::model::Model;
 
@@ -162,6 +163,8 @@ struct Pair {
 struct Both {
     queue: QueueName,
     receipts: [Receipt; 2],
+    /// The same on both sides.
+    message: Received,
     deliveries: Option<[Delivery; 2]>,
 }
 
@@ -261,7 +264,8 @@ impl Pair {
                 let Some(both) = self.pick(held) else { return Ok(()) };
                 let report = report.as_ref().map(|new| (queue(true), new.message()));
                 self.ask(async |side, q| {
-                    q.bury(&both.queue, &both.receipts[side], "a reason", report.clone()).await
+                    let receipt = &both.receipts[side];
+                    q.bury(&both.queue, receipt, &both.message, "a reason", report.clone()).await
                 })
                 .await
             }
@@ -296,7 +300,9 @@ impl Pair {
         for deliveries in embedded.into_iter().zip(model) {
             let deliveries = [deliveries.0, deliveries.1];
             let receipts = deliveries.each_ref().map(|delivery| delivery.lease.receipt().clone());
-            self.held.push(Both { queue: queue.clone(), receipts, deliveries: Some(deliveries) });
+            let message = deliveries[0].message.clone();
+            let queue = queue.clone();
+            self.held.push(Both { queue, receipts, message, deliveries: Some(deliveries) });
         }
         Ok(())
     }

@@ -43,7 +43,6 @@ use self::reserve::Reserve;
 use self::store::REDELIVERED_AT_ONCE;
 use self::store::Store;
 use self::writer::Writer;
-use super::BATCH_MAX;
 use super::BlockedGroup;
 use super::DEAD_LETTERS_MAX;
 use super::DeadLetter;
@@ -57,10 +56,10 @@ use super::QueueName;
 use super::QueueStats;
 use super::Receipt;
 use super::Receive;
+use super::Received;
 use super::Redeliver;
 use super::Releases;
 use super::Sent;
-use super::WAIT_MAX;
 use crate::clock::Clock;
 
 /// Callers that may be waiting for the writer at once, but for receivers; the
@@ -288,6 +287,7 @@ impl Queue for EmbeddedQueue {
         &self,
         queue: &QueueName,
         receipt: &Receipt,
+        _: &Received,
         reason: &str,
         report: Option<(QueueName, NewMessage)>,
     ) -> Result<(), QueueError> {
@@ -394,20 +394,5 @@ impl Drop for InFlight<'_> {
         if let Ok(Ok(leased)) = self.answer.try_recv() {
             drop(self.deliveries(leased));
         }
-    }
-}
-
-impl Receive {
-    fn check(&self) -> Result<(), QueueError> {
-        if !(1..=BATCH_MAX).contains(&self.max) {
-            return Err(QueueError::Refused("a receive takes 1 to 10 messages"));
-        }
-        if self.wait > WAIT_MAX {
-            return Err(QueueError::Refused("a receive waits up to 20 s"));
-        }
-        if self.lease.is_zero() || self.lease > LEASE_MAX {
-            return Err(QueueError::Refused("a lease lasts up to 12 hours, and not zero"));
-        }
-        Ok(())
     }
 }

@@ -293,7 +293,10 @@ async fn bytes_of_another_hand_are_handed_out_and_break_nothing() {
     got.sort_by(|one, other| one.message.body.cmp(&other.message.body));
     let bad = got.remove(1);
     assert_eq!(bad.message.body, "oo\u{fffd}p");
-    f.queue.bury(&queue, bad.lease.receipt(), "unreadable", None).await.expect("held");
+    f.queue
+        .bury(&queue, bad.lease.receipt(), &bad.message, "unreadable", None)
+        .await
+        .expect("held");
     assert_eq!(names(got), ["m1"]);
     assert_eq!(f.queue.stats(&queue).await.expect("it can be read").dead_letters, 1);
 }
