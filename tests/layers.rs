@@ -43,7 +43,10 @@ const FLOORS: &[(&str, &[&str])] = &[
     ),
     (
         "config",
-        &["adapter", "api", "auth", "csp", "domain", "listener", "registry", "replay", "workflow"],
+        &[
+            "adapter", "api", "auth", "csp", "domain", "listener", "queue", "registry", "replay",
+            "workflow",
+        ],
     ),
     ("reload", &["audit", "auth", "config", "domain", "listener"]),
     ("telemetry", &["audit"]),
@@ -91,7 +94,9 @@ const FLOORS: &[(&str, &[&str])] = &[
 /// The only places where a crate may be named.
 const HOMES: &[(&str, &[&str])] = &[
     ("anyhow", &["main", "app", "cli"]),
+    ("aws_config", &["queue/sqs"]),
     ("aws_sdk_sqs", &["queue/sqs"]),
+    ("aws_smithy_http_client", &["queue/sqs"]),
     ("axum", &["admin", "api"]),
     ("minisign_verify", &["registry"]),
     ("notify", &["registry"]),

@@ -31,8 +31,9 @@ use crate::listener::Listener;
 use crate::listener::Tls;
 use crate::listener::TlsConfig;
 use crate::queue;
-use crate::queue::Queue;
+use crate::queue::Storage;
 use crate::queue::embedded::EmbeddedQueue;
+use crate::queue::sqs::SqsQueue;
 use crate::registry::Registry;
 use crate::reload;
 use crate::reload::Reload;
@@ -67,7 +68,7 @@ const CONNECTIONS_GRACE: Duration = Duration::from_secs(5);
 pub struct App {
     config: Config,
     roles: BTreeSet<Role>,
-    queue: Arc<EmbeddedQueue>,
+    storage: Storage,
     context: Arc<worker::Context>,
     destinations: BTreeMap<CspName, Destination>,
     keys: Keys,
@@ -86,9 +87,7 @@ impl App {
         let seen = reload::look(&config).await;
         let metrics = telemetry::start_metrics().context("setting up metrics")?;
         let clock = Clock::system();
-        let queue = match config.queue.backend {
-            Backend::Embedded => open_embedded(&config, &clock)?,
-        };
+        let storage = open_queue(&config, &clock).await?;
         let engine = Engine::with(&config.adapters, Compiler::Apart)
             .context("setting up the adapter engine")?;
         let wants =
@@ -101,7 +100,7 @@ impl App {
             .await
             .context("opening the adapter registry")?;
         let context = Arc::new(worker::Context {
-            queue: Arc::clone(&queue) as Arc<dyn Queue>,
+            queue: storage.queue(),
             registry: Arc::new(registry),
             retry: config.retry.policy(),
             polling: config.poll_policy(),
@@ -132,7 +131,7 @@ impl App {
         Ok(Self {
             config,
             roles,
-            queue,
+            storage,
             context,
             destinations,
             keys,
@@ -163,7 +162,7 @@ impl App {
 
         let failed = tokio::select! {
             () = stop => false,
-            () = self.queue.failed() => true,
+            () = self.storage.failed() => true,
         };
         if failed {
             // Nothing that is acknowledged from here on could be kept.
@@ -181,7 +180,7 @@ impl App {
             }
         }
         settling.all_settled(SETTLING_GRACE).await;
-        self.queue.close().await;
+        self.storage.close().await;
         anyhow::ensure!(!failed, "queue storage failed");
         info!("Stopped");
         Ok(())
@@ -226,13 +225,21 @@ impl App {
 /// Operators and scrapers: few, and never more than this.
 const ADMIN_CONNECTIONS_MAX: usize = 256;
 
-fn open_embedded(config: &Config, clock: &Clock) -> anyhow::Result<Arc<EmbeddedQueue>> {
-    let settings = queue::embedded::Config {
-        path: config.queue.path.clone(),
-        redelivery_hours: config.api.redelivery_hours,
-    };
-    let opened = EmbeddedQueue::open(&settings, clock.clone());
-    Ok(Arc::new(opened.with_context(|| format!("opening the queue {}", settings.path.display()))?))
+async fn open_queue(config: &Config, clock: &Clock) -> anyhow::Result<Storage> {
+    match config.queue.backend() {
+        Backend::Embedded { path } => {
+            let redelivery_hours = config.api.redelivery_hours;
+            let settings = queue::embedded::Config { path, redelivery_hours };
+            let opened = EmbeddedQueue::open(&settings, clock.clone())
+                .with_context(|| format!("opening the queue {}", settings.path.display()))?;
+            Ok(Storage::Embedded(Arc::new(opened)))
+        }
+        Backend::Sqs(settings) => {
+            let queues = queue::QueueName::all(config.csp.keys());
+            let opened = SqsQueue::open(&settings, queues).await.context("opening the queues")?;
+            Ok(Storage::Sqs(Arc::new(opened)))
+        }
+    }
 }
 
 /// Written by those who work, and let go of by all.

@@ -56,6 +56,8 @@ pub async fn eventually<T, F: Future<Output = Option<T>>>(
 pub struct Setup {
     csps: String,
     settings: String,
+    queue: String,
+    roles: String,
     environment: Vec<(String, String)>,
     adapters: BTreeSet<&'static str>,
     /// Further ones, by the names of their files.
@@ -68,6 +70,8 @@ impl Setup {
         Self {
             csps: String::new(),
             settings: String::new(),
+            queue: "path = \"data/hoth.db\"".to_owned(),
+            roles: "api,worker,watcher".to_owned(),
             environment: Vec::new(),
             adapters: BTreeSet::from(["atat"]),
             guests: Vec::new(),
@@ -140,6 +144,18 @@ client_secret = {{ env = "{variable}" }}
         self
     }
 
+    /// Keeps the queues elsewhere, as these lines of `[queue]` say.
+    pub fn queue(mut self, lines: &str) -> Self {
+        lines.clone_into(&mut self.queue);
+        self
+    }
+
+    /// What the host does, as `--roles` has it.
+    pub fn roles(mut self, roles: &str) -> Self {
+        roles.clone_into(&mut self.roles);
+        self
+    }
+
     /// Adds any other adapter; [`Self::with`] a table `[csp.…]` names it.
     pub fn adapter(mut self, name: &str, wasm: Vec<u8>) -> Self {
         self.guests.push((name.to_owned(), wasm));
@@ -176,11 +192,12 @@ listen = "127.0.0.1:0"
 [admin]
 listen = "127.0.0.1:0"
 [queue]
-path = "data/hoth.db"
+{}
 [adapters]
 directory = "adapters"
 cache_directory = "{}"
 "#,
+            self.queue,
             compiled_adapters().display()
         );
         for (table, lines) in defaults {
@@ -191,8 +208,8 @@ cache_directory = "{}"
         text.push_str(&self.settings);
         text.push_str(&self.csps);
         std::fs::write(directory.path().join("hoth.toml"), text).expect("a file can be written");
-        let process = Process::start(directory.path(), &self.environment).await;
-        TestHost { directory, environment: self.environment, process: Some(process) }
+        let directory = Arc::new(directory);
+        TestHost::start(directory, self.environment, self.roles).await
     }
 }
 
@@ -231,12 +248,28 @@ fn target_directory() -> PathBuf {
 
 /// A running host; killed when it is dropped.
 pub struct TestHost {
-    directory: TempDir,
+    directory: Arc<TempDir>,
     environment: Vec<(String, String)>,
+    roles: String,
     process: Option<Process>,
 }
 
 impl TestHost {
+    async fn start(
+        directory: Arc<TempDir>,
+        environment: Vec<(String, String)>,
+        roles: String,
+    ) -> Self {
+        let process = Process::start(directory.path(), &environment, &roles).await;
+        Self { directory, environment, roles, process: Some(process) }
+    }
+
+    /// Starts another host with the same configuration and adapters.
+    pub async fn another(&self, roles: &str) -> Self {
+        let (directory, environment) = (Arc::clone(&self.directory), self.environment.clone());
+        Self::start(directory, environment, roles.to_owned()).await
+    }
+
     /// ServiceNow, as seen by this host.
     pub fn servicenow(&self) -> ServiceNow {
         ServiceNow::at(client(), self.api(), None)
@@ -254,7 +287,7 @@ impl TestHost {
 
     /// The base URL of the API.
     pub fn api(&self) -> String {
-        self.running().api.clone()
+        self.running().api.clone().expect("the host has the role `api`")
     }
 
     /// The base URL of the admin API.
@@ -318,7 +351,8 @@ impl TestHost {
     /// Starts it again where it stood; ports change.
     pub async fn restart(&mut self) {
         assert!(self.process.is_none(), "the host still runs");
-        self.process = Some(Process::start(self.directory.path(), &self.environment).await);
+        self.process =
+            Some(Process::start(self.directory.path(), &self.environment, &self.roles).await);
     }
 
     /// Asks it to stop, and returns its exit code.
@@ -377,15 +411,16 @@ pub fn messages(answer: &Value, of: impl Fn(&Value) -> bool) -> u64 {
 
 struct Process {
     child: Child,
-    api: String,
+    /// None where the host has no such role.
+    api: Option<String>,
     admin: String,
     log: Arc<Mutex<Vec<Value>>>,
 }
 
 impl Process {
-    async fn start(directory: &Path, environment: &[(String, String)]) -> Self {
+    async fn start(directory: &Path, environment: &[(String, String)], roles: &str) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_hoth"))
-            .args(["serve", "--config", "hoth.toml", "--log", "json"])
+            .args(["serve", "--config", "hoth.toml", "--log", "json", "--roles", roles])
             .args(["--log-filter", &log_filter(environment)])
             .current_dir(directory)
             .envs(environment.iter().map(|(name, value)| (name, value)))
@@ -398,7 +433,8 @@ impl Process {
         let (mut api, mut admin) = (None, None);
         let mut said = Vec::new();
         let log = Arc::new(Mutex::new(Vec::new()));
-        while api.is_none() || admin.is_none() {
+        // The admin listener is the last to be bound.
+        while admin.is_none() {
             let line = tokio::time::timeout(PATIENCE, lines.next_line()).await;
             let line = line.expect("the host starts in time").expect("its log can be read");
             let line =
@@ -423,8 +459,7 @@ impl Process {
                 eprintln!("{line}");
             }
         });
-        let (api, admin) = (api.expect("just seen"), admin.expect("just seen"));
-        Self { child, api, admin, log }
+        Self { child, api, admin: admin.expect("just seen"), log }
     }
 }
 

@@ -24,6 +24,7 @@ mod retry;
 mod samples;
 mod sandbox;
 mod secrets;
+mod several;
 mod stratus;
 mod tls;
 mod watcher;

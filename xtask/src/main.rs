@@ -13,6 +13,7 @@ mod process;
 mod samples;
 mod schemathesis;
 mod setup;
+mod sqs;
 mod test;
 mod toolchain;
 mod workspace;

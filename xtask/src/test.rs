@@ -10,8 +10,12 @@ use anyhow::Context as _;
 use crate::adapters;
 use crate::cargo;
 use crate::samples;
+use crate::sqs;
 
 /// Sets everything up and runs every test.
+///
+/// The queue on SQS is tested with a local server, which this starts; with
+/// HOTH_TEST_SQS=aws in the environment, on AWS.
 ///
 /// The last line is `N passed, N failed`. What could not be run at all counts
 /// as one failure.
@@ -27,7 +31,7 @@ use crate::samples;
 #[derive(clap::Args)]
 #[command(verbatim_doc_comment)]
 pub struct Arguments {
-    /// Only the tests beside the code: no components, no hosts
+    /// Only the tests beside the code: no components, no hosts, no SQS
     #[arg(long)]
     fast: bool,
     /// The samples in Rust for WASI, Python and JavaScript, and their tests, too
@@ -37,6 +41,9 @@ pub struct Arguments {
     #[arg(last = true)]
     rest: Vec<String>,
 }
+
+/// The tests beside the code that need SQS.
+const SQS_TESTS: &str = "queue::sqs::tests::";
 
 /// What the test programs said, summed up.
 #[derive(Debug, Default, PartialEq)]
@@ -65,21 +72,29 @@ pub fn run(arguments: &Arguments) -> ExitCode {
 fn test(arguments: &Arguments, count: &mut Count) -> anyhow::Result<()> {
     let mut command = cargo::native("test")?;
     command.arg("--no-fail-fast");
+    let mut server = None;
     if arguments.fast {
         command.args(["--lib", "--bins"]);
     } else {
+        server = local_sqs()?;
         adapters::build()?;
         adapters::build_guests()?;
     }
     command.args(&arguments.rest);
     if arguments.samples {
         samples::build()?;
-    } else {
-        // For the test programs, which may have been given something already.
-        if !arguments.rest.iter().any(|argument| argument == "--") {
-            command.arg("--");
-        }
-        command.args(["--skip", "samples::"]);
+    }
+    let skipped = [("samples::", !arguments.samples), (SQS_TESTS, arguments.fast)];
+    // For the test programs, which may have been given something already.
+    if !arguments.rest.iter().any(|argument| argument == "--") {
+        command.arg("--");
+    }
+    for (tests, _) in skipped.into_iter().filter(|(_, skips)| *skips) {
+        command.args(["--skip", tests]);
+    }
+    if let Some(server) = &mut server {
+        server.ready()?;
+        command.envs(server.environment());
     }
     let mut cargo = command.stdout(Stdio::piped()).spawn().context("running `cargo test`")?;
     let stdout = cargo.stdout.take().context("standard output is piped")?;
@@ -97,6 +112,12 @@ fn test(arguments: &Arguments, count: &mut Count) -> anyhow::Result<()> {
         println!("left out: the samples in other languages (`cargo xtask test --samples`)");
     }
     Ok(())
+}
+
+/// Starts it early, so that it gets ready while others build.
+fn local_sqs() -> anyhow::Result<Option<sqs::Server>> {
+    let aws = std::env::var_os("HOTH_TEST_SQS").is_some_and(|chosen| chosen == "aws");
+    if aws { Ok(None) } else { sqs::Server::start().map(Some) }
 }
 
 impl Count {

@@ -5,6 +5,7 @@
 
 mod environment;
 mod limits;
+mod queue;
 
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
@@ -29,6 +30,8 @@ use crate::workflow::PollPolicy;
 use crate::workflow::RetryPolicy;
 
 pub use limits::Limits;
+pub use queue::Backend;
+pub use queue::Queue;
 
 /// A whole configuration.
 #[derive(Debug, Clone, Deserialize)]
@@ -74,29 +77,6 @@ pub struct Admin {
 impl Default for Admin {
     fn default() -> Self {
         Self { listen: SocketAddr::from(([127, 0, 0, 1], 8081)), tls: None }
-    }
-}
-
-/// `[queue]`: where messages are kept.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Queue {
-    pub backend: Backend,
-    /// The SQLite file.
-    pub path: PathBuf,
-}
-
-/// Who keeps the messages.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Backend {
-    /// One SQLite file, for one host.
-    Embedded,
-}
-
-impl Default for Queue {
-    fn default() -> Self {
-        Self { backend: Backend::Embedded, path: PathBuf::from("data/hoth.db") }
     }
 }
 
@@ -166,7 +146,7 @@ pub struct Worker {
     /// How long jobs in hand may take to end when the host is told to stop.
     pub drain_ms: u64,
     /// For how long a worker holds a message before it must say that it still
-    /// works.
+    /// works: so long a job waits when its host dies, where hosts share queues.
     pub lease_seconds: u64,
 }
 
@@ -217,7 +197,7 @@ impl Config {
 
     /// Paths are relative to the configuration file.
     fn resolve_paths(&mut self, directory: &Path) {
-        self.queue.path = directory.join(&self.queue.path);
+        self.queue.resolve_against(directory);
         self.adapters.resolve_against(directory);
         self.replay.resolve_against(directory);
         self.auth.resolve_against(directory);
@@ -242,6 +222,8 @@ impl Config {
             problems.extend(csp.validate().into_iter().map(|p| format!("csp.{name}: {p}")));
         }
         problems.extend(self.api.problems().into_iter().map(|p| format!("api: {p}")));
+        let csps = self.csp.keys();
+        problems.extend(self.queue.problems(csps).into_iter().map(|p| format!("queue.{p}")));
         problems.extend(self.auth.problems().into_iter().map(|p| format!("auth: {p}")));
         problems.extend(self.limits.problems().into_iter().map(|p| format!("limits: {p}")));
         for (table, tls) in [("api", &self.api.tls), ("admin", &self.admin.tls)] {

@@ -49,6 +49,7 @@ pub use network::BadNetwork;
 pub use network::Network;
 pub use origin::BadUrl;
 pub use origin::Origin;
+pub use origin::points_at_loopback;
 pub use tls::TlsConfig;
 pub use tls::TlsError;
 

@@ -8,7 +8,8 @@
 //!
 //! [`Queue`] is the trait; `conformance` is the suite that each backend
 //! passes, and `model` passes it too: the same promises as lists in memory, which
-//! tests compare with. [`embedded`] keeps messages in one SQLite file.
+//! tests compare with. [`embedded`] keeps messages in one SQLite file, for one
+//! host, and [`sqs`] on Amazon SQS, for several.
 
 #[cfg(test)]
 mod conformance;
@@ -19,7 +20,9 @@ mod message;
 #[cfg(test)]
 mod model;
 mod name;
+pub mod sqs;
 mod state;
+mod storage;
 
 use std::time::Duration;
 
@@ -41,6 +44,7 @@ pub use state::BlockedGroup;
 pub use state::DEAD_LETTERS_MAX;
 pub use state::DeadLetter;
 pub use state::QueueStats;
+pub use storage::Storage;
 
 use crate::domain::Timestamp;
 

@@ -48,11 +48,11 @@ impl Board {
         board
     }
 
-    /// Reads the host's log and shows what it says about jobs.
-    pub async fn follow(self, mut log: UnboundedReceiver<Value>) {
+    /// Reads a host's log and shows what it says about jobs, behind `who`.
+    pub async fn follow(self, who: &'static str, mut log: UnboundedReceiver<Value>) {
         while let Some(line) = log.recv().await {
             if let Some((id, doing)) = news(&line) {
-                self.set(&id, doing);
+                self.set(&id, format!("{who}{doing}"));
             }
         }
     }

@@ -5,8 +5,10 @@
 //! part is played here, over HTTP.
 
 mod board;
+mod host;
 mod http;
 mod jobs;
+mod several;
 pub mod stage;
 
 use std::time::Duration;
@@ -27,26 +29,38 @@ const PATIENCE: Duration = Duration::from_secs(120);
 /// Builds what it needs, starts two mock CSPs and a host, submits a dozen jobs
 /// and shows what becomes of them. Nothing is left behind.
 ///
-/// Example: cargo xtask demo --keep
+/// With --sqs, three hosts share queues on a local SQS, and one of them is
+/// killed while it works.
+///
+/// Examples:
+///   cargo xtask demo --keep
+///   cargo xtask demo --sqs
 #[derive(clap::Args)]
 #[command(verbatim_doc_comment)]
 pub struct Arguments {
     /// Stay up afterwards, to go on with curl, until Ctrl-C
     #[arg(long)]
     keep: bool,
+    /// Three hosts on a local SQS, one of which is killed
+    #[arg(long, conflicts_with = "keep")]
+    sqs: bool,
 }
 
 /// Runs `cargo xtask demo`.
 pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-    runtime.context("starting the async runtime")?.block_on(play(arguments.keep))
+    let runtime = runtime.context("starting the async runtime")?;
+    if arguments.sqs {
+        return several::run(&runtime);
+    }
+    runtime.block_on(play(arguments.keep))
 }
 
 async fn play(keep: bool) -> anyhow::Result<()> {
     let mut stage = Stage::set().await?;
     let jobs = jobs::all();
     let board = Board::new(&jobs);
-    let watching = tokio::spawn(board.clone().follow(stage.take_log()));
+    let watching = tokio::spawn(board.clone().follow("", stage.take_log()));
     for job in &jobs {
         stage.post(job).await.with_context(|| format!("submitting {}", job.id))?;
     }

@@ -1,13 +1,10 @@
 //! The processes of the demo: two mock CSPs and a host.
 
 use std::net::SocketAddr;
-use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use anyhow::bail;
-use anyhow::ensure;
 use serde::Deserialize;
 use serde_json::Value;
 use tempfile::TempDir;
@@ -15,8 +12,9 @@ use tokio::io::AsyncBufReadExt as _;
 use tokio::io::BufReader;
 use tokio::process::Child;
 use tokio::process::Command;
-use tokio::sync::mpsc;
 
+use super::host::Host;
+use super::host::Log;
 use super::http;
 use super::jobs;
 use super::jobs::DemoJob;
@@ -24,15 +22,14 @@ use crate::cargo;
 use crate::workspace;
 
 /// How long a process may take until it serves.
-const START_TIMEOUT: Duration = Duration::from_secs(60);
+pub const START_TIMEOUT: Duration = Duration::from_secs(60);
 
 pub struct Stage {
     directory: TempDir,
     csps: Vec<Child>,
-    host: Child,
+    host: Host,
     api: SocketAddr,
-    admin: SocketAddr,
-    log: Option<mpsc::UnboundedReceiver<Value>>,
+    log: Option<Log>,
 }
 
 /// What a mock CSP prints when it serves.
@@ -70,9 +67,13 @@ impl Stage {
         std::fs::copy(workspace::target()?.join("adapters/atat.wasm"), adapters.join("atat.wasm"))
             .context("copying the adapter")?;
         std::fs::write(directory.path().join("hoth.toml"), config).context("writing hoth.toml")?;
-        let (host, log, api, admin) = start_host(directory.path(), &secrets).await?;
-        println!("The host serves ServiceNow at http://{api} and operators at http://{admin}");
-        Ok(Self { directory, csps, host, api, admin, log: Some(log) })
+        let (host, log) = Host::start(directory.path(), &secrets, &[]).await?;
+        let api = host.api()?;
+        println!(
+            "The host serves ServiceNow at http://{api} and operators at http://{}",
+            host.admin
+        );
+        Ok(Self { directory, csps, host, api, log: Some(log) })
     }
 
     /// Where ServiceNow's API is.
@@ -81,7 +82,7 @@ impl Stage {
     }
 
     /// The host's log lines; to be taken once.
-    pub fn take_log(&mut self) -> mpsc::UnboundedReceiver<Value> {
+    pub fn take_log(&mut self) -> Log {
         self.log.take().expect("the log is taken once")
     }
 
@@ -102,7 +103,7 @@ impl Stage {
             "\nEverything stays up until Ctrl-C; files are in {}. To go on:\n",
             self.directory.path().display()
         );
-        let (api, admin) = (&self.api, &self.admin);
+        let (api, admin) = (&self.api, &self.host.admin);
         println!(
             "  curl -i http://{api}/provisioning-jobs -H 'content-type: application/json' -d '{MINE}'"
         );
@@ -114,12 +115,7 @@ impl Stage {
 
     /// Stops the host as an operator does, then the CSPs.
     pub async fn strike(mut self) -> anyhow::Result<()> {
-        if let Some(id) = self.host.id() {
-            let sent = Command::new("kill").args(["-TERM", &id.to_string()]).status().await;
-            ensure!(sent.context("running `kill`")?.success(), "the host was gone");
-        }
-        let ended = self.host.wait().await.context("waiting for the host")?;
-        ensure!(ended.success(), "the host ended with {ended}");
+        self.host.stop().await?;
         for csp in &mut self.csps {
             csp.kill().await.context("stopping a mock CSP")?;
         }
@@ -173,50 +169,4 @@ async fn start_csp(name: &str) -> anyhow::Result<(Child, Reachable)> {
     tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
     let csp = serde_json::from_str(&line).with_context(|| format!("reading {line}"))?;
     Ok((child, csp))
-}
-
-type Log = mpsc::UnboundedReceiver<Value>;
-
-async fn start_host(
-    directory: &Path,
-    secrets: &[(String, String)],
-) -> anyhow::Result<(Child, Log, SocketAddr, SocketAddr)> {
-    let mut child = Command::new(workspace::target()?.join("debug/hoth"))
-        .args(["serve", "--config", "hoth.toml", "--log", "json"])
-        .current_dir(directory)
-        .envs(secrets.iter().map(|(name, value)| (name, value)))
-        .stderr(Stdio::piped())
-        .kill_on_drop(true)
-        .spawn()
-        .context("starting the host")?;
-    let stderr = child.stderr.take().context("standard error is piped")?;
-    let mut lines = BufReader::new(stderr).lines();
-    let (mut api, mut admin) = (None, None);
-    while api.is_none() || admin.is_none() {
-        let line = tokio::time::timeout(START_TIMEOUT, lines.next_line()).await;
-        let Some(line) = line.context("the host did not start in time")?? else {
-            bail!("the host did not start");
-        };
-        let Ok(event) = serde_json::from_str::<Value>(&line) else {
-            println!("{line}");
-            continue;
-        };
-        let address = event["address"].as_str().and_then(|address| address.parse().ok());
-        match event["message"].as_str() {
-            Some("Listening for api") => api = address,
-            Some("Listening for admin") => admin = address,
-            Some(_) | None => {}
-        }
-    }
-    // Unbounded, for the demo's few jobs; nothing may hold up the host's log.
-    let (sender, log) = mpsc::unbounded_channel();
-    tokio::spawn(async move {
-        while let Ok(Some(line)) = lines.next_line().await {
-            if let Ok(event) = serde_json::from_str(&line) {
-                // Nobody listens once the board is done.
-                let _ = sender.send(event);
-            }
-        }
-    });
-    Ok((child, log, api.context("just seen")?, admin.context("just seen")?))
 }

@@ -1,0 +1,159 @@
+//! `[queue]`: where messages are kept.
+
+use std::path::Path;
+use std::path::PathBuf;
+
+use serde::Deserialize;
+use url::Url;
+
+use crate::csp;
+use crate::domain::CspName;
+use crate::queue::sqs;
+
+/// The beginning of the names of SQS queues, where the operator has no other.
+const DEFAULT_PREFIX: &str = "hoth-";
+
+/// The table, with the keys of all backends: those of another one than is
+/// chosen are refused.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Queue {
+    backend: Choice,
+    /// The SQLite file.
+    path: Option<PathBuf>,
+    region: Option<String>,
+    endpoint_url: Option<Url>,
+    prefix: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum Choice {
+    #[default]
+    Embedded,
+    Sqs,
+}
+
+/// Who keeps the messages.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Backend {
+    /// One SQLite file, for one host.
+    Embedded { path: PathBuf },
+    /// Amazon SQS, for several hosts.
+    Sqs(sqs::Config),
+}
+
+impl Queue {
+    /// What is chosen, with its settings.
+    pub fn backend(&self) -> Backend {
+        match self.backend {
+            Choice::Embedded => Backend::Embedded { path: self.path() },
+            Choice::Sqs => Backend::Sqs(self.sqs()),
+        }
+    }
+
+    fn path(&self) -> PathBuf {
+        self.path.clone().unwrap_or_else(|| PathBuf::from("data/hoth.db"))
+    }
+
+    fn sqs(&self) -> sqs::Config {
+        sqs::Config {
+            region: self.region.clone(),
+            endpoint_url: self.endpoint_url.clone(),
+            prefix: self.prefix.clone().unwrap_or_else(|| DEFAULT_PREFIX.to_owned()),
+        }
+    }
+
+    /// A relative path is one below `directory`.
+    pub fn resolve_against(&mut self, directory: &Path) {
+        match self.backend {
+            Choice::Embedded => self.path = Some(directory.join(self.path())),
+            Choice::Sqs => {}
+        }
+    }
+
+    /// What is wrong with it, for these CSPs.
+    pub fn problems<'a>(&self, csps: impl IntoIterator<Item = &'a CspName>) -> Vec<String> {
+        match self.backend {
+            Choice::Embedded => {
+                let foreign = [
+                    ("region", self.region.is_some()),
+                    ("endpoint_url", self.endpoint_url.is_some()),
+                    ("prefix", self.prefix.is_some()),
+                ];
+                let foreign = foreign.into_iter().filter(|(_, given)| *given);
+                foreign.map(|(key, _)| format!("{key}: goes with `backend = \"sqs\"`")).collect()
+            }
+            Choice::Sqs => {
+                let mut problems = self.sqs().problems(csps);
+                if self.path.is_some() {
+                    problems.push("path: goes with `backend = \"embedded\"`".to_owned());
+                }
+                if self.region.as_ref().is_some_and(String::is_empty) {
+                    problems.push(
+                        "region: must not be empty; left out, it is the environment's".to_owned(),
+                    );
+                }
+                let insecure = |url: &&Url| {
+                    url.scheme() != "https"
+                        && !(url.scheme() == "http" && csp::points_at_loopback(url))
+                };
+                if self.endpoint_url.as_ref().filter(insecure).is_some() {
+                    problems.push(
+                        "endpoint_url: must be https, unless it points at loopback".to_owned(),
+                    );
+                }
+                problems
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn problems(table: &str) -> String {
+        let csps = ["CSP_A".parse().expect("a valid name")];
+        match toml::from_str::<Queue>(table) {
+            Ok(queue) => queue.problems(&csps).join("; "),
+            Err(error) => error.message().to_owned(),
+        }
+    }
+
+    #[test]
+    fn every_backend_has_its_own_keys() {
+        for good in [
+            "",
+            "backend = 'embedded'\npath = 'a.db'",
+            "backend = 'sqs'",
+            "backend = 'sqs'\nregion = 'us-gov-west-1'\nprefix = ''",
+            "backend = 'sqs'\nendpoint_url = 'http://127.0.0.1:4566'",
+            "backend = 'sqs'\nendpoint_url = 'https://vpce-1.sqs.us-east-1.vpce.amazonaws.com'",
+        ] {
+            assert_eq!(problems(good), "", "{good}");
+        }
+        for (bad, expected) in [
+            ("backend = 'kafka'", "unknown variant `kafka`, expected `embedded` or `sqs`"),
+            ("prefix = 'x'", "prefix: goes with `backend = \"sqs\"`"),
+            ("backend = 'sqs'\npath = 'a.db'", "path: goes with `backend = \"embedded\"`"),
+            (
+                "backend = 'sqs'\nregion = ''",
+                "region: must not be empty; left out, it is the environment's",
+            ),
+            (
+                "backend = 'sqs'\nendpoint_url = 'http://sqs.example.com'",
+                "endpoint_url: must be https, unless it points at loopback",
+            ),
+            ("backend = 'sqs'\nprefix = 'a.b'", "prefix: may have letters, digits, `-` and `_`"),
+            (
+                "backend = 'sqs'\nprefix = 'hoth-in-the-account-that-all-of-us-share--'",
+                "prefix: is too long: SQS has 80 characters for a queue's name, and \
+                 `hoth-in-the-account-that-all-of-us-share--dead-async-provisioning-jobs-CSP_A.fifo` \
+                 has 81",
+            ),
+        ] {
+            assert_eq!(problems(bad), expected, "{bad}");
+        }
+    }
+}

@@ -1,0 +1,243 @@
+//! Several hosts on one set of queues, on SQS.
+//!
+//! `cargo xtask test` starts a local SQS and hands over where it is. With
+//! `HOTH_TEST_SQS=aws` these tests run on AWS, and leave queues there whose
+//! names begin with `hoth-e2e-`.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use reqwest::Method;
+use serde_json::Value;
+use serde_json::json;
+use tokio::net::TcpListener;
+use tokio::net::TcpStream;
+use tokio_util::sync::CancellationToken;
+
+use crate::csp;
+use crate::csp::Answer;
+use crate::harness::PATIENCE;
+use crate::harness::Setup;
+use crate::harness::eventually;
+use crate::harness::job;
+
+/// The shortest lease that a configuration may ask for.
+const LEASE: &str = "[worker]\nlease_seconds = 5\n";
+
+fn set(wanted: &str) -> Option<String> {
+    std::env::vars().find_map(|(name, value)| (name == wanted).then_some(value))
+}
+
+/// Where the local SQS is; none where the tests run on AWS.
+fn endpoint() -> Option<String> {
+    if set("HOTH_TEST_SQS").as_deref() == Some("aws") {
+        return None;
+    }
+    let endpoint = set("HOTH_TEST_SQS_ENDPOINT");
+    Some(endpoint.expect(
+        "these tests need SQS: `cargo xtask test` starts a local one and sets \
+         HOTH_TEST_SQS_ENDPOINT; HOTH_TEST_SQS=aws runs them on AWS",
+    ))
+}
+
+/// Queues that no other test uses, by way of `endpoint`.
+fn queues_at(endpoint: Option<&str>) -> String {
+    let unique = uuid::Uuid::new_v4().simple().to_string();
+    let queue = format!("backend = \"sqs\"\nprefix = \"hoth-e2e-{}-\"\n", &unique[..8]);
+    match endpoint {
+        None => queue,
+        Some(url) => format!("{queue}region = \"us-east-1\"\nendpoint_url = \"{url}\"\n"),
+    }
+}
+
+fn on_sqs() -> Setup {
+    Setup::new().queue(&queues_at(endpoint().as_deref()))
+}
+
+fn in_portfolio(id: &str, portfolio: &str) -> Value {
+    let mut job = job(id, "CSP_TEST", "ADD_TASK_ORDER");
+    job["portfolioId"] = json!(portfolio);
+    job
+}
+
+fn id(message: &Value) -> String {
+    message["initialSnowRequest"]["jobId"].as_str().expect("an id").to_owned()
+}
+
+#[tokio::test]
+async fn hosts_share_the_work_and_each_portfolio_keeps_its_order() {
+    const DELAY: Duration = Duration::from_millis(200);
+    let csp = csp::slow(DELAY).await;
+    let api = on_sqs().csp("CSP_TEST", &csp).roles("api").start().await;
+    let snow = api.servicenow();
+    let workers = [api.another("worker").await, api.another("worker,watcher").await];
+    for n in 0..30 {
+        snow.provision(&in_portfolio(&format!("job-{n:02}"), &format!("p-{}", n % 6))).await;
+    }
+    let messages = snow.collect_all("/provisioning-jobs", 30).await;
+
+    let mut collected: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for message in &messages {
+        assert_eq!(message["code"], 200, "{message}");
+        let portfolio = message["initialSnowRequest"]["portfolioId"].as_str().expect("an id");
+        collected.entry(portfolio.to_owned()).or_default().push(id(message));
+    }
+    for (portfolio, ids) in collected {
+        assert!(ids.is_sorted(), "{portfolio}: {ids:?}");
+        let path = format!("/portfolios/{portfolio}/");
+        let calls: Vec<_> =
+            csp::calls(&csp).into_iter().filter(|call| csp::line(call).contains(&path)).collect();
+        assert_eq!(calls.len(), 5);
+        for pair in calls.windows(2) {
+            let apart = csp::apart(&pair[0], &pair[1]);
+            assert!(apart >= DELAY, "two jobs of {portfolio} ran at once: {apart:?}");
+        }
+    }
+    for worker in &workers {
+        worker.logged("a job that begins", |line| line["event"] == "begin").await;
+    }
+}
+
+#[tokio::test]
+async fn another_host_takes_over_from_one_that_was_killed() {
+    let csp = csp::scripted([Answer::hang(), Answer::json(200, &json!({"id": "t"}))]).await;
+    let api = on_sqs().csp("CSP_TEST", &csp).with(LEASE).roles("api").start().await;
+    let mut first = api.another("worker").await;
+    let second_job = in_portfolio("job-2", "p-1");
+    api.servicenow().provision(&in_portfolio("job-1", "p-1")).await;
+    csp::wait_for_calls(&csp, 1).await;
+    api.servicenow().provision(&second_job).await;
+    let _second = api.another("worker").await;
+    first.kill().await;
+    let messages = api.servicenow().collect_all("/provisioning-jobs", 2).await;
+    assert_eq!(messages.iter().map(id).collect::<Vec<_>>(), ["job-1", "job-2"]);
+    let keys: Vec<_> =
+        csp::calls(&csp).iter().map(|call| csp::header(call, "idempotency-key")).collect();
+    assert_eq!(keys.len(), 3, "{keys:?}");
+    assert!(keys[0].is_some() && keys[0] == keys[1] && keys[1] != keys[2], "{keys:?}");
+}
+
+#[tokio::test]
+async fn a_job_that_waits_is_asked_after_by_whichever_host_watches() {
+    let csp = csp::asynchronous(2).await;
+    let api = on_sqs().csp("CSP_TEST", &csp).roles("api").start().await;
+    let worker = api.another("worker").await;
+    api.servicenow().provision(&job("job-1", "CSP_TEST", "ADD_ENVIRONMENT")).await;
+    csp::wait_for_calls(&csp, 1).await;
+    worker.logged("a job that waits", |line| line["event"] == "wait").await;
+    let _watcher = api.another("watcher").await;
+    assert_eq!(api.servicenow().outcome().await["code"], 200);
+    csp::assert_lawful(&csp);
+}
+
+#[tokio::test]
+async fn what_one_host_hands_out_another_acknowledges() {
+    let csp = csp::sync().await;
+    let here = on_sqs().csp("CSP_TEST", &csp).start().await;
+    let there = here.another("api").await;
+    let (at_first, at_second) = (here.servicenow(), there.servicenow());
+    at_first.provision(&in_portfolio("job-1", "p-1")).await;
+    let lease = async |seconds: u32| {
+        let path = format!("/provisioning-jobs?wait=20&lease={seconds}");
+        let answer = at_first.send(Method::GET, &path, None).await;
+        assert_eq!(answer.json().as_array().map(Vec::len), Some(1), "{}", answer.text);
+        let batch = answer.headers.get("hoth-batch").expect("a leased batch has a name");
+        json!({"batch": batch.to_str().expect("letters")})
+    };
+    let settle = async |act: &str, batch: &Value| {
+        let path = format!("/provisioning-jobs/{act}");
+        at_second.send(Method::POST, &path, Some(batch)).await.status
+    };
+    let batch = lease(60).await;
+    assert_eq!(settle("release", &batch).await, 200);
+    let batch = lease(1).await;
+    eventually("the lease to end", || async { (settle("ack", &batch).await == 409).then_some(()) })
+        .await;
+    let batch = lease(60).await;
+    for _ in 0..2 {
+        assert_eq!(settle("ack", &batch).await, 200);
+    }
+    assert_eq!(at_second.collect("/provisioning-jobs").await, Vec::<Value>::new());
+    let again = json!({"jobIds": ["job-1"]});
+    assert_eq!(settle("redeliver", &again).await, 501);
+}
+
+#[tokio::test]
+async fn an_outage_of_sqs_turns_posts_away_and_ends_by_itself() {
+    let csp = csp::sync().await;
+    let Some(endpoint) = endpoint() else {
+        // There is no cutting off AWS; the local server shows the same.
+        return;
+    };
+    let mut wire = Wire::to(&endpoint).await;
+    let host = Setup::new().queue(&queues_at(Some(&wire.url))).csp("CSP_TEST", &csp).start().await;
+    let snow = host.servicenow();
+    snow.provision(&in_portfolio("job-1", "p-1")).await;
+    assert_eq!(id(&snow.outcome().await), "job-1");
+
+    wire.cut();
+    let body = in_portfolio("job-2", "p-1");
+    let refused = snow.send(Method::POST, "/provisioning-jobs", Some(&body)).await;
+    assert_eq!(refused.status, 503, "{}", refused.text);
+    assert!(refused.headers.contains_key("retry-after"));
+    assert_eq!(snow.send(Method::GET, "/provisioning-jobs", None).await.status, 503);
+    host.logged("workers that try again", |line| {
+        line["message"].as_str().is_some_and(|text| text.starts_with("Receiving is interrupted"))
+    })
+    .await;
+
+    wire.mend().await;
+    eventually("a job to be accepted", || async {
+        let answer = snow.send(Method::POST, "/provisioning-jobs", Some(&body)).await;
+        (answer.status == 201).then_some(())
+    })
+    .await;
+    assert_eq!(id(&snow.outcome().await), "job-2");
+}
+
+/// A connection to SQS that can be cut.
+struct Wire {
+    url: String,
+    address: std::net::SocketAddr,
+    upstream: String,
+    cut: CancellationToken,
+}
+
+impl Wire {
+    async fn to(endpoint: &str) -> Self {
+        let upstream = endpoint.trim_start_matches("http://").trim_end_matches('/').to_owned();
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port is free");
+        let address = listener.local_addr().expect("a bound address");
+        let url = format!("http://{address}");
+        let wire = Self { url, address, upstream, cut: CancellationToken::new() };
+        wire.carry(listener);
+        wire
+    }
+
+    fn carry(&self, listener: TcpListener) {
+        let (cut, upstream) = (self.cut.clone(), self.upstream.clone());
+        tokio::spawn(cut.clone().run_until_cancelled_owned(async move {
+            while let Ok((mut near, _)) = listener.accept().await {
+                let (cut, upstream) = (cut.clone(), upstream.clone());
+                tokio::spawn(cut.run_until_cancelled_owned(async move {
+                    let mut far = TcpStream::connect(upstream).await?;
+                    tokio::io::copy_bidirectional(&mut near, &mut far).await
+                }));
+            }
+        }));
+    }
+
+    /// Ends every connection, and takes no more.
+    fn cut(&self) {
+        self.cut.cancel();
+    }
+
+    /// Takes connections again.
+    async fn mend(&mut self) {
+        self.cut = CancellationToken::new();
+        let address = self.address;
+        let bind = || async move { TcpListener::bind(address).await.ok() };
+        let listener = tokio::time::timeout(PATIENCE, eventually("the port", bind)).await;
+        self.carry(listener.expect("the port is free again"));
+    }
+}

@@ -1,0 +1,232 @@
+//! `cargo xtask demo --sqs`: three hosts on one set of queues, one of which is
+//! killed while it works.
+
+use std::collections::BTreeMap;
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::time::Duration;
+use std::time::Instant;
+
+use anyhow::Context as _;
+use anyhow::ensure;
+use mock_csp::MockCsp;
+use mock_csp::Options;
+use serde_json::Value;
+use serde_json::json;
+use tokio::runtime::Runtime;
+
+use super::board::Board;
+use super::host::Host;
+use super::http;
+use super::jobs::DemoJob;
+use crate::adapters;
+use crate::cargo;
+use crate::sqs;
+use crate::workspace;
+
+const CSP: &str = "CSP_SLOW";
+
+/// How long the CSP takes for each call: long enough to be killed in.
+const CALL: Duration = Duration::from_millis(1_500);
+
+const JOBS: usize = 24;
+const PORTFOLIOS: usize = 8;
+
+/// Calls that the CSP has seen when a worker is killed, and what both workers
+/// then have in hand is under way.
+const KILL_AFTER: usize = 10;
+
+/// How long the jobs may take once everything is built.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// Sets everything up, and plays.
+pub fn run(runtime: &Runtime) -> anyhow::Result<()> {
+    let mut server = sqs::Server::start()?;
+    adapters::build()?;
+    println!("Building the host");
+    cargo::build(&["hoth"])?;
+    println!("Waiting for the local SQS");
+    server.ready()?;
+    runtime.block_on(play(&server))
+}
+
+async fn play(server: &sqs::Server) -> anyhow::Result<()> {
+    let csp = MockCsp::start(Options { delay: CALL, ..Options::default() }).await;
+    let csp = csp.context("starting a mock CSP")?;
+    let directory = tempfile::tempdir().context("making a temporary folder")?;
+    prepare(directory.path(), &csp, server)?;
+    let mut environment: Vec<(String, String)> =
+        server.environment().into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+    environment.push(("CSP_SECRET".to_owned(), csp.client_secret().to_owned()));
+    let start =
+        async |roles| Host::start(directory.path(), &environment, &["--roles", roles]).await;
+
+    println!("Starting three hosts: one takes requests, two work");
+    let (api, _log) = start("api").await?;
+    let (first, first_log) = start("worker,watcher").await?;
+    let (second, second_log) = start("worker,watcher").await?;
+    let jobs = jobs();
+    let board = Board::new(&jobs);
+    let watching = [
+        tokio::spawn(board.clone().follow("worker 1: ", first_log)),
+        tokio::spawn(board.clone().follow("worker 2: ", second_log)),
+    ];
+    let snow = api.api()?;
+    for job in &jobs {
+        http::post(snow, job.path, &job.body)
+            .await
+            .with_context(|| format!("submitting {}", job.id))?;
+    }
+    csp_called(&csp, KILL_AFTER).await?;
+    first.kill().await?;
+    let killed = Instant::now();
+    let messages = collect(snow).await?;
+    board.finish().await;
+    watching.iter().for_each(tokio::task::JoinHandle::abort);
+    println!("\nWorker 1 was killed at work; the rest took {:.1?}.", killed.elapsed());
+    let calls = calls_by_job(&csp);
+    show(&jobs, &messages, &calls);
+    check(&jobs, &messages, &calls)?;
+    second.stop().await?;
+    api.stop().await
+}
+
+fn prepare(directory: &Path, csp: &MockCsp, server: &sqs::Server) -> anyhow::Result<()> {
+    let config = format!(
+        r#"
+[api]
+listen = "127.0.0.1:0"
+[admin]
+listen = "127.0.0.1:0"
+[queue]
+backend = "sqs"
+region = "us-east-1"
+endpoint_url = "{}"
+[worker]
+lease_seconds = 10
+[csp.{CSP}]
+adapter = "atat"
+base_url = "{}"
+max_concurrent = 4
+[csp.{CSP}.oauth2]
+token_url = "{}"
+client_id = "{}"
+client_secret = {{ env = "CSP_SECRET" }}
+"#,
+        server.endpoint(),
+        csp.base_url(),
+        csp.token_url(),
+        csp.client_id(),
+    );
+    std::fs::write(directory.join("hoth.toml"), config).context("writing hoth.toml")?;
+    let adapters = directory.join("adapters");
+    std::fs::create_dir(&adapters).context("making the adapters folder")?;
+    std::fs::copy(workspace::target()?.join("adapters/atat.wasm"), adapters.join("atat.wasm"))
+        .context("copying the adapter")?;
+    Ok(())
+}
+
+/// Task orders, each with a number of its own, by which the CSP's calls are
+/// told apart.
+fn jobs() -> Vec<DemoJob> {
+    let job = |n: usize| {
+        let id = format!("job-{n:02}");
+        let body = json!({
+            "jobId": id, "userId": "demo", "targetCspName": CSP,
+            "operationType": "ADD_TASK_ORDER", "portfolioId": format!("p-{}", n % PORTFOLIOS),
+            "payload": {"taskOrder": {
+                "taskOrderNumber": id, "popStartDate": "2026-07", "popEndDate": "2027-07",
+                "clins": []
+            }}
+        });
+        let (path, what) = ("/provisioning-jobs", "ADD_TASK_ORDER");
+        DemoJob { id, path, csp: CSP, what, body, expected_code: 200 }
+    };
+    (0..JOBS).map(job).collect()
+}
+
+async fn csp_called(csp: &MockCsp, count: usize) -> anyhow::Result<()> {
+    let waited = tokio::time::timeout(PATIENCE, csp.wait_for_calls(count)).await;
+    waited.with_context(|| format!("the CSP saw no {count} calls within {PATIENCE:?}"))
+}
+
+/// Collects until every job has its message and nothing more comes.
+async fn collect(api: std::net::SocketAddr) -> anyhow::Result<Vec<Value>> {
+    let begun = Instant::now();
+    let mut messages: Vec<Value> = Vec::new();
+    loop {
+        let got = http::get(api, "/provisioning-jobs?wait=3").await?;
+        let got: Vec<Value> = serde_json::from_value(got).context("the host answered no array")?;
+        let done = messages.len() >= JOBS;
+        if got.is_empty() && done {
+            return Ok(messages);
+        }
+        messages.extend(got);
+        ensure!(
+            done || begun.elapsed() < PATIENCE,
+            "only {} of {JOBS} messages came within {PATIENCE:?}",
+            messages.len()
+        );
+    }
+}
+
+/// The idempotency keys of the calls that were made for each job.
+fn calls_by_job(csp: &MockCsp) -> BTreeMap<String, Vec<String>> {
+    let mut calls: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for call in csp.calls() {
+        let Ok(body) = serde_json::from_slice::<Value>(&call.body) else { continue };
+        let Some(job) = body["task_order_number"].as_str() else { continue };
+        let key = call.header("idempotency-key").unwrap_or("none").to_owned();
+        calls.entry(job.to_owned()).or_default().push(key);
+    }
+    calls
+}
+
+fn job_of(message: &Value) -> &str {
+    message["initialSnowRequest"]["jobId"].as_str().unwrap_or("?")
+}
+
+fn show(jobs: &[DemoJob], messages: &[Value], calls: &BTreeMap<String, Vec<String>>) {
+    println!(
+        "\n  {:<8} {:<10} {:>5} {:>9}  idempotency keys",
+        "job", "portfolio", "calls", "messages"
+    );
+    for job in jobs {
+        let keys = calls.get(&job.id).map_or(&[][..], Vec::as_slice);
+        let found = messages.iter().filter(|message| job_of(message) == job.id).count();
+        let portfolio = job.body["portfolioId"].as_str().unwrap_or_default();
+        let short: Vec<&str> = keys.iter().map(|key| key.get(..8).unwrap_or(key)).collect();
+        println!(
+            "  {:<8} {portfolio:<10} {:>5} {found:>9}  {}",
+            job.id,
+            keys.len(),
+            short.join(" ")
+        );
+    }
+}
+
+fn check(
+    jobs: &[DemoJob],
+    messages: &[Value],
+    calls: &BTreeMap<String, Vec<String>>,
+) -> anyhow::Result<()> {
+    let ended: BTreeSet<&str> = messages.iter().map(job_of).collect();
+    let lost = jobs.iter().filter(|job| !ended.contains(job.id.as_str())).count();
+    ensure!(lost == 0, "{lost} jobs were lost");
+    for message in messages {
+        ensure!(message["code"] == 200, "{} ended with code {}", job_of(message), message["code"]);
+    }
+    let repeated: Vec<_> = calls.iter().filter(|(_, keys)| keys.len() > 1).collect();
+    for (job, keys) in &repeated {
+        let same = keys.iter().all(|key| key == &keys[0] && key != "none");
+        ensure!(same, "{job} was called for with different keys: {}", keys.join(", "));
+    }
+    ensure!(!repeated.is_empty(), "the worker that was killed had no call under way");
+    println!(
+        "\n{} jobs, {lost} lost, {} outcomes; {} calls were made twice, each with the same key.",
+        jobs.len(),
+        messages.len(),
+        repeated.len()
+    );
+    Ok(())
+}
