@@ -4,7 +4,7 @@
 //! is over the tape becomes a [journal](Journal) without secrets and without
 //! personal data. Before another version of the adapter takes over, both
 //! versions are given the same journals, and what they want is
-//! [compared](compare). Adapters do no I/O, so nothing is called, and nobody
+//! [compared](mod@compare). Adapters do no I/O, so nothing is called, and nobody
 //! but the two versions takes part.
 //!
 //! Nothing here is on a job's way: recording drops what it has no room for.

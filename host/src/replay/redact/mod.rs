@@ -5,7 +5,7 @@
 //! what stands under a [known key](rules), and what looks like an address, a
 //! number of a person, or a token, wherever it [stands](text). Then each of
 //! them is replaced, wherever it occurs in the job, by the same
-//! [pseudonym](pseudonym) of the same shape. So what was equal stays equal, and
+//! [pseudonym] of the same shape. So what was equal stays equal, and
 //! a replay goes the way that the job went. Which value had which pseudonym is
 //! known to nobody afterwards, and another job has others.
 
