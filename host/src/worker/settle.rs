@@ -129,6 +129,15 @@ impl Errand {
             Ok(queued) => queued,
             Err(reason) => return unreadable(delivery, &reason),
         };
+        if let Some(from) = &queued.resumption {
+            let early = self.context.clock.until(from.due_at);
+            if !early.is_zero() {
+                return match workflow::go_on_waiting(from, message.receive_count) {
+                    None => Fate::Hidden { pause: early.min(LEASE_MAX) },
+                    Some(again) => self.fate(Decision::Resume(again), queued),
+                };
+            }
+        }
         if message.receive_count > DELIVERIES_MAX {
             let trouble = Trouble::TooManyDeliveries(DELIVERIES_MAX);
             let report = Report::of_trouble(&queued.job, queued.resumption.as_ref(), &trouble);
@@ -138,16 +147,10 @@ impl Errand {
                 report: outcome(&queued, &report),
             };
         }
-        match &queued.resumption {
-            None => failpoint::reach(FailPoint::JobReceived),
-            Some(from) => {
-                let early = self.context.clock.until(from.due_at);
-                if !early.is_zero() {
-                    return Fate::Hidden { pause: early.min(LEASE_MAX) };
-                }
-                failpoint::reach(FailPoint::PollReceived);
-            }
-        }
+        failpoint::reach(match &queued.resumption {
+            None => FailPoint::JobReceived,
+            Some(_) => FailPoint::PollReceived,
+        });
         match run::version_for(&self.context, &self.destination, &queued).await {
             Ok(version) => self.run(&version, queued, message.receive_count).await,
             Err(reason) => {

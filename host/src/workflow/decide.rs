@@ -118,6 +118,19 @@ pub fn postpone(
     })
 }
 
+/// How often a message that is not due may be looked at. SQS delivers such a
+/// message, and hides it for 12 hours at most; more looks than a job has tries
+/// would end it, so another message takes its place before that.
+const EARLY_LOOKS_MAX: u32 = 10;
+
+/// What replaces the message of a job that was delivered before it is due, for
+/// the `looks`-th time: a message of its own, due at the same time. None: it is
+/// hidden once more.
+pub fn go_on_waiting(before: &Resumption, looks: u32) -> Option<Resumption> {
+    let waits = before.waits.saturating_add(1);
+    (looks >= EARLY_LOOKS_MAX).then(|| Resumption { waits, ..before.clone() })
+}
+
 struct Turn<'a> {
     policy: &'a PollPolicy,
     course: Course<'a>,
@@ -423,6 +436,15 @@ mod tests {
         let reported =
             line(Some(&checkpoint), failure(FailureClass::Unavailable, 503), Duration::ZERO, None);
         assert!(reported.starts_with("report 503"), "{reported}");
+    }
+
+    #[test]
+    fn a_message_that_is_not_due_is_replaced_before_its_looks_end_the_job() {
+        let before = polled(3, 0);
+        assert_eq!(go_on_waiting(&before, 1), None);
+        assert_eq!(go_on_waiting(&before, EARLY_LOOKS_MAX - 1), None);
+        let again = go_on_waiting(&before, EARLY_LOOKS_MAX).expect("it was looked at often");
+        assert_eq!(again, Resumption { waits: 4, ..before });
     }
 
     #[test]

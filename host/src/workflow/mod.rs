@@ -15,6 +15,7 @@ pub use decide::NO_VERSION_PAUSE;
 pub use decide::PollPolicy;
 pub use decide::RunEnd;
 pub use decide::decide;
+pub use decide::go_on_waiting;
 pub use decide::postpone;
 pub use report::Report;
 pub use report::Trouble;
