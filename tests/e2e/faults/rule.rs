@@ -27,7 +27,7 @@ const ATTEMPTS: usize = 3;
 const ATTEMPTS_WITH_FRESH_TOKEN: usize = 2;
 
 /// What a message holds.
-const MESSAGE_BYTES_MAX: usize = 1024 * 1024;
+const MESSAGE_BYTES_MAX: usize = 1024 * 1024 - 2048;
 
 /// How often in a row a CSP may say that it does not know a job.
 const NOT_FOUND_MAX: usize = 5;
