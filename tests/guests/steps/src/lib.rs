@@ -1,7 +1,7 @@
 //! Makes three requests in one run, and fails where another version goes on
 //! than the one that began.
 //!
-//! A test makes versions of it by writing over [`MARK`] in the component.
+//! A test makes versions of it by writing over `MARK` in the component.
 
 use std::hint::black_box;
 
