@@ -26,8 +26,9 @@ const ATTEMPTS: usize = 3;
 /// The same where a token may have become invalid.
 const ATTEMPTS_WITH_FRESH_TOKEN: usize = 2;
 
-/// What a message holds.
-const MESSAGE_BYTES_MAX: usize = 1024 * 1024 - 2048;
+/// How a message says that an outcome is larger than the adapter may hand over,
+/// or than fits a message: which of them is met first, is the host's affair.
+const TOO_LARGE_FOR_A_MESSAGE: &str = " bytes";
 
 /// How often in a row a CSP may say that it does not know a job.
 const NOT_FOUND_MAX: usize = 5;
@@ -167,7 +168,7 @@ fn failed(seen: &Seen<'_>, way: Way) -> End {
     let too_large = RESPONSE_BYTES_MAX.to_string();
     match seen {
         Seen::Answer(Answered { status: 200, body: Body::Large(_), .. }) => {
-            failure(Code::OfServerError, &MESSAGE_BYTES_MAX.to_string(), None)
+            failure(Code::OfServerError, TOO_LARGE_FOR_A_MESSAGE, None)
         }
         Seen::Answer(Answered { status: 202, .. }) if way != Way::Cost => End::Failure {
             code: Code::Is(500),
