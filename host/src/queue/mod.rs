@@ -100,6 +100,15 @@ impl Receive {
     }
 }
 
+/// Holds the time by which a lease is changed, which may be none, to
+/// [`LEASE_MAX`].
+fn check_lease(after: Duration) -> Result<(), QueueError> {
+    match after > LEASE_MAX {
+        true => Err(QueueError::Refused("a lease may last 12 hours")),
+        false => Ok(()),
+    }
+}
+
 /// What became of a message that was sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Sent {

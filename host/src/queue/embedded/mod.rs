@@ -47,7 +47,6 @@ use super::BlockedGroup;
 use super::DEAD_LETTERS_MAX;
 use super::DeadLetter;
 use super::Delivery;
-use super::LEASE_MAX;
 use super::Lease;
 use super::NewMessage;
 use super::Queue;
@@ -60,6 +59,7 @@ use super::Received;
 use super::Redeliver;
 use super::Releases;
 use super::Sent;
+use super::check_lease;
 use crate::clock::Clock;
 
 /// Callers that may be waiting for the writer at once, but for receivers; the
@@ -262,9 +262,7 @@ impl Queue for EmbeddedQueue {
         receipts: &[Receipt],
         after: Duration,
     ) -> Result<(), QueueError> {
-        if after > LEASE_MAX {
-            return Err(QueueError::Refused("a lease may last 12 hours"));
-        }
+        check_lease(after)?;
         let held = Held::parse_all(receipts)?;
         let queue = queue.clone();
         self.ask(|reply| Command::ChangeLease { queue, held, after, reply: Some(reply) }).await

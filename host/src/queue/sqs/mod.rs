@@ -39,7 +39,6 @@ use super::BlockedGroup;
 use super::DEAD_LETTERS_MAX;
 use super::DeadLetter;
 use super::Delivery;
-use super::LEASE_MAX;
 use super::NewMessage;
 use super::Queue;
 use super::QueueError;
@@ -50,6 +49,7 @@ use super::Receive;
 use super::Received;
 use super::Redeliver;
 use super::Sent;
+use super::check_lease;
 use crate::domain::CspName;
 use crate::failpoint;
 use crate::failpoint::FailPoint;
@@ -264,9 +264,7 @@ impl Queue for SqsQueue {
         receipts: &[Receipt],
         after: Duration,
     ) -> Result<(), QueueError> {
-        if after > LEASE_MAX {
-            return Err(QueueError::Refused("a lease may last 12 hours"));
-        }
+        check_lease(after)?;
         self.shared.change(self.place(queue)?, receipts, after).await
     }
 
