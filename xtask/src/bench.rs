@@ -38,5 +38,6 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let mut command = Command::new(release.join("hoth-bench"));
     command.arg("--program").arg(release.join("hoth"));
     command.arg("--adapter").arg(target()?.join("adapters/atat.wasm"));
+    command.arg("--small-adapter").arg(target()?.join("adapters/hello.wasm"));
     process::run(command.args(&arguments.rest))
 }

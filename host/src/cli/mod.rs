@@ -6,6 +6,7 @@ mod queues;
 mod table;
 
 use std::collections::BTreeSet;
+use std::io::Write as _;
 use std::path::Path;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -220,9 +221,10 @@ fn refuse(error: &anyhow::Error) -> ExitCode {
     ExitCode::from(USAGE)
 }
 
-#[expect(clippy::print_stdout, reason = "what a command answers goes to standard output")]
+/// What a command answers goes to standard output. Whoever reads may have
+/// left, as `head` does, and then there is nobody to tell.
 fn say(line: &str) {
-    println!("{line}");
+    let _ = writeln!(std::io::stdout(), "{line}");
 }
 
 #[expect(clippy::print_stderr, reason = "the parent reads it and says it in its own words")]

@@ -1,6 +1,7 @@
 //! What one call into an adapter costs, and what it costs to load one.
 
 use std::hint::black_box;
+use std::path::Path;
 use std::time::Duration;
 use std::time::Instant;
 
@@ -28,22 +29,47 @@ const WARM_UP: usize = 2_000;
 const CALLS: usize = 20_000;
 const LOADS: usize = 20;
 
+/// The request of an adapter with one call: see `plugins/hello`.
+const SMALL_INPUT: &str =
+    r#"{"jobId":"81b31a89-e3e5-46ee-acfe-75436bd14577","portfolioId":"p-1","payload":{}}"#;
+
 /// An 800-byte request, as the host hands it over.
 pub const INPUT: &str = r#"{"jobId":"81b31a89-e3e5-46ee-acfe-75436bd14577","userId":"21d18790-bf3e-4529-a361-460ee6d16e0b","portfolioId":"b02e77d1-234d-4e3d-bc85-b57ca5a93952","payload":{"name":"Sample Portfolio","taskOrders":[{"taskOrderNumber":"1234567890123","popStartDate":"2021-07-01","popEndDate":"2022-07-01","clins":[{"clinNumber":"0001","type":"CLOUD","classificationLevel":"UNCLASSIFIED","popStartDate":"2021-07-01","popEndDate":"2022-07-01"},{"clinNumber":"0002","type":"NON_CLOUD","classificationLevel":"SECRET","popStartDate":"2021-07-01","popEndDate":"2022-07-01"},{"clinNumber":"0003","type":"CLOUD","classificationLevel":"TOP_SECRET","popStartDate":"2021-07-01","popEndDate":"2022-07-01"}]}]}}"#;
 
 /// The adapter's settings in that request.
 pub const SETTINGS: &str = r#"{"api_version":"1.3.1"}"#;
 
-/// One call in a fresh instance, beside the same Rust run natively.
-pub async fn isolated(built: &Built) -> anyhow::Result<Figure> {
+/// One call in a fresh instance: of a small adapter, and of the bundled one
+/// beside the same Rust run natively.
+pub async fn isolated(built: &Built) -> anyhow::Result<Vec<Figure>> {
+    let small =
+        Facts { operation: "get-portfolio".to_owned(), input: SMALL_INPUT.to_owned(), ..facts() };
+    let row = |name, measured, limit, floor| Figure { name, measured, unit: "us", limit, floor };
+    Ok(vec![
+        row(
+            "small adapter, one call in a fresh instance, p50",
+            call(&built.small_adapter, &small).await?,
+            None,
+            Floor::AtMost(15.0),
+        ),
+        row(
+            "bundled adapter with an 800-byte request, p50",
+            call(&built.adapter, &facts()).await?,
+            Some(("the same Rust, native", native())),
+            Floor::None,
+        ),
+    ])
+}
+
+/// The median of calls, in microseconds.
+async fn call(adapter: &Path, facts: &Facts) -> anyhow::Result<f64> {
     let cache = tempfile::tempdir().context("making a temporary folder")?;
-    let adapter = load(built, &engine(cache.path())?).await?;
-    let facts = facts();
+    let adapter = load(adapter, &engine(cache.path())?).await?;
     let mut samples = Vec::with_capacity(CALLS);
     for n in 0..WARM_UP + CALLS {
         let begun = Instant::now();
         let call = Call {
-            facts: &facts,
+            facts,
             now: Timestamp::from_millis(1_893_542_400_000),
             entropy: (1, 2),
             entry: Entry::Begin,
@@ -53,17 +79,26 @@ pub async fn isolated(built: &Built) -> anyhow::Result<Figure> {
             samples.push(micros(begun.elapsed()));
         }
     }
-    Ok(Figure {
-        name: "adapter call in a fresh instance, p50",
-        measured: quantile(&mut samples, 0.5),
-        unit: "us",
-        limit: Some(("the same Rust, native", native())),
-        floor: Floor::AtMost(15.0),
-    })
+    Ok(quantile(&mut samples, 0.5))
 }
 
-/// Compiling the adapter, and loading it from the cache.
+/// Compiling a small adapter, and loading it from the cache; and the bundled
+/// one.
 pub async fn loading(built: &Built) -> anyhow::Result<Vec<Figure>> {
+    let row = |name, measured, floor| Figure { name, measured, unit: "ms", limit: None, floor };
+    let (small, small_cached) = load_times(&built.small_adapter).await?;
+    let (bundled, bundled_cached) = load_times(&built.adapter).await?;
+    Ok(vec![
+        row("small adapter, compiled and loaded, p50", small, Floor::AtMost(100.0)),
+        row("small adapter, loaded from the cache, p50", small_cached, Floor::AtMost(1.0)),
+        row("bundled adapter, compiled and loaded, p50", bundled, Floor::None),
+        row("bundled adapter, loaded from the cache, p50", bundled_cached, Floor::None),
+    ])
+}
+
+/// The medians of loading with an empty cache and with a full one, in
+/// milliseconds.
+async fn load_times(adapter: &Path) -> anyhow::Result<(f64, f64)> {
     let mut compiled = Vec::with_capacity(LOADS);
     let mut cached = Vec::with_capacity(LOADS);
     for _ in 0..LOADS {
@@ -71,21 +106,11 @@ pub async fn loading(built: &Built) -> anyhow::Result<Vec<Figure>> {
         for samples in [&mut compiled, &mut cached] {
             let engine = engine(cache.path())?;
             let begun = Instant::now();
-            load(built, &engine).await?;
+            load(adapter, &engine).await?;
             samples.push(micros(begun.elapsed()) / 1_000.0);
         }
     }
-    let row = |name, mut samples: Vec<f64>, ceiling| Figure {
-        name,
-        measured: quantile(&mut samples, 0.5),
-        unit: "ms",
-        limit: None,
-        floor: Floor::AtMost(ceiling),
-    };
-    Ok(vec![
-        row("loading an adapter that must be compiled, p50", compiled, 100.0),
-        row("loading an adapter from the cache, p50", cached, 1.0),
-    ])
+    Ok((quantile(&mut compiled, 0.5), quantile(&mut cached, 0.5)))
 }
 
 /// Reads the same job and asks the same question, in this process.
@@ -101,15 +126,14 @@ fn native() -> f64 {
     quantile(&mut samples[WARM_UP..], 0.5)
 }
 
-fn engine(cache: &std::path::Path) -> anyhow::Result<Engine> {
+fn engine(cache: &Path) -> anyhow::Result<Engine> {
     let config = Config { cache_directory: Some(cache.join("cache")), ..Config::default() };
     Engine::new(&config).context("setting up the adapter engine")
 }
 
-async fn load(built: &Built, engine: &Engine) -> anyhow::Result<Adapter> {
-    let wasm = std::fs::read(&built.adapter)
-        .with_context(|| format!("reading {}", built.adapter.display()))?;
-    engine.load("atat", wasm).await.context("loading the adapter")
+async fn load(adapter: &Path, engine: &Engine) -> anyhow::Result<Adapter> {
+    let wasm = std::fs::read(adapter).with_context(|| format!("reading {}", adapter.display()))?;
+    engine.load("adapter", wasm).await.context("loading the adapter")
 }
 
 fn facts() -> Facts {

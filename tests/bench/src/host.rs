@@ -25,6 +25,8 @@ pub struct Built {
     pub program: std::path::PathBuf,
     /// `atat.wasm`.
     pub adapter: std::path::PathBuf,
+    /// `hello.wasm`.
+    pub small_adapter: std::path::PathBuf,
 }
 
 /// A running host; killed when it is dropped.

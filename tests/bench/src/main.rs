@@ -38,11 +38,14 @@ struct Arguments {
     /// The bundled adapter, as a component.
     #[arg(long)]
     adapter: PathBuf,
+    /// One whose CSP has a single call.
+    #[arg(long)]
+    small_adapter: PathBuf,
     /// How long each load lasts, in seconds.
     #[arg(long, default_value_t = 10)]
     seconds: u64,
     /// Only figures whose group has this in its name: calls, latency, accepts,
-    /// jobs, memory, growth.
+    /// jobs, journals, swaps, memory, growth.
     #[arg(long, default_value = "")]
     only: String,
 }
@@ -58,8 +61,11 @@ fn main() -> anyhow::Result<()> {
 
 async fn measure(arguments: Arguments) -> anyhow::Result<()> {
     println!("{}", machine());
-    let built =
-        Built { program: std::path::absolute(arguments.program)?, adapter: arguments.adapter };
+    let built = Built {
+        program: std::path::absolute(arguments.program)?,
+        adapter: arguments.adapter,
+        small_adapter: arguments.small_adapter,
+    };
     let csp = MockCsp::start(mock_csp::Options::default()).await.context("starting a CSP")?;
     csp.record(false);
     let time = Duration::from_secs(arguments.seconds);
@@ -72,7 +78,7 @@ async fn measure(arguments: Arguments) -> anyhow::Result<()> {
         }
     };
     if wanted("calls") {
-        show(vec![calls::isolated(&built).await?]);
+        show(calls::isolated(&built).await?);
         show(calls::loading(&built).await?);
     }
     if wanted("latency") {
