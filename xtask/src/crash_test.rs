@@ -9,8 +9,9 @@ use crate::workspace::target;
 
 /// Kills a host under load, again and again, and counts what is lost.
 ///
-/// Then it cuts the power of the queue's file system, has fsync fail and the
-/// disk be full, and has two hosts want one file.
+/// Then it shuts the queue's file system down, cuts the power of the drive
+/// below it, has fsync fail and the disk be full, and has two hosts want one
+/// file.
 ///
 /// Clients submit, consume, lease and acknowledge all the while; what they were
 /// told is held against the host's queue after each death, and in the end
@@ -21,13 +22,14 @@ use crate::workspace::target;
 ///   cargo xtask crash-test
 ///   cargo xtask crash-test --cycles 20
 ///   cargo xtask crash-test --only kill --seed 4711
+///   cargo xtask crash-test --only drive --power-cuts 300
 #[derive(clap::Args)]
 #[command(verbatim_doc_comment)]
 pub struct Arguments {
     /// How often the host is killed
     #[arg(long, default_value_t = 300)]
     cycles: u32,
-    /// How often the power is cut; as root only
+    /// How often the power is cut, in each of two ways; as root only
     #[arg(long, default_value_t = 100)]
     power_cuts: u32,
     /// Repeats the choices of an earlier run

@@ -176,6 +176,25 @@ impl Host {
         self.child.kill().await.context("killing the host")
     }
 
+    /// Has it die before it runs any further instruction of its own, and does
+    /// not wait for that.
+    pub fn doom(&mut self) -> anyhow::Result<()> {
+        self.child.start_kill().context("killing the host")
+    }
+
+    /// Waits until a doomed one is dead.
+    ///
+    /// # Errors
+    ///
+    /// Among others when it had ended before, of something else.
+    pub async fn gone(mut self) -> anyhow::Result<()> {
+        let gone = tokio::time::timeout(PATIENCE, self.child.wait()).await;
+        let status = gone.context("the host does not die")?.context("waiting for the host")?;
+        let killed = status.signal() == Some(Signal::KILL.as_raw());
+        ensure!(killed, "the host had ended by itself, with {status}");
+        Ok(())
+    }
+
     /// Has it stand still: it runs no further instruction of its own. What the
     /// kernel does for it at this moment comes to its end.
     pub async fn freeze(&self) -> anyhow::Result<()> {

@@ -10,7 +10,9 @@
 
 mod clients;
 mod clock;
+mod control;
 mod disk;
+mod drive;
 mod fsync;
 mod full;
 mod host;
@@ -46,7 +48,7 @@ struct Arguments {
     /// How often the host is killed
     #[arg(long, default_value_t = 300)]
     cycles: u32,
-    /// How often the power is cut
+    /// How often the power is cut, in each of two ways
     #[arg(long, default_value_t = 100)]
     power_cuts: u32,
     /// Repeats the choices of an earlier run; the order in which threads and
@@ -63,9 +65,12 @@ struct Arguments {
 enum Part {
     /// SIGKILL at random moments
     Kill,
-    /// Power cuts, of a file system on a loop device; as root only
+    /// Power cuts, by a shutdown of the file system; as root only
     Power,
-    /// The same with a queue that does not wait for the disk: it must lose
+    /// Power cuts of a drive with a write cache; as root only, with /dev/fuse
+    Drive,
+    /// Both with a queue that does not wait for the disk, and a drive that does
+    /// not either: they must lose
     Control,
     /// An fsync that fails, then a power cut; as root only
     Fsync,
@@ -81,18 +86,28 @@ impl Part {
     /// Whether it mounts a file system of its own.
     fn mounts(self) -> bool {
         match self {
-            Self::Power | Self::Control | Self::Fsync | Self::Full => true,
+            Self::Power | Self::Drive | Self::Control | Self::Fsync | Self::Full => true,
             Self::Kill | Self::Clock | Self::Owners => false,
         }
+    }
+
+    /// Why it cannot be tried here.
+    fn skipped(self) -> Option<&'static str> {
+        if self.mounts() && !rustix::process::geteuid().is_root() {
+            return Some("only root can mount a file system for it");
+        }
+        if self == Self::Drive && !drive::is_possible() {
+            return Some("there is no /dev/fuse here");
+        }
+        None
     }
 }
 
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-    let done = runtime
-        .context("starting the async runtime")
-        .and_then(|runtime| runtime.block_on(run(&arguments)));
+    let done = match drive::asked_for() {
+        Some(folder) => drive::be(&folder).map(|()| true),
+        None => try_all(),
+    };
     match done {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
@@ -101,6 +116,12 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+fn try_all() -> anyhow::Result<bool> {
+    let arguments = Arguments::parse();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    runtime.context("starting the async runtime")?.block_on(run(&arguments))
 }
 
 /// Whether every part was good.
@@ -118,8 +139,8 @@ async fn run(arguments: &Arguments) -> anyhow::Result<bool> {
         if !arguments.only.is_empty() && !arguments.only.contains(part) {
             continue;
         }
-        if part.mounts() && !rustix::process::geteuid().is_root() {
-            println!("{part:?}: SKIPPED, because only root can mount a file system for it");
+        if let Some(why) = part.skipped() {
+            println!("{part:?}: SKIPPED, because {why}");
             continue;
         }
         let place = folder.path().join(format!("{part:?}").to_lowercase());
@@ -127,7 +148,8 @@ async fn run(arguments: &Arguments) -> anyhow::Result<bool> {
         let done = match part {
             Part::Kill => kill(&built, &place, seed, arguments.cycles).await,
             Part::Power => power::cuts(&built, &place, seed, arguments.power_cuts).await,
-            Part::Control => power::control(&built, &place, seed).await,
+            Part::Drive => drive::cuts(&built, &place, seed, arguments.power_cuts).await,
+            Part::Control => control::all(&built, &place, seed).await,
             Part::Fsync => fsync::failures(&built, &place, seed).await,
             Part::Full => full::disk(&built, &place).await,
             Part::Clock => clock::jumps(&built, &place, seed).await,

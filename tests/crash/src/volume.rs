@@ -1,5 +1,5 @@
-//! A file system of its own, on a loop device: one that can lose its power, and
-//! one that can be full.
+//! A file system of its own, on a loop device: one that can be shut down, one on
+//! a drive that can lose its power, and one that can be full.
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -7,6 +7,7 @@ use std::io::Write as _;
 use std::path::Path;
 use std::path::PathBuf;
 use std::process::Command;
+use std::process::Stdio;
 use std::thread;
 use std::time::Duration;
 use std::time::Instant;
@@ -26,6 +27,13 @@ const NO_LOG_FLUSH: u32 = 2;
 /// How long the last writer may take to be gone.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// How long a program that mounts or unmounts may take. One that waits for a
+/// drive which is gone for good is left behind.
+const RUN_MAX: Duration = Duration::from_secs(60);
+
+/// How often it is looked whether it has ended.
+const LOOK_EVERY: Duration = Duration::from_millis(2);
+
 /// ext4 in a file; unmounted when it is dropped.
 pub struct Volume {
     image: PathBuf,
@@ -40,10 +48,20 @@ impl Volume {
     /// Among others when this is not root, or there are no loop devices.
     pub fn make(place: &Path, mib: u64) -> anyhow::Result<Self> {
         ensure!(rustix::process::geteuid().is_root(), "only root can mount a file system");
-        let (image, folder) = (place.join("volume.img"), place.join("volume"));
-        std::fs::create_dir_all(&folder).context("making the mount point")?;
+        let image = place.join("volume.img");
         let file = File::create(&image).context("making the image")?;
         file.set_len(mib * 1_024 * 1_024).context("sizing the image")?;
+        Self::on(image, place)
+    }
+
+    /// Makes and mounts one on a file that there is, in `place`.
+    ///
+    /// # Errors
+    ///
+    /// As above.
+    pub fn on(image: PathBuf, place: &Path) -> anyhow::Result<Self> {
+        let folder = place.join("volume");
+        std::fs::create_dir_all(&folder).context("making the mount point")?;
         // Without blocks that only root may use: it is root who fills it.
         run("mkfs.ext4", &["-q".as_ref(), "-F".as_ref(), "-m0".as_ref(), image.as_ref()])?;
         let volume = Self { image, folder };
@@ -56,11 +74,13 @@ impl Volume {
         &self.folder
     }
 
-    fn mount(&self) -> anyhow::Result<()> {
+    /// Mounts it, which repeats what its journal holds.
+    pub fn mount(&self) -> anyhow::Result<()> {
         run("mount", &["-o".as_ref(), "loop".as_ref(), self.image.as_ref(), self.folder.as_ref()])
     }
 
-    fn unmount(&self) -> anyhow::Result<()> {
+    /// Unmounts it. Nobody may have a file of it open.
+    pub fn unmount(&self) -> anyhow::Result<()> {
         let begun = Instant::now();
         loop {
             match run("umount", &[self.folder.as_ref()]) {
@@ -115,14 +135,27 @@ impl Volume {
 
 impl Drop for Volume {
     fn drop(&mut self) {
-        // What cannot be unmounted now is at the next start of the machine.
-        let _ = run("umount", &["-l".as_ref(), self.folder.as_ref()]);
+        detach(&self.folder);
     }
 }
 
+/// Unmounts what is mounted at `folder` as soon as nobody uses it any more.
+pub fn detach(folder: &Path) {
+    // What cannot be unmounted now is at the next start of the machine.
+    let _ = run("umount", &["-l".as_ref(), folder.as_ref()]);
+}
+
 fn run(program: &str, arguments: &[&OsStr]) -> anyhow::Result<()> {
-    let output = Command::new(program).args(arguments).output();
-    let output = output.with_context(|| format!("running {program}"))?;
+    let mut command = Command::new(program);
+    command.args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+    let mut child = command.spawn().with_context(|| format!("running {program}"))?;
+    let begun = Instant::now();
+    // What it says fits into a pipe.
+    while child.try_wait().with_context(|| format!("waiting for {program}"))?.is_none() {
+        ensure!(begun.elapsed() < RUN_MAX, "{program} {arguments:?} does not come to an end");
+        thread::sleep(LOOK_EVERY);
+    }
+    let output = child.wait_with_output().with_context(|| format!("hearing from {program}"))?;
     if !output.status.success() {
         bail!("{program}: {}", String::from_utf8_lossy(&output.stderr).trim());
     }

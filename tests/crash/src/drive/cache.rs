@@ -1,0 +1,240 @@
+//! What a drive remembers: what was flushed, and what is in its write cache.
+//!
+//! A flush makes everything durable that was written before it. When the power
+//! goes, each piece of the write cache is where it was when the drive happened
+//! to write it last: any state since the flush, in any order among the pieces.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::str::FromStr;
+
+use anyhow::Context as _;
+use fastrand::Rng;
+
+/// What the drive keeps at once, in bytes; what was never written costs
+/// nothing.
+const PAGE: usize = 4_096;
+
+/// States of one page since the last flush; of more, the oldest are forgotten,
+/// as if the drive had never come to write them.
+const STATES_MAX: usize = 16;
+
+/// What a drive writes whole, in bytes: old ones 512, new ones 4 096.
+const SECTORS: [usize; 2] = [512, PAGE];
+
+/// Percent of the write cache that gets to the disk when the power goes.
+const SHARES: [u8; 5] = [0, 10, 50, 90, 100];
+
+type Page = Box<[u8; PAGE]>;
+
+/// The disk and the write cache of one drive.
+#[derive(Default)]
+pub struct Cache {
+    durable: BTreeMap<u64, Page>,
+    /// Each page's states since the last flush, the newest last.
+    written: BTreeMap<u64, Vec<Page>>,
+}
+
+/// What became of a write cache. Adds up.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Cut {
+    /// Requests that were on their way.
+    pub held: u64,
+    /// Flushes among them.
+    pub held_flushes: u64,
+    /// Sectors in the write cache.
+    pub cached: u64,
+    /// Of these, how many have lost their newest state, or all of them.
+    pub lost: u64,
+    /// Flushes that were answered since the last cut.
+    pub flushes: u64,
+}
+
+impl Cache {
+    /// Fills `into` with what was written at `offset` last.
+    pub fn read(&self, offset: u64, into: &mut [u8]) {
+        for (page, within, bytes) in pieces(offset, into.len()) {
+            let newest = self.written.get(&page).and_then(|states| states.last());
+            let into = &mut into[bytes];
+            match newest.or_else(|| self.durable.get(&page)) {
+                Some(page) => into.copy_from_slice(&page[within]),
+                None => into.fill(0),
+            }
+        }
+    }
+
+    /// Takes `data` into the write cache.
+    pub fn write(&mut self, offset: u64, data: &[u8]) {
+        for (page, within, bytes) in pieces(offset, data.len()) {
+            let states = self.written.entry(page).or_default();
+            let before = states.last().or_else(|| self.durable.get(&page));
+            let mut state = before.cloned().unwrap_or_else(|| Box::new([0; PAGE]));
+            state[within].copy_from_slice(&data[bytes]);
+            if states.len() == STATES_MAX {
+                states.remove(0);
+            }
+            states.push(state);
+        }
+    }
+
+    /// Makes durable what was written so far.
+    pub fn flush(&mut self) {
+        for (page, mut states) in std::mem::take(&mut self.written) {
+            self.durable.extend(states.pop().map(|newest| (page, newest)));
+        }
+    }
+
+    /// The power goes: decides what has got to the disk of what was in the write
+    /// cache.
+    pub fn lose_power(&mut self, seed: u64) -> Cut {
+        let mut rng = Rng::with_seed(seed);
+        let sector = SECTORS[rng.usize(..SECTORS.len())];
+        let share = SHARES[rng.usize(..SHARES.len())];
+        let mut cut = Cut::default();
+        for (page, states) in std::mem::take(&mut self.written) {
+            for start in (0..PAGE).step_by(sector) {
+                let within = start..start + sector;
+                let survives = rng.u8(0..100) < share;
+                // A drive may have written an early state, and not the newest.
+                let state = if share == 100 { states.len() - 1 } else { rng.usize(..states.len()) };
+                cut.cached += 1;
+                cut.lost += u64::from(!survives || state + 1 < states.len());
+                if survives {
+                    let disk = self.durable.entry(page).or_insert_with(|| Box::new([0; PAGE]));
+                    disk[within.clone()].copy_from_slice(&states[state][within]);
+                }
+            }
+        }
+        cut
+    }
+
+    /// The power goes, and nothing of the write cache has got to the disk.
+    pub fn lose_everything(&mut self) -> Cut {
+        let pages = std::mem::take(&mut self.written).len();
+        let cached = u64::try_from(pages).unwrap_or(u64::MAX);
+        Cut { cached, lost: cached, ..Cut::default() }
+    }
+}
+
+/// The pages that so many bytes at `offset` lie on: each one's number, where in
+/// it they are, and which of the bytes they are.
+fn pieces(
+    offset: u64,
+    length: usize,
+) -> impl Iterator<Item = (u64, std::ops::Range<usize>, std::ops::Range<usize>)> {
+    let page = PAGE as u64;
+    let mut done = 0;
+    std::iter::from_fn(move || {
+        let at = offset + done as u64;
+        let within = usize::try_from(at % page).expect("it is less than a page");
+        let fits = (PAGE - within).min(length - done);
+        let piece = (at / page, within..within + fits, done..done + fits);
+        done += fits;
+        (fits > 0).then_some(piece)
+    })
+}
+
+impl std::ops::AddAssign for Cut {
+    fn add_assign(&mut self, other: Self) {
+        self.held += other.held;
+        self.held_flushes += other.held_flushes;
+        self.cached += other.cached;
+        self.lost += other.lost;
+        self.flushes += other.flushes;
+    }
+}
+
+/// Five numbers, as one process of this program tells another.
+impl fmt::Display for Cut {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { held, held_flushes, cached, lost, flushes } = self;
+        write!(f, "{held} {held_flushes} {cached} {lost} {flushes}")
+    }
+}
+
+impl FromStr for Cut {
+    type Err = anyhow::Error;
+
+    fn from_str(text: &str) -> anyhow::Result<Self> {
+        let mut numbers = text.split(' ').map(str::parse);
+        let mut next = || anyhow::Ok(numbers.next().context("five numbers are told")??);
+        Ok(Self {
+            held: next()?,
+            held_flushes: next()?,
+            cached: next()?,
+            lost: next()?,
+            flushes: next()?,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(cache: &Cache, offset: u64, length: usize) -> Vec<u8> {
+        let mut bytes = vec![9; length];
+        cache.read(offset, &mut bytes);
+        bytes
+    }
+
+    #[test]
+    fn what_is_read_is_what_was_written_last() {
+        let mut cache = Cache::default();
+        cache.write(4_094, &[1, 2, 3, 4]);
+        cache.flush();
+        cache.write(4_095, &[7, 7]);
+        assert_eq!(read(&cache, 4_093, 6), [0, 1, 7, 7, 4, 0]);
+    }
+
+    #[test]
+    fn what_was_flushed_survives_every_cut() {
+        for seed in 0..100 {
+            let mut cache = Cache::default();
+            cache.write(0, &[1; 3 * PAGE]);
+            cache.flush();
+            cache.write(PAGE as u64, &[2; PAGE]);
+            cache.lose_power(seed);
+            assert_eq!(read(&cache, 0, PAGE), [1; PAGE]);
+            assert!(read(&cache, PAGE as u64, PAGE).iter().all(|byte| [1, 2].contains(byte)));
+            assert_eq!(read(&cache, 2 * PAGE as u64, PAGE), [1; PAGE]);
+        }
+    }
+
+    #[test]
+    fn of_what_was_not_flushed_any_state_of_any_sector_may_survive() {
+        let mut seen = [false; 4];
+        let mut torn = false;
+        for seed in 0..200 {
+            let mut cache = Cache::default();
+            for state in 1..=3 {
+                cache.write(0, &[state; PAGE]);
+            }
+            let cut = cache.lose_power(seed);
+            let left = read(&cache, 0, PAGE);
+            left.iter().for_each(|byte| seen[usize::from(*byte)] = true);
+            torn |= left.iter().any(|byte| *byte != left[0]);
+            let newest = left.chunks(512).filter(|sector| sector[0] == 3).count() as u64;
+            let sectors = if cut.cached == 1 { newest.div_ceil(8) } else { newest };
+            assert_eq!(cut.cached - cut.lost, sectors, "with the seed {seed}");
+        }
+        assert_eq!((seen, torn), ([true; 4], true));
+    }
+
+    #[test]
+    fn a_drive_may_lose_its_whole_cache() {
+        let mut cache = Cache::default();
+        cache.write(0, &[1; PAGE]);
+        cache.flush();
+        cache.write(0, &[2; PAGE]);
+        assert_eq!(cache.lose_everything().lost, 1);
+        assert_eq!(read(&cache, 0, PAGE), [1; PAGE]);
+    }
+
+    #[test]
+    fn what_is_told_of_a_cut_is_understood() {
+        let cut = Cut { held: 1, held_flushes: 2, cached: 3, lost: 4, flushes: 5 };
+        assert_eq!(cut.to_string().parse::<Cut>().expect("it is well formed"), cut);
+        assert!("1 2 3".parse::<Cut>().is_err());
+    }
+}

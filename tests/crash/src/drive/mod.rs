@@ -1,0 +1,130 @@
+//! A drive loses its power, and with it its write cache.
+
+mod cache;
+mod file;
+mod process;
+
+use std::path::Path;
+use std::path::PathBuf;
+
+use fastrand::Rng;
+
+use self::cache::Cut;
+use self::process::Drive;
+pub use self::process::be;
+use crate::host::Built;
+use crate::host::Host;
+use crate::host::Site;
+use crate::trial::Trial;
+use crate::volume::Volume;
+
+/// Whether a process can be a file system here.
+pub fn is_possible() -> bool {
+    Path::new(process::DEVICE).exists()
+}
+
+/// Where this process is to [be] a drive, if it is to be one.
+pub fn asked_for() -> Option<PathBuf> {
+    let mut arguments = std::env::args_os().skip(1);
+    (arguments.next()? == process::ROLE).then(|| arguments.next().map(PathBuf::from))?
+}
+
+/// A drive with a file system on it.
+///
+/// The order of the fields is that of taking it down: a drive that is gone
+/// keeps no unmount waiting.
+pub struct Machine {
+    drive: Drive,
+    volume: Volume,
+    rng: Rng,
+    cuts: Cut,
+}
+
+impl Machine {
+    /// Sets it up in `place`.
+    pub fn make(place: &Path, seed: u64) -> anyhow::Result<Self> {
+        let drive = Drive::start(&place.join("drive"))?;
+        let volume = Volume::on(drive.image(), place)?;
+        Ok(Self { drive, volume, rng: Rng::with_seed(seed), cuts: Cut::default() })
+    }
+
+    /// Where its file system is mounted.
+    pub fn folder(&self) -> &Path {
+        self.volume.folder()
+    }
+
+    /// See [`Drive::ignore_flushes`].
+    pub fn ignore_flushes(&mut self) -> anyhow::Result<()> {
+        self.drive.ignore_flushes()
+    }
+
+    /// Cuts the power while the host is at work, and brings it back.
+    ///
+    /// Between the cut and its end the host is told nothing by the drive. Every
+    /// one of its threads has the signal before anybody gets an answer again, so
+    /// none of them sees one.
+    pub async fn cut_power(&mut self, mut host: Host) -> anyhow::Result<()> {
+        self.cuts += self.drive.cut(self.rng.u64(..))?;
+        let doomed = host.doom();
+        // Whatever came of that: nobody is to wait for ever.
+        self.cuts += self.drive.fail()?;
+        doomed?;
+        host.gone().await?;
+        self.volume.unmount()?;
+        self.drive.power_on()?;
+        self.volume.mount()
+    }
+
+    /// Copies what is on the drive to `folder`, as far as it can be read.
+    fn keep(&self, folder: &Path) {
+        let copied = std::fs::create_dir_all(folder).and_then(|()| {
+            for file in std::fs::read_dir(self.folder())? {
+                let file = file?;
+                if file.file_type()?.is_file() {
+                    std::fs::copy(file.path(), folder.join(file.file_name()))?;
+                }
+            }
+            Ok(())
+        });
+        if let Err(error) = copied {
+            println!("drive: what is on it cannot be copied: {error}");
+        }
+    }
+
+    /// Takes it down in peace.
+    fn shut_down(self) -> anyhow::Result<Cut> {
+        self.volume.unmount()?;
+        Ok(self.cuts)
+    }
+}
+
+/// Cuts the power `cuts` times, and loses nothing. If it does, the queue's files
+/// are kept in `place`, since the drive forgets them.
+pub async fn cuts(built: &Built, place: &Path, seed: u64, cuts: u32) -> anyhow::Result<bool> {
+    let mut machine = Machine::make(place, seed)?;
+    let done = cut_under_load(&mut machine, built, place, seed, cuts).await;
+    if !matches!(done, Ok(true)) {
+        machine.keep(&place.join("kept"));
+        return done;
+    }
+    let Cut { held, held_flushes, cached, lost, flushes } = machine.shut_down()?;
+    println!(
+        "drive: {flushes} flushes in {cuts} lives; the cuts found {cached} sectors in the write \
+         cache, {lost} of which lost what was written last, and {held} requests on their way, \
+         {held_flushes} of them flushes"
+    );
+    done
+}
+
+async fn cut_under_load(
+    machine: &mut Machine,
+    built: &Built,
+    place: &Path,
+    seed: u64,
+    cuts: u32,
+) -> anyhow::Result<bool> {
+    let queue = machine.folder().join("hoth.db");
+    let mut trial = Trial::begin("drive", built, place, &queue, seed, true).await?;
+    trial.cycles(cuts, async |_: &Site, host: Host| machine.cut_power(host).await).await?;
+    Ok(trial.end().await?.is_good())
+}

@@ -1,0 +1,157 @@
+//! The drive is a process of its own, so that it can be taken away from the
+//! kernel whatever state everything else is in: when it ends, everybody who
+//! waits for it gets an error. It obeys commands, one a line, and ends with its
+//! standard input.
+
+use std::io::BufRead as _;
+use std::io::BufReader;
+use std::io::Write as _;
+use std::path::Path;
+use std::path::PathBuf;
+use std::process::Child;
+use std::process::ChildStdin;
+use std::process::ChildStdout;
+use std::process::Command;
+use std::process::Stdio;
+
+use anyhow::Context as _;
+use anyhow::bail;
+use fuser::Config;
+use fuser::MountOption;
+
+use crate::drive::cache::Cut;
+use crate::drive::file;
+use crate::volume;
+
+/// The first argument of a process that is to be a drive; the second is where.
+pub const ROLE: &str = "be-a-drive";
+
+/// The kernel's door to file systems that are processes.
+pub const DEVICE: &str = "/dev/fuse";
+
+/// A drive in a process of its own; taken away when this is dropped.
+pub struct Drive {
+    process: Child,
+    commands: ChildStdin,
+    answers: BufReader<ChildStdout>,
+    folder: PathBuf,
+}
+
+impl Drive {
+    /// Starts one, whose file lies in `folder`.
+    ///
+    /// # Errors
+    ///
+    /// Among others when nobody may mount a file system here.
+    pub fn start(folder: &Path) -> anyhow::Result<Self> {
+        std::fs::create_dir_all(folder).context("making the drive's folder")?;
+        let program = std::env::current_exe().context("finding this program")?;
+        let mut process = Command::new(program)
+            .arg(ROLE)
+            .arg(folder)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .context("starting the drive")?;
+        let commands = process.stdin.take().context("standard input is piped")?;
+        let answers = process.stdout.take().context("standard output is piped")?;
+        let answers = BufReader::new(answers);
+        let mut drive = Self { process, commands, answers, folder: folder.to_owned() };
+        drive.answer().context("starting the drive")?;
+        Ok(drive)
+    }
+
+    /// What a loop device can lie on.
+    pub fn image(&self) -> PathBuf {
+        self.folder.join(file::NAME)
+    }
+
+    /// See [`file::Drive::ignore_flushes`].
+    pub fn ignore_flushes(&mut self) -> anyhow::Result<()> {
+        self.command("ignore-flushes").map(drop)
+    }
+
+    /// See [`file::Drive::cut`].
+    pub fn cut(&mut self, seed: u64) -> anyhow::Result<Cut> {
+        self.command(&format!("cut {seed}"))?.parse()
+    }
+
+    /// See [`file::Drive::fail`].
+    pub fn fail(&mut self) -> anyhow::Result<Cut> {
+        self.command("fail")?.parse()
+    }
+
+    /// See [`file::Drive::power_on`].
+    pub fn power_on(&mut self) -> anyhow::Result<()> {
+        self.command("power-on").map(drop)
+    }
+
+    fn command(&mut self, command: &str) -> anyhow::Result<String> {
+        writeln!(self.commands, "{command}").context("telling the drive something")?;
+        self.answer().with_context(|| format!("having the drive do `{command}`"))
+    }
+
+    /// The drive answers every command within [`file::Drive::power_on`]'s
+    /// patience, for it waits for nobody else.
+    fn answer(&mut self) -> anyhow::Result<String> {
+        let mut line = String::new();
+        self.answers.read_line(&mut line).context("hearing from the drive")?;
+        match line.trim_end_matches('\n').split_once(' ') {
+            Some(("ok", answer)) => Ok(answer.to_owned()),
+            Some((_, error)) => bail!("{error}"),
+            None => bail!("the drive has ended"),
+        }
+    }
+}
+
+impl Drop for Drive {
+    fn drop(&mut self) {
+        // A process that has ended is as good.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+        volume::detach(&self.folder);
+    }
+}
+
+/// Is a drive in `folder` until standard input ends.
+///
+/// # Errors
+///
+/// When the file system cannot be mounted. Everything else is told to whoever
+/// has started this.
+pub fn be(folder: &Path) -> anyhow::Result<()> {
+    let drive = file::Drive::default();
+    let mut config = Config::default();
+    config.mount_options = vec![MountOption::FSName("hoth-drive".to_owned())];
+    let mounted = fuser::spawn_mount(drive.clone(), folder, &config);
+    let said = mounted.as_ref().map(|_| String::new());
+    say(&said.map_err(|error| anyhow::anyhow!("mounting the drive: {error}")))?;
+    let _mounted = mounted.context("mounting the drive")?;
+    for command in std::io::stdin().lines() {
+        say(&obey(&drive, &command.context("reading a command")?))?;
+    }
+    drive.fail();
+    Ok(())
+}
+
+fn obey(drive: &file::Drive, command: &str) -> anyhow::Result<String> {
+    let (command, argument) = command.split_once(' ').unwrap_or((command, ""));
+    match command {
+        "ignore-flushes" => drive.ignore_flushes(),
+        "cut" => return Ok(drive.cut(argument.parse().context("a seed")?).to_string()),
+        "fail" => return Ok(drive.fail().to_string()),
+        "power-on" => drive.power_on()?,
+        _ => bail!("no such command"),
+    }
+    Ok(String::new())
+}
+
+fn say(answer: &anyhow::Result<String>) -> anyhow::Result<()> {
+    let mut out = std::io::stdout().lock();
+    match answer {
+        Ok(answer) => writeln!(out, "ok {answer}"),
+        Err(error) => writeln!(out, "error {error:#}"),
+    }
+    .context("answering")?;
+    out.flush().context("answering")
+}
