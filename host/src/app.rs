@@ -31,6 +31,9 @@ use crate::listener::Listener;
 use crate::listener::Tls;
 use crate::listener::TlsConfig;
 use crate::queue;
+use crate::queue::Queue;
+use crate::queue::QueueError;
+use crate::queue::QueueName;
 use crate::queue::Storage;
 use crate::queue::embedded::EmbeddedQueue;
 use crate::queue::sqs::SqsQueue;
@@ -71,6 +74,7 @@ pub struct App {
     storage: Storage,
     context: Arc<worker::Context>,
     destinations: BTreeMap<CspName, Destination>,
+    forsaken: Vec<QueueName>,
     keys: Keys,
     batch_key: Option<SecretString>,
     api: Option<Listener>,
@@ -110,6 +114,8 @@ impl App {
             clock,
         });
         let destinations = destinations(&config)?;
+        let forsaken = forsaken(&*context.queue, &config).await;
+        let forsaken = forsaken.context("looking for jobs whose CSP is not configured")?;
         let keys = Keys::new(KeySet::open(&config.auth).context("reading the keys")?);
         if keys.is_open() {
             warn!("No key is configured: everybody on this machine is let in, nobody else");
@@ -134,6 +140,7 @@ impl App {
             storage,
             context,
             destinations,
+            forsaken,
             keys,
             batch_key,
             api,
@@ -147,12 +154,17 @@ impl App {
     /// requests, what is in hand ends, and the rest goes back to its queue.
     pub async fn run(self, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
         let drain = Duration::from_millis(self.config.worker.drain_ms);
-        let closing = CancellationToken::new();
-        let workers = Workers::start(Arc::clone(&self.context), &self.destinations, self.duties());
+        let (draining, closing) = (CancellationToken::new(), CancellationToken::new());
+        let workers = Workers::start(
+            Arc::clone(&self.context),
+            &self.destinations,
+            &self.forsaken,
+            self.duties(),
+        );
         let watched = Arc::clone(&self.context.registry);
         let watching = closing.clone();
         tokio::spawn(async move { watched.watch(watching).await });
-        let admin_router = admin::router(self.admin_state());
+        let admin_router = admin::router(self.admin_state(draining.clone()));
         let api_state = self.api_state();
         let settling = api_state.settling();
         let api_router = api::router(api_state);
@@ -168,6 +180,7 @@ impl App {
             // Nothing that is acknowledged from here on could be kept.
             error!("Queue storage failed; the host stops, and a restart recovers what was stored");
         }
+        draining.cancel();
         info!("Draining: no new work, and up to {drain:?} for what is in hand");
         let drained = workers.drain(if failed { Duration::ZERO } else { drain }).await;
         if !drained && !failed {
@@ -209,17 +222,32 @@ impl App {
         }
     }
 
-    fn admin_state(&self) -> admin::AdminState {
+    fn admin_state(&self, draining: CancellationToken) -> admin::AdminState {
+        let mut queues = QueueName::all(self.config.csp.keys());
+        queues.extend_from_slice(&self.forsaken);
         admin::AdminState {
             queue: Arc::clone(&self.context.queue),
-            queues: queue::QueueName::all(self.config.csp.keys()),
+            queues,
             registry: Arc::clone(&self.context.registry),
             csps: self.destinations.clone(),
             metrics: self.metrics.clone(),
             keys: self.keys.clone(),
             clock: self.context.clock.clone(),
+            draining,
         }
     }
+}
+
+/// Queues that hold something, and whose CSP is not in the configuration any
+/// more.
+async fn forsaken(queue: &dyn Queue, config: &Config) -> Result<Vec<QueueName>, QueueError> {
+    let in_use = match queue.in_use().await {
+        // There the queues of others are none of this host's business.
+        Err(QueueError::NotOffered(_)) => return Ok(Vec::new()),
+        in_use => in_use?,
+    };
+    let is_gone = |name: &QueueName| name.csp().is_some_and(|csp| !config.csp.contains_key(csp));
+    Ok(in_use.into_iter().filter(is_gone).collect())
 }
 
 /// Operators and scrapers: few, and never more than this.
@@ -235,7 +263,7 @@ async fn open_queue(config: &Config, clock: &Clock) -> anyhow::Result<Storage> {
             Ok(Storage::Embedded(Arc::new(opened)))
         }
         Backend::Sqs(settings) => {
-            let queues = queue::QueueName::all(config.csp.keys());
+            let queues = QueueName::all(config.csp.keys());
             let opened = SqsQueue::open(&settings, queues).await.context("opening the queues")?;
             Ok(Storage::Sqs(Arc::new(opened)))
         }
@@ -257,7 +285,7 @@ fn destinations(config: &Config) -> anyhow::Result<BTreeMap<CspName, Destination
             name: name.clone(),
             adapter: settings.adapter.clone(),
             client,
-            gate: Gate::default(),
+            gate: Gate::new(!settings.paused),
             max_concurrent: settings.max_concurrent,
         };
         Ok((name.clone(), destination))

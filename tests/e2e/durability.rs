@@ -9,7 +9,11 @@ use serde_json::json;
 use crate::csp;
 use crate::csp::Answer;
 use crate::harness::Setup;
+use crate::harness::client;
+use crate::harness::cost;
+use crate::harness::eventually;
 use crate::harness::job;
+use crate::harness::messages;
 
 fn numbered(count: usize) -> Vec<Value> {
     (0..count)
@@ -129,6 +133,92 @@ async fn a_host_that_is_told_to_stop_finishes_what_is_in_hand() {
     let messages = host.servicenow().collect_all("/provisioning-jobs", 7).await;
     assert_eq!(ids(&messages).len(), 7);
     assert_eq!(csp::calls(&csp).len(), 7, "a job in hand was cut off and made again");
+}
+
+#[tokio::test]
+async fn a_host_that_drains_says_that_it_is_not_ready() {
+    let csp = csp::slow(Duration::from_secs(2)).await;
+    let mut host = Setup::new().csp("CSP_TEST", &csp).start().await;
+    let ready = format!("{}/readyz", host.admin());
+    let status = async || client().get(&ready).send().await.expect("HOTH answers").status();
+    assert_eq!(status().await, 200);
+    host.servicenow().provision(&job("job-1", "CSP_TEST", "ADD_TASK_ORDER")).await;
+    csp::wait_for_calls(&csp, 1).await;
+    let (stopped, ()) = tokio::join!(host.terminate(), async {
+        eventually("the host to drain", async || (status().await == 503).then_some(())).await;
+    });
+    assert_eq!(stopped, Some(0));
+}
+
+#[tokio::test]
+async fn jobs_of_a_csp_that_was_removed_end_with_a_message() {
+    let (stays, goes) = (csp::sync().await, csp::scripted([Answer::hang()]).await);
+    let location = "/atat/api/v1/provisioning/1/status";
+    let working = csp::scripted([
+        Answer::json(202, &json!({})).header("location", location),
+        Answer::json(200, &json!({"status": "IN_PROGRESS"})),
+    ])
+    .await;
+    let mut host = Setup::new()
+        .csp("CSP_STAYS", &stays)
+        .csp("CSP_GOES", &goes)
+        .csp("CSP_WORKS", &working)
+        .with("[worker]\ndrain_ms = 100")
+        .start()
+        .await;
+    let snow = host.servicenow();
+    snow.provision(&job("in-hand", "CSP_GOES", "ADD_TASK_ORDER")).await;
+    snow.provision(&job("waits-its-turn", "CSP_GOES", "ADD_TASK_ORDER")).await;
+    snow.ask_cost(&cost("asked", "CSP_GOES")).await;
+    snow.provision(&job("accepted", "CSP_WORKS", "ADD_ENVIRONMENT")).await;
+    csp::wait_for_calls(&working, 2).await;
+    assert_eq!(host.terminate().await, Some(0));
+
+    let file = host.directory().join("hoth.toml");
+    let text = std::fs::read_to_string(&file).expect("the configuration can be read");
+    let tables: Vec<&str> = text.split("\n[csp.").collect();
+    let kept = |table: &&&str| !table.starts_with("CSP_GOES") && !table.starts_with("CSP_WORKS");
+    let kept: Vec<&str> = tables.iter().filter(kept).copied().collect();
+    std::fs::write(&file, kept.join("\n[csp.")).expect("the configuration can be written");
+    host.restart().await;
+    let snow = host.servicenow();
+
+    let queues = host.admin_json("/queues").await;
+    let forsaken = messages(&queues, |queue| queue["csp"] == "CSP_GOES");
+    assert_eq!(forsaken, 3, "operators see them: {queues}");
+    let warned = |line: &Value| line["csp"] == "CSP_GOES" && line["level"] == "WARN";
+    host.logged("a warning", warned).await;
+    let ended = snow.collect_all("/provisioning-jobs", 3).await;
+    assert_eq!(ids(&ended).len(), 3);
+    for message in &ended {
+        let response = &message["content"]["response"];
+        assert_eq!(
+            (&message["code"], &response["status"]["status"]),
+            (&json!(500), &json!("FAILURE"))
+        );
+        let details = response["details"].as_str().expect("a sentence");
+        assert!(details.contains("not in the configuration"), "{details}");
+    }
+    let order = ended.iter().map(|m| &m["initialSnowRequest"]["jobId"]);
+    let order: Vec<_> = order.filter(|id| *id != "accepted").collect();
+    assert_eq!(order, ["in-hand", "waits-its-turn"]);
+    assert_eq!(snow.cost_outcome().await["code"], 500);
+    host.emptied().await;
+}
+
+#[tokio::test]
+async fn a_csp_that_is_configured_as_paused_waits_for_its_operator() {
+    let csp = csp::sync().await;
+    let mut host = Setup::new().csp_with("CSP_TEST", &csp, "paused = true").start().await;
+    host.servicenow().provision(&job("job-1", "CSP_TEST", "ADD_TASK_ORDER")).await;
+    host.kill().await;
+    host.restart().await;
+    assert_eq!(host.admin_json("/csps/CSP_TEST").await["paused"], true);
+    let explained = host.admin_json("/queues/provisioning-requests-CSP_TEST/explain").await;
+    assert_eq!((&explained["depth"], csp::calls(&csp).len()), (&json!(1), 0), "{explained}");
+    let resume = client().post(format!("{}/csps/CSP_TEST/resume", host.admin()));
+    assert_eq!(resume.send().await.expect("HOTH answers").status(), 200);
+    assert_eq!(host.servicenow().outcome().await["code"], 200);
 }
 
 #[tokio::test]

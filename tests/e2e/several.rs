@@ -98,6 +98,41 @@ async fn hosts_share_the_work_and_each_portfolio_keeps_its_order() {
     }
 }
 
+/// SQS cannot tell that an id was used before with other content: what is
+/// accepted then is another job, and has an outcome of its own.
+#[tokio::test]
+async fn an_id_that_is_used_for_two_jobs_has_two_outcomes() {
+    let location = "/atat/api/v1/provisioning/1/status";
+    let csp = csp::scripted([
+        Answer::json(200, &json!({"id": "t"})),
+        Answer::json(200, &json!({"id": "t"})),
+        Answer::json(202, &json!({})).header("location", location),
+        Answer::json(200, &json!({"status": "SUCCESS"})),
+        Answer::json(202, &json!({})).header("location", location),
+        Answer::json(200, &json!({"status": "SUCCESS"})),
+    ])
+    .await;
+    let host = on_sqs().csp("CSP_TEST", &csp).start().await;
+    let snow = host.servicenow();
+    for operation in ["ADD_TASK_ORDER", "ADD_ENVIRONMENT"] {
+        for portfolio in ["p-1", "p-2"] {
+            let mut job = job(operation, "CSP_TEST", operation);
+            job["portfolioId"] = json!(portfolio);
+            snow.provision(&job).await;
+            let outcome = snow.outcome().await;
+            assert_eq!((&outcome["code"], &outcome["initialSnowRequest"]), (&json!(200), &job));
+        }
+    }
+    let mut keys: Vec<_> = csp::calls(&csp)
+        .into_iter()
+        .filter(|call| csp::line(call).starts_with("POST"))
+        .map(|call| csp::header(&call, "idempotency-key"))
+        .collect();
+    keys.sort_unstable();
+    keys.dedup();
+    assert_eq!(keys.len(), 4, "to a CSP these are four pieces of work");
+}
+
 #[tokio::test]
 async fn another_host_takes_over_from_one_that_was_killed() {
     let csp = csp::scripted([Answer::hang(), Answer::json(200, &json!({"id": "t"}))]).await;

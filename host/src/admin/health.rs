@@ -26,16 +26,17 @@ pub async fn alive() -> &'static str {
     "alive\n"
 }
 
-/// `GET /readyz`: the queue answers, so requests can be accepted.
+/// `GET /readyz`: requests can be accepted. The queue could store one now, and
+/// the host is not about to stop.
 pub async fn ready(State(state): State<Arc<AdminState>>) -> Response {
-    let Some(any) = state.queues.first() else {
-        return (StatusCode::SERVICE_UNAVAILABLE, "no queue is configured\n").into_response();
-    };
-    match state.queue.stats(any).await {
-        Ok(_) => (StatusCode::OK, "ready\n").into_response(),
+    if state.draining.is_cancelled() {
+        return (StatusCode::SERVICE_UNAVAILABLE, "draining\n").into_response();
+    }
+    match state.queue.check().await {
+        Ok(()) => (StatusCode::OK, "ready\n").into_response(),
         Err(error) => {
             warn!(error = &error as &dyn std::error::Error, "Not ready");
-            (StatusCode::SERVICE_UNAVAILABLE, "the queue does not answer\n").into_response()
+            (StatusCode::SERVICE_UNAVAILABLE, format!("{error}\n")).into_response()
         }
     }
 }

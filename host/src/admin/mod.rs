@@ -25,6 +25,7 @@ use axum::response::Response;
 use axum::routing::get;
 use axum::routing::post;
 use metrics_exporter_prometheus::PrometheusHandle;
+use tokio_util::sync::CancellationToken;
 
 use crate::api;
 use crate::api::Admission;
@@ -41,12 +42,15 @@ use crate::worker::Destination;
 /// What operators can reach.
 pub struct AdminState {
     pub queue: Arc<dyn Queue>,
+    /// Those of the configuration, and those that hold messages all the same.
     pub queues: Vec<QueueName>,
     pub registry: Arc<Registry>,
     pub csps: BTreeMap<CspName, Destination>,
     pub metrics: PrometheusHandle,
     pub keys: Keys,
     pub clock: Clock,
+    /// Cancelled when the host is about to stop.
+    pub draining: CancellationToken,
 }
 
 /// How long an operator may take to send a component.

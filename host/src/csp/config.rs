@@ -46,6 +46,9 @@ pub struct Config {
     /// Calls at the same time, of all kinds of work together.
     #[serde(default = "default_max_concurrent")]
     pub max_concurrent: NonZeroU32,
+    /// Whether its jobs wait from the start, until somebody resumes it.
+    #[serde(default)]
+    pub paused: bool,
     /// The longest body of an answer that is read.
     #[serde(default = "default_max_response_bytes")]
     pub max_response_bytes: NonZeroU32,

@@ -53,9 +53,11 @@ impl Job {
 
     /// The idempotency key of the job's request with this ordinal, from 0. The
     /// same after a crash: it names the place of the request in the job, not
-    /// the try.
+    /// the try. It names the content, too: where an id is used again for other
+    /// work, the CSP must not take that for a repetition.
     pub fn request_key(&self, ordinal: u32) -> String {
-        Digest::of_fields(&[self.csp.as_str(), &self.id, &ordinal.to_string()]).short()
+        let content = self.content_digest().to_string();
+        Digest::of_fields(&[self.csp.as_str(), &self.id, &content, &ordinal.to_string()]).short()
     }
 
     /// The digest of what was posted, whatever the order of its keys: tells a

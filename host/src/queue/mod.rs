@@ -176,7 +176,9 @@ pub trait Queue: Send + Sync {
     /// # Errors
     ///
     /// [`QueueError::LeaseEnded`] when any lease has ended: that message stays,
-    /// the others are deleted.
+    /// the others are deleted. Of an outcome that its next holder has deleted
+    /// meanwhile, a backend with an archive says the same as long as it is
+    /// there; others (SQS) cannot tell, and say nothing.
     async fn delete(&self, queue: &QueueName, receipts: &[Receipt]) -> Result<(), QueueError>;
 
     /// Makes leases end `after` from now, whatever they were; zero gives the
@@ -258,6 +260,14 @@ pub trait Queue: Send + Sync {
 
     /// Answers when a message could be stored now.
     async fn check(&self) -> Result<(), QueueError>;
+
+    /// The queues that hold messages or dead letters, whatever the
+    /// configuration says of them.
+    ///
+    /// # Errors
+    ///
+    /// [`QueueError::NotOffered`] where the backend cannot tell (SQS).
+    async fn in_use(&self) -> Result<Vec<QueueName>, QueueError>;
 
     /// The state of a queue. Exact on the embedded backend, approximate on SQS.
     async fn stats(&self, queue: &QueueName) -> Result<QueueStats, QueueError>;

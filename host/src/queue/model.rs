@@ -8,6 +8,7 @@
 //! first.
 
 use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::Mutex;
@@ -119,6 +120,17 @@ impl State {
             lease: None,
         };
         self.queue(name).push(message);
+    }
+
+    /// Whether a message that is not held is gone, and not because another holder
+    /// has consumed it.
+    fn was_deleted(&mut self, name: &QueueName, held: Held, now: Timestamp) -> bool {
+        let mut archived = self.archive.get(name).into_iter().flatten();
+        let consumed = archived
+            .find(|(message, at)| message.number == held.number && now.since(*at) < DAY)
+            .and_then(|(message, _)| message.lease);
+        self.queue(name).iter().all(|message| message.number != held.number)
+            && consumed.is_none_or(|(lease, _)| lease == held.lease)
     }
 
     /// Where a message stands that is held under this receipt.
@@ -363,7 +375,7 @@ impl Queue for Model {
                         state.archive.entry(queue.clone()).or_default().push((message, now));
                     }
                 } else {
-                    all &= state.queue(queue).iter().all(|message| message.number != one.number);
+                    all &= state.was_deleted(queue, one, now);
                 }
             }
             all
@@ -492,6 +504,15 @@ impl Queue for Model {
 
     async fn check(&self) -> Result<(), QueueError> {
         Ok(())
+    }
+
+    async fn in_use(&self) -> Result<Vec<QueueName>, QueueError> {
+        let state = self.state();
+        let full = state.queues.iter().filter(|(_, messages)| !messages.is_empty());
+        let dead = state.dead.iter().filter(|(_, letters)| !letters.is_empty());
+        let names: BTreeSet<_> =
+            full.map(|(name, _)| name).chain(dead.map(|(name, _)| name)).collect();
+        Ok(names.into_iter().cloned().collect())
     }
 
     async fn stats(&self, queue: &QueueName) -> Result<QueueStats, QueueError> {

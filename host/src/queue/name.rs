@@ -1,6 +1,7 @@
 //! Which queues there are.
 
 use std::fmt;
+use std::str::FromStr;
 
 use crate::domain::CspName;
 use crate::domain::JobKind;
@@ -23,6 +24,15 @@ pub enum QueueKind {
 }
 
 impl QueueKind {
+    const ALL: [Self; 6] = [
+        Self::ProvisioningRequests,
+        Self::CostRequests,
+        Self::AsyncProvisioningJobs,
+        Self::AsyncCostJobs,
+        Self::ProvisioningJobs,
+        Self::CostResponses,
+    ];
+
     /// The first part of the queue's name.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -116,9 +126,54 @@ impl QueueName {
     }
 }
 
+/// The text is no name of a queue.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("no queue is named `{0}`")]
+pub struct UnknownQueue(String);
+
+/// Reads a name as it is written.
+impl FromStr for QueueName {
+    type Err = UnknownQueue;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let read = |kind: QueueKind| {
+            let csp = match kind {
+                QueueKind::ProvisioningJobs | QueueKind::CostResponses => {
+                    return (kind.as_str() == text).then_some(Self { kind, csp: None });
+                }
+                QueueKind::ProvisioningRequests
+                | QueueKind::CostRequests
+                | QueueKind::AsyncProvisioningJobs
+                | QueueKind::AsyncCostJobs => {
+                    text.strip_prefix(kind.as_str())?.strip_prefix('-')?.parse().ok()?
+                }
+            };
+            Some(Self { kind, csp: Some(csp) })
+        };
+        QueueKind::ALL.into_iter().find_map(read).ok_or_else(|| UnknownQueue(text.to_owned()))
+    }
+}
+
 impl fmt::Display for QueueName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.kind.as_str())?;
         self.csp.iter().try_for_each(|csp| write!(f, "-{csp}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_read_as_it_is_written() {
+        let csps: Vec<CspName> =
+            ["A", "CSP-jobs"].map(|name| name.parse().expect("a name")).to_vec();
+        for name in QueueName::all(&csps) {
+            assert_eq!(name.to_string().parse(), Ok(name));
+        }
+        for unknown in ["", "provisioning", "provisioning-jobs-A", "cost-requests", "jobs-A"] {
+            assert_eq!(unknown.parse::<QueueName>(), Err(UnknownQueue(unknown.to_owned())));
+        }
     }
 }

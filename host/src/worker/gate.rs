@@ -5,17 +5,17 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 /// An operator's switch for one CSP: while it is closed its jobs wait. Cheap
-/// to clone; all clones are one switch. It starts open, also after a restart.
+/// to clone; all clones are one switch. What it starts as is in the
+/// configuration, also after a restart.
 #[derive(Debug, Clone)]
 pub struct Gate(Arc<watch::Sender<bool>>);
 
-impl Default for Gate {
-    fn default() -> Self {
-        Self(Arc::new(watch::Sender::new(true)))
-    }
-}
-
 impl Gate {
+    /// A switch that is open, or closed.
+    pub fn new(open: bool) -> Self {
+        Self(Arc::new(watch::Sender::new(open)))
+    }
+
     /// Lets jobs through.
     pub fn open(&self) {
         self.0.send_replace(true);

@@ -14,7 +14,7 @@ use tracing::warn;
 
 use super::Context;
 use super::Destination;
-use super::settle::Errand;
+use super::errand::Errand;
 use crate::queue::BATCH_MAX;
 use crate::queue::Delivery;
 use crate::queue::Holder;
@@ -30,7 +30,8 @@ const RESTING_MAX: u32 = 256;
 /// Pauses after a queue error: from the first, doubled up to the second. Long
 /// enough to leave a struggling service alone, short enough that nobody waits
 /// after it has recovered.
-const RECEIVE_BACKOFF: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(10));
+pub const RECEIVE_BACKOFF: (Duration, Duration) =
+    (Duration::from_millis(200), Duration::from_secs(10));
 
 /// One queue of one CSP.
 pub struct Lane {

@@ -1,11 +1,14 @@
 //! Takes jobs, drives adapters, acts on decisions.
 //!
 //! One [lane] per CSP and queue receives; each message, or row of
-//! messages of one group, gets a task that [runs](run) the adapter, asks
+//! messages of one group, gets an [errand]: it [runs](run) the adapter, asks
 //! [`workflow::decide`](crate::workflow::decide) what to do, and
 //! [settles](settle) the message accordingly while a
-//! [heartbeat] extends its lease.
+//! [heartbeat] extends its lease. Jobs whose CSP is not configured any more are
+//! [forsaken], and told so.
 
+mod errand;
+mod forsaken;
 mod gate;
 mod heartbeat;
 mod lane;
@@ -29,6 +32,7 @@ use crate::csp;
 use crate::domain::CspName;
 use crate::domain::JobKind;
 use crate::queue::Queue;
+use crate::queue::QueueKind;
 use crate::queue::QueueName;
 use crate::registry::Registry;
 use crate::replay::Recorder;
@@ -69,6 +73,16 @@ pub struct Duties {
     pub waiting: bool,
 }
 
+impl Duties {
+    fn serve(self, queue: &QueueName) -> bool {
+        match queue.kind() {
+            QueueKind::ProvisioningRequests | QueueKind::CostRequests => self.requests,
+            QueueKind::AsyncProvisioningJobs | QueueKind::AsyncCostJobs => self.waiting,
+            QueueKind::ProvisioningJobs | QueueKind::CostResponses => false,
+        }
+    }
+}
+
 /// The running workers.
 pub struct Workers {
     tasks: TaskTracker,
@@ -79,10 +93,12 @@ pub struct Workers {
 }
 
 impl Workers {
-    /// Starts a lane for every queue of every destination.
+    /// Starts a lane for every queue of every destination, and ends the jobs on
+    /// `forsaken` queues, which nobody serves any more.
     pub fn start(
         context: Arc<Context>,
         destinations: &BTreeMap<CspName, Destination>,
+        forsaken: &[QueueName],
         duties: Duties,
     ) -> Self {
         let workers = Self {
@@ -102,6 +118,11 @@ impl Workers {
                 }
             }
         }
+        for queue in forsaken {
+            if duties.serve(queue) {
+                workers.end_jobs(&context, queue.clone());
+            }
+        }
         workers.watch_credentials(context, destinations.clone());
         workers.tasks.close();
         workers
@@ -116,6 +137,14 @@ impl Workers {
         self.tasks.spawn(async move {
             let watching = standing::watch_credentials(&context, &destinations);
             stopping.run_until_cancelled(watching).await;
+        });
+    }
+
+    fn end_jobs(&self, context: &Arc<Context>, queue: QueueName) {
+        let ending = forsaken::end_jobs(Arc::clone(context), queue);
+        let stopping = self.stopping.clone();
+        self.tasks.spawn(async move {
+            stopping.run_until_cancelled(ending).await;
         });
     }
 

@@ -51,6 +51,9 @@ pub enum Trouble {
     PollingDeadline { deadline: Duration, last: String },
     #[error("the job was started {0} times and never came to an end")]
     TooManyDeliveries(u32),
+    /// It was there when the job was accepted.
+    #[error("{0} is not in the configuration of HOTH any more")]
+    CspRemoved(CspName),
     #[error("the stored job cannot be read: {0}")]
     Unreadable(String),
     #[error("the outcome of {bytes} bytes does not fit a message of {MESSAGE_BYTES_MAX} bytes")]
@@ -83,6 +86,7 @@ impl Trouble {
             | Self::RunTooLong(_)
             | Self::TooManyCheckpoints(_)
             | Self::TooManyDeliveries(_)
+            | Self::CspRemoved(_)
             | Self::Unreadable(_) => 500,
         }
     }

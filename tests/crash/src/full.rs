@@ -74,6 +74,12 @@ impl Caller<'_> {
         }
     }
 
+    /// The status of `GET /readyz`.
+    async fn ready(&self) -> anyhow::Result<u16> {
+        let response = self.http.get(format!("http://{}/readyz", self.host.admin)).send().await?;
+        Ok(response.status().as_u16())
+    }
+
     /// Leases one batch and acknowledges it; how many there were.
     async fn collect(&mut self) -> anyhow::Result<usize> {
         let base = format!("http://{}/provisioning-jobs", self.host.api);
@@ -128,6 +134,7 @@ pub async fn disk(built: &Built, place: &Path) -> anyhow::Result<bool> {
     }
     ensure!(collected > 0, "there was nothing to acknowledge");
     ensure!(!client.submit("still-full", 50_000).await?, "accepted with no room");
+    ensure!(client.ready().await? == 503, "ready with no room");
 
     volume.empty()?;
     let begun = Instant::now();
@@ -137,6 +144,7 @@ pub async fn disk(built: &Built, place: &Path) -> anyhow::Result<bool> {
         tokio::time::sleep(Duration::from_millis(100)).await;
         number += 1;
     }
+    ensure!(client.ready().await? == 200, "not ready with room");
     let begun = Instant::now();
     while client.owed.values().any(|times| *times == 0) {
         ensure!(begun.elapsed() < PATIENCE, "some accepted jobs have no outcome");

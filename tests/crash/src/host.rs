@@ -51,6 +51,7 @@ pub struct Site {
 pub struct Host {
     child: Child,
     pub api: SocketAddr,
+    pub admin: SocketAddr,
 }
 
 impl Site {
@@ -139,26 +140,31 @@ client_secret = {{ env = "{secret}" }}
     /// Starts a host and waits until it serves.
     pub async fn start(&self) -> anyhow::Result<Host> {
         let mut child = self.spawn()?;
-        let address = tokio::time::timeout(PATIENCE, self.address(&mut child)).await;
-        let api = address.context("the host did not start in time")??;
-        Ok(Host { child, api })
+        let addresses = tokio::time::timeout(PATIENCE, self.addresses(&mut child)).await;
+        let (api, admin) = addresses.context("the host did not start in time")??;
+        Ok(Host { child, api, admin })
     }
 
-    async fn address(&self, child: &mut Child) -> anyhow::Result<SocketAddr> {
+    /// Those of the API and of the admin API, which is bound last.
+    async fn addresses(&self, child: &mut Child) -> anyhow::Result<(SocketAddr, SocketAddr)> {
         let log = OpenOptions::new().create(true).append(true).open(self.log());
         let mut log = log.context("opening the log of the hosts")?;
         let stderr = child.stderr.take().context("standard error is piped")?;
         let mut lines = BufReader::new(stderr).lines();
-        let api = loop {
+        let (mut api, mut admin) = (None, None);
+        while admin.is_none() {
             let Some(line) = lines.next_line().await? else {
                 bail!("the host did not start; see {}", self.log().display());
             };
             writeln!(log, "{line}").context("writing the log of the hosts")?;
             let event: Value = serde_json::from_str(&line).unwrap_or_default();
-            if event["message"] == "Listening for api" {
-                break event["address"].as_str().and_then(|address| address.parse().ok());
+            let address = event["address"].as_str().and_then(|address| address.parse().ok());
+            match event["message"].as_str() {
+                Some("Listening for api") => api = address,
+                Some("Listening for admin") => admin = address,
+                _ => {}
             }
-        };
+        }
         // Read on, so that the host never waits for a reader.
         tokio::spawn(async move {
             while let Ok(Some(line)) = lines.next_line().await {
@@ -166,7 +172,7 @@ client_secret = {{ env = "{secret}" }}
                 let _ = writeln!(log, "{line}");
             }
         });
-        api.context("the API has an address")
+        api.zip(admin).context("both listeners have an address")
     }
 }
 

@@ -45,7 +45,7 @@ pub fn run(input: &[u8]) {
                 assert!(text.get().starts_with('{'), "a report is made of objects");
             }
             let outcome = report.to_queued(&queued.job);
-            NewMessage::outcome(&queued.job, 0, &outcome).check().expect("it fits a queue");
+            NewMessage::outcome(&queued, &outcome).check().expect("it fits a queue");
             let read = QueuedOutcome::decode(&outcome.encode()).expect("it can be read");
             assert_eq!(read.message.get(), outcome.message.get());
         }

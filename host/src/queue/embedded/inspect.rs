@@ -20,6 +20,15 @@ pub struct Look<'a> {
     now: i64,
 }
 
+/// The names of queues that hold messages or dead letters.
+pub fn names_in_use(sql: &Connection) -> rusqlite::Result<Vec<String>> {
+    let mut statement = sql.prepare_cached(
+        "SELECT name FROM queues WHERE EXISTS (SELECT 1 FROM messages WHERE queue = queues.id)
+         OR EXISTS (SELECT 1 FROM dead_letters WHERE queue = queues.id) ORDER BY name",
+    )?;
+    statement.query_map([], |row| row.get(0))?.collect()
+}
+
 impl<'a> Look<'a> {
     /// The queue `name`; none if nothing was ever sent to it.
     pub fn at(sql: &'a Connection, name: &str, now: Timestamp) -> rusqlite::Result<Option<Self>> {

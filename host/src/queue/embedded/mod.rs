@@ -32,6 +32,7 @@ use rusqlite::Connection;
 use tokio::sync::Semaphore;
 use tokio::sync::oneshot;
 use tokio::sync::watch;
+use tracing::warn;
 
 use self::command::Ask;
 use self::command::Command;
@@ -196,16 +197,24 @@ impl EmbeddedQueue {
         queue: &QueueName,
         look: impl FnOnce(&Look<'_>) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, QueueError> {
-        let (reader, name, now) = (Arc::clone(&self.reader), queue.to_string(), self.clock.now());
-        let read = tokio::task::spawn_blocking(move || {
-            let reader = reader.lock().expect("no one panics while holding the reader");
-            match Look::at(&reader, &name, now)? {
-                Some(queue) => look(&queue),
-                None => Ok(T::default()),
-            }
+        let (name, now) = (queue.to_string(), self.clock.now());
+        self.look(move |reader| match Look::at(reader, &name, now)? {
+            Some(queue) => look(&queue),
+            None => Ok(T::default()),
+        })
+        .await
+    }
+
+    async fn look<T: Send + 'static>(
+        &self,
+        look: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, QueueError> {
+        let reader = Arc::clone(&self.reader);
+        let looked = tokio::task::spawn_blocking(move || {
+            look(&reader.lock().expect("no one panics while holding the reader"))
         });
-        let read = read.await.expect("reading the state does not panic");
-        read.map_err(|error| QueueError::Unreachable(error.into()))
+        let looked = looked.await.expect("reading the state does not panic");
+        looked.map_err(|error| QueueError::Unreachable(error.into()))
     }
 
     async fn ask<T>(
@@ -350,6 +359,16 @@ impl Queue for EmbeddedQueue {
 
     async fn blocked(&self, queue: &QueueName) -> Result<Vec<BlockedGroup>, QueueError> {
         self.read(queue, |look| look.blocked()).await
+    }
+
+    async fn in_use(&self) -> Result<Vec<QueueName>, QueueError> {
+        let names = self.look(inspect::names_in_use).await?;
+        let known = |name: &String| {
+            let known = name.parse();
+            // Another release may have had other queues.
+            known.inspect_err(|_| warn!("The queue file has a queue `{name}`, which nobody knows"))
+        };
+        Ok(names.iter().filter_map(|name| known(name).ok()).collect())
     }
 
     async fn stats(&self, queue: &QueueName) -> Result<QueueStats, QueueError> {

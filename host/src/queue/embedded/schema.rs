@@ -12,7 +12,7 @@ use crate::clock::Clock;
 use crate::domain::Timestamp;
 
 /// The schema that this release writes, as `user_version` in the file.
-const VERSION: i64 = 1;
+const VERSION: i64 = 2;
 
 /// Pages that SQLite keeps in memory, in KiB: enough for the inner pages of
 /// the indexes of a million messages.
@@ -71,13 +71,18 @@ CREATE TABLE archive (
     grp TEXT NOT NULL,
     key TEXT NOT NULL,
     body TEXT NOT NULL,
-    consumed_at INTEGER NOT NULL
+    consumed_at INTEGER NOT NULL,
+    lease INTEGER                    -- under which it was consumed
 );
 CREATE INDEX archive_by_time ON archive (consumed_at);
 CREATE INDEX archive_by_key ON archive (queue, key);
 ";
 
-/// Opens the connection that writes, and makes the tables in a new file.
+/// What schema 2 has, and schema 1 had not.
+const FROM_1: &str = "ALTER TABLE archive ADD COLUMN lease INTEGER;";
+
+/// Opens the connection that writes, and brings the tables of a new or an
+/// older file to this release's form.
 pub fn open_writer(path: &Path) -> Result<Connection, OpenError> {
     let database = |source| OpenError::Database { path: path.to_owned(), source };
     let connection = Connection::open(path).map_err(database)?;
@@ -89,15 +94,14 @@ pub fn open_writer(path: &Path) -> Result<Connection, OpenError> {
     if journal != "wal" || (synchronous != 2 && self::synchronous() == "FULL") {
         return Err(OpenError::NotDurable { path: path.to_owned(), journal, synchronous });
     }
-    match pragma::<i64>(&connection, "user_version").map_err(database)? {
-        0 => {
-            let tables =
-                format!("BEGIN IMMEDIATE; {TABLES} PRAGMA user_version = {VERSION}; COMMIT;");
-            connection.execute_batch(&tables).map_err(database)?;
-        }
-        VERSION => {}
+    let change = match pragma::<i64>(&connection, "user_version").map_err(database)? {
+        0 => TABLES,
+        1 => FROM_1,
+        VERSION => return Ok(connection),
         found => return Err(OpenError::LaterSchema { path: path.to_owned(), found }),
-    }
+    };
+    let change = format!("BEGIN IMMEDIATE; {change} PRAGMA user_version = {VERSION}; COMMIT;");
+    connection.execute_batch(&change).map_err(database)?;
     Ok(connection)
 }
 

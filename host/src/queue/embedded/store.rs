@@ -277,23 +277,40 @@ impl Store<'_> {
             .query_row(params![seq, queue.id], |row| row.get(0))
     }
 
-    /// Deletes a held message; an outcome goes to the archive, with its number.
-    /// False: the lease has ended, and the message stays. A message that is
-    /// gone was deleted before.
-    pub fn delete(&self, queue: QueueRow, held: Held) -> Result<bool> {
+    /// Deletes a held message; an outcome goes to the archive, with its number
+    /// and the lease that consumed it. False: the lease has ended, and the
+    /// message stays or was another holder's to delete.
+    pub fn delete(&self, queue: QueueRow, held: Held, archived_from: Timestamp) -> Result<bool> {
         let Some(row) = self.held(queue, held)? else {
-            return Ok(!self.exists(queue, held.seq)?);
+            return self.was_deleted(queue, held, archived_from);
         };
         if matches!(queue.kind, QueueKind::ProvisioningJobs | QueueKind::CostResponses) {
             self.sql
                 .prepare_cached(
-                    "INSERT INTO archive (seq, queue, grp, key, body, consumed_at)
-                     SELECT seq, queue, grp, key, body, ?2 FROM messages WHERE seq = ?1",
+                    "INSERT INTO archive (seq, queue, grp, key, body, consumed_at, lease)
+                     SELECT seq, queue, grp, key, body, ?2, lease FROM messages WHERE seq = ?1",
                 )?
                 .execute(params![held.seq, millis(self.now)])?;
         }
         self.remove(queue, held.seq, &row.grp, row.head)?;
         Ok(true)
+    }
+
+    /// Whether a message that is not held is gone, and not because somebody else
+    /// has consumed it. What has left the archive is nobody's any more.
+    fn was_deleted(&self, queue: QueueRow, held: Held, archived_from: Timestamp) -> Result<bool> {
+        if self.exists(queue, held.seq)? {
+            return Ok(false);
+        }
+        let consumed_under: Option<Option<i64>> = self
+            .sql
+            .prepare_cached(
+                "SELECT lease FROM archive WHERE seq = ?1 AND queue = ?2 AND consumed_at >= ?3",
+            )?
+            .query_row(params![held.seq, queue.id, millis(archived_from)], |row| row.get(0))
+            .optional()?;
+        // Before schema 2 the lease was not written down.
+        Ok(consumed_under.flatten().is_none_or(|lease| lease == held.lease))
     }
 
     fn remove(&self, queue: QueueRow, seq: i64, grp: &str, head: bool) -> Result<()> {

@@ -15,6 +15,7 @@ use crate::queue::Dedup;
 use crate::queue::Holder;
 use crate::queue::NewMessage;
 use crate::queue::Queue;
+use crate::queue::QueueError;
 use crate::queue::Receive;
 use crate::queue::Redeliver;
 use crate::queue::Sent;
@@ -32,6 +33,7 @@ struct Embedded {
     queue: EmbeddedQueue,
 }
 
+const SHORT: Duration = Duration::from_secs(10);
 const LONG: Duration = Duration::from_secs(600);
 
 impl Embedded {
@@ -201,6 +203,71 @@ async fn consumed_outcomes_can_be_had_again_for_a_day() {
     assert_eq!(consume().await.len(), 3);
     f.clock.advance(Duration::from_secs(1));
     assert_eq!(redeliver(Redeliver::Since(f.clock.now())).await.expect("there is an archive"), 0);
+}
+
+#[tokio::test]
+async fn an_outcome_that_the_next_holder_consumed_was_not_acknowledged() {
+    let f = Embedded::new();
+    let take = async || {
+        let got = f.queue.receive(&outcomes(), receive(10, SHORT)).await.expect("received");
+        got.into_iter().map(|delivery| delivery.lease.keep()).collect::<Vec<_>>()
+    };
+    for name in ["m1", "m2"] {
+        f.queue.send(&outcomes(), message("g", name)).await.expect("it can be sent");
+    }
+    let late = take().await;
+    f.clock.advance(SHORT);
+    let next = take().await;
+    f.queue.delete(&outcomes(), &next).await.expect("held");
+    f.queue.delete(&outcomes(), &next).await.expect("it was this lease that consumed them");
+    let acknowledged = f.queue.delete(&outcomes(), &late).await;
+    assert!(matches!(acknowledged, Err(QueueError::LeaseEnded)), "{acknowledged:?}");
+    // A restart changes nothing of it.
+    let f = f.restart().await;
+    let acknowledged = f.queue.delete(&outcomes(), &late).await;
+    assert!(matches!(acknowledged, Err(QueueError::LeaseEnded)), "{acknowledged:?}");
+    f.clock.advance(LONG * 6 * 24);
+    f.queue.delete(&outcomes(), &late).await.expect("nobody knows who it was");
+}
+
+#[tokio::test]
+async fn a_file_of_the_first_schema_is_taken_over() {
+    let f = Embedded::new();
+    for name in ["m1", "m2"] {
+        f.queue.send(&outcomes(), message("g", name)).await.expect("it can be sent");
+    }
+    let by_client = Receive { holder: Holder::Client, ..receive(2, LONG) };
+    let mut got = f.queue.receive(&outcomes(), by_client).await.expect("received");
+    let second = got.remove(1).lease.keep();
+    let first = got.remove(0).lease.keep();
+    f.queue.delete(&outcomes(), std::slice::from_ref(&first)).await.expect("held");
+    f.queue.close().await;
+    let path = f.folder.path().join("queue.db");
+    let sql = rusqlite::Connection::open(&path).expect("the file can be opened");
+    sql.execute_batch("ALTER TABLE archive DROP COLUMN lease; PRAGMA user_version = 1;")
+        .expect("the second schema can be undone");
+    drop(sql);
+    let f = f.restart().await;
+    f.queue.delete(&outcomes(), &[first]).await.expect("it was not written down who it was");
+    f.queue.delete(&outcomes(), &[second]).await.expect("held by a client over the restart");
+    let again = f.queue.redeliver(&outcomes(), Redeliver::Since(f.clock.now())).await;
+    assert_eq!(again.expect("there is an archive"), 2);
+}
+
+#[tokio::test]
+async fn queues_that_hold_anything_are_known_whatever_is_configured() {
+    let f = Embedded::new();
+    let in_use = async || f.queue.in_use().await.expect("it can be read");
+    assert_eq!(in_use().await, []);
+    f.queue.send(&requests(), message("g", "m")).await.expect("it can be sent");
+    assert_eq!(in_use().await, [requests()]);
+    let held = f.queue.receive(&requests(), receive(1, LONG)).await.expect("received").remove(0);
+    let (message, receipt) = (held.message.clone(), held.lease.keep());
+    f.queue.bury(&requests(), &receipt, &message, "a test", None).await.expect("held");
+    assert_eq!(in_use().await, [requests()], "dead letters count");
+    let dead = f.queue.dead_letters(&requests(), None, 1).await.expect("it can be read");
+    f.queue.discard(&requests(), &[dead[0].id.clone()]).await.expect("it is there");
+    assert_eq!(in_use().await, []);
 }
 
 #[tokio::test]

@@ -344,11 +344,11 @@ impl Writer {
                 Outcome::Sent(self.store().send(row, message)?)
             }
             Command::Delete { queue, held, .. } => {
-                let row = self.touched(queue)?;
+                let (row, archived_from) = (self.touched(queue)?, self.archived_from());
                 let store = self.store();
                 let mut all = true;
                 for one in held {
-                    all &= store.delete(row, *one)?;
+                    all &= store.delete(row, *one, archived_from)?;
                 }
                 Outcome::Done(all)
             }

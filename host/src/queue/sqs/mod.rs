@@ -354,6 +354,10 @@ impl Queue for SqsQueue {
         self.shared.attributes(&place.url, wanted).await.map(drop)
     }
 
+    async fn in_use(&self) -> Result<Vec<QueueName>, QueueError> {
+        Err(QueueError::NotOffered("a list of queues in use"))
+    }
+
     async fn stats(&self, queue: &QueueName) -> Result<QueueStats, QueueError> {
         let place = self.place(queue)?;
         let (messages, dead) =

@@ -1,0 +1,78 @@
+//! Jobs whose CSP is not in the configuration any more.
+//!
+//! Nobody can carry them out, and whoever asked for them is waiting. Only the
+//! embedded queue knows of them: on SQS, where hosts may be configured one
+//! after the other, a queue that is unknown to one may be another's.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tracing::Instrument as _;
+use tracing::info_span;
+use tracing::warn;
+
+use super::Context;
+use super::lane::RECEIVE_BACKOFF;
+use super::settle;
+use super::settle::Fate;
+use crate::domain::CspName;
+use crate::domain::QueuedJob;
+use crate::queue::BATCH_MAX;
+use crate::queue::Delivery;
+use crate::queue::Holder;
+use crate::queue::QueueName;
+use crate::queue::Receive;
+use crate::queue::WAIT_MAX;
+use crate::workflow::Report;
+use crate::workflow::Trouble;
+
+/// How long the host waits before it ends the first of them: who has removed a
+/// CSP by mistake is warned, and can stop the host.
+const GRACE: Duration = Duration::from_secs(15);
+
+/// Ends every job on `queue`, each with its failure message.
+pub async fn end_jobs(context: Arc<Context>, queue: QueueName) {
+    let Some(csp) = queue.csp() else { return };
+    warn!(
+        %csp, %queue,
+        "There is no `[csp.{csp}]`, and jobs wait for it: from in {GRACE:?} on each ends with a \
+         failure message; stop the host and restore the table if they are to be carried out",
+    );
+    tokio::time::sleep(GRACE).await;
+    let mut backoff = RECEIVE_BACKOFF.0;
+    loop {
+        let receive = Receive {
+            max: BATCH_MAX,
+            wait: WAIT_MAX,
+            lease: context.lease,
+            holder: Holder::Process,
+        };
+        match context.queue.receive(&queue, receive).await {
+            Ok(deliveries) => {
+                backoff = RECEIVE_BACKOFF.0;
+                for delivery in deliveries {
+                    end(&context, csp, delivery).await;
+                }
+            }
+            Err(error) => {
+                warn!(%queue, error = &error as &dyn std::error::Error, "Receiving is interrupted; next try in {backoff:?}");
+                tokio::time::sleep(backoff).await;
+                backoff = (backoff * 2).min(RECEIVE_BACKOFF.1);
+            }
+        }
+    }
+}
+
+async fn end(context: &Context, csp: &CspName, delivery: Delivery) {
+    let span = info_span!("job", job.id = %delivery.message.key, %csp);
+    let fate = match QueuedJob::decode(&delivery.message.body) {
+        Ok(queued) => {
+            let removed = Trouble::CspRemoved(csp.clone());
+            let from = queued.resumption.as_ref();
+            Fate::over(&queued, &Report::of_trouble(&queued.job, from, &removed))
+        }
+        Err(reason) => settle::unreadable(&delivery, &reason),
+    };
+    // A message that cannot be settled stays, and comes again.
+    settle::settle(&*context.queue, delivery, fate).instrument(span).await;
+}
