@@ -105,7 +105,7 @@ impl Part {
 
 fn main() -> ExitCode {
     let done = match drive::asked_for() {
-        Some(folder) => drive::be(&folder).map(|()| true),
+        Some(place) => drive::be(&place).map(|()| true),
         None => try_all(),
     };
     match done {

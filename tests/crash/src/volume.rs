@@ -60,7 +60,7 @@ impl Volume {
     ///
     /// As above.
     pub fn on(image: PathBuf, place: &Path) -> anyhow::Result<Self> {
-        let folder = place.join("volume");
+        let folder = folder_in(place);
         std::fs::create_dir_all(&folder).context("making the mount point")?;
         // Without blocks that only root may use: it is root who fills it.
         run("mkfs.ext4", &["-q".as_ref(), "-F".as_ref(), "-m0".as_ref(), image.as_ref()])?;
@@ -137,6 +137,11 @@ impl Drop for Volume {
     fn drop(&mut self) {
         detach(&self.folder);
     }
+}
+
+/// Where the volume of `place` is mounted.
+pub fn folder_in(place: &Path) -> PathBuf {
+    place.join("volume")
 }
 
 /// Unmounts what is mounted at `folder` as soon as nobody uses it any more.

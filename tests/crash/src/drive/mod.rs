@@ -23,7 +23,7 @@ pub fn is_possible() -> bool {
     Path::new(process::DEVICE).exists()
 }
 
-/// Where this process is to [be] a drive, if it is to be one.
+/// The place in which this process is to [be] a drive, if it is to be one.
 pub fn asked_for() -> Option<PathBuf> {
     let mut arguments = std::env::args_os().skip(1);
     (arguments.next()? == process::ROLE).then(|| arguments.next().map(PathBuf::from))?
@@ -43,7 +43,7 @@ pub struct Machine {
 impl Machine {
     /// Sets it up in `place`.
     pub fn make(place: &Path, seed: u64) -> anyhow::Result<Self> {
-        let drive = Drive::start(&place.join("drive"))?;
+        let drive = Drive::start(place)?;
         let volume = Volume::on(drive.image(), place)?;
         Ok(Self { drive, volume, rng: Rng::with_seed(seed), cuts: Cut::default() })
     }

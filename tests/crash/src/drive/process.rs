@@ -1,7 +1,7 @@
 //! The drive is a process of its own, so that it can be taken away from the
 //! kernel whatever state everything else is in: when it ends, everybody who
-//! waits for it gets an error. It obeys commands, one a line, and ends with its
-//! standard input.
+//! waits for it gets an error. It obeys commands, one a line. When its standard
+//! input ends, whoever has started it is no more; it takes the mounts with it.
 
 use std::io::BufRead as _;
 use std::io::BufReader;
@@ -38,17 +38,18 @@ pub struct Drive {
 }
 
 impl Drive {
-    /// Starts one, whose file lies in `folder`.
+    /// Starts one for the volume of `place`.
     ///
     /// # Errors
     ///
     /// Among others when nobody may mount a file system here.
-    pub fn start(folder: &Path) -> anyhow::Result<Self> {
-        std::fs::create_dir_all(folder).context("making the drive's folder")?;
+    pub fn start(place: &Path) -> anyhow::Result<Self> {
+        let folder = folder_in(place);
+        std::fs::create_dir_all(&folder).context("making the drive's folder")?;
         let program = std::env::current_exe().context("finding this program")?;
         let mut process = Command::new(program)
             .arg(ROLE)
-            .arg(folder)
+            .arg(place)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -56,7 +57,7 @@ impl Drive {
         let commands = process.stdin.take().context("standard input is piped")?;
         let answers = process.stdout.take().context("standard output is piped")?;
         let answers = BufReader::new(answers);
-        let mut drive = Self { process, commands, answers, folder: folder.to_owned() };
+        let mut drive = Self { process, commands, answers, folder };
         drive.answer().context("starting the drive")?;
         Ok(drive)
     }
@@ -113,24 +114,33 @@ impl Drop for Drive {
     }
 }
 
-/// Is a drive in `folder` until standard input ends.
+fn folder_in(place: &Path) -> PathBuf {
+    place.join("drive")
+}
+
+/// Is a drive in `place` until standard input ends.
 ///
 /// # Errors
 ///
 /// When the file system cannot be mounted. Everything else is told to whoever
 /// has started this.
-pub fn be(folder: &Path) -> anyhow::Result<()> {
+pub fn be(place: &Path) -> anyhow::Result<()> {
+    let folder = folder_in(place);
     let drive = file::Drive::default();
     let mut config = Config::default();
     config.mount_options = vec![MountOption::FSName("hoth-drive".to_owned())];
-    let mounted = fuser::spawn_mount(drive.clone(), folder, &config);
+    let mounted = fuser::spawn_mount(drive.clone(), &folder, &config);
     let said = mounted.as_ref().map(|_| String::new());
     say(&said.map_err(|error| anyhow::anyhow!("mounting the drive: {error}")))?;
     let _mounted = mounted.context("mounting the drive")?;
     for command in std::io::stdin().lines() {
         say(&obey(&drive, &command.context("reading a command")?))?;
     }
+    // In this order, with everybody who waits being told: an unmount that waited
+    // for this process would keep it from ending.
     drive.fail();
+    volume::detach(&volume::folder_in(place));
+    volume::detach(&folder);
     Ok(())
 }
 
