@@ -17,6 +17,7 @@ mod failpoints;
 mod faults;
 mod harness;
 mod hostile;
+mod operating;
 mod operations;
 mod order;
 mod replay;

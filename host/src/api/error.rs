@@ -57,12 +57,12 @@ pub enum ApiError {
     MethodNotAllowed(HeaderValue),
     #[error("This id was used before, with other content")]
     IdReused,
-    #[error("The lease has ended; what was not acknowledged is on the queue again")]
+    #[error("The lease has ended; what nobody has consumed since is on the queue again")]
     LeaseEnded,
     #[error("{0} is not offered by this queue backend")]
     NotOffered(&'static str),
-    /// Nothing was accepted. The caller sees these words, the log the cause.
-    #[error("The queue cannot be reached; nothing was accepted")]
+    /// Nothing was done. The caller sees these words, the log the cause.
+    #[error("The queue cannot be reached; nothing was done")]
     Unavailable(#[source] QueueError),
     /// A fault of ours. The caller sees these words, the log the cause.
     #[error("Internal error")]

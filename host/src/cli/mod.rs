@@ -2,6 +2,7 @@
 
 mod adapter;
 mod adapters;
+mod csps;
 mod queues;
 mod table;
 
@@ -83,9 +84,9 @@ enum Command {
     /// Looks after the queues of a running host: depths, dead letters, blocks.
     #[command(subcommand)]
     Queues(queues::Command),
-    /// Holds the jobs of a CSP back, or lets them go on.
+    /// Shows how CSPs stand, holds the jobs of one back, or lets them go on.
     #[command(subcommand)]
-    Csps(queues::CspCommand),
+    Csps(csps::Command),
 }
 
 #[derive(Debug, clap::Args)]
@@ -124,7 +125,7 @@ pub fn run(arguments: Arguments) -> ExitCode {
         Command::Adapter(command) => return adapter::run(command),
         Command::Adapters(command) => in_runtime(adapters::run(command)),
         Command::Queues(command) => in_runtime(queues::run(command)),
-        Command::Csps(command) => in_runtime(queues::run_csp(command)),
+        Command::Csps(command) => in_runtime(csps::run(command)),
     };
     exit_code(done)
 }

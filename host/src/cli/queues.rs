@@ -1,5 +1,5 @@
-//! `hoth queues` and `hoth csps`: looks after the queues of a running host,
-//! through its admin API.
+//! `hoth queues`: looks after the queues of a running host, through its admin
+//! API.
 
 use anyhow::Context as _;
 use serde_json::Value;
@@ -7,6 +7,7 @@ use serde_json::json;
 
 use super::adapters::Host;
 use super::say;
+use super::table::Table;
 
 #[derive(Debug, clap::Subcommand)]
 pub enum Command {
@@ -64,24 +65,6 @@ pub enum Command {
         /// The queue's name once more.
         #[arg(long, value_name = "QUEUE")]
         confirm: Option<String>,
-        #[command(flatten)]
-        host: Host,
-    },
-}
-
-#[derive(Debug, clap::Subcommand)]
-pub enum CspCommand {
-    /// Holds a CSP's jobs back; those in hand go on.
-    #[command(after_help = "Example:\n  hoth csps pause CSP_A")]
-    Pause {
-        name: String,
-        #[command(flatten)]
-        host: Host,
-    },
-    /// Lets a CSP's jobs go on.
-    #[command(after_help = "Example:\n  hoth csps resume CSP_A")]
-    Resume {
-        name: String,
         #[command(flatten)]
         host: Host,
     },
@@ -153,37 +136,23 @@ pub async fn run(command: Command) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Carries out a command about CSPs.
-pub async fn run_csp(command: CspCommand) -> anyhow::Result<()> {
-    let (name, act, host) = match command {
-        CspCommand::Pause { name, host } => (name, "pause", host),
-        CspCommand::Resume { name, host } => (name, "resume", host),
-    };
-    let state = host.post(&format!("csps/{name}/{act}"), &json!({})).await?;
-    say(&format!("{name} is {}", if state["paused"] == true { "paused" } else { "at work" }));
-    Ok(())
-}
-
 fn list(answer: &Value) {
-    say(&format!(
-        "{:<40} {:>8} {:>8} {:>10} {:>10} {:>6}",
-        "QUEUE", "DEPTH", "LEASED", "OLDEST s", "CLAIMABLE", "DEAD"
-    ));
+    let mut table = Table::new(["QUEUE", "DEPTH", "LEASED", "OLDEST s", "CLAIMABLE s", "DEAD"]);
     for queue in answer["queues"].as_array().into_iter().flatten() {
         let age = |name: &str| match queue[name].as_f64() {
             Some(seconds) => format!("{seconds:.0}"),
             None => "-".to_owned(),
         };
-        say(&format!(
-            "{:<40} {:>8} {:>8} {:>10} {:>10} {:>6}",
-            text(&queue["name"]),
+        table.row([
+            text(&queue["name"]).to_owned(),
             queue["depth"].to_string(),
             queue["inFlight"].to_string(),
             age("oldestAgeSeconds"),
             age("oldestClaimableAgeSeconds"),
             queue["deadLetters"].to_string(),
-        ));
+        ]);
     }
+    table.lines().iter().for_each(|line| say(line));
 }
 
 fn explain(queue: &str, answer: &Value) {
@@ -206,19 +175,19 @@ fn explain(queue: &str, answer: &Value) {
 }
 
 fn dead_letters(answer: &Value) {
-    say(&format!("{:<8} {:<38} {:<26} {:>5}  {}", "ID", "JOB", "DIED", "TRIES", "REASON"));
+    let mut table = Table::new(["ID", "JOB", "DIED", "TRIES", "REASON"]);
     for letter in answer["deadLetters"].as_array().into_iter().flatten() {
-        say(&format!(
-            "{:<8} {:<38} {:<26} {:>5}  {}",
+        table.row([
             text(&letter["id"]),
             text(&letter["key"]),
             text(&letter["diedAt"]),
-            letter["receiveCount"].to_string(),
+            &letter["receiveCount"].to_string(),
             text(&letter["reason"]),
-        ));
+        ]);
     }
+    table.lines().iter().for_each(|line| say(line));
 }
 
-fn text(value: &Value) -> &str {
+pub(super) fn text(value: &Value) -> &str {
     value.as_str().unwrap_or_default()
 }

@@ -240,7 +240,7 @@ async fn nothing_is_accepted_without_a_queue() {
         host.get("/cost-jobs").await,
         host.post("/cost-jobs/redeliver", &json!({"requestIds": ["r"]})).await,
     ] {
-        let words = "The queue cannot be reached; nothing was accepted";
+        let words = "The queue cannot be reached; nothing was done";
         answer.is(503, &json!({"code": "OTHER", "message": words}));
         assert_eq!(answer.header("retry-after"), "5");
     }

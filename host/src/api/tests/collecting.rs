@@ -2,7 +2,7 @@
 
 use super::*;
 
-const GONE: &str = "The lease has ended; what was not acknowledged is on the queue again";
+const GONE: &str = "The lease has ended; what nobody has consumed since is on the queue again";
 
 #[tokio::test]
 async fn a_plain_get_consumes_ten_at_a_time_in_order() {

@@ -1,0 +1,74 @@
+//! Operators look after queues and CSPs from the command line.
+
+use serde_json::json;
+
+use crate::csp;
+use crate::harness::Setup;
+use crate::harness::TestHost;
+use crate::harness::job;
+
+const QUEUE: &str = "provisioning-requests-CSP_TEST";
+
+/// Runs `hoth` with these arguments on the host's admin API; its exit code and
+/// what it printed.
+async fn hoth(host: &TestHost, arguments: &[&str]) -> (Option<i32>, String) {
+    let output = tokio::process::Command::new(env!("CARGO_BIN_EXE_hoth"))
+        .args(arguments)
+        .args(["--admin", &host.admin()])
+        .output()
+        .await
+        .expect("the program can be started");
+    let printed = [output.stdout, output.stderr].concat();
+    (output.status.code(), String::from_utf8(printed).expect("it prints text"))
+}
+
+async fn done(host: &TestHost, arguments: &[&str]) -> String {
+    let (code, printed) = hoth(host, arguments).await;
+    assert_eq!(code, Some(0), "{arguments:?}: {printed}");
+    printed
+}
+
+#[tokio::test]
+async fn a_paused_csp_and_its_dead_letter_are_looked_after_from_the_command_line() {
+    let csp = csp::sync().await;
+    let mut host = Setup::new().csp_with("CSP_TEST", &csp, "paused = true").start().await;
+    host.servicenow().provision(&job("job-1", "CSP_TEST", "ADD_TASK_ORDER")).await;
+    let row = |table: String, name: &str| {
+        let row = table.lines().find(|line| line.starts_with(name)).map(str::to_owned);
+        let row = row.unwrap_or_else(|| panic!("no {name} in {table}"));
+        row.split_whitespace().map(str::to_owned).collect::<Vec<_>>()
+    };
+    let queues = done(&host, &["queues", "list"]).await;
+    assert_eq!(row(queues, QUEUE)[1..3], ["1", "0"]);
+    let explained = done(&host, &["queues", "explain", QUEUE]).await;
+    assert!(explained.contains("1 waiting") && explained.contains("paused"), "{explained}");
+    let csps = done(&host, &["csps", "list"]).await;
+    assert_eq!(row(csps, "CSP_TEST")[1..4], ["atat", "paused", "closed"]);
+
+    // What another hand does to the file while no host runs.
+    host.kill().await;
+    let sql = rusqlite::Connection::open(host.directory().join("data/hoth.db"));
+    let changed =
+        sql.expect("the file can be opened").execute("UPDATE messages SET body = 'oops'", []);
+    assert_eq!(changed.expect("it can be changed"), 1);
+    host.restart().await;
+    assert_eq!(done(&host, &["csps", "resume", "CSP_TEST"]).await, "CSP_TEST is at work\n");
+    assert_eq!(host.servicenow().outcome().await["code"], json!(500));
+
+    let letters = done(&host, &["queues", "dead-letters", QUEUE]).await;
+    let letter = letters.lines().nth(1).expect("a letter").to_owned();
+    let id = letter.split_whitespace().next().expect("an id").to_owned();
+    assert!(letter.contains("job-1") && letter.contains("cannot be read"), "{letter}");
+    let shown = done(&host, &["queues", "show", QUEUE, &id]).await;
+    assert!(shown.contains("oops"), "{shown}");
+    for redrive in [&["queues", "redrive", QUEUE, "--dry-run"][..], &["queues", "redrive", QUEUE]] {
+        assert_eq!(done(&host, redrive).await, "1 matched, 0 redriven, 1 unreadable\n");
+    }
+    let (code, said) = hoth(&host, &["queues", "purge", QUEUE]).await;
+    assert_eq!(code, Some(1), "{said}");
+    let purged = done(&host, &["queues", "purge", QUEUE, "--confirm", QUEUE]).await;
+    assert_eq!(purged, "1 matched, 1 purged\n");
+    assert_eq!(done(&host, &["csps", "pause", "CSP_TEST"]).await, "CSP_TEST is paused\n");
+    let (code, said) = hoth(&host, &["csps", "pause", "CSP_X"]).await;
+    assert_eq!((code, said.contains("CSP_X")), (Some(1), true), "{said}");
+}
