@@ -13,6 +13,7 @@ mod csp;
 mod door;
 mod durability;
 mod egress;
+mod environment;
 mod failpoints;
 mod faults;
 mod harness;

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use serde_path_to_error::Segment;
 use toml::Table;
 use toml::Value;
 
@@ -37,43 +38,107 @@ pub fn parse(
         return toml::from_str(text).map_err(syntax);
     }
     let mut table: Table = toml::from_str(text).map_err(syntax)?;
+    let mut laid = Vec::new();
     for (variable, value) in overrides {
-        lay_over(&mut table, variable, value)
+        let one = lay_over(&mut table, variable, value)
             .map_err(|message| ConfigError::Environment { variable: variable.clone(), message })?;
+        laid.push(one);
     }
-    table.try_into().map_err(|merged: toml::de::Error| {
-        // The file's own mistake is worth more: it has a line.
-        match toml::from_str::<Config>(text) {
-            Err(own) => syntax(own),
-            Ok(_) => ConfigError::Environment {
-                variable: overrides
-                    .iter()
-                    .map(|(name, _)| name.as_str())
-                    .collect::<Vec<_>>()
-                    .join(", "),
-                message: merged.message().to_owned(),
-            },
+    merged(table, &mut laid).map_err(|wrong| {
+        let mut blamed: Vec<_> = laid.iter().filter(|one| wrong.at.starts_with(&one.at)).collect();
+        if blamed.is_empty() {
+            // The file's own mistake is worth more: it has a line.
+            if let Err(own) = toml::from_str::<Config>(text) {
+                return syntax(own);
+            }
+            blamed.extend(&laid);
         }
+        let variables: Vec<&str> = blamed.iter().map(|one| one.variable).collect();
+        ConfigError::Environment { variable: variables.join(", "), message: wrong.message }
     })
 }
 
-fn lay_over(table: &mut Table, variable: &str, value: &str) -> Result<(), String> {
+/// The keys that lead to a value.
+type Keys = Vec<String>;
+
+/// An override that lies over the file.
+struct Laid<'a> {
+    variable: &'a str,
+    at: Keys,
+    /// Its own text, where it was taken for something else though only its key
+    /// can say what it is.
+    text: Option<&'a str>,
+}
+
+/// What is wrong with a table, and where.
+struct Wrong {
+    at: Keys,
+    message: String,
+}
+
+/// Reads a table with overrides. One that its key does not take as the number
+/// that it looks like is text: a `client_id` may be all digits.
+fn merged(mut table: Table, laid: &mut [Laid<'_>]) -> Result<Config, Wrong> {
+    loop {
+        let wrong = match configuration(&table) {
+            Ok(config) => return Ok(config),
+            Err(wrong) => wrong,
+        };
+        // Taken, so that every override has one second reading at most.
+        let again = laid.iter_mut().find(|one| one.at == wrong.at);
+        let Some(text) = again.and_then(|one| one.text.take()) else { return Err(wrong) };
+        replace(&mut table, &wrong.at, text);
+        if configuration(&table).is_err_and(|still| still.at == wrong.at) {
+            return Err(wrong);
+        }
+    }
+}
+
+fn configuration(table: &Table) -> Result<Config, Wrong> {
+    serde_path_to_error::deserialize(Value::Table(table.clone())).map_err(|error| {
+        let keys = error.path().iter().map_while(|segment| match segment {
+            Segment::Map { key } => Some(key.clone()),
+            Segment::Seq { .. } | Segment::Enum { .. } | Segment::Unknown => None,
+        });
+        Wrong { at: keys.collect(), message: error.inner().message().to_owned() }
+    })
+}
+
+fn replace(table: &mut Table, at: &[String], text: &str) {
+    let (key, sections) = at.split_last().expect("an override has a key");
+    let inside = sections.iter().fold(table, |table, section| {
+        table[section].as_table_mut().expect("the override went through tables")
+    });
+    inside.insert(key.clone(), Value::String(text.to_owned()));
+}
+
+fn lay_over<'a>(table: &mut Table, variable: &'a str, value: &'a str) -> Result<Laid<'a>, String> {
     let names: Vec<&str> = variable[PREFIX.len()..].split("__").collect();
     let (key, sections) = names.split_last().expect("splitting yields at least one part");
     if sections.is_empty() || names.iter().any(|name| name.is_empty()) {
         return Err("has the form HOTH__SECTION__KEY".to_owned());
     }
+    let mut at = Vec::new();
     let mut current = table;
     for section in sections {
         let name = existing(current, section);
+        at.push(name.clone());
         let entry = current.entry(name).or_insert_with(|| Value::Table(Table::new()));
         current = entry
             .as_table_mut()
             .ok_or_else(|| format!("`{section}` is not a table of single keys"))?;
     }
     let name = existing(current, key);
-    current.insert(name, typed(value));
-    Ok(())
+    at.push(name.clone());
+    // What the file has there says what it is.
+    let (read, text) = match (current.get(&name), typed(value)) {
+        (_, quoted @ Some(Value::String(_))) => (quoted, None),
+        (Some(Value::String(_)), _) | (_, None) => (None, None),
+        (Some(_), typed) => (typed, None),
+        (None, typed) => (typed, Some(value)),
+    };
+    current.insert(name, read.unwrap_or_else(|| Value::String(value.to_owned())));
+    Ok(Laid { variable, at, text })
 }
 
 /// The key as the file spells it, else in lower case, as all settings are.
@@ -82,20 +147,122 @@ fn existing(table: &Table, name: &str) -> String {
     known.cloned().unwrap_or_else(|| name.to_ascii_lowercase())
 }
 
-/// A number, a boolean, an array or a table where it reads as one in TOML;
-/// else a string.
-fn typed(value: &str) -> Value {
-    let parsed = toml::from_str::<Table>(&format!("v = {value}"));
-    let parsed = parsed.ok().and_then(|mut table| table.remove("v"));
-    match parsed {
-        Some(
-            typed @ (Value::Integer(_)
-            | Value::Float(_)
-            | Value::Boolean(_)
-            | Value::Array(_)
-            | Value::Table(_)
-            | Value::String(_)),
-        ) => typed,
-        Some(Value::Datetime(_)) | None => Value::String(value.to_owned()),
+/// A number, a boolean, an array, a table or a quoted text, where it reads as
+/// one in TOML.
+fn typed(value: &str) -> Option<Value> {
+    let mut parsed = toml::from_str::<Table>(&format!("v = {value}")).ok()?;
+    // More keys than one come of more lines than one.
+    let value = parsed.remove("v").filter(|_| parsed.is_empty())?;
+    (!value.is_datetime()).then_some(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FILE: &str = r#"
+[queue]
+path = "data/hoth.db"
+[csp.CSP_A]
+adapter = "atat"
+base_url = "https://csp.example.com"
+settings = { api_version = "1.3.1", pages = 3 }
+[csp.CSP_A.oauth2]
+token_url = "https://idp.example.com"
+client_secret = { env = "CSP_A_SECRET" }
+"#;
+
+    fn parsed(overrides: &[(&str, &str)]) -> Result<Config, String> {
+        let mut overrides = overrides.to_vec();
+        if !overrides.iter().any(|(name, _)| name.ends_with("CLIENT_ID")) {
+            overrides.push(("HOTH__CSP__CSP_A__OAUTH2__CLIENT_ID", "hoth"));
+        }
+        let overrides: Vec<_> = overrides
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect();
+        parse(Path::new("hoth.toml"), FILE, &overrides).map_err(|error| error.to_string())
+    }
+
+    /// The one CSP of a configuration with these overrides.
+    fn csp(overrides: &[(&str, &str)]) -> crate::csp::Config {
+        let config = parsed(overrides).expect("it can be read");
+        config.csp.into_values().next().expect("there is one")
+    }
+
+    #[test]
+    fn a_key_that_takes_text_takes_what_looks_like_something_else() {
+        for (value, expected) in [
+            ("hoth", "hoth"),
+            ("1234567890", "1234567890"),
+            ("007", "007"),
+            ("0x10", "0x10"),
+            ("1.50", "1.50"),
+            ("true", "true"),
+            ("inf", "inf"),
+            ("2026-07-01", "2026-07-01"),
+            ("[a]", "[a]"),
+            ("[1]", "[1]"),
+            ("1\nother = 2", "1\nother = 2"),
+            (r#""1.3""#, "1.3"),
+            ("'1.3'", "1.3"),
+        ] {
+            let csp = csp(&[("HOTH__CSP__CSP_A__OAUTH2__CLIENT_ID", value)]);
+            assert_eq!(csp.oauth2.expect("it is there").client_id, expected, "{value}");
+        }
+    }
+
+    #[test]
+    fn several_at_once_are_each_what_their_keys_take() {
+        let config = parsed(&[
+            ("HOTH__ADAPTERS__DIRECTORY", "2026"),
+            ("HOTH__CSP__CSP_A__ADAPTER", "7"),
+            ("HOTH__CSP__CSP_A__OAUTH2__CLIENT_ID", "8"),
+            ("HOTH__CSP__CSP_A__TIMEOUT_MS", "9"),
+            ("HOTH__QUEUE__PATH", "10"),
+            ("HOTH__REPLAY__RECORD", "false"),
+        ])
+        .expect("it can be read");
+        let csp = config.csp.values().next().expect("there is one");
+        assert_eq!(config.adapters.directory, Path::new("2026"));
+        assert_eq!((csp.adapter.as_str(), csp.timeout_ms.get()), ("7", 9));
+        assert_eq!(csp.oauth2.as_ref().expect("it is there").client_id, "8");
+        assert!(
+            matches!(config.queue.backend(), crate::config::Backend::Embedded { path } if path == Path::new("10"))
+        );
+    }
+
+    #[test]
+    fn a_setting_is_what_the_file_has_there_and_else_as_toml_reads_it() {
+        for (name, value, expected) in [
+            ("API_VERSION", "1.3", r#"{"api_version":"1.3","pages":3}"#),
+            ("API_VERSION", r#""1.3""#, r#"{"api_version":"1.3","pages":3}"#),
+            ("PAGES", "4", r#"{"api_version":"1.3.1","pages":4}"#),
+            ("LEVEL", "1.5", r#"{"api_version":"1.3.1","level":1.5,"pages":3}"#),
+            ("LEVEL", r#""1.5""#, r#"{"api_version":"1.3.1","level":"1.5","pages":3}"#),
+            ("LEVEL", "high", r#"{"api_version":"1.3.1","level":"high","pages":3}"#),
+        ] {
+            let variable = format!("HOTH__CSP__CSP_A__SETTINGS__{name}");
+            assert_eq!(csp(&[(&variable, value)]).settings_json(), expected, "{name}={value}");
+        }
+    }
+
+    #[test]
+    fn what_no_reading_makes_good_is_told_with_its_variable() {
+        for (variable, value, expected) in [
+            ("HOTH__RETRY__ATTEMPTS", "0", "invalid value: integer `0`, expected a nonzero u32"),
+            ("HOTH__RETRY__ATTEMPTS", "x", r#"invalid type: string "x", expected a nonzero u32"#),
+            (
+                "HOTH__RETRY__MAX_BACKOFF_MS",
+                "1.5",
+                "invalid type: floating point `1.5`, expected u64",
+            ),
+            ("HOTH__API__LISTEN", "80", "invalid type: integer `80`, expected socket address"),
+            ("HOTH__API", "1", "has the form HOTH__SECTION__KEY"),
+            ("HOTH__QUEUE__PATH__X", "1", "`PATH` is not a table of single keys"),
+        ] {
+            let told = parsed(&[(variable, value)]).expect_err("it is wrong");
+            assert_eq!(told, format!("`{variable}` from the environment: {expected}"));
+        }
     }
 }
