@@ -187,6 +187,7 @@ async fn what_cannot_be_used_is_said_before_anything_starts() {
     let pair =
         format!("[api.tls]\ncertificate = \"{}\"\nkey = \"{}\"\n", cert.display(), key.display());
     let missing = "[admin.tls]\ncertificate = \"nowhere.pem\"\nkey = \"nowhere.pem\"\n".to_owned();
+    let same = "[api]\nlisten = \"127.0.0.1:9\"\n[admin]\nlisten = \"127.0.0.1:9\"\n".to_owned();
     let open = "[api]\nlisten = \"0.0.0.0:0\"\n".to_owned();
     let secret = "[[auth.sigv4]]\nname = \"a\"\nrole = \"read\"\naccess_key_id = \"A\"\n\
                   secret = { file = \"nowhere\" }\n";
@@ -194,6 +195,7 @@ async fn what_cannot_be_used_is_said_before_anything_starts() {
         (pair, "api.tls: certificate and key: keys may not be consistent"),
         (missing, "admin.tls: certificate: "),
         (open, "api.listen: 0.0.0.0:0 is not loopback, and no key is configured"),
+        (same, "admin.listen: 127.0.0.1:9 is taken by `api.listen`, 127.0.0.1:9"),
         (secret.to_owned(), "auth: sigv4[0].secret: the secret file "),
         ("[limits]\nsend_timeout_ms = 0\n".to_owned(), "limits: send_timeout_ms: must be 1 to"),
     ] {

@@ -6,6 +6,8 @@
 mod environment;
 mod limits;
 mod queue;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
@@ -251,6 +253,10 @@ impl Config {
         if !matches!(self.provisioning.async_failure_code, 200 | 400..=599) {
             problems.push("provisioning.async_failure_code: must be 200, or 400 to 599".to_owned());
         }
+        let (api, admin) = (self.api.listen, self.admin.listen);
+        if clash(api, admin) {
+            problems.push(format!("admin.listen: {admin} is taken by `api.listen`, {api}"));
+        }
         if self.auth.is_open() {
             for (table, listen) in [("api", self.api.listen), ("admin", self.admin.listen)] {
                 if !listen.ip().is_loopback() {
@@ -287,6 +293,16 @@ impl Config {
     pub fn csp_names(&self) -> BTreeSet<CspName> {
         self.csp.keys().cloned().collect()
     }
+}
+
+/// Whether only one of two listeners could have its address. Port 0 is a new
+/// port each time.
+fn clash(one: SocketAddr, other: SocketAddr) -> bool {
+    let any = one.ip().is_unspecified() || other.ip().is_unspecified();
+    one.port() != 0
+        && one.port() == other.port()
+        && one.is_ipv4() == other.is_ipv4()
+        && (any || one.ip() == other.ip())
 }
 
 /// Thirteen days: SQS forgets a message after fourteen.
