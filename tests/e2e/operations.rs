@@ -1,5 +1,6 @@
 //! What the `atat` adapter asks of a CSP, operation by operation.
 
+use reqwest::Method;
 use serde_json::Value;
 use serde_json::json;
 
@@ -218,4 +219,16 @@ async fn operators_may_be_called_operators() {
     payload.insert("operators".to_owned(), list);
     let (_, _, sent) = one_call("1.3.1", &operators).await;
     assert_eq!(sent["administrators"][0]["dod_id"], "1122334455");
+}
+
+#[tokio::test]
+async fn operators_beside_administrators_are_refused() {
+    let csp = csp::sync().await;
+    let host = Setup::new().csp("CSP_TEST", &csp).start().await;
+    let mut both = job("job-1", "CSP_TEST", "ADD_OPERATORS");
+    both["payload"]["operators"] = json!([]);
+    let answer = host.servicenow().send(Method::POST, "/provisioning-jobs", Some(&both)).await;
+    assert_eq!(answer.status, 400, "{}", answer.text);
+    let problem = &answer.json()["errorMap"]["payload.operators"];
+    assert_eq!(problem, "must not stand beside administrators");
 }

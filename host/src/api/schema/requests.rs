@@ -210,6 +210,8 @@ impl ToSchema for AddOperatorsPayload {
 #[serde(rename_all = "camelCase")]
 struct TheseAdministrators {
     administrators: Vec<Operator>,
+    #[schema(schema_with = nothing)]
+    operators: Option<()>,
     environment_id: Option<String>,
 }
 

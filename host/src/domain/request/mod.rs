@@ -2,8 +2,8 @@
 //!
 //! [`provisioning()`] and [`cost()`] turn the body of a POST into a [`Job`], or
 //! name every field that is wrong. A body is read strictly: a key that is given
-//! twice, or nesting without end, is refused, since two readers would
-//! understand it in two ways.
+//! twice, nesting without end, or a number that no double can hold is refused,
+//! since two readers would understand it in two ways.
 
 mod collecting;
 mod cost;

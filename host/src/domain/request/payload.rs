@@ -36,10 +36,12 @@ pub fn check(payload: &Fields<'_>, operation: Operation, errors: &mut Errors) {
         Operation::AddOperators => {
             payload.optional_text("environmentId", errors);
             // The newer word stands in where the older is missing or null.
-            let named = payload
-                .optional("administrators", errors)
-                .or_else(|| payload.optional("operators", errors));
-            match named {
+            let older = payload.optional("administrators", errors);
+            let newer = payload.optional("operators", errors);
+            if let (Some(_), Some(newer)) = (&older, &newer) {
+                errors.add(&newer.path, "must not stand beside administrators");
+            }
+            match older.or(newer) {
                 Some(list) => operators(&list, errors),
                 None => errors.add(&payload.path_of("administrators"), "is required"),
             }

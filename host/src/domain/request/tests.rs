@@ -99,6 +99,11 @@ fn every_operation_is_accepted_as_servicenow_sends_it() {
             Operation::AddOperators,
         ),
         (
+            "ADD_OPERATORS",
+            json!({"operators": null, "administrators": []}),
+            Operation::AddOperators,
+        ),
+        (
             "ADD_ADMINISTRATOR",
             json!({"administrators": [], "environmentId": "e"}),
             Operation::AddOperators,
@@ -240,6 +245,9 @@ fn wrong_environments_and_operators_are_named_field_by_field() {
     }
     let operators = request("ADD_OPERATORS", json!({"administrators": null}));
     check_wrong(&operators, &[("payload.administrators", "is required")]);
+    // One of the two would be lost; null is not given.
+    let both = request("ADD_OPERATORS", json!({"operators": [], "administrators": []}));
+    check_wrong(&both, &[("payload.operators", "must not stand beside administrators")]);
 }
 
 #[test]
@@ -250,6 +258,7 @@ fn texts_that_are_no_request_are_told_apart() {
         ("null", Refusal::NotJson),
         ("{not json", Refusal::NotJson),
         ("{} {}", Refusal::NotJson),
+        (r#"{"payload":{"n":1e999}}"#, Refusal::NotJson),
         (&deep(65), Refusal::TooDeep),
         (&format!("{{\"payload\":{}}}", deep(64)), Refusal::TooDeep),
     ] {
