@@ -20,6 +20,8 @@ mod tests;
 mod writer;
 
 use std::fmt;
+use std::fs::DirBuilder;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::Mutex;
@@ -126,7 +128,8 @@ impl fmt::Debug for EmbeddedQueue {
 
 impl EmbeddedQueue {
     /// Opens the file, making it and its folder where they are missing, and
-    /// ends the leases that an earlier process held.
+    /// ends the leases that an earlier process held. What is made is the host's
+    /// alone: requests and outcomes name people.
     ///
     /// # Errors
     ///
@@ -134,7 +137,10 @@ impl EmbeddedQueue {
     pub fn open(config: &Config, clock: Clock) -> Result<Self, OpenError> {
         let path = &config.path;
         if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-            std::fs::create_dir_all(folder)
+            DirBuilder::new()
+                .recursive(true)
+                .mode(0o700)
+                .create(folder)
                 .map_err(|source| OpenError::Io { path: folder.to_owned(), source })?;
         }
         let lock = FileLock::take(path)?;

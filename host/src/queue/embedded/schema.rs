@@ -1,5 +1,8 @@
 //! The tables, and how the file is opened.
 
+use std::fs::OpenOptions;
+use std::io;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
 use rusqlite::Connection;
@@ -85,6 +88,7 @@ const FROM_1: &str = "ALTER TABLE archive ADD COLUMN lease INTEGER;";
 /// older file to this release's form.
 pub fn open_writer(path: &Path) -> Result<Connection, OpenError> {
     let database = |source| OpenError::Database { path: path.to_owned(), source };
+    make_private(path).map_err(|source| OpenError::Io { path: path.to_owned(), source })?;
     let connection = Connection::open(path).map_err(database)?;
     configure(&connection).map_err(database)?;
     // Read back: a build or a file system that does not honour these would
@@ -103,6 +107,16 @@ pub fn open_writer(path: &Path) -> Result<Connection, OpenError> {
     let change = format!("BEGIN IMMEDIATE; {change} PRAGMA user_version = {VERSION}; COMMIT;");
     connection.execute_batch(&change).map_err(database)?;
     Ok(connection)
+}
+
+/// Makes a file that is missing, for its owner alone. SQLite gives the files
+/// that it puts beside it the same mode. One that is there is as somebody wants
+/// it.
+fn make_private(path: &Path) -> io::Result<()> {
+    match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+        Ok(_) | Err(_) => Ok(()),
+    }
 }
 
 // One row: when which start of the machine was what time for the queue.

@@ -59,6 +59,35 @@ fn open(folder: &TempDir, clock: &Clock) -> Result<EmbeddedQueue, OpenError> {
     EmbeddedQueue::open(&config, clock.clone())
 }
 
+#[test]
+fn what_is_made_is_private_and_what_is_there_keeps_its_mode() {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    let folder = tempfile::tempdir().expect("a temporary folder can be made");
+    let at = |path: &str| folder.path().join(path);
+    let mode =
+        |path: &str| std::fs::metadata(at(path)).expect("it is there").permissions().mode() & 0o777;
+    let open = || {
+        let config = Config { path: at("data/hoth/queue.db"), redelivery_hours: 24 };
+        EmbeddedQueue::open(&config, Clock::manual(Timestamp::from_millis(1))).expect("it opens")
+    };
+    let queue = open();
+    assert_eq!([mode("data"), mode("data/hoth")], [0o700; 2]);
+    let files = ["", "-wal", "-shm"].map(|end| format!("data/hoth/queue.db{end}"));
+    assert_eq!(files.each_ref().map(|file| mode(file)), [0o600; 3]);
+    tokio::runtime::Runtime::new().expect("there are threads").block_on(queue.close());
+    drop(queue);
+
+    let change = |path: &str, mode| {
+        std::fs::set_permissions(at(path), std::fs::Permissions::from_mode(mode)).expect("mine");
+    };
+    change("data/hoth", 0o750);
+    change(&files[0], 0o640);
+    let _queue = open();
+    assert_eq!(mode("data/hoth"), 0o750);
+    assert_eq!(files.each_ref().map(|file| mode(file)), [0o640; 3]);
+}
+
 impl Fixture for Embedded {
     fn queue(&self) -> &dyn Queue {
         &self.queue
