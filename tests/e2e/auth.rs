@@ -71,6 +71,7 @@ async fn every_route_takes_its_role_and_those_above() {
         (&api, Method::POST, "/cost-jobs/redeliver", write),
         (&api, Method::OPTIONS, "/provisioning-jobs", none),
         (&api, Method::OPTIONS, "/cost-jobs", none),
+        (&api, Method::OPTIONS, "/cost-jobs/redeliver", none),
         (&api, Method::GET, "/elsewhere", none),
         (&api, Method::DELETE, "/provisioning-jobs", none),
         (&office, Method::GET, "/healthz", none),

@@ -153,7 +153,9 @@ async fn paths_and_methods_that_are_not_there_are_said_so() {
 #[tokio::test]
 async fn browsers_may_ask_first() {
     let (host, _csp) = host().await;
-    for path in ["/provisioning-jobs", "/cost-jobs"] {
+    for path in
+        ["/provisioning-jobs", "/cost-jobs", "/provisioning-jobs/ack", "/cost-jobs/redeliver"]
+    {
         let answer = host.servicenow().send(Method::OPTIONS, path, None).await;
         assert_eq!(answer.status, 200);
         for header in ["origin", "methods", "headers"] {
@@ -161,6 +163,14 @@ async fn browsers_may_ask_first() {
             assert!(answer.headers.contains_key(&name), "{name}");
         }
     }
+}
+
+#[tokio::test]
+async fn pages_may_read_the_name_of_a_leased_batch() {
+    let (host, _csp) = host().await;
+    let answer = host.servicenow().send(Method::GET, "/cost-jobs?lease=60", None).await;
+    let exposed = answer.headers["access-control-expose-headers"].to_str().expect("text");
+    assert!(exposed.contains("Hoth-Batch"), "{exposed}");
 }
 
 #[tokio::test]

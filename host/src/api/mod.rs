@@ -39,6 +39,7 @@ use axum::middleware::Next;
 use axum::response::IntoResponse;
 use axum::response::Response;
 use axum::routing::head;
+use axum::routing::options;
 use bytes::Bytes;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -122,15 +123,11 @@ impl ApiState {
 /// handlers.
 fn routes() -> OpenApiRouter<State> {
     OpenApiRouter::with_openapi(openapi::preface())
-        .routes(routes!(
-            provisioning_jobs::accept,
-            provisioning_jobs::collect,
-            provisioning_jobs::preflight
-        ))
+        .routes(routes!(provisioning_jobs::accept, provisioning_jobs::collect))
         .routes(routes!(provisioning_jobs::ack))
         .routes(routes!(provisioning_jobs::release))
         .routes(routes!(provisioning_jobs::redeliver))
-        .routes(routes!(cost_jobs::accept, cost_jobs::collect, cost_jobs::preflight))
+        .routes(routes!(cost_jobs::accept, cost_jobs::collect))
         .routes(routes!(cost_jobs::ack))
         .routes(routes!(cost_jobs::release))
         .routes(routes!(cost_jobs::redeliver))
@@ -139,8 +136,13 @@ fn routes() -> OpenApiRouter<State> {
 
 /// The API, ready to be served.
 pub fn router(state: ApiState) -> Router {
-    let (mut router, description) = routes().split_for_parts();
+    let (mut router, mut description) = routes().split_for_parts();
+    openapi::describe_preflights(&mut description);
     let methods = Arc::new(openapi::methods(&description));
+    for (path, _) in description.paths.paths.iter().filter(|(_, item)| item.options.is_some()) {
+        let allow = methods[path].clone();
+        router = router.route(path, options(async move || preflight(allow)));
+    }
     let refuse = async move |uri: Uri| match methods.get(uri.path()) {
         Some(allow) => ApiError::MethodNotAllowed(allow.clone()),
         None => ApiError::NotFound,
@@ -189,14 +191,19 @@ fn role_for(method: &Method, path: &str) -> Option<Role> {
 const ALLOW_ORIGIN: (HeaderName, HeaderValue) =
     (header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
 
+/// What a page may send besides what every page may.
+const ALLOW_HEADERS: HeaderValue = HeaderValue::from_static(
+    "Authorization, Content-Type, X-Amz-Date, X-Amz-Security-Token, X-Amz-Content-Sha256",
+);
+
+/// What a page may read of an answer besides what every page may.
+const EXPOSE_HEADERS: HeaderValue = HeaderValue::from_static("Allow, Hoth-Batch, Retry-After");
+
 /// `OPTIONS`: what a browser asks before it sends (CORS, Fetch standard 3.2).
-async fn preflight() -> Response {
+fn preflight(methods: HeaderValue) -> Response {
     let headers = [
-        (header::ACCESS_CONTROL_ALLOW_METHODS, "GET, POST, OPTIONS"),
-        (
-            header::ACCESS_CONTROL_ALLOW_HEADERS,
-            "Authorization, Content-Type, X-Amz-Date, X-Amz-Security-Token, X-Amz-Content-Sha256",
-        ),
+        (header::ACCESS_CONTROL_ALLOW_METHODS, methods),
+        (header::ACCESS_CONTROL_ALLOW_HEADERS, ALLOW_HEADERS),
     ];
     (StatusCode::OK, headers).into_response()
 }
@@ -207,5 +214,9 @@ async fn common_headers(mut response: Response) -> Response {
     let headers = response.headers_mut();
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(ALLOW_ORIGIN.0, ALLOW_ORIGIN.1);
+    // A preflight has nothing to read.
+    if !headers.contains_key(header::ACCESS_CONTROL_ALLOW_METHODS) {
+        headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSE_HEADERS);
+    }
     response
 }

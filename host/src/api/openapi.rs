@@ -26,8 +26,10 @@ use utoipa::openapi::PathItem;
 use utoipa::openapi::Ref;
 use utoipa::openapi::RefOr;
 use utoipa::openapi::ResponseBuilder;
+use utoipa::openapi::ResponsesBuilder;
 use utoipa::openapi::SecurityRequirement;
 use utoipa::openapi::Type;
+use utoipa::openapi::path::OperationBuilder;
 use utoipa::openapi::security::ApiKey;
 use utoipa::openapi::security::ApiKeyValue;
 use utoipa::openapi::security::Http;
@@ -78,6 +80,23 @@ pub fn preface() -> OpenApi {
 pub async fn read(axum::extract::State(api): axum::extract::State<super::State>) -> Response {
     let headers = [(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))];
     (StatusCode::OK, headers, api.openapi.clone()).into_response()
+}
+
+/// Adds what a browser asks first to every path that a page may post to.
+pub fn describe_preflights(openapi: &mut OpenApi) {
+    for (path, item) in &mut openapi.paths.paths {
+        let Some(post) = &item.post else { continue };
+        let words = path.split(['/', '-']).filter(|word| !word.is_empty());
+        let name: String = words.map(|word| word[..1].to_ascii_uppercase() + &word[1..]).collect();
+        let operation = OperationBuilder::new()
+            .tags(post.tags.clone())
+            .summary(Some("Ask what a browser may send"))
+            .operation_id(Some(format!("preflight{name}")))
+            .security(SecurityRequirement::default())
+            .responses(ResponsesBuilder::new().responses_from_into_responses::<Preflight>())
+            .build();
+        item.options = Some(operation);
+    }
 }
 
 /// The description as it is sent.
@@ -219,7 +238,7 @@ impl IntoResponses for NoArchive {
 }
 
 /// What a browser is told.
-pub struct Preflight;
+struct Preflight;
 
 impl IntoResponses for Preflight {
     fn responses() -> Responses {

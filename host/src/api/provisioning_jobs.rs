@@ -12,7 +12,6 @@ use super::openapi::BodyRefused;
 use super::openapi::IdReused;
 use super::openapi::LeaseEnded;
 use super::openapi::NoArchive;
-use super::openapi::Preflight;
 use super::openapi::Refused;
 use super::redeliver;
 use super::schema::Batch;
@@ -105,19 +104,6 @@ pub async fn accept(call: Call) -> Result<Response, ApiError> {
 )]
 pub async fn collect(call: Call) -> Result<Response, ApiError> {
     collect::collect(call, KIND).await
-}
-
-/// Ask what a browser may send
-#[utoipa::path(
-    options,
-    path = "/provisioning-jobs",
-    tag = "provisioning",
-    operation_id = "preflightProvisioningJobs",
-    security(()),
-    responses(Preflight)
-)]
-pub async fn preflight() -> Response {
-    super::preflight().await
 }
 
 /// Acknowledge a leased batch

@@ -177,8 +177,8 @@ async fn other_paths_and_methods_are_told_apart() {
     for (method, path, allow) in [
         ("PUT", "/provisioning-jobs", "GET, POST, OPTIONS"),
         ("DELETE", "/cost-jobs", "GET, POST, OPTIONS"),
-        ("GET", "/cost-jobs/ack", "POST"),
-        ("PATCH", "/provisioning-jobs/redeliver", "POST"),
+        ("GET", "/cost-jobs/ack", "POST, OPTIONS"),
+        ("PATCH", "/provisioning-jobs/redeliver", "POST, OPTIONS"),
         ("POST", "/openapi.json", "GET"),
     ] {
         let answer = host.ask(method, path, &[], b"").await;
@@ -191,12 +191,25 @@ async fn other_paths_and_methods_are_told_apart() {
 #[tokio::test]
 async fn browsers_may_ask_without_a_key() {
     let host = Host::with(Config::default(), keys()).await;
-    for path in ["/provisioning-jobs", "/cost-jobs"] {
-        let answer = host.ask("OPTIONS", path, &[], b"").await;
-        assert_eq!(answer.status, 200);
-        assert_eq!(answer.header("access-control-allow-origin"), "*");
-        assert_eq!(answer.header("access-control-allow-methods"), "GET, POST, OPTIONS");
-        assert!(answer.header("access-control-allow-headers").contains("Authorization"));
+    for resource in ["/provisioning-jobs", "/cost-jobs"] {
+        for route in ["", "/ack", "/release", "/redeliver"] {
+            let answer = host.ask("OPTIONS", &format!("{resource}{route}"), &[], b"").await;
+            let methods = if route.is_empty() { "GET, POST, OPTIONS" } else { "POST, OPTIONS" };
+            assert_eq!(answer.status, 200);
+            assert_eq!(answer.header("access-control-allow-origin"), "*");
+            assert_eq!(answer.header("access-control-allow-methods"), methods);
+            assert!(answer.header("access-control-allow-headers").contains("Authorization"));
+        }
+    }
+}
+
+#[tokio::test]
+async fn pages_may_read_what_an_answer_says_in_its_header() {
+    let host = Host::with(Config::default(), keys()).await;
+    for (method, path) in [("GET", "/cost-jobs"), ("PUT", "/cost-jobs"), ("GET", "/elsewhere")] {
+        let answer = host.ask(method, path, &[], b"").await;
+        let exposed = answer.header("access-control-expose-headers");
+        assert_eq!(exposed, "Allow, Hoth-Batch, Retry-After", "{method} {path}");
     }
 }
 

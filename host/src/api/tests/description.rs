@@ -117,7 +117,10 @@ async fn provoke(host: &Host, seen: &mut Seen, kind: JobKind) {
     }
     assert_eq!(ask(host, seen, "GET", path, More { key: "", ..PLAIN }).await.status, 401);
     assert_eq!(ask(host, seen, "GET", &format!("{path}?wait=x"), PLAIN).await.status, 400);
-    assert_eq!(ask(host, seen, "OPTIONS", path, PLAIN).await.status, 200);
+    for target in &posts {
+        let nobody = More { key: "", ..PLAIN };
+        assert_eq!(ask(host, seen, "OPTIONS", target, nobody).await.status, 200);
+    }
 
     let first = ask(host, seen, "POST", path, json_body(&accepted)).await;
     assert!(matches!(first.status, 201 | 202), "{first:?}");
