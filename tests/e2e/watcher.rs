@@ -97,11 +97,14 @@ async fn polls_that_fail_are_made_again_at_the_next_turn() {
         Answer::text(200, "not json"),
         status("WONDERING"),
         Answer::text(429, ""),
+        // Once more with a fresh token, in the same turn.
+        Answer::text(401, ""),
+        Answer::text(401, ""),
         status("SUCCESS"),
     ])
     .await;
     assert_eq!(message["code"], 200, "{message}");
-    assert_eq!(polls, 7);
+    assert_eq!(polls, 9);
 }
 
 #[tokio::test]

@@ -236,6 +236,9 @@ fn accepted_work_is_polled_until_a_word_of_either_vocabulary_ends_it() {
 fn a_poll_that_says_nothing_useful_leaves_the_job_to_the_next_turn() {
     for (status, body, class) in [
         (404, "", "not-found"),
+        (401, "", "unavailable"),
+        (408, "", "unavailable"),
+        (425, "", "unavailable"),
         (429, "", "unavailable"),
         (503, "", "unavailable"),
         (200, "not json", "unavailable"),

@@ -115,13 +115,13 @@ impl Failure {
     }
 
     /// What a failure means when work was asked after that the CSP has
-    /// accepted: a CSP that does not know the job, or is too busy to say, is
-    /// asked again. A refusal with code 404 becomes `not-found`, one with 408,
-    /// 425 or 429 `unavailable`.
+    /// accepted: a CSP that does not know the job, is too busy to say, or does
+    /// not take the token this time, is asked again. A refusal with code 404
+    /// becomes `not-found`, one with 401, 408, 425 or 429 `unavailable`.
     pub fn while_polling(self) -> Self {
         match (self.class, self.code) {
             (Class::Refused, 404) => Self { class: Class::NotFound, ..self },
-            (Class::Refused, 408 | 425 | 429) => Self { class: Class::Unavailable, ..self },
+            (Class::Refused, 401 | 408 | 425 | 429) => Self { class: Class::Unavailable, ..self },
             _ => self,
         }
     }
@@ -214,6 +214,12 @@ mod tests {
     fn a_status_says_what_kind_of_trouble_it_is() {
         let refused = r#"refused 403 {"aB":1} | the CSP answered 403"#;
         check(403, r#"{"a_b":1}"#, refused, refused);
+        check(
+            401,
+            "",
+            r#"refused 401 {"details":""} | the CSP answered 401"#,
+            r#"unavailable 401 {"details":""} | the CSP answered 401"#,
+        );
         check(
             404,
             "gone",

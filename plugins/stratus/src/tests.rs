@@ -284,6 +284,7 @@ fn a_poll_that_says_nothing_useful_leaves_the_job_to_the_next_turn() {
         (operation_is("WONDERING"), "unavailable"),
         (Answer::new(200, "not json"), "unavailable"),
         (Answer::new(404, ""), "not-found"),
+        (Answer::new(401, ""), "unavailable"),
         (Answer::new(429, ""), "unavailable"),
         (Answer::new(503, ""), "unavailable"),
     ] {

@@ -239,7 +239,7 @@ pub fn told(answered: &Answered) -> Told {
             | Body::LongerThanItSays => Told::Nothing,
         },
         404 => Told::Unknown(failed(&Seen::Answer(answered), Way::Poll)),
-        408 | 425 | 429 | 500..=599 => Told::Nothing,
+        401 | 408 | 425 | 429 | 500..=599 => Told::Nothing,
         _ => Told::Over(failed(&Seen::Answer(answered), Way::Poll)),
     }
 }
@@ -251,17 +251,11 @@ fn polled(seen: &Seen<'_>, spell: Spell, apart: Duration) -> Expected {
         Seen::Answer(answered) => told(answered),
         Seen::TooLarge(_) | Seen::Nothing | Seen::NoToken { .. } => Told::Nothing,
     };
-    // A fresh token gets a poll of its own, in the same turn.
-    let refuses_token =
-        matches!(seen, Seen::Answer(Answered { status: 401, .. }) | Seen::TooLarge(Some(401)));
     let lasts = spell == Spell::ForGood;
     // The last two find it in progress, and done.
     let recovered = Calls::Csp(spell.calls().saturating_add(2));
     let (end, calls) = match told {
-        Told::Over(_) if refuses_token && spell == Spell::Once => (End::Success, recovered),
-        Told::Over(end) => {
-            (end, Calls::Csp(if refuses_token { ATTEMPTS_WITH_FRESH_TOKEN } else { 1 }))
-        }
+        Told::Over(end) => (end, Calls::Csp(1)),
         Told::Unknown(end) if lasts => (end, Calls::Csp(NOT_FOUND_MAX)),
         Told::Unknown(_) | Told::Nothing if !lasts => match seen {
             Seen::NoToken { .. } => (End::Success, Calls::Csp(2)),
@@ -288,11 +282,15 @@ fn polled(seen: &Seen<'_>, spell: Spell, apart: Duration) -> Expected {
 pub fn story(turns: &[Answered]) -> (End, usize) {
     let mut unknown = 0;
     let mut polls = 0;
+    let mut renewed = false;
     for turn in turns {
         polls += 1;
+        // A fresh token gets a poll of its own, in the same turn.
+        renewed = turn.status == 401 && !renewed;
+        if renewed {
+            continue;
+        }
         match told(turn) {
-            // A fresh token gets a poll of its own.
-            Told::Over(_) if turn.status == 401 => {}
             Told::Over(end) => return (end, polls),
             Told::Unknown(end) => {
                 unknown += 1;

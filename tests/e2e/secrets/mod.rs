@@ -156,7 +156,7 @@ fn echo(oauth2: &[MockCsp], fixed: &[MockCsp]) {
         let location = "/atat/api/v1/provisioning/9/status";
         let accepted = Answer::echo(202).header("location", location);
         csp.script_for(Matching::path("/portfolios/polled/"), [accepted]);
-        let polls = [500, 404, 200, 401, 401].map(Answer::echo);
+        let polls = [500, 404, 200, 401, 401, 403].map(Answer::echo);
         csp.script_for(Matching::path("/provisioning/9/status"), polls);
     }
     csp::script_tokens(&oauth2[1], [Answer::echo(400)]);
