@@ -86,6 +86,17 @@ async fn the_last_server_error_stays_the_code_when_the_line_goes_dead() {
 }
 
 #[tokio::test]
+async fn a_server_error_whose_body_breaks_off_keeps_its_code() {
+    let csp = csp::scripted([Answer::json(503, &json!({"why": 1})).says_length(100)]).await;
+    let host = Setup::new().csp("CSP_TEST", &csp).start().await;
+    let snow = host.servicenow();
+    snow.provision(&job("job-1", "CSP_TEST", "ADD_PORTFOLIO")).await;
+    let message = snow.outcome().await;
+    assert_eq!(message["code"], 503, "{message}");
+    assert_eq!(csp::calls(&csp).len(), 3);
+}
+
+#[tokio::test]
 async fn retry_after_is_honoured() {
     let busy = Answer::text(503, "").header("retry-after", "1");
     let csp = csp::scripted([busy, Answer::json(200, &json!({"id": "p"}))]).await;

@@ -42,7 +42,8 @@ pub struct Peer {
 pub struct Answer {
     pub status: u16,
     pub headers: HeaderMap,
-    /// An error where it is too large; status and header count all the same.
+    /// An error where it is too large, or where that of a 5xx broke off:
+    /// status and header count all the same.
     pub body: Result<Bytes, Unanswered>,
 }
 
@@ -60,15 +61,16 @@ pub async fn call(
     if header_bytes > HEADER_BYTES_MAX {
         return Err(peer.header_too_large());
     }
+    let status = response.status();
     let body = match peer.read_body(&mut response).await {
-        Err(broken_off) if broken_off.cause != Cause::TooLarge => return Err(broken_off),
+        // What the body of a server's error would have said changes nothing; any
+        // other answer is none without it.
+        Err(broken_off) if broken_off.cause != Cause::TooLarge && !status.is_server_error() => {
+            return Err(broken_off);
+        }
         body => body,
     };
-    Ok(Answer {
-        status: response.status().as_u16(),
-        headers: std::mem::take(response.headers_mut()),
-        body,
-    })
+    Ok(Answer { status: status.as_u16(), headers: std::mem::take(response.headers_mut()), body })
 }
 
 /// What was being waited for when a call failed.

@@ -89,7 +89,7 @@ struct Exchange<'a> {
 struct Answered {
     response: HttpResponse,
     retry_after: Option<Duration>,
-    /// Why the response is without its body, where it was too large.
+    /// Why the response is without its body, where that could not be read.
     unread: Option<Unanswered>,
 }
 
@@ -256,7 +256,7 @@ impl<'a> Exchange<'a> {
         }
         let (body, unread) = match answer.body {
             Ok(body) => (scrubber.body(body), None),
-            Err(too_large) => (Bytes::new(), Some(too_large)),
+            Err(unread) => (Bytes::new(), Some(unread)),
         };
         let response = HttpResponse { status: answer.status, headers, body };
         Answered { response, retry_after, unread }
@@ -267,7 +267,7 @@ impl<'a> Exchange<'a> {
         // A body that was not read is no answer to go by, whatever its status.
         let tried = tried.and_then(|answered| match answered.unread {
             None => Ok(answered.response),
-            Some(too_large) => Err(too_large),
+            Some(unread) => Err(unread),
         });
         let event = match tried {
             Ok(response) => Event::Response(response),
@@ -318,7 +318,7 @@ impl<'a> Exchange<'a> {
             Ok(Answered { response: HttpResponse { status, .. }, unread, .. }) => {
                 if let Some(error) = unread {
                     let code = error.cause.word();
-                    warn!(%csp, method, path, status, code, %error, attempt, next_ms, "{csp} answered {status} at length");
+                    warn!(%csp, method, path, status, code, %error, attempt, next_ms, "{csp} answered {status}, and its body could not be read");
                 } else if next.is_some() {
                     warn!(%csp, method, path, status, attempt, next_ms, "{csp} answered {status}");
                 } else {

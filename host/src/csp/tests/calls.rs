@@ -141,6 +141,26 @@ async fn an_answer_that_ends_early_is_truncated() {
 }
 
 #[tokio::test]
+async fn a_server_error_that_ends_early_keeps_its_status() {
+    let check = async |head: &str, expected: &str| {
+        let short = format!("HTTP/1.1 {head}\r\ncontent-length: 9\r\n\r\nabc");
+        let csp = Server::start([Act::AnswerAndClose(short.into())]).await;
+        let exchanged = exchange(&client(&csp.url(), ""), &get("/x"), &THRICE).await;
+        let Event::TransportFailure(failure) = &exchanged.event else {
+            panic!("there is no answer: {:?}", exchanged.event)
+        };
+        let last = failure.last_response.as_ref().map(|last| last.status);
+        assert_eq!(format!("{} {} {last:?}", exchanged.calls, failure.code), expected, "{head}");
+    };
+    check("503 x", "3 truncated Some(503)").await;
+    check("599 x", "3 truncated Some(599)").await;
+    // Without its body, no other answer is one.
+    check("200 x", "3 truncated None").await;
+    check("404 x", "3 truncated None").await;
+    check("429 x", "3 truncated None").await;
+}
+
+#[tokio::test]
 async fn what_lies_beyond_the_announced_length_is_not_read() {
     let long = b"HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\nabcdefghijklmnop".to_vec();
     check(Act::AnswerAndClose(long), &expect![[r#"200 b"abc""#]]).await;
