@@ -176,7 +176,7 @@ impl Adapter for Atat {
         match (state, event) {
             (State::Called { deadline }, event) => reply::read(job, deadline, event),
             (State::Accepted { location }, Event::Timer) => poll::ask(job, location),
-            (State::Accepted { location }, event) => poll::read(location, event),
+            (State::Accepted { location }, event) => poll::read(job, location, event),
         }
     }
 

@@ -59,7 +59,7 @@ pub fn asked(location: &str) -> Object {
 }
 
 /// Reads the answer to a poll.
-pub fn read(location: String, event: Event) -> Next<Atat> {
+pub fn read(job: &Job, location: String, event: Event) -> Next<Atat> {
     let answer = event.answer()?;
     if !matches!(answer.status, 200 | 202) {
         return Err(Failure::of_poll(&answer));
@@ -68,7 +68,7 @@ pub fn read(location: String, event: Event) -> Next<Atat> {
     let word = body.text("status").unwrap_or_default().to_owned();
     let response = || {
         Object::new()
-            .with("status", body)
+            .with("status", naming(job, body))
             .with("location", &location)
             .with("$metadata", metadata(answer.status, asked(&location)))
     };
@@ -79,6 +79,20 @@ pub fn read(location: String, event: Event) -> Next<Atat> {
             Err(Failure::job_failed(format!("the CSP reports the job as {word}"), response()))
         }
         None => Err(unreadable(format!("an unknown status {:?}", cut(&word)))),
+    }
+}
+
+/// With the names of the job and its portfolio, where the CSP left them out:
+/// ServiceNow reads both.
+fn naming(job: &Job, mut status: Object) -> Object {
+    if status.get("provisioningJobId").is_none() {
+        status.set("provisioningJobId", &job.id);
+    }
+    match job.input.text("portfolioId") {
+        Some(portfolio) if status.get("portfolioId").is_none() => {
+            status.with("portfolioId", portfolio)
+        }
+        Some(_) | None => status,
     }
 }
 

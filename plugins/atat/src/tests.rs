@@ -226,9 +226,28 @@ fn accepted_work_is_polled_until_a_word_of_either_vocabulary_ends_it() {
         assert_eq!(
             response,
             format!(
-                r#"{{"status":{{"provisioningJobId":"9","status":"{word}"}},"location":"{LOCATION}","$metadata":{{"status":200,"request":{request}}}}}"#
+                r#"{{"status":{{"provisioningJobId":"9","status":"{word}","portfolioId":"p:1"}},"location":"{LOCATION}","$metadata":{{"status":200,"request":{request}}}}}"#
             )
         );
+    }
+}
+
+#[test]
+fn an_end_names_the_job_and_its_portfolio_where_the_csp_does_not() {
+    for (body, expected) in [
+        (
+            r#"{"status":"SUCCESS"}"#,
+            r#"{"status":"SUCCESS","provisioningJobId":"job-1","portfolioId":"p:1"}"#,
+        ),
+        (
+            r#"{"provisioning_job_id":"9","portfolio_id":null,"status":"SUCCESS"}"#,
+            r#"{"provisioningJobId":"9","portfolioId":null,"status":"SUCCESS"}"#,
+        ),
+    ] {
+        let mut run = accepted("add-environment");
+        let done = run.timer().answer(Answer::new(200, body)).done();
+        let status = format!(r#"{{"status":{expected},"location""#);
+        assert!(done.response.starts_with(&status), "{}", done.response);
     }
 }
 
