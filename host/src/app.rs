@@ -37,6 +37,7 @@ use crate::queue::QueueName;
 use crate::queue::Storage;
 use crate::queue::embedded::EmbeddedQueue;
 use crate::queue::sqs::SqsQueue;
+use crate::registry::Demand;
 use crate::registry::Registry;
 use crate::reload;
 use crate::reload::Reload;
@@ -94,8 +95,7 @@ impl App {
         let storage = open_queue(&config, &clock).await?;
         let engine = Engine::with(&config.adapters, Compiler::Apart)
             .context("setting up the adapter engine")?;
-        let wants =
-            config.csp.iter().map(|(name, csp)| (name.clone(), csp.adapter.clone())).collect();
+        let wants = config.csp.iter().map(|(name, csp)| (name.clone(), want(csp))).collect();
         let trust = config.trust().context("reading whose adapters to trust")?;
         let directory = &config.adapters.directory;
         let journals = journals(&config, &clock);
@@ -155,12 +155,8 @@ impl App {
     pub async fn run(self, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
         let drain = Duration::from_millis(self.config.worker.drain_ms);
         let (draining, closing) = (CancellationToken::new(), CancellationToken::new());
-        let workers = Workers::start(
-            Arc::clone(&self.context),
-            &self.destinations,
-            &self.forsaken,
-            self.duties(),
-        );
+        let workers =
+            Workers::start(&self.context, &self.destinations, &self.forsaken, self.duties());
         let watched = Arc::clone(&self.context.registry);
         let watching = closing.clone();
         tokio::spawn(async move { watched.watch(watching).await });
@@ -213,7 +209,7 @@ impl App {
             self.config.limits.rate(),
             self.config.limits.timeouts().send,
             Arc::clone(&self.context.queue),
-            self.config.csp_names(),
+            self.config.offers(),
             self.context.clock.clone(),
         );
         match &self.batch_key {
@@ -248,6 +244,12 @@ async fn forsaken(queue: &dyn Queue, config: &Config) -> Result<Vec<QueueName>, 
     };
     let is_gone = |name: &QueueName| name.csp().is_some_and(|csp| !config.csp.contains_key(csp));
     Ok(in_use.into_iter().filter(is_gone).collect())
+}
+
+/// What a CSP has to find in its adapter.
+fn want(csp: &csp::Config) -> (String, Demand) {
+    let credentials = csp.credentials.keys().cloned().collect();
+    (csp.adapter.clone(), Demand { operations: csp.operations.clone(), credentials })
 }
 
 /// Operators and scrapers: few, and never more than this.

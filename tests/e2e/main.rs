@@ -28,5 +28,7 @@ mod sandbox;
 mod secrets;
 mod several;
 mod stratus;
+#[path = "../../host/src/adapter/testing.rs"]
+mod testing;
 mod tls;
 mod watcher;

@@ -12,6 +12,10 @@ pub(crate) struct TestGuest {
     pub name: &'static str,
     pub version: &'static str,
     pub states: (u32, u32),
+    /// Eight at most, of 32 bytes at most.
+    pub operations: &'static [&'static str],
+    /// The same.
+    pub credentials: &'static [&'static str],
     /// What `describe` does before it writes its answer to 512, and then to it.
     pub describe: &'static str,
     pub described: &'static str,
@@ -61,6 +65,8 @@ impl Default for TestGuest {
             name: "echo",
             version: "1.0.0",
             states: (1, 1),
+            operations: &["add-portfolio"],
+            credentials: &[],
             describe: "",
             described: "",
             fields: "",
@@ -96,7 +102,8 @@ impl TestGuest {
     fn core_module(&self) -> String {
         let Self { name, version, states: (oldest, newest), begin, resume, imports, .. } = self;
         let Self { describe, described, fields, .. } = self;
-        let operation = "add-portfolio";
+        let (operations, list_operations) = words(self.operations, 1536, 600);
+        let (credentials, list_credentials) = words(self.credentials, 1800, 672);
         format!(
             r#"(module {imports}
                 (memory (export "memory") 64)
@@ -104,7 +111,8 @@ impl TestGuest {
                 (global $heap (mut i32) (i32.const 65536))
                 (data (i32.const 1024) "{name}")
                 (data (i32.const 1280) "{version}")
-                (data (i32.const 1536) "{operation}")
+                {operations}
+                {credentials}
                 (data (i32.const 1792) "{{}}")
                 (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32) (local $at i32)
                     (local.set $at
@@ -113,16 +121,18 @@ impl TestGuest {
                     (local.get $at))
                 (func (export "hoth:adapter/adapter@0.1.0#describe") (result i32)
                     {describe}
-                    (i32.store (i32.const 600) (i32.const 1536))
-                    (i32.store (i32.const 604) (i32.const {operation_len}))
+                    {list_operations}
+                    {list_credentials}
                     (i32.store (i32.const 512) (i32.const 1024))
                     (i32.store (i32.const 516) (i32.const {name_len}))
                     (i32.store (i32.const 520) (i32.const 1280))
                     (i32.store (i32.const 524) (i32.const {version_len}))
                     (i32.store (i32.const 528) (i32.const 600))
-                    (i32.store (i32.const 532) (i32.const 1))
+                    (i32.store (i32.const 532) (i32.const {operations_len}))
                     (i32.store (i32.const 536) (i32.const {oldest}))
                     (i32.store (i32.const 540) (i32.const {newest}))
+                    (i32.store (i32.const 544) (i32.const 672))
+                    (i32.store (i32.const 548) (i32.const {credentials_len}))
                     {described}
                     (i32.const 512))
                 (func (export "hoth:adapter/adapter@0.1.0#begin")
@@ -130,9 +140,22 @@ impl TestGuest {
                     {begin})
                 (func (export "hoth:adapter/adapter@0.1.0#resume") (param i32) (result i32)
                     {resume}))"#,
-            operation_len = operation.len(),
+            operations_len = self.operations.len(),
+            credentials_len = self.credentials.len(),
             name_len = name.len(),
             version_len = version.len(),
         )
     }
+}
+
+/// The fields that put `words` at `at`, and what lists them at `list`.
+fn words(words: &[&str], at: usize, list: usize) -> (String, String) {
+    let (mut fields, mut code) = (String::new(), String::new());
+    for (n, word) in words.iter().enumerate() {
+        let (at, list) = (at + 32 * n, list + 8 * n);
+        fields.push_str(&format!("(data (i32.const {at}) \"{word}\")"));
+        code.push_str(&format!("(i32.store (i32.const {list}) (i32.const {at}))"));
+        code.push_str(&format!("(i32.store (i32.const {}) (i32.const {}))", list + 4, word.len()));
+    }
+    (fields, code)
 }

@@ -103,9 +103,9 @@ fn refused(error: InstallError) -> AdminError {
     match error {
         InstallError::Refused(Refusal::Replay(report)) => AdminError::Replayed { message, report },
         InstallError::BadName(_)
-        | InstallError::Refused(Refusal::Signature(_) | Refusal::Component(_)) => {
-            AdminError::Refused(message)
-        }
+        | InstallError::Refused(
+            Refusal::Signature(_) | Refusal::Component(_) | Refusal::Coverage(_),
+        ) => AdminError::Refused(message),
         InstallError::NotWritten { .. } => AdminError::Internal(error.into()),
     }
 }

@@ -22,7 +22,7 @@ mod settling;
 mod tests;
 mod wish;
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -57,12 +57,13 @@ use crate::auth::Keys;
 use crate::auth::Role;
 use crate::clock::Clock;
 use crate::domain::CspName;
+use crate::domain::Offer;
 use crate::queue::Queue;
 
 /// Everything that a handler can reach.
 pub struct ApiState {
     queue: Arc<dyn Queue>,
-    csps: BTreeSet<CspName>,
+    csps: BTreeMap<CspName, Offer>,
     clock: Clock,
     admission: Arc<Admission>,
     cost_accepted: StatusCode,
@@ -87,7 +88,7 @@ impl ApiState {
         rate: Option<Rate>,
         send_timeout: Duration,
         queue: Arc<dyn Queue>,
-        csps: BTreeSet<CspName>,
+        csps: BTreeMap<CspName, Offer>,
         clock: Clock,
     ) -> Self {
         let body_bytes_max = config.max_body_bytes;

@@ -10,7 +10,6 @@ mod queue;
 mod tests;
 
 use std::collections::BTreeMap;
-use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::path::Path;
@@ -24,6 +23,7 @@ use crate::api;
 use crate::auth::AuthConfig;
 use crate::csp;
 use crate::domain::CspName;
+use crate::domain::Offer;
 use crate::listener::TlsConfig;
 use crate::registry::Trust;
 use crate::registry::TrustError;
@@ -289,9 +289,9 @@ impl Config {
         }
     }
 
-    /// The names of the configured CSPs.
-    pub fn csp_names(&self) -> BTreeSet<CspName> {
-        self.csp.keys().cloned().collect()
+    /// The configured CSPs, and what each offers.
+    pub fn offers(&self) -> BTreeMap<CspName, Offer> {
+        self.csp.iter().map(|(name, csp)| (name.clone(), csp.operations.clone())).collect()
     }
 }
 

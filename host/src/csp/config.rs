@@ -18,6 +18,7 @@ use crate::csp::network::Network;
 use crate::csp::origin;
 use crate::csp::origin::Origin;
 use crate::csp::tls::TlsConfig;
+use crate::domain::Offer;
 
 /// The table `[csp.<NAME>]`.
 #[derive(Debug, Clone, Deserialize)]
@@ -25,6 +26,10 @@ use crate::csp::tls::TlsConfig;
 pub struct Config {
     /// The name of the adapter that speaks to this CSP.
     pub adapter: String,
+    /// What may be asked of it. Its adapter has to do all of that; where it is
+    /// not said, whatever the adapter does.
+    #[serde(default)]
+    pub operations: Offer,
     /// What every path is joined to, with or without a slash at the end.
     pub base_url: Url,
     /// Further origins that a `Location` of the CSP may name.
@@ -309,6 +314,7 @@ mod tests {
         let config = parse(
             r#"
             adapter = "atat"
+            operations = ["ADD_PORTFOLIO", "COST_BY_CLIN"]
             base_url = "https://csp-a.example.com/atat"
             allowed_origins = ["https://status.example.com"]
             private_networks = ["10.0.0.0/8", "fd00::/8"]
@@ -334,6 +340,9 @@ mod tests {
         for line in [
             "base_urll = 'https://h'",
             "timeout_ms = 0",
+            "operations = []",
+            "operations = 'ADD_PORTFOLIO'",
+            "operations = ['add-portfolio']",
             "max_concurrent = 0",
             "max_response_bytes = -1",
             "allowed_origins = ['http://status.example.com']",
@@ -345,6 +354,14 @@ mod tests {
             assert!(toml::from_str::<Config>(&format!("{SMALLEST}{line}")).is_err(), "{line}");
         }
         assert!(toml::from_str::<Config>("adapter = 'a'\nbase_url = '/x'").is_err());
+    }
+
+    #[test]
+    fn an_operation_that_there_is_not_is_refused_with_its_line() {
+        let text = format!("{SMALLEST}operations = ['ADD_PORTFOLIO', 'add-portfolio']");
+        let error = toml::from_str::<Config>(&text).unwrap_err().to_string();
+        assert!(error.contains("line 3"), "{error}");
+        assert!(error.contains("`add-portfolio` is no operation; there are ADD_P"), "{error}");
     }
 
     #[test]

@@ -40,6 +40,18 @@ pub enum Operation {
 }
 
 impl Operation {
+    /// All that there are.
+    pub const ALL: [Self; 8] = [
+        Self::AddPortfolio,
+        Self::GetPortfolio,
+        Self::AddEnvironment,
+        Self::AddTaskOrder,
+        Self::UpdateTaskOrder,
+        Self::AddOperators,
+        Self::CostByPortfolio,
+        Self::CostByClin,
+    ];
+
     /// The word of the WIT contract.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -52,6 +64,28 @@ impl Operation {
             Self::CostByPortfolio => "cost-by-portfolio",
             Self::CostByClin => "cost-by-clin",
         }
+    }
+
+    /// The word of callers and operators: as in `operationType`, and in the same
+    /// manner for cost requests, which have no such field.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::AddPortfolio => "ADD_PORTFOLIO",
+            Self::GetPortfolio => "GET_PORTFOLIO",
+            Self::AddEnvironment => "ADD_ENVIRONMENT",
+            Self::AddTaskOrder => "ADD_TASK_ORDER",
+            Self::UpdateTaskOrder => "UPDATE_TASK_ORDER",
+            Self::AddOperators => "ADD_OPERATORS",
+            Self::CostByPortfolio => "COST_BY_PORTFOLIO",
+            Self::CostByClin => "COST_BY_CLIN",
+        }
+    }
+
+    /// Reads what [`Operation::word`] says, and the older word for
+    /// `ADD_OPERATORS`.
+    pub fn from_word(word: &str) -> Option<Self> {
+        let by_type = Self::from_operation_type(word);
+        by_type.or_else(|| Self::ALL.into_iter().find(|operation| operation.word() == word))
     }
 
     /// Reads ServiceNow's `operationType`. `ADD_ADMINISTRATOR` is the older

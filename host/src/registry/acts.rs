@@ -4,9 +4,9 @@
 //! Every arrival takes the same steps, and all that can fail comes before the
 //! last one:
 //!
-//! 1. `validate`: the bytes are an adapter that this host can run, and, where the
-//!    operator says so, one that does on the jobs of the past what the active
-//!    version does.
+//! 1. `validate`: the bytes are an adapter that this host can run, and one that
+//!    covers the CSPs that name it; where the operator says so, it also does on
+//!    the jobs of the past what the active version does.
 //! 2. `keep`: the store has them under their digest.
 //! 3. the door has them, as `<name>.wasm`.
 //! 4. `record`: the ledger says that they are active, on disk.
@@ -135,6 +135,8 @@ impl Registry {
         };
         let digest = target.sha256;
         let version = self.again(&name, &digest).await.map_err(RollBackError::Unusable)?;
+        self.still_covers(&name, &version)
+            .map_err(|uncovered| RollBackError::Unusable(format!("is refused now: {uncovered}")))?;
         history.go_back(&digest);
         self.record(&lock, &name, &history, &mut known).await?;
         info!(adapter = %name, sha256 = %digest, "Rolling back {name}");
@@ -206,7 +208,14 @@ impl Registry {
             return;
         }
         match self.again(name, &chosen).await {
-            Ok(version) => drop(self.activate(name, version, history)),
+            Ok(version) => {
+                let uncovered = self.still_covers(name, &version).err();
+                self.activate(name, version, history);
+                if let Some(uncovered) = uncovered {
+                    // It has served, and other hosts may think otherwise of it.
+                    self.complain(name, format!("its active version serves, but {uncovered}"));
+                }
+            }
             Err(problem) => {
                 self.change(|table| table.entry(name.clone()).or_default().history = history);
                 self.complain(
@@ -296,6 +305,7 @@ impl Registry {
         policy: Policy,
     ) -> Result<Candidate, Refusal> {
         let version = self.load(name, &package).await?;
+        self.covers(name, &version)?;
         self.pass(name, &version, policy).await?;
         failpoint::reach(FailPoint::ComponentValidated);
         Ok(Candidate { package, version })
@@ -457,7 +467,7 @@ impl Registry {
         warn!(adapter = %name, %sha256, reason, "A component for {name} is refused: {message}");
         let refused = Refused { at: self.clock.now(), sha256, reason, message };
         // Names that nobody knows, which are mistyped ones, are not listed.
-        let wanted = self.wants.values().any(|wanted| wanted == name);
+        let wanted = self.wants.values().any(|want| want.adapter == *name);
         self.change(|table| match table.get_mut(name) {
             Some(slot) => slot.refused = Some(refused),
             None if wanted => table.entry(name.clone()).or_default().refused = Some(refused),

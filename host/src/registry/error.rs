@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use super::AdapterName;
 use super::BadAdapterName;
 use super::SignatureError;
+use super::Uncovered;
 use crate::adapter::LoadError;
 use crate::domain::CspName;
 use crate::domain::Digest;
@@ -50,6 +51,8 @@ pub enum Refusal {
     Signature(#[from] SignatureError),
     #[error(transparent)]
     Component(#[from] LoadError),
+    #[error(transparent)]
+    Coverage(#[from] Uncovered),
     /// It does on jobs of the past what the active version did not.
     #[error(
         "on jobs that this host has seen it does not do as the active version does ({}); `hoth \
@@ -71,6 +74,7 @@ impl Refusal {
                 | SignatureError::Legacy,
             ) => "bad-signature",
             Self::Component(error) => error.reason(),
+            Self::Coverage(_) => "coverage",
             Self::Replay(_) => "replay",
         }
     }

@@ -68,6 +68,7 @@ impl Registry {
     ) -> Result<Report, InstallError> {
         let name: AdapterName = name.parse()?;
         let candidate = self.load(&name, &package.into()).await?;
+        self.covers(&name, &candidate).map_err(Refusal::from)?;
         let policy = policy.unwrap_or_else(|| self.policy(&name));
         Ok(self.replay(&name, &candidate, policy).await)
     }

@@ -8,6 +8,7 @@ use super::AdapterName;
 use super::NotServing;
 use super::Table;
 use super::Version;
+use super::coverage::Want;
 use super::history::Kept;
 use super::slot::Slot;
 use crate::adapter::Counted;
@@ -102,8 +103,8 @@ impl From<&Counted> for UsageListing {
     }
 }
 
-pub(super) fn list(table: &Table, wants: &BTreeMap<CspName, AdapterName>) -> Vec<AdapterListing> {
-    let mut names: Vec<_> = table.keys().chain(wants.values()).collect();
+pub(super) fn list(table: &Table, wants: &BTreeMap<CspName, Want>) -> Vec<AdapterListing> {
+    let mut names: Vec<_> = table.keys().chain(wants.values().map(|want| &want.adapter)).collect();
     names.sort_unstable();
     names.dedup();
     names.into_iter().map(|name| adapter(name, table.get(name), wants)).collect()
@@ -112,9 +113,9 @@ pub(super) fn list(table: &Table, wants: &BTreeMap<CspName, AdapterName>) -> Vec
 fn adapter(
     name: &AdapterName,
     slot: Option<&Slot>,
-    wants: &BTreeMap<CspName, AdapterName>,
+    wants: &BTreeMap<CspName, Want>,
 ) -> AdapterListing {
-    let csps = wants.iter().filter(|(_, wanted)| *wanted == name).map(|(csp, _)| csp.clone());
+    let csps = wants.iter().filter(|(_, want)| want.adapter == *name).map(|(csp, _)| csp.clone());
     let missing = || NotServing::Missing { adapter: name.clone() }.to_string();
     let (versions, problem) = match slot {
         Some(slot) if slot.active().is_some() => (versions(slot), slot.problem.clone()),

@@ -11,6 +11,7 @@
 //! directory: [`store`] has the choices, [`acts`] makes and follows them.
 
 mod acts;
+mod coverage;
 mod door;
 mod error;
 mod files;
@@ -40,6 +41,8 @@ use tokio::sync::watch as changes;
 use tracing::warn;
 
 pub use crate::adapter::COMPONENT_BYTES_MAX;
+pub use coverage::Demand;
+pub use coverage::Uncovered;
 pub use error::InstallError;
 pub use error::NotServing;
 pub use error::Refusal;
@@ -60,6 +63,7 @@ pub use version::JobGuard;
 pub use version::Version;
 
 use self::acts::Known;
+use self::coverage::Want;
 use self::gate::Gatekeeper;
 use self::slot::Slot;
 use self::store::Store;
@@ -78,8 +82,8 @@ pub struct Registry {
     clock: Clock,
     directory: PathBuf,
     store: Store,
-    /// Which adapter the configuration names for each CSP.
-    wants: BTreeMap<CspName, AdapterName>,
+    /// What the configuration says of each CSP's adapter.
+    wants: BTreeMap<CspName, Want>,
     /// Read by every job without waiting.
     table: ArcSwap<Table>,
     /// Held while the table is exchanged: two changes at once must not undo
@@ -101,7 +105,7 @@ impl Registry {
     /// A component that cannot be loaded does not stop the start: it is logged,
     /// listed, and told to whom it would have served.
     ///
-    /// `wants` names the adapter of each CSP.
+    /// `wants` names the adapter of each CSP, and what that must do for it.
     ///
     /// # Errors
     ///
@@ -113,11 +117,11 @@ impl Registry {
         gate: Gate,
         clock: Clock,
         directory: &Path,
-        wants: BTreeMap<CspName, String>,
+        wants: BTreeMap<CspName, (String, Demand)>,
     ) -> Result<Self, RegistryError> {
         let wants = wants
             .into_iter()
-            .map(|(csp, name)| Ok((csp, name.parse()?)))
+            .map(|(csp, (name, demand))| Ok((csp, Want { adapter: name.parse()?, demand })))
             .collect::<Result<_, BadAdapterName>>()?;
         door::create(directory)?;
         let store = Store::of(directory);
@@ -200,7 +204,8 @@ impl Registry {
     }
 
     fn name(&self, csp: &CspName) -> Result<&AdapterName, NotServing> {
-        self.wants.get(csp).ok_or_else(|| NotServing::UnknownCsp { csp: csp.clone() })
+        let want = self.wants.get(csp);
+        want.map(|want| &want.adapter).ok_or_else(|| NotServing::UnknownCsp { csp: csp.clone() })
     }
 
     /// A version that is not active, for a job that needs it.

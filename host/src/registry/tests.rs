@@ -42,9 +42,9 @@ async fn open_with(directory: &Path, trust: Trust) -> Registry {
     let engine = Engine::new(&config).unwrap();
     let clock = Clock::manual(Timestamp::from_millis(1_700_000_000_123));
     let wants = BTreeMap::from([
-        (csp("CSP_A"), "atat".to_owned()),
-        (csp("CSP_B"), "atat".to_owned()),
-        (csp("CSP_C"), "other".to_owned()),
+        (csp("CSP_A"), ("atat".to_owned(), Demand::default())),
+        (csp("CSP_B"), ("atat".to_owned(), Demand::default())),
+        (csp("CSP_C"), ("other".to_owned(), Demand::default())),
     ]);
     let journals =
         replay::Store::new(directory.join("journals"), replay::Config::default().bounds());

@@ -96,7 +96,7 @@ impl Workers {
     /// Starts a lane for every queue of every destination, and ends the jobs on
     /// `forsaken` queues, which nobody serves any more.
     pub fn start(
-        context: Arc<Context>,
+        context: &Arc<Context>,
         destinations: &BTreeMap<CspName, Destination>,
         forsaken: &[QueueName],
         duties: Duties,
@@ -110,34 +110,21 @@ impl Workers {
             for kind in [JobKind::Provisioning, JobKind::Cost] {
                 if duties.requests {
                     let queue = QueueName::requests(kind, &destination.name);
-                    workers.spawn_lane(&context, destination, queue);
+                    workers.spawn_lane(context, destination, queue);
                 }
                 if duties.waiting {
                     let queue = QueueName::waiting(kind, &destination.name);
-                    workers.spawn_lane(&context, destination, queue);
+                    workers.spawn_lane(context, destination, queue);
                 }
             }
         }
         for queue in forsaken {
             if duties.serve(queue) {
-                workers.end_jobs(&context, queue.clone());
+                workers.end_jobs(context, queue.clone());
             }
         }
-        workers.watch_credentials(context, destinations.clone());
         workers.tasks.close();
         workers
-    }
-
-    fn watch_credentials(
-        &self,
-        context: Arc<Context>,
-        destinations: BTreeMap<CspName, Destination>,
-    ) {
-        let stopping = self.stopping.clone();
-        self.tasks.spawn(async move {
-            let watching = standing::watch_credentials(&context, &destinations);
-            stopping.run_until_cancelled(watching).await;
-        });
     }
 
     fn end_jobs(&self, context: &Arc<Context>, queue: QueueName) {

@@ -1,16 +1,13 @@
 //! Components that no compiler would make, and that no host should take.
 
-#[path = "../../../host/src/adapter/testing.rs"]
-mod testing;
-
 use serde_json::Value;
 
-use self::testing::TestGuest;
 use super::words;
 use crate::csp;
 use crate::harness::Setup;
 use crate::harness::client;
 use crate::harness::job;
+use crate::testing::TestGuest;
 
 fn wat(text: &str) -> Vec<u8> {
     wat::parse_str(text).expect("the test's WAT is valid")

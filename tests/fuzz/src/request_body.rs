@@ -1,9 +1,10 @@
 //! Bodies of the ServiceNow API.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use hoth::domain::Job;
 use hoth::domain::JobKind;
+use hoth::domain::Offer;
 use hoth::domain::QueuedJob;
 use hoth::domain::Timestamp;
 use hoth::domain::request;
@@ -20,7 +21,7 @@ const ERRORS_BYTES_MAX: usize = 64 * 1024;
 /// The first byte says whose body the others are.
 pub fn run(input: &[u8]) {
     let Some((route, body)) = input.split_first() else { return };
-    let csps = BTreeSet::from(["CSP_A".parse().expect("it is a name")]);
+    let csps = BTreeMap::from([("CSP_A".parse().expect("it is a name"), Offer::default())]);
     let known = Known { csps: &csps };
     let new_id = || "made".to_owned();
     match route {

@@ -31,6 +31,7 @@ use crate::auth::Keys;
 use crate::clock::Clock;
 use crate::domain::Digest;
 use crate::domain::JobKind;
+use crate::domain::Offer;
 use crate::domain::QueuedOutcome;
 use crate::domain::Timestamp;
 use crate::listener::Listener;
@@ -87,7 +88,7 @@ impl Host {
         };
         let queue = EmbeddedQueue::open(&storage, clock.clone()).expect("the file can be opened");
         let queue = Arc::new(queue);
-        let csps = BTreeSet::from(["CSP_A".parse().expect("a valid name")]);
+        let csps = BTreeMap::from([("CSP_A".parse().expect("a valid name"), Offer::default())]);
         let served = Arc::clone(&queue) as Arc<dyn Queue>;
         let keys = Keys::new(KeySet::open(auth).expect("the keys can be used"));
         let send = Timeouts::default().send;

@@ -1,6 +1,6 @@
 //! What `hoth adapter run` is given: a job, settings, and a CSP.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::io::Read as _;
 use std::path::Path;
 
@@ -16,6 +16,7 @@ use crate::config::Config;
 use crate::csp;
 use crate::domain::CspName;
 use crate::domain::Job;
+use crate::domain::Offer;
 use crate::domain::request;
 use crate::domain::request::Known;
 use crate::domain::request::Refusal;
@@ -72,7 +73,7 @@ pub fn read(run: &Run) -> anyhow::Result<Inputs> {
 fn job(text: &str) -> anyhow::Result<Job> {
     let body: Value = serde_json::from_str(text).context("it is not JSON")?;
     let name = body["targetCspName"].as_str().context("targetCspName: is required")?;
-    let csps = BTreeSet::from([name.parse::<CspName>()?]);
+    let csps = BTreeMap::from([(name.parse::<CspName>()?, Offer::default())]);
     let (known, bytes) = (Known { csps: &csps }, text.as_bytes());
     let read = match body["operationType"].is_null() {
         false => request::provisioning(bytes, known, || "job-1".to_owned()),

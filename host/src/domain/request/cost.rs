@@ -35,11 +35,14 @@ pub fn cost(body: &[u8], known: Known<'_>) -> Parsed {
     fields.date("endDate", &mut errors);
     let task_order = fields.optional_text("taskOrderNumber", &mut errors);
     let clin = fields.optional_text("clin", &mut errors);
-    errors.into_result()?;
     let operation = match (task_order, clin) {
         (Some(_), Some(_)) => Operation::CostByClin,
         (_, None) | (None, _) => Operation::CostByPortfolio,
     };
+    if let Some(csp) = &csp {
+        top::offered(known.csps, csp, operation, "targetCspName", &mut errors);
+    }
+    errors.into_result()?;
     Ok(Job {
         id: id.expect("a missing one is an error").to_owned(),
         kind: JobKind::Cost,

@@ -21,7 +21,6 @@ pub(crate) mod sample;
 mod tests;
 
 use std::collections::BTreeMap;
-use std::collections::BTreeSet;
 
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -37,6 +36,7 @@ pub use provisioning::provisioning;
 
 use super::CspName;
 use super::Job;
+use super::Offer;
 
 /// The deepest nesting of a request body.
 pub const NESTING_MAX: usize = 64;
@@ -57,7 +57,8 @@ pub enum Refusal {
 /// What a request is checked against.
 #[derive(Debug, Clone, Copy)]
 pub struct Known<'a> {
-    pub csps: &'a BTreeSet<CspName>,
+    /// The configured CSPs, and what each offers.
+    pub csps: &'a BTreeMap<CspName, Offer>,
 }
 
 /// What an accepted request says, whatever its spelling.

@@ -33,6 +33,9 @@ pub fn provisioning(body: &[u8], known: Known<'_>, new_id: impl FnOnce() -> Stri
     let id = top::id(&fields, "jobId", &mut errors);
     let csp = top::csp(&fields, known.csps, &mut errors);
     let operation = operation(&fields, &mut errors);
+    if let (Some(csp), Some(operation)) = (&csp, operation) {
+        top::offered(known.csps, csp, operation, "operationType", &mut errors);
+    }
     let portfolio = match operation {
         None | Some(Operation::AddPortfolio) => fields.optional_text("portfolioId", &mut errors),
         Some(_) => fields.text("portfolioId", &mut errors),

@@ -1,6 +1,6 @@
 //! The rules as tables.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use serde_json::Value;
 use serde_json::json;
@@ -11,11 +11,13 @@ use super::cost;
 use super::provisioning;
 use super::sample::provisioning as request;
 use super::sample::task_order;
+use crate::domain::CspName;
 use crate::domain::Job;
+use crate::domain::Offer;
 use crate::domain::Operation;
 
-fn csps() -> BTreeSet<crate::domain::CspName> {
-    BTreeSet::from(["CSP_A".parse().expect("a valid name")])
+fn csps() -> BTreeMap<CspName, Offer> {
+    BTreeMap::from([("CSP_A".parse().expect("a valid name"), Offer::default())])
 }
 
 fn parse(body: &Value) -> Result<Job, Refusal> {

@@ -1,6 +1,6 @@
 //! What both kinds of requests have at the top.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use serde_json::value::RawValue;
 
@@ -8,6 +8,8 @@ use super::errors::Errors;
 use super::fields::Fields;
 use crate::domain::CspName;
 use crate::domain::Job;
+use crate::domain::Offer;
+use crate::domain::Operation;
 
 /// Reads a `jobId` or `requestId` that must be good if it is there.
 pub fn id<'a>(fields: &Fields<'a>, name: &str, errors: &mut Errors) -> Option<&'a str> {
@@ -23,15 +25,32 @@ pub fn id<'a>(fields: &Fields<'a>, name: &str, errors: &mut Errors) -> Option<&'
 }
 
 /// Reads the name of a CSP that is configured.
-pub fn csp(fields: &Fields<'_>, known: &BTreeSet<CspName>, errors: &mut Errors) -> Option<CspName> {
+pub fn csp(
+    fields: &Fields<'_>,
+    known: &BTreeMap<CspName, Offer>,
+    errors: &mut Errors,
+) -> Option<CspName> {
     let field = fields.required("targetCspName", errors)?;
     let name = field.text(errors)?;
-    let csp = name.parse().ok().filter(|name| known.contains(name));
+    let csp = name.parse().ok().filter(|name| known.contains_key(name));
     if csp.is_none() {
-        let names: Vec<&str> = known.iter().map(CspName::as_str).collect();
+        let names: Vec<&str> = known.keys().map(CspName::as_str).collect();
         errors.add(&field.path, format!("is not a known CSP; known are {}", names.join(", ")));
     }
     csp
+}
+
+/// Blames `field` for an operation that the CSP does not offer.
+pub fn offered(
+    known: &BTreeMap<CspName, Offer>,
+    csp: &CspName,
+    operation: Operation,
+    field: &str,
+    errors: &mut Errors,
+) {
+    let Some(offer) = known.get(csp).filter(|offer| !offer.includes(operation)) else { return };
+    let (word, words) = (operation.word(), offer.words().join(", "));
+    errors.add(field, format!("{csp} does not offer {word}; it offers {words}"));
 }
 
 /// A body as it was posted; it has been read as JSON before.

@@ -1,6 +1,8 @@
 //! Adapters are replaced while jobs run, by whatever door, and whatever kills
 //! the host in between.
 
+mod coverage;
+
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::path::PathBuf;
@@ -133,7 +135,10 @@ async fn two_hundred_swaps_under_load_fail_no_job_and_no_run_sees_two_versions()
     for csp in &csps {
         csp.script([Answer::json(200, &json!({}))]);
     }
-    let host = Setup::new().csp("CSP_A", &csps[0]).csp("CSP_B", &csps[1]).start().await;
+    // All that the guest does.
+    let list = r#"operations = ["ADD_PORTFOLIO"]"#;
+    let host = Setup::new().csp_with("CSP_A", &csps[0], list).csp_with("CSP_B", &csps[1], list);
+    let host = host.start().await;
     let versions = [version(1), version(2)];
     for wasm in &versions {
         put(&host, wasm.clone()).await.expect("HOTH answers");
