@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use base64::Engine as _;
 use serde_json::Value;
@@ -49,11 +50,16 @@ async fn journals(host: &TestHost, count: usize) -> Vec<Value> {
 
 /// Runs one job of every operation and a cost request to their ends.
 async fn run_all(host: &TestHost) {
+    run_all_as(host, "job").await;
+}
+
+/// The same, with other ids.
+async fn run_all_as(host: &TestHost, name: &str) {
     let snow = host.servicenow();
     for operation in OPERATIONS {
-        snow.provision(&job(&format!("job-{operation}"), "CSP_TEST", operation)).await;
+        snow.provision(&job(&format!("{name}-{operation}"), "CSP_TEST", operation)).await;
     }
-    snow.ask_cost(&cost("cost-1", "CSP_TEST")).await;
+    snow.ask_cost(&cost(&format!("{name}-cost"), "CSP_TEST")).await;
     snow.collect_all("/provisioning-jobs", OPERATIONS.len()).await;
     snow.collect_all("/cost-jobs", 1).await;
 }
@@ -352,6 +358,65 @@ async fn a_policy_that_blocks_keeps_the_version_that_serves() {
     );
     let (status, _) = put(&host, "?replay=maybe", variant("header")).await;
     assert_eq!(status, 400);
+}
+
+/// When the adapter's file was refused last.
+async fn refused_after(host: &TestHost, before: &str) -> String {
+    eventually("another refusal", || async {
+        let listing = host.admin_json("/adapters/atat").await;
+        let refused = &listing["refused"];
+        assert!(refused.is_null() || refused["reason"] == "replay", "{listing}");
+        refused["at"].as_str().filter(|at| *at > before).map(str::to_owned)
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_blocked_file_is_tried_again_when_it_is_put_there_again_and_at_a_start() {
+    let (mut host, _csp) = experienced("block").await;
+    let before = active(&host).await;
+    let folder = host.directory().join("adapters");
+    let (file, aside) = (folder.join("atat.wasm"), folder.join("upload"));
+    std::fs::write(&file, variant("body")).expect("the file can be written");
+    let first = refused_after(&host, "").await;
+
+    // Put there again with its old time, as `mv` and `cp -p` do.
+    std::fs::copy(&file, &aside).expect("the file can be copied");
+    let written = std::fs::metadata(&file).and_then(|file| file.modified()).expect("it has a time");
+    let times = std::fs::FileTimes::new().set_modified(written);
+    let copy = std::fs::File::options().write(true).open(&aside).expect("it can be opened");
+    copy.set_times(times).expect("its time can be set");
+    std::fs::rename(&aside, &file).expect("it can be renamed");
+    let second = refused_after(&host, &first).await;
+
+    // What it was held against has gone, which by itself is no act.
+    for journal in journals_of(&host, "atat") {
+        std::fs::remove_file(journal).expect("a journal can be removed");
+    }
+    let listing = host.admin_json("/adapters/atat").await;
+    assert_eq!((&listing["refused"]["at"], active(&host).await), (&json!(second), before));
+    // `touch`.
+    let touched = std::fs::File::options().append(true).open(&file).expect("it can be opened");
+    touched.set_modified(written + Duration::from_secs(1)).expect("its time can be set");
+    eventually("the file to be taken in", || async {
+        (active(&host).await == sha256(&variant("body"))).then_some(())
+    })
+    .await;
+
+    run_all_as(&host, "again").await;
+    journals(&host, OPERATIONS.len() + 1).await;
+    std::fs::write(&file, variant("header")).expect("the file can be written");
+    let third = refused_after(&host, &second).await;
+    host.terminate().await;
+    host.restart().await;
+    refused_after(&host, &third).await;
+    assert_eq!(active(&host).await, sha256(&variant("body")));
+    host.terminate().await;
+    for journal in journals_of(&host, "atat") {
+        std::fs::remove_file(journal).expect("a journal can be removed");
+    }
+    host.restart().await;
+    assert_eq!(active(&host).await, sha256(&variant("header")));
 }
 
 #[tokio::test]

@@ -193,6 +193,9 @@ impl Registry {
         };
         known.ledger = stamp;
         if let Some(ledger) = ledger {
+            if ledger.door.is_some() {
+                known.refused_with = None;
+            }
             known.door = ledger.door.or(known.door.take());
             self.choose(name, ledger.history).await;
         }
@@ -236,12 +239,15 @@ impl Registry {
             let known = known.lock().await;
             (known.door.clone(), known.refused_with.clone())
         };
+        let refused = refused_with.is_some();
         let settled = refused_with.is_none_or(|with| with == signature);
         if settled && before.as_ref().is_some_and(|seen| seen.stamp == stamp) {
             return Ok(());
         }
         let Some((seen, package)) = self.at_the_door(name).await? else { return Ok(()) };
-        if settled && before.is_some_and(|before| before.is(&seen)) {
+        // A refused file that was put there again, with its old time, is an act:
+        // what it was refused for may have gone.
+        if settled && !refused && before.is_some_and(|before| before.is(&seen)) {
             known.lock().await.door = Some(seen);
             return Ok(());
         }
@@ -325,6 +331,7 @@ impl Registry {
         let stamp = door::write(&self.directory, name, candidate.package.clone()).await?;
         failpoint::reach(FailPoint::ComponentAtTheDoor);
         known.door = Some(Seen { stamp, sha256: candidate.version.adapter().digest() });
+        known.refused_with = None;
         history.arrive(candidate.version.kept());
         self.record(&lock, name, &history, known).await?;
         Ok(history)
