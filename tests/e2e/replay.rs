@@ -334,6 +334,21 @@ async fn a_policy_that_blocks_keeps_the_version_that_serves() {
     assert!(answer["message"].as_str().expect("a text").contains("--dry-run"), "{answer}");
     assert_eq!(active(&host).await, before);
 
+    let replay = &host.admin_json("/adapters/atat").await["replay"];
+    let jobs = OPERATIONS.len() + 1;
+    let expected = json!({
+        "at": replay["at"], "candidate": sha256(&variant("header")), "policy": "block",
+        "verdict": "different", "slower": false,
+        "jobs": {
+            "journals": jobs, "same": 0, "different": jobs, "trap": 0, "mended": 0,
+            "notComparable": 0, "notReplayed": 0
+        },
+        "summary": format!("different: of {jobs} jobs, 0 the same, {jobs} different"),
+    });
+    assert_eq!(*replay, expected);
+    dry_run(&host, variant("trap")).await;
+    assert_eq!(host.admin_json("/adapters/atat").await["replay"], expected, "nobody decided");
+
     // A file in the directory is held to the same.
     let file = host.directory().join("adapters/atat.wasm");
     std::fs::write(&file, variant("body")).expect("the file can be written");
@@ -347,6 +362,8 @@ async fn a_policy_that_blocks_keeps_the_version_that_serves() {
 
     let (status, answer) = put(&host, "", variant("second")).await;
     assert_eq!((status, active(&host).await), (200, sha256(&variant("second"))), "{answer}");
+    let replay = &host.admin_json("/adapters/atat").await["replay"];
+    assert_eq!((&replay["verdict"], &replay["jobs"]["same"]), (&json!("same"), &json!(jobs)));
     // An operator who means it says so.
     let (status, answer) = put(&host, "?replay=warn", variant("header")).await;
     assert_eq!((status, active(&host).await), (200, sha256(&variant("header"))), "{answer}");
@@ -432,6 +449,24 @@ async fn a_policy_that_warns_lets_a_version_serve_and_tells_of_it() {
     assert_eq!((&line["level"], &line["policy"]), (&json!("WARN"), &json!("warn")), "{line}");
     let sha256 = sha256(&variant("header"));
     assert_eq!(line["sha256"], sha256, "{line}");
+    let replay = eventually("the listing to say it", || async {
+        let listing = host.admin_json("/adapters/atat").await;
+        (listing["replay"]["candidate"] == sha256).then(|| listing["replay"].clone())
+    })
+    .await;
+    assert_eq!((&replay["verdict"], &replay["policy"]), (&json!("different"), &json!("warn")));
+    let output = tokio::process::Command::new(env!("CARGO_BIN_EXE_hoth"))
+        .args(["adapters", "list", "--admin", &host.admin()])
+        .output()
+        .await
+        .expect("the program can be run");
+    let text = String::from_utf8(output.stdout).expect("it prints text");
+    let expected = format!("- atat: replay of {} at ", &sha256[..12]);
+    assert!(text.contains(&expected), "{text}");
+    assert!(
+        text.contains("(policy warn): different: of 7 jobs, 0 the same, 7 different"),
+        "{text}"
+    );
 }
 
 #[tokio::test]

@@ -15,6 +15,7 @@ use serde::Deserialize;
 
 use super::say;
 use super::table::Table;
+use crate::replay::Policy;
 use crate::replay::Report;
 
 /// How long a host may take to answer. A deployment compiles; the longest that
@@ -105,6 +106,15 @@ struct Adapter {
     versions: Vec<Version>,
     problem: Option<String>,
     refused: Option<Refused>,
+    replay: Option<Replay>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Replay {
+    at: String,
+    candidate: String,
+    policy: Policy,
+    summary: String,
 }
 
 #[derive(Debug, Deserialize)]
@@ -207,7 +217,7 @@ async fn list(host: &Host) -> anyhow::Result<()> {
         "ADAPTER", "VERSION", "SHA256", "STATE", "KB", "JOBS", "CALLS", "FAILED", "MS/CALL",
         "MAX MEM", "ARRIVED", "CSPS",
     ]);
-    let mut remarks = Vec::new();
+    let (mut remarks, mut replays) = (Vec::new(), Vec::new());
     for adapter in listing.adapters {
         let name = &adapter.name;
         if adapter.versions.is_empty() {
@@ -224,9 +234,16 @@ async fn list(host: &Host) -> anyhow::Result<()> {
             let sha256 = sha256.get(..SHORT_DIGEST).unwrap_or(sha256);
             remarks.push(format!("{name}: refused {sha256} at {at}: {message}"));
         }
+        if let Some(Replay { at, candidate, policy, summary }) = &adapter.replay {
+            let (sha256, policy) =
+                (candidate.get(..SHORT_DIGEST).unwrap_or(candidate), policy.as_str());
+            replays
+                .push(format!("{name}: replay of {sha256} at {at} (policy {policy}): {summary}"));
+        }
     }
     table.lines().iter().for_each(|line| say(line));
     remarks.iter().for_each(|remark| say(&format!("! {remark}")));
+    replays.iter().for_each(|replay| say(&format!("- {replay}")));
     Ok(())
 }
 

@@ -397,7 +397,7 @@ impl Registry {
             && before.adapter().digest() != version.adapter().digest()
         {
             let (before, now) = (before.adapter().clone(), version.adapter().clone());
-            self.gatekeeper.look_back(name, before, now);
+            self.gatekeeper.look_back(name, before, now, &self.clock);
         }
         version
     }

@@ -1,6 +1,7 @@
 //! Candidates are tried on jobs that the host has seen: see [`crate::replay`].
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::PoisonError;
 
@@ -11,8 +12,11 @@ use super::InstallError;
 use super::Package;
 use super::Refusal;
 use super::Registry;
+use super::ReplayListing;
 use super::Version;
 use crate::adapter::Adapter;
+use crate::clock::Clock;
+use crate::domain::Timestamp;
 use crate::replay::Gate;
 use crate::replay::Policy;
 use crate::replay::Report;
@@ -24,20 +28,42 @@ pub(super) struct Gatekeeper {
     /// Replays of versions that serve already: one of each adapter at most.
     /// There are no more than the configuration names.
     behind: Mutex<BTreeMap<AdapterName, JoinHandle<()>>>,
+    verdicts: Verdicts,
+}
+
+/// What the gate has said last of each adapter: one of each, of those that have
+/// an active version.
+#[derive(Debug, Clone, Default)]
+struct Verdicts(Arc<Mutex<BTreeMap<AdapterName, ReplayListing>>>);
+
+impl Verdicts {
+    fn note(&self, name: &AdapterName, report: &Report, at: Timestamp) {
+        if report.active.is_some() {
+            let mut said = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            said.insert(name.clone(), ReplayListing::of(report, at));
+        }
+    }
 }
 
 impl Gatekeeper {
     pub fn new(gate: Gate) -> Self {
-        Self { gate, behind: Mutex::default() }
+        Self { gate, behind: Mutex::default(), verdicts: Verdicts::default() }
+    }
+
+    /// The last verdict on each adapter since the host started; what was asked
+    /// for in a dry run is none.
+    pub fn verdicts(&self) -> BTreeMap<AdapterName, ReplayListing> {
+        self.verdicts.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Tries a version that serves now on what `before` did, while it serves. The
     /// one that was being tried before it is of no interest any more.
-    pub fn look_back(&self, name: &AdapterName, before: Adapter, now: Adapter) {
-        let gate = self.gate.clone();
+    pub fn look_back(&self, name: &AdapterName, before: Adapter, now: Adapter, clock: &Clock) {
+        let (gate, verdicts, clock) = (self.gate.clone(), self.verdicts.clone(), clock.clone());
         let adapter = name.clone();
         let replay = tokio::spawn(async move {
-            gate.replay(adapter.as_str(), Some(&before), &now, Policy::Warn).await;
+            let report = gate.replay(adapter.as_str(), Some(&before), &now, Policy::Warn).await;
+            verdicts.note(&adapter, &report, clock.now());
         });
         let mut behind = self.behind.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(earlier) = behind.insert(name.clone(), replay) {
@@ -94,6 +120,7 @@ impl Registry {
             return Ok(());
         }
         let report = self.replay(name, candidate, policy).await;
+        self.gatekeeper.verdicts.note(name, &report, self.clock.now());
         if report.refuses() {
             return Err(Refusal::Replay(Box::new(report)));
         }

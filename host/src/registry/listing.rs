@@ -14,6 +14,11 @@ use super::slot::Slot;
 use crate::adapter::Counted;
 use crate::domain::CspName;
 use crate::domain::Digest;
+use crate::domain::Timestamp;
+use crate::replay::Counts;
+use crate::replay::Policy;
+use crate::replay::Report;
+use crate::replay::Verdict;
 
 /// One adapter, as `GET /adapters` shows it.
 #[derive(Debug, Clone, Serialize)]
@@ -30,6 +35,40 @@ pub struct AdapterListing {
     /// What was refused last, if nothing was activated since.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub refused: Option<RefusedListing>,
+    /// What the replay gate said last, of whatever arrived then.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub replay: Option<ReplayListing>,
+}
+
+/// A verdict of the replay gate, without its findings.
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ReplayListing {
+    /// RFC 3339, UTC.
+    pub at: String,
+    /// The digest of what was tried.
+    pub candidate: Digest,
+    pub policy: Policy,
+    pub verdict: Verdict,
+    pub jobs: Counts,
+    /// Whether it takes longer, whatever the verdict is.
+    pub slower: bool,
+    /// The verdict and its numbers in one sentence.
+    pub summary: String,
+}
+
+impl ReplayListing {
+    pub(super) fn of(report: &Report, at: Timestamp) -> Self {
+        Self {
+            at: at.to_rfc3339(),
+            candidate: report.candidate.sha256,
+            policy: report.policy,
+            verdict: report.verdict,
+            jobs: report.jobs,
+            slower: report.timing.is_some_and(|timing| timing.slower),
+            summary: report.summary(),
+        }
+    }
 }
 
 /// A component that was refused.
@@ -103,11 +142,19 @@ impl From<&Counted> for UsageListing {
     }
 }
 
-pub(super) fn list(table: &Table, wants: &BTreeMap<CspName, Want>) -> Vec<AdapterListing> {
+pub(super) fn list(
+    table: &Table,
+    wants: &BTreeMap<CspName, Want>,
+    verdicts: &BTreeMap<AdapterName, ReplayListing>,
+) -> Vec<AdapterListing> {
     let mut names: Vec<_> = table.keys().chain(wants.values().map(|want| &want.adapter)).collect();
     names.sort_unstable();
     names.dedup();
-    names.into_iter().map(|name| adapter(name, table.get(name), wants)).collect()
+    let listed = |name| {
+        let replay = verdicts.get(name).cloned();
+        AdapterListing { replay, ..adapter(name, table.get(name), wants) }
+    };
+    names.into_iter().map(listed).collect()
 }
 
 fn adapter(
@@ -128,7 +175,8 @@ fn adapter(
         reason: refused.reason,
         message: refused.message.clone(),
     });
-    AdapterListing { name: name.clone(), csps: csps.collect(), versions, problem, refused }
+    let (name, csps) = (name.clone(), csps.collect());
+    AdapterListing { name, csps, versions, problem, refused, replay: None }
 }
 
 /// The active one, what came before it, what was rolled back from, and what

@@ -50,6 +50,7 @@ pub use error::RegistryError;
 pub use error::RollBackError;
 pub use listing::AdapterListing;
 pub use listing::RefusedListing;
+pub use listing::ReplayListing;
 pub use listing::UsageListing;
 pub use listing::VersionListing;
 pub use name::AdapterName;
@@ -200,7 +201,7 @@ impl Registry {
 
     /// All adapters, loaded or missed, by name.
     pub fn list(&self) -> Vec<AdapterListing> {
-        listing::list(&self.table.load(), &self.wants)
+        listing::list(&self.table.load(), &self.wants, &self.gatekeeper.verdicts())
     }
 
     fn name(&self, csp: &CspName) -> Result<&AdapterName, NotServing> {
