@@ -4,6 +4,7 @@
 //! not here is a queue: nothing is kept, and nothing is taken up after a crash.
 
 use std::time::Duration;
+use std::time::Instant;
 
 use uuid::Uuid;
 
@@ -23,14 +24,12 @@ use crate::domain::Resumption;
 use crate::domain::Step;
 use crate::domain::Timestamp;
 use crate::workflow;
+use crate::workflow::Allowance;
 use crate::workflow::Course;
 use crate::workflow::Decision;
 use crate::workflow::RetryPolicy;
 use crate::workflow::RunEnd;
 use crate::workflow::Trouble;
-
-/// As in a host.
-const SENDS_MAX: u32 = 64;
 
 /// Runs of one job. Each ends with a wait, and a script has an end; this is for
 /// a CSP that never comes to one.
@@ -120,16 +119,23 @@ impl<'a> Trial<'a> {
             return Some(RunEnd::Broken(Trouble::not_offered(&self.inputs.job)));
         }
         let mut position = self.resumption.as_ref().map(|from| (from.state.clone(), Event::Timer));
-        let mut called = None;
-        for _ in 0..=SENDS_MAX {
-            let step = match self.call(position.take()).await {
+        let (begun, mut called) = (Instant::now(), None);
+        let mut allowance = Allowance::new(self.requests, self.adapter.deadline());
+        // Ends, as there is no allowance for a request without end.
+        loop {
+            let step = match self.call(position.take(), &mut allowance).await {
                 Ok(step) => step,
-                Err(error) => return Some(RunEnd::Broken(Trouble::Adapter(error.to_string()))),
+                Err(trouble) => return Some(RunEnd::Broken(trouble)),
             };
             self.shown.step(&step);
             match step {
                 Step::Send(step) => {
-                    let event = self.exchange(&step.request, &mut called).await?;
+                    let ordinal = allowance.requests();
+                    if let Err(trouble) = allowance.sends(begun.elapsed()) {
+                        return Some(RunEnd::Broken(trouble));
+                    }
+                    self.requests = allowance.requests();
+                    let event = self.exchange(&step.request, ordinal, &mut called).await?;
                     self.shown.event(&event);
                     position = Some((step.state, event));
                 }
@@ -140,28 +146,30 @@ impl<'a> Trial<'a> {
                 Step::Fail(failure) => return Some(RunEnd::Fail(failure)),
             }
         }
-        Some(RunEnd::Broken(Trouble::TooManySteps(SENDS_MAX)))
     }
 
     async fn call(
         &self,
         position: Option<(AdapterState, Event)>,
-    ) -> Result<Step, crate::adapter::CallError> {
+        allowance: &mut Allowance,
+    ) -> Result<Step, Trouble> {
         let entry = match &position {
             None => Entry::Begin,
             Some((state, event)) => Entry::Resume { state, event: event.clone() },
         };
         let entropy = Uuid::new_v4().as_u64_pair();
-        self.adapter.call(Call { facts: &self.facts, now: self.now(), entropy, entry }).await
+        let call = Call { facts: &self.facts, now: self.now(), entropy, entry };
+        let (asked, used) = self.adapter.measured_call(call).await;
+        allowance.computed(used)?;
+        asked.map_err(|error| Trouble::Adapter(error.to_string()))
     }
 
     async fn exchange(
         &mut self,
         request: &HttpRequest,
+        ordinal: u32,
         called: &mut Option<url::Url>,
     ) -> Option<Event> {
-        let ordinal = self.requests;
-        self.requests += 1;
         let client = match &mut self.inputs.csp {
             Csp::Script(answers) => {
                 let event = answers.answer()?;
