@@ -7,6 +7,7 @@ mod crowd;
 #[path = "../../guests/rogue/src/deeds.rs"]
 mod deeds;
 mod forged;
+mod tangled;
 mod verdicts;
 
 use serde_json::Value;
