@@ -20,9 +20,12 @@ pub fn deep() -> Step {
 pub fn aliased() -> Step {
     let text = ManuallyDrop::new("x".repeat(1 << 20));
     let alias = || {
+        #[expect(unsafe_code, reason = "no lawful text is in two places")]
         // SAFETY: the text is never freed, nor are the aliases: the host takes
         // the step, and the instance ends.
-        unsafe { String::from_raw_parts(text.as_ptr().cast_mut(), text.len(), text.len()) }
+        unsafe {
+            String::from_raw_parts(text.as_ptr().cast_mut(), text.len(), text.len())
+        }
     };
     let pairs = (0..100).map(|_| Pair { name: String::new(), value: alias() }).collect();
     crate::request(|request| request.query = pairs)

@@ -11,7 +11,12 @@ use hoth::adapter::types::Step;
 
 struct Adapter;
 
-export!(Adapter);
+#[expect(unsafe_code, reason = "what wit-bindgen exports has the ABI of C")]
+mod exported {
+    use super::Adapter;
+
+    crate::export!(Adapter with_types_in crate);
+}
 
 impl Guest for Adapter {
     fn describe() -> Info {
