@@ -17,6 +17,9 @@ pub(super) const VERSIONS_KEPT: usize = 16;
 #[serde(rename_all = "camelCase")]
 pub(super) struct Kept {
     pub sha256: Digest,
+    /// As it describes itself. None in what an earlier build wrote.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub name: Option<String>,
     /// As it describes itself.
     pub version: String,
     /// The size of the component in bytes.
@@ -90,6 +93,7 @@ mod tests {
     fn kept(version: &str) -> Kept {
         Kept {
             sha256: Digest::of(version.as_bytes()),
+            name: None,
             version: version.to_owned(),
             size: 1,
             imports: Vec::new(),

@@ -169,8 +169,8 @@ impl Registry {
     }
 
     /// The version that resumes a job: the active one where it reads states of
-    /// `state_version`, else the one that wrote the state, which is loaded for
-    /// it where it is not.
+    /// `state_version` and is the same adapter by its own word, else the one
+    /// that wrote the state, which is loaded for it where it is not.
     ///
     /// # Errors
     ///
@@ -181,11 +181,14 @@ impl Registry {
         state_version: u32,
         written_by: &Digest,
     ) -> Result<Arc<Version>, NotServing> {
-        let active = self.serving(csp)?;
-        if active.adapter().resumes(state_version) {
+        let (active, name) = (self.serving(csp)?, self.name(csp)?);
+        let foreign = || {
+            let table = self.table.load();
+            table.get(name).is_some_and(|slot| slot.is_foreign(written_by, &active))
+        };
+        if active.adapter().resumes(state_version) && !foreign() {
             return Ok(active);
         }
-        let name = self.name(csp)?;
         self.recall(name, written_by).await.map_err(|problem| NotServing::StateUnreadable {
             adapter: name.clone(),
             state_version,

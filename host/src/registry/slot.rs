@@ -47,6 +47,14 @@ impl Slot {
         self.loaded().find(|version| version.adapter().digest() == *digest)
     }
 
+    /// Whether a version that is kept calls itself otherwise than `version`
+    /// does: then it is another program, and the same number of its states
+    /// means another form.
+    pub fn is_foreign(&self, digest: &Digest, version: &Version) -> bool {
+        let kept = self.history.find(digest).and_then(|kept| kept.name.as_ref());
+        kept.is_some_and(|name| *name != version.adapter().info().name)
+    }
+
     /// Everything that is loaded, the active version first.
     pub fn loaded(&self) -> impl Iterator<Item = Arc<Version>> {
         self.active.iter().cloned().chain(self.others.iter().filter_map(Weak::upgrade))

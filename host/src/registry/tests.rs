@@ -351,6 +351,20 @@ async fn a_waiting_job_goes_to_a_version_that_reads_its_state() {
     assert!(matches!(gone, NotServing::StateUnreadable { state_version: 1, .. }), "{gone}");
 }
 
+/// Numbers of states are an adapter's own.
+#[tokio::test]
+async fn a_waiting_job_stays_with_its_adapter_when_another_takes_the_name() {
+    let house = house().await;
+    let old = house.registry.install("atat", wasm("1", (1, 1))).await.unwrap();
+    let old = old.adapter().digest();
+    let foreign = TestGuest { name: "foreign", version: "9", ..TestGuest::default() }.build();
+    house.registry.install("atat", foreign).await.unwrap();
+    let serving = house.registry.serving(&csp("CSP_A")).unwrap();
+    assert!(serving.adapter().info().version == "9" && serving.adapter().resumes(1));
+    let resumed = house.registry.resuming(&csp("CSP_A"), 1, &old).await.unwrap();
+    assert_eq!(resumed.adapter().info().version, "1");
+}
+
 /// Waits until `condition` holds, and looks again at every change.
 async fn eventually(house: &House, condition: impl Fn(&House) -> bool) {
     let mut changed = house.registry.changed();

@@ -41,6 +41,7 @@ impl Version {
     pub(super) fn kept(&self) -> Kept {
         Kept {
             sha256: self.adapter.digest(),
+            name: Some(self.adapter.info().name.clone()),
             version: self.adapter.info().version.clone(),
             size: self.adapter.size_bytes(),
             imports: self.adapter.imports().to_vec(),
