@@ -82,6 +82,7 @@ const FLOORS: &[(&str, &[&str])] = &[
             "csp",
             "domain",
             "failpoint",
+            "registry",
             "replay",
             "telemetry",
             "workflow",

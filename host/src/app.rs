@@ -37,7 +37,6 @@ use crate::queue::QueueName;
 use crate::queue::Storage;
 use crate::queue::embedded::EmbeddedQueue;
 use crate::queue::sqs::SqsQueue;
-use crate::registry::Demand;
 use crate::registry::Registry;
 use crate::reload;
 use crate::reload::Reload;
@@ -95,14 +94,14 @@ impl App {
         let storage = open_queue(&config, &clock).await?;
         let engine = Engine::with(&config.adapters, Compiler::Apart)
             .context("setting up the adapter engine")?;
-        let wants = config.csp.iter().map(|(name, csp)| (name.clone(), want(csp))).collect();
         let trust = config.trust().context("reading whose adapters to trust")?;
         let directory = &config.adapters.directory;
         let journals = journals(&config, &clock);
         let gate = replay::Gate::new(config.replay.clone(), Arc::clone(&journals), clock.clone());
-        let registry = Registry::open(engine, trust, gate, clock.clone(), directory, wants)
-            .await
-            .context("opening the adapter registry")?;
+        let registry =
+            Registry::open(engine, trust, gate, clock.clone(), directory, config.wants())
+                .await
+                .context("opening the adapter registry")?;
         let context = Arc::new(worker::Context {
             queue: storage.queue(),
             registry: Arc::new(registry),
@@ -244,12 +243,6 @@ async fn forsaken(queue: &dyn Queue, config: &Config) -> Result<Vec<QueueName>, 
     };
     let is_gone = |name: &QueueName| name.csp().is_some_and(|csp| !config.csp.contains_key(csp));
     Ok(in_use.into_iter().filter(is_gone).collect())
-}
-
-/// What a CSP has to find in its adapter.
-fn want(csp: &csp::Config) -> (String, Demand) {
-    let credentials = csp.credentials.keys().cloned().collect();
-    (csp.adapter.clone(), Demand { operations: csp.operations.clone(), credentials })
 }
 
 /// Operators and scrapers: few, and never more than this.

@@ -72,3 +72,26 @@ async fn a_paused_csp_and_its_dead_letter_are_looked_after_from_the_command_line
     let (code, said) = hoth(&host, &["csps", "pause", "CSP_X"]).await;
     assert_eq!((code, said.contains("CSP_X")), (Some(1), true), "{said}");
 }
+
+#[tokio::test]
+async fn a_check_finds_the_adapter_that_would_be_refused() {
+    let csp = csp::sync().await;
+    let host = Setup::new().csp("CSP_TEST", &csp).start().await;
+    let check = async || {
+        let output = tokio::process::Command::new(env!("CARGO_BIN_EXE_hoth"))
+            .args(["check", "--config", "hoth.toml"])
+            .current_dir(host.directory())
+            .env("CSP_TEST_CLIENT_SECRET", csp.client_secret())
+            .output()
+            .await
+            .expect("the program can be started");
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    assert_eq!(check().await, (Some(0), String::new()));
+    let adapter = host.directory().join("adapters/atat.wasm");
+    std::fs::write(&adapter, "no component").expect("a file can be written");
+    let (code, said) = check().await;
+    assert_eq!((code, said.contains("atat.wasm")), (Some(2), true), "{said}");
+    std::fs::remove_file(&adapter).expect("a file can be removed");
+    assert_eq!(check().await, (Some(0), String::new()), "a CSP may wait for its adapter");
+}

@@ -13,16 +13,20 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
+use anyhow::ensure;
 use clap::Parser;
 use clap::Subcommand;
 use tokio::signal::unix::SignalKind;
 use tokio::signal::unix::signal;
 
+use crate::adapter::Compiler;
+use crate::adapter::Engine;
 use crate::app::App;
 use crate::app::Role;
 use crate::config::Config;
 use crate::csp;
 use crate::failpoint;
+use crate::registry;
 use crate::telemetry;
 use crate::telemetry::LogFormat;
 
@@ -59,7 +63,8 @@ pub struct Arguments {
 enum Command {
     /// Runs the host until SIGTERM or SIGINT, then drains.
     Serve(Serve),
-    /// Checks a configuration, the secrets it names included; starts nothing.
+    /// Checks a configuration, with the secrets that it names and the adapters
+    /// that are there; starts nothing.
     Check {
         /// The configuration file.
         #[arg(long, value_name = "FILE")]
@@ -175,8 +180,28 @@ fn run_check(path: &Path) -> ExitCode {
             ));
         }
     }
+    match in_runtime(rehearse(&config)) {
+        Ok(()) => {}
+        Err(error) => return refuse(&error),
+    }
     say(&format!("{}: good, {} CSPs", path.display(), config.csp.len()));
     ExitCode::SUCCESS
+}
+
+/// Whether the adapters that are there could be loaded.
+async fn rehearse(config: &Config) -> anyhow::Result<()> {
+    let engine = Engine::without_cache(&config.adapters, Compiler::Apart)
+        .context("setting up the adapter engine")?;
+    let trust = config.trust().context("reading whose adapters to trust")?;
+    let directory = &config.adapters.directory;
+    let refused = registry::rehearse(&engine, &trust, directory, config.wants()).await;
+    let refused = refused.context("looking at the adapters")?;
+    let said: Vec<_> = refused
+        .iter()
+        .map(|(name, why)| format!("{name}.wasm in {} is refused: {why}", directory.display()))
+        .collect();
+    ensure!(said.is_empty(), "{}", said.join("\n"));
+    Ok(())
 }
 
 /// Standard output is for the code, so nothing else is said there.

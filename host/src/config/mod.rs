@@ -25,6 +25,7 @@ use crate::csp;
 use crate::domain::CspName;
 use crate::domain::Offer;
 use crate::listener::TlsConfig;
+use crate::registry::Demand;
 use crate::registry::Trust;
 use crate::registry::TrustError;
 use crate::replay;
@@ -277,6 +278,15 @@ impl Config {
     /// [`TrustError`]: a key that is none, or none where one is needed.
     pub fn trust(&self) -> Result<Trust, TrustError> {
         Trust::new(&self.adapters.trusted_keys, self.adapters.require_signature)
+    }
+
+    /// The adapter of each CSP, and what it has to find there.
+    pub fn wants(&self) -> BTreeMap<CspName, (String, Demand)> {
+        let want = |csp: &csp::Config| {
+            let credentials = csp.credentials.keys().cloned().collect();
+            (csp.adapter.clone(), Demand { operations: csp.operations.clone(), credentials })
+        };
+        self.csp.iter().map(|(name, csp)| (name.clone(), want(csp))).collect()
     }
 
     /// How waiting jobs are asked after.

@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 use super::AdapterName;
+use super::BadAdapterName;
 use super::Registry;
 use super::Version;
 use crate::adapter::Info;
@@ -57,7 +58,7 @@ const NAMED_MAX: usize = 8;
 /// # Errors
 ///
 /// [`Uncovered`] has everything that is missing, and for whom.
-fn check<'a>(
+pub(super) fn check<'a>(
     info: &Info,
     active: Option<&Info>,
     demands: impl Iterator<Item = (&'a CspName, &'a Demand)>,
@@ -101,7 +102,7 @@ impl Registry {
     pub(super) fn covers(&self, name: &AdapterName, version: &Version) -> Result<(), Uncovered> {
         let active = self.active(name);
         let active = active.as_ref().map(|active| active.adapter().info());
-        check(version.adapter().info(), active, self.demands(name))
+        check(version.adapter().info(), active, demands(&self.wants, name))
     }
 
     /// Whether a version that was active before covers them. What came after it
@@ -111,13 +112,27 @@ impl Registry {
         name: &AdapterName,
         version: &Version,
     ) -> Result<(), Uncovered> {
-        check(version.adapter().info(), None, self.demands(name))
+        check(version.adapter().info(), None, demands(&self.wants, name))
     }
+}
 
-    fn demands(&self, name: &AdapterName) -> impl Iterator<Item = (&CspName, &Demand)> {
-        let wants = self.wants.iter().filter(move |(_, want)| want.adapter == *name);
-        wants.map(|(csp, want)| (csp, &want.demand))
-    }
+/// What each CSP wants, with names that adapters can have.
+pub(super) fn wants(
+    named: BTreeMap<CspName, (String, Demand)>,
+) -> Result<BTreeMap<CspName, Want>, BadAdapterName> {
+    let want = |(csp, (name, demand)): (CspName, (String, Demand))| {
+        Ok((csp, Want { adapter: name.parse()?, demand }))
+    };
+    named.into_iter().map(want).collect()
+}
+
+/// What the CSPs that name `name` want of it.
+pub(super) fn demands<'a>(
+    wants: &'a BTreeMap<CspName, Want>,
+    name: &'a AdapterName,
+) -> impl Iterator<Item = (&'a CspName, &'a Demand)> {
+    let wants = wants.iter().filter(move |(_, want)| want.adapter == *name);
+    wants.map(|(csp, want)| (csp, &want.demand))
 }
 
 impl fmt::Display for Uncovered {

@@ -20,6 +20,7 @@ mod history;
 mod listing;
 mod name;
 mod package;
+mod rehearsal;
 mod signature;
 mod slot;
 mod store;
@@ -56,6 +57,7 @@ pub use listing::VersionListing;
 pub use name::AdapterName;
 pub use name::BadAdapterName;
 pub use package::Package;
+pub use rehearsal::rehearse;
 pub use signature::SIGNATURE_BYTES_MAX;
 pub use signature::SignatureError;
 pub use signature::Trust;
@@ -120,10 +122,7 @@ impl Registry {
         directory: &Path,
         wants: BTreeMap<CspName, (String, Demand)>,
     ) -> Result<Self, RegistryError> {
-        let wants = wants
-            .into_iter()
-            .map(|(csp, (name, demand))| Ok((csp, Want { adapter: name.parse()?, demand })))
-            .collect::<Result<_, BadAdapterName>>()?;
+        let wants = coverage::wants(wants)?;
         door::create(directory)?;
         let store = Store::of(directory);
         if let Err(error) = store.create() {

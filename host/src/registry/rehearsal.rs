@@ -1,0 +1,65 @@
+//! What a start would refuse of what lies in the directory, found without a
+//! start.
+
+use std::collections::BTreeMap;
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use super::AdapterName;
+use super::Demand;
+use super::Refusal;
+use super::RegistryError;
+use super::Trust;
+use super::coverage;
+use super::coverage::Want;
+use super::door;
+use crate::adapter::Engine;
+use crate::domain::CspName;
+
+/// Checks the components that the CSPs of `wants` name, as far as they are in
+/// the directory, as [`super::Registry::open`] does with those that are new to
+/// it. Takes none, and writes nothing. Those that would be refused, and why.
+///
+/// # Errors
+///
+/// [`RegistryError`]: a name that no adapter can have, or a component cannot be
+/// read.
+pub async fn rehearse(
+    engine: &Engine,
+    trust: &Trust,
+    directory: &Path,
+    wants: BTreeMap<CspName, (String, Demand)>,
+) -> Result<Vec<(AdapterName, Refusal)>, RegistryError> {
+    let wants = coverage::wants(wants)?;
+    let names: BTreeSet<&AdapterName> = wants.values().map(|want| &want.adapter).collect();
+    let mut refused = Vec::new();
+    for name in names {
+        if let Err(refusal) = check(engine, trust, directory, &wants, name).await? {
+            refused.push((name.clone(), refusal));
+        }
+    }
+    Ok(refused)
+}
+
+async fn check(
+    engine: &Engine,
+    trust: &Trust,
+    directory: &Path,
+    wants: &BTreeMap<CspName, Want>,
+    name: &AdapterName,
+) -> Result<Result<(), Refusal>, RegistryError> {
+    let unreadable = |source| RegistryError::Directory { directory: directory.to_owned(), source };
+    if door::stamp(directory, name).await.map_err(unreadable)?.is_none() {
+        return Ok(Ok(()));
+    }
+    let package = door::read(directory, name).await.map_err(unreadable)?;
+    if let Err(error) = trust.check(&package.wasm, package.signature.as_deref()) {
+        return Ok(Err(error.into()));
+    }
+    let adapter = match engine.load(name.as_str(), package.wasm).await {
+        Ok(adapter) => adapter,
+        Err(error) => return Ok(Err(error.into())),
+    };
+    let covered = coverage::check(adapter.info(), None, coverage::demands(wants, name));
+    Ok(covered.map_err(Refusal::from))
+}
