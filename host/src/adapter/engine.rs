@@ -399,6 +399,8 @@ pub(super) fn compiler_config() -> wasmtime::Config {
         // The asynchronous ABI is not part of the contract, and doing without
         // it makes every call cheaper.
         .concurrency_support(false)
+        // For debuggers and profilers of other makes; traps are told without.
+        .native_unwind_info(false)
         // The same arguments give the same step on every machine.
         .cranelift_nan_canonicalization(true)
         .relaxed_simd_deterministic(true);

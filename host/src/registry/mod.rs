@@ -188,7 +188,9 @@ impl Registry {
         if active.adapter().resumes(state_version) && !foreign() {
             return Ok(active);
         }
-        self.recall(name, written_by).await.map_err(|problem| NotServing::StateUnreadable {
+        // Apart: nearly no job needs the room.
+        let recalled = Box::pin(self.recall(name, written_by)).await;
+        recalled.map_err(|problem| NotServing::StateUnreadable {
             adapter: name.clone(),
             state_version,
             written_by: *written_by,

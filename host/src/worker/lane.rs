@@ -154,7 +154,11 @@ impl Lane {
             };
             let aborting = self.aborting.clone();
             tasks.push(self.tasks.spawn(async move {
-                aborting.run_until_cancelled(errand.run_row(row)).await;
+                // `run_until_cancelled` would keep room for two copies of it.
+                tokio::select! {
+                    () = aborting.cancelled() => {}
+                    () = errand.run_row(row) => {}
+                }
                 drop(held);
             }));
         }

@@ -161,7 +161,8 @@ impl Drive<'_> {
         };
         let (now, entropy) = (self.context.clock.wall(), Uuid::new_v4().as_u64_pair());
         let call = Call { facts: &self.facts, now, entropy, entry };
-        let (asked, used) = self.version.adapter().measured_call(call).await;
+        // Apart: a job that waits for its CSP needs no room for a call.
+        let (asked, used) = Box::pin(self.version.adapter().measured_call(call)).await;
         if let Some(tape) = &mut self.tape {
             tape.note(Taped {
                 attempt: self.facts.attempt,
