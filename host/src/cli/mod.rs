@@ -148,8 +148,10 @@ fn run_serve(serve: &Serve) -> ExitCode {
     }
     let roles: BTreeSet<Role> = serve.roles.iter().copied().collect();
     exit_code(in_runtime(async move {
-        let app = App::build(config, roles).await?;
-        app.run(stop_signal()?).await
+        // Before anybody is told that the host listens: whoever stops it then is
+        // heard.
+        let stop = stop_signal()?;
+        App::build(config, roles).await?.run(stop).await
     }))
 }
 
