@@ -7,6 +7,7 @@
 
 #[cfg(test)]
 mod against_model;
+mod archive;
 mod command;
 mod inspect;
 mod lines;
@@ -36,6 +37,7 @@ use tokio::sync::oneshot;
 use tokio::sync::watch;
 use tracing::warn;
 
+use self::archive::REDELIVERED_AT_ONCE;
 use self::command::Ask;
 use self::command::Command;
 use self::command::Waiter;
@@ -43,7 +45,6 @@ use self::inspect::Look;
 use self::lock::FileLock;
 use self::receipt::Held;
 use self::reserve::Reserve;
-use self::store::REDELIVERED_AT_ONCE;
 use self::store::Store;
 use self::writer::Writer;
 use super::BlockedGroup;

@@ -1,7 +1,5 @@
 //! What the queue does to the tables, inside somebody's transaction.
 
-use std::ops::RangeInclusive;
-
 use rusqlite::Connection;
 use rusqlite::OptionalExtension as _;
 use rusqlite::Row;
@@ -17,7 +15,6 @@ use crate::queue::Holder;
 use crate::queue::NewMessage;
 use crate::queue::QueueKind;
 use crate::queue::Received;
-use crate::queue::Redeliver;
 use crate::queue::Sent;
 
 /// How long a deduplication key is remembered: 24 h.
@@ -26,9 +23,6 @@ const DEDUP_MS: u64 = 24 * 60 * 60 * 1_000;
 /// Rows that one purge deletes from each table, so that forgetting never
 /// delays a transaction by more than a few milliseconds.
 const PURGE_MAX: i64 = 500;
-
-/// Messages that one transaction takes from the archive, for the same reason.
-pub const REDELIVERED_AT_ONCE: usize = 1_000;
 
 /// A queue as the tables know it.
 #[derive(Debug, Clone, Copy)]
@@ -56,9 +50,9 @@ pub struct Store<'a> {
     pub now: Timestamp,
 }
 
-type Result<T> = rusqlite::Result<T>;
+pub(super) type Result<T> = rusqlite::Result<T>;
 
-fn millis(time: Timestamp) -> i64 {
+pub(super) fn millis(time: Timestamp) -> i64 {
     i64::try_from(time.as_millis()).unwrap_or(i64::MAX)
 }
 
@@ -271,7 +265,7 @@ impl Store<'_> {
             .optional()
     }
 
-    fn exists(&self, queue: QueueRow, seq: i64) -> Result<bool> {
+    pub(super) fn exists(&self, queue: QueueRow, seq: i64) -> Result<bool> {
         self.sql
             .prepare_cached("SELECT EXISTS (SELECT 1 FROM messages WHERE seq = ?1 AND queue = ?2)")?
             .query_row(params![seq, queue.id], |row| row.get(0))
@@ -285,32 +279,10 @@ impl Store<'_> {
             return self.was_deleted(queue, held, archived_from);
         };
         if matches!(queue.kind, QueueKind::ProvisioningJobs | QueueKind::CostResponses) {
-            self.sql
-                .prepare_cached(
-                    "INSERT INTO archive (seq, queue, grp, key, body, consumed_at, lease)
-                     SELECT seq, queue, grp, key, body, ?2, lease FROM messages WHERE seq = ?1",
-                )?
-                .execute(params![held.seq, millis(self.now)])?;
+            self.archive(held.seq)?;
         }
         self.remove(queue, held.seq, &row.grp, row.head)?;
         Ok(true)
-    }
-
-    /// Whether a message that is not held is gone, and not because somebody else
-    /// has consumed it. What has left the archive is nobody's any more.
-    fn was_deleted(&self, queue: QueueRow, held: Held, archived_from: Timestamp) -> Result<bool> {
-        if self.exists(queue, held.seq)? {
-            return Ok(false);
-        }
-        let consumed_under: Option<Option<i64>> = self
-            .sql
-            .prepare_cached(
-                "SELECT lease FROM archive WHERE seq = ?1 AND queue = ?2 AND consumed_at >= ?3",
-            )?
-            .query_row(params![held.seq, queue.id, millis(archived_from)], |row| row.get(0))
-            .optional()?;
-        // Before schema 2 the lease was not written down.
-        Ok(consumed_under.flatten().is_none_or(|lease| lease == held.lease))
     }
 
     fn remove(&self, queue: QueueRow, seq: i64, grp: &str, head: bool) -> Result<()> {
@@ -390,72 +362,6 @@ impl Store<'_> {
             count += statement.execute([queue.id, *id])? as u64;
         }
         Ok(count)
-    }
-
-    /// Moves up to [`REDELIVERED_AT_ONCE`] messages that were consumed within
-    /// `consumed` from the archive back onto their queue, the oldest first, and
-    /// says how many. Each has its old number again, and so its old place: before
-    /// what came later in its group.
-    pub fn redeliver(
-        &self,
-        queue: QueueRow,
-        which: &Redeliver,
-        consumed: RangeInclusive<Timestamp>,
-    ) -> Result<u64> {
-        let (from, to) = (millis(*consumed.start()), millis(*consumed.end()));
-        let limit = i64::try_from(REDELIVERED_AT_ONCE).unwrap_or(i64::MAX);
-        let mut found: Vec<i64> = Vec::new();
-        match which {
-            Redeliver::Since(since) => {
-                let mut statement = self.sql.prepare_cached(
-                    "SELECT seq FROM archive WHERE queue = ?1 AND consumed_at BETWEEN ?2 AND ?3
-                     ORDER BY seq LIMIT ?4",
-                )?;
-                let from = from.max(millis(*since));
-                let rows =
-                    statement.query_map(params![queue.id, from, to, limit], |row| row.get(0))?;
-                found.extend(rows.collect::<Result<Vec<i64>>>()?);
-            }
-            Redeliver::Keys(keys) => {
-                let mut statement = self.sql.prepare_cached(
-                    "SELECT seq FROM archive
-                     WHERE queue = ?1 AND key = ?2 AND consumed_at BETWEEN ?3 AND ?4",
-                )?;
-                for key in keys {
-                    let rows =
-                        statement.query_map(params![queue.id, key, from, to], |row| row.get(0))?;
-                    found.extend(rows.collect::<Result<Vec<i64>>>()?);
-                }
-                found.sort_unstable();
-                found.dedup();
-                found.truncate(REDELIVERED_AT_ONCE);
-            }
-        }
-        found.iter().try_for_each(|seq| self.put_back(*seq))?;
-        Ok(found.len() as u64)
-    }
-
-    /// Moves one message from the archive to its old place, which may be before
-    /// the head of its group.
-    fn put_back(&self, seq: i64) -> Result<()> {
-        self.sql
-            .prepare_cached(
-                "INSERT INTO messages (seq, queue, grp, key, body, sent_at, visible_at, head)
-                 SELECT seq, queue, grp, key, body, ?2, ?2, NOT EXISTS
-                     (SELECT 1 FROM messages AS m
-                      WHERE m.queue = archive.queue AND m.grp = archive.grp AND m.seq < ?1)
-                 FROM archive WHERE seq = ?1",
-            )?
-            .execute(params![seq, millis(self.now)])?;
-        self.sql
-            .prepare_cached(
-                "UPDATE messages SET head = 0 WHERE seq =
-                 (SELECT MIN(m.seq) FROM messages AS m JOIN archive AS a
-                  ON m.queue = a.queue AND m.grp = a.grp WHERE a.seq = ?1 AND m.seq > ?1)",
-            )?
-            .execute([seq])?;
-        self.sql.prepare_cached("DELETE FROM archive WHERE seq = ?1")?.execute([seq])?;
-        Ok(())
     }
 
     /// Ends the leases of an earlier process: its messages are claimable now.
