@@ -182,9 +182,8 @@ fn run_check(path: &Path) -> ExitCode {
             ));
         }
     }
-    match in_runtime(rehearse(&config)) {
-        Ok(()) => {}
-        Err(error) => return refuse(&error),
+    if let Err(error) = in_runtime(rehearse(&config)) {
+        return refuse(&error);
     }
     say(&format!("{}: good, {} CSPs", path.display(), config.csp.len()));
     ExitCode::SUCCESS

@@ -80,10 +80,11 @@ fn new_message(kind: JobKind, id: &str, group: String, stage: &[&str], body: Str
     NewMessage { group, dedup, key: id.to_owned(), body, not_before: None }
 }
 
-/// Tells a job from others with its id.
+/// Tells a job from others with its id. The request is taken by its letter, which
+/// travels with the job: that needs no reading.
 fn acceptance(queued: &QueuedJob) -> String {
     let accepted_at = queued.accepted_at.as_millis().to_string();
-    Digest::of_fields(&[&queued.job.content_digest().to_string(), &accepted_at]).short()
+    Digest::of_fields(&[queued.job.request.get(), &accepted_at]).short()
 }
 
 fn key(fields: &[&str]) -> String {

@@ -150,10 +150,7 @@ pub(super) fn list(
     let mut names: Vec<_> = table.keys().chain(wants.values().map(|want| &want.adapter)).collect();
     names.sort_unstable();
     names.dedup();
-    let listed = |name| {
-        let replay = verdicts.get(name).cloned();
-        AdapterListing { replay, ..adapter(name, table.get(name), wants) }
-    };
+    let listed = |name| adapter(name, table.get(name), wants, verdicts.get(name).cloned());
     names.into_iter().map(listed).collect()
 }
 
@@ -161,6 +158,7 @@ fn adapter(
     name: &AdapterName,
     slot: Option<&Slot>,
     wants: &BTreeMap<CspName, Want>,
+    replay: Option<ReplayListing>,
 ) -> AdapterListing {
     let csps = wants.iter().filter(|(_, want)| want.adapter == *name).map(|(csp, _)| csp.clone());
     let missing = || NotServing::Missing { adapter: name.clone() }.to_string();
@@ -176,7 +174,7 @@ fn adapter(
         message: refused.message.clone(),
     });
     let (name, csps) = (name.clone(), csps.collect());
-    AdapterListing { name, csps, versions, problem, refused, replay: None }
+    AdapterListing { name, csps, versions, problem, refused, replay }
 }
 
 /// The active one, what came before it, what was rolled back from, and what

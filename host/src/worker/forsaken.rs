@@ -19,10 +19,7 @@ use crate::domain::CspName;
 use crate::domain::QueuedJob;
 use crate::queue::BATCH_MAX;
 use crate::queue::Delivery;
-use crate::queue::Holder;
 use crate::queue::QueueName;
-use crate::queue::Receive;
-use crate::queue::WAIT_MAX;
 use crate::workflow::Report;
 use crate::workflow::Trouble;
 
@@ -35,19 +32,13 @@ pub async fn end_jobs(context: Arc<Context>, queue: QueueName) {
     let Some(csp) = queue.csp() else { return };
     warn!(
         %csp, %queue,
-        "There is no `[csp.{csp}]`, and jobs wait for it: from in {GRACE:?} on each ends with a \
-         failure message; stop the host and restore the table if they are to be carried out",
+        "There is no `[csp.{csp}]`, and jobs wait for it: in {GRACE:?} they begin to end with \
+         failure messages; to have them carried out, stop the host and restore the table",
     );
     tokio::time::sleep(GRACE).await;
     let mut backoff = RECEIVE_BACKOFF.0;
     loop {
-        let receive = Receive {
-            max: BATCH_MAX,
-            wait: WAIT_MAX,
-            lease: context.lease,
-            holder: Holder::Process,
-        };
-        match context.queue.receive(&queue, receive).await {
+        match context.receive(&queue, BATCH_MAX).await {
             Ok(deliveries) => {
                 backoff = RECEIVE_BACKOFF.0;
                 for delivery in deliveries {

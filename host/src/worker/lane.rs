@@ -17,11 +17,7 @@ use super::Destination;
 use super::errand::Errand;
 use crate::queue::BATCH_MAX;
 use crate::queue::Delivery;
-use crate::queue::Holder;
-use crate::queue::QueueError;
 use crate::queue::QueueName;
-use crate::queue::Receive;
-use crate::queue::WAIT_MAX;
 
 /// Jobs in hand beyond the CSP's concurrent requests: those that sleep before
 /// a retry hold no connection, and must not keep other portfolios waiting.
@@ -76,7 +72,7 @@ impl Lane {
                 biased;
                 () = self.destination.gate.closed() => continue,
                 () = breaker.ended(&admission) => continue,
-                received = self.receive(permits.len()) => received,
+                received = self.context.receive(&self.queue, permits.len()) => received,
             };
             match received {
                 Ok(deliveries) => {
@@ -129,12 +125,6 @@ impl Lane {
             }
         }
         permits
-    }
-
-    async fn receive(&self, max: usize) -> Result<Vec<Delivery>, QueueError> {
-        let lease = self.context.lease;
-        let receive = Receive { max, wait: WAIT_MAX, lease, holder: Holder::Process };
-        self.context.queue.receive(&self.queue, receive).await
     }
 
     /// Gives every group its task: messages of one group go one after the

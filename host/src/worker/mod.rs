@@ -31,9 +31,14 @@ use crate::clock::Clock;
 use crate::csp;
 use crate::domain::CspName;
 use crate::domain::JobKind;
+use crate::queue::Delivery;
+use crate::queue::Holder;
 use crate::queue::Queue;
+use crate::queue::QueueError;
 use crate::queue::QueueKind;
 use crate::queue::QueueName;
+use crate::queue::Receive;
+use crate::queue::WAIT_MAX;
 use crate::registry::Registry;
 use crate::replay::Recorder;
 use crate::workflow::PollPolicy;
@@ -50,6 +55,16 @@ pub struct Context {
     /// For how long a message is leased, and by each heartbeat again.
     pub lease: Duration,
     pub clock: Clock,
+}
+
+impl Context {
+    /// Up to `max` messages of a queue, held as long as somebody works on them.
+    /// Waits for the first.
+    async fn receive(&self, queue: &QueueName, max: usize) -> Result<Vec<Delivery>, QueueError> {
+        let lease = self.lease;
+        let receive = Receive { max, wait: WAIT_MAX, lease, holder: Holder::Process };
+        self.queue.receive(queue, receive).await
+    }
 }
 
 /// One CSP as workers see it.
