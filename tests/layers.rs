@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
+use std::ffi::OsStr;
 use std::fs;
 use std::path::Path;
 use std::path::PathBuf;
@@ -221,53 +222,157 @@ fn every_source_says_what_lives_in_it() {
     }
 }
 
-/// Every test that the tables of a text name: in the last column, which has
-/// this head.
-fn tests_named_in<'a>(text: &'a str, head: &str) -> Vec<&'a str> {
+/// The path of a file or folder of the repository.
+fn in_repository(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path)
+}
+
+/// Returns every test that a page names: each name in backticks after `Tests:`,
+/// up to the next list item or blank line.
+fn tests_named_in(text: &str) -> Vec<&str> {
     let mut named = Vec::new();
-    let mut of_tests = false;
-    for line in text.lines() {
-        let row = line.strip_prefix("| ").and_then(|row| row.strip_suffix(" |"));
-        match row.and_then(|row| row.rsplit_once(" | ")) {
-            Some((_, last)) if last == head => of_tests = true,
-            Some((_, last)) if of_tests => {
-                named.extend(last.split(", ").map(|name| name.trim_matches('`')));
-            }
-            Some(_) => {}
-            // The line between head and body is no row, and ends nothing.
-            None => of_tests &= line.starts_with('|'),
+    let mut in_tests = false;
+    for line in text.lines().map(str::trim) {
+        let names = line.strip_prefix("Tests:");
+        in_tests = names.is_some() || in_tests && !line.is_empty() && !line.starts_with("- ");
+        if in_tests {
+            named.extend(names.unwrap_or(line).split('`').skip(1).step_by(2));
         }
     }
     named
 }
 
 #[track_caller]
-fn every_named_test_exists(document: &str, head: &str) {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    let text = fs::read_to_string(root.join(document)).expect("it can be read");
+fn every_named_test_exists(document: &str) {
+    let text = fs::read_to_string(in_repository(document)).expect("it can be read");
     let mut files = Vec::new();
-    for folder in ["host/src", "tests", "plugins"] {
-        collect(&root.join(folder), &mut files);
+    for folder in ["host", "tests", "plugins"] {
+        collect(&in_repository(folder), &mut files);
     }
     let sources: Vec<String> =
         files.iter().map(|file| fs::read_to_string(file).expect("it can be read")).collect();
-    let names = tests_named_in(&text, head);
+    let names = tests_named_in(&text);
     assert!(names.len() > 10, "{document} names only {} tests", names.len());
-    for name in names {
-        let definition = format!("fn {name}(");
-        assert!(
-            sources.iter().any(|source| source.contains(&definition)),
-            "{document} names the test `{name}`, which does not exist"
-        );
-    }
+    let missing: Vec<&str> = names
+        .into_iter()
+        .filter(|name| {
+            let definition = format!("fn {name}(");
+            !sources.iter().any(|source| source.contains(&definition))
+        })
+        .collect();
+    assert!(missing.is_empty(), "{document} names tests that do not exist: {missing:?}");
 }
 
 #[test]
 fn every_invariant_names_a_test_that_exists() {
-    every_named_test_exists("ARCHITECTURE.md", "the test that guards it");
+    every_named_test_exists("docs/invariants.md");
 }
 
 #[test]
 fn every_defence_names_a_test_that_exists() {
-    every_named_test_exists("docs/threat-model.md", "the test that shows it");
+    every_named_test_exists("docs/threat-model.md");
+}
+
+/// One page of the documentation.
+struct Page {
+    /// Relative to the root of the repository.
+    path: PathBuf,
+    text: String,
+}
+
+impl Page {
+    /// Returns the numbered lines outside of fenced code blocks.
+    fn prose(&self) -> impl Iterator<Item = (usize, &str)> {
+        let mut in_code = false;
+        self.text.lines().enumerate().filter_map(move |(index, line)| {
+            let fence = line.trim_start().starts_with("```");
+            in_code ^= fence;
+            (!in_code && !fence).then_some((index + 1, line))
+        })
+    }
+
+    /// Returns the anchors of the headings, as GitHub makes them.
+    fn anchors(&self) -> BTreeSet<String> {
+        self.prose()
+            .filter(|(_, line)| line.starts_with('#'))
+            .map(|(_, line)| {
+                let heading = line.trim_start_matches('#').trim().to_lowercase();
+                let kept = heading.chars().filter(|c| c.is_alphanumeric() || "-_ ".contains(*c));
+                kept.map(|c| if c == ' ' { '-' } else { c }).collect()
+            })
+            .collect()
+    }
+}
+
+/// Returns every page of the documentation, from the whole repository.
+fn pages() -> Vec<Page> {
+    let root = in_repository("");
+    let mut files = Vec::new();
+    collect_pages(&root, &mut files);
+    assert!(files.len() > 10, "only {} pages were found", files.len());
+    files
+        .into_iter()
+        .map(|file| Page {
+            path: file.strip_prefix(&root).expect("found below the root").to_owned(),
+            text: fs::read_to_string(&file).expect("a page can be read"),
+        })
+        .collect()
+}
+
+/// Finds Markdown below `directory`, except in hidden and generated folders.
+fn collect_pages(directory: &Path, files: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(directory).expect("a folder can be read") {
+        let path = entry.expect("a folder entry can be read").path();
+        let name = path.file_name().expect("an entry has a name").to_string_lossy().into_owned();
+        if path.is_dir() {
+            if !name.starts_with('.') && name != "target" && name != "node_modules" {
+                collect_pages(&path, files);
+            }
+        } else if name.ends_with(".md") {
+            files.push(path);
+        }
+    }
+}
+
+#[test]
+fn every_link_in_the_documentation_resolves() {
+    let pages = pages();
+    let anchors: BTreeMap<PathBuf, BTreeSet<String>> =
+        pages.iter().map(|page| (page.path.clone(), page.anchors())).collect();
+    let mut broken = Vec::new();
+    for page in &pages {
+        let prose: Vec<&str> = page.prose().map(|(_, line)| line).collect();
+        for link in prose.join("\n").split("](").skip(1) {
+            let target = link.split(')').next().unwrap_or_default();
+            if target.contains("://") {
+                continue;
+            }
+            let (file, anchor) = target.split_once('#').unwrap_or((target, ""));
+            let folder = page.path.parent().unwrap_or(Path::new(""));
+            let path = match file {
+                "" => page.path.clone(),
+                file => normalized(&folder.join(file)),
+            };
+            let exists = in_repository("").join(&path).exists();
+            let has_anchor =
+                anchor.is_empty() || anchors.get(&path).is_some_and(|all| all.contains(anchor));
+            if !exists || !has_anchor {
+                broken.push(format!("{}: {target}", page.path.display()));
+            }
+        }
+    }
+    assert!(broken.is_empty(), "links that lead nowhere:\n{}", broken.join("\n"));
+}
+
+/// Resolves `..` in a relative path without asking the file system.
+fn normalized(path: &Path) -> PathBuf {
+    let mut parts: Vec<&OsStr> = Vec::new();
+    for part in path {
+        match part.to_str() {
+            Some("..") => drop(parts.pop()),
+            Some(".") => {}
+            _ => parts.push(part),
+        }
+    }
+    parts.into_iter().collect()
 }
