@@ -369,7 +369,9 @@ fn normalized(path: &Path) -> PathBuf {
     let mut parts: Vec<&OsStr> = Vec::new();
     for part in path {
         match part.to_str() {
-            Some("..") => drop(parts.pop()),
+            Some("..") => {
+                parts.pop();
+            }
             Some(".") => {}
             _ => parts.push(part),
         }
