@@ -98,10 +98,16 @@ impl App {
         let directory = &config.adapters.directory;
         let journals = journals(&config, &clock);
         let gate = replay::Gate::new(config.replay.clone(), Arc::clone(&journals), clock.clone());
-        let registry =
-            Registry::open(engine, trust, gate, clock.clone(), directory, config.wants())
-                .await
-                .context("opening the adapter registry")?;
+        let registry = Registry::open(
+            engine,
+            trust,
+            gate,
+            clock.clone(),
+            directory,
+            config.csp_requirements(),
+        )
+        .await
+        .context("opening the adapter registry")?;
         let context = Arc::new(worker::Context {
             queue: storage.queue(),
             registry: Arc::new(registry),

@@ -88,10 +88,11 @@ pub async fn deploy(
         deployment.map_err(|bad| AdminError::BadRequest(bad.body_text()))?;
     let package = Package { wasm, signature: signature(&headers)? };
     if dry_run {
-        let report = state.registry.try_out(&name, package, replay).await.map_err(refused)?;
+        let report = state.registry.dry_run(&name, package, replay).await.map_err(refused)?;
         return Ok(Json(report).into_response());
     }
-    let version = state.registry.install_under(&name, package, replay).await.map_err(refused)?;
+    let version =
+        state.registry.install_with_policy(&name, package, replay).await.map_err(refused)?;
     let activated = activated(name, &version);
     let replay = replay.map_or("configured", Policy::as_str);
     audit::deployed(&principal, &activated.name, &activated.sha256, replay);
@@ -104,7 +105,7 @@ fn refused(error: InstallError) -> AdminError {
         InstallError::Refused(Refusal::Replay(report)) => AdminError::Replayed { message, report },
         InstallError::BadName(_)
         | InstallError::Refused(
-            Refusal::Signature(_) | Refusal::Component(_) | Refusal::Coverage(_),
+            Refusal::Signature(_) | Refusal::Component(_) | Refusal::Incompatible(_),
         ) => AdminError::Refused(message),
         InstallError::NotWritten { .. } => AdminError::Internal(error.into()),
     }

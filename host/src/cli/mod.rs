@@ -182,7 +182,7 @@ fn run_check(path: &Path) -> ExitCode {
             ));
         }
     }
-    if let Err(error) = in_runtime(rehearse(&config)) {
+    if let Err(error) = in_runtime(check_adapters(&config)) {
         return refuse(&error);
     }
     say(&format!("{}: good, {} CSPs", path.display(), config.csp.len()));
@@ -190,12 +190,13 @@ fn run_check(path: &Path) -> ExitCode {
 }
 
 /// Whether the adapters that are there could be loaded.
-async fn rehearse(config: &Config) -> anyhow::Result<()> {
+async fn check_adapters(config: &Config) -> anyhow::Result<()> {
     let engine = Engine::without_cache(&config.adapters, Compiler::Apart)
         .context("setting up the adapter engine")?;
     let trust = config.trust().context("reading whose adapters to trust")?;
     let directory = &config.adapters.directory;
-    let refused = registry::rehearse(&engine, &trust, directory, config.wants()).await;
+    let refused =
+        registry::check_drop_dir(&engine, &trust, directory, config.csp_requirements()).await;
     let refused = refused.context("looking at the adapters")?;
     let said: Vec<_> = refused
         .iter()

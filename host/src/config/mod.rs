@@ -25,7 +25,7 @@ use crate::csp;
 use crate::domain::CspName;
 use crate::domain::Offer;
 use crate::listener::TlsConfig;
-use crate::registry::Demand;
+use crate::registry::Requirements;
 use crate::registry::Trust;
 use crate::registry::TrustError;
 use crate::replay;
@@ -281,12 +281,12 @@ impl Config {
     }
 
     /// The adapter of each CSP, and what it has to find there.
-    pub fn wants(&self) -> BTreeMap<CspName, (String, Demand)> {
-        let want = |csp: &csp::Config| {
+    pub fn csp_requirements(&self) -> BTreeMap<CspName, (String, Requirements)> {
+        let require = |csp: &csp::Config| {
             let credentials = csp.credentials.keys().cloned().collect();
-            (csp.adapter.clone(), Demand { operations: csp.operations.clone(), credentials })
+            (csp.adapter.clone(), Requirements { operations: csp.operations.clone(), credentials })
         };
-        self.csp.iter().map(|(name, csp)| (name.clone(), want(csp))).collect()
+        self.csp.iter().map(|(name, csp)| (name.clone(), require(csp))).collect()
     }
 
     /// How waiting jobs are asked after.

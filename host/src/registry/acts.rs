@@ -34,12 +34,12 @@ use super::RegistryError;
 use super::RollBackError;
 use super::Version;
 use super::door;
-use super::files::Stamp;
+use super::files::FileStamp;
 use super::history::History;
-use super::slot::Refused;
+use super::slot::RefusedComponent;
 use super::store::Ledger;
-use super::store::Lock;
-use super::store::Seen;
+use super::store::LedgerLock;
+use super::store::SeenFile;
 use crate::domain::Digest;
 use crate::failpoint;
 use crate::failpoint::FailPoint;
@@ -48,14 +48,14 @@ use crate::replay::Policy;
 /// What has been seen of one adapter's files. Its lock is held while an act is
 /// put on disk and into the table, so that both say the same.
 #[derive(Debug, Default)]
-pub(super) struct Known {
+pub(super) struct Observed {
     /// The file at the door, whether it was taken in or refused.
-    door: Option<Seen>,
+    door: Option<SeenFile>,
     /// Where it was refused, the signature that lay beside it: another one is
     /// a reason to look again.
-    refused_with: Option<Option<Stamp>>,
+    refused_with: Option<Option<FileStamp>>,
     /// The ledger's file, as it was read or written last.
-    ledger: Option<Stamp>,
+    ledger: Option<FileStamp>,
 }
 
 /// A component that could be activated.
@@ -78,7 +78,7 @@ impl Registry {
         name: &str,
         package: impl Into<Package>,
     ) -> Result<Arc<Version>, InstallError> {
-        self.install_under(name, package, None).await
+        self.install_with_policy(name, package, None).await
     }
 
     /// The same, where an operator says for this once what a replay decides.
@@ -86,7 +86,7 @@ impl Registry {
     /// # Errors
     ///
     /// As [`Registry::install`].
-    pub async fn install_under(
+    pub async fn install_with_policy(
         &self,
         name: &str,
         package: impl Into<Package>,
@@ -97,14 +97,15 @@ impl Registry {
         let package = package.into();
         let digest = Digest::of(&package.wasm);
         let validated = self.validate(&name, package, policy).await;
-        let candidate = validated.inspect_err(|refusal| self.refuse(&name, digest, refusal))?;
-        let known = self.known(&name);
-        let mut known = known.lock().await;
+        let candidate =
+            validated.inspect_err(|refusal| self.record_refusal(&name, digest, refusal))?;
+        let observed = self.observed(&name);
+        let mut observed = observed.lock().await;
         let history = self
-            .put(&name, &candidate, &mut known)
+            .put(&name, &candidate, &mut observed)
             .await
             .map_err(|source| InstallError::NotWritten { adapter: name.clone(), source })?;
-        Ok(self.succeed(&name, candidate.version, history, policy))
+        Ok(self.promote(&name, candidate.version, history, policy))
     }
 
     /// Makes an earlier version active: that with the digest `to`, or the one
@@ -122,65 +123,65 @@ impl Registry {
         to: Option<&Digest>,
     ) -> Result<Arc<Version>, RollBackError> {
         let name: AdapterName = name.parse().map_err(|_| RollBackError::Unknown)?;
-        let known = self.known(&name);
-        let mut known = known.lock().await;
+        let observed = self.observed(&name);
+        let mut observed = observed.lock().await;
         let lock = self.store.lock().await?;
-        let mut history = self.newest(&name).await.history;
+        let mut history = self.current_ledger(&name).await.history;
         if history.active().is_none() {
             return Err(RollBackError::Unknown);
         }
         let target = match to {
             Some(digest) => history.find(digest).ok_or(RollBackError::NotKept(*digest))?,
-            None => history.before().ok_or(RollBackError::NothingEarlier)?,
+            None => history.previous().ok_or(RollBackError::NothingEarlier)?,
         };
         let digest = target.sha256;
-        let version = self.again(&name, &digest).await.map_err(RollBackError::Unusable)?;
-        self.still_covers(&name, &version)
+        let version = self.load_retained(&name, &digest).await.map_err(RollBackError::Unusable)?;
+        self.check_still_compatible(&name, &version)
             .map_err(|uncovered| RollBackError::Unusable(format!("is refused now: {uncovered}")))?;
-        history.go_back(&digest);
-        self.record(&lock, &name, &history, &mut known).await?;
+        history.roll_back_to(&digest);
+        self.write_ledger(&lock, &name, &history, &mut observed).await?;
         info!(adapter = %name, sha256 = %digest, "Rolling back {name}");
         Ok(self.activate(&name, version, history))
     }
 
     /// Takes in what is new or different since the last time: components at
     /// the door, and choices of other hosts.
-    pub(super) async fn scan(&self) -> Result<(), RegistryError> {
+    pub(super) async fn reconcile(&self) -> Result<(), RegistryError> {
         let mut names: BTreeSet<AdapterName> =
             door::list(&self.directory).await?.into_iter().collect();
         match self.store.names().await {
             Ok(kept) => names.extend(kept),
             Err(error) => warn!("The store of adapters cannot be read: {error}"),
         }
-        join_all(names.iter().map(|name| self.look_at(name))).await;
+        join_all(names.iter().map(|name| self.reconcile_adapter(name))).await;
         Ok(())
     }
 
-    async fn look_at(&self, name: &AdapterName) {
-        if let Err(error) = self.follow(name).await {
-            self.complain(name, format!("its ledger in `.store` cannot be read: {error}"));
+    async fn reconcile_adapter(&self, name: &AdapterName) {
+        if let Err(error) = self.sync_ledger(name).await {
+            self.report_problem(name, format!("its ledger in `.store` cannot be read: {error}"));
         }
-        if let Err(error) = self.open_door(name).await {
-            self.complain(name, format!("`{name}.wasm` cannot be read: {error}"));
+        if let Err(error) = self.ingest_drop(name).await {
+            self.report_problem(name, format!("`{name}.wasm` cannot be read: {error}"));
         }
     }
 
     /// Does what the ledger says, where that has changed.
-    async fn follow(&self, name: &AdapterName) -> io::Result<()> {
-        let known = self.known(name);
-        let mut known = known.lock().await;
+    async fn sync_ledger(&self, name: &AdapterName) -> io::Result<()> {
+        let observed = self.observed(name);
+        let mut observed = observed.lock().await;
         let stamp = self.store.stamp(name).await?;
-        if stamp == known.ledger {
+        if stamp == observed.ledger {
             return Ok(());
         }
         let ledger = match self.store.ledger(name).await {
             Ok(ledger) => ledger,
             Err(damaged) => {
-                known.ledger = stamp;
+                observed.ledger = stamp;
                 // What lies at the door may be what an operator went back
                 // from, so it is not taken in; another file is.
-                known.door = self.at_the_door(name).await.ok().flatten().map(|(seen, _)| seen);
-                self.complain(
+                observed.door = self.read_drop(name).await.ok().flatten().map(|(seen, _)| seen);
+                self.report_problem(
                     name,
                     format!(
                         "`.store/{name}.json`, which says what is active, cannot be read: \
@@ -191,37 +192,40 @@ impl Registry {
                 return Ok(());
             }
         };
-        known.ledger = stamp;
+        observed.ledger = stamp;
         if let Some(ledger) = ledger {
             if ledger.door.is_some() {
-                known.refused_with = None;
+                observed.refused_with = None;
             }
-            known.door = ledger.door.or(known.door.take());
-            self.choose(name, ledger.history).await;
+            observed.door = ledger.door.or(observed.door.take());
+            self.apply_ledger(name, ledger.history).await;
         }
         Ok(())
     }
 
     /// Makes active what a history says.
-    async fn choose(&self, name: &AdapterName, history: History) {
+    async fn apply_ledger(&self, name: &AdapterName, history: History) {
         let Some(chosen) = history.active().map(|kept| kept.sha256) else { return };
         let active = self.active(name);
         if active.is_some_and(|version| version.adapter().digest() == chosen) {
-            self.change(|table| table.entry(name.clone()).or_default().history = history);
+            self.update_table(|table| table.entry(name.clone()).or_default().history = history);
             return;
         }
-        match self.again(name, &chosen).await {
+        match self.load_retained(name, &chosen).await {
             Ok(version) => {
-                let uncovered = self.still_covers(name, &version).err();
+                let uncovered = self.check_still_compatible(name, &version).err();
                 self.activate(name, version, history);
                 if let Some(uncovered) = uncovered {
                     // It has served, and other hosts may think otherwise of it.
-                    self.complain(name, format!("its active version serves, but {uncovered}"));
+                    self.report_problem(
+                        name,
+                        format!("its active version serves, but {uncovered}"),
+                    );
                 }
             }
             Err(problem) => {
-                self.change(|table| table.entry(name.clone()).or_default().history = history);
-                self.complain(
+                self.update_table(|table| table.entry(name.clone()).or_default().history = history);
+                self.report_problem(
                     name,
                     format!("the version {chosen}, which was chosen last, {problem}"),
                 );
@@ -231,39 +235,39 @@ impl Registry {
 
     /// Takes in the file at the door, where that is another one, or another
     /// signature has come to one that was refused.
-    async fn open_door(&self, name: &AdapterName) -> io::Result<()> {
+    async fn ingest_drop(&self, name: &AdapterName) -> io::Result<()> {
         let Some(stamp) = door::stamp(&self.directory, name).await? else { return Ok(()) };
         let signature = door::signature_stamp(&self.directory, name).await?;
-        let known = self.known(name);
+        let observed = self.observed(name);
         let (before, refused_with) = {
-            let known = known.lock().await;
-            (known.door.clone(), known.refused_with.clone())
+            let observed = observed.lock().await;
+            (observed.door.clone(), observed.refused_with.clone())
         };
         let refused = refused_with.is_some();
         let settled = refused_with.is_none_or(|with| with == signature);
         if settled && before.as_ref().is_some_and(|seen| seen.stamp == stamp) {
             return Ok(());
         }
-        let Some((seen, package)) = self.at_the_door(name).await? else { return Ok(()) };
+        let Some((seen, package)) = self.read_drop(name).await? else { return Ok(()) };
         // A refused file that was put there again, with its old time, is an act:
         // what it was refused for may have gone.
         if settled && !refused && before.is_some_and(|before| before.is(&seen)) {
-            known.lock().await.door = Some(seen);
+            observed.lock().await.door = Some(seen);
             return Ok(());
         }
         let candidate = self.validate(name, package, self.policy(name)).await;
-        let mut known = known.lock().await;
+        let mut observed = observed.lock().await;
         if door::stamp(&self.directory, name).await?.as_ref() != Some(&seen.stamp) {
             // It has changed again, which was noticed, too.
             return Ok(());
         }
-        known.door = Some(seen.clone());
-        known.refused_with = candidate.is_err().then_some(signature);
+        observed.door = Some(seen.clone());
+        observed.refused_with = candidate.is_err().then_some(signature);
         match candidate {
-            Ok(candidate) => self.take_in(name, candidate, &mut known).await,
+            Ok(candidate) => self.adopt(name, candidate, &mut observed).await,
             Err(refusal) => {
-                self.refuse(name, seen.sha256, &refusal);
-                self.complain(name, format!("`{name}.wasm` is refused: {refusal}"));
+                self.record_refusal(name, seen.sha256, &refusal);
+                self.report_problem(name, format!("`{name}.wasm` is refused: {refusal}"));
             }
         }
         Ok(())
@@ -271,23 +275,23 @@ impl Registry {
 
     /// Makes active what lies at the door, unless another host has done that
     /// already: then what has become of it since counts.
-    async fn take_in(&self, name: &AdapterName, candidate: Candidate, known: &mut Known) {
+    async fn adopt(&self, name: &AdapterName, candidate: Candidate, observed: &mut Observed) {
         let recorded = async {
             let lock = self.store.lock().await?;
-            let ledger = self.newest(name).await;
-            if ledger.door.is_some() && ledger.door == known.door {
+            let ledger = self.current_ledger(name).await;
+            if ledger.door.is_some() && ledger.door == observed.door {
                 return Ok((ledger.history, true));
             }
-            self.keep(&lock, name, &candidate).await?;
+            self.store_component(&lock, name, &candidate).await?;
             let mut history = ledger.history;
-            history.arrive(candidate.version.kept());
-            self.record(&lock, name, &history, known).await?;
+            history.activate_new(candidate.version.to_retained());
+            self.write_ledger(&lock, name, &history, observed).await?;
             Ok::<_, io::Error>((history, false))
         };
         match recorded.await {
-            Ok((history, true)) => self.choose(name, history).await,
+            Ok((history, true)) => self.apply_ledger(name, history).await,
             Ok((history, false)) => {
-                drop(self.succeed(name, candidate.version, history, self.policy(name)));
+                drop(self.promote(name, candidate.version, history, self.policy(name)));
             }
             Err(error) => {
                 // It lies at the door, so a restart comes to the same.
@@ -297,8 +301,8 @@ impl Registry {
                      again: {error}"
                 );
                 let mut history = self.history(name);
-                history.arrive(candidate.version.kept());
-                self.succeed(name, candidate.version, history, self.policy(name));
+                history.activate_new(candidate.version.to_retained());
+                self.promote(name, candidate.version, history, self.policy(name));
             }
         }
     }
@@ -310,9 +314,9 @@ impl Registry {
         package: Package,
         policy: Policy,
     ) -> Result<Candidate, Refusal> {
-        let version = self.load(name, &package).await?;
-        self.covers(name, &version)?;
-        self.pass(name, &version, policy).await?;
+        let version = self.load_component(name, &package).await?;
+        self.check_compatible(name, &version)?;
+        self.check_replay(name, &version, policy).await?;
         failpoint::reach(FailPoint::ComponentValidated);
         Ok(Candidate { package, version })
     }
@@ -323,36 +327,41 @@ impl Registry {
         &self,
         name: &AdapterName,
         candidate: &Candidate,
-        known: &mut Known,
+        observed: &mut Observed,
     ) -> io::Result<History> {
         let lock = self.store.lock().await?;
-        let mut history = self.newest(name).await.history;
-        self.keep(&lock, name, candidate).await?;
+        let mut history = self.current_ledger(name).await.history;
+        self.store_component(&lock, name, candidate).await?;
         let stamp = door::write(&self.directory, name, candidate.package.clone()).await?;
         failpoint::reach(FailPoint::ComponentAtTheDoor);
-        known.door = Some(Seen { stamp, sha256: candidate.version.adapter().digest() });
-        known.refused_with = None;
-        history.arrive(candidate.version.kept());
-        self.record(&lock, name, &history, known).await?;
+        observed.door = Some(SeenFile { stamp, sha256: candidate.version.adapter().digest() });
+        observed.refused_with = None;
+        history.activate_new(candidate.version.to_retained());
+        self.write_ledger(&lock, name, &history, observed).await?;
         Ok(history)
     }
 
-    async fn keep(&self, lock: &Lock, name: &AdapterName, candidate: &Candidate) -> io::Result<()> {
+    async fn store_component(
+        &self,
+        lock: &LedgerLock,
+        name: &AdapterName,
+        candidate: &Candidate,
+    ) -> io::Result<()> {
         let digest = candidate.version.adapter().digest();
         self.store.keep(lock, name, &digest, candidate.package.clone()).await?;
         failpoint::reach(FailPoint::ComponentKept);
         Ok(())
     }
 
-    async fn record(
+    async fn write_ledger(
         &self,
-        lock: &Lock,
+        lock: &LedgerLock,
         name: &AdapterName,
         history: &History,
-        known: &mut Known,
+        observed: &mut Observed,
     ) -> io::Result<()> {
-        let ledger = Ledger::new(known.door.clone(), history.clone());
-        known.ledger = Some(self.store.record(lock, name, &ledger).await?);
+        let ledger = Ledger::new(observed.door.clone(), history.clone());
+        observed.ledger = Some(self.store.record(lock, name, &ledger).await?);
         failpoint::reach(FailPoint::ChoiceRecorded);
         if let Err(error) = self.store.prune(lock, name, history).await {
             warn!(adapter = %name, "Earlier versions of {name} cannot be removed: {error}");
@@ -368,7 +377,7 @@ impl Registry {
         version: Arc<Version>,
         history: History,
     ) -> Arc<Version> {
-        let version = self.change(|table| {
+        let version = self.update_table(|table| {
             let slot = table.entry(name.clone()).or_default();
             slot.history = history;
             slot.activate(version)
@@ -384,7 +393,7 @@ impl Registry {
 
     /// Activates what has arrived. Where a replay is to warn, it begins now, when it
     /// keeps nobody waiting any more.
-    fn succeed(
+    fn promote(
         &self,
         name: &AdapterName,
         version: Arc<Version>,
@@ -397,14 +406,14 @@ impl Registry {
             && before.adapter().digest() != version.adapter().digest()
         {
             let (before, now) = (before.adapter().clone(), version.adapter().clone());
-            self.gatekeeper.look_back(name, before, now, &self.clock);
+            self.replay_gate.replay_in_background(name, before, now, &self.clock);
         }
         version
     }
 
     /// A version that was kept: as it is loaded, or from the store. The
     /// problem is what a sentence says that begins with the version.
-    pub(super) async fn again(
+    pub(super) async fn load_retained(
         &self,
         name: &AdapterName,
         digest: &Digest,
@@ -415,15 +424,17 @@ impl Registry {
         let package = match self.store.read(name, digest).await {
             Ok(package) => package,
             // What is at the door may be the same.
-            Err(lost) => match self.at_the_door(name).await {
+            Err(lost) => match self.read_drop(name).await {
                 Ok(Some((seen, package))) if seen.sha256 == *digest => package,
                 Ok(_) | Err(_) => return Err(format!("cannot be read from the store: {lost}")),
             },
         };
-        self.load(name, &package).await.map_err(|refused| format!("is refused now: {refused}"))
+        self.load_component(name, &package)
+            .await
+            .map_err(|refused| format!("is refused now: {refused}"))
     }
 
-    pub(super) async fn load(
+    pub(super) async fn load_component(
         &self,
         name: &AdapterName,
         package: &Package,
@@ -438,15 +449,15 @@ impl Registry {
         Ok(Arc::new(Version::new(adapter, self.clock.now())))
     }
 
-    async fn at_the_door(&self, name: &AdapterName) -> io::Result<Option<(Seen, Package)>> {
+    async fn read_drop(&self, name: &AdapterName) -> io::Result<Option<(SeenFile, Package)>> {
         // Noted before it is read: a change after this has another stamp.
         let Some(stamp) = door::stamp(&self.directory, name).await? else { return Ok(None) };
         let package = door::read(&self.directory, name).await?;
-        Ok(Some((Seen { stamp, sha256: Digest::of(&package.wasm) }, package)))
+        Ok(Some((SeenFile { stamp, sha256: Digest::of(&package.wasm) }, package)))
     }
 
     /// What the ledger says now, or what is known where it says nothing.
-    async fn newest(&self, name: &AdapterName) -> Ledger {
+    async fn current_ledger(&self, name: &AdapterName) -> Ledger {
         match self.store.ledger(name).await {
             Ok(Some(ledger)) => ledger,
             Ok(None) | Err(_) => Ledger::new(None, self.history(name)),
@@ -461,21 +472,21 @@ impl Registry {
         self.table.load().get(name).and_then(|slot| slot.active().cloned())
     }
 
-    fn known(&self, name: &AdapterName) -> Arc<tokio::sync::Mutex<Known>> {
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(known.entry(name.clone()).or_default())
+    fn observed(&self, name: &AdapterName) -> Arc<tokio::sync::Mutex<Observed>> {
+        let mut observed = self.observed.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(observed.entry(name.clone()).or_default())
     }
 
     /// Counts, lists and logs that a component was refused.
-    fn refuse(&self, name: &AdapterName, sha256: Digest, refusal: &Refusal) {
+    fn record_refusal(&self, name: &AdapterName, sha256: Digest, refusal: &Refusal) {
         let (reason, message) = (refusal.reason(), refusal.to_string());
         let labels = [("adapter", name.to_string()), ("reason", reason.to_owned())];
         counter!("hoth_adapter_refusals_total", &labels).increment(1);
         warn!(adapter = %name, %sha256, reason, "A component for {name} is refused: {message}");
-        let refused = Refused { at: self.clock.now(), sha256, reason, message };
+        let refused = RefusedComponent { at: self.clock.now(), sha256, reason, message };
         // Names that nobody knows, which are mistyped ones, are not listed.
-        let wanted = self.wants.values().any(|want| want.adapter == *name);
-        self.change(|table| match table.get_mut(name) {
+        let wanted = self.bindings.values().any(|binding| binding.adapter == *name);
+        self.update_table(|table| match table.get_mut(name) {
             Some(slot) => slot.refused = Some(refused),
             None if wanted => table.entry(name.clone()).or_default().refused = Some(refused),
             None => {}
@@ -483,12 +494,12 @@ impl Registry {
     }
 
     /// Lists and logs why something was not activated, once.
-    fn complain(&self, name: &AdapterName, problem: String) {
+    fn report_problem(&self, name: &AdapterName, problem: String) {
         let said = self.table.load().get(name).and_then(|slot| slot.problem.clone());
         if said.as_ref() == Some(&problem) {
             return;
         }
         warn!(adapter = %name, "{name}: {problem}");
-        self.change(|table| table.entry(name.clone()).or_default().problem = Some(problem));
+        self.update_table(|table| table.entry(name.clone()).or_default().problem = Some(problem));
     }
 }

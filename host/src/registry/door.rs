@@ -13,7 +13,7 @@ use super::AdapterName;
 use super::Package;
 use super::RegistryError;
 use super::files;
-use super::files::Stamp;
+use super::files::FileStamp;
 
 /// Adapters in one directory. There are fewer CSPs than that in the world;
 /// what is beyond it, in alphabetical order, is not loaded.
@@ -31,7 +31,7 @@ pub(super) async fn list(directory: &Path) -> Result<Vec<AdapterName>, RegistryE
 }
 
 /// The state of a component's file; `None` where there is none.
-pub(super) async fn stamp(directory: &Path, name: &AdapterName) -> io::Result<Option<Stamp>> {
+pub(super) async fn stamp(directory: &Path, name: &AdapterName) -> io::Result<Option<FileStamp>> {
     let path = path(directory, name);
     files::blocking(move || files::stamp(&path)).await
 }
@@ -40,7 +40,7 @@ pub(super) async fn stamp(directory: &Path, name: &AdapterName) -> io::Result<Op
 pub(super) async fn signature_stamp(
     directory: &Path,
     name: &AdapterName,
-) -> io::Result<Option<Stamp>> {
+) -> io::Result<Option<FileStamp>> {
     let path = files::signature_of(&path(directory, name));
     files::blocking(move || files::stamp(&path)).await
 }
@@ -57,7 +57,7 @@ pub(super) async fn write(
     directory: &Path,
     name: &AdapterName,
     package: Package,
-) -> io::Result<Stamp> {
+) -> io::Result<FileStamp> {
     let path = path(directory, name);
     files::blocking(move || files::write_package(&path, &package)).await
 }

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 
 use super::AdapterName;
 use super::BadAdapterName;
+use super::Incompatible;
 use super::SignatureError;
-use super::Uncovered;
 use crate::adapter::LoadError;
 use crate::domain::CspName;
 use crate::domain::Digest;
@@ -52,7 +52,7 @@ pub enum Refusal {
     #[error(transparent)]
     Component(#[from] LoadError),
     #[error(transparent)]
-    Coverage(#[from] Uncovered),
+    Incompatible(#[from] Incompatible),
     /// It does on jobs of the past what the active version did not.
     #[error(
         "on jobs that this host has seen it does not do as the active version does ({}); `hoth \
@@ -74,7 +74,7 @@ impl Refusal {
                 | SignatureError::Legacy,
             ) => "bad-signature",
             Self::Component(error) => error.reason(),
-            Self::Coverage(_) => "coverage",
+            Self::Incompatible(_) => "coverage",
             Self::Replay(_) => "replay",
         }
     }

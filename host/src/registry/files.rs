@@ -17,14 +17,14 @@ use crate::adapter::COMPONENT_BYTES_MAX;
 
 /// Tells one state of a file from another without reading it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Stamp {
+pub(super) struct FileStamp {
     inode: u64,
     bytes: u64,
     /// Seconds and nanoseconds since 1970.
     modified: (i64, i64),
 }
 
-impl Stamp {
+impl FileStamp {
     pub fn of(file: &fs::Metadata) -> Self {
         Self { inode: file.ino(), bytes: file.size(), modified: (file.mtime(), file.mtime_nsec()) }
     }
@@ -37,9 +37,9 @@ impl Stamp {
 }
 
 /// The state of a file; `None` where there is none.
-pub(super) fn stamp(path: &Path) -> io::Result<Option<Stamp>> {
+pub(super) fn stamp(path: &Path) -> io::Result<Option<FileStamp>> {
     match fs::metadata(path) {
-        Ok(file) => Ok(Some(Stamp::of(&file))),
+        Ok(file) => Ok(Some(FileStamp::of(&file))),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),
     }
@@ -54,7 +54,7 @@ pub(super) fn read(path: &Path, limit: usize) -> io::Result<Vec<u8>> {
 
 /// Writes aside and renames, so that a crash leaves the old file or the new
 /// one. `path` has a parent, which exists.
-pub(super) fn write(path: &Path, contents: &[u8]) -> io::Result<Stamp> {
+pub(super) fn write(path: &Path, contents: &[u8]) -> io::Result<FileStamp> {
     let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "not the path of a file"));
     };
@@ -72,12 +72,12 @@ pub(super) fn write(path: &Path, contents: &[u8]) -> io::Result<Stamp> {
     written
 }
 
-fn write_aside(aside: &Path, contents: &[u8]) -> io::Result<Stamp> {
+fn write_aside(aside: &Path, contents: &[u8]) -> io::Result<FileStamp> {
     let mut file = fs::File::create(aside)?;
     file.write_all(contents)?;
     file.sync_all()?;
     // Renaming changes none of this.
-    Ok(Stamp::of(&file.metadata()?))
+    Ok(FileStamp::of(&file.metadata()?))
 }
 
 /// Where the signature of a component lies.
@@ -99,7 +99,7 @@ pub(super) fn read_package(path: &Path) -> io::Result<Package> {
 }
 
 /// Writes a component and its signature, and gives the state of the component.
-pub(super) fn write_package(path: &Path, package: &Package) -> io::Result<Stamp> {
+pub(super) fn write_package(path: &Path, package: &Package) -> io::Result<FileStamp> {
     // The signature first: whoever sees the component finds what belongs to it.
     let signature = signature_of(path);
     match &package.signature {

@@ -23,20 +23,20 @@ use crate::replay::Report;
 
 /// The gate, and what goes on behind it.
 #[derive(Debug)]
-pub(super) struct Gatekeeper {
+pub(super) struct ReplayGate {
     gate: Gate,
     /// Replays of versions that serve already: one of each adapter at most.
     /// There are no more than the configuration names.
-    behind: Mutex<BTreeMap<AdapterName, JoinHandle<()>>>,
-    verdicts: Verdicts,
+    background: Mutex<BTreeMap<AdapterName, JoinHandle<()>>>,
+    last_replays: LastReplays,
 }
 
 /// What the gate has said last of each adapter: one of each, of those that have
 /// an active version.
 #[derive(Debug, Clone, Default)]
-struct Verdicts(Arc<Mutex<BTreeMap<AdapterName, ReplayListing>>>);
+struct LastReplays(Arc<Mutex<BTreeMap<AdapterName, ReplayListing>>>);
 
-impl Verdicts {
+impl LastReplays {
     fn note(&self, name: &AdapterName, report: &Report, at: Timestamp) {
         if report.active.is_some() {
             let mut said = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -45,37 +45,44 @@ impl Verdicts {
     }
 }
 
-impl Gatekeeper {
+impl ReplayGate {
     pub fn new(gate: Gate) -> Self {
-        Self { gate, behind: Mutex::default(), verdicts: Verdicts::default() }
+        Self { gate, background: Mutex::default(), last_replays: LastReplays::default() }
     }
 
     /// The last verdict on each adapter since the host started; what was asked
     /// for in a dry run is none.
-    pub fn verdicts(&self) -> BTreeMap<AdapterName, ReplayListing> {
-        self.verdicts.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    pub fn last_replays(&self) -> BTreeMap<AdapterName, ReplayListing> {
+        self.last_replays.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Tries a version that serves now on what `before` did, while it serves. The
     /// one that was being tried before it is of no interest any more.
-    pub fn look_back(&self, name: &AdapterName, before: Adapter, now: Adapter, clock: &Clock) {
-        let (gate, verdicts, clock) = (self.gate.clone(), self.verdicts.clone(), clock.clone());
+    pub fn replay_in_background(
+        &self,
+        name: &AdapterName,
+        before: Adapter,
+        now: Adapter,
+        clock: &Clock,
+    ) {
+        let (gate, last_replays, clock) =
+            (self.gate.clone(), self.last_replays.clone(), clock.clone());
         let adapter = name.clone();
         let replay = tokio::spawn(async move {
             let report = gate.replay(adapter.as_str(), Some(&before), &now, Policy::Warn).await;
-            verdicts.note(&adapter, &report, clock.now());
+            last_replays.note(&adapter, &report, clock.now());
         });
-        let mut behind = self.behind.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(earlier) = behind.insert(name.clone(), replay) {
+        let mut background = self.background.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(earlier) = background.insert(name.clone(), replay) {
             earlier.abort();
         }
     }
 }
 
-impl Drop for Gatekeeper {
+impl Drop for ReplayGate {
     fn drop(&mut self) {
-        let behind = self.behind.get_mut().unwrap_or_else(PoisonError::into_inner);
-        behind.values().for_each(JoinHandle::abort);
+        let background = self.background.get_mut().unwrap_or_else(PoisonError::into_inner);
+        background.values().for_each(JoinHandle::abort);
     }
 }
 
@@ -86,25 +93,25 @@ impl Registry {
     /// # Errors
     ///
     /// [`InstallError`]: the name or the component is refused.
-    pub async fn try_out(
+    pub async fn dry_run(
         &self,
         name: &str,
         package: impl Into<Package>,
         policy: Option<Policy>,
     ) -> Result<Report, InstallError> {
         let name: AdapterName = name.parse()?;
-        let candidate = self.load(&name, &package.into()).await?;
-        self.covers(&name, &candidate).map_err(Refusal::from)?;
+        let candidate = self.load_component(&name, &package.into()).await?;
+        self.check_compatible(&name, &candidate).map_err(Refusal::from)?;
         let policy = policy.unwrap_or_else(|| self.policy(&name));
         Ok(self.replay(&name, &candidate, policy).await)
     }
 
     pub(super) fn policy(&self, name: &AdapterName) -> Policy {
-        self.gatekeeper.gate.policy(name.as_str())
+        self.replay_gate.gate.policy(name.as_str())
     }
 
     /// Lets a candidate pass, or not.
-    pub(super) async fn pass(
+    pub(super) async fn check_replay(
         &self,
         name: &AdapterName,
         candidate: &Version,
@@ -120,7 +127,7 @@ impl Registry {
             return Ok(());
         }
         let report = self.replay(name, candidate, policy).await;
-        self.gatekeeper.verdicts.note(name, &report, self.clock.now());
+        self.replay_gate.last_replays.note(name, &report, self.clock.now());
         if report.refuses() {
             return Err(Refusal::Replay(Box::new(report)));
         }
@@ -130,6 +137,6 @@ impl Registry {
     async fn replay(&self, name: &AdapterName, candidate: &Version, policy: Policy) -> Report {
         let active = self.active(name);
         let active = active.as_ref().map(|version| version.adapter());
-        self.gatekeeper.gate.replay(name.as_str(), active, candidate.adapter(), policy).await
+        self.replay_gate.gate.replay(name.as_str(), active, candidate.adapter(), policy).await
     }
 }

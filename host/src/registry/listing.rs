@@ -8,8 +8,8 @@ use super::AdapterName;
 use super::NotServing;
 use super::Table;
 use super::Version;
-use super::coverage::Want;
-use super::history::Kept;
+use super::coverage::CspBinding;
+use super::history::RetainedVersion;
 use super::slot::Slot;
 use crate::adapter::Counted;
 use crate::domain::CspName;
@@ -144,23 +144,25 @@ impl From<&Counted> for UsageListing {
 
 pub(super) fn list(
     table: &Table,
-    wants: &BTreeMap<CspName, Want>,
-    verdicts: &BTreeMap<AdapterName, ReplayListing>,
+    bindings: &BTreeMap<CspName, CspBinding>,
+    last_replays: &BTreeMap<AdapterName, ReplayListing>,
 ) -> Vec<AdapterListing> {
-    let mut names: Vec<_> = table.keys().chain(wants.values().map(|want| &want.adapter)).collect();
+    let mut names: Vec<_> =
+        table.keys().chain(bindings.values().map(|binding| &binding.adapter)).collect();
     names.sort_unstable();
     names.dedup();
-    let listed = |name| adapter(name, table.get(name), wants, verdicts.get(name).cloned());
+    let listed = |name| adapter(name, table.get(name), bindings, last_replays.get(name).cloned());
     names.into_iter().map(listed).collect()
 }
 
 fn adapter(
     name: &AdapterName,
     slot: Option<&Slot>,
-    wants: &BTreeMap<CspName, Want>,
+    bindings: &BTreeMap<CspName, CspBinding>,
     replay: Option<ReplayListing>,
 ) -> AdapterListing {
-    let csps = wants.iter().filter(|(_, want)| want.adapter == *name).map(|(csp, _)| csp.clone());
+    let csps =
+        bindings.iter().filter(|(_, binding)| binding.adapter == *name).map(|(csp, _)| csp.clone());
     let missing = || NotServing::Missing { adapter: name.clone() }.to_string();
     let (versions, problem) = match slot {
         Some(slot) if slot.active().is_some() => (versions(slot), slot.problem.clone()),
@@ -184,14 +186,14 @@ fn versions(slot: &Slot) -> Vec<VersionListing> {
     let mut rows: Vec<_> = slot.history.versions().map(|kept| row(kept, slot, active)).collect();
     for version in slot.loaded() {
         if slot.history.find(&version.adapter().digest()).is_none() {
-            rows.push(row(&version.kept(), slot, active));
+            rows.push(row(&version.to_retained(), slot, active));
         }
     }
     rows.sort_by_key(|row| !row.active);
     rows
 }
 
-fn row(kept: &Kept, slot: &Slot, active: Option<Digest>) -> VersionListing {
+fn row(kept: &RetainedVersion, slot: &Slot, active: Option<Digest>) -> VersionListing {
     let loaded = slot.find(&kept.sha256);
     let loaded = loaded.as_deref();
     let counted = slot.usage(&kept.sha256).map(|usage| usage.counted()).unwrap_or_default();

@@ -42,8 +42,8 @@ use tokio::sync::watch as changes;
 use tracing::warn;
 
 pub use crate::adapter::COMPONENT_BYTES_MAX;
-pub use coverage::Demand;
-pub use coverage::Uncovered;
+pub use coverage::Incompatible;
+pub use coverage::Requirements;
 pub use error::InstallError;
 pub use error::NotServing;
 pub use error::Refusal;
@@ -57,7 +57,7 @@ pub use listing::VersionListing;
 pub use name::AdapterName;
 pub use name::BadAdapterName;
 pub use package::Package;
-pub use rehearsal::rehearse;
+pub use rehearsal::check_drop_dir;
 pub use signature::SIGNATURE_BYTES_MAX;
 pub use signature::SignatureError;
 pub use signature::Trust;
@@ -65,9 +65,9 @@ pub use signature::TrustError;
 pub use version::JobGuard;
 pub use version::Version;
 
-use self::acts::Known;
-use self::coverage::Want;
-use self::gate::Gatekeeper;
+use self::acts::Observed;
+use self::coverage::CspBinding;
+use self::gate::ReplayGate;
 use self::slot::Slot;
 use self::store::Store;
 use crate::adapter::Engine;
@@ -81,22 +81,22 @@ use crate::replay::Gate;
 pub struct Registry {
     engine: Engine,
     trust: Trust,
-    gatekeeper: Gatekeeper,
+    replay_gate: ReplayGate,
     clock: Clock,
     directory: PathBuf,
     store: Store,
     /// What the configuration says of each CSP's adapter.
-    wants: BTreeMap<CspName, Want>,
+    bindings: BTreeMap<CspName, CspBinding>,
     /// Read by every job without waiting.
     table: ArcSwap<Table>,
     /// Held while the table is exchanged: two changes at once must not undo
     /// each other.
-    turn: Mutex<()>,
+    swap_lock: Mutex<()>,
     /// Each adapter by itself, so that none waits for another.
-    known: Mutex<BTreeMap<AdapterName, Arc<tokio::sync::Mutex<Known>>>>,
+    observed: Mutex<BTreeMap<AdapterName, Arc<tokio::sync::Mutex<Observed>>>>,
     /// Held while a version is loaded for a job that waits for it, so that a
     /// thousand such jobs load it once.
-    recalls: tokio::sync::Mutex<()>,
+    resume_loads: tokio::sync::Mutex<()>,
     changed: changes::Sender<()>,
 }
 
@@ -108,7 +108,7 @@ impl Registry {
     /// A component that cannot be loaded does not stop the start: it is logged,
     /// listed, and told to whom it would have served.
     ///
-    /// `wants` names the adapter of each CSP, and what that must do for it.
+    /// `bindings` names the adapter of each CSP, and what that must do for it.
     ///
     /// # Errors
     ///
@@ -120,9 +120,9 @@ impl Registry {
         gate: Gate,
         clock: Clock,
         directory: &Path,
-        wants: BTreeMap<CspName, (String, Demand)>,
+        bindings: BTreeMap<CspName, (String, Requirements)>,
     ) -> Result<Self, RegistryError> {
-        let wants = coverage::wants(wants)?;
+        let bindings = coverage::csp_bindings(bindings)?;
         door::create(directory)?;
         let store = Store::of(directory);
         if let Err(error) = store.create() {
@@ -134,18 +134,18 @@ impl Registry {
         let registry = Self {
             engine,
             trust,
-            gatekeeper: Gatekeeper::new(gate),
+            replay_gate: ReplayGate::new(gate),
             clock,
             directory: directory.to_owned(),
             store,
-            wants,
+            bindings,
             table: ArcSwap::default(),
-            turn: Mutex::default(),
-            known: Mutex::default(),
-            recalls: tokio::sync::Mutex::default(),
+            swap_lock: Mutex::default(),
+            observed: Mutex::default(),
+            resume_loads: tokio::sync::Mutex::default(),
             changed: changes::Sender::new(()),
         };
-        registry.scan().await?;
+        registry.reconcile().await?;
         Ok(registry)
     }
 
@@ -189,8 +189,8 @@ impl Registry {
             return Ok(active);
         }
         // Apart: nearly no job needs the room.
-        let recalled = Box::pin(self.recall(name, written_by)).await;
-        recalled.map_err(|problem| NotServing::StateUnreadable {
+        let loaded = Box::pin(self.load_for_resume(name, written_by)).await;
+        loaded.map_err(|problem| NotServing::StateUnreadable {
             adapter: name.clone(),
             state_version,
             written_by: *written_by,
@@ -205,33 +205,38 @@ impl Registry {
 
     /// All adapters, loaded or missed, by name.
     pub fn list(&self) -> Vec<AdapterListing> {
-        listing::list(&self.table.load(), &self.wants, &self.gatekeeper.verdicts())
+        listing::list(&self.table.load(), &self.bindings, &self.replay_gate.last_replays())
     }
 
     fn name(&self, csp: &CspName) -> Result<&AdapterName, NotServing> {
-        let want = self.wants.get(csp);
-        want.map(|want| &want.adapter).ok_or_else(|| NotServing::UnknownCsp { csp: csp.clone() })
+        let binding = self.bindings.get(csp);
+        binding.map(|binding| &binding.adapter)
+            .ok_or_else(|| NotServing::UnknownCsp { csp: csp.clone() })
     }
 
     /// A version that is not active, for a job that needs it.
-    async fn recall(&self, name: &AdapterName, digest: &Digest) -> Result<Arc<Version>, String> {
+    async fn load_for_resume(
+        &self,
+        name: &AdapterName,
+        digest: &Digest,
+    ) -> Result<Arc<Version>, String> {
         let loaded = || self.table.load().get(name).and_then(|slot| slot.find(digest));
         if let Some(version) = loaded() {
             return Ok(version);
         }
-        let _turn = self.recalls.lock().await;
+        let _loading = self.resume_loads.lock().await;
         // Whoever had the turn before may have loaded it.
         if let Some(version) = loaded() {
             return Ok(version);
         }
-        let version = self.again(name, digest).await?;
-        self.exchange(|table| table.entry(name.clone()).or_default().recall(&version));
+        let version = self.load_retained(name, digest).await?;
+        self.swap_table(|table| table.entry(name.clone()).or_default().hold(&version));
         Ok(version)
     }
 
     /// Changes what serves, or what is said of it, and tells of it.
-    fn change<T>(&self, change: impl FnOnce(&mut Table) -> T) -> T {
-        let result = self.exchange(change);
+    fn update_table<T>(&self, change: impl FnOnce(&mut Table) -> T) -> T {
+        let result = self.swap_table(change);
         // After the table, so that who hears of it sees it.
         self.changed.send_replace(());
         result
@@ -239,8 +244,8 @@ impl Registry {
 
     /// Exchanges the table for a changed copy of it. The copy holds pointers
     /// and histories only.
-    fn exchange<T>(&self, change: impl FnOnce(&mut Table) -> T) -> T {
-        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+    fn swap_table<T>(&self, change: impl FnOnce(&mut Table) -> T) -> T {
+        let _swapping = self.swap_lock.lock().unwrap_or_else(PoisonError::into_inner);
         let mut table = Table::clone(&self.table.load());
         let result = change(&mut table);
         self.table.store(Arc::new(table));

@@ -6,17 +6,17 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use super::AdapterName;
-use super::Demand;
 use super::Refusal;
 use super::RegistryError;
+use super::Requirements;
 use super::Trust;
 use super::coverage;
-use super::coverage::Want;
+use super::coverage::CspBinding;
 use super::door;
 use crate::adapter::Engine;
 use crate::domain::CspName;
 
-/// Checks the components that the CSPs of `wants` name, as far as they are in
+/// Checks the components that the CSPs of `bindings` name, as far as they are in
 /// the directory, as [`super::Registry::open`] does with those that are new to
 /// it. Takes none, and writes nothing. Those that would be refused, and why.
 ///
@@ -24,17 +24,17 @@ use crate::domain::CspName;
 ///
 /// [`RegistryError`]: a name that no adapter can have, or a component cannot be
 /// read.
-pub async fn rehearse(
+pub async fn check_drop_dir(
     engine: &Engine,
     trust: &Trust,
     directory: &Path,
-    wants: BTreeMap<CspName, (String, Demand)>,
+    bindings: BTreeMap<CspName, (String, Requirements)>,
 ) -> Result<Vec<(AdapterName, Refusal)>, RegistryError> {
-    let wants = coverage::wants(wants)?;
-    let names: BTreeSet<&AdapterName> = wants.values().map(|want| &want.adapter).collect();
+    let bindings = coverage::csp_bindings(bindings)?;
+    let names: BTreeSet<&AdapterName> = bindings.values().map(|binding| &binding.adapter).collect();
     let mut refused = Vec::new();
     for name in names {
-        if let Err(refusal) = check(engine, trust, directory, &wants, name).await? {
+        if let Err(refusal) = check(engine, trust, directory, &bindings, name).await? {
             refused.push((name.clone(), refusal));
         }
     }
@@ -45,7 +45,7 @@ async fn check(
     engine: &Engine,
     trust: &Trust,
     directory: &Path,
-    wants: &BTreeMap<CspName, Want>,
+    bindings: &BTreeMap<CspName, CspBinding>,
     name: &AdapterName,
 ) -> Result<Result<(), Refusal>, RegistryError> {
     let unreadable = |source| RegistryError::Directory { directory: directory.to_owned(), source };
@@ -60,6 +60,6 @@ async fn check(
         Ok(adapter) => adapter,
         Err(error) => return Ok(Err(error.into())),
     };
-    let covered = coverage::check(adapter.info(), None, coverage::demands(wants, name));
+    let covered = coverage::check(adapter.info(), None, coverage::requirements_of(bindings, name));
     Ok(covered.map_err(Refusal::from))
 }

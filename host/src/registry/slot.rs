@@ -24,12 +24,12 @@ pub(super) struct Slot {
     /// Why nothing is loaded, or why what arrived or was chosen last is not.
     pub problem: Option<String>,
     /// What was refused since the last activation.
-    pub refused: Option<Refused>,
+    pub refused: Option<RefusedComponent>,
 }
 
 /// A component that was refused.
 #[derive(Debug, Clone)]
-pub(super) struct Refused {
+pub(super) struct RefusedComponent {
     pub at: Timestamp,
     pub sha256: Digest,
     /// One word of a closed set, for metrics.
@@ -76,7 +76,7 @@ impl Slot {
     }
 
     /// Knows of a version that a job holds.
-    pub fn recall(&mut self, version: &Arc<Version>) {
+    pub fn hold(&mut self, version: &Arc<Version>) {
         self.others.retain(|other| other.strong_count() > 0);
         self.others.push(Arc::downgrade(version));
         self.count(version);

@@ -18,18 +18,18 @@ use serde::Serialize;
 use super::AdapterName;
 use super::Package;
 use super::files;
-use super::files::Stamp;
+use super::files::FileStamp;
 use super::history::History;
 use crate::domain::Digest;
 
 /// How long another host may hold the lock: it writes two small files and a
 /// component, and loads a component at most.
-const LOCK_PATIENCE: Duration = Duration::from_secs(20);
+const LOCK_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// How often the lock is tried meanwhile.
-const LOCK_PAUSE: Duration = Duration::from_millis(5);
+const LOCK_RETRY_EVERY: Duration = Duration::from_millis(5);
 
-/// A ledger: [`super::history::VERSIONS_KEPT`] versions with their imports, of
+/// A ledger: [`super::history::VERSIONS_MAX`] versions with their imports, of
 /// which WASI has dozens.
 const LEDGER_BYTES_MAX: usize = 1 << 20;
 
@@ -44,25 +44,25 @@ pub(super) struct Store {
 
 /// Held while a ledger is changed; let go when it is dropped.
 #[derive(Debug)]
-pub(super) struct Lock(#[expect(dead_code, reason = "what locks is the open file")] fs::File);
+pub(super) struct LedgerLock(#[expect(dead_code, reason = "what locks is the open file")] fs::File);
 
 /// What is known of one adapter.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Ledger {
     form: u32,
     /// What `<name>.wasm` was at the last act. Another one is a newer act.
-    pub door: Option<Seen>,
+    pub door: Option<SeenFile>,
     pub history: History,
 }
 
 /// A file at the door, as it was when it was read or written.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Seen {
-    pub stamp: Stamp,
+pub(super) struct SeenFile {
+    pub stamp: FileStamp,
     pub sha256: Digest,
 }
 
-impl Seen {
+impl SeenFile {
     /// Whether it is the same file, also where the inode says otherwise.
     pub fn is(&self, other: &Self) -> bool {
         self.stamp.same_time(&other.stamp) && self.sha256 == other.sha256
@@ -70,7 +70,7 @@ impl Seen {
 }
 
 impl Ledger {
-    pub fn new(door: Option<Seen>, history: History) -> Self {
+    pub fn new(door: Option<SeenFile>, history: History) -> Self {
         Self { form: FORM, door, history }
     }
 }
@@ -92,7 +92,7 @@ impl Store {
     }
 
     /// Waits for the lock over all ledgers.
-    pub async fn lock(&self) -> io::Result<Lock> {
+    pub async fn lock(&self) -> io::Result<LedgerLock> {
         let store = self.clone();
         let open = move || {
             store.create()?;
@@ -102,15 +102,15 @@ impl Store {
         let begun = Instant::now();
         loop {
             match file.try_lock() {
-                Ok(()) => return Ok(Lock(file)),
+                Ok(()) => return Ok(LedgerLock(file)),
                 Err(fs::TryLockError::Error(error)) => return Err(error),
-                Err(fs::TryLockError::WouldBlock) if begun.elapsed() > LOCK_PATIENCE => {
+                Err(fs::TryLockError::WouldBlock) if begun.elapsed() > LOCK_TIMEOUT => {
                     return Err(io::Error::new(
                         io::ErrorKind::TimedOut,
                         "another host holds the lock of the adapters' store",
                     ));
                 }
-                Err(fs::TryLockError::WouldBlock) => tokio::time::sleep(LOCK_PAUSE).await,
+                Err(fs::TryLockError::WouldBlock) => tokio::time::sleep(LOCK_RETRY_EVERY).await,
             }
         }
     }
@@ -136,7 +136,7 @@ impl Store {
     }
 
     /// The state of a ledger's file; `None` where there is none.
-    pub async fn stamp(&self, name: &AdapterName) -> io::Result<Option<Stamp>> {
+    pub async fn stamp(&self, name: &AdapterName) -> io::Result<Option<FileStamp>> {
         let path = self.ledger_path(name);
         files::blocking(move || files::stamp(&path)).await
     }
@@ -165,10 +165,10 @@ impl Store {
     /// Writes a ledger, and gives the state of its file.
     pub async fn record(
         &self,
-        _lock: &Lock,
+        _lock: &LedgerLock,
         name: &AdapterName,
         ledger: &Ledger,
-    ) -> io::Result<Stamp> {
+    ) -> io::Result<FileStamp> {
         let text = serde_json::to_vec_pretty(ledger).map_err(io::Error::other)?;
         let path = self.ledger_path(name);
         files::blocking(move || files::write(&path, &text)).await
@@ -178,7 +178,7 @@ impl Store {
     /// that is there is not written again, unless it is damaged or signed anew.
     pub async fn keep(
         &self,
-        _lock: &Lock,
+        _lock: &LedgerLock,
         name: &AdapterName,
         digest: &Digest,
         package: Package,
@@ -204,10 +204,10 @@ impl Store {
     }
 
     /// Removes the components that no history names any more, and what a crash
-    /// left behind.
+    /// left background.
     pub async fn prune(
         &self,
-        _lock: &Lock,
+        _lock: &LedgerLock,
         name: &AdapterName,
         history: &History,
     ) -> io::Result<()> {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering;
 
-use super::history::Kept;
+use super::history::RetainedVersion;
 use crate::adapter::Adapter;
 use crate::domain::Timestamp;
 
@@ -38,8 +38,8 @@ impl Version {
     }
 
     /// What stays of it when it is not loaded.
-    pub(super) fn kept(&self) -> Kept {
-        Kept {
+    pub(super) fn to_retained(&self) -> RetainedVersion {
+        RetainedVersion {
             sha256: self.adapter.digest(),
             name: Some(self.adapter.info().name.clone()),
             version: self.adapter.info().version.clone(),

@@ -20,15 +20,15 @@ use super::Registry;
 
 /// How long the directory must be quiet before it is read while a file is being
 /// written: half a component would be refused, if only for a moment.
-const QUIET: Duration = Duration::from_millis(50);
+const QUIET_PERIOD: Duration = Duration::from_millis(50);
 
 /// How long a file that is whole waits for company: its signature comes right
 /// after it.
-const COMPANY: Duration = Duration::from_millis(5);
+const SIGNATURE_DELAY: Duration = Duration::from_millis(5);
 
 /// How often that wait may begin anew, so that a directory that is never quiet
 /// is read all the same.
-const STIRS_MAX: u32 = 10;
+const SETTLE_ROUNDS_MAX: u32 = 10;
 
 /// How often the directory is read in any case. Network file systems tell
 /// nothing of what other machines do, and a notice may be lost.
@@ -38,23 +38,23 @@ impl Registry {
     /// Takes in what is put into the directory and what other hosts choose,
     /// until `stop`. A file that goes away changes nothing: what it was is kept.
     pub async fn watch(&self, stop: CancellationToken) {
-        let stirred = Arc::new(Stirred::default());
+        let events = Arc::new(DirEvents::default());
         // Ends its thread when it is dropped.
-        let _watcher = watcher([&self.directory, self.store.folder()], Arc::clone(&stirred)).inspect_err(|error| {
+        let _watcher = watcher([&self.directory, self.store.folder()], Arc::clone(&events)).inspect_err(|error| {
             warn!(
                 "The directory of adapters is read every {} s only, as it cannot be watched: {error}",
                 RESCAN_EVERY.as_secs()
             );
         });
         loop {
-            if let Err(error) = self.scan().await {
+            if let Err(error) = self.reconcile().await {
                 let error: &dyn Error = &error;
                 warn!(error, "The directory of adapters cannot be read");
             }
             tokio::select! {
                 () = stop.cancelled() => return,
-                () = stirred.whole.notified() => tokio::time::sleep(COMPANY).await,
-                () = stirred.any.notified() => stirred.settle().await,
+                () = events.whole.notified() => tokio::time::sleep(SIGNATURE_DELAY).await,
+                () = events.any.notified() => events.settle().await,
                 () = tokio::time::sleep(RESCAN_EVERY) => {}
             }
         }
@@ -64,14 +64,14 @@ impl Registry {
 /// What the watcher's thread has to say. Each keeps one notice at most, so
 /// nothing piles up.
 #[derive(Debug, Default)]
-struct Stirred {
+struct DirEvents {
     /// A file was closed after writing, renamed, or removed.
     whole: Notify,
     /// Something else happened: a file is being written.
     any: Notify,
 }
 
-impl Stirred {
+impl DirEvents {
     fn by(&self, event: &EventKind) {
         match event {
             EventKind::Access(AccessKind::Close(AccessMode::Write))
@@ -87,10 +87,10 @@ impl Stirred {
 
     /// Waits until what is being written is whole, or nothing happens.
     async fn settle(&self) {
-        for _ in 0..STIRS_MAX {
+        for _ in 0..SETTLE_ROUNDS_MAX {
             tokio::select! {
-                () = self.whole.notified() => return tokio::time::sleep(COMPANY).await,
-                quiet = tokio::time::timeout(QUIET, self.any.notified()) => {
+                () = self.whole.notified() => return tokio::time::sleep(SIGNATURE_DELAY).await,
+                quiet = tokio::time::timeout(QUIET_PERIOD, self.any.notified()) => {
                     if quiet.is_err() {
                         return;
                     }
@@ -100,12 +100,12 @@ impl Stirred {
     }
 }
 
-fn watcher(folders: [&Path; 2], stirred: Arc<Stirred>) -> notify::Result<RecommendedWatcher> {
+fn watcher(folders: [&Path; 2], events: Arc<DirEvents>) -> notify::Result<RecommendedWatcher> {
     let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
         match event {
-            Ok(event) => stirred.by(&event.kind),
+            Ok(event) => events.by(&event.kind),
             // Notices may have been lost.
-            Err(_) => stirred.any.notify_one(),
+            Err(_) => events.any.notify_one(),
         }
     })?;
     for folder in folders {

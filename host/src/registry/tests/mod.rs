@@ -37,15 +37,15 @@ async fn open_with(directory: &Path, trust: Trust) -> Registry {
     let config = Config { directory: directory.to_owned(), ..Config::default() };
     let engine = Engine::new(&config).unwrap();
     let clock = Clock::manual(Timestamp::from_millis(1_700_000_000_123));
-    let wants = BTreeMap::from([
-        (csp("CSP_A"), ("atat".to_owned(), Demand::default())),
-        (csp("CSP_B"), ("atat".to_owned(), Demand::default())),
-        (csp("CSP_C"), ("other".to_owned(), Demand::default())),
+    let bindings = BTreeMap::from([
+        (csp("CSP_A"), ("atat".to_owned(), Requirements::default())),
+        (csp("CSP_B"), ("atat".to_owned(), Requirements::default())),
+        (csp("CSP_C"), ("other".to_owned(), Requirements::default())),
     ]);
     let journals =
         replay::Store::new(directory.join("journals"), replay::Config::default().bounds());
     let gate = Gate::new(replay::Config::default(), Arc::new(journals), clock.clone());
-    Registry::open(engine, trust, gate, clock, directory, wants).await.unwrap()
+    Registry::open(engine, trust, gate, clock, directory, bindings).await.unwrap()
 }
 
 async fn house() -> House {
@@ -396,11 +396,11 @@ async fn signed_components_come_in_by_both_doors_and_others_do_not() {
     let door = directory.path().join("atat.wasm");
     let two = wasm("2", (1, 1));
     fs::write(&door, &two).unwrap();
-    registry.scan().await.unwrap();
+    registry.reconcile().await.unwrap();
     assert_eq!(listed().refused.unwrap().reason, "bad-signature");
     let signature: Option<bytes::Bytes> = sign(&keys[1], &two);
     fs::write(door.with_extension("wasm.minisig"), signature.unwrap()).unwrap();
-    registry.scan().await.unwrap();
+    registry.reconcile().await.unwrap();
     assert_eq!(listed().versions[0].version, "2");
     registry.roll_back("atat", None).await.unwrap();
 
