@@ -41,8 +41,8 @@ use crate::registry::Registry;
 use crate::reload;
 use crate::reload::Reload;
 use crate::replay;
+use crate::replay::JournalStore;
 use crate::replay::Recorder;
-use crate::replay::Store;
 use crate::telemetry;
 use crate::worker;
 use crate::worker::Destination;
@@ -97,7 +97,8 @@ impl App {
         let trust = config.trust().context("reading whose adapters to trust")?;
         let directory = &config.adapters.directory;
         let journals = journals(&config, &clock);
-        let gate = replay::Gate::new(config.replay.clone(), Arc::clone(&journals), clock.clone());
+        let replayer =
+            replay::Replayer::new(config.replay.clone(), Arc::clone(&journals), clock.clone());
         let registry = Registry::open(
             engine,
             trust,
@@ -272,8 +273,8 @@ async fn open_queue(config: &Config, clock: &Clock) -> anyhow::Result<Storage> {
 }
 
 /// Written by those who work, and let go of by all.
-fn journals(config: &Config, clock: &Clock) -> Arc<Store> {
-    let store = Store::new(config.replay.directory.clone(), config.replay.bounds());
+fn journals(config: &Config, clock: &Clock) -> Arc<JournalStore> {
+    let store = JournalStore::new(config.replay.directory.clone(), config.replay.limits());
     store.prune_all(clock.now());
     Arc::new(store)
 }

@@ -8,7 +8,7 @@ use serde_json::json;
 use tracing::error;
 
 use crate::queue::QueueError;
-use crate::replay::Report;
+use crate::replay::ReplayReport;
 
 /// Everything that an operator's call can fail with.
 #[derive(Debug, thiserror::Error)]
@@ -23,7 +23,7 @@ pub enum AdminError {
     Refused(String),
     /// A candidate does on jobs of the past what the active version did not.
     #[error("{message}")]
-    Replayed { message: String, report: Box<Report> },
+    Replayed { message: String, report: Box<ReplayReport> },
     #[error("{0}")]
     Conflict(String),
     #[error("{0} is not offered by this queue backend")]

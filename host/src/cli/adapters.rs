@@ -16,7 +16,7 @@ use serde::Deserialize;
 use super::say;
 use super::table::Table;
 use crate::replay::Policy;
-use crate::replay::Report;
+use crate::replay::ReplayReport;
 
 /// How long a host may take to answer. A deployment compiles; the longest that
 /// an operator can allow it is an hour.
@@ -310,7 +310,7 @@ async fn deploy(
     if !dry_run {
         return report(&body);
     }
-    let replayed: Report = serde_json::from_slice(&body).context("reading the report")?;
+    let replayed: ReplayReport = serde_json::from_slice(&body).context("reading the report")?;
     say(replayed.to_string().trim_end());
     ensure!(!replayed.refuses(), "with this policy the host would refuse it");
     Ok(())
@@ -399,7 +399,7 @@ async fn answer(request: reqwest::RequestBuilder) -> anyhow::Result<Vec<u8>> {
         return Ok(body.to_vec());
     }
     let json: serde_json::Value = serde_json::from_slice(&body).unwrap_or_default();
-    if let Ok(report) = Report::deserialize(&json["report"]) {
+    if let Ok(report) = ReplayReport::deserialize(&json["report"]) {
         say(report.to_string().trim_end());
     }
     let message = json["message"]

@@ -63,7 +63,8 @@ pub(super) fn check<'a>(
     active: Option<&Info>,
     bound: impl Iterator<Item = (&'a CspName, &'a Requirements)>,
 ) -> Result<(), Incompatible> {
-    let (described, active) = (known_operations(info), active.map(known_operations).unwrap_or_default());
+    let (described, active) =
+        (known_operations(info), active.map(known_operations).unwrap_or_default());
     let asked: BTreeSet<&String> = info.credentials.iter().collect();
     let mut gaps: BTreeMap<Gap, Vec<CspName>> = BTreeMap::new();
     for (csp, requirements) in bound {
@@ -253,7 +254,13 @@ mod tests {
         let unlisted = || require(&[], &[]);
         let some = ["add-portfolio", "get-portfolio"];
         for (what, candidate, active, demands, expected) in [
-            ("what CSPs without lists need", info(&some[..1], &[]), None, vec![unlisted(), unlisted()], ""),
+            (
+                "what CSPs without lists need",
+                info(&some[..1], &[]),
+                None,
+                vec![unlisted(), unlisted()],
+                "",
+            ),
             ("it asks of nobody", info(&[], &["billing"]), None, vec![], ""),
             (
                 "it does nothing that can be asked for",
@@ -329,7 +336,10 @@ mod tests {
     fn a_sentence_names_a_bounded_number_of_csps() {
         let demands = vec![require(&[CLIN], &[]); 100];
         let problem = problem(&info(&["add-portfolio"], &["a"]), None, &demands);
-        assert!(problem.contains("`csp.CSP_7.operations`, 92 more lists: cost-by-clin"), "{problem}");
+        assert!(
+            problem.contains("`csp.CSP_7.operations`, 92 more lists: cost-by-clin"),
+            "{problem}"
+        );
         assert!(problem.len() < 2_000, "{problem}");
     }
 }

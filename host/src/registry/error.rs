@@ -10,7 +10,7 @@ use super::SignatureError;
 use crate::adapter::LoadError;
 use crate::domain::CspName;
 use crate::domain::Digest;
-use crate::replay::Report;
+use crate::replay::ReplayReport;
 
 /// Why there is no registry.
 #[derive(Debug, thiserror::Error)]
@@ -59,7 +59,7 @@ pub enum Refusal {
          adapters deploy --dry-run` shows what, and `--replay warn` deploys it all the same",
         .0.summary()
     )]
-    Replay(Box<Report>),
+    Replay(Box<ReplayReport>),
 }
 
 impl Refusal {

@@ -17,14 +17,14 @@ use super::Version;
 use crate::adapter::Adapter;
 use crate::clock::Clock;
 use crate::domain::Timestamp;
-use crate::replay::Gate;
 use crate::replay::Policy;
-use crate::replay::Report;
+use crate::replay::ReplayReport;
+use crate::replay::Replayer;
 
 /// The gate, and what goes on behind it.
 #[derive(Debug)]
 pub(super) struct ReplayGate {
-    gate: Gate,
+    replayer: Replayer,
     /// Replays of versions that serve already: one of each adapter at most.
     /// There are no more than the configuration names.
     background: Mutex<BTreeMap<AdapterName, JoinHandle<()>>>,
@@ -37,7 +37,7 @@ pub(super) struct ReplayGate {
 struct LastReplays(Arc<Mutex<BTreeMap<AdapterName, ReplayListing>>>);
 
 impl LastReplays {
-    fn note(&self, name: &AdapterName, report: &Report, at: Timestamp) {
+    fn note(&self, name: &AdapterName, report: &ReplayReport, at: Timestamp) {
         if report.active.is_some() {
             let mut said = self.0.lock().unwrap_or_else(PoisonError::into_inner);
             said.insert(name.clone(), ReplayListing::of(report, at));
@@ -46,8 +46,8 @@ impl LastReplays {
 }
 
 impl ReplayGate {
-    pub fn new(gate: Gate) -> Self {
-        Self { gate, background: Mutex::default(), last_replays: LastReplays::default() }
+    pub fn new(replayer: Replayer) -> Self {
+        Self { replayer, background: Mutex::default(), last_replays: LastReplays::default() }
     }
 
     /// The last verdict on each adapter since the host started; what was asked
@@ -65,11 +65,11 @@ impl ReplayGate {
         now: Adapter,
         clock: &Clock,
     ) {
-        let (gate, last_replays, clock) =
-            (self.gate.clone(), self.last_replays.clone(), clock.clone());
+        let (replayer, last_replays, clock) =
+            (self.replayer.clone(), self.last_replays.clone(), clock.clone());
         let adapter = name.clone();
         let replay = tokio::spawn(async move {
-            let report = gate.replay(adapter.as_str(), Some(&before), &now, Policy::Warn).await;
+            let report = replayer.replay(adapter.as_str(), Some(&before), &now, Policy::Warn).await;
             last_replays.note(&adapter, &report, clock.now());
         });
         let mut background = self.background.lock().unwrap_or_else(PoisonError::into_inner);
@@ -98,7 +98,7 @@ impl Registry {
         name: &str,
         package: impl Into<Package>,
         policy: Option<Policy>,
-    ) -> Result<Report, InstallError> {
+    ) -> Result<ReplayReport, InstallError> {
         let name: AdapterName = name.parse()?;
         let candidate = self.load_component(&name, &package.into()).await?;
         self.check_compatible(&name, &candidate).map_err(Refusal::from)?;
@@ -107,7 +107,7 @@ impl Registry {
     }
 
     pub(super) fn policy(&self, name: &AdapterName) -> Policy {
-        self.replay_gate.gate.policy(name.as_str())
+        self.replay_gate.replayer.policy(name.as_str())
     }
 
     /// Lets a candidate pass, or not.
@@ -134,9 +134,14 @@ impl Registry {
         Ok(())
     }
 
-    async fn replay(&self, name: &AdapterName, candidate: &Version, policy: Policy) -> Report {
+    async fn replay(
+        &self,
+        name: &AdapterName,
+        candidate: &Version,
+        policy: Policy,
+    ) -> ReplayReport {
         let active = self.active(name);
         let active = active.as_ref().map(|version| version.adapter());
-        self.replay_gate.gate.replay(name.as_str(), active, candidate.adapter(), policy).await
+        self.replay_gate.replayer.replay(name.as_str(), active, candidate.adapter(), policy).await
     }
 }

@@ -15,9 +15,9 @@ use crate::adapter::Counted;
 use crate::domain::CspName;
 use crate::domain::Digest;
 use crate::domain::Timestamp;
-use crate::replay::Counts;
+use crate::replay::JobCounts;
 use crate::replay::Policy;
-use crate::replay::Report;
+use crate::replay::ReplayReport;
 use crate::replay::Verdict;
 
 /// One adapter, as `GET /adapters` shows it.
@@ -50,7 +50,7 @@ pub struct ReplayListing {
     pub candidate: Digest,
     pub policy: Policy,
     pub verdict: Verdict,
-    pub jobs: Counts,
+    pub jobs: JobCounts,
     /// Whether it takes longer, whatever the verdict is.
     pub slower: bool,
     /// The verdict and its numbers in one sentence.
@@ -58,7 +58,7 @@ pub struct ReplayListing {
 }
 
 impl ReplayListing {
-    pub(super) fn of(report: &Report, at: Timestamp) -> Self {
+    pub(super) fn of(report: &ReplayReport, at: Timestamp) -> Self {
         Self {
             at: at.to_rfc3339(),
             candidate: report.candidate.sha256,

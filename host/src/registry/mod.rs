@@ -74,7 +74,7 @@ use crate::adapter::Engine;
 use crate::clock::Clock;
 use crate::domain::CspName;
 use crate::domain::Digest;
-use crate::replay::Gate;
+use crate::replay::Replayer;
 
 /// The adapters of a directory, and the CSPs that they serve.
 #[derive(Debug)]
@@ -117,7 +117,7 @@ impl Registry {
     pub async fn open(
         engine: Engine,
         trust: Trust,
-        gate: Gate,
+        replayer: Replayer,
         clock: Clock,
         directory: &Path,
         bindings: BTreeMap<CspName, (String, Requirements)>,
@@ -134,7 +134,7 @@ impl Registry {
         let registry = Self {
             engine,
             trust,
-            replay_gate: ReplayGate::new(gate),
+            replay_gate: ReplayReplayer::new(replayer),
             clock,
             directory: directory.to_owned(),
             store,
@@ -210,7 +210,8 @@ impl Registry {
 
     fn name(&self, csp: &CspName) -> Result<&AdapterName, NotServing> {
         let binding = self.bindings.get(csp);
-        binding.map(|binding| &binding.adapter)
+        binding
+            .map(|binding| &binding.adapter)
             .ok_or_else(|| NotServing::UnknownCsp { csp: csp.clone() })
     }
 

@@ -15,7 +15,7 @@ use crate::domain::Target;
 use crate::domain::WaitStep;
 
 /// What an adapter gave when it was called.
-pub type Asked = Result<Step, CallError>;
+pub type StepResult = Result<Step, CallError>;
 
 /// Differences of one pair of steps that are told; a body that is another one
 /// altogether has hundreds.
@@ -23,7 +23,7 @@ const DIFFERENCES_MAX: usize = 24;
 
 /// Holds the candidate's answer (`after`) against that of the version before.
 /// States are the adapter's own affair, and are not compared.
-pub fn compare(before: &Asked, after: &Asked) -> Vec<Difference> {
+pub fn compare(before: &StepResult, after: &StepResult) -> Vec<Difference> {
     let mut differences = Vec::new();
     match (before, after) {
         (Ok(Step::Send(before)), Ok(Step::Send(after))) => {
@@ -65,7 +65,7 @@ pub fn same_resource(before: &HttpRequest, after: &HttpRequest) -> bool {
 }
 
 /// A step in one line.
-pub fn said(asked: &Asked) -> String {
+pub fn said(asked: &StepResult) -> String {
     match asked {
         Ok(Step::Send(send)) => line(&send.request),
         Ok(Step::Wait(wait)) => match wait.after_ms {
@@ -271,7 +271,7 @@ mod tests {
         }
     }
 
-    fn send(request: HttpRequest) -> Asked {
+    fn send(request: HttpRequest) -> StepResult {
         let state = AdapterState { version: 1, bytes: Vec::new() };
         Ok(Step::Send(SendStep { request, state }))
     }
@@ -281,7 +281,12 @@ mod tests {
         Outcome { code, request: raw("{}"), response: raw(response) }
     }
 
-    fn wait(after_ms: Option<u64>, reference: Option<&str>, note: &str, state: &[u8]) -> Asked {
+    fn wait(
+        after_ms: Option<u64>,
+        reference: Option<&str>,
+        note: &str,
+        state: &[u8],
+    ) -> StepResult {
         let reference = reference.map(str::to_owned);
         Ok(Step::Wait(WaitStep {
             after_ms,
@@ -291,7 +296,7 @@ mod tests {
     }
 
     #[track_caller]
-    fn check(before: &Asked, after: &Asked, expected: Expect) {
+    fn check(before: &StepResult, after: &StepResult, expected: Expect) {
         let lines: Vec<_> = compare(before, after).iter().map(ToString::to_string).collect();
         expected.assert_eq(&lines.join("\n"));
     }
@@ -313,7 +318,7 @@ mod tests {
         check(&wait(None, None, "", b"one"), &wait(None, None, "", b"two"), expect![""]);
     }
 
-    fn with(change: fn(&mut HttpRequest)) -> Asked {
+    fn with(change: fn(&mut HttpRequest)) -> StepResult {
         let mut request = request();
         change(&mut request);
         send(request)

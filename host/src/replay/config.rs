@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde::Serialize;
 
-use super::Bounds;
+use super::JournalLimits;
 
 /// What is kept of finished jobs, and what a candidate must show on them.
 #[derive(Debug, Clone, Deserialize)]
@@ -127,8 +127,8 @@ impl Config {
     }
 
     /// How much is kept.
-    pub fn bounds(&self) -> Bounds {
-        Bounds {
+    pub fn limits(&self) -> JournalLimits {
+        JournalLimits {
             jobs: self.max_jobs,
             bytes: self.max_bytes,
             age: Duration::from_hours(self.max_age_hours),

@@ -11,50 +11,50 @@ use tracing::info;
 use tracing::info_span;
 use tracing::warn;
 
-use super::Compared;
+use super::ComparedVersion;
 use super::Config;
-use super::Counts;
 use super::Finding;
 use super::FindingKind;
+use super::JobCounts;
 use super::Journal;
+use super::JournalStore;
 use super::Policy;
-use super::Report;
-use super::Store;
+use super::ReplayReport;
 use super::Timing;
 use super::Verdict;
 use super::trial;
-use super::trial::Came;
-use super::trial::Trial;
+use super::trial::Comparison;
+use super::trial::JournalComparison;
 use crate::adapter::Adapter;
 use crate::clock::Clock;
 
 /// How often a job's calls are timed for each version. The fastest of them
 /// counts: what else goes on at the machine makes calls slower, never faster.
-const ROUNDS: u32 = 5;
+const TIMING_ROUNDS: u32 = 5;
 
 /// A candidate is not slower as long as a job loses less than this to it:
 /// nobody waits for it, and small adapters take so little that a ratio alone
 /// means nothing.
-const SLOWER_FLOOR: Duration = Duration::from_micros(500);
+const SLOWER_MIN: Duration = Duration::from_micros(500);
 
 /// A candidate that has broken so many jobs is known well enough; each may
 /// take as long as the deadline of calls.
-const TRAPS_MAX: usize = 10;
+const BROKEN_JOBS_MAX: usize = 10;
 
 /// Findings in one report.
 const FINDINGS_MAX: usize = 50;
 
 /// Tries candidates on journals.
 #[derive(Debug, Clone)]
-pub struct Gate {
+pub struct Replayer {
     config: Config,
-    store: Arc<Store>,
+    store: Arc<JournalStore>,
     clock: Clock,
 }
 
-impl Gate {
+impl Replayer {
     /// A gate with the journals of `store`.
-    pub fn new(config: Config, store: Arc<Store>, clock: Clock) -> Self {
+    pub fn new(config: Config, store: Arc<JournalStore>, clock: Clock) -> Self {
         Self { config, store, clock }
     }
 
@@ -72,89 +72,89 @@ impl Gate {
         active: Option<&Adapter>,
         candidate: &Adapter,
         policy: Policy,
-    ) -> Report {
-        let begun = Instant::now();
+    ) -> ReplayReport {
+        let started_at = Instant::now();
         let span = info_span!("replay", adapter = name, candidate = %candidate.digest());
-        let set = self.go_through(name, active, candidate, begun).instrument(span).await;
-        let compared = |adapter: &Adapter| Compared {
+        let tally = self.replay_all(name, active, candidate, started_at).instrument(span).await;
+        let compared = |adapter: &Adapter| ComparedVersion {
             version: adapter.info().version.clone(),
             sha256: adapter.digest(),
         };
-        let report = Report {
+        let report = ReplayReport {
             adapter: name.to_owned(),
             active: active.map(compared),
             candidate: compared(candidate),
             policy,
-            verdict: set.verdict(),
-            timing: set.timing,
-            jobs: set.counts,
-            notes: set.notes(),
-            findings: set.findings,
-            took_ms: u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX),
+            verdict: tally.verdict(),
+            timing: tally.timing,
+            jobs: tally.counts,
+            notes: tally.notes(),
+            findings: tally.findings,
+            took_ms: u64::try_from(started_at.elapsed().as_millis()).unwrap_or(u64::MAX),
         };
-        tell(&report);
+        log_report(&report);
         report
     }
 
-    async fn go_through(
+    async fn replay_all(
         &self,
         name: &str,
         active: Option<&Adapter>,
         candidate: &Adapter,
-        begun: Instant,
-    ) -> Set {
-        let until = begun + Duration::from_millis(self.config.max_ms);
+        started_at: Instant,
+    ) -> Tally {
+        let deadline = started_at + Duration::from_millis(self.config.max_ms);
         let (store, now, folder) = (Arc::clone(&self.store), self.clock.now(), name.to_owned());
         let read = tokio::task::spawn_blocking(move || store.load(&folder, now));
         let journals = read.await.unwrap_or_default();
-        let mut set = Set::default();
-        set.counts.journals = journals.len();
+        let mut tally = Tally::default();
+        tally.counts.journals = journals.len();
         let Some(active) = active else {
-            set.counts.not_comparable = journals.len();
-            set.remarks.push("no version is active, so there is nothing to compare with".into());
-            return set;
+            tally.counts.not_comparable = journals.len();
+            tally.remarks.push("no version is active, so there is nothing to compare with".into());
+            return tally;
         };
         let versions = trial::Versions { active, candidate };
-        let mut timed = Vec::new();
+        let mut timings = Vec::new();
         for (at, journal) in journals.iter().enumerate() {
-            let tried = match set.counts.trap >= TRAPS_MAX {
+            let tried = match tally.counts.trap >= BROKEN_JOBS_MAX {
                 true => None,
-                false => versions.try_on(journal, until).await,
+                false => versions.compare_on(journal, deadline).await,
             };
             let Some(trial) = tried else {
-                set.counts.not_replayed = journals.len() - at;
-                set.say_why_not_all(self.config.max_ms);
+                tally.counts.not_replayed = journals.len() - at;
+                tally.note_why_incomplete(self.config.max_ms);
                 break;
             };
             if let Some(times) = trial.times {
-                timed.push((journal, times));
+                timings.push((journal, times));
             }
-            set.take(journal, trial);
+            tally.add(journal, trial);
         }
-        set.group();
-        set.timing = self.time(versions, timed, until).await;
-        set
+        tally.group();
+        tally.timing = self.time(versions, timings, deadline).await;
+        tally
     }
 
     /// Times jobs again, the versions taking turns in who is first.
     async fn time(
         &self,
         versions: trial::Versions<'_>,
-        mut timed: Vec<(&Journal, trial::Times)>,
-        until: Instant,
+        mut timings: Vec<(&Journal, trial::CallTimes)>,
+        deadline: Instant,
     ) -> Option<Timing> {
-        'rounds: for round in 1..ROUNDS {
-            for (journal, best) in &mut timed {
+        'rounds: for round in 1..TIMING_ROUNDS {
+            for (journal, best) in &mut timings {
                 let candidate_first = round % 2 == 1;
-                let Some(times) = versions.time(journal, candidate_first, until).await else {
+                let Some(times) = versions.time(journal, candidate_first, deadline).await else {
                     break 'rounds;
                 };
                 best.active = best.active.min(times.active);
                 best.candidate = best.candidate.min(times.candidate);
             }
         }
-        let active = median(timed.iter().map(|(_, times)| times.active).collect())?;
-        let candidate = median(timed.iter().map(|(_, times)| times.candidate).collect())?;
+        let active = median(timings.iter().map(|(_, times)| times.active).collect())?;
+        let candidate = median(timings.iter().map(|(_, times)| times.candidate).collect())?;
         let ratio = candidate.as_secs_f64() / active.as_secs_f64().max(f64::MIN_POSITIVE);
         let micros = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
         Some(Timing {
@@ -162,16 +162,16 @@ impl Gate {
             candidate_us: micros(candidate),
             ratio,
             slower: ratio > self.config.slower_ratio
-                && candidate.saturating_sub(active) > SLOWER_FLOOR,
+                && candidate.saturating_sub(active) > SLOWER_MIN,
         })
     }
 }
 
-fn tell(report: &Report) {
+fn log_report(report: &ReplayReport) {
     let verdict = report.verdict.as_str();
     counter!("hoth_replays_total", "adapter" => report.adapter.clone(), "verdict" => verdict)
         .increment(1);
-    let Report { adapter, candidate, took_ms, .. } = report;
+    let ReplayReport { adapter, candidate, took_ms, .. } = report;
     let (sha256, summary) = (candidate.sha256, report.summary());
     let policy = report.policy.as_str();
     match report.verdict {
@@ -186,32 +186,32 @@ fn tell(report: &Report) {
 
 /// What has come of the journals so far.
 #[derive(Debug, Default)]
-struct Set {
-    counts: Counts,
+struct Tally {
+    counts: JobCounts,
     findings: Vec<Finding>,
     timing: Option<Timing>,
     remarks: Vec<String>,
     /// Why the first of those that are not comparable is not.
-    strayed: Option<String>,
+    diverged: Option<String>,
     /// States that the candidate does not resume: their version.
-    unread: Option<u32>,
+    unreadable_state: Option<u32>,
 }
 
-impl Set {
-    fn take(&mut self, journal: &Journal, trial: Trial) {
-        let Trial { came, unread, times: _ } = trial;
-        self.unread = self.unread.or(unread);
-        let (kind, calls, note) = match came {
-            Came::Same => {
+impl Tally {
+    fn add(&mut self, journal: &Journal, trial: JournalComparison) {
+        let JournalComparison { comparison, unreadable_state, times: _ } = trial;
+        self.unreadable_state = self.unreadable_state.or(unreadable_state);
+        let (kind, calls, note) = match comparison {
+            Comparison::Same => {
                 self.counts.same += 1;
                 return;
             }
-            Came::Strayed(how) => {
+            Comparison::Diverged(how) => {
                 self.counts.not_comparable += 1;
-                self.strayed.get_or_insert_with(|| format!("job {}: {how}", journal.facts.id));
+                self.diverged.get_or_insert_with(|| format!("job {}: {how}", journal.job.id));
                 return;
             }
-            Came::Otherwise { kind, calls, note } => (kind, calls, note),
+            Comparison::Different { kind, calls, note } => (kind, calls, note),
         };
         match kind {
             FindingKind::Trap => self.counts.trap += 1,
@@ -220,9 +220,9 @@ impl Set {
         }
         self.findings.push(Finding {
             kind,
-            operation: journal.facts.operation.clone(),
+            operation: journal.job.operation.clone(),
             jobs: 1,
-            example: journal.facts.id.clone(),
+            example: journal.job.id.clone(),
             calls,
             note,
         });
@@ -253,15 +253,15 @@ impl Set {
         }
     }
 
-    fn say_why_not_all(&mut self, max_ms: u64) {
-        self.remarks.push(match self.counts.trap >= TRAPS_MAX {
-            true => format!("the candidate broke {TRAPS_MAX} jobs; no more were replayed"),
+    fn note_why_incomplete(&mut self, max_ms: u64) {
+        self.remarks.push(match self.counts.trap >= BROKEN_JOBS_MAX {
+            true => format!("the candidate broke {BROKEN_JOBS_MAX} jobs; no more were replayed"),
             false => format!("the time was up (`replay.max_ms` = {max_ms})"),
         });
     }
 
     fn verdict(&self) -> Verdict {
-        let Counts { same, different, trap, mended, .. } = self.counts;
+        let JobCounts { same, different, trap, mended, .. } = self.counts;
         match (trap, different, self.timing) {
             (1.., _, _) => Verdict::Trap,
             (0, 1.., _) => Verdict::Different,
@@ -273,10 +273,10 @@ impl Set {
 
     fn notes(&self) -> Vec<String> {
         let mut notes = self.remarks.clone();
-        if let Some(strayed) = &self.strayed {
-            notes.push(format!("not comparable, such as {strayed}"));
+        if let Some(diverged) = &self.diverged {
+            notes.push(format!("not comparable, such as {diverged}"));
         }
-        if let Some(version) = self.unread {
+        if let Some(version) = self.unreadable_state {
             notes.push(format!(
                 "the candidate does not resume states of version {version}: jobs that wait stay with \
                  the active version"

@@ -3,7 +3,7 @@
 //! A journal holds what an adapter was told while one job ran, redacted, and
 //! of what it wanted only as much as tells one way through the job from
 //! another. Requests and states are not kept: a state is opaque, so nobody
-//! could say what it holds, and both are made anew when the facts are replayed.
+//! could say what it holds, and both are made anew when the job are replayed.
 //!
 //! Every form ever written stays readable; `fixtures/` beside this file holds
 //! one of each, and none of them is ever edited.
@@ -34,15 +34,16 @@ pub struct Journal {
     pub version: Digest,
     pub csp: CspName,
     pub finished_at: Timestamp,
-    pub facts: Facts,
+    #[serde(rename = "facts")]
+    pub job: JournalJob,
     /// Every call, of all runs, in order; polls that were like the ones around
     /// them are left out.
-    pub calls: Vec<Call>,
+    pub calls: Vec<JournalCall>,
 }
 
 /// What was the same at every call.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Facts {
+pub struct JournalJob {
     pub id: String,
     pub operation: String,
     pub input: Box<RawValue>,
@@ -53,44 +54,46 @@ pub struct Facts {
 
 /// One call: what the adapter was told, and which way it took.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Call {
+pub struct JournalCall {
     pub attempt: u32,
     pub now: Timestamp,
     pub entropy: (u64, u64),
-    pub told: Told,
-    pub took: Took,
+    #[serde(rename = "told")]
+    pub input: Input,
+    #[serde(rename = "took")]
+    pub step: StepKind,
 }
 
 /// What the adapter was told.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Told {
+pub enum Input {
     /// To begin.
     Begin,
     /// A wait is over: a run begins.
     Timer,
-    Response(Response),
+    Response(JournalResponse),
     Failure {
         /// One of [`TransportFailure::CODES`].
         code: String,
         message: String,
         sent: bool,
         #[serde(default, skip_serializing_if = "Option::is_none")]
-        last: Option<Response>,
+        last: Option<JournalResponse>,
     },
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Response {
+pub struct JournalResponse {
     pub status: u16,
     pub headers: Vec<(String, String)>,
-    pub body: Body,
+    pub body: JournalBody,
 }
 
 /// The body of an answer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Body {
+pub enum JournalBody {
     Text(String),
     /// It was no text. Nobody can redact what he cannot read, so only its
     /// length is kept.
@@ -100,7 +103,7 @@ pub enum Body {
 /// Which way an adapter took: enough to see whether it takes the same again.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Took {
+pub enum StepKind {
     Send {
         method: String,
         target: String,
@@ -116,7 +119,8 @@ pub enum Took {
         code: u16,
     },
     /// It trapped, took too long or too much, or answered nonsense.
-    Broke,
+    #[serde(rename = "broke")]
+    Broken,
 }
 
 /// A file that is no journal for this release.
@@ -137,10 +141,10 @@ impl Journal {
         version: Digest,
         csp: CspName,
         finished_at: Timestamp,
-        facts: Facts,
-        calls: Vec<Call>,
+        job: JournalJob,
+        calls: Vec<JournalCall>,
     ) -> Self {
-        Self { v: FORM, adapter, version, csp, finished_at, facts, calls }
+        Self { v: FORM, adapter, version, csp, finished_at, job, calls }
     }
 
     /// The text of its file.
@@ -164,7 +168,7 @@ impl Journal {
         }
         let journal: Self = serde_json::from_str(text)?;
         for call in &journal.calls {
-            if let Told::Failure { code, .. } = &call.told
+            if let Input::Failure { code, .. } = &call.input
                 && known_code(code).is_none()
             {
                 return Err(UnreadableJournal::UnknownFailure(code.clone()));
@@ -176,17 +180,17 @@ impl Journal {
     /// How the job ended, in one word; together with the operation it tells
     /// kinds of jobs apart.
     pub fn ending(&self) -> &str {
-        match self.calls.last().map(|call| &call.took) {
-            Some(Took::Done { .. }) => "done",
-            Some(Took::Fail { class, .. }) => class,
-            Some(Took::Broke) => "broke",
+        match self.calls.last().map(|call| &call.step) {
+            Some(StepKind::Done { .. }) => "done",
+            Some(StepKind::Fail { class, .. }) => class,
+            Some(StepKind::Broken) => "broke",
             // The host gave it up.
-            Some(Took::Send { .. } | Took::Wait { .. }) | None => "given-up",
+            Some(StepKind::Send { .. } | StepKind::Wait { .. }) | None => "given-up",
         }
     }
 }
 
-impl Told {
+impl Input {
     /// The event that the adapter is resumed with; none: it begins.
     pub fn to_event(&self) -> Option<Event> {
         Some(match self {
@@ -199,25 +203,25 @@ impl Told {
                     code: known_code(code).unwrap_or("reset"),
                     message: message.clone(),
                     sent: *sent,
-                    last_response: last.as_ref().map(Response::to_domain),
+                    last_response: last.as_ref().map(JournalResponse::to_domain),
                 })
             }
         })
     }
 }
 
-impl Response {
+impl JournalResponse {
     fn to_domain(&self) -> HttpResponse {
         let body = match &self.body {
-            Body::Text(text) => Bytes::copy_from_slice(text.as_bytes()),
+            JournalBody::Text(text) => Bytes::copy_from_slice(text.as_bytes()),
             // These bytes occur in no text of UTF-8.
-            Body::Bytes(length) => vec![0xff; *length].into(),
+            JournalBody::Bytes(length) => vec![0xff; *length].into(),
         };
         HttpResponse { status: self.status, headers: self.headers.clone(), body }
     }
 }
 
-impl Took {
+impl StepKind {
     /// The way that a step takes.
     pub fn of(step: &Step) -> Self {
         match step {
@@ -245,14 +249,14 @@ impl Took {
                 | Self::Wait { .. }
                 | Self::Done { .. }
                 | Self::Fail { .. }
-                | Self::Broke,
+                | Self::Broken,
                 _,
             ) => self == other,
         }
     }
 }
 
-impl std::fmt::Display for Took {
+impl std::fmt::Display for StepKind {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Send { method, target } => write!(f, "{method} {target}"),
@@ -260,7 +264,7 @@ impl std::fmt::Display for Took {
             Self::Wait { checkpoint: true } => f.write_str("checkpoint"),
             Self::Done { code } => write!(f, "done {code}"),
             Self::Fail { class, code } => write!(f, "{class} {code}"),
-            Self::Broke => f.write_str("broke"),
+            Self::Broken => f.write_str("broke"),
         }
     }
 }
@@ -278,11 +282,11 @@ mod tests {
     #[test]
     fn every_form_of_a_journal_stays_readable() {
         let journal = Journal::decode(FIXTURE).unwrap();
-        assert_eq!((journal.adapter.as_str(), journal.facts.id.as_str()), ("atat", "job-1"));
+        assert_eq!((journal.adapter.as_str(), journal.job.id.as_str()), ("atat", "job-1"));
         assert_eq!((journal.calls.len(), journal.ending()), (4, "done"));
-        let told: Vec<_> = journal.calls.iter().map(|call| call.told.to_event()).collect();
+        let events: Vec<_> = journal.calls.iter().map(|call| call.input.to_event()).collect();
         assert!(matches!(
-            &told[..],
+            &events[..],
             [
                 None,
                 Some(Event::Response(HttpResponse { status: 202, .. })),

@@ -1,7 +1,7 @@
 //! The replay gate: a candidate is tried on jobs that the host has seen.
 //!
-//! What adapters are told while a job runs is [taped](Tape), and when the job
-//! is over the tape becomes a [journal](Journal) without secrets and without
+//! What adapters are told while a job runs is [recorded](Recording), and when the job
+//! is over the recording becomes a [journal](Journal) without secrets and without
 //! personal data. Before another version of the adapter takes over, both
 //! versions are given the same journals, and what they want is
 //! [compared](mod@compare). Adapters do no I/O, so nothing is called, and nobody
@@ -15,10 +15,10 @@ mod difference;
 mod gate;
 mod journal;
 mod recorder;
+mod recording;
 mod redact;
 mod report;
 mod store;
-mod tape;
 mod trial;
 mod walk;
 mod writer;
@@ -26,32 +26,32 @@ mod writer;
 #[cfg(test)]
 mod tests;
 
-pub use compare::Asked;
+pub use compare::StepResult;
 pub use compare::compare;
 pub use config::Config;
 pub use config::Policy;
 pub use config::RedactConfig;
 pub use difference::Difference;
-pub use gate::Gate;
-pub use journal::Body;
-pub use journal::Call;
-pub use journal::Facts;
+pub use gate::Replayer;
+pub use journal::Input;
 pub use journal::Journal;
-pub use journal::Response;
-pub use journal::Told;
-pub use journal::Took;
+pub use journal::JournalBody;
+pub use journal::JournalCall;
+pub use journal::JournalJob;
+pub use journal::JournalResponse;
+pub use journal::StepKind;
 pub use journal::UnreadableJournal;
 pub use recorder::Recorder;
-pub use redact::Rules;
+pub use recording::RecordedCall;
+pub use recording::Recording;
+pub use redact::RedactionRules;
 pub use report::CallDifferences;
-pub use report::Compared;
-pub use report::Counts;
+pub use report::ComparedVersion;
 pub use report::Finding;
 pub use report::FindingKind;
-pub use report::Report;
+pub use report::JobCounts;
+pub use report::ReplayReport;
 pub use report::Timing;
 pub use report::Verdict;
-pub use store::Bounds;
-pub use store::Store;
-pub use tape::Tape;
-pub use tape::Taped;
+pub use store::JournalLimits;
+pub use store::JournalStore;

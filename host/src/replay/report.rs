@@ -12,15 +12,15 @@ use crate::domain::Digest;
 /// What a candidate does on the jobs that the host has seen.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Report {
+pub struct ReplayReport {
     pub adapter: String,
     /// The version that it was compared with; none where none is active.
     #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub active: Option<Compared>,
-    pub candidate: Compared,
+    pub active: Option<ComparedVersion>,
+    pub candidate: ComparedVersion,
     pub policy: Policy,
     pub verdict: Verdict,
-    pub jobs: Counts,
+    pub jobs: JobCounts,
     /// None where no job was gone through by both.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub timing: Option<Timing>,
@@ -34,7 +34,7 @@ pub struct Report {
 
 /// One of the two versions.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Compared {
+pub struct ComparedVersion {
     /// As it describes itself.
     pub version: String,
     pub sha256: Digest,
@@ -72,7 +72,7 @@ impl Verdict {
 /// Jobs by what came of them.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Counts {
+pub struct JobCounts {
     pub journals: usize,
     pub same: usize,
     pub different: usize,
@@ -133,7 +133,7 @@ pub struct CallDifferences {
 /// Lines of a report that are shown to people; the JSON has all of it.
 const LINES_MAX: usize = 200;
 
-impl Report {
+impl ReplayReport {
     /// Whether the policy keeps the candidate from serving.
     pub fn refuses(&self) -> bool {
         match (self.policy, self.verdict) {
@@ -145,7 +145,7 @@ impl Report {
 
     /// The verdict and its numbers in one sentence.
     pub fn summary(&self) -> String {
-        let Counts { journals, same, different, trap, mended, not_comparable, not_replayed } =
+        let JobCounts { journals, same, different, trap, mended, not_comparable, not_replayed } =
             self.jobs;
         if journals == 0 {
             return "untested: there are no journals of this adapter".to_owned();
@@ -166,7 +166,7 @@ impl Report {
     }
 }
 
-impl fmt::Display for Report {
+impl fmt::Display for ReplayReport {
     /// As an operator reads it, without colours.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let lines = self.lines();
@@ -180,10 +180,11 @@ impl fmt::Display for Report {
     }
 }
 
-impl Report {
+impl ReplayReport {
     fn lines(&self) -> Vec<String> {
-        let name =
-            |compared: &Compared| format!("{} {}", compared.version, compared.sha256.short());
+        let name = |compared: &ComparedVersion| {
+            format!("{} {}", compared.version, compared.sha256.short())
+        };
         let mut lines = Vec::new();
         let active = self.active.as_ref().map_or("none".to_owned(), name);
         lines.push(format!("active     {active}"));
@@ -231,15 +232,21 @@ mod tests {
 
     use super::*;
 
-    fn report() -> Report {
+    fn report() -> ReplayReport {
         let sha256 = Digest::of(b"");
-        Report {
+        ReplayReport {
             adapter: "atat".to_owned(),
-            active: Some(Compared { version: "1.0.0".to_owned(), sha256 }),
-            candidate: Compared { version: "1.1.0".to_owned(), sha256 },
+            active: Some(ComparedVersion { version: "1.0.0".to_owned(), sha256 }),
+            candidate: ComparedVersion { version: "1.1.0".to_owned(), sha256 },
             policy: Policy::Block,
             verdict: Verdict::Different,
-            jobs: Counts { journals: 60, same: 2, different: 57, mended: 1, ..Counts::default() },
+            jobs: JobCounts {
+                journals: 60,
+                same: 2,
+                different: 57,
+                mended: 1,
+                ..JobCounts::default()
+            },
             timing: Some(Timing {
                 active_us: 280,
                 candidate_us: 300,
@@ -283,7 +290,8 @@ mod tests {
               (no more is known)
         "#]]
         .assert_eq(&report().to_string());
-        let none = Report { jobs: Counts::default(), verdict: Verdict::Untested, ..report() };
+        let none =
+            ReplayReport { jobs: JobCounts::default(), verdict: Verdict::Untested, ..report() };
         expect!["untested: there are no journals of this adapter"].assert_eq(&none.summary());
     }
 
@@ -293,7 +301,7 @@ mod tests {
         long.findings = vec![long.findings[0].clone(); 1_000];
         assert_eq!(long.to_string().lines().count(), LINES_MAX + 1);
         let json = serde_json::to_string(&long).unwrap();
-        let read: Report = serde_json::from_str(&json).unwrap();
+        let read: ReplayReport = serde_json::from_str(&json).unwrap();
         assert_eq!(read.findings, long.findings);
     }
 
@@ -308,7 +316,7 @@ mod tests {
             (Policy::Warn, Verdict::Trap, false),
             (Policy::Off, Verdict::Trap, false),
         ] {
-            let report = Report { policy, verdict, ..report() };
+            let report = ReplayReport { policy, verdict, ..report() };
             assert_eq!(report.refuses(), refuses, "{policy:?} {verdict:?}");
         }
     }

@@ -23,7 +23,7 @@ use crate::domain::Timestamp;
 
 /// How much is kept of each adapter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Bounds {
+pub struct JournalLimits {
     pub jobs: usize,
     pub bytes: u64,
     pub age: Duration,
@@ -31,9 +31,9 @@ pub struct Bounds {
 
 /// Journals on disk.
 #[derive(Debug)]
-pub struct Store {
+pub struct JournalStore {
     directory: PathBuf,
-    bounds: Bounds,
+    limits: JournalLimits,
 }
 
 /// One journal, as its file's name tells.
@@ -46,10 +46,10 @@ struct Entry {
     bytes: u64,
 }
 
-impl Store {
+impl JournalStore {
     /// Journals in `directory`, which need not exist yet.
-    pub fn new(directory: PathBuf, bounds: Bounds) -> Self {
-        Self { directory, bounds }
+    pub fn new(directory: PathBuf, limits: JournalLimits) -> Self {
+        Self { directory, limits }
     }
 
     /// Where they are.
@@ -72,7 +72,7 @@ impl Store {
         let random = Uuid::new_v4().simple().to_string();
         let name = format!(
             "{finished}.{}.{}.{}",
-            word(&journal.facts.operation),
+            word(&journal.job.operation),
             word(journal.ending()),
             &random[..16]
         );
@@ -97,9 +97,9 @@ impl Store {
             warn!(adapter, "The journals in {} cannot be read: {error}", folder.display());
             Vec::new()
         });
-        entries.retain(|entry| now.since(entry.finished_at) <= self.bounds.age);
+        entries.retain(|entry| now.since(entry.finished_at) <= self.limits.age);
         // Files of other hosts may be here, beyond this one's bound.
-        entries.drain(..entries.len().saturating_sub(self.bounds.jobs));
+        entries.drain(..entries.len().saturating_sub(self.limits.jobs));
         entries.iter().rev().filter_map(|entry| read(&entry.path)).collect()
     }
 
@@ -118,15 +118,15 @@ impl Store {
         let mut entries = entries(folder)?;
         let mut surplus = Vec::new();
         entries.retain(|entry| {
-            let stays = now.since(entry.finished_at) <= self.bounds.age;
+            let stays = now.since(entry.finished_at) <= self.limits.age;
             if !stays {
                 surplus.push(entry.path.clone());
             }
             stays
         });
         let mut bytes: u64 = entries.iter().map(|entry| entry.bytes).sum();
-        while entries.len() > self.bounds.jobs || bytes > self.bounds.bytes {
-            let entry = entries.remove(least_missed(&entries));
+        while entries.len() > self.limits.jobs || bytes > self.limits.bytes {
+            let entry = entries.remove(eviction_candidate(&entries));
             bytes -= entry.bytes;
             surplus.push(entry.path);
         }
@@ -144,7 +144,7 @@ impl Store {
 
 /// The oldest of the most frequent kind; `entries` has one at least, the
 /// oldest first.
-fn least_missed(entries: &[Entry]) -> usize {
+fn eviction_candidate(entries: &[Entry]) -> usize {
     let mut counts: BTreeMap<&str, (usize, usize)> = BTreeMap::new();
     for (at, entry) in entries.iter().enumerate() {
         counts.entry(&entry.kind).or_insert((0, at)).0 += 1;
@@ -206,11 +206,11 @@ fn word(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::replay::Took;
+    use crate::replay::StepKind;
 
     const FIXTURE: &str = include_str!("fixtures/journal-v1.json");
     const HOUR: Duration = Duration::from_hours(1);
-    const BOUNDS: Bounds = Bounds { jobs: 4, bytes: 1 << 20, age: HOUR };
+    const BOUNDS: JournalLimits = JournalLimits { jobs: 4, bytes: 1 << 20, age: HOUR };
 
     fn at(millis: u64) -> Timestamp {
         Timestamp::from_millis(1_000_000_000 + millis)
@@ -218,26 +218,26 @@ mod tests {
 
     fn journal(operation: &str, code: u16, finished: u64) -> Journal {
         let mut journal = Journal::decode(FIXTURE).unwrap();
-        journal.facts.operation = operation.to_owned();
-        journal.calls.last_mut().unwrap().took = match code {
-            200 => Took::Done { code },
-            _ => Took::Fail { class: "refused".to_owned(), code },
+        journal.job.operation = operation.to_owned();
+        journal.calls.last_mut().unwrap().step = match code {
+            200 => StepKind::Done { code },
+            _ => StepKind::Fail { class: "refused".to_owned(), code },
         };
         journal.finished_at = at(finished);
         journal
     }
 
-    fn kept(store: &Store, now: u64) -> Vec<String> {
+    fn kept(store: &JournalStore, now: u64) -> Vec<String> {
         let line = |j: Journal| {
             let finished = j.finished_at.as_millis() - 1_000_000_000;
-            format!("{finished} {} {}", j.facts.operation, j.ending())
+            format!("{finished} {} {}", j.job.operation, j.ending())
         };
         store.load("atat", at(now)).into_iter().map(line).collect()
     }
 
-    fn store(bounds: Bounds) -> (Store, tempfile::TempDir) {
+    fn store(limits: JournalLimits) -> (JournalStore, tempfile::TempDir) {
         let directory = tempfile::tempdir().unwrap();
-        (Store::new(directory.path().join("journals"), bounds), directory)
+        (JournalStore::new(directory.path().join("journals"), limits), directory)
     }
 
     #[test]
@@ -263,7 +263,7 @@ mod tests {
     #[test]
     fn journals_have_a_bound_in_bytes() {
         let size = FIXTURE.len() as u64;
-        let (store, _directory) = store(Bounds { jobs: 100, bytes: 3 * size, ..BOUNDS });
+        let (store, _directory) = store(JournalLimits { jobs: 100, bytes: 3 * size, ..BOUNDS });
         for n in 0..10 {
             store.keep(&journal("add-environment", 200, n)).unwrap();
         }

@@ -41,7 +41,7 @@ const DAWDLE: &str = "
 
 struct House {
     engine: Engine,
-    store: Arc<Store>,
+    store: Arc<JournalStore>,
     _directory: tempfile::TempDir,
 }
 
@@ -52,10 +52,10 @@ fn house() -> House {
         deadline_ms: 500,
         ..adapter::Config::default()
     };
-    let bounds = Config::default().bounds();
+    let limits = Config::default().limits();
     House {
         engine: Engine::new(&config).unwrap(),
-        store: Arc::new(Store::new(directory.path().join("journals"), bounds)),
+        store: Arc::new(JournalStore::new(directory.path().join("journals"), limits)),
         _directory: directory,
     }
 }
@@ -67,10 +67,10 @@ impl House {
     }
 
     /// Keeps `count` journals of jobs that began and ended so.
-    fn keep(&self, count: u64, took: &Took) {
+    fn keep(&self, count: u64, step: &StepKind) {
         for n in 0..count {
             let raw = |text: String| RawValue::from_string(text).unwrap();
-            let facts = Facts {
+            let job = JournalJob {
                 id: format!("job-{n}"),
                 operation: "add-portfolio".to_owned(),
                 input: raw(format!("{{\"number\":{n}}}")),
@@ -78,23 +78,22 @@ impl House {
                 context: Vec::new(),
             };
             let now = Timestamp::from_millis(1_000 + n);
-            let (told, took) = (Told::Begin, took.clone());
-            let calls = vec![Call { attempt: 1, now, entropy: (n, n), told, took }];
+            let (input, step) = (Input::Begin, step.clone());
+            let calls = vec![JournalCall { attempt: 1, now, entropy: (n, n), input, step }];
             let csp = "CSP_A".parse().unwrap();
-            let journal =
-                Journal::new("guest".to_owned(), Digest::of(b"v"), csp, now, facts, calls);
+            let journal = Journal::new("guest".to_owned(), Digest::of(b"v"), csp, now, job, calls);
             self.store.keep(&journal).unwrap();
         }
     }
 
-    async fn replay(&self, active: &Adapter, candidate: &Adapter, config: Config) -> Report {
+    async fn replay(&self, active: &Adapter, candidate: &Adapter, config: Config) -> ReplayReport {
         let clock = Clock::manual(Timestamp::from_millis(10_000));
-        let gate = Gate::new(config, Arc::clone(&self.store), clock);
+        let gate = Replayer::new(config, Arc::clone(&self.store), clock);
         gate.replay("guest", Some(active), candidate, Policy::Block).await
     }
 }
 
-const DONE: Took = Took::Done { code: 200 };
+const DONE: StepKind = StepKind::Done { code: 200 };
 
 #[tokio::test]
 async fn the_same_component_does_the_same() {
@@ -103,7 +102,7 @@ async fn the_same_component_does_the_same() {
     let echo = house.load(ECHO_BEGIN).await;
     let report = house.replay(&echo, &echo, Config::default()).await;
     assert_eq!(report.verdict, Verdict::Same, "{report}");
-    assert_eq!(report.jobs, Counts { journals: 5, same: 5, ..Counts::default() });
+    assert_eq!(report.jobs, JobCounts { journals: 5, same: 5, ..JobCounts::default() });
     assert!(report.timing.is_some_and(|timing| timing.active_us > 0 && !timing.slower), "{report}");
     assert!(!report.refuses());
 }
@@ -115,7 +114,7 @@ async fn what_differs_is_named_once_for_all_jobs_that_differ_so() {
     let (echo, other) = (house.load(ECHO_BEGIN).await, house.load(SETTINGS_TWICE).await);
     let report = house.replay(&echo, &other, Config::default()).await;
     assert_eq!(report.verdict, Verdict::Different, "{report}");
-    assert_eq!(report.jobs, Counts { journals: 5, different: 5, ..Counts::default() });
+    assert_eq!(report.jobs, JobCounts { journals: 5, different: 5, ..JobCounts::default() });
     let [finding] = &report.findings[..] else { panic!("{report}") };
     // The newest is shown.
     assert_eq!((finding.jobs, finding.example.as_str()), (5, "job-4"));
@@ -142,10 +141,10 @@ async fn a_candidate_that_breaks_is_seen_and_soon_let_go_of() {
 #[tokio::test]
 async fn a_candidate_that_mends_what_broke_is_welcome() {
     let house = house();
-    house.keep(3, &Took::Broke);
+    house.keep(3, &StepKind::Broken);
     let (trap, echo) = (house.load("unreachable").await, house.load(ECHO_BEGIN).await);
     let report = house.replay(&trap, &echo, Config::default()).await;
-    assert_eq!(report.jobs, Counts { journals: 3, mended: 3, ..Counts::default() });
+    assert_eq!(report.jobs, JobCounts { journals: 3, mended: 3, ..JobCounts::default() });
     assert_eq!(report.verdict, Verdict::Same, "{report}");
     assert_eq!(report.findings[0].kind, FindingKind::Mended);
 }
@@ -179,7 +178,7 @@ async fn a_replay_ends_when_its_time_is_up() {
 #[tokio::test]
 async fn what_the_active_version_does_otherwise_itself_is_no_yardstick() {
     let house = house();
-    house.keep(2, &Took::Send { method: "GET".to_owned(), target: "/a".to_owned() });
+    house.keep(2, &StepKind::Send { method: "GET".to_owned(), target: "/a".to_owned() });
     let echo = house.load(ECHO_BEGIN).await;
     let report = house.replay(&echo, &echo, Config::default()).await;
     assert_eq!((report.verdict, report.jobs.not_comparable), (Verdict::Untested, 2), "{report}");
@@ -194,7 +193,7 @@ async fn without_journals_or_an_active_version_nothing_is_said() {
     let report = house.replay(&echo, &echo, Config::default()).await;
     assert_eq!(report.verdict, Verdict::Untested);
     house.keep(2, &DONE);
-    let gate = Gate::new(
+    let gate = Replayer::new(
         Config::default(),
         Arc::clone(&house.store),
         Clock::manual(Timestamp::from_millis(10_000)),

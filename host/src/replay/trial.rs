@@ -3,23 +3,23 @@
 use std::time::Duration;
 use std::time::Instant;
 
-use super::Asked;
 use super::CallDifferences;
 use super::FindingKind;
+use super::Input;
 use super::Journal;
-use super::Told;
-use super::Took;
+use super::StepKind;
+use super::StepResult;
 use super::compare::compare;
 use super::compare::same_resource;
-use super::walk::Part;
-use super::walk::Walk;
-use super::walk::walk;
+use super::walk::CallRange;
+use super::walk::ReplayedCalls;
+use super::walk::replay_calls;
 use crate::adapter::Adapter;
 use crate::domain::AdapterState;
 use crate::domain::Step;
 
 /// Waits of one job from which the candidate goes on in the active version's
-/// place. Those of a poll are alike.
+/// call_label. Those of a poll are alike.
 const HANDOVERS_MAX: usize = 4;
 
 /// Calls of one job whose differences are told: later ones mostly follow from
@@ -33,74 +33,90 @@ pub(super) struct Versions<'a> {
     pub candidate: &'a Adapter,
 }
 
-/// What came of one journal.
+/// What comparison of one journal.
 #[derive(Debug)]
-pub(super) struct Trial {
-    pub came: Came,
+pub(super) struct JournalComparison {
+    pub comparison: Comparison,
     /// Where both went all the way.
-    pub times: Option<Times>,
+    pub times: Option<CallTimes>,
     /// The version of a state of the active version that the candidate does
     /// not resume.
-    pub unread: Option<u32>,
+    pub unreadable_state: Option<u32>,
 }
 
 #[derive(Debug)]
-pub(super) enum Came {
+pub(super) enum Comparison {
     Same,
-    Otherwise {
+    Different {
         kind: FindingKind,
         calls: Vec<CallDifferences>,
         note: Option<String>,
     },
     /// The active version did not go the way that the job went.
-    Strayed(String),
+    Diverged(String),
 }
 
 /// The time of all calls of a job.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Times {
+pub(super) struct CallTimes {
     pub active: Duration,
     pub candidate: Duration,
 }
 
 impl Versions<'_> {
-    /// Compares them on one journal. None: `until` has passed.
+    /// Compares them on one journal. None: `deadline` has passed.
     ///
     /// The active version leads. What it wants on redacted facts is what the
     /// candidate is held against: what it wanted of the real ones may have
     /// depended on what is not there any more. Where it does not even go the way
     /// that the job went, redaction, or another version since, has made
     /// the journal useless.
-    pub async fn try_on(&self, journal: &Journal, until: Instant) -> Option<Trial> {
-        let whole = Part::whole(journal);
-        let lead = walk(self.active, journal, whole, until, |_, _| true).await?;
-        if let Some(how) = strayed(journal, &lead) {
-            return Some(Trial { came: Came::Strayed(how), times: None, unread: None });
+    pub async fn compare_on(
+        &self,
+        journal: &Journal,
+        deadline: Instant,
+    ) -> Option<JournalComparison> {
+        let whole = CallRange::whole(journal);
+        let active = replay_calls(self.active, journal, whole, deadline, |_, _| true).await?;
+        if let Some(how) = divergence(journal, &active) {
+            return Some(JournalComparison {
+                comparison: Comparison::Diverged(how),
+                times: None,
+                unreadable_state: None,
+            });
         }
-        let stays = |at: usize, asked: &Asked| is_with(&lead.asked[at], asked);
-        let followed = walk(self.candidate, journal, whole, until, stays).await?;
-        let mut found = Found::default();
-        found.compare(journal, &lead.asked, &followed.asked, 0, "");
-        let all_the_way = followed.asked.len() == lead.asked.len();
-        let times = all_the_way.then_some(Times { active: lead.time, candidate: followed.time });
-        let mut unread = None;
-        if found.is_nothing() {
-            unread = self.hand_over(journal, &lead, until, &mut found).await?;
+        let stays = |at: usize, asked: &StepResult| same_branch(&active.asked[at], asked);
+        let candidate = replay_calls(self.candidate, journal, whole, deadline, stays).await?;
+        let mut differences = JobDifferences::default();
+        differences.compare(journal, &active.asked, &candidate.asked, 0, "");
+        let all_the_way = candidate.asked.len() == active.asked.len();
+        let times =
+            all_the_way.then_some(CallTimes { active: active.time, candidate: candidate.time });
+        let mut unreadable_state = None;
+        if differences.is_empty() {
+            unreadable_state =
+                self.compare_handovers(journal, &active, deadline, &mut differences).await?;
         }
-        Some(Trial { came: found.into_came(), times, unread })
+        Some(JournalComparison {
+            comparison: differences.into_comparison(),
+            times,
+            unreadable_state,
+        })
     }
 
     /// Times both once more, on a journal that both went through. None:
-    /// `until` has passed.
+    /// `deadline` has passed.
     pub async fn time(
         &self,
         journal: &Journal,
         candidate_first: bool,
-        until: Instant,
-    ) -> Option<Times> {
+        deadline: Instant,
+    ) -> Option<CallTimes> {
         let time = async |adapter| {
-            let walked = walk(adapter, journal, Part::whole(journal), until, |_, _| true).await?;
-            Some(walked.time)
+            let replayed =
+                replay_calls(adapter, journal, CallRange::whole(journal), deadline, |_, _| true)
+                    .await?;
+            Some(replayed.time)
         };
         let first = match candidate_first {
             true => Some(time(self.candidate).await?),
@@ -111,78 +127,81 @@ impl Versions<'_> {
             Some(first) => first,
             None => time(self.candidate).await?,
         };
-        Some(Times { active, candidate })
+        Some(CallTimes { active, candidate })
     }
 
     /// Jobs that wait when versions change are resumed by the new one from a
     /// state of the old one, where it says that it reads it. So the candidate
     /// is given those states, too. Gives the version of one that it does not
     /// claim to read.
-    async fn hand_over(
+    async fn compare_handovers(
         &self,
         journal: &Journal,
-        lead: &Walk,
-        until: Instant,
-        found: &mut Found,
+        active: &ReplayedCalls,
+        deadline: Instant,
+        differences: &mut JobDifferences,
     ) -> Option<Option<u32>> {
-        let mut unread = None;
-        for (from, state) in waits(journal, lead).into_iter().take(HANDOVERS_MAX) {
+        let mut unreadable_state = None;
+        for (from, state) in resumed_waits(journal, active).into_iter().take(HANDOVERS_MAX) {
             if !self.candidate.resumes(state.version) {
-                unread = Some(state.version);
+                unreadable_state = Some(state.version);
                 continue;
             }
             let behind = journal.calls.iter().skip(from + 1);
-            let length = 1 + behind.take_while(|call| call.told != Told::Timer).count();
-            let part = Part { from, to: from + length, state: Some(state) };
-            let stays = |at: usize, asked: &Asked| is_with(&lead.asked[at], asked);
-            let followed = walk(self.candidate, journal, part, until, stays).await?;
-            let lead = &lead.asked[from..from + length];
-            found.compare(
+            let length = 1 + behind.take_while(|call| call.input != Input::Timer).count();
+            let part = CallRange { from, to: from + length, state: Some(state) };
+            let stays = |at: usize, asked: &StepResult| same_branch(&active.asked[at], asked);
+            let candidate = replay_calls(self.candidate, journal, part, deadline, stays).await?;
+            let active = &active.asked[from..from + length];
+            differences.compare(
                 journal,
-                lead,
-                &followed.asked,
+                active,
+                &candidate.asked,
                 from,
                 ", from the active version's state",
             );
         }
-        Some(unread)
+        Some(unreadable_state)
     }
 }
 
 /// Every call that resumes a waiting job, with the state that it waited in.
-fn waits<'a>(journal: &Journal, lead: &'a Walk) -> Vec<(usize, &'a AdapterState)> {
-    let mut waits = Vec::new();
+fn resumed_waits<'a>(
+    journal: &Journal,
+    active: &'a ReplayedCalls,
+) -> Vec<(usize, &'a AdapterState)> {
+    let mut resumed_waits = Vec::new();
     let mut waited = None;
-    for (at, asked) in lead.asked.iter().enumerate() {
-        if journal.calls[at].told == Told::Timer
+    for (at, asked) in active.asked.iter().enumerate() {
+        if journal.calls[at].input == Input::Timer
             && let Some(state) = waited
         {
-            waits.push((at, state));
+            resumed_waits.push((at, state));
         }
         match asked {
             Ok(Step::Wait(wait)) => waited = Some(&wait.state),
             Ok(Step::Send(_) | Step::Done(_) | Step::Fail(_)) | Err(_) => {}
         }
     }
-    waits
+    resumed_waits
 }
 
 /// How the active version left the way that the job went, if it did.
-fn strayed(journal: &Journal, lead: &Walk) -> Option<String> {
-    let took = |asked: &Asked| asked.as_ref().map_or(Took::Broke, Took::of);
+fn divergence(journal: &Journal, active: &ReplayedCalls) -> Option<String> {
+    let step_kind = |asked: &StepResult| asked.as_ref().map_or(StepKind::Broken, StepKind::of);
     for (at, call) in journal.calls.iter().enumerate() {
-        let Some(asked) = lead.asked.get(at) else {
+        let Some(asked) = active.asked.get(at) else {
             return Some(format!(
                 "the active version comes to an end before {}",
-                place(journal, at)
+                call_label(journal, at)
             ));
         };
-        let took = took(asked);
-        if !took.is_like(&call.took) {
+        let step = step_kind(asked);
+        if !step.is_like(&call.step) {
             return Some(format!(
-                "at {} the active version takes another way than the job did: {took} instead of {}",
-                place(journal, at),
-                call.took
+                "at {} the active version takes another way than the job did: {step} instead of {}",
+                call_label(journal, at),
+                call.step
             ));
         }
     }
@@ -191,9 +210,11 @@ fn strayed(journal: &Journal, lead: &Walk) -> Option<String> {
 
 /// Whether what the journal tells next is as good an answer to the candidate
 /// as it is to the active version.
-fn is_with(lead: &Asked, asked: &Asked) -> bool {
-    match (lead, asked) {
-        (Ok(Step::Send(lead)), Ok(Step::Send(send))) => same_resource(&lead.request, &send.request),
+fn same_branch(active: &StepResult, asked: &StepResult) -> bool {
+    match (active, asked) {
+        (Ok(Step::Send(active)), Ok(Step::Send(send))) => {
+            same_resource(&active.request, &send.request)
+        }
         (Ok(Step::Wait(_)), Ok(Step::Wait(_))) | (Ok(Step::Fail(_)), Ok(Step::Fail(_))) => true,
         (
             Ok(Step::Send(_) | Step::Wait(_) | Step::Done(_) | Step::Fail(_)) | Err(_),
@@ -203,27 +224,27 @@ fn is_with(lead: &Asked, asked: &Asked) -> bool {
 }
 
 /// A call in a few words.
-fn place(journal: &Journal, at: usize) -> String {
+fn call_label(journal: &Journal, at: usize) -> String {
     let number = at + 1;
-    match journal.calls.get(at).map(|call| &call.told) {
-        Some(Told::Begin) => format!("call {number} (begin)"),
-        Some(Told::Timer) => format!("call {number} (after a wait)"),
-        Some(Told::Response(response)) => format!("call {number} (answer {})", response.status),
-        Some(Told::Failure { code, .. }) => format!("call {number} (failure: {code})"),
+    match journal.calls.get(at).map(|call| &call.input) {
+        Some(Input::Begin) => format!("call {number} (begin)"),
+        Some(Input::Timer) => format!("call {number} (after a wait)"),
+        Some(Input::Response(response)) => format!("call {number} (answer {})", response.status),
+        Some(Input::Failure { code, .. }) => format!("call {number} (failure: {code})"),
         None => format!("call {number}"),
     }
 }
 
 /// Differences of one job.
 #[derive(Debug, Default)]
-struct Found {
+struct JobDifferences {
     kind: Option<FindingKind>,
     calls: Vec<CallDifferences>,
     note: Option<String>,
 }
 
-impl Found {
-    fn is_nothing(&self) -> bool {
+impl JobDifferences {
+    fn is_empty(&self) -> bool {
         self.kind.is_none()
     }
 
@@ -231,17 +252,17 @@ impl Found {
     fn compare(
         &mut self,
         journal: &Journal,
-        lead: &[Asked],
-        followed: &[Asked],
+        active: &[StepResult],
+        candidate: &[StepResult],
         from: usize,
         remark: &str,
     ) {
-        for (at, (lead, asked)) in lead.iter().zip(followed).enumerate() {
-            let differences = compare(lead, asked);
+        for (at, (active, asked)) in active.iter().zip(candidate).enumerate() {
+            let differences = compare(active, asked);
             if differences.is_empty() {
                 continue;
             }
-            let kind = match (lead, asked) {
+            let kind = match (active, asked) {
                 (Ok(_), Err(_)) => FindingKind::Trap,
                 (Err(_), Ok(_)) => FindingKind::Mended,
                 (Ok(_), Ok(_)) | (Err(_), Err(_)) => FindingKind::Different,
@@ -249,12 +270,12 @@ impl Found {
             // The worst that was seen counts.
             self.kind = Some(self.kind.map_or(kind, |seen| seen.min(kind)));
             if self.calls.len() < CALLS_SHOWN_MAX {
-                let at = format!("{}{remark}", place(journal, from + at));
+                let at = format!("{}{remark}", call_label(journal, from + at));
                 self.calls.push(CallDifferences { at, differences });
             }
         }
-        if followed.len() < lead.len()
-            && let Some(Ok(Step::Send(_))) = followed.last()
+        if candidate.len() < active.len()
+            && let Some(Ok(Step::Send(_))) = candidate.last()
         {
             self.note.get_or_insert_with(|| {
                 "what would come after it is not known, as nobody has asked that: the comparison of \
@@ -264,10 +285,10 @@ impl Found {
         }
     }
 
-    fn into_came(self) -> Came {
+    fn into_comparison(self) -> Comparison {
         match self.kind {
-            None => Came::Same,
-            Some(kind) => Came::Otherwise { kind, calls: self.calls, note: self.note },
+            None => Comparison::Same,
+            Some(kind) => Comparison::Different { kind, calls: self.calls, note: self.note },
         }
     }
 }

@@ -3,9 +3,9 @@
 use std::time::Duration;
 use std::time::Instant;
 
-use super::Asked;
+use super::Input;
 use super::Journal;
-use super::Told;
+use super::StepResult;
 use crate::adapter;
 use crate::adapter::Adapter;
 use crate::domain::AdapterState;
@@ -13,16 +13,16 @@ use crate::domain::Step;
 
 /// What a version wants when it is told what a journal tells.
 #[derive(Debug)]
-pub(super) struct Walk {
+pub(super) struct ReplayedCalls {
     /// A step for each call, from the first one of the walk on.
-    pub asked: Vec<Asked>,
+    pub asked: Vec<StepResult>,
     /// The time that the calls took.
     pub time: Duration,
 }
 
-/// The part of a journal that is walked.
+/// The part of a journal that is replayed.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Part<'a> {
+pub(super) struct CallRange<'a> {
     /// The first call.
     pub from: usize,
     /// The call behind the last one.
@@ -31,7 +31,7 @@ pub(super) struct Part<'a> {
     pub state: Option<&'a AdapterState>,
 }
 
-impl Part<'_> {
+impl CallRange<'_> {
     /// All of it.
     pub fn whole(journal: &Journal) -> Self {
         Self { from: 0, to: journal.calls.len(), state: None }
@@ -39,53 +39,53 @@ impl Part<'_> {
 }
 
 /// Asks `adapter` call by call, as long as `goes_on` says so of the step that
-/// it gave and the journal tells what came after such a step. None: `until`
+/// it gave and the journal tells what comparison after such a step. None: `deadline`
 /// has passed.
-pub(super) async fn walk(
+pub(super) async fn replay_calls(
     adapter: &Adapter,
     journal: &Journal,
-    part: Part<'_>,
-    until: Instant,
-    goes_on: impl Fn(usize, &Asked) -> bool,
-) -> Option<Walk> {
+    part: CallRange<'_>,
+    deadline: Instant,
+    goes_on: impl Fn(usize, &StepResult) -> bool,
+) -> Option<ReplayedCalls> {
     let mut facts = adapter::Facts {
-        id: journal.facts.id.clone(),
-        operation: journal.facts.operation.clone(),
-        input: journal.facts.input.get().to_owned(),
-        settings: journal.facts.settings.get().to_owned(),
+        id: journal.job.id.clone(),
+        operation: journal.job.operation.clone(),
+        input: journal.job.input.get().to_owned(),
+        settings: journal.job.settings.get().to_owned(),
         attempt: 1,
-        context: journal.facts.context.clone(),
+        context: journal.job.context.clone(),
     };
-    let mut walk = Walk { asked: Vec::new(), time: Duration::ZERO };
+    let mut walk = ReplayedCalls { asked: Vec::new(), time: Duration::ZERO };
     // A poll that fails is made again from where the job waited.
     let mut waited = part.state.cloned();
     let mut sent: Option<AdapterState> = None;
     for (at, call) in journal.calls.iter().enumerate().take(part.to).skip(part.from) {
-        if Instant::now() >= until {
+        if Instant::now() >= deadline {
             return None;
         }
         facts.attempt = call.attempt;
-        let state = match call.told {
-            Told::Begin => None,
-            Told::Timer => waited.as_ref(),
-            Told::Response(_) | Told::Failure { .. } => sent.as_ref(),
+        let state = match call.input {
+            Input::Begin => None,
+            Input::Timer => waited.as_ref(),
+            Input::Response(_) | Input::Failure { .. } => sent.as_ref(),
         };
-        let entry = match (call.told.to_event(), state) {
+        let entry = match (call.input.to_event(), state) {
             (None, _) => adapter::Entry::Begin,
             (Some(event), Some(state)) => adapter::Entry::Resume { state, event },
             // There is nothing that could be resumed with it.
             (Some(_), None) => break,
         };
         let question = adapter::Call { facts: &facts, now: call.now, entropy: call.entropy, entry };
-        let begun = Instant::now();
+        let started_at = Instant::now();
         let asked = adapter.call(question).await;
-        walk.time += begun.elapsed();
+        walk.time += started_at.elapsed();
         match &asked {
             Ok(Step::Send(send)) => sent = Some(send.state.clone()),
             Ok(Step::Wait(wait)) => waited = Some(wait.state.clone()),
             Ok(Step::Done(_) | Step::Fail(_)) | Err(_) => {}
         }
-        let next = journal.calls.get(at + 1).map(|call| &call.told);
+        let next = journal.calls.get(at + 1).map(|call| &call.input);
         let ends = next.is_none_or(|next| !follows(&asked, next)) || !goes_on(at, &asked);
         walk.asked.push(asked);
         if ends {
@@ -96,13 +96,13 @@ pub(super) async fn walk(
 }
 
 /// Whether `told` is what can come after such a step.
-fn follows(asked: &Asked, told: &Told) -> bool {
-    match (asked, told) {
-        (Ok(Step::Send(_)), Told::Response(_) | Told::Failure { .. })
-        | (Ok(Step::Wait(_) | Step::Fail(_)), Told::Timer) => true,
+fn follows(asked: &StepResult, input: &Input) -> bool {
+    match (asked, input) {
+        (Ok(Step::Send(_)), Input::Response(_) | Input::Failure { .. })
+        | (Ok(Step::Wait(_) | Step::Fail(_)), Input::Timer) => true,
         (
             Ok(Step::Send(_) | Step::Wait(_) | Step::Done(_) | Step::Fail(_)) | Err(_),
-            Told::Begin | Told::Timer | Told::Response(_) | Told::Failure { .. },
+            Input::Begin | Input::Timer | Input::Response(_) | Input::Failure { .. },
         ) => false,
     }
 }

@@ -1,4 +1,4 @@
-//! Turns finished tapes into files, on a thread of its own.
+//! Turns finished recordings into files, on a thread of its own.
 
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
@@ -8,10 +8,10 @@ use std::time::Duration;
 use metrics::counter;
 use tracing::warn;
 
-use super::Rules;
-use super::Store;
-use super::Tape;
-use super::recorder::drop_one;
+use super::JournalStore;
+use super::Recording;
+use super::RedactionRules;
+use super::recorder::count_dropped;
 use crate::clock::Clock;
 use crate::domain::Digest;
 use crate::domain::Timestamp;
@@ -19,10 +19,10 @@ use crate::domain::Timestamp;
 /// How often what has grown too old is looked for, when nothing is written.
 const PRUNE_EVERY: Duration = Duration::from_secs(10 * 60);
 
-/// The tape of a job that is over.
+/// The recording of a job that is over.
 #[derive(Debug)]
-pub(super) struct Finished {
-    pub tape: Tape,
+pub(super) struct FinishedRecording {
+    pub recording: Recording,
     /// The version that ended the job.
     pub version: Digest,
     pub at: Timestamp,
@@ -30,9 +30,9 @@ pub(super) struct Finished {
 
 /// Writes what arrives, until nobody can send any more.
 pub(super) fn start(
-    arrivals: Receiver<Finished>,
-    rules: Rules,
-    store: Arc<Store>,
+    arrivals: Receiver<FinishedRecording>,
+    rules: RedactionRules,
+    store: Arc<JournalStore>,
     clock: Clock,
 ) -> std::io::Result<()> {
     let write = move || {
@@ -47,15 +47,15 @@ pub(super) fn start(
     std::thread::Builder::new().name("journals".to_owned()).spawn(write).map(drop)
 }
 
-fn keep(finished: Finished, rules: &Rules, store: &Store) {
-    let adapter = finished.tape.adapter.clone();
-    let Some(journal) = rules.redact(finished.tape, finished.version, finished.at) else {
-        return drop_one(&adapter, "not-redactable");
+fn keep(finished: FinishedRecording, rules: &RedactionRules, store: &JournalStore) {
+    let adapter = finished.recording.adapter.clone();
+    let Some(journal) = rules.redact(finished.recording, finished.version, finished.at) else {
+        return count_dropped(&adapter, "not-redactable");
     };
     match store.keep(&journal) {
         Ok(()) => counter!("hoth_journals_written_total", "adapter" => adapter).increment(1),
         Err(error) => {
-            drop_one(&adapter, "not-written");
+            count_dropped(&adapter, "not-written");
             warn!(
                 adapter,
                 error = &error as &dyn std::error::Error,

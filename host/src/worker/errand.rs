@@ -132,9 +132,9 @@ impl Errand {
         let decision = workflow::decide(policy, course, run.end, now, requests, retry_after);
         match &decision {
             Decision::Report(_) => {
-                self.context.recorder.finish(run.tape, version.adapter().digest());
+                self.context.recorder.finish(run.recording, version.adapter().digest());
             }
-            Decision::Resume(_) => self.context.recorder.wait(run.tape),
+            Decision::Resume(_) => self.context.recorder.wait(run.recording),
         }
         self.fate(decision, queued)
     }

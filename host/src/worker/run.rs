@@ -24,9 +24,9 @@ use crate::failpoint;
 use crate::failpoint::FailPoint;
 use crate::registry::NotServing;
 use crate::registry::Version;
-use crate::replay::Tape;
-use crate::replay::Taped;
-use crate::replay::Took;
+use crate::replay::RecordedCall;
+use crate::replay::Recording;
+use crate::replay::StepKind;
 use crate::workflow::Allowance;
 use crate::workflow::RetryPolicy;
 use crate::workflow::RunEnd;
@@ -40,7 +40,7 @@ pub struct Run {
     /// What the CSP's last answer asked for.
     pub retry_after: Option<Duration>,
     /// What the adapter was told, where the job is recorded.
-    pub tape: Option<Tape>,
+    pub recording: Option<Recording>,
 }
 
 /// The version that this run of the job is for, from its begin to its end.
@@ -70,7 +70,7 @@ pub async fn run(
     let resumption = queued.resumption.as_ref();
     if resumption.is_none() && !version.adapter().offers(queued.job.operation.as_str()) {
         let end = RunEnd::Broken(Trouble::not_offered(&queued.job));
-        return Run { end, requests: 0, retry_after: None, tape: None };
+        return Run { end, requests: 0, retry_after: None, recording: None };
     }
     let facts = adapter::Facts {
         id: queued.job.id.clone(),
@@ -81,7 +81,7 @@ pub async fn run(
         context: Vec::new(),
     };
     let recorder = &context.recorder;
-    let tape = match resumption {
+    let recording = match resumption {
         None => recorder.begin(&destination.adapter, &destination.name, &facts),
         Some(_) => recorder.resume(&destination.name, &facts.id),
     };
@@ -91,7 +91,7 @@ pub async fn run(
         version,
         job: &queued.job,
         facts,
-        tape,
+        recording,
         // A poll that fails is made again at the next turn; all other work is
         // tried again at once.
         retry: match resumption {
@@ -108,7 +108,7 @@ pub async fn run(
     };
     let end = drive.drive(resumption.map(|from| from.state.clone())).await;
     let requests = drive.allowance.requests();
-    Run { end, requests, retry_after: drive.retry_after, tape: drive.tape }
+    Run { end, requests, retry_after: drive.retry_after, recording: drive.recording }
 }
 
 struct Drive<'a> {
@@ -117,7 +117,7 @@ struct Drive<'a> {
     version: &'a Arc<Version>,
     job: &'a Job,
     facts: adapter::Facts,
-    tape: Option<Tape>,
+    recording: Option<Recording>,
     retry: RetryPolicy,
     begun: Instant,
     allowance: Allowance,
@@ -163,13 +163,13 @@ impl Drive<'_> {
         let call = Call { facts: &self.facts, now, entropy, entry };
         // Apart: a job that waits for its CSP needs no room for a call.
         let (asked, used) = Box::pin(self.version.adapter().measured_call(call)).await;
-        if let Some(tape) = &mut self.tape {
-            tape.note(Taped {
+        if let Some(recording) = &mut self.recording {
+            recording.note(RecordedCall {
                 attempt: self.facts.attempt,
                 now,
                 entropy,
                 event: position.map(|(_, event)| event),
-                took: asked.as_ref().map_or(Took::Broke, Took::of),
+                step: asked.as_ref().map_or(StepKind::Broken, StepKind::of),
             });
         }
         self.allowance.computed(used)?;

@@ -70,7 +70,7 @@ async fn dry_run(host: &TestHost, wasm: Vec<u8>) -> Value {
 
 /// All differences of a report, as an operator reads them.
 fn diff(report: &Value) -> String {
-    let report: hoth::replay::Report =
+    let report: hoth::replay::ReplayReport =
         serde_json::from_value(report.clone()).expect("it is a report");
     report.to_string()
 }

@@ -43,9 +43,9 @@ async fn open_with(directory: &Path, trust: Trust) -> Registry {
         (csp("CSP_C"), ("other".to_owned(), Requirements::default())),
     ]);
     let journals =
-        replay::Store::new(directory.join("journals"), replay::Config::default().bounds());
-    let gate = Gate::new(replay::Config::default(), Arc::new(journals), clock.clone());
-    Registry::open(engine, trust, gate, clock, directory, bindings).await.unwrap()
+        replay::JournalStore::new(directory.join("journals"), replay::Config::default().limits());
+    let replayer = Replayer::new(replay::Config::default(), Arc::new(journals), clock.clone());
+    Registry::open(engine, trust, replayer, clock, directory, bindings).await.unwrap()
 }
 
 async fn house() -> House {

@@ -1,10 +1,10 @@
-//! From what was taped to what may be kept: secrets and personal data give way
+//! From what was recorded_call to what may be kept: secrets and personal data give way
 //! to pseudonyms.
 //!
 //! A job is read twice. First everything is looked for that must not be kept:
 //! what stands under a [known key](rules), and what looks like an address, a
 //! number of a person, or a token, wherever it [stands](text). Then each of
-//! them is replaced, wherever it occurs in the job, by the same
+//! them is replaced, wherever it occurs in the texts, by the same
 //! [pseudonym] of the same shape. So what was equal stays equal, and
 //! a replay goes the way that the job went. Which value had which pseudonym is
 //! known to nobody afterwards, and another job has others.
@@ -19,55 +19,61 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 use serde_json::value::to_raw_value;
 
-pub use rules::Rules;
+pub use rules::RedactionRules;
 
-use self::pseudonym::Pseudonyms;
-use self::rules::Class;
-use super::Body;
-use super::Call;
-use super::Facts;
+use self::pseudonym::PseudonymBuilder;
+use self::rules::Sensitivity;
+use super::Input;
 use super::Journal;
-use super::Response;
-use super::Tape;
-use super::Taped;
-use super::Told;
-use super::Took;
+use super::JournalBody;
+use super::JournalCall;
+use super::JournalJob;
+use super::JournalResponse;
+use super::RecordedCall;
+use super::Recording;
+use super::StepKind;
 use crate::domain::Digest;
 use crate::domain::Event;
 use crate::domain::HttpResponse;
 use crate::domain::Timestamp;
 use crate::domain::TransportFailure;
 
-impl Rules {
+impl RedactionRules {
     /// The journal of a job that is over. None: more must be redacted than a
     /// journal is worth, or the job's facts are no JSON.
-    pub fn redact(&self, tape: Tape, version: Digest, finished_at: Timestamp) -> Option<Journal> {
-        let input: Value = serde_json::from_str(&tape.facts.input).ok()?;
-        let settings: Value = serde_json::from_str(&tape.facts.settings).ok()?;
-        let mut calls: Vec<Call> = tape.calls.into_iter().map(call).collect();
-        let mut job = Job { id: tape.facts.id, input, settings, context: tape.facts.context };
+    pub fn redact(
+        &self,
+        recording: Recording,
+        version: Digest,
+        finished_at: Timestamp,
+    ) -> Option<Journal> {
+        let input: Value = serde_json::from_str(&recording.job.input).ok()?;
+        let settings: Value = serde_json::from_str(&recording.job.settings).ok()?;
+        let mut calls: Vec<JournalCall> = recording.calls.into_iter().map(journal_call).collect();
+        let mut texts =
+            JobTexts { id: recording.job.id, input, settings, context: recording.job.context };
 
-        let mut found = Pseudonyms::default();
+        let mut found = PseudonymBuilder::default();
         let mut finder = Finder { rules: self, found: &mut found };
-        finder.job(&job);
+        finder.texts(&texts);
         calls.iter().for_each(|call| finder.call(call));
-        let names = found.settle()?;
-        let replacer = Replacer { names: &names };
-        replacer.job(&mut job);
+        let pseudonyms = found.assign()?;
+        let replacer = Replacer { pseudonyms: &names };
+        replacer.texts(&mut texts);
         calls.iter_mut().for_each(|call| replacer.call(call));
 
-        let facts = Facts {
-            id: job.id,
-            operation: tape.facts.operation,
-            input: raw(&job.input),
-            settings: raw(&job.settings),
-            context: job.context,
+        let job = JournalJob {
+            id: texts.id,
+            operation: recording.job.operation,
+            input: raw(&texts.input),
+            settings: raw(&texts.settings),
+            context: texts.context,
         };
-        Some(Journal::new(tape.adapter, version, tape.csp, finished_at, facts, calls))
+        Some(Journal::new(recording.adapter, version, recording.csp, finished_at, job, calls))
     }
 }
 
-struct Job {
+struct JobTexts {
     id: String,
     input: Value,
     settings: Value,
@@ -76,46 +82,46 @@ struct Job {
 
 /// Looks for what must not be kept.
 struct Finder<'a> {
-    rules: &'a Rules,
-    found: &'a mut Pseudonyms,
+    rules: &'a RedactionRules,
+    found: &'a mut PseudonymBuilder,
 }
 
 impl Finder<'_> {
-    fn job(&mut self, job: &Job) {
-        self.text(&job.id);
-        self.json(&job.input, None);
-        self.json(&job.settings, None);
-        self.pairs(&job.context);
+    fn texts(&mut self, texts: &JobTexts) {
+        self.text(&texts.id);
+        self.json(&texts.input, None);
+        self.json(&texts.settings, None);
+        self.pairs(&texts.context);
     }
 
     fn call(&mut self, call: &Call) {
-        match &call.told {
-            Told::Begin | Told::Timer => {}
-            Told::Response(response) => self.response(response),
-            Told::Failure { message, last, .. } => {
+        match &call.input {
+            Input::Begin | Input::Timer => {}
+            Input::Response(response) => self.response(response),
+            Input::Failure { message, last, .. } => {
                 self.text(message);
                 last.iter().for_each(|response| self.response(response));
             }
         }
-        if let Took::Send { target, .. } = &call.took {
+        if let StepKind::Send { target, .. } = &call.step {
             self.text(target);
         }
     }
 
-    fn response(&mut self, response: &Response) {
+    fn response(&mut self, response: &JournalResponse) {
         self.pairs(&response.headers);
         match &response.body {
-            Body::Text(text) => match serde_json::from_str(text) {
+            JournalBody::Text(text) => match serde_json::from_str(text) {
                 Ok(json) => self.json(&json, None),
                 Err(_) => self.text(text),
             },
-            Body::Bytes(_) => {}
+            JournalBody::Bytes(_) => {}
         }
     }
 
     fn pairs(&mut self, pairs: &[(String, String)]) {
         for (name, value) in pairs {
-            match self.rules.class_of(name) {
+            match self.rules.sensitivity_of(name) {
                 Some(class) => self.found.add(value, class),
                 None => self.text(value),
             }
@@ -123,7 +129,7 @@ impl Finder<'_> {
     }
 
     /// `class` is that of the key above.
-    fn json(&mut self, value: &Value, class: Option<Class>) {
+    fn json(&mut self, value: &Value, class: Option<Sensitivity>) {
         match (value, class) {
             (Value::Null | Value::Bool(_), _) => {}
             (Value::String(text), Some(class)) => {
@@ -139,7 +145,7 @@ impl Finder<'_> {
             (Value::Object(fields), _) => {
                 for (key, value) in fields {
                     self.text(key);
-                    self.json(value, self.rules.class_of(key).or(class));
+                    self.json(value, self.rules.sensitivity_of(key).or(class));
                 }
             }
         }
@@ -152,34 +158,34 @@ impl Finder<'_> {
 
 /// Puts the pseudonyms in.
 struct Replacer<'a> {
-    names: &'a pseudonym::Settled,
+    pseudonyms: &'a pseudonym::Pseudonyms,
 }
 
 impl Replacer<'_> {
-    fn job(&self, job: &mut Job) {
-        self.text(&mut job.id);
-        self.json(&mut job.input);
-        self.json(&mut job.settings);
-        self.pairs(&mut job.context);
+    fn texts(&self, texts: &mut JobTexts) {
+        self.text(&mut texts.id);
+        self.json(&mut texts.input);
+        self.json(&mut texts.settings);
+        self.pairs(&mut texts.context);
     }
 
     fn call(&self, call: &mut Call) {
-        match &mut call.told {
-            Told::Begin | Told::Timer => {}
-            Told::Response(response) => self.response(response),
-            Told::Failure { message, last, .. } => {
+        match &mut call.input {
+            Input::Begin | Input::Timer => {}
+            Input::Response(response) => self.response(response),
+            Input::Failure { message, last, .. } => {
                 self.text(message);
                 last.iter_mut().for_each(|response| self.response(response));
             }
         }
-        if let Took::Send { target, .. } = &mut call.took {
+        if let StepKind::Send { target, .. } = &mut call.step {
             self.text(target);
         }
     }
 
-    fn response(&self, response: &mut Response) {
+    fn response(&self, response: &mut JournalResponse) {
         self.pairs(&mut response.headers);
-        let Body::Text(text) = &mut response.body else { return };
+        let JournalBody::Text(text) = &mut response.body else { return };
         match serde_json::from_str(text) {
             // Written anew even where nothing was found: a key that is there
             // twice is found once only.
@@ -200,7 +206,7 @@ impl Replacer<'_> {
             Value::Null | Value::Bool(_) => {}
             Value::String(text) => self.text(text),
             Value::Number(number) => {
-                if let Some(name) = self.names.whole(&number.to_string()) {
+                if let Some(name) = self.pseudonyms.whole(&number.to_string()) {
                     // Digits became digits; a form that did not is a string.
                     let number: Option<Number> = name.parse().ok();
                     *value = number.map_or_else(|| Value::String(name.to_owned()), Value::Number);
@@ -209,7 +215,7 @@ impl Replacer<'_> {
             Value::Array(values) => values.iter_mut().for_each(|each| self.json(each)),
             Value::Object(fields) => {
                 let renamed = std::mem::take(fields).into_iter().map(|(mut key, mut value)| {
-                    self.names.replace_in_key(&mut key);
+                    self.pseudonyms.replace_in_key(&mut key);
                     self.json(&mut value);
                     (key, value)
                 });
@@ -219,30 +225,30 @@ impl Replacer<'_> {
     }
 
     fn text(&self, text: &mut String) {
-        self.names.replace(text);
+        self.pseudonyms.replace(text);
     }
 }
 
-fn call(taped: Taped) -> Call {
-    let told = match taped.event {
-        None => Told::Begin,
-        Some(Event::Timer) => Told::Timer,
-        Some(Event::Response(answer)) => Told::Response(response(answer)),
+fn journal_call(recorded_call: RecordedCall) -> JournalCall {
+    let input = match recorded_call.event {
+        None => Input::Begin,
+        Some(Event::Timer) => Input::Timer,
+        Some(Event::Response(answer)) => Input::Response(response(answer)),
         Some(Event::TransportFailure(TransportFailure { code, message, sent, last_response })) => {
             let last = last_response.map(response);
-            Told::Failure { code: code.to_owned(), message, sent, last }
+            Input::Failure { code: code.to_owned(), message, sent, last }
         }
     };
-    let Taped { attempt, now, entropy, event: _, took } = taped;
-    Call { attempt, now, entropy, told, took }
+    let RecordedCall { attempt, now, entropy, event: _, step } = recorded_call;
+    JournalCall { attempt, now, entropy, input, step }
 }
 
-fn response(answer: HttpResponse) -> Response {
+fn response(answer: HttpResponse) -> JournalResponse {
     let body = match String::from_utf8(answer.body.into()) {
-        Ok(text) => Body::Text(text),
-        Err(bytes) => Body::Bytes(bytes.as_bytes().len()),
+        Ok(text) => JournalBody::Text(text),
+        Err(bytes) => JournalBody::Bytes(bytes.as_bytes().len()),
     };
-    Response { status: answer.status, headers: answer.headers, body }
+    JournalResponse { status: answer.status, headers: answer.headers, body }
 }
 
 fn raw(value: &Value) -> Box<RawValue> {
@@ -256,30 +262,32 @@ mod tests {
 
     use super::*;
     use crate::replay::RedactConfig;
-    use crate::replay::tape::tests::answer;
-    use crate::replay::tape::tests::send;
-    use crate::replay::tape::tests::tape;
-    use crate::replay::tape::tests::taped;
+    use crate::replay::recording::tests::answer;
+    use crate::replay::recording::tests::recorded_call;
+    use crate::replay::recording::tests::recording;
+    use crate::replay::recording::tests::send;
 
     fn journal(input: &str, body: &str, target: &str) -> Journal {
-        let mut tape = tape(input);
-        tape.note(taped(None, send("POST", target)));
-        tape.note(taped(Some(answer(200, body)), Took::Done { code: 200 }));
-        let rules = Rules::new(&RedactConfig::default());
-        rules.redact(tape, Digest::of(b"v"), Timestamp::from_millis(5)).unwrap()
+        let mut recording = recording(input);
+        recording.note(recorded_call(None, send("POST", target)));
+        recording.note(recorded_call(Some(answer(200, body)), StepKind::Done { code: 200 }));
+        let rules = RedactionRules::new(&RedactConfig::default());
+        rules.redact(recording, Digest::of(b"v"), Timestamp::from_millis(5)).unwrap()
     }
 
     /// The input, the way that was taken, and the answer, as they are kept.
     #[track_caller]
     fn check(input: &str, target: &str, body: &str, expected: Expect) {
         let journal = journal(input, body, target);
-        let Told::Response(Response { body: Body::Text(body), .. }) = &journal.calls[1].told else {
+        let Input::Response(JournalResponse { body: JournalBody::Text(body), .. }) =
+            &journal.calls[1].input
+        else {
             panic!("the answer is text");
         };
         expected.assert_eq(&format!(
             "{}\n{}\n{body}",
-            journal.facts.input.get(),
-            journal.calls[0].took
+            journal.job.input.get(),
+            journal.calls[0].step
         ));
     }
 
@@ -353,9 +361,9 @@ mod tests {
         let input = r#"{"jobId":"81b31a89-e3e5-46ee-acfe-75436bd14577","payload":{"taskOrders":[{"clins":[{"clinNumber":"0001","popStartDate":"2021-07-01"}],"taskOrderNumber":"1234567890123"}]},"portfolioId":"p-1"}"#;
         let body = r#"{"costs":[1.5,100],"environmentId":"e-1","status":"IN_PROGRESS"}"#;
         let journal = journal(input, body, "/portfolios/p-1");
-        assert_eq!(journal.facts.input.get(), input);
-        let Told::Response(response) = &journal.calls[1].told else { panic!("an answer") };
-        assert_eq!(response.body, Body::Text(body.to_owned()));
+        assert_eq!(journal.job.input.get(), input);
+        let Input::Response(response) = &journal.calls[1].input else { panic!("an answer") };
+        assert_eq!(response.body, JournalBody::Text(body.to_owned()));
     }
 
     #[test]
@@ -365,36 +373,38 @@ mod tests {
             secret: vec!["door".to_owned()],
             keep: vec!["NAME".to_owned()],
         };
-        let mut tape = tape(r#"{"badgeNumber": "B-12", "Door": "sesame", "name": "Blue"}"#);
-        tape.note(taped(None, Took::Done { code: 200 }));
-        let journal =
-            Rules::new(&config).redact(tape, Digest::of(b"v"), Timestamp::from_millis(5)).unwrap();
+        let mut recording =
+            recording(r#"{"badgeNumber": "B-12", "Door": "sesame", "name": "Blue"}"#);
+        recording.note(recorded_call(None, StepKind::Done { code: 200 }));
+        let journal = RedactionRules::new(&config)
+            .redact(recording, Digest::of(b"v"), Timestamp::from_millis(5))
+            .unwrap();
         expect![[r#"{"Door":"secret-1","badgeNumber":"A-01","name":"Blue"}"#]]
-            .assert_eq(journal.facts.input.get());
+            .assert_eq(journal.job.input.get());
     }
 
     #[test]
     fn bytes_that_are_no_text_are_not_kept() {
-        let mut tape = tape("{}");
+        let mut recording = recording("{}");
         let answer = HttpResponse {
             status: 200,
             headers: vec![("set-cookie".to_owned(), "session=abcdef".to_owned())],
             body: bytes::Bytes::from_static(b"\xffjane@x.org"),
         };
-        tape.note(taped(Some(Event::Response(answer)), Took::Broke));
-        let rules = Rules::new(&RedactConfig::default());
-        let journal = rules.redact(tape, Digest::of(b"v"), Timestamp::from_millis(5)).unwrap();
-        let Told::Response(response) = &journal.calls[0].told else { panic!("an answer") };
-        assert_eq!(response.body, Body::Bytes(11));
+        recording.note(recorded_call(Some(Event::Response(answer)), StepKind::Broken));
+        let rules = RedactionRules::new(&RedactConfig::default());
+        let journal = rules.redact(recording, Digest::of(b"v"), Timestamp::from_millis(5)).unwrap();
+        let Input::Response(response) = &journal.calls[0].input else { panic!("an answer") };
+        assert_eq!(response.body, JournalBody::Bytes(11));
         assert_eq!(response.headers, [("set-cookie".to_owned(), "secret-1".to_owned())]);
     }
 
     #[test]
     fn a_job_with_too_much_to_redact_leaves_no_journal() {
         let many: Vec<_> = (0..2_000).map(|n| format!("{{\"email\":\"p{n}@x.org\"}}")).collect();
-        let mut tape = tape(&format!("{{\"all\":[{}]}}", many.join(",")));
-        tape.note(taped(None, Took::Done { code: 200 }));
-        let rules = Rules::new(&RedactConfig::default());
-        assert!(rules.redact(tape, Digest::of(b"v"), Timestamp::from_millis(5)).is_none());
+        let mut recording = recording(&format!("{{\"all\":[{}]}}", many.join(",")));
+        recording.note(recorded_call(None, StepKind::Done { code: 200 }));
+        let rules = RedactionRules::new(&RedactConfig::default());
+        assert!(rules.redact(recording, Digest::of(b"v"), Timestamp::from_millis(5)).is_none());
     }
 }

@@ -8,7 +8,7 @@ use percent_encoding::AsciiSet;
 use percent_encoding::NON_ALPHANUMERIC;
 use percent_encoding::utf8_percent_encode;
 
-use super::rules::Class;
+use super::rules::Sensitivity;
 
 /// Values of one job. Each is looked for in every text of it; a job with more
 /// is a list of people, and no example of a job.
@@ -23,15 +23,15 @@ const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'
 
 /// Values that were found, in the order in which they were.
 #[derive(Debug, Default)]
-pub(super) struct Pseudonyms {
-    found: Vec<(String, Class)>,
+pub(super) struct PseudonymBuilder {
+    found: Vec<(String, Sensitivity)>,
     known: HashSet<String>,
 }
 
 /// Which pseudonym stands for which value. Case does not count: people write
 /// addresses as they please.
 #[derive(Debug)]
-pub(super) struct Settled {
+pub(super) struct Pseudonyms {
     /// Values as they are written, and their percent-encoded forms, in lower
     /// case.
     names: HashMap<String, String>,
@@ -56,13 +56,13 @@ enum Boundary {
     Word,
 }
 
-impl Pseudonyms {
+impl PseudonymBuilder {
     /// Takes a value in. One that is too short is none.
-    pub fn add(&mut self, value: &str, class: Class) {
+    pub fn add(&mut self, value: &str, class: Sensitivity) {
         let value = value.trim();
         let bytes_min = match class {
-            Class::Personal => PERSONAL_BYTES_MIN,
-            Class::Secret => 1,
+            Sensitivity::Personal => PERSONAL_BYTES_MIN,
+            Sensitivity::Secret => 1,
         };
         // One more than the bound tells that there are too many.
         if value.len() < bytes_min || self.found.len() > VALUES_MAX {
@@ -74,7 +74,7 @@ impl Pseudonyms {
     }
 
     /// Gives every value its pseudonym. None: there are too many.
-    pub fn settle(self) -> Option<Settled> {
+    pub fn assign(self) -> Option<Pseudonyms> {
         if self.found.len() > VALUES_MAX {
             return None;
         }
@@ -83,8 +83,8 @@ impl Pseudonyms {
         for (number, (value, class)) in self.found.iter().enumerate() {
             let name = match class {
                 // Not even its length is kept.
-                Class::Secret => format!("secret-{}", number + 1),
-                Class::Personal => {
+                Sensitivity::Secret => format!("secret-{}", number + 1),
+                Sensitivity::Personal => {
                     // Never one that is taken, nor one that is a value itself.
                     let free = |name: &String| {
                         let lower = name.to_ascii_lowercase();
@@ -111,11 +111,11 @@ impl Pseudonyms {
         for values in by_first.values_mut() {
             values.sort_by(|a, b| (b.text.len(), &a.text).cmp(&(a.text.len(), &b.text)));
         }
-        Some(Settled { names, by_first })
+        Some(Pseudonyms { names, by_first })
     }
 }
 
-impl Settled {
+impl Pseudonyms {
     /// The pseudonym of a value.
     pub fn whole(&self, value: &str) -> Option<&str> {
         self.names.get(&value.to_ascii_lowercase()).map(String::as_str)
@@ -250,21 +250,22 @@ mod tests {
 
     #[test]
     fn no_two_values_share_a_pseudonym_and_no_value_is_one() {
-        let mut found = Pseudonyms::default();
+        let mut found = PseudonymBuilder::default();
         let values: Vec<String> = (10..910).map(|n| format!("{n}")).collect();
-        values.iter().for_each(|value| found.add(value, Class::Personal));
-        let settled = found.settle().unwrap();
-        let names: HashSet<_> = values.iter().map(|value| settled.whole(value).unwrap()).collect();
+        values.iter().for_each(|value| found.add(value, Sensitivity::Personal));
+        let pseudonyms = found.assign().unwrap();
+        let names: HashSet<_> =
+            values.iter().map(|value| pseudonyms.whole(value).unwrap()).collect();
         assert_eq!(names.len(), values.len());
         assert!(values.iter().all(|value| !names.contains(value.as_str())));
     }
 
     #[track_caller]
     fn check(values: &[&str], text: &str, expected: &str) {
-        let mut found = Pseudonyms::default();
-        values.iter().for_each(|value| found.add(value, Class::Personal));
+        let mut found = PseudonymBuilder::default();
+        values.iter().for_each(|value| found.add(value, Sensitivity::Personal));
         let mut text = text.to_owned();
-        found.settle().unwrap().replace(&mut text);
+        found.assign().unwrap().replace(&mut text);
         assert_eq!(text, expected);
     }
 

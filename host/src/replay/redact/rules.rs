@@ -6,7 +6,7 @@ use crate::replay::RedactConfig;
 
 /// Why something must not be kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Class {
+pub(super) enum Sensitivity {
     /// It is about a person.
     Personal,
     /// It opens doors.
@@ -16,9 +16,9 @@ pub(super) enum Class {
 /// The keys by which what must not be kept is known. Keys are compared by
 /// their letters and digits alone, in lower case.
 #[derive(Debug)]
-pub struct Rules {
+pub struct RedactionRules {
     /// What the configuration says of a key; none: it may be kept.
-    configured: HashMap<String, Option<Class>>,
+    configured: HashMap<String, Option<Sensitivity>>,
 }
 
 /// Whole keys. Names are here because people give their own to things.
@@ -81,30 +81,31 @@ const SECRET_ENDINGS: [&str; 18] = [
     "connectionstring",
 ];
 
-impl Rules {
+impl RedactionRules {
     /// The known keys, and those of the configuration.
     pub fn new(config: &RedactConfig) -> Self {
-        let of = |keys: &[String], class: Option<Class>| -> Vec<_> {
+        let of = |keys: &[String], class: Option<Sensitivity>| -> Vec<_> {
             keys.iter().map(|key| (normal(key), class)).collect()
         };
-        let configured = of(&config.personal, Some(Class::Personal))
+        let configured = of(&config.personal, Some(Sensitivity::Personal))
             .into_iter()
-            .chain(of(&config.secret, Some(Class::Secret)))
+            .chain(of(&config.secret, Some(Sensitivity::Secret)))
             .chain(of(&config.keep, None));
         Self { configured: configured.collect() }
     }
 
     /// What the key says of what stands under it.
-    pub(super) fn class_of(&self, key: &str) -> Option<Class> {
+    pub(super) fn sensitivity_of(&self, key: &str) -> Option<Sensitivity> {
         let key = normal(key);
         if let Some(configured) = self.configured.get(&key) {
             return *configured;
         }
         let ends = |endings: &[&str]| endings.iter().any(|ending| key.ends_with(ending));
         if ends(&SECRET_ENDINGS) {
-            return Some(Class::Secret);
+            return Some(Sensitivity::Secret);
         }
-        (PERSONAL.contains(&key.as_str()) || ends(&PERSONAL_ENDINGS)).then_some(Class::Personal)
+        (PERSONAL.contains(&key.as_str()) || ends(&PERSONAL_ENDINGS))
+            .then_some(Sensitivity::Personal)
     }
 }
 
@@ -118,21 +119,21 @@ mod tests {
 
     #[test]
     fn a_key_is_known_in_every_spelling() {
-        let rules = Rules::new(&RedactConfig::default());
+        let rules = RedactionRules::new(&RedactConfig::default());
         for (key, class) in [
-            ("email", Some(Class::Personal)),
-            ("e_mail", Some(Class::Personal)),
-            ("owner-email", Some(Class::Personal)),
-            ("emailDistributionList", Some(Class::Personal)),
-            ("dodId", Some(Class::Personal)),
-            ("DOD_ID", Some(Class::Personal)),
-            ("name", Some(Class::Personal)),
-            ("last_name", Some(Class::Personal)),
-            ("userId", Some(Class::Personal)),
-            ("x-api-key", Some(Class::Secret)),
-            ("client_secret", Some(Class::Secret)),
-            ("Set-Cookie", Some(Class::Secret)),
-            ("nextPageToken", Some(Class::Secret)),
+            ("email", Some(Sensitivity::Personal)),
+            ("e_mail", Some(Sensitivity::Personal)),
+            ("owner-email", Some(Sensitivity::Personal)),
+            ("emailDistributionList", Some(Sensitivity::Personal)),
+            ("dodId", Some(Sensitivity::Personal)),
+            ("DOD_ID", Some(Sensitivity::Personal)),
+            ("name", Some(Sensitivity::Personal)),
+            ("last_name", Some(Sensitivity::Personal)),
+            ("userId", Some(Sensitivity::Personal)),
+            ("x-api-key", Some(Sensitivity::Secret)),
+            ("client_secret", Some(Sensitivity::Secret)),
+            ("Set-Cookie", Some(Sensitivity::Secret)),
+            ("nextPageToken", Some(Sensitivity::Secret)),
             ("portfolioId", None),
             ("targetCspName", None),
             ("status", None),
@@ -141,7 +142,7 @@ mod tests {
             ("", None),
             ("ключ", None),
         ] {
-            assert_eq!(rules.class_of(key), class, "{key}");
+            assert_eq!(rules.sensitivity_of(key), class, "{key}");
         }
     }
 }

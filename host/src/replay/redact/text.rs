@@ -1,7 +1,7 @@
 //! What must not be kept, in texts that no key explains.
 
-use super::rules::Class;
-use super::rules::Rules;
+use super::rules::RedactionRules;
+use super::rules::Sensitivity;
 
 /// The number by which the US Department of Defense knows a person.
 const DOD_ID_DIGITS: usize = 10;
@@ -10,10 +10,10 @@ const DOD_ID_DIGITS: usize = 10;
 const VALUE_BYTES_MAX: usize = 4 << 10;
 
 /// Tells of everything in `text` that looks like it must not be kept.
-pub(super) fn find(text: &str, rules: &Rules, mut found: impl FnMut(&str, Class)) {
-    addresses(text, &mut |address| found(address, Class::Personal));
-    numbers(text, &mut |number| found(number, Class::Personal));
-    tokens(text, &mut |token| found(token, Class::Secret));
+pub(super) fn find(text: &str, rules: &RedactionRules, mut found: impl FnMut(&str, Sensitivity)) {
+    addresses(text, &mut |address| found(address, Sensitivity::Personal));
+    numbers(text, &mut |number| found(number, Sensitivity::Personal));
+    tokens(text, &mut |token| found(token, Sensitivity::Secret));
     behind_keys(text, rules, &mut found);
 }
 
@@ -93,7 +93,7 @@ fn is_scheme(word: &str) -> bool {
 
 /// Values in what is JSON, XML or a form but for a mistake: `"dodId": "1"`,
 /// `<dodId>1<`, `dod_id=1`.
-fn behind_keys(text: &str, rules: &Rules, found: &mut impl FnMut(&str, Class)) {
+fn behind_keys(text: &str, rules: &RedactionRules, found: &mut impl FnMut(&str, Sensitivity)) {
     let part = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
     let mut rest = text;
     while let Some(start) = rest.find(part) {
@@ -105,7 +105,7 @@ fn behind_keys(text: &str, rules: &Rules, found: &mut impl FnMut(&str, Class)) {
             continue;
         }
         let Some(value) = value_behind(after).filter(|value| !is_scheme(value)) else { continue };
-        if let Some(class) = rules.class_of(key) {
+        if let Some(class) = rules.sensitivity_of(key) {
             found(value, class);
         }
     }
@@ -132,10 +132,10 @@ mod tests {
 
     #[track_caller]
     fn check(text: &str, expected: &[&str]) {
-        let rules = Rules::new(&RedactConfig::default());
+        let rules = RedactionRules::new(&RedactConfig::default());
         let mut all = Vec::new();
         find(text, &rules, |found, class| {
-            let mark = if class == Class::Secret { "!" } else { "" };
+            let mark = if class == Sensitivity::Secret { "!" } else { "" };
             all.push(format!("{mark}{found}"));
         });
         assert_eq!(all, expected, "{text}");
