@@ -273,6 +273,9 @@ fn every_defence_names_a_test_that_exists() {
     every_named_test_exists("docs/threat-model.md");
 }
 
+/// The longest line of prose in Markdown, in characters.
+const COLUMNS_MAX: usize = 100;
+
 /// One page of the documentation.
 struct Page {
     /// Relative to the root of the repository.
@@ -332,6 +335,22 @@ fn collect_pages(directory: &Path, files: &mut Vec<PathBuf>) {
             files.push(path);
         }
     }
+}
+
+#[test]
+fn markdown_is_wrapped_at_100_columns() {
+    let mut long = Vec::new();
+    for page in pages() {
+        for (number, line) in page.prose() {
+            // Tables and links cannot be wrapped.
+            let is_table = line.starts_with('|');
+            let is_word = !line.trim_start_matches(['-', '>', ' ']).contains(' ');
+            if line.chars().count() > COLUMNS_MAX && !is_table && !is_word {
+                long.push(format!("{}:{number}", page.path.display()));
+            }
+        }
+    }
+    assert!(long.is_empty(), "lines over {COLUMNS_MAX} columns:\n{}", long.join("\n"));
 }
 
 #[test]
