@@ -102,7 +102,7 @@ impl App {
         let registry = Registry::open(
             engine,
             trust,
-            gate,
+            replayer,
             clock.clone(),
             directory,
             config.csp_requirements(),

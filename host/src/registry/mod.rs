@@ -134,7 +134,7 @@ impl Registry {
         let registry = Self {
             engine,
             trust,
-            replay_gate: ReplayReplayer::new(replayer),
+            replay_gate: ReplayGate::new(replayer),
             clock,
             directory: directory.to_owned(),
             store,

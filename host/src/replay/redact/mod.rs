@@ -58,7 +58,7 @@ impl RedactionRules {
         finder.texts(&texts);
         calls.iter().for_each(|call| finder.call(call));
         let pseudonyms = found.assign()?;
-        let replacer = Replacer { pseudonyms: &names };
+        let replacer = Replacer { pseudonyms: &pseudonyms };
         replacer.texts(&mut texts);
         calls.iter_mut().for_each(|call| replacer.call(call));
 
@@ -94,7 +94,7 @@ impl Finder<'_> {
         self.pairs(&texts.context);
     }
 
-    fn call(&mut self, call: &Call) {
+    fn call(&mut self, call: &JournalCall) {
         match &call.input {
             Input::Begin | Input::Timer => {}
             Input::Response(response) => self.response(response),
@@ -169,7 +169,7 @@ impl Replacer<'_> {
         self.pairs(&mut texts.context);
     }
 
-    fn call(&self, call: &mut Call) {
+    fn call(&self, call: &mut JournalCall) {
         match &mut call.input {
             Input::Begin | Input::Timer => {}
             Input::Response(response) => self.response(response),
