@@ -1,10 +1,10 @@
-//! What is sent with a call, in the keys that ServiceNow used.
+//! Request bodies, with the keys that ServiceNow used.
 
 use hoth_adapter::Json;
 use hoth_adapter::Object;
 use hoth_adapter::Operation;
 
-/// The API takes no others.
+/// The fields that the API accepts.
 const ENVIRONMENT_FIELDS: &[&str] = &[
     "name",
     "administrators",
@@ -15,7 +15,7 @@ const ENVIRONMENT_FIELDS: &[&str] = &[
     "isMigration",
 ];
 
-/// The body of an operation's call; none for calls without one.
+/// Returns the body of an operation's call, or `None` for calls without one.
 pub fn of(operation: Operation<'_>) -> Option<Object> {
     match operation {
         Operation::AddPortfolio { portfolio } => Some(portfolio.clone()),
@@ -39,12 +39,12 @@ pub fn of(operation: Operation<'_>) -> Option<Object> {
     }
 }
 
-/// The API wants a word where ServiceNow has none.
+/// Inserts the value that the API requires where ServiceNow sends none.
 fn fill_in_needs_reset(operator: &mut Json) {
     if let Json::Object(operator) = operator
         && operator.field("needsReset").is_none()
     {
-        // It may be there as null.
+        // The key may be present with the value null.
         operator.remove("needs_reset");
         operator.set("needsReset", false);
     }

@@ -1,8 +1,8 @@
 //! The adapter for CSPs that offer the ATAT API.
 //!
-//! Which call an operation makes is in `call`, what is asked with it in
-//! `asked`, and what its answer is called in `subject`. Answers are read in
-//! `reply`, polls in `poll`.
+//! `call` chooses the call of an operation, `asked` reports the request, and
+//! `subject` names the object in the response. `reply` interprets responses,
+//! `poll` polls.
 
 mod body;
 mod poll;
@@ -25,14 +25,14 @@ pub struct Atat;
 #[cfg(feature = "component")]
 hoth_adapter::export!(Atat);
 
-/// What is remembered between two steps.
+/// The state between two steps.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum State {
-    /// The operation's call was made. The deadline is part of what was asked,
-    /// and must not move.
+    /// The operation's call was made. The deadline is part of the request, and
+    /// must not change.
     Called { deadline: Option<Timestamp> },
-    /// The CSP works on it, and says at the location how far it is.
+    /// The CSP accepted the work, and reports its progress at the location.
     Accepted { location: String },
 }
 
@@ -40,7 +40,7 @@ const READ: &str = "atat/read-portfolio";
 const WRITE: &str = "atat/write-portfolio";
 const COST: &str = "atat/read-cost";
 
-/// The call that an operation makes.
+/// Returns the call of an operation.
 fn call(
     operation: Operation<'_>,
     version: Version<'_>,
@@ -102,7 +102,7 @@ fn call(
     })
 }
 
-/// What was asked, in HOTH's words.
+/// Returns the request in HOTH's representation.
 fn asked(operation: Operation<'_>, deadline: Option<Timestamp>) -> Object {
     let body = body::of(operation).unwrap_or_default().into_camel_case();
     let portfolio = |id: &str| Object::new().with("portfolioId", id);
@@ -122,12 +122,13 @@ fn asked(operation: Operation<'_>, deadline: Option<Timestamp>) -> Object {
             let asked = portfolio(portfolio_id).with_optional("environmentId", environment_id);
             asked.with_optional("administrators", body.get("administrators").cloned())
         }
-        // The host puts the cost request here.
+        // The host inserts the cost request.
         Operation::CostByPortfolio { .. } | Operation::CostByClin { .. } => Object::new(),
     }
 }
 
-/// What the answer is called beside `$metadata`; the costs stand alone.
+/// Returns the key of the response beside `$metadata`, or `None` for costs,
+/// which have no key.
 fn subject(operation: Operation<'_>) -> Option<&'static str> {
     match operation {
         Operation::AddPortfolio { .. } | Operation::GetPortfolio { .. } => Some("portfolio"),
@@ -138,8 +139,7 @@ fn subject(operation: Operation<'_>) -> Option<&'static str> {
     }
 }
 
-/// How long the CSP may take for an environment. One that is migrated has no
-/// deadline.
+/// Returns the deadline for an environment. A migrated environment has none.
 fn time_to_provision(operation: Operation<'_>) -> Option<Duration> {
     let Operation::AddEnvironment { environment, .. } = operation else { return None };
     let flag = |name| environment.field(name).and_then(Json::as_bool).unwrap_or(false);
@@ -150,8 +150,8 @@ fn time_to_provision(operation: Operation<'_>) -> Option<Duration> {
     }
 }
 
-/// Puts on what every request has. The CSPs of this API have always been
-/// called up to three times, so each takes a repetition.
+/// Adds the common parts of every request. The CSPs of this API have always
+/// been called up to three times, so each accepts a repetition.
 fn dress(request: Request, version: Version<'_>) -> Request {
     request
         .header("User-Agent", "ATAT CSP Api Client")

@@ -1,4 +1,4 @@
-//! Asking how far the CSP is with what it accepted.
+//! Polls for work that the CSP has accepted.
 
 use hoth_adapter::Answer;
 use hoth_adapter::Event;
@@ -18,11 +18,11 @@ use crate::dress;
 use crate::reply::metadata;
 use crate::version::Version;
 
-/// How much of a word that nobody knows is repeated in a message.
+/// The length at which an unknown status is truncated in a message.
 const WORD_CHARS_MAX: usize = 40;
 
-/// How far the CSP is. Versions use different words for the two ends; both
-/// end a job whatever the version.
+/// The status of the work. Versions of the API use different words for the two
+/// final states; each of these words ends a job, regardless of the version.
 enum Status {
     Working,
     Succeeded,
@@ -45,20 +45,20 @@ pub fn later(location: String, note: &str) -> Step<State> {
     Wait::new(State::Accepted { location: location.clone() }, note).reference(location).into()
 }
 
-/// Makes a poll.
+/// Returns the step that polls.
 pub fn ask(job: &Job, location: String) -> Next<Atat> {
-    // The CSP works on, whatever became of the settings meanwhile.
+    // The CSP continues to work, even if the settings have become invalid.
     let version = Version::of(job).map_err(|failure| Failure::unavailable(500, failure.message))?;
     let request = Request::get_location(&location).scope(READ);
     Ok(dress(request, version).then(State::Accepted { location }))
 }
 
-/// What a poll asks.
+/// Returns the request of a poll.
 pub fn asked(location: &str) -> Object {
     Object::new().with("location", location)
 }
 
-/// Reads the answer to a poll.
+/// Interprets the response to a poll.
 pub fn read(job: &Job, location: String, event: Event) -> Next<Atat> {
     let answer = event.answer()?;
     if !matches!(answer.status, 200 | 202) {
@@ -82,7 +82,7 @@ pub fn read(job: &Job, location: String, event: Event) -> Next<Atat> {
     }
 }
 
-/// With the names of the job and its portfolio, where the CSP left them out:
+/// Adds the ids of the job and its portfolio, if the CSP omitted them:
 /// ServiceNow reads both.
 fn naming(job: &Job, mut status: Object) -> Object {
     if status.get("provisioningJobId").is_none() {
@@ -102,7 +102,7 @@ fn status_of(answer: &Answer) -> Result<Object, Failure> {
     Ok(object.into_camel_case())
 }
 
-/// The next poll may be answered better.
+/// Returns the failure of a poll that may succeed later.
 fn unreadable(what: impl Into<String>) -> Failure {
     Failure::unavailable(502, format!("the CSP answered a poll with {}", what.into()))
 }

@@ -1,4 +1,4 @@
-//! What the answer to an operation's call means.
+//! Interpretation of the response to an operation's call.
 
 use hoth_adapter::Adapter;
 use hoth_adapter::Answer;
@@ -15,11 +15,11 @@ use crate::State;
 use crate::poll;
 use crate::subject;
 
-/// ServiceNow looks for these words.
+/// The message that ServiceNow searches for.
 const NO_LOCATION: &str = "Location header was invalid or not provided";
 
-/// Reads the answer. 200 and 202 are the only successes that the API knows;
-/// costs come with 200 alone.
+/// Interprets the response. 200 and 202 are the only success statuses of the
+/// API; costs come with 200 only.
 pub fn read(job: &Job, deadline: Option<Timestamp>, event: Event) -> Next<Atat> {
     let answer = event.answer()?;
     let subject = subject(job.operation()?);
@@ -37,7 +37,7 @@ pub fn read(job: &Job, deadline: Option<Timestamp>, event: Event) -> Next<Atat> 
     }
 }
 
-/// What stands beside every answer.
+/// Returns the metadata beside every response.
 pub fn metadata(status: u16, asked: Object) -> Object {
     Object::new().with("status", status).with("request", asked)
 }

@@ -1,4 +1,4 @@
-//! The table of the API, row by row, with values alone.
+//! Tests of the API's table, row by row, with values only.
 
 use std::time::Duration;
 
@@ -330,7 +330,7 @@ const WORDS: &[&str] =
     &[r#""SUCCESS""#, r#""FAILED""#, r#""IN_PROGRESS""#, r#""a\nb""#, "1", "null", "{}"];
 
 proptest! {
-    /// The kit panics at a step that breaks the contract.
+    /// The test kit panics if a step breaks the contract.
     #[test]
     fn whatever_a_csp_answers_there_is_a_lawful_step(
         operation in select(operation::ALL),

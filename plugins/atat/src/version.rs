@@ -1,20 +1,20 @@
-//! Versions of the ATAT API, and how they differ.
+//! Versions of the ATAT API, and their differences.
 
 use hoth_adapter::Failure;
 use hoth_adapter::Job;
 
-/// The last one that has every operation.
+/// The last version that has every operation.
 const DEFAULT: &str = "1.3.1";
 
-/// The last one that knows operators of a portfolio, and a path `/cost`.
+/// The last version that has operators of a portfolio, and a path `/cost`.
 const LAST_WITH_PORTFOLIO_OPERATORS: Numbers = (1, 0, 2);
 
-/// The last one that knows operators at all.
+/// The last version that has operators.
 const LAST_WITH_OPERATORS: Numbers = (1, 3, 1);
 
 type Numbers = (u32, u32, u32);
 
-/// The version that a CSP speaks.
+/// The version of the API that a CSP implements.
 #[derive(Debug, Clone, Copy)]
 pub struct Version<'a> {
     text: &'a str,
@@ -22,7 +22,7 @@ pub struct Version<'a> {
 }
 
 impl<'a> Version<'a> {
-    /// The version in the CSP's settings, or the default one. Versions in
+    /// Returns the version in the CSP's settings, or the default. Versions in
     /// between and later ones are compared by their numbers.
     pub fn of(job: &'a Job) -> Result<Self, Failure> {
         let text = job.setting("api_version")?.unwrap_or(DEFAULT);
@@ -34,12 +34,12 @@ impl<'a> Version<'a> {
         Ok(Self { text, numbers })
     }
 
-    /// As the CSP reads it.
+    /// Returns the text that the CSP reads.
     pub fn as_str(self) -> &'a str {
         self.text
     }
 
-    /// Where operators belong: to the portfolio, or to this environment.
+    /// The owner of operators: the portfolio, or this environment.
     pub fn operators(self, environment_id: Option<&str>) -> Result<Option<&str>, Failure> {
         if self.numbers <= LAST_WITH_PORTFOLIO_OPERATORS {
             Ok(None)
@@ -52,17 +52,17 @@ impl<'a> Version<'a> {
         }
     }
 
-    /// The last segment of the path to a portfolio's costs.
+    /// Returns the last segment of the path to a portfolio's costs.
     pub fn costs(self) -> &'static str {
         if self.numbers <= LAST_WITH_PORTFOLIO_OPERATORS { "cost" } else { "costs" }
     }
 }
 
-/// `1.3.1`; what is missing at the end is 0.
+/// Parses `1.3.1`; missing parts at the end are 0.
 fn numbers(text: &str) -> Option<Numbers> {
     let mut numbers = [0_u32; 3];
     for (at, part) in text.split('.').enumerate() {
-        // The parser alone would take a sign.
+        // The integer parser would accept a sign.
         let digits = part.bytes().all(|byte| byte.is_ascii_digit());
         *numbers.get_mut(at)? = part.parse().ok().filter(|_| digits)?;
     }

@@ -1,4 +1,4 @@
-//! What an adapter is.
+//! The trait that every adapter implements.
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -9,34 +9,35 @@ use crate::Job;
 use crate::Object;
 use crate::Step;
 
-/// What an adapter wants next, or why the job cannot be done.
+/// The next step of a job, or its failure.
 pub type Next<A> = Result<Step<<A as Adapter>::State>, Failure>;
 
-/// An adapter; [`export!`](crate::export) makes a component of it.
+/// An adapter, which [`export!`](crate::export) turns into a component.
 ///
-/// Every call gets a fresh instance, so nothing that is kept in a static
-/// survives. The same arguments must give the same step.
+/// Every call gets a fresh instance, so statics do not survive. The same
+/// arguments must give the same step.
 pub trait Adapter: Sized {
-    /// For people.
+    /// The name of the adapter, for people.
     const NAME: &'static str;
     /// Semantic version, for people: `env!("CARGO_PKG_VERSION")`.
     const VERSION: &'static str;
-    /// Out of [`operation`](crate::operation). The host asks for no others.
+    /// The supported operations, from [`operation`](crate::operation). The host
+    /// requests no others.
     const OPERATIONS: &'static [&'static str];
-    /// Credentials that requests name, besides the default one.
+    /// The credentials that requests name, besides the default.
     const CREDENTIALS: &'static [&'static str] = &[];
-    /// The version of [`Self::State`]. Raise it when older versions of the
-    /// adapter could not read what this one writes, or the other way round.
+    /// The version of [`Self::State`]. Raise it if older versions of the
+    /// adapter cannot read the states of this one, or the reverse.
     const STATE_VERSION: u32 = 1;
-    /// The oldest version that [`Self::read_state`] understands. Jobs of older
+    /// The oldest version that [`Self::read_state`] can read. Jobs with older
     /// states stay with the version of the adapter that wrote them.
     const OLDEST_STATE_VERSION: u32 = Self::STATE_VERSION;
 
-    /// What must be remembered between two steps: at most 64 KiB as JSON. What
-    /// can be found out from the job again need not be in it.
+    /// The adapter's memory between two steps: at most 64 KiB as JSON. It need
+    /// not repeat the contents of the job.
     type State: Serialize + DeserializeOwned;
 
-    /// Starts a job. Called again after a crash when the job had not reached a
+    /// Starts a job. Called again after a crash if the job had not reached a
     /// [`Wait`](crate::Wait).
     ///
     /// # Errors
@@ -44,7 +45,7 @@ pub trait Adapter: Sized {
     /// [`Failure`] ends the job.
     fn begin(job: &Job) -> Next<Self>;
 
-    /// Goes on with what has happened since the last step.
+    /// Continues a job with the event that has happened since the last step.
     ///
     /// # Errors
     ///
@@ -52,27 +53,27 @@ pub trait Adapter: Sized {
     /// [`Class`](crate::Class).
     fn resume(job: &Job, state: Self::State, event: Event) -> Next<Self>;
 
-    /// What was asked of the CSP, in camelCase: the `request` of every outcome
-    /// and failure that names none itself. `state` is the one that was
-    /// resumed from; none: the job did not get that far. For costs the host
-    /// puts the cost request instead.
+    /// Returns the request to the CSP, in camelCase: the `request` of every
+    /// outcome and failure that has none of its own. `state` is the state from
+    /// which the job was resumed, `None` in `begin`. For costs, the host
+    /// inserts the cost request instead.
     fn asked(job: &Job, state: Option<&Self::State>) -> Object {
         let _ = (job, state);
         Object::new()
     }
 
-    /// Reads a state that this or an older version of the adapter wrote; none
-    /// when it cannot be read.
+    /// Reads a state that this or an older version of the adapter wrote.
+    /// Returns `None` if it cannot be read.
     fn read_state(version: u32, bytes: &[u8]) -> Option<Self::State> {
         let _ = version;
         serde_json::from_slice(bytes).ok()
     }
 }
 
-/// Makes a component of a type that is an [`Adapter`]; once in a crate of the
-/// type `["cdylib", "rlib"]`.
+/// Exports an [`Adapter`] as a component. Use it once, in a crate of the type
+/// `["cdylib", "rlib"]`.
 ///
-/// Anywhere but in WebAssembly it only checks the type.
+/// On targets other than WebAssembly, it only checks the type.
 #[macro_export]
 macro_rules! export {
     ($adapter:ty) => {

@@ -1,4 +1,4 @@
-//! What the CSP answered.
+//! Responses of the CSP.
 
 use serde::de::DeserializeOwned;
 
@@ -7,48 +7,48 @@ use crate::Json;
 use crate::Object;
 use crate::json::NotJson;
 
-/// Text of a CSP that is shown to ServiceNow is cut here: enough for any
-/// sentence, and a page of HTML does not crowd out the message.
+/// The length at which text of a CSP is truncated for ServiceNow: enough for
+/// any sentence, and a page of HTML does not displace the message.
 const TEXT_BYTES_MAX: usize = 8 << 10;
 
-/// An HTTP answer. Nobody followed redirects.
+/// An HTTP response. The host does not follow redirects.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Answer {
     pub status: u16,
     /// Names in lower case, in the order of arrival. The host has made every
-    /// usable `location` an absolute URL and left the others out.
+    /// usable `location` an absolute URL and removed the others.
     pub headers: Vec<(String, String)>,
     pub body: Vec<u8>,
 }
 
 impl Answer {
-    /// Without headers.
+    /// Creates a response without headers.
     pub fn new(status: u16, body: impl Into<Vec<u8>>) -> Self {
         Self { status, headers: Vec::new(), body: body.into() }
     }
 
-    /// With one more header; `name` in lower case.
+    /// Adds a header; `name` in lower case.
     #[must_use]
     pub fn header_added(mut self, name: &str, value: &str) -> Self {
         self.headers.push((name.to_owned(), value.to_owned()));
         self
     }
 
-    /// The first value of a header; `name` in lower case.
+    /// Returns the first value of a header; `name` in lower case.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_str())
     }
 
-    /// Itself, where the status is 200 to 299.
+    /// Returns the response itself if its status is 200 to 299.
     ///
     /// # Errors
     ///
-    /// [`Failure::of`] this answer.
+    /// [`Failure::of`] this response.
     pub fn success(self) -> Result<Self, Failure> {
         if (200..=299).contains(&self.status) { Ok(self) } else { Err(Failure::of(&self)) }
     }
 
-    /// The body as JSON, whatever the CSP calls it.
+    /// Parses the body as JSON, regardless of its content type.
     ///
     /// # Errors
     ///
@@ -57,11 +57,11 @@ impl Answer {
         Json::parse_bytes(&self.body)
     }
 
-    /// The body, which the CSP's API says is a JSON object.
+    /// Parses the body as a JSON object.
     ///
     /// # Errors
     ///
-    /// A [`Failure`] of the class `invalid-answer`, where it is none.
+    /// A [`Failure`] of the class `invalid-answer` if it is not a JSON object.
     pub fn object(&self) -> Result<Object, Failure> {
         self.json().ok().and_then(Json::into_object).ok_or_else(|| {
             Failure::invalid_answer(format!(
@@ -71,14 +71,15 @@ impl Answer {
         })
     }
 
-    /// The body as a type of one's own.
+    /// Deserializes the body.
     ///
     /// # Errors
     ///
-    /// A [`Failure`] of the class `invalid-answer`, where it does not fit.
+    /// A [`Failure`] of the class `invalid-answer` if the body does not match
+    /// the type.
     pub fn read<T: DeserializeOwned>(&self) -> Result<T, Failure> {
         serde_json::from_slice(&self.body).map_err(|error| {
-            // The error's text may quote the body.
+            // serde's error is dropped because its text may quote the body.
             Failure::invalid_answer(format!(
                 "the CSP answered {} with a body that cannot be read, at line {} column {}",
                 self.status,
@@ -88,14 +89,14 @@ impl Answer {
         })
     }
 
-    /// The body as text for a person: what is not UTF-8 is replaced, and it is
-    /// cut after 8 KiB.
+    /// Returns the body as text for a person: invalid UTF-8 is replaced, and
+    /// the text is truncated to 8 KiB.
     pub fn text(&self) -> String {
-        // Cutting the bytes first bounds what is converted.
+        // Truncating the bytes first bounds the cost of the conversion.
         let kept = self.body.get(..TEXT_BYTES_MAX).unwrap_or(&self.body);
         let mut text = String::from_utf8_lossy(kept).into_owned();
         if kept.len() < self.body.len() {
-            // The cut may have halved a character.
+            // The truncation may have split a character.
             while text.ends_with(char::REPLACEMENT_CHARACTER) {
                 text.pop();
             }
@@ -104,8 +105,8 @@ impl Answer {
         text
     }
 
-    /// The body for ServiceNow: a JSON object in camelCase, and anything else
-    /// as `{"details": "<text>"}`.
+    /// Returns the body for ServiceNow: a JSON object in camelCase, and
+    /// anything else as `{"details": "<text>"}`.
     pub fn object_or_details(&self) -> Object {
         match self.json() {
             Ok(Json::Object(object)) => object.into_camel_case(),

@@ -1,5 +1,5 @@
-//! Between the contract's types and those of this crate. [`crate::export!`]
-//! and the test kit are the only ones to call this.
+//! Conversions between the contract's types and those of this crate, used by
+//! [`crate::export!`] and the test kit only.
 
 use crate::Adapter;
 use crate::Answer;
@@ -19,7 +19,7 @@ use crate::Wait;
 use crate::wit::exports::hoth::adapter::adapter::Info;
 use crate::wit::hoth::adapter::types;
 
-/// `describe` of an adapter.
+/// Calls `describe` of an adapter.
 pub fn describe<A: Adapter>() -> Info {
     let owned = |words: &[&str]| words.iter().map(|&word| word.to_owned()).collect();
     Info {
@@ -31,7 +31,7 @@ pub fn describe<A: Adapter>() -> Info {
     }
 }
 
-/// `begin` of an adapter.
+/// Calls `begin` of an adapter.
 pub fn begin<A: Adapter>(job: types::Job) -> types::Step {
     log_panics();
     let job = match self::job(job) {
@@ -42,7 +42,7 @@ pub fn begin<A: Adapter>(job: types::Job) -> types::Step {
     step::<A>(next, || A::asked(&job, None))
 }
 
-/// `resume` of an adapter.
+/// Calls `resume` of an adapter.
 pub fn resume<A: Adapter>(
     job: types::Job,
     state: types::State,
@@ -66,7 +66,7 @@ pub fn resume<A: Adapter>(
     step::<A>(next, || A::asked(&job, read().as_ref()))
 }
 
-/// A panic becomes a trap that says nothing, so the words go to the log.
+/// Logs the message of a panic, which otherwise becomes a trap without one.
 fn log_panics() {
     #[cfg(target_family = "wasm")]
     std::panic::set_hook(Box::new(|panic| crate::log::error(panic)));

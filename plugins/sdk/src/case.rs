@@ -1,14 +1,15 @@
-//! Keys in snake_case and in camelCase.
+//! Conversion of keys between snake_case and camelCase.
 //!
 //! Only names are converted: keys of ASCII letters, digits and underscores. A
-//! key with anything else in it (`$metadata`, `x-id`, `2022-01 EUR`, an address
-//! of mail) and a constant (`TOP_SECRET`) is data that happens to be a key, and
-//! stays. Underscores at either end stay too.
+//! key with any other character (`$metadata`, `x-id`, `2022-01 EUR`, an e-mail
+//! address) and a constant (`TOP_SECRET`) are data, and stay unchanged.
+//! Underscores at either end stay too.
 
-/// `dodId` → `dod_id`, `HTTPStatus` → `http_status`, `il4Dod` → `il4_dod`.
+/// Converts to snake_case: `dodId` → `dod_id`, `HTTPStatus` → `http_status`,
+/// `il4Dod` → `il4_dod`.
 ///
 /// A word begins at a capital after a small letter or a digit, and at the last
-/// of several capitals when a small letter follows.
+/// of several capitals if a small letter follows.
 pub fn to_snake(key: &str) -> String {
     if !is_name(key) {
         return key.to_owned();
@@ -32,9 +33,9 @@ pub fn to_snake(key: &str) -> String {
     snake
 }
 
-/// `dod_id` → `dodId`, `far51_id` → `far51Id`.
+/// Converts to camelCase: `dod_id` → `dodId`, `far51_id` → `far51Id`.
 ///
-/// Underscores within are dropped, and a letter after them becomes a capital.
+/// Inner underscores are dropped, and a letter after them becomes a capital.
 pub fn to_camel(key: &str) -> String {
     if !is_name(key) {
         return key.to_owned();
@@ -56,7 +57,7 @@ pub fn to_camel(key: &str) -> String {
     camel
 }
 
-/// Whether a key is a name that can be spelled in another case.
+/// Returns true if a key is a name, which can be converted.
 fn is_name(key: &str) -> bool {
     let plain = key.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
     let constant = key.contains('_') && !key.bytes().any(|byte| byte.is_ascii_lowercase());
@@ -84,7 +85,7 @@ mod tests {
         ("a1B2C3", "a1_b2_c3"),
     ];
 
-    /// What stays in either direction.
+    /// Keys that both conversions leave unchanged.
     const STAY: &[&str] = &[
         "",
         "_",

@@ -1,40 +1,40 @@
-//! What has happened since the last step.
+//! Events that resume an adapter.
 
 use crate::Answer;
 use crate::Failure;
 
-/// What an adapter is resumed with.
+/// An event with which an adapter is resumed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
-    /// The answer to the request, after the host's retries.
+    /// The response to the request, after the host's retries.
     Answer(Answer),
-    /// The request got no answer.
+    /// The absence of a usable response to the request.
     NoAnswer(NoAnswer),
-    /// The wait is over.
+    /// The end of a wait.
     Timer,
 }
 
-/// There is no usable answer, and the host has stopped trying.
+/// The absence of a usable response, after the host's last attempt.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NoAnswer {
-    /// One of the words of `transport-failure` in the WIT, or one that is
-    /// newer.
+    /// A code of `transport-failure` in the WIT. Later hosts may send further
+    /// codes.
     pub code: String,
     /// A sentence for a person.
     pub message: String,
-    /// Whether a copy of the request may have reached the CSP.
+    /// True if a copy of the request may have reached the CSP.
     pub sent: bool,
-    /// The last answer to an earlier try of the same request; with `too-large`
-    /// the answer itself, without its body.
+    /// The last response to an earlier attempt of the same request; with
+    /// `too-large`, the response itself, without its body.
     pub last: Option<Answer>,
 }
 
 impl Event {
-    /// The answer; for a state after a request.
+    /// Returns the response, for a state after a request.
     ///
     /// # Errors
     ///
-    /// A [`Failure`] of the class `unavailable`, where there is none.
+    /// A [`Failure`] of the class `unavailable` if there is no response.
     pub fn answer(self) -> Result<Answer, Failure> {
         match self {
             Self::Answer(answer) => Ok(answer),

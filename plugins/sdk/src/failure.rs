@@ -1,24 +1,24 @@
-//! Why a job cannot be done.
+//! Failures of jobs.
 
 use crate::Answer;
 use crate::NoAnswer;
 use crate::Object;
 use crate::json::WrongShape;
 
-/// What kind of trouble it is; the host decides by it.
+/// The class of a failure, which determines the host's decision.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Class {
-    /// The CSP has answered no. Final.
+    /// The CSP refused. Final.
     Refused,
-    /// No usable answer, and a later try may get one. The host asks again
-    /// after a wait, and else reports.
+    /// There is no usable response, and a later attempt may get one. After a
+    /// wait, the host polls again; otherwise, it reports the failure.
     Unavailable,
-    /// The CSP does not know the job. The host asks again after a wait, until
-    /// that has happened five times in a row.
+    /// The CSP does not know the job. After a wait, the host polls again, until
+    /// the failure has occurred five times in a row.
     NotFound,
     /// The CSP broke its own rules. Final.
     InvalidAnswer,
-    /// There is no such operation at this CSP, or the request lacks what it
+    /// The CSP lacks the operation, or the request lacks a value that the CSP
     /// needs. Final.
     Unsupported,
     /// The CSP accepted the work and then failed. Final; the operator's
@@ -27,7 +27,7 @@ pub enum Class {
 }
 
 impl Class {
-    /// The word of the WIT.
+    /// Returns the name of the class in the WIT.
     pub fn word(self) -> &'static str {
         match self {
             Self::Refused => "refused",
@@ -40,38 +40,41 @@ impl Class {
     }
 }
 
-/// Why a job cannot be done, and what ServiceNow gets to see of it.
+/// The failure of a job, with the outcome for ServiceNow.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[must_use = "a failure must be returned"]
 pub struct Failure {
     pub class: Class,
     /// A sentence for a person, without secrets and business data.
     pub message: String,
-    /// An HTTP status from 400, as ServiceNow reads it.
+    /// The HTTP status for ServiceNow, from 400.
     pub code: u16,
-    /// None: what [`Adapter::asked`](crate::Adapter::asked) says.
+    /// The request to the CSP; `None` stands for the result of
+    /// [`Adapter::asked`](crate::Adapter::asked).
     pub request: Option<Object>,
     pub response: Object,
 }
 
 impl Failure {
-    /// The CSP has answered no, with `code`.
+    /// Creates the failure of a job that the CSP refused with `code`.
     pub fn refused(code: u16, response: Object) -> Self {
         Self::new(Class::Refused, code, format!("the CSP answered {code}"), response)
     }
 
-    /// There was no usable answer. `message` becomes the message's details.
-    /// Codes under 500 become 502.
+    /// Creates the failure of a job without a usable response. `message`
+    /// becomes the `details` of the outcome. Codes under 500 become 502.
     pub fn unavailable(code: u16, message: impl Into<String>) -> Self {
         Self::new(Class::Unavailable, code, message, Object::new())
     }
 
-    /// The CSP broke its own rules: 502 and a sentence.
+    /// Creates the failure of a job whose CSP broke its own rules: code 502,
+    /// and `message` as the `details`.
     pub fn invalid_answer(message: impl Into<String>) -> Self {
         Self::with_details(Class::InvalidAnswer, 502, message)
     }
 
-    /// The job cannot be done at this CSP: 400 and a sentence.
+    /// Creates the failure of a job that the CSP does not support: code 400,
+    /// and `message` as the `details`.
     pub fn unsupported(message: impl Into<String>) -> Self {
         Self::with_details(Class::Unsupported, 400, message)
     }
@@ -81,13 +84,14 @@ impl Failure {
         Self::new(Class::JobFailed, 500, message, response)
     }
 
-    /// The fault is neither the CSP's nor the request's, but the adapter's or
-    /// the configuration's: 500 and a sentence.
+    /// Creates a failure caused by the adapter or the configuration, rather
+    /// than by the CSP or the request: code 500, and `message` as the
+    /// `details`.
     pub fn broken(message: impl Into<String>) -> Self {
         Self::with_details(Class::Unsupported, 500, message)
     }
 
-    /// What an answer without success means, in most APIs:
+    /// Interprets a response without success as most APIs define it:
     ///
     /// | status | class | code | response |
     /// |---|---|---|---|
@@ -109,15 +113,15 @@ impl Failure {
         }
     }
 
-    /// The same of the answer to a poll; see [`Self::while_polling`].
+    /// Interprets the response to a poll; see [`Self::while_polling`].
     pub fn of_poll(answer: &Answer) -> Self {
         Self::of(answer).while_polling()
     }
 
-    /// What a failure means when work was asked after that the CSP has
-    /// accepted: a CSP that does not know the job, is too busy to say, or does
-    /// not take the token this time, is asked again. A refusal with code 404
-    /// becomes `not-found`, one with 401, 408, 425 or 429 `unavailable`.
+    /// Reinterprets the failure of a poll for work that the CSP has accepted.
+    /// The host polls again if the CSP does not know the job, is too busy, or
+    /// refuses the token this time. A refusal with code 404 becomes
+    /// `not-found`, one with 401, 408, 425 or 429 `unavailable`.
     pub fn while_polling(self) -> Self {
         match (self.class, self.code) {
             (Class::Refused, 404) => Self { class: Class::NotFound, ..self },
@@ -126,13 +130,13 @@ impl Failure {
         }
     }
 
-    /// With other words of the CSP in the response.
+    /// Replaces the response.
     pub fn with_response(self, response: Object) -> Self {
         Self { response, ..self }
     }
 
-    /// With the answer's body, where it is a JSON object, as `cspResponse`
-    /// beside what is in the response.
+    /// Adds the body of `answer` to the response as `cspResponse`, if the body
+    /// is a JSON object.
     pub fn with_csp_response(mut self, answer: &Answer) -> Self {
         let body = object_or_empty(answer);
         if !body.is_empty() {
@@ -141,13 +145,13 @@ impl Failure {
         self
     }
 
-    /// With another code.
+    /// Replaces the code.
     pub fn with_code(self, code: u16) -> Self {
         Self { code, ..self }
     }
 
-    /// With what was asked of the CSP, where that is not what
-    /// [`Adapter::asked`](crate::Adapter::asked) says.
+    /// Sets the request to the CSP, if it differs from the result of
+    /// [`Adapter::asked`](crate::Adapter::asked).
     pub fn about(self, request: Object) -> Self {
         Self { request: Some(request), ..self }
     }
@@ -163,8 +167,8 @@ impl Failure {
     }
 }
 
-/// Unavailable, with the host's own words. The code is the last answer's where
-/// that was 5xx, else 504 after a timeout, else 502.
+/// Converts to `unavailable`, with the host's message. The code is that of the
+/// last response if it was 5xx, 504 after a timeout, and 502 otherwise.
 impl From<NoAnswer> for Failure {
     fn from(none: NoAnswer) -> Self {
         let last = none.last.as_ref();
@@ -178,7 +182,7 @@ impl From<NoAnswer> for Failure {
     }
 }
 
-/// Unsupported: the request is not what the operation needs.
+/// Converts to `unsupported`: the request does not match the operation.
 impl From<WrongShape> for Failure {
     fn from(wrong: WrongShape) -> Self {
         Self::unsupported(format!("the request cannot be read: {wrong}"))

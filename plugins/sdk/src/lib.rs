@@ -1,11 +1,12 @@
-//! What an adapter in Rust needs, and all that it needs.
+//! The SDK for HOTH adapters in Rust.
 //!
-//! An adapter speaks to one kind of Cloud Service Provider (CSP). It does no
-//! I/O: HOTH gives it a job, it says what it wants next ([`Step`]), HOTH does
-//! that and comes back with what has happened ([`Event`]). The contract is in
-//! `wit/v0.1`, the JSON of every operation in `operations.md` beside it.
+//! An adapter connects HOTH to one kind of Cloud Service Provider (CSP). An
+//! adapter does no I/O: HOTH passes a job to it, the adapter returns the next
+//! [`Step`], HOTH carries the step out and resumes the adapter with an
+//! [`Event`]. The contract is in `wit/v0.1`, the JSON of every operation in
+//! `operations.md` beside it.
 //!
-//! A whole adapter for a CSP whose API has one call:
+//! A complete adapter for a CSP whose API has one call:
 //!
 //! ```
 //! use hoth_adapter::prelude::*;
@@ -35,7 +36,7 @@
 //!     }
 //! }
 //!
-//! // And its test: values in, values out.
+//! // Its test: values in, values out.
 //! use hoth_adapter::testing;
 //!
 //! let job = testing::job("get-portfolio", r#"{"jobId":"j","portfolioId":"p 1","payload":{}}"#);
@@ -47,13 +48,13 @@
 //!
 //! | | |
 //! |---|---|
-//! | [`Adapter`], [`export!`] | what an adapter is |
-//! | [`Job`], [`Operation`], [`payload`] | what is asked for |
-//! | [`Request`], [`Answer`], [`Event`] | talking to the CSP |
-//! | [`Step`], [`Wait`], [`Outcome`], [`Failure`] | what comes next |
-//! | [`Json`], [`Object`], [`case`] | JSON whose numbers and order survive |
+//! | [`Adapter`], [`export!`] | the definition of an adapter |
+//! | [`Job`], [`Operation`], [`payload`] | the accepted request |
+//! | [`Request`], [`Answer`], [`Event`] | communication with the CSP |
+//! | [`Step`], [`Wait`], [`Outcome`], [`Failure`] | the next step |
+//! | [`Json`], [`Object`], [`case`] | JSON that keeps numbers and key order |
 //! | [`Timestamp`], [`log`] | the time of the call; lines for the operator |
-//! | [`testing`] | drives an adapter by values |
+//! | [`testing`] | a test kit that drives an adapter with values |
 
 mod adapter;
 mod answer;
@@ -96,7 +97,7 @@ pub use step::Step;
 pub use step::Wait;
 pub use timestamp::Timestamp;
 
-/// For `use hoth_adapter::prelude::*`: what most adapters name.
+/// The items that most adapters use: `use hoth_adapter::prelude::*`.
 pub mod prelude {
     pub use crate::Adapter;
     pub use crate::Answer;

@@ -1,26 +1,26 @@
 //! Lines for the operator's log.
 //!
-//! The host adds job, CSP and adapter, cuts a line after 4 KiB, and drops what
-//! exceeds 64 lines in one call. Write no business data.
+//! The host adds the job, the CSP and the adapter, truncates a line to 4 KiB,
+//! and drops lines beyond 64 in one call. Write no business data.
 
 use std::fmt::Display;
 
-/// Writes what is of use only when looking for a mistake.
+/// Writes a line that helps only in debugging.
 pub fn debug(message: impl Display) {
     write("debug", &message);
 }
 
-/// Writes what is worth knowing.
+/// Writes an informational line.
 pub fn info(message: impl Display) {
     write("info", &message);
 }
 
-/// Writes what someone should look at.
+/// Writes a line that an operator should look at.
 pub fn warn(message: impl Display) {
     write("warn", &message);
 }
 
-/// Writes what is broken.
+/// Writes a line about an error.
 pub fn error(message: impl Display) {
     write("error", &message);
 }
@@ -38,7 +38,7 @@ fn write(level: &'static str, message: &dyn Display) {
     log::log(level, &message.to_string());
 }
 
-/// There is no host in a test: the test kit reads these lines.
+/// The lines of a test, which has no host; the test kit reads them.
 #[cfg(not(target_family = "wasm"))]
 fn write(level: &'static str, message: &dyn Display) {
     LINES.with_borrow_mut(|lines| lines.push(format!("{level}: {message}")));
@@ -49,7 +49,7 @@ thread_local! {
     static LINES: std::cell::RefCell<Vec<String>> = const { std::cell::RefCell::new(Vec::new()) };
 }
 
-/// The lines of this thread so far, which are forgotten.
+/// Takes the lines of this thread so far.
 #[cfg(not(target_family = "wasm"))]
 pub(crate) fn take_lines() -> Vec<String> {
     LINES.take()

@@ -1,8 +1,8 @@
-//! Where an adapter's memory comes from.
+//! The allocator of an adapter.
 //!
-//! An instance lives for one call. Memory that it is born with costs nothing;
-//! each time that it grows costs two system calls, and every processor its
-//! translation cache. So most calls never grow.
+//! An instance lives for one call. Its initial memory costs nothing; each
+//! growth costs two system calls, and every processor its translation cache.
+//! The initial memory is therefore large enough for most calls.
 
 #![expect(unsafe_code, reason = "an allocator hands out raw memory")]
 
@@ -15,28 +15,28 @@ use talc::cell::TalcSyncCell;
 use talc::source::Source;
 use talc::wasm::WasmBinning;
 
-/// What an instance is born with: room for the tree of a JSON text of 50 KB
-/// and what is made of it.
+/// The initial heap of an instance: space for the tree of a JSON text of
+/// 50 KB and the values derived from it.
 const BORN_WITH: usize = 512 << 10;
 
-/// A page of WebAssembly's memory.
+/// The size of a page of WebAssembly memory.
 const PAGE: usize = 64 << 10;
 
-/// More than the allocator keeps for itself of each piece.
+/// An upper bound on the allocator's own use of each region.
 const OVERHEAD: usize = 64;
 
 #[global_allocator]
 static MEMORY: TalcSyncCell<BornThenGrown, WasmBinning> =
     TalcSyncCell::new_wasm(BornThenGrown { born: false });
 
-/// First what the instance is born with, then new pages.
+/// The source of memory: first the initial heap, then new pages.
 #[derive(Debug)]
 struct BornThenGrown {
-    /// Whether the first has been handed out.
+    /// True if the initial heap has been handed out.
     born: bool,
 }
 
-// SAFETY: it allocates nothing itself.
+// SAFETY: the source allocates nothing itself.
 unsafe impl Source for BornThenGrown {
     fn acquire<B: Binning>(talc: &mut Talc<Self, B>, layout: Layout) -> Result<(), ()> {
         static mut FIRST: [u8; BORN_WITH] = [0; BORN_WITH];
@@ -51,8 +51,9 @@ unsafe impl Source for BornThenGrown {
             talc.source.born = true;
             ((&raw mut FIRST).cast(), BORN_WITH)
         };
-        // SAFETY: nobody else knows of this memory: the one piece is named here
-        // alone and given once, the other has just come into being.
+        // SAFETY: no other code has access to this memory: the initial heap is
+        // named only here and handed out once, and the new pages were just
+        // created.
         unsafe { talc.claim(base, size) }.map(drop).ok_or(())
     }
 }

@@ -1,4 +1,4 @@
-//! What can be asked of a CSP.
+//! The operations of the contract.
 
 use crate::Failure;
 use crate::Job;
@@ -14,7 +14,7 @@ pub const ADD_OPERATORS: &str = "add-operators";
 pub const COST_BY_PORTFOLIO: &str = "cost-by-portfolio";
 pub const COST_BY_CLIN: &str = "cost-by-clin";
 
-/// Every operation that this version of the crate knows.
+/// Every operation that this version of the crate supports.
 pub const ALL: &[&str] = &[
     ADD_PORTFOLIO,
     GET_PORTFOLIO,
@@ -28,9 +28,9 @@ pub const ALL: &[&str] = &[
 
 /// An operation, with its ids and its payload.
 ///
-/// Payloads are as ServiceNow sent them, and it sends more than is documented,
-/// and some of it in snake_case: [`Object::field`] finds both, and
-/// [`crate::payload`] has types for what is documented.
+/// Payloads are as ServiceNow sent them. ServiceNow sends undocumented keys,
+/// and some keys in snake_case: [`Object::field`] finds both spellings, and
+/// [`crate::payload`] has types for the documented keys.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Operation<'a> {
     AddPortfolio {
@@ -113,7 +113,7 @@ impl<'a> Operation<'a> {
         })
     }
 
-    /// The word of the contract.
+    /// Returns the name of the operation in the contract.
     pub fn word(&self) -> &'static str {
         match self {
             Self::AddPortfolio { .. } => ADD_PORTFOLIO,
@@ -127,7 +127,8 @@ impl<'a> Operation<'a> {
         }
     }
 
-    /// The portfolio that it is about; none: it makes one.
+    /// Returns the portfolio of the operation, or `None` if the operation
+    /// creates one.
     pub fn portfolio_id(&self) -> Option<&'a str> {
         match self {
             Self::AddPortfolio { .. } => None,
@@ -141,7 +142,7 @@ impl<'a> Operation<'a> {
         }
     }
 
-    /// Says that the CSP has no such operation.
+    /// Returns the failure of an operation that the CSP does not support.
     pub fn unsupported(&self) -> Failure {
         unsupported(self.word())
     }
@@ -151,14 +152,14 @@ fn unsupported(operation: &str) -> Failure {
     Failure::unsupported(format!("the CSP's API has no operation {operation}"))
 }
 
-/// A part of the request, and how the way to it is called.
+/// A part of the request, with its path for error messages.
 struct Part<'a> {
     object: &'a Object,
     path: &'static str,
 }
 
 impl<'a> Part<'a> {
-    /// A text that is not empty.
+    /// Returns a string that is not empty.
     fn text(&self, name: &str) -> Result<&'a str, Failure> {
         let text = self.object.text(name).filter(|text| !text.is_empty());
         text.ok_or_else(|| self.lacks(name))

@@ -1,9 +1,9 @@
 //! The documented part of payloads, for adapters that read fields.
 //!
-//! `portfolio.read::<payload::Portfolio>()?` inside [`Adapter::begin`]: what
-//! does not fit becomes a failure that names it. Keys that are not documented
-//! are skipped here and stay in the [`Object`]. ServiceNow sends some keys in
-//! snake_case, and every field is read in either spelling.
+//! In [`Adapter::begin`], `portfolio.read::<payload::Portfolio>()?` turns a
+//! mismatch into a failure that names the field. Undocumented keys are skipped
+//! and stay in the [`Object`]. ServiceNow sends some keys in snake_case, and
+//! every field is read in either spelling.
 //!
 //! [`Adapter::begin`]: crate::Adapter::begin
 //! [`Object`]: crate::Object
@@ -69,7 +69,7 @@ pub enum Classification {
 #[serde(rename_all = "camelCase")]
 pub struct Environment {
     pub name: String,
-    /// ServiceNow sends null for none.
+    /// Empty if ServiceNow sends null.
     #[serde(default, deserialize_with = "null_is_default")]
     pub administrators: Vec<Operator>,
     #[serde(alias = "classification_level")]

@@ -7,7 +7,7 @@ use percent_encoding::utf8_percent_encode;
 use crate::Json;
 use crate::Step;
 
-/// All but the unreserved characters of RFC 3986.
+/// All characters except the unreserved ones of RFC 3986.
 const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,30 +20,30 @@ pub enum Method {
     Delete,
 }
 
-/// Where a request goes.
+/// The target of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Target {
-    /// Joined to the CSP's base URL by the host; percent-encoded.
+    /// A percent-encoded path that the host joins to the CSP's base URL.
     Path(String),
-    /// A URL as the CSP answered it.
+    /// A URL from a response of the CSP.
     Location(String),
 }
 
-/// An HTTP request. The host puts the credential into it, and an
-/// `idempotency-key` that is the same on every try.
+/// An HTTP request. The host attaches the credential, and an
+/// `idempotency-key` that is the same in every attempt.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Request {
     pub method: Method,
     pub target: Target,
-    /// Encoded by the host.
+    /// Parameters of the query, which the host encodes.
     pub query: Vec<(String, String)>,
     pub headers: Vec<(String, String)>,
     pub body: Option<Vec<u8>>,
-    /// None: the CSP's default one.
+    /// The name of the credential; `None` selects the CSP's default.
     pub credential: Option<String>,
     pub scopes: Vec<String>,
-    /// Whether the host may send it again when it cannot know that the first
-    /// copy did not arrive.
+    /// True if the host may repeat the request when the first copy may have
+    /// arrived.
     pub idempotent: bool,
 }
 
@@ -59,14 +59,15 @@ macro_rules! methods {
 impl Request {
     methods! { get => Get, head => Head, post => Post, put => Put, patch => Patch, delete => Delete }
 
-    /// `GET` of a URL as the CSP answered it: a `Location`, a link to the next
-    /// page. The host follows it to origins that the operator has named.
+    /// Creates a `GET` of a URL from a response of the CSP: a `Location`, or a
+    /// link to the next page. The host follows it only to origins that the
+    /// operator has named.
     pub fn get_location(location: impl Into<String>) -> Self {
         Self::new(Method::Get, Target::Location(location.into()))
     }
 
-    /// Any method, anywhere. Methods are idempotent as RFC 9110 has it: all but
-    /// `POST` and `PATCH`.
+    /// Creates a request with any method and target. As in RFC 9110, all
+    /// methods except `POST` and `PATCH` are idempotent.
     pub fn new(method: Method, target: Target) -> Self {
         let idempotent = match method {
             Method::Get | Method::Head | Method::Put | Method::Delete => true,
@@ -84,14 +85,14 @@ impl Request {
         }
     }
 
-    /// With one more query parameter.
+    /// Adds a query parameter.
     #[must_use]
     pub fn query(mut self, name: &str, value: &str) -> Self {
         self.query.push((name.to_owned(), value.to_owned()));
         self
     }
 
-    /// With one more header. The host refuses those of the connection, `host`,
+    /// Adds a header. The host refuses headers of the connection, `host`,
     /// `authorization`, `cookie` and `content-length`.
     #[must_use]
     pub fn header(mut self, name: &str, value: &str) -> Self {
@@ -99,28 +100,28 @@ impl Request {
         self
     }
 
-    /// With a JSON body, and the header that says so.
+    /// Sets a JSON body and its content type.
     #[must_use]
     pub fn json(mut self, body: impl Into<Json>) -> Self {
         self.body = Some(body.into().to_string().into_bytes());
         self.header("Content-Type", "application/json")
     }
 
-    /// With a body of another kind.
+    /// Sets a body and its content type.
     #[must_use]
     pub fn body(mut self, content_type: &str, body: impl Into<Vec<u8>>) -> Self {
         self.body = Some(body.into());
         self.header("Content-Type", content_type)
     }
 
-    /// With one more OAuth 2.0 scope for the token.
+    /// Adds an OAuth 2.0 scope of the token.
     #[must_use]
     pub fn scope(mut self, scope: &str) -> Self {
         self.scopes.push(scope.to_owned());
         self
     }
 
-    /// With a credential of this name; see
+    /// Selects a credential by name; see
     /// [`Adapter::CREDENTIALS`](crate::Adapter::CREDENTIALS).
     #[must_use]
     pub fn credential(mut self, name: &str) -> Self {
@@ -128,27 +129,29 @@ impl Request {
         self
     }
 
-    /// Says whether it may arrive twice.
+    /// Sets whether the request may arrive twice.
     #[must_use]
     pub fn idempotent(self, idempotent: bool) -> Self {
         Self { idempotent, ..self }
     }
 
-    /// Makes it, and goes on from `state` with what came of it.
+    /// Returns the step that makes this request and resumes from `state`.
     pub fn then<S>(self, state: S) -> Step<S> {
         Step::Send(self, state)
     }
 }
 
-/// `p%201` of `p 1`: all but letters, digits, `-`, `.`, `_` and `~` of ASCII.
+/// Percent-encodes all characters except ASCII letters, digits, `-`, `.`, `_`
+/// and `~`: `p 1` becomes `p%201`.
 ///
 /// For data in a header, whose value must be ASCII, and in a [`Target::Path`]
-/// made by hand. Segments and queries are encoded without this.
+/// that is built manually. Segments and queries are encoded without this.
 pub fn percent_encoded(text: &str) -> String {
     utf8_percent_encode(text, SEGMENT).to_string()
 }
 
-/// `/portfolios/p%201` of `["portfolios", "p 1"]`.
+/// Joins segments to a path: `["portfolios", "p 1"]` becomes
+/// `/portfolios/p%201`.
 fn path<T: AsRef<str>>(segments: impl IntoIterator<Item = T>) -> String {
     segments.into_iter().fold(String::new(), |mut path, segment| {
         path.push('/');

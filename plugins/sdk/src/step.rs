@@ -1,87 +1,88 @@
-//! What an adapter wants next.
+//! The steps that an adapter returns.
 
 use std::time::Duration;
 
 use crate::Object;
 use crate::Request;
 
-/// What an adapter wants next. A job that cannot be done is an `Err` of a
+/// The next step of a job. The failure of a job is an `Err` with a
 /// [`Failure`](crate::Failure).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Step<S> {
-    /// Make this request, then come back with its answer. At most 64 from one
+    /// A request to make, whose response resumes the job. At most 64 from one
     /// wait to the next.
     Send(Request, S),
-    /// Come back later.
+    /// A wait, after which the job resumes.
     Wait(Wait<S>),
-    /// The job is done.
+    /// The outcome that ends the job.
     Done(Outcome),
 }
 
 impl<S> Step<S> {
-    /// Done, with code 200.
+    /// Returns the step that ends the job with code 200.
     pub fn done(response: Object) -> Self {
         Self::Done(Outcome { code: 200, request: None, response })
     }
 }
 
-/// Come back later, perhaps in another process and with another version of the
-/// adapter. Nothing is held meanwhile.
+/// A wait, after which the job resumes, perhaps in another process and with
+/// another version of the adapter. A waiting job holds no resources.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Wait<S> {
-    /// None: as the last answer's `Retry-After` says, else as the operator's
-    /// polling schedule does.
+    /// The duration of the wait. `None` selects the last response's
+    /// `Retry-After`, otherwise the operator's polling schedule.
     pub after: Option<Duration>,
     pub state: S,
     /// The CSP's own name for the work: a status URL, an operation id.
     pub reference: Option<String>,
-    /// How far the CSP is; one line for people.
+    /// The progress of the CSP, in one line for people.
     pub note: String,
 }
 
 impl<S> Wait<S> {
-    /// Until the next poll is due.
+    /// Waits until the next poll is due.
     pub fn new(state: S, note: impl Into<String>) -> Self {
         Self { after: None, state, reference: None, note: note.into() }
     }
 
-    /// For no time: what was done so far need not be done again after a crash.
-    /// An adapter of several calls makes one after each that changed
-    /// something; at most 256 in one job. Failures after it are reported and
-    /// not polled away.
+    /// Stores the progress and resumes at once: after a crash, the job
+    /// continues from here. An adapter with several calls returns a checkpoint
+    /// after each call that changed something; at most 256 in one job. Failures
+    /// after a checkpoint are reported and not polled again.
     pub fn checkpoint(state: S, note: impl Into<String>) -> Self {
         Self { after: Some(Duration::ZERO), ..Self::new(state, note) }
     }
 
-    /// For as long as the CSP asked in its own words. A `Retry-After` header
-    /// the host has read already.
+    /// Sets the duration, for a CSP that states it in its own format. The host
+    /// has already read a `Retry-After` header.
     #[must_use]
     pub fn after(self, after: Duration) -> Self {
         Self { after: Some(after), ..self }
     }
 
-    /// With the CSP's own name for the work.
+    /// Sets the CSP's own name for the work.
     #[must_use]
     pub fn reference(self, reference: impl Into<String>) -> Self {
         Self { reference: Some(reference.into()), ..self }
     }
 }
 
-/// So that `Ok(Wait::new(…).into())` is a step.
+/// Converts a wait to a step, for `Ok(Wait::new(…).into())`.
 impl<S> From<Wait<S>> for Step<S> {
     fn from(wait: Wait<S>) -> Self {
         Self::Wait(wait)
     }
 }
 
-/// What ServiceNow gets to see.
+/// The outcome that ServiceNow receives.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Outcome {
-    /// An HTTP status, 200 to 599, as ServiceNow reads it.
+    /// The HTTP status for ServiceNow, 200 to 599.
     pub code: u16,
-    /// None: what [`Adapter::asked`](crate::Adapter::asked) says.
+    /// The request to the CSP; `None` stands for the result of
+    /// [`Adapter::asked`](crate::Adapter::asked).
     pub request: Option<Object>,
-    /// In camelCase.
+    /// The response of the CSP, in camelCase.
     pub response: Object,
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde::Serialize;
 
-/// Milliseconds since 1970-01-01T00:00:00Z. Shown as ISO 8601 in UTC with
+/// Milliseconds since 1970-01-01T00:00:00Z. Formatted as ISO 8601 in UTC with
 /// milliseconds: `2030-01-02T00:00:00.000Z`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -21,7 +21,7 @@ impl Timestamp {
         self.0
     }
 
-    /// The time so much later; at most the last one that there is.
+    /// Returns the time after `duration`, saturating at the last timestamp.
     #[must_use]
     pub fn after(self, duration: Duration) -> Self {
         let millis = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
@@ -39,9 +39,9 @@ impl fmt::Display for Timestamp {
     }
 }
 
-/// Year, month and day, `days` after 1970-01-01. Counts in eras of 400 years
-/// that begin on the first of March, so that a leap day is a year's last
-/// (H. Hinnant, "chrono-compatible low-level date algorithms").
+/// Returns year, month and day, `days` after 1970-01-01. Counts in eras of 400
+/// years that begin on the first of March, so that a leap day is the last day
+/// of a year (H. Hinnant, "chrono-compatible low-level date algorithms").
 fn date(days: u64) -> (u64, u64, u64) {
     let days = days + 719_468;
     let (era, day_of_era) = (days / 146_097, days % 146_097);

@@ -23,7 +23,7 @@ enum State {
     Page { found: Vec<Json> },
 }
 
-/// How this CSP answers, whatever the status.
+/// The envelope of this CSP, which is the same for every status.
 #[derive(Deserialize)]
 struct Envelope {
     error: Option<Trouble>,

@@ -12,11 +12,11 @@ use serde::Serialize;
 use crate::charges::Sums;
 use crate::words;
 
-/// The CSP does what a call with this header asks once, however often it
-/// comes, and answers each time what it answered first.
+/// The header that makes a call idempotent: the CSP carries the call out once
+/// and repeats its first response.
 const ONCE: &str = "Stratus-Once";
 
-/// A call, with what it needs besides the job.
+/// A call, with its data besides the job.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Call {
@@ -25,12 +25,12 @@ pub enum Call {
         tenant: String,
     },
     MakeAccount,
-    /// Asks how far the CSP is with something that it makes.
+    /// Polls an operation of the CSP.
     ReadOperation {
         operation: String,
         made: Made,
     },
-    /// Replaces an account's contacts by those there were and the job's.
+    /// Replaces an account's contacts by the previous ones and the job's.
     PutContacts {
         account: String,
         before: Vec<Json>,
@@ -40,15 +40,15 @@ pub enum Call {
     },
     MakeFunding,
     ReadCharges {
-        /// None: the first one.
+        /// The token of the page; `None` for the first page.
         page: Option<String>,
-        /// Read before it.
+        /// The number of pages read before.
         pages: u32,
         sums: Sums,
     },
 }
 
-/// What an operation makes, by its id.
+/// The object that an operation creates, by its id.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Made {
@@ -57,12 +57,12 @@ pub enum Made {
 }
 
 impl Call {
-    /// Whether it asks after work that the CSP has accepted.
+    /// Returns true if the call polls work that the CSP has accepted.
     pub fn is_poll(&self) -> bool {
         self.operation_id().is_some()
     }
 
-    /// The operation that it asks after.
+    /// Returns the operation that the call polls.
     pub fn operation_id(&self) -> Option<&str> {
         match self {
             Self::ReadOperation { operation, .. } => Some(operation),
@@ -76,7 +76,7 @@ impl Call {
         }
     }
 
-    /// The request that makes it.
+    /// Returns the HTTP request of the call.
     pub fn request(&self, job: &Job) -> Result<Request, Failure> {
         let request = match self {
             Self::MakeTenant => {
@@ -99,13 +99,13 @@ impl Call {
     }
 }
 
-/// A call that makes something. A job makes one thing of a kind, so its id
-/// names the thing.
+/// Makes a creating request idempotent. A job creates one object of a kind, so
+/// the job's id identifies the object.
 fn once(job: &Job, request: Request) -> Request {
     request.header(ONCE, &percent_encoded(&job.id)).idempotent(true)
 }
 
-/// The portfolio's name there.
+/// Returns the name of the portfolio at the CSP.
 fn tenant(job: &Job) -> Result<&str, Failure> {
     job.operation()?.portfolio_id().ok_or_else(|| Failure::broken("a call needs a portfolio"))
 }

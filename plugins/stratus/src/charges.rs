@@ -1,4 +1,4 @@
-//! Costs: charges in millionths, page by page, summed up.
+//! Costs: charges in millionths, added up page by page.
 
 use std::collections::BTreeMap;
 
@@ -8,14 +8,15 @@ use hoth_adapter::Object;
 use serde::Deserialize;
 use serde::Serialize;
 
-/// What the sums may take in a job's state, in bytes. A state has 64 KiB, and
+/// The bound on the sums in a job's state, in bytes. A state has 64 KiB, and
 /// this is enough for fifteen hundred lines and months.
 const SUMS_BYTES_MAX: usize = 48 << 10;
 
-/// A sum as it is stored: quotes, colon, comma, brackets and up to 20 digits.
+/// The size of a stored sum: quotes, colon, comma, brackets and up to 20
+/// digits.
 const ENTRY_BYTES: usize = 26;
 
-/// What is spent on each line of each funding.
+/// The amounts spent on each line of each funding.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Sums(BTreeMap<String, BTreeMap<String, Line>>);
@@ -37,7 +38,7 @@ struct Charge {
     funding: String,
     line: String,
     period: String,
-    /// Digits, and a minus before what the CSP gives back.
+    /// Digits, with a minus for refunds.
     micros: String,
     nature: Nature,
 }
@@ -52,8 +53,8 @@ enum Nature {
 impl Sums {
     /// Adds the charges of a page.
     pub fn add(&mut self, page: &Object) -> Result<(), Failure> {
-        // What does not fit may be quoted in the error, and money is nobody's
-        // business.
+        // serde's error is dropped because it may quote amounts, which are
+        // business data.
         let unreadable = || Failure::invalid_answer("the CSP answered charges of another form");
         let Page { charges } = page.read().map_err(|_| unreadable())?;
         for charge in charges {
@@ -73,7 +74,7 @@ impl Sums {
         Ok(())
     }
 
-    /// The costs in HOTH's words.
+    /// Converts to the costs of HOTH's representation.
     pub fn into_costs(self) -> Result<Object, Failure> {
         let orders = self.0.into_iter().map(|(funding, lines)| {
             let clins = lines.into_iter().map(|(number, line)| {
@@ -90,7 +91,7 @@ impl Sums {
         Ok(Object::new().with("taskOrders", orders))
     }
 
-    /// What they take as JSON, or a little more.
+    /// Returns an upper bound on the size as JSON.
     fn bytes(&self) -> usize {
         let text = |text: &str| Json::from(text).to_string().len() + ENTRY_BYTES;
         let months = |line: &Line| -> usize {
@@ -103,7 +104,7 @@ impl Sums {
     }
 }
 
-/// None, where nothing was.
+/// Returns `None` if there are no amounts.
 fn spent(months: BTreeMap<String, i64>) -> Result<Option<Object>, Failure> {
     if months.is_empty() {
         return Ok(None);
@@ -121,7 +122,7 @@ fn too_large() -> Failure {
     Failure::invalid_answer("the CSP answered charges whose sum is beyond all bounds")
 }
 
-/// Millionths as a decimal number, with two places or as many as it needs.
+/// Formats millionths as a decimal number, with at least two places.
 fn decimal(micros: i64) -> String {
     let sign = if micros < 0 { "-" } else { "" };
     let (units, places) = (micros.unsigned_abs() / 1_000_000, micros.unsigned_abs() % 1_000_000);

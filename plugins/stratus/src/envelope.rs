@@ -1,7 +1,7 @@
-//! How the Stratus API answers: with 200 and an envelope, whatever the answer.
+//! The envelope of the Stratus API, which answers every call with a 200.
 //!
-//! `{"data": …, "next": "token"}`, or `{"fault": {"kind", "text", …}}`. Other
-//! statuses are those of the gateway before it.
+//! The envelope is `{"data": …, "next": "token"}`, or `{"fault": {"kind",
+//! "text", …}}`. Other statuses come from the gateway before the API.
 
 use std::time::Duration;
 
@@ -10,19 +10,19 @@ use hoth_adapter::Failure;
 use hoth_adapter::Object;
 use serde::Deserialize;
 
-/// The bounds on how long the CSP is left alone when it asks for that. A wait
-/// of no time would be a checkpoint.
+/// The bounds on a wait that the CSP requests. A wait of 0 ms would be a
+/// checkpoint.
 const PAUSE_MIN: Duration = Duration::from_millis(100);
 const PAUSE_MAX: Duration = Duration::from_hours(1);
 
-/// How much of a word that nobody knows is repeated in a message.
+/// The length at which an unknown word is truncated in a message.
 const WORD_CHARS_MAX: usize = 40;
 
-/// What is in an envelope.
+/// The contents of an envelope.
 pub enum Reading {
-    /// What was asked for, and the token of the next page.
+    /// The requested data, and the token of the next page.
     Data(Object, Option<String>),
-    /// The CSP has not looked at the call and wants it again, after so long.
+    /// The CSP did not process the call, and requests it again after this time.
     Busy(Option<Duration>),
 }
 
@@ -76,13 +76,13 @@ fn fault_of(fault: &Object) -> Result<Reading, Failure> {
     }
 }
 
-/// How long the CSP wants to be left alone.
+/// Returns the wait that the CSP requests.
 pub fn pause(object: &Object, name: &str) -> Option<Duration> {
     let millis = object.field(name)?.as_number()?.as_str().parse().ok()?;
     Some(Duration::from_millis(millis).clamp(PAUSE_MIN, PAUSE_MAX))
 }
 
-/// The beginning of a word, for a message.
+/// Truncates a word for a message.
 pub fn cut(word: &str) -> String {
     word.chars().take(WORD_CHARS_MAX).collect()
 }

@@ -1,4 +1,4 @@
-//! What follows from an answer.
+//! The step after a response.
 
 use hoth_adapter::Failure;
 use hoth_adapter::Job;
@@ -17,11 +17,11 @@ use crate::charges::Sums;
 use crate::envelope;
 use crate::words;
 
-/// The pages of one cost request. A page of this API has up to a hundred
-/// charges, and a run makes 64 requests at most.
+/// The bound on the pages of one cost request. A page of this API has up to a
+/// hundred charges, and a run makes 64 requests at most.
 const PAGES_MAX: u32 = 50;
 
-/// What comes after `call`, which was answered with `data`.
+/// Returns the step after `call`, whose response contains `data`.
 pub fn after(job: &Job, call: Call, data: Object, next: Option<String>) -> Next<Stratus> {
     let adds_operators = matches!(job.operation()?, Operation::AddOperators { .. });
     match call {
@@ -55,8 +55,8 @@ pub fn after(job: &Job, call: Call, data: Object, next: Option<String>) -> Next<
     }
 }
 
-/// The CSP has begun to make something, and is asked how far it is. From here
-/// on a crash makes nothing twice.
+/// Waits for an operation that the CSP has started. After this wait, a crash
+/// repeats no creation.
 fn working(data: &Object, made: Made) -> Next<Stratus> {
     let operation = text(data, "operationId")?;
     Ok(ask_later(operation, made, "begun", data))
@@ -68,7 +68,7 @@ fn ask_later(operation: String, made: Made, note: &str, data: &Object) -> Step<S
     Wait { after: envelope::pause(data, "checkInMs"), ..wait }.into()
 }
 
-/// What an operation says of itself.
+/// The status that an operation reports.
 fn operated(job: &Job, operation: String, made: Made, data: Object) -> Next<Stratus> {
     let word = data.text("state").unwrap_or_default().to_owned();
     match (word.as_str(), made) {
@@ -92,7 +92,7 @@ fn operated(job: &Job, operation: String, made: Made, data: Object) -> Next<Stra
     }
 }
 
-/// One more page has been read.
+/// Adds a page, and requests the next one or ends the job.
 fn charged(
     job: &Job,
     pages: u32,
@@ -111,12 +111,13 @@ fn charged(
     }
 }
 
-/// Nothing was changed, so nothing needs to be kept.
+/// Makes the next call in the same run. The last call changed nothing, so a
+/// checkpoint is not needed.
 fn at_once(job: &Job, call: Call) -> Next<Stratus> {
     Ok(call.request(job)?.then(State::Made { call, busy: 0 }))
 }
 
-/// What was done so far is not done again, whatever happens.
+/// Stores the progress, so that no crash repeats a call.
 fn checkpoint(call: Call, note: &str) -> Next<Stratus> {
     Ok(Wait::checkpoint(State::before(call), note).into())
 }
@@ -131,13 +132,13 @@ fn done_with(response: Object, job: &Job, subject: &str, thing: Object) -> Next<
     Ok(Step::done(response.with(subject, thing).with("$metadata", metadata)))
 }
 
-/// ServiceNow looks for `id`.
+/// Adds the key `id`, which ServiceNow reads.
 fn named(data: Object, name: &str) -> Object {
     let id = data.field(name).cloned();
     data.with_optional("id", id)
 }
 
-/// The text of a field that the CSP must answer.
+/// Returns the text of a field that the CSP must send.
 fn text(data: &Object, name: &str) -> Result<String, Failure> {
     let text = data.text(name).map(str::to_owned);
     text.ok_or_else(|| Failure::invalid_answer(format!("the CSP's answer lacks {name}")))

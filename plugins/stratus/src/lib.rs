@@ -1,10 +1,10 @@
 //! The adapter for CSPs of the Stratus kind.
 //!
 //! The Stratus API has tenants for portfolios and accounts for environments.
-//! An account takes three calls that build on one another, with a wait for an
-//! operation between them. Its calls are in `call`, its answers in `envelope`,
-//! what follows from an answer in `follow`, its words in `words`, and money in
-//! `charges`.
+//! An account takes three calls that build on each other, with a wait for an
+//! operation between them. `call` has the calls, `envelope` the responses,
+//! `follow` the step after a response, `words` the translation of terms, and
+//! `charges` the costs.
 
 mod call;
 mod charges;
@@ -25,8 +25,8 @@ use crate::call::Call;
 use crate::charges::Sums;
 use crate::envelope::Reading;
 
-/// How often in a row one call may be told that the CSP is too busy. The CSP
-/// says itself when it wants to be asked again, so this is generous.
+/// The bound on consecutive "too busy" responses to one call. The bound is
+/// generous, because the CSP itself states when to repeat the call.
 const BUSY_MAX: u32 = 20;
 
 /// The Stratus API.
@@ -34,21 +34,21 @@ pub struct Stratus;
 
 hoth_adapter::export!(Stratus);
 
-/// Where a job stands: at which call, and how often the CSP has been too busy
-/// for it.
+/// The progress of a job: the current call, and the number of times that the
+/// CSP was too busy for it.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum State {
-    /// To be made when the wait is over.
+    /// A call to make when the wait is over.
     Due { call: Call, busy: u32 },
-    /// Not made, because the CSP was too busy.
+    /// A call that the CSP refused because it was too busy.
     PutOff { call: Call, busy: u32 },
-    /// Made; its answer comes next.
+    /// A call that was made; its response comes next.
     Made { call: Call, busy: u32 },
 }
 
 impl State {
-    /// Where a job stands before a call.
+    /// Returns the state before a call.
     fn before(call: Call) -> Self {
         Self::Due { call, busy: 0 }
     }
@@ -57,7 +57,7 @@ impl State {
 impl Adapter for Stratus {
     const NAME: &'static str = "stratus";
     const VERSION: &'static str = env!("CARGO_PKG_VERSION");
-    /// A task order cannot be changed there.
+    /// The operations of the CSP, which cannot change a task order.
     const OPERATIONS: &'static [&'static str] = &[
         operation::ADD_PORTFOLIO,
         operation::GET_PORTFOLIO,
@@ -76,8 +76,8 @@ impl Adapter for Stratus {
     fn resume(job: &Job, state: State, event: Event) -> Next<Self> {
         match state {
             State::Due { call, busy } => make(job, call, busy),
-            // Failures after a wait are polled away, and those after a
-            // checkpoint are not: the call is made as if for the first time.
+            // Failures after a wait are polled again, and failures after a
+            // checkpoint are final, as for the first attempt of the call.
             State::PutOff { call, busy } => {
                 Ok(Wait::checkpoint(State::Due { call, busy }, "the CSP is asked again").into())
             }
@@ -101,7 +101,7 @@ impl Adapter for Stratus {
     }
 }
 
-/// The call that an operation begins with.
+/// Returns the first call of an operation.
 fn first(operation: Operation<'_>) -> Result<Call, Failure> {
     Ok(match operation {
         Operation::AddPortfolio { .. } => Call::MakeTenant,
@@ -127,11 +127,11 @@ fn make(job: &Job, call: Call, busy: u32) -> Next<Stratus> {
     Ok(call.request(job)?.then(State::Made { call, busy }))
 }
 
-/// The CSP did not look at the call, and says when to make it again.
+/// Waits for the time after which the CSP requests the call again.
 fn put_off(call: Call, busy: u32, busy_for: Option<Duration>) -> Next<Stratus> {
     const NOTE: &str = "the CSP is busy";
     let wait = if call.is_poll() {
-        // A poll stays one, and the host bounds those.
+        // A poll stays a poll, and the host bounds polls.
         let reference = call.operation_id().unwrap_or_default().to_owned();
         Wait::new(State::before(call), NOTE).reference(reference)
     } else if busy < BUSY_MAX {
@@ -143,7 +143,7 @@ fn put_off(call: Call, busy: u32, busy_for: Option<Duration>) -> Next<Stratus> {
     Ok(Wait { after: busy_for, ..wait }.into())
 }
 
-/// The CSP works on, and the next poll may be answered better.
+/// Returns the failure of a poll that may succeed later.
 fn while_polling(failure: Failure) -> Failure {
     match failure.class {
         Class::InvalidAnswer => Failure { class: Class::Unavailable, ..failure },

@@ -1,5 +1,4 @@
-//! The table of the API, row by row, and the ways through it, with values
-//! alone.
+//! Tests of the API's table, row by row, and of whole jobs, with values only.
 
 use std::time::Duration;
 
@@ -61,7 +60,7 @@ fn operation_is(state: &str) -> Answer {
     data(&format!(r#"{{"operationId":"op/1","state":"{state}"}}"#))
 }
 
-/// An environment whose account is being made.
+/// Returns an environment whose account is being created.
 fn making() -> Run<Stratus> {
     let mut run = start("add-environment");
     run.answer(data(r#"{"accountId":"acc","operationId":"op/1"}"#));
@@ -397,7 +396,7 @@ fn states_of_version_1_are_read() {
 }
 
 proptest! {
-    /// The kit panics at a step that breaks the contract.
+    /// The test kit panics if a step breaks the contract.
     #[test]
     fn whatever_a_csp_answers_there_is_a_lawful_step(
         operation in select(operation::ALL),

@@ -1,4 +1,4 @@
-//! From HOTH's words to those of Stratus.
+//! Translation of HOTH's representation to that of Stratus.
 
 use hoth_adapter::Failure;
 use hoth_adapter::Job;
@@ -11,7 +11,7 @@ use hoth_adapter::payload::ClinType;
 
 use crate::call::Made;
 
-/// The body that makes a tenant.
+/// Returns the body that creates a tenant.
 pub fn tenant(operation: Operation<'_>) -> Result<Object, Failure> {
     let Operation::AddPortfolio { portfolio } = operation else { return Err(other(operation)) };
     let payload::Portfolio { name, task_orders } = portfolio.read()?;
@@ -19,7 +19,7 @@ pub fn tenant(operation: Operation<'_>) -> Result<Object, Failure> {
     Ok(Object::new().with("label", name).with("fundings", fundings))
 }
 
-/// The body that makes an account.
+/// Returns the body that creates an account.
 pub fn account(operation: Operation<'_>) -> Result<Object, Failure> {
     let environment = environment(operation)?;
     Ok(Object::new()
@@ -30,8 +30,8 @@ pub fn account(operation: Operation<'_>) -> Result<Object, Failure> {
         .with_optional("mailingList", environment.email_distribution_list))
 }
 
-/// The body that replaces an account's contacts: those there were, but for
-/// those of the same person, and the job's.
+/// Returns the body that replaces an account's contacts: the previous ones,
+/// except those of the same persons, and the job's.
 pub fn contacts(operation: Operation<'_>, before: &[Json]) -> Result<Object, Failure> {
     let operators: Vec<payload::Operator> =
         if let Operation::AddOperators { administrators, .. } = operation {
@@ -48,7 +48,7 @@ pub fn contacts(operation: Operation<'_>, before: &[Json]) -> Result<Object, Fai
     Ok(Object::new().with("contacts", contacts))
 }
 
-/// The body that makes a funding.
+/// Returns the body that creates a funding.
 pub fn funding_of(operation: Operation<'_>) -> Result<Json, Failure> {
     let Operation::AddTaskOrder { task_order, .. } = operation else {
         return Err(other(operation));
@@ -56,7 +56,7 @@ pub fn funding_of(operation: Operation<'_>) -> Result<Json, Failure> {
     funding(task_order.read()?)
 }
 
-/// What was asked, in HOTH's words.
+/// Returns the request in HOTH's representation.
 pub fn asked(operation: Operation<'_>) -> Object {
     let portfolio = |id: &str| Object::new().with("portfolioId", id);
     let camel = |object: &Object| object.clone().into_camel_case();
@@ -80,12 +80,12 @@ pub fn asked(operation: Operation<'_>) -> Object {
                 .with_optional("environmentId", environment_id)
                 .with("administrators", administrators)
         }
-        // The host puts the cost request here.
+        // The host inserts the cost request.
         Operation::CostByPortfolio { .. } | Operation::CostByClin { .. } => Object::new(),
     }
 }
 
-/// How far the CSP came, as ServiceNow reads it.
+/// Returns the status of the CSP's work, as ServiceNow reads it.
 pub fn status(job: &Job, made: &Made, word: &str) -> Object {
     let portfolio_id = job.operation().ok().and_then(|operation| operation.portfolio_id());
     let (tenant, account) = match made {
@@ -99,7 +99,7 @@ pub fn status(job: &Job, made: &Made, word: &str) -> Object {
         .with("status", word)
 }
 
-/// A call was to be made for an operation that it does not belong to.
+/// Returns the failure of a call that does not belong to the operation.
 pub fn other(operation: Operation<'_>) -> Failure {
     Failure::broken(format!("{} was given the call of another operation", operation.word()))
 }

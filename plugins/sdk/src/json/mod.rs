@@ -1,8 +1,7 @@
-//! JSON that comes out as it went in: numbers keep their text, keys their
-//! order.
+//! JSON that keeps the text of numbers and the order of keys.
 //!
-//! A CSP's `1.10` is money and `12345678901234567890` an account; read as
-//! binary numbers they would come out as something else.
+//! A CSP's `1.10` is money and `12345678901234567890` an account; a conversion
+//! to binary numbers would change both.
 
 mod number;
 mod object;
@@ -22,16 +21,15 @@ pub use object::Object;
 
 use crate::case;
 
-/// How deep objects and lists may stand in one another. Deeper text is not
-/// JSON to an adapter: nothing that a CSP means is nested like that, and all
-/// that reads it has a bound of this kind. The host's own, for an outcome, is
-/// 100.
+/// The greatest nesting of objects and lists. The parser rejects deeper text:
+/// no CSP needs such nesting, and every reader of JSON has a bound of this
+/// kind. The host's bound for an outcome is 100.
 pub const NESTING_MAX: usize = 96;
 
 /// One JSON value.
 ///
-/// It can be a part of an adapter's state: it is read and written by serde,
-/// with `serde_json` alone.
+/// A value can be part of an adapter's state: serde reads and writes it, with
+/// `serde_json` only.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Json {
     Null,
@@ -42,30 +40,30 @@ pub enum Json {
     Object(Object),
 }
 
-/// The text is not JSON, is nested deeper than [`NESTING_MAX`], or has a text
-/// that is no Unicode (an unpaired surrogate).
+/// The error of a text that is not JSON, is nested deeper than [`NESTING_MAX`],
+/// or contains a string that is not Unicode (an unpaired surrogate).
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("it is not JSON: {0}")]
 pub struct NotJson(String);
 
-/// The JSON has not the shape that was asked for.
+/// The error of JSON that does not match the requested type.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct WrongShape(String);
 
 impl Json {
-    /// Reads a text. Of a key that is given twice the last value counts, at
-    /// the first one's place, as in ServiceNow's JavaScript.
+    /// Parses a text. The last value of a duplicate key counts, at the position
+    /// of the first, as in ServiceNow's JavaScript.
     ///
     /// # Errors
     ///
-    /// [`NotJson`], for any text that is not exactly one value.
+    /// [`NotJson`] for any text that is not exactly one value.
     pub fn parse(text: &str) -> Result<Self, NotJson> {
         read::text(text).map_err(NotJson)
     }
 
-    /// The same of bytes, which must be UTF-8. A byte order mark is skipped:
-    /// some servers cannot do without.
+    /// Parses bytes, which must be UTF-8. A byte order mark is skipped, because
+    /// some servers always send it.
     ///
     /// # Errors
     ///
@@ -80,7 +78,7 @@ impl Json {
         matches!(self, Self::Null)
     }
 
-    /// The truth value, if it is one.
+    /// Returns the Boolean, or `None` for any other value.
     pub fn as_bool(&self) -> Option<bool> {
         match self {
             Self::Bool(value) => Some(*value),
@@ -88,7 +86,8 @@ impl Json {
         }
     }
 
-    /// The number, if it is one. A text of digits is none.
+    /// Returns the number, or `None` for any other value, such as a string of
+    /// digits.
     pub fn as_number(&self) -> Option<&Number> {
         match self {
             Self::Number(number) => Some(number),
@@ -96,7 +95,7 @@ impl Json {
         }
     }
 
-    /// The text, if it is one. A number is none.
+    /// Returns the string, or `None` for any other value, such as a number.
     pub fn as_text(&self) -> Option<&str> {
         match self {
             Self::Text(text) => Some(text),
@@ -104,7 +103,7 @@ impl Json {
         }
     }
 
-    /// The items, if it is a list.
+    /// Returns the items of a list, or `None` for any other value.
     pub fn as_list(&self) -> Option<&[Self]> {
         match self {
             Self::List(items) => Some(items),
@@ -112,7 +111,7 @@ impl Json {
         }
     }
 
-    /// The object, if it is one.
+    /// Returns the object, or `None` for any other value.
     pub fn as_object(&self) -> Option<&Object> {
         match self {
             Self::Object(object) => Some(object),
@@ -120,7 +119,7 @@ impl Json {
         }
     }
 
-    /// The same, and nothing is copied.
+    /// Returns the object without copying it, or `None` for any other value.
     pub fn into_object(self) -> Option<Object> {
         match self {
             Self::Object(object) => Some(object),
@@ -128,25 +127,25 @@ impl Json {
         }
     }
 
-    /// Converts the keys of every object in it to snake_case.
+    /// Converts the keys of every object in the value to snake_case.
     ///
-    /// See [`case`] for what becomes of odd keys. Values stay as they are.
+    /// [`case`] has the rules for unusual keys. Values do not change.
     #[must_use]
     pub fn into_snake_case(self) -> Self {
         self.with_keys(case::to_snake)
     }
 
-    /// Converts the keys of every object in it to camelCase.
+    /// Converts the keys of every object in the value to camelCase.
     #[must_use]
     pub fn into_camel_case(self) -> Self {
         self.with_keys(case::to_camel)
     }
 
-    /// Reads it as a type of one's own.
+    /// Deserializes the value.
     ///
     /// # Errors
     ///
-    /// [`WrongShape`], with what does not fit.
+    /// [`WrongShape`] with the mismatch.
     pub fn read<T: DeserializeOwned>(&self) -> Result<T, WrongShape> {
         shaped(self)
     }
@@ -162,14 +161,14 @@ impl Json {
     }
 }
 
-/// Compact text.
+/// Formats as compact JSON.
 impl fmt::Display for Json {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write_compact(self, f)
     }
 }
 
-/// Reads `json` as a type of the caller's.
+/// Deserializes `json`.
 fn shaped<T: DeserializeOwned>(json: &impl fmt::Display) -> Result<T, WrongShape> {
     serde_json::from_str(&json.to_string()).map_err(|error| WrongShape(error.to_string()))
 }

@@ -1,4 +1,4 @@
-//! Numbers as they are written.
+//! Numbers that keep their text.
 
 use std::fmt;
 
@@ -6,17 +6,17 @@ use serde::Serialize;
 use serde::Serializer;
 use serde_json::value::RawValue;
 
-/// A JSON number. Two are equal when they are written alike: `1.0` is not `1`.
+/// A JSON number. Two numbers are equal if their texts are: `1.0` is not `1`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Number(Box<str>);
 
 impl Number {
-    /// `token` is one of a text that has been checked.
+    /// Creates a number from a token of a checked text.
     pub(super) fn of(token: &str) -> Self {
         Self(token.into())
     }
 
-    /// The number as it is written; parse it as what you need.
+    /// Returns the text of the number, for parsing as any type.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -30,7 +30,8 @@ impl fmt::Display for Number {
 
 impl Serialize for Number {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        // The only way to have serde_json write digits as they are.
+        // A raw value is the only way to make serde_json write the digits
+        // unchanged.
         let raw = RawValue::from_string(self.as_str().to_owned());
         raw.map_err(serde::ser::Error::custom)?.serialize(serializer)
     }

@@ -1,4 +1,4 @@
-//! Objects whose keys keep their order.
+//! Objects that keep the order of their keys.
 
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
@@ -16,28 +16,28 @@ use super::NotJson;
 use super::WrongShape;
 use crate::case;
 
-/// A JSON object. No key is in it twice.
+/// A JSON object without duplicate keys.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Object(Vec<(String, Json)>);
 
 impl Object {
-    /// The empty one.
+    /// Creates an empty object.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Reads a text that is one object.
+    /// Parses a text that is one object.
     ///
     /// # Errors
     ///
-    /// [`NotJson`], also when the text is another value.
+    /// [`NotJson`], including for any other value.
     pub fn parse(text: &str) -> Result<Self, NotJson> {
         let json = Json::parse(text)?;
         json.into_object().ok_or_else(|| NotJson("it is not an object".to_owned()))
     }
 
-    /// Entries that may name a key twice: the last value counts, at the first
-    /// one's place.
+    /// Creates an object from entries with possible duplicates: the last value
+    /// of a key counts, at the position of the first.
     pub(super) fn of_entries(entries: Vec<(String, Json)>) -> Self {
         if !any_twice(entries.iter().map(|(key, _)| key.as_str())) {
             return Self(entries);
@@ -54,14 +54,14 @@ impl Object {
         Self(kept)
     }
 
-    /// With one more entry; a chain of these writes an object down.
+    /// Adds an entry, for building objects in a chain.
     #[must_use]
     pub fn with(mut self, key: &str, value: impl Into<Json>) -> Self {
         self.set(key, value);
         self
     }
 
-    /// The same for a value that may be missing.
+    /// Adds an entry unless `value` is `None`.
     #[must_use]
     pub fn with_optional(self, key: &str, value: Option<impl Into<Json>>) -> Self {
         match value {
@@ -70,7 +70,8 @@ impl Object {
         }
     }
 
-    /// Puts the value at the key's place, or at the end where there was none.
+    /// Sets the value of a key, at the key's position or, if it is new, at the
+    /// end.
     pub fn set(&mut self, key: &str, value: impl Into<Json>) {
         match self.get_mut(key) {
             Some(place) => *place = value.into(),
@@ -78,13 +79,13 @@ impl Object {
         }
     }
 
-    /// Takes an entry out.
+    /// Removes an entry and returns its value.
     pub fn remove(&mut self, key: &str) -> Option<Json> {
         let place = self.0.iter().position(|(name, _)| name == key)?;
         Some(self.0.remove(place).1)
     }
 
-    /// The value of exactly this key.
+    /// Returns the value of exactly this key.
     pub fn get(&self, key: &str) -> Option<&Json> {
         self.0.iter().find(|(name, _)| name == key).map(|(_, value)| value)
     }
@@ -93,20 +94,21 @@ impl Object {
         self.0.iter_mut().find(|(name, _)| name == key).map(|(_, value)| value)
     }
 
-    /// The value of a field of HOTH's representation: `name` in camelCase, or
-    /// in the snake_case that ServiceNow sends too. None for null.
+    /// Returns the value of a field of HOTH's representation. `name` is in
+    /// camelCase; the snake_case that ServiceNow also sends is found too.
+    /// Returns `None` for null.
     pub fn field(&self, name: &str) -> Option<&Json> {
         let present = |value: &&Json| !value.is_null();
         self.get(name).filter(present).or_else(|| self.get(&case::to_snake(name)).filter(present))
     }
 
-    /// The text of a [`Self::field`]; none for anything else.
+    /// Returns the string of a [`Self::field`], or `None` for any other value.
     pub fn text(&self, name: &str) -> Option<&str> {
         self.field(name)?.as_text()
     }
 
-    /// The [`Self::field`]s of these names that are there, in this order and
-    /// under these names.
+    /// Returns the existing [`Self::field`]s with these names, in this order
+    /// and under these names.
     #[must_use]
     pub fn pick(&self, names: &[&str]) -> Self {
         names
@@ -114,7 +116,7 @@ impl Object {
             .fold(Self::new(), |picked, name| picked.with_optional(name, self.field(name).cloned()))
     }
 
-    /// The entries in their order.
+    /// Returns the entries in their order.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Json)> {
         self.0.iter().map(|(key, value)| (key.as_str(), value))
     }
@@ -148,12 +150,13 @@ impl Object {
         super::shaped(self)
     }
 
-    /// Converts every key, but where that would make a key twice: it keeps
-    /// its spelling then, so that nothing is lost.
+    /// Converts every key. A key whose conversion would be a duplicate keeps
+    /// its spelling, so that no value is lost.
     pub(super) fn with_keys(self, convert: fn(&str) -> String) -> Self {
         let mut keys: Vec<String> = self.0.iter().map(|(key, _)| convert(key)).collect();
-        // A conversion changes nothing the second time. So a key that is made
-        // twice is twice in this list, even where it was there from the start.
+        // A second conversion changes nothing. Every converted key that would
+        // be a duplicate is therefore in this list twice, even if one of its
+        // sources was already converted.
         if any_twice(keys.iter().map(String::as_str)) {
             let mut taken: BTreeSet<&str> = self.0.iter().map(|(key, _)| key.as_str()).collect();
             let mut free: Vec<bool> = Vec::with_capacity(keys.len());
@@ -169,9 +172,9 @@ impl Object {
     }
 }
 
-/// Whether a key comes twice.
+/// Returns true if a key occurs twice.
 fn any_twice<'a>(keys: impl ExactSizeIterator<Item = &'a str> + Clone) -> bool {
-    /// So many keys are compared faster than they are sorted.
+    /// Up to this number of keys, comparing all pairs is faster than sorting.
     const FEW: usize = 16;
     if keys.len() <= FEW {
         let mut rest = keys;

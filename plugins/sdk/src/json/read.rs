@@ -1,8 +1,8 @@
-//! From text to values.
+//! The parser.
 //!
-//! `serde_json` checks the grammar, but would read numbers into binary ones.
-//! So the checked text is taken apart here once more, which is short because
-//! nothing in it can be wrong.
+//! `serde_json` checks the grammar, but would convert numbers to binary ones.
+//! The checked text is therefore parsed a second time here, by short code that
+//! can rely on the grammar.
 
 use serde_json::value::RawValue;
 
@@ -11,7 +11,7 @@ use super::NESTING_MAX;
 use super::Number;
 use super::Object;
 
-/// Reads one value, or says what is wrong.
+/// Parses one value, or returns the error.
 pub fn text(text: &str) -> Result<Json, String> {
     let checked: &RawValue = serde_json::from_str(text).map_err(|error| error.to_string())?;
     let mut tokens = Tokens { rest: checked.get() };
@@ -19,8 +19,8 @@ pub fn text(text: &str) -> Result<Json, String> {
     value(first, &mut tokens, NESTING_MAX)
 }
 
-/// Reads the value that begins with the token `first`, in which `levels`
-/// levels may be nested.
+/// Parses the value that begins with the token `first`, with at most `levels`
+/// levels of nesting.
 fn value(first: &str, tokens: &mut Tokens<'_>, levels: usize) -> Result<Json, String> {
     let deeper = || {
         let too_deep = || format!("it is nested deeper than {NESTING_MAX} levels");
@@ -46,7 +46,7 @@ fn entries(tokens: &mut Tokens<'_>, levels: usize) -> Result<Vec<(String, Json)>
             "," | ":" => {}
             key => {
                 let key = string(key)?;
-                // The colon.
+                // Skips the colon.
                 tokens.next();
                 let first = tokens.next();
                 entries.push((key, value(first, tokens, levels)?));
@@ -66,7 +66,8 @@ fn items(tokens: &mut Tokens<'_>, levels: usize) -> Result<Vec<Json>, String> {
     }
 }
 
-/// Of a text only the escapes may still be wrong: half a surrogate pair.
+/// Parses a string, in which only an escape can be wrong: half of a surrogate
+/// pair.
 fn string(token: &str) -> Result<String, String> {
     if !token.as_bytes().contains(&b'\\') {
         let inner = token.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
@@ -75,13 +76,13 @@ fn string(token: &str) -> Result<String, String> {
     serde_json::from_str(token).map_err(|error| error.to_string())
 }
 
-/// The tokens of a text that is JSON.
+/// An iterator over the tokens of a checked JSON text.
 struct Tokens<'a> {
     rest: &'a str,
 }
 
 impl<'a> Tokens<'a> {
-    /// The next one; empty at the end.
+    /// Returns the next token; empty at the end.
     fn next(&mut self) -> &'a str {
         let rest = self.rest.trim_ascii_start();
         let length = match rest.as_bytes().first() {
@@ -99,7 +100,7 @@ impl<'a> Tokens<'a> {
     }
 }
 
-/// The length of the string that `bytes` begin with, with its quotes.
+/// Returns the length of the string at the start of `bytes`, quotes included.
 fn string_length(bytes: &[u8]) -> usize {
     let mut escaped = false;
     let end = bytes.iter().skip(1).position(|byte| {

@@ -1,4 +1,4 @@
-//! What the host would refuse, found before it does.
+//! Checks of steps against the contract, as the host makes them.
 
 use std::fmt::Write as _;
 
@@ -15,7 +15,7 @@ const HEADER_BYTES_MAX: usize = 16 << 10;
 const CLASSES: [&str; 6] =
     ["refused", "unavailable", "not-found", "invalid-answer", "unsupported", "job-failed"];
 
-/// Panics when the step breaks the contract.
+/// Panics if the step breaks the contract.
 #[track_caller]
 pub fn check(step: &types::Step, states: (u32, u32)) {
     match step {
@@ -42,8 +42,8 @@ fn check_outcome(outcome: &types::Outcome) {
     assert!((200..=599).contains(&outcome.code), "a code is 200 to 599, not {}", outcome.code);
     for (name, json) in [("request", &outcome.request), ("response", &outcome.response)] {
         assert!(json.len() <= JSON_BYTES_MAX, "the {name} has {} bytes", json.len());
-        // The answer of a CSP may be nested as deep as is read, and one level
-        // deeper it is still JSON.
+        // A response of a CSP may have the greatest nesting that the parser
+        // accepts, and one level deeper is still JSON.
         let object = serde_json::from_str::<&serde_json::value::RawValue>(json);
         let object = object.is_ok_and(|raw| raw.get().starts_with('{'));
         assert!(object, "the {name} is not a JSON object: {json}");
@@ -87,7 +87,7 @@ fn check_request(request: &types::HttpRequest) {
     }
 }
 
-/// A step in lines.
+/// Formats a step as lines.
 pub fn lines(step: &types::Step) -> String {
     let mut text = String::new();
     write(step, &mut text).expect("a text takes all that is written");

@@ -4,15 +4,15 @@ use crate::Job;
 use crate::Object;
 use crate::Timestamp;
 
-/// A job in the making; what is not said is filled in.
+/// A builder for jobs, with defaults for every other field.
 #[derive(Debug, Clone)]
 pub struct JobBuilder(Job);
 
-/// A job with this operation and this input, at 2030-01-02T00:00:00Z.
+/// Creates a job with this operation and input, at 2030-01-02T00:00:00Z.
 ///
 /// # Panics
 ///
-/// When `input` is not a JSON object.
+/// Panics if `input` is not a JSON object.
 #[track_caller]
 pub fn job(operation: &str, input: &str) -> JobBuilder {
     JobBuilder(Job {
@@ -28,11 +28,11 @@ pub fn job(operation: &str, input: &str) -> JobBuilder {
 }
 
 impl JobBuilder {
-    /// With the CSP's settings.
+    /// Sets the CSP's settings.
     ///
     /// # Panics
     ///
-    /// When `settings` is not a JSON object.
+    /// Panics if `settings` is not a JSON object.
     #[track_caller]
     #[must_use]
     pub fn settings(self, settings: &str) -> Self {
@@ -40,13 +40,13 @@ impl JobBuilder {
         Self(Job { settings, ..self.0 })
     }
 
-    /// At another time.
+    /// Sets the time.
     #[must_use]
     pub fn now(self, now: Timestamp) -> Self {
         Self(Job { now, ..self.0 })
     }
 
-    /// With other randomness.
+    /// Sets the randomness.
     #[must_use]
     pub fn entropy(self, entropy: (u64, u64)) -> Self {
         Self(Job { entropy, ..self.0 })

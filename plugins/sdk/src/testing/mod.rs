@@ -1,10 +1,9 @@
-//! Drives an adapter by values: give it a job, read what it wants, give it an
-//! answer.
+//! A test kit that drives an adapter with values: pass a job, read the step,
+//! pass a response.
 //!
-//! A run goes the whole way through the contract's types, so states are
-//! written and read as in production. Every step is held to the contract, and
-//! every call is made twice: an adapter that remembers something in a static
-//! does not pass.
+//! A run uses the contract's types throughout, so states are written and read
+//! as in production. Every step is checked against the contract, and every call
+//! is made twice: an adapter that keeps data in a static fails.
 
 mod contract;
 mod job;

@@ -13,7 +13,7 @@ use crate::bridge;
 use crate::log;
 use crate::wit::hoth::adapter::types;
 
-/// A job that an adapter is at work on.
+/// A job in progress.
 pub struct Run<A> {
     job: Job,
     step: types::Step,
@@ -21,13 +21,13 @@ pub struct Run<A> {
     adapter: PhantomData<A>,
 }
 
-/// A request that an adapter wants to be made.
+/// A request that an adapter returned.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sent {
     pub method: String,
-    /// The path, or the location that a CSP answered.
+    /// The path, or the location from a response of the CSP.
     pub target: String,
-    /// As the adapter gave it; the host encodes it.
+    /// The query before the host encodes it.
     pub query: Vec<(String, String)>,
     pub headers: Vec<(String, String)>,
     pub body: Option<String>,
@@ -44,7 +44,7 @@ pub struct Waiting {
     pub note: String,
 }
 
-/// A job that is done; both texts are JSON objects.
+/// A job that ended with an outcome; both texts are JSON objects.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ended {
     pub code: u16,
@@ -52,7 +52,7 @@ pub struct Ended {
     pub response: String,
 }
 
-/// A job that cannot be done.
+/// A job that failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failed {
     pub class: String,
@@ -66,7 +66,7 @@ pub struct Failed {
 ///
 /// # Panics
 ///
-/// When the step breaks the contract, like every function here.
+/// Panics if the step breaks the contract, as every function here does.
 #[track_caller]
 pub fn begin<A: Adapter>(job: impl Into<Job>) -> Run<A> {
     let job = job.into();
@@ -74,7 +74,7 @@ pub fn begin<A: Adapter>(job: impl Into<Job>) -> Run<A> {
     Run { job, step, log, adapter: PhantomData }
 }
 
-/// Resumes a job after a wait, from a state that some version of the adapter
+/// Resumes a job after a wait, from a state that a version of the adapter
 /// wrote.
 #[track_caller]
 pub fn resume<A: Adapter>(job: impl Into<Job>, version: u32, state: &str) -> Run<A> {
@@ -86,11 +86,11 @@ pub fn resume<A: Adapter>(job: impl Into<Job>, version: u32, state: &str) -> Run
 }
 
 impl<A: Adapter> Run<A> {
-    /// The request that it wants to be made.
+    /// Returns the request.
     ///
     /// # Panics
     ///
-    /// When it wants something else, with that.
+    /// Panics if the step is not a request, and shows the step.
     #[track_caller]
     pub fn sent(&self) -> Sent {
         let types::Step::Send(types::SendStep { request, .. }) = &self.step else {
@@ -99,7 +99,7 @@ impl<A: Adapter> Run<A> {
         sent(request)
     }
 
-    /// How it waits; panics like [`Self::sent`].
+    /// Returns the wait; panics like [`Self::sent`].
     #[track_caller]
     pub fn waiting(&self) -> Waiting {
         let types::Step::Wait(types::WaitStep { after_ms, progress, .. }) = &self.step else {
@@ -112,7 +112,7 @@ impl<A: Adapter> Run<A> {
         }
     }
 
-    /// What came of it; panics like [`Self::sent`].
+    /// Returns the outcome; panics like [`Self::sent`].
     #[track_caller]
     pub fn done(&self) -> Ended {
         let types::Step::Done(types::Outcome { code, request, response }) = &self.step else {
@@ -121,7 +121,7 @@ impl<A: Adapter> Run<A> {
         Ended { code: *code, request: request.clone(), response: response.clone() }
     }
 
-    /// Why it cannot be done; panics like [`Self::sent`].
+    /// Returns the failure; panics like [`Self::sent`].
     #[track_caller]
     pub fn failed(&self) -> Failed {
         let types::Step::Fail(types::Failure { class, message, outcome }) = &self.step else {
@@ -136,31 +136,32 @@ impl<A: Adapter> Run<A> {
         }
     }
 
-    /// The state of a request or a wait, as it is stored.
+    /// Returns the state of a request or a wait, as it is stored.
     #[track_caller]
     pub fn state(&self) -> String {
         String::from_utf8_lossy(&self.stored().bytes).into_owned()
     }
 
-    /// The whole step in lines, for tests that expect all of it.
+    /// Formats the whole step as lines, for tests that compare all of it.
     pub fn step(&self) -> String {
         contract::lines(&self.step)
     }
 
-    /// What the adapter wrote to the log in its last call: `info: so it is`.
+    /// Returns the log lines of the adapter's last call: `info: so it is`.
     pub fn log(&self) -> &[String] {
         &self.log
     }
 
-    /// Answers the request.
+    /// Passes a response to the request.
     #[track_caller]
     pub fn answer(&mut self, answer: Answer) -> &mut Self {
         self.sent();
         self.resume_with(types::Event::Response(response(&answer)))
     }
 
-    /// Leaves the request without an answer. `code` is one of the words of
-    /// `transport-failure` in the WIT; `last` was answered to an earlier try.
+    /// Reports that the request got no response. `code` is a code of
+    /// `transport-failure` in the WIT; `last` is the response to an earlier
+    /// attempt.
     #[track_caller]
     pub fn no_answer(&mut self, code: &str, last: Option<Answer>) -> &mut Self {
         self.sent();
@@ -179,17 +180,17 @@ impl<A: Adapter> Run<A> {
         self.resume_with(types::Event::Timer)
     }
 
-    /// Lets time pass before the next call.
+    /// Advances the time before the next call.
     pub fn pass(&mut self, time: Duration) -> &mut Self {
         self.job.now = self.job.now.after(time);
         self
     }
 
-    /// Lets the operator change the CSP's settings before the next call.
+    /// Changes the CSP's settings before the next call.
     ///
     /// # Panics
     ///
-    /// When `settings` is not a JSON object.
+    /// Panics if `settings` is not a JSON object.
     #[track_caller]
     pub fn set_settings(&mut self, settings: &str) -> &mut Self {
         self.job.settings = Object::parse(settings).expect("the settings are a JSON object");
@@ -217,8 +218,7 @@ impl<A: Adapter> Run<A> {
 }
 
 impl Sent {
-    /// The target with its query, as the host would encode it where it needs
-    /// no encoding.
+    /// Returns the target with its query, without encoding.
     pub fn url(&self) -> String {
         let mut url = self.target.clone();
         for (nth, (name, value)) in self.query.iter().enumerate() {
@@ -228,19 +228,19 @@ impl Sent {
         url
     }
 
-    /// `POST /portfolios`.
+    /// Returns method and target: `POST /portfolios`.
     pub fn line(&self) -> String {
         format!("{} {}", self.method, self.url())
     }
 
-    /// The first value of a header, whatever the case of its name.
+    /// Returns the first value of a header, regardless of the case of its name.
     pub fn header(&self, name: &str) -> Option<&str> {
         let found = self.headers.iter().find(|(n, _)| n.eq_ignore_ascii_case(name));
         found.map(|(_, value)| value.as_str())
     }
 }
 
-/// Makes a call, holds it to the contract, and takes what it logged.
+/// Makes a call, checks it against the contract, and takes its log lines.
 #[track_caller]
 fn call<A: Adapter>(make: impl Fn() -> types::Step) -> (types::Step, Vec<String>) {
     log::take_lines();
