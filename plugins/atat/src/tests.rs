@@ -144,7 +144,7 @@ fn the_deadline_that_is_reported_is_the_one_that_was_sent() {
 }
 
 #[test]
-fn success_names_the_thing() {
+fn a_success_names_its_object() {
     for (operation, name) in [
         ("add-portfolio", "portfolio"),
         ("get-portfolio", "portfolio"),
@@ -166,7 +166,7 @@ fn success_names_the_thing() {
 }
 
 #[test]
-fn answers_that_are_no_success_say_what_they_are() {
+fn responses_without_success_become_failures() {
     for (status, body, expected) in [
         (400, r#"{"a_b":1}"#, r#"refused 400 {"aB":1}"#),
         (404, "Not Found", r#"refused 404 {"details":"Not Found"}"#),
@@ -202,7 +202,7 @@ fn a_cost_answer_stands_alone_and_must_be_200() {
 }
 
 #[test]
-fn accepted_work_is_polled_until_a_word_of_either_vocabulary_ends_it() {
+fn accepted_work_is_polled_until_a_final_status_of_any_version() {
     let mut run = accepted("add-environment");
     for word in ["NOT_STARTED", "IN_PROGRESS"] {
         let waiting = run.waiting();
@@ -233,7 +233,7 @@ fn accepted_work_is_polled_until_a_word_of_either_vocabulary_ends_it() {
 }
 
 #[test]
-fn an_end_names_the_job_and_its_portfolio_where_the_csp_does_not() {
+fn missing_ids_are_added_to_the_final_status() {
     for (body, expected) in [
         (
             r#"{"status":"SUCCESS"}"#,
@@ -252,7 +252,7 @@ fn an_end_names_the_job_and_its_portfolio_where_the_csp_does_not() {
 }
 
 #[test]
-fn a_poll_that_says_nothing_useful_leaves_the_job_to_the_next_turn() {
+fn an_unusable_poll_response_leaves_the_job_polling() {
     for (status, body, class) in [
         (404, "", "not-found"),
         (401, "", "unavailable"),
@@ -285,14 +285,14 @@ fn operators_that_cannot_be_added_are_refused_without_a_call() {
 }
 
 #[test]
-fn a_setting_that_is_no_version_is_the_operators_to_mend() {
+fn an_invalid_version_setting_fails_the_job() {
     let failed = start("add-portfolio", "latest").failed();
     assert_eq!(failed.code, 500);
     assert!(failed.response.contains("api_version"), "{}", failed.response);
 }
 
 #[test]
-fn no_answer_is_told_with_the_last_one() {
+fn without_a_response_the_last_one_sets_the_code() {
     let mut run = start("add-portfolio", "1.3.1");
     let failed = run.no_answer("reset", Some(Answer::new(503, r#"{"a_b":1}"#))).failed();
     assert_eq!((failed.code, &*failed.response), (503, r#"{"aB":1}"#));
@@ -311,7 +311,7 @@ fn polls_go_to_the_location_of_the_first_answer() {
 }
 
 #[test]
-fn a_wait_outlives_a_setting_that_is_no_version() {
+fn an_invalid_version_setting_does_not_end_a_wait() {
     let mut run = accepted("add-portfolio");
     assert_eq!(run.set_settings(r#"{"api_version":1.3}"#).timer().failed().class, "unavailable");
 }
@@ -332,7 +332,7 @@ const WORDS: &[&str] =
 proptest! {
     /// The test kit panics if a step breaks the contract.
     #[test]
-    fn whatever_a_csp_answers_there_is_a_lawful_step(
+    fn every_response_leads_to_a_valid_step(
         operation in select(operation::ALL),
         status in 100_u16..=999,
         body in prop_oneof![

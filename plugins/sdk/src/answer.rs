@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn a_text_is_cut_at_a_character() {
+    fn text_is_truncated_at_a_character_boundary() {
         let text = |body: String| Answer::new(400, body).text();
         assert_eq!(text("x".repeat(TEXT_BYTES_MAX)), "x".repeat(TEXT_BYTES_MAX));
         assert_eq!(

@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn names_of_the_wanted_case_stay() {
+    fn names_in_the_target_case_stay() {
         for (camel, snake) in PAIRS {
             assert_eq!(to_snake(snake), *snake);
             assert_eq!(to_camel(camel), *camel);
@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_neither_case_loses_its_underscores_only() {
+    fn mixed_case_loses_only_its_underscores() {
         for (name, camel) in [
             ("far51_ID", "far51ID"),
             ("Dod_Id", "DodId"),
@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_that_are_no_names_stay() {
+    fn keys_that_are_not_names_stay() {
         for key in STAY {
             assert_eq!(to_snake(key), *key);
             assert_eq!(to_camel(key), *key);

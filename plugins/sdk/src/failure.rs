@@ -215,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn a_status_says_what_kind_of_trouble_it_is() {
+    fn a_status_determines_the_failure_class() {
         let refused = r#"refused 403 {"aB":1} | the CSP answered 403"#;
         check(403, r#"{"a_b":1}"#, refused, refused);
         check(
@@ -252,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn without_an_answer_the_last_one_counts() {
+    fn without_a_response_the_last_one_counts() {
         let none = |code: &str, last: Option<(u16, &str)>| {
             line(&Failure::from(NoAnswer {
                 code: code.to_owned(),

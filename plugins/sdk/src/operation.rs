@@ -213,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn a_field_that_is_missing_is_named() {
+    fn a_missing_field_is_named() {
         check("get-portfolio", "{}", "400 the request lacks portfolioId");
         check("get-portfolio", r#"{"portfolioId":1}"#, "400 the request lacks portfolioId");
         check("add-portfolio", r#"{"payload":null}"#, "400 the request lacks payload");

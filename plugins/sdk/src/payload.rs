@@ -117,7 +117,7 @@ mod tests {
     use crate::Object;
 
     #[test]
-    fn what_servicenow_sends_can_be_read() {
+    fn payloads_of_servicenow_are_read() {
         let portfolio = Object::parse(
             r#"{"name":"One","extra":1,"administrators":null,"taskOrders":[{"taskOrderNumber":"H","popStartDate":"2021-07",
                 "popEndDate":"2026-07","clins":[{"clin_number":"0001","pop_start_date":"2021-07","pop_end_date":"2026-07",

@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn only_post_and_patch_may_not_arrive_twice() {
+    fn only_post_and_patch_are_not_idempotent() {
         let none: [&str; 0] = [];
         assert!(Request::get(none).idempotent && Request::head(none).idempotent);
         assert!(Request::put(none).idempotent && Request::delete(none).idempotent);

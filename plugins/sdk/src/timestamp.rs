@@ -63,7 +63,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_is_shown_as_iso_8601() {
+    fn a_timestamp_is_formatted_as_iso_8601() {
         for (millis, text) in [
             (0, "1970-01-01T00:00:00.000Z"),
             (951_782_399_999, "2000-02-28T23:59:59.999Z"),
@@ -80,7 +80,7 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn a_calendar_says_the_same(millis in 0_u64..253_402_300_800_000) {
+        fn timestamps_agree_with_a_calendar(millis in 0_u64..253_402_300_800_000) {
             let text = Timestamp::from_millis(millis).to_string();
             let read = OffsetDateTime::parse(&text, &Rfc3339).expect("it is RFC 3339 too");
             proptest::prop_assert_eq!(read.unix_timestamp_nanos(), i128::from(millis) * 1_000_000);

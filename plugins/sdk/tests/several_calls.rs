@@ -186,7 +186,7 @@ fn calls_build_on_one_another_with_a_checkpoint_between() {
 }
 
 #[test]
-fn pages_are_gathered_to_the_last() {
+fn all_pages_are_read() {
     let input = r#"{"portfolioId":"p","startDate":"2022-01","endDate":"2022-12"}"#;
     let mut run = testing::begin::<Layers>(testing::job("cost-by-portfolio", input));
     run.answer(Answer::new(200, r#"{"result":{"cost":1.10},"next_page":"t 2"}"#));
@@ -197,7 +197,7 @@ fn pages_are_gathered_to_the_last() {
 }
 
 #[test]
-fn an_envelope_says_no_in_its_own_words() {
+fn an_error_in_an_envelope_becomes_a_refusal() {
     let mut run = add_portfolio();
     run.answer(Answer::new(200, r#"{"error":{"status":409,"reason":"the name is taken"}}"#));
     assert_eq!(

@@ -90,7 +90,7 @@ fn every_operation_begins_with_its_call() {
 }
 
 #[test]
-fn a_thing_is_made_once_whatever_the_jobs_id() {
+fn creating_requests_carry_a_key_from_the_job_id() {
     let input = input("add-task-order");
     let sent = begin::<Stratus>(hoth_adapter::Job {
         id: "jöb 1".to_owned(),
@@ -149,7 +149,7 @@ fn a_portfolio_is_made_and_read() {
 }
 
 #[test]
-fn operators_join_those_that_are_there() {
+fn operators_are_added_to_the_existing_ones() {
     let mut run = start("add-operators");
     run.answer(data(
         r#"{"contacts":[{"mail":"old","person":"1"},{"mail":"b@mil","person":"2","n":1.0},{}]}"#,
@@ -168,7 +168,7 @@ fn operators_join_those_that_are_there() {
 }
 
 #[test]
-fn what_the_csp_does_not_have_is_refused_without_a_call() {
+fn unsupported_operations_are_refused_without_a_call() {
     let refused = |operation: &str, change: fn(String) -> String| {
         let failed = begin::<Stratus>(job(operation, &change(input(operation)))).failed();
         format!("{} {} {}", failed.class, failed.code, failed.response)
@@ -193,7 +193,7 @@ fn what_the_csp_does_not_have_is_refused_without_a_call() {
 }
 
 #[test]
-fn a_fault_says_no_in_its_own_words() {
+fn a_fault_becomes_a_refusal() {
     for (kind, expected) in [
         ("malformed", "refused 400"),
         ("depleted", "refused 402"),
@@ -238,7 +238,7 @@ fn a_busy_csp_is_asked_again_as_if_for_the_first_time() {
 }
 
 #[test]
-fn a_csp_is_left_alone_for_a_time_within_bounds() {
+fn a_requested_wait_is_bounded() {
     for (asked, after) in [(0, 100), (250, 250), (u64::MAX, 3_600_000)] {
         let mut run = start("add-task-order");
         run.answer(busy(asked));
@@ -252,7 +252,7 @@ fn a_csp_is_left_alone_for_a_time_within_bounds() {
 }
 
 #[test]
-fn a_csp_that_is_always_busy_is_given_up() {
+fn a_csp_that_stays_busy_fails_the_job() {
     let mut run = start("add-task-order");
     for _ in 0..BUSY_MAX {
         run.answer(busy(1)).timer().timer();
@@ -274,7 +274,7 @@ fn a_busy_poll_stays_a_poll() {
 }
 
 #[test]
-fn a_poll_that_says_nothing_useful_leaves_the_job_to_the_next_turn() {
+fn an_unusable_poll_response_leaves_the_job_polling() {
     for (answer, class) in [
         (fault(r#"{"kind":"absent"}"#), "not-found"),
         (fault(r#"{"kind":"crashed"}"#), "unavailable"),
@@ -295,7 +295,7 @@ fn a_poll_that_says_nothing_useful_leaves_the_job_to_the_next_turn() {
 }
 
 #[test]
-fn an_operation_that_broke_fails_the_job() {
+fn a_failed_operation_fails_the_job() {
     let mut run = making();
     let broken = data(r#"{"operationId":"op/1","state":"BROKEN","reason":"no room"}"#);
     let failed = run.timer().answer(broken).failed();
@@ -346,7 +346,7 @@ fn charges_are_summed_up_over_all_pages() {
 }
 
 #[test]
-fn nothing_spent_is_no_task_order() {
+fn a_funding_without_charges_has_no_task_order() {
     assert_eq!(start("cost-by-clin").answer(page("", "")).done().response, r#"{"taskOrders":[]}"#);
 }
 
@@ -371,7 +371,7 @@ fn pages_and_sums_have_a_bound() {
 }
 
 #[test]
-fn money_of_another_form_is_not_guessed_at() {
+fn amounts_in_another_format_are_refused() {
     for micros in ["1.5", "", "x", "9223372036854775808", "1 000"] {
         let odd = charge("F", "L", "2022-01", micros, "billed");
         let failed = start("cost-by-portfolio").answer(page(&odd, "")).failed();
@@ -398,7 +398,7 @@ fn states_of_version_1_are_read() {
 proptest! {
     /// The test kit panics if a step breaks the contract.
     #[test]
-    fn whatever_a_csp_answers_there_is_a_lawful_step(
+    fn every_response_leads_to_a_valid_step(
         operation in select(operation::ALL),
         status in prop_oneof![Just(200_u16), 100_u16..=999],
         body in prop_oneof![

@@ -226,7 +226,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_read_is_written_with_the_same_words() {
+    fn values_are_written_as_they_were_read() {
         for text in [
             "null",
             "true",
@@ -250,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_json_is_refused() {
+    fn text_that_is_not_json_is_refused() {
         for text in [
             "",
             " ",
@@ -294,13 +294,13 @@ mod tests {
     }
 
     #[test]
-    fn of_a_key_given_twice_the_last_counts() {
+    fn the_last_value_of_a_duplicate_key_counts() {
         let json = Json::parse(r#"{"a":1,"b":2,"a":3}"#).unwrap();
         assert_eq!(json.to_string(), r#"{"a":3,"b":2}"#);
     }
 
     #[test]
-    fn it_can_be_a_part_of_a_state() {
+    fn json_can_be_part_of_a_state() {
         #[derive(Debug, PartialEq, serde::Serialize, serde::Deserialize)]
         struct State {
             page: u32,
@@ -318,7 +318,7 @@ mod tests {
     }
 
     #[test]
-    fn a_shape_that_does_not_fit_is_named() {
+    fn a_mismatched_type_is_named() {
         let json = Json::parse(r#"{"a":[1,"x"]}"#).unwrap();
         let wrong = json.read::<std::collections::BTreeMap<String, Vec<u8>>>().unwrap_err();
         assert!(wrong.to_string().contains("\"x\""), "{wrong}");
@@ -326,7 +326,7 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn no_bytes_make_it_panic(bytes in proptest::collection::vec(0_u8.., 0..64)) {
+        fn no_input_makes_the_parser_panic(bytes in proptest::collection::vec(0_u8.., 0..64)) {
             let _ = Json::parse_bytes(&bytes);
         }
 
@@ -351,7 +351,7 @@ mod tests {
         }
 
         #[test]
-        fn whatever_is_written_is_read(json in any_json()) {
+        fn written_json_is_read_back(json in any_json()) {
             let text = json.to_string();
             proptest::prop_assert_eq!(Json::parse(&text).map(|read| read.to_string()), Ok(text));
         }

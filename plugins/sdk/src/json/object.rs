@@ -218,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn a_chain_writes_an_object_down() {
+    fn a_chain_builds_an_object() {
         let written = Object::new()
             .with("b", "x")
             .with("a", true)
@@ -264,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn entries_can_be_taken_out() {
+    fn entries_can_be_removed() {
         let mut object = object(r#"{"a":1,"b":2}"#);
         assert_eq!(object.remove("a").map(|value| value.to_string()), Some("1".to_owned()));
         assert_eq!(object.remove("a"), None);
