@@ -354,22 +354,6 @@ fn markdown_is_wrapped_at_100_columns() {
 }
 
 #[test]
-fn markdown_names_its_subjects() {
-    let mut vague = Vec::new();
-    for page in pages() {
-        for (number, line) in page.prose() {
-            // Names of tests are in code spans, which are not prose.
-            let prose = line.split('`').step_by(2).collect::<Vec<_>>().join(" ").to_lowercase();
-            let mut words = prose.split(|c: char| !c.is_alphanumeric());
-            if words.any(|word| ["nobody", "somebody", "whoever"].contains(&word)) {
-                vague.push(format!("{}:{number}", page.path.display()));
-            }
-        }
-    }
-    assert!(vague.is_empty(), "lines that do not name their subject:\n{}", vague.join("\n"));
-}
-
-#[test]
 fn every_link_in_the_documentation_resolves() {
     let pages = pages();
     let anchors: BTreeMap<PathBuf, BTreeSet<String>> =
