@@ -1,9 +1,9 @@
 // An adapter in JavaScript: reads a portfolio.
 //
-// It shows what the contract looks like from JavaScript. The clock stands at
-// the time of the call. Random ids are made of the job's entropy:
-// `Math.random` got its seed when the component was built, and gives every
-// job the same numbers.
+// The sample shows the contract from JavaScript. The clock is fixed at the time
+// of the call. Random ids are derived from the job's entropy: `Math.random` got
+// its seed when the component was built, and returns the same numbers in every
+// job.
 
 import { log } from "hoth:adapter/log@0.1.0";
 

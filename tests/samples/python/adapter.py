@@ -1,8 +1,8 @@
 """An adapter in Python: reads a portfolio.
 
-It shows what the contract looks like from Python, and that the standard
-library works: random ids come from the job's entropy, and the clock stands at
-the time of the call.
+The sample shows the contract from Python, and that the standard library works:
+random ids come from the job's entropy, and the clock is fixed at the time of
+the call.
 """
 
 import datetime

@@ -1,7 +1,7 @@
-//! Asks WASI for files, sockets, names, variables, clocks and random numbers,
-//! and reports what it got: must get nothing that is not the job's own.
+//! Requests files, sockets, names, variables, clocks and random numbers from
+//! WASI, and reports the results, which must be derived from the job only.
 //!
-//! `settings.address` is where a listener waits that must hear nothing.
+//! `settings.address` is the address of a listener that must receive nothing.
 
 use std::fs;
 use std::hash::BuildHasher as _;
@@ -39,7 +39,7 @@ impl Adapter for Roams {
     }
 }
 
-/// `nothing` for an error, else what there was.
+/// Returns `nothing` for an error, otherwise the result.
 fn got<T, E>(result: Result<T, E>, describe: impl FnOnce(T) -> String) -> String {
     result.map_or_else(|_| "nothing".to_owned(), describe)
 }

@@ -1,9 +1,9 @@
 //! An adapter in Rust that is built for `wasm32-wasip2`: reads a portfolio.
 //!
-//! It shows that the standard library works: a `HashMap` gets its random seed
-//! from the job's entropy, and the clock stands at the time of the call. An
-//! adapter that needs neither is better built for `wasm32-unknown-unknown`,
-//! like those in `plugins`.
+//! The sample shows that the standard library works: a `HashMap` gets its
+//! random seed from the job's entropy, and the clock is fixed at the time of
+//! the call. Adapters that need neither should be built for
+//! `wasm32-unknown-unknown`, like those in `plugins`.
 
 use std::hash::BuildHasher as _;
 use std::hash::RandomState;
