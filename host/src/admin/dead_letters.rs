@@ -23,8 +23,8 @@ use crate::domain::Timestamp;
 use crate::queue::DEAD_LETTERS_MAX;
 use crate::queue::DeadLetter;
 use crate::queue::NewMessage;
-use crate::queue::QueueKind;
 use crate::queue::QueueName;
+use crate::queue::Stage;
 
 /// Dead letters on one page where the caller does not say.
 const PAGE: usize = 100;
@@ -247,16 +247,13 @@ impl Selection {
 
 /// The message that a dead letter becomes again; none if nobody can read it.
 fn redriven(queue: &QueueName, letter: &DeadLetter) -> Option<NewMessage> {
-    match queue.kind() {
-        QueueKind::ProvisioningRequests
-        | QueueKind::CostRequests
-        | QueueKind::AsyncProvisioningJobs
-        | QueueKind::AsyncCostJobs => {
+    match queue.stage {
+        Stage::Requests(_) | Stage::Polls(_) => {
             let mut queued = QueuedJob::decode(&letter.body).ok()?;
             queued.generation = queued.generation.saturating_add(1);
             Some(NewMessage::redriven(&queued))
         }
-        QueueKind::ProvisioningJobs | QueueKind::CostResponses => {
+        Stage::Outcomes => {
             let queued = QueuedOutcome::decode(&letter.body).ok()?;
             Some(NewMessage::redriven_outcome(&queued, letter.group.clone(), &letter.id))
         }

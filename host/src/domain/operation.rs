@@ -16,6 +16,9 @@ pub enum JobKind {
 }
 
 impl JobKind {
+    /// All job kinds.
+    pub const ALL: [Self; 2] = [Self::Provisioning, Self::Cost];
+
     /// The word in logs and in deduplication ids.
     pub fn as_str(self) -> &'static str {
         match self {

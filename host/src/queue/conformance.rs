@@ -47,7 +47,7 @@ pub trait Fixture: Sync {
     /// How often a request is delivered before it dies; a backend may have its
     /// queue set to less for a test, to save the time.
     fn deliveries_max(&self) -> impl Future<Output = u32> + Send {
-        let limit = requests().kind().deliveries_max();
+        let limit = requests().deliveries_max();
         std::future::ready(limit.expect("requests have a limit"))
     }
 

@@ -30,7 +30,6 @@ use super::Lease;
 use super::NewMessage;
 use super::Queue;
 use super::QueueError;
-use super::QueueKind;
 use super::QueueName;
 use super::QueueStats;
 use super::Receipt;
@@ -39,6 +38,7 @@ use super::Received;
 use super::Redeliver;
 use super::Releases;
 use super::Sent;
+use super::Stage;
 use super::WAIT_MAX;
 use crate::clock::Clock;
 use crate::domain::Digest;
@@ -62,7 +62,7 @@ struct State {
     queues: BTreeMap<QueueName, Vec<Message>>,
     dead: BTreeMap<QueueName, Vec<DeadLetter>>,
     archive: BTreeMap<QueueName, Vec<(Message, Timestamp)>>,
-    known: HashMap<(QueueKind, String), (Digest, Timestamp)>,
+    known: HashMap<(&'static str, String), (Digest, Timestamp)>,
     numbers: u64,
 }
 
@@ -185,7 +185,7 @@ impl State {
         now: Timestamp,
         taken: &mut Vec<(Held, Received)>,
     ) -> bool {
-        let limit = name.kind().deliveries_max().unwrap_or(u32::MAX);
+        let limit = name.deliveries_max().unwrap_or(u32::MAX);
         let numbers: Vec<u64> =
             self.queue(name).iter().filter(|m| m.group == group).map(|m| m.number).collect();
         for number in numbers {
@@ -319,7 +319,7 @@ fn ended(held: bool) -> Result<(), QueueError> {
 impl Queue for Model {
     async fn send(&self, queue: &QueueName, message: NewMessage) -> Result<Sent, QueueError> {
         message.check()?;
-        let known = (queue.kind(), message.dedup.key.clone());
+        let known = (queue.family(), message.dedup.key.clone());
         Ok(self.change(|state, now| match state.known.get(&known) {
             Some((content, until)) if *until > now => match *content == message.dedup.content {
                 true => Sent::Duplicate,
@@ -364,14 +364,13 @@ impl Queue for Model {
 
     async fn delete(&self, queue: &QueueName, receipts: &[Receipt]) -> Result<(), QueueError> {
         let held = receipts.iter().map(Held::parse).collect::<Result<Vec<_>, _>>()?;
-        let outcomes =
-            matches!(queue.kind(), QueueKind::ProvisioningJobs | QueueKind::CostResponses);
+        let archived = queue.stage == Stage::Outcomes;
         ended(self.change(|state, now| {
             let mut all = true;
             for one in held {
                 if let Some(at) = state.held(queue, one, now) {
                     let message = state.queue(queue).remove(at);
-                    if outcomes {
+                    if archived {
                         state.archive.entry(queue.clone()).or_default().push((message, now));
                     }
                 } else {

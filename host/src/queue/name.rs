@@ -1,4 +1,8 @@
-//! Which queues there are.
+//! Queue names: stage × job kind × CSP.
+//!
+//! A name's text form is the queue's name on the wire: in the embedded file, in
+//! the names of SQS queues, in the admin API and in metrics. [`WireNames`] is
+//! the one table of these texts.
 
 use std::fmt;
 use std::str::FromStr;
@@ -6,158 +10,150 @@ use std::str::FromStr;
 use crate::domain::CspName;
 use crate::domain::JobKind;
 
-/// What a queue is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum QueueKind {
-    /// Accepted provisioning requests of one CSP.
-    ProvisioningRequests,
-    /// Accepted cost requests of one CSP.
-    CostRequests,
-    /// Provisioning jobs that one CSP works on.
-    AsyncProvisioningJobs,
-    /// Cost jobs that one CSP works on.
-    AsyncCostJobs,
-    /// Outcomes of provisioning jobs, for ServiceNow.
-    ProvisioningJobs,
-    /// Outcomes of cost jobs, for ServiceNow.
-    CostResponses,
-}
-
-impl QueueKind {
-    const ALL: [Self; 6] = [
-        Self::ProvisioningRequests,
-        Self::CostRequests,
-        Self::AsyncProvisioningJobs,
-        Self::AsyncCostJobs,
-        Self::ProvisioningJobs,
-        Self::CostResponses,
-    ];
-
-    /// The first part of the queue's name.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::ProvisioningRequests => "provisioning-requests",
-            Self::CostRequests => "cost-requests",
-            Self::AsyncProvisioningJobs => "async-provisioning-jobs",
-            Self::AsyncCostJobs => "async-cost-jobs",
-            Self::ProvisioningJobs => "provisioning-jobs",
-            Self::CostResponses => "cost-responses",
-        }
-    }
-
-    /// How often a message is delivered before the next receive makes it a
-    /// dead letter; none: as often as it takes. Outcomes have no limit: a
-    /// client that hangs up twenty times must not lose them.
-    pub fn deliveries_max(self) -> Option<u32> {
-        match self {
-            Self::ProvisioningRequests
-            | Self::CostRequests
-            | Self::AsyncProvisioningJobs
-            | Self::AsyncCostJobs => Some(RECEIVES_MAX),
-            Self::ProvisioningJobs | Self::CostResponses => None,
-        }
-    }
-}
-
-/// How often a job is tried before the worker, at the next delivery, buries it
-/// with a failure message.
-pub const DELIVERIES_MAX: u32 = 20;
-
-/// A backend's own limit, which buries without a word to ServiceNow: the
-/// largest that SQS allows, so that the worker's comes first even where it is
-/// killed again and again.
-const RECEIVES_MAX: u32 = 1_000;
-
-/// One queue: request and async queues exist per CSP, result queues once.
+/// The name of one queue.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct QueueName {
-    kind: QueueKind,
-    csp: Option<CspName>,
+    pub stage: Stage,
+    pub kind: JobKind,
 }
 
+/// The stage of a job that a queue holds messages of. Requests and polls have
+/// one queue for each CSP, outcomes have one for all.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Stage {
+    /// Accepted requests, waiting for a worker.
+    Requests(CspName),
+    /// Jobs that the CSP is working on, waiting to be polled.
+    Polls(CspName),
+    /// Outcomes, waiting for ServiceNow.
+    Outcomes,
+}
+
+/// The number of times a job is tried before the worker, at the next delivery,
+/// makes it a dead letter and reports a failure.
+pub const DELIVERIES_MAX: u32 = 20;
+
+/// The backend's own limit. It moves a message to the dead letters without any
+/// report to ServiceNow, so it is the largest that SQS allows: the worker's
+/// limit comes first even where the worker is killed again and again.
+const RECEIVES_MAX: u32 = 1_000;
+
 impl QueueName {
-    /// Where accepted requests wait for a worker.
+    /// Names the queue of accepted requests of one CSP.
     pub fn requests(kind: JobKind, csp: &CspName) -> Self {
-        let kind = match kind {
-            JobKind::Provisioning => QueueKind::ProvisioningRequests,
-            JobKind::Cost => QueueKind::CostRequests,
-        };
-        Self { kind, csp: Some(csp.clone()) }
+        Self { stage: Stage::Requests(csp.clone()), kind }
     }
 
-    /// Where jobs wait for the watcher.
-    pub fn waiting(kind: JobKind, csp: &CspName) -> Self {
-        let kind = match kind {
-            JobKind::Provisioning => QueueKind::AsyncProvisioningJobs,
-            JobKind::Cost => QueueKind::AsyncCostJobs,
-        };
-        Self { kind, csp: Some(csp.clone()) }
+    /// Names the queue of jobs that one CSP is working on.
+    pub fn polls(kind: JobKind, csp: &CspName) -> Self {
+        Self { stage: Stage::Polls(csp.clone()), kind }
     }
 
-    /// Where outcomes wait for ServiceNow.
+    /// Names the queue of outcomes for ServiceNow.
     pub fn outcomes(kind: JobKind) -> Self {
-        let kind = match kind {
-            JobKind::Provisioning => QueueKind::ProvisioningJobs,
-            JobKind::Cost => QueueKind::CostResponses,
-        };
-        Self { kind, csp: None }
+        Self { stage: Stage::Outcomes, kind }
     }
 
-    /// Every queue that a host with these CSPs uses.
+    /// Lists every queue that a host with these CSPs uses.
     pub fn all<'a>(csps: impl IntoIterator<Item = &'a CspName>) -> Vec<Self> {
-        const KINDS: [JobKind; 2] = [JobKind::Provisioning, JobKind::Cost];
-        let mut names: Vec<Self> = KINDS.into_iter().map(Self::outcomes).collect();
+        let mut names: Vec<Self> = JobKind::ALL.into_iter().map(Self::outcomes).collect();
         for csp in csps {
-            for kind in KINDS {
+            for kind in JobKind::ALL {
                 names.push(Self::requests(kind, csp));
-                names.push(Self::waiting(kind, csp));
+                names.push(Self::polls(kind, csp));
             }
         }
         names
     }
 
-    pub fn kind(&self) -> QueueKind {
-        self.kind
+    /// Returns the CSP that the queue belongs to, or `None` for a queue of
+    /// outcomes.
+    pub fn csp(&self) -> Option<&CspName> {
+        match &self.stage {
+            Stage::Requests(csp) | Stage::Polls(csp) => Some(csp),
+            Stage::Outcomes => None,
+        }
     }
 
-    /// The CSP whose queue this is; none for result queues.
-    pub fn csp(&self) -> Option<&CspName> {
-        self.csp.as_ref()
+    /// Returns the part of the wire name in front of the CSP: the same for the
+    /// queues of all CSPs.
+    pub fn family(&self) -> &'static str {
+        let names = WireNames::of(self.kind);
+        match self.stage {
+            Stage::Requests(_) => names.requests,
+            Stage::Polls(_) => names.polls,
+            Stage::Outcomes => names.outcomes,
+        }
+    }
+
+    /// Returns the number of deliveries after which the next receive makes a
+    /// message a dead letter. Returns `None` for outcomes, which have no limit:
+    /// a client that disconnects twenty times must not lose them.
+    pub fn deliveries_max(&self) -> Option<u32> {
+        match self.stage {
+            Stage::Requests(_) | Stage::Polls(_) => Some(RECEIVES_MAX),
+            Stage::Outcomes => None,
+        }
     }
 }
 
-/// The text is no name of a queue.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("no queue is named `{0}`")]
-pub struct UnknownQueue(String);
+/// The wire names of the queues of one job kind; those of requests and polls
+/// are followed by `-` and the CSP.
+struct WireNames {
+    requests: &'static str,
+    polls: &'static str,
+    outcomes: &'static str,
+}
 
-/// Reads a name as it is written.
-impl FromStr for QueueName {
-    type Err = UnknownQueue;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let read = |kind: QueueKind| {
-            let csp = match kind {
-                QueueKind::ProvisioningJobs | QueueKind::CostResponses => {
-                    return (kind.as_str() == text).then_some(Self { kind, csp: None });
-                }
-                QueueKind::ProvisioningRequests
-                | QueueKind::CostRequests
-                | QueueKind::AsyncProvisioningJobs
-                | QueueKind::AsyncCostJobs => {
-                    text.strip_prefix(kind.as_str())?.strip_prefix('-')?.parse().ok()?
-                }
-            };
-            Some(Self { kind, csp: Some(csp) })
-        };
-        QueueKind::ALL.into_iter().find_map(read).ok_or_else(|| UnknownQueue(text.to_owned()))
+impl WireNames {
+    const fn of(kind: JobKind) -> Self {
+        match kind {
+            JobKind::Provisioning => Self {
+                requests: "provisioning-requests",
+                polls: "async-provisioning-jobs",
+                outcomes: "provisioning-jobs",
+            },
+            JobKind::Cost => Self {
+                requests: "cost-requests",
+                polls: "async-cost-jobs",
+                outcomes: "cost-responses",
+            },
+        }
     }
 }
 
 impl fmt::Display for QueueName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.kind.as_str())?;
-        self.csp.iter().try_for_each(|csp| write!(f, "-{csp}"))
+        f.write_str(self.family())?;
+        self.csp().iter().try_for_each(|csp| write!(f, "-{csp}"))
+    }
+}
+
+/// The error for a text that names no queue.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("no queue is named `{0}`")]
+pub struct UnknownQueue(String);
+
+impl FromStr for QueueName {
+    type Err = UnknownQueue;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let csp_after = |family: &str| text.strip_prefix(family)?.strip_prefix('-')?.parse().ok();
+        let stage_of = |kind| {
+            let names = WireNames::of(kind);
+            if text == names.outcomes {
+                return Some(Stage::Outcomes);
+            }
+            // A CSP's name may contain `-` itself. That is unambiguous, because
+            // no family followed by `-` is the beginning of another family.
+            csp_after(names.requests)
+                .map(Stage::Requests)
+                .or_else(|| csp_after(names.polls).map(Stage::Polls))
+        };
+        JobKind::ALL
+            .into_iter()
+            .find_map(|kind| Some(Self { stage: stage_of(kind)?, kind }))
+            .ok_or_else(|| UnknownQueue(text.to_owned()))
     }
 }
 
@@ -166,7 +162,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_is_read_as_it_is_written() {
+    fn wire_names_are_those_of_the_specification() {
+        let csp: CspName = "CSP_A".parse().expect("a name");
+        let names: Vec<String> = QueueName::all([&csp]).iter().map(QueueName::to_string).collect();
+        assert_eq!(
+            names,
+            [
+                "provisioning-jobs",
+                "cost-responses",
+                "provisioning-requests-CSP_A",
+                "async-provisioning-jobs-CSP_A",
+                "cost-requests-CSP_A",
+                "async-cost-jobs-CSP_A",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_name_is_parsed_from_its_text() {
         let csps: Vec<CspName> =
             ["A", "CSP-jobs"].map(|name| name.parse().expect("a name")).to_vec();
         for name in QueueName::all(&csps) {

@@ -50,7 +50,7 @@ impl Errand {
                 "job",
                 job.id = %delivery.message.key,
                 csp = %self.destination.name,
-                queue = %delivery.lease.queue().kind().as_str(),
+                queue = %delivery.lease.queue().family(),
             );
             let queue = delivery.lease.queue().clone();
             let kept = {
@@ -145,7 +145,7 @@ impl Errand {
             Decision::Resume(resumption) => {
                 let pause = self.context.clock.until(resumption.due_at);
                 let said = format!("Job waits {pause:.1?}: {}", resumption.progress.note);
-                let queue = QueueName::waiting(queued.job.kind, &queued.job.csp);
+                let queue = QueueName::polls(queued.job.kind, &queued.job.csp);
                 let next = queued.waiting(resumption);
                 Fate::Successor { queue, message: NewMessage::waiting(&next), said }
             }

@@ -35,9 +35,9 @@ use crate::queue::Delivery;
 use crate::queue::Holder;
 use crate::queue::Queue;
 use crate::queue::QueueError;
-use crate::queue::QueueKind;
 use crate::queue::QueueName;
 use crate::queue::Receive;
+use crate::queue::Stage;
 use crate::queue::WAIT_MAX;
 use crate::registry::Registry;
 use crate::replay::Recorder;
@@ -90,10 +90,10 @@ pub struct Duties {
 
 impl Duties {
     fn serve(self, queue: &QueueName) -> bool {
-        match queue.kind() {
-            QueueKind::ProvisioningRequests | QueueKind::CostRequests => self.requests,
-            QueueKind::AsyncProvisioningJobs | QueueKind::AsyncCostJobs => self.waiting,
-            QueueKind::ProvisioningJobs | QueueKind::CostResponses => false,
+        match queue.stage {
+            Stage::Requests(_) => self.requests,
+            Stage::Polls(_) => self.waiting,
+            Stage::Outcomes => false,
         }
     }
 }
@@ -122,13 +122,13 @@ impl Workers {
             aborting: CancellationToken::new(),
         };
         for destination in destinations.values() {
-            for kind in [JobKind::Provisioning, JobKind::Cost] {
+            for kind in JobKind::ALL {
                 if duties.requests {
                     let queue = QueueName::requests(kind, &destination.name);
                     workers.spawn_lane(context, destination, queue);
                 }
                 if duties.waiting {
-                    let queue = QueueName::waiting(kind, &destination.name);
+                    let queue = QueueName::polls(kind, &destination.name);
                     workers.spawn_lane(context, destination, queue);
                 }
             }

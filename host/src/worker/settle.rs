@@ -6,7 +6,6 @@ use tracing::error;
 use tracing::info;
 use tracing::warn;
 
-use crate::domain::JobKind;
 use crate::domain::QueuedJob;
 use crate::domain::Unreadable;
 use crate::failpoint;
@@ -15,8 +14,8 @@ use crate::queue::Delivery;
 use crate::queue::NewMessage;
 use crate::queue::Queue;
 use crate::queue::QueueError;
-use crate::queue::QueueKind;
 use crate::queue::QueueName;
+use crate::queue::Stage;
 use crate::workflow::Report;
 use crate::workflow::Trouble;
 
@@ -62,14 +61,11 @@ impl Fate {
     /// Before it is carried out, and after.
     fn fail_points(&self) -> Option<(FailPoint, FailPoint)> {
         match self {
-            Self::Successor { queue, .. } => Some(match queue.kind() {
-                QueueKind::ProvisioningJobs | QueueKind::CostResponses => {
-                    (FailPoint::BeforeOutcome, FailPoint::AfterOutcome)
+            Self::Successor { queue, .. } => Some(match queue.stage {
+                Stage::Outcomes => (FailPoint::BeforeOutcome, FailPoint::AfterOutcome),
+                Stage::Requests(_) | Stage::Polls(_) => {
+                    (FailPoint::BeforeWait, FailPoint::AfterWait)
                 }
-                QueueKind::ProvisioningRequests
-                | QueueKind::CostRequests
-                | QueueKind::AsyncProvisioningJobs
-                | QueueKind::AsyncCostJobs => (FailPoint::BeforeWait, FailPoint::AfterWait),
             }),
             Self::Buried { .. } => Some((FailPoint::BeforeBurial, FailPoint::AfterBurial)),
             Self::Hidden { .. } => None,
@@ -134,12 +130,9 @@ fn settled(delivery: Delivery, fate: Fate) -> bool {
     }
     match fate {
         Fate::Successor { queue, said, .. } => {
-            let event = match queue.kind() {
-                QueueKind::ProvisioningJobs | QueueKind::CostResponses => "end",
-                QueueKind::ProvisioningRequests
-                | QueueKind::CostRequests
-                | QueueKind::AsyncProvisioningJobs
-                | QueueKind::AsyncCostJobs => "wait",
+            let event = match queue.stage {
+                Stage::Outcomes => "end",
+                Stage::Requests(_) | Stage::Polls(_) => "wait",
             };
             info!(event, "{said}");
             true
@@ -154,14 +147,7 @@ fn settled(delivery: Delivery, fate: Fate) -> bool {
 
 /// A message that nobody can read still had a caller, who is told.
 pub fn unreadable(delivery: &Delivery, reason: &Unreadable) -> Fate {
-    let kind = match delivery.lease.queue().kind() {
-        QueueKind::CostRequests | QueueKind::AsyncCostJobs | QueueKind::CostResponses => {
-            JobKind::Cost
-        }
-        QueueKind::ProvisioningRequests
-        | QueueKind::AsyncProvisioningJobs
-        | QueueKind::ProvisioningJobs => JobKind::Provisioning,
-    };
+    let kind = delivery.lease.queue().kind;
     let trouble = Trouble::Unreadable(reason.to_string());
     let message = &delivery.message;
     let report = Report::of_lost(kind, &message.key, &trouble);

@@ -34,7 +34,7 @@ impl Store<'_> {
     /// has consumed it. What has left the archive is nobody's any more.
     pub(super) fn was_deleted(
         &self,
-        queue: QueueRow,
+        queue: QueueRow<'_>,
         held: Held,
         archived_from: Timestamp,
     ) -> Result<bool> {
@@ -58,7 +58,7 @@ impl Store<'_> {
     /// what came later in its group.
     pub fn redeliver(
         &self,
-        queue: QueueRow,
+        queue: QueueRow<'_>,
         which: &Redeliver,
         consumed: RangeInclusive<Timestamp>,
     ) -> Result<u64> {

@@ -13,9 +13,10 @@ use crate::failpoint::FailPoint;
 use crate::queue::Dedup;
 use crate::queue::Holder;
 use crate::queue::NewMessage;
-use crate::queue::QueueKind;
+use crate::queue::QueueName;
 use crate::queue::Received;
 use crate::queue::Sent;
+use crate::queue::Stage;
 
 /// How long a deduplication key is remembered: 24 h.
 const DEDUP_MS: u64 = 24 * 60 * 60 * 1_000;
@@ -24,11 +25,11 @@ const DEDUP_MS: u64 = 24 * 60 * 60 * 1_000;
 /// delays a transaction by more than a few milliseconds.
 const PURGE_MAX: i64 = 500;
 
-/// A queue as the tables know it.
+/// A queue and its row in the table `queues`.
 #[derive(Debug, Clone, Copy)]
-pub struct QueueRow {
+pub struct QueueRow<'a> {
     pub id: i64,
-    pub kind: QueueKind,
+    pub name: &'a QueueName,
 }
 
 /// A message and the hold that was taken on it.
@@ -87,24 +88,24 @@ impl Store<'_> {
     }
 
     /// Sends, unless the key was used before.
-    pub fn send(&self, queue: QueueRow, message: &NewMessage) -> Result<Sent> {
-        match self.known(queue.kind, &message.dedup)? {
+    pub fn send(&self, queue: QueueRow<'_>, message: &NewMessage) -> Result<Sent> {
+        match self.known(queue.name, &message.dedup)? {
             Some(before) => Ok(before),
             None => {
-                self.remember(queue.kind, &message.dedup)?;
+                self.remember(queue.name, &message.dedup)?;
                 self.insert(queue, message)?;
                 Ok(Sent::Queued)
             }
         }
     }
 
-    fn known(&self, kind: QueueKind, dedup: &Dedup) -> Result<Option<Sent>> {
+    fn known(&self, queue: &QueueName, dedup: &Dedup) -> Result<Option<Sent>> {
         let content: Option<Vec<u8>> = self
             .sql
             .prepare_cached(
                 "SELECT content FROM dedup WHERE scope = ?1 AND key = ?2 AND expires_at > ?3",
             )?
-            .query_row(params![kind.as_str(), dedup.key, millis(self.now)], |row| row.get(0))
+            .query_row(params![queue.family(), dedup.key, millis(self.now)], |row| row.get(0))
             .optional()?;
         Ok(content.map(|content| match content == dedup.content.as_bytes() {
             true => Sent::Duplicate,
@@ -112,18 +113,18 @@ impl Store<'_> {
         }))
     }
 
-    fn remember(&self, kind: QueueKind, dedup: &Dedup) -> Result<()> {
+    fn remember(&self, queue: &QueueName, dedup: &Dedup) -> Result<()> {
         let expires_at = millis(self.now).saturating_add_unsigned(DEDUP_MS);
         self.sql
             .prepare_cached("INSERT OR REPLACE INTO dedup VALUES (?1, ?2, ?3, ?4)")?
-            .execute(params![kind.as_str(), dedup.key, dedup.content.as_bytes(), expires_at])?;
+            .execute(params![queue.family(), dedup.key, dedup.content.as_bytes(), expires_at])?;
         Ok(())
     }
 
     /// Puts a message onto a queue, whatever its deduplication key. A message
     /// that replaces another in the same transaction is sent so: it cannot be
     /// a repetition, and a row that nobody will ask for costs a write.
-    pub fn insert(&self, queue: QueueRow, message: &NewMessage) -> Result<()> {
+    pub fn insert(&self, queue: QueueRow<'_>, message: &NewMessage) -> Result<()> {
         let visible_at = message.not_before.map_or(self.now, |due| due.max(self.now));
         self.sql
             .prepare_cached(
@@ -146,7 +147,7 @@ impl Store<'_> {
     /// claimable longest comes first, with as many of its messages as fit.
     pub fn receive(
         &self,
-        queue: QueueRow,
+        queue: QueueRow<'_>,
         max: usize,
         until: Timestamp,
         holder: Holder,
@@ -163,7 +164,7 @@ impl Store<'_> {
         Ok(leased)
     }
 
-    fn claimable_heads(&self, queue: QueueRow, limit: usize) -> Result<Vec<(i64, String)>> {
+    fn claimable_heads(&self, queue: QueueRow<'_>, limit: usize) -> Result<Vec<(i64, String)>> {
         let mut statement = self.sql.prepare_cached(
             "SELECT seq, grp FROM messages
              WHERE queue = ?1 AND head = 1 AND visible_at <= ?2
@@ -179,7 +180,7 @@ impl Store<'_> {
     #[expect(clippy::too_many_arguments, reason = "one step of `receive`, cut out for its length")]
     fn receive_group(
         &self,
-        queue: QueueRow,
+        queue: QueueRow<'_>,
         grp: &str,
         head: i64,
         max: usize,
@@ -191,7 +192,7 @@ impl Store<'_> {
             return Ok(false);
         }
         for (held, message) in self.prefix(queue, grp, head, max - leased.len())? {
-            if queue.kind.deliveries_max().is_some_and(|most| message.receive_count > most) {
+            if queue.name.deliveries_max().is_some_and(|most| message.receive_count > most) {
                 let reason = format!("delivered {} times without end", message.receive_count - 1);
                 self.bury(queue, held.seq, grp, true, &reason)?;
                 // What follows in the group has a new head, and its turn.
@@ -222,7 +223,7 @@ impl Store<'_> {
     /// claimable, counted as received.
     fn prefix(
         &self,
-        queue: QueueRow,
+        queue: QueueRow<'_>,
         grp: &str,
         head: i64,
         limit: usize,
@@ -253,7 +254,7 @@ impl Store<'_> {
     }
 
     /// The message under a receipt, if that still holds it.
-    fn held(&self, queue: QueueRow, held: Held) -> Result<Option<HeldRow>> {
+    fn held(&self, queue: QueueRow<'_>, held: Held) -> Result<Option<HeldRow>> {
         self.sql
             .prepare_cached(
                 "SELECT grp, head FROM messages
@@ -265,7 +266,7 @@ impl Store<'_> {
             .optional()
     }
 
-    pub(super) fn exists(&self, queue: QueueRow, seq: i64) -> Result<bool> {
+    pub(super) fn exists(&self, queue: QueueRow<'_>, seq: i64) -> Result<bool> {
         self.sql
             .prepare_cached("SELECT EXISTS (SELECT 1 FROM messages WHERE seq = ?1 AND queue = ?2)")?
             .query_row(params![seq, queue.id], |row| row.get(0))
@@ -274,18 +275,23 @@ impl Store<'_> {
     /// Deletes a held message; an outcome goes to the archive, with its number
     /// and the lease that consumed it. False: the lease has ended, and the
     /// message stays or was another holder's to delete.
-    pub fn delete(&self, queue: QueueRow, held: Held, archived_from: Timestamp) -> Result<bool> {
+    pub fn delete(
+        &self,
+        queue: QueueRow<'_>,
+        held: Held,
+        archived_from: Timestamp,
+    ) -> Result<bool> {
         let Some(row) = self.held(queue, held)? else {
             return self.was_deleted(queue, held, archived_from);
         };
-        if matches!(queue.kind, QueueKind::ProvisioningJobs | QueueKind::CostResponses) {
+        if queue.name.stage == Stage::Outcomes {
             self.archive(held.seq)?;
         }
         self.remove(queue, held.seq, &row.grp, row.head)?;
         Ok(true)
     }
 
-    fn remove(&self, queue: QueueRow, seq: i64, grp: &str, head: bool) -> Result<()> {
+    fn remove(&self, queue: QueueRow<'_>, seq: i64, grp: &str, head: bool) -> Result<()> {
         self.sql.prepare_cached("DELETE FROM messages WHERE seq = ?1")?.execute([seq])?;
         if head {
             self.sql
@@ -299,7 +305,7 @@ impl Store<'_> {
     }
 
     /// Makes a lease end at `until`. False: it has ended already.
-    pub fn change_lease(&self, queue: QueueRow, held: Held, until: Timestamp) -> Result<bool> {
+    pub fn change_lease(&self, queue: QueueRow<'_>, held: Held, until: Timestamp) -> Result<bool> {
         let changed = self
             .sql
             .prepare_cached(
@@ -314,9 +320,9 @@ impl Store<'_> {
     /// sent.
     pub fn settle(
         &self,
-        queue: QueueRow,
+        queue: QueueRow<'_>,
         held: Held,
-        successor_queue: QueueRow,
+        successor_queue: QueueRow<'_>,
         successor: &NewMessage,
     ) -> Result<bool> {
         let Some(row) = self.held(queue, held)? else { return Ok(false) };
@@ -327,13 +333,20 @@ impl Store<'_> {
     }
 
     /// Makes a held message a dead letter. False: the lease has ended.
-    pub fn bury_held(&self, queue: QueueRow, held: Held, reason: &str) -> Result<bool> {
+    pub fn bury_held(&self, queue: QueueRow<'_>, held: Held, reason: &str) -> Result<bool> {
         let Some(row) = self.held(queue, held)? else { return Ok(false) };
         self.bury(queue, held.seq, &row.grp, row.head, reason)?;
         Ok(true)
     }
 
-    fn bury(&self, queue: QueueRow, seq: i64, grp: &str, head: bool, reason: &str) -> Result<()> {
+    fn bury(
+        &self,
+        queue: QueueRow<'_>,
+        seq: i64,
+        grp: &str,
+        head: bool,
+        reason: &str,
+    ) -> Result<()> {
         self.sql
             .prepare_cached(
                 "INSERT INTO dead_letters
@@ -345,7 +358,7 @@ impl Store<'_> {
     }
 
     /// Replaces a dead letter by a message. False: there is none.
-    pub fn revive(&self, queue: QueueRow, id: i64, message: &NewMessage) -> Result<bool> {
+    pub fn revive(&self, queue: QueueRow<'_>, id: i64, message: &NewMessage) -> Result<bool> {
         if self.discard(queue, &[id])? == 0 {
             return Ok(false);
         }
@@ -354,7 +367,7 @@ impl Store<'_> {
     }
 
     /// Deletes dead letters, and says how many there were.
-    pub fn discard(&self, queue: QueueRow, ids: &[i64]) -> Result<u64> {
+    pub fn discard(&self, queue: QueueRow<'_>, ids: &[i64]) -> Result<u64> {
         let mut statement =
             self.sql.prepare_cached("DELETE FROM dead_letters WHERE queue = ?1 AND seq = ?2")?;
         let mut count = 0;
@@ -374,7 +387,7 @@ impl Store<'_> {
     }
 
     /// When a head that is not claimable now becomes so; the first of them.
-    pub fn next_due(&self, queue: QueueRow) -> Result<Option<Timestamp>> {
+    pub fn next_due(&self, queue: QueueRow<'_>) -> Result<Option<Timestamp>> {
         let due: Option<i64> = self
             .sql
             .prepare_cached(

@@ -322,19 +322,18 @@ impl Writer {
 
     /// The row of a queue to which something is done that its receivers may
     /// have waited for.
-    fn touched(&mut self, queue: &QueueName) -> rusqlite::Result<QueueRow> {
+    fn touched<'a>(&mut self, queue: &'a QueueName) -> rusqlite::Result<QueueRow<'a>> {
         self.lines.touch(queue);
         self.row(queue)
     }
 
-    fn row(&mut self, queue: &QueueName) -> rusqlite::Result<QueueRow> {
-        let kind = queue.kind();
-        if let Some(id) = self.ids.get(queue) {
-            return Ok(QueueRow { id: *id, kind });
+    fn row<'a>(&mut self, name: &'a QueueName) -> rusqlite::Result<QueueRow<'a>> {
+        if let Some(id) = self.ids.get(name) {
+            return Ok(QueueRow { id: *id, name });
         }
-        let id = self.store().queue_id(&queue.to_string())?;
-        self.ids.insert(queue.clone(), id);
-        Ok(QueueRow { id, kind })
+        let id = self.store().queue_id(&name.to_string())?;
+        self.ids.insert(name.clone(), id);
+        Ok(QueueRow { id, name })
     }
 
     fn apply(&mut self, command: &Command) -> rusqlite::Result<Outcome> {

@@ -27,7 +27,6 @@ pub async fn place(client: &Client, config: &Config, name: QueueName) -> Result<
     let dead = Wanted { name: config.dead_letters_of(&name), dead_letters: None };
     let dead = dead.find_or_make(client).await?;
     let redrive = name
-        .kind()
         .deliveries_max()
         .map(|most| Redrive { dead_letter_target_arn: dead.arn, max_receive_count: most.into() });
     let wanted = Wanted { name: config.messages_of(&name), dead_letters: redrive };
