@@ -15,28 +15,15 @@ use tracing::error;
 use tracing::info;
 use tracing::warn;
 
-use crate::adapter::Compiler;
-use crate::adapter::Engine;
 use crate::admin;
 use crate::api;
 use crate::auth::KeySet;
 use crate::auth::Keys;
-use crate::clock::Clock;
 use crate::config::Backend;
 use crate::config::Config;
-use crate::csp;
-use crate::descriptors;
-use crate::domain::CspName;
 use crate::listener::Listener;
 use crate::listener::Tls;
 use crate::listener::TlsConfig;
-use crate::queue;
-use crate::queue::Queue;
-use crate::queue::QueueError;
-use crate::queue::QueueName;
-use crate::queue::Storage;
-use crate::queue::embedded::EmbeddedQueue;
-use crate::queue::sqs::SqsQueue;
 use crate::registry::Registry;
 use crate::reload;
 use crate::reload::Reload;
@@ -49,6 +36,17 @@ use crate::worker::Destination;
 use crate::worker::Duties;
 use crate::worker::Gate;
 use crate::worker::Workers;
+use hoth_core::domain::CspName;
+use hoth_platform::clock::Clock;
+use hoth_platform::descriptors;
+use hoth_queue::Queue;
+use hoth_queue::QueueError;
+use hoth_queue::QueueName;
+use hoth_queue::Storage;
+use hoth_queue::embedded::EmbeddedQueue;
+use hoth_queue::sqs::SqsQueue;
+use hoth_runtime::Compiler;
+use hoth_runtime::Engine;
 
 /// What a process does; several hosts may share the work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
@@ -259,7 +257,7 @@ async fn open_queue(config: &Config, clock: &Clock) -> anyhow::Result<Storage> {
     match config.queue.backend() {
         Backend::Embedded { path } => {
             let redelivery_hours = config.api.redelivery_hours;
-            let settings = queue::embedded::Config { path, redelivery_hours };
+            let settings = hoth_queue::embedded::Config { path, redelivery_hours };
             let opened = EmbeddedQueue::open(&settings, clock.clone())
                 .with_context(|| format!("opening the queue {}", settings.path.display()))?;
             Ok(Storage::Embedded(Arc::new(opened)))
@@ -280,8 +278,8 @@ fn journals(config: &Config, clock: &Clock) -> Arc<JournalStore> {
 }
 
 fn destinations(config: &Config) -> anyhow::Result<BTreeMap<CspName, Destination>> {
-    let build = |(name, settings): (&CspName, &csp::Config)| {
-        let client = csp::Client::build(name, settings)
+    let build = |(name, settings): (&CspName, &hoth_egress::Config)| {
+        let client = hoth_egress::Client::build(name, settings)
             .with_context(|| format!("setting up the way to {name}"))?;
         let destination = Destination {
             name: name.clone(),

@@ -7,10 +7,10 @@
 use tracing::info;
 
 use crate::auth::Principal;
-use crate::domain::CspName;
-use crate::domain::Digest;
-use crate::domain::JobKind;
-use crate::domain::Operation;
+use hoth_core::domain::CspName;
+use hoth_core::domain::Digest;
+use hoth_core::domain::JobKind;
+use hoth_core::domain::Operation;
 
 /// The target of every line, for log filters.
 pub const TARGET: &str = "audit";

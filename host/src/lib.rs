@@ -22,25 +22,16 @@
 //! - [`config`], [`reload`], [`telemetry`], [`app`], [`cli`]: the parts put
 //!   together.
 
-pub mod adapter;
 pub mod admin;
 pub mod api;
 pub mod app;
 pub mod audit;
 pub mod auth;
 pub mod cli;
-pub mod clock;
 pub mod config;
-pub mod csp;
-pub mod descriptors;
-pub mod domain;
-pub mod failpoint;
 pub mod listener;
-pub mod queue;
 pub mod registry;
 pub mod reload;
 pub mod replay;
-pub mod secret;
 pub mod telemetry;
 pub mod worker;
-pub mod workflow;

@@ -25,10 +25,10 @@ use crate::auth::KeySet;
 use crate::auth::Keys;
 use crate::config::Config;
 use crate::config::ConfigError;
-use crate::domain::Digest;
 use crate::listener::Tls;
 use crate::listener::TlsConfig;
 use crate::listener::TlsError;
+use hoth_core::domain::Digest;
 
 /// How often the files are looked at: a change counts within a second or so.
 const LOOK_EVERY: Duration = Duration::from_millis(500);

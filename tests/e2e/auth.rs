@@ -6,7 +6,7 @@ use std::time::UNIX_EPOCH;
 
 use hmac::Hmac;
 use hmac::Mac as _;
-use hoth::domain::Digest;
+use hoth_core::domain::Digest;
 use reqwest::Method;
 use serde_json::Value;
 use serde_json::json;

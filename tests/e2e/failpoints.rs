@@ -8,8 +8,8 @@ use reqwest::Method;
 use serde_json::Value;
 use serde_json::json;
 
-use hoth::failpoint;
-use hoth::failpoint::FailPoint;
+use hoth_platform::failpoint;
+use hoth_platform::failpoint::FailPoint;
 
 use crate::csp;
 use crate::csp::Answer;

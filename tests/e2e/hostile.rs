@@ -319,7 +319,7 @@ async fn who_asks_too_often_is_told_when_to_come_again() {
 #[tokio::test]
 async fn one_key_that_asks_too_often_leaves_the_others_alone() {
     let key = |name: &str| {
-        let sha256 = hoth::domain::Digest::of(name.as_bytes());
+        let sha256 = hoth_core::domain::Digest::of(name.as_bytes());
         format!("[[auth.bearer]]\nname = \"{name}\"\nrole = \"write\"\nsha256 = \"{sha256}\"\n")
     };
     let csp = csp::sync().await;
@@ -348,7 +348,7 @@ async fn one_key_that_asks_too_often_leaves_the_others_alone() {
 /// process so many: each one idle, or with half a head.
 #[tokio::test]
 async fn ten_thousand_connections_keep_nobody_out() {
-    let limit = hoth::descriptors::raise_limit();
+    let limit = hoth_platform::descriptors::raise_limit();
     let wanted = usize::try_from(limit / 2).unwrap_or(usize::MAX).min(10_000);
     let granted = (wanted * 4 / 5).to_string();
     let (host, _csp) = host(&[("HOTH__API__MAX_CONNECTIONS", granted.as_str())]).await;

@@ -28,7 +28,5 @@ mod sandbox;
 mod secrets;
 mod several;
 mod stratus;
-#[path = "../../host/src/adapter/testing.rs"]
-mod testing;
 mod tls;
 mod watcher;

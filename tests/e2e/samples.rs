@@ -9,16 +9,16 @@ use serde_json::Value;
 use serde_json::json;
 use tokio::net::TcpListener;
 
-use hoth::adapter::Adapter;
-use hoth::adapter::Call;
-use hoth::adapter::Config;
-use hoth::adapter::Engine;
-use hoth::adapter::Entry;
-use hoth::adapter::Facts;
-use hoth::domain::Event;
-use hoth::domain::HttpResponse;
-use hoth::domain::Step;
-use hoth::domain::Timestamp;
+use hoth_core::domain::Event;
+use hoth_core::domain::HttpResponse;
+use hoth_core::domain::Step;
+use hoth_core::domain::Timestamp;
+use hoth_runtime::Adapter;
+use hoth_runtime::Call;
+use hoth_runtime::Config;
+use hoth_runtime::Engine;
+use hoth_runtime::Entry;
+use hoth_runtime::Facts;
 
 use crate::csp;
 use crate::csp::Answer;

@@ -21,7 +21,6 @@ use super::AdminState;
 use super::error::AdminError;
 use crate::audit;
 use crate::auth::Principal;
-use crate::domain::Digest;
 use crate::registry::AdapterListing;
 use crate::registry::InstallError;
 use crate::registry::Package;
@@ -30,6 +29,7 @@ use crate::registry::RollBackError;
 use crate::registry::SIGNATURE_BYTES_MAX;
 use crate::registry::Version;
 use crate::replay::Policy;
+use hoth_core::domain::Digest;
 
 /// The largest component that can be sent.
 pub use crate::registry::COMPONENT_BYTES_MAX;

@@ -17,14 +17,14 @@ use super::error::AdminError;
 use super::queues;
 use crate::audit;
 use crate::auth::Principal;
-use crate::domain::QueuedJob;
-use crate::domain::QueuedOutcome;
-use crate::domain::Timestamp;
-use crate::queue::DEAD_LETTERS_MAX;
-use crate::queue::DeadLetter;
-use crate::queue::NewMessage;
-use crate::queue::QueueName;
-use crate::queue::Stage;
+use hoth_core::domain::QueuedJob;
+use hoth_core::domain::QueuedOutcome;
+use hoth_core::domain::Timestamp;
+use hoth_queue::DEAD_LETTERS_MAX;
+use hoth_queue::DeadLetter;
+use hoth_queue::NewMessage;
+use hoth_queue::QueueName;
+use hoth_queue::Stage;
 
 /// Dead letters on one page where the caller does not say.
 const PAGE: usize = 100;

@@ -7,8 +7,8 @@ use axum::response::Response;
 use serde_json::json;
 use tracing::error;
 
-use crate::queue::QueueError;
 use crate::replay::ReplayReport;
+use hoth_queue::QueueError;
 
 /// Everything that an operator's call can fail with.
 #[derive(Debug, thiserror::Error)]

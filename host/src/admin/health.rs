@@ -12,11 +12,11 @@ use tracing::warn;
 
 use super::AdminState;
 use super::error::AdminError;
-use crate::domain::CspName;
-use crate::queue::QueueName;
-use crate::queue::QueueStats;
 use crate::registry::VersionListing;
 use crate::worker::Standing;
+use hoth_core::domain::CspName;
+use hoth_queue::QueueName;
+use hoth_queue::QueueStats;
 
 /// Digits of a version's digest in a label.
 const SHORT_DIGEST: usize = 12;

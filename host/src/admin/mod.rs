@@ -32,12 +32,12 @@ use crate::api::Admission;
 use crate::api::ApiError;
 use crate::auth::Keys;
 use crate::auth::Role;
-use crate::clock::Clock;
-use crate::domain::CspName;
-use crate::queue::Queue;
-use crate::queue::QueueName;
 use crate::registry::Registry;
 use crate::worker::Destination;
+use hoth_core::domain::CspName;
+use hoth_platform::clock::Clock;
+use hoth_queue::Queue;
+use hoth_queue::QueueName;
 
 /// What operators can reach.
 pub struct AdminState {

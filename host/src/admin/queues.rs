@@ -9,10 +9,10 @@ use serde::Serialize;
 
 use super::AdminState;
 use super::error::AdminError;
-use crate::queue::Blocked;
-use crate::queue::BlockedGroup;
-use crate::queue::QueueError;
-use crate::queue::QueueName;
+use hoth_queue::Blocked;
+use hoth_queue::BlockedGroup;
+use hoth_queue::QueueError;
+use hoth_queue::QueueName;
 
 #[derive(Debug, Serialize)]
 pub struct Queues {

@@ -10,15 +10,15 @@ use uuid::Uuid;
 use super::ApiError;
 use super::call::Call;
 use crate::audit;
-use crate::domain::JobKind;
-use crate::domain::QueuedJob;
-use crate::domain::request;
-use crate::domain::request::Known;
-use crate::failpoint;
-use crate::failpoint::FailPoint;
-use crate::queue::NewMessage;
-use crate::queue::QueueName;
-use crate::queue::Sent;
+use hoth_core::domain::JobKind;
+use hoth_core::domain::QueuedJob;
+use hoth_core::domain::request;
+use hoth_core::domain::request::Known;
+use hoth_platform::failpoint;
+use hoth_platform::failpoint::FailPoint;
+use hoth_queue::NewMessage;
+use hoth_queue::QueueName;
+use hoth_queue::Sent;
 
 /// Queues the job that the body asks for; answers with the request as it was
 /// accepted.

@@ -25,8 +25,8 @@ use crate::auth::Judgement;
 use crate::auth::Keys;
 use crate::auth::Principal;
 use crate::auth::Role;
-use crate::clock::Clock;
 use crate::listener::Peer;
+use hoth_platform::clock::Clock;
 
 /// The largest body that is read of a caller who has not proved anything yet:
 /// whose signature stands or falls with the body. Whoever has more to send

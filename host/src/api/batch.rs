@@ -19,14 +19,14 @@ use super::call::Call;
 use super::schema::Done;
 use crate::audit;
 use crate::auth::Principal;
-use crate::domain::JobKind;
-use crate::domain::request;
-use crate::failpoint;
-use crate::failpoint::FailPoint;
-use crate::queue::BATCH_MAX;
-use crate::queue::QueueError;
-use crate::queue::QueueName;
-use crate::queue::Receipt;
+use hoth_core::domain::JobKind;
+use hoth_core::domain::request;
+use hoth_platform::failpoint;
+use hoth_platform::failpoint::FailPoint;
+use hoth_queue::BATCH_MAX;
+use hoth_queue::QueueError;
+use hoth_queue::QueueName;
+use hoth_queue::Receipt;
 
 /// The first bytes of a name: 128 bits cannot be guessed.
 const SEAL_BYTES: usize = 16;

@@ -21,18 +21,18 @@ use super::call::Call;
 use super::wish::Wish;
 use crate::audit;
 use crate::auth::Principal;
-use crate::domain::JobKind;
-use crate::domain::QueuedOutcome;
-use crate::failpoint;
-use crate::failpoint::FailPoint;
 use crate::listener::Departure;
-use crate::queue::BATCH_MAX;
-use crate::queue::Delivery;
-use crate::queue::Holder;
-use crate::queue::QueueError;
-use crate::queue::QueueName;
-use crate::queue::Receipt;
-use crate::queue::Receive;
+use hoth_core::domain::JobKind;
+use hoth_core::domain::QueuedOutcome;
+use hoth_platform::failpoint;
+use hoth_platform::failpoint::FailPoint;
+use hoth_queue::BATCH_MAX;
+use hoth_queue::Delivery;
+use hoth_queue::Holder;
+use hoth_queue::QueueError;
+use hoth_queue::QueueName;
+use hoth_queue::Receipt;
+use hoth_queue::Receive;
 
 /// How much later than the connection is cut off its messages go back: a
 /// response that leaves in the last moment is still known to have left.

@@ -7,7 +7,7 @@ use axum::http::StatusCode;
 use serde::Deserialize;
 
 use crate::listener::TlsConfig;
-use crate::secret::SecretSource;
+use hoth_platform::secret::SecretSource;
 
 /// The largest body that can be configured: with the adapter's state and the
 /// queue's own fields it must fit a message of 1 MiB.

@@ -20,7 +20,7 @@ use super::schema::CostRedelivery;
 use super::schema::CostRequest;
 use super::schema::Done;
 use super::schema::Redelivered;
-use crate::domain::JobKind;
+use hoth_core::domain::JobKind;
 
 const KIND: JobKind = JobKind::Cost;
 

@@ -14,9 +14,9 @@ use tracing::warn;
 
 use super::schema::Code;
 use super::schema::Problem;
-use crate::domain::request::NESTING_MAX;
-use crate::domain::request::Refusal;
-use crate::queue::QueueError;
+use hoth_core::domain::request::NESTING_MAX;
+use hoth_core::domain::request::Refusal;
+use hoth_queue::QueueError;
 
 /// When a client may try again while the queue takes nothing, in seconds.
 const RETRY_AFTER: HeaderValue = HeaderValue::from_static("5");

@@ -1,7 +1,7 @@
 //! The HTTP API of ServiceNow.
 //!
 //! Both resources have the same routes; what differs is how a request is read
-//! and which queue its outcome comes from ([`JobKind`](crate::domain::JobKind)).
+//! and which queue its outcome comes from ([`JobKind`](hoth_core::domain::JobKind)).
 
 mod accept;
 mod admission;
@@ -55,10 +55,10 @@ pub use settling::Settling;
 
 use crate::auth::Keys;
 use crate::auth::Role;
-use crate::clock::Clock;
-use crate::domain::CspName;
-use crate::domain::Offer;
-use crate::queue::Queue;
+use hoth_core::domain::CspName;
+use hoth_core::domain::Offer;
+use hoth_platform::clock::Clock;
+use hoth_queue::Queue;
 
 /// Everything that a handler can reach.
 pub struct ApiState {

@@ -20,7 +20,7 @@ use super::schema::JobRedelivery;
 use super::schema::ProvisioningMessage;
 use super::schema::ProvisioningRequest;
 use super::schema::Redelivered;
-use crate::domain::JobKind;
+use hoth_core::domain::JobKind;
 
 const KIND: JobKind = JobKind::Provisioning;
 

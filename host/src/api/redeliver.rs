@@ -4,14 +4,14 @@ use super::ApiError;
 use super::call::Call;
 use super::schema::Redelivered;
 use crate::audit;
-use crate::domain::JobKind;
-use crate::domain::request;
-use crate::domain::request::Redelivery;
-use crate::failpoint;
-use crate::failpoint::FailPoint;
-use crate::queue::QueueName;
-use crate::queue::Redeliver;
 use axum::Json;
+use hoth_core::domain::JobKind;
+use hoth_core::domain::request;
+use hoth_core::domain::request::Redelivery;
+use hoth_platform::failpoint;
+use hoth_platform::failpoint::FailPoint;
+use hoth_queue::QueueName;
+use hoth_queue::Redeliver;
 
 /// Puts them back, and says how many there were.
 pub async fn redeliver(call: Call, kind: JobKind) -> Result<Json<Redelivered>, ApiError> {

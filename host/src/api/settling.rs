@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use crate::domain::JobKind;
+use hoth_core::domain::JobKind;
 
 /// How long a `GET` waits for earlier ones. A deletion takes a few
 /// milliseconds; a client that reads slowly must not hold up the others.

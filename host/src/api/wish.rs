@@ -6,8 +6,8 @@ use std::time::Duration;
 use url::form_urlencoded;
 
 use super::ApiError;
-use crate::queue::LEASE_MAX;
-use crate::queue::WAIT_MAX;
+use hoth_queue::LEASE_MAX;
+use hoth_queue::WAIT_MAX;
 
 /// There are three parameters. A head of 32 KiB could hold ten thousand, and
 /// each is compared with all before it.

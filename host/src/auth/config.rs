@@ -7,8 +7,8 @@ use serde::Deserialize;
 
 use super::KeySet;
 use super::Role;
-use crate::domain::Digest;
-use crate::secret::SecretSource;
+use hoth_core::domain::Digest;
+use hoth_platform::secret::SecretSource;
 
 /// `[auth]`: who may call. No key at all lets everybody in, on loopback.
 #[derive(Debug, Clone, Default, Deserialize)]

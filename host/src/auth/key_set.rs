@@ -8,8 +8,8 @@ use subtle::ConstantTimeEq as _;
 use super::AuthConfig;
 use super::Denied;
 use super::Principal;
-use crate::domain::Digest;
-use crate::secret::SecretError;
+use hoth_core::domain::Digest;
+use hoth_platform::secret::SecretError;
 
 /// The keys of one configuration. The default has none, and lets everybody in.
 #[derive(Default)]

@@ -13,7 +13,7 @@ use http::header;
 use http::request::Parts;
 use serde::Deserialize;
 
-use crate::domain::Timestamp;
+use hoth_core::domain::Timestamp;
 
 pub use config::AuthConfig;
 pub use config::BearerKey;

@@ -19,16 +19,15 @@ use clap::Subcommand;
 use tokio::signal::unix::SignalKind;
 use tokio::signal::unix::signal;
 
-use crate::adapter::Compiler;
-use crate::adapter::Engine;
 use crate::app::App;
 use crate::app::Role;
 use crate::config::Config;
-use crate::csp;
-use crate::failpoint;
 use crate::registry;
 use crate::telemetry;
 use crate::telemetry::LogFormat;
+use hoth_platform::failpoint;
+use hoth_runtime::Compiler;
+use hoth_runtime::Engine;
 
 /// It did not work.
 const FAILURE: u8 = 1;
@@ -71,7 +70,7 @@ enum Command {
         config: PathBuf,
     },
     /// Compiles what is on standard input; the host starts it for itself.
-    #[command(name = crate::adapter::COMPILE_COMMAND, hide = true)]
+    #[command(name = hoth_runtime::COMPILE_COMMAND, hide = true)]
     Compile {
         /// What it may take of memory.
         #[arg(long)]
@@ -164,7 +163,7 @@ fn run_check(path: &Path) -> ExitCode {
         return refuse(&anyhow::Error::from(error).context("api.batch_key"));
     }
     for (name, settings) in &config.csp {
-        let checked = csp::Client::build(name, settings)
+        let checked = hoth_egress::Client::build(name, settings)
             .map_err(anyhow::Error::from)
             .and_then(|_| match settings.missing_secrets().into_iter().next() {
                 Some(missing) => Err(missing.into()),
@@ -208,7 +207,7 @@ async fn check_adapters(config: &Config) -> anyhow::Result<()> {
 
 /// Standard output is for the code, so nothing else is said there.
 fn compile(memory_bytes: u64, seconds: u64) -> ExitCode {
-    match crate::adapter::compile_as_child(memory_bytes, seconds) {
+    match hoth_runtime::compile_as_child(memory_bytes, seconds) {
         Ok(()) => ExitCode::SUCCESS,
         Err(why) => {
             complain_plainly(&why);

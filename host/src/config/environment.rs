@@ -185,7 +185,7 @@ client_secret = { env = "CSP_A_SECRET" }
     }
 
     /// The one CSP of a configuration with these overrides.
-    fn csp(overrides: &[(&str, &str)]) -> crate::csp::Config {
+    fn csp(overrides: &[(&str, &str)]) -> hoth_egress::Config {
         let config = parsed(overrides).expect("it can be read");
         config.csp.into_values().next().expect("there is one")
     }

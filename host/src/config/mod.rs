@@ -18,19 +18,17 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use crate::adapter;
 use crate::api;
 use crate::auth::AuthConfig;
-use crate::csp;
-use crate::domain::CspName;
-use crate::domain::Offer;
 use crate::listener::TlsConfig;
 use crate::registry::Requirements;
 use crate::registry::Trust;
 use crate::registry::TrustError;
 use crate::replay;
-use crate::workflow::PollPolicy;
-use crate::workflow::RetryPolicy;
+use hoth_core::domain::CspName;
+use hoth_core::domain::Offer;
+use hoth_core::workflow::PollPolicy;
+use hoth_core::workflow::RetryPolicy;
 
 pub use limits::Limits;
 pub use queue::Backend;
@@ -54,7 +52,7 @@ pub struct Config {
     #[serde(default)]
     pub queue: Queue,
     #[serde(default)]
-    pub adapters: adapter::Config,
+    pub adapters: hoth_runtime::Config,
     #[serde(default)]
     pub replay: replay::Config,
     #[serde(default)]
@@ -66,7 +64,7 @@ pub struct Config {
     #[serde(default)]
     pub worker: Worker,
     #[serde(default)]
-    pub csp: BTreeMap<CspName, csp::Config>,
+    pub csp: BTreeMap<CspName, hoth_egress::Config>,
 }
 
 /// `[admin]`: the operators' listener.
@@ -282,7 +280,7 @@ impl Config {
 
     /// The adapter of each CSP, and what it has to find there.
     pub fn csp_requirements(&self) -> BTreeMap<CspName, (String, Requirements)> {
-        let require = |csp: &csp::Config| {
+        let require = |csp: &hoth_egress::Config| {
             let credentials = csp.credentials.keys().cloned().collect();
             (csp.adapter.clone(), Requirements { operations: csp.operations.clone(), credentials })
         };

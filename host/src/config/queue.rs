@@ -6,9 +6,8 @@ use std::path::PathBuf;
 use serde::Deserialize;
 use url::Url;
 
-use crate::csp;
-use crate::domain::CspName;
-use crate::queue::sqs;
+use hoth_core::domain::CspName;
+use hoth_queue::sqs;
 
 /// The beginning of the names of SQS queues, where the operator has no other.
 const DEFAULT_PREFIX: &str = "hoth-";
@@ -96,7 +95,7 @@ impl Queue {
                 }
                 let insecure = |url: &&Url| {
                     url.scheme() != "https"
-                        && !(url.scheme() == "http" && csp::points_at_loopback(url))
+                        && !(url.scheme() == "http" && hoth_egress::points_at_loopback(url))
                 };
                 if self.endpoint_url.as_ref().filter(insecure).is_some() {
                     problems.push(

@@ -40,10 +40,10 @@ use super::slot::RefusedComponent;
 use super::store::Ledger;
 use super::store::LedgerLock;
 use super::store::SeenFile;
-use crate::domain::Digest;
-use crate::failpoint;
-use crate::failpoint::FailPoint;
 use crate::replay::Policy;
+use hoth_core::domain::Digest;
+use hoth_platform::failpoint;
+use hoth_platform::failpoint::FailPoint;
 
 /// What has been seen of one adapter's files. Its lock is held while an act is
 /// put on disk and into the table, so that both say the same.

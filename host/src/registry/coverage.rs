@@ -11,10 +11,10 @@ use super::AdapterName;
 use super::BadAdapterName;
 use super::Registry;
 use super::Version;
-use crate::adapter::Info;
-use crate::domain::CspName;
-use crate::domain::Offer;
-use crate::domain::Operation;
+use hoth_core::domain::CspName;
+use hoth_core::domain::Offer;
+use hoth_core::domain::Operation;
+use hoth_runtime::Info;
 
 /// What a CSP has to find in its adapter.
 #[derive(Debug, Clone, Default)]

@@ -7,10 +7,10 @@ use super::AdapterName;
 use super::BadAdapterName;
 use super::Incompatible;
 use super::SignatureError;
-use crate::adapter::LoadError;
-use crate::domain::CspName;
-use crate::domain::Digest;
 use crate::replay::ReplayReport;
+use hoth_core::domain::CspName;
+use hoth_core::domain::Digest;
+use hoth_runtime::LoadError;
 
 /// Why there is no registry.
 #[derive(Debug, thiserror::Error)]

@@ -13,7 +13,7 @@ use serde::Serialize;
 
 use super::Package;
 use super::SIGNATURE_BYTES_MAX;
-use crate::adapter::COMPONENT_BYTES_MAX;
+use hoth_runtime::COMPONENT_BYTES_MAX;
 
 /// Tells one state of a file from another without reading it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

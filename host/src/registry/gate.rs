@@ -14,12 +14,12 @@ use super::Refusal;
 use super::Registry;
 use super::ReplayListing;
 use super::Version;
-use crate::adapter::Adapter;
-use crate::clock::Clock;
-use crate::domain::Timestamp;
 use crate::replay::Policy;
 use crate::replay::ReplayReport;
 use crate::replay::Replayer;
+use hoth_core::domain::Timestamp;
+use hoth_platform::clock::Clock;
+use hoth_runtime::Adapter;
 
 /// The gate, and what goes on behind it.
 #[derive(Debug)]

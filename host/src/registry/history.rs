@@ -4,8 +4,8 @@
 use serde::Deserialize;
 use serde::Serialize;
 
-use crate::domain::Digest;
-use crate::domain::Timestamp;
+use hoth_core::domain::Digest;
+use hoth_core::domain::Timestamp;
 
 /// Versions of one adapter that are kept, the active one included: enough to
 /// go back some weeks, and for jobs that wait with the state of an earlier

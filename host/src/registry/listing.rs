@@ -11,14 +11,14 @@ use super::Version;
 use super::coverage::CspBinding;
 use super::history::RetainedVersion;
 use super::slot::Slot;
-use crate::adapter::Counted;
-use crate::domain::CspName;
-use crate::domain::Digest;
-use crate::domain::Timestamp;
 use crate::replay::JobCounts;
 use crate::replay::Policy;
 use crate::replay::ReplayReport;
 use crate::replay::Verdict;
+use hoth_core::domain::CspName;
+use hoth_core::domain::Digest;
+use hoth_core::domain::Timestamp;
+use hoth_runtime::Counted;
 
 /// One adapter, as `GET /adapters` shows it.
 #[derive(Debug, Clone, Serialize)]

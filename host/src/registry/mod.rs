@@ -41,7 +41,6 @@ use arc_swap::ArcSwap;
 use tokio::sync::watch as changes;
 use tracing::warn;
 
-pub use crate::adapter::COMPONENT_BYTES_MAX;
 pub use coverage::Incompatible;
 pub use coverage::Requirements;
 pub use error::InstallError;
@@ -49,6 +48,7 @@ pub use error::NotServing;
 pub use error::Refusal;
 pub use error::RegistryError;
 pub use error::RollBackError;
+pub use hoth_runtime::COMPONENT_BYTES_MAX;
 pub use listing::AdapterListing;
 pub use listing::RefusedListing;
 pub use listing::ReplayListing;
@@ -70,11 +70,11 @@ use self::coverage::CspBinding;
 use self::gate::ReplayGate;
 use self::slot::Slot;
 use self::store::Store;
-use crate::adapter::Engine;
-use crate::clock::Clock;
-use crate::domain::CspName;
-use crate::domain::Digest;
 use crate::replay::Replayer;
+use hoth_core::domain::CspName;
+use hoth_core::domain::Digest;
+use hoth_platform::clock::Clock;
+use hoth_runtime::Engine;
 
 /// The adapters of a directory, and the CSPs that they serve.
 #[derive(Debug)]

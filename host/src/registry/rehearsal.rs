@@ -13,8 +13,8 @@ use super::Trust;
 use super::coverage;
 use super::coverage::CspBinding;
 use super::door;
-use crate::adapter::Engine;
-use crate::domain::CspName;
+use hoth_core::domain::CspName;
+use hoth_runtime::Engine;
 
 /// Checks the components that the CSPs of `bindings` name, as far as they are in
 /// the directory, as [`super::Registry::open`] does with those that are new to

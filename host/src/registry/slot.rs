@@ -6,9 +6,9 @@ use std::sync::Weak;
 
 use super::Version;
 use super::history::History;
-use crate::adapter::Usage;
-use crate::domain::Digest;
-use crate::domain::Timestamp;
+use hoth_core::domain::Digest;
+use hoth_core::domain::Timestamp;
+use hoth_runtime::Usage;
 
 /// What is loaded under one name, and what is known of it.
 #[derive(Debug, Clone, Default)]

@@ -20,7 +20,7 @@ use super::Package;
 use super::files;
 use super::files::FileStamp;
 use super::history::History;
-use crate::domain::Digest;
+use hoth_core::domain::Digest;
 
 /// How long another host may hold the lock: it writes two small files and a
 /// component, and loads a component at most.

@@ -5,8 +5,8 @@ use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering;
 
 use super::history::RetainedVersion;
-use crate::adapter::Adapter;
-use crate::domain::Timestamp;
+use hoth_core::domain::Timestamp;
+use hoth_runtime::Adapter;
 
 /// A version of an adapter. It stays loaded as long as anyone holds it.
 #[derive(Debug)]

@@ -6,13 +6,13 @@ use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::Difference;
-use crate::adapter::CallError;
-use crate::domain::Digest;
-use crate::domain::HttpRequest;
-use crate::domain::Outcome;
-use crate::domain::Step;
-use crate::domain::Target;
-use crate::domain::WaitStep;
+use hoth_core::domain::Digest;
+use hoth_core::domain::HttpRequest;
+use hoth_core::domain::Outcome;
+use hoth_core::domain::Step;
+use hoth_core::domain::Target;
+use hoth_core::domain::WaitStep;
+use hoth_runtime::CallError;
 
 /// What an adapter gave when it was called.
 pub type StepResult = Result<Step, CallError>;
@@ -248,12 +248,12 @@ mod tests {
     use expect_test::expect;
 
     use super::*;
-    use crate::domain::AdapterState;
-    use crate::domain::Failure;
-    use crate::domain::FailureClass;
-    use crate::domain::Method;
-    use crate::domain::Progress;
-    use crate::domain::SendStep;
+    use hoth_core::domain::AdapterState;
+    use hoth_core::domain::Failure;
+    use hoth_core::domain::FailureClass;
+    use hoth_core::domain::Method;
+    use hoth_core::domain::Progress;
+    use hoth_core::domain::SendStep;
 
     fn request() -> HttpRequest {
         let pairs = |pairs: &[(&str, &str)]| {

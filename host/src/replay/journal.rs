@@ -13,14 +13,14 @@ use serde::Deserialize;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use crate::domain::CspName;
-use crate::domain::Digest;
-use crate::domain::Event;
-use crate::domain::HttpResponse;
-use crate::domain::Step;
-use crate::domain::Target;
-use crate::domain::Timestamp;
-use crate::domain::TransportFailure;
+use hoth_core::domain::CspName;
+use hoth_core::domain::Digest;
+use hoth_core::domain::Event;
+use hoth_core::domain::HttpResponse;
+use hoth_core::domain::Step;
+use hoth_core::domain::Target;
+use hoth_core::domain::Timestamp;
+use hoth_core::domain::TransportFailure;
 
 /// The form that this release writes.
 const FORM: u32 = 1;

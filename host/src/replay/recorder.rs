@@ -22,10 +22,10 @@ use super::Recording;
 use super::RedactionRules;
 use super::writer;
 use super::writer::FinishedRecording;
-use crate::adapter::Facts;
-use crate::clock::Clock;
-use crate::domain::CspName;
-use crate::domain::Digest;
+use hoth_core::domain::CspName;
+use hoth_core::domain::Digest;
+use hoth_platform::clock::Clock;
+use hoth_runtime::Facts;
 
 /// Tapes that begin in one second, for each adapter. More would cost the jobs
 /// of a busy host time, and the bound on journals would let go of them at
@@ -266,13 +266,15 @@ mod tests {
         let of = |n: usize, bytes: usize| {
             let mut recording = recording("{}");
             recording.job.id = n.to_string();
-            let event = crate::domain::HttpResponse {
+            let event = hoth_core::domain::HttpResponse {
                 status: 200,
                 headers: Vec::new(),
                 body: Bytes::from(vec![0; bytes]),
             };
-            recording
-                .note(recorded_call(Some(crate::domain::Event::Response(event)), StepKind::Broken));
+            recording.note(recorded_call(
+                Some(hoth_core::domain::Event::Response(event)),
+                StepKind::Broken,
+            ));
             recording
         };
         let kept = (0..2 * WAITING_MAX).filter(|n| waiting.put(of(*n, 1))).count();

@@ -4,12 +4,11 @@
 use std::time::Instant;
 
 use super::StepKind;
-use crate::adapter;
-use crate::domain::CspName;
-use crate::domain::Event;
-use crate::domain::HttpResponse;
-use crate::domain::Timestamp;
-use crate::domain::TransportFailure;
+use hoth_core::domain::CspName;
+use hoth_core::domain::Event;
+use hoth_core::domain::HttpResponse;
+use hoth_core::domain::Timestamp;
+use hoth_core::domain::TransportFailure;
 
 /// What one recording may hold, in bytes. Jobs are a few kilobytes; those with
 /// answers near the bound on answers are not worth the room of so many others.
@@ -27,7 +26,7 @@ const CALL_BYTES: usize = 256;
 pub struct Recording {
     pub(super) adapter: String,
     pub(super) csp: CspName,
-    pub(super) job: adapter::Facts,
+    pub(super) job: hoth_runtime::Facts,
     pub(super) calls: Vec<RecordedCall>,
     pub(super) begun: Instant,
     bytes: usize,
@@ -46,7 +45,7 @@ pub struct RecordedCall {
 
 impl Recording {
     /// An empty recording for the job with these job.
-    pub fn new(adapter: String, csp: CspName, job: adapter::Facts) -> Self {
+    pub fn new(adapter: String, csp: CspName, job: hoth_runtime::Facts) -> Self {
         let bytes = job.id.len() + job.input.len() + job.settings.len();
         Self { adapter, csp, job, calls: Vec::new(), begun: Instant::now(), bytes }
     }
@@ -124,7 +123,7 @@ pub(super) mod tests {
     use super::*;
 
     pub fn recording(input: &str) -> Recording {
-        let job = adapter::Facts {
+        let job = hoth_runtime::Facts {
             id: "job-1".to_owned(),
             operation: "add-portfolio".to_owned(),
             input: input.to_owned(),

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::Difference;
 use super::Policy;
-use crate::domain::Digest;
+use hoth_core::domain::Digest;
 
 /// What a candidate does on the jobs that the host has seen.
 #[derive(Debug, Clone, Serialize, Deserialize)]

@@ -19,7 +19,7 @@ use tracing::warn;
 use uuid::Uuid;
 
 use super::Journal;
-use crate::domain::Timestamp;
+use hoth_core::domain::Timestamp;
 
 /// How much is kept of each adapter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -5,14 +5,13 @@ use std::sync::Arc;
 use serde_json::value::RawValue;
 
 use super::*;
-use crate::adapter;
-use crate::adapter::Adapter;
-use crate::adapter::Engine;
-use crate::adapter::testing::ECHO_BEGIN;
-use crate::adapter::testing::TestGuest;
-use crate::clock::Clock;
-use crate::domain::Digest;
-use crate::domain::Timestamp;
+use hoth_core::domain::Digest;
+use hoth_core::domain::Timestamp;
+use hoth_platform::clock::Clock;
+use hoth_runtime::Adapter;
+use hoth_runtime::Engine;
+use hoth_runtime::testing::ECHO_BEGIN;
+use hoth_runtime::testing::TestGuest;
 
 /// Done with code 200, the settings as request and as response.
 const SETTINGS_TWICE: &str = "
@@ -47,10 +46,10 @@ struct House {
 
 fn house() -> House {
     let directory = tempfile::tempdir().unwrap();
-    let config = adapter::Config {
+    let config = hoth_runtime::Config {
         directory: directory.path().to_owned(),
         deadline_ms: 500,
-        ..adapter::Config::default()
+        ..hoth_runtime::Config::default()
     };
     let limits = Config::default().limits();
     House {

@@ -6,10 +6,9 @@ use std::time::Instant;
 use super::Input;
 use super::Journal;
 use super::StepResult;
-use crate::adapter;
-use crate::adapter::Adapter;
-use crate::domain::AdapterState;
-use crate::domain::Step;
+use hoth_core::domain::AdapterState;
+use hoth_core::domain::Step;
+use hoth_runtime::Adapter;
 
 /// What a version wants when it is told what a journal tells.
 #[derive(Debug)]
@@ -48,7 +47,7 @@ pub(super) async fn replay_calls(
     deadline: Instant,
     goes_on: impl Fn(usize, &StepResult) -> bool,
 ) -> Option<ReplayedCalls> {
-    let mut facts = adapter::Facts {
+    let mut facts = hoth_runtime::Facts {
         id: journal.job.id.clone(),
         operation: journal.job.operation.clone(),
         input: journal.job.input.get().to_owned(),
@@ -71,12 +70,13 @@ pub(super) async fn replay_calls(
             Input::Response(_) | Input::Failure { .. } => sent.as_ref(),
         };
         let entry = match (call.input.to_event(), state) {
-            (None, _) => adapter::Entry::Begin,
-            (Some(event), Some(state)) => adapter::Entry::Resume { state, event },
+            (None, _) => hoth_runtime::Entry::Begin,
+            (Some(event), Some(state)) => hoth_runtime::Entry::Resume { state, event },
             // There is nothing that could be resumed with it.
             (Some(_), None) => break,
         };
-        let question = adapter::Call { facts: &facts, now: call.now, entropy: call.entropy, entry };
+        let question =
+            hoth_runtime::Call { facts: &facts, now: call.now, entropy: call.entropy, entry };
         let started_at = Instant::now();
         let asked = adapter.call(question).await;
         walk.time += started_at.elapsed();

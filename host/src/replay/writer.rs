@@ -12,9 +12,9 @@ use super::JournalStore;
 use super::Recording;
 use super::RedactionRules;
 use super::recorder::count_dropped;
-use crate::clock::Clock;
-use crate::domain::Digest;
-use crate::domain::Timestamp;
+use hoth_core::domain::Digest;
+use hoth_core::domain::Timestamp;
+use hoth_platform::clock::Clock;
 
 /// How often what has grown too old is looked for, when nothing is written.
 const PRUNE_EVERY: Duration = Duration::from_secs(10 * 60);

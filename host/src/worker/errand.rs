@@ -14,20 +14,20 @@ use super::heartbeat;
 use super::run;
 use super::settle;
 use super::settle::Fate;
-use crate::domain::QueuedJob;
-use crate::failpoint;
-use crate::failpoint::FailPoint;
-use crate::queue::DELIVERIES_MAX;
-use crate::queue::Delivery;
-use crate::queue::LEASE_MAX;
-use crate::queue::NewMessage;
-use crate::queue::QueueName;
-use crate::queue::Receipt;
-use crate::workflow;
-use crate::workflow::Course;
-use crate::workflow::Decision;
-use crate::workflow::NO_VERSION_PAUSE;
-use crate::workflow::Trouble;
+use hoth_core::domain::QueuedJob;
+use hoth_core::workflow;
+use hoth_core::workflow::Course;
+use hoth_core::workflow::Decision;
+use hoth_core::workflow::NO_VERSION_PAUSE;
+use hoth_core::workflow::Trouble;
+use hoth_platform::failpoint;
+use hoth_platform::failpoint::FailPoint;
+use hoth_queue::DELIVERIES_MAX;
+use hoth_queue::Delivery;
+use hoth_queue::LEASE_MAX;
+use hoth_queue::NewMessage;
+use hoth_queue::QueueName;
+use hoth_queue::Receipt;
 
 /// What one task does for the messages of one group.
 pub struct Errand {

@@ -15,13 +15,13 @@ use super::Context;
 use super::lane::RECEIVE_BACKOFF;
 use super::settle;
 use super::settle::Fate;
-use crate::domain::CspName;
-use crate::domain::QueuedJob;
-use crate::queue::BATCH_MAX;
-use crate::queue::Delivery;
-use crate::queue::QueueName;
-use crate::workflow::Report;
-use crate::workflow::Trouble;
+use hoth_core::domain::CspName;
+use hoth_core::domain::QueuedJob;
+use hoth_core::workflow::Report;
+use hoth_core::workflow::Trouble;
+use hoth_queue::BATCH_MAX;
+use hoth_queue::Delivery;
+use hoth_queue::QueueName;
 
 /// How long the host waits before it ends the first of them: who has removed a
 /// CSP by mistake is warned, and can stop the host.

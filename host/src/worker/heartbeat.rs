@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use tracing::warn;
 
-use crate::queue::Queue;
-use crate::queue::QueueError;
-use crate::queue::QueueName;
-use crate::queue::Receipt;
+use hoth_queue::Queue;
+use hoth_queue::QueueError;
+use hoth_queue::QueueName;
+use hoth_queue::Receipt;
 
 /// Two heartbeats may fail before the lease is lost.
 const BEATS: u32 = 3;

@@ -15,9 +15,9 @@ use tracing::warn;
 use super::Context;
 use super::Destination;
 use super::errand::Errand;
-use crate::queue::BATCH_MAX;
-use crate::queue::Delivery;
-use crate::queue::QueueName;
+use hoth_queue::BATCH_MAX;
+use hoth_queue::Delivery;
+use hoth_queue::QueueName;
 
 /// Jobs in hand beyond the CSP's concurrent requests: those that sleep before
 /// a retry hold no connection, and must not keep other portfolios waiting.

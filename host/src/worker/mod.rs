@@ -2,7 +2,7 @@
 //!
 //! One [lane] per CSP and queue receives; each message, or row of
 //! messages of one group, gets an [errand]: it [runs](run) the adapter, asks
-//! [`workflow::decide`](crate::workflow::decide) what to do, and
+//! [`workflow::decide`](hoth_core::workflow::decide) what to do, and
 //! [settles](settle) the message accordingly while a
 //! [heartbeat] extends its lease. Jobs whose CSP is not configured any more are
 //! [forsaken], and told so.
@@ -27,22 +27,21 @@ use tokio_util::task::TaskTracker;
 pub use gate::Gate;
 pub use standing::Standing;
 
-use crate::clock::Clock;
-use crate::csp;
-use crate::domain::CspName;
-use crate::domain::JobKind;
-use crate::queue::Delivery;
-use crate::queue::Holder;
-use crate::queue::Queue;
-use crate::queue::QueueError;
-use crate::queue::QueueName;
-use crate::queue::Receive;
-use crate::queue::Stage;
-use crate::queue::WAIT_MAX;
 use crate::registry::Registry;
 use crate::replay::Recorder;
-use crate::workflow::PollPolicy;
-use crate::workflow::RetryPolicy;
+use hoth_core::domain::CspName;
+use hoth_core::domain::JobKind;
+use hoth_core::workflow::PollPolicy;
+use hoth_core::workflow::RetryPolicy;
+use hoth_platform::clock::Clock;
+use hoth_queue::Delivery;
+use hoth_queue::Holder;
+use hoth_queue::Queue;
+use hoth_queue::QueueError;
+use hoth_queue::QueueName;
+use hoth_queue::Receive;
+use hoth_queue::Stage;
+use hoth_queue::WAIT_MAX;
 
 /// Everything that workers share.
 pub struct Context {
@@ -73,7 +72,7 @@ pub struct Destination {
     pub name: CspName,
     /// The name of the adapter that speaks to it.
     pub adapter: String,
-    pub client: csp::Client,
+    pub client: hoth_egress::Client,
     pub gate: Gate,
     /// How many requests may be under way at once; bounds the jobs in hand.
     pub max_concurrent: NonZeroU32,

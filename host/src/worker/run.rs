@@ -10,27 +10,25 @@ use uuid::Uuid;
 
 use super::Context;
 use super::Destination;
-use crate::adapter;
-use crate::adapter::Call;
-use crate::adapter::Entry;
-use crate::csp;
-use crate::domain::AdapterState;
-use crate::domain::Event;
-use crate::domain::Job;
-use crate::domain::QueuedJob;
-use crate::domain::SendStep;
-use crate::domain::Step;
-use crate::failpoint;
-use crate::failpoint::FailPoint;
 use crate::registry::NotServing;
 use crate::registry::Version;
 use crate::replay::RecordedCall;
 use crate::replay::Recording;
 use crate::replay::StepKind;
-use crate::workflow::Allowance;
-use crate::workflow::RetryPolicy;
-use crate::workflow::RunEnd;
-use crate::workflow::Trouble;
+use hoth_core::domain::AdapterState;
+use hoth_core::domain::Event;
+use hoth_core::domain::Job;
+use hoth_core::domain::QueuedJob;
+use hoth_core::domain::SendStep;
+use hoth_core::domain::Step;
+use hoth_core::workflow::Allowance;
+use hoth_core::workflow::RetryPolicy;
+use hoth_core::workflow::RunEnd;
+use hoth_core::workflow::Trouble;
+use hoth_platform::failpoint;
+use hoth_platform::failpoint::FailPoint;
+use hoth_runtime::Call;
+use hoth_runtime::Entry;
 
 /// What came of a run.
 pub struct Run {
@@ -72,7 +70,7 @@ pub async fn run(
         let end = RunEnd::Broken(Trouble::not_offered(&queued.job));
         return Run { end, requests: 0, retry_after: None, recording: None };
     }
-    let facts = adapter::Facts {
+    let facts = hoth_runtime::Facts {
         id: queued.job.id.clone(),
         operation: queued.job.operation.as_str().to_owned(),
         input: queued.job.input(),
@@ -116,7 +114,7 @@ struct Drive<'a> {
     destination: &'a Destination,
     version: &'a Arc<Version>,
     job: &'a Job,
-    facts: adapter::Facts,
+    facts: hoth_runtime::Facts,
     recording: Option<Recording>,
     retry: RetryPolicy,
     begun: Instant,
@@ -177,9 +175,9 @@ impl Drive<'_> {
     }
 
     /// `ordinal`: how many requests of the job came before this one.
-    async fn exchange(&mut self, request: &crate::domain::HttpRequest, ordinal: u32) -> Event {
+    async fn exchange(&mut self, request: &hoth_core::domain::HttpRequest, ordinal: u32) -> Event {
         let key = self.job.request_key(ordinal);
-        let context = csp::Context {
+        let context = hoth_egress::Context {
             retry: &self.retry,
             previous_url: self.called.as_ref(),
             job: &self.facts.id,

@@ -6,18 +6,18 @@ use tracing::error;
 use tracing::info;
 use tracing::warn;
 
-use crate::domain::QueuedJob;
-use crate::domain::Unreadable;
-use crate::failpoint;
-use crate::failpoint::FailPoint;
-use crate::queue::Delivery;
-use crate::queue::NewMessage;
-use crate::queue::Queue;
-use crate::queue::QueueError;
-use crate::queue::QueueName;
-use crate::queue::Stage;
-use crate::workflow::Report;
-use crate::workflow::Trouble;
+use hoth_core::domain::QueuedJob;
+use hoth_core::domain::Unreadable;
+use hoth_core::workflow::Report;
+use hoth_core::workflow::Trouble;
+use hoth_platform::failpoint;
+use hoth_platform::failpoint::FailPoint;
+use hoth_queue::Delivery;
+use hoth_queue::NewMessage;
+use hoth_queue::Queue;
+use hoth_queue::QueueError;
+use hoth_queue::QueueName;
+use hoth_queue::Stage;
 
 /// Pauses while a queue cannot take what became of a job: from the first,
 /// doubled up to the second.

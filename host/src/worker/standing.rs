@@ -1,8 +1,8 @@
 //! What operators see of a CSP.
 
 use super::Destination;
-use crate::csp::BreakerStatus;
 use crate::registry::Registry;
+use hoth_egress::BreakerStatus;
 
 /// How a CSP stands.
 #[derive(Debug, Clone)]

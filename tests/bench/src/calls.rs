@@ -6,16 +6,16 @@ use std::time::Duration;
 use std::time::Instant;
 
 use anyhow::Context as _;
-use hoth::adapter::Adapter;
-use hoth::adapter::Call;
-use hoth::adapter::Config;
-use hoth::adapter::Engine;
-use hoth::adapter::Entry;
-use hoth::adapter::Facts;
-use hoth::domain::Timestamp;
 use hoth_adapter::Adapter as _;
 use hoth_adapter::testing::job;
 use hoth_atat::Atat;
+use hoth_core::domain::Timestamp;
+use hoth_runtime::Adapter;
+use hoth_runtime::Call;
+use hoth_runtime::Config;
+use hoth_runtime::Engine;
+use hoth_runtime::Entry;
+use hoth_runtime::Facts;
 
 use crate::figure::Figure;
 use crate::figure::Floor;

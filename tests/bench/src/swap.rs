@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use anyhow::Context as _;
 use anyhow::ensure;
-use hoth::domain::Digest;
+use hoth_core::domain::Digest;
 use mock_csp::MockCsp;
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;

@@ -20,7 +20,7 @@ use crate::harness::client;
 use crate::harness::component;
 use crate::harness::eventually;
 use crate::harness::job;
-use crate::testing::TestGuest;
+use hoth_runtime::testing::TestGuest;
 
 /// An adapter that answers everything at once, and says this of itself.
 fn describing(

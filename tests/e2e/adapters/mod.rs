@@ -15,7 +15,7 @@ use reqwest::StatusCode;
 use serde_json::Value;
 use serde_json::json;
 
-use hoth::failpoint::FailPoint;
+use hoth_platform::failpoint::FailPoint;
 
 use crate::csp;
 use crate::csp::Answer;
@@ -48,7 +48,7 @@ fn mark(number: u32) -> String {
 }
 
 fn sha256(wasm: &[u8]) -> String {
-    hoth::domain::Digest::of(wasm).to_string()
+    hoth_core::domain::Digest::of(wasm).to_string()
 }
 
 /// The same adapter with other bytes: a custom section more.

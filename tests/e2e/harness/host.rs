@@ -6,7 +6,7 @@ use std::process::Stdio;
 use std::sync::Arc;
 use std::sync::Mutex;
 
-use hoth::failpoint;
+use hoth_platform::failpoint;
 use reqwest::StatusCode;
 use serde_json::Value;
 use tempfile::TempDir;

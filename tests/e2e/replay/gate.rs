@@ -44,7 +44,7 @@ async fn active(host: &TestHost) -> String {
 }
 
 fn sha256(wasm: &[u8]) -> String {
-    hoth::domain::Digest::of(wasm).to_string()
+    hoth_core::domain::Digest::of(wasm).to_string()
 }
 
 /// A host that has done every operation once, one of them with polls, with the

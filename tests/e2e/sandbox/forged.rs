@@ -7,7 +7,7 @@ use crate::csp;
 use crate::harness::Setup;
 use crate::harness::client;
 use crate::harness::job;
-use crate::testing::TestGuest;
+use hoth_runtime::testing::TestGuest;
 
 fn wat(text: &str) -> Vec<u8> {
     wat::parse_str(text).expect("the test's WAT is valid")

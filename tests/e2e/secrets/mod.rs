@@ -70,7 +70,7 @@ fn table(name: &str, base_url: &str, rest: &str) -> String {
 }
 
 fn bearer(name: &str, role: &str, token: &str) -> String {
-    let sha256 = hoth::domain::Digest::of(token.as_bytes());
+    let sha256 = hoth_core::domain::Digest::of(token.as_bytes());
     format!("[[auth.bearer]]\nname = \"{name}\"\nrole = \"{role}\"\nsha256 = \"{sha256}\"\n")
 }
 

@@ -2,18 +2,18 @@
 
 use arbitrary::Arbitrary as _;
 use arbitrary::Unstructured;
-use hoth::adapter::fuzz as guest;
-use hoth::csp::fuzz as csp;
-use hoth::domain::Digest;
-use hoth::domain::QueuedJob;
-use hoth::domain::QueuedOutcome;
-use hoth::domain::Resumption;
-use hoth::domain::Step;
-use hoth::queue::NewMessage;
-use hoth::workflow::Course;
-use hoth::workflow::Decision;
-use hoth::workflow::RunEnd;
-use hoth::workflow::decide;
+use hoth_core::domain::Digest;
+use hoth_core::domain::QueuedJob;
+use hoth_core::domain::QueuedOutcome;
+use hoth_core::domain::Resumption;
+use hoth_core::domain::Step;
+use hoth_core::workflow::Course;
+use hoth_core::workflow::Decision;
+use hoth_core::workflow::RunEnd;
+use hoth_core::workflow::decide;
+use hoth_egress::fuzz as csp;
+use hoth_queue::NewMessage;
+use hoth_runtime::fuzz as guest;
 use url::Url;
 
 use crate::NOW;
@@ -22,7 +22,7 @@ use crate::POLICY;
 /// The versions of a state that the adapter claims to resume.
 const STATES: (u32, u32) = (1, 3);
 
-const WAITING: &str = include_str!("../../../host/src/domain/fixtures/job-v1-waiting.json");
+const WAITING: &str = include_str!("../../../host/core/src/domain/fixtures/job-v1-waiting.json");
 
 /// A step, made of the bytes as `arbitrary` makes values of them.
 pub fn run(input: &[u8]) {
@@ -53,7 +53,7 @@ pub fn run(input: &[u8]) {
     }
 }
 
-fn request_keeps_the_rules(request: &hoth::domain::HttpRequest) {
+fn request_keeps_the_rules(request: &hoth_core::domain::HttpRequest) {
     let base = Url::parse("https://csp.example.com/atat").expect("it is a URL");
     let egress = csp::Egress::new(base, &[]);
     if let Ok(url) = egress.url(&request.target, &request.query, None) {

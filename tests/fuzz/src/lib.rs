@@ -21,8 +21,8 @@ use std::path::Path;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use hoth::domain::Timestamp;
-use hoth::workflow::PollPolicy;
+use hoth_core::domain::Timestamp;
+use hoth_core::workflow::PollPolicy;
 
 /// 2026-11-27T12:00:00Z; the signed inputs of the corpus were signed then.
 const NOW: Timestamp = Timestamp::from_millis(1_795_780_800_000);

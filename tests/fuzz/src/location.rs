@@ -1,8 +1,8 @@
 //! Where a request of an adapter goes, and which `Location` is followed.
 
-use hoth::csp::Origin;
-use hoth::csp::fuzz::Egress;
-use hoth::domain::Target;
+use hoth_core::domain::Target;
+use hoth_egress::Origin;
+use hoth_egress::fuzz::Egress;
 use url::Url;
 
 /// Two lines: what was called before, below the base URL, and a target, `@`

@@ -1,19 +1,19 @@
 //! Messages on a queue: SQS keeps what anybody with the right may have sent.
 
-use hoth::domain::AdapterState;
-use hoth::domain::Digest;
-use hoth::domain::Failure;
-use hoth::domain::FailureClass;
-use hoth::domain::Outcome;
-use hoth::domain::Progress;
-use hoth::domain::QueuedJob;
-use hoth::domain::QueuedOutcome;
-use hoth::domain::WaitStep;
-use hoth::queue::NewMessage;
-use hoth::workflow::Course;
-use hoth::workflow::Decision;
-use hoth::workflow::RunEnd;
-use hoth::workflow::decide;
+use hoth_core::domain::AdapterState;
+use hoth_core::domain::Digest;
+use hoth_core::domain::Failure;
+use hoth_core::domain::FailureClass;
+use hoth_core::domain::Outcome;
+use hoth_core::domain::Progress;
+use hoth_core::domain::QueuedJob;
+use hoth_core::domain::QueuedOutcome;
+use hoth_core::domain::WaitStep;
+use hoth_core::workflow::Course;
+use hoth_core::workflow::Decision;
+use hoth_core::workflow::RunEnd;
+use hoth_core::workflow::decide;
+use hoth_queue::NewMessage;
 use serde_json::value::RawValue;
 
 use crate::NOW;

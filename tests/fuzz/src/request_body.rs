@@ -2,16 +2,16 @@
 
 use std::collections::BTreeMap;
 
-use hoth::domain::Job;
-use hoth::domain::JobKind;
-use hoth::domain::Offer;
-use hoth::domain::QueuedJob;
-use hoth::domain::Timestamp;
-use hoth::domain::request;
-use hoth::domain::request::Known;
-use hoth::domain::request::Redelivery;
-use hoth::domain::request::Refusal;
-use hoth::queue::NewMessage;
+use hoth_core::domain::Job;
+use hoth_core::domain::JobKind;
+use hoth_core::domain::Offer;
+use hoth_core::domain::QueuedJob;
+use hoth_core::domain::Timestamp;
+use hoth_core::domain::request;
+use hoth_core::domain::request::Known;
+use hoth_core::domain::request::Redelivery;
+use hoth_core::domain::request::Refusal;
+use hoth_queue::NewMessage;
 use serde_json::Value;
 
 /// No answer to a wrong body is longer than this many times the body, and

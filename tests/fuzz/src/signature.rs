@@ -6,7 +6,7 @@ use hoth::auth::AuthConfig;
 use hoth::auth::Judgement;
 use hoth::auth::KeySet;
 use hoth::auth::Keys;
-use hoth::domain::Timestamp;
+use hoth_core::domain::Timestamp;
 use http::request::Parts;
 
 use crate::NOW;

@@ -1,6 +1,6 @@
 //! The JSON of this API, as its description has it.
 //!
-//! What is read by hand (see [`crate::domain::request`]) is described here by
+//! What is read by hand (see [`hoth_core::domain::request`]) is described here by
 //! types that nobody makes; the tests of this module hold the one to the other.
 
 mod messages;

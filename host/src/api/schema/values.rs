@@ -7,8 +7,8 @@ use utoipa::openapi::RefOr;
 use utoipa::openapi::Schema;
 use utoipa::openapi::Type;
 
-use crate::domain::CspName;
-use crate::domain::Job;
+use hoth_core::domain::CspName;
+use hoth_core::domain::Job;
 
 /// An idempotency key.
 pub struct Id;

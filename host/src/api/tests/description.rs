@@ -245,7 +245,7 @@ async fn hurry(seen: &mut Seen) {
 /// A name as the resource at `path` would give it.
 fn batch_of(path: &str) -> String {
     let kind = if path.starts_with("/cost-jobs") { COSTS } else { JOBS };
-    crate::api::batch::Seal::default().name(kind, &[&crate::queue::Receipt::new("1.1")])
+    crate::api::batch::Seal::default().name(kind, &[&hoth_queue::Receipt::new("1.1")])
 }
 
 #[tokio::test]

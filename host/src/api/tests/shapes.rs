@@ -2,10 +2,10 @@
 
 use super::description::Description;
 use super::*;
-use crate::domain::Offer;
-use crate::domain::request;
-use crate::domain::request::Known;
-use crate::domain::request::sample;
+use hoth_core::domain::Offer;
+use hoth_core::domain::request;
+use hoth_core::domain::request::Known;
+use hoth_core::domain::request::sample;
 
 fn task_order() -> Value {
     let mut task_order = sample::task_order();

@@ -28,8 +28,8 @@ use super::Denied;
 use super::Judgement;
 use super::Principal;
 use super::key_set::Signer;
-use crate::domain::Digest;
-use crate::domain::Timestamp;
+use hoth_core::domain::Digest;
+use hoth_core::domain::Timestamp;
 
 /// The scheme of the Authorization header, and the algorithm.
 pub const ALGORITHM: &str = "AWS4-HMAC-SHA256";

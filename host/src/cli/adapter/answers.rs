@@ -8,9 +8,9 @@ use anyhow::bail;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::domain::Event;
-use crate::domain::HttpResponse;
-use crate::domain::TransportFailure;
+use hoth_core::domain::Event;
+use hoth_core::domain::HttpResponse;
+use hoth_core::domain::TransportFailure;
 
 /// The words of `transport-failure` in the WIT.
 const CODES: [&str; 10] = [

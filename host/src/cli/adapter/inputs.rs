@@ -13,15 +13,14 @@ use super::Run;
 use super::answers;
 use super::answers::Answers;
 use crate::config::Config;
-use crate::csp;
-use crate::domain::CspName;
-use crate::domain::Job;
-use crate::domain::Offer;
-use crate::domain::request;
-use crate::domain::request::Known;
-use crate::domain::request::Refusal;
-use crate::workflow::PollPolicy;
-use crate::workflow::RetryPolicy;
+use hoth_core::domain::CspName;
+use hoth_core::domain::Job;
+use hoth_core::domain::Offer;
+use hoth_core::domain::request;
+use hoth_core::domain::request::Known;
+use hoth_core::domain::request::Refusal;
+use hoth_core::workflow::PollPolicy;
+use hoth_core::workflow::RetryPolicy;
 
 /// The largest file that is read, and far more than a host would take.
 const FILE_BYTES_MAX: u64 = 4 << 20;
@@ -29,7 +28,7 @@ const FILE_BYTES_MAX: u64 = 4 << 20;
 /// Who answers the requests.
 pub enum Csp {
     Script(Answers),
-    Network(csp::Client),
+    Network(hoth_egress::Client),
 }
 
 pub struct Inputs {
@@ -102,7 +101,7 @@ fn settings(given: &str) -> anyhow::Result<String> {
     }
 }
 
-fn configured(config: &Config, name: &CspName) -> anyhow::Result<csp::Client> {
+fn configured(config: &Config, name: &CspName) -> anyhow::Result<hoth_egress::Client> {
     let settings = config
         .csp
         .get(name)
@@ -110,15 +109,16 @@ fn configured(config: &Config, name: &CspName) -> anyhow::Result<csp::Client> {
     if let Some(missing) = settings.missing_secrets().into_iter().next() {
         return Err(anyhow::Error::from(missing).context(format!("csp.{name}")));
     }
-    csp::Client::build(name, settings).with_context(|| format!("csp.{name}"))
+    hoth_egress::Client::build(name, settings).with_context(|| format!("csp.{name}"))
 }
 
 /// A CSP of which nothing is known but where it is.
-fn at(base_url: &str, name: &CspName) -> anyhow::Result<csp::Client> {
+fn at(base_url: &str, name: &CspName) -> anyhow::Result<hoth_egress::Client> {
     let base_url = toml::Value::from(base_url);
-    let settings = toml::from_str::<csp::Config>(&format!("adapter = '-'\nbase_url = {base_url}"));
+    let settings =
+        toml::from_str::<hoth_egress::Config>(&format!("adapter = '-'\nbase_url = {base_url}"));
     let settings = settings.context("--base-url")?;
-    csp::Client::build(name, &settings).context("--base-url")
+    hoth_egress::Client::build(name, &settings).context("--base-url")
 }
 
 fn read_file(file: &Path) -> anyhow::Result<String> {

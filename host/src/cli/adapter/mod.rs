@@ -17,12 +17,12 @@ use super::exit_code;
 use super::in_runtime;
 use super::refuse;
 use super::say;
-use crate::adapter::Adapter;
-use crate::adapter::Compiler;
-use crate::adapter::Config;
-use crate::adapter::Engine;
 use crate::telemetry;
 use crate::telemetry::LogFormat;
+use hoth_runtime::Adapter;
+use hoth_runtime::Compiler;
+use hoth_runtime::Config;
+use hoth_runtime::Engine;
 
 #[derive(Debug, clap::Subcommand)]
 pub enum Command {

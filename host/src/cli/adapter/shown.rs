@@ -8,14 +8,14 @@ use serde_json::json;
 use serde_json::value::RawValue;
 
 use super::super::say;
-use crate::domain::AdapterState;
-use crate::domain::Event;
-use crate::domain::HttpRequest;
-use crate::domain::HttpResponse;
-use crate::domain::QueuedOutcome;
-use crate::domain::Resumption;
-use crate::domain::Step;
-use crate::domain::Target;
+use hoth_core::domain::AdapterState;
+use hoth_core::domain::Event;
+use hoth_core::domain::HttpRequest;
+use hoth_core::domain::HttpResponse;
+use hoth_core::domain::QueuedOutcome;
+use hoth_core::domain::Resumption;
+use hoth_core::domain::Step;
+use hoth_core::domain::Target;
 
 /// A body or a state that is longer is cut for people; programs get all of it.
 const TEXT_CHARS_MAX: usize = 2_000;

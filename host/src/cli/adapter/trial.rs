@@ -11,25 +11,24 @@ use uuid::Uuid;
 use super::inputs::Csp;
 use super::inputs::Inputs;
 use super::shown::Shown;
-use crate::adapter::Adapter;
-use crate::adapter::Call;
-use crate::adapter::Entry;
-use crate::adapter::Facts;
-use crate::clock::Clock;
-use crate::csp;
-use crate::domain::AdapterState;
-use crate::domain::Event;
-use crate::domain::HttpRequest;
-use crate::domain::Resumption;
-use crate::domain::Step;
-use crate::domain::Timestamp;
-use crate::workflow;
-use crate::workflow::Allowance;
-use crate::workflow::Course;
-use crate::workflow::Decision;
-use crate::workflow::RetryPolicy;
-use crate::workflow::RunEnd;
-use crate::workflow::Trouble;
+use hoth_core::domain::AdapterState;
+use hoth_core::domain::Event;
+use hoth_core::domain::HttpRequest;
+use hoth_core::domain::Resumption;
+use hoth_core::domain::Step;
+use hoth_core::domain::Timestamp;
+use hoth_core::workflow;
+use hoth_core::workflow::Allowance;
+use hoth_core::workflow::Course;
+use hoth_core::workflow::Decision;
+use hoth_core::workflow::RetryPolicy;
+use hoth_core::workflow::RunEnd;
+use hoth_core::workflow::Trouble;
+use hoth_platform::clock::Clock;
+use hoth_runtime::Adapter;
+use hoth_runtime::Call;
+use hoth_runtime::Entry;
+use hoth_runtime::Facts;
 
 /// Runs of one job. Each ends with a wait, and a script has an end; this is for
 /// a CSP that never comes to one.
@@ -183,7 +182,7 @@ impl<'a> Trial<'a> {
             Some(from) if !from.checkpoint => RetryPolicy::ONCE,
             Some(_) | None => self.inputs.retry,
         };
-        let context = csp::Context {
+        let context = hoth_egress::Context {
             retry: &retry,
             previous_url: called.as_ref(),
             job: &self.inputs.job.id,

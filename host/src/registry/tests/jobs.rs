@@ -1,14 +1,14 @@
 //! Versions as jobs meet them.
 
 use super::*;
-use crate::adapter::Adapter;
-use crate::adapter::Call;
-use crate::adapter::CallError;
-use crate::adapter::Entry;
-use crate::adapter::Facts;
-use crate::adapter::testing::TestGuest;
-use crate::domain::Step;
-use crate::domain::Timestamp;
+use hoth_core::domain::Step;
+use hoth_core::domain::Timestamp;
+use hoth_runtime::Adapter;
+use hoth_runtime::Call;
+use hoth_runtime::CallError;
+use hoth_runtime::Entry;
+use hoth_runtime::Facts;
+use hoth_runtime::testing::TestGuest;
 
 #[tokio::test]
 async fn a_version_stays_loaded_as_long_as_a_job_runs_on_it() {

@@ -11,10 +11,10 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use super::*;
-use crate::adapter::Config;
-use crate::adapter::testing::TestGuest;
-use crate::domain::Timestamp;
 use crate::replay;
+use hoth_core::domain::Timestamp;
+use hoth_runtime::Config;
+use hoth_runtime::testing::TestGuest;
 
 struct House {
     registry: Arc<Registry>,

@@ -32,11 +32,11 @@ use super::JournalResponse;
 use super::RecordedCall;
 use super::Recording;
 use super::StepKind;
-use crate::domain::Digest;
-use crate::domain::Event;
-use crate::domain::HttpResponse;
-use crate::domain::Timestamp;
-use crate::domain::TransportFailure;
+use hoth_core::domain::Digest;
+use hoth_core::domain::Event;
+use hoth_core::domain::HttpResponse;
+use hoth_core::domain::Timestamp;
+use hoth_core::domain::TransportFailure;
 
 impl RedactionRules {
     /// The journal of a job that is over. None: more must be redacted than a

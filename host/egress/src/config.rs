@@ -1,0 +1,396 @@
+//! What an operator says about one CSP.
+
+use std::collections::BTreeMap;
+use std::num::NonZeroU32;
+use std::num::NonZeroU64;
+use std::path::Path;
+use std::time::Duration;
+
+use serde::Deserialize;
+use url::Url;
+
+use crate::breaker::BreakerConfig;
+use crate::credential_config::ApiKeyConfig;
+use crate::credential_config::BasicConfig;
+use crate::credential_config::CredentialConfig;
+use crate::credential_config::OAuth2Config;
+use crate::network::Network;
+use crate::origin;
+use crate::origin::Origin;
+use crate::tls::TlsConfig;
+use hoth_core::domain::Offer;
+
+/// The table `[csp.<NAME>]`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// The name of the adapter that speaks to this CSP.
+    pub adapter: String,
+    /// What may be asked of it. Its adapter has to do all of that; where it is
+    /// not said, whatever the adapter does.
+    #[serde(default)]
+    pub operations: Offer,
+    /// What every path is joined to, with or without a slash at the end.
+    pub base_url: Url,
+    /// Further origins that a `Location` of the CSP may name.
+    #[serde(default)]
+    pub allowed_origins: Vec<Origin>,
+    /// Networks with private or link-local addresses that the names in
+    /// `base_url`, `token_url` and `allowed_origins` may resolve to.
+    #[serde(default)]
+    pub private_networks: Vec<Network>,
+    /// For one call, from connecting to the last byte of the answer.
+    #[serde(default = "default_timeout_ms")]
+    pub timeout_ms: NonZeroU64,
+    /// For one call up to the end of the answer's header. None: as long as the
+    /// whole call.
+    pub header_timeout_ms: Option<NonZeroU64>,
+    /// For resolving the name, connecting, and the TLS handshake.
+    #[serde(default = "default_connect_timeout_ms")]
+    pub connect_timeout_ms: NonZeroU64,
+    /// Calls at the same time, of all kinds of work together.
+    #[serde(default = "default_max_concurrent")]
+    pub max_concurrent: NonZeroU32,
+    /// Whether its jobs wait from the start, until somebody resumes it.
+    #[serde(default)]
+    pub paused: bool,
+    /// The longest body of an answer that is read.
+    #[serde(default = "default_max_response_bytes")]
+    pub max_response_bytes: NonZeroU32,
+    /// Handed to the adapter as JSON. Not secret.
+    #[serde(default)]
+    pub settings: toml::Table,
+    /// Calls to what is not on this machine go through this proxy: by CONNECT,
+    /// so it sees names and ports and no more. The proxy then resolves the
+    /// CSP's name, and `private_networks` holds for the proxy's own name only.
+    pub proxy: Option<Url>,
+    pub tls: Option<TlsConfig>,
+    /// The default credential is one of these three; without any, requests
+    /// carry none.
+    pub oauth2: Option<OAuth2Config>,
+    pub api_key: Option<ApiKeyConfig>,
+    pub basic: Option<BasicConfig>,
+    /// Further credentials, by the names that adapters ask for.
+    #[serde(default)]
+    pub credentials: BTreeMap<String, CredentialConfig>,
+    #[serde(default)]
+    pub breaker: BreakerConfig,
+}
+
+/// A setting that makes no sense, found by [`Config::validate`].
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{key}` {problem}")]
+pub struct InvalidSetting {
+    /// Below `[csp.<NAME>]`: `base_url`, `oauth2.token_url`.
+    pub key: String,
+    /// Continues a sentence that begins with the key.
+    pub problem: String,
+}
+
+/// As long as the predecessor waited for a CSP.
+fn default_timeout_ms() -> NonZeroU64 {
+    const { NonZeroU64::new(300_000).unwrap() }
+}
+
+/// Three lost SYN packets (1 s + 2 s + 4 s) still connect.
+fn default_connect_timeout_ms() -> NonZeroU64 {
+    const { NonZeroU64::new(10_000).unwrap() }
+}
+
+fn default_max_concurrent() -> NonZeroU32 {
+    const { NonZeroU32::new(64).unwrap() }
+}
+
+/// Four answers of this size, as JSON within JSON, still fit one message.
+fn default_max_response_bytes() -> NonZeroU32 {
+    const { NonZeroU32::new(262_144).unwrap() }
+}
+
+impl Config {
+    /// A call that takes longer than an hour is asynchronous work, and for
+    /// that there is 202.
+    const TIMEOUT_MS_MAX: u64 = 3_600_000;
+    /// More sockets to one peer than ephemeral ports allow.
+    const CONCURRENT_MAX: u32 = 10_000;
+    /// Every call at work may hold that much.
+    const RESPONSE_BYTES_MAX: u32 = 8 * 1024 * 1024;
+    /// The WIT's bound on what an adapter can ask for.
+    const CREDENTIAL_NAME_BYTES_MAX: usize = 64;
+
+    /// Finds everything that is wrong though it could be read.
+    pub fn validate(&self) -> Vec<InvalidSetting> {
+        let mut found = Vec::new();
+        let mut wrong = |key: &str, problem: &str| {
+            found.push(InvalidSetting { key: key.to_owned(), problem: problem.to_owned() });
+        };
+        if self.adapter.is_empty() {
+            wrong("adapter", "must not be empty");
+        }
+        if let Err(bad) = origin::check_endpoint(&self.base_url) {
+            wrong("base_url", &bad.to_string());
+        }
+        if let Some(Err(bad)) = self.proxy.as_ref().map(origin::check_proxy) {
+            wrong("proxy", &bad.to_string());
+        }
+        if let Some(missing) = self.tls.as_ref().and_then(TlsConfig::missing) {
+            wrong(&format!("tls.{missing}"), "is missing: a certificate and its key come together");
+        }
+        for (key, value, max) in self.bounded() {
+            if value > max {
+                wrong(key, &format!("must be at most {max}"));
+            }
+        }
+        for (key, problem) in self.breaker.problems() {
+            wrong(&format!("breaker.{key}"), problem);
+        }
+        self.validate_credentials(&mut wrong);
+        found
+    }
+
+    fn validate_credentials(&self, wrong: &mut impl FnMut(&str, &str)) {
+        let default = self.default_credential();
+        if default.kinds() > 1 {
+            let key = if default.oauth2.is_some() { "oauth2" } else { "api_key" };
+            wrong(
+                key,
+                "must be the only default credential: name the other one under `credentials`",
+            );
+        }
+        for (key, problem) in default.problems() {
+            wrong(key, &problem);
+        }
+        for (name, credential) in &self.credentials {
+            if name.is_empty() || name.len() > Self::CREDENTIAL_NAME_BYTES_MAX {
+                let max = Self::CREDENTIAL_NAME_BYTES_MAX;
+                wrong("credentials", &format!("must have names of 1 to {max} bytes"));
+            }
+            if credential.kinds() != 1 {
+                let key = format!("credentials.{name}");
+                wrong(&key, "must have exactly one of `oauth2`, `api_key` and `basic`");
+            }
+            for (key, problem) in credential.problems() {
+                wrong(&format!("credentials.{name}.{key}"), &problem);
+            }
+        }
+    }
+
+    /// The numbers that have a bound.
+    fn bounded(&self) -> [(&'static str, u64, u64); 5] {
+        let header_timeout_ms = self.header_timeout_ms.unwrap_or(NonZeroU64::MIN);
+        [
+            ("timeout_ms", self.timeout_ms.get(), Self::TIMEOUT_MS_MAX),
+            ("header_timeout_ms", header_timeout_ms.get(), Self::TIMEOUT_MS_MAX),
+            ("connect_timeout_ms", self.connect_timeout_ms.get(), Self::TIMEOUT_MS_MAX),
+            ("max_concurrent", self.max_concurrent.get().into(), Self::CONCURRENT_MAX.into()),
+            (
+                "max_response_bytes",
+                self.max_response_bytes.get().into(),
+                Self::RESPONSE_BYTES_MAX.into(),
+            ),
+        ]
+    }
+
+    /// The credential of requests that ask for none by name.
+    pub fn default_credential(&self) -> CredentialConfig {
+        CredentialConfig {
+            oauth2: self.oauth2.clone(),
+            api_key: self.api_key.clone(),
+            basic: self.basic.clone(),
+        }
+    }
+
+    /// Finds the secrets that cannot be read now. Blocks on the file system.
+    pub fn missing_secrets(&self) -> Vec<InvalidSetting> {
+        let default = self.default_credential();
+        let named = self.credentials.iter().map(|(name, it)| (format!("credentials.{name}."), it));
+        [(String::new(), &default)]
+            .into_iter()
+            .chain(named)
+            .flat_map(|(table, it)| {
+                it.secrets().map(move |(key, from)| (format!("{table}{key}"), from))
+            })
+            .filter_map(|(key, from)| {
+                let problem = format!("cannot be had: {}", from.read().err()?);
+                Some(InvalidSetting { key, problem })
+            })
+            .collect()
+    }
+
+    /// Makes relative file paths ones below `dir`, the folder of the
+    /// configuration file.
+    pub fn resolve_against(&mut self, dir: &Path) {
+        let mut default = self.default_credential();
+        default.resolve_against(dir);
+        (self.oauth2, self.api_key, self.basic) = (default.oauth2, default.api_key, default.basic);
+        for credential in self.credentials.values_mut() {
+            credential.resolve_against(dir);
+        }
+        if let Some(tls) = &mut self.tls {
+            tls.resolve_against(dir);
+        }
+    }
+
+    /// The settings as one JSON object.
+    pub fn settings_json(&self) -> String {
+        to_json(toml::Value::Table(self.settings.clone())).to_string()
+    }
+
+    pub(super) fn timeout(&self) -> Duration {
+        Duration::from_millis(self.timeout_ms.get())
+    }
+
+    /// None when the bound on the whole call comes first.
+    pub(super) fn header_timeout(&self) -> Option<Duration> {
+        let limit = Duration::from_millis(self.header_timeout_ms?.get());
+        (limit < self.timeout()).then_some(limit)
+    }
+
+    /// Never longer than the bounds it lies within, so a call that timed out
+    /// while it connected is known not to have been sent.
+    pub(super) fn connect_timeout(&self) -> Duration {
+        let within = self.header_timeout().unwrap_or(self.timeout());
+        Duration::from_millis(self.connect_timeout_ms.get()).min(within)
+    }
+
+    /// Whether a proxy stands before `url`.
+    pub(super) fn is_proxied(&self, url: &Url) -> bool {
+        self.proxy.is_some() && !origin::points_at_loopback(url)
+    }
+
+    /// Whether any URL that the operator names is encrypted.
+    pub(super) fn needs_tls(&self) -> bool {
+        self.base_url.scheme() == "https"
+            || self.allowed_origins.iter().any(Origin::is_https)
+            || self.proxy.as_ref().is_some_and(|proxy| proxy.scheme() == "https")
+            || self.default_credential().needs_tls()
+            || self.credentials.values().any(CredentialConfig::needs_tls)
+    }
+}
+
+/// Says in JSON what TOML says. Dates, which JSON lacks, become text; so do
+/// numbers that are not finite.
+fn to_json(value: toml::Value) -> serde_json::Value {
+    match value {
+        toml::Value::String(text) => text.into(),
+        toml::Value::Integer(number) => number.into(),
+        toml::Value::Float(number) if number.is_finite() => number.into(),
+        toml::Value::Float(number) => number.to_string().into(),
+        toml::Value::Boolean(truth) => truth.into(),
+        toml::Value::Datetime(when) => when.to_string().into(),
+        toml::Value::Array(values) => values.into_iter().map(to_json).collect(),
+        toml::Value::Table(table) => {
+            table.into_iter().map(|(key, value)| (key, to_json(value))).collect()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use expect_test::Expect;
+    use expect_test::expect;
+
+    use super::*;
+
+    const SMALLEST: &str = "adapter = 'atat'\nbase_url = 'https://csp-a.example.com/atat'\n";
+
+    fn parse(toml: &str) -> Config {
+        toml::from_str(toml).unwrap()
+    }
+
+    #[test]
+    fn what_is_left_out_has_its_default() {
+        let config = parse(SMALLEST);
+        assert_eq!(config.timeout(), Duration::from_secs(300));
+        assert_eq!(config.connect_timeout(), Duration::from_secs(10));
+        assert_eq!(config.max_concurrent.get(), 64);
+        assert_eq!(config.max_response_bytes.get(), 262_144);
+        assert_eq!(config.settings_json(), "{}");
+        assert!(config.allowed_origins.is_empty() && config.oauth2.is_none());
+        assert_eq!(config.validate(), []);
+    }
+
+    #[test]
+    fn everything_can_be_written() {
+        let config = parse(
+            r#"
+            adapter = "atat"
+            operations = ["ADD_PORTFOLIO", "COST_BY_CLIN"]
+            base_url = "https://csp-a.example.com/atat"
+            allowed_origins = ["https://status.example.com"]
+            private_networks = ["10.0.0.0/8", "fd00::/8"]
+            timeout_ms = 1000
+            connect_timeout_ms = 2000
+            max_concurrent = 1
+            max_response_bytes = 1
+            settings = { api_version = "1.3.1", when = 2026-01-02, n = [1, 2.5, true, inf] }
+            [oauth2]
+            token_url = "https://idp.example.com/oauth2/token"
+            client_id = "hoth"
+            client_secret = { file = "secret" }
+            "#,
+        );
+        assert_eq!(config.validate(), []);
+        assert_eq!(config.connect_timeout(), Duration::from_secs(1));
+        expect![[r#"{"api_version":"1.3.1","n":[1,2.5,true,"inf"],"when":"2026-01-02"}"#]]
+            .assert_eq(&config.settings_json());
+    }
+
+    #[test]
+    fn what_cannot_be_meant_is_refused_where_it_stands() {
+        for line in [
+            "base_urll = 'https://h'",
+            "timeout_ms = 0",
+            "operations = []",
+            "operations = 'ADD_PORTFOLIO'",
+            "operations = ['add-portfolio']",
+            "max_concurrent = 0",
+            "max_response_bytes = -1",
+            "allowed_origins = ['http://status.example.com']",
+            "allowed_origins = ['https://status.example.com/path']",
+            "private_networks = ['10.0.0.0']",
+            "[oauth2]\ntoken_url = 'https://h'\nclient_id = 'x'",
+            "[oauth2]\ntoken_url = 'https://h'\nclient_id = 'x'\nclient_secret = 'hunter2'",
+        ] {
+            assert!(toml::from_str::<Config>(&format!("{SMALLEST}{line}")).is_err(), "{line}");
+        }
+        assert!(toml::from_str::<Config>("adapter = 'a'\nbase_url = '/x'").is_err());
+    }
+
+    #[test]
+    fn an_operation_that_there_is_not_is_refused_with_its_line() {
+        let text = format!("{SMALLEST}operations = ['ADD_PORTFOLIO', 'add-portfolio']");
+        let error = toml::from_str::<Config>(&text).unwrap_err().to_string();
+        assert!(error.contains("line 3"), "{error}");
+        assert!(error.contains("`add-portfolio` is no operation; there are ADD_P"), "{error}");
+    }
+
+    #[test]
+    fn validation_names_the_key() {
+        let check = |toml: &str, expected: Expect| {
+            let found: Vec<String> =
+                parse(toml).validate().iter().map(ToString::to_string).collect();
+            expected.assert_eq(&found.join("; "));
+        };
+        check(
+            "adapter = ''\nbase_url = 'http://h'\ntimeout_ms = 3600001\nmax_concurrent = 10001",
+            expect![
+                "`adapter` must not be empty; `base_url` must be https, unless it points at loopback; `timeout_ms` must be at most 3600000; `max_concurrent` must be at most 10000"
+            ],
+        );
+        check(
+            "adapter = 'a'\nbase_url = 'https://h/?q'\n[oauth2]\ntoken_url = 'http://h'\nclient_id = ''\nclient_secret.env = 'X'",
+            expect![
+                "`base_url` must not have a query or a fragment; `oauth2.token_url` must be https, unless it points at loopback; `oauth2.client_id` must not be empty"
+            ],
+        );
+    }
+
+    #[test]
+    fn a_configuration_can_be_printed() {
+        let toml = format!(
+            "{SMALLEST}[oauth2]\ntoken_url = 'https://h'\nclient_id = 'x'\nclient_secret.env = 'PATH'"
+        );
+        let config = parse(&toml);
+        assert!(format!("{config:?}").contains(r#"Env("PATH")"#));
+    }
+}

@@ -1,0 +1,223 @@
+//! Which headers an adapter may set, and what the host adds.
+
+use http::HeaderMap;
+use http::HeaderName;
+use http::HeaderValue;
+use http::header;
+use percent_encoding::AsciiSet;
+use percent_encoding::CONTROLS;
+use percent_encoding::utf8_percent_encode;
+
+use hoth_core::domain::HttpRequest;
+use hoth_core::domain::Method;
+
+/// Headers that belong to the connection, to the host's credentials, or to the
+/// framing of the message (RFC 9110 section 7.6.1, RFC 9113 section 8.2.2).
+const RESERVED: [&str; 13] = [
+    "authorization",
+    "connection",
+    "content-length",
+    "cookie",
+    "cookie2",
+    "expect",
+    "host",
+    "http2-settings",
+    "keep-alive",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+];
+
+const RESERVED_PREFIX: &str = "proxy-";
+
+/// What is encoded of an idempotency key, so that every key is a header value
+/// and two keys stay two.
+const KEY: &AsciiSet = &CONTROLS.add(b' ').add(b'%');
+
+const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+
+/// Why a header is refused. Values are data and not repeated.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum BadHeader {
+    #[error("it has more than {} headers", HttpRequest::PAIRS_MAX)]
+    TooMany,
+    #[error("its headers have more than {} bytes", HttpRequest::PAIRS_BYTES_MAX)]
+    TooLarge,
+    #[error("a header has a name that cannot be sent")]
+    Name,
+    #[error("the header `{0}` has a value that cannot be sent")]
+    Value(HeaderName),
+    #[error("the header `{0}` is the host's to set")]
+    Reserved(HeaderName),
+}
+
+/// Whether an operator may choose the header for an API key. `authorization`
+/// is free for that: it is reserved for credentials, and this is one.
+pub fn may_carry_key(name: &HeaderName) -> bool {
+    name == header::AUTHORIZATION || !is_reserved(name)
+}
+
+/// Makes the headers of a request from the adapter's, all but the credential,
+/// which goes into one of `credentials`.
+pub fn assemble(
+    method: Method,
+    given: &[(String, String)],
+    idempotency_key: &str,
+    credentials: &[HeaderName],
+) -> Result<HeaderMap, BadHeader> {
+    let mut headers = read(given, credentials)?;
+    let defaults = [
+        (header::ACCEPT, HeaderValue::from_static("application/json")),
+        (header::USER_AGENT, HeaderValue::from_static(concat!("hoth/", env!("CARGO_PKG_VERSION")))),
+    ];
+    for (name, value) in defaults {
+        headers.entry(name).or_insert(value);
+    }
+    match method {
+        Method::Get | Method::Head => {}
+        Method::Post | Method::Put | Method::Patch | Method::Delete => {
+            let key = utf8_percent_encode(idempotency_key, KEY).to_string();
+            let key = HeaderValue::from_str(&key).expect("what is left is visible ASCII");
+            headers.entry(IDEMPOTENCY_KEY).or_insert(key);
+        }
+    }
+    Ok(headers)
+}
+
+fn is_reserved(name: &HeaderName) -> bool {
+    RESERVED.contains(&name.as_str()) || name.as_str().starts_with(RESERVED_PREFIX)
+}
+
+fn read(given: &[(String, String)], credentials: &[HeaderName]) -> Result<HeaderMap, BadHeader> {
+    if given.len() > HttpRequest::PAIRS_MAX {
+        return Err(BadHeader::TooMany);
+    }
+    let bytes: usize = given.iter().map(|(name, value)| name.len() + value.len()).sum();
+    if bytes > HttpRequest::PAIRS_BYTES_MAX {
+        return Err(BadHeader::TooLarge);
+    }
+    let mut headers = HeaderMap::new();
+    for (name, value) in given {
+        let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| BadHeader::Name)?;
+        if is_reserved(&name) || credentials.contains(&name) {
+            return Err(BadHeader::Reserved(name));
+        }
+        let value = HeaderValue::from_str(value).map_err(|_| BadHeader::Value(name.clone()))?;
+        headers.append(name, value);
+    }
+    Ok(headers)
+}
+
+#[cfg(test)]
+mod tests {
+    use expect_test::Expect;
+    use expect_test::expect;
+
+    use super::*;
+
+    fn check(method: Method, given: &[(&str, &str)], expected: Expect) {
+        let given: Vec<_> = given.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
+        let text = match assemble(method, &given, "job 1/ü%\r\n", &[]) {
+            Ok(headers) => {
+                let mut lines: Vec<_> = headers
+                    .iter()
+                    .map(|(n, v)| format!("{n}: {}", String::from_utf8_lossy(v.as_bytes())))
+                    .collect();
+                lines.sort();
+                lines.join("\n")
+            }
+            Err(bad) => bad.to_string(),
+        };
+        expected.assert_eq(&text);
+    }
+
+    #[test]
+    fn the_host_fills_in_what_the_adapter_leaves_out() {
+        check(
+            Method::Get,
+            &[],
+            expect![[r#"
+                accept: application/json
+                user-agent: hoth/0.1.0"#]],
+        );
+        check(
+            Method::Post,
+            &[("X-A", "1"), ("x-a", "2"), ("Content-Type", "application/json")],
+            expect![[r#"
+                accept: application/json
+                content-type: application/json
+                idempotency-key: job%201/%C3%BC%25%0D%0A
+                user-agent: hoth/0.1.0
+                x-a: 1
+                x-a: 2"#]],
+        );
+        for method in [Method::Put, Method::Patch, Method::Delete] {
+            assert!(assemble(method, &[], "k", &[]).unwrap().contains_key(IDEMPOTENCY_KEY));
+        }
+        assert!(!assemble(Method::Head, &[], "k", &[]).unwrap().contains_key(IDEMPOTENCY_KEY));
+    }
+
+    #[test]
+    fn what_the_adapter_sets_stays() {
+        check(
+            Method::Post,
+            &[
+                ("Accept", "text/csv"),
+                ("User-Agent", "ATAT CSP Api Client"),
+                ("IDEMPOTENCY-KEY", "mine"),
+                ("X-Empty", ""),
+            ],
+            expect![[r#"
+                accept: text/csv
+                idempotency-key: mine
+                user-agent: ATAT CSP Api Client
+                x-empty: "#]],
+        );
+    }
+
+    #[test]
+    fn headers_of_the_connection_and_of_the_host_are_refused() {
+        let names = RESERVED.iter().copied().chain(["Proxy-Authorization", "PROXY-CONNECTION"]);
+        for name in names.flat_map(|name| [name.to_owned(), name.to_uppercase()]) {
+            let refused = assemble(Method::Get, &[(name.clone(), "x".to_owned())], "k", &[]);
+            assert!(matches!(refused, Err(BadHeader::Reserved(_))), "{name}");
+        }
+    }
+
+    #[test]
+    fn the_header_of_a_credential_is_the_hosts() {
+        let key = [HeaderName::from_static("x-api-key")];
+        let given = [("X-Api-Key".to_owned(), "mine".to_owned())];
+        let refused = assemble(Method::Get, &given, "k", &key);
+        assert!(matches!(refused, Err(BadHeader::Reserved(_))));
+        assert!(assemble(Method::Get, &given, "k", &[]).is_ok());
+        for (name, may) in
+            [("x-api-key", true), ("authorization", true), ("host", false), ("proxy-x", false)]
+        {
+            assert_eq!(may_carry_key(&HeaderName::from_static(name)), may, "{name}");
+        }
+    }
+
+    #[test]
+    fn what_could_split_a_message_is_refused() {
+        for name in ["", "a b", "a\r\nb", "a:b", "é", "a\0"] {
+            check(Method::Get, &[(name, "x")], expect!["a header has a name that cannot be sent"]);
+        }
+        for value in ["a\r\nHost: evil", "a\n", "\0", "\x7f"] {
+            check(
+                Method::Get,
+                &[("x-a", value)],
+                expect!["the header `x-a` has a value that cannot be sent"],
+            );
+        }
+    }
+
+    #[test]
+    fn headers_have_bounds() {
+        let many: Vec<_> = (0..65).map(|_| ("a".to_owned(), String::new())).collect();
+        assert_eq!(assemble(Method::Get, &many, "k", &[]), Err(BadHeader::TooMany));
+        let large = [("a".to_owned(), "x".repeat(16 * 1024))];
+        assert_eq!(assemble(Method::Get, &large, "k", &[]), Err(BadHeader::TooLarge));
+    }
+}

@@ -1,0 +1,72 @@
+//! Reads `Retry-After` (RFC 9110 section 10.2.3).
+
+use std::time::Duration;
+use std::time::SystemTime;
+
+use http::HeaderMap;
+use http::header;
+
+use hoth_platform::clock::Clock;
+
+/// No job lives longer than its polling deadline of some days, so a wait
+/// beyond this is as good as any longer one, and cannot overflow a time.
+const RETRY_AFTER_MAX: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+
+/// How long the CSP asks to wait: seconds, or a date, which is compared with
+/// the answer's own `Date`, so that the two clocks need not agree.
+pub fn read(headers: &HeaderMap, clock: &Clock) -> Option<Duration> {
+    let value = headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim();
+    let asked = if !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit()) {
+        // More digits than a number holds are very long, too.
+        Duration::from_secs(value.parse().unwrap_or(u64::MAX))
+    } else {
+        let until = httpdate::parse_http_date(value).ok()?;
+        until.duration_since(answered_at(headers, clock)).unwrap_or_default()
+    };
+    Some(asked.min(RETRY_AFTER_MAX))
+}
+
+fn answered_at(headers: &HeaderMap, clock: &Clock) -> SystemTime {
+    let date = headers.get(header::DATE).and_then(|date| date.to_str().ok());
+    date.and_then(|date| httpdate::parse_http_date(date).ok())
+        .unwrap_or_else(|| SystemTime::UNIX_EPOCH + Duration::from_millis(clock.wall().as_millis()))
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+    use hoth_core::domain::Timestamp;
+
+    #[test]
+    fn it_is_a_number_of_seconds_or_a_date() {
+        // 2026-01-02T03:04:05Z
+        let clock = Clock::manual(Timestamp::from_millis(1_767_323_045_000));
+        let month = Some(30 * 86_400);
+        for (value, date, seconds) in [
+            ("0", None, Some(0)),
+            (" 7 ", None, Some(7)),
+            ("86400", None, Some(86_400)),
+            ("99999999999", None, month),
+            ("99999999999999999999999999", None, month),
+            ("Fri, 02 Jan 2026 03:04:15 GMT", None, Some(10)),
+            ("Fri, 02 Jan 2026 03:00:00 GMT", None, Some(0)),
+            ("Fri, 02 Jan 2099 03:00:00 GMT", None, month),
+            ("Fri, 02 Jan 2026 03:04:15 GMT", Some("Fri, 02 Jan 2026 03:04:00 GMT"), Some(15)),
+            ("Fri, 02 Jan 2026 03:04:15 GMT", Some("today"), Some(10)),
+            ("", None, None),
+            ("-1", None, None),
+            ("1.5", None, None),
+            ("soon", None, None),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::RETRY_AFTER, HeaderValue::from_static(value));
+            if let Some(date) = date {
+                headers.insert(header::DATE, HeaderValue::from_static(date));
+            }
+            assert_eq!(read(&headers, &clock), seconds.map(Duration::from_secs), "{value:?}");
+        }
+        assert_eq!(read(&HeaderMap::new(), &clock), None);
+    }
+}

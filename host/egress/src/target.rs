@@ -1,0 +1,447 @@
+//! Where a request may go, and which `Location` may be followed.
+
+use percent_encoding::AsciiSet;
+use percent_encoding::NON_ALPHANUMERIC;
+use percent_encoding::utf8_percent_encode;
+use url::Url;
+
+use crate::failure::Cause;
+use crate::origin;
+use crate::origin::Origin;
+use hoth_core::domain::Target;
+
+/// RFC 9110 section 4.1 asks for at least 8000 octets from everyone; CSPs
+/// refuse longer ones themselves.
+const URL_BYTES_MAX: usize = 8192;
+
+/// All but the unreserved characters of RFC 3986.
+const QUERY: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+/// What the operator allows one CSP's requests.
+#[derive(Debug)]
+pub struct Egress {
+    base: Url,
+    /// The origin of `base`, then the further ones.
+    origins: Vec<Origin>,
+}
+
+/// Why a request is not made.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    #[error("its path {0}")]
+    Path(BadPath),
+    #[error("its URL is longer than {URL_BYTES_MAX} bytes")]
+    TooLong,
+    #[error("its location {0}")]
+    Location(BadLocation),
+}
+
+/// What is wrong with a path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum BadPath {
+    #[error("does not begin with `/`")]
+    NotAbsolute,
+    #[error("has an empty segment")]
+    EmptySegment,
+    #[error("has a dot segment")]
+    DotSegment,
+    #[error("has a character that must be percent-encoded")]
+    Unencoded,
+    #[error("has a `%` without two hexadecimal digits")]
+    BadEscape,
+}
+
+/// What is wrong with a URL that a CSP answered.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum BadLocation {
+    #[error("is empty")]
+    Empty,
+    #[error("is not a URL")]
+    Unreadable,
+    #[error("is longer than {URL_BYTES_MAX} bytes")]
+    TooLong,
+    #[error("has a user name or a password")]
+    Userinfo,
+    #[error("leads to {0}, which is neither in `base_url` nor in `allowed_origins`")]
+    Origin(String),
+}
+
+impl Egress {
+    /// `base` has passed [`origin::check_endpoint`].
+    pub fn new(base: Url, allowed: &[Origin]) -> Self {
+        let mut origins = vec![Origin::of(&base)];
+        origins.extend_from_slice(allowed);
+        Self { base, origins }
+    }
+
+    /// The URL that a request goes to. `previous` is the one that was called
+    /// before, the base of a relative location.
+    pub fn url(
+        &self,
+        target: &Target,
+        query: &[(String, String)],
+        previous: Option<&Url>,
+    ) -> Result<Url, Refusal> {
+        let mut url = match target {
+            Target::Path(path) => self.join(path).map_err(Refusal::Path)?,
+            Target::Location(location) => {
+                self.follow(location, previous.unwrap_or(&self.base)).map_err(Refusal::Location)?
+            }
+        };
+        url.set_fragment(None);
+        append(&mut url, query);
+        if url.as_str().len() > URL_BYTES_MAX {
+            return Err(Refusal::TooLong);
+        }
+        Ok(url)
+    }
+
+    /// The URL that a `Location` of an answer means. `called` is the URL that
+    /// was answered.
+    pub fn follow(&self, location: &str, called: &Url) -> Result<Url, BadLocation> {
+        if location.trim().is_empty() {
+            return Err(BadLocation::Empty);
+        }
+        // The parser is the one that the HTTP client uses, so nothing can mean
+        // one host here and another one there.
+        let url = called.join(location).map_err(|_| BadLocation::Unreadable)?;
+        let origin = Origin::of(&url);
+        if !self.origins.contains(&origin) {
+            return Err(BadLocation::Origin(origin.to_string()));
+        }
+        if origin::has_userinfo(&url) {
+            return Err(BadLocation::Userinfo);
+        }
+        if url.as_str().len() > URL_BYTES_MAX {
+            return Err(BadLocation::TooLong);
+        }
+        Ok(url)
+    }
+
+    /// Appends a path to the base URL and leaves every byte of it as it is.
+    fn join(&self, path: &str) -> Result<Url, BadPath> {
+        check_path(path)?;
+        let mut url = self.base.clone();
+        let joined = format!("{}{path}", self.base.path().trim_end_matches('/'));
+        url.set_path(&joined);
+        debug_assert_eq!(url.path(), joined, "a checked path needs no normalising");
+        Ok(url)
+    }
+}
+
+impl Refusal {
+    /// The word that the adapter gets to see.
+    pub fn cause(&self) -> Cause {
+        match self {
+            Self::Path(_) | Self::TooLong => Cause::RequestRefused,
+            Self::Location(_) => Cause::OriginRefused,
+        }
+    }
+}
+
+/// Holds a path to RFC 3986 (`path-abempty`), without empty and dot segments.
+/// A slash at the end is no empty segment.
+fn check_path(path: &str) -> Result<(), BadPath> {
+    let Some(relative) = path.strip_prefix('/') else {
+        return Err(BadPath::NotAbsolute);
+    };
+    if !path.bytes().all(|byte| byte == b'/' || byte == b'%' || is_pchar(byte)) {
+        return Err(BadPath::Unencoded);
+    }
+    let segments = relative.strip_suffix('/').unwrap_or(relative);
+    if relative.is_empty() {
+        return Ok(());
+    }
+    for segment in segments.split('/') {
+        if segment.is_empty() {
+            return Err(BadPath::EmptySegment);
+        }
+        let mut escapes = segment.split('%').skip(1);
+        if !escapes
+            .all(|rest| rest.len() >= 2 && rest.bytes().take(2).all(|b| b.is_ascii_hexdigit()))
+        {
+            return Err(BadPath::BadEscape);
+        }
+        // The URL standard reads `%2e` as a dot here, and so do servers.
+        if matches!(segment.to_ascii_lowercase().replace("%2e", ".").as_str(), "." | "..") {
+            return Err(BadPath::DotSegment);
+        }
+    }
+    Ok(())
+}
+
+/// RFC 3986 section 3.3, without the escapes.
+fn is_pchar(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=:@".contains(&byte)
+}
+
+/// Appends pairs to the query that a URL has, or gives it one.
+fn append(url: &mut Url, pairs: &[(String, String)]) {
+    if pairs.is_empty() {
+        return;
+    }
+    let encoded: Vec<String> = pairs
+        .iter()
+        .map(|(name, value)| {
+            format!("{}={}", utf8_percent_encode(name, QUERY), utf8_percent_encode(value, QUERY))
+        })
+        .collect();
+    let encoded = encoded.join("&");
+    let query = match url.query() {
+        Some(query) if !query.is_empty() => format!("{query}&{encoded}"),
+        Some(_) | None => encoded,
+    };
+    url.set_query(Some(&query));
+}
+
+#[cfg(test)]
+mod tests {
+    use expect_test::Expect;
+    use expect_test::expect;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn egress(base: &str) -> Egress {
+        let status = Origin::parse("https://status.example.com").unwrap();
+        Egress::new(Url::parse(base).unwrap(), &[status])
+    }
+
+    fn url(base: &str, target: Target, query: &[(&str, &str)]) -> String {
+        let query: Vec<(String, String)> =
+            query.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
+        match egress(base).url(&target, &query, None) {
+            Ok(url) => url.into(),
+            Err(refusal) => refusal.to_string(),
+        }
+    }
+
+    #[test]
+    fn a_path_is_appended_to_the_base() {
+        let check = |base: &str, path: &str, expected: &str| {
+            assert_eq!(url(base, Target::Path(path.to_owned()), &[]), expected);
+        };
+        check("https://h", "/portfolios", "https://h/portfolios");
+        check("https://h/", "/portfolios", "https://h/portfolios");
+        check("https://h/atat/api/v1", "/portfolios/x", "https://h/atat/api/v1/portfolios/x");
+        check("https://h/atat/api/v1/", "/portfolios/x", "https://h/atat/api/v1/portfolios/x");
+        check("https://h:8443/a%2Fb", "/", "https://h:8443/a%2Fb/");
+        check("https://h/a", "/portfolios/", "https://h/a/portfolios/");
+    }
+
+    #[test]
+    fn escapes_stay_as_the_adapter_wrote_them() {
+        for segment in [
+            "this%3Aneeds%2Fto%3Bbe%20encoded%2C",
+            "%2e%2E%2e",
+            "..%2f..%2fadmin",
+            "a%3aA%00%0d%0A",
+            "-._~!$&'()*+,;=:@",
+            "user:pass@host",
+            "...",
+        ] {
+            let path = format!("/portfolios/{segment}");
+            assert_eq!(
+                url("https://h/v1", Target::Path(path.clone()), &[]),
+                format!("https://h/v1{path}")
+            );
+        }
+    }
+
+    #[test]
+    fn a_path_that_could_be_read_in_two_ways_is_refused() {
+        let check = |path: &str, expected: BadPath| {
+            let refused = egress("https://h/v1").url(&Target::Path(path.to_owned()), &[], None);
+            assert_eq!(refused.unwrap_err(), Refusal::Path(expected), "{path:?}");
+        };
+        for path in ["", "portfolios", "https://evil.example", "mailto:x", "evil.example:443/x"] {
+            check(path, BadPath::NotAbsolute);
+        }
+        for path in ["//evil.example/x", "/a//b", "/a//", "//"] {
+            check(path, BadPath::EmptySegment);
+        }
+        for path in
+            ["/..", "/.", "/a/../b", "/a/./b", "/a/..", "/%2e%2e", "/.%2E/x", "/%2e", "/a/%2E./"]
+        {
+            check(path, BadPath::DotSegment);
+        }
+        for path in [
+            "/a\\b",
+            "/\\evil.example",
+            "/a?b",
+            "/a#b",
+            "/a b",
+            "/a\tb",
+            "/a\r\nb",
+            "/a\0",
+            "/é",
+            "/a|b",
+            "/{id}",
+            "/a<b>",
+            "/a^b",
+            "/a`b",
+            "/\"",
+            "/[x]",
+            "/\u{7f}",
+        ] {
+            check(path, BadPath::Unencoded);
+        }
+        for path in ["/%", "/%2", "/%zz", "/a%2/b", "/100%"] {
+            check(path, BadPath::BadEscape);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_path_leaves_the_base(path in "[/.%\\\\25eEfF?#@:a\u{e9} \t]{0,12}") {
+            let egress = egress("https://h/atat/v1/");
+            if let Ok(url) = egress.url(&Target::Path(path.clone()), &[], None) {
+                prop_assert_eq!(url.as_str(), format!("https://h/atat/v1{path}"));
+            }
+        }
+
+        #[test]
+        fn no_location_leaves_the_named_origins(location in "[htps:/.%\\\\2e?#@a\u{e9} \t]{0,16}") {
+            let egress = egress("https://h/atat/v1/");
+            if let Ok(url) = egress.follow(&location, &egress.base) {
+                prop_assert_eq!(url.host_str(), Some("h"));
+                prop_assert!(!origin::has_userinfo(&url));
+            }
+        }
+    }
+
+    #[test]
+    fn the_host_encodes_the_query() {
+        let path = || Target::Path("/costs".to_owned());
+        assert_eq!(
+            url("https://h", path(), &[("start_date", "2026-01"), ("a b", "ü&=+/?#'\"\r\n")]),
+            "https://h/costs?start_date=2026-01&a%20b=%C3%BC%26%3D%2B%2F%3F%23%27%22%0D%0A"
+        );
+        assert_eq!(url("https://h", path(), &[("a", ""), ("a", "1")]), "https://h/costs?a=&a=1");
+        let location = |text: &str| Target::Location(text.to_owned());
+        assert_eq!(
+            url("https://h", location("/s?x=%20y"), &[("a", "1")]),
+            "https://h/s?x=%20y&a=1"
+        );
+        assert_eq!(url("https://h", location("/s?"), &[("a", "1")]), "https://h/s?a=1");
+        assert_eq!(url("https://h", location("/s?x#frag"), &[]), "https://h/s?x");
+    }
+
+    #[test]
+    fn a_url_has_a_bound() {
+        let path = format!("/{}", "a".repeat(URL_BYTES_MAX));
+        expect!["its URL is longer than 8192 bytes"].assert_eq(&url(
+            "https://h",
+            Target::Path(path),
+            &[],
+        ));
+    }
+
+    #[test]
+    fn a_location_is_resolved_against_the_url_that_was_called() {
+        let called = Url::parse("https://h/atat/v1/portfolios?x=1").unwrap();
+        let check = |location: &str, expected: &str| {
+            let url = egress("https://h/atat/v1").follow(location, &called);
+            assert_eq!(url.unwrap().as_str(), expected, "{location:?}");
+        };
+        check("/provisioning/9/status", "https://h/provisioning/9/status");
+        check("provisioning/9", "https://h/atat/v1/provisioning/9");
+        check("../jobs/9", "https://h/atat/jobs/9");
+        check("?job=9", "https://h/atat/v1/portfolios?job=9");
+        check("//h/x", "https://h/x");
+        check("https://h:443/x", "https://h/x");
+        check("HTTPS://H/a%2Fb", "https://h/a%2Fb");
+        check("https://status.example.com/9", "https://status.example.com/9");
+        check("  /x  ", "https://h/x");
+    }
+
+    #[test]
+    fn a_location_elsewhere_is_refused() {
+        let check = |location: &str, expected: &Expect| {
+            let called = Url::parse("https://h/atat/v1/portfolios").unwrap();
+            let refused = egress("https://h/atat/v1").follow(location, &called).unwrap_err();
+            expected.assert_eq(&refused.to_string());
+        };
+        let elsewhere = expect![
+            "leads to https://evil.example, which is neither in `base_url` nor in `allowed_origins`"
+        ];
+        for location in [
+            "https://evil.example/x",
+            "//evil.example/x",
+            "\\\\evil.example/x",
+            "/\t/evil.example",
+            "https://h@evil.example/x",
+            "https:\\\\evil.example",
+        ] {
+            check(location, &elsewhere);
+        }
+        check(
+            "http://h/x",
+            &expect!["leads to http://h, which is neither in `base_url` nor in `allowed_origins`"],
+        );
+        check(
+            "https://h:444/",
+            &expect![
+                "leads to https://h:444, which is neither in `base_url` nor in `allowed_origins`"
+            ],
+        );
+        check(
+            "https://h.evil.example",
+            &expect![
+                "leads to https://h.evil.example, which is neither in `base_url` nor in `allowed_origins`"
+            ],
+        );
+        check(
+            "file:///etc/passwd",
+            &expect!["leads to null, which is neither in `base_url` nor in `allowed_origins`"],
+        );
+        check("https://user:secret@h/x", &expect!["has a user name or a password"]);
+        check("", &expect!["is empty"]);
+        check(" \t", &expect!["is empty"]);
+        check("https://", &expect!["is not a URL"]);
+        check(&format!("/{}", "a".repeat(URL_BYTES_MAX)), &expect!["is longer than 8192 bytes"]);
+        check("https://h:99999/", &expect!["is not a URL"]);
+    }
+
+    #[test]
+    fn a_number_is_one_host_however_it_is_written() {
+        let spellings = [
+            "127.0.0.1",
+            "127.1",
+            "2130706433",
+            "0x7f000001",
+            "0x7f.1",
+            "0177.0.0.1",
+            "017700000001",
+            "127.0.0.1.",
+            "%31%32%37.0.0.1",
+            "\u{ff11}27\u{3002}0\u{3002}0\u{3002}1",
+        ];
+        let machine = Egress::new(Url::parse("http://127.0.0.1:8080/atat").unwrap(), &[]);
+        for host in spellings {
+            let followed = machine.follow(&format!("http://{host}:8080/9"), &machine.base).unwrap();
+            assert_eq!(followed.as_str(), "http://127.0.0.1:8080/9", "{host}");
+            let refused = egress("https://h").url(
+                &Target::Location(format!("https://{host}/latest/meta-data")),
+                &[],
+                None,
+            );
+            let elsewhere = BadLocation::Origin("https://127.0.0.1".to_owned());
+            assert_eq!(refused, Err(Refusal::Location(elsewhere)), "{host}");
+        }
+        for host in ["[::ffff:127.0.0.1]", "[::1]", "[::127.0.0.1]", "localhost", "127.0.0.2"] {
+            let refused = machine.follow(&format!("http://{host}:8080/9"), &machine.base);
+            assert!(matches!(refused, Err(BadLocation::Origin(_))), "{host}");
+        }
+        for host in ["256.0.0.1", "0x7g.1", "1.2.3.4.5", "4294967296", "[::1%25eth0]", "h%00"] {
+            let refused = machine.follow(&format!("http://{host}:8080/9"), &machine.base);
+            assert_eq!(refused, Err(BadLocation::Unreadable), "{host}");
+        }
+    }
+
+    #[test]
+    fn a_relative_location_needs_no_earlier_call() {
+        let location = Target::Location("status/9".to_owned());
+        assert_eq!(url("https://h/atat/v1/", location, &[]), "https://h/atat/v1/status/9");
+    }
+}

@@ -1,0 +1,107 @@
+//! The way out against a real socket: what leaves, what comes back, and what
+//! never leaves.
+
+mod calls;
+mod credentials;
+mod locations;
+mod outages;
+mod retries;
+mod routes;
+mod server;
+mod tls_server;
+mod tokens;
+
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use crate::Client;
+use crate::Config;
+use crate::Context;
+use crate::Exchanged;
+use crate::resolver::Resolver;
+use hoth_core::domain::Event;
+use hoth_core::domain::HttpRequest;
+use hoth_core::domain::HttpResponse;
+use hoth_core::domain::Method;
+use hoth_core::domain::Target;
+use hoth_core::domain::TransportFailure;
+use hoth_core::workflow::RetryPolicy;
+
+/// Three calls, as configured by default, but a thousand times as fast.
+const THRICE: RetryPolicy = RetryPolicy {
+    attempts: NonZeroU32::new(3).unwrap(),
+    initial_backoff: Duration::from_millis(1),
+    max_backoff: Duration::from_millis(30),
+};
+
+const CONTEXT: Context<'static> =
+    Context { retry: &THRICE, previous_url: None, job: "job-1", idempotency_key: "job-1" };
+
+/// For tests in which a timeout must happen.
+const IMPATIENT: &str = "timeout_ms = 300\n";
+
+fn config(base_url: &str, more: &str) -> Config {
+    toml::from_str(&format!("adapter = 'a'\nbase_url = '{base_url}'\n{more}")).unwrap()
+}
+
+/// A client of `CSP_A`; `more` continues its configuration.
+fn client(base_url: &str, more: &str) -> Client {
+    Client::build(&"CSP_A".parse().unwrap(), &config(base_url, more)).unwrap()
+}
+
+/// A client whose every name has one address.
+fn resolving(address: &str, base_url: &str, more: &str) -> Client {
+    let config = config(base_url, more);
+    let resolver = Resolver::fixed(&config.private_networks, &[address.parse().unwrap()]);
+    Client::build_with(&"CSP_A".parse().unwrap(), &config, resolver).unwrap()
+}
+
+fn get(path: &str) -> HttpRequest {
+    request(Method::Get, Target::Path(path.to_owned()))
+}
+
+fn request(method: Method, target: Target) -> HttpRequest {
+    HttpRequest {
+        method,
+        target,
+        query: Vec::new(),
+        headers: Vec::new(),
+        body: None,
+        credential: None,
+        scopes: Vec::new(),
+        idempotent: true,
+    }
+}
+
+async fn exchange(client: &Client, request: &HttpRequest, retry: &RetryPolicy) -> Exchanged {
+    let context = Context { retry, ..CONTEXT };
+    let exchange = client.exchange(request, &context);
+    tokio::time::timeout(Duration::from_secs(20), exchange).await.expect("every exchange ends")
+}
+
+impl Exchanged {
+    #[track_caller]
+    fn response(&self) -> &HttpResponse {
+        match &self.event {
+            Event::Response(response) => response,
+            event @ (Event::TransportFailure(_) | Event::Timer) => panic!("{event:?}"),
+        }
+    }
+
+    #[track_caller]
+    fn failure(&self) -> &TransportFailure {
+        match &self.event {
+            Event::TransportFailure(failure) => failure,
+            event @ (Event::Response(_) | Event::Timer) => panic!("{event:?}"),
+        }
+    }
+
+    /// `200`, or `connect`.
+    fn word(&self) -> String {
+        match &self.event {
+            Event::Response(response) => response.status.to_string(),
+            Event::TransportFailure(failure) => failure.code.to_owned(),
+            Event::Timer => "timer".to_owned(),
+        }
+    }
+}

@@ -1,0 +1,86 @@
+//! Which endings count against a CSP, and when its jobs should wait.
+
+use super::server::Act;
+use super::server::ClosedPort;
+use super::server::Server;
+use super::server::answer;
+use super::tokens::SECRET;
+use super::tokens::oauth2;
+use super::*;
+use crate::Phase;
+
+/// Opens when two jobs have failed, whenever that was.
+const QUICK: &str = "breaker = { failures = 2, over_ms = 0, open_ms = 50 }\n";
+
+async fn exchange_of(job: &str, client: &Client) -> String {
+    let context = Context { job, ..CONTEXT };
+    client.exchange(&get("/x"), &context).await.word()
+}
+
+#[tokio::test]
+async fn an_outage_is_no_answer_or_that_of_a_gateway() {
+    for (act, failures) in [
+        (answer(200, "", ""), 0),
+        (answer(400, "", ""), 0),
+        (answer(401, "", ""), 0),
+        (answer(404, "", ""), 0),
+        (answer(408, "", ""), 0),
+        (answer(429, "", ""), 0),
+        (answer(501, "", ""), 0),
+        (answer(200, "", &"x".repeat(11)), 0),
+        (answer(500, "", ""), 0),
+        (answer(502, "", ""), 1),
+        (answer(503, "", ""), 1),
+        (answer(503, "", &"x".repeat(11)), 1),
+        (answer(504, "", ""), 1),
+        (answer(505, "", ""), 0),
+        (Act::ResetUnread, 1),
+        (Act::Hang(Vec::new()), 1),
+        (Act::AnswerAndClose(b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\n".to_vec()), 1),
+    ] {
+        let said = format!("{act:?}");
+        let csp = Server::start([act]).await;
+        let more = format!("{IMPATIENT}{QUICK}max_response_bytes = 10");
+        let client = client(&csp.url(), &more);
+        exchange_of("job-1", &client).await;
+        assert_eq!(client.breaker().status().failures, failures, "{said}");
+    }
+}
+
+#[tokio::test]
+async fn no_connection_and_no_token_are_an_outage_and_a_refusal_is_none() {
+    let closed = ClosedPort::bind();
+    let nowhere = client(&closed.url(), QUICK);
+    exchange_of("job-1", &nowhere).await;
+    assert_eq!(nowhere.breaker().status().failures, 1);
+
+    let csp = Server::start([answer(200, "", "")]).await;
+    for (status, failures) in [(503, 1), (400, 0)] {
+        let idp = Server::start([answer(status, "", "")]).await;
+        let more = format!("{QUICK}{}", oauth2(&idp.url(), SECRET));
+        let client = client(&csp.url(), &more);
+        exchange_of("job-1", &client).await;
+        assert_eq!(client.breaker().status().failures, failures, "{status}");
+    }
+
+    let client = client(&csp.url(), QUICK);
+    let refused = exchange(&client, &get("/../x"), &THRICE).await;
+    assert_eq!(refused.word(), "request-refused");
+    assert_eq!(client.breaker().status().failures, 0);
+}
+
+#[tokio::test]
+async fn one_job_never_opens_it_and_a_second_one_does_and_waits_for_an_answer() {
+    let csp =
+        Server::start(std::iter::repeat_n(answer(503, "", ""), 12).chain([answer(404, "", "")]))
+            .await;
+    let client = client(&csp.url(), QUICK);
+    for _ in 0..3 {
+        assert_eq!(exchange_of("job-1", &client).await, "503");
+        assert_eq!(client.breaker().status().phase, Phase::Closed);
+    }
+    // Nine calls were made; the tenth opens it, and two more count for nobody.
+    assert_eq!(exchange_of("job-2", &client).await, "404");
+    assert_eq!(csp.calls(), 13);
+    assert_eq!(client.breaker().status().phase, Phase::Closed);
+}

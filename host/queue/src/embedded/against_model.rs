@@ -1,0 +1,438 @@
+//! Random sequences of acts, done to this queue and to the model: whatever is
+//! done, both answer the same and look the same.
+//!
+//! A sequence that shows a difference is shrunk to a shortest one, which is
+//! printed; the seed that repeats it is kept in `proptest-regressions`.
+
+use std::time::Duration;
+
+use proptest::prelude::*;
+use proptest::sample::Index;
+use tempfile::TempDir;
+
+use super::Config;
+use super::EmbeddedQueue;
+use crate::Dedup;
+use crate::Delivery;
+use crate::Holder;
+use crate::NewMessage;
+use crate::Queue;
+use crate::QueueError;
+use crate::QueueName;
+use crate::Receipt;
+use crate::Receive;
+use crate::Received;
+use crate::Redeliver;
+use crate::model::Model;
+use hoth_core::domain::Digest;
+use hoth_core::domain::JobKind;
+use hoth_core::domain::Timestamp;
+use hoth_platform::clock::Clock;
+
+/// Acts in one sequence, at most.
+const ACTS_MAX: usize = 60;
+
+/// Sequences that one test run tries: a quarter of what `PROPTEST_CASES` says, or
+/// would say, because each has a file and waits for its disk.
+fn cases() -> u32 {
+    ProptestConfig::default().cases / 4
+}
+
+/// One act. Queues are two: requests, and outcomes, which have an archive.
+#[derive(Debug, Clone)]
+enum Act {
+    Send {
+        outcomes: bool,
+        new: New,
+        due_in: Option<u64>,
+    },
+    Receive {
+        outcomes: bool,
+        max: usize,
+        lease: u64,
+        client: bool,
+    },
+    Delete {
+        held: Vec<Index>,
+    },
+    ChangeLease {
+        held: Vec<Index>,
+        after: u64,
+    },
+    Settle {
+        held: Index,
+        to_outcomes: bool,
+        new: New,
+    },
+    Bury {
+        held: Index,
+        report: Option<New>,
+    },
+    /// A delivery is dropped, as by a task that was cancelled.
+    Drop {
+        held: Index,
+    },
+    Pass {
+        seconds: u64,
+    },
+    Restart,
+    RedeliverKeys {
+        keys: Vec<u8>,
+    },
+    RedeliverSince {
+        seconds_ago: u64,
+    },
+    Revive {
+        outcomes: bool,
+        letter: Index,
+        new: New,
+    },
+    Discard {
+        outcomes: bool,
+        letters: Vec<Index>,
+    },
+}
+
+/// A message to send.
+#[derive(Debug, Clone)]
+struct New {
+    group: u8,
+    key: u8,
+    content: u8,
+}
+
+impl New {
+    fn message(&self) -> NewMessage {
+        let content = Digest::of(&[self.content]);
+        NewMessage {
+            group: format!("g{}", self.group),
+            dedup: Dedup { key: format!("k{}", self.key), content },
+            key: format!("k{}", self.key),
+            body: format!("{self:?}"),
+            not_before: None,
+        }
+    }
+}
+
+fn new() -> impl Strategy<Value = New> {
+    // Mostly new keys, and mostly the same content under a known one.
+    let content = prop_oneof![9 => Just(0_u8), 1 => Just(1)];
+    (0..3_u8, 0..40_u8, content).prop_map(|(group, key, content)| New { group, key, content })
+}
+
+/// Mostly times that leases and tests have in common; now and then a day.
+fn seconds() -> impl Strategy<Value = u64> {
+    prop_oneof![10 => 0..20_u64, 1 => Just(60 * 60), 1 => Just(24 * 60 * 60 - 1)]
+}
+
+fn act() -> impl Strategy<Value = Act> {
+    let some = || prop::collection::vec(any::<Index>(), 1..4);
+    prop_oneof![
+        8 => (any::<bool>(), new(), prop::option::weighted(0.2, 0..20_u64))
+            .prop_map(|(outcomes, new, due_in)| Act::Send { outcomes, new, due_in }),
+        8 => (any::<bool>(), 1..=4_usize, 1..20_u64, any::<bool>())
+            .prop_map(|(outcomes, max, lease, client)| Act::Receive { outcomes, max, lease, client }),
+        4 => some().prop_map(|held| Act::Delete { held }),
+        2 => (some(), 0..20_u64).prop_map(|(held, after)| Act::ChangeLease { held, after }),
+        4 => (any::<Index>(), any::<bool>(), new())
+            .prop_map(|(held, to_outcomes, new)| Act::Settle { held, to_outcomes, new }),
+        2 => (any::<Index>(), prop::option::of(new()))
+            .prop_map(|(held, report)| Act::Bury { held, report }),
+        2 => any::<Index>().prop_map(|held| Act::Drop { held }),
+        4 => seconds().prop_map(|seconds| Act::Pass { seconds }),
+        1 => Just(Act::Restart),
+        1 => prop::collection::vec(0..40_u8, 1..8).prop_map(|keys| Act::RedeliverKeys { keys }),
+        1 => seconds().prop_map(|seconds_ago| Act::RedeliverSince { seconds_ago }),
+        1 => (any::<bool>(), any::<Index>(), new())
+            .prop_map(|(outcomes, letter, new)| Act::Revive { outcomes, letter, new }),
+        1 => (any::<bool>(), some())
+            .prop_map(|(outcomes, letters)| Act::Discard { outcomes, letters }),
+    ]
+}
+
+/// Both queues, and what was received from them and is perhaps still held.
+struct Pair {
+    folder: TempDir,
+    clock: Clock,
+    embedded: Option<EmbeddedQueue>,
+    model: Model,
+    held: Vec<Both>,
+}
+
+/// One message, as received from both.
+struct Both {
+    queue: QueueName,
+    receipts: [Receipt; 2],
+    /// The same on both sides.
+    message: Received,
+    deliveries: Option<[Delivery; 2]>,
+}
+
+fn queue(outcomes: bool) -> QueueName {
+    match outcomes {
+        true => QueueName::outcomes(JobKind::Provisioning),
+        false => {
+            QueueName::requests(JobKind::Provisioning, &"CSP_A".parse().expect("a valid name"))
+        }
+    }
+}
+
+/// What an act came to, for comparing; receipts and causes differ.
+fn told<T: std::fmt::Debug>(result: Result<T, QueueError>) -> String {
+    match result {
+        Ok(value) => format!("{value:?}"),
+        Err(error) => format!("error: {error}"),
+    }
+}
+
+impl Pair {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder can be made");
+        let clock = Clock::manual(Timestamp::from_millis(1_700_000_000_000));
+        let model = Model::new(clock.clone());
+        let mut pair = Self { folder, clock, embedded: None, model, held: Vec::new() };
+        pair.open();
+        pair
+    }
+
+    fn open(&mut self) {
+        let config = Config { path: self.folder.path().join("queue.db"), redelivery_hours: 24 };
+        let opened = EmbeddedQueue::open(&config, self.clock.clone());
+        self.embedded = Some(opened.expect("the file can be opened"));
+    }
+
+    fn embedded(&self) -> &EmbeddedQueue {
+        self.embedded.as_ref().expect("it is open between two acts")
+    }
+
+    /// Asks both the same, and holds their answers against each other.
+    async fn ask<T: std::fmt::Debug>(
+        &self,
+        of: impl AsyncFn(usize, &dyn Queue) -> Result<T, QueueError>,
+    ) -> Result<(), TestCaseError> {
+        let embedded = told(of(0, self.embedded()).await);
+        let model = told(of(1, &self.model).await);
+        prop_assert_eq!(embedded, model);
+        Ok(())
+    }
+
+    fn pick(&self, index: &Index) -> Option<&Both> {
+        (!self.held.is_empty()).then(|| &self.held[index.index(self.held.len())])
+    }
+
+    /// The receipts of some messages that are all of one queue.
+    fn pick_some(&self, indexes: &[Index]) -> Option<(QueueName, [Vec<Receipt>; 2])> {
+        let first = self.pick(&indexes[0])?;
+        let some = indexes.iter().filter_map(|index| self.pick(index));
+        let some: Vec<_> = some.filter(|both| both.queue == first.queue).collect();
+        let of = |side: usize| some.iter().map(|both| both.receipts[side].clone()).collect();
+        Some((first.queue.clone(), [of(0), of(1)]))
+    }
+
+    async fn act(&mut self, act: &Act) -> Result<(), TestCaseError> {
+        match act {
+            Act::Send { outcomes, new, due_in } => {
+                let due = due_in.map(|seconds| self.clock.now() + Duration::from_secs(seconds));
+                let message = NewMessage { not_before: due, ..new.message() };
+                let queue = queue(*outcomes);
+                self.ask(async |_, q| q.send(&queue, message.clone()).await).await
+            }
+            Act::Receive { outcomes, max, lease, client } => {
+                let holder = if *client { Holder::Client } else { Holder::Process };
+                let lease = Duration::from_secs(*lease);
+                let receive = Receive { max: *max, wait: Duration::ZERO, lease, holder };
+                self.receive(&queue(*outcomes), receive).await
+            }
+            Act::Delete { held } => {
+                let Some((queue, receipts)) = self.pick_some(held) else { return Ok(()) };
+                self.ask(async |side, q| q.delete(&queue, &receipts[side]).await).await
+            }
+            Act::ChangeLease { held, after } => {
+                let Some((queue, receipts)) = self.pick_some(held) else { return Ok(()) };
+                let after = Duration::from_secs(*after);
+                self.ask(async |side, q| q.change_lease(&queue, &receipts[side], after).await).await
+            }
+            Act::Settle { held, to_outcomes, new } => {
+                let Some(both) = self.pick(held) else { return Ok(()) };
+                let to = queue(*to_outcomes);
+                self.ask(async |side, q| {
+                    q.settle(&both.queue, &both.receipts[side], &to, new.message()).await
+                })
+                .await
+            }
+            Act::Bury { held, report } => {
+                let Some(both) = self.pick(held) else { return Ok(()) };
+                let report = report.as_ref().map(|new| (queue(true), new.message()));
+                self.ask(async |side, q| {
+                    let receipt = &both.receipts[side];
+                    q.bury(&both.queue, receipt, &both.message, "a reason", report.clone()).await
+                })
+                .await
+            }
+            Act::Drop { held } => {
+                if !self.held.is_empty() {
+                    let at = held.index(self.held.len());
+                    self.held[at].deliveries = None;
+                }
+                Ok(())
+            }
+            Act::Pass { seconds } => {
+                self.clock.advance(Duration::from_secs(*seconds));
+                Ok(())
+            }
+            Act::Restart => {
+                self.restart().await;
+                Ok(())
+            }
+            Act::RedeliverKeys { .. }
+            | Act::RedeliverSince { .. }
+            | Act::Revive { .. }
+            | Act::Discard { .. } => self.put_back(act).await,
+        }
+    }
+
+    async fn receive(&mut self, queue: &QueueName, receive: Receive) -> Result<(), TestCaseError> {
+        let embedded = self.embedded().receive(queue, receive).await.expect("in bounds");
+        let model = self.model.receive(queue, receive).await.expect("in bounds");
+        let messages =
+            |got: &[Delivery]| got.iter().map(|d| format!("{:?}", d.message)).collect::<Vec<_>>();
+        prop_assert_eq!(messages(&embedded), messages(&model));
+        for deliveries in embedded.into_iter().zip(model) {
+            let deliveries = [deliveries.0, deliveries.1];
+            let receipts = deliveries.each_ref().map(|delivery| delivery.lease.receipt().clone());
+            let message = deliveries[0].message.clone();
+            let queue = queue.clone();
+            self.held.push(Both { queue, receipts, message, deliveries: Some(deliveries) });
+        }
+        Ok(())
+    }
+
+    /// The file is closed and opened again. Tasks die with their process, and
+    /// so do their deliveries: nobody gives anything back.
+    async fn restart(&mut self) {
+        for delivery in self.held.iter_mut().filter_map(|both| both.deliveries.take()).flatten() {
+            delivery.lease.keep();
+        }
+        let closing = self.embedded.take().expect("it is open between two acts");
+        closing.close().await;
+        drop(closing);
+        self.open();
+        self.model.restart();
+    }
+
+    async fn put_back(&mut self, act: &Act) -> Result<(), TestCaseError> {
+        match act {
+            Act::RedeliverKeys { keys } => {
+                let keys = keys.iter().map(|key| format!("k{key}")).collect();
+                let which = Redeliver::Keys(keys);
+                self.ask(async |_, q| q.redeliver(&queue(true), which.clone()).await).await
+            }
+            Act::RedeliverSince { seconds_ago } => {
+                let now = self.clock.now().as_millis();
+                let since = Timestamp::from_millis(now.saturating_sub(seconds_ago * 1_000));
+                let which = Redeliver::Since(since);
+                self.ask(async |_, q| q.redeliver(&queue(true), which.clone()).await).await
+            }
+            Act::Revive { outcomes, letter, new } => {
+                let queue = queue(*outcomes);
+                let [ids, others] = self.letters(&queue).await;
+                if ids.is_empty() {
+                    return Ok(());
+                }
+                let at = letter.index(ids.len());
+                let ids = [&ids[at], &others[at]];
+                self.ask(async |side, q| q.revive(&queue, ids[side], new.message()).await).await
+            }
+            Act::Discard { outcomes, letters } => {
+                let queue = queue(*outcomes);
+                let both = self.letters(&queue).await;
+                if both[0].is_empty() {
+                    return Ok(());
+                }
+                let pick = |ids: &[String]| -> Vec<String> {
+                    letters.iter().map(|letter| ids[letter.index(ids.len())].clone()).collect()
+                };
+                let ids = both.each_ref().map(|ids| pick(ids));
+                self.ask(async |side, q| q.discard(&queue, &ids[side]).await).await
+            }
+            Act::Send { .. }
+            | Act::Receive { .. }
+            | Act::Delete { .. }
+            | Act::ChangeLease { .. }
+            | Act::Settle { .. }
+            | Act::Bury { .. }
+            | Act::Drop { .. }
+            | Act::Pass { .. }
+            | Act::Restart => unreachable!("`act` does these itself"),
+        }
+    }
+
+    async fn letters(&self, queue: &QueueName) -> [Vec<String>; 2] {
+        let ids = async |of: &dyn Queue| {
+            let letters = of.dead_letters(queue, None, 1_000).await.expect("they can be read");
+            letters.into_iter().map(|letter| letter.id).collect::<Vec<_>>()
+        };
+        let both = [ids(self.embedded()).await, ids(&self.model).await];
+        assert_eq!(both[0].len(), both[1].len());
+        both
+    }
+
+    /// Everything that can be seen from outside.
+    async fn compare(&self) -> Result<(), TestCaseError> {
+        // A release by a drop is asked for and not awaited.
+        self.embedded().poke().await;
+        for queue in [queue(false), queue(true)] {
+            self.ask(async |_, q| q.stats(&queue).await).await?;
+            self.ask(async |_, q| q.blocked(&queue).await).await?;
+            let letters = async |_: usize, q: &dyn Queue| {
+                let letters = q.dead_letters(&queue, None, 1_000).await?;
+                Ok(letters
+                    .into_iter()
+                    .map(|one| {
+                        (one.group, one.key, one.body, one.reason, one.died_at, one.receive_count)
+                    })
+                    .collect::<Vec<_>>())
+            };
+            self.ask(letters).await?;
+        }
+        Ok(())
+    }
+
+    /// Takes all that there is, as if every lease had run out.
+    async fn drain(&mut self) -> Result<(), TestCaseError> {
+        self.clock.advance(Duration::from_secs(60 * 60));
+        for queue in [queue(false), queue(true)] {
+            let lease = Duration::from_secs(24 * 60);
+            let receive = Receive { max: 10, wait: Duration::ZERO, lease, holder: Holder::Client };
+            loop {
+                let before = self.held.len();
+                self.receive(&queue, receive).await?;
+                if self.held.len() == before {
+                    break;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+async fn compare(acts: Vec<Act>) -> Result<(), TestCaseError> {
+    let mut pair = Pair::new();
+    for act in &acts {
+        pair.act(act).await?;
+        pair.compare().await?;
+    }
+    pair.drain().await
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: cases(), ..ProptestConfig::default() })]
+
+    #[test]
+    fn whatever_is_done_the_queue_does_as_the_model(
+        acts in prop::collection::vec(act(), 1..ACTS_MAX)
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        runtime.expect("a runtime can be made").block_on(compare(acts))?;
+    }
+}

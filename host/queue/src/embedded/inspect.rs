@@ -1,0 +1,128 @@
+//! The state of the queues, read on a connection of its own.
+
+use std::time::Duration;
+
+use rusqlite::Connection;
+use rusqlite::OptionalExtension as _;
+use rusqlite::params;
+
+use crate::BLOCKED_MAX;
+use crate::Blocked;
+use crate::BlockedGroup;
+use crate::DeadLetter;
+use crate::QueueStats;
+use hoth_core::domain::Timestamp;
+
+/// One queue, at a moment.
+pub struct Look<'a> {
+    sql: &'a Connection,
+    id: i64,
+    now: i64,
+}
+
+/// The names of queues that hold messages or dead letters.
+pub fn names_in_use(sql: &Connection) -> rusqlite::Result<Vec<String>> {
+    let mut statement = sql.prepare_cached(
+        "SELECT name FROM queues WHERE EXISTS (SELECT 1 FROM messages WHERE queue = queues.id)
+         OR EXISTS (SELECT 1 FROM dead_letters WHERE queue = queues.id) ORDER BY name",
+    )?;
+    statement.query_map([], |row| row.get(0))?.collect()
+}
+
+impl<'a> Look<'a> {
+    /// The queue `name`; none if nothing was ever sent to it.
+    pub fn at(sql: &'a Connection, name: &str, now: Timestamp) -> rusqlite::Result<Option<Self>> {
+        let id = sql
+            .prepare_cached("SELECT id FROM queues WHERE name = ?1")?
+            .query_row([name], |row| row.get(0))
+            .optional()?;
+        let now = i64::try_from(now.as_millis()).unwrap_or(i64::MAX);
+        Ok(id.map(|id| Self { sql, id, now }))
+    }
+
+    /// Counts and ages.
+    pub fn stats(&self) -> rusqlite::Result<QueueStats> {
+        let all = self.count("SELECT COUNT(*) FROM messages WHERE queue = ?1", [self.id])?;
+        let in_flight = self.count(
+            "SELECT COUNT(*) FROM messages
+             WHERE queue = ?1 AND lease IS NOT NULL AND visible_at > ?2",
+            [self.id, self.now],
+        )?;
+        let dead_letters =
+            self.count("SELECT COUNT(*) FROM dead_letters WHERE queue = ?1", [self.id])?;
+        let (oldest, claimable): (Option<i64>, Option<i64>) = self
+            .sql
+            .prepare_cached(
+                "SELECT MIN(sent_at), MIN(CASE WHEN visible_at <= ?2 THEN sent_at END)
+                 FROM messages WHERE queue = ?1 AND head = 1",
+            )?
+            .query_row([self.id, self.now], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        let age = |sent_at: i64| {
+            Duration::from_millis(self.now.saturating_sub(sent_at).max(0).unsigned_abs())
+        };
+        Ok(QueueStats {
+            depth: all.saturating_sub(in_flight),
+            in_flight,
+            oldest_age: oldest.map(age),
+            oldest_claimable_age: claimable.map(age),
+            dead_letters,
+        })
+    }
+
+    /// Up to `max` dead letters with numbers above `after`.
+    pub fn dead_letters(&self, after: i64, max: usize) -> rusqlite::Result<Vec<DeadLetter>> {
+        let mut statement = self.sql.prepare_cached(
+            "SELECT seq, grp, key, body, reason, sent_at, died_at, receive_count FROM dead_letters
+             WHERE queue = ?1 AND seq > ?2 ORDER BY seq LIMIT ?3",
+        )?;
+        let limit = i64::try_from(max).unwrap_or(i64::MAX);
+        let rows = statement.query_map(params![self.id, after, limit], |row| {
+            Ok(DeadLetter {
+                id: row.get::<_, i64>(0)?.to_string(),
+                group: row.get(1)?,
+                key: row.get(2)?,
+                body: row.get(3)?,
+                reason: row.get(4)?,
+                sent_at: timestamp(row.get(5)?),
+                died_at: timestamp(row.get(6)?),
+                receive_count: row.get(7)?,
+            })
+        })?;
+        rows.collect()
+    }
+
+    /// The groups whose head cannot be claimed now.
+    pub fn blocked(&self) -> rusqlite::Result<Vec<BlockedGroup>> {
+        let mut statement = self.sql.prepare_cached(
+            "SELECT grp, key, visible_at, CASE WHEN lease IS NULL THEN NULL ELSE holder END,
+                    (SELECT COUNT(*) FROM messages AS m WHERE m.queue = ?1 AND m.grp = head.grp)
+             FROM messages AS head WHERE queue = ?1 AND head = 1 AND visible_at > ?2
+             ORDER BY seq LIMIT ?3",
+        )?;
+        let limit = i64::try_from(BLOCKED_MAX).unwrap_or(i64::MAX);
+        let rows = statement.query_map(params![self.id, self.now, limit], |row| {
+            Ok(BlockedGroup {
+                group: row.get(0)?,
+                head: row.get(1)?,
+                until: timestamp(row.get(2)?),
+                why: match row.get::<_, Option<i64>>(3)? {
+                    None => Blocked::NotDue,
+                    Some(1) => Blocked::LeasedToWorker,
+                    Some(_) => Blocked::LeasedToClient,
+                },
+                waiting: row.get::<_, i64>(4)?.unsigned_abs(),
+            })
+        })?;
+        rows.collect()
+    }
+
+    fn count(&self, text: &str, parameters: impl rusqlite::Params) -> rusqlite::Result<u64> {
+        let counted: i64 =
+            self.sql.prepare_cached(text)?.query_row(parameters, |row| row.get(0))?;
+        Ok(counted.unsigned_abs())
+    }
+}
+
+fn timestamp(millis: i64) -> Timestamp {
+    Timestamp::from_millis(u64::try_from(millis).unwrap_or(0))
+}

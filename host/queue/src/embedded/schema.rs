@@ -1,0 +1,190 @@
+//! The tables, and how the file is opened.
+
+use std::fs::OpenOptions;
+use std::io;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
+
+use rusqlite::Connection;
+use rusqlite::OpenFlags;
+use rusqlite::OptionalExtension as _;
+use rusqlite::params;
+
+use super::OpenError;
+use hoth_core::domain::Timestamp;
+use hoth_platform::clock::Clock;
+
+/// The schema that this release writes, as `user_version` in the file.
+const VERSION: i64 = 2;
+
+/// Pages that SQLite keeps in memory, in KiB: enough for the inner pages of
+/// the indexes of a million messages.
+const CACHE_KIB: i64 = 32 * 1_024;
+
+/// Prepared statements that a connection keeps: more than there are.
+const STATEMENTS_MAX: usize = 64;
+
+// A message that is the oldest of its group is its head, and only heads are
+// offered; `visible_at` says since when, or from when on. So the next group to
+// serve is the first entry of `claimable`, however many messages wait.
+const TABLES: &str = "
+CREATE TABLE queues (
+    id INTEGER PRIMARY KEY,
+    name TEXT NOT NULL UNIQUE
+);
+CREATE TABLE messages (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT,
+    queue INTEGER NOT NULL REFERENCES queues (id),
+    grp TEXT NOT NULL,
+    key TEXT NOT NULL,
+    body TEXT NOT NULL,
+    sent_at INTEGER NOT NULL,        -- milliseconds since 1970, as all times here
+    visible_at INTEGER NOT NULL,     -- claimable from then on; later than now while leased
+    receive_count INTEGER NOT NULL DEFAULT 0,
+    lease INTEGER,                   -- the last lease's number
+    holder INTEGER,                  -- 1: this process, 2: an HTTP client
+    head INTEGER NOT NULL            -- 1: the oldest of its group
+);
+CREATE INDEX in_group ON messages (queue, grp, seq);
+CREATE INDEX claimable ON messages (queue, visible_at, seq) WHERE head = 1;
+CREATE INDEX leased ON messages (queue, visible_at) WHERE lease IS NOT NULL;
+CREATE TABLE dedup (
+    scope TEXT NOT NULL,             -- the kind of queue
+    key TEXT NOT NULL,
+    content BLOB NOT NULL,
+    expires_at INTEGER NOT NULL,
+    PRIMARY KEY (scope, key)
+) WITHOUT ROWID;
+CREATE INDEX dedup_end ON dedup (expires_at);
+CREATE TABLE dead_letters (
+    seq INTEGER PRIMARY KEY,
+    queue INTEGER NOT NULL REFERENCES queues (id),
+    grp TEXT NOT NULL,
+    key TEXT NOT NULL,
+    body TEXT NOT NULL,
+    sent_at INTEGER NOT NULL,
+    receive_count INTEGER NOT NULL,
+    reason TEXT NOT NULL,
+    died_at INTEGER NOT NULL
+);
+CREATE INDEX dead_in_queue ON dead_letters (queue, seq);
+CREATE TABLE archive (
+    seq INTEGER PRIMARY KEY,
+    queue INTEGER NOT NULL REFERENCES queues (id),
+    grp TEXT NOT NULL,
+    key TEXT NOT NULL,
+    body TEXT NOT NULL,
+    consumed_at INTEGER NOT NULL,
+    lease INTEGER                    -- under which it was consumed
+);
+CREATE INDEX archive_by_time ON archive (consumed_at);
+CREATE INDEX archive_by_key ON archive (queue, key);
+";
+
+/// What schema 2 has, and schema 1 had not.
+const FROM_1: &str = "ALTER TABLE archive ADD COLUMN lease INTEGER;";
+
+/// Opens the connection that writes, and brings the tables of a new or an
+/// older file to this release's form.
+pub fn open_writer(path: &Path) -> Result<Connection, OpenError> {
+    let database = |source| OpenError::Database { path: path.to_owned(), source };
+    make_private(path).map_err(|source| OpenError::Io { path: path.to_owned(), source })?;
+    let connection = Connection::open(path).map_err(database)?;
+    configure(&connection).map_err(database)?;
+    // Read back: a build or a file system that does not honour these would
+    // lose what was acknowledged.
+    let journal: String = pragma(&connection, "journal_mode").map_err(database)?;
+    let synchronous: i64 = pragma(&connection, "synchronous").map_err(database)?;
+    if journal != "wal" || (synchronous != 2 && self::synchronous() == "FULL") {
+        return Err(OpenError::NotDurable { path: path.to_owned(), journal, synchronous });
+    }
+    let change = match pragma::<i64>(&connection, "user_version").map_err(database)? {
+        0 => TABLES,
+        1 => FROM_1,
+        VERSION => return Ok(connection),
+        found => return Err(OpenError::LaterSchema { path: path.to_owned(), found }),
+    };
+    let change = format!("BEGIN IMMEDIATE; {change} PRAGMA user_version = {VERSION}; COMMIT;");
+    connection.execute_batch(&change).map_err(database)?;
+    Ok(connection)
+}
+
+/// Makes a file that is missing, for its owner alone. SQLite gives the files
+/// that it puts beside it the same mode. One that is there is as somebody wants
+/// it.
+fn make_private(path: &Path) -> io::Result<()> {
+    match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+        Ok(_) | Err(_) => Ok(()),
+    }
+}
+
+// One row: when which start of the machine was what time for the queue.
+const MACHINE: &str = "CREATE TABLE IF NOT EXISTS machine (
+    boot TEXT NOT NULL,
+    uptime INTEGER NOT NULL,         -- milliseconds
+    time INTEGER NOT NULL
+)";
+
+/// Has the clock go on from where the last host on this file left it, if that
+/// was since the machine was started: a wall clock that was set meanwhile ends
+/// no lease, and makes no job wait. The first host after a start of the machine
+/// takes what the wall shows, and writes it down for those to come.
+pub fn continue_time(connection: &Connection, clock: &Clock) -> rusqlite::Result<()> {
+    let Some(uptime) = clock.uptime() else { return Ok(()) };
+    let since = i64::try_from(uptime.since.as_millis()).unwrap_or(i64::MAX);
+    connection.execute(MACHINE, [])?;
+    let known = connection
+        .query_row("SELECT uptime, time FROM machine WHERE boot = ?1", [&uptime.boot], |row| {
+            Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?))
+        })
+        .optional()?;
+    if let Some((then, time)) = known {
+        let now = time.saturating_add(since.saturating_sub(then));
+        clock.set(Timestamp::from_millis(u64::try_from(now).unwrap_or(0)));
+        return Ok(());
+    }
+    let now = i64::try_from(clock.now().as_millis()).unwrap_or(i64::MAX);
+    let transaction = connection.unchecked_transaction()?;
+    transaction.execute("DELETE FROM machine", [])?;
+    transaction
+        .execute("INSERT INTO machine VALUES (?1, ?2, ?3)", params![uptime.boot, since, now])?;
+    transaction.commit()
+}
+
+/// Opens a connection that only reads.
+pub fn open_reader(path: &Path) -> Result<Connection, OpenError> {
+    let database = |source| OpenError::Database { path: path.to_owned(), source };
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags).map_err(database)?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
+    Ok(connection)
+}
+
+fn configure(connection: &Connection) -> rusqlite::Result<()> {
+    connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
+    connection.pragma_update(None, "journal_mode", "WAL")?;
+    connection.pragma_update(None, "synchronous", synchronous())?;
+    connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
+    connection.pragma_update(None, "temp_store", "MEMORY")
+}
+
+/// A commit waits for the disk.
+#[cfg(not(debug_assertions))]
+fn synchronous() -> &'static str {
+    "FULL"
+}
+
+/// The same, unless a test wants to see what is lost when it does not: the
+/// counter-proof of the power cuts in `tests/crash`. No release can be told so.
+#[cfg(debug_assertions)]
+fn synchronous() -> &'static str {
+    match std::env::var_os("HOTH_TEST_SYNCHRONOUS") {
+        Some(word) if word == "normal" => "NORMAL",
+        Some(_) | None => "FULL",
+    }
+}
+
+fn pragma<T: rusqlite::types::FromSql>(connection: &Connection, name: &str) -> rusqlite::Result<T> {
+    connection.pragma_query_value(None, name, |row| row.get(0))
+}

@@ -1,0 +1,166 @@
+//! One instance for one question: started, bounded, and gone afterwards.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Semaphore;
+use tracing::warn;
+use wasmtime::Store;
+use wasmtime::Trap;
+use wasmtime_wasi::I32Exit;
+
+use super::CallError;
+use super::config::CallLimits;
+use super::engine::Engine;
+use super::guest_log::GuestLog;
+use super::guest_log::LogVolume;
+use super::host::HostState;
+use super::lift::cut;
+use super::limiter::Limiter;
+use super::pace::Pace;
+use super::pace::TimeIsUp;
+use super::wit::CspAdapterPre;
+use super::wit::exports::hoth::adapter::adapter::Guest as Exports;
+use hoth_core::domain::Timestamp;
+
+/// What a guest may hand over at once, in bytes: twice what the largest step
+/// holds. The other direction needs no bound, as the host has it already.
+const HOSTCALL_BYTES_MAX: usize = 4 << 20;
+
+/// Handles of WASI objects that a guest may hold at once.
+const HANDLES_MAX: usize = 1_024;
+
+/// A reason that wasmtime gives, in a message for people; longer ones are cut.
+const REASON_BYTES_MAX: usize = 256;
+
+/// A component that can be instantiated and called.
+pub(super) struct Guest {
+    name: Arc<str>,
+    component: CspAdapterPre<HostState>,
+    imports_wasi: bool,
+    limits: CallLimits,
+    engine: Engine,
+    /// One permit per call at one time.
+    calls: Semaphore,
+    log_volume: Arc<LogVolume>,
+}
+
+/// What a question has taken.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Taken {
+    /// Without the waits for an instance, a turn, and room.
+    pub time: Duration,
+    pub memory_bytes: usize,
+}
+
+/// Where a question broke off.
+enum Broken {
+    /// Before the guest's function was entered.
+    Starting(wasmtime::Error),
+    /// In the guest's function, or in reading what it gave.
+    Running(wasmtime::Error),
+}
+
+impl Guest {
+    pub fn new(
+        name: Arc<str>,
+        component: CspAdapterPre<HostState>,
+        imports_wasi: bool,
+        limits: CallLimits,
+        engine: Engine,
+    ) -> Self {
+        let calls = Semaphore::new(engine.calls_per_adapter_max());
+        let log_volume = Arc::default();
+        Self { name, component, imports_wasi, limits, engine, calls, log_volume }
+    }
+
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub fn deadline(&self) -> Duration {
+        self.limits.deadline
+    }
+
+    /// Puts `question` to a fresh instance.
+    ///
+    /// The store is dropped at the end, whatever the end is: nothing of one
+    /// call can be seen by the next.
+    pub async fn run<A>(
+        &self,
+        now: Timestamp,
+        entropy: (u64, u64),
+        question: impl AsyncFnOnce(&Exports, &mut Store<HostState>) -> wasmtime::Result<A>,
+    ) -> (Result<A, CallError>, Taken) {
+        // Its own room first: an adapter whose calls take long waits for
+        // itself, and not in the way of others.
+        let _call = self.calls.acquire().await.expect("the semaphore is never closed");
+        let _instance = self.engine.instance().await;
+        let limit = self.deadline();
+        let pace = Pace::start(limit, self.engine.turns());
+        let mut store = self.store(now, entropy, &pace);
+        let run = async {
+            let guest =
+                self.component.instantiate_async(&mut store).await.map_err(Broken::Starting)?;
+            question(guest.hoth_adapter_adapter(), &mut store).await.map_err(Broken::Running)
+        };
+        let answer = match pace.run(run).await {
+            Some(Ok(answer)) => Ok(answer),
+            Some(Err(broken)) => Err(self.explain(broken, store.data())),
+            None => Err(CallError::DeadlineExceeded { limit }),
+        };
+        let memory_bytes = store.data().limiter.held();
+        (answer, Taken { time: pace.stopwatch().used(), memory_bytes })
+    }
+
+    fn store(&self, now: Timestamp, entropy: (u64, u64), pace: &Pace) -> Store<HostState> {
+        let mut state = HostState::new(
+            Limiter::new(self.memory_bytes(), self.engine.room(), pace.stopwatch().clone()),
+            GuestLog::new(Arc::clone(&self.name), Arc::clone(&self.log_volume)),
+        );
+        if self.imports_wasi {
+            state = state.with_wasi(now, entropy);
+        }
+        let mut store = Store::new(self.engine.wasmtime(), state);
+        store.limiter_async(|state| &mut state.limiter);
+        store.set_hostcall_fuel(HOSTCALL_BYTES_MAX);
+        store.set_max_component_handles(HANDLES_MAX);
+        let mut at_epoch = pace.at_epoch();
+        store.epoch_deadline_callback(move |_| at_epoch());
+        store.set_epoch_deadline(1);
+        store
+    }
+
+    /// The engine has checked that so much can be addressed.
+    fn memory_bytes(&self) -> usize {
+        usize::try_from(self.limits.memory_bytes).unwrap_or(usize::MAX)
+    }
+
+    fn explain(&self, broken: Broken, state: &HostState) -> CallError {
+        let (Broken::Starting(error) | Broken::Running(error)) = &broken;
+        if error.is::<TimeIsUp>() {
+            return CallError::DeadlineExceeded { limit: self.limits.deadline };
+        }
+        // A guest that was refused memory mostly ends itself, so this comes
+        // before the trap.
+        if state.limiter.has_refused() {
+            return CallError::MemoryExceeded { limit: self.limits.memory_bytes };
+        }
+        warn!(adapter = self.name(), "An adapter broke: {error:?}");
+        if let Some(trap) = error.downcast_ref::<Trap>() {
+            let trap = trap.to_string();
+            let message = trap.strip_prefix("wasm trap: ").unwrap_or(&trap).to_owned();
+            return CallError::Trapped { message };
+        }
+        if let Some(I32Exit(status)) = error.downcast_ref() {
+            return CallError::Trapped { message: format!("it exited with status {status}") };
+        }
+        // Neither of these holds anything of the guest's memory: wasmtime
+        // speaks of types, sizes and positions.
+        let reason = cut(&error.root_cause().to_string(), REASON_BYTES_MAX).into_owned();
+        match broken {
+            Broken::Starting(_) => CallError::NotStarted { message: reason },
+            Broken::Running(_) => CallError::InvalidStep { what: reason },
+        }
+    }
+}

@@ -1,0 +1,62 @@
+//! What a store holds for its guest, and what a guest can call.
+
+use wasmtime::component::HasSelf;
+use wasmtime::component::Linker;
+use wasmtime_wasi::WasiCtxView;
+use wasmtime_wasi::WasiView;
+
+use super::guest_log::GuestLog;
+use super::limiter::Limiter;
+use super::wasi::Wasi;
+use super::wit::CspAdapter;
+use super::wit::log;
+use super::wit::types;
+use hoth_core::domain::Timestamp;
+
+/// The host's side of one call.
+pub(super) struct HostState {
+    pub limiter: Limiter,
+    log: GuestLog,
+    /// Only for a component that imports WASI: making it costs more than a
+    /// small call does.
+    wasi: Option<Box<Wasi>>,
+}
+
+impl HostState {
+    pub fn new(limiter: Limiter, log: GuestLog) -> Self {
+        Self { limiter, log, wasi: None }
+    }
+
+    pub fn with_wasi(mut self, now: Timestamp, entropy: (u64, u64)) -> Self {
+        self.wasi = Some(Box::new(Wasi::new(now, entropy, &self.log)));
+        self
+    }
+}
+
+impl log::Host for HostState {
+    fn log(&mut self, level: log::Level, message: String) {
+        self.log.line(level, &message);
+    }
+}
+
+impl types::Host for HostState {}
+
+impl WasiView for HostState {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        self.wasi.as_mut().expect("stores of components that import WASI are made with it").view()
+    }
+}
+
+/// Links what every adapter may import.
+pub(super) fn link_contract(engine: &wasmtime::Engine) -> wasmtime::Result<Linker<HostState>> {
+    let mut linker = Linker::new(engine);
+    CspAdapter::add_to_linker::<_, HasSelf<HostState>>(&mut linker, |host| host)?;
+    Ok(linker)
+}
+
+/// Links the contract and WASI.
+pub(super) fn link_wasi(engine: &wasmtime::Engine) -> wasmtime::Result<Linker<HostState>> {
+    let mut linker = link_contract(engine)?;
+    wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
+    Ok(linker)
+}
