@@ -1,7 +1,7 @@
-//! Holds what the pages about adapters quote to the files that are quoted.
+//! Checks that the quotations in the pages about adapters match their files.
 //!
-//! A block of code after `<!-- all of FILE -->` is the whole file, one after
-//! `<!-- from FILE -->` a part of it.
+//! A block of code after `<!-- all of FILE -->` must be the whole file, a block
+//! after `<!-- from FILE -->` a part of it.
 
 use std::fs;
 use std::path::Path;
@@ -19,7 +19,7 @@ fn read(file: &str) -> String {
     fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-/// A quotation: whether it is all of the file, the file, and the code.
+/// A quotation: the code, its file, and true if it must be the whole file.
 struct Quoted {
     whole: bool,
     file: String,
