@@ -1,8 +1,8 @@
 //! The adapter for CSPs that offer the ATAT API.
 //!
-//! `call` chooses the call of an operation, `asked` reports the request, and
-//! `subject` names the object in the response. `reply` interprets responses,
-//! `poll` polls.
+//! `call` chooses the call of an operation, `request_echo` reports the request,
+//! and `response_key` names the object in the response. `reply` interprets
+//! responses, `poll` polls.
 
 mod body;
 mod poll;
@@ -103,7 +103,7 @@ fn call(
 }
 
 /// Returns the request in HOTH's representation.
-fn asked(operation: Operation<'_>, deadline: Option<Timestamp>) -> Object {
+fn request_echo(operation: Operation<'_>, deadline: Option<Timestamp>) -> Object {
     let body = body::of(operation).unwrap_or_default().into_camel_case();
     let portfolio = |id: &str| Object::new().with("portfolioId", id);
     match operation {
@@ -119,8 +119,8 @@ fn asked(operation: Operation<'_>, deadline: Option<Timestamp>) -> Object {
             portfolio(portfolio_id).with("taskOrderId", task_order_id).with("taskOrder", body)
         }
         Operation::AddOperators { portfolio_id, environment_id, .. } => {
-            let asked = portfolio(portfolio_id).with_optional("environmentId", environment_id);
-            asked.with_optional("administrators", body.get("administrators").cloned())
+            let request = portfolio(portfolio_id).with_optional("environmentId", environment_id);
+            request.with_optional("administrators", body.get("administrators").cloned())
         }
         // The host inserts the cost request.
         Operation::CostByPortfolio { .. } | Operation::CostByClin { .. } => Object::new(),
@@ -129,7 +129,7 @@ fn asked(operation: Operation<'_>, deadline: Option<Timestamp>) -> Object {
 
 /// Returns the key of the response beside `$metadata`, or `None` for costs,
 /// which have no key.
-fn subject(operation: Operation<'_>) -> Option<&'static str> {
+fn response_key(operation: Operation<'_>) -> Option<&'static str> {
     match operation {
         Operation::AddPortfolio { .. } | Operation::GetPortfolio { .. } => Some("portfolio"),
         Operation::AddEnvironment { .. } => Some("environment"),
@@ -152,7 +152,7 @@ fn time_to_provision(operation: Operation<'_>) -> Option<Duration> {
 
 /// Adds the common parts of every request. The CSPs of this API have always
 /// been called up to three times, so each accepts a repetition.
-fn dress(request: Request, version: Version<'_>) -> Request {
+fn with_common_headers(request: Request, version: Version<'_>) -> Request {
     request
         .header("User-Agent", "ATAT CSP Api Client")
         .header("X-Atat-Api-Version", version.as_str())
@@ -169,7 +169,7 @@ impl Adapter for Atat {
         let (operation, version) = (job.operation()?, Version::of(job)?);
         let deadline = time_to_provision(operation).map(|time| job.now.after(time));
         let request = call(operation, version, deadline)?;
-        Ok(dress(request, version).then(State::Called { deadline }))
+        Ok(with_common_headers(request, version).then(State::Called { deadline }))
     }
 
     fn resume(job: &Job, state: State, event: Event) -> Next<Self> {
@@ -184,8 +184,8 @@ impl Adapter for Atat {
         let deadline = match state {
             None => None,
             Some(State::Called { deadline }) => *deadline,
-            Some(State::Accepted { location }) => return poll::asked(location),
+            Some(State::Accepted { location }) => return poll::request_echo(location),
         };
-        job.operation().map(|operation| asked(operation, deadline)).unwrap_or_default()
+        job.operation().map(|operation| request_echo(operation, deadline)).unwrap_or_default()
     }
 }

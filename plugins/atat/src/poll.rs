@@ -14,9 +14,9 @@ use hoth_adapter::Wait;
 use crate::Atat;
 use crate::READ;
 use crate::State;
-use crate::dress;
 use crate::reply::metadata;
 use crate::version::Version;
+use crate::with_common_headers;
 
 /// The length at which an unknown status is truncated in a message.
 const WORD_CHARS_MAX: usize = 40;
@@ -50,11 +50,11 @@ pub fn ask(job: &Job, location: String) -> Next<Atat> {
     // The CSP continues to work, even if the settings have become invalid.
     let version = Version::of(job).map_err(|failure| Failure::unavailable(500, failure.message))?;
     let request = Request::get_location(&location).scope(READ);
-    Ok(dress(request, version).then(State::Accepted { location }))
+    Ok(with_common_headers(request, version).then(State::Accepted { location }))
 }
 
 /// Returns the request of a poll.
-pub fn asked(location: &str) -> Object {
+pub fn request_echo(location: &str) -> Object {
     Object::new().with("location", location)
 }
 
@@ -70,7 +70,7 @@ pub fn read(job: &Job, location: String, event: Event) -> Next<Atat> {
         Object::new()
             .with("status", naming(job, body))
             .with("location", &location)
-            .with("$metadata", metadata(answer.status, asked(&location)))
+            .with("$metadata", metadata(answer.status, request_echo(&location)))
     };
     match Status::of(&word) {
         Some(Status::Working) => Ok(later(location, &word)),

@@ -13,7 +13,7 @@ use hoth_adapter::Timestamp;
 use crate::Atat;
 use crate::State;
 use crate::poll;
-use crate::subject;
+use crate::response_key;
 
 /// The message that ServiceNow searches for.
 const NO_LOCATION: &str = "Location header was invalid or not provided";
@@ -22,14 +22,14 @@ const NO_LOCATION: &str = "Location header was invalid or not provided";
 /// API; costs come with 200 only.
 pub fn read(job: &Job, deadline: Option<Timestamp>, event: Event) -> Next<Atat> {
     let answer = event.answer()?;
-    let subject = subject(job.operation()?);
-    match (answer.status, subject) {
+    let key = response_key(job.operation()?);
+    match (answer.status, key) {
         (200, None) => Ok(Step::done(answer.object()?.into_camel_case())),
-        (200, Some(subject)) => {
-            let asked = Atat::asked(job, Some(&State::Called { deadline }));
+        (200, Some(key)) => {
+            let request = Atat::asked(job, Some(&State::Called { deadline }));
             let response = Object::new()
-                .with(subject, answer.object()?.into_camel_case())
-                .with("$metadata", metadata(answer.status, asked));
+                .with(key, answer.object()?.into_camel_case())
+                .with("$metadata", metadata(answer.status, request));
             Ok(Step::done(response))
         }
         (202, Some(_)) => accepted(&answer),
@@ -38,8 +38,8 @@ pub fn read(job: &Job, deadline: Option<Timestamp>, event: Event) -> Next<Atat> 
 }
 
 /// Returns the metadata beside every response.
-pub fn metadata(status: u16, asked: Object) -> Object {
-    Object::new().with("status", status).with("request", asked)
+pub fn metadata(status: u16, request: Object) -> Object {
+    Object::new().with("status", status).with("request", request)
 }
 
 fn accepted(answer: &Answer) -> Next<Atat> {

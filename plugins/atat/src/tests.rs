@@ -194,11 +194,11 @@ fn responses_without_success_become_failures() {
 #[test]
 fn a_cost_answer_stands_alone_and_must_be_200() {
     let input = r#"{"portfolioId":"p","startDate":"2022-01","endDate":"2022-12"}"#;
-    let asked = || begin::<Atat>(job("cost-by-portfolio", input));
-    let done = asked().answer(Answer::new(200, r#"{"task_orders":[{"total":"50.00"}]}"#)).done();
+    let cost_job = || begin::<Atat>(job("cost-by-portfolio", input));
+    let done = cost_job().answer(Answer::new(200, r#"{"task_orders":[{"total":"50.00"}]}"#)).done();
     assert_eq!(done.response, r#"{"taskOrders":[{"total":"50.00"}]}"#);
     let accepted = Answer::new(202, "{}").header_added("location", LOCATION);
-    assert_eq!(asked().answer(accepted).failed().class, "invalid-answer");
+    assert_eq!(cost_job().answer(accepted).failed().class, "invalid-answer");
 }
 
 #[test]
