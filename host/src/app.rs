@@ -44,6 +44,7 @@ use hoth_queue::QueueError;
 use hoth_queue::QueueName;
 use hoth_queue::Storage;
 use hoth_queue::embedded::EmbeddedQueue;
+#[cfg(feature = "sqs")]
 use hoth_queue::sqs::SqsQueue;
 use hoth_runtime::Compiler;
 use hoth_runtime::Engine;
@@ -262,6 +263,9 @@ async fn open_queue(config: &Config, clock: &Clock) -> anyhow::Result<Storage> {
                 .with_context(|| format!("opening the queue {}", settings.path.display()))?;
             Ok(Storage::Embedded(Arc::new(opened)))
         }
+        #[cfg(not(feature = "sqs"))]
+        Backend::Sqs(_) => anyhow::bail!("this build of hoth has no SQS backend"),
+        #[cfg(feature = "sqs")]
         Backend::Sqs(settings) => {
             let queues = QueueName::all(config.csp.keys());
             let opened = SqsQueue::open(&settings, queues).await.context("opening the queues")?;

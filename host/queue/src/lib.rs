@@ -20,7 +20,9 @@ mod message;
 #[cfg(any(test, feature = "testing"))]
 pub mod model;
 mod name;
+#[cfg(feature = "sqs")]
 pub mod sqs;
+mod sqs_config;
 mod state;
 mod storage;
 
@@ -38,6 +40,7 @@ pub use message::Received;
 pub use name::DELIVERIES_MAX;
 pub use name::QueueName;
 pub use name::Stage;
+pub use sqs_config::SqsConfig;
 pub use state::BLOCKED_MAX;
 pub use state::Blocked;
 pub use state::BlockedGroup;

@@ -533,6 +533,7 @@ impl Queue for Model {
     }
 }
 
+#[cfg(test)]
 mod suite {
     use std::time::Duration;
 

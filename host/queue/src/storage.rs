@@ -4,12 +4,14 @@ use std::sync::Arc;
 
 use super::Queue;
 use super::embedded::EmbeddedQueue;
+#[cfg(feature = "sqs")]
 use super::sqs::SqsQueue;
 
 /// One of the backends, with what only its owner does to it.
 #[derive(Debug, Clone)]
 pub enum Storage {
     Embedded(Arc<EmbeddedQueue>),
+    #[cfg(feature = "sqs")]
     Sqs(Arc<SqsQueue>),
 }
 
@@ -18,6 +20,7 @@ impl Storage {
     pub fn queue(&self) -> Arc<dyn Queue> {
         match self {
             Self::Embedded(queue) => Arc::clone(queue) as _,
+            #[cfg(feature = "sqs")]
             Self::Sqs(queue) => Arc::clone(queue) as _,
         }
     }
@@ -27,6 +30,7 @@ impl Storage {
     pub async fn failed(&self) {
         match self {
             Self::Embedded(queue) => queue.failed().await,
+            #[cfg(feature = "sqs")]
             Self::Sqs(_) => std::future::pending().await,
         }
     }
@@ -35,6 +39,7 @@ impl Storage {
     pub async fn close(&self) {
         match self {
             Self::Embedded(queue) => queue.close().await,
+            #[cfg(feature = "sqs")]
             Self::Sqs(queue) => queue.close().await,
         }
     }

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use url::Url;
 
 use hoth_core::domain::CspName;
-use hoth_queue::sqs;
+use hoth_queue::SqsConfig;
 
 /// The beginning of the names of SQS queues, where the operator has no other.
 const DEFAULT_PREFIX: &str = "hoth-";
@@ -39,7 +39,7 @@ pub enum Backend {
     /// One SQLite file, for one host.
     Embedded { path: PathBuf },
     /// Amazon SQS, for several hosts.
-    Sqs(sqs::Config),
+    Sqs(SqsConfig),
 }
 
 impl Queue {
@@ -55,8 +55,8 @@ impl Queue {
         self.path.clone().unwrap_or_else(|| PathBuf::from("data/hoth.db"))
     }
 
-    fn sqs(&self) -> sqs::Config {
-        sqs::Config {
+    fn sqs(&self) -> SqsConfig {
+        SqsConfig {
             region: self.region.clone(),
             endpoint_url: self.endpoint_url.clone(),
             prefix: self.prefix.clone().unwrap_or_else(|| DEFAULT_PREFIX.to_owned()),
@@ -85,6 +85,13 @@ impl Queue {
             }
             Choice::Sqs => {
                 let mut problems = self.sqs().problems(csps);
+                if !cfg!(feature = "sqs") {
+                    problems.push(
+                        "backend: this build of hoth has no SQS backend; build it with the \
+                         feature `sqs`"
+                            .to_owned(),
+                    );
+                }
                 if self.path.is_some() {
                     problems.push("path: goes with `backend = \"embedded\"`".to_owned());
                 }

@@ -10,9 +10,9 @@ use aws_config::timeout::TimeoutConfig;
 use aws_sdk_sqs::Client;
 use aws_smithy_http_client::tls;
 
-use super::Config;
 use super::OpenError;
 use super::receive::POLL_MAX;
+use crate::SqsConfig;
 
 /// How long a connection may take: SQS is near, or not there.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
@@ -33,7 +33,7 @@ const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::fro
 
 /// A client; credentials come from where AWS's tools have them, too: the
 /// environment, a profile, a web identity, the container or the machine.
-pub async fn connect(config: &Config) -> Result<Client, OpenError> {
+pub async fn connect(config: &SqsConfig) -> Result<Client, OpenError> {
     let ring = tls::Provider::Rustls(tls::rustls_provider::CryptoMode::Ring);
     let http = aws_smithy_http_client::Builder::new().tls_provider(ring).build_https();
     let timeouts = TimeoutConfig::builder()

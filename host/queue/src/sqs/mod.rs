@@ -29,7 +29,6 @@ use aws_sdk_sqs::types::QueueAttributeName;
 use futures_util::StreamExt as _;
 use futures_util::TryStreamExt as _;
 use tokio_util::task::TaskTracker;
-use url::Url;
 
 pub use self::error::OpenError;
 use self::leases::Leases;
@@ -50,13 +49,9 @@ use super::Received;
 use super::Redeliver;
 use super::Sent;
 use super::check_lease;
-use hoth_core::domain::CspName;
+use crate::SqsConfig;
 use hoth_platform::failpoint;
 use hoth_platform::failpoint::FailPoint;
-
-/// The longest name of an SQS queue, `.fifo` included (AWS documentation,
-/// "Amazon SQS queue quotas").
-const NAME_LEN_MAX: usize = 80;
 
 /// Queues that are looked at side by side at the start.
 const OPENED_AT_ONCE: usize = 8;
@@ -68,47 +63,6 @@ const SETTLE_MARGIN: Duration = client::CALL_TIMEOUT;
 /// How long a stop waits for the polls that are under way, so that what they
 /// bring goes back at once.
 const CLOSE_GRACE: Duration = receive::POLL_MAX.saturating_add(Duration::from_secs(2));
-
-/// Where the queues are.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Config {
-    /// None: as the environment, a profile or the machine says.
-    pub region: Option<String>,
-    /// None: AWS's own for the region.
-    pub endpoint_url: Option<Url>,
-    /// The beginning of every queue's name.
-    pub prefix: String,
-}
-
-impl Config {
-    /// What is wrong with it, for a host with these CSPs.
-    pub fn problems<'a>(&self, csps: impl IntoIterator<Item = &'a CspName>) -> Vec<String> {
-        let mut problems = Vec::new();
-        let plain = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
-        if !self.prefix.bytes().all(plain) {
-            problems.push("prefix: may have letters, digits, `-` and `_`".to_owned());
-        }
-        let names = QueueName::all(csps);
-        let longest = names.iter().map(|name| self.dead_letters_of(name)).max_by_key(String::len);
-        if let Some(name) = longest.filter(|name| name.len() > NAME_LEN_MAX) {
-            problems.push(format!(
-                "prefix: is too long: SQS has {NAME_LEN_MAX} characters for a queue's name, and \
-                 `{name}` has {}",
-                name.len()
-            ));
-        }
-        problems
-    }
-
-    fn messages_of(&self, queue: &QueueName) -> String {
-        format!("{}{queue}.fifo", self.prefix)
-    }
-
-    /// No queue of messages has a name that begins like this.
-    fn dead_letters_of(&self, queue: &QueueName) -> String {
-        format!("{}dead-{queue}.fifo", self.prefix)
-    }
-}
 
 /// One queue on SQS, and the one for its dead letters.
 struct Place {
@@ -148,7 +102,7 @@ impl SqsQueue {
     ///
     /// [`OpenError`]; among others when a queue has other attributes than HOTH
     /// relies on.
-    pub async fn open(config: &Config, queues: Vec<QueueName>) -> Result<Self, OpenError> {
+    pub async fn open(config: &SqsConfig, queues: Vec<QueueName>) -> Result<Self, OpenError> {
         let client = client::connect(config).await?;
         let places = futures_util::stream::iter(queues)
             .map(|name| setup::place(&client, config, name))

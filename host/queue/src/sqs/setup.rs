@@ -9,11 +9,11 @@ use serde::Deserialize;
 use serde_json::Value;
 use serde_json::json;
 
-use super::Config;
 use super::OpenError;
 use super::Place;
 use super::release::Release;
 use crate::QueueName;
+use crate::SqsConfig;
 
 /// SQS's longest: 14 days.
 const RETENTION_SECONDS: &str = "1209600";
@@ -23,7 +23,11 @@ const RETENTION_SECONDS: &str = "1209600";
 const MESSAGE_BYTES: &str = "1048576";
 
 /// Finds or makes a queue and the one for its dead letters.
-pub async fn place(client: &Client, config: &Config, name: QueueName) -> Result<Place, OpenError> {
+pub async fn place(
+    client: &Client,
+    config: &SqsConfig,
+    name: QueueName,
+) -> Result<Place, OpenError> {
     let dead = Wanted { name: config.dead_letters_of(&name), dead_letters: None };
     let dead = dead.find_or_make(client).await?;
     let redrive = name

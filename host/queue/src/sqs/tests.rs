@@ -30,7 +30,6 @@ use std::time::Duration;
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::types::QueueAttributeName;
 
-use super::Config;
 use super::OpenError;
 use super::SqsQueue;
 use super::client;
@@ -43,6 +42,7 @@ use crate::QueueName;
 use crate::Receipt;
 use crate::Receive;
 use crate::Redeliver;
+use crate::SqsConfig;
 use crate::conformance;
 use crate::conformance::Fixture;
 use crate::conformance::message;
@@ -79,7 +79,7 @@ impl Server {
 /// Queues of its own on SQS; those on AWS are deleted in the end.
 struct Sqs {
     server: Server,
-    config: Config,
+    config: SqsConfig,
     queue: SqsQueue,
 }
 
@@ -94,7 +94,7 @@ impl Sqs {
         };
         let unique = uuid::Uuid::new_v4().simple().to_string();
         let prefix = format!("hoth-test-{}-", &unique[..12]);
-        let config = Config { region, endpoint_url, prefix };
+        let config = SqsConfig { region, endpoint_url, prefix };
         let queue = open(&config).await.expect("the queues can be made");
         Self { server, config, queue }
     }
@@ -105,7 +105,7 @@ impl Sqs {
     }
 }
 
-async fn open(config: &Config) -> Result<SqsQueue, OpenError> {
+async fn open(config: &SqsConfig) -> Result<SqsQueue, OpenError> {
     SqsQueue::open(config, vec![requests(), outcomes()]).await
 }
 
@@ -161,7 +161,7 @@ impl Drop for Sqs {
 }
 
 #[tokio::main(flavor = "current_thread")]
-async fn delete_queues(config: &Config) {
+async fn delete_queues(config: &SqsConfig) {
     let client = client::connect(config).await.expect("a region is known");
     for name in [requests(), outcomes()] {
         for name in [config.messages_of(&name), config.dead_letters_of(&name)] {
@@ -376,7 +376,7 @@ async fn a_queue_that_differs_is_refused_when_a_host_starts() {
 #[tokio::test]
 async fn an_sqs_that_is_down_is_unreachable_and_not_more() {
     let f = Sqs::new().await;
-    let nowhere = Config { endpoint_url: "http://127.0.0.1:9".parse().ok(), ..f.config.clone() };
+    let nowhere = SqsConfig { endpoint_url: "http://127.0.0.1:9".parse().ok(), ..f.config.clone() };
     let mut queue = f.other_host().await;
     let shared = std::sync::Arc::get_mut(&mut queue.shared).expect("nothing is under way");
     shared.client = client::connect(&nowhere).await.expect("a region is known");

@@ -1,0 +1,57 @@
+//! Configuration of the backend on Amazon SQS.
+//!
+//! The configuration is read and checked by every build, so that one without
+//! the backend can say so.
+
+use hoth_core::domain::CspName;
+use url::Url;
+
+use crate::QueueName;
+
+/// The longest name of an SQS queue, `.fifo` included (AWS documentation,
+/// "Amazon SQS queue quotas").
+const NAME_LEN_MAX: usize = 80;
+
+/// The location of the queues on Amazon SQS.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SqsConfig {
+    /// The AWS region; `None` for that of the environment, profile or machine.
+    pub region: Option<String>,
+    /// The endpoint; `None` for the region's own.
+    pub endpoint_url: Option<Url>,
+    /// The prefix of every queue's name.
+    pub prefix: String,
+}
+
+impl SqsConfig {
+    /// Returns the problems of the configuration for a host with these CSPs.
+    pub fn problems<'a>(&self, csps: impl IntoIterator<Item = &'a CspName>) -> Vec<String> {
+        let mut problems = Vec::new();
+        let plain = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
+        if !self.prefix.bytes().all(plain) {
+            problems.push("prefix: may have letters, digits, `-` and `_`".to_owned());
+        }
+        let names = QueueName::all(csps);
+        let longest = names.iter().map(|name| self.dead_letters_of(name)).max_by_key(String::len);
+        if let Some(name) = longest.filter(|name| name.len() > NAME_LEN_MAX) {
+            problems.push(format!(
+                "prefix: is too long: SQS has {NAME_LEN_MAX} characters for a queue's name, and \
+                 `{name}` has {}",
+                name.len()
+            ));
+        }
+        problems
+    }
+
+    /// Returns the name on SQS of the queue that holds the messages.
+    #[cfg(feature = "sqs")]
+    pub(crate) fn messages_of(&self, queue: &QueueName) -> String {
+        format!("{}{queue}.fifo", self.prefix)
+    }
+
+    /// Returns the name on SQS of the queue that holds the dead letters. No queue
+    /// of messages has a name that begins like this.
+    pub(crate) fn dead_letters_of(&self, queue: &QueueName) -> String {
+        format!("{}dead-{queue}.fifo", self.prefix)
+    }
+}
