@@ -65,7 +65,6 @@ const HOMES: &[(&str, &[&str])] = &[
     ("axum", &["src/admin", "src/api"]),
     ("minisign_verify", &["src/registry"]),
     ("notify", &["src/registry"]),
-    ("oauth2", &["egress/src"]),
     ("reqwest", &["src/cli", "egress/src"]),
     ("rusqlite", &["queue/src/embedded"]),
     ("rustix", &["runtime/src/compile", "platform/src/descriptors", "platform/src/failpoint"]),

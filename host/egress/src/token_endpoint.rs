@@ -2,29 +2,16 @@
 
 use std::time::Duration;
 
-use futures_util::FutureExt as _;
-use futures_util::future::BoxFuture;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use bytes::Bytes;
 use http::HeaderValue;
 use http::header;
-use oauth2::AccessToken;
-use oauth2::AsyncHttpClient;
-use oauth2::AuthType;
-use oauth2::ClientId;
-use oauth2::ClientSecret;
-use oauth2::RefreshToken;
-use oauth2::RequestTokenError;
-use oauth2::Scope;
-use oauth2::StandardRevocableToken;
-use oauth2::TokenResponse;
-use oauth2::TokenType;
-use oauth2::TokenUrl;
-use oauth2::basic::BasicErrorResponse;
-use oauth2::basic::BasicRevocationErrorResponse;
-use oauth2::basic::BasicTokenIntrospectionResponse;
 use secrecy::ExposeSecret as _;
+use secrecy::SecretString;
 use serde::Deserialize;
 use serde::Deserializer;
-use serde::Serialize;
+use url::form_urlencoded;
 
 use crate::call;
 use crate::call::Answer;
@@ -95,42 +82,32 @@ impl TokenEndpoint {
         Self { csp: csp.clone(), config: config.clone(), http, peer }
     }
 
-    /// Asks for a token once. The secret is read anew each time.
+    /// Requests a token once. Reads the client secret again each time.
     pub async fn request(&self, scopes: &Scopes) -> Result<Granted, Unanswered> {
         let secret =
             credential::read_secret(&self.csp, &self.config.client_secret, "client secret").await?;
-        let id = ClientId::new(self.config.client_id.clone());
-        let client = OAuth2Client::new(id)
-            .set_client_secret(ClientSecret::new(secret.expose_secret().to_owned()))
-            .set_token_uri(TokenUrl::from_url(self.config.token_url.clone()))
-            .set_auth_type(AuthType::BasicAuth);
-        let request = client
-            .exchange_client_credentials()
-            .add_extra_param("client_id", &self.config.client_id)
-            .add_scopes(scopes.iter().cloned().map(Scope::new));
-        match request.request_async(self).await {
+        let body = self.post(&secret, scopes).await?;
+        // Ignores bytes after the object. The error is dropped because it may
+        // quote the body, and with it a token.
+        match TokenAnswer::deserialize(&mut serde_json::Deserializer::from_slice(&body)) {
             Ok(answer) => self.read(&answer),
-            Err(RequestTokenError::Request(unanswered)) => Err(unanswered),
-            // What these hold may quote the answer, and with it a token.
-            Err(
-                RequestTokenError::ServerResponse(_)
-                | RequestTokenError::Parse(..)
-                | RequestTokenError::Other(_),
-            ) => Err(self.unavailable("the token endpoint's answer cannot be understood")),
+            Err(_) => Err(self.unavailable("the token endpoint's answer cannot be understood")),
         }
     }
 
-    async fn post(
-        &self,
-        mut request: oauth2::HttpRequest,
-    ) -> Result<oauth2::HttpResponse, Unanswered> {
-        if let Some(credentials) = request.headers_mut().get_mut(header::AUTHORIZATION) {
-            credentials.set_sensitive(true);
-        }
+    /// Sends the form and returns the body of a successful response.
+    async fn post(&self, secret: &SecretString, scopes: &Scopes) -> Result<Bytes, Unanswered> {
+        let mut request = reqwest::Request::new(http::Method::POST, self.config.token_url.clone());
+        let headers = request.headers_mut();
+        headers.insert(header::ACCEPT, HeaderValue::from_static("application/json"));
+        headers.insert(
+            header::CONTENT_TYPE,
+            HeaderValue::from_static("application/x-www-form-urlencoded"),
+        );
+        headers.insert(header::AUTHORIZATION, basic_credentials(&self.config.client_id, secret));
         let agent = HeaderValue::from_static(concat!("hoth/", env!("CARGO_PKG_VERSION")));
-        request.headers_mut().insert(header::USER_AGENT, agent);
-        let request = reqwest::Request::try_from(request)
-            .map_err(|_| self.unavailable("the request cannot be sent as HTTP"))?;
+        headers.insert(header::USER_AGENT, agent);
+        *request.body_mut() = Some(form(&self.config.client_id, scopes).into());
         let answer = call::call(&self.http, request, &self.peer).await;
         let Answer { status, body, .. } = answer.map_err(|unanswered| match unanswered.cause {
             // Trying again does not change who the endpoint is.
@@ -150,7 +127,7 @@ impl TokenEndpoint {
             // Only the body goes on: a media type that is not quite JSON's
             // does not make a token useless.
             200..=299 => match body {
-                Ok(body) => Ok(oauth2::HttpResponse::new(body.into())),
+                Ok(body) => Ok(body),
                 Err(too_large) => Err(self.unavailable(&too_large.message)),
             },
             408 | 425 | 429 => Err(self.unavailable(&said_no(status, read))),
@@ -160,17 +137,17 @@ impl TokenEndpoint {
     }
 
     fn read(&self, answer: &TokenAnswer) -> Result<Granted, Unanswered> {
-        if !answer.token_type.0.eq_ignore_ascii_case("bearer") {
+        if !answer.token_type.eq_ignore_ascii_case("bearer") {
             return Err(
                 self.unavailable("the token endpoint granted something else than a bearer token")
             );
         }
-        let token = answer.access_token.secret();
+        let token = answer.access_token.expose_secret();
         let header = HeaderValue::from_str(&format!("Bearer {token}"));
         match header {
             Ok(mut header) if !token.is_empty() => {
                 header.set_sensitive(true);
-                Ok(Granted { header, expires_in: answer.expires_in() })
+                Ok(Granted { header, expires_in: answer.expires_in.map(Duration::from_secs) })
             }
             Ok(_) | Err(_) => Err(self.unavailable("the token cannot be sent in a header")),
         }
@@ -186,14 +163,27 @@ impl TokenEndpoint {
     }
 }
 
-/// The HTTP client that the `oauth2` crate asks for.
-impl<'c> AsyncHttpClient<'c> for TokenEndpoint {
-    type Error = Unanswered;
-    type Future = BoxFuture<'c, Result<oauth2::HttpResponse, Unanswered>>;
+/// Returns `Basic …`, marked as sensitive. RFC 6749 section 2.3.1 wants id and
+/// secret in the form encoding first, unlike Basic credentials elsewhere.
+fn basic_credentials(id: &str, secret: &SecretString) -> HeaderValue {
+    let encoded = |text: &str| form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
+    let pair = format!("{}:{}", encoded(id), encoded(secret.expose_secret()));
+    let mut header = HeaderValue::try_from(format!("Basic {}", BASE64.encode(pair)))
+        .expect("base64 is visible ASCII");
+    header.set_sensitive(true);
+    header
+}
 
-    fn call(&'c self, request: oauth2::HttpRequest) -> Self::Future {
-        self.post(request).boxed()
+/// Returns the body of the request. Some issuers want `client_id` here too.
+fn form(client_id: &str, scopes: &Scopes) -> String {
+    let mut form = form_urlencoded::Serializer::new(String::new());
+    form.append_pair("grant_type", "client_credentials");
+    if !scopes.is_empty() {
+        let scopes: Vec<&str> = scopes.iter().map(String::as_str).collect();
+        form.append_pair("scope", &scopes.join(" "));
     }
+    form.append_pair("client_id", client_id);
+    form.finish()
 }
 
 /// Names the status, and why, where the answer has a standard word for it.
@@ -210,58 +200,19 @@ fn said_no(status: u16, body: &[u8]) -> String {
     }
 }
 
-type OAuth2Client = oauth2::Client<
-    BasicErrorResponse,
-    TokenAnswer,
-    BasicTokenIntrospectionResponse,
-    StandardRevocableToken,
-    BasicRevocationErrorResponse,
->;
-
-/// A successful answer, read with more patience than the standard asks for:
-/// some issuers leave the type out, and some write the lifetime as a string.
-#[derive(Debug, Serialize, Deserialize)]
+/// Successful response, read more leniently than the standard asks for: some
+/// issuers leave the type out, and some write the lifetime as a string.
+#[derive(Deserialize)]
 struct TokenAnswer {
-    access_token: AccessToken,
-    #[serde(default)]
-    token_type: Kind,
+    access_token: SecretString,
+    #[serde(default = "bearer")]
+    token_type: String,
     #[serde(default, deserialize_with = "seconds")]
     expires_in: Option<u64>,
 }
 
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-struct Kind(String);
-
-impl Default for Kind {
-    fn default() -> Self {
-        Self("bearer".to_owned())
-    }
-}
-
-impl TokenType for Kind {}
-
-impl TokenResponse for TokenAnswer {
-    type TokenType = Kind;
-
-    fn access_token(&self) -> &AccessToken {
-        &self.access_token
-    }
-
-    fn token_type(&self) -> &Kind {
-        &self.token_type
-    }
-
-    fn expires_in(&self) -> Option<Duration> {
-        self.expires_in.map(Duration::from_secs)
-    }
-
-    fn refresh_token(&self) -> Option<&RefreshToken> {
-        None
-    }
-
-    fn scopes(&self) -> Option<&Vec<Scope>> {
-        None
-    }
+fn bearer() -> String {
+    "bearer".to_owned()
 }
 
 /// Reads 3600, 3600.0 and "3600"; anything else counts as not said.
