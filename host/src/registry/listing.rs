@@ -8,7 +8,7 @@ use super::AdapterName;
 use super::NotServing;
 use super::Table;
 use super::Version;
-use super::coverage::CspBinding;
+use super::compatibility::CspBinding;
 use super::history::RetainedVersion;
 use super::slot::Slot;
 use crate::replay::JobCounts;

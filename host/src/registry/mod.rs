@@ -8,22 +8,22 @@
 //! milliseconds.
 //!
 //! The last act wins, over restarts and over all hosts that share the
-//! directory: [`store`] has the choices, [`acts`] makes and follows them.
+//! directory: [`ledger`] has the choices, [`install`] makes and follows them.
 
-mod acts;
-mod coverage;
-mod door;
+mod check;
+mod compatibility;
+mod drop_dir;
 mod error;
 mod files;
-mod gate;
 mod history;
+mod install;
+mod ledger;
 mod listing;
 mod name;
 mod package;
-mod rehearsal;
+mod replay_gate;
 mod signature;
 mod slot;
-mod store;
 mod version;
 mod watch;
 
@@ -41,8 +41,10 @@ use arc_swap::ArcSwap;
 use tokio::sync::watch as changes;
 use tracing::warn;
 
-pub use coverage::Incompatible;
-pub use coverage::Requirements;
+pub use crate::adapter::COMPONENT_BYTES_MAX;
+pub use check::check_drop_dir;
+pub use compatibility::Incompatible;
+pub use compatibility::Requirements;
 pub use error::InstallError;
 pub use error::NotServing;
 pub use error::Refusal;
@@ -57,7 +59,6 @@ pub use listing::VersionListing;
 pub use name::AdapterName;
 pub use name::BadAdapterName;
 pub use package::Package;
-pub use rehearsal::check_drop_dir;
 pub use signature::SIGNATURE_BYTES_MAX;
 pub use signature::SignatureError;
 pub use signature::Trust;
@@ -65,11 +66,15 @@ pub use signature::TrustError;
 pub use version::JobGuard;
 pub use version::Version;
 
-use self::acts::Observed;
-use self::coverage::CspBinding;
-use self::gate::ReplayGate;
+use self::compatibility::CspBinding;
+use self::install::Observed;
+use self::ledger::Store;
+use self::replay_gate::ReplayGate;
 use self::slot::Slot;
-use self::store::Store;
+use crate::adapter::Engine;
+use crate::clock::Clock;
+use crate::domain::CspName;
+use crate::domain::Digest;
 use crate::replay::Replayer;
 use hoth_core::domain::CspName;
 use hoth_core::domain::Digest;
@@ -122,8 +127,8 @@ impl Registry {
         directory: &Path,
         bindings: BTreeMap<CspName, (String, Requirements)>,
     ) -> Result<Self, RegistryError> {
-        let bindings = coverage::csp_bindings(bindings)?;
-        door::create(directory)?;
+        let bindings = compatibility::csp_bindings(bindings)?;
+        drop_dir::create(directory)?;
         let store = Store::of(directory);
         if let Err(error) = store.create() {
             warn!(

@@ -12,15 +12,15 @@
 mod compare;
 mod config;
 mod difference;
-mod gate;
 mod journal;
+mod journal_comparison;
 mod recorder;
 mod recording;
 mod redact;
+mod replay_calls;
+mod replayer;
 mod report;
 mod store;
-mod trial;
-mod walk;
 mod writer;
 
 #[cfg(test)]
@@ -32,7 +32,6 @@ pub use config::Config;
 pub use config::Policy;
 pub use config::RedactConfig;
 pub use difference::Difference;
-pub use gate::Replayer;
 pub use journal::Input;
 pub use journal::Journal;
 pub use journal::JournalBody;
@@ -45,6 +44,7 @@ pub use recorder::Recorder;
 pub use recording::RecordedCall;
 pub use recording::Recording;
 pub use redact::RedactionRules;
+pub use replayer::Replayer;
 pub use report::CallDifferences;
 pub use report::ComparedVersion;
 pub use report::Finding;

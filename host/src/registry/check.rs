@@ -10,11 +10,11 @@ use super::Refusal;
 use super::RegistryError;
 use super::Requirements;
 use super::Trust;
-use super::coverage;
-use super::coverage::CspBinding;
-use super::door;
-use hoth_core::domain::CspName;
-use hoth_runtime::Engine;
+use super::compatibility;
+use super::compatibility::CspBinding;
+use super::drop_dir;
+use crate::adapter::Engine;
+use crate::domain::CspName;
 
 /// Checks the components that the CSPs of `bindings` name, as far as they are in
 /// the directory, as [`super::Registry::open`] does with those that are new to
@@ -30,7 +30,7 @@ pub async fn check_drop_dir(
     directory: &Path,
     bindings: BTreeMap<CspName, (String, Requirements)>,
 ) -> Result<Vec<(AdapterName, Refusal)>, RegistryError> {
-    let bindings = coverage::csp_bindings(bindings)?;
+    let bindings = compatibility::csp_bindings(bindings)?;
     let names: BTreeSet<&AdapterName> = bindings.values().map(|binding| &binding.adapter).collect();
     let mut refused = Vec::new();
     for name in names {
@@ -49,10 +49,10 @@ async fn check(
     name: &AdapterName,
 ) -> Result<Result<(), Refusal>, RegistryError> {
     let unreadable = |source| RegistryError::Directory { directory: directory.to_owned(), source };
-    if door::stamp(directory, name).await.map_err(unreadable)?.is_none() {
+    if drop_dir::stamp(directory, name).await.map_err(unreadable)?.is_none() {
         return Ok(Ok(()));
     }
-    let package = door::read(directory, name).await.map_err(unreadable)?;
+    let package = drop_dir::read(directory, name).await.map_err(unreadable)?;
     if let Err(error) = trust.check(&package.wasm, package.signature.as_deref()) {
         return Ok(Err(error.into()));
     }
@@ -60,6 +60,7 @@ async fn check(
         Ok(adapter) => adapter,
         Err(error) => return Ok(Err(error.into())),
     };
-    let covered = coverage::check(adapter.info(), None, coverage::requirements_of(bindings, name));
+    let covered =
+        compatibility::check(adapter.info(), None, compatibility::requirements_of(bindings, name));
     Ok(covered.map_err(Refusal::from))
 }

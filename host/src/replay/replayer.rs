@@ -22,11 +22,11 @@ use super::Policy;
 use super::ReplayReport;
 use super::Timing;
 use super::Verdict;
-use super::trial;
-use super::trial::Comparison;
-use super::trial::JournalComparison;
-use hoth_platform::clock::Clock;
-use hoth_runtime::Adapter;
+use super::journal_comparison;
+use super::journal_comparison::Comparison;
+use super::journal_comparison::JournalComparison;
+use crate::adapter::Adapter;
+use crate::clock::Clock;
 
 /// How often a job's calls are timed for each version. The fastest of them
 /// counts: what else goes on at the machine makes calls slower, never faster.
@@ -114,7 +114,7 @@ impl Replayer {
             tally.remarks.push("no version is active, so there is nothing to compare with".into());
             return tally;
         };
-        let versions = trial::Versions { active, candidate };
+        let versions = journal_comparison::Versions { active, candidate };
         let mut timings = Vec::new();
         for (at, journal) in journals.iter().enumerate() {
             let tried = match tally.counts.trap >= BROKEN_JOBS_MAX {
@@ -139,8 +139,8 @@ impl Replayer {
     /// Times jobs again, the versions taking turns in who is first.
     async fn time(
         &self,
-        versions: trial::Versions<'_>,
-        mut timings: Vec<(&Journal, trial::CallTimes)>,
+        versions: journal_comparison::Versions<'_>,
+        mut timings: Vec<(&Journal, journal_comparison::CallTimes)>,
         deadline: Instant,
     ) -> Option<Timing> {
         'rounds: for round in 1..TIMING_ROUNDS {

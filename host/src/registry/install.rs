@@ -33,13 +33,16 @@ use super::Registry;
 use super::RegistryError;
 use super::RollBackError;
 use super::Version;
-use super::door;
+use super::drop_dir;
 use super::files::FileStamp;
 use super::history::History;
+use super::ledger::Ledger;
+use super::ledger::LedgerLock;
+use super::ledger::SeenFile;
 use super::slot::RefusedComponent;
-use super::store::Ledger;
-use super::store::LedgerLock;
-use super::store::SeenFile;
+use crate::domain::Digest;
+use crate::failpoint;
+use crate::failpoint::FailPoint;
 use crate::replay::Policy;
 use hoth_core::domain::Digest;
 use hoth_platform::failpoint;
@@ -148,7 +151,7 @@ impl Registry {
     /// the door, and choices of other hosts.
     pub(super) async fn reconcile(&self) -> Result<(), RegistryError> {
         let mut names: BTreeSet<AdapterName> =
-            door::list(&self.directory).await?.into_iter().collect();
+            drop_dir::list(&self.directory).await?.into_iter().collect();
         match self.store.names().await {
             Ok(kept) => names.extend(kept),
             Err(error) => warn!("The store of adapters cannot be read: {error}"),
@@ -236,8 +239,8 @@ impl Registry {
     /// Takes in the file at the door, where that is another one, or another
     /// signature has come to one that was refused.
     async fn ingest_drop(&self, name: &AdapterName) -> io::Result<()> {
-        let Some(stamp) = door::stamp(&self.directory, name).await? else { return Ok(()) };
-        let signature = door::signature_stamp(&self.directory, name).await?;
+        let Some(stamp) = drop_dir::stamp(&self.directory, name).await? else { return Ok(()) };
+        let signature = drop_dir::signature_stamp(&self.directory, name).await?;
         let observed = self.observed(name);
         let (before, refused_with) = {
             let observed = observed.lock().await;
@@ -257,7 +260,7 @@ impl Registry {
         }
         let candidate = self.validate(name, package, self.policy(name)).await;
         let mut observed = observed.lock().await;
-        if door::stamp(&self.directory, name).await?.as_ref() != Some(&seen.stamp) {
+        if drop_dir::stamp(&self.directory, name).await?.as_ref() != Some(&seen.stamp) {
             // It has changed again, which was noticed, too.
             return Ok(());
         }
@@ -332,7 +335,7 @@ impl Registry {
         let lock = self.store.lock().await?;
         let mut history = self.current_ledger(name).await.history;
         self.store_component(&lock, name, candidate).await?;
-        let stamp = door::write(&self.directory, name, candidate.package.clone()).await?;
+        let stamp = drop_dir::write(&self.directory, name, candidate.package.clone()).await?;
         failpoint::reach(FailPoint::ComponentAtTheDoor);
         observed.door = Some(SeenFile { stamp, sha256: candidate.version.adapter().digest() });
         observed.refused_with = None;
@@ -451,8 +454,8 @@ impl Registry {
 
     async fn read_drop(&self, name: &AdapterName) -> io::Result<Option<(SeenFile, Package)>> {
         // Noted before it is read: a change after this has another stamp.
-        let Some(stamp) = door::stamp(&self.directory, name).await? else { return Ok(None) };
-        let package = door::read(&self.directory, name).await?;
+        let Some(stamp) = drop_dir::stamp(&self.directory, name).await? else { return Ok(None) };
+        let package = drop_dir::read(&self.directory, name).await?;
         Ok(Some((SeenFile { stamp, sha256: Digest::of(&package.wasm) }, package)))
     }
 

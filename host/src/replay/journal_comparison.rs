@@ -11,12 +11,12 @@ use super::StepKind;
 use super::StepResult;
 use super::compare::compare;
 use super::compare::same_resource;
-use super::walk::CallRange;
-use super::walk::ReplayedCalls;
-use super::walk::replay_calls;
-use hoth_core::domain::AdapterState;
-use hoth_core::domain::Step;
-use hoth_runtime::Adapter;
+use super::replay_calls::CallRange;
+use super::replay_calls::ReplayedCalls;
+use super::replay_calls::replay_calls;
+use crate::adapter::Adapter;
+use crate::domain::AdapterState;
+use crate::domain::Step;
 
 /// Waits of one job from which the candidate goes on in the active version's
 /// call_label. Those of a poll are alike.
