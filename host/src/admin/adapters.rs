@@ -153,10 +153,10 @@ pub async fn roll_back(
         }
         Err(error) => Err(match error {
             RollBackError::Unknown => AdminError::NotFound(error.to_string()),
-            RollBackError::NothingEarlier | RollBackError::NotKept(_) => {
+            RollBackError::NothingEarlier | RollBackError::NotRetained(_) => {
                 AdminError::Conflict(error.to_string())
             }
-            RollBackError::Unusable(_) => AdminError::Refused(error.to_string()),
+            RollBackError::Unusable { .. } => AdminError::Refused(error.to_string()),
             RollBackError::NotWritten(_) => AdminError::Internal(error.into()),
         }),
     }

@@ -1,42 +1,44 @@
-//! What a start would refuse of what lies in the directory, found without a
-//! start.
+//! Validation of the drop directory without a start, for `hoth check`.
 
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 use std::path::Path;
 
 use super::AdapterName;
+use super::Package;
 use super::Refusal;
 use super::RegistryError;
 use super::Requirements;
 use super::Trust;
 use super::compatibility;
 use super::compatibility::CspBinding;
-use super::drop_dir;
+use super::drop_dir::DropDir;
 use crate::adapter::Engine;
 use crate::domain::CspName;
 
-/// Checks the components that the CSPs of `bindings` name, as far as they are in
-/// the directory, as [`super::Registry::open`] does with those that are new to
-/// it. Takes none, and writes nothing. Those that would be refused, and why.
+/// Validates the components in a directory that CSPs name, as
+/// [`super::Registry::open`] validates new ones, and returns the refusals.
+/// Installs nothing and writes nothing; a missing component is no refusal.
 ///
 /// # Errors
 ///
-/// [`RegistryError`]: a name that no adapter can have, or a component cannot be
-/// read.
+/// [`RegistryError`]: a name is not a valid adapter name, or a component cannot
+/// be read.
 pub async fn check_drop_dir(
     engine: &Engine,
     trust: &Trust,
     directory: &Path,
     bindings: BTreeMap<CspName, (String, Requirements)>,
 ) -> Result<Vec<(AdapterName, Refusal)>, RegistryError> {
-    let bindings = compatibility::csp_bindings(bindings)?;
+    let bindings = compatibility::parse_bindings(bindings)?;
+    let drop_dir = DropDir::new(directory);
     let names: BTreeSet<&AdapterName> = bindings.values().map(|binding| &binding.adapter).collect();
     let mut refused = Vec::new();
     for name in names {
-        if let Err(refusal) = check(engine, trust, directory, &bindings, name).await? {
-            refused.push((name.clone(), refusal));
-        }
+        let component = drop_dir.read(name).await.map_err(|error| drop_dir.unreadable(error))?;
+        let Some((_, package)) = component else { continue };
+        let checked = check(engine, trust, &bindings, name, package).await;
+        refused.extend(checked.err().map(|refusal| (name.clone(), refusal)));
     }
     Ok(refused)
 }
@@ -44,23 +46,13 @@ pub async fn check_drop_dir(
 async fn check(
     engine: &Engine,
     trust: &Trust,
-    directory: &Path,
     bindings: &BTreeMap<CspName, CspBinding>,
     name: &AdapterName,
-) -> Result<Result<(), Refusal>, RegistryError> {
-    let unreadable = |source| RegistryError::Directory { directory: directory.to_owned(), source };
-    if drop_dir::stamp(directory, name).await.map_err(unreadable)?.is_none() {
-        return Ok(Ok(()));
-    }
-    let package = drop_dir::read(directory, name).await.map_err(unreadable)?;
-    if let Err(error) = trust.check(&package.wasm, package.signature.as_deref()) {
-        return Ok(Err(error.into()));
-    }
-    let adapter = match engine.load(name.as_str(), package.wasm).await {
-        Ok(adapter) => adapter,
-        Err(error) => return Ok(Err(error.into())),
-    };
-    let covered =
-        compatibility::check(adapter.info(), None, compatibility::requirements_of(bindings, name));
-    Ok(covered.map_err(Refusal::from))
+    package: Package,
+) -> Result<(), Refusal> {
+    trust.check(&package.wasm, package.signature.as_deref())?;
+    let adapter = engine.load(name.as_str(), package.wasm).await?;
+    let required = compatibility::requirements_of(bindings, name);
+    compatibility::check(adapter.info(), None, required)?;
+    Ok(())
 }

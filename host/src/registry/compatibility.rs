@@ -1,7 +1,7 @@
-//! Whether a version does what the CSPs that name its adapter need of it: the
-//! operations that can be asked for, with credentials that are configured.
+//! Compatibility of a version with the CSPs that name its adapter: the
+//! operations that may be requested, and the credentials that are configured.
 //!
-//! What is found here would else be found by a job that comes, and fail it.
+//! A gap that is not found here would be found by a job, and fail it.
 
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
@@ -9,55 +9,54 @@ use std::fmt;
 
 use super::AdapterName;
 use super::BadAdapterName;
-use super::Registry;
-use super::Version;
-use hoth_core::domain::CspName;
-use hoth_core::domain::Offer;
-use hoth_core::domain::Operation;
-use hoth_runtime::Info;
+use crate::adapter::Info;
+use crate::domain::CspName;
+use crate::domain::Offer;
+use crate::domain::Operation;
 
-/// What a CSP has to find in its adapter.
+/// The requirements of a CSP for its adapter.
 #[derive(Debug, Clone, Default)]
 pub struct Requirements {
-    /// What may be asked of the CSP.
+    /// The operations that may be requested for the CSP.
     pub operations: Offer,
     /// The names of the credentials that are configured for it.
     pub credentials: BTreeSet<String>,
 }
 
-/// What the configuration says of a CSP's adapter.
+/// The adapter that a CSP names in the configuration, and its requirements.
 #[derive(Debug)]
 pub(super) struct CspBinding {
     pub adapter: AdapterName,
     pub requirements: Requirements,
 }
 
-/// What a version add_gap for the CSPs that name its adapter.
+/// The gaps of a version, with the CSPs that each one affects.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub struct Incompatible(BTreeMap<Gap, Vec<CspName>>);
 
-/// One thing that is missing. Operations and credentials are never empty.
+/// A requirement that a version does not meet. The sets are never empty.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 enum Gap {
-    /// It asks for what no request could carry.
+    /// Credentials that it asks for and the CSP does not have.
     MissingCredentials(BTreeSet<String>),
-    /// The CSP's list has them.
+    /// Operations in the CSP's list that it does not describe.
     NotOffered(BTreeSet<Operation>),
-    /// The active version describes them, and the CSP has no list.
+    /// Operations of the active version that it does not describe, for a CSP
+    /// without a list.
     Dropped(BTreeSet<Operation>),
-    /// There is nothing that anyone could ask for.
+    /// It describes no operation that can be requested.
     NoOperations,
 }
 
-/// CSPs and credentials that one sentence names.
+/// CSPs and credentials that one message names. The rest is counted.
 const LISTED_MAX: usize = 8;
 
-/// Checks what a version describes against each CSP that names its adapter.
-/// `active` is what a version describes that it would take the place of.
+/// Checks the description of a version against each CSP that names its adapter.
+/// `active` is the description of the version that it would replace.
 ///
 /// # Errors
 ///
-/// [`Incompatible`] has everything that is missing, and for whom.
+/// [`Incompatible`] has all gaps, and the CSPs that they affect.
 pub(super) fn check<'a>(
     info: &Info,
     active: Option<&Info>,
@@ -69,14 +68,16 @@ pub(super) fn check<'a>(
     let mut gaps: BTreeMap<Gap, Vec<CspName>> = BTreeMap::new();
     for (csp, requirements) in bound {
         let mut add_gap = |gap| gaps.entry(gap).or_default().push(csp.clone());
-        let unbound: BTreeSet<String> = asked
+        let missing: BTreeSet<String> = asked
             .iter()
             .filter(|name| !requirements.credentials.contains(**name))
             .map(|name| (*name).clone())
             .collect();
-        if !unbound.is_empty() {
-            add_gap(Gap::MissingCredentials(unbound));
+        if !missing.is_empty() {
+            add_gap(Gap::MissingCredentials(missing));
         }
+        // Without a list, the active version is the best known measure: jobs
+        // for its operations may be queued.
         let (needed, gap): (_, fn(_) -> Gap) = match &requirements.operations {
             Offer::Only(operations) => (operations, Gap::NotOffered),
             Offer::Unsaid => (&active, Gap::Dropped),
@@ -91,38 +92,15 @@ pub(super) fn check<'a>(
     if gaps.is_empty() { Ok(()) } else { Err(Incompatible(gaps)) }
 }
 
-/// The operations that it describes and anyone can ask for.
+/// Returns the described operations that can be requested. Other names in a
+/// description are allowed and ignored.
 fn known_operations(info: &Info) -> BTreeSet<Operation> {
     let named = |operation: &Operation| info.operations.iter().any(|it| it == operation.as_str());
     Operation::ALL.into_iter().filter(named).collect()
 }
 
-impl Registry {
-    /// Whether a version that arrives covers the CSPs that name `name`. One that
-    /// nobody names covers everything.
-    pub(super) fn check_compatible(
-        &self,
-        name: &AdapterName,
-        version: &Version,
-    ) -> Result<(), Incompatible> {
-        let active = self.active(name);
-        let active = active.as_ref().map(|active| active.adapter().info());
-        check(version.adapter().info(), active, requirements_of(&self.bindings, name))
-    }
-
-    /// Whether a version that was active before covers them. What came after it
-    /// may do more: an operator who goes back knows, and has no time for lists.
-    pub(super) fn check_still_compatible(
-        &self,
-        name: &AdapterName,
-        version: &Version,
-    ) -> Result<(), Incompatible> {
-        check(version.adapter().info(), None, requirements_of(&self.bindings, name))
-    }
-}
-
-/// What each CSP bindings, with names that adapters can have.
-pub(super) fn csp_bindings(
+/// Parses the adapter names of the configuration.
+pub(super) fn parse_bindings(
     named: BTreeMap<CspName, (String, Requirements)>,
 ) -> Result<BTreeMap<CspName, CspBinding>, BadAdapterName> {
     let bind = |(csp, (name, requirements)): (CspName, (String, Requirements))| {
@@ -131,7 +109,7 @@ pub(super) fn csp_bindings(
     named.into_iter().map(bind).collect()
 }
 
-/// What the CSPs that name `name` want of it.
+/// Returns the CSPs that name an adapter, and their requirements.
 pub(super) fn requirements_of<'a>(
     bindings: &'a BTreeMap<CspName, CspBinding>,
     name: &'a AdapterName,
@@ -152,44 +130,46 @@ impl fmt::Display for Incompatible {
 
 impl Gap {
     fn describe(&self, csps: &[CspName], f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let who = list(csps.iter().map(CspName::to_string));
+        let names = list(csps.iter().map(CspName::to_string));
         let key = |csp: &CspName| format!("`csp.{csp}.operations`");
         let keys = list(csps.iter().map(key));
         match self {
-            Self::MissingCredentials(names) => {
-                let names: Vec<_> = names.iter().collect();
+            Self::MissingCredentials(missing) => {
+                let missing: Vec<_> = missing.iter().collect();
                 let tables = csps.iter().flat_map(|csp| {
-                    names.iter().map(move |name| format!("`[csp.{csp}.credentials.{name}]`"))
+                    missing.iter().map(move |name| format!("`[csp.{csp}.credentials.{name}]`"))
                 });
-                let quoted = list(names.iter().map(|name| format!("{name:?}")));
+                let quoted = list(missing.iter().map(|name| format!("{name:?}")));
                 let tables = list(tables);
                 write!(
                     f,
-                    "it asks for credentials by names that {who} does not have: {quoted}; add {tables} to \
-                     the configuration"
+                    "credentials not configured for {names}: {quoted}; add {tables} to the \
+                     configuration"
                 )
             }
             Self::NotOffered(operations) => {
-                let words = operation_list(operations);
+                let operations = operation_list(operations);
                 write!(
                     f,
-                    "its `describe` does not name what {keys} lists: {words}; add that to `describe`, or \
-                     take it off the list"
+                    "`describe` lacks operations listed in {keys}: {operations}; add them to \
+                     `describe`, or remove them from the list"
                 )
             }
             Self::Dropped(operations) => {
-                let words = operation_list(operations);
+                let operations = operation_list(operations);
                 write!(
                     f,
-                    "its `describe` does not name what the active version does for {who}, and jobs for it \
-                     may be queued: {words}; add that to `describe`, or say in {keys} what is offered"
+                    "`describe` lacks operations of the active version for {names}, and jobs for \
+                     them may be queued: {operations}; add them to `describe`, or list the offered \
+                     operations in {keys}"
                 )
             }
             Self::NoOperations => {
-                let words = operation_list(&Operation::ALL.into());
+                let operations = operation_list(&Operation::ALL.into());
                 write!(
                     f,
-                    "its `describe` names nothing that can be asked for at {who}; there are {words}"
+                    "`describe` names no known operation for {names}; known operations: \
+                     {operations}"
                 )
             }
         }
@@ -200,7 +180,7 @@ fn operation_list(operations: &BTreeSet<Operation>) -> String {
     list(operations.iter().map(Operation::to_string))
 }
 
-/// The first of them, and how many more there are.
+/// Joins the first items, and counts the rest.
 fn list(items: impl Iterator<Item = String>) -> String {
     let mut items: Vec<_> = items.collect();
     let more = items.len().saturating_sub(LISTED_MAX);
@@ -235,111 +215,108 @@ mod tests {
             [] => Offer::Unsaid,
             some => Offer::Only(some.iter().copied().collect()),
         };
-        Requirements {
-            operations,
-            credentials: credentials.iter().map(|it| (*it).to_owned()).collect(),
-        }
+        let credentials = credentials.iter().map(|it| (*it).to_owned()).collect();
+        Requirements { operations, credentials }
     }
 
-    /// What is said of a version where these CSPs name its adapter.
-    fn problem(info: &Info, active: Option<&Info>, demands: &[Requirements]) -> String {
+    /// The message for a version whose adapter is named by these CSPs; empty if
+    /// it is compatible.
+    fn problem(info: &Info, active: Option<&Info>, required: &[Requirements]) -> String {
         let names: Vec<CspName> =
-            (0..demands.len()).map(|n| format!("CSP_{n}").parse().unwrap()).collect();
-        let found = check(info, active, names.iter().zip(demands));
-        found.err().map(|uncovered| uncovered.to_string()).unwrap_or_default()
+            (0..required.len()).map(|n| format!("CSP_{n}").parse().unwrap()).collect();
+        let checked = check(info, active, names.iter().zip(required));
+        checked.err().map(|incompatible| incompatible.to_string()).unwrap_or_default()
     }
 
     #[test]
-    fn a_version_does_what_its_csps_need_or_is_told_what_is_missing() {
+    fn a_version_keeps_the_operations_of_the_active_one_for_csps_without_a_list() {
         let unlisted = || require(&[], &[]);
         let some = ["add-portfolio", "get-portfolio"];
-        for (what, candidate, active, demands, expected) in [
+        for (case, candidate, active, required, expected) in [
+            ("first version", info(&some[..1], &[]), None, vec![unlisted(), unlisted()], ""),
+            ("no CSP names it", info(&[], &["billing"]), None, vec![], ""),
             (
-                "what CSPs without lists need",
-                info(&some[..1], &[]),
-                None,
-                vec![unlisted(), unlisted()],
-                "",
-            ),
-            ("it asks of nobody", info(&[], &["billing"]), None, vec![], ""),
-            (
-                "it does nothing that can be asked for",
+                "no known operation",
                 info(&["add_portfolio", "make-tea"], &[]),
                 None,
                 vec![unlisted(), unlisted()],
-                "its `describe` names nothing that can be asked for at CSP_0, CSP_1; there are \
+                "`describe` names no known operation for CSP_0, CSP_1; known operations: \
                  add-portfolio, get-portfolio, add-environment, add-task-order, update-task-order, \
                  add-operators, cost-by-portfolio, cost-by-clin",
             ),
-            ("the same as before", info(&some, &[]), Some(info(&some, &[])), vec![unlisted()], ""),
-            ("more", info(&some, &[]), Some(info(&some[1..], &[])), vec![unlisted()], ""),
+            ("same operations", info(&some, &[]), Some(info(&some, &[])), vec![unlisted()], ""),
             (
-                "what nobody can ask for goes",
+                "more operations",
+                info(&some, &[]),
+                Some(info(&some[1..], &[])),
+                vec![unlisted()],
+                "",
+            ),
+            (
+                "an unknown operation is dropped",
                 info(&some, &[]),
                 Some(info(&["add-portfolio", "make-tea"], &[])),
                 vec![unlisted()],
                 "",
             ),
             (
-                "less",
+                "fewer operations",
                 info(&some[1..], &[]),
                 Some(info(&some, &[])),
                 vec![unlisted(), require(&[GET], &[]), unlisted()],
-                "its `describe` does not name what the active version does for CSP_0, CSP_2, and \
-                 jobs for it may be queued: add-portfolio; add that to `describe`, or say in \
-                 `csp.CSP_0.operations`, `csp.CSP_2.operations` what is offered",
+                "`describe` lacks operations of the active version for CSP_0, CSP_2, and jobs for \
+                 them may be queued: add-portfolio; add them to `describe`, or list the offered \
+                 operations in `csp.CSP_0.operations`, `csp.CSP_2.operations`",
             ),
             (
-                "less, where a list says that it is enough",
+                "fewer operations, but all of the list",
                 info(&some[1..], &[]),
                 Some(info(&some, &[])),
                 vec![require(&[GET], &[])],
                 "",
             ),
         ] {
-            assert_eq!(problem(&candidate, active.as_ref(), &demands), expected, "{what}");
+            assert_eq!(problem(&candidate, active.as_ref(), &required), expected, "{case}");
         }
     }
 
     #[test]
-    fn a_version_does_what_lists_say_with_credentials_that_there_are() {
+    fn a_version_offers_listed_operations_and_asks_for_configured_credentials() {
         let some = ["add-portfolio", "get-portfolio"];
-        for (what, candidate, demands, expected) in [
+        for (case, candidate, required, expected) in [
             (
-                "less than the lists",
+                "fewer operations than listed",
                 info(&some, &[]),
                 vec![require(&[ADD, CLIN], &[]), require(&[ADD], &[]), require(&[GET, CLIN], &[])],
-                "its `describe` does not name what `csp.CSP_0.operations`, `csp.CSP_2.operations` \
-                 lists: cost-by-clin; add that to `describe`, or take it off the list",
+                "`describe` lacks operations listed in `csp.CSP_0.operations`, \
+                 `csp.CSP_2.operations`: cost-by-clin; add them to `describe`, or remove them from \
+                 the list",
             ),
             (
-                "credentials, with operations",
+                "credentials and operations",
                 info(&some[..1], &["billing", "reports", "billing"]),
                 vec![
                     require(&[], &["billing", "reports", "other"]),
                     require(&[], &["reports"]),
                     require(&[CLIN], &[]),
                 ],
-                "it asks for credentials by names that CSP_1 does not have: \"billing\"; add \
-                 `[csp.CSP_1.credentials.billing]` to the configuration; it asks for credentials by \
-                 names that CSP_2 does not have: \"billing\", \"reports\"; add \
+                "credentials not configured for CSP_1: \"billing\"; add \
+                 `[csp.CSP_1.credentials.billing]` to the configuration; credentials not \
+                 configured for CSP_2: \"billing\", \"reports\"; add \
                  `[csp.CSP_2.credentials.billing]`, `[csp.CSP_2.credentials.reports]` to the \
-                 configuration; its `describe` does not name what `csp.CSP_2.operations` lists: \
-                 cost-by-clin; add that to `describe`, or take it off the list",
+                 configuration; `describe` lacks operations listed in `csp.CSP_2.operations`: \
+                 cost-by-clin; add them to `describe`, or remove them from the list",
             ),
         ] {
-            assert_eq!(problem(&candidate, None, &demands), expected, "{what}");
+            assert_eq!(problem(&candidate, None, &required), expected, "{case}");
         }
     }
 
     #[test]
-    fn a_sentence_names_a_bounded_number_of_csps() {
-        let demands = vec![require(&[CLIN], &[]); 100];
-        let problem = problem(&info(&["add-portfolio"], &["a"]), None, &demands);
-        assert!(
-            problem.contains("`csp.CSP_7.operations`, 92 more lists: cost-by-clin"),
-            "{problem}"
-        );
+    fn a_message_names_a_bounded_number_of_csps() {
+        let required = vec![require(&[CLIN], &[]); 100];
+        let problem = problem(&info(&["add-portfolio"], &["a"]), None, &required);
+        assert!(problem.contains("`csp.CSP_7.operations`, 92 more: cost-by-clin"), "{problem}");
         assert!(problem.len() < 2_000, "{problem}");
     }
 }

@@ -1,6 +1,7 @@
-//! The directory of components, `<name>.wasm`, with their signatures beside
-//! them, `<name>.wasm.minisig`: what is put there arrives. Other files are left
-//! alone.
+//! The drop directory: components as `<name>.wasm`, their signatures beside
+//! them as `<name>.wasm.minisig`.
+//!
+//! A component that is put there is installed. Other files are ignored.
 
 use std::fs;
 use std::io;
@@ -14,70 +15,99 @@ use super::Package;
 use super::RegistryError;
 use super::files;
 use super::files::FileStamp;
+use super::ledger::SeenFile;
+use crate::domain::Digest;
 
-/// Adapters in one directory. There are fewer CSPs than that in the world;
-/// what is beyond it, in alphabetical order, is not loaded.
+/// Adapters in one directory, more than there are CSPs in the world. Further
+/// ones, in alphabetical order, are not loaded.
 const ADAPTERS_MAX: usize = 256;
 
-pub(super) fn create(directory: &Path) -> Result<(), RegistryError> {
-    fs::create_dir_all(directory).map_err(|source| failed(directory, source))
+/// A directory that operators put components into.
+#[derive(Debug, Clone)]
+pub(super) struct DropDir {
+    directory: PathBuf,
 }
 
-/// The components that are there, by name.
-pub(super) async fn list(directory: &Path) -> Result<Vec<AdapterName>, RegistryError> {
-    let path = directory.to_owned();
-    let listed = files::blocking(move || list_blocking(&path)).await;
-    listed.map_err(|source| failed(directory, source))
+impl DropDir {
+    /// The drop directory at a path; nothing is created.
+    pub fn new(directory: &Path) -> Self {
+        Self { directory: directory.to_owned() }
+    }
+
+    /// Returns the path, for the watcher.
+    pub fn path(&self) -> &Path {
+        &self.directory
+    }
+
+    /// Creates the directory if it does not exist.
+    pub fn create(&self) -> Result<(), RegistryError> {
+        fs::create_dir_all(&self.directory).map_err(|source| self.unreadable(source))
+    }
+
+    /// Returns the names of the components in the directory, sorted.
+    pub async fn names(&self) -> Result<Vec<AdapterName>, RegistryError> {
+        let path = self.directory.clone();
+        let names = files::blocking(move || names(&path)).await;
+        names.map_err(|source| self.unreadable(source))
+    }
+
+    /// Returns the stamp of a component's file, or `None` if there is none.
+    pub async fn stamp(&self, name: &AdapterName) -> io::Result<Option<FileStamp>> {
+        let path = self.component(name);
+        files::blocking(move || files::stamp(&path)).await
+    }
+
+    /// Returns the stamp of a signature's file, or `None` if there is none.
+    pub async fn signature_stamp(&self, name: &AdapterName) -> io::Result<Option<FileStamp>> {
+        let path = files::signature_of(&self.component(name));
+        files::blocking(move || files::stamp(&path)).await
+    }
+
+    /// Reads a component and its signature; `None` if there is no component. Of
+    /// a component that is too large one byte more than the limit is read.
+    pub async fn read(&self, name: &AdapterName) -> io::Result<Option<(SeenFile, Package)>> {
+        // Before the contents: a write in between then has another stamp, and
+        // the next pass reads the file again. The other order would pair old
+        // contents with the new stamp.
+        let Some(stamp) = self.stamp(name).await? else { return Ok(None) };
+        let path = self.component(name);
+        let package = files::blocking(move || files::read_package(&path)).await?;
+        Ok(Some((SeenFile { stamp, sha256: Digest::of(&package.wasm) }, package)))
+    }
+
+    /// Writes a component and its signature.
+    pub async fn write(&self, name: &AdapterName, package: Package) -> io::Result<FileStamp> {
+        let path = self.component(name);
+        files::blocking(move || files::write_package(&path, &package)).await
+    }
+
+    /// Adds the directory to an error.
+    pub fn unreadable(&self, source: io::Error) -> RegistryError {
+        RegistryError::Directory { directory: self.directory.clone(), source }
+    }
+
+    fn component(&self, name: &AdapterName) -> PathBuf {
+        self.directory.join(format!("{name}.wasm"))
+    }
 }
 
-/// The state of a component's file; `None` where there is none.
-pub(super) async fn stamp(directory: &Path, name: &AdapterName) -> io::Result<Option<FileStamp>> {
-    let path = path(directory, name);
-    files::blocking(move || files::stamp(&path)).await
-}
-
-/// The state of a signature's file; `None` where there is none.
-pub(super) async fn signature_stamp(
-    directory: &Path,
-    name: &AdapterName,
-) -> io::Result<Option<FileStamp>> {
-    let path = files::signature_of(&path(directory, name));
-    files::blocking(move || files::stamp(&path)).await
-}
-
-/// Reads a component and its signature. One that is too large is read so far
-/// that it is seen to be.
-pub(super) async fn read(directory: &Path, name: &AdapterName) -> io::Result<Package> {
-    let path = path(directory, name);
-    files::blocking(move || files::read_package(&path)).await
-}
-
-/// Puts a component there.
-pub(super) async fn write(
-    directory: &Path,
-    name: &AdapterName,
-    package: Package,
-) -> io::Result<FileStamp> {
-    let path = path(directory, name);
-    files::blocking(move || files::write_package(&path, &package)).await
-}
-
-fn list_blocking(directory: &Path) -> io::Result<Vec<AdapterName>> {
+fn names(directory: &Path) -> io::Result<Vec<AdapterName>> {
     let mut found = Vec::new();
     for entry in fs::read_dir(directory)? {
         let path = entry?.path();
         let Some(name) = adapter_name(&path) else { continue };
-        // Follows links. A file may also have gone since it was listed.
+        // Follows links, which operators use to switch versions.
         match fs::metadata(&path) {
             Ok(file) if file.is_file() => found.push(name),
             Ok(_) => {}
+            // Deleted since it was listed, or a dangling link.
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(error),
         }
     }
     found.sort_unstable();
     if found.len() > ADAPTERS_MAX {
-        warn!("Only {ADAPTERS_MAX} of {} adapters are loaded", found.len());
+        warn!("Loading only {ADAPTERS_MAX} of {} adapters", found.len());
         found.truncate(ADAPTERS_MAX);
     }
     Ok(found)
@@ -85,12 +115,4 @@ fn list_blocking(directory: &Path) -> io::Result<Vec<AdapterName>> {
 
 fn adapter_name(path: &Path) -> Option<AdapterName> {
     path.file_name()?.to_str()?.strip_suffix(".wasm")?.parse().ok()
-}
-
-fn path(directory: &Path, name: &AdapterName) -> PathBuf {
-    directory.join(format!("{name}.wasm"))
-}
-
-fn failed(directory: &Path, source: io::Error) -> RegistryError {
-    RegistryError::Directory { directory: directory.to_owned(), source }
 }

@@ -1,4 +1,4 @@
-//! Why the registry cannot do as asked.
+//! The errors of the registry.
 
 use std::io;
 use std::path::PathBuf;
@@ -12,7 +12,7 @@ use hoth_core::domain::CspName;
 use hoth_core::domain::Digest;
 use hoth_runtime::LoadError;
 
-/// Why there is no registry.
+/// The registry cannot be opened or read.
 #[derive(Debug, thiserror::Error)]
 pub enum RegistryError {
     #[error(transparent)]
@@ -21,20 +21,20 @@ pub enum RegistryError {
     Directory { directory: PathBuf, source: io::Error },
 }
 
-/// Why a CSP's job has no adapter now. The sentences may be shown to
+/// No version can serve a CSP's job now. The messages may be shown to
 /// ServiceNow.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NotServing {
-    #[error("no CSP is named `{csp}`")]
+    #[error("unknown CSP `{csp}`")]
     UnknownCsp { csp: CspName },
-    #[error("there is no `{adapter}.wasm` in the directory of adapters")]
+    #[error("no `{adapter}.wasm` in the adapter directory")]
     Missing { adapter: AdapterName },
-    #[error("the adapter `{adapter}` has no version that can run: {problem}")]
+    #[error("adapter `{adapter}` has no usable version: {problem}")]
     Refused { adapter: AdapterName, problem: String },
     /// The job waits for a version that reads its state.
     #[error(
-        "the adapter `{adapter}` cannot read the job's state (version {state_version}), and the \
-         version that wrote it ({written_by}) {problem}"
+        "adapter `{adapter}` does not read the job's state (version {state_version}), and version \
+         {written_by}, which wrote it, cannot be loaded: {problem}"
     )]
     StateUnreadable {
         adapter: AdapterName,
@@ -44,7 +44,7 @@ pub enum NotServing {
     },
 }
 
-/// Why a component is not taken. The sentences say what is missing.
+/// A component is refused. The messages say what is missing.
 #[derive(Debug, thiserror::Error)]
 pub enum Refusal {
     #[error(transparent)]
@@ -53,17 +53,17 @@ pub enum Refusal {
     Component(#[from] LoadError),
     #[error(transparent)]
     Incompatible(#[from] Incompatible),
-    /// It does on jobs of the past what the active version did not.
+    /// It behaves differently from the active version on recorded jobs.
     #[error(
-        "on jobs that this host has seen it does not do as the active version does ({}); `hoth \
-         adapters deploy --dry-run` shows what, and `--replay warn` deploys it all the same",
+        "behaves differently from the active version on recorded jobs ({}); for details run \
+         `hoth adapters deploy --dry-run`, to deploy it nevertheless use `--replay warn`",
         .0.summary()
     )]
     Replay(Box<ReplayReport>),
 }
 
 impl Refusal {
-    /// One word of a closed set, for metrics.
+    /// Returns one of a closed set of names, for metrics and the API.
     pub fn reason(&self) -> &'static str {
         match self {
             Self::Signature(SignatureError::Missing) => "unsigned",
@@ -80,28 +80,40 @@ impl Refusal {
     }
 }
 
-/// Why a component was not installed. The version before stays active.
+/// A component was not installed. The previous version stays active.
 #[derive(Debug, thiserror::Error)]
 pub enum InstallError {
     #[error(transparent)]
     BadName(#[from] BadAdapterName),
     #[error(transparent)]
     Refused(#[from] Refusal),
-    #[error("`{adapter}.wasm` cannot be written")]
+    #[error("writing `{adapter}.wasm`")]
     NotWritten { adapter: AdapterName, source: io::Error },
 }
 
-/// Why an earlier version was not activated again. The active one stays.
+/// A retained version cannot be loaded again.
+#[derive(Debug, thiserror::Error)]
+pub enum ReloadError {
+    /// Its component has been deleted or damaged.
+    #[error("not readable in the store: {0}")]
+    Missing(io::Error),
+    /// The host's rules have changed since it was installed: trusted keys,
+    /// limits, or requirements of CSPs.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+}
+
+/// A retained version was not activated. The active version stays.
 #[derive(Debug, thiserror::Error)]
 pub enum RollBackError {
-    #[error("no adapter has this name")]
+    #[error("no such adapter")]
     Unknown,
-    #[error("no earlier version is kept")]
+    #[error("no earlier version is retained")]
     NothingEarlier,
-    #[error("no version {0} is kept; `hoth adapters list` shows those that are")]
-    NotKept(Digest),
-    #[error("the version {0}")]
-    Unusable(String),
-    #[error("the choice cannot be written")]
+    #[error("version {0} is not retained; run `hoth adapters list` to see the retained versions")]
+    NotRetained(Digest),
+    #[error("version {digest} cannot be activated: {error}")]
+    Unusable { digest: Digest, error: ReloadError },
+    #[error("writing the ledger")]
     NotWritten(#[from] io::Error),
 }

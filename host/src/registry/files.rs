@@ -1,4 +1,4 @@
-//! Files that are whole or not there.
+//! Files: stamps, bounded reads, and atomic writes.
 
 use std::fs;
 use std::io;
@@ -15,7 +15,7 @@ use super::Package;
 use super::SIGNATURE_BYTES_MAX;
 use hoth_runtime::COMPONENT_BYTES_MAX;
 
-/// Tells one state of a file from another without reading it.
+/// Metadata that tells two states of a file apart without reading it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct FileStamp {
     inode: u64,
@@ -25,18 +25,20 @@ pub(super) struct FileStamp {
 }
 
 impl FileStamp {
+    /// Returns the stamp of a file.
     pub fn of(file: &fs::Metadata) -> Self {
         Self { inode: file.ino(), bytes: file.size(), modified: (file.mtime(), file.mtime_nsec()) }
     }
 
-    /// Whether all but the inode is the same: a backup that was put back, or
-    /// another machine's view of a network file system, has others.
+    /// Returns `true` if everything but the inode is equal. A restored backup
+    /// has other inodes, and so has another machine's view of a network file
+    /// system.
     pub fn same_time(&self, other: &Self) -> bool {
         (self.bytes, self.modified) == (other.bytes, other.modified)
     }
 }
 
-/// The state of a file; `None` where there is none.
+/// Returns the stamp of a file, or `None` if there is none.
 pub(super) fn stamp(path: &Path) -> io::Result<Option<FileStamp>> {
     match fs::metadata(path) {
         Ok(file) => Ok(Some(FileStamp::of(&file))),
@@ -45,42 +47,45 @@ pub(super) fn stamp(path: &Path) -> io::Result<Option<FileStamp>> {
     }
 }
 
-/// Reads a file; one with more than `limit` bytes is read one byte further.
+/// Reads a file. Of one with more than `limit` bytes one more is read, so that
+/// the caller can tell.
 pub(super) fn read(path: &Path, limit: usize) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     fs::File::open(path)?.take(limit as u64 + 1).read_to_end(&mut bytes)?;
     Ok(bytes)
 }
 
-/// Writes aside and renames, so that a crash leaves the old file or the new
-/// one. `path` has a parent, which exists.
+/// Writes a file atomically: a crash leaves the old file or the new one. The
+/// folder of `path` must exist.
 pub(super) fn write(path: &Path, contents: &[u8]) -> io::Result<FileStamp> {
     let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "not the path of a file"));
     };
-    // The process id, as hosts may share the folder. One process writes a file
-    // once at a time.
-    let aside = folder.join(format!(".{}.{}.tmp", name.display(), std::process::id()));
-    let written = write_aside(&aside, contents).and_then(|stamp| {
-        fs::rename(&aside, path)?;
+    // With the process id, because hosts may share the folder. Within one
+    // process a file is written once at a time.
+    let temporary = folder.join(format!(".{}.{}.tmp", name.display(), std::process::id()));
+    let written = write_synced(&temporary, contents).and_then(|stamp| {
+        fs::rename(&temporary, path)?;
+        // A rename survives a power cut only when its folder is synced.
         fs::File::open(folder)?.sync_all()?;
         Ok(stamp)
     });
     if written.is_err() {
-        let _ = fs::remove_file(&aside);
+        let _ = fs::remove_file(&temporary);
     }
     written
 }
 
-fn write_aside(aside: &Path, contents: &[u8]) -> io::Result<FileStamp> {
-    let mut file = fs::File::create(aside)?;
+fn write_synced(path: &Path, contents: &[u8]) -> io::Result<FileStamp> {
+    let mut file = fs::File::create(path)?;
     file.write_all(contents)?;
     file.sync_all()?;
-    // Renaming changes none of this.
+    // Taken before the rename, which changes none of it. After it the file may
+    // already be another one.
     Ok(FileStamp::of(&file.metadata()?))
 }
 
-/// Where the signature of a component lies.
+/// Returns the path of a component's signature.
 pub(super) fn signature_of(wasm: &Path) -> PathBuf {
     let mut path = wasm.to_owned().into_os_string();
     path.push(".minisig");
@@ -98,9 +103,11 @@ pub(super) fn read_package(path: &Path) -> io::Result<Package> {
     Ok(Package { wasm, signature })
 }
 
-/// Writes a component and its signature, and gives the state of the component.
+/// Writes a component and its signature, and returns the stamp of the
+/// component.
 pub(super) fn write_package(path: &Path, package: &Package) -> io::Result<FileStamp> {
-    // The signature first: whoever sees the component finds what belongs to it.
+    // The signature first: a host that sees the component finds the signature
+    // that belongs to it.
     let signature = signature_of(path);
     match &package.signature {
         Some(text) => {
@@ -115,7 +122,7 @@ pub(super) fn write_package(path: &Path, package: &Package) -> io::Result<FileSt
     write(path, &package.wasm)
 }
 
-/// Runs file work where it holds up no other task.
+/// Runs file operations on a thread for blocking work.
 pub(super) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> io::Result<T> + Send + 'static,
 ) -> io::Result<T> {

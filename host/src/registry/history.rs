@@ -1,5 +1,5 @@
-//! The versions of one adapter that are kept: which is active, and which was
-//! before. Pure; `ledger` puts it on disk.
+//! The retained versions of one adapter: the active one, and those that it can
+//! be rolled back to. Pure; [`super::ledger`] stores it.
 
 use serde::Deserialize;
 use serde::Serialize;
@@ -7,81 +7,90 @@ use serde::Serialize;
 use hoth_core::domain::Digest;
 use hoth_core::domain::Timestamp;
 
-/// Versions of one adapter that are kept, the active one included: enough to
-/// go back some weeks, and for jobs that wait with the state of an earlier
-/// one. Sixteen builds of CPython take 300 MB of disk.
+/// Retained versions of one adapter, including the active one: enough to roll
+/// back over some weeks, and for jobs that wait with the state of an earlier
+/// version. Sixteen builds of CPython take 300 MB of disk.
 pub(super) const VERSIONS_MAX: usize = 16;
 
-/// One version that can be activated again.
+/// A version that can be activated again.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct RetainedVersion {
     pub sha256: Digest,
-    /// As it describes itself. None in what an earlier build wrote.
+    /// The name in its description. `None` in ledgers of earlier builds.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub name: Option<String>,
-    /// As it describes itself.
+    /// The version in its description.
     pub version: String,
     /// The size of the component in bytes.
     pub size: usize,
     pub imports: Vec<String>,
-    /// When it came here last.
+    /// The time of its last installation.
     pub arrived_at: Timestamp,
 }
 
-/// How the active version came about.
+/// The activations of one adapter.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct History {
-    /// The active version is the last, and before it stands what to roll back
-    /// to.
-    trail: Vec<RetainedVersion>,
-    /// What was rolled back from, the latest last.
-    aside: Vec<RetainedVersion>,
+    /// Versions in the order of their activation. The last one is active, and
+    /// a rollback without a target goes to the one before it.
+    #[serde(rename = "trail")]
+    activations: Vec<RetainedVersion>,
+    /// Versions that were rolled back, the latest last. Kept apart, so that a
+    /// rollback never goes to a version that was rolled back itself.
+    #[serde(rename = "aside")]
+    rolled_back: Vec<RetainedVersion>,
 }
 
 impl History {
+    /// Returns the active version.
     pub fn active(&self) -> Option<&RetainedVersion> {
-        self.trail.last()
+        self.activations.last()
     }
 
-    /// All versions: the active one, then what came before it, then the rest.
+    /// Returns all versions: the active one, then the earlier ones, then those
+    /// that were rolled back.
     pub fn versions(&self) -> impl Iterator<Item = &RetainedVersion> {
-        self.trail.iter().rev().chain(self.aside.iter().rev())
+        self.activations.iter().rev().chain(self.rolled_back.iter().rev())
     }
 
+    /// Returns the version with a digest.
     pub fn find(&self, digest: &Digest) -> Option<&RetainedVersion> {
-        self.versions().find(|kept| kept.sha256 == *digest)
+        self.versions().find(|version| version.sha256 == *digest)
     }
 
-    /// What a rollback goes to that names no version.
+    /// Returns the target of a rollback that names none.
     pub fn previous(&self) -> Option<&RetainedVersion> {
-        self.trail.iter().nth_back(1)
+        self.activations.iter().nth_back(1)
     }
 
-    /// Makes what arrives active, and forgets the oldest that are too many:
-    /// first what was rolled back from.
-    pub fn activate_new(&mut self, kept: RetainedVersion) {
-        self.trail.retain(|other| other.sha256 != kept.sha256);
-        self.aside.retain(|other| other.sha256 != kept.sha256);
-        self.trail.push(kept);
-        let surplus = (self.trail.len() + self.aside.len()).saturating_sub(VERSIONS_MAX);
-        let from_aside = surplus.min(self.aside.len());
-        self.aside.drain(..from_aside);
-        self.trail.drain(..surplus - from_aside);
+    /// Makes a new version active, and forgets the oldest versions beyond the
+    /// limit: first those that were rolled back.
+    pub fn activate_new(&mut self, version: RetainedVersion) {
+        self.activations.retain(|other| other.sha256 != version.sha256);
+        self.rolled_back.retain(|other| other.sha256 != version.sha256);
+        self.activations.push(version);
+        let retained = self.activations.len() + self.rolled_back.len();
+        let surplus = retained.saturating_sub(VERSIONS_MAX);
+        let from_rolled_back = surplus.min(self.rolled_back.len());
+        self.rolled_back.drain(..from_rolled_back);
+        self.activations.drain(..surplus - from_rolled_back);
     }
 
-    /// Makes a kept version active again; false where there is none such. What
-    /// came after it on the trail is set aside.
+    /// Makes a retained version active again; the versions that were activated
+    /// after it count as rolled back. Returns `false` if there is no such
+    /// version.
     pub fn roll_back_to(&mut self, digest: &Digest) -> bool {
-        if let Some(at) = self.trail.iter().position(|kept| kept.sha256 == *digest) {
-            self.aside.extend(self.trail.drain(at + 1..).rev());
+        let is_target = |version: &RetainedVersion| version.sha256 == *digest;
+        if let Some(at) = self.activations.iter().position(is_target) {
+            self.rolled_back.extend(self.activations.drain(at + 1..).rev());
             return true;
         }
-        let Some(at) = self.aside.iter().position(|kept| kept.sha256 == *digest) else {
+        let Some(at) = self.rolled_back.iter().position(is_target) else {
             return false;
         };
-        let kept = self.aside.remove(at);
-        self.trail.push(kept);
+        let version = self.rolled_back.remove(at);
+        self.activations.push(version);
         true
     }
 }
@@ -90,7 +99,7 @@ impl History {
 mod tests {
     use super::*;
 
-    fn kept(version: &str) -> RetainedVersion {
+    fn retained(version: &str) -> RetainedVersion {
         RetainedVersion {
             sha256: Digest::of(version.as_bytes()),
             name: None,
@@ -101,57 +110,59 @@ mod tests {
         }
     }
 
-    /// Plays acts, `2` for an arrival and `<2` for going back, and gives the
-    /// versions, the active one first.
-    fn after(acts: &str) -> String {
+    /// Applies changes, `2` for an installation and `<2` for a rollback, and
+    /// returns the versions, the active one first.
+    fn after(changes: &str) -> String {
         let mut history = History::default();
-        for act in acts.split_whitespace() {
-            match act.strip_prefix('<') {
-                Some(to) => assert!(history.roll_back_to(&kept(to).sha256), "{acts}: {act}"),
-                None => history.activate_new(kept(act)),
+        for change in changes.split_whitespace() {
+            match change.strip_prefix('<') {
+                Some(to) => {
+                    assert!(history.roll_back_to(&retained(to).sha256), "{changes}: {change}")
+                }
+                None => history.activate_new(retained(change)),
             }
         }
-        let words: Vec<_> = history.versions().map(|kept| kept.version.clone()).collect();
-        let before = history.previous().map_or("-", |kept| &kept.version);
-        format!("{}, before: {before}", words.join(" "))
+        let versions: Vec<_> = history.versions().map(|each| each.version.clone()).collect();
+        let previous = history.previous().map_or("-", |each| &each.version);
+        format!("{}, previous: {previous}", versions.join(" "))
     }
 
     #[test]
-    fn going_back_leads_along_the_trail_and_to_anything_kept() {
-        for (acts, expected) in [
-            ("1", "1, before: -"),
-            ("1 2 3", "3 2 1, before: 2"),
-            ("1 2 3 <2", "2 1 3, before: 1"),
-            // What was rolled back from is not what the next one goes back to.
-            ("1 2 3 <2 4", "4 2 1 3, before: 2"),
-            ("1 2 3 <1", "1 2 3, before: -"),
-            // Forth again, which is going back, too.
-            ("1 2 3 <1 <3", "3 1 2, before: 1"),
-            // What was there before is active again, and nowhere twice.
-            ("1 2 1", "1 2, before: 2"),
-            ("1 2 3 <2 3", "3 2 1, before: 2"),
+    fn a_rollback_goes_to_the_previous_version_or_to_any_retained_one() {
+        for (changes, expected) in [
+            ("1", "1, previous: -"),
+            ("1 2 3", "3 2 1, previous: 2"),
+            ("1 2 3 <2", "2 1 3, previous: 1"),
+            // A later rollback skips the version that was rolled back.
+            ("1 2 3 <2 4", "4 2 1 3, previous: 2"),
+            ("1 2 3 <1", "1 2 3, previous: -"),
+            // A rollback to a version that was rolled back activates it again.
+            ("1 2 3 <1 <3", "3 1 2, previous: 1"),
+            // A version that is installed again is listed once.
+            ("1 2 1", "1 2, previous: 2"),
+            ("1 2 3 <2 3", "3 2 1, previous: 2"),
         ] {
-            assert_eq!(after(acts), expected, "{acts}");
+            assert_eq!(after(changes), expected, "{changes}");
         }
-        assert!(!History::default().roll_back_to(&kept("1").sha256));
+        assert!(!History::default().roll_back_to(&retained("1").sha256));
     }
 
     #[test]
-    fn a_bounded_number_is_kept_and_never_without_the_active_one() {
+    fn history_is_bounded_and_keeps_the_active_version() {
         let mut history = History::default();
-        history.activate_new(kept("first"));
-        history.activate_new(kept("bad"));
-        history.roll_back_to(&kept("first").sha256);
+        history.activate_new(retained("first"));
+        history.activate_new(retained("bad"));
+        history.roll_back_to(&retained("first").sha256);
         for version in 0..VERSIONS_MAX - 2 {
-            history.activate_new(kept(&version.to_string()));
+            history.activate_new(retained(&version.to_string()));
         }
         assert_eq!(history.versions().count(), VERSIONS_MAX);
-        history.activate_new(kept("one more"));
+        history.activate_new(retained("one more"));
         assert_eq!(history.versions().count(), VERSIONS_MAX);
-        assert_eq!(history.find(&kept("bad").sha256), None, "what was rolled back from goes first");
-        assert!(history.find(&kept("first").sha256).is_some());
-        history.activate_new(kept("and one"));
-        assert_eq!(history.find(&kept("first").sha256), None);
-        assert_eq!(history.active(), Some(&kept("and one")));
+        assert_eq!(history.find(&retained("bad").sha256), None, "rolled back versions go first");
+        assert!(history.find(&retained("first").sha256).is_some());
+        history.activate_new(retained("and one"));
+        assert_eq!(history.find(&retained("first").sha256), None);
+        assert_eq!(history.active(), Some(&retained("and one")));
     }
 }

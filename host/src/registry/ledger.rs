@@ -1,10 +1,9 @@
-//! What is kept beside the door, in `.store`: every version by its digest, and
-//! for each adapter a ledger that says which of them is active.
+//! Ledgers: a file per adapter in `.store` that says which version is active,
+//! and which ones it can be rolled back to.
 //!
-//! Hosts may share the directory. Whoever changes a ledger holds the lock and
-//! reads it again first; who only follows needs neither.
+//! Hosts may share the directory. A host that changes a ledger holds the lock
+//! and reads the ledger again first; a host that only follows needs neither.
 
-use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::path::Path;
@@ -16,46 +15,49 @@ use serde::Deserialize;
 use serde::Serialize;
 
 use super::AdapterName;
-use super::Package;
 use super::files;
 use super::files::FileStamp;
 use super::history::History;
 use hoth_core::domain::Digest;
 
-/// How long another host may hold the lock: it writes two small files and a
-/// component, and loads a component at most.
+/// Longest wait for the lock. Another host holds it while it writes two small
+/// files and a component, and loads a component at most.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// How often the lock is tried meanwhile.
+/// Time between two attempts to get the lock.
 const LOCK_RETRY_EVERY: Duration = Duration::from_millis(5);
 
-/// A ledger: [`super::history::VERSIONS_MAX`] versions with their imports, of
-/// which WASI has dozens.
+/// Size of a ledger: [`super::history::VERSIONS_MAX`] versions with their
+/// imports, of which WASI has dozens.
 const LEDGER_BYTES_MAX: usize = 1 << 20;
 
-/// The form of the ledgers that this host writes.
+/// The format of the ledgers that this host writes.
 const FORM: u32 = 1;
 
-/// The choices of operators, and what can be chosen.
+/// The ledgers of all adapters.
 #[derive(Debug, Clone)]
-pub(super) struct Store {
+pub(super) struct LedgerStore {
     folder: PathBuf,
 }
 
-/// Held while a ledger is changed; let go when it is dropped.
+/// The lock over all ledgers. It is released when it is dropped, and by the
+/// system when the process ends.
 #[derive(Debug)]
-pub(super) struct LedgerLock(#[expect(dead_code, reason = "what locks is the open file")] fs::File);
+pub(super) struct LedgerLock(
+    #[expect(dead_code, reason = "the open file holds the lock")] fs::File,
+);
 
-/// What is known of one adapter.
+/// The ledger of one adapter, as it is stored.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Ledger {
     form: u32,
-    /// What `<name>.wasm` was at the last act. Another one is a newer act.
-    pub door: Option<SeenFile>,
+    /// `<name>.wasm` at the last change. A different file is a newer change.
+    #[serde(rename = "door")]
+    pub drop_file: Option<SeenFile>,
     pub history: History,
 }
 
-/// A file at the door, as it was when it was read or written.
+/// A file in the drop directory, as it was when it was read or written.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct SeenFile {
     pub stamp: FileStamp,
@@ -63,30 +65,41 @@ pub(super) struct SeenFile {
 }
 
 impl SeenFile {
-    /// Whether it is the same file, also where the inode says otherwise.
-    pub fn is(&self, other: &Self) -> bool {
+    /// Returns `true` if this is the same file, even under another inode.
+    pub fn is_same(&self, other: &Self) -> bool {
         self.stamp.same_time(&other.stamp) && self.sha256 == other.sha256
     }
 }
 
 impl Ledger {
-    pub fn new(door: Option<SeenFile>, history: History) -> Self {
-        Self { form: FORM, door, history }
+    /// A ledger of the present format.
+    pub fn new(drop_file: Option<SeenFile>, history: History) -> Self {
+        Self { form: FORM, drop_file, history }
+    }
+
+    fn decode(text: &[u8]) -> io::Result<Self> {
+        let damaged = |problem: String| io::Error::new(io::ErrorKind::InvalidData, problem);
+        let ledger: Self =
+            serde_json::from_slice(text).map_err(|error| damaged(error.to_string()))?;
+        if ledger.form != FORM {
+            return Err(damaged(format!("unknown form {}, expected {FORM}", ledger.form)));
+        }
+        Ok(ledger)
     }
 }
 
-impl Store {
-    /// The store of a directory; nothing is created before it is needed.
-    pub fn of(directory: &Path) -> Self {
+impl LedgerStore {
+    /// The ledgers of a drop directory; nothing is created.
+    pub fn new(directory: &Path) -> Self {
         Self { folder: directory.join(".store") }
     }
 
-    /// Where ledgers are, for those who watch.
+    /// Returns the folder, for the watcher and for the object store.
     pub fn folder(&self) -> &Path {
         &self.folder
     }
 
-    /// Creates the folder where it does not exist.
+    /// Creates the folder if it does not exist.
     pub fn create(&self) -> io::Result<()> {
         fs::create_dir_all(&self.folder)
     }
@@ -99,15 +112,15 @@ impl Store {
             fs::OpenOptions::new().create(true).append(true).open(store.folder.join("lock"))
         };
         let file = files::blocking(open).await?;
-        let begun = Instant::now();
+        let started_at = Instant::now();
         loop {
             match file.try_lock() {
                 Ok(()) => return Ok(LedgerLock(file)),
                 Err(fs::TryLockError::Error(error)) => return Err(error),
-                Err(fs::TryLockError::WouldBlock) if begun.elapsed() > LOCK_TIMEOUT => {
+                Err(fs::TryLockError::WouldBlock) if started_at.elapsed() > LOCK_TIMEOUT => {
                     return Err(io::Error::new(
                         io::ErrorKind::TimedOut,
-                        "another host holds the lock of the adapters' store",
+                        "another host holds the lock of `.store`",
                     ));
                 }
                 Err(fs::TryLockError::WouldBlock) => tokio::time::sleep(LOCK_RETRY_EVERY).await,
@@ -115,7 +128,7 @@ impl Store {
         }
     }
 
-    /// The adapters that have a ledger.
+    /// Returns the adapters that have a ledger.
     pub async fn names(&self) -> io::Result<Vec<AdapterName>> {
         let folder = self.folder.clone();
         files::blocking(move || {
@@ -135,35 +148,25 @@ impl Store {
         .await
     }
 
-    /// The state of a ledger's file; `None` where there is none.
+    /// Returns the stamp of a ledger's file, or `None` if there is none.
     pub async fn stamp(&self, name: &AdapterName) -> io::Result<Option<FileStamp>> {
         let path = self.ledger_path(name);
         files::blocking(move || files::stamp(&path)).await
     }
 
-    /// Reads a ledger; `None` where there is none.
-    pub async fn ledger(&self, name: &AdapterName) -> io::Result<Option<Ledger>> {
+    /// Reads a ledger; `None` if there is none.
+    pub async fn read(&self, name: &AdapterName) -> io::Result<Option<Ledger>> {
         let path = self.ledger_path(name);
         let text = files::blocking(move || files::read(&path, LEDGER_BYTES_MAX)).await;
-        let text = match text {
-            Ok(text) => text,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(error),
-        };
-        let damaged = |what: String| io::Error::new(io::ErrorKind::InvalidData, what);
-        let ledger: Ledger =
-            serde_json::from_slice(&text).map_err(|error| damaged(error.to_string()))?;
-        if ledger.form != FORM {
-            return Err(damaged(format!(
-                "its form is {}, and this host reads {FORM}",
-                ledger.form
-            )));
+        match text {
+            Ok(text) => Ledger::decode(&text).map(Some),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
         }
-        Ok(Some(ledger))
     }
 
-    /// Writes a ledger, and gives the state of its file.
-    pub async fn record(
+    /// Writes a ledger, and returns the stamp of its file.
+    pub async fn write(
         &self,
         _lock: &LedgerLock,
         name: &AdapterName,
@@ -174,76 +177,30 @@ impl Store {
         files::blocking(move || files::write(&path, &text)).await
     }
 
-    /// Keeps a component and its signature under the component's digest. One
-    /// that is there is not written again, unless it is damaged or signed anew.
-    pub async fn keep(
-        &self,
-        _lock: &LedgerLock,
-        name: &AdapterName,
-        digest: &Digest,
-        package: Package,
-    ) -> io::Result<()> {
-        let (path, digest) = (self.version_path(name, digest), *digest);
-        files::blocking(move || {
-            if let Some(folder) = path.parent() {
-                fs::create_dir_all(folder)?;
-            }
-            let kept = read_version(&path, &digest);
-            if kept.is_ok_and(|kept| kept.signature == package.signature) {
-                return Ok(());
-            }
-            files::write_package(&path, &package).map(drop)
-        })
-        .await
-    }
-
-    /// The component with a digest. It is what was kept, or an error.
-    pub async fn read(&self, name: &AdapterName, digest: &Digest) -> io::Result<Package> {
-        let (path, digest) = (self.version_path(name, digest), *digest);
-        files::blocking(move || read_version(&path, &digest)).await
-    }
-
-    /// Removes the components that no history names any more, and what a crash
-    /// left background.
-    pub async fn prune(
-        &self,
-        _lock: &LedgerLock,
-        name: &AdapterName,
-        history: &History,
-    ) -> io::Result<()> {
-        let folder = self.folder.join(name.as_str());
-        let keep: BTreeSet<String> =
-            history.versions().map(|kept| file_name(&kept.sha256)).collect();
-        let keeps = move |name: &str| keep.contains(name.trim_end_matches(".minisig"));
-        files::blocking(move || {
-            for entry in fs::read_dir(folder)? {
-                let entry = entry?;
-                if !entry.file_name().to_str().is_some_and(&keeps) {
-                    fs::remove_file(entry.path())?;
-                }
-            }
-            Ok(())
-        })
-        .await
-    }
-
     fn ledger_path(&self, name: &AdapterName) -> PathBuf {
         self.folder.join(format!("{name}.json"))
     }
-
-    fn version_path(&self, name: &AdapterName, digest: &Digest) -> PathBuf {
-        self.folder.join(name.as_str()).join(file_name(digest))
-    }
 }
 
-fn file_name(digest: &Digest) -> String {
-    format!("{digest}.wasm")
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-fn read_version(path: &Path, digest: &Digest) -> io::Result<Package> {
-    let package = files::read_package(path)?;
-    if Digest::of(&package.wasm) != *digest {
-        return Err(io::Error::new(io::ErrorKind::InvalidData, "it is damaged"));
+    const FIXTURE: &str = include_str!("fixtures/ledger-v1.json");
+
+    #[test]
+    fn the_stored_form_of_a_ledger_stays_readable() {
+        let ledger = Ledger::decode(FIXTURE.as_bytes()).unwrap();
+        let versions: Vec<_> = ledger.history.versions().map(|each| &each.version[..]).collect();
+        assert_eq!(versions, ["2", "1", "3"]);
+        assert!(ledger.drop_file.is_some());
+        assert_eq!(serde_json::to_string_pretty(&ledger).unwrap(), FIXTURE.trim_end());
     }
-    Ok(package)
+
+    #[test]
+    fn a_ledger_of_another_form_is_refused() {
+        let later = FIXTURE.replacen("\"form\": 1", "\"form\": 2", 1);
+        let error = Ledger::decode(later.as_bytes()).unwrap_err();
+        assert_eq!(error.to_string(), "unknown form 2, expected 1");
+    }
 }

@@ -1,4 +1,4 @@
-//! What operators see of the registry.
+//! The registry as operators see it.
 
 use std::collections::BTreeMap;
 
@@ -6,11 +6,15 @@ use serde::Serialize;
 
 use super::AdapterName;
 use super::NotServing;
-use super::Table;
 use super::Version;
 use super::compatibility::CspBinding;
 use super::history::RetainedVersion;
 use super::slot::Slot;
+use super::table::Slots;
+use crate::adapter::Counted;
+use crate::domain::CspName;
+use crate::domain::Digest;
+use crate::domain::Timestamp;
 use crate::replay::JobCounts;
 use crate::replay::Policy;
 use crate::replay::ReplayReport;
@@ -20,7 +24,7 @@ use hoth_core::domain::Digest;
 use hoth_core::domain::Timestamp;
 use hoth_runtime::Counted;
 
-/// One adapter, as `GET /adapters` shows it.
+/// An adapter, as `GET /adapters` returns it.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct AdapterListing {
@@ -29,36 +33,37 @@ pub struct AdapterListing {
     pub csps: Vec<CspName>,
     /// The active version first.
     pub versions: Vec<VersionListing>,
-    /// Why there is none, or why the file that arrived last is not among them.
+    /// The reason why no version is active, or why the file that arrived last
+    /// is not listed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub problem: Option<String>,
-    /// What was refused last, if nothing was activated since.
+    /// The last refusal since the last activation.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub refused: Option<RefusedListing>,
-    /// What the replay gate said last, of whatever arrived then.
+    pub refused: Option<RefusalListing>,
+    /// The last result of the replay gate.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub replay: Option<ReplayListing>,
 }
 
-/// A verdict of the replay gate, without its findings.
+/// A result of the replay gate, without its findings.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ReplayListing {
     /// RFC 3339, UTC.
     pub at: String,
-    /// The digest of what was tried.
+    /// The digest of the candidate.
     pub candidate: Digest,
     pub policy: Policy,
     pub verdict: Verdict,
     pub jobs: JobCounts,
-    /// Whether it takes longer, whatever the verdict is.
+    /// The candidate takes longer. Independent of the verdict.
     pub slower: bool,
     /// The verdict and its numbers in one sentence.
     pub summary: String,
 }
 
 impl ReplayListing {
-    pub(super) fn of(report: &ReplayReport, at: Timestamp) -> Self {
+    pub(super) fn new(report: &ReplayReport, at: Timestamp) -> Self {
         Self {
             at: at.to_rfc3339(),
             candidate: report.candidate.sha256,
@@ -71,46 +76,46 @@ impl ReplayListing {
     }
 }
 
-/// A component that was refused.
+/// The refusal of a component.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct RefusedListing {
+pub struct RefusalListing {
     pub sha256: Digest,
     /// RFC 3339, UTC.
     pub at: String,
     /// As in `hoth_adapter_refusals_total`.
     pub reason: &'static str,
-    /// What is missing, and what to do.
+    /// The problem and its remedy.
     pub message: String,
 }
 
-/// One version of an adapter that is loaded or kept.
+/// A version of an adapter that is loaded or retained.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct VersionListing {
     pub sha256: Digest,
-    /// As it describes itself.
+    /// The version in its description.
     pub version: String,
     pub active: bool,
     /// The size of the component in bytes.
     pub size: usize,
     pub imports: Vec<String>,
-    /// When it came to the directory last; RFC 3339, UTC.
+    /// The time of its last installation; RFC 3339, UTC.
     pub arrived_at: String,
-    /// Whether it is in memory: the active one is, and others while jobs run
-    /// on them.
+    /// In memory: the active version always, others while jobs run on them.
     pub loaded: bool,
-    /// RFC 3339, UTC; null while it is not loaded.
+    /// RFC 3339, UTC; null if it is not loaded.
     pub loaded_at: Option<String>,
     pub jobs_in_flight: usize,
     /// Since the host started.
     pub usage: UsageListing,
-    /// Why it counts as failing: its last calls, several in a row, failed.
+    /// The reason why it counts as failing: its last calls, several in a row,
+    /// failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub failing: Option<String>,
 }
 
-/// What the calls of a version have cost, and how they ended.
+/// The cost and the results of a version's calls.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct UsageListing {
@@ -119,11 +124,11 @@ pub struct UsageListing {
     pub timeouts: u64,
     pub out_of_memory: u64,
     pub invalid: u64,
-    /// Of all calls together.
+    /// Total of all calls.
     pub seconds: f64,
-    /// Of the longest call.
+    /// The longest call.
     pub seconds_max: f64,
-    /// The most that one call held.
+    /// The peak of one call.
     pub memory_max_bytes: u64,
 }
 
@@ -142,16 +147,17 @@ impl From<&Counted> for UsageListing {
     }
 }
 
+/// Lists the adapters of the table and those that CSPs name.
 pub(super) fn list(
-    table: &Table,
+    slots: &Slots,
     bindings: &BTreeMap<CspName, CspBinding>,
     last_replays: &BTreeMap<AdapterName, ReplayListing>,
 ) -> Vec<AdapterListing> {
     let mut names: Vec<_> =
-        table.keys().chain(bindings.values().map(|binding| &binding.adapter)).collect();
+        slots.keys().chain(bindings.values().map(|binding| &binding.adapter)).collect();
     names.sort_unstable();
     names.dedup();
-    let listed = |name| adapter(name, table.get(name), bindings, last_replays.get(name).cloned());
+    let listed = |name| adapter(name, slots.get(name), bindings, last_replays.get(name).cloned());
     names.into_iter().map(listed).collect()
 }
 
@@ -169,7 +175,7 @@ fn adapter(
         Some(slot) => (versions(slot), Some(slot.problem.clone().unwrap_or_else(missing))),
         None => (Vec::new(), Some(missing())),
     };
-    let refused = slot.and_then(|slot| slot.refused.as_ref()).map(|refused| RefusedListing {
+    let refused = slot.and_then(|slot| slot.refused.as_ref()).map(|refused| RefusalListing {
         sha256: refused.sha256,
         at: refused.at.to_rfc3339(),
         reason: refused.reason,
@@ -179,11 +185,12 @@ fn adapter(
     AdapterListing { name, csps, versions, problem, refused, replay }
 }
 
-/// The active one, what came before it, what was rolled back from, and what
-/// only jobs still hold.
+/// Lists the active version, the earlier ones, those that were rolled back,
+/// and those that only jobs still hold.
 fn versions(slot: &Slot) -> Vec<VersionListing> {
     let active = slot.active().map(|version| version.adapter().digest());
-    let mut rows: Vec<_> = slot.history.versions().map(|kept| row(kept, slot, active)).collect();
+    let mut rows: Vec<_> =
+        slot.history.versions().map(|version| row(version, slot, active)).collect();
     for version in slot.loaded() {
         if slot.history.find(&version.adapter().digest()).is_none() {
             rows.push(row(&version.to_retained(), slot, active));
@@ -193,17 +200,17 @@ fn versions(slot: &Slot) -> Vec<VersionListing> {
     rows
 }
 
-fn row(kept: &RetainedVersion, slot: &Slot, active: Option<Digest>) -> VersionListing {
-    let loaded = slot.find(&kept.sha256);
+fn row(version: &RetainedVersion, slot: &Slot, active: Option<Digest>) -> VersionListing {
+    let loaded = slot.find(&version.sha256);
     let loaded = loaded.as_deref();
-    let counted = slot.usage(&kept.sha256).map(|usage| usage.counted()).unwrap_or_default();
+    let counted = slot.usage(&version.sha256).map(|usage| usage.counted()).unwrap_or_default();
     VersionListing {
-        sha256: kept.sha256,
-        version: kept.version.clone(),
-        active: active == Some(kept.sha256),
-        size: kept.size,
-        imports: kept.imports.clone(),
-        arrived_at: kept.arrived_at.to_rfc3339(),
+        sha256: version.sha256,
+        version: version.version.clone(),
+        active: active == Some(version.sha256),
+        size: version.size,
+        imports: version.imports.clone(),
+        arrived_at: version.arrived_at.to_rfc3339(),
         loaded: loaded.is_some(),
         loaded_at: loaded.map(|version| version.loaded_at().to_rfc3339()),
         jobs_in_flight: loaded.map_or(0, Version::jobs_in_flight),

@@ -1,14 +1,26 @@
-//! Which version of which adapter serves which CSP.
+//! Adapter versions: installation, activation, and rollback.
 //!
-//! What serves is one immutable table behind one atomic pointer. Everything
-//! that can fail (reading, compiling, checking, writing) happens before the
-//! pointer moves; a job takes its version from the table when a run begins,
-//! and keeps it to the end of that run. Only the active version stays loaded
-//! without a job; the others are kept on disk, compiled, and come back in
-//! milliseconds.
+//! The versions that serve are one immutable table behind one atomic pointer.
+//! Everything that can fail (reading, compiling, checking, writing) happens
+//! before the pointer moves; a job takes its version from the table when a run
+//! begins, and keeps it to the end of that run. Only the active version stays
+//! loaded without a job; the others are kept on disk, compiled, and are loaded
+//! again in milliseconds.
 //!
-//! The last act wins, over restarts and over all hosts that share the
-//! directory: [`ledger`] has the choices, [`install`] makes and follows them.
+//! The last change wins, over restarts and over all hosts that share the
+//! directory. Four stores take part, and verbs say which of them they touch:
+//!
+//! - [`table`], in memory: the loaded versions ([`Registry::activate`]).
+//! - [`ledger`], on disk: the active version of each adapter, and those that
+//!   it can be rolled back to (`write_ledger`, `sync_ledger`).
+//! - [`object_store`], on disk: the components of these versions, by digest
+//!   (`store_component`).
+//! - [`drop_dir`]: `<name>.wasm` files, put there by operators
+//!   (`write_drop_dir`, `ingest_drop`).
+//!
+//! [`install`] has the steps that every new component takes, from the admin API
+//! and from the drop directory; [`reconcile`] follows the drop directory and
+//! the ledgers of other hosts; [`rollback`] goes back.
 
 mod check;
 mod compatibility;
@@ -19,11 +31,17 @@ mod history;
 mod install;
 mod ledger;
 mod listing;
+mod load;
 mod name;
+mod object_store;
+mod observed;
 mod package;
+mod reconcile;
 mod replay_gate;
+mod rollback;
 mod signature;
 mod slot;
+mod table;
 mod version;
 mod watch;
 
@@ -32,12 +50,8 @@ mod tests;
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::PoisonError;
 
-use arc_swap::ArcSwap;
 use tokio::sync::watch as changes;
 use tracing::warn;
 
@@ -49,10 +63,11 @@ pub use error::InstallError;
 pub use error::NotServing;
 pub use error::Refusal;
 pub use error::RegistryError;
+pub use error::ReloadError;
 pub use error::RollBackError;
 pub use hoth_runtime::COMPONENT_BYTES_MAX;
 pub use listing::AdapterListing;
-pub use listing::RefusedListing;
+pub use listing::RefusalListing;
 pub use listing::ReplayListing;
 pub use listing::UsageListing;
 pub use listing::VersionListing;
@@ -67,10 +82,12 @@ pub use version::JobGuard;
 pub use version::Version;
 
 use self::compatibility::CspBinding;
-use self::install::Observed;
-use self::ledger::Store;
+use self::drop_dir::DropDir;
+use self::ledger::LedgerStore;
+use self::object_store::ObjectStore;
+use self::observed::Observations;
 use self::replay_gate::ReplayGate;
-use self::slot::Slot;
+use self::table::VersionTable;
 use crate::adapter::Engine;
 use crate::clock::Clock;
 use crate::domain::CspName;
@@ -88,36 +105,33 @@ pub struct Registry {
     trust: Trust,
     replay_gate: ReplayGate,
     clock: Clock,
-    directory: PathBuf,
-    store: Store,
-    /// What the configuration says of each CSP's adapter.
+    /// The adapter of each CSP and its requirements, from the configuration.
     bindings: BTreeMap<CspName, CspBinding>,
-    /// Read by every job without waiting.
-    table: ArcSwap<Table>,
-    /// Held while the table is exchanged: two changes at once must not undo
-    /// each other.
-    swap_lock: Mutex<()>,
-    /// Each adapter by itself, so that none waits for another.
-    observed: Mutex<BTreeMap<AdapterName, Arc<tokio::sync::Mutex<Observed>>>>,
-    /// Held while a version is loaded for a job that waits for it, so that a
-    /// thousand such jobs load it once.
+    /// The versions that serve. Every job reads it, without waiting.
+    table: VersionTable,
+    drop_dir: DropDir,
+    ledgers: LedgerStore,
+    objects: ObjectStore,
+    /// The last known state of each adapter's files. Each adapter has its own
+    /// lock, so that a slow disk operation on one does not delay the others.
+    observed: Observations,
+    /// Held while a retained version is loaded for a waiting job, so that a
+    /// thousand jobs that resume at once load it once.
     resume_loads: tokio::sync::Mutex<()>,
-    changed: changes::Sender<()>,
 }
 
-type Table = BTreeMap<AdapterName, Slot>;
-
 impl Registry {
-    /// Loads what was active last, and then what was put into the directory
-    /// since, as `<name>.wasm`; creates the directory where it does not exist.
-    /// A component that cannot be loaded does not stop the start: it is logged,
-    /// listed, and told to whom it would have served.
+    /// Loads the versions that were active last, and then the components that
+    /// were put into the directory since, as `<name>.wasm`; creates the
+    /// directory if it does not exist. A component that cannot be loaded does
+    /// not prevent the start: the refusal is logged, listed, and reported to
+    /// the jobs of its CSPs.
     ///
-    /// `bindings` names the adapter of each CSP, and what that must do for it.
+    /// `bindings` has the adapter of each CSP and its requirements.
     ///
     /// # Errors
     ///
-    /// [`RegistryError`]: a name that no adapter can have, or the directory
+    /// [`RegistryError`]: a name is not a valid adapter name, or the directory
     /// cannot be read.
     pub async fn open(
         engine: Engine,
@@ -127,13 +141,16 @@ impl Registry {
         directory: &Path,
         bindings: BTreeMap<CspName, (String, Requirements)>,
     ) -> Result<Self, RegistryError> {
-        let bindings = compatibility::csp_bindings(bindings)?;
-        drop_dir::create(directory)?;
-        let store = Store::of(directory);
-        if let Err(error) = store.create() {
+        let bindings = compatibility::parse_bindings(bindings)?;
+        let drop_dir = DropDir::new(directory);
+        drop_dir.create()?;
+        let ledgers = LedgerStore::new(directory);
+        // Serving does not need the store, so a read-only directory is no
+        // reason to refuse the start.
+        if let Err(error) = ledgers.create() {
             warn!(
-                "What is active cannot be kept over a restart: {}: {error}",
-                store.folder().display()
+                "Cannot create {}; activations will not survive a restart: {error}",
+                ledgers.folder().display()
             );
         }
         let registry = Self {
@@ -141,29 +158,28 @@ impl Registry {
             trust,
             replay_gate: ReplayGate::new(replayer),
             clock,
-            directory: directory.to_owned(),
-            store,
             bindings,
-            table: ArcSwap::default(),
-            swap_lock: Mutex::default(),
-            observed: Mutex::default(),
+            table: VersionTable::default(),
+            drop_dir,
+            objects: ObjectStore::new(ledgers.folder()),
+            ledgers,
+            observed: Observations::default(),
             resume_loads: tokio::sync::Mutex::default(),
-            changed: changes::Sender::new(()),
         };
         registry.reconcile().await?;
         Ok(registry)
     }
 
-    /// The version that new jobs of a CSP use.
+    /// Returns the version that new jobs of a CSP use.
     ///
     /// # Errors
     ///
-    /// [`NotServing`] says why there is none.
+    /// [`NotServing`] has the reason why there is none.
     pub fn serving(&self, csp: &CspName) -> Result<Arc<Version>, NotServing> {
-        let name = self.name(csp)?;
+        let name = self.adapter_of(csp)?;
         let missing = || NotServing::Missing { adapter: name.clone() };
-        let table = self.table.load();
-        let slot = table.get(name).ok_or_else(missing)?;
+        let slots = self.table.load();
+        let slot = slots.get(name).ok_or_else(missing)?;
         slot.active().cloned().ok_or_else(|| match &slot.problem {
             Some(problem) => {
                 NotServing::Refused { adapter: name.clone(), problem: problem.clone() }
@@ -172,89 +188,54 @@ impl Registry {
         })
     }
 
-    /// The version that resumes a job: the active one where it reads states of
-    /// `state_version` and is the same adapter by its own word, else the one
-    /// that wrote the state, which is loaded for it where it is not.
+    /// Returns the version that resumes a job.
+    ///
+    /// That is the active version if it reads states of `state_version` and
+    /// describes itself by the same name as the version that wrote the state;
+    /// otherwise the version that wrote it, which is loaded if necessary.
     ///
     /// # Errors
     ///
-    /// [`NotServing`] says why there is none.
+    /// [`NotServing`] has the reason why there is none.
     pub async fn resuming(
         &self,
         csp: &CspName,
         state_version: u32,
         written_by: &Digest,
     ) -> Result<Arc<Version>, NotServing> {
-        let (active, name) = (self.serving(csp)?, self.name(csp)?);
-        let foreign = || {
-            let table = self.table.load();
-            table.get(name).is_some_and(|slot| slot.is_foreign(written_by, &active))
+        let (active, name) = (self.serving(csp)?, self.adapter_of(csp)?);
+        let other_program = || {
+            let slots = self.table.load();
+            slots.get(name).is_some_and(|slot| slot.is_other_program(written_by, &active))
         };
-        if active.adapter().resumes(state_version) && !foreign() {
+        if active.adapter().resumes(state_version) && !other_program() {
             return Ok(active);
         }
-        // Apart: nearly no job needs the room.
+        // Boxed, because hardly any job takes this path and every job's future
+        // would have to reserve its memory.
         let loaded = Box::pin(self.load_for_resume(name, written_by)).await;
-        loaded.map_err(|problem| NotServing::StateUnreadable {
+        loaded.map_err(|error| NotServing::StateUnreadable {
             adapter: name.clone(),
             state_version,
             written_by: *written_by,
-            problem,
+            problem: error.to_string(),
         })
     }
 
-    /// Tells of every change of what serves.
+    /// Subscribes to changes of the versions that serve.
     pub fn changed(&self) -> changes::Receiver<()> {
-        self.changed.subscribe()
+        self.table.subscribe()
     }
 
-    /// All adapters, loaded or missed, by name.
+    /// Returns all adapters by name, both loaded and missing ones.
     pub fn list(&self) -> Vec<AdapterListing> {
         listing::list(&self.table.load(), &self.bindings, &self.replay_gate.last_replays())
     }
 
-    fn name(&self, csp: &CspName) -> Result<&AdapterName, NotServing> {
+    fn adapter_of(&self, csp: &CspName) -> Result<&AdapterName, NotServing> {
         let binding = self.bindings.get(csp);
         binding
             .map(|binding| &binding.adapter)
             .ok_or_else(|| NotServing::UnknownCsp { csp: csp.clone() })
-    }
-
-    /// A version that is not active, for a job that needs it.
-    async fn load_for_resume(
-        &self,
-        name: &AdapterName,
-        digest: &Digest,
-    ) -> Result<Arc<Version>, String> {
-        let loaded = || self.table.load().get(name).and_then(|slot| slot.find(digest));
-        if let Some(version) = loaded() {
-            return Ok(version);
-        }
-        let _loading = self.resume_loads.lock().await;
-        // Whoever had the turn before may have loaded it.
-        if let Some(version) = loaded() {
-            return Ok(version);
-        }
-        let version = self.load_retained(name, digest).await?;
-        self.swap_table(|table| table.entry(name.clone()).or_default().hold(&version));
-        Ok(version)
-    }
-
-    /// Changes what serves, or what is said of it, and tells of it.
-    fn update_table<T>(&self, change: impl FnOnce(&mut Table) -> T) -> T {
-        let result = self.swap_table(change);
-        // After the table, so that who hears of it sees it.
-        self.changed.send_replace(());
-        result
-    }
-
-    /// Exchanges the table for a changed copy of it. The copy holds pointers
-    /// and histories only.
-    fn swap_table<T>(&self, change: impl FnOnce(&mut Table) -> T) -> T {
-        let _swapping = self.swap_lock.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut table = Table::clone(&self.table.load());
-        let result = change(&mut table);
-        self.table.store(Arc::new(table));
-        result
     }
 }

@@ -6,22 +6,22 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-/// The name of an adapter: that of its file without `.wasm`.
+/// The name of an adapter: its file name without `.wasm`.
 ///
-/// 1 to 64 ASCII letters, digits, `-` and `_`: it names a file, so nothing
-/// that could climb a path can be spelled with it.
+/// 1 to 64 ASCII letters, digits, `-` and `_`. It names a file, so it cannot
+/// contain anything that leaves the directory.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct AdapterName(Arc<str>);
 
-/// A name that no adapter can have.
+/// An invalid adapter name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is not an adapter's name: 1 to 64 letters, digits, `-` and `_`")]
+#[error("`{0}` is not an adapter name (1 to 64 letters, digits, `-` and `_`)")]
 pub struct BadAdapterName(String);
 
 impl AdapterName {
     const LEN_MAX: usize = 64;
 
-    /// The name as it is written.
+    /// Returns the name as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }

@@ -1,8 +1,8 @@
-//! What arrives: a component, and perhaps a signature.
+//! A component as it is delivered.
 
 use bytes::Bytes;
 
-/// A component as somebody hands it over.
+/// A component and its signature, if there is one.
 #[derive(Debug, Clone)]
 pub struct Package {
     pub wasm: Bytes,

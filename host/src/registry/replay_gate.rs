@@ -1,4 +1,5 @@
-//! Candidates are tried on jobs that the host has seen: see [`crate::replay`].
+//! The replay gate: replays recorded jobs on candidates, before or after their
+//! activation. See [`crate::replay`].
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -8,10 +9,7 @@ use std::sync::PoisonError;
 use tokio::task::JoinHandle;
 
 use super::AdapterName;
-use super::InstallError;
-use super::Package;
 use super::Refusal;
-use super::Registry;
 use super::ReplayListing;
 use super::Version;
 use crate::replay::Policy;
@@ -21,43 +19,90 @@ use hoth_core::domain::Timestamp;
 use hoth_platform::clock::Clock;
 use hoth_runtime::Adapter;
 
-/// The gate, and what goes on behind it.
+/// The replayer, its background tasks, and their results.
 #[derive(Debug)]
 pub(super) struct ReplayGate {
     replayer: Replayer,
-    /// Replays of versions that serve already: one of each adapter at most.
-    /// There are no more than the configuration names.
+    /// Replays of versions that already serve, at most one per adapter: a later
+    /// version makes the replay of an earlier one pointless.
     background: Mutex<BTreeMap<AdapterName, JoinHandle<()>>>,
     last_replays: LastReplays,
 }
 
-/// What the gate has said last of each adapter: one of each, of those that have
-/// an active version.
+/// The last result for each adapter with an active version. Shared with the
+/// background tasks, which outlive the call that starts them.
 #[derive(Debug, Clone, Default)]
 struct LastReplays(Arc<Mutex<BTreeMap<AdapterName, ReplayListing>>>);
 
 impl LastReplays {
-    fn note(&self, name: &AdapterName, report: &ReplayReport, at: Timestamp) {
+    fn record(&self, name: &AdapterName, report: &ReplayReport, at: Timestamp) {
+        // Without an active version nothing was compared, and a result says
+        // nothing.
         if report.active.is_some() {
-            let mut said = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            said.insert(name.clone(), ReplayListing::of(report, at));
+            let mut results = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            results.insert(name.clone(), ReplayListing::new(report, at));
         }
     }
 }
 
 impl ReplayGate {
+    /// A gate without results.
     pub fn new(replayer: Replayer) -> Self {
         Self { replayer, background: Mutex::default(), last_replays: LastReplays::default() }
     }
 
-    /// The last verdict on each adapter since the host started; what was asked
-    /// for in a dry run is none.
+    /// Returns the configured policy for an adapter.
+    pub fn policy(&self, name: &AdapterName) -> Policy {
+        self.replayer.policy(name.as_str())
+    }
+
+    /// Returns the last result for each adapter since the host started, without
+    /// those of dry runs.
     pub fn last_replays(&self) -> BTreeMap<AdapterName, ReplayListing> {
         self.last_replays.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Tries a version that serves now on what `before` did, while it serves. The
-    /// one that was being tried before it is of no interest any more.
+    /// Replays a candidate under the policy `block`, and refuses it if it
+    /// behaves differently from the active version.
+    pub async fn check(
+        &self,
+        name: &AdapterName,
+        active: Option<&Version>,
+        candidate: &Version,
+        policy: Policy,
+        clock: &Clock,
+    ) -> Result<(), Refusal> {
+        match policy {
+            // Under `warn` the replay follows the activation.
+            Policy::Off | Policy::Warn => return Ok(()),
+            Policy::Block => {}
+        }
+        let digest = candidate.adapter().digest();
+        if active.is_some_and(|active| active.adapter().digest() == digest) {
+            return Ok(());
+        }
+        let report = self.replay(name, active, candidate, policy).await;
+        self.last_replays.record(name, &report, clock.now());
+        if report.refuses() {
+            return Err(Refusal::Replay(Box::new(report)));
+        }
+        Ok(())
+    }
+
+    /// Replays recorded jobs on both versions and compares them.
+    pub async fn replay(
+        &self,
+        name: &AdapterName,
+        active: Option<&Version>,
+        candidate: &Version,
+        policy: Policy,
+    ) -> ReplayReport {
+        let active = active.map(Version::adapter);
+        self.replayer.replay(name.as_str(), active, candidate.adapter(), policy).await
+    }
+
+    /// Compares a version that already serves with the one `before` it, in a
+    /// task of its own. A running task for the same adapter is aborted.
     pub fn replay_in_background(
         &self,
         name: &AdapterName,
@@ -65,12 +110,11 @@ impl ReplayGate {
         now: Adapter,
         clock: &Clock,
     ) {
-        let (replayer, last_replays, clock) =
-            (self.replayer.clone(), self.last_replays.clone(), clock.clone());
-        let adapter = name.clone();
+        let (replayer, last_replays) = (self.replayer.clone(), self.last_replays.clone());
+        let (adapter, clock) = (name.clone(), clock.clone());
         let replay = tokio::spawn(async move {
             let report = replayer.replay(adapter.as_str(), Some(&before), &now, Policy::Warn).await;
-            last_replays.note(&adapter, &report, clock.now());
+            last_replays.record(&adapter, &report, clock.now());
         });
         let mut background = self.background.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(earlier) = background.insert(name.clone(), replay) {
@@ -83,65 +127,5 @@ impl Drop for ReplayGate {
     fn drop(&mut self) {
         let background = self.background.get_mut().unwrap_or_else(PoisonError::into_inner);
         background.values().for_each(JoinHandle::abort);
-    }
-}
-
-impl Registry {
-    /// Checks a component as [`Registry::install`] does, tries it on the jobs that
-    /// the host has seen, and changes nothing.
-    ///
-    /// # Errors
-    ///
-    /// [`InstallError`]: the name or the component is refused.
-    pub async fn dry_run(
-        &self,
-        name: &str,
-        package: impl Into<Package>,
-        policy: Option<Policy>,
-    ) -> Result<ReplayReport, InstallError> {
-        let name: AdapterName = name.parse()?;
-        let candidate = self.load_component(&name, &package.into()).await?;
-        self.check_compatible(&name, &candidate).map_err(Refusal::from)?;
-        let policy = policy.unwrap_or_else(|| self.policy(&name));
-        Ok(self.replay(&name, &candidate, policy).await)
-    }
-
-    pub(super) fn policy(&self, name: &AdapterName) -> Policy {
-        self.replay_gate.replayer.policy(name.as_str())
-    }
-
-    /// Lets a candidate pass, or not.
-    pub(super) async fn check_replay(
-        &self,
-        name: &AdapterName,
-        candidate: &Version,
-        policy: Policy,
-    ) -> Result<(), Refusal> {
-        match policy {
-            // The one is not asked, and the other only told of.
-            Policy::Off | Policy::Warn => return Ok(()),
-            Policy::Block => {}
-        }
-        let digest = candidate.adapter().digest();
-        if self.active(name).is_some_and(|active| active.adapter().digest() == digest) {
-            return Ok(());
-        }
-        let report = self.replay(name, candidate, policy).await;
-        self.replay_gate.last_replays.note(name, &report, self.clock.now());
-        if report.refuses() {
-            return Err(Refusal::Replay(Box::new(report)));
-        }
-        Ok(())
-    }
-
-    async fn replay(
-        &self,
-        name: &AdapterName,
-        candidate: &Version,
-        policy: Policy,
-    ) -> ReplayReport {
-        let active = self.active(name);
-        let active = active.as_ref().map(|version| version.adapter());
-        self.replay_gate.replayer.replay(name.as_str(), active, candidate.adapter(), policy).await
     }
 }

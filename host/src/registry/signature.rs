@@ -1,80 +1,80 @@
-//! Who vouches for a component: detached Ed25519 signatures in the form of
+//! Signatures of components: detached Ed25519 signatures in the format of
 //! minisign, which has tools on every platform (`minisign`, `rsign`).
 
 use minisign_verify::Error;
 use minisign_verify::PublicKey;
 use minisign_verify::Signature;
 
-/// A signature file: two comments and two lines of base64.
+/// Size of a signature file: two comments and two lines of base64.
 pub const SIGNATURE_BYTES_MAX: usize = 4 << 10;
 
-/// Whose signatures count, and whether there must be one.
+/// The trusted public keys, and the requirement of a signature.
 #[derive(Clone, Default)]
 pub struct Trust {
     required: bool,
     keys: Vec<PublicKey>,
 }
 
-/// Why a configuration says nobody to trust.
+/// The trust configuration is invalid.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TrustError {
     #[error(
-        "trusted_keys: `{0}` is not a minisign public key: it is the second line of a `.pub` file, \
-         56 characters that begin with RW"
+        "trusted_keys: `{0}` is not a minisign public key; expected the second line of a `.pub` \
+         file, 56 characters that start with RW"
     )]
     BadKey(String),
     #[error(
-        "require_signature is true and trusted_keys is empty: no component could be deployed; add \
-         the public key of whoever signs"
+        "require_signature is true but trusted_keys is empty, so no component can be deployed; add \
+         the public key of the signer"
     )]
-    NobodyTrusted,
+    NoTrustedKey,
 }
 
-/// Why a component is not vouched for. The sentences say what to do.
+/// A component is not signed by a trusted key. The messages have the remedy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum SignatureError {
     #[error(
-        "the component is not signed, and `adapters.require_signature` takes signed ones only: \
-         sign it with `minisign -S -m FILE.wasm`, then deploy it with `--signature \
+        "component is not signed, but `adapters.require_signature` is set: sign it with `minisign -S -m FILE.wasm`, then deploy it with `--signature \
          FILE.wasm.minisig`, or put that file beside it"
     )]
     Missing,
-    #[error("the signature cannot be read; it is the whole text of the file that minisign writes")]
+    #[error("malformed signature; expected the complete file that minisign writes")]
     Unreadable,
     #[error(
-        "the component is signed with a key that is not among `adapters.trusted_keys`: add its \
-         public key there and restart, or have it signed by a trusted one"
+        "component is signed with a key that is not in `adapters.trusted_keys`: add its public key \
+         there and restart, or sign it with a trusted key"
     )]
     UnknownKey,
     #[error(
-        "the signature is not of this component: it was made for other bytes, or either was damaged"
+        "signature does not match the component: it was made for other bytes, or one of the two is \
+         damaged"
     )]
     Invalid,
-    #[error("the signature is of minisign's legacy form; sign without `-l`")]
+    #[error("signature has minisign's legacy format; sign without `-l`")]
     Legacy,
 }
 
 impl Trust {
-    /// Trusts `keys`, each as the second line of minisign's `.pub` file has
-    /// it. Several may be trusted, so that one can take the place of another.
+    /// Trusts `keys`, each given as the second line of minisign's `.pub` file.
+    /// Several may be trusted, so that keys can be rotated.
     ///
     /// # Errors
     ///
-    /// [`TrustError`]: a text that is no key, or a required signature that
-    /// nobody could give.
+    /// [`TrustError`]: a text is not a key, or a signature is required and no
+    /// key is trusted.
     pub fn new(keys: &[String], required: bool) -> Result<Self, TrustError> {
         let keys = keys
             .iter()
             .map(|key| PublicKey::from_base64(key).map_err(|_| TrustError::BadKey(key.clone())))
             .collect::<Result<Vec<_>, _>>()?;
         if required && keys.is_empty() {
-            return Err(TrustError::NobodyTrusted);
+            return Err(TrustError::NoTrustedKey);
         }
         Ok(Self { required, keys })
     }
 
-    /// Checks a component. A signature that is there has to be good, also where
-    /// none is required; without any trusted key it says nothing.
+    /// Checks a component. A present signature must be valid even if none is
+    /// required. Without trusted keys signatures are not checked.
     pub(super) fn check(
         &self,
         wasm: &[u8],
@@ -88,6 +88,8 @@ impl Trust {
         }
         let text = str::from_utf8(signature).map_err(|_| SignatureError::Unreadable)?;
         let signature = Signature::decode(text).map_err(|_| SignatureError::Unreadable)?;
+        // Keys are told apart by their id; the last error of a key with the right
+        // id says more than `UnknownKey`.
         let mut refused = SignatureError::UnknownKey;
         for key in &self.keys {
             match key.verify(wasm, &signature, false) {
@@ -125,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn a_signature_counts_when_a_trusted_key_made_it_for_these_bytes() {
+    fn a_signature_is_valid_if_a_trusted_key_made_it_for_these_bytes() {
         let [old, new, stranger] = [key(), key(), key()];
         let keys = [old.pk.to_base64(), new.pk.to_base64()];
         let required = Trust::new(&keys, true).unwrap();
@@ -157,12 +159,12 @@ mod tests {
             assert_eq!(required.check(b"wasm", bytes), when_required, "{signature:?}");
             assert_eq!(optional.check(b"wasm", bytes), otherwise, "{signature:?}");
         }
-        let nobody = Trust::default();
-        assert_eq!(nobody.check(b"wasm", Some(signed(&stranger, b"other").as_bytes())), Ok(()));
+        let no_keys = Trust::default();
+        assert_eq!(no_keys.check(b"wasm", Some(signed(&stranger, b"other").as_bytes())), Ok(()));
     }
 
     #[test]
-    fn what_minisign_itself_has_signed_is_taken() {
+    fn a_signature_made_by_minisign_itself_is_accepted() {
         // By minisign 0.11: `printf 'wasm' > a; minisign -G -W; minisign -S -m a`.
         let key = include_str!("fixtures/minisign.pub").lines().nth(1).unwrap();
         let trust = Trust::new(&[key.to_owned()], true).unwrap();
@@ -174,8 +176,8 @@ mod tests {
     }
 
     #[test]
-    fn a_configuration_that_nobody_could_satisfy_is_refused() {
-        assert_eq!(Trust::new(&[], true).unwrap_err(), TrustError::NobodyTrusted);
+    fn a_configuration_that_no_component_can_satisfy_is_refused() {
+        assert_eq!(Trust::new(&[], true).unwrap_err(), TrustError::NoTrustedKey);
         let bad = Trust::new(&["RWQ".to_owned()], false).unwrap_err();
         assert_eq!(bad, TrustError::BadKey("RWQ".to_owned()));
     }

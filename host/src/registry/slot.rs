@@ -1,4 +1,4 @@
-//! What is loaded of one adapter.
+//! The slot of one adapter in the table: its loaded versions and their history.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -10,58 +10,62 @@ use hoth_core::domain::Digest;
 use hoth_core::domain::Timestamp;
 use hoth_runtime::Usage;
 
-/// What is loaded under one name, and what is known of it.
+/// The loaded versions of one adapter, and the state that operators see.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Slot {
     active: Option<Arc<Version>>,
-    /// Versions that are not active: loaded as long as a job holds them.
+    /// Versions that are not active. The jobs that run on them keep them
+    /// loaded, so the table holds them weakly.
     others: Vec<Weak<Version>>,
-    /// What can be activated again. Its active version is not the loaded one
-    /// where that one cannot be loaded; `problem` says why.
+    /// The versions that can be activated. Its active version is not the loaded
+    /// one if that one cannot be loaded; `problem` then has the reason.
     pub history: History,
-    /// What the versions' calls have cost, whether they are loaded or not.
+    /// Counters of calls for each version, loaded or not, so that a version
+    /// that is loaded again continues them.
     usages: BTreeMap<Digest, Arc<Usage>>,
-    /// Why nothing is loaded, or why what arrived or was chosen last is not.
+    /// The reason why no version is loaded, or why the one that arrived or was
+    /// chosen last is not. Cleared by an activation.
     pub problem: Option<String>,
-    /// What was refused since the last activation.
-    pub refused: Option<RefusedComponent>,
+    /// The last refusal since the last activation.
+    pub refused: Option<LastRefusal>,
 }
 
-/// A component that was refused.
+/// The refusal of a component, as it is listed.
 #[derive(Debug, Clone)]
-pub(super) struct RefusedComponent {
+pub(super) struct LastRefusal {
     pub at: Timestamp,
     pub sha256: Digest,
-    /// One word of a closed set, for metrics.
+    /// One of a closed set of names, for metrics and the API.
     pub reason: &'static str,
     pub message: String,
 }
 
 impl Slot {
+    /// Returns the version that serves.
     pub fn active(&self) -> Option<&Arc<Version>> {
         self.active.as_ref()
     }
 
-    /// A loaded version.
+    /// Returns a version if it is loaded.
     pub fn find(&self, digest: &Digest) -> Option<Arc<Version>> {
         self.loaded().find(|version| version.adapter().digest() == *digest)
     }
 
-    /// Whether a version that is kept calls itself otherwise than `version`
-    /// does: then it is another program, and the same number of its states
-    /// means another form.
-    pub fn is_foreign(&self, digest: &Digest, version: &Version) -> bool {
-        let kept = self.history.find(digest).and_then(|kept| kept.name.as_ref());
-        kept.is_some_and(|name| *name != version.adapter().info().name)
+    /// Returns `true` if a retained version describes itself by another name
+    /// than `version`. It is another program then, and equal version numbers of
+    /// their states do not mean equal formats.
+    pub fn is_other_program(&self, digest: &Digest, version: &Version) -> bool {
+        let retained = self.history.find(digest).and_then(|retained| retained.name.as_ref());
+        retained.is_some_and(|name| *name != version.adapter().info().name)
     }
 
-    /// Everything that is loaded, the active version first.
+    /// Returns all loaded versions, the active one first.
     pub fn loaded(&self) -> impl Iterator<Item = Arc<Version>> {
         self.active.iter().cloned().chain(self.others.iter().filter_map(Weak::upgrade))
     }
 
-    /// Makes `version` active; gives the one with the same digest where that
-    /// is loaded already, as jobs are counted there.
+    /// Makes `version` active. Returns the loaded version with the same digest
+    /// if there is one, because it counts the jobs.
     pub fn activate(&mut self, version: Arc<Version>) -> Arc<Version> {
         self.problem = None;
         self.refused = None;
@@ -69,35 +73,37 @@ impl Slot {
         if let Some(before) = self.active.replace(Arc::clone(&version)) {
             self.others.push(Arc::downgrade(&before));
         }
+        // Without the new active version, which may have been among them, and
+        // without versions that no job holds any more.
         self.others
             .retain(|other| other.upgrade().is_some_and(|other| !Arc::ptr_eq(&other, &version)));
-        self.count(&version);
+        self.track_usage(&version);
         version
     }
 
-    /// Knows of a version that a job holds.
+    /// Adds a version that a job has loaded.
     pub fn hold(&mut self, version: &Arc<Version>) {
         self.others.retain(|other| other.strong_count() > 0);
         self.others.push(Arc::downgrade(version));
-        self.count(version);
+        self.track_usage(version);
     }
 
-    /// What the calls of a version have cost, if it was ever loaded.
+    /// Returns the counters of a version, or `None` if it was never loaded.
     pub fn usage(&self, digest: &Digest) -> Option<&Arc<Usage>> {
         self.usages.get(digest)
     }
 
-    /// Remembers where a version's calls are counted, and forgets those of
-    /// versions that nobody can go back to.
-    fn count(&mut self, version: &Version) {
+    /// Adds the counters of a version, and drops those of versions that are
+    /// neither retained nor loaded.
+    fn track_usage(&mut self, version: &Version) {
         let adapter = version.adapter();
-        let kept: Vec<Digest> = self
+        let tracked: Vec<Digest> = self
             .history
             .versions()
-            .map(|kept| kept.sha256)
+            .map(|retained| retained.sha256)
             .chain(self.loaded().map(|version| version.adapter().digest()))
             .collect();
-        self.usages.retain(|digest, _| kept.contains(digest));
+        self.usages.retain(|digest, _| tracked.contains(digest));
         self.usages.insert(adapter.digest(), Arc::clone(adapter.usage()));
     }
 }

@@ -1,4 +1,4 @@
-//! One loaded version, and the jobs that use it.
+//! A loaded version, and the jobs that run on it.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
@@ -8,17 +8,18 @@ use super::history::RetainedVersion;
 use hoth_core::domain::Timestamp;
 use hoth_runtime::Adapter;
 
-/// A version of an adapter. It stays loaded as long as anyone holds it.
+/// A loaded version of an adapter. It is unloaded when the last reference to it
+/// is dropped.
 #[derive(Debug)]
 pub struct Version {
     adapter: Adapter,
     loaded_at: Timestamp,
-    /// Counted for people; what keeps the version loaded is the `Arc` in each
-    /// [`JobGuard`].
+    /// For display only; the `Arc` in each [`JobGuard`] keeps the version
+    /// loaded.
     jobs: AtomicUsize,
 }
 
-/// One run of a job on a version; ends with the guard.
+/// One run of a job on a version. The run ends when it is dropped.
 #[derive(Debug)]
 pub struct JobGuard(Arc<Version>);
 
@@ -27,17 +28,17 @@ impl Version {
         Self { adapter, loaded_at, jobs: AtomicUsize::new(0) }
     }
 
-    /// The adapter itself.
+    /// Returns the adapter.
     pub fn adapter(&self) -> &Adapter {
         &self.adapter
     }
 
-    /// When it was loaded.
+    /// Returns the time at which it was loaded.
     pub fn loaded_at(&self) -> Timestamp {
         self.loaded_at
     }
 
-    /// What stays of it when it is not loaded.
+    /// Describes the version for the history.
     pub(super) fn to_retained(&self) -> RetainedVersion {
         RetainedVersion {
             sha256: self.adapter.digest(),
@@ -49,12 +50,12 @@ impl Version {
         }
     }
 
-    /// How many jobs run on it now. Waiting jobs do not.
+    /// Returns the number of jobs that run on it now, without waiting ones.
     pub fn jobs_in_flight(&self) -> usize {
         self.jobs.load(Ordering::Relaxed)
     }
 
-    /// Counts a job until the guard goes.
+    /// Counts a job until the guard is dropped.
     pub fn begin_job(self: &Arc<Self>) -> JobGuard {
         self.jobs.fetch_add(1, Ordering::Relaxed);
         JobGuard(Arc::clone(self))
@@ -62,7 +63,7 @@ impl Version {
 }
 
 impl JobGuard {
-    /// The adapter that this run uses to its end.
+    /// Returns the adapter that this run uses to its end.
     pub fn adapter(&self) -> &Adapter {
         self.0.adapter()
     }

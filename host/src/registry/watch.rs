@@ -1,4 +1,4 @@
-//! Notices components that are put into the directory.
+//! The watcher of the drop directory and of the ledgers.
 
 use std::error::Error;
 use std::path::Path;
@@ -18,79 +18,84 @@ use tracing::warn;
 
 use super::Registry;
 
-/// How long the directory must be quiet before it is read while a file is being
-/// written: half a component would be refused, if only for a moment.
+/// Time without events after which a file counts as complete: half a component
+/// would be refused, if only for a moment.
 const QUIET_PERIOD: Duration = Duration::from_millis(50);
 
-/// How long a file that is whole waits for company: its signature comes right
-/// after it.
+/// Delay after a complete file, so that a signature that is written right after
+/// its component is read with it.
 const SIGNATURE_DELAY: Duration = Duration::from_millis(5);
 
-/// How often that wait may begin anew, so that a directory that is never quiet
-/// is read all the same.
-const SETTLE_ROUNDS_MAX: u32 = 10;
+/// Number of times that the quiet period may start again, so that a directory
+/// that is never quiet is read nevertheless.
+const QUIET_PERIODS_MAX: u32 = 10;
 
-/// How often the directory is read in any case. Network file systems tell
-/// nothing of what other machines do, and a notice may be lost.
+/// Time between two passes without any event. Network file systems do not
+/// report what other machines do, and events may be lost.
 const RESCAN_EVERY: Duration = Duration::from_secs(10);
 
 impl Registry {
-    /// Takes in what is put into the directory and what other hosts choose,
-    /// until `stop`. A file that goes away changes nothing: what it was is kept.
+    /// Reconciles whenever the drop directory or a ledger changes, until
+    /// `stop`. A file that is deleted changes nothing: its version is retained.
     pub async fn watch(&self, stop: CancellationToken) {
         let events = Arc::new(DirEvents::default());
-        // Ends its thread when it is dropped.
-        let _watcher = watcher([&self.directory, self.store.folder()], Arc::clone(&events)).inspect_err(|error| {
-            warn!(
-                "The directory of adapters is read every {} s only, as it cannot be watched: {error}",
-                RESCAN_EVERY.as_secs()
-            );
-        });
+        // Its thread ends when it is dropped.
+        let _watcher = watcher([self.drop_dir.path(), self.ledgers.folder()], Arc::clone(&events))
+            .inspect_err(|error| {
+                warn!(
+                    "Cannot watch the adapter directory; it is read every {} s instead: {error}",
+                    RESCAN_EVERY.as_secs()
+                );
+            });
         loop {
+            // Before the first wait: a file may have arrived between the start
+            // of the host and the start of the watcher.
             if let Err(error) = self.reconcile().await {
                 let error: &dyn Error = &error;
-                warn!(error, "The directory of adapters cannot be read");
+                warn!(error, "Cannot read the adapter directory");
             }
             tokio::select! {
                 () = stop.cancelled() => return,
-                () = events.whole.notified() => tokio::time::sleep(SIGNATURE_DELAY).await,
-                () = events.any.notified() => events.settle().await,
+                () = events.completed.notified() => tokio::time::sleep(SIGNATURE_DELAY).await,
+                () = events.in_progress.notified() => events.settle().await,
                 () = tokio::time::sleep(RESCAN_EVERY) => {}
             }
         }
     }
 }
 
-/// What the watcher's thread has to say. Each keeps one notice at most, so
-/// nothing piles up.
+/// Events from the watcher's thread. Each field holds at most one notification,
+/// so that nothing accumulates while a pass runs.
 #[derive(Debug, Default)]
 struct DirEvents {
     /// A file was closed after writing, renamed, or removed.
-    whole: Notify,
-    /// Something else happened: a file is being written.
-    any: Notify,
+    completed: Notify,
+    /// Any other change, such as a write to an open file.
+    in_progress: Notify,
 }
 
 impl DirEvents {
-    fn by(&self, event: &EventKind) {
+    fn record(&self, event: &EventKind) {
         match event {
             EventKind::Access(AccessKind::Close(AccessMode::Write))
             | EventKind::Modify(ModifyKind::Name(_))
-            | EventKind::Remove(_) => self.whole.notify_one(),
-            // Our own reading must not lead to more of it.
+            | EventKind::Remove(_) => self.completed.notify_one(),
+            // A pass reads the files itself, and must not cause another pass.
             EventKind::Access(_) => {}
             EventKind::Any | EventKind::Create(_) | EventKind::Modify(_) | EventKind::Other => {
-                self.any.notify_one();
+                self.in_progress.notify_one();
             }
         }
     }
 
-    /// Waits until what is being written is whole, or nothing happens.
+    /// Waits until a file is complete or the directory is quiet.
     async fn settle(&self) {
-        for _ in 0..SETTLE_ROUNDS_MAX {
+        for _ in 0..QUIET_PERIODS_MAX {
             tokio::select! {
-                () = self.whole.notified() => return tokio::time::sleep(SIGNATURE_DELAY).await,
-                quiet = tokio::time::timeout(QUIET_PERIOD, self.any.notified()) => {
+                () = self.completed.notified() => {
+                    return tokio::time::sleep(SIGNATURE_DELAY).await;
+                }
+                quiet = tokio::time::timeout(QUIET_PERIOD, self.in_progress.notified()) => {
                     if quiet.is_err() {
                         return;
                     }
@@ -103,9 +108,9 @@ impl DirEvents {
 fn watcher(folders: [&Path; 2], events: Arc<DirEvents>) -> notify::Result<RecommendedWatcher> {
     let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
         match event {
-            Ok(event) => events.by(&event.kind),
-            // Notices may have been lost.
-            Err(_) => events.any.notify_one(),
+            Ok(event) => events.record(&event.kind),
+            // Events may have been lost; a pass finds the changes.
+            Err(_) => events.in_progress.notify_one(),
         }
     })?;
     for folder in folders {

@@ -57,13 +57,18 @@ async fn a_version_that_does_less_than_its_csps_need_is_refused_by_both_doors() 
     let before = active(&atat(&host).await);
 
     let less = describing(&["add-portfolio", "get-portfolio"], &[]);
-    let listed = "does not name what `csp.CSP_LIST.operations` lists: cost-by-clin;";
+    let listed = "lacks operations listed in `csp.CSP_LIST.operations`: cost-by-clin;";
     refused(&host, less.clone(), listed).await;
-    let dropped = "what the active version does for CSP_ANY, and jobs for it may be queued: \
+    let dropped = "operations of the active version for CSP_ANY, and jobs for them may be queued: \
                    add-environment, add-task-order, update-task-order, add-operators, \
                    cost-by-portfolio, cost-by-clin;";
     refused(&host, less.clone(), dropped).await;
-    refused(&host, describing(&["make-tea"], &[]), "`csp.CSP_LIST.operations` lists").await;
+    refused(
+        &host,
+        describing(&["make-tea"], &[]),
+        "operations listed in `csp.CSP_LIST.operations`",
+    )
+    .await;
     refused(&host, describing(&["add-portfolio"], &["keys"]), "`[csp.CSP_ANY.credentials.keys]`")
         .await;
     let url = format!("{}/adapters/atat?dry-run=true", host.admin());
@@ -71,7 +76,7 @@ async fn a_version_that_does_less_than_its_csps_need_is_refused_by_both_doors() 
     assert_eq!(answer.status(), StatusCode::UNPROCESSABLE_ENTITY, "a dry run says the same");
 
     rename_into(&host.directory().join("adapters"), &less);
-    problem(&host, "`atat.wasm` is refused: its `describe` does not name").await;
+    problem(&host, "refused `atat.wasm`: `describe` lacks operations").await;
     assert_eq!(active(&atat(&host).await), before);
     let metrics = client().get(format!("{}/metrics", host.admin())).send().await;
     let metrics = metrics.expect("HOTH answers").text().await.expect("metrics are text");
@@ -149,7 +154,7 @@ async fn a_changed_configuration_throws_out_no_version_but_lets_none_come_back()
     let text = fs::read_to_string(&file).expect("the configuration can be read");
     fs::write(&file, text.replace(TABLE, "")).expect("it can be written");
     host.restart().await;
-    let lacks = "does not have: \"billing\"; add `[csp.CSP_TEST.credentials.billing]`";
+    let lacks = "credentials not configured for CSP_TEST: \"billing\"; add `[csp.CSP_TEST.credentials.billing]`";
     problem(&host, lacks).await;
     assert_eq!(active(&atat(&host).await), [sha256(&billing)]);
     let snow = host.servicenow();
@@ -178,7 +183,7 @@ async fn going_back_to_a_version_that_does_less_is_no_crime() {
         let (status, answer) = put(&host, wasm.clone()).await.expect("HOTH answers");
         assert_eq!(status, StatusCode::OK, "{answer}");
     }
-    refused(&host, one.clone(), "what the active version does for CSP_TEST").await;
+    refused(&host, one.clone(), "operations of the active version for CSP_TEST").await;
     let (status, answer) = roll_back(&host, None).await.expect("HOTH answers");
     assert_eq!((status, &answer["sha256"]), (StatusCode::OK, &json!(sha256(&one))), "{answer}");
 }

@@ -161,7 +161,7 @@ async fn a_policy_that_blocks_keeps_the_version_that_serves() {
         listing["problem"].as_str().map(str::to_owned)
     })
     .await;
-    assert!(problem.contains("does not do as the active version does"), "{problem}");
+    assert!(problem.contains("behaves differently from the active version"), "{problem}");
     assert_eq!(active(&host).await, before);
 
     let (status, answer) = put(&host, "", variant("second")).await;

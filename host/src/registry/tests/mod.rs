@@ -1,4 +1,4 @@
-//! The promises of the registry, with real components in a real directory.
+//! Tests of the registry, with real components in a real directory.
 
 mod jobs;
 
@@ -16,7 +16,7 @@ use hoth_core::domain::Timestamp;
 use hoth_runtime::Config;
 use hoth_runtime::testing::TestGuest;
 
-struct House {
+struct TestRegistry {
     registry: Arc<Registry>,
     directory: tempfile::TempDir,
 }
@@ -48,28 +48,28 @@ async fn open_with(directory: &Path, trust: Trust) -> Registry {
     Registry::open(engine, trust, replayer, clock, directory, bindings).await.unwrap()
 }
 
-async fn house() -> House {
+async fn test_registry() -> TestRegistry {
     let directory = tempfile::tempdir().unwrap();
-    House { registry: Arc::new(open(directory.path()).await), directory }
+    TestRegistry { registry: Arc::new(open(directory.path()).await), directory }
 }
 
-impl House {
+impl TestRegistry {
     fn serving(&self) -> String {
         let version = self.registry.serving(&csp("CSP_A")).unwrap();
         version.adapter().info().version.clone()
     }
 
-    /// What an operator sees of `atat`: versions, the active one with a star,
-    /// those that are on disk only in brackets.
+    /// Lists the versions of `atat`: the active one with a star, those that are
+    /// only on disk in brackets.
     fn versions(&self) -> String {
         let adapters = self.registry.list();
         let atat = adapters.iter().find(|adapter| adapter.name.as_str() == "atat").unwrap();
-        let words = atat.versions.iter().map(|each| match (each.active, each.loaded) {
+        let versions = atat.versions.iter().map(|each| match (each.active, each.loaded) {
             (true, _) => format!("{}*", each.version),
             (false, true) => each.version.clone(),
             (false, false) => format!("({})", each.version),
         });
-        words.collect::<Vec<_>>().join(" ")
+        versions.collect::<Vec<_>>().join(" ")
     }
 
     async fn roll_back(&self, to: Option<&Digest>) -> Result<String, String> {
@@ -85,7 +85,7 @@ impl House {
 }
 
 #[tokio::test]
-async fn a_bad_file_stops_nobody_else() {
+async fn a_bad_file_does_not_affect_other_adapters() {
     let directory = tempfile::tempdir().unwrap();
     fs::write(directory.path().join("atat.wasm"), wasm("1.0.0", (1, 1))).unwrap();
     fs::write(directory.path().join("other.wasm"), "half a comp").unwrap();
@@ -96,21 +96,21 @@ async fn a_bad_file_stops_nobody_else() {
     for (name, expected) in [
         (
             "CSP_C",
-            "the adapter `other` has no version that can run: `other.wasm` is refused: not a \
-             WebAssembly component: it does not begin like one",
+            "adapter `other` has no usable version: refused `other.wasm`: not a WebAssembly \
+             component: it does not begin like one",
         ),
-        ("CSP_D", "no CSP is named `CSP_D`"),
+        ("CSP_D", "unknown CSP `CSP_D`"),
     ] {
         assert_eq!(registry.serving(&csp(name)).unwrap_err().to_string(), expected);
     }
 }
 
 #[tokio::test]
-async fn what_is_listed_is_what_operators_were_promised() {
-    let house = house().await;
-    let version = house.install("1.0.0").await;
+async fn the_listing_has_its_documented_form() {
+    let test = test_registry().await;
+    let version = test.install("1.0.0").await;
     let _job = version.begin_job();
-    let listed = serde_json::to_string_pretty(&house.registry.list()).unwrap();
+    let listed = serde_json::to_string_pretty(&test.registry.list()).unwrap();
     let listed = listed
         .replace(&version.adapter().digest().to_string(), "<sha256>")
         .replace(&version.adapter().size_bytes().to_string(), "<size>");
@@ -154,132 +154,134 @@ async fn what_is_listed_is_what_operators_were_promised() {
               "CSP_C"
             ],
             "versions": [],
-            "problem": "there is no `other.wasm` in the directory of adapters"
+            "problem": "no `other.wasm` in the adapter directory"
           }
         ]"#]]
     .assert_eq(&listed);
 }
 
 #[tokio::test]
-async fn an_install_is_heard_of_and_survives_a_restart() {
-    let house = house().await;
-    let mut changed = house.registry.changed();
-    assert!(matches!(house.registry.serving(&csp("CSP_A")), Err(NotServing::Missing { .. })));
-    house.install("1.0.0").await;
+async fn an_installation_notifies_subscribers_and_survives_a_restart() {
+    let test = test_registry().await;
+    let mut changed = test.registry.changed();
+    assert!(matches!(test.registry.serving(&csp("CSP_A")), Err(NotServing::Missing { .. })));
+    test.install("1.0.0").await;
     assert!(changed.has_changed().unwrap());
     changed.mark_unchanged();
-    house.install("1.1.0").await;
+    test.install("1.1.0").await;
     assert!(changed.has_changed().unwrap());
-    assert_eq!(house.serving(), "1.1.0");
+    assert_eq!(test.serving(), "1.1.0");
 
-    let again = open(house.directory.path()).await;
+    let again = open(test.directory.path()).await;
     let version = again.serving(&csp("CSP_A")).unwrap();
     assert_eq!(version.adapter().info().version, "1.1.0");
 }
 
 #[tokio::test]
-async fn a_refused_install_changes_nothing() {
-    let house = house().await;
-    house.install("1.0.0").await;
-    let before = fs::read(house.directory.path().join("atat.wasm")).unwrap();
-    let refused = house.registry.install("atat", "nonsense").await.unwrap_err();
+async fn a_refused_installation_changes_nothing() {
+    let test = test_registry().await;
+    test.install("1.0.0").await;
+    let before = fs::read(test.directory.path().join("atat.wasm")).unwrap();
+    let refused = test.registry.install("atat", "nonsense").await.unwrap_err();
     assert!(matches!(refused, InstallError::Refused(_)), "{refused}");
-    let refused = house.registry.install("../atat", wasm("2.0.0", (1, 1))).await.unwrap_err();
+    let refused = test.registry.install("../atat", wasm("2.0.0", (1, 1))).await.unwrap_err();
     assert!(matches!(refused, InstallError::BadName(_)), "{refused}");
-    assert_eq!(house.versions(), "1.0.0*");
-    assert_eq!(fs::read(house.directory.path().join("atat.wasm")).unwrap(), before);
+    assert_eq!(test.versions(), "1.0.0*");
+    assert_eq!(fs::read(test.directory.path().join("atat.wasm")).unwrap(), before);
 }
 
 #[tokio::test]
-async fn rolling_back_goes_to_what_was_active_before_or_to_what_is_named() {
-    let house = house().await;
-    assert_eq!(house.roll_back(None).await, Err("no adapter has this name".to_owned()));
-    let first = house.install("1").await.adapter().digest();
-    assert_eq!(house.roll_back(None).await, Err("no earlier version is kept".to_owned()));
-    house.install("2").await;
-    house.install("3").await;
-    assert_eq!(house.versions(), "3* (2) (1)");
-    assert_eq!(house.roll_back(None).await, Ok("2".to_owned()));
-    assert_eq!(house.versions(), "2* (1) (3)");
-    house.install("4").await;
-    assert_eq!(house.roll_back(Some(&first)).await, Ok("1".to_owned()));
-    assert_eq!((house.serving(), house.versions()), ("1".to_owned(), "1* (2) (4) (3)".to_owned()));
+async fn a_rollback_activates_the_previous_or_the_named_version() {
+    let test = test_registry().await;
+    assert_eq!(test.roll_back(None).await, Err("no such adapter".to_owned()));
+    let first = test.install("1").await.adapter().digest();
+    assert_eq!(test.roll_back(None).await, Err("no earlier version is retained".to_owned()));
+    test.install("2").await;
+    test.install("3").await;
+    assert_eq!(test.versions(), "3* (2) (1)");
+    assert_eq!(test.roll_back(None).await, Ok("2".to_owned()));
+    assert_eq!(test.versions(), "2* (1) (3)");
+    test.install("4").await;
+    assert_eq!(test.roll_back(Some(&first)).await, Ok("1".to_owned()));
+    assert_eq!((test.serving(), test.versions()), ("1".to_owned(), "1* (2) (4) (3)".to_owned()));
     let unknown = Digest::of(b"unknown");
     assert_eq!(
-        house.roll_back(Some(&unknown)).await,
-        Err(format!("no version {unknown} is kept; `hoth adapters list` shows those that are"))
+        test.roll_back(Some(&unknown)).await,
+        Err(format!(
+            "version {unknown} is not retained; run `hoth adapters list` to see the retained versions"
+        ))
     );
 }
 
 #[tokio::test]
-async fn a_rollback_survives_a_restart_and_holds_until_something_arrives() {
-    let house = house().await;
-    house.install("1").await;
-    house.install("2").await;
-    house.roll_back(None).await.unwrap();
+async fn a_rollback_survives_a_restart_and_holds_until_a_component_arrives() {
+    let test = test_registry().await;
+    test.install("1").await;
+    test.install("2").await;
+    test.roll_back(None).await.unwrap();
     let serving = async || {
-        let registry = open(house.directory.path()).await;
+        let registry = open(test.directory.path()).await;
         registry.serving(&csp("CSP_A")).unwrap().adapter().info().version.clone()
     };
     assert_eq!(serving().await, "1");
-    // It was put there again while no host ran.
-    fs::write(house.directory.path().join("atat.wasm"), wasm("2", (1, 1))).unwrap();
+    // The file is written again while no host runs.
+    fs::write(test.directory.path().join("atat.wasm"), wasm("2", (1, 1))).unwrap();
     assert_eq!(serving().await, "2");
     assert_eq!(serving().await, "2");
 }
 
 #[tokio::test]
-async fn what_was_active_comes_back_without_its_file_and_a_bad_file_does_not_replace_it() {
-    let house = house().await;
-    let door = house.directory.path().join("atat.wasm");
-    house.install("1").await;
-    fs::remove_file(&door).unwrap();
-    let again = open(house.directory.path()).await;
+async fn the_active_version_survives_the_loss_of_its_file_and_a_bad_file() {
+    let test = test_registry().await;
+    let drop_file = test.directory.path().join("atat.wasm");
+    test.install("1").await;
+    fs::remove_file(&drop_file).unwrap();
+    let again = open(test.directory.path()).await;
     assert_eq!(again.serving(&csp("CSP_A")).unwrap().adapter().info().version, "1");
 
-    fs::write(&door, "half a comp").unwrap();
-    let again = open(house.directory.path()).await;
+    fs::write(&drop_file, "half a comp").unwrap();
+    let again = open(test.directory.path()).await;
     assert_eq!(again.serving(&csp("CSP_A")).unwrap().adapter().info().version, "1");
     let problem = again.list()[0].problem.clone().unwrap();
     assert!(problem.contains("not a WebAssembly component"), "{problem}");
 }
 
 #[tokio::test]
-async fn a_damaged_store_stops_nobody_else_and_says_what_to_do() {
-    let house = house().await;
-    let version = house.install("1").await.adapter().digest();
-    house.registry.install("other", wasm("1", (1, 1))).await.unwrap();
-    let store = house.directory.path().join(".store");
-    let said = async || {
-        let registry = open(house.directory.path()).await;
-        assert!(registry.serving(&csp("CSP_C")).is_ok(), "the other one serves");
+async fn a_damaged_store_does_not_affect_other_adapters_and_has_a_remedy() {
+    let test = test_registry().await;
+    let version = test.install("1").await.adapter().digest();
+    test.registry.install("other", wasm("1", (1, 1))).await.unwrap();
+    let store = test.directory.path().join(".store");
+    let not_serving = async || {
+        let registry = open(test.directory.path()).await;
+        assert!(registry.serving(&csp("CSP_C")).is_ok(), "the other adapter serves");
         registry.serving(&csp("CSP_A")).unwrap_err().to_string()
     };
 
-    // Neither in the store nor at the door.
+    // Neither in the store nor in the drop directory.
     let kept = store.join("atat").join(format!("{version}.wasm"));
     let good = fs::read(&kept).unwrap();
     fs::write(&kept, "damaged").unwrap();
-    fs::remove_file(house.directory.path().join("atat.wasm")).unwrap();
-    let reason = said().await;
-    assert!(reason.contains("cannot be read from the store: it is damaged"), "{reason}");
+    fs::remove_file(test.directory.path().join("atat.wasm")).unwrap();
+    let reason = not_serving().await;
+    assert!(reason.contains("not readable in the store: damaged component"), "{reason}");
     fs::write(&kept, &good).unwrap();
 
-    fs::write(house.directory.path().join("atat.wasm"), &good).unwrap();
+    fs::write(test.directory.path().join("atat.wasm"), &good).unwrap();
     fs::write(store.join("atat.json"), "{").unwrap();
-    let reason = said().await;
+    let reason = not_serving().await;
     assert!(reason.contains("deploy the component again"), "{reason}");
 
-    let again = open(house.directory.path()).await;
+    let again = open(test.directory.path()).await;
     again.install("atat", wasm("2", (1, 1))).await.unwrap();
-    let again = open(house.directory.path()).await;
+    let again = open(test.directory.path()).await;
     assert_eq!(again.serving(&csp("CSP_A")).unwrap().adapter().info().version, "2");
 }
 
 #[tokio::test]
 async fn hosts_that_share_a_directory_follow_each_other() {
-    let house = house().await;
-    let other = Arc::new(open(house.directory.path()).await);
+    let test = test_registry().await;
+    let other = Arc::new(open(test.directory.path()).await);
     let stop = CancellationToken::new();
     let watching = tokio::spawn({
         let (registry, stop) = (Arc::clone(&other), stop.clone());
@@ -299,45 +301,45 @@ async fn hosts_that_share_a_directory_follow_each_other() {
         let followed = tokio::time::timeout(Duration::from_secs(20), wait).await;
         assert!(followed.is_ok(), "{expected}: {:?}", other.list());
     };
-    house.install("1").await;
+    test.install("1").await;
     follows("1").await;
-    house.install("2").await;
+    test.install("2").await;
     follows("2").await;
-    house.roll_back(None).await.unwrap();
+    test.roll_back(None).await.unwrap();
     follows("1").await;
-    // The other way round: what one knows, the other goes back from.
+    // A version that one host installs can be rolled back by the other.
     other.install("atat", wasm("3", (1, 1))).await.unwrap();
-    assert_eq!(house.roll_back(None).await, Ok("1".to_owned()));
+    assert_eq!(test.roll_back(None).await, Ok("1".to_owned()));
     follows("1").await;
     stop.cancel();
     watching.await.unwrap();
 }
 
-/// Waits until `condition` holds, and looks again at every change.
-async fn eventually(house: &House, condition: impl Fn(&House) -> bool) {
-    let mut changed = house.registry.changed();
+/// Waits until `condition` holds; it is checked at every change.
+async fn eventually(test: &TestRegistry, condition: impl Fn(&TestRegistry) -> bool) {
+    let mut changed = test.registry.changed();
     let wait = async {
-        while !condition(house) {
+        while !condition(test) {
             changed.changed().await.unwrap();
         }
     };
     if tokio::time::timeout(Duration::from_secs(20), wait).await.is_err() {
-        panic!("still {:?}", house.registry.list());
+        panic!("still {:?}", test.registry.list());
     }
 }
 
 #[tokio::test]
-async fn files_that_arrive_are_taken_in_and_a_rollback_holds_until_then() {
-    let house = house().await;
+async fn dropped_files_are_ingested_and_a_rollback_holds_until_then() {
+    let test = test_registry().await;
     let stop = CancellationToken::new();
     let watching = tokio::spawn({
-        let (registry, stop) = (Arc::clone(&house.registry), stop.clone());
+        let (registry, stop) = (Arc::clone(&test.registry), stop.clone());
         async move { registry.watch(stop).await }
     });
     let put = |version, how: fn(&Path, &Path)| {
-        let aside = house.directory.path().join("upload");
+        let aside = test.directory.path().join("upload");
         fs::write(&aside, wasm(version, (1, 1))).unwrap();
-        how(&aside, &house.directory.path().join("atat.wasm"));
+        how(&aside, &test.directory.path().join("atat.wasm"));
     };
     let rename: fn(&Path, &Path) = |from, to| fs::rename(from, to).unwrap();
     let copy: fn(&Path, &Path) = |from, to| {
@@ -345,33 +347,34 @@ async fn files_that_arrive_are_taken_in_and_a_rollback_holds_until_then() {
     };
 
     put("1", rename);
-    eventually(&house, |house| house.versions() == "1*").await;
+    eventually(&test, |test| test.versions() == "1*").await;
     put("2", copy);
-    eventually(&house, |house| house.versions() == "2* (1)").await;
+    eventually(&test, |test| test.versions() == "2* (1)").await;
 
-    // A bad file is told of, and changes nothing.
-    fs::write(house.directory.path().join("atat.wasm"), "nonsense").unwrap();
-    eventually(&house, |house| house.registry.list()[0].problem.is_some()).await;
-    assert_eq!(house.versions(), "2* (1)");
+    // A bad file is reported, and changes nothing.
+    fs::write(test.directory.path().join("atat.wasm"), "nonsense").unwrap();
+    eventually(&test, |test| test.registry.list()[0].problem.is_some()).await;
+    assert_eq!(test.versions(), "2* (1)");
 
-    house.install("3").await;
-    assert_eq!(house.registry.list()[0].problem, None);
-    house.roll_back(None).await.unwrap();
-    // Another adapter's file stirs the directory; ours is not taken in again.
-    fs::copy(house.directory.path().join("atat.wasm"), house.directory.path().join("other.wasm"))
+    test.install("3").await;
+    assert_eq!(test.registry.list()[0].problem, None);
+    test.roll_back(None).await.unwrap();
+    // Another adapter's file causes a pass, which must not ingest this one
+    // again.
+    fs::copy(test.directory.path().join("atat.wasm"), test.directory.path().join("other.wasm"))
         .unwrap();
-    eventually(&house, |house| house.registry.serving(&csp("CSP_C")).is_ok()).await;
-    assert_eq!(house.versions(), "2* (1) (3)");
-    // The same file, put there again, is an act.
+    eventually(&test, |test| test.registry.serving(&csp("CSP_C")).is_ok()).await;
+    assert_eq!(test.versions(), "2* (1) (3)");
+    // The same component, written again, is a new arrival.
     put("3", copy);
-    eventually(&house, |house| house.versions() == "3* (2) (1)").await;
+    eventually(&test, |test| test.versions() == "3* (2) (1)").await;
 
     stop.cancel();
     watching.await.unwrap();
 }
 
 #[tokio::test]
-async fn signed_components_come_in_by_both_doors_and_others_do_not() {
+async fn only_signed_components_are_accepted_over_the_api_and_from_the_directory() {
     let keys: Vec<_> =
         (0..2).map(|_| minisign::KeyPair::generate_unencrypted_keypair().unwrap()).collect();
     let trusted: Vec<_> = keys.iter().map(|key| key.pk.to_base64()).collect();
@@ -392,20 +395,20 @@ async fn signed_components_come_in_by_both_doors_and_others_do_not() {
     registry.install("atat", package).await.unwrap();
     assert!(listed().refused.is_none());
 
-    // The file first and then its signature, which a scan may come between.
-    let door = directory.path().join("atat.wasm");
+    // The file first and then its signature, with a pass in between.
+    let drop_file = directory.path().join("atat.wasm");
     let two = wasm("2", (1, 1));
-    fs::write(&door, &two).unwrap();
+    fs::write(&drop_file, &two).unwrap();
     registry.reconcile().await.unwrap();
     assert_eq!(listed().refused.unwrap().reason, "bad-signature");
     let signature: Option<bytes::Bytes> = sign(&keys[1], &two);
-    fs::write(door.with_extension("wasm.minisig"), signature.unwrap()).unwrap();
+    fs::write(drop_file.with_extension("wasm.minisig"), signature.unwrap()).unwrap();
     registry.reconcile().await.unwrap();
     assert_eq!(listed().versions[0].version, "2");
     registry.roll_back("atat", None).await.unwrap();
 
-    // What is kept is kept with its signature, and has to satisfy the host
-    // that starts.
+    // Retained components keep their signatures, which are checked again at
+    // every start.
     let active = async |trust| {
         let registry = open_with(directory.path(), trust).await;
         let serving = registry.serving(&csp("CSP_A"));
@@ -414,5 +417,5 @@ async fn signed_components_come_in_by_both_doors_and_others_do_not() {
     assert_eq!(active(trust).await, Ok("1".to_owned()));
     let rotated = Trust::new(&trusted[1..], true).unwrap();
     let reason = active(rotated).await.unwrap_err();
-    assert!(reason.contains("not among `adapters.trusted_keys`"), "{reason}");
+    assert!(reason.contains("not in `adapters.trusted_keys`"), "{reason}");
 }

@@ -1,0 +1,78 @@
+//! Loading of components: new ones, and retained ones from the object store.
+
+use std::sync::Arc;
+
+use super::AdapterName;
+use super::Package;
+use super::Refusal;
+use super::Registry;
+use super::ReloadError;
+use super::Version;
+use crate::domain::Digest;
+
+impl Registry {
+    /// Loads a component: checks its signature, then compiles it or takes it
+    /// from the cache.
+    pub(super) async fn load_component(
+        &self,
+        name: &AdapterName,
+        package: &Package,
+    ) -> Result<Arc<Version>, Refusal> {
+        // First of all: an untrusted component does not reach the compiler.
+        self.trust.check(&package.wasm, package.signature.as_deref())?;
+        // A version that is loaded again continues its counters.
+        let digest = Digest::of(&package.wasm);
+        let usage = self.table.load().get(name).and_then(|slot| slot.usage(&digest).cloned());
+        let (wasm, usage) = (package.wasm.clone(), usage.unwrap_or_default());
+        let adapter = self.engine.load_counting(name.as_str(), wasm, usage).await?;
+        Ok(Arc::new(Version::new(adapter, self.clock.now())))
+    }
+
+    /// Returns a retained version, from memory or from the object store.
+    ///
+    /// # Errors
+    ///
+    /// [`ReloadError`]: its component is missing, or is refused by now.
+    pub(super) async fn load_retained(
+        &self,
+        name: &AdapterName,
+        digest: &Digest,
+    ) -> Result<Arc<Version>, ReloadError> {
+        if let Some(version) = self.table.find(name, digest) {
+            return Ok(version);
+        }
+        let package = match self.objects.read(name, digest).await {
+            Ok(package) => package,
+            // The drop directory may still have the same component.
+            Err(lost) => match self.drop_dir.read(name).await {
+                Ok(Some((file, package))) if file.sha256 == *digest => package,
+                Ok(_) | Err(_) => return Err(ReloadError::Missing(lost)),
+            },
+        };
+        Ok(self.load_component(name, &package).await?)
+    }
+
+    /// Returns a version that is not active, for a waiting job that needs it.
+    ///
+    /// # Errors
+    ///
+    /// As [`Registry::load_retained`].
+    pub(super) async fn load_for_resume(
+        &self,
+        name: &AdapterName,
+        digest: &Digest,
+    ) -> Result<Arc<Version>, ReloadError> {
+        if let Some(version) = self.table.find(name, digest) {
+            return Ok(version);
+        }
+        let _loading = self.resume_loads.lock().await;
+        // Another job may have loaded it while this one waited for the lock.
+        if let Some(version) = self.table.find(name, digest) {
+            return Ok(version);
+        }
+        let version = self.load_retained(name, digest).await?;
+        // Held weakly: the jobs keep it loaded, and later ones find it here.
+        self.table.update_silently(name, |slot| slot.hold(&version));
+        Ok(version)
+    }
+}

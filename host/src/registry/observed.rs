@@ -1,0 +1,47 @@
+//! The last known state of each adapter's files.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::PoisonError;
+
+use super::AdapterName;
+use super::files::FileStamp;
+use super::ledger::SeenFile;
+
+/// The state of one adapter's files when they were last read or written.
+///
+/// Its lock is held while a change is written to disk and to the table, so
+/// that the two always agree.
+#[derive(Debug, Default)]
+pub(super) struct Observed {
+    /// The file in the drop directory, accepted or refused. The same file is
+    /// not ingested twice: after a rollback it would undo the rollback.
+    pub drop_file: Option<SeenFile>,
+    /// Set if that file was refused.
+    pub refused: Option<RefusedDrop>,
+    /// The ledger's file. Another stamp means that another host has written
+    /// it.
+    pub ledger: Option<FileStamp>,
+}
+
+/// The refusal of a file in the drop directory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct RefusedDrop {
+    /// The signature file beside it, `None` if there was none. A component may
+    /// arrive before its signature, so another signature file is a reason to
+    /// validate again.
+    pub signature: Option<FileStamp>,
+}
+
+/// The observations of all adapters.
+#[derive(Debug, Default)]
+pub(super) struct Observations(Mutex<BTreeMap<AdapterName, Arc<tokio::sync::Mutex<Observed>>>>);
+
+impl Observations {
+    /// Returns the observations of one adapter.
+    pub fn of(&self, name: &AdapterName) -> Arc<tokio::sync::Mutex<Observed>> {
+        let mut adapters = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(adapters.entry(name.clone()).or_default())
+    }
+}
