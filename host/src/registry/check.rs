@@ -13,8 +13,8 @@ use super::Trust;
 use super::compatibility;
 use super::compatibility::CspBinding;
 use super::drop_dir::DropDir;
-use crate::adapter::Engine;
-use crate::domain::CspName;
+use hoth_core::domain::CspName;
+use hoth_runtime::Engine;
 
 /// Validates the components in a directory that CSPs name, as
 /// [`super::Registry::open`] validates new ones, and returns the refusals.

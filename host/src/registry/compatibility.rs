@@ -9,10 +9,10 @@ use std::fmt;
 
 use super::AdapterName;
 use super::BadAdapterName;
-use crate::adapter::Info;
-use crate::domain::CspName;
-use crate::domain::Offer;
-use crate::domain::Operation;
+use hoth_core::domain::CspName;
+use hoth_core::domain::Offer;
+use hoth_core::domain::Operation;
+use hoth_runtime::Info;
 
 /// The requirements of a CSP for its adapter.
 #[derive(Debug, Clone, Default)]

@@ -16,7 +16,7 @@ use super::RegistryError;
 use super::files;
 use super::files::FileStamp;
 use super::ledger::SeenFile;
-use crate::domain::Digest;
+use hoth_core::domain::Digest;
 
 /// Adapters in one directory, more than there are CSPs in the world. Further
 /// ones, in alphabetical order, are not loaded.

@@ -36,11 +36,11 @@ use super::ledger::LedgerLock;
 use super::ledger::SeenFile;
 use super::observed::Observed;
 use super::slot::LastRefusal;
-use crate::domain::Digest;
-use crate::failpoint;
-use crate::failpoint::FailPoint;
 use crate::replay::Policy;
 use crate::replay::ReplayReport;
+use hoth_core::domain::Digest;
+use hoth_platform::failpoint;
+use hoth_platform::failpoint::FailPoint;
 
 /// A validated component.
 pub(super) struct Candidate {

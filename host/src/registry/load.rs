@@ -8,7 +8,7 @@ use super::Refusal;
 use super::Registry;
 use super::ReloadError;
 use super::Version;
-use crate::domain::Digest;
+use hoth_core::domain::Digest;
 
 impl Registry {
     /// Loads a component: checks its signature, then compiles it or takes it

@@ -55,7 +55,6 @@ use std::sync::Arc;
 use tokio::sync::watch as changes;
 use tracing::warn;
 
-pub use crate::adapter::COMPONENT_BYTES_MAX;
 pub use check::check_drop_dir;
 pub use compatibility::Incompatible;
 pub use compatibility::Requirements;
@@ -88,10 +87,6 @@ use self::object_store::ObjectStore;
 use self::observed::Observations;
 use self::replay_gate::ReplayGate;
 use self::table::VersionTable;
-use crate::adapter::Engine;
-use crate::clock::Clock;
-use crate::domain::CspName;
-use crate::domain::Digest;
 use crate::replay::Replayer;
 use hoth_core::domain::CspName;
 use hoth_core::domain::Digest;

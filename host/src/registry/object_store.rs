@@ -12,7 +12,7 @@ use super::Package;
 use super::files;
 use super::history::History;
 use super::ledger::LedgerLock;
-use crate::domain::Digest;
+use hoth_core::domain::Digest;
 
 /// Components by digest.
 #[derive(Debug, Clone)]

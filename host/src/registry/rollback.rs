@@ -10,7 +10,7 @@ use super::ReloadError;
 use super::RollBackError;
 use super::Version;
 use super::compatibility;
-use crate::domain::Digest;
+use hoth_core::domain::Digest;
 
 impl Registry {
     /// Activates a retained version: the one with the digest `to`, or else the

@@ -13,7 +13,7 @@ use super::AdapterName;
 use super::Version;
 use super::history::History;
 use super::slot::Slot;
-use crate::domain::Digest;
+use hoth_core::domain::Digest;
 
 /// The adapters of a table, by name.
 pub(super) type Slots = BTreeMap<AdapterName, Slot>;

@@ -14,9 +14,9 @@ use super::compare::same_resource;
 use super::replay_calls::CallRange;
 use super::replay_calls::ReplayedCalls;
 use super::replay_calls::replay_calls;
-use crate::adapter::Adapter;
-use crate::domain::AdapterState;
-use crate::domain::Step;
+use hoth_core::domain::AdapterState;
+use hoth_core::domain::Step;
+use hoth_runtime::Adapter;
 
 /// Waits of one job from which the candidate goes on in the active version's
 /// call_label. Those of a poll are alike.

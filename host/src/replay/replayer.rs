@@ -25,8 +25,8 @@ use super::Verdict;
 use super::journal_comparison;
 use super::journal_comparison::Comparison;
 use super::journal_comparison::JournalComparison;
-use crate::adapter::Adapter;
-use crate::clock::Clock;
+use hoth_platform::clock::Clock;
+use hoth_runtime::Adapter;
 
 /// How often a job's calls are timed for each version. The fastest of them
 /// counts: what else goes on at the machine makes calls slower, never faster.
