@@ -1,4 +1,4 @@
-//! `cargo xtask bench`: builds for release and measures.
+//! `cargo xtask bench`: runs the benchmark on a release build.
 
 use std::process::Command;
 
@@ -7,10 +7,10 @@ use crate::cargo;
 use crate::process;
 use crate::workspace::target;
 
-/// Measures HOTH and prints each figure beside its limit in the same run.
+/// Measure HOTH and print each figure beside its limit
 ///
-/// Builds for release first, which takes some minutes the first time. What
-/// follows `--` goes to the benchmark program; `-- --help` lists it.
+/// Builds for release first, which takes some minutes the first time.
+/// Arguments after `--` go to the benchmark program; `-- --help` lists them.
 ///
 /// Examples:
 ///   cargo xtask bench
@@ -18,7 +18,7 @@ use crate::workspace::target;
 #[derive(clap::Args)]
 #[command(verbatim_doc_comment)]
 pub struct Arguments {
-    /// For the benchmark program
+    /// Arguments for the benchmark program
     #[arg(last = true)]
     rest: Vec<String>,
 }

@@ -1,4 +1,4 @@
-//! `cargo xtask crash-test`: kills a host under load and counts what is lost.
+//! `cargo xtask crash-test`: kills a host under load and counts lost messages.
 
 use std::process::Command;
 
@@ -7,16 +7,16 @@ use crate::cargo;
 use crate::process;
 use crate::workspace::target;
 
-/// Kills a host under load, again and again, and counts what is lost.
+/// Kill a host under load, again and again, and count lost messages
 ///
-/// Then it shuts the queue's file system down, cuts the power of the drive
-/// below it, has fsync fail and the disk be full, and has two hosts want one
+/// Further parts shut down the file system of the queue, cut the power of the
+/// drive below it, let fsync fail, fill the disk, and start two hosts on one
 /// file.
 ///
-/// Clients submit, consume, lease and acknowledge all the while; what they were
-/// told is held against the host's queue after each death, and in the end
-/// against what they got. It fails when anything is lost, or comes again
-/// without an excuse.
+/// Clients submit, consume, lease and acknowledge meanwhile. After each crash
+/// the queue must hold everything that the host acknowledged, and at the end
+/// the clients must have received it. The test fails if a message is lost, or
+/// is delivered again without a reason.
 ///
 /// Examples:
 ///   cargo xtask crash-test
@@ -26,16 +26,16 @@ use crate::workspace::target;
 #[derive(clap::Args)]
 #[command(verbatim_doc_comment)]
 pub struct Arguments {
-    /// How often the host is killed
+    /// Number of times that the host is killed
     #[arg(long, default_value_t = 300)]
     cycles: u32,
-    /// How often the power is cut, in each of two ways; as root only
+    /// Number of power cuts, in each of two ways; needs root
     #[arg(long, default_value_t = 100)]
     power_cuts: u32,
-    /// Repeats the choices of an earlier run
+    /// Repeat the choices of an earlier run
     #[arg(long)]
     seed: Option<u64>,
-    /// Only these parts, separated by commas; `--only help` lists them
+    /// Run only these parts, separated by commas; `--only help` lists them
     #[arg(long)]
     only: Option<String>,
 }

@@ -1,10 +1,10 @@
-//! `cargo xtask fuzz`: looks for inputs that break a promise.
+//! `cargo xtask fuzz`: searches for inputs that break an invariant.
 //!
 //! The program is linked against libFuzzer, and the host is compiled with
-//! coverage counters, by a stable compiler: both are flags for two crates of
-//! the workspace, given by this program, which cargo calls in place of rustc
-//! for them. So all that they depend on is built once, for the tests and for
-//! this.
+//! coverage counters, by a stable compiler. Both are flags for a few crates of
+//! the workspace. Cargo calls this program in place of rustc for the crates of
+//! the workspace, and this program adds the flags. Dependencies are therefore
+//! built once, for the tests and for the fuzzer.
 
 use std::ffi::OsString;
 use std::path::Path;
@@ -20,11 +20,12 @@ use crate::process;
 use crate::workspace::target;
 use crate::workspace::workspace;
 
-/// Gives targets inputs that nobody thought of.
+/// Fuzz the parsers and rules that read untrusted input
 ///
-/// What leads to new code is kept in `target/fuzz/corpus` for the next run; an
-/// input that broke a promise lies in `target/fuzz/found`, and its name ends
-/// the output. Needs a C++ compiler; without one, varies the corpus blindly.
+/// Inputs that reach new code are kept in `target/fuzz/corpus` for the next
+/// run. An input that breaks an invariant is written to `target/fuzz/found`,
+/// and its name ends the output. Needs a C++ compiler; without one, varies the
+/// corpus without feedback from coverage.
 ///
 /// Examples:
 ///   cargo xtask fuzz --seconds 20
@@ -34,34 +35,36 @@ use crate::workspace::workspace;
 #[derive(clap::Args)]
 #[command(verbatim_doc_comment)]
 pub struct Arguments {
-    /// Which targets; all of them where none is named
+    /// Targets to fuzz; all of them if none is given
     #[arg(value_parser = TARGETS)]
     targets: Vec<String>,
-    /// For each target
+    /// Time for each target, in seconds
     #[arg(long, default_value_t = 60)]
     seconds: u64,
-    /// Only this input, to see what it does
+    /// Run only this input, to reproduce a failure
     #[arg(long, requires = "targets")]
     again: Option<PathBuf>,
-    /// Afterwards, keep the smallest inputs that reach all that was reached in
-    /// `tests/fuzz/corpus`
+    /// Afterwards, add to `tests/fuzz/corpus` the smallest inputs that reach the
+    /// same code
     #[arg(long)]
     keep: bool,
 }
 
-/// The names of the targets, as `tests/fuzz/src/lib.rs` has them.
+/// Names of the targets, as in `tests/fuzz/src/lib.rs`.
 const TARGETS: [&str; 5] =
     ["request-body", "signature", "adapter-step", "location", "queue-message"];
 
-/// Set for cargo, which hands it on to this program in rustc's place.
+/// Environment variable with the folder of libFuzzer. Set for cargo, which passes
+/// it to this program when it calls it in place of rustc.
 const ENGINE: &str = "HOTH_FUZZ_ENGINE";
 
-/// The crates that are counted, and those that are linked against libFuzzer.
+/// Crates that are compiled with coverage counters.
 const COUNTED: [&str; 2] = ["hoth", "hoth_fuzz"];
+/// Crates that are linked against libFuzzer.
 const LINKED: [&str; 2] = ["hoth_fuzzer", "corpora"];
 
-/// As `cargo fuzz` has them, but for the sanitizers, which want a nightly
-/// compiler, and which a house without unsafe code needs less.
+/// Compiler flags of `cargo fuzz`, without those for sanitizers. Sanitizers need
+/// a nightly compiler, and code without `unsafe` needs them less.
 const COUNTERS: [&str; 7] = [
     "-Cpasses=sancov-module",
     "-Cllvm-args=-sanitizer-coverage-level=4",
@@ -72,15 +75,17 @@ const COUNTERS: [&str; 7] = [
     "-Copt-level=1",
 ];
 
-/// Inputs longer than the largest body that the API reads by default.
+/// Longest input, beyond the largest body that the API reads by default.
 const INPUT_BYTES_MAX: u64 = 160 * 1024;
 
-/// The largest input that is kept in the repository.
+/// Largest input that is kept in the repository.
 const KEPT_BYTES_MAX: u64 = 2 * 1024;
 
-/// A slow input is a finding: the API reads bodies between other requests.
+/// Longest time for one input. A slow input is a failure, because the API reads
+/// bodies between other requests.
 const INPUT_SECONDS_MAX: u64 = 5;
 
+/// Most memory of the fuzzer.
 const MEMORY_MIB_MAX: u64 = 1024;
 
 /// Runs `cargo xtask fuzz`.
@@ -90,8 +95,8 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
         named => named.iter().map(String::as_str).collect(),
     };
     let Some(program) = build()? else {
-        println!("There is no C++ compiler for libFuzzer: the corpora are varied blindly");
-        return blindly(&targets, arguments.seconds);
+        println!("libFuzzer needs a C++ compiler; the corpora are varied without coverage");
+        return vary_corpora(&targets, arguments.seconds);
     };
     for name in targets {
         let target = Target::new(name)?;
@@ -106,7 +111,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The places of one target.
+/// Target and its folders.
 struct Target {
     name: String,
     committed: PathBuf,
@@ -117,17 +122,17 @@ struct Target {
 impl Target {
     fn new(name: &str) -> anyhow::Result<Self> {
         let folder = target()?.join("fuzz");
-        let place = Self {
+        let fuzzed = Self {
             name: name.to_owned(),
             committed: workspace()?.root.join("tests/fuzz/corpus").join(name),
             grown: folder.join("corpus").join(name),
             found: folder.join("found"),
         };
-        for folder in [&place.grown, &place.found] {
+        for folder in [&fuzzed.grown, &fuzzed.found] {
             std::fs::create_dir_all(folder)
-                .with_context(|| format!("making the folder {}", folder.display()))?;
+                .with_context(|| format!("creating the folder {}", folder.display()))?;
         }
-        Ok(place)
+        Ok(fuzzed)
     }
 
     fn command(&self, program: &Path) -> Command {
@@ -148,7 +153,7 @@ impl Target {
         process::run(command.arg(&self.grown).arg(&self.committed))
     }
 
-    /// Adds to the committed inputs a few small ones that reach more code.
+    /// Adds a few small inputs that reach more code to the committed ones.
     fn keep(&self, program: &Path) -> anyhow::Result<()> {
         let mut command = self.command(program);
         command.args(["-set_cover_merge=1", "-use_counters=0"]);
@@ -157,7 +162,7 @@ impl Target {
     }
 }
 
-/// Builds the program; none without a C++ compiler.
+/// Builds the fuzzer. Returns `None` if there is no C++ compiler.
 fn build() -> anyhow::Result<Option<PathBuf>> {
     let root = &workspace()?.root;
     let engine = cargo::command()
@@ -168,7 +173,7 @@ fn build() -> anyhow::Result<Option<PathBuf>> {
         .output()
         .context("running `cargo build`")?;
     let Some(folder) = built_library(&engine.stdout) else { return Ok(None) };
-    let this = std::env::current_exe().context("asking for this program's path")?;
+    let this = std::env::current_exe().context("finding the path of this program")?;
     let mut command = cargo::native("build")?;
     command.args(["--features", "hoth-fuzz/engine", "--bin", "hoth-fuzzer", "--test", "corpora"]);
     command.env("RUSTC_WORKSPACE_WRAPPER", this).env(ENGINE, folder);
@@ -176,8 +181,8 @@ fn build() -> anyhow::Result<Option<PathBuf>> {
     Ok(Some(target()?.join("debug/hoth-fuzzer")))
 }
 
-/// Where the build script of `libfuzzer-sys` has put the library, as cargo
-/// says.
+/// Returns the folder of the library that the build script of `libfuzzer-sys`
+/// made, from cargo's messages.
 fn built_library(messages: &[u8]) -> Option<PathBuf> {
     #[derive(Deserialize)]
     struct Executed {
@@ -192,20 +197,20 @@ fn built_library(messages: &[u8]) -> Option<PathBuf> {
         .find(|folder| folder.join("libfuzzer.a").exists())
 }
 
-/// Runs the plain tests for as long as the fuzzer would have run.
-fn blindly(targets: &[&str], seconds: u64) -> anyhow::Result<()> {
+/// Runs the tests of the corpora for as long as the fuzzer would have run.
+fn vary_corpora(targets: &[&str], seconds: u64) -> anyhow::Result<()> {
     let mut command = cargo::native("test")?;
     command.args(["--test", "corpora", "--", "--test-threads", "1"]);
     command.args(targets.iter().map(|name| name.replace('-', "_")));
     process::run(command.env("HOTH_FUZZ_SECONDS", seconds.to_string()))
 }
 
-/// Whether cargo has called this program in place of rustc.
+/// Returns `true` if cargo called this program in place of rustc.
 pub fn is_rustc() -> bool {
     std::env::var_os(ENGINE).is_some()
 }
 
-/// Runs rustc as cargo wants it, with more flags for some crates.
+/// Runs rustc with the arguments from cargo, and more flags for some crates.
 pub fn rustc() -> ExitCode {
     let mut arguments = std::env::args_os().skip(1);
     let rustc = arguments.next().unwrap_or_else(|| "rustc".into());
@@ -227,7 +232,7 @@ pub fn rustc() -> ExitCode {
         Ok(status) if status.success() => ExitCode::SUCCESS,
         Ok(_) => ExitCode::FAILURE,
         Err(error) => {
-            eprintln!("error: rustc cannot be run: {error}");
+            eprintln!("error: running rustc: {error}");
             ExitCode::FAILURE
         }
     }

@@ -1,4 +1,5 @@
-//! `cargo xtask adapters --samples`: adapters in other languages, and for WASI.
+//! `cargo xtask adapters --samples`: builds adapters in other languages, and
+//! in Rust for WASI.
 
 use std::fs;
 use std::path::Path;
@@ -16,15 +17,15 @@ use crate::toolchain::Target;
 use crate::workspace::Member;
 use crate::workspace::workspace;
 
-/// How long a package manager may take to fetch a tool of at most 60 MB.
+/// Longest time for a package manager to fetch a tool of at most 60 MB.
 const FETCH_LIMIT: Duration = Duration::from_secs(600);
 
-/// How long a tool may take. Python's reads and writes back all of CPython.
+/// Longest time for a tool to build a component. The tool for Python reads and
+/// writes all of CPython.
 const BUILD_LIMIT: Duration = Duration::from_secs(600);
 
-/// Builds every sample in tests/samples/ into target/samples/; fetches the
-/// tools where they are missing. One that cannot be built keeps no other one
-/// from being built.
+/// Builds every sample in tests/samples/ into target/samples/, and fetches
+/// missing tools. Builds the remaining samples if one fails.
 pub fn build() -> anyhow::Result<()> {
     let mut missing = Vec::new();
     for (name, build) in [
@@ -43,7 +44,7 @@ pub fn build() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The crates among the samples, for `wasm32-wasip2`.
+/// Returns the samples that are crates, for `wasm32-wasip2`.
 pub fn members() -> anyhow::Result<Vec<&'static Member>> {
     Ok(workspace()?.members_in("tests/samples"))
 }
@@ -53,12 +54,12 @@ fn rust() -> anyhow::Result<()> {
     adapters::build_group(&toolchain, &members()?, "samples")
 }
 
-/// `componentize-py` from PyPI, in a virtual environment of its own.
+/// Builds with `componentize-py` from PyPI, in its own virtual environment.
 fn python() -> anyhow::Result<()> {
     let (source, tools) = (source("python")?, tools("python")?);
     let (environment, requirements) = (tools.join("venv"), source.join("requirements.txt"));
     let tool = environment.join("bin/componentize-py");
-    fetched(&tools, &requirements, || {
+    fetch_once(&tools, &requirements, || {
         println!("Fetching componentize-py from PyPI");
         process::quietly(
             Command::new("python3").args(["-m", "venv"]).arg(&environment),
@@ -76,14 +77,14 @@ fn python() -> anyhow::Result<()> {
     let mut command = Command::new(tool);
     command.arg("--wit-path").arg(wit()?).args(["--world", "csp-adapter", "componentize"]);
     command.arg("--python-path").arg(&source).args(["adapter", "--output"]).arg(&component);
-    built(&mut command, &component, "python")
+    build_component(&mut command, &component, "python")
 }
 
-/// `componentize-qjs` from npm.
+/// Builds with `componentize-qjs` from npm.
 fn javascript() -> anyhow::Result<()> {
     let (source, tools) = (source("javascript")?, tools("javascript")?);
     let lock = source.join("package-lock.json");
-    fetched(&tools, &lock, || {
+    fetch_once(&tools, &lock, || {
         println!("Fetching componentize-qjs from npm");
         for file in ["package.json", "package-lock.json"] {
             fs::copy(source.join(file), tools.join(file))
@@ -98,29 +99,30 @@ fn javascript() -> anyhow::Result<()> {
     let mut command = Command::new(tools.join("node_modules/.bin/componentize-qjs"));
     command.arg("--wit").arg(wit()?).args(["--world", "csp-adapter", "--sync", "--opt-size"]);
     command.arg("--js").arg(source.join("adapter.js")).arg("--output").arg(&component);
-    built(&mut command, &component, "javascript")
+    build_component(&mut command, &component, "javascript")
 }
 
-/// Runs `fetch` unless it has succeeded with just these pins before.
-fn fetched(
+/// Runs `fetch` unless it succeeded before with the same content of `pins`.
+fn fetch_once(
     tools: &Path,
     pins: &Path,
     fetch: impl FnOnce() -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
     let wanted = fs::read(pins).with_context(|| format!("reading {}", pins.display()))?;
-    let mark = tools.join("fetched");
-    if fs::read(&mark).is_ok_and(|there| there == wanted) {
+    let marker = tools.join("fetched");
+    if fs::read(&marker).is_ok_and(|fetched| fetched == wanted) {
         return Ok(());
     }
-    fs::create_dir_all(tools).with_context(|| format!("making {}", tools.display()))?;
+    fs::create_dir_all(tools).with_context(|| format!("creating {}", tools.display()))?;
     fetch()?;
-    fs::write(&mark, wanted).with_context(|| format!("writing {}", mark.display()))
+    // Written last, so that an interrupted fetch is repeated.
+    fs::write(&marker, wanted).with_context(|| format!("writing {}", marker.display()))
 }
 
-fn built(command: &mut Command, component: &Path, name: &str) -> anyhow::Result<()> {
+fn build_component(command: &mut Command, component: &Path, name: &str) -> anyhow::Result<()> {
     println!("Building the sample in {name}");
     process::quietly(command, BUILD_LIMIT)?;
-    adapters::put_into("samples", name, component)
+    adapters::install_into("samples", name, component)
 }
 
 fn source(language: &str) -> anyhow::Result<PathBuf> {

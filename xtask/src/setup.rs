@@ -1,4 +1,4 @@
-//! `cargo xtask setup`: the WebAssembly target, found or fetched.
+//! `cargo xtask setup`: finds or fetches the WebAssembly target.
 
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
@@ -13,18 +13,18 @@ use crate::process;
 use crate::toolchain::Target;
 use crate::toolchain::Toolchain;
 
-/// How long `rustup` may take. It fetches about 20 MB, and without a network
-/// it may wait instead of failing.
+/// Longest time for `rustup`, which fetches about 20 MB. Without a network it
+/// may wait instead of failing.
 const RUSTUP_LIMIT: Duration = Duration::from_secs(120);
 
-/// How long a run of `apt-get` may take. It fetches about 150 MB, and may have
-/// to wait until another run is over.
+/// Longest time for one run of `apt-get`, which fetches about 150 MB and may
+/// have to wait for another run to end.
 const APT_LIMIT: Duration = Duration::from_secs(600);
 
-/// Finds or fetches the WebAssembly target.
+/// Find or fetch the WebAssembly target
 ///
-/// Takes what is installed; else asks rustup; else, as root, installs Debian's
-/// packages. The other commands do this by themselves.
+/// Uses an installed target; otherwise asks rustup; otherwise, as root,
+/// installs Debian's packages. The other commands do this by themselves.
 ///
 /// Example: cargo xtask setup
 #[derive(clap::Args)]
@@ -37,7 +37,8 @@ pub fn run(_: &Arguments) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The toolchain for components. Says what it does when it has to fetch it.
+/// Returns the toolchain for components. Fetches it if it is missing, and
+/// prints the steps.
 pub fn toolchain(target: Target) -> anyhow::Result<Toolchain> {
     if let Some(toolchain) = Toolchain::find(target)? {
         return Ok(toolchain);
@@ -53,7 +54,7 @@ pub fn toolchain(target: Target) -> anyhow::Result<Toolchain> {
         }
     }
     bail!(
-        "the WebAssembly target is missing, and {} could not bring it\n\
+        "the WebAssembly target is missing, and {} could not provide it\n\
          hint: `rustup target add {}` on a machine with a network, or\n\
          hint: `apt-get install {}` as root on Debian",
         reasons.join(" and "),
@@ -66,13 +67,14 @@ fn from_rustup(target: Target) -> anyhow::Result<Toolchain> {
     let triple = target.triple();
     println!("Fetching {triple} with rustup");
     process::quietly(Command::new("rustup").args(["target", "add", triple]), RUSTUP_LIMIT)?;
-    Toolchain::find(target)?.context("it has another toolchain than the one in use")
+    Toolchain::find(target)?
+        .context("rustup installed the target for another toolchain than the one in use")
 }
 
 fn from_debian(target: Target) -> anyhow::Result<Toolchain> {
     let apt = "/usr/bin/apt-get";
-    ensure!(Path::new(apt).is_file(), "this is not Debian");
-    let user = std::fs::metadata("/proc/self").context("asking who this is")?.uid();
+    ensure!(Path::new(apt).is_file(), "this system is not Debian");
+    let user = std::fs::metadata("/proc/self").context("reading the user id")?.uid();
     ensure!(user == 0, "only root may install packages");
     let packages = target.debian_packages();
     println!("Installing Debian's {}", packages.join(" and "));
@@ -86,5 +88,5 @@ fn from_debian(target: Target) -> anyhow::Result<Toolchain> {
     let mut install = apt_get();
     install.args(["install", "--yes", "--no-install-recommends"]).args(packages);
     process::quietly(&mut install, APT_LIMIT)?;
-    Toolchain::find(target)?.context("what Debian has here is too old")
+    Toolchain::find(target)?.context("the packages of this Debian release are too old")
 }

@@ -1,8 +1,8 @@
-//! A local SQS for the tests and the demo: localstack-core from PyPI, pinned.
+//! Local SQS for the tests and the demo: localstack-core from PyPI, pinned.
 //!
-//! Its repository was archived in March 2026, so the version is frozen. It gets
-//! a Python environment of its own under the target directory, and nothing of
-//! it is seen outside.
+//! Its repository was archived in March 2026, so the version is frozen. It is
+//! installed into its own Python environment below the target directory, and
+//! changes nothing outside.
 
 use std::ffi::OsString;
 use std::io::Read as _;
@@ -26,31 +26,30 @@ use anyhow::ensure;
 use crate::process;
 use crate::workspace;
 
-/// Every package that it consists of, with its version.
+/// Packages of the server, each with its version.
 const REQUIREMENTS: &str = include_str!("sqs-requirements.txt");
 
-/// The Pythons that it runs on, the best first: its sources need 3.12, and its
-/// packages are built up to 3.13.
+/// Versions of Python that can run the server, in order of preference. Its
+/// sources need 3.12, and PyPI has builds of its packages up to 3.13.
 const PYTHONS: [&str; 2] = ["3.13", "3.12"];
 
-/// How long an answer of the server may take.
-const ASK_LIMIT: Duration = Duration::from_secs(20);
+/// Longest time for a response of the server.
+const RESPONSE_LIMIT: Duration = Duration::from_secs(20);
 
-/// How long installing may take: about 60 MB are fetched.
+/// Longest time for the installation, which fetches about 60 MB.
 const INSTALL_LIMIT: Duration = Duration::from_secs(600);
 
-/// How long the server may take to start; ten seconds on a machine that has
-/// nothing else to do.
+/// Longest time for the server to start. An idle machine needs ten seconds.
 const START_LIMIT: Duration = Duration::from_secs(180);
 
-/// How long the server may take to stop before it is killed.
+/// Longest time for the server to stop before it is killed.
 const STOP_LIMIT: Duration = Duration::from_secs(10);
 
-/// For how long the server knows a deduplication id. AWS: five minutes; a test
-/// waits until it has forgotten one.
+/// Seconds for which the server remembers a deduplication id. AWS remembers it
+/// for five minutes, and a test waits until an id is forgotten.
 const DEDUP_SECONDS: u32 = 60;
 
-/// A server that runs; ended when it is dropped.
+/// Running server, stopped when it is dropped.
 pub struct Server {
     child: Child,
     port: u16,
@@ -58,16 +57,16 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts it, installing it first where it is missing; says so. It is
-    /// ready when [`Server::ready`] returns.
+    /// Starts the server, and installs it first if it is missing. The server can
+    /// be used when [`Server::ready`] returns.
     pub fn start() -> anyhow::Result<Self> {
         let folder = workspace::target()?.join("sqs");
         let python = install(&folder)?;
         let port = free_port()?;
         let files = folder.join("files");
-        std::fs::create_dir_all(&files).context("making a folder for the local SQS")?;
+        std::fs::create_dir_all(&files).context("creating a folder for the local SQS")?;
         let log = folder.join("server.log");
-        let output = std::fs::File::create(&log).context("making the log of the local SQS")?;
+        let output = std::fs::File::create(&log).context("creating the log of the local SQS")?;
         let program = format!(
             "import localstack.services.sqs.constants as sqs\n\
              sqs.DEDUPLICATION_INTERVAL_IN_SEC = {DEDUP_SECONDS}\n\
@@ -83,7 +82,7 @@ impl Server {
             .env("EAGER_SERVICE_LOADING", "1")
             .env("SQS_ENABLE_MESSAGE_RETENTION_PERIOD", "1")
             .env("GATEWAY_LISTEN", format!("127.0.0.1:{port}"))
-            // It stays on this machine and in its folder.
+            // Keeps the server on this machine and in its folder.
             .env("DNS_ADDRESS", "0")
             .env("SKIP_SSL_CERT_DOWNLOAD", "1")
             .env("DISABLE_EVENTS", "1")
@@ -96,16 +95,16 @@ impl Server {
         Ok(Self { child, port, log })
     }
 
-    /// Returns when it can be used.
+    /// Waits until the server can be used.
     pub fn ready(&mut self) -> anyhow::Result<()> {
-        let begun = Instant::now();
+        let started_at = Instant::now();
         while !self.is_healthy() {
             let ended = self.child.try_wait().context("waiting for the local SQS")?;
             if let Some(status) = ended {
                 bail!("the local SQS ended with {status}; its log is {}", self.log.display());
             }
             ensure!(
-                begun.elapsed() < START_LIMIT,
+                started_at.elapsed() < START_LIMIT,
                 "the local SQS was not ready within {START_LIMIT:?}; its log is {}",
                 self.log.display()
             );
@@ -114,12 +113,13 @@ impl Server {
         Ok(())
     }
 
-    /// Where it listens.
+    /// Returns the URL of the server.
     pub fn endpoint(&self) -> String {
         format!("http://127.0.0.1:{}", self.port)
     }
 
-    /// What a program needs in its environment to use it: any credentials do.
+    /// Returns the environment variables that tests and hosts need to use the
+    /// server. It accepts any credentials.
     pub fn environment(&self) -> Vec<(&'static str, String)> {
         vec![
             ("AWS_ACCESS_KEY_ID", "local".to_owned()),
@@ -130,54 +130,55 @@ impl Server {
     }
 
     fn is_healthy(&self) -> bool {
-        let asked = || -> std::io::Result<String> {
+        let ask = || -> std::io::Result<String> {
             let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port))?;
-            stream.set_read_timeout(Some(ASK_LIMIT))?;
+            stream.set_read_timeout(Some(RESPONSE_LIMIT))?;
             stream.write_all(b"GET /_localstack/health HTTP/1.0\r\n\r\n")?;
-            let mut answer = String::new();
-            stream.read_to_string(&mut answer)?;
-            Ok(answer)
+            let mut response = String::new();
+            stream.read_to_string(&mut response)?;
+            Ok(response)
         };
-        asked().is_ok_and(|answer| answer.contains("\"sqs\""))
+        ask().is_ok_and(|response| response.contains("\"sqs\""))
     }
 }
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // Asked first, so that its own children end with it.
+        // SIGTERM first, so that the server can end its own children.
         let id = self.child.id().to_string();
         let _ = Command::new("kill").args(["-TERM", &id]).stderr(Stdio::null()).status();
-        let begun = Instant::now();
-        while begun.elapsed() < STOP_LIMIT {
+        let signaled_at = Instant::now();
+        while signaled_at.elapsed() < STOP_LIMIT {
             if self.child.try_wait().is_ok_and(|ended| ended.is_some()) {
                 return;
             }
             thread::sleep(Duration::from_millis(50));
         }
-        // It may have ended just now; both ways it is gone.
+        // Errors are ignored: the server may have ended just now.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-/// The Python of an environment that holds the server, made where it is
-/// missing.
+/// Returns the Python of an environment that contains the server. Creates the
+/// environment if it is missing.
 fn install(folder: &Path) -> anyhow::Result<PathBuf> {
     let environment = folder.join("venv");
     let python = environment.join("bin/python");
-    let mark = environment.join("installed.txt");
-    if std::fs::read_to_string(&mark).is_ok_and(|text| text == REQUIREMENTS) {
+    let marker = environment.join("installed.txt");
+    if std::fs::read_to_string(&marker).is_ok_and(|text| text == REQUIREMENTS) {
         return Ok(python);
     }
-    std::fs::create_dir_all(folder).context("making a folder for the local SQS")?;
+    std::fs::create_dir_all(folder).context("creating a folder for the local SQS")?;
     let requirements = folder.join("requirements.txt");
-    std::fs::write(&requirements, REQUIREMENTS).context("writing what pip is to install")?;
+    std::fs::write(&requirements, REQUIREMENTS).context("writing the requirements for pip")?;
     let mut reasons = Vec::new();
     for candidate in pythons() {
         println!("Installing a local SQS (localstack-core) with {}", candidate.display());
         match install_with(&candidate, &environment, &requirements) {
             Ok(()) => {
-                std::fs::write(&mark, REQUIREMENTS).context("noting what is installed")?;
+                std::fs::write(&marker, REQUIREMENTS)
+                    .context("recording the installed versions")?;
                 return Ok(python);
             }
             Err(reason) => {
@@ -188,7 +189,7 @@ fn install(folder: &Path) -> anyhow::Result<PathBuf> {
     }
     let tried = if reasons.is_empty() { "none was found".to_owned() } else { reasons.join(", ") };
     bail!(
-        "the tests need a local SQS, and no Python could install it ({tried})\n\
+        "the local SQS could not be installed with any Python ({tried})\n\
          hint: install Python {} with its venv module, and let pip reach PyPI or a mirror, or\n\
          hint: HOTH_TEST_SQS=aws runs the tests on AWS, with the credentials of the environment",
         PYTHONS.join(" or ")
@@ -203,8 +204,8 @@ fn install_with(python: &Path, environment: &Path, requirements: &Path) -> anyho
     process::quietly(pip.arg(requirements), INSTALL_LIMIT)
 }
 
-/// The Pythons of this machine that will do: on the path, and those of pyenv,
-/// whose choice for this folder may be another one.
+/// Returns the suitable Pythons of this machine: those on the path, and those
+/// of pyenv, which may select another one for this folder.
 fn pythons() -> Vec<PathBuf> {
     let mut found = Vec::new();
     let path = std::env::var_os("PATH").unwrap_or_default();
@@ -232,7 +233,8 @@ fn pyenv_folders() -> Option<Vec<PathBuf>> {
     Some(entries.map(|entry| entry.path().join("bin")).collect())
 }
 
-/// Its version, such as `3.12`; none where it does not run.
+/// Returns the version of a Python, such as `3.12`. Returns `None` if it does
+/// not run, or lacks the modules that the installation needs.
 fn version(python: &Path) -> Option<String> {
     let print = "import sys, venv, ensurepip; print('%d.%d' % sys.version_info[:2])";
     let arguments: [OsString; 2] = ["-c".into(), print.into()];
@@ -242,7 +244,6 @@ fn version(python: &Path) -> Option<String> {
 }
 
 fn free_port() -> anyhow::Result<u16> {
-    let listener =
-        TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("looking for a free port")?;
-    Ok(listener.local_addr().context("asking for the port")?.port())
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("finding a free port")?;
+    Ok(listener.local_addr().context("reading the port")?.port())
 }

@@ -1,5 +1,5 @@
-//! What builds components: a compiler with the WebAssembly target, and the
-//! linker that makes components.
+//! Toolchain for components: a compiler with the WebAssembly target, and the
+//! linker that produces components.
 
 use std::ffi::OsString;
 use std::fmt;
@@ -14,41 +14,41 @@ use crate::cargo;
 use crate::process;
 use crate::workspace::workspace;
 
-/// What components are built for.
+/// Target that a component is built for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Target {
-    /// Has no imports but those of the WIT, so what an adapter may do can be
-    /// read off its file.
+    /// Target without any imports but those of the WIT, so that the file of an
+    /// adapter shows everything that it may do.
     Bare,
-    /// Has the standard library's view of the world, by WASI 0.2.
+    /// Target whose standard library uses WASI 0.2.
     Wasi,
 }
 
-/// Where Debian's packages put their compiler.
+/// Compiler of Debian's packages.
 const DEBIAN_RUSTC: &str = "/usr/bin/rustc";
 
-/// Where Debian's `wasi-libc` puts its libraries.
+/// Libraries of Debian's `wasi-libc`.
 const DEBIAN_WASI_LIBC: &str = "/usr/lib/wasm32-wasi";
 
-/// A compiler and a linker that work together.
+/// Compiler and linker that work together.
 pub struct Toolchain {
     target: Target,
     compiler: Compiler,
-    /// Where the toolchain keeps its linkers.
+    /// Folder of the linkers that come with the toolchain.
     linkers: PathBuf,
 }
 
-/// Where the target's standard library comes from.
+/// Source of the target's standard library.
 #[derive(Clone, Copy)]
 enum Compiler {
-    /// The toolchain in use has it.
+    /// The toolchain in use, which has it installed.
     Toolchain,
-    /// Debian's compiler, which builds it from the sources beside it.
+    /// Debian's compiler, which builds it from its sources.
     Debian,
 }
 
 impl Target {
-    /// The name that rustc has for it.
+    /// Returns the name of the target in rustc.
     pub fn triple(self) -> &'static str {
         match self {
             Self::Bare => "wasm32-unknown-unknown",
@@ -56,8 +56,8 @@ impl Target {
         }
     }
 
-    /// Debian's packages: a compiler new enough, the sources to build the
-    /// target's standard library from, and what that is linked with.
+    /// Returns Debian's packages for the target: a recent compiler, the sources
+    /// of the standard library, and the libraries that it is linked with.
     pub fn debian_packages(self) -> &'static [&'static str] {
         match self {
             Self::Bare => &["rustc-web", "rust-web-src"],
@@ -84,12 +84,13 @@ impl fmt::Display for Toolchain {
 }
 
 impl Toolchain {
-    /// The one that is installed; nothing, where the target has to be fetched.
+    /// Finds an installed toolchain. Returns `None` if the target has to be
+    /// fetched.
     ///
     /// # Errors
     ///
-    /// When the toolchain in use cannot be asked or lacks the linker, which
-    /// fetching the target would not mend.
+    /// Fails if the toolchain in use does not run or lacks the linker. Fetching
+    /// the target would not help.
     pub fn find(target: Target) -> anyhow::Result<Option<Self>> {
         let compiler = if has_target(target)? {
             Compiler::Toolchain
@@ -101,7 +102,8 @@ impl Toolchain {
         Ok(Some(Self { target, compiler, linkers: linkers()? }))
     }
 
-    /// `cargo build` for the target, with `folder` as its target directory.
+    /// Returns a call of `cargo build` for the target, with `folder` as the target
+    /// directory.
     pub fn cargo_build(&self, folder: &Path) -> anyhow::Result<Command> {
         let mut command = cargo::command();
         let triple = self.target.triple();
@@ -112,7 +114,7 @@ impl Toolchain {
         path.extend(std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default()));
         command.env("PATH", std::env::join_paths(path).context("a path holds a colon")?);
         command.env(self.target.linker_variable(), self.linkers.join("wasm-component-ld"));
-        // What is set for the host's code is wrong for this target.
+        // Flags for programs of this machine are wrong for this target.
         command.env_remove("RUSTFLAGS").env_remove("CARGO_ENCODED_RUSTFLAGS");
         match self.compiler {
             Compiler::Toolchain => {}
@@ -128,7 +130,7 @@ impl Toolchain {
     }
 }
 
-/// Whether the toolchain in use has the target's standard library.
+/// Returns `true` if the toolchain in use has the target's standard library.
 fn has_target(target: Target) -> anyhow::Result<bool> {
     let libraries = ask("rustc", &["--print", "target-libdir", "--target", target.triple()])?;
     let Ok(mut entries) = std::fs::read_dir(libraries) else { return Ok(false) };
@@ -136,8 +138,8 @@ fn has_target(target: Target) -> anyhow::Result<bool> {
     Ok(entries.any(|entry| entry.is_ok_and(|entry| is_core(entry.file_name()))))
 }
 
-/// Whether Debian's compiler is here, new enough, and has its sources and what
-/// they are linked with.
+/// Returns `true` if Debian's compiler is installed and recent enough, with the
+/// sources of the standard library and the libraries that it is linked with.
 fn debian_suffices(target: Target) -> anyhow::Result<bool> {
     if target == Target::Wasi && !Path::new(DEBIAN_WASI_LIBC).join("libc.a").is_file() {
         return Ok(false);
@@ -160,12 +162,12 @@ fn linkers() -> anyhow::Result<PathBuf> {
     let sysroot = PathBuf::from(ask("rustc", &["--print", "sysroot"])?);
     let about = ask("rustc", &["-vV"])?;
     let host = about.lines().find_map(|line| line.strip_prefix("host: "));
-    let host = host.context("`rustc -vV` names no host")?;
+    let host = host.context("`rustc -vV` prints no host")?;
     let linkers = sysroot.join("lib/rustlib").join(host).join("bin");
     for linker in ["wasm-component-ld", "gcc-ld/wasm-ld"] {
         ensure!(
             linkers.join(linker).is_file(),
-            "{} is missing, which makes components\nhint: a toolchain that rustup installed has it",
+            "the linker {} is missing\nhint: toolchains that rustup installs have it",
             linkers.join(linker).display()
         );
     }
@@ -174,12 +176,12 @@ fn linkers() -> anyhow::Result<PathBuf> {
 
 fn ask(rustc: &str, arguments: &[&str]) -> anyhow::Result<String> {
     let mut command = Command::new(rustc);
-    // Which toolchain is in use may depend on the folder.
+    // The toolchain in use may depend on the folder.
     command.args(arguments).current_dir(&workspace()?.root);
     Ok(process::output(&mut command)?.trim().to_owned())
 }
 
-/// The numbers of a version, so that 1.100 comes after 1.95.
+/// Returns the numbers of a version, so that 1.100 comes after 1.95.
 fn numbers(version: &str) -> Vec<u32> {
     version.split(['.', '-']).map_while(|part| part.parse().ok()).collect()
 }
