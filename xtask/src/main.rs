@@ -1,11 +1,15 @@
-//! `cargo xtask`: what a working copy needs besides plain cargo.
+//! `cargo xtask`: tasks of a working copy that plain cargo does not cover.
+//!
+//! This crate is compiled before anything else, so it has few dependencies:
+//! programs with an async runtime or an HTTP client live in `tests/`.
 
-#![expect(clippy::print_stdout, reason = "a tool at a terminal says what it does")]
-#![expect(clippy::print_stderr, reason = "and what went wrong")]
+#![expect(clippy::print_stdout, reason = "a command-line tool reports its progress")]
+#![expect(clippy::print_stderr, reason = "a command-line tool reports its errors")]
 
 mod adapters;
 mod bench;
 mod cargo;
+mod check;
 mod crash_test;
 mod demo;
 mod fuzz;
@@ -23,7 +27,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use clap::Subcommand;
 
-/// Builds, tests and shows HOTH from a working copy.
+/// Build, test and demonstrate HOTH from a working copy
 #[derive(Parser)]
 #[command(name = "cargo xtask", bin_name = "cargo xtask")]
 struct Arguments {
@@ -35,6 +39,7 @@ struct Arguments {
 enum Task {
     Setup(setup::Arguments),
     Adapters(adapters::Arguments),
+    Check(check::Arguments),
     Test(test::Arguments),
     Demo(demo::Arguments),
     Bench(bench::Arguments),
@@ -44,21 +49,24 @@ enum Task {
 }
 
 fn main() -> ExitCode {
+    // Comes before the parsing of arguments: `cargo xtask fuzz` has cargo call
+    // this program in place of rustc, with rustc's arguments.
     if fuzz::is_rustc() {
         return fuzz::rustc();
     }
-    let done = match Arguments::parse().task {
+    let result = match Arguments::parse().task {
         Task::Setup(arguments) => setup::run(&arguments),
         Task::Adapters(arguments) => adapters::run(&arguments),
+        Task::Check(arguments) => check::run(&arguments),
         Task::Demo(arguments) => demo::run(&arguments),
         Task::Bench(arguments) => bench::run(&arguments),
         Task::CrashTest(arguments) => crash_test::run(&arguments),
         Task::Fuzz(arguments) => fuzz::run(&arguments),
         Task::Schemathesis(arguments) => schemathesis::run(&arguments),
-        // Its last line is the count, whatever happens.
+        // Prints its own errors, so that the count is the last line.
         Task::Test(arguments) => return test::run(&arguments),
     };
-    match done {
+    match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error:#}");

@@ -1,4 +1,4 @@
-//! `cargo xtask test`: every test, and one line that counts them.
+//! `cargo xtask test`: runs every test and counts them.
 
 use std::io::BufRead as _;
 use std::io::BufReader;
@@ -12,16 +12,16 @@ use crate::cargo;
 use crate::samples;
 use crate::sqs;
 
-/// Sets everything up and runs every test.
+/// Build everything and run every test
 ///
-/// The queue on SQS is tested with a local server, which this starts; with
-/// HOTH_TEST_SQS=aws in the environment, on AWS.
+/// The queue on SQS is tested with a local server, which this command starts;
+/// with HOTH_TEST_SQS=aws in the environment, on AWS.
 ///
-/// The last line is `N passed, N failed`. What could not be run at all counts
-/// as one failure.
+/// The last line is `N passed, N failed`. A build or a program that fails
+/// counts as one failure.
 ///
-/// The samples in other languages (target/samples) need tools from PyPI and npm,
-/// so their tests run only with --samples, which fetches those.
+/// The samples in other languages (target/samples) need tools from PyPI and npm.
+/// Their tests run only with --samples, which fetches these tools.
 ///
 /// Examples:
 ///   cargo xtask test
@@ -31,21 +31,27 @@ use crate::sqs;
 #[derive(clap::Args)]
 #[command(verbatim_doc_comment)]
 pub struct Arguments {
-    /// Only the tests beside the code: no components, no hosts, no SQS
+    /// Run only unit tests, which need no components, no hosts and no SQS
     #[arg(long)]
     fast: bool,
-    /// The samples in Rust for WASI, Python and JavaScript, and their tests, too
+    /// Also build and test the samples in Rust for WASI, Python and JavaScript
     #[arg(long, conflicts_with = "fast")]
     samples: bool,
-    /// For `cargo test`, such as a part of a test's name
+    /// Arguments for `cargo test`, such as a part of a test's name
     #[arg(last = true)]
     rest: Vec<String>,
 }
 
-/// The tests beside the code that need SQS.
-const SQS_TESTS: &str = "queue::sqs::tests::";
+/// Tests that need the samples.
+const SAMPLE_TESTS: &str = "samples::";
 
-/// What the test programs said, summed up.
+/// Unit tests that need SQS.
+const SQS_TESTS: &str = "sqs::tests::";
+
+/// Parts of the names of tests that need more than their own program.
+pub const SLOW_TESTS: [&str; 2] = [SAMPLE_TESTS, SQS_TESTS];
+
+/// Sum of the results of all test programs.
 #[derive(Debug, Default, PartialEq)]
 struct Count {
     passed: u64,
@@ -58,11 +64,11 @@ pub fn run(arguments: &Arguments) -> ExitCode {
     let mut count = Count::default();
     if let Err(error) = test(arguments, &mut count) {
         eprintln!("error: {error:#}");
-        // The count must not look like a success.
+        // A build that fails runs no test, and must not count as a success.
         count.failed = count.failed.max(1);
     }
     if count.ignored > 0 {
-        println!("{} tests were ignored, and count as failed", count.ignored);
+        println!("{} tests were ignored and count as failed", count.ignored);
         count.failed += count.ignored;
     }
     println!("{} passed, {} failed", count.passed, count.failed);
@@ -84,8 +90,9 @@ fn test(arguments: &Arguments, count: &mut Count) -> anyhow::Result<()> {
     if arguments.samples {
         samples::build()?;
     }
-    let skipped = [("samples::", !arguments.samples), (SQS_TESTS, arguments.fast)];
-    // For the test programs, which may have been given something already.
+    let skipped = [(SAMPLE_TESTS, !arguments.samples), (SQS_TESTS, arguments.fast)];
+    // Arguments after `--` go to the test programs. The caller may have given
+    // some already.
     if !arguments.rest.iter().any(|argument| argument == "--") {
         command.arg("--");
     }
@@ -99,7 +106,7 @@ fn test(arguments: &Arguments, count: &mut Count) -> anyhow::Result<()> {
     let mut cargo = command.stdout(Stdio::piped()).spawn().context("running `cargo test`")?;
     let stdout = cargo.stdout.take().context("standard output is piped")?;
     for line in BufReader::new(stdout).split(b'\n') {
-        let line = line.context("reading what the tests say")?;
+        let line = line.context("reading the output of the tests")?;
         let line = String::from_utf8_lossy(&line);
         println!("{line}");
         count.add(&line);
@@ -109,25 +116,26 @@ fn test(arguments: &Arguments, count: &mut Count) -> anyhow::Result<()> {
     let all = arguments.rest.is_empty();
     anyhow::ensure!(!all || count.passed > 0, "no test was run");
     if !arguments.samples {
-        println!("left out: the samples in other languages (`cargo xtask test --samples`)");
+        println!("not run: the samples in other languages (`cargo xtask test --samples`)");
     }
     Ok(())
 }
 
-/// Starts it early, so that it gets ready while others build.
+/// Starts the local SQS early, so that it gets ready during the build. Returns
+/// `None` if the tests use AWS.
 fn local_sqs() -> anyhow::Result<Option<sqs::Server>> {
     let aws = std::env::var_os("HOTH_TEST_SQS").is_some_and(|chosen| chosen == "aws");
     if aws { Ok(None) } else { sqs::Server::start().map(Some) }
 }
 
 impl Count {
-    /// Adds what a test program's last line says; other lines say nothing.
+    /// Adds the numbers of a test program's last line. Ignores other lines.
     fn add(&mut self, line: &str) {
         let Some(result) = line.strip_prefix("test result: ") else { return };
         let parts = result.split(['.', ';']).map(str::trim);
-        for (number, what) in parts.filter_map(|part| part.split_once(' ')) {
+        for (number, state) in parts.filter_map(|part| part.split_once(' ')) {
             let Ok(number) = number.parse::<u64>() else { continue };
-            match what {
+            match state {
                 "passed" => self.passed += number,
                 "failed" => self.failed += number,
                 "ignored" => self.ignored += number,
@@ -142,7 +150,7 @@ mod tests {
     use super::Count;
 
     #[test]
-    fn results_are_summed_up() {
+    fn counts_add_up_over_test_programs() {
         let mut count = Count::default();
         for line in [
             "running 3 tests",
