@@ -1,6 +1,7 @@
 //! The suite on this backend, and what only this backend promises.
 
 use std::time::Duration;
+use std::time::Instant;
 
 use tempfile::TempDir;
 
@@ -16,6 +17,7 @@ use crate::QueueError;
 use crate::Receive;
 use crate::Redeliver;
 use crate::Sent;
+use crate::WAIT_MAX;
 use crate::conformance::Fixture;
 use crate::conformance::message;
 use crate::conformance::names;
@@ -115,6 +117,16 @@ async fn send(f: &Embedded, names: &[&str]) {
     }
 }
 
+/// The delay of a message that [`send_later`] sends.
+const DUE_AFTER: Duration = Duration::from_secs(1);
+
+/// Sends a message of a group of its own, which is due later.
+async fn send_later(f: &Embedded, name: &str) {
+    let not_before = Some(f.clock.now() + DUE_AFTER);
+    let later = NewMessage { not_before, ..message(name, name) };
+    f.queue.send(&requests(), later).await.expect("it can be sent");
+}
+
 #[tokio::test]
 async fn the_same_key_with_other_content_is_a_conflict() {
     let f = Embedded::new();
@@ -158,15 +170,35 @@ async fn leases_of_clients_survive_a_restart_neither_shortened_nor_extended() {
 #[tokio::test]
 async fn a_message_that_is_not_due_waits_without_being_received() {
     let f = Embedded::new();
-    let due = f.clock.now() + Duration::from_secs(5);
-    let later = NewMessage { not_before: Some(due), ..message("g", "later") };
-    f.queue.send(&requests(), later).await.expect("it can be sent");
+    send_later(&f, "later").await;
     assert_eq!(take(&f, Holder::Process).await, [""; 0]);
-    let queue = requests();
-    let wait = Receive { wait: Duration::from_secs(20), ..receive(1, LONG) };
-    let (woken, ()) =
-        tokio::join!(f.queue.receive(&queue, wait), f.advance(Duration::from_secs(5)),);
-    assert_eq!(woken.expect("it can be received")[0].message.receive_count, 1);
+    let (queue, wait) = (requests(), Receive { wait: WAIT_MAX, ..receive(1, LONG) });
+    let (woken, ()) = tokio::join!(f.queue.receive(&queue, wait), f.advance(DUE_AFTER));
+    let woken = woken.expect("it can be received");
+    assert_eq!(woken.len(), 1, "the wait ended although the message was due");
+    assert_eq!(woken[0].message.receive_count, 1);
+}
+
+/// The clock moves before, during and after the writer's look at the queue:
+/// each round gives the writer a little longer than the one before.
+#[tokio::test]
+async fn a_message_that_becomes_due_during_a_look_reaches_its_receiver() {
+    const ROUNDS: u64 = 200;
+    let f = Embedded::new();
+    let (queue, wait) = (requests(), Receive { wait: WAIT_MAX, ..receive(1, LONG) });
+    for round in 0..ROUNDS {
+        let name = format!("m{round}");
+        send_later(&f, &name).await;
+        let becomes_due = async {
+            let (begun, head_start) = (Instant::now(), Duration::from_micros(round));
+            while begun.elapsed() < head_start {
+                std::hint::spin_loop();
+            }
+            f.advance(DUE_AFTER).await;
+        };
+        let (woken, ()) = tokio::join!(f.queue.receive(&queue, wait), becomes_due);
+        assert_eq!(names(woken.expect("it can be received")), [name]);
+    }
 }
 
 #[test]
@@ -188,7 +220,7 @@ fn time_goes_on_over_a_restart_whatever_the_wall_shows() {
 
 /// The file is given free when its writer has ended, shortly after its queue.
 fn eventually_open(folder: &TempDir, clock: &Clock) -> EmbeddedQueue {
-    let begun = std::time::Instant::now();
+    let begun = Instant::now();
     loop {
         match open(folder, clock) {
             Err(OpenError::Held { .. }) if begun.elapsed() < Duration::from_secs(30) => {

@@ -59,6 +59,11 @@ pub struct Writer {
     lines: Lines,
     reserve: Reserve,
     purge_at: Instant,
+    /// The moment of the transaction under way, or of the last one. The clock is
+    /// read once for each: a message that became due between two readings would
+    /// be neither leased by the first nor waited for by the second, and its
+    /// receiver would miss it.
+    now: Timestamp,
 }
 
 /// What one transaction did, to be told when it is committed.
@@ -102,9 +107,11 @@ impl Writer {
         archive_for: Duration,
         reserve: Reserve,
     ) -> Self {
+        let now = clock.now();
         Self {
             sql,
             clock,
+            now,
             asks,
             failed,
             archive_for,
@@ -275,7 +282,7 @@ impl Writer {
     /// Serves who waits where there may be something to lease, in order of
     /// arrival.
     fn serve(&mut self, served: &mut Vec<(Waiter, Vec<Leased>)>) -> rusqlite::Result<()> {
-        for queue in self.lines.worth_a_look(self.clock.now()) {
+        for queue in self.lines.worth_a_look(self.now) {
             let row = self.row(&queue)?;
             while let Some(waiter) = self.lines.first(&queue) {
                 let receive = waiter.receive;
@@ -299,6 +306,7 @@ impl Writer {
         work: impl FnOnce(&mut Self) -> rusqlite::Result<T>,
     ) -> Result<T, Refused> {
         self.sql.execute_batch("BEGIN IMMEDIATE")?;
+        self.now = self.clock.now();
         let known = self.ids.len();
         let done = work(self).and_then(|done| {
             failpoint::reach(FailPoint::BeforeCommit);
@@ -317,7 +325,7 @@ impl Writer {
     }
 
     fn store(&self) -> Store<'_> {
-        Store { sql: &self.sql, now: self.clock.now() }
+        Store { sql: &self.sql, now: self.now }
     }
 
     /// The row of a queue to which something is done that its receivers may
@@ -391,8 +399,10 @@ impl Writer {
     }
 
     fn purge(&mut self) {
-        let from = self.archived_from();
-        let purged = self.in_transaction(|writer| writer.store().purge(from));
+        let purged = self.in_transaction(|writer| {
+            let from = writer.archived_from();
+            writer.store().purge(from)
+        });
         let more = matches!(purged, Ok(true));
         self.purge_at = Instant::now() + if more { PURGE_AGAIN } else { PURGE_EVERY };
         if let Err(Refused::Broken(cause)) = purged {
@@ -402,7 +412,7 @@ impl Writer {
 
     /// What was consumed before is forgotten, be it purged or not.
     fn archived_from(&self) -> Timestamp {
-        let (now, kept) = (self.clock.now().as_millis(), self.archive_for.as_millis());
+        let (now, kept) = (self.now.as_millis(), self.archive_for.as_millis());
         let forgotten = now.saturating_sub(u64::try_from(kept).unwrap_or(u64::MAX));
         Timestamp::from_millis(forgotten.saturating_add(1))
     }
