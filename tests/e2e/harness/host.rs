@@ -60,6 +60,16 @@ impl TestHost {
         eventually(what, || async { self.log().into_iter().find(&is_it) }).await
     }
 
+    /// Waits until the log tells of the ends of `jobs` jobs. What came before is
+    /// in the log then: it is read some time after it was written.
+    pub async fn logged_ends(&self, jobs: usize) {
+        eventually("the jobs' ends in the log", || async {
+            let ends = self.log().iter().filter(|line| line["event"] == "end").count();
+            (ends >= jobs).then_some(())
+        })
+        .await;
+    }
+
     /// The base URL of the API.
     pub fn api(&self) -> String {
         self.running().api.clone().expect("the host has the role `api`")

@@ -7,6 +7,7 @@ use crate::hoth::adapter::log;
 use crate::hoth::adapter::log::Level;
 use crate::hoth::adapter::types::Step;
 use crate::sends;
+use crate::wasi::clocks::monotonic_clock;
 
 /// Bytes of one line of [`log_much`], lines of one call, and calls: 2^30 in
 /// all.
@@ -14,11 +15,14 @@ const LINE_BYTES: usize = 1 << 20;
 const LINES: u32 = 64;
 const CALLS: u32 = 16;
 
-/// Turns of the loop in the first call of [`dawdle`], and what each call adds to
-/// those of the one before: one part in so many. However fast the machine is,
-/// the sum of all calls is ten deadlines before one of them is one.
+/// Turns of the loop that [`dawdle`] makes in each call: some tens of
+/// milliseconds, so that the host interrupts it more than once.
 const TURNS: u64 = 20_000_000;
-const GROWTH: u64 = 14;
+
+/// The sleep of [`dawdle`] in each call, in nanoseconds: 400 ms. It makes the
+/// sum of all calls independent of the processor: 51 calls use more than 20 s,
+/// and one call is far from 2 s.
+const SLEEP_NS: u64 = 400_000_000;
 
 pub fn spin() -> ! {
     loop {
@@ -28,11 +32,11 @@ pub fn spin() -> ! {
 
 pub fn dawdle(steps: u32) -> Step {
     let mut sum = 0_u64;
-    let turns = (0..steps).fold(TURNS, |turns, _| turns + turns / GROWTH);
-    for turn in 0..turns {
+    for turn in 0..TURNS {
         sum = black_box(sum ^ turn);
     }
     black_box(sum);
+    monotonic_clock::subscribe_duration(SLEEP_NS).block();
     sends(steps, |_| ())
 }
 

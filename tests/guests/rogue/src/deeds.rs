@@ -25,7 +25,7 @@ macro_rules! deeds {
 deeds! {
     /// Never answers.
     Spins = "spins",
-    /// Computes for a good part of its deadline before each of many requests.
+    /// Uses a part of its deadline before each of many requests.
     Dawdles = "dawdles",
     /// Takes memory until there is none.
     Hoards = "hoards",

@@ -6,7 +6,30 @@ mod burdens;
 mod deeds;
 mod requests;
 
-wit_bindgen::generate!({ path: "../../../wit/v0.1", world: "csp-adapter" });
+wit_bindgen::generate!({
+    path: "../../../wit/v0.1",
+    // Of WASI only what sleeping takes.
+    inline: "
+        package guest:rogue;
+        world rogue {
+            include hoth:adapter/csp-adapter@0.1.0;
+            import wasi:io/poll@0.2.0;
+            import wasi:clocks/monotonic-clock@0.2.0;
+        }
+        package wasi:io@0.2.0 {
+            interface poll { resource pollable { block: func(); } }
+        }
+        package wasi:clocks@0.2.0 {
+            interface monotonic-clock {
+                use wasi:io/poll@0.2.0.{pollable};
+                type duration = u64;
+                subscribe-duration: func(when: duration) -> pollable;
+            }
+        }
+    ",
+    world: "guest:rogue/rogue",
+    generate_all,
+});
 
 use deeds::Deed;
 use exports::hoth::adapter::adapter::Guest;
