@@ -63,6 +63,8 @@ impl Reserve {
         if std::mem::replace(&mut self.held, false) {
             warn!("Queue storage is full: new messages are refused until there is room");
             self.remove();
+            // The next look must not take the room back before it is used.
+            self.next_try = Instant::now() + PAUSE;
         }
     }
 
@@ -95,8 +97,11 @@ mod tests {
         let mut reserve = Reserve::open(&path);
         assert!(reserve.is_held());
         assert_eq!(kept.metadata().expect("a file").len(), BYTES as u64);
+        let before = Instant::now();
         reserve.give_up();
-        assert!(!kept.exists() && !reserve.is_held(), "not at once");
+        assert!(!kept.exists() && reserve.next_try >= before + PAUSE, "not at once");
+        reserve.next_try = Instant::now() + 3_600 * PAUSE;
+        assert!(!reserve.is_held() && !kept.exists(), "not before the pause is over");
         reserve.next_try = Instant::now();
         assert!(reserve.is_held() && kept.exists());
     }
