@@ -23,6 +23,7 @@ pub use crate::atat::Version;
 pub use crate::server::Answer;
 pub use crate::server::Behaviour;
 pub use crate::server::Call;
+pub use crate::server::Gate;
 pub use crate::server::Matching;
 pub use crate::server::Refused;
 pub use crate::server::Reply;

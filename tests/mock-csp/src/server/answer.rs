@@ -11,6 +11,7 @@ use percent_encoding::utf8_percent_encode;
 use serde_json::Value;
 
 use super::call::Call;
+use super::gate::Gate;
 
 /// How many bytes [`Answer::truncated`] promises and does not send.
 const MISSING_BYTES: usize = 100;
@@ -20,6 +21,8 @@ const MISSING_BYTES: usize = 100;
 #[derive(Debug, Clone)]
 pub struct Answer {
     pub(super) delay: Duration,
+    /// The gate that holds it back after the delay.
+    pub(super) gate: Option<Gate>,
     /// Whether the request's body is awaited first.
     pub(super) reads: bool,
     pub(super) what: What,
@@ -200,13 +203,20 @@ impl Answer {
         Self { delay: self.delay + delay, ..self }
     }
 
+    /// Waits until `gate` is open before anything is written, unless the client
+    /// gives up first. What the answer tells has happened when the gate holds
+    /// it.
+    pub fn held_by(self, gate: &Gate) -> Self {
+        Self { gate: Some(gate.clone()), ..self }
+    }
+
     /// Says what becomes of the connection.
     pub fn then(self, then: Then) -> Self {
         Self { then, ..self }
     }
 
     fn of(what: What) -> Self {
-        Self { delay: Duration::ZERO, reads: true, what, then: Then::Stay }
+        Self { delay: Duration::ZERO, gate: None, reads: true, what, then: Then::Stay }
     }
 
     fn change(mut self, change: impl FnOnce(&mut Response)) -> Self {

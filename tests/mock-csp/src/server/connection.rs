@@ -17,6 +17,7 @@ use super::answer::Pieces;
 use super::answer::Then;
 use super::answer::What;
 use super::call::Call;
+use super::gate::Gate;
 use super::record::UnderWay;
 use super::request::BODY_BYTES_MAX;
 use super::request::HEAD_BYTES_MAX;
@@ -131,6 +132,9 @@ impl Connection {
         under_way: UnderWay<'_>,
     ) -> Result<Then, End> {
         self.pause(answer.delay).await?;
+        if let Some(gate) = &answer.gate {
+            self.wait_at(gate).await?;
+        }
         let mut under_way = Some(under_way);
         match answer.what {
             What::Nothing => {}
@@ -184,6 +188,14 @@ impl Connection {
         }
     }
 
+    /// Waits until the gate is open, but not for a client that has gone.
+    async fn wait_at(&mut self, gate: &Gate) -> Result<(), End> {
+        tokio::select! {
+            () = gate.opened() => Ok(()),
+            () = self.gone() => Err(End::Gone),
+        }
+    }
+
     /// Waits until the client closes or resets its side. What it sends meanwhile
     /// stays in the buffer.
     async fn gone(&mut self) {
@@ -212,18 +224,19 @@ impl Connection {
 
 /// The script's answer, or the behaviour's.
 fn answer(shared: &Shared, call: &Call, scripted: Option<Answer>) -> Answer {
-    let delay = match scripted {
-        Some(Answer { delay, what: What::Behave, .. }) => delay,
-        Some(Answer { what: What::Echo(response), delay, reads, then }) => {
+    let (delay, gate) = match scripted {
+        Some(Answer { delay, gate, what: What::Behave, .. }) => (delay, gate),
+        Some(Answer { what: What::Echo(response), delay, gate, reads, then }) => {
             let what = What::Response(response.quoting(call));
-            return Answer { what, delay, reads, then };
+            return Answer { what, delay, gate, reads, then };
         }
         Some(answer) => return answer,
-        None => Duration::ZERO,
+        None => (Duration::ZERO, None),
     };
     let Reply { answer, broken } = shared.behaviour.answer(call);
     if !broken.is_empty() {
         shared.record.violated(&call.line(), &broken);
     }
-    answer.after(delay)
+    let answer = answer.after(delay);
+    Answer { gate: gate.or(answer.gate), ..answer }
 }

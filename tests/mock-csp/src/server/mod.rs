@@ -3,6 +3,7 @@
 mod answer;
 mod call;
 mod connection;
+mod gate;
 mod record;
 mod refused;
 mod request;
@@ -22,6 +23,7 @@ use tokio::task::JoinSet;
 pub use answer::Answer;
 pub use answer::Then;
 pub use call::Call;
+pub use gate::Gate;
 pub use record::CALLS_MAX;
 pub use refused::Refused;
 pub use script::Matching;

@@ -14,7 +14,7 @@ use tokio::net::TcpStream;
 use super::*;
 
 /// How long anything may take that ends by itself.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 const GET: &str = "GET /a?b=%20c HTTP/1.1\r\nHost: x\r\nX-Thing: one\r\n\r\n";
 
@@ -305,6 +305,28 @@ async fn a_delay_comes_before_the_answer() {
     send(&mut client, GET).await;
     assert_eq!(read(&mut client, ECHO.len()).await, ECHO);
     assert!(begun.elapsed() >= delay, "{:?}", begun.elapsed());
+}
+
+#[tokio::test]
+async fn an_answer_is_held_until_its_gate_opens() {
+    let gate = Gate::closed();
+    let server = scripted([Answer::behave().held_by(&gate)]).await;
+    let mut clients = Vec::new();
+    for _ in 0..2 {
+        let mut client = connect(&server).await;
+        send(&mut client, GET).await;
+        clients.push(client);
+    }
+    server.wait_for_calls(2).await;
+    assert_eq!(server.at_once(), 2, "both are held");
+    gate.open();
+    for client in &mut clients {
+        assert_eq!(read(client, ECHO.len()).await, ECHO);
+    }
+    // One that comes later is not held at all.
+    let mut client = connect(&server).await;
+    send(&mut client, GET).await;
+    assert_eq!(read(&mut client, ECHO.len()).await, ECHO);
 }
 
 #[tokio::test]
