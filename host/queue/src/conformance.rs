@@ -65,6 +65,10 @@ pub trait Fixture: Sync {
 /// How long a lease is that a test lets run out.
 const SHORT: Duration = Duration::from_secs(2);
 
+/// A lease that a test changes before it expires, also on a backend with a real
+/// clock, a slow server and a slow machine.
+const CHANGED_IN_TIME: Duration = Duration::from_secs(15);
+
 /// A lease that no test outlives.
 const LONG: Duration = Duration::from_secs(600);
 
@@ -204,9 +208,9 @@ pub async fn what_was_given_back_waits_for_what_is_held_before_it(f: &impl Fixtu
 /// G4: what has run out behind a message that is still held stays hidden.
 pub async fn what_ran_out_behind_a_held_message_stays_hidden(f: &impl Fixture) {
     send_all(f, "g", &["m1", "m2", "m3"]).await;
-    let held = receipts(take(f, 3, SHORT).await);
+    let held = receipts(take(f, 3, CHANGED_IN_TIME).await);
     hide(f, &held[0], LONG).await.expect("held");
-    f.advance(SHORT + SHORT).await;
+    f.advance(CHANGED_IN_TIME + SHORT).await;
     assert_eq!(take_names(f, 10).await, [""; 0]);
 }
 
@@ -297,9 +301,9 @@ pub async fn an_ended_lease_takes_nothing_from_its_next_holder(f: &impl Fixture)
 /// V4, V10: an extended lease holds beyond its first end, counted from now.
 pub async fn an_extended_lease_holds(f: &impl Fixture) {
     send_all(f, "g", &["m1"]).await;
-    let held = receipts(take(f, 1, SHORT).await).remove(0);
+    let held = receipts(take(f, 1, CHANGED_IN_TIME).await).remove(0);
     hide(f, &held, LONG).await.expect("held");
-    f.advance(SHORT + SHORT).await;
+    f.advance(CHANGED_IN_TIME + SHORT).await;
     assert_eq!(take_names(f, 1).await, [""; 0]);
     delete(f, &held).await.expect("held");
 }

@@ -1,7 +1,6 @@
 //! The promises of one call, with real components.
 
 use std::time::Duration;
-use std::time::Instant;
 
 use bytes::Bytes;
 
@@ -20,8 +19,22 @@ struct House {
     _directory: tempfile::TempDir,
 }
 
+/// A deadline that no lawful guest of these tests meets, however slow or busy
+/// the machine is: loading a guest is a call, too.
+const FAR_MS: u64 = 60_000;
+
+/// A deadline for guests that never come to an end. It is long enough for a busy
+/// machine to load them.
+const NEAR_MS: u64 = 2_000;
+const NEAR: Duration = Duration::from_millis(NEAR_MS);
+
 fn house() -> House {
-    house_with(Config { max_memory_bytes: 16 * MIB, deadline_ms: 100, ..Config::default() })
+    house_until(FAR_MS)
+}
+
+/// A house whose guests may each use `deadline_ms` for one call.
+fn house_until(deadline_ms: u64) -> House {
+    house_with(Config { max_memory_bytes: 16 * MIB, deadline_ms, ..Config::default() })
 }
 
 fn house_with(config: Config) -> House {
@@ -107,10 +120,9 @@ async fn a_request_of_a_megabyte_fits() {
 
 #[tokio::test(flavor = "current_thread")]
 async fn a_guest_that_spins_is_stopped_and_lets_others_run_meanwhile() {
-    let house = house();
+    let house = house_until(NEAR_MS);
     let spin = begin(&house, "(loop (br 0)) (unreachable)");
     tokio::pin!(spin);
-    let began = Instant::now();
     let mut turns = 0_u32;
     let error = loop {
         tokio::select! {
@@ -119,8 +131,7 @@ async fn a_guest_that_spins_is_stopped_and_lets_others_run_meanwhile() {
             () = tokio::task::yield_now() => turns += 1,
         }
     };
-    assert_eq!(error, CallError::DeadlineExceeded { limit: Duration::from_millis(100) });
-    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+    assert_eq!(error, CallError::DeadlineExceeded { limit: NEAR });
     assert!(turns >= 3, "others had {turns} turns on the same thread");
 }
 
@@ -289,7 +300,7 @@ async fn wasi_is_the_same_every_time() {
 
 #[tokio::test]
 async fn a_guest_that_sleeps_in_wasi_is_woken_at_the_deadline() {
-    let house = house();
+    let house = house_until(NEAR_MS);
     let guest = TestGuest {
         imports: r#"
             (import "wasi:clocks/monotonic-clock@0.2.0" "subscribe-duration"
@@ -307,7 +318,7 @@ async fn a_guest_that_sleeps_in_wasi_is_woken_at_the_deadline() {
         ..TestGuest::default()
     };
     let error = begin_guest(&house, guest).await.unwrap_err();
-    assert_eq!(error, CallError::DeadlineExceeded { limit: Duration::from_millis(100) });
+    assert_eq!(error, CallError::DeadlineExceeded { limit: NEAR });
 }
 
 #[tokio::test]
@@ -376,7 +387,8 @@ async fn a_component_of_the_asynchronous_abi_is_told_so() {
 
 #[tokio::test]
 async fn a_guest_may_not_need_more_memory_than_there_is_to_start() {
-    let house = house_with(Config { max_memory_bytes: 2 * MIB, ..Config::default() });
+    let house =
+        house_with(Config { max_memory_bytes: 2 * MIB, deadline_ms: FAR_MS, ..Config::default() });
     let error = house.engine.load("big", TestGuest::default().build()).await.unwrap_err();
     // 64 pages are 4 MiB.
     let error = error.to_string();
@@ -384,12 +396,13 @@ async fn a_guest_may_not_need_more_memory_than_there_is_to_start() {
 }
 
 fn with_limits(limits: Limits) -> Config {
-    Config { limits: [("echo".to_owned(), limits)].into(), ..Config::default() }
+    let limits = [("echo".to_owned(), limits)].into();
+    Config { limits, deadline_ms: FAR_MS, ..Config::default() }
 }
 
 #[tokio::test]
 async fn an_adapter_has_the_limits_that_its_name_has() {
-    let own = Limits { max_memory_bytes: Some(2 * MIB), deadline_ms: Some(20) };
+    let own = Limits { max_memory_bytes: Some(2 * MIB), deadline_ms: Some(NEAR_MS) };
     let house = house_with(with_limits(own));
     // 64 pages are 4 MiB.
     let wasm = TestGuest { begin: "(loop (br 0)) (unreachable)", ..TestGuest::default() }.build();
@@ -398,13 +411,13 @@ async fn an_adapter_has_the_limits_that_its_name_has() {
     house.engine.load("other", wasm.clone()).await.unwrap();
 
     // And more than the others.
-    let own = Limits { max_memory_bytes: Some(128 * MIB), deadline_ms: Some(20) };
+    let own = Limits { max_memory_bytes: Some(128 * MIB), deadline_ms: Some(NEAR_MS) };
     let config = Config { max_memory_bytes: 2 * MIB, ..with_limits(own) };
     let house = house_with(config);
     house.engine.load("other", wasm.clone()).await.unwrap_err();
     let adapter = house.engine.load("echo", wasm).await.unwrap();
     let error = adapter.call(call(&facts(), Entry::Begin)).await.unwrap_err();
-    assert_eq!(error, CallError::DeadlineExceeded { limit: Duration::from_millis(20) });
+    assert_eq!(error, CallError::DeadlineExceeded { limit: NEAR });
 }
 
 #[test]
@@ -440,7 +453,8 @@ async fn compiled_components_are_kept_privately_and_damage_is_noticed() {
     use std::os::unix::fs::PermissionsExt as _;
 
     let directory = tempfile::tempdir().unwrap();
-    let config = Config { directory: directory.path().to_owned(), ..Config::default() };
+    let directory_path = directory.path().to_owned();
+    let config = Config { directory: directory_path, deadline_ms: FAR_MS, ..Config::default() };
     let cache = config.cache_directory();
     let files = || -> Vec<_> {
         std::fs::read_dir(&cache).unwrap().map(|entry| entry.unwrap().path()).collect()

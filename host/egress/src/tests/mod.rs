@@ -37,8 +37,13 @@ const THRICE: RetryPolicy = RetryPolicy {
 const CONTEXT: Context<'static> =
     Context { retry: &THRICE, previous_url: None, job: "job-1", idempotency_key: "job-1" };
 
-/// For tests in which a timeout must happen.
-const IMPATIENT: &str = "timeout_ms = 300\n";
+/// The longest wait for something that ends by itself. It is far more than
+/// needed: two busy cores must not fail a test.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// For tests in which a timeout must happen. It is long enough for a busy
+/// machine to send a request, and to answer one.
+const IMPATIENT: &str = "timeout_ms = 1000\n";
 
 fn config(base_url: &str, more: &str) -> Config {
     toml::from_str(&format!("adapter = 'a'\nbase_url = '{base_url}'\n{more}")).unwrap()
@@ -76,7 +81,7 @@ fn request(method: Method, target: Target) -> HttpRequest {
 async fn exchange(client: &Client, request: &HttpRequest, retry: &RetryPolicy) -> Exchanged {
     let context = Context { retry, ..CONTEXT };
     let exchange = client.exchange(request, &context);
-    tokio::time::timeout(Duration::from_secs(20), exchange).await.expect("every exchange ends")
+    tokio::time::timeout(PATIENCE, exchange).await.expect("every exchange ends")
 }
 
 impl Exchanged {

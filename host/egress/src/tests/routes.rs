@@ -175,11 +175,11 @@ async fn what_is_on_this_machine_needs_no_proxy() {
 
 #[tokio::test]
 async fn the_first_byte_may_have_a_bound_of_its_own() {
-    let impatient = "timeout_ms = 60000\nheader_timeout_ms = 300";
+    let impatient = "timeout_ms = 60000\nheader_timeout_ms = 1000";
     let csp = Server::start([Act::Hang(Vec::new())]).await;
     let exchanged = exchange(&client(&csp.url(), impatient), &get("/x"), &RetryPolicy::ONCE).await;
     let failure = exchanged.failure();
-    expect!["CSP_A did not begin to answer within 300 ms (`header_timeout_ms`) (1 call made)"]
+    expect!["CSP_A did not begin to answer within 1000 ms (`header_timeout_ms`) (1 call made)"]
         .assert_eq(&failure.message);
     assert_eq!((failure.code, failure.sent), ("timeout", true));
 
@@ -188,8 +188,8 @@ async fn the_first_byte_may_have_a_bound_of_its_own() {
     let mut slow = server::bytes(200, "", "0123456789");
     slow.truncate(slow.len() - 5);
     let csp = Server::start([Act::Gated(gate, slow)]).await;
-    let both = format!("{}\ntimeout_ms = 900", "header_timeout_ms = 300");
-    let exchanged = exchange(&client(&csp.url(), &both), &get("/x"), &RetryPolicy::ONCE).await;
-    expect!["CSP_A did not answer within 900 ms (1 call made)"]
+    let both = "header_timeout_ms = 1000\ntimeout_ms = 2000";
+    let exchanged = exchange(&client(&csp.url(), both), &get("/x"), &RetryPolicy::ONCE).await;
+    expect!["CSP_A did not answer within 2000 ms (1 call made)"]
         .assert_eq(&exchanged.failure().message);
 }

@@ -116,7 +116,7 @@ impl Server {
     pub async fn reached(&self, calls: usize) {
         let mut log = self.state.log.subscribe();
         let reached = log.wait_for(|log| log.acts >= calls);
-        tokio::time::timeout(Duration::from_secs(10), reached).await.unwrap().unwrap();
+        tokio::time::timeout(super::PATIENCE, reached).await.unwrap().unwrap();
     }
 }
 

@@ -285,7 +285,7 @@ async fn a_token_endpoint_that_is_down_is_tried_three_times() {
     check(
         Act::Hang(Vec::new()),
         &expect![
-            "there is no token for CSP_A: the token endpoint did not answer within 300 ms (3 tries)"
+            "there is no token for CSP_A: the token endpoint did not answer within 1000 ms (3 tries)"
         ],
     )
     .await;

@@ -372,11 +372,15 @@ async fn a_queue_that_differs_is_refused_when_a_host_starts() {
     assert!(refused.contains("MessageRetentionPeriod is 345600 and must be 1209600"), "{refused}");
 }
 
-/// Nobody listens there: what an outage looks like.
+/// A port that is bound and does not listen: what an outage looks like.
 #[tokio::test]
 async fn an_sqs_that_is_down_is_unreachable_and_not_more() {
     let f = Sqs::new().await;
-    let nowhere = SqsConfig { endpoint_url: "http://127.0.0.1:9".parse().ok(), ..f.config.clone() };
+    let closed = tokio::net::TcpSocket::new_v4().expect("there are sockets");
+    closed.bind(([127, 0, 0, 1], 0).into()).expect("there is a free port");
+    let address = closed.local_addr().expect("it is bound");
+    let nowhere =
+        SqsConfig { endpoint_url: format!("http://{address}").parse().ok(), ..f.config.clone() };
     let mut queue = f.other_host().await;
     let shared = std::sync::Arc::get_mut(&mut queue.shared).expect("nothing is under way");
     shared.client = client::connect(&nowhere).await.expect("a region is known");

@@ -201,7 +201,9 @@ async fn a_long_poll_ends_with_the_first_outcome() {
     let begun = Instant::now();
     let (got, ()) = tokio::join!(host.get("/cost-jobs?wait=20"), host.outcomes(COSTS, "p", &["a"]));
     assert_eq!(got.ids(), ["a"]);
+    assert!(begun.elapsed() < Duration::from_secs(20), "it waited to the end");
+    let begun = Instant::now();
     let nothing = host.get("/cost-jobs?wait=1").await;
     assert_eq!(nothing.body, "[]");
-    assert!((1.0..15.0).contains(&begun.elapsed().as_secs_f64()), "{:?}", begun.elapsed());
+    assert!(begun.elapsed() >= Duration::from_secs(1), "{:?}", begun.elapsed());
 }
