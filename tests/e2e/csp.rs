@@ -13,6 +13,7 @@ use mock_csp::Options;
 use mock_csp::Refused;
 
 pub use mock_csp::Answer;
+pub use mock_csp::Gate;
 
 use crate::harness::PATIENCE;
 

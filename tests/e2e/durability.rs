@@ -3,12 +3,15 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use reqwest::StatusCode;
 use serde_json::Value;
 use serde_json::json;
 
 use crate::csp;
 use crate::csp::Answer;
+use crate::csp::Gate;
 use crate::harness::Setup;
+use crate::harness::TestHost;
 use crate::harness::client;
 use crate::harness::cost;
 use crate::harness::eventually;
@@ -122,13 +125,20 @@ async fn a_repetition_is_recognised_after_a_restart() {
 
 #[tokio::test]
 async fn a_host_that_is_told_to_stop_finishes_what_is_in_hand() {
-    let csp = csp::slow(Duration::from_millis(400)).await;
-    let mut host = Setup::new().csp("CSP_TEST", &csp).start().await;
+    let gate = Gate::closed();
+    let csp = csp::scripted([Answer::behave().held_by(&gate)]).await;
+    let mut host = Setup::new().csp("CSP_TEST", &csp).with(PATIENT_DRAIN).start().await;
     for job in numbered(7) {
         host.servicenow().provision(&job).await;
     }
     csp::wait_for_calls(&csp, 7).await;
-    assert_eq!(host.terminate().await, Some(0));
+    let status = readiness(&host);
+    let (stopped, ()) = tokio::join!(host.terminate(), async {
+        // No call is answered before the host has begun to stop.
+        eventually("the host to drain", async || (status().await == 503).then_some(())).await;
+        gate.open();
+    });
+    assert_eq!(stopped, Some(0));
     host.restart().await;
     let messages = host.servicenow().collect_all("/provisioning-jobs", 7).await;
     assert_eq!(ids(&messages).len(), 7);
@@ -137,17 +147,28 @@ async fn a_host_that_is_told_to_stop_finishes_what_is_in_hand() {
 
 #[tokio::test]
 async fn a_host_that_drains_says_that_it_is_not_ready() {
-    let csp = csp::slow(Duration::from_secs(2)).await;
-    let mut host = Setup::new().csp("CSP_TEST", &csp).start().await;
-    let ready = format!("{}/readyz", host.admin());
-    let status = async || client().get(&ready).send().await.expect("HOTH answers").status();
+    let gate = Gate::closed();
+    let csp = csp::scripted([Answer::behave().held_by(&gate)]).await;
+    let mut host = Setup::new().csp("CSP_TEST", &csp).with(PATIENT_DRAIN).start().await;
+    let status = readiness(&host);
     assert_eq!(status().await, 200);
     host.servicenow().provision(&job("job-1", "CSP_TEST", "ADD_TASK_ORDER")).await;
     csp::wait_for_calls(&csp, 1).await;
     let (stopped, ()) = tokio::join!(host.terminate(), async {
         eventually("the host to drain", async || (status().await == 503).then_some(())).await;
+        // The job in hand has kept it there.
+        gate.open();
     });
     assert_eq!(stopped, Some(0));
+}
+
+/// Longer than a test holds back what a host is to finish.
+const PATIENT_DRAIN: &str = "[worker]\ndrain_ms = 120000";
+
+/// Asks the host whether it is ready.
+fn readiness(host: &TestHost) -> impl AsyncFn() -> StatusCode + use<> {
+    let ready = format!("{}/readyz", host.admin());
+    async move || client().get(&ready).send().await.expect("HOTH answers").status()
 }
 
 #[tokio::test]

@@ -64,7 +64,7 @@ async fn a_csp_that_nobody_serves_is_reported() {
 #[tokio::test]
 async fn a_csp_that_never_answers_times_out_three_times() {
     let csp = csp::scripted([Answer::hang()]).await;
-    let host = Setup::new().csp_with("CSP_TEST", &csp, "timeout_ms = 200").start().await;
+    let host = Setup::new().csp_with("CSP_TEST", &csp, "timeout_ms = 2000").start().await;
     let snow = host.servicenow();
     snow.provision(&job("job-1", "CSP_TEST", "ADD_PORTFOLIO")).await;
     let message = snow.outcome().await;

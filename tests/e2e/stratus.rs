@@ -1,8 +1,6 @@
 //! A CSP that is nothing like ATAT: calls that build on one another, operations
 //! with ids, "try again" inside a 200, pages, faults in envelopes, a key.
 
-use std::time::Duration;
-
 use serde_json::Value;
 use serde_json::json;
 
@@ -14,6 +12,7 @@ use mock_csp::stratus::Options;
 
 use crate::csp;
 use crate::csp::Answer;
+use crate::csp::Gate;
 use crate::harness::PATIENCE;
 use crate::harness::Setup;
 use crate::harness::TestHost;
@@ -172,7 +171,10 @@ async fn a_kill_between_the_calls_goes_on_at_the_checkpoint() {
 
 #[tokio::test]
 async fn a_kill_before_the_first_checkpoint_makes_no_second_account() {
-    let csp = start(Options { delay: Duration::from_millis(300), ..Options::default() }).await;
+    let csp = start(Options::default()).await;
+    let order = Matching::method("POST");
+    let held = Answer::behave().held_by(&Gate::closed());
+    csp.server().script_for(order, [held, Answer::behave()]);
     let mut host = host(&csp).await;
     host.servicenow().provision(&job("job-1", "CSP_S", "ADD_ENVIRONMENT")).await;
     // The account is made, and the host never hears of it.

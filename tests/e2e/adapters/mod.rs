@@ -6,8 +6,8 @@ mod coverage;
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -97,20 +97,22 @@ fn rename_into(folder: &Path, wasm: &[u8]) {
 }
 
 /// Submits jobs to one CSP until it is told to stop, and counts them.
-async fn submit(host: &TestHost, csp: &str, stop: &AtomicBool) -> usize {
+async fn submit(host: &TestHost, csp: &str, submitted: &AtomicUsize, stop: &AtomicBool) {
     let snow = host.servicenow();
-    let mut submitted = 0;
     while !stop.load(Ordering::SeqCst) {
-        snow.provision(&job(&format!("{csp}-{submitted}"), csp, "ADD_PORTFOLIO")).await;
-        submitted += 1;
+        let number = submitted.load(Ordering::SeqCst);
+        snow.provision(&job(&format!("{csp}-{number}"), csp, "ADD_PORTFOLIO")).await;
+        submitted.store(number + 1, Ordering::SeqCst);
         tokio::time::sleep(PACE).await;
     }
-    submitted
 }
 
-async fn swap(host: &TestHost, versions: &[Vec<u8>; 2]) {
+/// Swaps versions [`SWAPS`] times, and goes on until there was load meanwhile.
+async fn swap(host: &TestHost, versions: &[Vec<u8>; 2], load: &[AtomicUsize; 2]) {
     let folder = host.directory().join("adapters");
-    for n in 0..SWAPS {
+    let there_was_load =
+        || load.iter().all(|submitted| submitted.load(Ordering::SeqCst) > SWAPS / 4);
+    for n in (0..).take_while(|n| *n < SWAPS || !there_was_load()) {
         let wasm = &versions[n % 2];
         // By every way that there is, in turn.
         match n % 3 {
@@ -144,15 +146,18 @@ async fn two_hundred_swaps_under_load_fail_no_job_and_no_run_sees_two_versions()
         put(&host, wasm.clone()).await.expect("HOTH answers");
     }
 
-    let stop = Arc::new(AtomicBool::new(false));
+    let (stop, load) = (AtomicBool::new(false), [AtomicUsize::new(0), AtomicUsize::new(0)]);
     let swapping = async {
-        swap(&host, &versions).await;
+        swap(&host, &versions, &load).await;
         stop.store(true, Ordering::SeqCst);
     };
-    let (a, b, ()) =
-        tokio::join!(submit(&host, "CSP_A", &stop), submit(&host, "CSP_B", &stop), swapping);
+    tokio::join!(
+        submit(&host, "CSP_A", &load[0], &stop),
+        submit(&host, "CSP_B", &load[1], &stop),
+        swapping
+    );
+    let [a, b] = load.map(AtomicUsize::into_inner);
     let outcomes = host.servicenow().collect_all("/provisioning-jobs", a + b).await;
-    assert!(a > SWAPS / 4 && b > SWAPS / 4, "there was load: {a} and {b} jobs");
 
     let failed: Vec<_> = outcomes.iter().filter(|outcome| outcome["code"] != 200).collect();
     assert!(failed.is_empty(), "{} of {}: {:#}", failed.len(), a + b, failed[0]);
@@ -276,11 +281,17 @@ async fn a_component_that_takes_too_much_to_compile_is_refused_and_jobs_go_on() 
     // Compiles the adapter itself without such limits, and keeps it.
     drop(Setup::new().csp("CSP_TEST", &csp).start().await);
     let wasm = endless_to_compile();
-    for (variable, limit, expected) in [
-        ("HOTH__ADAPTERS__COMPILE_TIMEOUT_MS", "300", "takes longer than 300 ms"),
-        ("HOTH__ADAPTERS__COMPILE_MAX_MEMORY_BYTES", "67108864", "more than 67108864 bytes"),
+    // Each time the other bound is far away.
+    for (time_ms, memory_bytes, expected) in [
+        ("300", "68719476736", "takes longer than 300 ms"),
+        ("3600000", "67108864", "more than 67108864 bytes"),
     ] {
-        let host = Setup::new().csp("CSP_TEST", &csp).environment(variable, limit).start().await;
+        let host = Setup::new()
+            .csp("CSP_TEST", &csp)
+            .environment("HOTH__ADAPTERS__COMPILE_TIMEOUT_MS", time_ms)
+            .environment("HOTH__ADAPTERS__COMPILE_MAX_MEMORY_BYTES", memory_bytes)
+            .start()
+            .await;
         let snow = host.servicenow();
         let working = async {
             snow.provision(&job("job-1", "CSP_TEST", "ADD_PORTFOLIO")).await;

@@ -38,7 +38,7 @@ const BACKOFF_MAX: Duration = Duration::from_secs(2);
 const POLL: Duration = Duration::from_millis(250);
 
 /// For all jobs of a stage to end: the longest take three time limits.
-const PATIENCE: Duration = Duration::from_secs(110);
+const PATIENCE: Duration = Duration::from_secs(300);
 
 /// The portfolio at each CSP that nothing befalls.
 pub const CALM: &str = "calm";
@@ -248,6 +248,7 @@ impl Stage {
             }
         }
         host.emptied().await;
+        host.logged_ends(self.cases.len()).await;
         let log = host.log();
         let cases = self.cases.iter().zip(messages.into_values());
         cases
@@ -277,10 +278,7 @@ impl Stage {
             .with(&format!(
                 "[polling]\ninitial_ms = {0}\nmax_ms = {0}\n{polling}",
                 POLL.as_millis()
-            ))
-            // A busy machine takes its time to read a mebibyte without
-            // optimisation, and that is no fault of a CSP.
-            .environment("HOTH__ADAPTERS__DEADLINE_MS", "20000");
+            ));
         for actor in &self.actors {
             let (mut base, mut token) = (actor.csp.base_url(), actor.csp.token_url());
             let mut lines = actor.settings.clone();

@@ -28,7 +28,7 @@ pub use setup::Setup;
 
 /// How long anything may take that ends by itself. Far more than it needs: two
 /// busy cores must not fail a test.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_secs(180);
 
 /// Calls `look` until it finds something.
 ///

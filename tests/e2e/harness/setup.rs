@@ -12,6 +12,10 @@ use super::TestHost;
 use super::compiled_adapters;
 use super::component;
 
+/// The deadline of one call into an adapter. A correct adapter must not reach it
+/// on a busy machine; tests of the deadline set another one.
+const DEADLINE_MS: u64 = 60_000;
+
 /// How a host is set up.
 pub struct Setup {
     csps: String,
@@ -156,6 +160,7 @@ listen = "127.0.0.1:0"
 [adapters]
 directory = "adapters"
 cache_directory = "{}"
+deadline_ms = {DEADLINE_MS}
 "#,
             self.queue,
             compiled_adapters().display()

@@ -149,9 +149,13 @@ async fn journals_have_a_bound_that_keeps_one_of_each_kind() {
     })
     .await;
     assert!(kept.iter().any(|text| text.contains("\"job-0\"")), "the only one of its kind");
-    let metrics = crate::harness::client().get(format!("{}/metrics", host.admin())).send().await;
-    let metrics = metrics.expect("an answer").text().await.expect("a text");
-    assert!(metrics.contains("hoth_journals_written_total{adapter=\"atat\"} 8"), "{metrics}");
+    // A journal is there before it is counted.
+    eventually("the journals to be counted", || async {
+        let metrics = crate::harness::client().get(format!("{}/metrics", host.admin())).send();
+        let metrics = metrics.await.expect("an answer").text().await.expect("a text");
+        metrics.contains("hoth_journals_written_total{adapter=\"atat\"} 8").then_some(())
+    })
+    .await;
 }
 
 #[tokio::test]

@@ -206,7 +206,9 @@ fn broken() -> Vec<Case> {
 #[tokio::test]
 async fn what_is_no_adapter_is_refused_with_a_reason_and_changes_nothing() {
     let csp = csp::sync().await;
-    let host = Setup::new().csp("CSP_TEST", &csp).start().await;
+    // Two of them spin until the deadline.
+    let setup = Setup::new().environment("HOTH__ADAPTERS__DEADLINE_MS", "3000");
+    let host = setup.csp("CSP_TEST", &csp).start().await;
     let before = host.admin_json("/adapters/atat").await;
     let mut wrong = Vec::new();
     for (what, wasm, reason) in refused() {

@@ -1,25 +1,22 @@
 //! A component that takes minutes to compile, and those who do not wait for it.
 
 use std::path::PathBuf;
-use std::time::Duration;
 use std::time::Instant;
 
-use super::crowd::NEIGHBOUR_JOBS;
-use super::crowd::bound;
-use super::crowd::collect;
-use super::crowd::p99;
-use super::crowd::post_steadily;
+use super::crowd::neighbours_job;
 use crate::csp;
+use crate::harness::PATIENCE;
 use crate::harness::Setup;
 use crate::harness::TestHost;
 use crate::harness::client;
 use crate::harness::eventually;
 
 /// What the compiler may take of time here.
-const COMPILE_MS: u64 = 2_000;
+const COMPILE_MS: u64 = 3_000;
 
-/// How much later than that the refusal may come on a busy machine.
-const SLACK: Duration = Duration::from_secs(10);
+/// Jobs that must begin and end while a compiler is at work. Where the machine
+/// is slow, the component is deployed once more.
+const JOBS_MEANWHILE: usize = 10;
 
 /// Loops, each within the one before, and variables, which the innermost one
 /// changes: so each loop may carry each variable round, and the compiler looks
@@ -56,7 +53,7 @@ fn compilers(host: &TestHost) -> Vec<PathBuf> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_component_that_compiles_for_minutes_is_refused_and_keeps_nobody_waiting() {
+async fn a_component_that_compiles_for_minutes_is_refused_and_jobs_end_meanwhile() {
     let neighbour = csp::sync().await;
     // Compiles the adapter itself without such a limit, and keeps it.
     drop(Setup::new().csp("NEIGHBOUR", &neighbour).start().await);
@@ -66,29 +63,36 @@ async fn a_component_that_compiles_for_minutes_is_refused_and_keeps_nobody_waiti
         .start()
         .await;
     let snow = host.servicenow();
-    let (posted, messages) =
-        tokio::join!(post_steadily(&snow, "alone"), collect(&snow, NEIGHBOUR_JOBS));
-    let alone = p99(&posted, &messages);
-
-    let wasm = tangled();
-    let deploy = async {
-        let (begun, url) = (Instant::now(), format!("{}/adapters/atat", host.admin()));
-        let answer = client().put(url).body(wasm).send().await.expect("HOTH answers");
-        (begun.elapsed(), answer.status().as_u16(), answer.text().await.expect("a text"))
-    };
-    let seen =
-        eventually("the compiler to be started", || async { compilers(&host).first().cloned() });
-    let ((took, status, answer), posted, messages, _) =
-        tokio::join!(deploy, post_steadily(&snow, "beside"), collect(&snow, NEIGHBOUR_JOBS), seen);
-    let beside = p99(&posted, &messages);
-    println!("p99 alone {alone:?}, beside the compiler {beside:?}; refused after {took:?}");
-    assert_eq!(status, 422, "{answer}");
-    assert!(answer.contains("takes longer than 2000 ms"), "{answer}");
-    assert!(took < Duration::from_millis(COMPILE_MS) + SLACK, "{took:?}");
-    let listing = host.admin_json("/adapters/atat").await;
-    assert_eq!(listing["refused"]["reason"], "compile-limit", "{listing}");
-    assert!(beside < bound(alone), "the p99 went from {alone:?} to {beside:?}");
-    eventually("the compiler to be gone", || async { compilers(&host).is_empty().then_some(()) })
+    let (wasm, begun) = (tangled(), Instant::now());
+    let (mut jobs, mut meanwhile) = (0, 0);
+    while meanwhile < JOBS_MEANWHILE {
+        assert!(begun.elapsed() < PATIENCE, "{meanwhile} jobs ended beside a compiler");
+        let url = format!("{}/adapters/atat", host.admin());
+        let deploying = tokio::spawn(client().put(url).body(wasm.clone()).send());
+        let compiler = eventually("the compiler to be started", || async {
+            compilers(&host).first().cloned()
+        })
         .await;
+        loop {
+            neighbours_job(&snow, &format!("job-{jobs}")).await;
+            jobs += 1;
+            if !compiler.exists() {
+                break;
+            }
+            // It has begun and ended while the compiler was at work.
+            meanwhile += 1;
+        }
+        let answer = deploying.await.expect("no panic").expect("HOTH answers");
+        let (status, answer) = (answer.status().as_u16(), answer.text().await.expect("a text"));
+        assert_eq!(status, 422, "{answer}");
+        assert!(answer.contains("takes longer than 3000 ms"), "{answer}");
+        let listing = host.admin_json("/adapters/atat").await;
+        assert_eq!(listing["refused"]["reason"], "compile-limit", "{listing}");
+        eventually("the compiler to be gone", || async {
+            compilers(&host).is_empty().then_some(())
+        })
+        .await;
+    }
+    println!("{meanwhile} of {jobs} jobs ended while a compiler was at work");
     host.emptied().await;
 }

@@ -20,8 +20,9 @@ use serde::Serializer;
 /// What is otherwise, padded with dots.
 static VARIANT: [u8; 32] = *b"variant:none....................";
 
-/// Iterations of nothing before each step of the variant `slow`.
-const DAWDLE: u32 = 20_000_000;
+/// Iterations of nothing before each step of the variant `slow`: far more than
+/// the step itself takes, on any machine.
+const DAWDLE: u32 = 60_000_000;
 
 struct Varies;
 
