@@ -17,13 +17,13 @@ use tracing::warn;
 
 use crate::admin;
 use crate::api;
-use crate::auth::KeySet;
-use crate::auth::Keys;
 use crate::config::Backend;
 use crate::config::Config;
-use crate::listener::Listener;
-use crate::listener::Tls;
-use crate::listener::TlsConfig;
+use crate::http::auth::KeySet;
+use crate::http::auth::Keys;
+use crate::http::listener::Listener;
+use crate::http::listener::Tls;
+use crate::http::listener::TlsConfig;
 use crate::registry::Registry;
 use crate::reload;
 use crate::reload::Reload;

@@ -13,9 +13,7 @@
 //! - [`replay`]: journals of finished jobs, and candidates tried on them.
 //! - [`registry`]: which version of which adapter serves which CSP.
 //! - [`worker`]: takes jobs, drives adapters, acts on decisions.
-//! - [`listener`]: the way in: connections, and knowing that a response left.
-//! - [`auth`]: who may call: keys, and how a request proves that it holds one.
-//! - [`audit`]: who did what, as log lines.
+//! - [`http`]: the layer under both APIs: connections, keys, limits, audit.
 //! - [`api`]: the HTTP API of ServiceNow.
 //! - [`admin`]: the HTTP API of operators.
 //! - [`descriptors`]: how many connections the system grants.
@@ -25,11 +23,9 @@
 pub mod admin;
 pub mod api;
 pub mod app;
-pub mod audit;
-pub mod auth;
 pub mod cli;
 pub mod config;
-pub mod listener;
+pub mod http;
 pub mod registry;
 pub mod reload;
 pub mod replay;

@@ -19,15 +19,15 @@ use tokio_util::sync::CancellationToken;
 use tracing::info;
 use tracing::warn;
 
-use crate::audit;
-use crate::auth::KeyError;
-use crate::auth::KeySet;
-use crate::auth::Keys;
 use crate::config::Config;
 use crate::config::ConfigError;
-use crate::listener::Tls;
-use crate::listener::TlsConfig;
-use crate::listener::TlsError;
+use crate::http::audit;
+use crate::http::auth::KeyError;
+use crate::http::auth::KeySet;
+use crate::http::auth::Keys;
+use crate::http::listener::Tls;
+use crate::http::listener::TlsConfig;
+use crate::http::listener::TlsError;
 use hoth_core::domain::Digest;
 
 /// How often the files are looked at: a change counts within a second or so.

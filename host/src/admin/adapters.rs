@@ -19,8 +19,8 @@ use serde::Serialize;
 
 use super::AdminState;
 use super::error::AdminError;
-use crate::audit;
-use crate::auth::Principal;
+use crate::http::audit;
+use crate::http::auth::Principal;
 use crate::registry::AdapterListing;
 use crate::registry::InstallError;
 use crate::registry::Package;

@@ -10,8 +10,8 @@ use serde::Serialize;
 
 use super::AdminState;
 use super::error::AdminError;
-use crate::audit;
-use crate::auth::Principal;
+use crate::http::audit;
+use crate::http::auth::Principal;
 use crate::worker::Destination;
 
 #[derive(Debug, Serialize)]

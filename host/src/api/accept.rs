@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::ApiError;
 use super::call::Call;
-use crate::audit;
+use crate::http::audit;
 use hoth_core::domain::JobKind;
 use hoth_core::domain::QueuedJob;
 use hoth_core::domain::request;

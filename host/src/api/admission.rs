@@ -17,15 +17,15 @@ use tracing::info;
 
 use super::ApiError;
 use super::call;
-use super::rate::Limiter;
-use super::rate::Rate;
-use crate::audit;
-use crate::auth::Denied;
-use crate::auth::Judgement;
-use crate::auth::Keys;
-use crate::auth::Principal;
-use crate::auth::Role;
-use crate::listener::Peer;
+use crate::http::Limiter;
+use crate::http::Rate;
+use crate::http::audit;
+use crate::http::auth::Denied;
+use crate::http::auth::Judgement;
+use crate::http::auth::Keys;
+use crate::http::auth::Principal;
+use crate::http::auth::Role;
+use crate::http::listener::Peer;
 use hoth_platform::clock::Clock;
 
 /// The largest body that is read of a caller who has not proved anything yet:

@@ -18,7 +18,7 @@ use http_body_util::Limited;
 
 use super::ApiError;
 use super::ApiState;
-use crate::auth::Principal;
+use crate::http::auth::Principal;
 
 /// A request that was let in, and what it can reach.
 pub struct Call {

@@ -6,7 +6,7 @@ use std::num::NonZeroU64;
 use axum::http::StatusCode;
 use serde::Deserialize;
 
-use crate::listener::TlsConfig;
+use crate::http::listener::TlsConfig;
 use hoth_platform::secret::SecretSource;
 
 /// The largest body that can be configured: with the adapter's state and the

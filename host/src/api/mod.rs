@@ -14,7 +14,6 @@ mod error;
 mod framing;
 mod openapi;
 mod provisioning_jobs;
-mod rate;
 mod redeliver;
 mod schema;
 mod settling;
@@ -44,17 +43,17 @@ use bytes::Bytes;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+pub use crate::http::Rate;
 pub use admission::Admission;
 pub use admission::admit;
 pub use call::read as read_body;
 pub use config::Config;
 pub use error::ApiError;
 pub use framing::unambiguous;
-pub use rate::Rate;
 pub use settling::Settling;
 
-use crate::auth::Keys;
-use crate::auth::Role;
+use crate::http::auth::Keys;
+use crate::http::auth::Role;
 use hoth_core::domain::CspName;
 use hoth_core::domain::Offer;
 use hoth_platform::clock::Clock;

@@ -3,7 +3,7 @@
 use super::ApiError;
 use super::call::Call;
 use super::schema::Redelivered;
-use crate::audit;
+use crate::http::audit;
 use axum::Json;
 use hoth_core::domain::JobKind;
 use hoth_core::domain::request;

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use crate::api::Rate;
-use crate::listener::Timeouts;
+use crate::http::Rate;
+use crate::http::listener::Timeouts;
 
 /// `[limits]`: for the clients of both listeners, but for the rate.
 #[derive(Debug, Clone, Deserialize)]

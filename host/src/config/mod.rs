@@ -19,8 +19,8 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use crate::api;
-use crate::auth::AuthConfig;
-use crate::listener::TlsConfig;
+use crate::http::auth::AuthConfig;
+use crate::http::listener::TlsConfig;
 use crate::registry::Requirements;
 use crate::registry::Trust;
 use crate::registry::TrustError;

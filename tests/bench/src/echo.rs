@@ -10,7 +10,7 @@ use axum::body::Bytes;
 use axum::http::StatusCode;
 use axum::http::header;
 use axum::routing::post;
-use hoth::listener::Listener;
+use hoth::http::listener::Listener;
 use tokio::io::AsyncBufReadExt as _;
 use tokio::io::BufReader;
 use tokio::process::Child;

@@ -2,10 +2,10 @@
 
 use std::sync::LazyLock;
 
-use hoth::auth::AuthConfig;
-use hoth::auth::Judgement;
-use hoth::auth::KeySet;
-use hoth::auth::Keys;
+use hoth::http::auth::AuthConfig;
+use hoth::http::auth::Judgement;
+use hoth::http::auth::KeySet;
+use hoth::http::auth::Keys;
 use hoth_core::domain::Timestamp;
 use http::request::Parts;
 

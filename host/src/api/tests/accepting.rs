@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::api::Role;
-use crate::auth::BearerKey;
+use crate::http::auth::BearerKey;
 
 const JSON: &[(&str, &str)] = &[("content-type", "application/json")];
 

@@ -6,7 +6,7 @@
 
 use tracing::info;
 
-use crate::auth::Principal;
+use crate::http::auth::Principal;
 use hoth_core::domain::CspName;
 use hoth_core::domain::Digest;
 use hoth_core::domain::JobKind;

@@ -7,7 +7,7 @@ use secrecy::SecretString;
 use serde::Deserialize;
 
 use super::*;
-use crate::auth::Role;
+use crate::http::auth::Role;
 
 /// `source` in the file says where it is from. Left out are the cases that
 /// hold for S3 alone: paths that are not normalised, or encoded once.
