@@ -19,10 +19,9 @@ use crate::admin;
 use crate::api;
 use crate::config::Backend;
 use crate::config::Config;
-use crate::http::auth::KeySet;
 use crate::http::auth::Keys;
 use crate::http::listener::Listener;
-use crate::http::listener::Tls;
+use crate::http::listener::ReloadableTls;
 use crate::http::listener::TlsConfig;
 use crate::registry::Registry;
 use crate::reload;
@@ -61,7 +60,7 @@ pub enum Role {
 }
 
 /// How long deletions may take of outcomes that have been collected.
-const SETTLING_GRACE: Duration = Duration::from_secs(1);
+const DELETIONS_GRACE: Duration = Duration::from_secs(1);
 
 /// How long open connections may take to end after the workers have.
 const CONNECTIONS_GRACE: Duration = Duration::from_secs(5);
@@ -121,7 +120,7 @@ impl App {
         let destinations = destinations(&config)?;
         let forsaken = forsaken(&*context.queue, &config).await;
         let forsaken = forsaken.context("looking for jobs whose CSP is not configured")?;
-        let keys = Keys::new(KeySet::open(&config.auth).context("reading the keys")?);
+        let keys = Keys::new(config.auth.open().context("reading the keys")?);
         if keys.is_open() {
             warn!("No key is configured: everybody on this machine is let in, nobody else");
         }
@@ -167,7 +166,7 @@ impl App {
         tokio::spawn(async move { watched.watch(watching).await });
         let admin_router = admin::router(self.admin_state(draining.clone()));
         let api_state = self.api_state();
-        let settling = api_state.settling();
+        let in_flight = api_state.in_flight();
         let api_router = api::router(api_state);
         tokio::spawn(self.reload.watch(self.config.clone(), closing.clone()));
         let admin = tokio::spawn(self.admin.serve(admin_router, closing.clone()));
@@ -193,7 +192,7 @@ impl App {
                 warn!("Some connections did not end in time");
             }
         }
-        settling.all_settled(SETTLING_GRACE).await;
+        in_flight.wait_for_all(DELETIONS_GRACE).await;
         self.storage.close().await;
         anyhow::ensure!(!failed, "queue storage failed");
         info!("Stopped");
@@ -219,7 +218,7 @@ impl App {
         );
         match &self.batch_key {
             None => state,
-            Some(key) => state.sealing_with(key.expose_secret().as_bytes()),
+            Some(key) => state.with_batch_key(key.expose_secret().as_bytes()),
         }
     }
 
@@ -314,9 +313,9 @@ fn api_connections(config: &Config) -> usize {
     granted
 }
 
-fn tls(config: &Option<TlsConfig>) -> anyhow::Result<Option<Tls>> {
+fn tls(config: &Option<TlsConfig>) -> anyhow::Result<Option<ReloadableTls>> {
     let opened = config.as_ref().map(TlsConfig::open).transpose();
-    Ok(opened.context("reading the certificate of a listener")?.map(Tls::new))
+    Ok(opened.context("reading the certificate of a listener")?.map(ReloadableTls::new))
 }
 
 async fn bind(
@@ -324,7 +323,7 @@ async fn bind(
     config: &Config,
     address: SocketAddr,
     connections_max: usize,
-    tls: Option<Tls>,
+    tls: Option<ReloadableTls>,
 ) -> anyhow::Result<Listener> {
     let encrypted = tls.is_some();
     let listener = Listener::bind(address, connections_max)

@@ -20,8 +20,8 @@
 //! - [`config`], [`reload`], [`telemetry`], [`app`], [`cli`]: the parts put
 //!   together.
 
-pub mod admin;
-pub mod api;
+mod admin;
+mod api;
 pub mod app;
 pub mod cli;
 pub mod config;

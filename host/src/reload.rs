@@ -25,7 +25,7 @@ use crate::http::audit;
 use crate::http::auth::KeyError;
 use crate::http::auth::KeySet;
 use crate::http::auth::Keys;
-use crate::http::listener::Tls;
+use crate::http::listener::ReloadableTls;
 use crate::http::listener::TlsConfig;
 use crate::http::listener::TlsError;
 use hoth_core::domain::Digest;
@@ -42,8 +42,8 @@ pub struct Reload {
     /// before.
     pub seen: Digest,
     pub keys: Keys,
-    pub api_tls: Option<Tls>,
-    pub admin_tls: Option<Tls>,
+    pub api_tls: Option<ReloadableTls>,
+    pub admin_tls: Option<ReloadableTls>,
     /// Whether anybody but this machine can reach a listener, so that there
     /// must be a key.
     pub exposed: bool,
@@ -57,7 +57,7 @@ pub enum ReloadError {
     #[error("auth: {0}")]
     Key(#[from] KeyError),
     #[error(transparent)]
-    Tls(#[from] TlsError),
+    ReloadableTls(#[from] TlsError),
     #[error("auth: without a key everybody would be let in, and not only from this machine")]
     Open,
     #[error("the files could not be read in the background")]
@@ -101,7 +101,7 @@ impl Reload {
         if keys.is_open() && self.exposed {
             return Err(ReloadError::Open);
         }
-        audit::rekeyed(&config.auth.names());
+        audit::keys_reloaded(&config.auth.names());
         if keys.is_open() {
             warn!("No key is configured any more: everybody on this machine is let in");
         }
@@ -133,7 +133,7 @@ struct Candidate {
 impl Candidate {
     fn read(file: &Path) -> Result<Self, ReloadError> {
         let config = Config::load(file)?;
-        let keys = KeySet::open(&config.auth)?;
+        let keys = config.auth.open()?;
         let api_tls = config.api.tls.as_ref().map(TlsConfig::open).transpose()?;
         let admin_tls = config.admin.tls.as_ref().map(TlsConfig::open).transpose()?;
         Ok(Self { config, keys, api_tls, admin_tls })
@@ -192,7 +192,7 @@ mod tests {
         let config = Config::load(&file).unwrap();
         std::fs::write(&file, CSP).unwrap();
         for exposed in [true, false] {
-            let keys = Keys::new(KeySet::open(&config.auth).unwrap());
+            let keys = Keys::new(config.auth.open().unwrap());
             let reload = reload(&keys, exposed);
             let taken_up = reload.take_up(file.clone()).await;
             assert_eq!(matches!(taken_up, Err(ReloadError::Open)), exposed);
@@ -208,7 +208,7 @@ mod tests {
         let config = Config::load(&file).unwrap();
         for broken in ["", "[auth", "[[auth.bearer]]\nname = 1", &format!("{KEY}{KEY}{CSP}")] {
             std::fs::write(&file, broken).unwrap();
-            let keys = Keys::new(KeySet::open(&config.auth).unwrap());
+            let keys = Keys::new(config.auth.open().unwrap());
             let reload = reload(&keys, false);
             let taken_up = reload.take_up(file.clone()).await;
             assert!(matches!(taken_up, Err(ReloadError::Config(_))), "{broken}");

@@ -1,4 +1,4 @@
-//! The adapters and their versions.
+//! Adapters and their versions: list, deploy, roll back.
 
 use std::sync::Arc;
 
@@ -17,8 +17,8 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::Deserialize;
 use serde::Serialize;
 
-use super::AdminState;
 use super::error::AdminError;
+use super::state::AdminState;
 use crate::http::audit;
 use crate::http::auth::Principal;
 use crate::registry::AdapterListing;
@@ -31,7 +31,7 @@ use crate::registry::Version;
 use crate::replay::Policy;
 use hoth_core::domain::Digest;
 
-/// The largest component that can be sent.
+/// The largest component that can be deployed.
 pub use crate::registry::COMPONENT_BYTES_MAX;
 
 #[derive(Debug, Serialize)]
@@ -45,47 +45,47 @@ pub struct Activated {
     sha256: String,
 }
 
-/// `GET /adapters`.
+/// Handles `GET /adapters`.
 pub async fn list(State(state): State<Arc<AdminState>>) -> Json<Adapters> {
     Json(Adapters { adapters: state.registry.list() })
 }
 
-/// `GET /adapters/{name}`.
+/// Handles `GET /adapters/{name}`.
 pub async fn show(
     State(state): State<Arc<AdminState>>,
     Path(name): Path<String>,
 ) -> Result<Json<AdapterListing>, AdminError> {
     let found = state.registry.list().into_iter().find(|adapter| adapter.name.as_str() == name);
-    found.map(Json).ok_or_else(|| AdminError::NotFound(format!("there is no adapter `{name}`")))
+    found.map(Json).ok_or_else(|| AdminError::NotFound(format!("adapter `{name}` not found")))
 }
 
-/// The header with a component's signature: the text of the file that minisign
-/// writes, in base64.
+/// The request header with a component's signature: the text of minisign's
+/// signature file in base64.
 pub const SIGNATURE_HEADER: &str = "hoth-signature";
 
-/// How a component is deployed.
+/// The query parameters of a deployment.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
-pub struct Deployment {
-    /// Only says what would be.
+pub struct DeployParams {
+    /// Report the effects without any change.
     dry_run: bool,
-    /// What a replay decides, instead of what the configuration says.
+    /// Overrides the configured replay policy.
     replay: Option<Policy>,
 }
 
-/// `PUT /adapters/{name}`: validates the component, then makes it the active
-/// version; with `dry-run=true` it changes nothing, and answers what a replay
-/// shows.
+/// Handles `PUT /adapters/{name}`: validates the component, then activates it.
+///
+/// With `dry-run=true` it changes nothing, and answers with the replay report.
 pub async fn deploy(
     State(state): State<Arc<AdminState>>,
     Extension(principal): Extension<Principal>,
     Path(name): Path<String>,
-    deployment: Result<Query<Deployment>, QueryRejection>,
+    params: Result<Query<DeployParams>, QueryRejection>,
     headers: HeaderMap,
     wasm: Bytes,
 ) -> Result<Response, AdminError> {
-    let Query(Deployment { dry_run, replay }) =
-        deployment.map_err(|bad| AdminError::BadRequest(bad.body_text()))?;
+    let Query(DeployParams { dry_run, replay }) =
+        params.map_err(|bad| AdminError::BadRequest(bad.body_text()))?;
     let package = Package { wasm, signature: signature(&headers)? };
     if dry_run {
         let report = state.registry.dry_run(&name, package, replay).await.map_err(refused)?;
@@ -99,6 +99,7 @@ pub async fn deploy(
     Ok(Json(activated).into_response())
 }
 
+/// Maps an installation error to its HTTP meaning.
 fn refused(error: InstallError) -> AdminError {
     let message = error.to_string();
     match error {
@@ -111,34 +112,35 @@ fn refused(error: InstallError) -> AdminError {
     }
 }
 
+/// Returns the decoded signature, or `None` if the header is missing.
 fn signature(headers: &HeaderMap) -> Result<Option<Bytes>, AdminError> {
     let Some(value) = headers.get(SIGNATURE_HEADER) else { return Ok(None) };
     let text = BASE64.decode(value).ok().filter(|text| text.len() <= SIGNATURE_BYTES_MAX);
     text.map(|text| Some(text.into())).ok_or_else(|| {
         AdminError::BadRequest(format!(
-            "`{SIGNATURE_HEADER}` must be the file that minisign writes, in base64: `base64 -w0 \
+            "`{SIGNATURE_HEADER}` must be minisign's signature file in base64: `base64 -w0 \
              FILE.wasm.minisig`"
         ))
     })
 }
 
-/// What a rollback goes to.
+/// The body of a rollback request.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct RollBack {
-    /// A version that is kept; else the one that was active before.
+pub struct RollBackParams {
+    /// The retained version to activate; the previously active one if missing.
     sha256: Option<Digest>,
 }
 
-/// `POST /adapters/{name}/rollback`: makes an earlier version active again.
+/// Handles `POST /adapters/{name}/rollback`: activates an earlier version.
 pub async fn roll_back(
     State(state): State<Arc<AdminState>>,
     Extension(principal): Extension<Principal>,
     Path(name): Path<String>,
     body: Bytes,
 ) -> Result<Json<Activated>, AdminError> {
-    let RollBack { sha256 } = match &body[..] {
-        b"" => RollBack::default(),
+    let RollBackParams { sha256 } = match &body[..] {
+        b"" => RollBackParams::default(),
         body => serde_json::from_slice(body).map_err(|error| {
             AdminError::BadRequest(format!(
                 "the body must be empty or {{\"sha256\": \"…\"}}, with 64 hex digits: {error}"

@@ -1,4 +1,4 @@
-//! How the CSPs stand; pausing and resuming one.
+//! CSPs: status, pause and resume.
 
 use std::sync::Arc;
 
@@ -8,8 +8,8 @@ use axum::extract::Path;
 use axum::extract::State;
 use serde::Serialize;
 
-use super::AdminState;
 use super::error::AdminError;
+use super::state::AdminState;
 use crate::http::audit;
 use crate::http::auth::Principal;
 use crate::worker::Destination;
@@ -32,7 +32,7 @@ pub struct Csp {
     adapter: String,
     paused: bool,
     breaker: Breaker,
-    /// Names that the adapter asks for and the configuration does not have.
+    /// Credential names that the adapter needs and the configuration lacks.
     missing_credentials: Vec<String>,
 }
 
@@ -42,17 +42,17 @@ struct Breaker {
     state: &'static str,
     /// RFC 3339, UTC.
     since: String,
-    /// Different jobs with a failing call since the last answer; counted up to
-    /// the number that opens it.
+    /// Jobs with a failed call since the last response; counted up to the
+    /// number that opens the breaker.
     failures: usize,
 }
 
-/// `GET /csps`.
+/// Handles `GET /csps`.
 pub async fn list(State(state): State<Arc<AdminState>>) -> Json<Csps> {
     Json(Csps { csps: state.csps.values().map(|csp| row(&state, csp)).collect() })
 }
 
-/// `GET /csps/{name}`.
+/// Handles `GET /csps/{name}`.
 pub async fn show(
     State(state): State<Arc<AdminState>>,
     Path(name): Path<String>,
@@ -75,7 +75,7 @@ fn row(state: &AdminState, csp: &Destination) -> Csp {
     }
 }
 
-/// `POST /csps/{name}/pause`: its jobs wait; those in hand go on.
+/// Handles `POST /csps/{name}/pause`: queued jobs wait; running jobs continue.
 pub async fn pause(
     State(state): State<Arc<AdminState>>,
     Extension(principal): Extension<Principal>,
@@ -86,7 +86,7 @@ pub async fn pause(
     Ok(Json(CspState { name, paused: true }))
 }
 
-/// `POST /csps/{name}/resume`.
+/// Handles `POST /csps/{name}/resume`: queued jobs run again.
 pub async fn resume(
     State(state): State<Arc<AdminState>>,
     Extension(principal): Extension<Principal>,
@@ -99,5 +99,5 @@ pub async fn resume(
 
 fn find<'a>(state: &'a AdminState, name: &str) -> Result<&'a Destination, AdminError> {
     let found = name.parse().ok().and_then(|name| state.csps.get(&name));
-    found.ok_or_else(|| AdminError::NotFound(format!("no CSP named `{name}` is configured")))
+    found.ok_or_else(|| AdminError::NotFound(format!("CSP `{name}` is not configured")))
 }

@@ -1,4 +1,4 @@
-//! Messages that could not be worked off: listed, shown, put back, forgotten.
+//! Dead letters: list, show, redrive and purge.
 
 use std::sync::Arc;
 
@@ -12,9 +12,9 @@ use axum::extract::rejection::QueryRejection;
 use serde::Deserialize;
 use serde::Serialize;
 
-use super::AdminState;
 use super::error::AdminError;
 use super::queues;
+use super::state::AdminState;
 use crate::http::audit;
 use crate::http::auth::Principal;
 use hoth_core::domain::QueuedJob;
@@ -26,18 +26,18 @@ use hoth_queue::NewMessage;
 use hoth_queue::QueueName;
 use hoth_queue::Stage;
 
-/// Dead letters on one page where the caller does not say.
+/// The default number of dead letters on one page.
 const PAGE: usize = 100;
 
-/// Dead letters in memory while those that are meant are looked for: each may
-/// have a mebibyte.
-const WALK_PAGE: usize = 64;
+/// The number of dead letters in memory while the selected ones are searched:
+/// each may have a mebibyte.
+const SELECTED_PAGE: usize = 64;
 
-/// `GET /queues/{name}/dead-letters`: which ones.
+/// The query parameters of `GET /queues/{name}/dead-letters`.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Page {
-    /// Go on behind this one.
+    /// Start after this dead letter.
     after: Option<String>,
     limit: Option<usize>,
 }
@@ -58,37 +58,37 @@ pub struct Row {
     sent_at: String,
     died_at: String,
     receive_count: u32,
-    /// Business data; only where one letter is asked for.
+    /// Business data; only in the response for a single dead letter.
     #[serde(skip_serializing_if = "Option::is_none")]
     body: Option<String>,
 }
 
-/// Which dead letters an act is for; all that is left out lets all through.
+/// A selection of dead letters. A missing criterion selects all of them.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase", deny_unknown_fields)]
 pub struct Selection {
-    /// Dead letters by their ids.
+    /// Ids of dead letters.
     ids: Option<Vec<String>>,
-    /// Dead letters of these jobs.
+    /// Ids of jobs.
     keys: Option<Vec<String>>,
-    /// Part of the reason.
+    /// A part of the reason.
     reason_contains: Option<String>,
-    /// At most so many; the oldest first.
+    /// The largest number of dead letters; the oldest first.
     max: Option<u64>,
-    /// Only count.
+    /// Count without any change.
     dry_run: bool,
-    /// The queue's name once more; needed to purge.
+    /// The queue's name again; required to purge.
     confirm: Option<String>,
 }
 
 #[derive(Debug, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Redriven {
-    /// Selected.
+    /// Number of selected dead letters.
     matched: u64,
-    /// Put back onto the queue.
+    /// Number returned to the queue.
     redriven: u64,
-    /// Selected, but nobody can read them; they stay.
+    /// Number that cannot be decoded; they stay dead letters.
     unreadable: u64,
 }
 
@@ -98,7 +98,7 @@ pub struct Purged {
     purged: u64,
 }
 
-/// `GET /queues/{name}/dead-letters`.
+/// Handles `GET /queues/{name}/dead-letters`.
 pub async fn list(
     State(state): State<Arc<AdminState>>,
     Path(name): Path<String>,
@@ -111,15 +111,15 @@ pub async fn list(
     Ok(Json(Listing { dead_letters: letters.into_iter().map(|one| row(one, false)).collect() }))
 }
 
-/// `GET /queues/{name}/dead-letters/{id}`: one, with its body.
+/// Handles `GET /queues/{name}/dead-letters/{id}`: returns one with its body.
 pub async fn show(
     State(state): State<Arc<AdminState>>,
     Path((name, id)): Path<(String, String)>,
 ) -> Result<Json<Row>, AdminError> {
     let queue = queues::find(&state, &name)?;
-    let wanted = Selection { ids: Some(vec![id.clone()]), max: Some(1), ..Selection::default() };
-    let mut walk = Walk::new(&state, queue, &wanted);
-    while let Some(found) = walk.next().await? {
+    let selection = Selection { ids: Some(vec![id.clone()]), max: Some(1), ..Selection::default() };
+    let mut pages = SelectedPages::new(&state, queue, &selection);
+    while let Some(found) = pages.next().await? {
         if let Some(letter) = found.into_iter().next() {
             return Ok(Json(row(letter, true)));
         }
@@ -127,114 +127,120 @@ pub async fn show(
     Err(AdminError::NotFound(format!("`{name}` has no dead letter `{id}`")))
 }
 
-/// `POST /queues/{name}/redrive`: puts dead letters back onto their queue. A
-/// job goes on where it stood, and ends in one more outcome.
+/// Handles `POST /queues/{name}/redrive`: returns dead letters to their queue.
+///
+/// A job resumes where it stopped, and ends in one more outcome.
 pub async fn redrive(
     State(state): State<Arc<AdminState>>,
     Extension(principal): Extension<Principal>,
     Path(name): Path<String>,
-    wanted: Result<Json<Selection>, JsonRejection>,
+    body: Result<Json<Selection>, JsonRejection>,
 ) -> Result<Json<Redriven>, AdminError> {
     let queue = queues::find(&state, &name)?;
-    let wanted = selection(wanted)?;
+    let selection = parse_selection(body)?;
     let mut done = Redriven::default();
-    let mut walk = Walk::new(&state, queue, &wanted);
-    while let Some(letters) = walk.next().await? {
+    let mut pages = SelectedPages::new(&state, queue, &selection);
+    while let Some(letters) = pages.next().await? {
         for letter in letters {
             done.matched += 1;
-            let Some(message) = redriven(queue, &letter) else {
+            let Some(message) = redriven_message(queue, &letter) else {
                 done.unreadable += 1;
                 continue;
             };
-            if !wanted.dry_run && state.queue.revive(queue, &letter.id, message).await? {
+            if !selection.dry_run && state.queue.revive(queue, &letter.id, message).await? {
                 done.redriven += 1;
             }
         }
     }
-    if !wanted.dry_run {
-        audit::redrove(&principal, &name, done.redriven, done.unreadable);
+    if !selection.dry_run {
+        audit::redriven(&principal, &name, done.redriven, done.unreadable);
     }
     Ok(Json(done))
 }
 
-/// `POST /queues/{name}/purge`: forgets dead letters for good.
+/// Handles `POST /queues/{name}/purge`: deletes dead letters permanently.
 pub async fn purge(
     State(state): State<Arc<AdminState>>,
     Extension(principal): Extension<Principal>,
     Path(name): Path<String>,
-    wanted: Result<Json<Selection>, JsonRejection>,
+    body: Result<Json<Selection>, JsonRejection>,
 ) -> Result<Json<Purged>, AdminError> {
     let queue = queues::find(&state, &name)?;
-    let wanted = selection(wanted)?;
-    if !wanted.dry_run && wanted.confirm.as_ref() != Some(&name) {
+    let selection = parse_selection(body)?;
+    if !selection.dry_run && selection.confirm.as_ref() != Some(&name) {
         return Err(AdminError::Conflict(format!(
-            "purging is for good: say {{\"confirm\": \"{name}\"}}, or {{\"dryRun\": true}}"
+            "purging is permanent: send {{\"confirm\": \"{name}\"}}, or {{\"dryRun\": true}}"
         )));
     }
     let mut done = Purged { matched: 0, purged: 0 };
-    let mut walk = Walk::new(&state, queue, &wanted);
-    while let Some(letters) = walk.next().await? {
+    let mut pages = SelectedPages::new(&state, queue, &selection);
+    while let Some(letters) = pages.next().await? {
         let ids: Vec<String> = letters.into_iter().map(|letter| letter.id).collect();
         done.matched += ids.len() as u64;
-        if !wanted.dry_run && !ids.is_empty() {
+        if !selection.dry_run && !ids.is_empty() {
             done.purged += state.queue.discard(queue, &ids).await?;
         }
     }
-    if !wanted.dry_run {
+    if !selection.dry_run {
         audit::purged(&principal, &name, done.purged);
     }
     Ok(Json(done))
 }
 
-/// An empty body selects everything.
-fn selection(wanted: Result<Json<Selection>, JsonRejection>) -> Result<Selection, AdminError> {
-    match wanted {
-        Ok(Json(wanted)) => Ok(wanted),
+/// Returns the selection in the body; an empty body selects everything.
+fn parse_selection(body: Result<Json<Selection>, JsonRejection>) -> Result<Selection, AdminError> {
+    match body {
+        Ok(Json(selection)) => Ok(selection),
         Err(JsonRejection::MissingJsonContentType(_)) => Ok(Selection::default()),
         Err(bad) => Err(AdminError::BadRequest(bad.body_text())),
     }
 }
 
-/// Goes through the dead letters that are meant, the oldest first, a page at a
-/// time: what is on it may be put back or forgotten before the next one is
-/// read.
-struct Walk<'a> {
+/// The selected dead letters, oldest first, one page at a time.
+///
+/// The caller may redrive or purge a page before it reads the next one.
+struct SelectedPages<'a> {
     state: &'a AdminState,
     queue: &'a QueueName,
-    wanted: &'a Selection,
-    /// What dies later is left for another time: a message that is put back may
-    /// well die again, and again.
-    begun: Timestamp,
-    /// How many more may be selected.
-    left: u64,
+    selection: &'a Selection,
+    /// Later dead letters are skipped: a redriven message may fail again, and
+    /// the walk would never end.
+    started_at: Timestamp,
+    /// The number of dead letters that may still be selected.
+    remaining: u64,
+    /// The last dead letter read so far.
     after: Option<String>,
 }
 
-impl<'a> Walk<'a> {
-    fn new(state: &'a AdminState, queue: &'a QueueName, wanted: &'a Selection) -> Self {
-        let (begun, left) = (state.clock.now(), wanted.max.unwrap_or(u64::MAX));
-        Self { state, queue, wanted, begun, left, after: None }
+impl<'a> SelectedPages<'a> {
+    fn new(state: &'a AdminState, queue: &'a QueueName, selection: &'a Selection) -> Self {
+        let (started_at, remaining) = (state.clock.now(), selection.max.unwrap_or(u64::MAX));
+        Self { state, queue, selection, started_at, remaining, after: None }
     }
 
-    /// Those of the next page, of which there may be none; none at the end.
+    /// Returns the selected dead letters of the next page, possibly none of
+    /// them. Returns `None` at the end.
     async fn next(&mut self) -> Result<Option<Vec<DeadLetter>>, AdminError> {
-        if self.left == 0 {
+        if self.remaining == 0 {
             return Ok(None);
         }
         let queue = &self.state.queue;
-        let page = queue.dead_letters(self.queue, self.after.as_deref(), WALK_PAGE).await?;
+        let page = queue.dead_letters(self.queue, self.after.as_deref(), SELECTED_PAGE).await?;
         let Some(last) = page.last() else { return Ok(None) };
         self.after = Some(last.id.clone());
-        let meant = |letter: &DeadLetter| letter.died_at <= self.begun && self.wanted.takes(letter);
-        let mut selected: Vec<DeadLetter> = page.into_iter().filter(meant).collect();
-        selected.truncate(usize::try_from(self.left).unwrap_or(usize::MAX));
-        self.left -= selected.len() as u64;
+        let is_selected = |letter: &DeadLetter| {
+            letter.died_at <= self.started_at && self.selection.matches(letter)
+        };
+        let mut selected: Vec<DeadLetter> = page.into_iter().filter(is_selected).collect();
+        selected.truncate(usize::try_from(self.remaining).unwrap_or(usize::MAX));
+        self.remaining -= selected.len() as u64;
         Ok(Some(selected))
     }
 }
 
 impl Selection {
-    fn takes(&self, letter: &DeadLetter) -> bool {
+    /// Returns `true` if the dead letter meets every criterion.
+    fn matches(&self, letter: &DeadLetter) -> bool {
         let named = |names: &Option<Vec<String>>, name: &String| {
             names.as_ref().is_none_or(|names| names.contains(name))
         };
@@ -245,8 +251,9 @@ impl Selection {
     }
 }
 
-/// The message that a dead letter becomes again; none if nobody can read it.
-fn redriven(queue: &QueueName, letter: &DeadLetter) -> Option<NewMessage> {
+/// Returns the message to send for a dead letter, or `None` if it cannot be
+/// decoded.
+fn redriven_message(queue: &QueueName, letter: &DeadLetter) -> Option<NewMessage> {
     match queue.stage {
         Stage::Requests(_) | Stage::Polls(_) => {
             let mut queued = QueuedJob::decode(&letter.body).ok()?;

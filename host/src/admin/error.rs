@@ -1,4 +1,4 @@
-//! What an operator is told when something is wrong.
+//! The errors of the admin API and their HTTP meaning.
 
 use axum::Json;
 use axum::http::StatusCode;
@@ -7,29 +7,31 @@ use axum::response::Response;
 use serde_json::json;
 use tracing::error;
 
+use crate::http::problem;
 use crate::replay::ReplayReport;
 use hoth_queue::QueueError;
 
-/// Everything that an operator's call can fail with.
+/// An error that an operator can get.
 #[derive(Debug, thiserror::Error)]
 pub enum AdminError {
     #[error("{0}")]
     BadRequest(String),
     #[error("{0}")]
     NotFound(String),
-    /// The component, or what was asked, cannot be taken; the text says why
-    /// and what to do.
+    /// The component or request is not acceptable; the text gives the reason and
+    /// the remedy.
     #[error("{0}")]
     Refused(String),
-    /// A candidate does on jobs of the past what the active version did not.
+    /// On replayed jobs the candidate behaves differently from the active
+    /// version.
     #[error("{message}")]
     Replayed { message: String, report: Box<ReplayReport> },
     #[error("{0}")]
     Conflict(String),
-    #[error("{0} is not offered by this queue backend")]
+    #[error("{0} is not supported by this queue backend")]
     NotOffered(&'static str),
-    /// The caller sees these words, the log sees the cause.
-    #[error("internal error; the host's log has the cause")]
+    /// The operator gets this text; the cause goes to the log.
+    #[error("internal error; see the host's log for the cause")]
     Internal(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
@@ -58,22 +60,10 @@ impl IntoResponse for AdminError {
             Self::Conflict(_) => StatusCode::CONFLICT,
             Self::NotOffered(_) => StatusCode::NOT_IMPLEMENTED,
             Self::Internal(cause) => {
-                error!(error = &**cause as &dyn std::error::Error, "An admin call failed");
+                error!(error = &**cause as &dyn std::error::Error, "Admin request failed");
                 StatusCode::INTERNAL_SERVER_ERROR
             }
         };
-        answer(status, &self.to_string())
+        problem(status, &self.to_string())
     }
-}
-
-fn answer(status: StatusCode, message: &str) -> Response {
-    (status, Json(json!({"code": "OTHER", "message": message}))).into_response()
-}
-
-pub async fn not_found() -> Response {
-    answer(StatusCode::NOT_FOUND, "there is nothing at this path")
-}
-
-pub async fn method_not_allowed() -> Response {
-    answer(StatusCode::METHOD_NOT_ALLOWED, "this path does not take this method")
 }

@@ -1,4 +1,4 @@
-//! Is it alive, can it work, how is it doing.
+//! Liveness, readiness and metrics.
 
 use std::sync::Arc;
 
@@ -10,24 +10,24 @@ use metrics::counter;
 use metrics::gauge;
 use tracing::warn;
 
-use super::AdminState;
 use super::error::AdminError;
+use super::state::AdminState;
 use crate::registry::VersionListing;
 use crate::worker::Standing;
 use hoth_core::domain::CspName;
 use hoth_queue::QueueName;
 use hoth_queue::QueueStats;
 
-/// Digits of a version's digest in a label.
+/// The number of hex digits of a version's digest in a label.
 const SHORT_DIGEST: usize = 12;
 
-/// `GET /healthz`: the process answers.
+/// Handles `GET /healthz`: succeeds while the process answers.
 pub async fn alive() -> &'static str {
     "alive\n"
 }
 
-/// `GET /readyz`: requests can be accepted. The queue could store one now, and
-/// the host is not about to stop.
+/// Handles `GET /readyz`: succeeds if the queue can store a request now and the
+/// host is not stopping.
 pub async fn ready(State(state): State<Arc<AdminState>>) -> Response {
     if state.draining.is_cancelled() {
         return (StatusCode::SERVICE_UNAVAILABLE, "draining\n").into_response();
@@ -41,7 +41,8 @@ pub async fn ready(State(state): State<Arc<AdminState>>) -> Response {
     }
 }
 
-/// `GET /metrics`: Prometheus text format. Gauges are read at the scrape.
+/// Handles `GET /metrics`: Prometheus text format. Gauges are updated at the
+/// scrape.
 pub async fn metrics(State(state): State<Arc<AdminState>>) -> Result<String, AdminError> {
     for name in &state.queues {
         publish(name, &state.queue.stats(name).await?);
@@ -57,8 +58,8 @@ pub async fn metrics(State(state): State<Arc<AdminState>>) -> Result<String, Adm
     Ok(state.metrics.render())
 }
 
-/// A version goes by the first digits of its digest, as in `hoth adapters
-/// list`.
+/// Updates the metrics of a version. The label has the first digits of its
+/// digest, as in `hoth adapters list`.
 #[expect(clippy::cast_precision_loss, reason = "no guest has 2^53 bytes of memory")]
 fn publish_version(adapter: &str, version: &VersionListing) {
     let mut sha256 = version.sha256.to_string();
@@ -100,8 +101,9 @@ fn publish(name: &QueueName, stats: &QueueStats) {
 #[expect(clippy::cast_precision_loss, reason = "a breaker counts up to 1000")]
 fn publish_csp(csp: &CspName, standing: &Standing) {
     let csp = csp.to_string();
-    let truth = |truth: bool| f64::from(u8::from(truth));
-    gauge!("hoth_csp_paused", "csp" => csp.clone()).set(truth(standing.paused));
-    gauge!("hoth_breaker_open", "csp" => csp.clone()).set(truth(!standing.breaker.lets_through()));
+    let as_number = |truth: bool| f64::from(u8::from(truth));
+    gauge!("hoth_csp_paused", "csp" => csp.clone()).set(as_number(standing.paused));
+    gauge!("hoth_breaker_open", "csp" => csp.clone())
+        .set(as_number(!standing.breaker.lets_through()));
     gauge!("hoth_breaker_failures", "csp" => csp).set(standing.breaker.failures as f64);
 }

@@ -1,4 +1,4 @@
-//! The state of the queues, and why nothing comes out of one.
+//! Queues: their state, and the reasons why one makes no progress.
 
 use std::sync::Arc;
 
@@ -7,8 +7,8 @@ use axum::extract::Path;
 use axum::extract::State;
 use serde::Serialize;
 
-use super::AdminState;
 use super::error::AdminError;
+use super::state::AdminState;
 use hoth_queue::Blocked;
 use hoth_queue::BlockedGroup;
 use hoth_queue::QueueError;
@@ -27,13 +27,13 @@ struct Row {
     csp: Option<String>,
     depth: u64,
     in_flight: u64,
-    /// Seconds; null where there is no message.
+    /// In seconds; `null` if the queue is empty.
     oldest_age_seconds: Option<f64>,
     oldest_claimable_age_seconds: Option<f64>,
     dead_letters: u64,
 }
 
-/// `GET /queues`.
+/// Handles `GET /queues`.
 pub async fn list(State(state): State<Arc<AdminState>>) -> Result<Json<Queues>, AdminError> {
     let mut queues = Vec::with_capacity(state.queues.len());
     for name in &state.queues {
@@ -55,19 +55,19 @@ async fn row(state: &AdminState, name: &QueueName) -> Result<Row, AdminError> {
     })
 }
 
-/// The queue that an operator names.
+/// Returns the queue with this name.
 pub fn find<'a>(state: &'a AdminState, name: &str) -> Result<&'a QueueName, AdminError> {
     let found = state.queues.iter().find(|queue| queue.to_string() == name);
-    found.ok_or_else(|| AdminError::NotFound(format!("there is no queue `{name}`")))
+    found.ok_or_else(|| AdminError::NotFound(format!("queue `{name}` not found")))
 }
 
 #[derive(Debug, Serialize)]
 pub struct Explanation {
     #[serde(flatten)]
     queue: Row,
-    /// Sentences; none when nothing holds the queue up.
+    /// One text per reason; empty if nothing delays the queue.
     reasons: Vec<String>,
-    /// The oldest hundred.
+    /// The oldest hundred blocked groups; missing if the backend cannot tell.
     #[serde(skip_serializing_if = "Option::is_none")]
     blocked: Option<Vec<Group>>,
 }
@@ -76,14 +76,14 @@ pub struct Explanation {
 #[serde(rename_all = "camelCase")]
 struct Group {
     group: String,
-    /// The job whose message blocks it.
+    /// The job whose message blocks the group.
     head: String,
     waiting: u64,
     why: &'static str,
     until: String,
 }
 
-/// `GET /queues/{name}/explain`.
+/// Handles `GET /queues/{name}/explain`.
 pub async fn explain(
     State(state): State<Arc<AdminState>>,
     Path(name): Path<String>,
@@ -100,6 +100,7 @@ pub async fn explain(
     Ok(Json(Explanation { queue, reasons, blocked }))
 }
 
+/// Returns the reasons why the queue makes no progress.
 fn reasons(
     state: &AdminState,
     name: &QueueName,
@@ -110,19 +111,19 @@ fn reasons(
     if let Some(csp) = name.csp() {
         if let Some(standing) = state.csps.get(csp).map(|csp| csp.standing(&state.registry)) {
             if standing.paused {
-                reasons.push(format!(
-                    "{csp} is paused: `POST /csps/{csp}/resume` lets its jobs go on"
-                ));
+                reasons.push(format!("{csp} is paused: resume it with `POST /csps/{csp}/resume`"));
             }
             if !standing.breaker.lets_through() {
                 let since = standing.breaker.since.to_rfc3339();
-                reasons.push(format!("{csp} does not answer: its breaker is open, since {since}"));
+                reasons.push(format!("{csp} does not respond: its breaker is open since {since}"));
             }
         }
         match state.registry.serving(csp) {
             Ok(version) => {
                 let trouble = version.adapter().usage().counted().trouble();
-                reasons.extend(trouble.map(|trouble| format!("{csp}'s adapter fails: {trouble}")));
+                reasons.extend(
+                    trouble.map(|trouble| format!("the adapter of {csp} fails: {trouble}")),
+                );
             }
             Err(reason) => reasons.push(format!("{csp} has no adapter: {reason}")),
         }
@@ -132,7 +133,7 @@ fn reasons(
     }
     let count = |why| blocked.unwrap_or_default().iter().filter(|group| group.why == why).count();
     for (why, text) in [
-        (Blocked::LeasedToWorker, "groups are being worked on"),
+        (Blocked::LeasedToWorker, "groups are in progress"),
         (Blocked::LeasedToClient, "groups are leased to an HTTP client"),
         (Blocked::NotDue, "groups are not due yet"),
     ] {

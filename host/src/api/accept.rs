@@ -1,4 +1,4 @@
-//! `POST`: accepts a request and answers before any of it has run.
+//! Accepts a job: stores it durably and answers before any of it runs.
 
 use axum::http::StatusCode;
 use axum::http::header;
@@ -7,9 +7,10 @@ use axum::response::Response;
 use metrics::counter;
 use uuid::Uuid;
 
-use super::ApiError;
-use super::call::Call;
+use super::authed_request::AuthedRequest;
+use super::error::ApiError;
 use crate::http::audit;
+use crate::http::audit::Submission;
 use hoth_core::domain::JobKind;
 use hoth_core::domain::QueuedJob;
 use hoth_core::domain::request;
@@ -20,12 +21,12 @@ use hoth_queue::NewMessage;
 use hoth_queue::QueueName;
 use hoth_queue::Sent;
 
-/// Queues the job that the body asks for; answers with the request as it was
-/// accepted.
-pub async fn accept(call: Call, kind: JobKind) -> Result<Response, ApiError> {
-    let principal = call.principal.clone();
-    let api = call.api.clone();
-    let body = call.json().await?;
+/// Queues the job that the body describes. Answers with the request as posted,
+/// with a generated job id if it had none.
+pub async fn accept(authed: AuthedRequest, kind: JobKind) -> Result<Response, ApiError> {
+    let principal = authed.principal.clone();
+    let api = authed.api.clone();
+    let body = authed.json().await?;
     let known = Known { csps: &api.csps };
     let (job, status) = match kind {
         JobKind::Provisioning => {
@@ -39,16 +40,18 @@ pub async fn accept(call: Call, kind: JobKind) -> Result<Response, ApiError> {
     let queue = QueueName::requests(kind, &csp);
     let message = NewMessage::accepted(&QueuedJob::new(job, api.clock.now()));
     failpoint::reach(FailPoint::RequestReceived);
+    // The queue commits before it returns. Only then may the client be told
+    // that the job is accepted.
     let sent = api.queue.send(&queue, message).await?;
     failpoint::reach(FailPoint::JobAccepted);
     match sent {
         Sent::Queued => {
             counter!("hoth_jobs_accepted_total", "csp" => csp.to_string(), "kind" => kind.as_str())
                 .increment(1);
-            audit::submitted(&principal, &id, &csp, operation, false);
+            audit::submitted(&principal, &id, &csp, operation, Submission::New);
         }
         Sent::Duplicate => {
-            audit::submitted(&principal, &id, &csp, operation, true);
+            audit::submitted(&principal, &id, &csp, operation, Submission::Repeat);
         }
         Sent::Conflict => return Err(ApiError::IdReused),
     }

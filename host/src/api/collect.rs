@@ -1,4 +1,4 @@
-//! `GET`: hands out outcomes, and lets go of them only when they have left.
+//! Hands out outcomes, and deletes them only after the response is flushed.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,14 +14,14 @@ use tokio::sync::oneshot;
 use tracing::debug;
 use tracing::warn;
 
-use super::ApiError;
-use super::ApiState;
+use super::authed_request::AuthedRequest;
 use super::batch;
-use super::call::Call;
-use super::wish::Wish;
+use super::collect_params::CollectParams;
+use super::error::ApiError;
+use super::state::ApiState;
 use crate::http::audit;
 use crate::http::auth::Principal;
-use crate::http::listener::Departure;
+use crate::http::listener::FlushNotice;
 use hoth_core::domain::JobKind;
 use hoth_core::domain::QueuedOutcome;
 use hoth_platform::failpoint;
@@ -34,104 +34,108 @@ use hoth_queue::QueueName;
 use hoth_queue::Receipt;
 use hoth_queue::Receive;
 
-/// How much later than the connection is cut off its messages go back: a
-/// response that leaves in the last moment is still known to have left.
-const LEAVE_MARGIN: Duration = Duration::from_secs(5);
+/// Time added to the listener's send timeout before a batch is given up. A
+/// response that is flushed at the last moment is then still seen as flushed.
+const FLUSH_MARGIN: Duration = Duration::from_secs(5);
 
-/// How much longer than that the lease of a batch is that is to be consumed, so
-/// that what left at the last moment can still be deleted.
+/// Time added on top for the lease of a batch that is to be consumed. A batch
+/// that is flushed at the last moment can then still be deleted.
 const DELETE_MARGIN: Duration = Duration::from_secs(30);
 
-/// Batches without one readable outcome that a call buries before it answers
-/// that there is nothing.
+/// The number of wholly unreadable batches that one request dead-letters before
+/// it answers with an empty list.
 const UNREADABLE_BATCHES_MAX: usize = 10;
 
-/// The header that names a leased batch.
+/// The response header with the name of a leased batch.
 pub const BATCH_HEADER: HeaderName = HeaderName::from_static("hoth-batch");
 
-/// Returns up to ten outcomes, oldest first per portfolio.
-pub async fn collect(call: Call, kind: JobKind) -> Result<Response, ApiError> {
-    let principal = call.principal.clone();
-    let wish = Wish::parse(call.query())?;
-    let api = call.api;
-    if let Some(name) = &wish.ack {
+/// Handles `GET`: returns up to ten outcomes, oldest first in each portfolio.
+pub async fn collect(authed: AuthedRequest, kind: JobKind) -> Result<Response, ApiError> {
+    let principal = authed.principal.clone();
+    let params = CollectParams::parse(authed.query())?;
+    let api = authed.api;
+    if let Some(name) = &params.ack {
         batch::acknowledge(&api, &principal, kind, name, "ack").await?;
     }
-    api.settling.settled(kind).await;
+    api.in_flight.wait_for(kind).await;
     let queue = QueueName::outcomes(kind);
-    let (messages, deliveries) = receive(&api, &queue, &wish).await?;
-    let mut response = answer(&messages);
+    let (messages, deliveries) = receive(&api, &queue, &params).await?;
+    let mut response = batch_response(&messages);
     if deliveries.is_empty() {
         return Ok(response);
     }
     failpoint::reach(FailPoint::OutcomesReceived);
-    let (departure, left) = Departure::new();
-    response.extensions_mut().insert(departure);
-    let leased = wish.lease.map(|_| {
+    let (notice, flushed) = FlushNotice::new();
+    response.extensions_mut().insert(notice);
+    let leased = params.lease.map(|_| {
         let receipts: Vec<&Receipt> = deliveries.iter().map(|d| d.lease.receipt()).collect();
-        api.seal.name(kind, &receipts)
+        api.batch_signer.sign(kind, &receipts)
     });
     if let Some(name) = &leased {
         let value = HeaderValue::from_str(name).expect("a batch is named in URL-safe letters");
         response.headers_mut().insert(BATCH_HEADER, value);
     }
-    let leaving = api.settling.leaving(kind);
-    let after = After { api, kind, queue, principal, leased };
+    // Counted before the response is returned, so that the client's next `GET`
+    // finds the batch in flight.
+    let in_flight_guard = api.in_flight.track(kind);
+    let settlement = BatchSettlement { api, kind, queue, principal, leased };
     tokio::spawn(async move {
-        after.departure(left, deliveries).await;
-        drop(leaving);
+        settlement.settle(flushed, deliveries).await;
+        drop(in_flight_guard);
     });
     Ok(response)
 }
 
 impl ApiState {
-    /// How long a response may take to leave before its messages go back.
-    fn leave_timeout(&self) -> Duration {
-        self.send_timeout + LEAVE_MARGIN
+    /// Returns the longest wait for a flush; then the batch goes back.
+    fn flush_timeout(&self) -> Duration {
+        self.send_timeout + FLUSH_MARGIN
     }
 }
 
-/// Receives until there is something that can be read, or the wait is over.
-/// What cannot be read is no reason to say that there is nothing.
+/// Receives until a batch has a readable outcome or the wait is over.
+///
+/// An unreadable batch must not end the wait: readable outcomes may follow it.
 async fn receive(
     api: &ApiState,
     queue: &QueueName,
-    wish: &Wish,
+    params: &CollectParams,
 ) -> Result<(Vec<QueuedOutcome>, Vec<Delivery>), QueueError> {
-    let (lease, holder) = match wish.lease {
-        None => (api.leave_timeout() + DELETE_MARGIN, Holder::Process),
+    let (lease, holder) = match params.lease {
+        None => (api.flush_timeout() + DELETE_MARGIN, Holder::Process),
         Some(lease) => (lease, Holder::Client),
     };
-    let mut receive = Receive { max: BATCH_MAX, wait: wish.wait, lease, holder };
-    let until = Instant::now() + wish.wait;
+    let mut receive = Receive { max: BATCH_MAX, wait: params.wait, lease, holder };
+    let until = Instant::now() + params.wait;
     for _ in 0..UNREADABLE_BATCHES_MAX {
         let deliveries = api.queue.receive(queue, receive).await?;
-        let nothing = deliveries.is_empty();
-        let readable = readable(api, queue, deliveries).await;
-        if nothing || !readable.1.is_empty() {
-            return Ok(readable);
+        let is_empty = deliveries.is_empty();
+        let decoded = decode_or_dead_letter(api, queue, deliveries).await;
+        if is_empty || !decoded.1.is_empty() {
+            return Ok(decoded);
         }
         receive.wait = until.saturating_duration_since(Instant::now());
     }
     Ok((Vec::new(), Vec::new()))
 }
 
-/// Buries what cannot be read, so that it stands in nobody's way.
-async fn readable(
+/// Decodes a batch. Unreadable messages become dead letters, so that they do not
+/// block their group.
+async fn decode_or_dead_letter(
     api: &ApiState,
     queue: &QueueName,
     deliveries: Vec<Delivery>,
 ) -> (Vec<QueuedOutcome>, Vec<Delivery>) {
-    let (mut messages, mut good) = (Vec::new(), Vec::new());
+    let (mut messages, mut readable) = (Vec::new(), Vec::new());
     for delivery in deliveries {
         match QueuedOutcome::decode(&delivery.message.body) {
             Ok(message) => {
                 messages.push(message);
-                good.push(delivery);
+                readable.push(delivery);
             }
             Err(reason) => {
-                warn!(%queue, key = %delivery.message.key, %reason, "An outcome became a dead letter");
-                let buried = api
+                warn!(%queue, key = %delivery.message.key, %reason, "An unreadable outcome becomes a dead letter");
+                let dead_lettered = api
                     .queue
                     .bury(
                         queue,
@@ -141,36 +145,39 @@ async fn readable(
                         None,
                     )
                     .await;
-                if let Err(error) = buried {
-                    warn!(%queue, error = &error as &dyn std::error::Error, "It could not be buried, and comes back");
+                if let Err(error) = dead_lettered {
+                    warn!(%queue, error = &error as &dyn std::error::Error, "Dead-lettering failed; the outcome is delivered again later");
                 }
             }
         }
     }
-    (messages, good)
+    (messages, readable)
 }
 
-/// At most ten messages of 1 MiB, in one piece.
-fn answer(messages: &[QueuedOutcome]) -> Response {
+/// Returns the outcomes as a JSON list: at most ten messages of 1 MiB.
+fn batch_response(messages: &[QueuedOutcome]) -> Response {
     let texts: Vec<&str> = messages.iter().map(|outcome| outcome.message.get()).collect();
     let body = format!("[{}]", texts.join(","));
     ([(header::CONTENT_TYPE, "application/json")], body).into_response()
 }
 
-/// What is to be done when a response has left, or has not.
-struct After {
+/// Settles a batch after its response was flushed, or was not.
+struct BatchSettlement {
     api: Arc<ApiState>,
     kind: JobKind,
     queue: QueueName,
     principal: Principal,
-    /// The batch's name, where the client leased it.
+    /// The batch's name if the client leased it; `None` if it is consumed.
     leased: Option<String>,
 }
 
-impl After {
-    async fn departure(self, left: oneshot::Receiver<()>, deliveries: Vec<Delivery>) {
-        if !has_left(left, self.api.leave_timeout()).await {
-            debug!(queue = %self.queue, "A response did not leave; its messages go back");
+impl BatchSettlement {
+    /// Waits for the flush; then deletes a consumed batch, or leaves a leased one
+    /// to its client.
+    async fn settle(self, flushed: oneshot::Receiver<()>, deliveries: Vec<Delivery>) {
+        if !was_flushed(flushed, self.api.flush_timeout()).await {
+            debug!(queue = %self.queue, "The response was not flushed; its outcomes return to the queue");
+            // Dropping the deliveries releases their leases.
             return;
         }
         failpoint::reach(FailPoint::OutcomesLeft);
@@ -195,20 +202,23 @@ impl After {
                     .increment(count as u64);
             }
             Err(error) => {
-                warn!(queue = %self.queue, error = &error as &dyn std::error::Error, "Collected outcomes could not be deleted, and come again");
+                warn!(queue = %self.queue, error = &error as &dyn std::error::Error, "Deleting collected outcomes failed; they will be delivered again");
             }
         }
     }
 }
 
-/// Whether the kernel took the whole response in time. From the moment that
-/// this says no, the listener lets no further byte of it leave.
-async fn has_left(mut left: oneshot::Receiver<()>, within: Duration) -> bool {
-    match tokio::time::timeout(within, &mut left).await {
-        Ok(told) => told.is_ok(),
+/// Returns `true` if the kernel took the whole response in time.
+///
+/// Once this returns `false`, the listener sends no further byte of it.
+async fn was_flushed(mut flushed: oneshot::Receiver<()>, within: Duration) -> bool {
+    match tokio::time::timeout(within, &mut flushed).await {
+        Ok(notice) => notice.is_ok(),
         Err(_) => {
-            left.close();
-            left.try_recv().is_ok()
+            // Closing first: the flush either happened before it and is seen by
+            // `try_recv`, or finds the channel closed and fails the connection.
+            flushed.close();
+            flushed.try_recv().is_ok()
         }
     }
 }

@@ -1,4 +1,4 @@
-//! `[api]`: the listener of ServiceNow.
+//! The table `[api]`: the API of ServiceNow.
 
 use std::net::SocketAddr;
 use std::num::NonZeroU64;
@@ -9,29 +9,30 @@ use serde::Deserialize;
 use crate::http::listener::TlsConfig;
 use hoth_platform::secret::SecretSource;
 
-/// The largest body that can be configured: with the adapter's state and the
+/// The largest body that can be configured. With the adapter's state and the
 /// queue's own fields it must fit a message of 1 MiB.
 const BODY_BYTES_MAX: usize = 512 * 1_024;
 
-/// The longest archive: a month.
+/// The longest time in the archive: 31 days.
 const REDELIVERY_HOURS_MAX: u32 = 744;
 
+/// The table `[api]`.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
     pub listen: SocketAddr,
-    /// 202, or 201 for clients that insist on it.
+    /// 202, or 201 for clients that expect it.
     pub cost_accepted_status: u16,
     pub max_body_bytes: usize,
-    /// How long a client may take to send a body.
+    /// The longest time that a client may take to send a body.
     pub body_timeout_ms: NonZeroU64,
-    /// How long a consumed outcome can be had again.
+    /// The time for which a consumed outcome can be redelivered.
     pub redelivery_hours: u32,
-    /// Connections open at once; a further one takes the place of an idle one.
+    /// The largest number of open connections. A further one evicts an idle one.
     pub max_connections: usize,
     pub tls: Option<TlsConfig>,
-    /// What names of leased batches are sealed with, on all hosts that share
-    /// queues.
+    /// The key that signs the names of leased batches. All hosts that share
+    /// queues need the same one.
     pub batch_key: Option<SecretSource>,
 }
 
@@ -51,7 +52,7 @@ impl Default for Config {
 }
 
 impl Config {
-    /// What is wrong with it, a sentence each.
+    /// Returns the mistakes in the table, one text each.
     pub fn problems(&self) -> Vec<String> {
         let mut problems = Vec::new();
         if !matches!(self.cost_accepted_status, 201 | 202) {
@@ -69,7 +70,7 @@ impl Config {
         problems
     }
 
-    /// The status of an accepted cost request.
+    /// Returns the status of an accepted cost request.
     pub fn cost_accepted(&self) -> StatusCode {
         match self.cost_accepted_status {
             201 => StatusCode::CREATED,

@@ -3,11 +3,11 @@
 use axum::Json;
 use axum::response::Response;
 
-use super::ApiError;
 use super::accept;
+use super::authed_request::AuthedRequest;
 use super::batch;
-use super::call::Call;
 use super::collect;
+use super::error::ApiError;
 use super::openapi::BodyRefused;
 use super::openapi::IdReused;
 use super::openapi::LeaseEnded;
@@ -52,8 +52,8 @@ const KIND: JobKind = JobKind::Cost;
         Refused
     )
 )]
-pub async fn accept(call: Call) -> Result<Response, ApiError> {
-    accept::accept(call, KIND).await
+pub async fn accept(authed: AuthedRequest) -> Result<Response, ApiError> {
+    accept::accept(authed, KIND).await
 }
 
 /// Collect outcomes of cost requests
@@ -77,8 +77,8 @@ pub async fn accept(call: Call) -> Result<Response, ApiError> {
         Refused
     )
 )]
-pub async fn collect(call: Call) -> Result<Response, ApiError> {
-    collect::collect(call, KIND).await
+pub async fn collect(authed: AuthedRequest) -> Result<Response, ApiError> {
+    collect::collect(authed, KIND).await
 }
 
 /// Acknowledge a leased batch
@@ -97,8 +97,8 @@ pub async fn collect(call: Call) -> Result<Response, ApiError> {
         Refused
     )
 )]
-pub async fn ack(call: Call) -> Result<Json<Done>, ApiError> {
-    batch::ack(call, KIND).await
+pub async fn ack(authed: AuthedRequest) -> Result<Json<Done>, ApiError> {
+    batch::ack(authed, KIND).await
 }
 
 /// Release a leased batch
@@ -117,8 +117,8 @@ pub async fn ack(call: Call) -> Result<Json<Done>, ApiError> {
         Refused
     )
 )]
-pub async fn release(call: Call) -> Result<Json<Done>, ApiError> {
-    batch::release(call, KIND).await
+pub async fn release(authed: AuthedRequest) -> Result<Json<Done>, ApiError> {
+    batch::release(authed, KIND).await
 }
 
 /// Have consumed outcomes again
@@ -145,6 +145,6 @@ pub async fn release(call: Call) -> Result<Json<Done>, ApiError> {
         Refused
     )
 )]
-pub async fn redeliver(call: Call) -> Result<Json<Redelivered>, ApiError> {
-    redeliver::redeliver(call, KIND).await
+pub async fn redeliver(authed: AuthedRequest) -> Result<Json<Redelivered>, ApiError> {
+    redeliver::redeliver(authed, KIND).await
 }

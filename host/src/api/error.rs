@@ -1,7 +1,6 @@
-//! What a caller is told when something is wrong: decided here, once.
+//! The errors of the API and their HTTP meaning, decided once.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use axum::Json;
 use axum::http::HeaderValue;
@@ -14,21 +13,20 @@ use tracing::warn;
 
 use super::schema::Code;
 use super::schema::Problem;
+use crate::http::FrontError;
 use hoth_core::domain::request::NESTING_MAX;
 use hoth_core::domain::request::Refusal;
 use hoth_queue::QueueError;
 
-/// When a client may try again while the queue takes nothing, in seconds.
+/// Seconds after which a client may retry while the queue accepts nothing.
 const RETRY_AFTER: HeaderValue = HeaderValue::from_static("5");
 
-/// The two ways to prove who one is.
-const CHALLENGE: HeaderValue = HeaderValue::from_static("Bearer, AWS4-HMAC-SHA256");
-
-/// Everything an HTTP caller can be told has gone wrong.
+/// An error that a client of the API can get.
 #[derive(Debug, thiserror::Error)]
 pub enum ApiError {
-    #[error("A valid request body must be provided")]
-    NoBody,
+    /// An error of the HTTP layer below.
+    #[error(transparent)]
+    Front(#[from] FrontError),
     #[error("The request body is nested deeper than {NESTING_MAX} levels")]
     TooDeep,
     #[error("Request failed validation")]
@@ -37,34 +35,16 @@ pub enum ApiError {
     NoContentType,
     #[error("The request body must be application/json")]
     NotJsonContentType,
-    #[error("The request body is larger than {0} bytes")]
-    TooLarge(usize),
-    #[error("The request body did not arrive in time")]
-    Slow,
-    #[error("The request must name its host once, and one transfer coding at most")]
-    Ambiguous,
-    #[error("Credentials are missing or unknown")]
-    Unauthenticated,
-    #[error("These credentials do not allow this")]
-    Forbidden,
-    /// When the next one would be let in.
-    #[error("These are too many requests")]
-    TooMany(Duration),
-    #[error("There is nothing at this path")]
-    NotFound,
-    /// With the methods that it takes.
-    #[error("This path does not take this method")]
-    MethodNotAllowed(HeaderValue),
-    #[error("This id was used before, with other content")]
+    #[error("This id was used before with different content")]
     IdReused,
-    #[error("The lease has ended; what nobody has consumed since is on the queue again")]
+    #[error("The lease has expired; unconsumed outcomes are on the queue again")]
     LeaseEnded,
-    #[error("{0} is not offered by this queue backend")]
+    #[error("{0} is not supported by this queue backend")]
     NotOffered(&'static str),
-    /// Nothing was done. The caller sees these words, the log the cause.
+    /// Nothing was done. The client gets this text; the cause goes to the log.
     #[error("The queue cannot be reached; nothing was done")]
     Unavailable(#[source] QueueError),
-    /// A fault of ours. The caller sees these words, the log the cause.
+    /// A fault of HOTH. The client gets this text; the cause goes to the log.
     #[error("Internal error")]
     Internal(#[source] QueueError),
 }
@@ -83,7 +63,7 @@ impl From<QueueError> for ApiError {
 impl From<Refusal> for ApiError {
     fn from(refusal: Refusal) -> Self {
         match refusal {
-            Refusal::NotJson => Self::NoBody,
+            Refusal::NotJson => Self::Front(FrontError::MissingBody),
             Refusal::TooDeep => Self::TooDeep,
             Refusal::Invalid(errors) => Self::Invalid(errors),
         }
@@ -91,27 +71,18 @@ impl From<Refusal> for ApiError {
 }
 
 impl ApiError {
-    /// For the name of a batch, given as `field`, that HOTH never gave.
+    /// Returns the error for a `field` that holds no valid batch name.
     pub fn not_a_batch(field: &str) -> Self {
-        let problem = "is not a Hoth-Batch that this resource gave".to_owned();
+        let problem = "is not a Hoth-Batch of this resource".to_owned();
         Self::Invalid(BTreeMap::from([(field.to_owned(), problem)]))
     }
 
+    /// Returns the status of the response.
     fn status(&self) -> StatusCode {
         match self {
-            Self::NoBody
-            | Self::TooDeep
-            | Self::Invalid(_)
-            | Self::NoContentType
-            | Self::Ambiguous => StatusCode::BAD_REQUEST,
+            Self::Front(error) => error.status(),
+            Self::TooDeep | Self::Invalid(_) | Self::NoContentType => StatusCode::BAD_REQUEST,
             Self::NotJsonContentType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::Slow => StatusCode::REQUEST_TIMEOUT,
-            Self::Unauthenticated => StatusCode::UNAUTHORIZED,
-            Self::Forbidden => StatusCode::FORBIDDEN,
-            Self::TooMany(_) => StatusCode::TOO_MANY_REQUESTS,
-            Self::NotFound => StatusCode::NOT_FOUND,
-            Self::MethodNotAllowed(_) => StatusCode::METHOD_NOT_ALLOWED,
             Self::IdReused | Self::LeaseEnded => StatusCode::CONFLICT,
             Self::NotOffered(_) => StatusCode::NOT_IMPLEMENTED,
             Self::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
@@ -122,35 +93,24 @@ impl ApiError {
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
+        if let Self::Front(error) = self {
+            return error.into_response();
+        }
         if let Self::Unavailable(cause) = &self {
-            warn!(error = cause as &dyn std::error::Error, "A request was turned away");
+            warn!(
+                error = cause as &dyn std::error::Error,
+                "Request refused: the queue is unavailable"
+            );
         }
         if let Self::Internal(cause) = &self {
-            error!(error = cause as &dyn std::error::Error, "A request failed");
+            error!(error = cause as &dyn std::error::Error, "Request failed");
         }
         let error_map = if let Self::Invalid(errors) = &self { Some(errors.clone()) } else { None };
         let code = if error_map.is_some() { Code::InvalidInput } else { Code::Other };
         let problem = Problem { code, message: self.to_string(), error_map };
         let mut response = (self.status(), Json(&problem)).into_response();
-        let headers = response.headers_mut();
-        if let Self::MethodNotAllowed(methods) = &self {
-            headers.insert(header::ALLOW, methods.clone());
-        }
         if matches!(self, Self::Unavailable(_)) {
-            headers.insert(header::RETRY_AFTER, RETRY_AFTER);
-        }
-        if let Self::TooMany(wait) = &self {
-            // Whole seconds, and never too few.
-            let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
-            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
-        }
-        if matches!(self, Self::Unauthenticated) {
-            headers.insert(header::WWW_AUTHENTICATE, CHALLENGE);
-        }
-        if matches!(self, Self::TooLarge(_) | Self::Slow | Self::Ambiguous) {
-            // The rest of the body is not read, or not to be believed, so the
-            // connection is over.
-            headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+            response.headers_mut().insert(header::RETRY_AFTER, RETRY_AFTER);
         }
         response
     }

@@ -77,7 +77,9 @@ pub fn preface() -> OpenApi {
     security(()),
     responses((status = OK, description = "This description.", body = Object))
 )]
-pub async fn read(axum::extract::State(api): axum::extract::State<super::State>) -> Response {
+pub async fn read(
+    axum::extract::State(api): axum::extract::State<super::state::State>,
+) -> Response {
     let headers = [(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))];
     (StatusCode::OK, headers, api.openapi.clone()).into_response()
 }

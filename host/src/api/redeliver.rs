@@ -1,10 +1,11 @@
-//! `POST …/redeliver`: puts consumed outcomes back on their queue.
+//! Redelivers consumed outcomes: returns them from the archive to their queue.
 
-use super::ApiError;
-use super::call::Call;
+use axum::Json;
+
+use super::authed_request::AuthedRequest;
+use super::error::ApiError;
 use super::schema::Redelivered;
 use crate::http::audit;
-use axum::Json;
 use hoth_core::domain::JobKind;
 use hoth_core::domain::request;
 use hoth_core::domain::request::Redelivery;
@@ -13,23 +14,28 @@ use hoth_platform::failpoint::FailPoint;
 use hoth_queue::QueueName;
 use hoth_queue::Redeliver;
 
-/// Puts them back, and says how many there were.
-pub async fn redeliver(call: Call, kind: JobKind) -> Result<Json<Redelivered>, ApiError> {
-    let (api, principal) = (call.api.clone(), call.principal.clone());
-    let which = match request::redelivery(kind, &call.json().await?)? {
+/// Redelivers the selected outcomes; answers with their number.
+pub async fn redeliver(
+    authed: AuthedRequest,
+    kind: JobKind,
+) -> Result<Json<Redelivered>, ApiError> {
+    let (api, principal) = (authed.api.clone(), authed.principal.clone());
+    let which = match request::redelivery(kind, &authed.json().await?)? {
         Redelivery::Ids(ids) => Redeliver::Keys(ids),
         Redelivery::Since(since) => Redeliver::Since(api.clock.of_wall(since)),
     };
-    let asked = in_words(&which);
-    api.settling.settled(kind).await;
+    let asked = describe(&which);
+    // An outcome whose response was just flushed reaches the archive only when
+    // it is deleted, so wait for deletions under way.
+    api.in_flight.wait_for(kind).await;
     let redelivered = api.queue.redeliver(&QueueName::outcomes(kind), which).await?;
     failpoint::reach(FailPoint::OutcomesRedelivered);
     audit::redelivered(&principal, kind, &asked, redelivered);
     Ok(Json(Redelivered { redelivered }))
 }
 
-/// Which were asked for, as the audit trail has it.
-fn in_words(which: &Redeliver) -> String {
+/// Returns the selection as text for the audit trail.
+fn describe(which: &Redeliver) -> String {
     match which {
         Redeliver::Keys(keys) => format!("{keys:?}"),
         Redeliver::Since(since) => format!("since {} ms", since.as_millis()),

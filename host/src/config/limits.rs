@@ -1,4 +1,4 @@
-//! `[limits]`: what clients may take of a host's time.
+//! The table `[limits]`: bounds on the time and requests of clients.
 
 use std::num::NonZeroU32;
 use std::time::Duration;
@@ -8,24 +8,25 @@ use serde::Deserialize;
 use crate::http::Rate;
 use crate::http::listener::Timeouts;
 
-/// `[limits]`: for the clients of both listeners, but for the rate.
+/// The table `[limits]`. The timeouts hold for both listeners, the rate for the
+/// API only.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Limits {
-    /// Requests to the API that one key may make, or one address where no key
-    /// is configured. 0 is no limit.
+    /// API requests per second of one key, or of one address if no key is
+    /// configured. 0 means no limit.
     pub requests_per_second: u32,
-    /// How many it may make at once.
+    /// The size of a burst.
     pub burst: NonZeroU32,
-    /// How long a request's head may take; an idle connection ends after it.
+    /// The longest time for a request's head; an idle connection ends after it.
     pub head_timeout_ms: u64,
-    /// How long a TLS handshake may take.
+    /// The longest time for a TLS handshake.
     pub handshake_timeout_ms: u64,
-    /// How long a client may take to take its answer.
+    /// The longest time for a client to read a response.
     pub send_timeout_ms: u64,
 }
 
-/// An hour: nobody is waited for any longer.
+/// The longest timeout that can be configured: an hour.
 const TIMEOUT_MS_MAX: u64 = 3_600_000;
 
 impl Default for Limits {
@@ -43,7 +44,7 @@ impl Default for Limits {
 }
 
 impl Limits {
-    /// What is wrong with it, a sentence each.
+    /// Returns the mistakes in the table, one text each.
     pub fn problems(&self) -> Vec<String> {
         let timeouts = [
             ("head_timeout_ms", self.head_timeout_ms),
@@ -54,13 +55,13 @@ impl Limits {
         bad.map(|(name, _)| format!("{name}: must be 1 to {TIMEOUT_MS_MAX}")).collect()
     }
 
-    /// How many requests a caller may make; none where that is not limited.
+    /// Returns the rate of one caller, or `None` if it is not limited.
     pub fn rate(&self) -> Option<Rate> {
         let per_second = NonZeroU32::new(self.requests_per_second)?;
         Some(Rate { per_second, burst: self.burst })
     }
 
-    /// How long clients may take.
+    /// Returns the timeouts of a listener.
     pub fn timeouts(&self) -> Timeouts {
         Timeouts {
             head: Duration::from_millis(self.head_timeout_ms),

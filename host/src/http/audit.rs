@@ -1,99 +1,118 @@
-//! The audit trail: who did what, as log lines with a target of their own.
+//! The audit trail: one log line per act, under a log target of its own.
 //!
 //! Every line has `act`, `by` (a key's name, or `anyone` on a host without
-//! keys) and the ids of what was acted upon. Nothing here is a secret: a
-//! batch, whose name would let its reader acknowledge it, stands as a digest.
+//! keys) and the ids of the objects concerned. No line holds a secret: the name
+//! of a batch would let its reader acknowledge the batch, so the line holds its
+//! digest.
 
 use tracing::info;
 
-use crate::http::auth::Principal;
+use super::auth::Principal;
 use hoth_core::domain::CspName;
 use hoth_core::domain::Digest;
 use hoth_core::domain::JobKind;
 use hoth_core::domain::Operation;
 
-/// The target of every line, for log filters.
+/// The log target of every line, for log filters.
 pub const TARGET: &str = "audit";
 
-/// A job was accepted; `again` when it had been before.
-pub fn submitted(by: &Principal, job_id: &str, csp: &CspName, operation: Operation, again: bool) {
-    let words = if again { "Job was accepted before" } else { "Job accepted" };
-    info!(target: TARGET, act = "submit", %by, job.id = %job_id, %csp, %operation, again, "{words}");
+/// The two results of a submission that the queue has accepted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Submission {
+    /// The job is new.
+    New,
+    /// The job was accepted before, with the same content.
+    Repeat,
 }
 
-/// An outcome was handed out for good.
+/// Records that a job was submitted.
+pub fn submitted(
+    by: &Principal,
+    job_id: &str,
+    csp: &CspName,
+    operation: Operation,
+    submission: Submission,
+) {
+    let (again, message) = match submission {
+        Submission::New => (false, "Job accepted"),
+        Submission::Repeat => (true, "Job was accepted before"),
+    };
+    info!(target: TARGET, act = "submit", %by, job.id = %job_id, %csp, %operation, again, "{message}");
+}
+
+/// Records that an outcome was consumed.
 pub fn collected(by: &Principal, kind: JobKind, job_id: &str) {
     let kind = kind.as_str();
     info!(target: TARGET, act = "collect", %by, kind, job.id = %job_id, "Outcome collected");
 }
 
-/// An outcome was leased, as part of a batch.
+/// Records that an outcome was leased, as part of a batch.
 pub fn leased(by: &Principal, kind: JobKind, job_id: &str, batch: &str) {
     let (kind, batch) = (kind.as_str(), digest(batch));
     info!(target: TARGET, act = "lease", %by, kind, job.id = %job_id, batch, "Outcome leased");
 }
 
-/// A leased batch was deleted.
+/// Records that a leased batch was deleted.
 pub fn acknowledged(by: &Principal, kind: JobKind, batch: &str) {
     let (kind, batch) = (kind.as_str(), digest(batch));
     info!(target: TARGET, act = "acknowledge", %by, kind, batch, "Batch acknowledged");
 }
 
-/// A leased batch was put back.
+/// Records that a leased batch was returned to its queue.
 pub fn released(by: &Principal, kind: JobKind, batch: &str) {
     let (kind, batch) = (kind.as_str(), digest(batch));
     info!(target: TARGET, act = "release", %by, kind, batch, "Batch released");
 }
 
-/// Consumed outcomes were put back; `asked` says which were asked for.
+/// Records that consumed outcomes were redelivered; `asked` is the selection.
 pub fn redelivered(by: &Principal, kind: JobKind, asked: &str, redelivered: u64) {
     let kind = kind.as_str();
-    info!(target: TARGET, act = "redeliver", %by, kind, asked, redelivered, "Outcomes put back");
+    info!(target: TARGET, act = "redeliver", %by, kind, asked, redelivered, "Outcomes redelivered");
 }
 
-/// A version of an adapter became the active one; `replay` is what the caller
-/// said that a replay decides.
+/// Records that a version of an adapter was activated; `replay` is the policy
+/// that the caller chose.
 pub fn deployed(by: &Principal, adapter: &str, sha256: &str, replay: &str) {
     info!(target: TARGET, act = "deploy", %by, adapter, sha256, replay, "Adapter deployed");
 }
 
-/// The version before became the active one.
+/// Records that an earlier version of an adapter was activated.
 pub fn rolled_back(by: &Principal, adapter: &str, sha256: &str) {
     info!(target: TARGET, act = "roll-back", %by, adapter, sha256, "Adapter rolled back");
 }
 
-/// A CSP's jobs wait.
+/// Records that a CSP was paused.
 pub fn paused(by: &Principal, csp: &str) {
-    info!(target: TARGET, act = "pause", %by, csp, "Paused");
+    info!(target: TARGET, act = "pause", %by, csp, "CSP paused");
 }
 
-/// A CSP's jobs go on.
+/// Records that a CSP was resumed.
 pub fn resumed(by: &Principal, csp: &str) {
-    info!(target: TARGET, act = "resume", %by, csp, "Resumed");
+    info!(target: TARGET, act = "resume", %by, csp, "CSP resumed");
 }
 
-/// Dead letters were put back onto their queue.
-pub fn redrove(by: &Principal, queue: &str, redriven: u64, unreadable: u64) {
+/// Records that dead letters were returned to their queue.
+pub fn redriven(by: &Principal, queue: &str, redriven: u64, unreadable: u64) {
     info!(target: TARGET, act = "redrive", %by, queue, redriven, unreadable, "Dead letters redriven");
 }
 
-/// Dead letters were forgotten for good.
+/// Records that dead letters were deleted.
 pub fn purged(by: &Principal, queue: &str, purged: u64) {
     info!(target: TARGET, act = "purge", %by, queue, purged, "Dead letters purged");
 }
 
-/// A known caller asked for what its role does not allow.
-pub fn forbade(by: &Principal, method: &str, path: &str) {
-    info!(target: TARGET, act = "forbid", %by, method, path, "Not allowed");
+/// Records that an authenticated caller was refused for its role.
+pub fn forbidden(by: &Principal, method: &str, path: &str) {
+    info!(target: TARGET, act = "forbid", %by, method, path, "Request forbidden");
 }
 
-/// Other keys count from now on.
-pub fn rekeyed(keys: &[&str]) {
+/// Records that the keys were reloaded.
+pub fn keys_reloaded(keys: &[&str]) {
     let keys = keys.join(", ");
-    info!(target: TARGET, act = "rekey", by = "configuration", keys, "Keys read again");
+    info!(target: TARGET, act = "rekey", by = "configuration", keys, "Keys reloaded");
 }
 
-/// The same batch has the same digest in every line.
+/// Returns the digest that stands for a batch in every line.
 fn digest(batch: &str) -> String {
     Digest::of(batch.as_bytes()).short()
 }

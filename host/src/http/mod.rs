@@ -1,10 +1,19 @@
 //! The HTTP layer that both APIs share: connections, authentication, limits
 //! and the audit trail.
 
-pub mod audit;
+pub(crate) mod audit;
 pub mod auth;
+mod authorize;
+pub(crate) mod body;
+mod error;
+mod framing;
 pub mod listener;
 mod rate;
 
-pub use rate::Limiter;
-pub use rate::Rate;
+pub(crate) use authorize::Authenticator;
+pub(crate) use authorize::RequiredRole;
+pub(crate) use authorize::authorize;
+pub(crate) use error::FrontError;
+pub(crate) use error::problem;
+pub(crate) use framing::reject_ambiguous;
+pub(crate) use rate::Rate;

@@ -3,8 +3,7 @@
 use std::sync::LazyLock;
 
 use hoth::http::auth::AuthConfig;
-use hoth::http::auth::Judgement;
-use hoth::http::auth::KeySet;
+use hoth::http::auth::AuthDecision;
 use hoth::http::auth::Keys;
 use hoth_core::domain::Timestamp;
 use http::request::Parts;
@@ -17,24 +16,26 @@ static KEYS: LazyLock<Keys> = LazyLock::new(|| {
         "[[sigv4]]\nname = 'snow'\nrole = 'write'\naccess_key_id = 'AKIDEXAMPLE'\nsecret = {{ file = '{secret}' }}"
     );
     let config: AuthConfig = toml::from_str(&config).expect("the configuration is right");
-    Keys::new(KeySet::open(&config).expect("the secret can be read"))
+    Keys::new(config.open().expect("the secret can be read"))
 });
 
 /// A request as it is on the wire: method and target, headers, an empty line,
 /// a body.
 pub fn run(input: &[u8]) {
     let Some((head, body)) = read(input) else { return };
-    let judge = || KEYS.judge(&head, NOW);
-    let Ok(Judgement::Unproven(unproven)) = judge() else { return };
-    if unproven.prove(body).is_err() {
+    let authenticate = || KEYS.authenticate(&head, NOW);
+    let Ok(AuthDecision::NeedsBody(pending)) = authenticate() else { return };
+    if pending.verify_body(body).is_err() {
         return;
     }
-    // It was signed by the corpus's key: then for this body alone.
-    let Ok(Judgement::Unproven(unproven)) = judge() else { panic!("a judgement stands") };
+    // The corpus's key signed it, so it is valid for this body only.
+    let Ok(AuthDecision::NeedsBody(pending)) = authenticate() else {
+        panic!("the result is repeatable")
+    };
     let other = [body, b"."].concat();
-    assert!(unproven.prove(&other).is_err(), "a signature covers the body");
+    assert!(pending.verify_body(&other).is_err(), "a signature covers the body");
     let late = Timestamp::from_millis(NOW.as_millis() + 601_000);
-    assert!(KEYS.judge(&head, late).is_err(), "a signature counts near its date alone");
+    assert!(KEYS.authenticate(&head, late).is_err(), "a signature is valid only near its date");
 }
 
 fn read(input: &[u8]) -> Option<(Parts, &[u8])> {

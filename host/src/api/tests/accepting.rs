@@ -1,8 +1,8 @@
-//! What is accepted, and what is told to whom is not let in.
+//! Accepting requests, and refusing invalid or unauthorized ones.
 
 use super::*;
-use crate::api::Role;
 use crate::http::auth::BearerKey;
+use crate::http::auth::Role;
 
 const JSON: &[(&str, &str)] = &[("content-type", "application/json")];
 
@@ -20,7 +20,7 @@ pub fn costs(id: &str) -> Value {
     })
 }
 
-/// Keys of every role; their tokens are their roles' names.
+/// Returns a key of each role; its token is the role's name.
 pub fn keys() -> AuthConfig {
     let roles = [("read", Role::Read), ("write", Role::Write), ("admin", Role::Admin)];
     let key = |(name, role): (&str, _)| BearerKey {
@@ -32,7 +32,7 @@ pub fn keys() -> AuthConfig {
 }
 
 #[tokio::test]
-async fn what_is_accepted_is_answered_as_it_was_posted() {
+async fn an_accepted_request_is_echoed_byte_for_byte() {
     let host = Host::start().await;
     let posted = r#"{ "payload":{"taskOrders":[ ],"name":"\u00fc","x":1.0,"y":1e5,"z":123456789012345678901234567890},
         "jobId":"job","userId":"u","targetCspName":"CSP_A","operationType":"ADD_PORTFOLIO"}"#;
@@ -45,16 +45,16 @@ async fn what_is_accepted_is_answered_as_it_was_posted() {
     let answer = host.ask("POST", "/provisioning-jobs", JSON, same.as_bytes()).await;
     assert_eq!((answer.status, answer.body.as_str()), (201, same));
     let reused = host.post("/provisioning-jobs", &portfolio("job")).await;
-    let words = "This id was used before, with other content";
+    let words = "This id was used before with different content";
     reused.is(409, &json!({"code": "OTHER", "message": words}));
     let requests = QueueName::requests(JOBS, &"CSP_A".parse().expect("a name"));
     assert_eq!(host.queue.stats(&requests).await.expect("it can be read").depth, 1);
-    // The two resources have ids of their own.
+    // The two resources have separate ids.
     host.post("/cost-jobs", &costs("job")).await.is(202, &costs("job"));
 }
 
 #[tokio::test]
-async fn a_missing_job_id_is_in_the_answer() {
+async fn a_missing_job_id_is_generated_and_returned() {
     let host = Host::start().await;
     let mut ids = BTreeSet::new();
     for id in [Value::Null, Value::Null] {
@@ -70,14 +70,14 @@ async fn a_missing_job_id_is_in_the_answer() {
 }
 
 #[tokio::test]
-async fn clients_that_insist_on_201_get_it_for_costs() {
+async fn the_status_of_accepted_cost_requests_is_configurable() {
     let config = Config { cost_accepted_status: 201, ..Config::default() };
     let host = Host::with(config, AuthConfig::default()).await;
     host.post("/cost-jobs", &costs("r")).await.is(201, &costs("r"));
 }
 
 #[tokio::test]
-async fn bodies_are_json_and_say_so() {
+async fn bodies_must_be_json_with_a_content_type() {
     let host = Host::start().await;
     let good = portfolio("job").to_string();
     let no_body = "A valid request body must be provided";
@@ -99,7 +99,7 @@ async fn bodies_are_json_and_say_so() {
         let told = answer.json()["message"].as_str().unwrap_or_default().to_owned();
         assert_eq!((answer.status, told.as_str()), (status, message), "{content_type:?} {body}");
     }
-    // The other routes that read a body read it the same way.
+    // All routes with a body check it in the same way.
     for route in ["ack", "release", "redeliver"] {
         let target = format!("/cost-jobs/{route}");
         assert_eq!(host.ask("POST", &target, &[], b"{}").await.status, 400);
@@ -126,7 +126,7 @@ async fn bodies_have_bounds() {
     let words = "The request body is larger than 2000 bytes";
     large.is(413, &json!({"code": "OTHER", "message": words}));
     let nested = |levels: usize| {
-        // The request and its payload are two of them.
+        // The request and its payload are two of the levels.
         let (open, close) = ("[".repeat(levels - 2), "]".repeat(levels - 2));
         let request = portfolio(&format!("nested-{levels}")).to_string();
         request.replacen(r#""name""#, &format!(r#""deep":{open}{close},"name""#), 1)
@@ -167,13 +167,13 @@ async fn every_wrong_field_is_named_at_once() {
 }
 
 #[tokio::test]
-async fn other_paths_and_methods_are_told_apart() {
+async fn unknown_paths_are_404_and_unknown_methods_405() {
     let host = Host::start().await;
-    let nothing = json!({"code": "OTHER", "message": "There is nothing at this path"});
+    let nothing = json!({"code": "OTHER", "message": "Not found"});
     for path in ["/", "/provisioning-jobs/", "/provisioning-jobs/nack", "/Cost-jobs", "/healthz"] {
         host.get(path).await.is(404, &nothing);
     }
-    let refused = json!({"code": "OTHER", "message": "This path does not take this method"});
+    let refused = json!({"code": "OTHER", "message": "Method not allowed"});
     for (method, path, allow) in [
         ("PUT", "/provisioning-jobs", "GET, POST, OPTIONS"),
         ("DELETE", "/cost-jobs", "GET, POST, OPTIONS"),
@@ -189,7 +189,7 @@ async fn other_paths_and_methods_are_told_apart() {
 }
 
 #[tokio::test]
-async fn browsers_may_ask_without_a_key() {
+async fn preflights_need_no_key() {
     let host = Host::with(Config::default(), keys()).await;
     for resource in ["/provisioning-jobs", "/cost-jobs"] {
         for route in ["", "/ack", "/release", "/redeliver"] {
@@ -204,21 +204,21 @@ async fn browsers_may_ask_without_a_key() {
 }
 
 #[tokio::test]
-async fn pages_may_read_what_an_answer_says_in_its_header() {
+async fn error_responses_expose_their_headers_to_pages() {
     let host = Host::with(Config::default(), keys()).await;
     for (method, path) in [("GET", "/cost-jobs"), ("PUT", "/cost-jobs"), ("GET", "/elsewhere")] {
         let answer = host.ask(method, path, &[], b"").await;
         let exposed = answer.header("access-control-expose-headers");
-        assert_eq!(exposed, "Allow, Hoth-Batch, Retry-After", "{method} {path}");
+        assert_eq!(exposed, "Allow, Hoth-Batch, Retry-FollowUp", "{method} {path}");
     }
 }
 
 #[tokio::test]
-async fn roles_let_in_to_what_they_name() {
+async fn each_role_reaches_only_its_routes() {
     let host = Host::with(Config::default(), keys()).await;
     let (read, write) = (["read", "write", "admin"], ["write", "admin"]);
     let empty = json!({});
-    for (method, path, let_in) in [
+    for (method, path, allowed) in [
         ("GET", "/provisioning-jobs", &read[..]),
         ("GET", "/cost-jobs?lease=60", &read),
         ("POST", "/provisioning-jobs/ack", &read),
@@ -227,12 +227,12 @@ async fn roles_let_in_to_what_they_name() {
         ("POST", "/cost-jobs", &write),
         ("POST", "/cost-jobs/redeliver", &write),
     ] {
-        for key in ["read", "write", "admin", "nobody", ""] {
+        for key in ["read", "write", "admin", "unknown", ""] {
             let bearer = format!("Bearer {key}");
             let headers = [("content-type", "application/json"), ("authorization", &bearer)];
             let body = if method == "POST" { empty.to_string() } else { String::new() };
             let answer = host.ask(method, path, &headers, body.as_bytes()).await;
-            let expected = match (method, let_in.contains(&key), read.contains(&key)) {
+            let expected = match (method, allowed.contains(&key), read.contains(&key)) {
                 ("POST", true, _) => 400,
                 (_, true, _) => 200,
                 (_, false, true) => 403,
@@ -245,7 +245,7 @@ async fn roles_let_in_to_what_they_name() {
 }
 
 #[tokio::test]
-async fn nothing_is_accepted_without_a_queue() {
+async fn a_closed_queue_makes_the_api_unavailable() {
     let host = Host::start().await;
     host.queue.close().await;
     for answer in [

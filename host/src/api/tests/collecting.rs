@@ -1,8 +1,8 @@
-//! Collecting outcomes without losing any.
+//! Collecting, leasing, acknowledging, releasing and redelivering outcomes.
 
 use super::*;
 
-const GONE: &str = "The lease has ended; what nobody has consumed since is on the queue again";
+const EXPIRED: &str = "The lease has expired; unconsumed outcomes are on the queue again";
 
 #[tokio::test]
 async fn a_plain_get_consumes_ten_at_a_time_in_order() {
@@ -21,21 +21,21 @@ async fn a_plain_get_consumes_ten_at_a_time_in_order() {
 }
 
 #[tokio::test]
-async fn a_head_takes_nothing() {
+async fn a_head_request_consumes_nothing() {
     let host = Host::start().await;
     host.outcomes(JOBS, "p", &["a"]).await;
-    let mut stream = TcpStream::connect(host.address).await.expect("it listens");
+    let mut stream = TcpStream::connect(host.address).await.expect("the listener accepts");
     let head = request("HEAD", "/provisioning-jobs", &[], b"");
-    stream.write_all(&head).await.expect("it reads");
+    stream.write_all(&head).await.expect("the host reads");
     let mut answer = String::new();
-    stream.read_to_string(&mut answer).await.expect("it answers");
+    stream.read_to_string(&mut answer).await.expect("the host responds");
     assert!(answer.starts_with("HTTP/1.1 405 "), "{answer}");
     assert!(answer.contains("\r\nallow: GET, POST, OPTIONS\r\n"), "{answer}");
     assert_eq!(host.get("/provisioning-jobs").await.ids(), ["a"]);
 }
 
 #[tokio::test]
-async fn a_leased_batch_is_acknowledged_as_often_as_one_likes() {
+async fn a_leased_batch_can_be_acknowledged_repeatedly() {
     let host = Host::start().await;
     host.outcomes(JOBS, "p", &["a", "b"]).await;
     let leased = host.get("/provisioning-jobs?lease=60").await;
@@ -48,7 +48,7 @@ async fn a_leased_batch_is_acknowledged_as_often_as_one_likes() {
         host.post("/provisioning-jobs/ack", &batch).await.is(200, &json!({}));
     }
     let released = host.post("/provisioning-jobs/release", &batch).await;
-    released.is(409, &json!({"code": "OTHER", "message": GONE}));
+    released.is(409, &json!({"code": "OTHER", "message": EXPIRED}));
     assert_eq!(host.get("/provisioning-jobs").await.ids(), ["c"]);
     host.reaches(JOBS, 0, 0).await;
 }
@@ -70,7 +70,7 @@ async fn a_released_batch_is_back_at_once_and_in_order() {
     host.post("/cost-jobs/release", &batch).await.is(200, &json!({}));
     for route in ["ack", "release"] {
         let late = host.post(&format!("/cost-jobs/{route}"), &batch).await;
-        late.is(409, &json!({"code": "OTHER", "message": GONE}));
+        late.is(409, &json!({"code": "OTHER", "message": EXPIRED}));
     }
     assert_eq!(host.get("/cost-jobs").await.ids(), ["d"]);
 }
@@ -82,7 +82,7 @@ async fn an_expired_lease_acknowledges_nothing() {
     let leased = host.get("/provisioning-jobs?lease=60").await;
     let name = leased.header("hoth-batch");
     host.advance(Duration::from_secs(60)).await;
-    let problem = json!({"code": "OTHER", "message": GONE});
+    let problem = json!({"code": "OTHER", "message": EXPIRED});
     let batch = json!({"batch": name});
     host.post("/provisioning-jobs/ack", &batch).await.is(409, &problem);
     host.post("/provisioning-jobs/release", &batch).await.is(409, &problem);
@@ -90,7 +90,7 @@ async fn an_expired_lease_acknowledges_nothing() {
     host.get(&next).await.is(409, &problem);
     let again = host.get("/provisioning-jobs?lease=60").await;
     assert_eq!(again.ids(), ["a", "b"]);
-    // The first holder cannot take them from the second.
+    // The first client cannot acknowledge what the second one holds.
     host.post("/provisioning-jobs/ack", &batch).await.is(409, &problem);
     let batch = json!({"batch": again.header("hoth-batch")});
     host.post("/provisioning-jobs/ack", &batch).await.is(200, &json!({}));
@@ -117,7 +117,7 @@ async fn one_call_acknowledges_a_batch_and_leases_the_next() {
 }
 
 #[tokio::test]
-async fn names_that_this_resource_never_gave_are_refused() {
+async fn batch_names_of_another_resource_or_none_are_refused() {
     let host = Host::start().await;
     host.outcomes(JOBS, "p", &["a"]).await;
     let leased = host.get("/provisioning-jobs?lease=60").await;
@@ -125,7 +125,7 @@ async fn names_that_this_resource_never_gave_are_refused() {
     let problem = |field: &str| {
         json!({
             "code": "INVALID_INPUT", "message": "Request failed validation",
-            "errorMap": {field: "is not a Hoth-Batch that this resource gave"}
+            "errorMap": {field: "is not a Hoth-Batch of this resource"}
         })
     };
     for (resource, name) in [
@@ -157,7 +157,7 @@ async fn leases_of_clients_survive_a_restart() {
 }
 
 #[tokio::test]
-async fn what_was_consumed_or_acknowledged_can_be_had_again() {
+async fn consumed_and_acknowledged_outcomes_can_be_redelivered() {
     let host = Host::start().await;
     host.outcomes(JOBS, "p", &["a", "b", "c"]).await;
     let leased = host.get("/provisioning-jobs?lease=60").await;
@@ -169,7 +169,7 @@ async fn what_was_consumed_or_acknowledged_can_be_had_again() {
         host.post("/provisioning-jobs/redeliver", &which).await.json()["redelivered"].clone()
     };
     assert_eq!(redeliver(ids.clone()).await, 2);
-    assert_eq!(redeliver(ids).await, 0, "they are on the queue");
+    assert_eq!(redeliver(ids).await, 0, "the outcomes are on the queue already");
     assert_eq!(host.get("/provisioning-jobs").await.ids(), ["a", "c", "d"]);
     host.reaches(JOBS, 0, 0).await;
     host.advance(Duration::from_secs(24 * 60 * 60 - 1)).await;
@@ -178,11 +178,11 @@ async fn what_was_consumed_or_acknowledged_can_be_had_again() {
     assert_eq!(host.get("/provisioning-jobs").await.ids(), ["a", "b", "c", "d"]);
     host.reaches(JOBS, 0, 0).await;
     host.advance(Duration::from_secs(24 * 60 * 60)).await;
-    assert_eq!(redeliver(since).await, 0, "it is forgotten");
+    assert_eq!(redeliver(since).await, 0, "the archive has expired");
 }
 
 #[tokio::test]
-async fn unreadable_outcomes_stand_in_nobodys_way() {
+async fn unreadable_outcomes_do_not_block_readable_ones() {
     let host = Host::start().await;
     for n in 0..12 {
         host.message(JOBS, "p", &format!("bad-{n}"), "oops".to_owned()).await;
@@ -198,12 +198,12 @@ async fn unreadable_outcomes_stand_in_nobodys_way() {
 #[tokio::test]
 async fn a_long_poll_ends_with_the_first_outcome() {
     let host = Host::start().await;
-    let begun = Instant::now();
+    let started_at = Instant::now();
     let (got, ()) = tokio::join!(host.get("/cost-jobs?wait=20"), host.outcomes(COSTS, "p", &["a"]));
     assert_eq!(got.ids(), ["a"]);
-    assert!(begun.elapsed() < Duration::from_secs(20), "it waited to the end");
-    let begun = Instant::now();
+    assert!(started_at.elapsed() < Duration::from_secs(20), "it waited to the end");
+    let started_at = Instant::now();
     let nothing = host.get("/cost-jobs?wait=1").await;
     assert_eq!(nothing.body, "[]");
-    assert!(begun.elapsed() >= Duration::from_secs(1), "{:?}", begun.elapsed());
+    assert!(started_at.elapsed() >= Duration::from_secs(1), "{:?}", started_at.elapsed());
 }

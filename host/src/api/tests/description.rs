@@ -1,10 +1,10 @@
-//! The description of the API, held against what the API answers.
+//! The OpenAPI description, compared with the responses of the API.
 
 use super::accepting::costs;
 use super::accepting::keys;
 use super::*;
 
-/// What the API says of itself.
+/// The OpenAPI description of a running host.
 pub struct Description(Value);
 
 impl Description {
@@ -18,14 +18,15 @@ impl Description {
         &self.0["paths"][path][method.to_lowercase()]
     }
 
-    /// A check of values by a schema that may name others of the description.
+    /// Returns a validator of a schema that may refer to the description's
+    /// components.
     pub fn validator(&self, schema: &Value) -> jsonschema::Validator {
         let mut schema = schema.clone();
         schema["components"] = self.0["components"].clone();
         jsonschema::validator_for(&schema).expect("a schema of the description is one")
     }
 
-    /// The operations, each with its method and path.
+    /// Returns the operations, each with its method and path.
     fn operations(&self) -> Vec<(String, String, &Value)> {
         let paths = self.0["paths"].as_object().expect("there are paths");
         let of = |(path, item): (&String, &'_ Value)| -> Vec<(String, String)> {
@@ -68,7 +69,7 @@ impl Description {
 
 type Seen = BTreeSet<(String, String, u16)>;
 
-/// Asks, and holds the answer against the description.
+/// Sends a request, and checks the response against the description.
 async fn ask(host: &Host, seen: &mut Seen, method: &str, target: &str, more: More<'_>) -> Answer {
     let mut headers = vec![("authorization", more.key)];
     headers.extend(more.content_type.map(|value| ("content-type", value)));
@@ -93,7 +94,7 @@ fn json_body(body: &str) -> More<'_> {
     More { content_type: Some("application/json"), body, ..PLAIN }
 }
 
-/// Every route of one resource, in every way that it can go.
+/// Provokes every documented response of one resource's routes.
 async fn provoke(host: &Host, seen: &mut Seen, kind: JobKind) {
     let (path, accepted, other) = match kind {
         JobKind::Provisioning => ("/provisioning-jobs", request_text("job"), "jobIds"),
@@ -107,8 +108,8 @@ async fn provoke(host: &Host, seen: &mut Seen, kind: JobKind) {
         assert_eq!(ask(host, seen, "POST", target, json_body("")).await.status, 400);
         let large = "x".repeat(3_000);
         assert_eq!(ask(host, seen, "POST", target, json_body(&large)).await.status, 413);
-        let nobody = More { key: "", ..json_body("{}") };
-        assert_eq!(ask(host, seen, "POST", target, nobody).await.status, 401);
+        let no_key = More { key: "", ..json_body("{}") };
+        assert_eq!(ask(host, seen, "POST", target, no_key).await.status, 401);
         slow(host, seen, target).await;
     }
     let reader = More { key: "Bearer read", ..json_body("{}") };
@@ -118,8 +119,8 @@ async fn provoke(host: &Host, seen: &mut Seen, kind: JobKind) {
     assert_eq!(ask(host, seen, "GET", path, More { key: "", ..PLAIN }).await.status, 401);
     assert_eq!(ask(host, seen, "GET", &format!("{path}?wait=x"), PLAIN).await.status, 400);
     for target in &posts {
-        let nobody = More { key: "", ..PLAIN };
-        assert_eq!(ask(host, seen, "OPTIONS", target, nobody).await.status, 200);
+        let no_key = More { key: "", ..PLAIN };
+        assert_eq!(ask(host, seen, "OPTIONS", target, no_key).await.status, 200);
     }
 
     let first = ask(host, seen, "POST", path, json_body(&accepted)).await;
@@ -155,22 +156,22 @@ fn request_text(id: &str) -> String {
     request.to_string()
 }
 
-/// A client that promises more than it sends.
+/// Sends less of a body than its length declares.
 async fn slow(host: &Host, seen: &mut Seen, target: &str) {
     let headers = [("content-type", "application/json"), ("authorization", "Bearer admin")];
     let whole = request("POST", target, &headers, b"{}");
-    let mut stream = TcpStream::connect(host.address).await.expect("it listens");
-    stream.write_all(&whole[..whole.len() - 1]).await.expect("it reads");
+    let mut stream = TcpStream::connect(host.address).await.expect("the listener accepts");
+    stream.write_all(&whole[..whole.len() - 1]).await.expect("the host reads");
     let mut bytes = Vec::new();
-    stream.read_to_end(&mut bytes).await.expect("it answers");
-    let answer = Answer::parse(&bytes).expect("a whole answer");
+    stream.read_to_end(&mut bytes).await.expect("the host responds");
+    let answer = Answer::parse(&bytes).expect("a complete response");
     assert_eq!(answer.status, 408);
     Description::of(host).await.check("POST", target, &answer);
     seen.insert(("POST".to_owned(), target.to_owned(), 408));
 }
 
 #[tokio::test]
-async fn every_answer_is_described_and_every_description_is_answered() {
+async fn every_response_is_described_and_every_description_occurs() {
     let body_timeout_ms = std::num::NonZeroU64::new(200).expect("it is not zero");
     let config = Config { max_body_bytes: 2_000, body_timeout_ms, ..Config::default() };
     let host = Host::with(config, keys()).await;
@@ -194,7 +195,7 @@ async fn every_answer_is_described_and_every_description_is_answered() {
             assert_eq!(ask(&host, &mut seen, &method, &path, more).await.status, 503);
         }
     }
-    hurry(&mut seen).await;
+    exceed_the_rate(&mut seen).await;
     let mut unseen = Vec::new();
     for (method, path, operation) in description.operations() {
         for status in operation["responses"].as_object().expect("answers").keys() {
@@ -204,8 +205,9 @@ async fn every_answer_is_described_and_every_description_is_answered() {
             }
         }
     }
-    // A key for reading may read, and nobody here signs the body of a GET; the
-    // host of this test has an archive, answers 202, and is in order.
+    // No request here needs more than the role `read` for these routes, or signs
+    // the body of a GET. The host of this test has an archive, answers 202, and
+    // has no internal errors.
     unseen.retain(|one| !one.ends_with(" 500"));
     let expected = [
         "GET /cost-jobs 403",
@@ -225,8 +227,8 @@ async fn every_answer_is_described_and_every_description_is_answered() {
     assert_eq!(unseen, expected);
 }
 
-/// Asks everything of a host that lets nobody ask twice.
-async fn hurry(seen: &mut Seen) {
+/// Provokes the 429 of every route on a host with the lowest rate.
+async fn exceed_the_rate(seen: &mut Seen) {
     let one = std::num::NonZeroU32::MIN;
     let rate = Rate { per_second: one, burst: one };
     let host = Host::with_rate(Config::default(), keys(), Some(rate)).await;
@@ -248,14 +250,14 @@ async fn hurry(seen: &mut Seen) {
     }
 }
 
-/// A name as the resource at `path` would give it.
+/// Returns a batch name as the resource at `path` gives it.
 fn batch_of(path: &str) -> String {
     let kind = if path.starts_with("/cost-jobs") { COSTS } else { JOBS };
-    crate::api::batch::Seal::default().name(kind, &[&hoth_queue::Receipt::new("1.1")])
+    crate::api::batch_name::BatchSigner::default().sign(kind, &[&hoth_queue::Receipt::new("1.1")])
 }
 
 #[tokio::test]
-async fn examples_are_what_they_are_examples_of() {
+async fn examples_match_their_schemas() {
     let host = Host::start().await;
     let description = Description::of(&host).await;
     let mut examples = 0;
@@ -283,7 +285,7 @@ async fn examples_are_what_they_are_examples_of() {
 }
 
 #[tokio::test]
-async fn the_description_says_how_to_authenticate() {
+async fn the_description_lists_the_authentication_schemes() {
     let host = Host::start().await;
     let Description(description) = Description::of(&host).await;
     assert_eq!(description["openapi"], "3.1.0");

@@ -1,23 +1,23 @@
-//! Clients that hang up, at any moment and in any way.
+//! Clients that hang up at any moment and in any way.
 //!
-//! What the kernel took is consumed, read or not; what it did not take is on
-//! the queue again. Either way no outcome is lost, and none is handed out twice
-//! to who reads to the end.
+//! Outcomes whose response the kernel took whole are consumed, even if the
+//! client did not read them. All other outcomes return to the queue. No outcome
+//! is lost, and a client that reads to the end gets none twice.
 
 use super::*;
 
-/// One portfolio after the other, so that order can be checked.
+/// Several portfolios, so that the order within each can be checked.
 const PORTFOLIOS: usize = 8;
 const OUTCOMES: usize = 60;
 
-/// Rounds, and broken connections that each of two clients makes in one.
+/// The number of rounds, and of broken connections per client in each round.
 const ROUNDS: u64 = 32;
 const HANGUPS: usize = 16;
 
-/// Longer than any test, on a clock that stands.
+/// Never expires by itself, because the clock stands still.
 const LEASE: Duration = Duration::from_secs(60);
 
-/// Numbers without a pattern, the same ones at each run (Numerical Recipes).
+/// Pseudorandom numbers, the same in every run (the LCG of Numerical Recipes).
 struct Numbers(u64);
 
 impl Numbers {
@@ -28,15 +28,15 @@ impl Numbers {
     }
 }
 
-/// Sends a request, and hangs up somewhere on the way. Returns the answer if
-/// the client happened to read all of it.
+/// Sends a request and hangs up at a random point. Returns the response if the
+/// client happened to read all of it.
 async fn break_off(host: &Host, numbers: &mut Numbers, request: &[u8]) -> Option<Answer> {
-    let mut stream = TcpStream::connect(host.address).await.expect("it listens");
+    let mut stream = TcpStream::connect(host.address).await.expect("the listener accepts");
     let reset = numbers.below(2) == 0;
     let way = numbers.below(6);
     let sent = if way == 0 { numbers.below(request.len()) } else { request.len() };
-    stream.write_all(&request[..sent]).await.expect("it reads");
-    // Half a connection: hyper takes it for a whole one that was hung up.
+    stream.write_all(&request[..sent]).await.expect("the host reads");
+    // hyper treats a half-closed connection as closed.
     if way == 1 {
         stream.shutdown().await.expect("it can be shut down");
     }
@@ -92,16 +92,16 @@ fn check_order(ids: &[String]) {
     }
 }
 
-/// Reads to the end until the queue is empty.
+/// Collects until the queue is empty.
 async fn drain(host: &Host) -> Vec<String> {
-    let (begun, mut drained) = (Instant::now(), Vec::new());
+    let (started_at, mut drained) = (Instant::now(), Vec::new());
     loop {
         drained.extend(host.get("/provisioning-jobs").await.ids());
         let stats = host.stats(JOBS).await;
         if stats.depth + stats.in_flight == 0 {
             return drained;
         }
-        assert!(begun.elapsed() < DEADLINE, "still {stats:?}");
+        assert!(started_at.elapsed() < DEADLINE, "still {stats:?}");
     }
 }
 
@@ -113,7 +113,7 @@ async fn redeliver(host: &Host, which: Value) -> u64 {
 const EVERYTHING: &str = "2000-01-01T00:00:00Z";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_thousand_hang_ups_lose_nothing_that_is_consumed() {
+async fn a_thousand_hang_ups_lose_no_consumed_outcome() {
     let host = stocked().await;
     let request = request("GET", "/provisioning-jobs", &[], b"");
     for round in 0..ROUNDS {
@@ -140,18 +140,21 @@ async fn a_thousand_hang_ups_lose_nothing_that_is_consumed() {
     assert_eq!(recovered(&host, drained).await, all());
 }
 
-/// Has everything redelivered that is not in `got`, until it is: what was not
-/// read to the end was taken by the kernel all the same. Requests whose clients
-/// have hung up may still be served meanwhile, and take some of it once more.
+/// Redelivers and collects the outcomes that are not in `got` until none is
+/// missing.
+///
+/// The kernel took some responses that no client read to the end. Their outcomes
+/// are consumed, so redelivery must return them. Requests whose clients have hung
+/// up may still be served meanwhile, and consume some of them again.
 async fn recovered(host: &Host, mut got: Vec<String>) -> Vec<String> {
-    let begun = Instant::now();
+    let started_at = Instant::now();
     loop {
         got.sort();
         let lost: Vec<String> = all().into_iter().filter(|id| !got.contains(id)).collect();
         if lost.is_empty() {
             return got;
         }
-        assert!(begun.elapsed() < DEADLINE, "still {lost:?}");
+        assert!(started_at.elapsed() < DEADLINE, "still {lost:?}");
         assert_eq!(redeliver(host, json!({"jobIds": lost})).await, lost.len() as u64);
         let again = drain(host).await;
         check_order(&again);
@@ -159,24 +162,24 @@ async fn recovered(host: &Host, mut got: Vec<String>) -> Vec<String> {
     }
 }
 
-/// A client that leases, and acknowledges what it has read: whatever becomes
-/// of its connections, it asks again until it is told.
+/// Acknowledges a leased batch. Repeats the request until a response arrives,
+/// whatever happens to the connections.
 async fn acknowledge(host: &Host, numbers: &mut Numbers, leased: &Answer) -> Vec<String> {
     let batch = json!({"batch": leased.header("hoth-batch")}).to_string();
     let json = [("content-type", "application/json")];
     let request = request("POST", "/provisioning-jobs/ack", &json, batch.as_bytes());
-    let begun = Instant::now();
+    let started_at = Instant::now();
     loop {
         if let Some(answer) = break_off(host, numbers, &request).await {
             answer.is(200, &json!({}));
             return leased.ids();
         }
-        assert!(begun.elapsed() < DEADLINE, "never told");
+        assert!(started_at.elapsed() < DEADLINE, "no response arrived");
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_thousand_hang_ups_lose_nothing_that_is_leased() {
+async fn a_thousand_hang_ups_lose_no_leased_outcome() {
     let host = stocked().await;
     let request = request("GET", "/provisioning-jobs?lease=60", &[], b"");
     for round in 0..ROUNDS {
@@ -192,15 +195,15 @@ async fn a_thousand_hang_ups_lose_nothing_that_is_leased() {
         };
         let (one, other) = tokio::join!(client(2 * round), client(2 * round + 1));
         let mut got = [one, other].concat();
-        let begun = Instant::now();
+        let started_at = Instant::now();
         while got.len() < OUTCOMES {
-            // Whoever hung up after the last byte holds a lease for a while.
+            // A client that hung up after the last byte still holds a lease.
             host.advance(LEASE).await;
             let leased = host.get("/provisioning-jobs?lease=60").await;
             if leased.body != "[]" {
                 got.extend(acknowledge(&host, &mut Numbers(round), &leased).await);
             }
-            assert!(begun.elapsed() < DEADLINE, "still {:?}", host.stats(JOBS).await);
+            assert!(started_at.elapsed() < DEADLINE, "still {:?}", host.stats(JOBS).await);
         }
         host.reaches(JOBS, 0, 0).await;
         got.sort();
@@ -211,7 +214,7 @@ async fn a_thousand_hang_ups_lose_nothing_that_is_leased() {
 }
 
 #[tokio::test]
-async fn a_response_that_the_kernel_did_not_take_is_back_at_once_and_in_order() {
+async fn an_unflushed_response_is_requeued_at_once_and_in_order() {
     let host = Host::start().await;
     let ids: Vec<String> = (0..10).map(|n| format!("job-{n}")).collect();
     let filling = "x".repeat(1_000_000);
@@ -220,10 +223,10 @@ async fn a_response_that_the_kernel_did_not_take_is_back_at_once_and_in_order() 
     }
     for target in ["/provisioning-jobs", "/provisioning-jobs?lease=60"] {
         for reset in [true, false] {
-            // Ten megabytes are more than the kernel keeps for a slow reader.
+            // Ten megabytes are more than the kernel buffers for a slow reader.
             let mut slow = host.connect_narrowly().await;
-            slow.write_all(&request("GET", target, &[], b"")).await.expect("it reads");
-            slow.read_exact(&mut [0; 1_000]).await.expect("it answers");
+            slow.write_all(&request("GET", target, &[], b"")).await.expect("the host reads");
+            slow.read_exact(&mut [0; 1_000]).await.expect("the host responds");
             host.reaches(JOBS, 0, 10).await;
             if reset {
                 slow.set_zero_linger().expect("a socket can be reset");
@@ -239,13 +242,14 @@ async fn a_response_that_the_kernel_did_not_take_is_back_at_once_and_in_order() 
 
 #[tokio::test]
 async fn a_client_that_hangs_up_while_it_waits_leaves_no_lease() {
-    // Of one connection at a time the next is served when the last has ended.
+    // With a single slot, a connection is served only after the previous one
+    // has ended.
     let config = Config { max_connections: 1, ..Config::default() };
     let host = Host::with(config, AuthConfig::default()).await;
     for (n, target) in ["?wait=20", "?wait=20&lease=60"].into_iter().cycle().take(20).enumerate() {
         let target = format!("/provisioning-jobs{target}");
-        let mut waiting = TcpStream::connect(host.address).await.expect("it listens");
-        waiting.write_all(&request("GET", &target, &[], b"")).await.expect("it reads");
+        let mut waiting = TcpStream::connect(host.address).await.expect("the listener accepts");
+        waiting.write_all(&request("GET", &target, &[], b"")).await.expect("the host reads");
         let patience = Duration::from_millis(n as u64);
         let answer = tokio::time::timeout(patience, waiting.read_u8()).await;
         assert!(answer.is_err(), "{answer:?}");

@@ -25,9 +25,8 @@ use tokio_util::sync::DropGuard;
 
 use super::ApiState;
 use super::Config;
-use super::Rate;
+use crate::http::Rate;
 use crate::http::auth::AuthConfig;
-use crate::http::auth::KeySet;
 use crate::http::auth::Keys;
 use crate::http::listener::Listener;
 use crate::http::listener::Timeouts;
@@ -52,7 +51,7 @@ const COSTS: JobKind = JobKind::Cost;
 /// two busy cores must not fail a test.
 const DEADLINE: Duration = Duration::from_secs(120);
 
-/// A served API whose clock stands until it is moved.
+/// A served API whose clock stands still until a test advances it.
 struct Host {
     address: SocketAddr,
     queue: Arc<EmbeddedQueue>,
@@ -92,7 +91,7 @@ impl Host {
         let queue = Arc::new(queue);
         let csps = BTreeMap::from([("CSP_A".parse().expect("a valid name"), Offer::default())]);
         let served = Arc::clone(&queue) as Arc<dyn Queue>;
-        let keys = Keys::new(KeySet::open(auth).expect("the keys can be used"));
+        let keys = Keys::new(auth.open().expect("the keys can be used"));
         let send = Timeouts::default().send;
         let state = ApiState::new(config, keys, rate, send, served, csps, clock.clone());
         let router = super::router(state);
@@ -105,7 +104,7 @@ impl Host {
         Self { address, queue, clock, folder, stop: stop.drop_guard() }
     }
 
-    /// The same file, served by another process.
+    /// Serves the same file again, as after a restart of the process.
     async fn restart(self) -> Self {
         drop(self.stop);
         self.queue.close().await;
@@ -118,7 +117,7 @@ impl Host {
     async fn connect_narrowly(&self) -> TcpStream {
         let socket = TcpSocket::new_v4().expect("there are sockets");
         socket.set_recv_buffer_size(16 << 10).expect("its buffer can be set");
-        socket.connect(self.address).await.expect("it listens")
+        socket.connect(self.address).await.expect("the listener accepts")
     }
 
     async fn get(&self, target: &str) -> Answer {
@@ -137,14 +136,14 @@ impl Host {
         headers: &[(&str, &str)],
         body: &[u8],
     ) -> Answer {
-        let mut stream = TcpStream::connect(self.address).await.expect("it listens");
-        stream.write_all(&request(method, target, headers, body)).await.expect("it reads");
+        let mut stream = TcpStream::connect(self.address).await.expect("the listener accepts");
+        stream.write_all(&request(method, target, headers, body)).await.expect("the host reads");
         let mut bytes = Vec::new();
-        stream.read_to_end(&mut bytes).await.expect("it answers");
+        stream.read_to_end(&mut bytes).await.expect("the host responds");
         Answer::parse(&bytes).unwrap_or_else(|| panic!("cut: {}", String::from_utf8_lossy(&bytes)))
     }
 
-    /// Puts outcomes of the jobs `ids` on the queue, of one portfolio.
+    /// Queues outcomes of the jobs `ids`, all of one portfolio.
     async fn outcomes(&self, kind: JobKind, portfolio: &str, ids: &[&str]) {
         for id in ids {
             self.outcome(kind, portfolio, id, "").await;
@@ -177,7 +176,7 @@ impl Host {
         self.queue.send(&QueueName::outcomes(kind), message).await.expect("it can be sent");
     }
 
-    /// Lets `by` pass.
+    /// Advances the clock by `by`.
     async fn advance(&self, by: Duration) {
         self.clock.advance(by);
         self.queue.poke().await;
@@ -187,22 +186,22 @@ impl Host {
         self.queue.stats(&QueueName::outcomes(kind)).await.expect("it can be read")
     }
 
-    /// Waits until the queue has `depth` messages to receive and `in_flight`
-    /// that are leased.
+    /// Waits until the queue has `depth` receivable and `in_flight` leased
+    /// messages.
     async fn reaches(&self, kind: JobKind, depth: u64, in_flight: u64) {
-        let begun = Instant::now();
+        let started_at = Instant::now();
         loop {
             let stats = self.stats(kind).await;
             if (stats.depth, stats.in_flight) == (depth, in_flight) {
                 return;
             }
-            assert!(begun.elapsed() < DEADLINE, "still {stats:?}");
+            assert!(started_at.elapsed() < DEADLINE, "still {stats:?}");
             tokio::time::sleep(Duration::from_millis(2)).await;
         }
     }
 }
 
-/// A request that asks for one answer on its connection.
+/// Returns the bytes of a request that closes its connection.
 fn request(method: &str, target: &str, headers: &[(&str, &str)], body: &[u8]) -> Vec<u8> {
     let mut text = format!("{method} {target} HTTP/1.1\r\nhost: hoth\r\nconnection: close\r\n");
     for (name, value) in headers {
@@ -216,7 +215,7 @@ fn request(method: &str, target: &str, headers: &[(&str, &str)], body: &[u8]) ->
     bytes
 }
 
-/// A whole answer.
+/// A complete response.
 #[derive(Debug)]
 struct Answer {
     status: u16,
@@ -226,7 +225,7 @@ struct Answer {
 }
 
 impl Answer {
-    /// None when something is missing of it.
+    /// Parses a response; returns `None` if it is incomplete.
     fn parse(bytes: &[u8]) -> Option<Self> {
         let end = bytes.windows(4).position(|four| four == b"\r\n\r\n")?;
         let head = String::from_utf8(bytes[..end].to_vec()).expect("a head is text");
@@ -252,7 +251,7 @@ impl Answer {
         serde_json::from_str(&self.body).expect("a body of this API is JSON")
     }
 
-    /// The ids of the jobs whose outcomes these are.
+    /// Returns the ids of the jobs in a list of outcomes.
     #[track_caller]
     fn ids(&self) -> Vec<String> {
         assert_eq!(self.status, 200, "{self:?}");

@@ -13,7 +13,7 @@ fn task_order() -> Value {
     task_order
 }
 
-/// One request of each kind, and its fields that nobody reads.
+/// One request of each kind, and its fields that are not read.
 fn requests() -> [(Value, &'static [&'static str]); 7] {
     let snake = json!({
         "clin_number": "1", "type": "NON_CLOUD", "pop_start_date": "2021-07", "pop_end_date": "2022-07"

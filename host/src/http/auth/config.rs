@@ -1,16 +1,21 @@
-//! `[auth]`: the keys, as operators write them.
+//! The table `[auth]`: the keys, as operators write them.
 
 use std::path::Path;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use serde::Deserialize;
 
-use super::KeySet;
-use super::Role;
+use super::key_set::Bearer;
+use super::key_set::KeySet;
+use super::key_set::Signer;
+use super::principal::Principal;
+use super::principal::Role;
 use hoth_core::domain::Digest;
+use hoth_platform::secret::SecretError;
 use hoth_platform::secret::SecretSource;
 
-/// `[auth]`: who may call. No key at all lets everybody in, on loopback.
+/// The table `[auth]`. Without any key, every caller on loopback is accepted.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct AuthConfig {
@@ -18,55 +23,71 @@ pub struct AuthConfig {
     pub sigv4: Vec<SigV4Key>,
 }
 
-/// `[[auth.bearer]]`: a token, known by its digest alone.
+/// A bearer token in `[[auth.bearer]]`, stored as its digest.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BearerKey {
-    /// For logs and limits.
+    /// Identifies the key in logs and rate limits.
     pub name: String,
     pub role: Role,
     /// The SHA-256 of the token, in hex.
     pub sha256: Digest,
 }
 
-/// `[[auth.sigv4]]`: an AWS access key, for AWS Signature Version 4.
+/// An AWS access key in `[[auth.sigv4]]`, for AWS Signature Version 4.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SigV4Key {
-    /// For logs and limits.
+    /// Identifies the key in logs and rate limits.
     pub name: String,
     pub role: Role,
     pub access_key_id: String,
     /// The secret access key.
     pub secret: SecretSource,
-    /// The only region to sign for; any where it is missing. The signature
-    /// covers the host's name already, so this guards against little.
+    /// The only region to sign for; any region if missing. The signature covers
+    /// the host's name already, so this adds little.
     pub region: Option<String>,
 }
 
-/// What `sha256sum` makes of nothing: of a variable that was not set.
+/// A secret that cannot be read.
+#[derive(Debug, thiserror::Error)]
+#[error("sigv4[{at}].secret: {}", describe(source))]
+pub struct KeyError {
+    at: usize,
+    source: SecretError,
+}
+
+fn describe(error: &SecretError) -> String {
+    match std::error::Error::source(error) {
+        Some(cause) => format!("{error}: {cause}"),
+        None => error.to_string(),
+    }
+}
+
+/// The SHA-256 of empty input, as `sha256sum` prints it for a variable that was
+/// not set.
 const DIGEST_OF_NOTHING: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 
 impl AuthConfig {
-    /// Whether no key is configured, so that everybody is let in.
+    /// Returns `true` if no key is configured, so that every caller is accepted.
     pub fn is_open(&self) -> bool {
         self.bearer.is_empty() && self.sigv4.is_empty()
     }
 
-    /// Paths are relative to `directory`, that of the configuration file.
+    /// Resolves relative paths against `directory`, the configuration file's.
     pub fn resolve_against(&mut self, directory: &Path) {
         for key in &mut self.sigv4 {
             key.secret.resolve_against(directory);
         }
     }
 
-    /// The names of all keys.
+    /// Returns the names of all keys.
     pub fn names(&self) -> Vec<&str> {
         let bearer = self.bearer.iter().map(|key| key.name.as_str());
         bearer.chain(self.sigv4.iter().map(|key| key.name.as_str())).collect()
     }
 
-    /// The files that hold secrets.
+    /// Returns the files that hold secrets.
     pub fn files(&self) -> Vec<PathBuf> {
         let file = |key: &SigV4Key| match &key.secret {
             SecretSource::File(path) => Some(path.clone()),
@@ -75,7 +96,29 @@ impl AuthConfig {
         self.sigv4.iter().filter_map(file).collect()
     }
 
-    /// What is wrong with it, a sentence each. Reads the secrets.
+    /// Reads the secrets. Blocks on the file system.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error for the first secret that cannot be read.
+    pub fn open(&self) -> Result<KeySet, KeyError> {
+        let principal = |name: &str, role| Principal { key: Some(Arc::from(name)), role };
+        let bearer = self
+            .bearer
+            .iter()
+            .map(|key| Bearer { principal: principal(&key.name, key.role), sha256: key.sha256 });
+        let signers = self.sigv4.iter().enumerate().map(|(at, key)| {
+            Ok(Signer {
+                principal: principal(&key.name, key.role),
+                access_key_id: key.access_key_id.clone(),
+                secret: key.secret.read().map_err(|source| KeyError { at, source })?,
+                region: key.region.clone(),
+            })
+        });
+        Ok(KeySet::new(bearer.collect(), signers.collect::<Result<_, _>>()?))
+    }
+
+    /// Returns the mistakes in the table, one text each. Reads the secrets.
     pub fn problems(&self) -> Vec<String> {
         let mut problems = Vec::new();
         let mut names: Vec<&str> = Vec::new();
@@ -85,7 +128,7 @@ impl AuthConfig {
                 problems.push(format!("bearer[{n}].sha256: is the digest of an empty token"));
             }
             if self.bearer[..n].iter().any(|other| other.sha256 == key.sha256) {
-                problems.push(format!("bearer[{n}].sha256: is that of another key"));
+                problems.push(format!("bearer[{n}].sha256: is already used by another key"));
             }
         }
         for (n, key) in self.sigv4.iter().enumerate() {
@@ -94,14 +137,14 @@ impl AuthConfig {
                 problems.push(format!("sigv4[{n}].access_key_id: must be letters and digits"));
             }
             if self.sigv4[..n].iter().any(|other| other.access_key_id == key.access_key_id) {
-                problems.push(format!("sigv4[{n}].access_key_id: is that of another key"));
+                problems.push(format!("sigv4[{n}].access_key_id: is already used by another key"));
             }
             if key.region.as_ref().is_some_and(String::is_empty) {
                 problems.push(format!("sigv4[{n}].region: must not be empty"));
             }
         }
         if problems.is_empty()
-            && let Err(error) = KeySet::open(self)
+            && let Err(error) = self.open()
         {
             problems.push(error.to_string());
         }
@@ -109,7 +152,8 @@ impl AuthConfig {
     }
 }
 
-/// Names stand for keys in the log and in limits, so no two are alike.
+/// Adds the problems of a key's name. Names identify keys in logs and rate
+/// limits, so they must be unique.
 fn name_problems<'a>(
     path: &str,
     name: &'a str,
@@ -117,7 +161,7 @@ fn name_problems<'a>(
     problems: &mut Vec<String>,
 ) {
     if name.is_empty() || name.chars().any(char::is_control) {
-        problems.push(format!("{path}: must not be empty, nor have control characters"));
+        problems.push(format!("{path}: must not be empty or contain control characters"));
     }
     if names.contains(&name) {
         problems.push(format!("{path}: `{name}` is used twice"));
@@ -161,8 +205,8 @@ mod tests {
         )
         .unwrap();
         expect![[r#"
-            bearer[1].name: must not be empty, nor have control characters
-            bearer[1].sha256: is that of another key
+            bearer[1].name: must not be empty or contain control characters
+            bearer[1].sha256: is already used by another key
             bearer[2].sha256: is the digest of an empty token
             sigv4[0].name: `a` is used twice
             sigv4[0].access_key_id: must be letters and digits

@@ -1,26 +1,24 @@
-//! Keys with their secrets, ready to compare.
-
-use std::sync::Arc;
+//! The keys of one configuration, with their secrets.
 
 use secrecy::SecretString;
 use subtle::ConstantTimeEq as _;
 
-use super::AuthConfig;
-use super::Denied;
-use super::Principal;
+use super::denied::Denied;
+use super::principal::Principal;
 use hoth_core::domain::Digest;
-use hoth_platform::secret::SecretError;
 
-/// The keys of one configuration. The default has none, and lets everybody in.
+/// The keys of one configuration. The default has none, and so accepts every
+/// caller.
 #[derive(Default)]
 pub struct KeySet {
     bearer: Vec<Bearer>,
     signers: Vec<Signer>,
 }
 
-struct Bearer {
-    principal: Principal,
-    sha256: Digest,
+/// A bearer token, known by its digest.
+pub(super) struct Bearer {
+    pub principal: Principal,
+    pub sha256: Digest,
 }
 
 /// An AWS access key.
@@ -28,55 +26,25 @@ pub struct Signer {
     pub principal: Principal,
     pub access_key_id: String,
     pub secret: SecretString,
-    /// The only region that it may sign for.
+    /// The only region that the key may sign for; any region if `None`.
     pub region: Option<String>,
 }
 
-/// A secret that cannot be had.
-#[derive(Debug, thiserror::Error)]
-#[error("sigv4[{at}].secret: {}", describe(source))]
-pub struct KeyError {
-    at: usize,
-    source: SecretError,
-}
-
-fn describe(error: &SecretError) -> String {
-    match std::error::Error::source(error) {
-        Some(cause) => format!("{error}: {cause}"),
-        None => error.to_string(),
-    }
-}
-
 impl KeySet {
-    /// Reads the secrets of a configuration. Blocks on the file system.
-    ///
-    /// # Errors
-    ///
-    /// For the first secret that cannot be read.
-    pub fn open(config: &AuthConfig) -> Result<Self, KeyError> {
-        let principal = |name: &str, role| Principal { key: Some(Arc::from(name)), role };
-        let bearer = config
-            .bearer
-            .iter()
-            .map(|key| Bearer { principal: principal(&key.name, key.role), sha256: key.sha256 });
-        let signers = config.sigv4.iter().enumerate().map(|(at, key)| {
-            Ok(Signer {
-                principal: principal(&key.name, key.role),
-                access_key_id: key.access_key_id.clone(),
-                secret: key.secret.read().map_err(|source| KeyError { at, source })?,
-                region: key.region.clone(),
-            })
-        });
-        Ok(Self { bearer: bearer.collect(), signers: signers.collect::<Result<_, _>>()? })
+    /// Creates a set of these keys.
+    pub(super) fn new(bearer: Vec<Bearer>, signers: Vec<Signer>) -> Self {
+        Self { bearer, signers }
     }
 
-    /// Whether there is none, so that everybody is let in.
+    /// Returns `true` if there is no key, so that every caller is accepted.
     pub fn is_open(&self) -> bool {
         self.bearer.is_empty() && self.signers.is_empty()
     }
 
-    /// Who holds a bearer token. Every key is compared, in constant time,
-    /// whichever matches.
+    /// Returns the holder of a bearer token.
+    ///
+    /// Compares every key in constant time, so the time taken tells nothing
+    /// about the keys.
     pub(super) fn bearer(&self, token: &str) -> Result<Principal, Denied> {
         let digest = Digest::of(token.as_bytes());
         let mut found = None;
@@ -88,7 +56,7 @@ impl KeySet {
         found.cloned().ok_or(Denied::UnknownToken)
     }
 
-    /// The key with an access key id, which is no secret.
+    /// Returns the key with this access key id, which is not a secret.
     pub(super) fn signer(&self, access_key_id: &str) -> Option<&Signer> {
         self.signers.iter().find(|signer| signer.access_key_id == access_key_id)
     }

@@ -1,4 +1,4 @@
-//! One connection, from its first byte to its last.
+//! One connection, from its first byte to its last: TLS, HTTP/1.1, timeouts.
 
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -21,33 +21,42 @@ use tower::Service;
 use tower::ServiceExt as _;
 use tracing::debug;
 
-use super::BoxError;
-use super::Peer;
-use super::Timeouts;
-use super::departure::Departing;
-use super::departure::Departure;
-use super::departure::Pending;
-use super::seat::Seat;
-use super::tls::Tls;
-use super::watched::Watched;
+use super::flush::FlushNotice;
+use super::flush::PendingNotices;
+use super::flush::TrackedBody;
+use super::slot::ConnectionSlot;
+use super::timeouts::Timeouts;
+use super::tls::ReloadableTls;
+use super::tracked_io::TrackedIo;
 
-/// The bound on a request's head, in bytes, and on its headers.
+pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// The client's address, as an extension of every request.
+#[derive(Debug, Clone, Copy)]
+pub struct PeerAddr(pub SocketAddr);
+
+/// The largest head of a request. Eight KiB is common; a batch of ten SQS
+/// receipts in the query needs up to 6 KB of it.
 const HEAD_BYTES_MAX: usize = 32 * 1_024;
+
+/// The largest number of headers in a request.
 const HEADERS_MAX: usize = 64;
 
-/// A connection that has been accepted.
+/// An accepted connection and its settings.
 pub struct Connection {
     pub stream: TcpStream,
     pub peer: SocketAddr,
-    pub seat: Arc<Seat>,
-    pub tls: Option<Tls>,
+    /// Freed when the connection ends.
+    pub slot: Arc<ConnectionSlot>,
+    pub tls: Option<ReloadableTls>,
     pub timeouts: Timeouts,
+    /// Ends the connection after its active request.
     pub stop: CancellationToken,
 }
 
 impl Connection {
-    /// Serves it until it ends, its seat is lost, or `stop` and the request in
-    /// hand has ended.
+    /// Serves the connection until the client closes it, its slot is evicted,
+    /// or `stop` is cancelled and the active request has ended.
     pub async fn serve<S, B>(self, service: S)
     where
         S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
@@ -56,15 +65,17 @@ impl Connection {
         B: Body<Data = Bytes> + Send + Unpin + 'static,
         B::Error: Into<BoxError>,
     {
-        let seat = Arc::clone(&self.seat);
+        let slot = Arc::clone(&self.slot);
         tokio::select! {
+            // Polled first, so that an evicted connection frees its slot at
+            // once, even if more bytes have arrived on it.
             biased;
-            () = seat.lost() => debug!("A connection was idle and gave way"),
-            () = self.serve_seated(service) => {}
+            () = slot.evicted() => debug!("An idle connection was evicted"),
+            () = self.serve_in_slot(service) => {}
         }
     }
 
-    async fn serve_seated<S, B>(self, service: S)
+    async fn serve_in_slot<S, B>(self, service: S)
     where
         S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
         S::Future: Send,
@@ -72,31 +83,39 @@ impl Connection {
         B: Body<Data = Bytes> + Send + Unpin + 'static,
         B::Error: Into<BoxError>,
     {
-        // Answers are small and written whole; waiting to merge them costs 40 ms.
+        // Responses are small and written whole. Nagle's algorithm would delay
+        // them by up to 40 ms.
         if let Err(error) = self.stream.set_nodelay(true) {
-            debug!(%error, "A connection without TCP_NODELAY");
+            debug!(%error, "Setting TCP_NODELAY failed");
         }
-        let pending = Pending::default();
-        let guarded =
-            Guarded { service, peer: self.peer, seat: self.seat, pending: pending.clone() };
-        let Some(tls) = self.tls else {
-            return http(self.stream, guarded, pending, self.timeouts, self.stop).await;
+        let pending = PendingNotices::default();
+        let service = ConnectionService {
+            service,
+            peer: self.peer,
+            slot: self.slot,
+            pending: pending.clone(),
         };
-        let shaken = TlsAcceptor::from(tls.current()).accept(self.stream);
-        let shaken = tokio::time::timeout(self.timeouts.handshake, shaken);
-        match self.stop.run_until_cancelled(shaken).await {
-            Some(Ok(Ok(stream))) => http(stream, guarded, pending, self.timeouts, self.stop).await,
-            Some(Ok(Err(error))) => debug!(%error, "A TLS handshake failed"),
-            Some(Err(_)) => debug!("A TLS handshake took too long"),
+        let Some(tls) = self.tls else {
+            return serve_http(self.stream, service, pending, self.timeouts, self.stop).await;
+        };
+        let handshake = TlsAcceptor::from(tls.current()).accept(self.stream);
+        let handshake = tokio::time::timeout(self.timeouts.handshake, handshake);
+        match self.stop.run_until_cancelled(handshake).await {
+            Some(Ok(Ok(stream))) => {
+                serve_http(stream, service, pending, self.timeouts, self.stop).await
+            }
+            Some(Ok(Err(error))) => debug!(%error, "TLS handshake failed"),
+            Some(Err(_)) => debug!("TLS handshake timed out"),
             None => {}
         }
     }
 }
 
-async fn http<T, S, B>(
+/// Serves HTTP/1.1 on an established byte stream.
+async fn serve_http<T, S, B>(
     stream: T,
-    guarded: Guarded<S>,
-    pending: Pending,
+    service: ConnectionService<S>,
+    pending: PendingNotices,
     timeouts: Timeouts,
     stop: CancellationToken,
 ) where
@@ -107,62 +126,67 @@ async fn http<T, S, B>(
     B: Body<Data = Bytes> + Send + Unpin + 'static,
     B::Error: Into<BoxError>,
 {
-    let io = Watched::new(TokioIo::new(stream), pending, timeouts.send);
+    let io = TrackedIo::new(TokioIo::new(stream), pending, timeouts.send);
     let served = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(timeouts.head)
         .max_buf_size(HEAD_BYTES_MAX)
         .max_headers(HEADERS_MAX)
-        .serve_connection(io, guarded);
+        .serve_connection(io, service);
     tokio::pin!(served);
     let ended = tokio::select! {
         ended = served.as_mut() => ended,
         () = stop.cancelled() => {
+            // The active request, if any, still gets its response.
             served.as_mut().graceful_shutdown();
             served.await
         }
     };
     if let Err(error) = ended {
-        debug!(%error, "A connection ended early");
+        debug!(%error, "Connection ended early");
     }
 }
 
-/// The service, behind what every request and every response passes.
-struct Guarded<S> {
+/// Wraps the service: marks the connection as active for each request, and
+/// tracks each response until it is flushed.
+struct ConnectionService<S> {
     service: S,
     peer: SocketAddr,
-    seat: Arc<Seat>,
-    pending: Pending,
+    slot: Arc<ConnectionSlot>,
+    pending: PendingNotices,
 }
 
-/// A request that came when the connection's end was already decided.
+/// A request arrived after the connection was chosen for eviction.
 #[derive(Debug, thiserror::Error)]
-#[error("the connection gave way to another")]
-struct SeatLost;
+#[error("the connection was evicted for another one")]
+struct Evicted;
 
-impl<S, B> hyper::service::Service<Request<Incoming>> for Guarded<S>
+impl<S, B> hyper::service::Service<Request<Incoming>> for ConnectionService<S>
 where
     S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
     S::Future: Send,
     S::Error: Into<BoxError>,
     B: Body<Data = Bytes>,
 {
-    type Response = Response<Departing<B>>;
+    type Response = Response<TrackedBody<B>>;
     type Error = BoxError;
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, BoxError>> + Send>>;
 
     fn call(&self, mut request: Request<Incoming>) -> Self::Future {
-        request.extensions_mut().insert(Peer(self.peer));
-        let (service, busy, pending) =
-            (self.service.clone(), self.seat.begin(), self.pending.clone());
+        request.extensions_mut().insert(PeerAddr(self.peer));
+        let (service, request_guard, pending) =
+            (self.service.clone(), self.slot.begin_request(), self.pending.clone());
         Box::pin(async move {
-            let busy = busy.ok_or(SeatLost)?;
+            // `None` if the eviction was decided before this request came. The
+            // client sees a closed connection, and may send the request again.
+            let request_guard = request_guard.ok_or(Evicted)?;
             let response = service.oneshot(request).await.map_err(Into::into)?;
             if response.status().is_success() {
-                busy.trust();
+                request_guard.mark_trusted();
             }
-            let departure = response.extensions().get::<Departure>().and_then(Departure::take);
-            Ok(response.map(|body| Departing::new(body, departure, pending, busy)))
+            let flush_notice =
+                response.extensions().get::<FlushNotice>().and_then(FlushNotice::take);
+            Ok(response.map(|body| TrackedBody::new(body, flush_notice, pending, request_guard)))
         })
     }
 }

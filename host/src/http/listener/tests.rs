@@ -1,4 +1,4 @@
-//! Connections as clients make them, well-behaved and otherwise.
+//! The listener against clients that behave, stall, or hang up.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -32,40 +32,46 @@ use tokio_util::sync::CancellationToken;
 
 use super::*;
 
-/// How long anything may take that ends by itself.
+/// The longest wait for an event that must happen.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// How long to watch for something that must not happen.
+/// The time to watch for an event that must not happen.
 const MOMENT: Duration = Duration::from_millis(200);
 
-/// More than the kernel keeps for a client that does not read.
+/// More bytes than the kernel buffers for a client that does not read.
 const LARGE: usize = 32 * 1_024 * 1_024;
 
 const GET: &[u8] = b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n";
 
-/// A listener whose every answer has `bytes` bytes.
+/// A listener whose responses all have the same size.
 struct Server {
     address: SocketAddr,
     stop: CancellationToken,
-    departures: Arc<Mutex<Vec<oneshot::Receiver<()>>>>,
+    /// One receiver per request served so far.
+    flushes: Arc<Mutex<Vec<oneshot::Receiver<()>>>>,
 }
 
 impl Server {
-    async fn start(bytes: usize, connections: usize, timeouts: Timeouts, tls: Option<Tls>) -> Self {
+    async fn start(
+        bytes: usize,
+        connections: usize,
+        timeouts: Timeouts,
+        tls: Option<ReloadableTls>,
+    ) -> Self {
         let listener = Listener::bind(([127, 0, 0, 1], 0).into(), connections).await.unwrap();
         let listener = listener.with_timeouts(timeouts).with_tls(tls);
         let (address, stop) = (listener.local_addr().unwrap(), CancellationToken::new());
-        let departures = Arc::new(Mutex::new(Vec::new()));
-        let seen = Arc::clone(&departures);
+        let flushes = Arc::new(Mutex::new(Vec::new()));
+        let seen = Arc::clone(&flushes);
         let service = tower::service_fn(move |_: Request<Incoming>| {
-            let (departure, left) = Departure::new();
-            seen.lock().unwrap().push(left);
+            let (flush_notice, flushed) = FlushNotice::new();
+            seen.lock().unwrap().push(flushed);
             let mut response = Response::new(Full::new(Bytes::from(vec![b'x'; bytes])));
-            response.extensions_mut().insert(departure);
+            response.extensions_mut().insert(flush_notice);
             async move { Ok::<_, Infallible>(response) }
         });
         tokio::spawn(listener.serve(service, stop.clone()));
-        Self { address, stop, departures }
+        Self { address, stop, flushes }
     }
 
     async fn connect(&self) -> TcpStream {
@@ -80,12 +86,12 @@ impl Server {
         socket.connect(self.address).await.unwrap()
     }
 
-    /// The latest answer's departure, once its request has been taken.
-    async fn departure(&self) -> oneshot::Receiver<()> {
+    /// Waits for a request to be served; returns the receiver of its notice.
+    async fn flush_receiver(&self) -> oneshot::Receiver<()> {
         let begun = Instant::now();
         loop {
-            if let Some(left) = self.departures.lock().unwrap().pop() {
-                return left;
+            if let Some(flushed) = self.flushes.lock().unwrap().pop() {
+                return flushed;
             }
             assert!(begun.elapsed() < PATIENCE, "the request was not taken");
             tokio::time::sleep(Duration::from_millis(10)).await;
@@ -99,7 +105,7 @@ impl Drop for Server {
     }
 }
 
-/// A certificate for `localhost`, and what trusts it.
+/// Returns a certificate for `localhost`, and roots that trust it.
 fn certificate() -> (ServerConfig, RootCertStore) {
     let (directory, config, roots) = certificate_files();
     let opened = config.open().unwrap();
@@ -122,7 +128,7 @@ fn certificate_files() -> (tempfile::TempDir, TlsConfig, RootCertStore) {
     (directory, config, roots)
 }
 
-async fn shake<T: AsyncRead + AsyncWrite + Unpin>(
+async fn tls_connect<T: AsyncRead + AsyncWrite + Unpin>(
     stream: T,
     roots: &RootCertStore,
 ) -> std::io::Result<TlsStream<T>> {
@@ -136,23 +142,23 @@ async fn shake<T: AsyncRead + AsyncWrite + Unpin>(
     TlsConnector::from(Arc::new(config)).connect(name, stream).await
 }
 
-/// Asks, and reads the whole answer.
-async fn ask(stream: &mut (impl AsyncRead + AsyncWrite + Unpin)) -> usize {
-    try_ask(stream).await.unwrap()
+/// Sends a request, and returns the length of the response's body.
+async fn fetch(stream: &mut (impl AsyncRead + AsyncWrite + Unpin)) -> usize {
+    try_fetch(stream).await.unwrap()
 }
 
 /// Does the same on a connection that may have been cut off.
-async fn try_ask(stream: &mut (impl AsyncRead + AsyncWrite + Unpin)) -> std::io::Result<usize> {
+async fn try_fetch(stream: &mut (impl AsyncRead + AsyncWrite + Unpin)) -> std::io::Result<usize> {
     stream.write_all(GET).await?;
-    try_read_answer(stream).await
+    try_read_response(stream).await
 }
 
-/// The number of bytes in the answer's body.
-async fn read_answer(stream: &mut (impl AsyncRead + Unpin)) -> usize {
-    try_read_answer(stream).await.unwrap()
+/// Reads a response, and returns the length of its body.
+async fn read_response(stream: &mut (impl AsyncRead + Unpin)) -> usize {
+    try_read_response(stream).await.unwrap()
 }
 
-async fn try_read_answer(stream: &mut (impl AsyncRead + Unpin)) -> std::io::Result<usize> {
+async fn try_read_response(stream: &mut (impl AsyncRead + Unpin)) -> std::io::Result<usize> {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         head.push(stream.read_u8().await?);
@@ -178,68 +184,72 @@ async fn quick<S>(mut connect: impl AsyncFnMut() -> std::io::Result<S>) -> S {
     }
 }
 
-/// Returns when the other end has closed the connection.
+/// Waits until the server has closed the connection.
 async fn closed(stream: &mut (impl AsyncRead + Unpin)) {
     let mut rest = [0; 1024];
     let end = async { while !matches!(stream.read(&mut rest).await, Ok(0) | Err(_)) {} };
     tokio::time::timeout(PATIENCE, end).await.expect("the connection ends");
 }
 
-/// A large answer is not reported as gone before the client has taken it, and
-/// is when it has.
-async fn leaves_when_it_is_read(
+/// Checks that a large response counts as flushed only once the client has
+/// read it.
+async fn check_flushed_when_read(
     server: &Server,
     stream: &mut (impl AsyncRead + AsyncWrite + Unpin),
 ) {
     stream.write_all(GET).await.unwrap();
-    let mut left = server.departure().await;
-    assert!(tokio::time::timeout(MOMENT, &mut left).await.is_err(), "it has not been read");
-    assert_eq!(read_answer(stream).await, LARGE);
-    let left = tokio::time::timeout(PATIENCE, left).await;
-    left.expect("it has been read").expect("it has left");
+    let mut flushed = server.flush_receiver().await;
+    assert!(
+        tokio::time::timeout(MOMENT, &mut flushed).await.is_err(),
+        "the response is not read yet"
+    );
+    assert_eq!(read_response(stream).await, LARGE);
+    let flushed = tokio::time::timeout(PATIENCE, flushed).await;
+    flushed.expect("the response was read").expect("the response was flushed");
 }
 
-/// Nor is it when the client goes away instead.
-async fn stays_when_the_client_goes(
+/// Checks that a response does not count as flushed if the client hangs up.
+async fn check_not_flushed_when_the_client_hangs_up(
     server: &Server,
     mut stream: impl AsyncRead + AsyncWrite + Unpin,
 ) {
     stream.write_all(GET).await.unwrap();
-    let left = server.departure().await;
+    let flushed = server.flush_receiver().await;
     drop(stream);
-    let left = tokio::time::timeout(PATIENCE, left).await;
-    assert!(left.expect("the connection is broken").is_err());
+    let flushed = tokio::time::timeout(PATIENCE, flushed).await;
+    assert!(flushed.expect("the connection is broken").is_err());
 }
 
 #[tokio::test]
-async fn a_response_has_left_when_the_kernel_has_its_last_byte() {
+async fn a_response_is_flushed_when_the_kernel_has_its_last_byte() {
     let server = Server::start(LARGE, 10, Timeouts::default(), None).await;
-    leaves_when_it_is_read(&server, &mut server.connect_narrowly().await).await;
-    stays_when_the_client_goes(&server, server.connect_narrowly().await).await;
+    check_flushed_when_read(&server, &mut server.connect_narrowly().await).await;
+    check_not_flushed_when_the_client_hangs_up(&server, server.connect_narrowly().await).await;
 }
 
 #[tokio::test]
-async fn a_response_over_tls_has_left_when_the_kernel_has_its_last_byte() {
+async fn a_response_over_tls_is_flushed_when_the_kernel_has_its_last_byte() {
     let (config, roots) = certificate();
-    let server = Server::start(LARGE, 10, Timeouts::default(), Some(Tls::new(config))).await;
-    let mut stream = shake(server.connect_narrowly().await, &roots).await.unwrap();
-    leaves_when_it_is_read(&server, &mut stream).await;
-    stays_when_the_client_goes(&server, stream).await;
+    let server =
+        Server::start(LARGE, 10, Timeouts::default(), Some(ReloadableTls::new(config))).await;
+    let mut stream = tls_connect(server.connect_narrowly().await, &roots).await.unwrap();
+    check_flushed_when_read(&server, &mut stream).await;
+    check_not_flushed_when_the_client_hangs_up(&server, stream).await;
 }
 
-/// To the byte: as long as one record has not been written to what is below,
-/// a TLS stream's flush does not end.
+/// As long as one TLS record is not written to the socket, the flush of the
+/// TLS stream does not end.
 #[tokio::test]
 async fn a_flush_over_tls_waits_for_the_last_record() {
     let (config, roots) = certificate();
     let (client, server) = tokio::io::duplex(4 * 1_024);
     let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
-    let (client, server) = tokio::join!(shake(client, &roots), acceptor.accept(server));
+    let (client, server) = tokio::join!(tls_connect(client, &roots), acceptor.accept(server));
     let (mut client, mut server) = (client.unwrap(), server.unwrap());
     let sent = vec![b'x'; 16 * 1_024];
     server.write_all(&sent).await.unwrap();
     let mut flush = std::pin::pin!(server.flush());
-    assert!(tokio::time::timeout(MOMENT, &mut flush).await.is_err(), "records are left");
+    assert!(tokio::time::timeout(MOMENT, &mut flush).await.is_err(), "unwritten records remain");
     let mut read = vec![0; sent.len()];
     let (flushed, received) = tokio::join!(flush, client.read_exact(&mut read));
     flushed.unwrap();
@@ -248,28 +258,28 @@ async fn a_flush_over_tls_waits_for_the_last_record() {
 }
 
 #[tokio::test]
-async fn who_takes_an_answer_too_slowly_is_cut_off() {
+async fn a_client_that_reads_too_slowly_is_cut_off() {
     let timeouts = Timeouts { send: Duration::from_millis(300), ..Timeouts::default() };
     let (config, roots) = certificate();
-    for tls in [None, Some(Tls::new(config))] {
+    for tls in [None, Some(ReloadableTls::new(config))] {
         let server = Server::start(LARGE, 10, timeouts, tls.clone()).await;
         let stream = server.connect_narrowly().await;
         let mut stream: Box<dyn Duplex> = match tls {
             None => Box::new(stream),
-            Some(_) => Box::new(shake(stream, &roots).await.unwrap()),
+            Some(_) => Box::new(tls_connect(stream, &roots).await.unwrap()),
         };
         stream.write_all(GET).await.unwrap();
-        let mut left = server.departure().await;
-        // A byte now and then does not keep it open.
+        let mut flushed = server.flush_receiver().await;
+        // Reading a byte now and then does not keep the connection open.
         let begun = Instant::now();
         let cut = loop {
-            match tokio::time::timeout(Duration::from_millis(20), &mut left).await {
-                Ok(left) => break left,
+            match tokio::time::timeout(Duration::from_millis(20), &mut flushed).await {
+                Ok(flushed) => break flushed,
                 Err(_) => drop(stream.read_u8().await),
             }
             assert!(begun.elapsed() < PATIENCE, "it is kept open");
         };
-        assert!(cut.is_err(), "it was not read");
+        assert!(cut.is_err(), "the response was not read");
     }
 }
 
@@ -277,7 +287,7 @@ trait Duplex: AsyncRead + AsyncWrite + Unpin {}
 impl<T: AsyncRead + AsyncWrite + Unpin> Duplex for T {}
 
 #[tokio::test]
-async fn who_sends_nothing_or_half_a_head_is_cut_off() {
+async fn a_client_that_stalls_its_head_is_cut_off() {
     let timeouts = Timeouts { head: Duration::from_millis(100), ..Timeouts::default() };
     let server = Server::start(1, 10, timeouts, None).await;
     let mut silent = server.connect().await;
@@ -285,7 +295,7 @@ async fn who_sends_nothing_or_half_a_head_is_cut_off() {
     half.write_all(&GET[..20]).await.unwrap();
     let mut kept = quick(async || {
         let mut stream = server.connect().await;
-        assert_eq!(try_ask(&mut stream).await?, 1);
+        assert_eq!(try_fetch(&mut stream).await?, 1);
         Ok(stream)
     })
     .await;
@@ -295,65 +305,65 @@ async fn who_sends_nothing_or_half_a_head_is_cut_off() {
 }
 
 #[tokio::test]
-async fn who_does_not_shake_hands_is_cut_off_and_others_are_served() {
+async fn a_client_that_stalls_the_handshake_is_cut_off_alone() {
     let timeouts = Timeouts { handshake: Duration::from_millis(100), ..Timeouts::default() };
     let (config, roots) = certificate();
-    let server = Server::start(1, 10, timeouts, Some(Tls::new(config))).await;
+    let server = Server::start(1, 10, timeouts, Some(ReloadableTls::new(config))).await;
     let mut silent = server.connect().await;
     let mut plain = server.connect().await;
     plain.write_all(GET).await.unwrap();
-    let mut good = quick(async || shake(server.connect().await, &roots).await).await;
-    assert_eq!(ask(&mut good).await, 1);
+    let mut good = quick(async || tls_connect(server.connect().await, &roots).await).await;
+    assert_eq!(fetch(&mut good).await, 1);
     closed(&mut silent).await;
     closed(&mut plain).await;
-    assert_eq!(ask(&mut good).await, 1);
+    assert_eq!(fetch(&mut good).await, 1);
 }
 
 #[tokio::test]
-async fn new_connections_see_the_new_certificate_and_old_ones_go_on() {
+async fn new_connections_see_the_new_certificate_and_old_ones_continue() {
     let (old, old_roots) = certificate();
     let (new, new_roots) = certificate();
-    let tls = Tls::new(old);
+    let tls = ReloadableTls::new(old);
     let server = Server::start(1, 10, Timeouts::default(), Some(tls.clone())).await;
-    let mut before = shake(server.connect().await, &old_roots).await.unwrap();
-    assert_eq!(ask(&mut before).await, 1);
+    let mut before = tls_connect(server.connect().await, &old_roots).await.unwrap();
+    assert_eq!(fetch(&mut before).await, 1);
     tls.replace(new);
-    assert!(shake(server.connect().await, &old_roots).await.is_err());
-    let mut after = shake(server.connect().await, &new_roots).await.unwrap();
-    assert_eq!(ask(&mut after).await, 1);
-    assert_eq!(ask(&mut before).await, 1);
+    assert!(tls_connect(server.connect().await, &old_roots).await.is_err());
+    let mut after = tls_connect(server.connect().await, &new_roots).await.unwrap();
+    assert_eq!(fetch(&mut after).await, 1);
+    assert_eq!(fetch(&mut before).await, 1);
 }
 
 #[tokio::test]
-async fn a_full_listener_serves_who_comes() {
+async fn a_full_listener_serves_new_connections() {
     let server = Server::start(1, 8, Timeouts::default(), None).await;
     let mut known = server.connect().await;
-    assert_eq!(ask(&mut known).await, 1);
+    assert_eq!(fetch(&mut known).await, 1);
     let mut idle = Vec::new();
     for n in 0..50 {
         idle.push(server.connect().await);
         if n % 10 == 0 {
-            let asked = async { ask(&mut server.connect().await).await };
+            let asked = async { fetch(&mut server.connect().await).await };
             let answered = tokio::time::timeout(PATIENCE, asked).await;
-            assert_eq!(answered.expect("the listener serves"), 1);
+            assert_eq!(answered.expect("the listener serves new connections"), 1);
         }
     }
-    assert_eq!(ask(&mut known).await, 1, "who had an answer before keeps its seat");
+    assert_eq!(fetch(&mut known).await, 1, "a trusted connection keeps its slot");
 }
 
 #[tokio::test]
-async fn every_answer_to_a_pipeline_comes_in_order() {
+async fn every_response_to_a_pipeline_comes_in_order() {
     let server = Server::start(3, 8, Timeouts::default(), None).await;
     let mut stream = server.connect().await;
     stream.write_all(&GET.repeat(5)).await.unwrap();
     for _ in 0..5 {
-        assert_eq!(read_answer(&mut stream).await, 3);
+        assert_eq!(read_response(&mut stream).await, 3);
     }
-    assert_eq!(server.departures.lock().unwrap().len(), 5);
+    assert_eq!(server.flushes.lock().unwrap().len(), 5);
 }
 
 #[test]
-fn files_that_are_no_pair_are_refused_in_words() {
+fn mismatched_certificate_files_are_refused_with_a_reason() {
     let (directory, config, _) = certificate_files();
     let other = KeyPair::generate().unwrap().serialize_pem();
     let certificate = std::fs::read_to_string(&config.certificate).unwrap();

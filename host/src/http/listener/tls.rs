@@ -1,4 +1,4 @@
-//! TLS: which certificate is shown, and how it is exchanged while running.
+//! The TLS certificate of a listener, reloadable while it serves.
 
 use std::fs::File;
 use std::io;
@@ -18,40 +18,42 @@ use serde::Deserialize;
 /// The largest PEM file that is read. A chain has some thousand bytes.
 const PEM_BYTES_MAX: u64 = 1024 * 1024;
 
-/// HTTP/1.1 is all that is spoken (see [`super::departure`]).
+/// The only protocol offered: detecting a flush needs HTTP/1.1 (see
+/// [`super::flush`]).
 const ALPN: &[u8] = b"http/1.1";
 
-/// `[api.tls]` and `[admin.tls]`: TLS 1.2 or later.
+/// The tables `[api.tls]` and `[admin.tls]`: TLS 1.2 or later.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TlsConfig {
-    /// The certificate and those between it and the root, in PEM.
+    /// The certificate chain in PEM: the certificate and its intermediates.
     pub certificate: PathBuf,
-    /// Its private key, in PEM (PKCS#8, PKCS#1 or SEC1).
+    /// The private key in PEM (PKCS#8, PKCS#1 or SEC1).
     pub key: PathBuf,
 }
 
-/// Why TLS cannot be spoken.
+/// A certificate or key that cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
     #[error("{what}: {} cannot be read: {source}", path.display())]
     Unreadable { what: &'static str, path: PathBuf, source: io::Error },
+    /// The file has no PEM block of this kind.
     #[error("{what}: {} holds none in PEM", path.display())]
-    Nothing { what: &'static str, path: PathBuf },
-    /// They are no pair, or of a kind that is not spoken.
+    Missing { what: &'static str, path: PathBuf },
+    /// Certificate and key do not match, or their kind is not supported.
     #[error("certificate and key: {0}")]
     Refused(#[from] rustls::Error),
 }
 
 impl TlsConfig {
-    /// Paths are relative to `directory`, that of the configuration file.
+    /// Resolves relative paths against `directory`, the configuration file's.
     pub fn resolve_against(&mut self, directory: &Path) {
         for path in [&mut self.certificate, &mut self.key] {
             *path = directory.join(&*path);
         }
     }
 
-    /// The files that it names.
+    /// Returns the files that the table names.
     pub fn files(&self) -> Vec<PathBuf> {
         vec![self.certificate.clone(), self.key.clone()]
     }
@@ -60,16 +62,16 @@ impl TlsConfig {
     ///
     /// # Errors
     ///
-    /// For files that are missing, or hold no pair.
+    /// Returns an error if a file cannot be read, or the two are no pair.
     pub fn open(&self) -> Result<ServerConfig, TlsError> {
         let pem = read("certificate", &self.certificate)?;
         let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
         let chain = chain.unwrap_or_default();
         if chain.is_empty() {
-            return Err(nothing("certificate", &self.certificate));
+            return Err(missing("certificate", &self.certificate));
         }
         let pem = read("key", &self.key)?;
-        let key = PrivateKeyDer::from_pem_slice(&pem).map_err(|_| nothing("key", &self.key))?;
+        let key = PrivateKeyDer::from_pem_slice(&pem).map_err(|_| missing("key", &self.key))?;
         let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
             .with_safe_default_protocol_versions()?
             .with_no_client_auth()
@@ -87,27 +89,27 @@ fn read(what: &'static str, path: &Path) -> Result<Vec<u8>, TlsError> {
     Ok(bytes)
 }
 
-fn nothing(what: &'static str, path: &Path) -> TlsError {
-    TlsError::Nothing { what, path: path.to_owned() }
+fn missing(what: &'static str, path: &Path) -> TlsError {
+    TlsError::Missing { what, path: path.to_owned() }
 }
 
-/// The certificate that counts now; cheap to clone, and all clones change
-/// together.
+/// The current certificate. Cheap to clone; all clones change together.
 #[derive(Clone)]
-pub struct Tls(Arc<ArcSwap<ServerConfig>>);
+pub struct ReloadableTls(Arc<ArcSwap<ServerConfig>>);
 
-impl Tls {
-    /// Begins with `config`.
+impl ReloadableTls {
+    /// Starts with `config`.
     pub fn new(config: ServerConfig) -> Self {
         Self(Arc::new(ArcSwap::from_pointee(config)))
     }
 
-    /// Lets `config` count for the connections that come from now on. Sessions
-    /// of the one before are not resumed.
+    /// Uses `config` for all later connections. TLS sessions of the previous
+    /// certificate are not resumed.
     pub fn replace(&self, config: ServerConfig) {
         self.0.store(Arc::new(config));
     }
 
+    /// Returns the certificate for a new connection.
     pub(super) fn current(&self) -> Arc<ServerConfig> {
         self.0.load_full()
     }

@@ -1,8 +1,8 @@
-//! The canonical request: the one text that a signed request stands for.
+//! The canonical request: the text that is signed instead of the request.
 //!
-//! By AWS's documentation, for services other than S3: the path is normalised
-//! and encoded once more as it arrived, the query is sorted, headers are
-//! trimmed and folded.
+//! It follows AWS's documentation for services other than S3: the path is
+//! normalised and encoded once more as it arrived, the query is sorted, and
+//! headers are trimmed and folded.
 
 use std::fmt::Write as _;
 
@@ -13,12 +13,13 @@ use percent_encoding::NON_ALPHANUMERIC;
 use percent_encoding::percent_decode_str;
 use percent_encoding::percent_encode;
 
-use crate::http::auth::Denied;
+use crate::http::auth::denied::Denied;
 
-/// All but what RFC 3986 calls unreserved.
+/// All characters except the unreserved ones of RFC 3986.
 const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
-/// The canonical request up to the digest of the payload, which comes last.
+/// Returns the canonical request up to the digest of the payload, which comes
+/// last.
 pub fn without_payload(head: &Parts, signed_headers: &str) -> Result<String, Denied> {
     let mut text = String::with_capacity(512);
     let (path, query) = (path(head.uri.path()), query(head.uri.query().unwrap_or_default()));
@@ -30,8 +31,8 @@ pub fn without_payload(head: &Parts, signed_headers: &str) -> Result<String, Den
     Ok(text)
 }
 
-/// Resolves `.`, `..` and empty segments, and encodes what is left; `%` too,
-/// so what arrived encoded is encoded twice.
+/// Resolves `.`, `..` and empty segments, and encodes the rest. `%` is encoded
+/// too, so a path that arrived encoded is encoded twice.
 pub(super) fn path(path: &str) -> String {
     let mut kept: Vec<&str> = Vec::new();
     for segment in path.split('/') {
@@ -52,7 +53,7 @@ pub(super) fn path(path: &str) -> String {
     canonical
 }
 
-/// Sorts by encoded name, then by encoded value.
+/// Sorts the parameters by encoded name, then by encoded value.
 pub(super) fn query(query: &str) -> String {
     let encode = |text: &str| {
         let bytes: Vec<u8> = percent_decode_str(text).collect();
@@ -73,7 +74,8 @@ pub(super) fn query(query: &str) -> String {
 /// Adds `name:value,value\n`; runs of spaces count as one.
 fn header(text: &mut String, headers: &HeaderMap, name: &str) -> Result<(), Denied> {
     let missing = || Denied::HeaderMissing(name.to_owned());
-    // A name in capitals would be found, but is not canonical.
+    // The lookup ignores case, so a name in capitals would be found, but it is
+    // not canonical.
     if name.bytes().any(|byte| byte.is_ascii_uppercase()) {
         return Err(Denied::Malformed("SignedHeaders are not in lower case"));
     }

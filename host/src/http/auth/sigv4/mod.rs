@@ -1,13 +1,13 @@
 //! AWS Signature Version 4, in the Authorization header, as ServiceNow signs.
 //!
-//! A signature proves its request to whoever holds the secret, for as long as
-//! its date is near: within that time the same request can be sent again by
-//! whoever has seen it. That is the scheme's nature; idempotency keys make a
-//! repeated POST harmless, and TLS keeps others from seeing it.
+//! A signature is valid while its date is near this host's time. Within that
+//! time, anyone who has seen the request can send it again; the scheme has no
+//! nonce. Idempotency keys make a repeated POST harmless, and TLS keeps the
+//! request from being seen.
 //!
-//! HOTH gives out no session tokens, so `X-Amz-Security-Token` means nothing.
-//! A signature always covers the body. `UNSIGNED-PAYLOAD` and streamed
-//! signatures are S3's, and not taken here.
+//! HOTH issues no session tokens, so it ignores `X-Amz-Security-Token`. A
+//! signature always covers the body. `UNSIGNED-PAYLOAD` and streamed signatures
+//! belong to S3, and are rejected here.
 
 mod canonical;
 #[cfg(test)]
@@ -24,21 +24,21 @@ use time::PrimitiveDateTime;
 use time::format_description::BorrowedFormatItem;
 use time::macros::format_description;
 
-use super::Denied;
-use super::Judgement;
-use super::Principal;
+use super::denied::Denied;
 use super::key_set::Signer;
+use super::principal::Principal;
 use hoth_core::domain::Digest;
 use hoth_core::domain::Timestamp;
 
-/// The scheme of the Authorization header, and the algorithm.
+/// The scheme of the Authorization header; also the algorithm's name.
 pub const ALGORITHM: &str = "AWS4-HMAC-SHA256";
 
-/// The service that requests are signed for: that of Amazon API Gateway, in
-/// whose place HOTH stands.
+/// The service that requests are signed for. It is the one of Amazon API
+/// Gateway, which HOTH replaces.
 pub const SERVICE: &str = "execute-api";
 
-/// How far the date of a signature may be from this host's time, as with AWS.
+/// The largest distance of a signature's date from this host's time. AWS has the
+/// same bound.
 const SKEW_MAX_SECONDS: u64 = 300;
 
 const DATE: &str = "x-amz-date";
@@ -46,7 +46,7 @@ const CONTENT_SHA256: &str = "x-amz-content-sha256";
 const DATE_FORMAT: &[BorrowedFormatItem<'_>] =
     format_description!("[year][month][day]T[hour][minute][second]Z");
 
-/// What an Authorization header says, not yet believed.
+/// The parsed Authorization header, not verified yet.
 pub struct Claim<'a> {
     pub access_key_id: &'a str,
     day: &'a str,
@@ -57,7 +57,7 @@ pub struct Claim<'a> {
 }
 
 impl<'a> Claim<'a> {
-    /// Reads what follows the algorithm:
+    /// Parses the part after the algorithm:
     /// `Credential=id/day/region/service/aws4_request, SignedHeaders=…,
     /// Signature=…`, in any order.
     pub fn parse(credentials: &'a str) -> Result<Self, Denied> {
@@ -90,14 +90,19 @@ impl<'a> Claim<'a> {
         Ok(Self { access_key_id, day, region, service, signed_headers, signature })
     }
 
-    /// Judges the request by all but its body.
-    pub fn judge(
+    /// Verifies the request except for its body.
+    ///
+    /// # Errors
+    ///
+    /// Returns the reason if the scope, date or covered headers are wrong, or if
+    /// the head declares the body's digest and the signature does not match.
+    pub fn verify_head(
         &self,
         signer: &Signer,
         head: &Parts,
         now: Timestamp,
         service: &str,
-    ) -> Result<Judgement, Denied> {
+    ) -> Result<PendingSignature, Denied> {
         if self.service != service {
             return Err(Denied::Scope("service"));
         }
@@ -105,10 +110,10 @@ impl<'a> Claim<'a> {
             return Err(Denied::Scope("region"));
         }
         let date = self.date(&head.headers, now)?;
-        self.covers(&head.headers)?;
+        self.check_covered(&head.headers)?;
         let canonical = canonical::without_payload(head, self.signed_headers)?;
         let scope = format!("{}/{}/{}/aws4_request", self.day, self.region, self.service);
-        let unproven = Unproven {
+        let pending = PendingSignature {
             principal: signer.principal.clone(),
             canonical,
             preamble: format!("{ALGORITHM}\n{date}\n{scope}\n"),
@@ -116,15 +121,15 @@ impl<'a> Claim<'a> {
             signature: self.signature,
             declared: declared(&head.headers)?,
         };
-        match &unproven.declared {
-            Some(payload) if !unproven.is_signature_over(payload) => Err(Denied::Signature),
-            Some(_) | None => Ok(Judgement::Unproven(unproven)),
+        match &pending.declared {
+            Some(payload) if !pending.is_signature_over(payload) => Err(Denied::Signature),
+            Some(_) | None => Ok(pending),
         }
     }
 
-    /// The date that was signed, when it is near.
+    /// Returns the signed date if it is near `now` and of the signed day.
     fn date<'h>(&self, headers: &'h HeaderMap, now: Timestamp) -> Result<&'h str, Denied> {
-        let text = single(headers, DATE)?.ok_or(Denied::Malformed("there is no X-Amz-Date"))?;
+        let text = single(headers, DATE)?.ok_or(Denied::Malformed("X-Amz-Date is missing"))?;
         let bad = Denied::Malformed("X-Amz-Date is not YYYYMMDDTHHMMSSZ");
         let date = PrimitiveDateTime::parse(text, DATE_FORMAT).map_err(|_| bad)?;
         let now = i64::try_from(now.as_millis() / 1_000).unwrap_or(i64::MAX);
@@ -138,14 +143,16 @@ impl<'a> Claim<'a> {
         Ok(text)
     }
 
-    /// The host, so that the signature is for this one alone, and the body's
-    /// digest, where it is given. HOTH acts on no other header that a client
-    /// could have signed, so which further ones it covers is the client's
-    /// affair. (The date is part of what is signed in any case.)
-    fn covers(&self, headers: &HeaderMap) -> Result<(), Denied> {
+    /// Checks that the signature covers the headers that matter.
+    ///
+    /// These are the host, which ties the signature to this host, and the
+    /// body's digest if it is given. HOTH acts on no other header that a client
+    /// could sign, so the client chooses freely which further ones to cover.
+    /// The date is part of the signed text in any case.
+    fn check_covered(&self, headers: &HeaderMap) -> Result<(), Denied> {
         let covered: Vec<&str> = self.signed_headers.split(';').collect();
         if !covered.is_sorted_by(|a, b| a < b) {
-            return Err(Denied::Malformed("SignedHeaders are not sorted, or one is there twice"));
+            return Err(Denied::Malformed("SignedHeaders are not sorted, or one is given twice"));
         }
         for name in ["host", CONTENT_SHA256] {
             let needed = name == "host" || headers.contains_key(name);
@@ -156,6 +163,7 @@ impl<'a> Claim<'a> {
         Ok(())
     }
 
+    /// Derives the key of the day, region and service from the secret.
     fn signing_key(&self, secret: &str) -> [u8; 32] {
         let day = hmac(format!("AWS4{secret}").as_bytes(), self.day);
         let region = hmac(&day, self.region);
@@ -164,8 +172,8 @@ impl<'a> Claim<'a> {
     }
 }
 
-/// A request that was signed, if its body is the right one.
-pub struct Unproven {
+/// A signature that awaits the request's body.
+pub struct PendingSignature {
     principal: Principal,
     /// The canonical request up to the payload's digest.
     canonical: String,
@@ -173,32 +181,36 @@ pub struct Unproven {
     preamble: String,
     signing_key: [u8; 32],
     signature: [u8; 32],
+    /// The body's digest, if the head declares it.
     declared: Option<Digest>,
 }
 
-impl Unproven {
-    /// Whether the head named the body's digest, so that the signature has
-    /// been checked: the sender holds the key, and only the body may be
-    /// another's.
-    pub fn is_signed(&self) -> bool {
+impl PendingSignature {
+    /// Returns `true` if the head declares the body's digest.
+    ///
+    /// The signature has then been verified: the sender holds the key, and only
+    /// the body may still differ.
+    pub fn covers_declared_digest(&self) -> bool {
         self.declared.is_some()
     }
 
-    /// Who sent it, when `body` is what was signed.
+    /// Returns the sender if `body` is the signed one.
     ///
     /// # Errors
     ///
-    /// [`Denied::Signature`] or [`Denied::Payload`] when it is not.
-    pub fn prove(self, body: &[u8]) -> Result<Principal, Denied> {
+    /// Returns [`Denied::Signature`] or [`Denied::Payload`] if it is not.
+    pub fn verify_body(self, body: &[u8]) -> Result<Principal, Denied> {
         let payload = Digest::of(body);
         match self.declared {
             Some(declared) if declared != payload => Err(Denied::Payload),
+            // The signature over the declared digest was verified with the head.
             Some(_) => Ok(self.principal),
             None if self.is_signature_over(&payload) => Ok(self.principal),
             None => Err(Denied::Signature),
         }
     }
 
+    /// Returns `true` if the signature is valid for a body of this digest.
     fn is_signature_over(&self, payload: &Digest) -> bool {
         let canonical = Digest::of(format!("{}{payload}", self.canonical).as_bytes());
         let expected = hmac(&self.signing_key, &format!("{}{canonical}", self.preamble));
@@ -206,21 +218,23 @@ impl Unproven {
     }
 }
 
-/// The body's digest, where the head names it.
+/// Returns the body's digest if the head declares it.
 fn declared(headers: &HeaderMap) -> Result<Option<Digest>, Denied> {
     let Some(text) = single(headers, CONTENT_SHA256)? else { return Ok(None) };
     let digest = text.parse().map_err(|_| {
-        Denied::Malformed("X-Amz-Content-Sha256 is no digest; unsigned payloads are not taken")
+        Denied::Malformed(
+            "X-Amz-Content-Sha256 is not a digest; unsigned payloads are not accepted",
+        )
     })?;
     Ok(Some(digest))
 }
 
-/// The value of a header that may be there once.
+/// Returns the value of a header that may be given once.
 fn single<'h>(headers: &'h HeaderMap, name: &str) -> Result<Option<&'h str>, Denied> {
     let mut values = headers.get_all(name).iter();
     let Some(value) = values.next() else { return Ok(None) };
     if values.next().is_some() {
-        return Err(Denied::Malformed("an X-Amz header is there twice"));
+        return Err(Denied::Malformed("an X-Amz header is given twice"));
     }
     value.to_str().map(Some).map_err(|_| Denied::Malformed("an X-Amz header is not text"))
 }

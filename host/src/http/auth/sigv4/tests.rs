@@ -1,4 +1,4 @@
-//! The verifier against AWS's own signatures, and against those who tamper.
+//! The verifier against AWS's own signatures, and against tampered requests.
 
 use std::time::Duration;
 
@@ -9,11 +9,12 @@ use serde::Deserialize;
 use super::*;
 use crate::http::auth::Role;
 
-/// `source` in the file says where it is from. Left out are the cases that
-/// hold for S3 alone: paths that are not normalised, or encoded once.
+/// AWS's signing test suite; `source` in the file names its origin. The cases
+/// that hold for S3 only are left out: paths that are not normalised, or encoded
+/// once.
 const SUITE: &str = include_str!("fixtures/aws-signing-test-suite.json");
 
-/// When the suite was signed: 2015-08-30T12:36:00Z.
+/// The date of the suite's signatures: 2015-08-30T12:36:00Z.
 const SIGNED_AT: Timestamp = Timestamp::from_millis(1_440_938_160_000);
 
 #[derive(Deserialize)]
@@ -63,8 +64,8 @@ impl Suite {
         )
     }
 
-    /// What becomes of a case, with its credentials as they are or changed.
-    fn judge(
+    /// Verifies a case with these credentials.
+    fn verify(
         &self,
         case: &Case,
         credentials: &str,
@@ -76,28 +77,26 @@ impl Suite {
             request = request.header(name, value.as_bytes());
         }
         let (head, ()) = request.body(()).unwrap().into_parts();
-        match Claim::parse(credentials)?.judge(signer, &head, now, &self.service)? {
-            Judgement::Known(principal) => Ok(principal),
-            Judgement::Unproven(unproven) => unproven.prove(case.body.as_bytes()),
-        }
+        let pending = Claim::parse(credentials)?.verify_head(signer, &head, now, &self.service)?;
+        pending.verify_body(case.body.as_bytes())
     }
 
-    fn plainly(&self, case: &Case) -> Result<Principal, Denied> {
-        self.judge(case, &self.credentials(case), &self.signer(), SIGNED_AT)
+    fn verify_as_signed(&self, case: &Case) -> Result<Principal, Denied> {
+        self.verify(case, &self.credentials(case), &self.signer(), SIGNED_AT)
     }
 }
 
 #[test]
-fn every_request_of_the_suite_is_taken() {
+fn every_request_of_the_suite_is_accepted() {
     let suite = Suite::read();
     assert_eq!(suite.cases.len(), 30, "the suite has changed");
     for case in &suite.cases {
-        assert_eq!(suite.plainly(case), Ok(suite.signer().principal), "{}", case.name);
+        assert_eq!(suite.verify_as_signed(case), Ok(suite.signer().principal), "{}", case.name);
     }
 }
 
 #[test]
-fn a_request_that_is_not_the_signed_one_is_denied() {
+fn a_request_that_differs_from_the_signed_one_is_denied() {
     let suite = Suite::read();
     let form = suite.case("post-x-www-form-urlencoded");
     let sorted = suite.case("get-vanilla-query-order-key-case");
@@ -118,20 +117,20 @@ fn a_request_that_is_not_the_signed_one_is_denied() {
     for (n, (case, tamper, expected)) in cases.into_iter().enumerate() {
         let mut case = case.clone();
         tamper(&mut case);
-        assert_eq!(suite.plainly(&case), Err(expected), "{n}");
+        assert_eq!(suite.verify_as_signed(&case), Err(expected), "{n}");
     }
 }
 
 #[test]
-fn credentials_are_taken_as_the_documentation_writes_them_alone() {
+fn only_documented_credential_forms_are_accepted() {
     let suite = Suite::read();
     let case = suite.case("get-vanilla");
     let good = suite.credentials(&case);
     let check = |from: &str, to: &str, expected: Result<(), Denied>| {
         let changed = good.replace(from, to);
         assert!(from.is_empty() || changed != good, "`{from}` is not there");
-        let judged = suite.judge(&case, &changed, &suite.signer(), SIGNED_AT).map(drop);
-        assert_eq!(judged, expected, "{changed}");
+        let verified = suite.verify(&case, &changed, &suite.signer(), SIGNED_AT).map(drop);
+        assert_eq!(verified, expected, "{changed}");
     };
     let malformed = |why| Err(Denied::Malformed(why));
     check(", ", ",", Ok(()));
@@ -148,11 +147,11 @@ fn credentials_are_taken_as_the_documentation_writes_them_alone() {
     check("Signature=5", "Signature=", malformed("Signature is not 64 hex digits"));
     check("Signature=", "Signature=5", malformed("Signature is not 64 hex digits"));
     check("host;x-amz-date", "x-amz-date", Err(Denied::Uncovered("host")));
-    check("host;", "host;host;", malformed("SignedHeaders are not sorted, or one is there twice"));
+    check("host;", "host;host;", malformed("SignedHeaders are not sorted, or one is given twice"));
     check(
         "host;x-amz-date",
         "x-amz-date;host",
-        malformed("SignedHeaders are not sorted, or one is there twice"),
+        malformed("SignedHeaders are not sorted, or one is given twice"),
     );
     check("host;", "Host;host;", malformed("SignedHeaders are not in lower case"));
     check("SignedHeaders", "Credential", malformed("a part is given twice"));
@@ -162,40 +161,40 @@ fn credentials_are_taken_as_the_documentation_writes_them_alone() {
 }
 
 #[test]
-fn a_signature_counts_near_its_date_alone() {
+fn a_signature_is_valid_only_near_its_date() {
     let suite = Suite::read();
     let case = suite.case("get-vanilla");
     let at = |seconds: i64| {
         let millis = SIGNED_AT.as_millis().checked_add_signed(seconds * 1_000).unwrap();
         let now = Timestamp::from_millis(millis);
-        suite.judge(&case, &suite.credentials(&case), &suite.signer(), now).map(drop)
+        suite.verify(&case, &suite.credentials(&case), &suite.signer(), now).map(drop)
     };
     assert_eq!(at(300), Ok(()));
     assert_eq!(at(-300), Ok(()));
     assert_eq!(at(301), Err(Denied::Skewed(301)));
     assert_eq!(at(-301), Err(Denied::Skewed(301)));
     let far = SIGNED_AT + Duration::from_secs(u64::from(u32::MAX));
-    let judged = suite.judge(&case, &suite.credentials(&case), &suite.signer(), far);
-    assert_eq!(judged, Err(Denied::Skewed(u64::from(u32::MAX))));
+    let verified = suite.verify(&case, &suite.credentials(&case), &suite.signer(), far);
+    assert_eq!(verified, Err(Denied::Skewed(u64::from(u32::MAX))));
     let mut undated = case.clone();
     undated.headers.retain(|(name, _)| name != DATE);
-    assert_eq!(suite.plainly(&undated), Err(Denied::Malformed("there is no X-Amz-Date")));
+    assert_eq!(suite.verify_as_signed(&undated), Err(Denied::Malformed("X-Amz-Date is missing")));
     let mut badly = case.clone();
     badly.headers.iter_mut().filter(|(name, _)| name == DATE).for_each(|h| h.1.push('0'));
     let bad = Denied::Malformed("X-Amz-Date is not YYYYMMDDTHHMMSSZ");
-    assert_eq!(suite.plainly(&badly), Err(bad));
+    assert_eq!(suite.verify_as_signed(&badly), Err(bad));
 }
 
 #[test]
 fn a_key_may_be_pinned_to_a_region() {
     let suite = Suite::read();
     let case = suite.case("get-vanilla");
-    let judge = |region: &str| {
+    let verify = |region: &str| {
         let signer = Signer { region: Some(region.to_owned()), ..suite.signer() };
-        suite.judge(&case, &suite.credentials(&case), &signer, SIGNED_AT).map(drop)
+        suite.verify(&case, &suite.credentials(&case), &signer, SIGNED_AT).map(drop)
     };
-    assert_eq!(judge("us-east-1"), Ok(()));
-    assert_eq!(judge("us-gov-west-1"), Err(Denied::Scope("region")));
+    assert_eq!(verify("us-east-1"), Ok(()));
+    assert_eq!(verify("us-gov-west-1"), Err(Denied::Scope("region")));
 }
 
 #[test]
@@ -203,31 +202,31 @@ fn another_secret_is_another_signature() {
     let suite = Suite::read();
     let case = suite.case("get-vanilla");
     let signer = Signer { secret: SecretString::from("guess"), ..suite.signer() };
-    let judged = suite.judge(&case, &suite.credentials(&case), &signer, SIGNED_AT);
-    assert_eq!(judged, Err(Denied::Signature));
+    let verified = suite.verify(&case, &suite.credentials(&case), &signer, SIGNED_AT);
+    assert_eq!(verified, Err(Denied::Signature));
 }
 
 #[test]
-fn the_digest_of_the_body_is_covered_and_a_digest() {
+fn the_body_digest_must_be_signed_and_well_formed() {
     let suite = Suite::read();
     let with = |value: &str| {
         let mut case = suite.case("post-vanilla");
         case.headers.push((CONTENT_SHA256.to_owned(), value.to_owned()));
-        suite.plainly(&case)
+        suite.verify_as_signed(&case)
     };
     assert_eq!(with(&Digest::of(b"").to_string()), Err(Denied::Uncovered(CONTENT_SHA256)));
     let mut case = suite.case("post-x-www-form-urlencoded");
-    let unsigned = "X-Amz-Content-Sha256 is no digest; unsigned payloads are not taken";
+    let unsigned = "X-Amz-Content-Sha256 is not a digest; unsigned payloads are not accepted";
     for value in ["UNSIGNED-PAYLOAD", "STREAMING-AWS4-HMAC-SHA256-PAYLOAD", ""] {
         for header in case.headers.iter_mut().filter(|(name, _)| name == CONTENT_SHA256) {
             value.clone_into(&mut header.1);
         }
-        assert_eq!(suite.plainly(&case), Err(Denied::Malformed(unsigned)), "{value}");
+        assert_eq!(suite.verify_as_signed(&case), Err(Denied::Malformed(unsigned)), "{value}");
     }
 }
 
 #[test]
-fn a_signed_head_is_believed_before_its_body_has_come() {
+fn a_signed_digest_authenticates_before_the_body_arrives() {
     let suite = Suite::read();
     for (name, signed) in [("post-x-www-form-urlencoded", true), ("post-vanilla", false)] {
         let case = suite.case(name);
@@ -238,9 +237,9 @@ fn a_signed_head_is_believed_before_its_body_has_come() {
         let (head, ()) = request.body(()).unwrap().into_parts();
         let credentials = suite.credentials(&case);
         let claim = Claim::parse(&credentials).unwrap();
-        let judged = claim.judge(&suite.signer(), &head, SIGNED_AT, "service");
-        let Ok(Judgement::Unproven(unproven)) = judged else { panic!("{name} was denied") };
-        assert_eq!(unproven.is_signed(), signed, "{name}");
+        let verified = claim.verify_head(&suite.signer(), &head, SIGNED_AT, "service");
+        let Ok(pending) = verified else { panic!("{name} was denied") };
+        assert_eq!(pending.covers_declared_digest(), signed, "{name}");
     }
 }
 

@@ -1,4 +1,4 @@
-//! A connection's bytes, watched: flushes are told, and slow readers cut off.
+//! A byte stream that reports its flushes and cuts off slow readers.
 
 use std::io;
 use std::pin::Pin;
@@ -11,35 +11,41 @@ use hyper::rt::ReadBufCursor;
 use hyper::rt::Write;
 use tokio::time::Sleep;
 
-use super::departure::Pending;
+use super::flush::PendingNotices;
 
-/// A connection that tells when a flush has succeeded, and breaks when one
-/// does not succeed in time. hyper flushes it only after it has written all of
-/// its own buffer.
-pub struct Watched<T> {
+/// A stream that reports every successful flush, and fails if one does not
+/// succeed in time.
+///
+/// hyper flushes the stream only after it has written all of its own buffer.
+pub struct TrackedIo<T> {
     io: T,
-    pending: Pending,
+    pending: PendingNotices,
     send_timeout: Duration,
-    /// Runs from the first write that has to wait for the client to the flush
-    /// that succeeds: a client that takes a byte now and then gains nothing.
+    /// Runs from the first write that has to wait for the client to the next
+    /// successful flush. Progress does not restart it, so a client that takes a
+    /// byte now and then gains no time.
     deadline: Option<Pin<Box<Sleep>>>,
 }
 
-impl<T> Watched<T> {
-    pub fn new(io: T, pending: Pending, send_timeout: Duration) -> Self {
+impl<T> TrackedIo<T> {
+    /// Wraps `io`; a response that takes longer than `send_timeout` fails.
+    pub fn new(io: T, pending: PendingNotices, send_timeout: Duration) -> Self {
         Self { io, pending, send_timeout, deadline: None }
     }
 
-    /// The last bytes of a response that was given up must not leave: its
-    /// messages are somebody else's by now.
-    fn check(&self) -> io::Result<()> {
-        match self.pending.is_given_up() {
+    /// Fails if a handler has given up a response that is not flushed yet.
+    ///
+    /// Its last bytes must not reach the client: another client may hold its
+    /// messages by now.
+    fn check_not_abandoned(&self) -> io::Result<()> {
+        match self.pending.is_abandoned() {
             true => Err(io::ErrorKind::TimedOut.into()),
             false => Ok(()),
         }
     }
 
-    fn in_time<R>(
+    /// Turns `Pending` into an error once the send timeout has passed.
+    fn with_deadline<R>(
         &mut self,
         context: &mut Context<'_>,
         polled: Poll<io::Result<R>>,
@@ -50,12 +56,12 @@ impl<T> Watched<T> {
         let timeout = self.send_timeout;
         let deadline = self.deadline.get_or_insert_with(|| Box::pin(tokio::time::sleep(timeout)));
         deadline.as_mut().poll(context).map(|()| {
-            Err(io::Error::new(io::ErrorKind::TimedOut, "the client takes its answer too slowly"))
+            Err(io::Error::new(io::ErrorKind::TimedOut, "the client reads the response too slowly"))
         })
     }
 }
 
-impl<T: Read + Unpin> Read for Watched<T> {
+impl<T: Read + Unpin> Read for TrackedIo<T> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -65,29 +71,31 @@ impl<T: Read + Unpin> Read for Watched<T> {
     }
 }
 
-impl<T: Write + Unpin> Write for Watched<T> {
+impl<T: Write + Unpin> Write for TrackedIo<T> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        self.check()?;
+        self.check_not_abandoned()?;
         let polled = Pin::new(&mut self.io).poll_write(context, bytes);
-        self.in_time(context, polled)
+        self.with_deadline(context, polled)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let polled = Pin::new(&mut self.io).poll_flush(context);
         if matches!(polled, Poll::Ready(Ok(()))) {
+            // Everything is with the kernel, so the next response starts with a
+            // full timeout, and all notices so far are due.
             self.deadline = None;
             self.pending.flushed();
         }
-        self.in_time(context, polled)
+        self.with_deadline(context, polled)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let polled = Pin::new(&mut self.io).poll_shutdown(context);
-        self.in_time(context, polled)
+        self.with_deadline(context, polled)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -99,8 +107,8 @@ impl<T: Write + Unpin> Write for Watched<T> {
         context: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        self.check()?;
+        self.check_not_abandoned()?;
         let polled = Pin::new(&mut self.io).poll_write_vectored(context, slices);
-        self.in_time(context, polled)
+        self.with_deadline(context, polled)
     }
 }

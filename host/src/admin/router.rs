@@ -1,0 +1,102 @@
+//! The routes of the admin API and the layers before its handlers.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::DefaultBodyLimit;
+use axum::extract::Request;
+use axum::http::Method;
+use axum::http::header;
+use axum::middleware;
+use axum::middleware::Next;
+use axum::response::Response;
+use axum::routing::get;
+use axum::routing::post;
+
+use super::adapters;
+use super::csps;
+use super::dead_letters;
+use super::health;
+use super::queues;
+use super::state::AdminState;
+use crate::http;
+use crate::http::Authenticator;
+use crate::http::FrontError;
+use crate::http::RequiredRole;
+use crate::http::auth::Role;
+use crate::http::body;
+
+/// The longest time for an operator to send a component.
+const BODY_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Builds the admin API, ready to be served.
+pub fn router(state: AdminState) -> Router {
+    // Operators have no rate limit: they may have to act while clients of the
+    // API send too many requests.
+    let authenticator = Authenticator::new(
+        state.keys.clone(),
+        state.clock.clone(),
+        None,
+        adapters::COMPONENT_BYTES_MAX,
+        BODY_TIMEOUT,
+    );
+    let state = Arc::new(state);
+    let guarded = Router::new()
+        .route("/metrics", get(health::metrics))
+        .route("/adapters", get(adapters::list))
+        .route("/adapters/{name}", get(adapters::show).put(adapters::deploy))
+        .route("/adapters/{name}/rollback", post(adapters::roll_back))
+        .route("/csps", get(csps::list))
+        .route("/csps/{name}", get(csps::show))
+        .route("/csps/{name}/pause", post(csps::pause))
+        .route("/csps/{name}/resume", post(csps::resume))
+        .route("/queues", get(queues::list))
+        .route("/queues/{name}/explain", get(queues::explain))
+        .route("/queues/{name}/dead-letters", get(dead_letters::list))
+        .route("/queues/{name}/dead-letters/{id}", get(dead_letters::show))
+        .route("/queues/{name}/redrive", post(dead_letters::redrive))
+        .route("/queues/{name}/purge", post(dead_letters::purge))
+        // Layers run in reverse order: authorization, then the bounded body,
+        // then the handler.
+        .layer(DefaultBodyLimit::max(adapters::COMPONENT_BYTES_MAX))
+        .route_layer(middleware::from_fn(buffer_body))
+        .route_layer(middleware::from_fn_with_state(
+            (Arc::new(authenticator), required_role as RequiredRole),
+            http::authorize,
+        ));
+    Router::new()
+        .route("/healthz", get(health::alive))
+        .route("/readyz", get(health::ready))
+        .merge(guarded)
+        .fallback(async || FrontError::NotFound)
+        .method_not_allowed_fallback(async || FrontError::MethodNotAllowed(None))
+        .layer(middleware::from_fn(reject_browsers))
+        .layer(middleware::from_fn(http::reject_ambiguous))
+        .with_state(state)
+}
+
+/// Returns the role that every guarded route needs.
+fn required_role(_: &Method, _: &str) -> Option<Role> {
+    Some(Role::Admin)
+}
+
+/// Rejects requests of web pages, which browsers mark with `Origin` (Fetch
+/// standard, section 3.2).
+///
+/// On an operator's machine with a host without keys, any web page could
+/// otherwise act as the operator.
+async fn reject_browsers(request: Request, next: Next) -> Result<Response, FrontError> {
+    if request.headers().contains_key(header::ORIGIN) {
+        return Err(FrontError::Forbidden);
+    }
+    Ok(next.run(request).await)
+}
+
+/// Reads the body before the handler runs, within bounds of size and time.
+async fn buffer_body(request: Request, next: Next) -> Result<Response, FrontError> {
+    let (head, body) = request.into_parts();
+    let body = body::read(body, adapters::COMPONENT_BYTES_MAX, BODY_TIMEOUT).await?;
+    Ok(next.run(Request::from_parts(head, Body::from(body))).await)
+}

@@ -1,0 +1,29 @@
+//! The state that all handlers of the admin API share.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use metrics_exporter_prometheus::PrometheusHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::http::auth::Keys;
+use crate::registry::Registry;
+use crate::worker::Destination;
+use hoth_core::domain::CspName;
+use hoth_platform::clock::Clock;
+use hoth_queue::Queue;
+use hoth_queue::QueueName;
+
+/// The state of the admin API, shared by all handlers.
+pub struct AdminState {
+    pub queue: Arc<dyn Queue>,
+    /// The configured queues, and orphaned queues that still hold messages.
+    pub queues: Vec<QueueName>,
+    pub registry: Arc<Registry>,
+    pub csps: BTreeMap<CspName, Destination>,
+    pub metrics: PrometheusHandle,
+    pub keys: Keys,
+    pub clock: Clock,
+    /// Cancelled when the host begins to stop.
+    pub draining: CancellationToken,
+}

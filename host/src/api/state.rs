@@ -1,0 +1,85 @@
+//! The state that all handlers of the API share.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::http::StatusCode;
+use bytes::Bytes;
+
+use super::batch_name::BatchSigner;
+use super::config::Config;
+use super::in_flight::InFlightResponses;
+use crate::http::Authenticator;
+use crate::http::Rate;
+use crate::http::auth::Keys;
+use hoth_core::domain::CspName;
+use hoth_core::domain::Offer;
+use hoth_platform::clock::Clock;
+use hoth_queue::Queue;
+
+/// The state of the API, shared by all handlers.
+pub struct ApiState {
+    pub(super) queue: Arc<dyn Queue>,
+    /// The configured CSPs, and the operations that each one offers.
+    pub(super) csps: BTreeMap<CspName, Offer>,
+    pub(super) clock: Clock,
+    pub(super) authenticator: Arc<Authenticator>,
+    /// The status of an accepted cost request.
+    pub(super) cost_accepted: StatusCode,
+    pub(super) body_bytes_max: usize,
+    pub(super) body_timeout: Duration,
+    /// The listener's bound on sending a response; leases outlast it.
+    pub(super) send_timeout: Duration,
+    /// Batches whose response is not flushed yet, or not deleted yet.
+    pub(super) in_flight: InFlightResponses,
+    pub(super) batch_signer: BatchSigner,
+    /// The text of `/openapi.json`.
+    pub(super) openapi: Bytes,
+}
+
+pub(super) type State = Arc<ApiState>;
+
+impl ApiState {
+    /// Creates the state for the configured CSPs.
+    ///
+    /// Callers need one of `keys`, are limited to `rate`, and lose their
+    /// connection if a response takes longer than `send_timeout` to send.
+    pub fn new(
+        config: &Config,
+        keys: Keys,
+        rate: Option<Rate>,
+        send_timeout: Duration,
+        queue: Arc<dyn Queue>,
+        csps: BTreeMap<CspName, Offer>,
+        clock: Clock,
+    ) -> Self {
+        let body_bytes_max = config.max_body_bytes;
+        let body_timeout = Duration::from_millis(config.body_timeout_ms.get());
+        let authenticator =
+            Authenticator::new(keys, clock.clone(), rate, body_bytes_max, body_timeout);
+        Self {
+            queue,
+            csps,
+            clock,
+            authenticator: Arc::new(authenticator),
+            cost_accepted: config.cost_accepted(),
+            body_bytes_max,
+            body_timeout,
+            send_timeout,
+            in_flight: InFlightResponses::default(),
+            batch_signer: BatchSigner::default(),
+            openapi: Bytes::new(),
+        }
+    }
+
+    /// Signs the names of leased batches with `key`.
+    pub fn with_batch_key(self, key: &[u8]) -> Self {
+        Self { batch_signer: BatchSigner::new(key), ..self }
+    }
+
+    /// Returns the tracker of responses whose batches are not settled yet.
+    pub fn in_flight(&self) -> InFlightResponses {
+        self.in_flight.clone()
+    }
+}

@@ -1,0 +1,157 @@
+//! Authenticates every request, limits its sender's rate, and checks its role.
+
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::time::Duration;
+use std::time::Instant;
+
+use axum::body::Body;
+use axum::extract::Request;
+use axum::extract::State;
+use axum::http::Extensions;
+use axum::http::Method;
+use axum::middleware::Next;
+use axum::response::Response;
+use bytes::Bytes;
+use http_body::Body as _;
+use metrics::counter;
+use tracing::info;
+
+use super::audit;
+use super::auth::AuthDecision;
+use super::auth::Denied;
+use super::auth::Keys;
+use super::auth::Principal;
+use super::auth::Role;
+use super::body;
+use super::error::FrontError;
+use super::listener::PeerAddr;
+use super::rate::Rate;
+use super::rate::RateLimiter;
+use hoth_platform::clock::Clock;
+
+/// The largest body that is read before its sender is authenticated, which is
+/// the case for a signature that declares no digest. A client with a larger body
+/// declares its digest in `X-Amz-Content-Sha256`.
+const UNAUTHENTICATED_BODY_BYTES_MAX: usize = 512 * 1_024;
+
+/// The rate of log lines about failed authentications. Anyone can cause them, so
+/// they must not fill the log.
+const DENIAL_LOG_RATE: Rate = Rate {
+    per_second: const { NonZeroU32::new(1).expect("it is not zero") },
+    burst: const { NonZeroU32::new(10).expect("it is not zero") },
+};
+
+/// Returns the role that a request needs, or `None` if it needs no key.
+pub type RequiredRole = fn(&Method, &str) -> Option<Role>;
+
+/// Authenticates the requests of one listener.
+pub struct Authenticator {
+    keys: Keys,
+    clock: Clock,
+    /// `None` if requests are not limited.
+    limiter: Option<RateLimiter>,
+    /// Limits the log lines about failed authentications.
+    denial_log: RateLimiter,
+    body_bytes_max: usize,
+    body_timeout: Duration,
+}
+
+impl Authenticator {
+    /// Accepts the holders of `keys`, each at `rate` if there is one.
+    ///
+    /// A signed body may have `body_bytes_max` bytes, and has `body_timeout` to
+    /// arrive.
+    pub fn new(
+        keys: Keys,
+        clock: Clock,
+        rate: Option<Rate>,
+        body_bytes_max: usize,
+        body_timeout: Duration,
+    ) -> Self {
+        let (limiter, denial_log) = (rate.map(RateLimiter::new), RateLimiter::new(DENIAL_LOG_RATE));
+        Self { keys, clock, limiter, denial_log, body_bytes_max, body_timeout }
+    }
+
+    /// Returns the sender and the request. The body is either untouched or has
+    /// been read into memory.
+    async fn authenticate(&self, request: Request) -> Result<(Principal, Request), FrontError> {
+        let (head, body) = request.into_parts();
+        let deny = |denied| self.deny(&denied, &head.extensions);
+        let pending = match self.keys.authenticate(&head, self.clock.wall()).map_err(deny)? {
+            AuthDecision::Authenticated(principal) => {
+                return Ok((principal, Request::from_parts(head, body)));
+            }
+            AuthDecision::NeedsBody(pending) => pending,
+        };
+        // Without a declared digest the sender may be anyone until the body has
+        // been read, so the body's bound is lower.
+        let bytes_max = match pending.covers_declared_digest() {
+            true => self.body_bytes_max,
+            false => self.body_bytes_max.min(UNAUTHENTICATED_BODY_BYTES_MAX),
+        };
+        let body = match body.is_end_stream() {
+            true => Bytes::new(),
+            false => body::read(body, bytes_max, self.body_timeout).await?,
+        };
+        let principal = pending.verify_body(&body).map_err(deny)?;
+        Ok((principal, Request::from_parts(head, Body::from(body))))
+    }
+
+    /// Counts and logs a failed authentication.
+    fn deny(&self, denied: &Denied, extensions: &Extensions) -> FrontError {
+        counter!("hoth_requests_refused_total", "reason" => "unauthenticated").increment(1);
+        if self.denial_log.take("", Instant::now()).is_ok() {
+            info!(peer = peer(extensions), reason = %denied, "Authentication failed");
+        }
+        FrontError::Unauthenticated
+    }
+
+    /// Counts the request against its key, or its address on a host without
+    /// keys.
+    fn limit(&self, principal: &Principal, extensions: &Extensions) -> Result<(), FrontError> {
+        let Some(limiter) = &self.limiter else { return Ok(()) };
+        let taken = match &principal.key {
+            Some(key) => limiter.take(key, Instant::now()),
+            None => limiter.take(&peer(extensions), Instant::now()),
+        };
+        taken.map_err(|wait| {
+            counter!("hoth_requests_refused_total", "reason" => "rate").increment(1);
+            FrontError::TooMany(wait)
+        })
+    }
+}
+
+fn peer(extensions: &Extensions) -> String {
+    extensions.get::<PeerAddr>().map(|peer| peer.0.ip().to_string()).unwrap_or_default()
+}
+
+/// Passes a request on if its sender holds the required role.
+///
+/// This is the only place that puts a [`Principal`] into a request's extensions.
+/// Handlers take it from there, so one that is reached without this layer fails.
+///
+/// # Errors
+///
+/// Returns [`FrontError::Unauthenticated`], [`FrontError::Forbidden`] or
+/// [`FrontError::TooMany`], or an error of the body if it is part of a signature.
+pub async fn authorize(
+    State((authenticator, required_role)): State<(Arc<Authenticator>, RequiredRole)>,
+    request: Request,
+    next: Next,
+) -> Result<Response, FrontError> {
+    let Some(role) = required_role(request.method(), request.uri().path()) else {
+        return Ok(next.run(request).await);
+    };
+    let (principal, mut request) = authenticator.authenticate(request).await?;
+    // The role comes before the rate: a request that is forbidden anyway uses
+    // up none of the key's tokens.
+    if principal.role < role {
+        audit::forbidden(&principal, request.method().as_str(), request.uri().path());
+        counter!("hoth_requests_refused_total", "reason" => "forbidden").increment(1);
+        return Err(FrontError::Forbidden);
+    }
+    authenticator.limit(&principal, request.extensions())?;
+    request.extensions_mut().insert(principal);
+    Ok(next.run(request).await)
+}

@@ -1,0 +1,89 @@
+//! Errors that both APIs answer alike, with their HTTP meaning.
+
+use std::time::Duration;
+
+use axum::Json;
+use axum::http::HeaderValue;
+use axum::http::StatusCode;
+use axum::http::header;
+use axum::response::IntoResponse;
+use axum::response::Response;
+use serde_json::json;
+
+/// The two authentication schemes, as a `WWW-Authenticate` header.
+const CHALLENGE: HeaderValue = HeaderValue::from_static("Bearer, AWS4-HMAC-SHA256");
+
+/// An error of the HTTP layer itself, found before or beside a handler.
+#[derive(Debug, thiserror::Error)]
+pub enum FrontError {
+    /// The body is missing, or its framing is broken.
+    #[error("A valid request body must be provided")]
+    MissingBody,
+    #[error("The request body is larger than {0} bytes")]
+    TooLarge(usize),
+    #[error("The request body did not arrive in time")]
+    Slow,
+    #[error("The request must name its host once and at most one transfer coding")]
+    Ambiguous,
+    #[error("Credentials are missing or unknown")]
+    Unauthenticated,
+    #[error("These credentials do not allow this request")]
+    Forbidden,
+    /// Holds the time until the next request is let through.
+    #[error("Too many requests")]
+    TooMany(Duration),
+    #[error("Not found")]
+    NotFound,
+    /// Holds the methods of the path, or `None` where axum adds the `Allow`
+    /// header itself.
+    #[error("Method not allowed")]
+    MethodNotAllowed(Option<HeaderValue>),
+}
+
+impl FrontError {
+    /// Returns the status of the response.
+    pub fn status(&self) -> StatusCode {
+        match self {
+            Self::MissingBody | Self::Ambiguous => StatusCode::BAD_REQUEST,
+            Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::Slow => StatusCode::REQUEST_TIMEOUT,
+            Self::Unauthenticated => StatusCode::UNAUTHORIZED,
+            Self::Forbidden => StatusCode::FORBIDDEN,
+            Self::TooMany(_) => StatusCode::TOO_MANY_REQUESTS,
+            Self::NotFound => StatusCode::NOT_FOUND,
+            Self::MethodNotAllowed(_) => StatusCode::METHOD_NOT_ALLOWED,
+        }
+    }
+
+    /// Returns the header that this error adds to its response.
+    fn header(&self) -> Option<(header::HeaderName, HeaderValue)> {
+        match self {
+            Self::Unauthenticated => Some((header::WWW_AUTHENTICATE, CHALLENGE)),
+            Self::TooMany(wait) => {
+                // Rounded up: an early retry would be refused again.
+                let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+                Some((header::RETRY_AFTER, HeaderValue::from(seconds)))
+            }
+            Self::MethodNotAllowed(methods) => Some((header::ALLOW, methods.clone()?)),
+            // The rest of the body stays unread, or cannot be trusted. The next
+            // request on this connection would begin somewhere inside it.
+            Self::TooLarge(_) | Self::Slow | Self::Ambiguous => {
+                Some((header::CONNECTION, HeaderValue::from_static("close")))
+            }
+            Self::MissingBody | Self::Forbidden | Self::NotFound => None,
+        }
+    }
+}
+
+impl IntoResponse for FrontError {
+    fn into_response(self) -> Response {
+        let mut response = problem(self.status(), &self.to_string());
+        response.headers_mut().extend(self.header());
+        response
+    }
+}
+
+/// Returns the JSON form of an error without an error map.
+pub fn problem(status: StatusCode, message: &str) -> Response {
+    (status, Json(json!({"code": "OTHER", "message": message}))).into_response()
+}

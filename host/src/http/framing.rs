@@ -1,0 +1,37 @@
+//! Rejects requests that a proxy in front of HOTH might read differently.
+//!
+//! hyper checks lengths, names and line ends. This module checks the rest that
+//! RFC 9112 leaves to servers. Of two conflicting values, a proxy could have
+//! acted on the other one (request smuggling).
+
+use axum::extract::Request;
+use axum::http::HeaderMap;
+use axum::http::HeaderName;
+use axum::http::Version;
+use axum::http::header;
+use axum::middleware::Next;
+use axum::response::Response;
+
+use super::error::FrontError;
+
+/// Passes a request on if it names its host once and at most one transfer
+/// coding.
+///
+/// See RFC 9112 sections 3.2 (before HTTP/1.1 the host may be missing) and 6.1.
+///
+/// # Errors
+///
+/// Returns [`FrontError::Ambiguous`].
+pub async fn reject_ambiguous(request: Request, next: Next) -> Result<Response, FrontError> {
+    let headers = request.headers();
+    let hosts = count(headers, header::HOST);
+    let hosts_needed = usize::from(request.version() >= Version::HTTP_11);
+    if hosts > 1 || hosts < hosts_needed || count(headers, header::TRANSFER_ENCODING) > 1 {
+        return Err(FrontError::Ambiguous);
+    }
+    Ok(next.run(request).await)
+}
+
+fn count(headers: &HeaderMap, name: HeaderName) -> usize {
+    headers.get_all(name).iter().count()
+}

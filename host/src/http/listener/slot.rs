@@ -1,0 +1,226 @@
+//! Connection slots, and which connection is evicted when all are taken.
+//!
+//! An idle connection costs its client nothing, so one client could lock all
+//! other clients out by opening many. When the listener is full, a new
+//! connection therefore takes the slot of the connection that has been idle
+//! longest. Connections that never had a successful response go first. A
+//! connection with an active request is never evicted.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::MutexGuard;
+
+use tokio::sync::Notify;
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+
+/// The slots of one listener.
+pub struct ConnectionSlots {
+    /// One permit per free slot.
+    free: Arc<Semaphore>,
+    /// The connections that may be evicted.
+    idle: Mutex<Idle>,
+    /// Notified when a connection becomes idle.
+    idled: Notify,
+}
+
+/// A place in the order of eviction, lowest first: `true` for a trusted
+/// connection, then a growing number taken when it became idle.
+type Rank = (bool, u64);
+
+/// The idle connections in the order of eviction.
+#[derive(Default)]
+struct Idle {
+    next: u64,
+    ranks: BTreeMap<Rank, CancellationToken>,
+}
+
+/// The slot of one connection; dropping it frees the slot.
+pub struct ConnectionSlot {
+    slots: Arc<ConnectionSlots>,
+    /// Cancelled to end the connection.
+    evicted: CancellationToken,
+    state: Mutex<State>,
+    _permit: OwnedSemaphorePermit,
+}
+
+struct State {
+    /// Place among the idle connections; `None` while a request is active.
+    rank: Option<Rank>,
+    /// Set after the first successful response.
+    trusted: bool,
+}
+
+/// A guard that marks its connection as active until it is dropped.
+pub struct ActiveRequest(Arc<ConnectionSlot>);
+
+impl ConnectionSlots {
+    /// Creates `count` free slots.
+    pub fn new(count: usize) -> Arc<Self> {
+        Arc::new(Self {
+            free: Arc::new(Semaphore::new(count)),
+            idle: Mutex::default(),
+            idled: Notify::new(),
+        })
+    }
+
+    /// Returns a slot for a new connection. Evicts an idle connection if none
+    /// is free; waits while every connection has an active request.
+    pub async fn take(self: &Arc<Self>) -> Arc<ConnectionSlot> {
+        let permit = self.permit().await;
+        let evicted = CancellationToken::new();
+        let rank = self.idle().add(false, evicted.clone());
+        let state = Mutex::new(State { rank: Some(rank), trusted: false });
+        Arc::new(ConnectionSlot { slots: Arc::clone(self), evicted, state, _permit: permit })
+    }
+
+    /// Returns a permit as soon as a slot is free.
+    async fn permit(&self) -> OwnedSemaphorePermit {
+        loop {
+            if let Ok(permit) = Arc::clone(&self.free).try_acquire_owned() {
+                return permit;
+            }
+            let evicted = self.evict();
+            let freed = Arc::clone(&self.free).acquire_owned();
+            let idled = async {
+                match evicted {
+                    // Its slot is about to become free. Evicting another
+                    // connection meanwhile would free one slot too many.
+                    true => std::future::pending().await,
+                    false => self.idled.notified().await,
+                }
+            };
+            tokio::select! {
+                permit = freed => return permit.expect("the semaphore is never closed"),
+                () = idled => {}
+            }
+        }
+    }
+
+    /// Ends the connection that is first in the order of eviction. Returns
+    /// `false` if none is idle.
+    pub fn evict(&self) -> bool {
+        let Some((_, evicted)) = self.idle().ranks.pop_first() else { return false };
+        evicted.cancel();
+        true
+    }
+
+    fn idle(&self) -> MutexGuard<'_, Idle> {
+        self.idle.lock().expect("no one panics while holding the ranks")
+    }
+}
+
+impl Idle {
+    /// Adds a connection that became idle; returns its rank.
+    fn add(&mut self, trusted: bool, evicted: CancellationToken) -> Rank {
+        let rank = (trusted, self.next);
+        self.next += 1;
+        self.ranks.insert(rank, evicted);
+        rank
+    }
+}
+
+impl ConnectionSlot {
+    /// Returns once the connection has been evicted.
+    pub async fn evicted(&self) {
+        self.evicted.cancelled().await;
+    }
+
+    /// Marks the connection as active. Returns `None` if it has been evicted.
+    pub fn begin_request(self: &Arc<Self>) -> Option<ActiveRequest> {
+        let rank = self.state().rank.take()?;
+        // The eviction takes the rank out under the same lock. If the rank is
+        // gone, the eviction came first, and its connection ends.
+        let kept = self.slots.idle().ranks.remove(&rank).is_some();
+        kept.then(|| ActiveRequest(Arc::clone(self)))
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().expect("no one panics while holding the state")
+    }
+}
+
+impl ActiveRequest {
+    /// Marks the connection as trusted: its request had a successful response.
+    pub fn mark_trusted(&self) {
+        self.0.state().trusted = true;
+    }
+}
+
+impl Drop for ActiveRequest {
+    fn drop(&mut self) {
+        let slot = &self.0;
+        let mut state = slot.state();
+        // The rank is new: the connection has been idle only from now on.
+        state.rank = Some(slot.slots.idle().add(state.trusted, slot.evicted.clone()));
+        slot.slots.idled.notify_one();
+    }
+}
+
+impl Drop for ConnectionSlot {
+    fn drop(&mut self) {
+        if let Some(rank) = self.state().rank.take() {
+            self.slots.idle().ranks.remove(&rank);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    /// Returns `true` if a slot is available at once.
+    async fn is_free(slots: &Arc<ConnectionSlots>) -> bool {
+        tokio::time::timeout(Duration::from_millis(20), slots.take()).await.is_ok()
+    }
+
+    fn is_evicted(slot: &ConnectionSlot) -> bool {
+        slot.evicted.is_cancelled()
+    }
+
+    #[tokio::test]
+    async fn the_connection_that_was_idle_longest_is_evicted_first() {
+        let slots = ConnectionSlots::new(3);
+        let (a, b, c) = (slots.take().await, slots.take().await, slots.take().await);
+        drop(a.begin_request().unwrap());
+        assert!(!is_free(&slots).await, "the evicted connection still holds its slot");
+        assert_eq!([is_evicted(&a), is_evicted(&b), is_evicted(&c)], [false, true, false]);
+        assert!(b.begin_request().is_none(), "a request after the eviction is refused");
+        drop(b);
+        let d = slots.take().await;
+        assert!(!is_free(&slots).await);
+        assert_eq!([is_evicted(&a), is_evicted(&c), is_evicted(&d)], [false, true, false]);
+    }
+
+    #[tokio::test]
+    async fn a_connection_with_a_successful_response_is_evicted_last() {
+        let slots = ConnectionSlots::new(2);
+        let (trusted, untrusted) = (slots.take().await, slots.take().await);
+        trusted.begin_request().unwrap().mark_trusted();
+        drop(untrusted.begin_request().unwrap());
+        assert!(!is_free(&slots).await);
+        assert_eq!([is_evicted(&trusted), is_evicted(&untrusted)], [false, true]);
+    }
+
+    #[tokio::test]
+    async fn a_connection_with_an_active_request_is_not_evicted() {
+        let slots = ConnectionSlots::new(1);
+        let slot = slots.take().await;
+        let request = slot.begin_request().unwrap();
+        assert!(!is_free(&slots).await);
+        assert!(!is_evicted(&slot));
+        let waiting = tokio::spawn({
+            let slots = Arc::clone(&slots);
+            async move { drop(slots.take().await) }
+        });
+        tokio::task::yield_now().await;
+        drop(request);
+        slot.evicted().await;
+        drop(slot);
+        waiting.await.unwrap();
+    }
+}
