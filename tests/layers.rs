@@ -243,6 +243,27 @@ fn every_named_test_exists(document: &str) {
 }
 
 #[test]
+fn the_architecture_states_the_layers() {
+    let page = fs::read_to_string(in_repository("ARCHITECTURE.md")).expect("it can be read");
+    let (_, rest) = page.split_once("```layers\n").expect("the page has a block of layers");
+    let (block, _) = rest.split_once("```").expect("the block ends");
+    let mut stated: Vec<&str> = block.lines().filter(|line| !line.is_empty()).collect();
+    let mut held: Vec<String> = CRATES
+        .iter()
+        .chain(FLOORS)
+        // The roots of the package name every module.
+        .filter(|(name, _)| !["main", "lib"].contains(name))
+        .map(|(name, lower)| match lower.is_empty() {
+            true => format!("{name}: nothing"),
+            false => format!("{name}: {}", lower.join(", ")),
+        })
+        .collect();
+    stated.sort_unstable();
+    held.sort_unstable();
+    assert_eq!(stated, held, "ARCHITECTURE.md states other layers than this file");
+}
+
+#[test]
 fn every_invariant_names_a_test_that_exists() {
     every_named_test_exists("docs/invariants.md");
 }
