@@ -1,5 +1,5 @@
-//! Holds the floors of the house: which module may name which, and where a
-//! framework may be named at all.
+//! Checks the layering: the modules and crates that each module may name, and
+//! the home of each framework. Also checks the documentation.
 
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
@@ -21,7 +21,7 @@ const CRATES: &[(&str, &[&str])] = &[
 
 /// The modules of package `hoth`, and which of its other modules each one may
 /// name.
-const FLOORS: &[(&str, &[&str])] = &[
+const LAYERS: &[(&str, &[&str])] = &[
     ("replay", &[]),
     ("registry", &["replay"]),
     ("http", &[]),
@@ -62,9 +62,9 @@ const HOMES: &[(&str, &[&str])] = &[
 ];
 
 struct Source {
-    /// Relative to `host`, without `.rs`.
+    /// The path relative to `host`, without `.rs`.
     path: String,
-    /// Without comments.
+    /// The source without comments.
     text: String,
 }
 
@@ -121,7 +121,7 @@ fn without_comment(line: &str) -> &str {
     }
 }
 
-/// Every `prefix::name` in `text`, as `name`.
+/// Returns every `prefix::name` in `text`, as `name`.
 fn names_after<'a>(text: &'a str, prefix: &str) -> BTreeSet<&'a str> {
     text.match_indices(prefix)
         .filter(|(at, _)| !text[..*at].ends_with(|c: char| c.is_alphanumeric() || c == '_'))
@@ -134,13 +134,13 @@ fn names_after<'a>(text: &'a str, prefix: &str) -> BTreeSet<&'a str> {
 }
 
 #[test]
-fn every_module_names_only_the_floors_below_it() {
-    let floors: BTreeMap<&str, &[&str]> = FLOORS.iter().copied().collect();
+fn every_module_names_only_the_layers_below_it() {
+    let layers: BTreeMap<&str, &[&str]> = LAYERS.iter().copied().collect();
     let mut broken = Vec::new();
     for source in sources() {
         let Some(module) = source.module() else { continue };
-        let Some(allowed) = floors.get(module) else {
-            broken.push(format!("{}: the module `{module}` has no floor", source.path));
+        let Some(allowed) = layers.get(module) else {
+            broken.push(format!("{}: the module `{module}` has no layer", source.path));
             continue;
         };
         for named in names_after(&source.text, "crate::") {
@@ -201,7 +201,7 @@ fn every_source_says_what_lives_in_it() {
     }
 }
 
-/// The path of a file or folder of the repository.
+/// Returns the path of a file or folder of the repository.
 fn in_repository(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path)
 }
@@ -250,7 +250,7 @@ fn the_architecture_states_the_layers() {
     let mut stated: Vec<&str> = block.lines().filter(|line| !line.is_empty()).collect();
     let mut held: Vec<String> = CRATES
         .iter()
-        .chain(FLOORS)
+        .chain(LAYERS)
         // The roots of the package name every module.
         .filter(|(name, _)| !["main", "lib"].contains(name))
         .map(|(name, lower)| match lower.is_empty() {
@@ -278,7 +278,7 @@ const COLUMNS_MAX: usize = 100;
 
 /// One page of the documentation.
 struct Page {
-    /// Relative to the root of the repository.
+    /// The path relative to the root of the repository.
     path: PathBuf,
     text: String,
 }

@@ -1,24 +1,23 @@
 //! HOTH: a durable host for WebAssembly adapters to Cloud Service Providers.
 //!
-//! The map, bottom to top. A module names only modules above it in this list
-//! and its own; `tests/layers.rs` holds that.
+//! The modules, bottom to top. `tests/layers.rs` holds which of the others each
+//! module may name, and ARCHITECTURE.md states it.
 //!
-//! - [`domain`]: jobs, steps, outcomes and messages. No I/O, no async.
-//! - [`failpoint`]: where tests kill the process; empty in a release.
-//! - [`clock`]: the one place that asks the machine for the time.
-//! - [`queue`]: messages are kept, leased, moved and deleted.
-//! - [`workflow`]: what happens next. Pure decisions.
-//! - [`adapter`]: wasmtime narrowed to one call into one component.
-//! - [`csp`]: the way out: egress rules, tokens, HTTP.
-//! - [`replay`]: journals of finished jobs, and candidates tried on them.
-//! - [`registry`]: which version of which adapter serves which CSP.
-//! - [`worker`]: takes jobs, drives adapters, acts on decisions.
-//! - [`http`]: the layer under both APIs: connections, keys, limits, audit.
-//! - [`api`]: the HTTP API of ServiceNow.
-//! - [`admin`]: the HTTP API of operators.
-//! - [`descriptors`]: how many connections the system grants.
-//! - [`config`], [`reload`], [`telemetry`], [`app`], [`cli`]: the parts put
-//!   together.
+//! - [`replay`]: journals of finished jobs, and the replay gate for candidates.
+//! - [`registry`]: adapter versions: installation, activation, rollback.
+//! - [`worker`]: receives jobs, runs adapters, carries out decisions.
+//! - [`http`]: the layer under both APIs: listeners, authentication, limits,
+//!   audit trail.
+//! - `api`: the HTTP API for ServiceNow.
+//! - `admin`: the HTTP API for operators.
+//! - [`config`], [`reload`]: the configuration file, and changes without a
+//!   restart.
+//! - [`telemetry`]: logs and metrics.
+//! - [`app`], [`cli`]: composition of the parts, and the command line.
+//!
+//! The crates below this one are `hoth-core` (jobs and decisions),
+//! `hoth-platform` (clock, secrets, fail points), `hoth-queue` (durable queues),
+//! `hoth-runtime` (the sandbox) and `hoth-egress` (calls to CSPs).
 
 mod admin;
 mod api;
