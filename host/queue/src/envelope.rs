@@ -1,94 +1,111 @@
-//! How HOTH's own messages are addressed: in which group they stand, and by
-//! what a repetition of each is recognised.
+//! The envelopes of HOTH's own messages: their groups and deduplication keys.
 //!
-//! Deduplication keys are deterministic, so that a successor which is sent
-//! again after a crash is recognised where sending and deleting are two acts.
-//! Each names the job, by its id, its content and when it was accepted (on SQS one
-//! id may be that of several jobs), the stage it has come to, and the generation,
-//! which an operator's redrive raises.
+//! Deduplication keys are deterministic. So a successor that is sent again
+//! after a crash is recognised on a backend where sending and deleting are two
+//! acts. Each key names the job (by its id, its content and the time at which it
+//! was accepted, because on SQS several jobs may have one id), the stage that
+//! the job has reached, and the generation, which an operator's redrive raises.
 
-use super::Dedup;
-use super::NewMessage;
 use hoth_core::domain::Digest;
 use hoth_core::domain::JobKind;
 use hoth_core::domain::QueuedJob;
 use hoth_core::domain::QueuedOutcome;
 use hoth_core::domain::Timestamp;
 
+use crate::message::Dedup;
+use crate::message::DedupKey;
+use crate::message::GroupId;
+use crate::message::NewMessage;
+use crate::state::DeadLetterId;
+
 impl NewMessage {
-    /// A job that has just been accepted. A repetition is told from a conflict
-    /// by what was posted, not by when.
+    /// Makes the message of a job that has just been accepted. Its content is
+    /// the posted job alone: two posts of one job are repetitions, whenever
+    /// they were accepted.
     pub fn accepted(queued: &QueuedJob) -> Self {
         let job = &queued.job;
-        let key = key(&[job.kind.as_str(), &job.id, "accepted"]);
+        let key = dedup_key(&[job.kind.as_str(), &job.id, "accepted"]);
         let dedup = Dedup { key, content: job.content_digest() };
-        Self { dedup, ..job_message(queued, job.request_group()) }
+        Self { dedup, ..job_message(queued, group_id(job.request_group())) }
     }
 
-    /// A job on its async queue: a group of its own, so that no job's poll
-    /// waits for another's.
+    /// Makes the message of a job that waits to be polled. Its group is its
+    /// own, so that no job's poll waits for another job.
     pub fn waiting(queued: &QueuedJob) -> Self {
         let job = &queued.job;
-        let group = Digest::of_fields(&["job", job.csp.as_str(), &job.id]).short();
+        let group = group_id(Digest::of_fields(&["job", job.csp.as_str(), &job.id]).short());
         let not_before = queued.resumption.as_ref().map(|from| from.due_at);
         Self { not_before, ..job_message(queued, group) }
     }
 
-    /// A dead job that is tried once more, from where it stood.
+    /// Makes the message of a dead-lettered job that is tried once more, from
+    /// the step that it had reached.
     pub fn redriven(queued: &QueuedJob) -> Self {
         match queued.resumption {
-            None => job_message(queued, queued.job.request_group()),
+            None => job_message(queued, group_id(queued.job.request_group())),
             Some(_) => Self::waiting(queued),
         }
     }
 
-    /// A dead outcome that is to be collected after all. `letter` names the
-    /// dead letter, so that each is put back once.
-    pub fn redriven_outcome(queued: &QueuedOutcome, group: String, letter: &str) -> Self {
-        outcome_message(queued, group, &["redriven", letter])
+    /// Makes the message of a dead-lettered outcome that is to be collected
+    /// after all. The dead letter's id is in the key, so that each is put back
+    /// once.
+    pub fn redriven_outcome(queued: &QueuedOutcome, group: GroupId, letter: &DeadLetterId) -> Self {
+        outcome_message(queued, group, &["redriven", letter.as_str()])
     }
 
-    /// The outcome of `job`.
+    /// Makes the message of a job's outcome.
     pub fn outcome(job: &QueuedJob, queued: &QueuedOutcome) -> Self {
         let stage = [&*acceptance(job), &job.generation.to_string()];
-        outcome_message(queued, job.job.outcome_group(), &stage)
+        outcome_message(queued, group_id(job.job.outcome_group()), &stage)
     }
 
-    /// The outcome of a job of which nothing is left but the id, and a `text` that
-    /// was sent at some time.
+    /// Makes the message of the outcome of an unreadable job. Only its id is
+    /// known, and the `text` that was sent at `sent_at`.
     pub fn outcome_of_lost(queued: &QueuedOutcome, text: &str, sent_at: Timestamp) -> Self {
-        let group = Digest::of_fields(&["job", &queued.id]).short();
+        let group = group_id(Digest::of_fields(&["job", &queued.id]).short());
         outcome_message(queued, group, &["unreadable", text, &sent_at.as_millis().to_string()])
     }
 }
 
-fn job_message(queued: &QueuedJob, group: String) -> NewMessage {
+fn job_message(queued: &QueuedJob, group: GroupId) -> NewMessage {
     let wait = queued.resumption.as_ref().map_or(0, |from| from.waits);
     let (generation, wait) = (queued.generation.to_string(), wait.to_string());
     let stage = ["wait", &acceptance(queued), &generation, &wait];
     new_message(queued.job.kind, &queued.job.id, group, &stage, queued.encode())
 }
 
-fn outcome_message(queued: &QueuedOutcome, group: String, stage: &[&str]) -> NewMessage {
+fn outcome_message(queued: &QueuedOutcome, group: GroupId, stage: &[&str]) -> NewMessage {
     let stage = [&["outcome"], stage].concat();
     new_message(queued.kind, &queued.id, group, &stage, queued.encode())
 }
 
-fn new_message(kind: JobKind, id: &str, group: String, stage: &[&str], body: String) -> NewMessage {
-    let key = key(&[&[kind.as_str(), id], stage].concat());
+fn new_message(
+    kind: JobKind,
+    id: &str,
+    group: GroupId,
+    stage: &[&str],
+    body: String,
+) -> NewMessage {
+    let key = dedup_key(&[&[kind.as_str(), id], stage].concat());
     let dedup = Dedup { key, content: Digest::of(body.as_bytes()) };
     NewMessage { group, dedup, key: id.to_owned(), body, not_before: None }
 }
 
-/// Tells a job from others with its id. The request is taken by its letter, which
-/// travels with the job: that needs no reading.
+/// Tells a job from others with the same id. The request counts as the text in
+/// which it travels with the job, so that it need not be parsed.
 fn acceptance(queued: &QueuedJob) -> String {
     let accepted_at = queued.accepted_at.as_millis().to_string();
     Digest::of_fields(&[queued.job.request.get(), &accepted_at]).short()
 }
 
-fn key(fields: &[&str]) -> String {
-    Digest::of_fields(fields).short()
+fn group_id(digest: String) -> GroupId {
+    GroupId::new(digest).expect("a digest in hexadecimal digits is a group id")
+}
+
+fn dedup_key(fields: &[&str]) -> DedupKey {
+    let digest = Digest::of_fields(fields).short();
+    DedupKey::new(digest).expect("a digest in hexadecimal digits is a deduplication key")
 }
 
 #[cfg(test)]
@@ -121,7 +138,11 @@ mod tests {
             NewMessage::outcome_of_lost(&outcome, "text", Timestamp::from_millis(1)),
             NewMessage::outcome_of_lost(&outcome, "other", Timestamp::from_millis(1)),
             NewMessage::outcome_of_lost(&outcome, "text", Timestamp::from_millis(2)),
-            NewMessage::redriven_outcome(&outcome, "g".to_owned(), "7"),
+            NewMessage::redriven_outcome(
+                &outcome,
+                GroupId::new("g").unwrap(),
+                &DeadLetterId::new("7"),
+            ),
         ];
         for (n, message) in messages.iter().enumerate() {
             assert!(message.check().is_ok(), "{message:?}");
@@ -152,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_that_is_made_again_is_the_same() {
+    fn the_same_job_has_the_same_deduplication() {
         assert_eq!(NewMessage::waiting(&job(0)).dedup, NewMessage::waiting(&job(0)).dedup);
         assert_eq!(NewMessage::accepted(&job(0)).dedup, NewMessage::accepted(&job(3)).dedup);
     }

@@ -1,82 +1,107 @@
-//! Messages on their way onto a queue and off it.
+//! Messages to send, and messages as they are received.
 
-use super::Lease;
-use super::QueueError;
 use hoth_core::domain::Digest;
 use hoth_core::domain::MESSAGE_BYTES_MAX;
 use hoth_core::domain::Timestamp;
 
+use crate::error::InvalidArgument;
+use crate::limits::ID_BYTES_MAX;
+
 /// A message to send.
 #[derive(Debug, Clone)]
 pub struct NewMessage {
-    /// Messages of one group keep their order: 1 to 128 ASCII letters, digits
-    /// and punctuation.
-    pub group: String,
+    pub group: GroupId,
     pub dedup: Dedup,
-    /// The job's id, for people and for redelivery.
+    /// The job's id, for operators and for redelivery.
     pub key: String,
-    /// Text, 1 byte to [`hoth_core::domain::MESSAGE_BYTES_MAX`].
+    /// The text: 1 to [`MESSAGE_BYTES_MAX`] bytes.
     pub body: String,
-    /// Not to be delivered earlier, where the backend can; every receiver
-    /// checks for itself.
+    /// Earliest delivery time, best effort: receivers must check it themselves.
     pub not_before: Option<Timestamp>,
 }
 
-/// The bound on group names and deduplication keys (SQS: 128).
-const NAME_BYTES_MAX: usize = 128;
-
 impl NewMessage {
-    /// Holds a message to the bounds of every backend.
+    /// Checks the message against the bounds of every backend.
     ///
     /// # Errors
     ///
-    /// [`QueueError::Refused`], with the bound that is broken.
-    pub fn check(&self) -> Result<(), QueueError> {
-        if !is_name(&self.group) {
-            return Err(QueueError::Refused("a group is 1 to 128 letters, digits or punctuation"));
+    /// [`InvalidArgument::Body`] if the text is empty or too large.
+    pub fn check(&self) -> Result<(), InvalidArgument> {
+        match (1..=MESSAGE_BYTES_MAX).contains(&self.body.len()) {
+            true => Ok(()),
+            false => Err(InvalidArgument::Body),
         }
-        if !is_name(&self.dedup.key) {
-            return Err(QueueError::Refused(
-                "a deduplication key is 1 to 128 letters, digits or punctuation",
-            ));
-        }
-        if !(1..=MESSAGE_BYTES_MAX).contains(&self.body.len()) {
-            return Err(QueueError::Refused("a message is 1 to 1046528 bytes"));
-        }
-        Ok(())
     }
 }
 
-fn is_name(text: &str) -> bool {
-    (1..=NAME_BYTES_MAX).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic())
+/// The name of a group, whose messages keep their order: 1 to
+/// [`ID_BYTES_MAX`] ASCII letters, digits and punctuation characters.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct GroupId(String);
+
+impl GroupId {
+    /// # Errors
+    ///
+    /// [`InvalidArgument::GroupId`] if the text breaks the bound.
+    pub fn new(text: impl Into<String>) -> Result<Self, InvalidArgument> {
+        let text = text.into();
+        if is_id(&text) { Ok(Self(text)) } else { Err(InvalidArgument::GroupId) }
+    }
+
+    /// Returns the name as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
 }
 
-/// How a repetition is recognised: for 24 h on the embedded queue and for 5
-/// minutes on SQS, also after the first message was deleted, over all queues
-/// of one kind on the embedded queue and within the queue on SQS.
+/// The key by which a repetition is recognised: 1 to [`ID_BYTES_MAX`] ASCII
+/// letters, digits and punctuation characters.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct DedupKey(String);
+
+impl DedupKey {
+    /// # Errors
+    ///
+    /// [`InvalidArgument::DedupKey`] if the text breaks the bound.
+    pub fn new(text: impl Into<String>) -> Result<Self, InvalidArgument> {
+        let text = text.into();
+        if is_id(&text) { Ok(Self(text)) } else { Err(InvalidArgument::DedupKey) }
+    }
+
+    /// Returns the key as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+fn is_id(text: &str) -> bool {
+    (1..=ID_BYTES_MAX).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic())
+}
+
+/// The identity of a message, by which a repetition is recognised even after
+/// the first message was deleted.
+///
+/// The embedded queue remembers it for 24 h and compares over all queues of one
+/// family; SQS remembers it for 5 minutes and compares within the queue.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Dedup {
-    /// 1 to 128 ASCII letters, digits and punctuation.
-    pub key: String,
-    /// What was sent under this key, to tell a repetition from a conflict.
+    pub key: DedupKey,
+    /// The digest of the content under this key, which tells a repetition from
+    /// a conflict.
     pub content: Digest,
 }
 
-/// A received message and the lease that holds it. Dropping it gives the
-/// message back.
-#[derive(Debug)]
-pub struct Delivery {
-    pub message: Received,
-    pub lease: Lease,
-}
-
 /// A message as it was received.
+///
+/// Its texts are as the backend stores them: another tool may have written the
+/// message, so they need not keep the bounds of [`NewMessage`].
 #[derive(Debug, Clone)]
 pub struct Received {
     pub group: String,
+    /// The job's id.
     pub key: String,
     pub body: String,
     pub sent_at: Timestamp,
-    /// How often it has been received, this time included.
+    /// The number of times it has been received, this one included.
     pub receive_count: u32,
 }

@@ -10,6 +10,8 @@ use std::str::FromStr;
 use hoth_core::domain::CspName;
 use hoth_core::domain::JobKind;
 
+use crate::limits::RECEIVES_MAX;
+
 /// The name of one queue.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct QueueName {
@@ -28,15 +30,6 @@ pub enum Stage {
     /// Outcomes, waiting for ServiceNow.
     Outcomes,
 }
-
-/// The number of times a job is tried before the worker, at the next delivery,
-/// makes it a dead letter and reports a failure.
-pub const DELIVERIES_MAX: u32 = 20;
-
-/// The backend's own limit. It moves a message to the dead letters without any
-/// report to ServiceNow, so it is the largest that SQS allows: the worker's
-/// limit comes first even where the worker is killed again and again.
-const RECEIVES_MAX: u32 = 1_000;
 
 impl QueueName {
     /// Names the queue of accepted requests of one CSP.

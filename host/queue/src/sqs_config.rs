@@ -1,36 +1,39 @@
-//! Configuration of the backend on Amazon SQS.
+//! Settings of the backend on Amazon SQS, and the names of its queues.
 //!
-//! The configuration is read and checked by every build, so that one without
-//! the backend can say so.
+//! Every build reads and checks the settings, so that one without the backend
+//! can report that it is missing.
 
 use hoth_core::domain::CspName;
 use url::Url;
 
-use crate::QueueName;
+use crate::name::QueueName;
 
 /// The longest name of an SQS queue, `.fifo` included (AWS documentation,
 /// "Amazon SQS queue quotas").
 const NAME_LEN_MAX: usize = 80;
 
-/// The location of the queues on Amazon SQS.
+/// Settings of the SQS backend.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SqsConfig {
-    /// The AWS region; `None` for that of the environment, profile or machine.
+    /// The region. `None` leaves it to the environment, a profile or the
+    /// machine.
     pub region: Option<String>,
-    /// The endpoint; `None` for the region's own.
+    /// The endpoint. `None` is AWS's own for the region.
     pub endpoint_url: Option<Url>,
-    /// The prefix of every queue's name.
+    /// The beginning of every queue's name.
     pub prefix: String,
 }
 
 impl SqsConfig {
-    /// Returns the problems of the configuration for a host with these CSPs.
+    /// Lists the problems of these settings, for a host with these CSPs.
     pub fn problems<'a>(&self, csps: impl IntoIterator<Item = &'a CspName>) -> Vec<String> {
         let mut problems = Vec::new();
         let plain = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
         if !self.prefix.bytes().all(plain) {
             problems.push("prefix: may have letters, digits, `-` and `_`".to_owned());
         }
+        // Of its two queues on SQS, that of the dead letters has the longer
+        // name.
         let names = QueueName::all(csps);
         let longest = names.iter().map(|name| self.dead_letters_of(name)).max_by_key(String::len);
         if let Some(name) = longest.filter(|name| name.len() > NAME_LEN_MAX) {

@@ -1,53 +1,75 @@
-//! What operators see of a queue.
+//! The state of queues, for operators: dead letters, blocked groups, counts.
 
+use std::fmt;
 use std::time::Duration;
 
 use hoth_core::domain::Timestamp;
 
-/// A message that could not be worked off, kept for operators.
+/// The name of a dead letter within its queue. Its text is opaque outside the
+/// backend that wrote it; an operator may send it back.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct DeadLetterId(String);
+
+impl DeadLetterId {
+    /// Wraps a backend's own text, or one that an operator sent. The backend
+    /// checks it when it is used.
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
+    /// Returns the backend's own text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for DeadLetterId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A message that could not be processed, kept for operators.
+///
+/// Its texts are as the backend stores them, like those of
+/// [`Received`](crate::Received).
 #[derive(Debug, Clone)]
 pub struct DeadLetter {
-    /// Names it within its queue; opaque outside the backend that wrote it.
-    pub id: String,
+    pub id: DeadLetterId,
     pub group: String,
-    /// The id of the job.
+    /// The job's id.
     pub key: String,
     pub body: String,
     pub reason: String,
     pub sent_at: Timestamp,
     pub died_at: Timestamp,
-    /// How often it was received.
+    /// The number of times it was received.
     pub receive_count: u32,
 }
 
-/// The most dead letters that one look returns.
-pub const DEAD_LETTERS_MAX: usize = 1_000;
-
-/// A group that offers nothing now, and why.
+/// A group that offers no message now, and the reason.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BlockedGroup {
     pub group: String,
-    /// The key of its oldest message, which blocks it.
+    /// The key of the group's oldest message, which blocks the group.
     pub head: String,
+    /// The number of messages in the group, the oldest included.
     pub waiting: u64,
     pub why: Blocked,
-    /// When that ends by itself.
+    /// The time at which the block ends by itself.
     pub until: Timestamp,
 }
 
-/// Why a group offers nothing.
+/// The reason why a group is blocked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Blocked {
-    /// A worker of this process, or of another host, has it.
+    /// A worker holds the oldest message: of this host, or of another.
     LeasedToWorker,
-    /// An HTTP client has it.
+    /// An HTTP client holds the oldest message.
     LeasedToClient,
-    /// It is not due yet.
+    /// The oldest message is not due yet.
     NotDue,
 }
-
-/// The most blocked groups that one look returns.
-pub const BLOCKED_MAX: usize = 100;
 
 /// The state of one queue.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -56,9 +78,10 @@ pub struct QueueStats {
     pub depth: u64,
     /// Leased messages.
     pub in_flight: u64,
-    /// Age of the oldest message.
+    /// The age of the oldest message. `None` if the queue is empty, or if the
+    /// backend cannot tell.
     pub oldest_age: Option<Duration>,
-    /// Age of the oldest message that a receive would return now.
+    /// The age of the oldest message that a receive would return now.
     pub oldest_claimable_age: Option<Duration>,
     pub dead_letters: u64,
 }

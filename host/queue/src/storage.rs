@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use super::Queue;
-use super::embedded::EmbeddedQueue;
+use crate::contract::Queue;
+use crate::embedded::EmbeddedQueue;
 #[cfg(feature = "sqs")]
-use super::sqs::SqsQueue;
+use crate::sqs::SqsQueue;
 
-/// One of the backends, with what only its owner does to it.
+/// The backend, with the calls that are its owner's alone.
 #[derive(Debug, Clone)]
 pub enum Storage {
     Embedded(Arc<EmbeddedQueue>),
@@ -16,7 +16,7 @@ pub enum Storage {
 }
 
 impl Storage {
-    /// The queues, for all others.
+    /// Returns the queues, for all other callers.
     pub fn queue(&self) -> Arc<dyn Queue> {
         match self {
             Self::Embedded(queue) => Arc::clone(queue) as _,
@@ -25,8 +25,8 @@ impl Storage {
         }
     }
 
-    /// Returns when storage has failed in a way that only a restart helps. SQS
-    /// recovers by itself.
+    /// Returns when storage has failed so that only a restart helps. On SQS it
+    /// never returns: the service recovers by itself.
     pub async fn failed(&self) {
         match self {
             Self::Embedded(queue) => queue.failed().await,
@@ -35,7 +35,7 @@ impl Storage {
         }
     }
 
-    /// Ends what is under way.
+    /// Ends the work in progress, and closes the backend.
     pub async fn close(&self) {
         match self {
             Self::Embedded(queue) => queue.close().await,

@@ -22,8 +22,11 @@ use hoth_core::domain::QueuedOutcome;
 use hoth_core::domain::Timestamp;
 use hoth_queue::DEAD_LETTERS_MAX;
 use hoth_queue::DeadLetter;
+use hoth_queue::DeadLetterId;
+use hoth_queue::GroupId;
 use hoth_queue::NewMessage;
 use hoth_queue::QueueName;
+use hoth_queue::Redrive;
 use hoth_queue::Stage;
 
 /// The default number of dead letters on one page.
@@ -107,7 +110,8 @@ pub async fn list(
     let queue = queues::find(&state, &name)?;
     let Query(page) = page.map_err(|bad| AdminError::BadRequest(bad.body_text()))?;
     let limit = page.limit.unwrap_or(PAGE).min(DEAD_LETTERS_MAX);
-    let letters = state.queue.dead_letters(queue, page.after.as_deref(), limit).await?;
+    let after = page.after.map(DeadLetterId::new);
+    let letters = state.queue.dead_letters(queue, after.as_ref(), limit).await?;
     Ok(Json(Listing { dead_letters: letters.into_iter().map(|one| row(one, false)).collect() }))
 }
 
@@ -147,8 +151,12 @@ pub async fn redrive(
                 done.unreadable += 1;
                 continue;
             };
-            if !selection.dry_run && state.queue.revive(queue, &letter.id, message).await? {
-                done.redriven += 1;
+            if !selection.dry_run {
+                match state.queue.redrive(queue, &letter.id, message).await? {
+                    Redrive::Sent => done.redriven += 1,
+                    // Another operator was faster.
+                    Redrive::NotFound => {}
+                }
             }
         }
     }
@@ -175,7 +183,7 @@ pub async fn purge(
     let mut done = Purged { matched: 0, purged: 0 };
     let mut pages = SelectedPages::new(&state, queue, &selection);
     while let Some(letters) = pages.next().await? {
-        let ids: Vec<String> = letters.into_iter().map(|letter| letter.id).collect();
+        let ids: Vec<DeadLetterId> = letters.into_iter().map(|letter| letter.id).collect();
         done.matched += ids.len() as u64;
         if !selection.dry_run && !ids.is_empty() {
             done.purged += state.queue.discard(queue, &ids).await?;
@@ -209,7 +217,7 @@ struct SelectedPages<'a> {
     /// The number of dead letters that may still be selected.
     remaining: u64,
     /// The last dead letter read so far.
-    after: Option<String>,
+    after: Option<DeadLetterId>,
 }
 
 impl<'a> SelectedPages<'a> {
@@ -225,7 +233,7 @@ impl<'a> SelectedPages<'a> {
             return Ok(None);
         }
         let queue = &self.state.queue;
-        let page = queue.dead_letters(self.queue, self.after.as_deref(), SELECTED_PAGE).await?;
+        let page = queue.dead_letters(self.queue, self.after.as_ref(), SELECTED_PAGE).await?;
         let Some(last) = page.last() else { return Ok(None) };
         self.after = Some(last.id.clone());
         let is_selected = |letter: &DeadLetter| {
@@ -241,11 +249,11 @@ impl<'a> SelectedPages<'a> {
 impl Selection {
     /// Returns `true` if the dead letter meets every criterion.
     fn matches(&self, letter: &DeadLetter) -> bool {
-        let named = |names: &Option<Vec<String>>, name: &String| {
-            names.as_ref().is_none_or(|names| names.contains(name))
+        let named = |names: &Option<Vec<String>>, name: &str| {
+            names.as_ref().is_none_or(|names| names.iter().any(|one| one == name))
         };
         let reason = self.reason_contains.as_ref();
-        named(&self.ids, &letter.id)
+        named(&self.ids, letter.id.as_str())
             && named(&self.keys, &letter.key)
             && reason.is_none_or(|part| letter.reason.contains(part.as_str()))
     }
@@ -262,14 +270,15 @@ fn redriven_message(queue: &QueueName, letter: &DeadLetter) -> Option<NewMessage
         }
         Stage::Outcomes => {
             let queued = QueuedOutcome::decode(&letter.body).ok()?;
-            Some(NewMessage::redriven_outcome(&queued, letter.group.clone(), &letter.id))
+            let group = GroupId::new(letter.group.clone()).ok()?;
+            Some(NewMessage::redriven_outcome(&queued, group, &letter.id))
         }
     }
 }
 
 fn row(letter: DeadLetter, with_body: bool) -> Row {
     Row {
-        id: letter.id,
+        id: letter.id.to_string(),
         key: letter.key,
         reason: letter.reason,
         sent_at: letter.sent_at.to_rfc3339(),

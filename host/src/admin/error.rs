@@ -38,7 +38,7 @@ pub enum AdminError {
 impl From<QueueError> for AdminError {
     fn from(error: QueueError) -> Self {
         match error {
-            QueueError::Refused(why) => Self::BadRequest(why.to_owned()),
+            QueueError::Refused(why) => Self::BadRequest(why.to_string()),
             QueueError::NotOffered(what) => Self::NotOffered(what),
             QueueError::Full | QueueError::Unreachable(_) | QueueError::LeaseEnded => {
                 Self::Internal(error.into())

@@ -137,7 +137,7 @@ async fn decode_or_dead_letter(
                 warn!(%queue, key = %delivery.message.key, %reason, "An unreadable outcome becomes a dead letter");
                 let dead_lettered = api
                     .queue
-                    .bury(
+                    .dead_letter(
                         queue,
                         delivery.lease.receipt(),
                         &delivery.message,

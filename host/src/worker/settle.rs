@@ -113,7 +113,7 @@ async fn try_settle(queue: &dyn Queue, delivery: &Delivery, fate: &Fate) -> Resu
         }
         Fate::Buried { reason, queue: to, report } => {
             let report = Some((to.clone(), report.clone()));
-            queue.bury(from, receipt, &delivery.message, reason, report).await
+            queue.dead_letter(from, receipt, &delivery.message, reason, report).await
         }
         Fate::Hidden { pause } => {
             queue.change_lease(from, std::slice::from_ref(receipt), *pause).await

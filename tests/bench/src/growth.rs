@@ -14,6 +14,8 @@ use hoth_core::domain::JobKind;
 use hoth_core::domain::Timestamp;
 use hoth_platform::clock::Clock;
 use hoth_queue::Dedup;
+use hoth_queue::DedupKey;
+use hoth_queue::GroupId;
 use hoth_queue::Holder;
 use hoth_queue::NewMessage;
 use hoth_queue::Queue as _;
@@ -118,8 +120,11 @@ impl House {
         let number = self.sent.fetch_add(1, Ordering::Relaxed);
         let key = format!("job-{number}");
         let message = NewMessage {
-            group: format!("group-{}", number / GROUP),
-            dedup: Dedup { content: Digest::of(key.as_bytes()), key: key.clone() },
+            group: GroupId::new(format!("group-{}", number / GROUP)).context("naming a group")?,
+            dedup: Dedup {
+                content: Digest::of(key.as_bytes()),
+                key: DedupKey::new(key.as_str()).context("naming a message")?,
+            },
             key,
             body: INPUT.to_owned(),
             not_before: None,

@@ -13,6 +13,8 @@ use hoth_core::workflow::Course;
 use hoth_core::workflow::Decision;
 use hoth_core::workflow::RunEnd;
 use hoth_core::workflow::decide;
+use hoth_queue::DeadLetterId;
+use hoth_queue::GroupId;
 use hoth_queue::NewMessage;
 use serde_json::value::RawValue;
 
@@ -29,7 +31,8 @@ pub fn run(input: &[u8]) {
         let written = queued.encode();
         let read = QueuedOutcome::decode(&written).expect("what was written can be read");
         assert_eq!(read.encode(), written);
-        NewMessage::redriven_outcome(&queued, "group".to_owned(), "1")
+        let group = GroupId::new("group").expect("a valid group");
+        NewMessage::redriven_outcome(&queued, group, &DeadLetterId::new("1"))
             .check()
             .expect("an outcome fits a queue");
     }

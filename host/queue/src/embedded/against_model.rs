@@ -1,8 +1,8 @@
-//! Random sequences of acts, done to this queue and to the model: whatever is
-//! done, both answer the same and look the same.
+//! Random sequences of acts on the embedded queue and on the model: both must
+//! give the same answers and show the same state.
 //!
-//! A sequence that shows a difference is shrunk to a shortest one, which is
-//! printed; the seed that repeats it is kept in `proptest-regressions`.
+//! A sequence that shows a difference is shrunk, and the shortest one is
+//! printed. The seed that repeats it is kept in `proptest-regressions`.
 
 use std::time::Duration;
 
@@ -10,35 +10,39 @@ use proptest::prelude::*;
 use proptest::sample::Index;
 use tempfile::TempDir;
 
-use super::Config;
-use super::EmbeddedQueue;
-use crate::Dedup;
-use crate::Delivery;
-use crate::Holder;
-use crate::NewMessage;
-use crate::Queue;
-use crate::QueueError;
-use crate::QueueName;
-use crate::Receipt;
-use crate::Receive;
-use crate::Received;
-use crate::Redeliver;
+use super::backend::EmbeddedQueue;
+use super::config::Config;
+use crate::contract::Holder;
+use crate::contract::Queue;
+use crate::contract::Receive;
+use crate::contract::Redeliver;
+use crate::error::QueueError;
+use crate::lease::Delivery;
+use crate::lease::Receipt;
+use crate::message::Dedup;
+use crate::message::DedupKey;
+use crate::message::GroupId;
+use crate::message::NewMessage;
+use crate::message::Received;
 use crate::model::Model;
+use crate::name::QueueName;
+use crate::state::DeadLetterId;
 use hoth_core::domain::Digest;
 use hoth_core::domain::JobKind;
 use hoth_core::domain::Timestamp;
 use hoth_platform::clock::Clock;
 
-/// Acts in one sequence, at most.
+/// The most acts in one sequence.
 const ACTS_MAX: usize = 60;
 
-/// Sequences that one test run tries: a quarter of what `PROPTEST_CASES` says, or
-/// would say, because each has a file and waits for its disk.
+/// Returns the number of sequences of one test run: a quarter of
+/// `PROPTEST_CASES` or of its default, because each has a file and waits for its
+/// disk.
 fn cases() -> u32 {
     ProptestConfig::default().cases / 4
 }
 
-/// One act. Queues are two: requests, and outcomes, which have an archive.
+/// One act on one of two queues: requests, and outcomes, which have an archive.
 #[derive(Debug, Clone)]
 enum Act {
     Send {
@@ -64,11 +68,11 @@ enum Act {
         to_outcomes: bool,
         new: New,
     },
-    Bury {
+    DeadLetter {
         held: Index,
         report: Option<New>,
     },
-    /// A delivery is dropped, as by a task that was cancelled.
+    /// Drops a delivery, as a cancelled task does.
     Drop {
         held: Index,
     },
@@ -82,7 +86,7 @@ enum Act {
     RedeliverSince {
         seconds_ago: u64,
     },
-    Revive {
+    Redrive {
         outcomes: bool,
         letter: Index,
         new: New,
@@ -105,8 +109,11 @@ impl New {
     fn message(&self) -> NewMessage {
         let content = Digest::of(&[self.content]);
         NewMessage {
-            group: format!("g{}", self.group),
-            dedup: Dedup { key: format!("k{}", self.key), content },
+            group: GroupId::new(format!("g{}", self.group)).expect("a valid group"),
+            dedup: Dedup {
+                key: DedupKey::new(format!("k{}", self.key)).expect("a valid key"),
+                content,
+            },
             key: format!("k{}", self.key),
             body: format!("{self:?}"),
             not_before: None,
@@ -120,7 +127,7 @@ fn new() -> impl Strategy<Value = New> {
     (0..3_u8, 0..40_u8, content).prop_map(|(group, key, content)| New { group, key, content })
 }
 
-/// Mostly times that leases and tests have in common; now and then a day.
+/// Mostly times of the length of leases; sometimes a day.
 fn seconds() -> impl Strategy<Value = u64> {
     prop_oneof![10 => 0..20_u64, 1 => Just(60 * 60), 1 => Just(24 * 60 * 60 - 1)]
 }
@@ -137,20 +144,21 @@ fn act() -> impl Strategy<Value = Act> {
         4 => (any::<Index>(), any::<bool>(), new())
             .prop_map(|(held, to_outcomes, new)| Act::Settle { held, to_outcomes, new }),
         2 => (any::<Index>(), prop::option::of(new()))
-            .prop_map(|(held, report)| Act::Bury { held, report }),
+            .prop_map(|(held, report)| Act::DeadLetter { held, report }),
         2 => any::<Index>().prop_map(|held| Act::Drop { held }),
         4 => seconds().prop_map(|seconds| Act::Pass { seconds }),
         1 => Just(Act::Restart),
         1 => prop::collection::vec(0..40_u8, 1..8).prop_map(|keys| Act::RedeliverKeys { keys }),
         1 => seconds().prop_map(|seconds_ago| Act::RedeliverSince { seconds_ago }),
         1 => (any::<bool>(), any::<Index>(), new())
-            .prop_map(|(outcomes, letter, new)| Act::Revive { outcomes, letter, new }),
+            .prop_map(|(outcomes, letter, new)| Act::Redrive { outcomes, letter, new }),
         1 => (any::<bool>(), some())
             .prop_map(|(outcomes, letters)| Act::Discard { outcomes, letters }),
     ]
 }
 
-/// Both queues, and what was received from them and is perhaps still held.
+/// Both backends, and the messages that were received from them and may still be
+/// held.
 struct Pair {
     folder: TempDir,
     clock: Clock,
@@ -159,7 +167,7 @@ struct Pair {
     held: Vec<Both>,
 }
 
-/// One message, as received from both.
+/// One message, as both backends delivered it.
 struct Both {
     queue: QueueName,
     receipts: [Receipt; 2],
@@ -177,8 +185,8 @@ fn queue(outcomes: bool) -> QueueName {
     }
 }
 
-/// What an act came to, for comparing; receipts and causes differ.
-fn told<T: std::fmt::Debug>(result: Result<T, QueueError>) -> String {
+/// Writes a result for comparison, without causes, which differ.
+fn result_text<T: std::fmt::Debug>(result: Result<T, QueueError>) -> String {
     match result {
         Ok(value) => format!("{value:?}"),
         Err(error) => format!("error: {error}"),
@@ -205,13 +213,13 @@ impl Pair {
         self.embedded.as_ref().expect("it is open between two acts")
     }
 
-    /// Asks both the same, and holds their answers against each other.
+    /// Does the same act on both, and compares the results.
     async fn ask<T: std::fmt::Debug>(
         &self,
         of: impl AsyncFn(usize, &dyn Queue) -> Result<T, QueueError>,
     ) -> Result<(), TestCaseError> {
-        let embedded = told(of(0, self.embedded()).await);
-        let model = told(of(1, &self.model).await);
+        let embedded = result_text(of(0, self.embedded()).await);
+        let model = result_text(of(1, &self.model).await);
         prop_assert_eq!(embedded, model);
         Ok(())
     }
@@ -220,7 +228,7 @@ impl Pair {
         (!self.held.is_empty()).then(|| &self.held[index.index(self.held.len())])
     }
 
-    /// The receipts of some messages that are all of one queue.
+    /// Returns the receipts of some messages of one queue.
     fn pick_some(&self, indexes: &[Index]) -> Option<(QueueName, [Vec<Receipt>; 2])> {
         let first = self.pick(&indexes[0])?;
         let some = indexes.iter().filter_map(|index| self.pick(index));
@@ -260,12 +268,13 @@ impl Pair {
                 })
                 .await
             }
-            Act::Bury { held, report } => {
+            Act::DeadLetter { held, report } => {
                 let Some(both) = self.pick(held) else { return Ok(()) };
                 let report = report.as_ref().map(|new| (queue(true), new.message()));
                 self.ask(async |side, q| {
                     let receipt = &both.receipts[side];
-                    q.bury(&both.queue, receipt, &both.message, "a reason", report.clone()).await
+                    q.dead_letter(&both.queue, receipt, &both.message, "a reason", report.clone())
+                        .await
                 })
                 .await
             }
@@ -286,7 +295,7 @@ impl Pair {
             }
             Act::RedeliverKeys { .. }
             | Act::RedeliverSince { .. }
-            | Act::Revive { .. }
+            | Act::Redrive { .. }
             | Act::Discard { .. } => self.put_back(act).await,
         }
     }
@@ -307,8 +316,8 @@ impl Pair {
         Ok(())
     }
 
-    /// The file is closed and opened again. Tasks die with their process, and
-    /// so do their deliveries: nobody gives anything back.
+    /// Closes the file and opens it again. Deliveries end with their process
+    /// without releasing their messages.
     async fn restart(&mut self) {
         for delivery in self.held.iter_mut().filter_map(|both| both.deliveries.take()).flatten() {
             delivery.lease.keep();
@@ -333,7 +342,7 @@ impl Pair {
                 let which = Redeliver::Since(since);
                 self.ask(async |_, q| q.redeliver(&queue(true), which.clone()).await).await
             }
-            Act::Revive { outcomes, letter, new } => {
+            Act::Redrive { outcomes, letter, new } => {
                 let queue = queue(*outcomes);
                 let [ids, others] = self.letters(&queue).await;
                 if ids.is_empty() {
@@ -341,7 +350,7 @@ impl Pair {
                 }
                 let at = letter.index(ids.len());
                 let ids = [&ids[at], &others[at]];
-                self.ask(async |side, q| q.revive(&queue, ids[side], new.message()).await).await
+                self.ask(async |side, q| q.redrive(&queue, ids[side], new.message()).await).await
             }
             Act::Discard { outcomes, letters } => {
                 let queue = queue(*outcomes);
@@ -349,7 +358,7 @@ impl Pair {
                 if both[0].is_empty() {
                     return Ok(());
                 }
-                let pick = |ids: &[String]| -> Vec<String> {
+                let pick = |ids: &[DeadLetterId]| -> Vec<DeadLetterId> {
                     letters.iter().map(|letter| ids[letter.index(ids.len())].clone()).collect()
                 };
                 let ids = both.each_ref().map(|ids| pick(ids));
@@ -360,14 +369,14 @@ impl Pair {
             | Act::Delete { .. }
             | Act::ChangeLease { .. }
             | Act::Settle { .. }
-            | Act::Bury { .. }
+            | Act::DeadLetter { .. }
             | Act::Drop { .. }
             | Act::Pass { .. }
             | Act::Restart => unreachable!("`act` does these itself"),
         }
     }
 
-    async fn letters(&self, queue: &QueueName) -> [Vec<String>; 2] {
+    async fn letters(&self, queue: &QueueName) -> [Vec<DeadLetterId>; 2] {
         let ids = async |of: &dyn Queue| {
             let letters = of.dead_letters(queue, None, 1_000).await.expect("they can be read");
             letters.into_iter().map(|letter| letter.id).collect::<Vec<_>>()
@@ -377,10 +386,10 @@ impl Pair {
         both
     }
 
-    /// Everything that can be seen from outside.
+    /// Compares the state that both show.
     async fn compare(&self) -> Result<(), TestCaseError> {
-        // A release by a drop is asked for and not awaited.
-        self.embedded().poke().await;
+        // Dropping a delivery requests its release, but does not wait for it.
+        self.embedded().wake_waiters().await;
         for queue in [queue(false), queue(true)] {
             self.ask(async |_, q| q.stats(&queue).await).await?;
             self.ask(async |_, q| q.blocked(&queue).await).await?;
@@ -398,7 +407,7 @@ impl Pair {
         Ok(())
     }
 
-    /// Takes all that there is, as if every lease had run out.
+    /// Receives every message that is left, after all leases have run out.
     async fn drain(&mut self) -> Result<(), TestCaseError> {
         self.clock.advance(Duration::from_secs(60 * 60));
         for queue in [queue(false), queue(true)] {
@@ -429,7 +438,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: cases(), ..ProptestConfig::default() })]
 
     #[test]
-    fn whatever_is_done_the_queue_does_as_the_model(
+    fn random_acts_have_the_same_results_as_on_the_model(
         acts in prop::collection::vec(act(), 1..ACTS_MAX)
     ) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();

@@ -1,26 +1,28 @@
-//! Outcomes that were consumed: kept for a while, each with its number and the
-//! lease that consumed it, so that they can be had again.
+//! The archive of consumed outcomes, kept for redelivery.
+//!
+//! Each keeps its number, which is its place in its group, and the lease that
+//! consumed it, which tells a repeated deletion from a late one.
 
 use std::ops::RangeInclusive;
 
 use rusqlite::OptionalExtension as _;
 use rusqlite::params;
 
-use super::receipt::Held;
+use super::receipt::LeaseId;
 use super::store::QueueRow;
 use super::store::Result;
 use super::store::Store;
 use super::store::millis;
-use crate::Redeliver;
+use crate::contract::Redeliver;
 use hoth_core::domain::Timestamp;
 
-/// Messages that one transaction takes from the archive, so that it delays no
-/// other by more than a few milliseconds.
+/// The most messages that one transaction takes from the archive, so that it
+/// delays the next one by no more than a few milliseconds.
 pub const REDELIVERED_AT_ONCE: usize = 1_000;
 
 impl Store<'_> {
-    /// Keeps a held message that is about to be deleted.
-    pub(super) fn archive(&self, seq: i64) -> Result<()> {
+    /// Copies a leased message that is about to be deleted into the archive.
+    pub fn archive(&self, seq: i64) -> Result<()> {
         self.sql
             .prepare_cached(
                 "INSERT INTO archive (seq, queue, grp, key, body, consumed_at, lease)
@@ -30,15 +32,16 @@ impl Store<'_> {
         Ok(())
     }
 
-    /// Whether a message that is not held is gone, and not because somebody else
-    /// has consumed it. What has left the archive is nobody's any more.
-    pub(super) fn was_deleted(
+    /// Tells a repeated deletion from a late one. Returns true if the message
+    /// was deleted under this lease, as far as the archive can tell; false if
+    /// it is still there, or if the next holder has consumed it.
+    pub fn was_deleted(
         &self,
         queue: QueueRow<'_>,
-        held: Held,
+        lease: LeaseId,
         archived_from: Timestamp,
     ) -> Result<bool> {
-        if self.exists(queue, held.seq)? {
+        if self.exists(queue, lease.seq)? {
             return Ok(false);
         }
         let consumed_under: Option<Option<i64>> = self
@@ -46,16 +49,18 @@ impl Store<'_> {
             .prepare_cached(
                 "SELECT lease FROM archive WHERE seq = ?1 AND queue = ?2 AND consumed_at >= ?3",
             )?
-            .query_row(params![held.seq, queue.id, millis(archived_from)], |row| row.get(0))
+            .query_row(params![lease.seq, queue.id, millis(archived_from)], |row| row.get(0))
             .optional()?;
-        // Before schema 2 the lease was not written down.
-        Ok(consumed_under.flatten().is_none_or(|lease| lease == held.lease))
+        // No row: the message was no outcome, or has left the archive. No lease:
+        // schema 1 did not store it. In both cases the deletion is taken for a
+        // repetition, which is harmless.
+        Ok(consumed_under.flatten().is_none_or(|consumer| consumer == lease.lease))
     }
 
     /// Moves up to [`REDELIVERED_AT_ONCE`] messages that were consumed within
     /// `consumed` from the archive back onto their queue, the oldest first, and
-    /// says how many. Each has its old number again, and so its old place: before
-    /// what came later in its group.
+    /// returns their number. Each keeps its sequence number, and so its place in
+    /// its group.
     pub fn redeliver(
         &self,
         queue: QueueRow<'_>,
@@ -86,6 +91,8 @@ impl Store<'_> {
                         statement.query_map(params![queue.id, key, from, to], |row| row.get(0))?;
                     found.extend(rows.collect::<Result<Vec<i64>>>()?);
                 }
+                // A key that is named twice, or that two messages have, must
+                // not put a message back twice.
                 found.sort_unstable();
                 found.dedup();
                 found.truncate(REDELIVERED_AT_ONCE);
@@ -95,9 +102,11 @@ impl Store<'_> {
         Ok(found.len() as u64)
     }
 
-    /// Moves one message from the archive to its old place, which may be before
-    /// the head of its group.
+    /// Moves one message from the archive to its old place. If that is in front
+    /// of the group's head, the message becomes the head.
     fn put_back(&self, seq: i64) -> Result<()> {
+        // `receive_count` starts at 0 again and no lease is copied: the earlier
+        // consumer's receipt must not hold the message.
         self.sql
             .prepare_cached(
                 "INSERT INTO messages (seq, queue, grp, key, body, sent_at, visible_at, head)
@@ -107,6 +116,8 @@ impl Store<'_> {
                  FROM archive WHERE seq = ?1",
             )?
             .execute(params![seq, millis(self.now)])?;
+        // The message that was the group's first is now behind it, and must not
+        // be offered as a head any more.
         self.sql
             .prepare_cached(
                 "UPDATE messages SET head = 0 WHERE seq =

@@ -1,189 +1,119 @@
-//! What callers ask of the writer, and how they are answered.
-
-use std::time::Duration;
-use std::time::Instant;
+//! Requests to the writer: commands with their callers, and receives.
+//!
+//! An [`Operation`] is one change to the tables, with the type of its result. A
+//! [`Call`] joins an operation to its caller, and holds the result until the
+//! transaction is committed. To the writer every call is a [`Command`].
 
 use tokio::sync::oneshot;
 
-use super::receipt::Held;
-use crate::NewMessage;
-use crate::QueueError;
-use crate::QueueName;
-use crate::Receive;
-use crate::Redeliver;
-use crate::Sent;
-use hoth_core::domain::Timestamp;
+use super::transaction::Transaction;
+use super::wait_queues::Waiter;
+use crate::error::QueueError;
 
-use super::store::Leased;
-
-/// Where an answer goes.
+/// The caller's end of a command: it receives the result.
 pub type Reply<T> = oneshot::Sender<Result<T, QueueError>>;
 
-/// What the writer is asked.
-pub enum Ask {
-    Do(Command),
+/// A request to the writer.
+pub enum Request {
+    Apply(Box<dyn Command>),
     Receive(Waiter),
-    /// The last thing that is asked.
+    /// Ends the writer. Requests behind it are refused.
     Close {
         reply: oneshot::Sender<()>,
     },
 }
 
-/// One thing to do to the tables, in the writer's next transaction.
-pub enum Command {
-    Send {
-        queue: QueueName,
-        message: NewMessage,
-        reply: Reply<Sent>,
-    },
-    Delete {
-        queue: QueueName,
-        held: Vec<Held>,
-        reply: Reply<()>,
-    },
-    ChangeLease {
-        queue: QueueName,
-        held: Vec<Held>,
-        after: Duration,
-        reply: Option<Reply<()>>,
-    },
-    Settle {
-        queue: QueueName,
-        held: Held,
-        to: QueueName,
-        successor: NewMessage,
-        reply: Reply<()>,
-    },
-    Bury {
-        queue: QueueName,
-        held: Held,
-        reason: String,
-        report: Option<(QueueName, NewMessage)>,
-        reply: Reply<()>,
-    },
-    /// Some of the messages, consumed no later than `until`.
-    Redeliver {
-        queue: QueueName,
-        which: Redeliver,
-        until: Timestamp,
-        reply: Reply<u64>,
-    },
-    Revive {
-        queue: QueueName,
-        id: i64,
-        message: NewMessage,
-        reply: Reply<u64>,
-    },
-    Discard {
-        queue: QueueName,
-        ids: Vec<i64>,
-        reply: Reply<u64>,
-    },
-    /// Nothing; answered after a commit.
-    Check {
-        reply: Reply<()>,
-    },
-}
-
-/// A receive, perhaps waiting for a message.
-pub struct Waiter {
-    pub queue: QueueName,
-    pub receive: Receive,
-    pub until: Instant,
-    pub reply: Reply<Vec<Leased>>,
-}
-
-/// What a command came to, until the transaction is committed.
-pub enum Outcome {
-    Sent(Sent),
-    /// Whether the lease still held.
-    Done(bool),
-    Count(u64),
-}
-
-impl Ask {
-    /// Tells the caller that nothing was done.
+impl Request {
+    /// Answers the caller with an error, without doing anything.
     pub fn refuse(self, error: QueueError) {
         match self {
-            Self::Do(command) => command.answer(Err(error)),
+            Self::Apply(command) => command.answer(Err(error)),
             Self::Receive(waiter) => drop(waiter.answer(Err(error))),
             Self::Close { reply } => drop(reply.send(())),
         }
     }
 }
 
-impl Command {
-    /// Whether it adds to what is stored, and takes nothing away.
-    pub fn needs_room(&self) -> bool {
-        match self {
-            Self::Send { .. } | Self::Redeliver { .. } | Self::Revive { .. } => true,
-            // It asks whether there is room.
-            Self::Check { .. } => true,
-            Self::Delete { .. }
-            | Self::ChangeLease { .. }
-            | Self::Settle { .. }
-            | Self::Bury { .. }
-            | Self::Discard { .. } => false,
-        }
+/// One change to the tables.
+pub trait Operation: Send + 'static {
+    /// The result that the caller gets.
+    type Output: Send;
+
+    /// Tells operations that add to the tables from those that delete from
+    /// them or leave their size as it is. The former are refused while the disk
+    /// is full.
+    const NEEDS_ROOM: bool;
+
+    /// Applies the change inside the writer's transaction.
+    ///
+    /// # Errors
+    ///
+    /// The inner error is the answer to the caller; the transaction goes on. It
+    /// must leave the tables unchanged where the answer says so. The outer
+    /// error rolls back the whole transaction.
+    fn apply(
+        &self,
+        transaction: &mut Transaction<'_>,
+    ) -> rusqlite::Result<Result<Self::Output, QueueError>>;
+}
+
+/// An operation that is applied in the writer's next transaction.
+pub trait Command: Send {
+    /// Returns [`Operation::NEEDS_ROOM`].
+    fn needs_room(&self) -> bool;
+
+    /// Applies the operation, and keeps its result for [`Command::answer`].
+    ///
+    /// # Errors
+    ///
+    /// An error that rolls back the transaction. The command may be applied
+    /// again, in another transaction.
+    fn apply(&mut self, transaction: &mut Transaction<'_>) -> rusqlite::Result<()>;
+
+    /// Answers the caller: with the result if the transaction was committed,
+    /// else with the error. A caller that has gone away needs no answer.
+    fn answer(self: Box<Self>, committed: Result<(), QueueError>);
+}
+
+/// An operation and its caller.
+pub struct Call<O: Operation> {
+    operation: O,
+    /// `None` if no caller waits for the result: a dropped lease, or one that
+    /// could not be handed over.
+    reply: Option<Reply<O::Output>>,
+    /// The result, from `apply` until the commit is known. A second `apply`,
+    /// after a rollback, replaces it.
+    pending: Option<Result<O::Output, QueueError>>,
+}
+
+impl<O: Operation> Call<O> {
+    /// Makes a command whose result goes to `reply`.
+    pub fn new(operation: O, reply: Reply<O::Output>) -> Box<dyn Command> {
+        Box::new(Self { operation, reply: Some(reply), pending: None })
     }
 
-    /// Tells the caller; one that is gone needs no answer.
-    pub fn answer(self, outcome: Result<Outcome, QueueError>) {
-        match self {
-            Self::Send { reply, .. } => drop(reply.send(outcome.and_then(Outcome::sent))),
-            Self::Redeliver { reply, .. }
-            | Self::Revive { reply, .. }
-            | Self::Discard { reply, .. } => drop(reply.send(outcome.and_then(Outcome::count))),
-            Self::ChangeLease { reply: None, .. } => {}
-            Self::Delete { reply, .. }
-            | Self::ChangeLease { reply: Some(reply), .. }
-            | Self::Settle { reply, .. }
-            | Self::Bury { reply, .. }
-            | Self::Check { reply } => drop(reply.send(outcome.and_then(Outcome::done))),
-        }
+    /// Makes a command whose result is dropped.
+    pub fn without_caller(operation: O) -> Box<dyn Command> {
+        Box::new(Self { operation, reply: None, pending: None })
     }
 }
 
-impl Waiter {
-    /// Tells the receiver. One that is gone gets nothing, and what was leased
-    /// for it is to be given back: that is the command.
-    pub fn answer(self, leased: Result<Vec<Leased>, QueueError>) -> Option<Command> {
-        let unsent = self.reply.send(leased).err()?.ok()?;
-        (!unsent.is_empty()).then(|| Command::ChangeLease {
-            queue: self.queue,
-            held: unsent.iter().map(|one| one.held).collect(),
-            after: Duration::ZERO,
-            reply: None,
-        })
-    }
-}
-
-/// A command has the outcome of its kind; none of these is asked of another
-/// kind.
-impl Outcome {
-    fn sent(self) -> Result<Sent, QueueError> {
-        match self {
-            Self::Sent(sent) => Ok(sent),
-            Self::Done(_) | Self::Count(_) => mismatched(),
-        }
+impl<O: Operation> Command for Call<O> {
+    fn needs_room(&self) -> bool {
+        O::NEEDS_ROOM
     }
 
-    fn done(self) -> Result<(), QueueError> {
-        match self {
-            Self::Done(true) => Ok(()),
-            Self::Done(false) => Err(QueueError::LeaseEnded),
-            Self::Sent(_) | Self::Count(_) => mismatched(),
-        }
+    fn apply(&mut self, transaction: &mut Transaction<'_>) -> rusqlite::Result<()> {
+        self.pending = Some(self.operation.apply(transaction)?);
+        Ok(())
     }
 
-    fn count(self) -> Result<u64, QueueError> {
-        match self {
-            Self::Count(count) => Ok(count),
-            Self::Sent(_) | Self::Done(_) => mismatched(),
-        }
+    fn answer(self: Box<Self>, committed: Result<(), QueueError>) {
+        let Self { reply, pending, .. } = *self;
+        let Some(reply) = reply else { return };
+        let result = committed.and_then(|()| {
+            pending.expect("a transaction is committed after all of its commands were applied")
+        });
+        let _ = reply.send(result);
     }
-}
-
-fn mismatched() -> ! {
-    unreachable!("a command has the outcome of its kind")
 }

@@ -1,4 +1,5 @@
-//! The state of the queues, read on a connection of its own.
+//! The state of the queues, read on a connection of its own, so that it delays
+//! no message.
 
 use std::time::Duration;
 
@@ -6,21 +7,25 @@ use rusqlite::Connection;
 use rusqlite::OptionalExtension as _;
 use rusqlite::params;
 
-use crate::BLOCKED_MAX;
-use crate::Blocked;
-use crate::BlockedGroup;
-use crate::DeadLetter;
-use crate::QueueStats;
+use super::store::millis;
+use super::store::timestamp;
+use crate::limits::BLOCKED_MAX;
+use crate::state::Blocked;
+use crate::state::BlockedGroup;
+use crate::state::DeadLetter;
+use crate::state::DeadLetterId;
+use crate::state::QueueStats;
 use hoth_core::domain::Timestamp;
 
-/// One queue, at a moment.
-pub struct Look<'a> {
+/// A reader of one queue's state, at one time.
+pub struct QueueReader<'a> {
     sql: &'a Connection,
     id: i64,
+    /// In milliseconds, as in the tables.
     now: i64,
 }
 
-/// The names of queues that hold messages or dead letters.
+/// Lists the names of the queues that hold messages or dead letters.
 pub fn names_in_use(sql: &Connection) -> rusqlite::Result<Vec<String>> {
     let mut statement = sql.prepare_cached(
         "SELECT name FROM queues WHERE EXISTS (SELECT 1 FROM messages WHERE queue = queues.id)
@@ -29,20 +34,21 @@ pub fn names_in_use(sql: &Connection) -> rusqlite::Result<Vec<String>> {
     statement.query_map([], |row| row.get(0))?.collect()
 }
 
-impl<'a> Look<'a> {
-    /// The queue `name`; none if nothing was ever sent to it.
-    pub fn at(sql: &'a Connection, name: &str, now: Timestamp) -> rusqlite::Result<Option<Self>> {
+impl<'a> QueueReader<'a> {
+    /// Finds the queue `name`. Returns `None` if no message was ever sent to it.
+    pub fn find(sql: &'a Connection, name: &str, now: Timestamp) -> rusqlite::Result<Option<Self>> {
         let id = sql
             .prepare_cached("SELECT id FROM queues WHERE name = ?1")?
             .query_row([name], |row| row.get(0))
             .optional()?;
-        let now = i64::try_from(now.as_millis()).unwrap_or(i64::MAX);
-        Ok(id.map(|id| Self { sql, id, now }))
+        Ok(id.map(|id| Self { sql, id, now: millis(now) }))
     }
 
-    /// Counts and ages.
+    /// Counts messages and dead letters, and finds the age of the oldest
+    /// message.
     pub fn stats(&self) -> rusqlite::Result<QueueStats> {
         let all = self.count("SELECT COUNT(*) FROM messages WHERE queue = ?1", [self.id])?;
+        // A row keeps its last lease, so the time tells if it is still held.
         let in_flight = self.count(
             "SELECT COUNT(*) FROM messages
              WHERE queue = ?1 AND lease IS NOT NULL AND visible_at > ?2",
@@ -50,6 +56,8 @@ impl<'a> Look<'a> {
         )?;
         let dead_letters =
             self.count("SELECT COUNT(*) FROM dead_letters WHERE queue = ?1", [self.id])?;
+        // Only heads are read, so the cost grows with the number of groups and
+        // not with the number of messages.
         let (oldest, claimable): (Option<i64>, Option<i64>) = self
             .sql
             .prepare_cached(
@@ -69,7 +77,7 @@ impl<'a> Look<'a> {
         })
     }
 
-    /// Up to `max` dead letters with numbers above `after`.
+    /// Lists up to `max` dead letters with numbers above `after`.
     pub fn dead_letters(&self, after: i64, max: usize) -> rusqlite::Result<Vec<DeadLetter>> {
         let mut statement = self.sql.prepare_cached(
             "SELECT seq, grp, key, body, reason, sent_at, died_at, receive_count FROM dead_letters
@@ -78,7 +86,7 @@ impl<'a> Look<'a> {
         let limit = i64::try_from(max).unwrap_or(i64::MAX);
         let rows = statement.query_map(params![self.id, after, limit], |row| {
             Ok(DeadLetter {
-                id: row.get::<_, i64>(0)?.to_string(),
+                id: DeadLetterId::new(row.get::<_, i64>(0)?.to_string()),
                 group: row.get(1)?,
                 key: row.get(2)?,
                 body: row.get(3)?,
@@ -91,7 +99,7 @@ impl<'a> Look<'a> {
         rows.collect()
     }
 
-    /// The groups whose head cannot be claimed now.
+    /// Lists the groups whose head cannot be claimed now.
     pub fn blocked(&self) -> rusqlite::Result<Vec<BlockedGroup>> {
         let mut statement = self.sql.prepare_cached(
             "SELECT grp, key, visible_at, CASE WHEN lease IS NULL THEN NULL ELSE holder END,
@@ -121,8 +129,4 @@ impl<'a> Look<'a> {
             self.sql.prepare_cached(text)?.query_row(parameters, |row| row.get(0))?;
         Ok(counted.unsigned_abs())
     }
-}
-
-fn timestamp(millis: i64) -> Timestamp {
-    Timestamp::from_millis(u64::try_from(millis).unwrap_or(0))
 }

@@ -1,4 +1,4 @@
-//! One host owns the file.
+//! The lock file: one queue file has one host.
 
 use std::fs::File;
 use std::fs::OpenOptions;
@@ -7,16 +7,21 @@ use std::io::Seek as _;
 use std::io::Write as _;
 use std::path::Path;
 
-use super::OpenError;
+use super::config::OpenError;
 
-/// An exclusive hold on a queue file; it ends with the process.
+/// An exclusive lock on a queue file. The kernel releases it when the process
+/// ends, however that happens.
 #[derive(Debug)]
 pub struct FileLock {
     _file: File,
 }
 
 impl FileLock {
-    /// Takes the lock beside `path`, and writes down who holds it.
+    /// Locks the file beside `path`, and writes this process into it.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError::InUse`] if another process holds the lock.
     pub fn take(path: &Path) -> Result<Self, OpenError> {
         let mut beside = path.as_os_str().to_owned();
         beside.push(".lock");
@@ -30,9 +35,10 @@ impl FileLock {
             .map_err(io)?;
         if file.try_lock().is_err() {
             let mut holder = String::new();
-            // Who holds it is a courtesy; that it is held is certain.
+            // The text only helps the operator. It may be empty or old, because
+            // the holder writes it after it has the lock.
             let _ = file.read_to_string(&mut holder);
-            return Err(OpenError::Held {
+            return Err(OpenError::InUse {
                 path: path.to_owned(),
                 holder: holder.trim().to_owned(),
             });

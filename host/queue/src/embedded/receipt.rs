@@ -1,33 +1,38 @@
-//! The embedded queue's receipts: which message, under which lease.
+//! Receipts of the embedded queue: the message's number and the lease's.
 
-use crate::QueueError;
-use crate::Receipt;
+use crate::error::InvalidArgument;
+use crate::lease::Receipt;
 
-/// A parsed receipt.
+/// One lease on one message: a parsed receipt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Held {
+pub struct LeaseId {
+    /// The number of the message in its table.
     pub seq: i64,
+    /// The number of the lease, which no earlier lease had.
     pub lease: i64,
 }
 
-impl Held {
+impl LeaseId {
+    /// Writes the lease as a receipt.
     pub fn to_receipt(self) -> Receipt {
         Receipt::new(format!("{}.{}", self.seq, self.lease))
     }
 
+    /// Parses a receipt.
+    ///
     /// # Errors
     ///
-    /// [`QueueError::Refused`] for a text that no queue of this kind wrote.
-    pub fn parse(receipt: &Receipt) -> Result<Self, QueueError> {
+    /// [`InvalidArgument::Receipt`] if this backend did not write it.
+    pub fn parse(receipt: &Receipt) -> Result<Self, InvalidArgument> {
         let parts = receipt.as_str().split_once('.');
-        let held = parts.and_then(|(seq, lease)| {
+        let parsed = parts.and_then(|(seq, lease)| {
             Some(Self { seq: seq.parse().ok()?, lease: lease.parse().ok()? })
         });
-        held.ok_or(QueueError::Refused("not a receipt of this queue"))
+        parsed.ok_or(InvalidArgument::Receipt)
     }
 
-    /// Parses many.
-    pub fn parse_all(receipts: &[Receipt]) -> Result<Vec<Self>, QueueError> {
+    /// Parses receipts, or returns the error of the first that is refused.
+    pub fn parse_all(receipts: &[Receipt]) -> Result<Vec<Self>, InvalidArgument> {
         receipts.iter().map(Self::parse).collect()
     }
 }

@@ -1,9 +1,9 @@
-//! Room on the disk that is kept for what makes room.
+//! A reserve file, released when the disk is full so that deletions still commit.
 //!
-//! A deletion writes before it frees anything. So on a full disk nothing could
-//! be acknowledged, and it would stay full. A file beside the queue keeps some
-//! megabytes back: when the disk is full it is given up, and until it can be had
-//! again new messages are refused.
+//! In WAL mode a deletion writes before it frees anything. On a full disk no
+//! message could be acknowledged, and the disk would stay full. So a file beside
+//! the queue occupies some megabytes. It is deleted when the disk is full, and
+//! until it can be written again new messages are refused.
 
 use std::fs::File;
 use std::io;
@@ -17,22 +17,26 @@ use std::time::Instant;
 use tracing::info;
 use tracing::warn;
 
-/// Twice what SQLite's log grows to before it is used again from its beginning.
+/// The size of the reserve: twice the size at which SQLite reuses its log from
+/// the beginning (a checkpoint every 1000 pages of 4 KiB by default).
 const BYTES: usize = 8 * 1024 * 1024;
 
-/// How long until it is tried again to keep so much back.
+/// The pause between two tries to write the reserve again.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// The room that is kept back, or that is to be kept back again.
+/// The reserve file: held, or to be written again.
 #[derive(Debug)]
 pub struct Reserve {
     file: PathBuf,
+    /// The file is there, in full size.
     held: bool,
+    /// The time before which it is not written again. A try on a full disk
+    /// costs up to [`BYTES`] of writes.
     next_try: Instant,
 }
 
 impl Reserve {
-    /// Keeps room back beside the queue at `path`, where there is any.
+    /// Writes the reserve beside the queue at `path`, if the disk has room.
     pub fn open(path: &Path) -> Self {
         let mut file = path.as_os_str().to_owned();
         file.push(".reserve");
@@ -43,44 +47,45 @@ impl Reserve {
         reserve
     }
 
-    /// Whether there is room for new messages. Tries to keep it back again, now
-    /// and then, where it was given up.
+    /// Returns true if the reserve is held, so that there is room for new
+    /// messages. Tries to write a released reserve again, once in [`PAUSE`].
     pub fn is_held(&mut self) -> bool {
         if self.held || Instant::now() < self.next_try {
             return self.held;
         }
         self.next_try = Instant::now() + PAUSE;
-        self.held = self.take().is_ok();
+        self.held = self.write().is_ok();
         if !self.held {
-            // What was written of it takes the room that there is.
+            // A part of it helps no one, and takes the room of deletions.
             self.remove();
         }
         self.held
     }
 
-    /// Gives the room to those who make more of it.
-    pub fn give_up(&mut self) {
+    /// Deletes the reserve, so that deletions find room.
+    pub fn release(&mut self) {
         if std::mem::replace(&mut self.held, false) {
             warn!("Queue storage is full: new messages are refused until there is room");
             self.remove();
-            // The next look must not take the room back before it is used.
+            // The next check must not take the space back before it is used.
             self.next_try = Instant::now() + PAUSE;
         }
     }
 
-    fn take(&self) -> io::Result<()> {
-        let kept = std::fs::metadata(&self.file);
-        // Blocks, not length: a file with a hole keeps nothing back.
-        if kept.is_ok_and(|file| file.blocks() * 512 >= BYTES as u64) {
+    fn write(&self) -> io::Result<()> {
+        let found = std::fs::metadata(&self.file);
+        // Blocks, not length: a sparse file occupies no disk space. `st_blocks`
+        // counts units of 512 bytes.
+        if found.is_ok_and(|file| file.blocks() * 512 >= BYTES as u64) {
             return Ok(());
         }
         File::create(&self.file)?.write_all(&vec![0; BYTES])?;
-        info!(bytes = BYTES, "Room is kept back for acknowledgements on a full disk");
+        info!(bytes = BYTES, "Reserved disk space for acknowledgements on a full disk");
         Ok(())
     }
 
     fn remove(&self) {
-        // If it cannot be removed there is less room, and less goes on.
+        // If this fails there is less room for deletions, and no better answer.
         let _ = std::fs::remove_file(&self.file);
     }
 }
@@ -90,24 +95,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn room_is_kept_given_up_and_had_again_after_a_pause() {
+    fn a_released_reserve_is_written_again_after_a_pause() {
         let folder = tempfile::tempdir().expect("a temporary folder can be made");
         let path = folder.path().join("queue.db");
-        let kept = folder.path().join("queue.db.reserve");
+        let file = folder.path().join("queue.db.reserve");
         let mut reserve = Reserve::open(&path);
         assert!(reserve.is_held());
-        assert_eq!(kept.metadata().expect("a file").len(), BYTES as u64);
+        assert_eq!(file.metadata().expect("a file").len(), BYTES as u64);
         let before = Instant::now();
-        reserve.give_up();
-        assert!(!kept.exists() && reserve.next_try >= before + PAUSE, "not at once");
+        reserve.release();
+        assert!(!file.exists() && reserve.next_try >= before + PAUSE, "not at once");
         reserve.next_try = Instant::now() + 3_600 * PAUSE;
-        assert!(!reserve.is_held() && !kept.exists(), "not before the pause is over");
+        assert!(!reserve.is_held() && !file.exists(), "not before the pause is over");
         reserve.next_try = Instant::now();
-        assert!(reserve.is_held() && kept.exists());
+        assert!(reserve.is_held() && file.exists());
     }
 
     #[test]
-    fn where_there_is_no_room_none_is_kept() {
+    fn a_reserve_that_cannot_be_written_is_not_held() {
         let mut reserve = Reserve::open(Path::new("/nowhere/queue.db"));
         assert!(!reserve.is_held());
     }

@@ -1,4 +1,4 @@
-//! The tables, and how the file is opened.
+//! The tables of the queue file, and its connections.
 
 use std::fs::OpenOptions;
 use std::io;
@@ -10,23 +10,24 @@ use rusqlite::OpenFlags;
 use rusqlite::OptionalExtension as _;
 use rusqlite::params;
 
-use super::OpenError;
-use hoth_core::domain::Timestamp;
+use super::config::OpenError;
+use super::store::millis;
+use super::store::timestamp;
 use hoth_platform::clock::Clock;
 
-/// The schema that this release writes, as `user_version` in the file.
+/// The schema that this release writes: `user_version` in the file.
 const VERSION: i64 = 2;
 
-/// Pages that SQLite keeps in memory, in KiB: enough for the inner pages of
-/// the indexes of a million messages.
+/// The page cache of a connection, in KiB: enough for the inner pages of the
+/// indexes of a million messages.
 const CACHE_KIB: i64 = 32 * 1_024;
 
-/// Prepared statements that a connection keeps: more than there are.
+/// The prepared statements that a connection keeps: more than this module has.
 const STATEMENTS_MAX: usize = 64;
 
-// A message that is the oldest of its group is its head, and only heads are
-// offered; `visible_at` says since when, or from when on. So the next group to
-// serve is the first entry of `claimable`, however many messages wait.
+// The oldest message of a group is its head, and only heads are offered.
+// `visible_at` is the time from which on a message is claimable. So the next
+// group to serve is the first entry of `claimable`, however many messages wait.
 const TABLES: &str = "
 CREATE TABLE queues (
     id INTEGER PRIMARY KEY,
@@ -81,23 +82,26 @@ CREATE INDEX archive_by_time ON archive (consumed_at);
 CREATE INDEX archive_by_key ON archive (queue, key);
 ";
 
-/// What schema 2 has, and schema 1 had not.
+/// The change from schema 1 to schema 2.
 const FROM_1: &str = "ALTER TABLE archive ADD COLUMN lease INTEGER;";
 
-/// Opens the connection that writes, and brings the tables of a new or an
-/// older file to this release's form.
+/// Opens the connection that writes. Makes the tables of a new file, and
+/// upgrades those of an older one.
 pub fn open_writer(path: &Path) -> Result<Connection, OpenError> {
     let database = |source| OpenError::Database { path: path.to_owned(), source };
     make_private(path).map_err(|source| OpenError::Io { path: path.to_owned(), source })?;
     let connection = Connection::open(path).map_err(database)?;
     configure(&connection).map_err(database)?;
-    // Read back: a build or a file system that does not honour these would
-    // lose what was acknowledged.
+    // Read back, because SQLite keeps the old mode without an error where it
+    // cannot change it (WAL needs shared memory, which some file systems lack).
+    // Acknowledged messages would then be lost in a power cut.
     let journal: String = pragma(&connection, "journal_mode").map_err(database)?;
     let synchronous: i64 = pragma(&connection, "synchronous").map_err(database)?;
     if journal != "wal" || (synchronous != 2 && self::synchronous() == "FULL") {
         return Err(OpenError::NotDurable { path: path.to_owned(), journal, synchronous });
     }
+    // In one transaction with the version, so that a crash leaves the old schema
+    // or the new one. `user_version` of a new file is 0.
     let change = match pragma::<i64>(&connection, "user_version").map_err(database)? {
         0 => TABLES,
         1 => FROM_1,
@@ -109,9 +113,9 @@ pub fn open_writer(path: &Path) -> Result<Connection, OpenError> {
     Ok(connection)
 }
 
-/// Makes a file that is missing, for its owner alone. SQLite gives the files
-/// that it puts beside it the same mode. One that is there is as somebody wants
-/// it.
+/// Makes a missing file, readable by its owner alone. SQLite gives its WAL and
+/// shared memory files the mode of the database. The mode of an existing file is
+/// the operator's choice, and stays.
 fn make_private(path: &Path) -> io::Result<()> {
     match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
@@ -119,20 +123,21 @@ fn make_private(path: &Path) -> io::Result<()> {
     }
 }
 
-// One row: when which start of the machine was what time for the queue.
+// One row: on this boot of the machine, at this uptime, the queue's time was
+// `time`.
 const MACHINE: &str = "CREATE TABLE IF NOT EXISTS machine (
     boot TEXT NOT NULL,
     uptime INTEGER NOT NULL,         -- milliseconds
     time INTEGER NOT NULL
 )";
 
-/// Has the clock go on from where the last host on this file left it, if that
-/// was since the machine was started: a wall clock that was set meanwhile ends
-/// no lease, and makes no job wait. The first host after a start of the machine
-/// takes what the wall shows, and writes it down for those to come.
+/// Sets the clock to continue the time of the last host on this file, if the
+/// machine has not been rebooted since: a wall clock that was set meanwhile must
+/// end no lease early and delay no job. The first host after a boot takes the
+/// wall clock's time, and stores it for the hosts after it.
 pub fn continue_time(connection: &Connection, clock: &Clock) -> rusqlite::Result<()> {
     let Some(uptime) = clock.uptime() else { return Ok(()) };
-    let since = i64::try_from(uptime.since.as_millis()).unwrap_or(i64::MAX);
+    let uptime_ms = i64::try_from(uptime.since.as_millis()).unwrap_or(i64::MAX);
     connection.execute(MACHINE, [])?;
     let known = connection
         .query_row("SELECT uptime, time FROM machine WHERE boot = ?1", [&uptime.boot], |row| {
@@ -140,19 +145,19 @@ pub fn continue_time(connection: &Connection, clock: &Clock) -> rusqlite::Result
         })
         .optional()?;
     if let Some((then, time)) = known {
-        let now = time.saturating_add(since.saturating_sub(then));
-        clock.set(Timestamp::from_millis(u64::try_from(now).unwrap_or(0)));
+        clock.set(timestamp(time.saturating_add(uptime_ms.saturating_sub(then))));
         return Ok(());
     }
-    let now = i64::try_from(clock.now().as_millis()).unwrap_or(i64::MAX);
     let transaction = connection.unchecked_transaction()?;
     transaction.execute("DELETE FROM machine", [])?;
-    transaction
-        .execute("INSERT INTO machine VALUES (?1, ?2, ?3)", params![uptime.boot, since, now])?;
+    transaction.execute(
+        "INSERT INTO machine VALUES (?1, ?2, ?3)",
+        params![uptime.boot, uptime_ms, millis(clock.now())],
+    )?;
     transaction.commit()
 }
 
-/// Opens a connection that only reads.
+/// Opens the connection that reads.
 pub fn open_reader(path: &Path) -> Result<Connection, OpenError> {
     let database = |source| OpenError::Database { path: path.to_owned(), source };
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
@@ -169,14 +174,15 @@ fn configure(connection: &Connection) -> rusqlite::Result<()> {
     connection.pragma_update(None, "temp_store", "MEMORY")
 }
 
-/// A commit waits for the disk.
+/// Returns the setting that makes a commit wait for the disk.
 #[cfg(not(debug_assertions))]
 fn synchronous() -> &'static str {
     "FULL"
 }
 
-/// The same, unless a test wants to see what is lost when it does not: the
-/// counter-proof of the power cuts in `tests/crash`. No release can be told so.
+/// Returns the setting that makes a commit wait for the disk, unless a test
+/// turns it off: `tests/crash` proves by it that its power cuts lose messages
+/// that were not synced. Release builds have no such switch.
 #[cfg(debug_assertions)]
 fn synchronous() -> &'static str {
     match std::env::var_os("HOTH_TEST_SYNCHRONOUS") {

@@ -1,4 +1,4 @@
-//! What the queue does to the tables, inside somebody's transaction.
+//! The operations on the tables, inside the writer's transaction.
 
 use rusqlite::Connection;
 use rusqlite::OptionalExtension as _;
@@ -6,24 +6,25 @@ use rusqlite::Row;
 use rusqlite::params;
 use rusqlite::types::ValueRef;
 
-use super::receipt::Held;
-use crate::Dedup;
-use crate::Holder;
-use crate::NewMessage;
-use crate::QueueName;
-use crate::Received;
-use crate::Sent;
-use crate::Stage;
+use super::receipt::LeaseId;
+use crate::contract::Redrive;
+use crate::contract::Sent;
+use crate::error::QueueError;
+use crate::message::Dedup;
+use crate::message::NewMessage;
+use crate::message::Received;
+use crate::name::QueueName;
+use crate::name::Stage;
 use hoth_core::domain::Timestamp;
 use hoth_platform::failpoint;
 use hoth_platform::failpoint::FailPoint;
 
-/// How long a deduplication key is remembered: 24 h.
+/// The time for which a deduplication key is remembered: 24 h.
 const DEDUP_MS: u64 = 24 * 60 * 60 * 1_000;
 
-/// Rows that one purge deletes from each table, so that forgetting never
-/// delays a transaction by more than a few milliseconds.
-const PURGE_MAX: i64 = 500;
+/// The rows that one transaction deletes from each table when they expire, so
+/// that it delays the next one by no more than a few milliseconds.
+const EXPIRE_MAX: i64 = 500;
 
 /// A queue and its row in the table `queues`.
 #[derive(Debug, Clone, Copy)]
@@ -32,34 +33,72 @@ pub struct QueueRow<'a> {
     pub name: &'a QueueName,
 }
 
-/// A message and the hold that was taken on it.
+/// A message and the lease that was taken on it.
 #[derive(Debug)]
 pub struct Leased {
-    pub held: Held,
+    pub lease: LeaseId,
     pub message: Received,
 }
 
-/// A message that is held under a receipt.
-struct HeldRow {
-    grp: String,
-    head: bool,
+/// The refusal of an operation whose lease has ended: the message was left as
+/// it is, or another holder has deleted it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LeaseEnded;
+
+impl From<LeaseEnded> for QueueError {
+    fn from(_: LeaseEnded) -> Self {
+        Self::LeaseEnded
+    }
 }
 
-/// The tables at a moment.
+/// The result of an operation that needs a lease.
+pub type UnderLease = std::result::Result<(), LeaseEnded>;
+
+/// Expired rows that are left after a deletion.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Backlog {
+    None,
+    Remains,
+}
+
+/// A message in its group.
+pub struct MessageRow {
+    pub seq: i64,
+    pub grp: String,
+    pub position: Position,
+}
+
+/// The position of a message in its group. Only heads are offered, so a new
+/// head must be marked when the old one goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Position {
+    /// The oldest message.
+    Head,
+    Behind,
+}
+
+/// The tables at one time.
+#[derive(Clone, Copy)]
 pub struct Store<'a> {
     pub sql: &'a Connection,
     pub now: Timestamp,
 }
 
-pub(super) type Result<T> = rusqlite::Result<T>;
+pub type Result<T> = rusqlite::Result<T>;
 
-pub(super) fn millis(time: Timestamp) -> i64 {
+pub fn millis(time: Timestamp) -> i64 {
     i64::try_from(time.as_millis()).unwrap_or(i64::MAX)
 }
 
-/// A text column. What another hand put there need not be text; it is read all
-/// the same, so that it can be found unreadable and be buried.
-fn text(row: &Row<'_>, column: usize) -> Result<String> {
+pub fn timestamp(millis: i64) -> Timestamp {
+    Timestamp::from_millis(u64::try_from(millis).unwrap_or(0))
+}
+
+/// Reads a text column, with U+FFFD for bytes that are not UTF-8. An operator's
+/// tool may have written them: SQLite does not check texts. The message must
+/// reach a receiver all the same, which finds it unreadable and dead-letters
+/// it.
+pub fn text(row: &Row<'_>, column: usize) -> Result<String> {
     match row.get_ref(column)? {
         ValueRef::Text(bytes) | ValueRef::Blob(bytes) => {
             Ok(String::from_utf8_lossy(bytes).into_owned())
@@ -68,12 +107,8 @@ fn text(row: &Row<'_>, column: usize) -> Result<String> {
     }
 }
 
-fn timestamp(millis: i64) -> Timestamp {
-    Timestamp::from_millis(u64::try_from(millis).unwrap_or(0))
-}
-
 impl Store<'_> {
-    /// The id of the queue `name`, made at its first use.
+    /// Returns the id of the queue `name`, and makes its row at its first use.
     pub fn queue_id(&self, name: &str) -> Result<i64> {
         let known = self
             .sql
@@ -84,12 +119,14 @@ impl Store<'_> {
             return Ok(id);
         }
         self.sql.prepare_cached("INSERT INTO queues (name) VALUES (?1)")?.execute([name])?;
+        // An INTEGER PRIMARY KEY is the rowid (SQLite documentation, "ROWIDs and
+        // the INTEGER PRIMARY KEY").
         Ok(self.sql.last_insert_rowid())
     }
 
-    /// Sends, unless the key was used before.
+    /// Sends a message, unless its deduplication key was used before.
     pub fn send(&self, queue: QueueRow<'_>, message: &NewMessage) -> Result<Sent> {
-        match self.known(queue.name, &message.dedup)? {
+        match self.sent_before(queue.name, &message.dedup)? {
             Some(before) => Ok(before),
             None => {
                 self.remember(queue.name, &message.dedup)?;
@@ -99,13 +136,17 @@ impl Store<'_> {
         }
     }
 
-    fn known(&self, queue: &QueueName, dedup: &Dedup) -> Result<Option<Sent>> {
+    /// Compares a message with an earlier one under the same key. Returns
+    /// `None` if there was none within [`DEDUP_MS`].
+    fn sent_before(&self, queue: &QueueName, dedup: &Dedup) -> Result<Option<Sent>> {
         let content: Option<Vec<u8>> = self
             .sql
             .prepare_cached(
                 "SELECT content FROM dedup WHERE scope = ?1 AND key = ?2 AND expires_at > ?3",
             )?
-            .query_row(params![queue.family(), dedup.key, millis(self.now)], |row| row.get(0))
+            .query_row(params![queue.family(), dedup.key.as_str(), millis(self.now)], |row| {
+                row.get(0)
+            })
             .optional()?;
         Ok(content.map(|content| match content == dedup.content.as_bytes() {
             true => Sent::Duplicate,
@@ -115,16 +156,20 @@ impl Store<'_> {
 
     fn remember(&self, queue: &QueueName, dedup: &Dedup) -> Result<()> {
         let expires_at = millis(self.now).saturating_add_unsigned(DEDUP_MS);
-        self.sql
-            .prepare_cached("INSERT OR REPLACE INTO dedup VALUES (?1, ?2, ?3, ?4)")?
-            .execute(params![queue.family(), dedup.key, dedup.content.as_bytes(), expires_at])?;
+        // An expired row may still be there, hence the REPLACE.
+        self.sql.prepare_cached("INSERT OR REPLACE INTO dedup VALUES (?1, ?2, ?3, ?4)")?.execute(
+            params![queue.family(), dedup.key.as_str(), dedup.content.as_bytes(), expires_at],
+        )?;
         Ok(())
     }
 
-    /// Puts a message onto a queue, whatever its deduplication key. A message
-    /// that replaces another in the same transaction is sent so: it cannot be
-    /// a repetition, and a row that nobody will ask for costs a write.
+    /// Puts a message onto a queue, whatever its deduplication key. Successors
+    /// and reports are sent like this: a message that replaces another in the
+    /// same transaction cannot be a repetition, and remembering its key would
+    /// cost a write.
     pub fn insert(&self, queue: QueueRow<'_>, message: &NewMessage) -> Result<()> {
+        // Never in the past: groups are served in the order in which they became
+        // claimable, and a due time of yesterday must not overtake them.
         let visible_at = message.not_before.map_or(self.now, |due| due.max(self.now));
         self.sql
             .prepare_cached(
@@ -134,7 +179,7 @@ impl Store<'_> {
             )?
             .execute(params![
                 queue.id,
-                message.group,
+                message.group.as_str(),
                 message.key,
                 message.body,
                 millis(self.now),
@@ -143,208 +188,119 @@ impl Store<'_> {
         Ok(())
     }
 
-    /// Leases up to `max` messages until `until`. The group that has been
-    /// claimable longest comes first, with as many of its messages as fit.
-    pub fn receive(
-        &self,
-        queue: QueueRow<'_>,
-        max: usize,
-        until: Timestamp,
-        holder: Holder,
-    ) -> Result<Vec<Leased>> {
-        let mut leased = Vec::new();
-        // Once more only after a burial, which may have freed a group.
-        let mut buried = true;
-        while buried && leased.len() < max {
-            buried = false;
-            for (seq, grp) in self.claimable_heads(queue, max - leased.len())? {
-                buried |= self.receive_group(queue, &grp, seq, max, until, holder, &mut leased)?;
-            }
-        }
-        Ok(leased)
-    }
-
-    fn claimable_heads(&self, queue: QueueRow<'_>, limit: usize) -> Result<Vec<(i64, String)>> {
-        let mut statement = self.sql.prepare_cached(
-            "SELECT seq, grp FROM messages
-             WHERE queue = ?1 AND head = 1 AND visible_at <= ?2
-             ORDER BY visible_at, seq LIMIT ?3",
-        )?;
-        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-        let rows = statement.query_map(params![queue.id, millis(self.now), limit], |row| {
-            Ok((row.get(0)?, text(row, 1)?))
-        })?;
-        rows.collect()
-    }
-
-    #[expect(clippy::too_many_arguments, reason = "one step of `receive`, cut out for its length")]
-    fn receive_group(
-        &self,
-        queue: QueueRow<'_>,
-        grp: &str,
-        head: i64,
-        max: usize,
-        until: Timestamp,
-        holder: Holder,
-        leased: &mut Vec<Leased>,
-    ) -> Result<bool> {
-        if leased.len() >= max {
-            return Ok(false);
-        }
-        for (held, message) in self.prefix(queue, grp, head, max - leased.len())? {
-            if queue.name.deliveries_max().is_some_and(|most| message.receive_count > most) {
-                let reason = format!("delivered {} times without end", message.receive_count - 1);
-                self.bury(queue, held.seq, grp, true, &reason)?;
-                // What follows in the group has a new head, and its turn.
-                return Ok(true);
-            }
-            let holder = match holder {
-                Holder::Process => 1,
-                Holder::Client => 2,
-            };
-            self.sql
-                .prepare_cached(
-                    "UPDATE messages SET visible_at = ?2, lease = ?3, holder = ?4,
-                     receive_count = ?5 WHERE seq = ?1",
-                )?
-                .execute(params![
-                    held.seq,
-                    millis(until),
-                    held.lease,
-                    holder,
-                    message.receive_count
-                ])?;
-            leased.push(Leased { held, message });
-        }
-        Ok(false)
-    }
-
-    /// The group's messages from its head up to the first that is not
-    /// claimable, counted as received.
-    fn prefix(
-        &self,
-        queue: QueueRow<'_>,
-        grp: &str,
-        head: i64,
-        limit: usize,
-    ) -> Result<Vec<(Held, Received)>> {
-        let mut statement = self.sql.prepare_cached(
-            "SELECT seq, key, body, sent_at, receive_count, visible_at FROM messages
-             WHERE queue = ?1 AND grp = ?2 AND seq >= ?3 ORDER BY seq LIMIT ?4",
-        )?;
-        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-        let mut rows = statement.query(params![queue.id, grp, head, limit])?;
-        let mut prefix = Vec::new();
-        while let Some(row) = rows.next()? {
-            let visible_at: i64 = row.get(5)?;
-            if visible_at > millis(self.now) {
-                break;
-            }
-            let held = Held { seq: row.get(0)?, lease: new_lease() };
-            let message = Received {
-                group: grp.to_owned(),
-                key: text(row, 1)?,
-                body: text(row, 2)?,
-                sent_at: timestamp(row.get(3)?),
-                receive_count: row.get::<_, u32>(4)?.saturating_add(1),
-            };
-            prefix.push((held, message));
-        }
-        Ok(prefix)
-    }
-
-    /// The message under a receipt, if that still holds it.
-    fn held(&self, queue: QueueRow<'_>, held: Held) -> Result<Option<HeldRow>> {
+    /// Returns the message of a lease, or `None` if the lease has ended.
+    fn leased(&self, queue: QueueRow<'_>, lease: LeaseId) -> Result<Option<MessageRow>> {
+        // At its end a lease counts no more, even if no other receiver has taken
+        // the message yet: a late act must fail the same way in both cases.
         self.sql
             .prepare_cached(
                 "SELECT grp, head FROM messages
                  WHERE seq = ?1 AND queue = ?2 AND lease = ?3 AND visible_at > ?4",
             )?
-            .query_row(params![held.seq, queue.id, held.lease, millis(self.now)], |row| {
-                Ok(HeldRow { grp: row.get(0)?, head: row.get(1)? })
+            .query_row(params![lease.seq, queue.id, lease.lease, millis(self.now)], |row| {
+                let position = if row.get(1)? { Position::Head } else { Position::Behind };
+                Ok(MessageRow { seq: lease.seq, grp: row.get(0)?, position })
             })
             .optional()
     }
 
-    pub(super) fn exists(&self, queue: QueueRow<'_>, seq: i64) -> Result<bool> {
+    pub fn exists(&self, queue: QueueRow<'_>, seq: i64) -> Result<bool> {
         self.sql
             .prepare_cached("SELECT EXISTS (SELECT 1 FROM messages WHERE seq = ?1 AND queue = ?2)")?
             .query_row(params![seq, queue.id], |row| row.get(0))
     }
 
-    /// Deletes a held message; an outcome goes to the archive, with its number
-    /// and the lease that consumed it. False: the lease has ended, and the
-    /// message stays or was another holder's to delete.
+    /// Deletes a leased message. An outcome goes to the archive, with its
+    /// number and the lease that consumed it.
     pub fn delete(
         &self,
         queue: QueueRow<'_>,
-        held: Held,
+        lease: LeaseId,
         archived_from: Timestamp,
-    ) -> Result<bool> {
-        let Some(row) = self.held(queue, held)? else {
-            return self.was_deleted(queue, held, archived_from);
+    ) -> Result<UnderLease> {
+        let Some(message) = self.leased(queue, lease)? else {
+            let repeated = self.was_deleted(queue, lease, archived_from)?;
+            return Ok(if repeated { Ok(()) } else { Err(LeaseEnded) });
         };
         if queue.name.stage == Stage::Outcomes {
-            self.archive(held.seq)?;
+            self.archive(message.seq)?;
         }
-        self.remove(queue, held.seq, &row.grp, row.head)?;
-        Ok(true)
+        self.remove(queue, &message)?;
+        Ok(Ok(()))
     }
 
-    fn remove(&self, queue: QueueRow<'_>, seq: i64, grp: &str, head: bool) -> Result<()> {
-        self.sql.prepare_cached("DELETE FROM messages WHERE seq = ?1")?.execute([seq])?;
-        if head {
-            self.sql
-                .prepare_cached(
-                    "UPDATE messages SET head = 1 WHERE seq =
-                     (SELECT MIN(seq) FROM messages WHERE queue = ?1 AND grp = ?2)",
-                )?
-                .execute(params![queue.id, grp])?;
+    fn remove(&self, queue: QueueRow<'_>, message: &MessageRow) -> Result<()> {
+        self.sql.prepare_cached("DELETE FROM messages WHERE seq = ?1")?.execute([message.seq])?;
+        match message.position {
+            Position::Behind => {}
+            Position::Head => {
+                // Changes nothing if the group is empty now.
+                self.sql
+                    .prepare_cached(
+                        "UPDATE messages SET head = 1 WHERE seq =
+                         (SELECT MIN(seq) FROM messages WHERE queue = ?1 AND grp = ?2)",
+                    )?
+                    .execute(params![queue.id, message.grp])?;
+            }
         }
         Ok(())
     }
 
-    /// Makes a lease end at `until`. False: it has ended already.
-    pub fn change_lease(&self, queue: QueueRow<'_>, held: Held, until: Timestamp) -> Result<bool> {
+    /// Makes a lease end at `until`.
+    pub fn change_lease(
+        &self,
+        queue: QueueRow<'_>,
+        lease: LeaseId,
+        until: Timestamp,
+    ) -> Result<UnderLease> {
+        // `visible_at` is both the end of a lease and the time from which on a
+        // message is claimable, so a lease is released by the same update.
         let changed = self
             .sql
             .prepare_cached(
                 "UPDATE messages SET visible_at = ?4
                  WHERE seq = ?1 AND queue = ?2 AND lease = ?3 AND visible_at > ?5",
             )?
-            .execute(params![held.seq, queue.id, held.lease, millis(until), millis(self.now)])?;
-        Ok(changed == 1)
+            .execute(params![lease.seq, queue.id, lease.lease, millis(until), millis(self.now)])?;
+        Ok(if changed == 1 { Ok(()) } else { Err(LeaseEnded) })
     }
 
-    /// Replaces a held message. False: the lease has ended, and nothing was
-    /// sent.
+    /// Replaces a leased message by its successor. Sends nothing if the lease
+    /// has ended.
     pub fn settle(
         &self,
         queue: QueueRow<'_>,
-        held: Held,
+        lease: LeaseId,
         successor_queue: QueueRow<'_>,
         successor: &NewMessage,
-    ) -> Result<bool> {
-        let Some(row) = self.held(queue, held)? else { return Ok(false) };
+    ) -> Result<UnderLease> {
+        let Some(message) = self.leased(queue, lease)? else { return Ok(Err(LeaseEnded)) };
+        // The successor first. In the same group it is then behind the message,
+        // and `remove` makes it the head.
         self.insert(successor_queue, successor)?;
         failpoint::reach(FailPoint::AfterSendBeforeDelete);
-        self.remove(queue, held.seq, &row.grp, row.head)?;
-        Ok(true)
+        self.remove(queue, &message)?;
+        Ok(Ok(()))
     }
 
-    /// Makes a held message a dead letter. False: the lease has ended.
-    pub fn bury_held(&self, queue: QueueRow<'_>, held: Held, reason: &str) -> Result<bool> {
-        let Some(row) = self.held(queue, held)? else { return Ok(false) };
-        self.bury(queue, held.seq, &row.grp, row.head, reason)?;
-        Ok(true)
-    }
-
-    fn bury(
+    /// Makes a leased message a dead letter.
+    pub fn dead_letter_leased(
         &self,
         queue: QueueRow<'_>,
-        seq: i64,
-        grp: &str,
-        head: bool,
+        lease: LeaseId,
+        reason: &str,
+    ) -> Result<UnderLease> {
+        let Some(message) = self.leased(queue, lease)? else { return Ok(Err(LeaseEnded)) };
+        self.dead_letter(queue, &message, reason)?;
+        Ok(Ok(()))
+    }
+
+    /// Makes a message a dead letter. It keeps its number, which is the dead
+    /// letter's id.
+    pub fn dead_letter(
+        &self,
+        queue: QueueRow<'_>,
+        message: &MessageRow,
         reason: &str,
     ) -> Result<()> {
         self.sql
@@ -353,20 +309,20 @@ impl Store<'_> {
                  SELECT seq, queue, grp, key, body, sent_at, receive_count, ?2, ?3
                  FROM messages WHERE seq = ?1",
             )?
-            .execute(params![seq, reason, millis(self.now)])?;
-        self.remove(queue, seq, grp, head)
+            .execute(params![message.seq, reason, millis(self.now)])?;
+        self.remove(queue, message)
     }
 
-    /// Replaces a dead letter by a message. False: there is none.
-    pub fn revive(&self, queue: QueueRow<'_>, id: i64, message: &NewMessage) -> Result<bool> {
+    /// Replaces a dead letter by a message.
+    pub fn redrive(&self, queue: QueueRow<'_>, id: i64, message: &NewMessage) -> Result<Redrive> {
         if self.discard(queue, &[id])? == 0 {
-            return Ok(false);
+            return Ok(Redrive::NotFound);
         }
         self.insert(queue, message)?;
-        Ok(true)
+        Ok(Redrive::Sent)
     }
 
-    /// Deletes dead letters, and says how many there were.
+    /// Deletes dead letters, and returns their number.
     pub fn discard(&self, queue: QueueRow<'_>, ids: &[i64]) -> Result<u64> {
         let mut statement =
             self.sql.prepare_cached("DELETE FROM dead_letters WHERE queue = ?1 AND seq = ?2")?;
@@ -377,52 +333,26 @@ impl Store<'_> {
         Ok(count)
     }
 
-    /// Ends the leases of an earlier process: its messages are claimable now.
-    pub fn end_process_leases(&self) -> Result<usize> {
-        self.sql.execute(
-            "UPDATE messages SET visible_at = ?1 WHERE lease IS NOT NULL AND holder = 1
-             AND visible_at > ?1",
-            [millis(self.now)],
-        )
-    }
-
-    /// When a head that is not claimable now becomes so; the first of them.
-    pub fn next_due(&self, queue: QueueRow<'_>) -> Result<Option<Timestamp>> {
-        let due: Option<i64> = self
-            .sql
-            .prepare_cached(
-                "SELECT visible_at FROM messages
-                 WHERE queue = ?1 AND head = 1 AND visible_at > ?2
-                 ORDER BY visible_at LIMIT 1",
-            )?
-            .query_row(params![queue.id, millis(self.now)], |row| row.get(0))
-            .optional()?;
-        Ok(due.map(timestamp))
-    }
-
-    /// Forgets some of what has outlived its time: deduplication keys, and
-    /// outcomes consumed before `archived_from`. True: there may be more.
-    pub fn purge(&self, archived_from: Timestamp) -> Result<bool> {
+    /// Deletes up to [`EXPIRE_MAX`] expired deduplication keys, and as many
+    /// outcomes that were consumed before `archived_from`.
+    pub fn delete_expired(&self, archived_from: Timestamp) -> Result<Backlog> {
+        // The limits are in subqueries, because SQLite has no DELETE with LIMIT
+        // in its default build.
         let keys = self
             .sql
             .prepare_cached(
                 "DELETE FROM dedup WHERE (scope, key) IN
                  (SELECT scope, key FROM dedup WHERE expires_at <= ?1 LIMIT ?2)",
             )?
-            .execute(params![millis(self.now), PURGE_MAX])?;
+            .execute(params![millis(self.now), EXPIRE_MAX])?;
         let outcomes = self
             .sql
             .prepare_cached(
                 "DELETE FROM archive WHERE seq IN
                  (SELECT seq FROM archive WHERE consumed_at < ?1 LIMIT ?2)",
             )?
-            .execute(params![millis(archived_from), PURGE_MAX])?;
-        Ok(keys.max(outcomes) as i64 == PURGE_MAX)
+            .execute(params![millis(archived_from), EXPIRE_MAX])?;
+        let full = keys.max(outcomes) as i64 == EXPIRE_MAX;
+        Ok(if full { Backlog::Remains } else { Backlog::None })
     }
-}
-
-/// A number that no earlier lease of any process had, but for one in 2^63.
-fn new_lease() -> i64 {
-    let (number, _) = uuid::Uuid::new_v4().as_u64_pair();
-    (number >> 1).cast_signed()
 }

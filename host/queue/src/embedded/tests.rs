@@ -1,33 +1,36 @@
-//! The suite on this backend, and what only this backend promises.
+//! The conformance suite on the embedded queue, and the promises of this backend
+//! alone.
 
 use std::time::Duration;
 use std::time::Instant;
 
 use tempfile::TempDir;
 
-use super::Config;
-use super::EmbeddedQueue;
-use super::OpenError;
-use crate::Blocked;
-use crate::Dedup;
-use crate::Holder;
-use crate::NewMessage;
-use crate::Queue;
-use crate::QueueError;
-use crate::Receive;
-use crate::Redeliver;
-use crate::Sent;
-use crate::WAIT_MAX;
+use super::backend::EmbeddedQueue;
+use super::config::Config;
+use super::config::OpenError;
 use crate::conformance::Fixture;
 use crate::conformance::message;
 use crate::conformance::names;
 use crate::conformance::outcomes;
 use crate::conformance::receive;
 use crate::conformance::requests;
+use crate::contract::Holder;
+use crate::contract::Queue;
+use crate::contract::Receive;
+use crate::contract::Redeliver;
+use crate::contract::Sent;
+use crate::error::QueueError;
+use crate::limits::WAIT_MAX;
+use crate::message::Dedup;
+use crate::message::DedupKey;
+use crate::message::NewMessage;
+use crate::state::Blocked;
 use hoth_core::domain::Digest;
 use hoth_core::domain::Timestamp;
 use hoth_platform::clock::Clock;
 
+/// An embedded queue with a clock that tests move.
 struct Embedded {
     folder: TempDir,
     clock: Clock,
@@ -45,7 +48,8 @@ impl Embedded {
         Self { folder, clock, queue }
     }
 
-    /// As after a crash: nothing is told, and the file is opened anew.
+    /// Closes the queue and opens its file again. Leases are not released, as
+    /// after a crash.
     async fn restart(self) -> Self {
         let Self { folder, clock, queue } = self;
         queue.close().await;
@@ -61,13 +65,13 @@ fn open(folder: &TempDir, clock: &Clock) -> Result<EmbeddedQueue, OpenError> {
 }
 
 #[test]
-fn what_is_made_is_private_and_what_is_there_keeps_its_mode() {
+fn new_files_are_private_and_existing_files_keep_their_mode() {
     use std::os::unix::fs::PermissionsExt as _;
 
     let folder = tempfile::tempdir().expect("a temporary folder can be made");
     let at = |path: &str| folder.path().join(path);
     let mode =
-        |path: &str| std::fs::metadata(at(path)).expect("it is there").permissions().mode() & 0o777;
+        |path: &str| std::fs::metadata(at(path)).expect("it exists").permissions().mode() & 0o777;
     let open = || {
         let config = Config { path: at("data/hoth/queue.db"), redelivery_hours: 24 };
         EmbeddedQueue::open(&config, Clock::manual(Timestamp::from_millis(1))).expect("it opens")
@@ -96,7 +100,7 @@ impl Fixture for Embedded {
 
     async fn advance(&self, by: Duration) {
         self.clock.advance(by);
-        self.queue.poke().await;
+        self.queue.wake_waiters().await;
     }
 
     fn dedup_window(&self) -> Duration {
@@ -104,7 +108,7 @@ impl Fixture for Embedded {
     }
 }
 
-crate::full_suite!(Embedded::new());
+crate::full_conformance_suite!(Embedded::new());
 
 async fn take(f: &Embedded, holder: Holder) -> Vec<String> {
     let receive = Receive { holder, ..receive(10, LONG) };
@@ -131,13 +135,14 @@ async fn send_later(f: &Embedded, name: &str) {
 async fn the_same_key_with_other_content_is_a_conflict() {
     let f = Embedded::new();
     send(&f, &["m1"]).await;
-    let dedup = Dedup { key: "m1".to_owned(), content: Digest::of(b"other") };
+    let dedup =
+        Dedup { key: DedupKey::new("m1").expect("a valid key"), content: Digest::of(b"other") };
     let other = NewMessage { dedup, ..message("g", "m1") };
     assert_eq!(f.queue.send(&requests(), other).await.expect("it can be sent"), Sent::Conflict);
 }
 
 #[tokio::test]
-async fn messages_order_and_memory_survive_a_restart() {
+async fn messages_their_order_and_their_keys_survive_a_restart() {
     let f = Embedded::new();
     send(&f, &["m1", "m2", "m3"]).await;
     let f = f.restart().await;
@@ -179,10 +184,10 @@ async fn a_message_that_is_not_due_waits_without_being_received() {
     assert_eq!(woken[0].message.receive_count, 1);
 }
 
-/// The clock moves before, during and after the writer's look at the queue:
+/// The clock moves before, during and after the writer's check of the queue:
 /// each round gives the writer a little longer than the one before.
 #[tokio::test]
-async fn a_message_that_becomes_due_during_a_look_reaches_its_receiver() {
+async fn a_message_that_becomes_due_during_a_check_reaches_its_receiver() {
     const ROUNDS: u64 = 200;
     let f = Embedded::new();
     let (queue, wait) = (requests(), Receive { wait: WAIT_MAX, ..receive(1, LONG) });
@@ -190,8 +195,8 @@ async fn a_message_that_becomes_due_during_a_look_reaches_its_receiver() {
         let name = format!("m{round}");
         send_later(&f, &name).await;
         let becomes_due = async {
-            let (begun, head_start) = (Instant::now(), Duration::from_micros(round));
-            while begun.elapsed() < head_start {
+            let (started, head_start) = (Instant::now(), Duration::from_micros(round));
+            while started.elapsed() < head_start {
                 std::hint::spin_loop();
             }
             f.advance(DUE_AFTER).await;
@@ -202,28 +207,29 @@ async fn a_message_that_becomes_due_during_a_look_reaches_its_receiver() {
 }
 
 #[test]
-fn time_goes_on_over_a_restart_whatever_the_wall_shows() {
+fn time_continues_over_a_restart_whatever_the_wall_clock_shows() {
     let folder = tempfile::tempdir().expect("a temporary folder can be made");
     let hour = Duration::from_secs(60 * 60);
     let first = Clock::system();
     drop(open(&folder, &first).expect("a new file can be opened"));
-    // As if the wall had been set while no host ran.
+    // As if an operator had set the wall clock while no host ran.
     for wrong in [first.now() + hour, Timestamp::from_millis(first.now().as_millis() - 3_600_000)] {
         let next = Clock::system();
         next.set(wrong);
         let opened = eventually_open(&folder, &next);
-        let (shows, should) = (next.now(), first.now());
-        assert!(shows.since(should).max(should.since(shows)) < Duration::from_secs(60));
+        let (actual, expected) = (next.now(), first.now());
+        assert!(actual.since(expected).max(expected.since(actual)) < Duration::from_secs(60));
         drop(opened);
     }
 }
 
-/// The file is given free when its writer has ended, shortly after its queue.
+/// Opens the file again. It is unlocked when the writer has ended, which is
+/// shortly after the queue was dropped.
 fn eventually_open(folder: &TempDir, clock: &Clock) -> EmbeddedQueue {
-    let begun = Instant::now();
+    let started = Instant::now();
     loop {
         match open(folder, clock) {
-            Err(OpenError::Held { .. }) if begun.elapsed() < Duration::from_secs(30) => {
+            Err(OpenError::InUse { .. }) if started.elapsed() < Duration::from_secs(30) => {
                 std::thread::sleep(Duration::from_millis(5));
             }
             opened => return opened.expect("the file can be opened again"),
@@ -232,16 +238,16 @@ fn eventually_open(folder: &TempDir, clock: &Clock) -> EmbeddedQueue {
 }
 
 #[tokio::test]
-async fn a_second_owner_is_refused_and_told_who_has_it() {
+async fn a_second_host_is_refused_with_the_name_of_the_first() {
     let f = Embedded::new();
-    let Err(OpenError::Held { holder, .. }) = open(&f.folder, &f.clock) else {
-        panic!("the file has two owners");
+    let Err(OpenError::InUse { holder, .. }) = open(&f.folder, &f.clock) else {
+        panic!("two hosts use one file");
     };
     assert_eq!(holder, format!("process {}", std::process::id()));
 }
 
 #[tokio::test]
-async fn consumed_outcomes_can_be_had_again_for_a_day() {
+async fn consumed_outcomes_can_be_redelivered_for_a_day() {
     let f = Embedded::new();
     for name in ["m1", "m2", "m3"] {
         f.queue.send(&outcomes(), message("g", name)).await.expect("it can be sent");
@@ -266,7 +272,7 @@ async fn consumed_outcomes_can_be_had_again_for_a_day() {
 }
 
 #[tokio::test]
-async fn an_outcome_that_the_next_holder_consumed_was_not_acknowledged() {
+async fn a_late_deletion_of_an_outcome_that_the_next_holder_consumed_fails() {
     let f = Embedded::new();
     let take = async || {
         let got = f.queue.receive(&outcomes(), receive(10, SHORT)).await.expect("received");
@@ -279,19 +285,19 @@ async fn an_outcome_that_the_next_holder_consumed_was_not_acknowledged() {
     f.clock.advance(SHORT);
     let next = take().await;
     f.queue.delete(&outcomes(), &next).await.expect("held");
-    f.queue.delete(&outcomes(), &next).await.expect("it was this lease that consumed them");
+    f.queue.delete(&outcomes(), &next).await.expect("this lease consumed them");
     let acknowledged = f.queue.delete(&outcomes(), &late).await;
     assert!(matches!(acknowledged, Err(QueueError::LeaseEnded)), "{acknowledged:?}");
-    // A restart changes nothing of it.
+    // The archive survives a restart.
     let f = f.restart().await;
     let acknowledged = f.queue.delete(&outcomes(), &late).await;
     assert!(matches!(acknowledged, Err(QueueError::LeaseEnded)), "{acknowledged:?}");
     f.clock.advance(LONG * 6 * 24);
-    f.queue.delete(&outcomes(), &late).await.expect("nobody knows who it was");
+    f.queue.delete(&outcomes(), &late).await.expect("the archive has forgotten the consumer");
 }
 
 #[tokio::test]
-async fn a_file_of_the_first_schema_is_taken_over() {
+async fn a_file_of_the_first_schema_is_upgraded() {
     let f = Embedded::new();
     for name in ["m1", "m2"] {
         f.queue.send(&outcomes(), message("g", name)).await.expect("it can be sent");
@@ -308,14 +314,14 @@ async fn a_file_of_the_first_schema_is_taken_over() {
         .expect("the second schema can be undone");
     drop(sql);
     let f = f.restart().await;
-    f.queue.delete(&outcomes(), &[first]).await.expect("it was not written down who it was");
+    f.queue.delete(&outcomes(), &[first]).await.expect("schema 1 did not store the consumer");
     f.queue.delete(&outcomes(), &[second]).await.expect("held by a client over the restart");
     let again = f.queue.redeliver(&outcomes(), Redeliver::Since(f.clock.now())).await;
     assert_eq!(again.expect("there is an archive"), 2);
 }
 
 #[tokio::test]
-async fn queues_that_hold_anything_are_known_whatever_is_configured() {
+async fn queues_with_messages_or_dead_letters_are_in_use() {
     let f = Embedded::new();
     let in_use = async || f.queue.in_use().await.expect("it can be read");
     assert_eq!(in_use().await, []);
@@ -323,15 +329,15 @@ async fn queues_that_hold_anything_are_known_whatever_is_configured() {
     assert_eq!(in_use().await, [requests()]);
     let held = f.queue.receive(&requests(), receive(1, LONG)).await.expect("received").remove(0);
     let (message, receipt) = (held.message.clone(), held.lease.keep());
-    f.queue.bury(&requests(), &receipt, &message, "a test", None).await.expect("held");
+    f.queue.dead_letter(&requests(), &receipt, &message, "a test", None).await.expect("held");
     assert_eq!(in_use().await, [requests()], "dead letters count");
     let dead = f.queue.dead_letters(&requests(), None, 1).await.expect("it can be read");
-    f.queue.discard(&requests(), &[dead[0].id.clone()]).await.expect("it is there");
+    f.queue.discard(&requests(), &[dead[0].id.clone()]).await.expect("it exists");
     assert_eq!(in_use().await, []);
 }
 
 #[tokio::test]
-async fn what_is_had_again_stands_in_its_old_place() {
+async fn redelivered_outcomes_are_in_their_old_places() {
     let f = Embedded::new();
     let queue = outcomes();
     for name in ["m1", "m2", "m3", "m4", "m5"] {
@@ -345,13 +351,13 @@ async fn what_is_had_again_stands_in_its_old_place() {
     let keys = |keys: &[&str]| Redeliver::Keys(keys.iter().map(|key| (*key).to_owned()).collect());
     let (_, receipts) = take(3).await;
     f.queue.delete(&queue, &receipts).await.expect("held");
-    // m4 is with somebody while two that came before it are put back.
+    // m4 is held while two earlier messages are put back.
     let (held, m4) = take(1).await;
     assert_eq!(held, ["m4"]);
     let put_back = f.queue.redeliver(&queue, keys(&["m3", "m1"])).await;
     assert_eq!(put_back.expect("there is an archive"), 2);
     let (got, receipts) = take(10).await;
-    assert_eq!(got, ["m1", "m3", "n"], "m4 is in flight, and so m5 waits");
+    assert_eq!(got, ["m1", "m3", "n"], "m4 is in flight, so m5 waits");
     f.queue.change_lease(&queue, &m4, Duration::ZERO).await.expect("held");
     assert_eq!(take(10).await.0, [""; 0], "m1 is in flight");
     f.queue.change_lease(&queue, &receipts, Duration::ZERO).await.expect("held");
@@ -366,7 +372,7 @@ async fn what_is_had_again_stands_in_its_old_place() {
 }
 
 #[tokio::test]
-async fn a_large_archive_is_had_again_part_by_part() {
+async fn a_large_archive_is_redelivered_in_parts() {
     let f = Embedded::new();
     let (queue, count) = (outcomes(), 2_345);
     let sends = (0..count).map(|n| f.queue.send(&queue, message("g", &format!("m{n:04}"))));
@@ -392,7 +398,7 @@ async fn a_large_archive_is_had_again_part_by_part() {
 }
 
 #[tokio::test]
-async fn the_archive_forgets_to_the_millisecond() {
+async fn the_archive_expires_to_the_millisecond() {
     let f = Embedded::new();
     let queue = outcomes();
     f.queue.send(&queue, message("g", "m1")).await.expect("it can be sent");
@@ -408,7 +414,7 @@ async fn the_archive_forgets_to_the_millisecond() {
 }
 
 #[tokio::test]
-async fn bytes_of_another_hand_are_handed_out_and_break_nothing() {
+async fn bytes_that_are_not_utf_8_are_delivered_and_can_be_dead_lettered() {
     let f = Embedded::new();
     let queue = outcomes();
     f.queue.send(&queue, message("a", "m1")).await.expect("it can be sent");
@@ -421,17 +427,17 @@ async fn bytes_of_another_hand_are_handed_out_and_break_nothing() {
     let bad = got.remove(1);
     assert_eq!(bad.message.body, "oo\u{fffd}p");
     f.queue
-        .bury(&queue, bad.lease.receipt(), &bad.message, "unreadable", None)
+        .dead_letter(&queue, bad.lease.receipt(), &bad.message, "unreadable", None)
         .await
         .expect("held");
     assert_eq!(names(got), ["m1"]);
     assert_eq!(f.queue.stats(&queue).await.expect("it can be read").dead_letters, 1);
 }
 
-/// A receive goes to the group that has been claimable longest, so that a
-/// backlog of one blocked group starves nobody.
+/// A receive takes the group that has been claimable longest, so a backlog of one
+/// blocked group delays no other group.
 #[tokio::test]
-async fn a_backlog_of_a_blocked_group_starves_nobody() {
+async fn a_backlog_of_a_blocked_group_delays_no_other_group() {
     let f = Embedded::new();
     for n in 0..300 {
         send(&f, &[&format!("m{n}")]).await;
@@ -456,7 +462,7 @@ async fn many_senders_share_commits() {
 }
 
 #[tokio::test]
-async fn blocked_groups_say_who_has_them_and_until_when() {
+async fn blocked_groups_name_their_holder_and_the_end_of_the_block() {
     let f = Embedded::new();
     let now = f.clock.now();
     let later = NewMessage { not_before: Some(now + LONG), ..message("later", "m3") };
@@ -469,10 +475,10 @@ async fn blocked_groups_say_who_has_them_and_until_when() {
         names(taken.expect("it can be received"));
     }
     let blocked = f.queue.blocked(&requests()).await.expect("it can be read");
-    let told: Vec<_> =
+    let listed: Vec<_> =
         blocked.iter().map(|one| (&*one.group, &*one.head, one.why, one.until)).collect();
     assert_eq!(
-        told,
+        listed,
         [
             ("worker", "m1", Blocked::LeasedToWorker, now + LONG),
             ("client", "m2", Blocked::LeasedToClient, now + LONG),

@@ -1,4 +1,4 @@
-//! The way to SQS: credentials, region, TLS, timeouts.
+//! The SQS client: credentials, region, TLS, timeouts.
 
 use std::time::Duration;
 
@@ -10,29 +10,36 @@ use aws_config::timeout::TimeoutConfig;
 use aws_sdk_sqs::Client;
 use aws_smithy_http_client::tls;
 
-use super::OpenError;
-use super::receive::POLL_MAX;
-use crate::SqsConfig;
+use super::error::OpenError;
+use crate::sqs_config::SqsConfig;
 
-/// How long a connection may take: SQS is near, or not there.
+/// The longest wait of one poll. SQS allows 20 s. A stop has to wait for the
+/// polls in progress, and a receiver that goes away leaves one behind, so it is
+/// shorter.
+pub const POLL_MAX: Duration = Duration::from_secs(5);
+
+/// The time to connect: SQS is near, or not there.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// How long one try of a call may take: a long poll, and what the network needs.
+/// The time of one try of a call: a long poll, and the network's share.
 const TRY_TIMEOUT: Duration = POLL_MAX.saturating_add(Duration::from_secs(5));
 
-/// How long a call may take with all its tries.
+/// The time of a call with all its tries.
 pub const CALL_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Tries of one call, by the SDK, which knows what SQS means to pass. Whoever
-/// called tries again after that, or tells its own caller to.
+/// The tries of one call by the SDK, which knows SQS's transient errors. After
+/// that the caller tries again, or tells its own caller to.
 const TRIES: u32 = 3;
 
-/// Pauses between the tries: from the first, doubled up to the second, with
-/// jitter.
+/// The first pause between tries, doubled up to the second, with jitter.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(1));
 
-/// A client; credentials come from where AWS's tools have them, too: the
-/// environment, a profile, a web identity, the container or the machine.
+/// Makes a client. Credentials come from the sources that AWS's own tools use:
+/// the environment, a profile, a web identity, the container or the machine.
+///
+/// # Errors
+///
+/// [`OpenError::NoRegion`] if no source names a region.
 pub async fn connect(config: &SqsConfig) -> Result<Client, OpenError> {
     let ring = tls::Provider::Rustls(tls::rustls_provider::CryptoMode::Ring);
     let http = aws_smithy_http_client::Builder::new().tls_provider(ring).build_https();

@@ -1,4 +1,4 @@
-//! Deleting messages and changing their leases, ten in a call.
+//! Deletions and changes of leases, ten in a call: the entries of SQS batches.
 
 use std::time::Duration;
 use std::time::Instant;
@@ -7,23 +7,25 @@ use aws_sdk_sqs::types::BatchResultErrorEntry;
 use aws_sdk_sqs::types::ChangeMessageVisibilityBatchRequestEntry;
 use aws_sdk_sqs::types::DeleteMessageBatchRequestEntry;
 
-use super::Place;
-use super::Shared;
+use super::encoding::whole_seconds;
 use super::error;
-use super::leases::Standing;
-use super::receive::whole_seconds;
-use crate::BATCH_MAX;
-use crate::QueueError;
-use crate::Receipt;
+use super::leases::LeaseState;
+use super::shared::QueuePair;
+use super::shared::Shared;
+use crate::error::QueueError;
+use crate::lease::Receipt;
+use crate::limits::BATCH_MAX;
 
 impl Shared {
-    /// Deletes messages; those whose lease has ended stay.
-    pub async fn delete(&self, place: &Place, receipts: &[Receipt]) -> Result<(), QueueError> {
-        let (receipts, ended) = self.not_ended(receipts);
-        let mut worst = Worst::new(ended);
+    /// Deletes messages. Those whose lease has ended stay.
+    pub async fn delete(&self, queue: &QueuePair, receipts: &[Receipt]) -> Result<(), QueueError> {
+        let mut worst = Worst::default();
+        let receipts = self.not_ended(receipts, &mut worst);
         for some in receipts.chunks(BATCH_MAX) {
             let handles = some.iter().map(|receipt| receipt.as_str().to_owned());
-            let failed = self.delete_handles(&place.url, handles.collect()).await?;
+            // An error of the whole call ends the loop. The caller tries all
+            // receipts again, which is harmless for those that were deleted.
+            let failed = self.delete_handles(&queue.url, handles.collect()).await?;
             for (at, receipt) in some.iter().enumerate() {
                 match failed.iter().find(|entry| entry.id() == at.to_string()) {
                     None => self.leases.forget(receipt),
@@ -37,17 +39,19 @@ impl Shared {
     /// Makes leases end `after` from now.
     pub async fn change(
         &self,
-        place: &Place,
+        queue: &QueuePair,
         receipts: &[Receipt],
         after: Duration,
     ) -> Result<(), QueueError> {
-        let (receipts, ended) = self.not_ended(receipts);
-        let mut worst = Worst::new(ended);
+        let mut worst = Worst::default();
+        let receipts = self.not_ended(receipts, &mut worst);
         for some in receipts.chunks(BATCH_MAX) {
             let handles = some.iter().map(|receipt| receipt.as_str().to_owned());
-            let failed = self.change_handles(&place.url, handles.collect(), after).await?;
+            let failed = self.change_handles(&queue.url, handles.collect(), after).await?;
             for (at, receipt) in some.iter().enumerate() {
                 match failed.iter().find(|entry| entry.id() == at.to_string()) {
+                    // From now, after the answer: SQS counts from a little
+                    // earlier, which the margin of a settlement outweighs.
                     None => self.leases.extend(receipt, Instant::now() + after),
                     Some(entry) => worst.add(error::of_entry(entry)),
                 }
@@ -56,8 +60,8 @@ impl Shared {
         worst.into_result()
     }
 
-    /// Deletes up to ten messages by their receipt handles, and returns what
-    /// failed, by its place in the list.
+    /// Deletes up to ten messages by their receipt handles. Returns the entries
+    /// that failed; their ids are places in the list.
     pub async fn delete_handles(
         &self,
         url: &str,
@@ -72,7 +76,8 @@ impl Shared {
         Ok(call.send().await.map_err(error::of_call)?.failed)
     }
 
-    /// The same for changing when they can be received again.
+    /// Makes the leases of up to ten messages end `after` from now. Returns the
+    /// entries that failed, as [`Shared::delete_handles`] does.
     pub async fn change_handles(
         &self,
         url: &str,
@@ -89,25 +94,28 @@ impl Shared {
         Ok(call.set_entries(Some(entries)).send().await.map_err(error::of_call)?.failed)
     }
 
-    /// The receipts that may still hold something, and whether there were
-    /// others.
-    fn not_ended(&self, receipts: &[Receipt]) -> (Vec<Receipt>, bool) {
-        let ended =
-            |receipt: &&Receipt| self.leases.standing(receipt, Duration::ZERO) == Standing::Ended;
-        let (ended, rest): (Vec<&Receipt>, Vec<&Receipt>) = receipts.iter().partition(ended);
-        (rest.into_iter().cloned().collect(), !ended.is_empty())
+    /// Returns the receipts of leases that may still be held, and counts the
+    /// others as [`QueueError::LeaseEnded`]. A handle is not sent to SQS after
+    /// its lease has ended here: SQS might accept it (statement V6 of the suite
+    /// names a server that does).
+    fn not_ended(&self, receipts: &[Receipt], worst: &mut Worst) -> Vec<Receipt> {
+        let mut held = Vec::with_capacity(receipts.len());
+        for receipt in receipts {
+            match self.leases.state(receipt, Duration::ZERO) {
+                LeaseState::Held | LeaseState::Unknown => held.push(receipt.clone()),
+                LeaseState::Ended => worst.add(QueueError::LeaseEnded),
+            }
+        }
+        held
     }
 }
 
-/// The error that says most to the caller: what may be tried again, then what
-/// was never right, then what came too late.
+/// The error of a batch that is most useful to the caller: first those that may
+/// pass, then those of a wrong call, then those of a late one.
+#[derive(Default)]
 struct Worst(Option<QueueError>);
 
 impl Worst {
-    fn new(ended: bool) -> Self {
-        Self(ended.then_some(QueueError::LeaseEnded))
-    }
-
     fn add(&mut self, error: QueueError) {
         let rank = |error: &QueueError| match error {
             QueueError::LeaseEnded => 0,

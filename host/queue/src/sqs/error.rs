@@ -1,12 +1,13 @@
-//! What SQS refuses, in the words of the trait.
+//! The errors of SQS, mapped to those of the contract.
 
 use aws_sdk_sqs::error::ProvideErrorMetadata;
 use aws_sdk_sqs::error::SdkError;
 use aws_sdk_sqs::types::BatchResultErrorEntry;
 
-use crate::QueueError;
+use crate::error::InvalidArgument;
+use crate::error::QueueError;
 
-/// Why the queues cannot be used.
+/// The reason why the queues cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     #[error(
@@ -15,9 +16,10 @@ pub enum OpenError {
     NoRegion,
     #[error("cannot {act} the SQS queue `{queue}`{hint}")]
     Call {
+        /// A verb, such as `find`.
         act: &'static str,
         queue: String,
-        /// On a line of its own, or empty.
+        /// A line of its own, or empty.
         hint: String,
         source: Box<dyn std::error::Error + Send + Sync>,
     },
@@ -25,7 +27,7 @@ pub enum OpenError {
     Differs { queue: String, differences: Vec<String>, hint: String },
 }
 
-/// Why a call failed.
+/// Maps the error of a call.
 pub fn of_call<E>(error: SdkError<E>) -> QueueError
 where
     E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
@@ -36,19 +38,21 @@ where
     }
 }
 
-/// Why one entry of a batch failed.
+/// Maps the error of one entry of a batch.
 pub fn of_entry(entry: &BatchResultErrorEntry) -> QueueError {
     let (code, message) = (entry.code(), entry.message().unwrap_or_default());
     of_code(code, message)
         .unwrap_or_else(|| QueueError::Unreachable(format!("{code}: {message}").into()))
 }
 
-/// The errors that somebody here can do something about. SQS has one code for
-/// all wrong parameters, so the words count; they are those of the statements
-/// V3 and V9 of the conformance suite.
+/// Maps the errors that a caller acts on. Returns `None` for all others: the
+/// same call may work later.
+///
+/// SQS has one code for all wrong parameters, so the message decides. The
+/// messages are those of the statements V3 and V9 of the conformance suite.
 fn of_code(code: &str, message: &str) -> Option<QueueError> {
     let code = code.rsplit(['.', '#']).next().unwrap_or_default();
-    // In batches, some servers name the type of the error instead of its code.
+    // In batches, some servers send the name of the error's type instead.
     let code = code.strip_suffix("Exception").unwrap_or(code);
     let is = |name: &str| code == name;
     if is("MessageNotInflight")
@@ -60,7 +64,7 @@ fn of_code(code: &str, message: &str) -> Option<QueueError> {
         return Some(QueueError::LeaseEnded);
     }
     if is("ReceiptHandleIsInvalid") {
-        return Some(QueueError::Refused("not a receipt of this queue"));
+        return Some(InvalidArgument::Receipt.into());
     }
     None
 }
@@ -70,7 +74,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_ended_and_what_is_no_receipt_are_told_from_all_else() {
+    fn ended_leases_and_invalid_receipts_are_recognised() {
         let told = |code: &str, message: &str| match of_code(code, message) {
             Some(QueueError::LeaseEnded) => "ended",
             Some(_) => "refused",

@@ -1,51 +1,54 @@
-//! Until when this process holds what it has received, and what it has sent
-//! for it.
+//! The leases of this process: their ends, and the successors that were sent
+//! under them.
 //!
-//! Only a memory, of those that are in hand: SQS has the last word, and knows
-//! what other hosts hold. It saves a call where a lease has long to go, and
-//! keeps a lease that has run out from doing anything.
+//! This is only a memory. SQS decides, and knows the leases of other hosts. The
+//! memory saves a call if a lease has long to go, and stops every act under a
+//! lease that has run out.
 
 use std::collections::HashMap;
 use std::sync::Mutex;
+use std::sync::MutexGuard;
 use std::time::Duration;
 use std::time::Instant;
 
-use crate::Receipt;
+use crate::lease::Receipt;
 
-/// Leases from which on those that have run out are forgotten. What is held
-/// is bounded by the jobs in hand; this bounds what is given back.
+/// The number of leases from which on those that have run out are forgotten.
+/// Leases in use are bounded by the jobs in progress; this bounds the rest.
 const SWEEP_FROM: usize = 1_024;
 
-/// What is known of leases.
+/// The known leases.
 #[derive(Default)]
 pub struct Leases(Mutex<Known>);
 
 #[derive(Default)]
 struct Known {
     held: HashMap<Receipt, Held>,
+    /// The size at which the next sweep is due: twice the size after the last
+    /// one, so that sweeps cost a constant share of the calls.
     sweep_at: usize,
 }
 
 struct Held {
     until: Instant,
-    /// The deduplication key of the successor that was sent.
+    /// The deduplication keys of the successors that were sent.
     sent: Vec<String>,
 }
 
-/// What is known of one lease.
+/// The state of one lease, as far as this process knows.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Standing {
-    /// It holds for longer than was asked.
+pub enum LeaseState {
+    /// The lease lasts for the margin at least.
     Held,
-    /// It has run out.
+    /// The lease has run out.
     Ended,
-    /// SQS must be asked: the end is near, or another host received it.
-    Unsure,
+    /// SQS must be asked: the end is near, or another host received the message.
+    Unknown,
 }
 
 impl Leases {
-    /// Notes that a lease now ends at `until`, whatever was noted before.
-    /// Changes nothing for leases that are not in hand.
+    /// Notes that a lease now ends at `until`, sooner or later than before.
+    /// Changes nothing if the lease is not known.
     pub fn extend(&self, receipt: &Receipt, until: Instant) {
         if let Some(held) = self.lock().held.get_mut(receipt) {
             held.until = until;
@@ -65,18 +68,18 @@ impl Leases {
         }
     }
 
-    /// Forgets a message that is gone.
+    /// Forgets the lease of a message that was deleted or left to its holder.
     pub fn forget(&self, receipt: &Receipt) {
         self.lock().held.remove(receipt);
     }
 
-    /// Whether a lease holds for `margin` from now on.
-    pub fn standing(&self, receipt: &Receipt, margin: Duration) -> Standing {
+    /// Compares the end of a lease with `margin` from now.
+    pub fn state(&self, receipt: &Receipt, margin: Duration) -> LeaseState {
         let now = Instant::now();
         match self.lock().held.get(receipt) {
-            Some(held) if held.until <= now => Standing::Ended,
-            Some(held) if held.until > now + margin => Standing::Held,
-            Some(_) | None => Standing::Unsure,
+            Some(held) if held.until <= now => LeaseState::Ended,
+            Some(held) if held.until > now + margin => LeaseState::Held,
+            Some(_) | None => LeaseState::Unknown,
         }
     }
 
@@ -87,14 +90,14 @@ impl Leases {
         }
     }
 
-    /// Whether it was.
+    /// Returns true if a successor with this key was sent under this lease.
     pub fn has_sent(&self, receipt: &Receipt, key: &str) -> bool {
         let known = self.lock();
         known.held.get(receipt).is_some_and(|held| held.sent.iter().any(|sent| sent == key))
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Known> {
-        self.0.lock().expect("no one panics while holding the lock")
+    fn lock(&self) -> MutexGuard<'_, Known> {
+        self.0.lock().expect("nothing panics while holding the lock")
     }
 }
 
@@ -105,21 +108,21 @@ mod tests {
     const MARGIN: Duration = Duration::from_secs(20);
 
     #[test]
-    fn a_lease_is_held_ended_or_for_sqs_to_say() {
+    fn a_lease_is_held_ended_or_unknown() {
         let (leases, receipt) = (Leases::default(), Receipt::new("h"));
         let now = Instant::now();
-        let standing = || leases.standing(&receipt, MARGIN);
+        let state = || leases.state(&receipt, MARGIN);
         let held_until = |until| leases.hold(std::slice::from_ref(&receipt), until);
-        assert_eq!(standing(), Standing::Unsure, "another host's");
+        assert_eq!(state(), LeaseState::Unknown, "of another host");
         held_until(now + MARGIN * 2);
-        assert_eq!(standing(), Standing::Held);
+        assert_eq!(state(), LeaseState::Held);
         held_until(now + MARGIN);
-        assert_eq!(standing(), Standing::Unsure, "near its end");
+        assert_eq!(state(), LeaseState::Unknown, "near its end");
         held_until(now);
-        assert_eq!(standing(), Standing::Ended);
+        assert_eq!(state(), LeaseState::Ended);
         leases.forget(&receipt);
         leases.extend(&receipt, now + MARGIN * 2);
-        assert_eq!(standing(), Standing::Unsure, "not in hand");
+        assert_eq!(state(), LeaseState::Unknown, "forgotten");
     }
 
     #[test]
@@ -135,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_run_out_is_forgotten_when_there_is_much() {
+    fn ended_leases_are_forgotten_when_there_are_many() {
         let leases = Leases::default();
         for n in 0..SWEEP_FROM * 3 {
             leases.hold(&[Receipt::new(n.to_string())], Instant::now());

@@ -1,8 +1,9 @@
-//! Receiving: a long poll that goes on when whoever waited for it has gone,
-//! and gives back what it then brings.
+//! Receiving by long polls that are never cancelled.
 //!
-//! A call that is broken off may already have leased messages, whose lease
-//! would have to run out. So a poll is never broken off; it is short instead.
+//! SQS may have leased messages for a call that is cancelled, and those would
+//! stay hidden until their leases run out. So a poll runs in a task of its own
+//! to its end. If the receiver has gone away by then, the task releases the
+//! messages. Polls are short, so that they do not hold up a stop.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,56 +13,55 @@ use aws_sdk_sqs::types::Message;
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
-use super::Place;
-use super::Shared;
+use super::client::POLL_MAX;
+use super::encoding;
+use super::encoding::Read;
+use super::encoding::whole_seconds;
 use super::error;
-use super::release::Releaser;
-use super::text;
-use super::text::Read;
-use crate::Delivery;
-use crate::Lease;
-use crate::QueueError;
-use crate::Receipt;
-use crate::Receive;
+use super::releaser::Releaser;
+use super::shared::QueuePair;
+use super::shared::Shared;
+use crate::contract::Receive;
+use crate::error::QueueError;
+use crate::lease::Delivery;
+use crate::lease::Lease;
+use crate::lease::Receipt;
 
-/// How long one poll waits. SQS allows 20 s; a stop has to wait for this long,
-/// and a receiver that goes away leaves a poll behind for no longer.
-pub const POLL_MAX: Duration = Duration::from_secs(5);
-
-/// The shortest poll. One without a wait asks some of SQS's servers only, and
-/// may say that there is nothing where there is something (AWS documentation,
-/// "Amazon SQS short and long polling").
+/// The shortest wait of one poll. A poll without a wait asks only a subset of
+/// SQS's servers, and may return nothing although there is a message (AWS
+/// documentation, "Amazon SQS short and long polling").
 const POLL_MIN: Duration = Duration::from_secs(1);
 
-/// Receives, polling until there is something or the wait is over.
+/// Receives messages: polls until there is one, or until the wait is over.
 pub async fn receive(
     shared: &Arc<Shared>,
-    place: &Arc<Place>,
+    queue: &Arc<QueuePair>,
     receive: Receive,
 ) -> Result<Vec<Delivery>, QueueError> {
-    // What this process gave back before it asked is there to be had.
-    place.release.settled().await;
+    // Messages that this process has released earlier must be available.
+    queue.releases.settled().await;
     let (reply, answer) = oneshot::channel();
-    let poll = Poll { shared: Arc::clone(shared), place: Arc::clone(place), receive };
+    let poll = Poll { shared: Arc::clone(shared), queue: Arc::clone(queue), receive };
     shared.tasks.spawn(async move {
-        let mut reply = reply;
-        let got = poll.until_there_is_something(&mut reply).await;
-        // Deliveries that nobody takes give themselves back.
-        drop(reply.send(got));
+        let received = poll.run(&reply).await;
+        // If the receiver has gone away, `send` returns the deliveries, and
+        // dropping them releases the messages.
+        drop(reply.send(received));
     });
     answer.await.map_err(|_| QueueError::Unreachable("the queue was closed".into()))?
 }
 
+/// A receive in progress.
 struct Poll {
     shared: Arc<Shared>,
-    place: Arc<Place>,
+    queue: Arc<QueuePair>,
     receive: Receive,
 }
 
 impl Poll {
-    async fn until_there_is_something(
+    async fn run(
         &self,
-        reply: &mut oneshot::Sender<Result<Vec<Delivery>, QueueError>>,
+        reply: &oneshot::Sender<Result<Vec<Delivery>, QueueError>>,
     ) -> Result<Vec<Delivery>, QueueError> {
         let until = Instant::now() + self.receive.wait;
         loop {
@@ -78,13 +78,14 @@ impl Poll {
             .shared
             .client
             .receive_message()
-            .queue_url(&self.place.url)
+            .queue_url(&self.queue.url)
             .max_number_of_messages(i32::try_from(self.receive.max).unwrap_or(i32::MAX))
             .wait_time_seconds(whole_seconds(wait))
             .visibility_timeout(whole_seconds(self.receive.lease))
-            .set_message_system_attribute_names(Some(text::SYSTEM.to_vec()))
+            .set_message_system_attribute_names(Some(encoding::SYSTEM.to_vec()))
             .message_attribute_names("All")
-            // A second try of the same call brings the same messages.
+            // A retry by the SDK, after a lost answer, brings the same messages
+            // and not the next ones.
             .receive_request_attempt_id(Uuid::new_v4().to_string());
         let got = call.send().await.map_err(error::of_call)?;
         Ok(got.messages.unwrap_or_default())
@@ -95,30 +96,14 @@ impl Poll {
             .iter()
             .map(|message| Receipt::new(message.receipt_handle().unwrap_or_default()))
             .collect();
+        // Before the deliveries exist: a lease that is kept is forgotten, and must
+        // not be noted after that.
         self.shared.leases.hold(&receipts, Instant::now() + self.receive.lease);
-        let releases = Releaser::of(&self.shared, &self.place);
+        let releases = Releaser::new(&self.shared, &self.queue);
         let deliver = |(message, receipt)| Delivery {
             message: Read(message).received(),
-            lease: Lease::new(self.place.name.clone(), receipt, Arc::clone(&releases) as _),
+            lease: Lease::new(self.queue.name.clone(), receipt, Arc::clone(&releases) as _),
         };
         messages.iter().zip(receipts).map(deliver).collect()
-    }
-}
-
-/// SQS counts in seconds; a lease or a wait is rather too long than too short.
-pub fn whole_seconds(duration: Duration) -> i32 {
-    let seconds = duration.as_secs() + u64::from(duration.subsec_nanos() > 0);
-    i32::try_from(seconds).unwrap_or(i32::MAX)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn seconds_are_rounded_up() {
-        for (millis, seconds) in [(0, 0), (1, 1), (1_000, 1), (1_001, 2), (43_200_000, 43_200)] {
-            assert_eq!(whole_seconds(Duration::from_millis(millis)), seconds);
-        }
     }
 }

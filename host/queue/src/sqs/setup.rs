@@ -1,4 +1,4 @@
-//! Finding the queues, and making those that are missing.
+//! Finding the queues on SQS, and making the missing ones.
 
 use std::collections::HashMap;
 
@@ -9,25 +9,31 @@ use serde::Deserialize;
 use serde_json::Value;
 use serde_json::json;
 
-use super::OpenError;
-use super::Place;
-use super::release::Release;
-use crate::QueueName;
-use crate::SqsConfig;
+use super::error::OpenError;
+use super::release::Releases;
+use super::shared::QueuePair;
+use crate::name::QueueName;
+use crate::sqs_config::SqsConfig;
 
-/// SQS's longest: 14 days.
+/// The time for which SQS keeps messages: its longest, 14 days.
 const RETENTION_SECONDS: &str = "1209600";
 
-/// SQS's largest: 1 MiB. Queues made before August 2025 allow a quarter of it
-/// unless they are told to.
+/// The size of the largest message: SQS's largest, 1 MiB. Queues made before
+/// August 2025 allow a quarter of it until the attribute is set.
 const MESSAGE_BYTES: &str = "1048576";
 
-/// Finds or makes a queue and the one for its dead letters.
-pub async fn place(
+/// Finds a queue and the one for its dead letters, or makes them.
+///
+/// # Errors
+///
+/// [`OpenError`] if SQS refuses a call, or if a queue lacks an attribute that
+/// HOTH relies on.
+pub async fn find_or_make(
     client: &Client,
     config: &SqsConfig,
     name: QueueName,
-) -> Result<Place, OpenError> {
+) -> Result<QueuePair, OpenError> {
+    // The dead-letter queue first: the redrive policy needs its ARN.
     let dead = Wanted { name: config.dead_letters_of(&name), dead_letters: None };
     let dead = dead.find_or_make(client).await?;
     let redrive = name
@@ -35,12 +41,12 @@ pub async fn place(
         .map(|most| Redrive { dead_letter_target_arn: dead.arn, max_receive_count: most.into() });
     let wanted = Wanted { name: config.messages_of(&name), dead_letters: redrive };
     let url = wanted.find_or_make(client).await?.url;
-    Ok(Place {
+    Ok(QueuePair {
         name,
         url,
         dead_url: dead.url,
-        release: Release::default(),
-        looking: tokio::sync::Mutex::default(),
+        releases: Releases::default(),
+        scanning: tokio::sync::Mutex::default(),
     })
 }
 
@@ -50,16 +56,17 @@ struct Wanted {
     dead_letters: Option<Redrive>,
 }
 
-/// Where SQS moves what was received too often.
+/// The redrive policy: SQS moves a message that was received too often to the
+/// dead letters.
 #[derive(Debug, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Redrive {
     dead_letter_target_arn: String,
-    /// A number, which some write as a string.
+    /// A number; some servers write it as a string.
     max_receive_count: Value,
 }
 
-/// A queue that is there.
+/// A queue that exists.
 struct Found {
     url: String,
     arn: String,
@@ -76,7 +83,8 @@ impl Wanted {
         };
         let wanted = client.get_queue_attributes().queue_url(&url);
         let got = wanted.attribute_names(QueueAttributeName::All).send().await;
-        let got = got.map_err(|error| self.failed("look at", String::new(), error))?;
+        let got =
+            got.map_err(|error| self.failed("read the attributes of", String::new(), error))?;
         let attributes = got.attributes.unwrap_or_default();
         self.check(&url, &attributes)?;
         let arn = attributes.get(&QueueAttributeName::QueueArn).cloned().unwrap_or_default();
@@ -90,10 +98,10 @@ impl Wanted {
         let made = made.map_err(|error| {
             let hint = match error.code() {
                 Some("QueueDeletedRecently" | "AWS.SimpleQueueService.QueueDeletedRecently") => {
-                    "\nhint: its name is free again 60 s after it was deleted".to_owned()
+                    "\nhint: the name is free again 60 s after the queue was deleted".to_owned()
                 }
                 _ => format!(
-                    "\nhint: whoever may can make it: aws sqs create-queue --queue-name {} \
+                    "\nhint: an administrator can make it: aws sqs create-queue --queue-name {} \
                      --attributes '{}'",
                     self.name,
                     json(&self.attributes())
@@ -104,7 +112,8 @@ impl Wanted {
         Ok(made.queue_url.unwrap_or_default())
     }
 
-    /// Everything that a new queue is told, and an old one is held to.
+    /// Returns the attributes that a new queue gets, and that an existing one
+    /// must have.
     fn attributes(&self) -> HashMap<QueueAttributeName, String> {
         let mut attributes = HashMap::from([
             (QueueAttributeName::FifoQueue, "true".to_owned()),
@@ -118,14 +127,14 @@ impl Wanted {
         attributes
     }
 
-    /// Holds a queue to what HOTH relies on; the rest, such as its key and its
-    /// throughput, is the operator's.
+    /// Compares a queue's attributes with those that HOTH relies on. The rest,
+    /// such as encryption and throughput, is the operator's choice.
     fn check(
         &self,
         url: &str,
         found: &HashMap<QueueAttributeName, String>,
     ) -> Result<(), OpenError> {
-        let mut mend = HashMap::new();
+        let mut fixes = HashMap::new();
         let mut differences = Vec::new();
         for (name, needed) in self.attributes() {
             let has = found.get(&name).map_or("", String::as_str);
@@ -137,7 +146,7 @@ impl Wanted {
             if !same {
                 let has = if has.is_empty() { "not set" } else { has };
                 differences.push(format!("{name} is {has} and must be {needed}"));
-                mend.insert(name, needed);
+                fixes.insert(name, needed);
             }
         }
         if self.dead_letters.is_none()
@@ -145,15 +154,16 @@ impl Wanted {
             && !has.is_empty()
         {
             differences.push(format!("RedrivePolicy is {has} and must not be set"));
-            mend.insert(QueueAttributeName::RedrivePolicy, String::new());
+            fixes.insert(QueueAttributeName::RedrivePolicy, String::new());
         }
         if differences.is_empty() {
             return Ok(());
         }
+        // A map has no order; the operator's message needs one.
         differences.sort();
         let hint = format!(
             "\nhint: aws sqs set-queue-attributes --queue-url {url} --attributes '{}'",
-            json(&mend)
+            json(&fixes)
         );
         Err(OpenError::Differs { queue: self.name.clone(), differences, hint })
     }
@@ -178,14 +188,14 @@ impl std::fmt::Display for Redrive {
     }
 }
 
-/// A redrive policy, however it is spelled.
+/// Parses a redrive policy, so that two spellings of one policy are equal.
 fn redrive(text: &str) -> Option<(String, String)> {
     let read: Redrive = serde_json::from_str(text).ok()?;
     let count = read.max_receive_count.to_string();
     Some((read.dead_letter_target_arn, count.trim_matches('"').to_owned()))
 }
 
-/// Attributes as the command line takes them, always in the same order.
+/// Writes attributes as the AWS CLI takes them, in a fixed order.
 fn json(attributes: &HashMap<QueueAttributeName, String>) -> String {
     let map: serde_json::Map<String, Value> = attributes
         .iter()
@@ -218,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn a_queue_that_differs_is_refused_with_what_differs_and_what_to_do() {
+    fn a_queue_that_differs_is_refused_with_the_differences_and_a_hint() {
         assert_eq!(check(&wanted(), &[]), "good");
         assert_eq!(
             check(
@@ -236,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_the_operators_may_differ() {
+    fn attributes_of_the_operator_may_differ() {
         let own = [
             (QueueAttributeName::KmsMasterKeyId, "alias/hoth"),
             (QueueAttributeName::FifoThroughputLimit, "perMessageGroupId"),
@@ -247,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn a_redrive_policy_counts_by_what_it_says() {
+    fn redrive_policies_are_compared_by_meaning() {
         let policy = |text: &str| check(&wanted(), &[(QueueAttributeName::RedrivePolicy, text)]);
         let spelled = format!(r#"{{"maxReceiveCount": "1000", "deadLetterTargetArn":"{ARN}"}}"#);
         assert_eq!(policy(&spelled), "good");

@@ -1,48 +1,39 @@
-//! The suite on SQS, and what only this backend promises.
+//! The conformance suite on SQS, and the promises of this backend alone.
 //!
-//! `cargo xtask test` starts localstack-core, pinned, and hands over where it
-//! is; with `HOTH_TEST_SQS=aws` the suite runs on AWS itself, with the
-//! credentials and the region of the environment.
+//! `cargo xtask test` starts a pinned localstack-core, and passes its address;
+//! with `HOTH_TEST_SQS=aws` the suite runs on AWS itself, with the credentials
+//! and the region of the environment.
 //!
 //! localstack-core 2026.3.0 differs from AWS in these ways. The first three have
-//! checks of their own, which show the gap there and the promise on AWS; on the
-//! others the backend does not rely, so that no check is left out for them:
+//! tests of their own, which show the gap there and the promise on AWS. The
+//! backend does not rely on the others, so no check is left out for them:
 //!
 //! - *A handle whose lease has ended deletes a message that was received again*
 //!   (V6).
 //! - *Changing a lease that has ended says that it was done* (V9).
-//! - *The end of a lease is not seen while a message that was received earlier is
-//!   held, and what is behind it in its group is offered meanwhile* (G4, G8).
-//! - *A lease beyond 12 hours is accepted* (V10). The trait refuses it first.
-//! - *`ReceiveRequestAttemptId` has no effect* (A1). It matters where an answer
-//!   of SQS is lost; the message is then late by its lease.
+//! - *The end of a lease is not noticed while a message that was received
+//!   earlier is held, and the messages behind it in its group are offered
+//!   meanwhile* (G4, G8).
+//! - *A lease beyond 12 hours is accepted* (V10). The contract refuses it first.
+//! - *`ReceiveRequestAttemptId` has no effect* (A1). It matters if an answer of
+//!   SQS is lost; the message is then late by its lease.
 //! - *A message that SQS moves to the dead letters keeps its deduplication id*
 //!   (R5). No two messages of a queue share one while SQS remembers it.
 //! - *Redriving to a FIFO queue by `StartMessageMoveTask` moves nothing* (R8), *a
 //!   queue that is not FIFO is accepted for dead letters* (R3), *a delayed
 //!   message blocks its group* (G11). The backend uses neither.
 //!
-//! Its memory of deduplication ids (D9) is set to a minute by `cargo xtask
-//! test`, instead of five, to save the time.
+//! `cargo xtask test` sets its memory of deduplication ids (D9) to a minute
+//! instead of five, to save time.
 
 use std::time::Duration;
 
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::types::QueueAttributeName;
 
-use super::OpenError;
-use super::SqsQueue;
+use super::backend::SqsQueue;
 use super::client;
-use crate::Delivery;
-use crate::Holder;
-use crate::NewMessage;
-use crate::Queue;
-use crate::QueueError;
-use crate::QueueName;
-use crate::Receipt;
-use crate::Receive;
-use crate::Redeliver;
-use crate::SqsConfig;
+use super::error::OpenError;
 use crate::conformance;
 use crate::conformance::Fixture;
 use crate::conformance::message;
@@ -50,12 +41,23 @@ use crate::conformance::names;
 use crate::conformance::outcomes;
 use crate::conformance::receive;
 use crate::conformance::requests;
+use crate::contract::Holder;
+use crate::contract::Queue;
+use crate::contract::Receive;
+use crate::contract::Redeliver;
+use crate::error::QueueError;
+use crate::lease::Delivery;
+use crate::lease::Receipt;
+use crate::message::NewMessage;
+use crate::name::QueueName;
+use crate::sqs_config::SqsConfig;
+use crate::state::DeadLetterId;
 use hoth_core::domain::Digest;
 
 const LONG: Duration = Duration::from_secs(600);
 const SHORT: Duration = Duration::from_secs(2);
 
-/// Where the tests find SQS.
+/// The SQS server of the tests.
 enum Server {
     Local { endpoint: String, dedup_window: Duration },
     Aws,
@@ -76,7 +78,7 @@ impl Server {
     }
 }
 
-/// Queues of its own on SQS; those on AWS are deleted in the end.
+/// Queues on SQS that only one test uses. Those on AWS are deleted at its end.
 struct Sqs {
     server: Server,
     config: SqsConfig,
@@ -99,7 +101,7 @@ impl Sqs {
         Self { server, config, queue }
     }
 
-    /// Another host on the same queues.
+    /// Opens the same queues as another host does.
     async fn other_host(&self) -> SqsQueue {
         open(&self.config).await.expect("the queues are there")
     }
@@ -126,18 +128,18 @@ impl Fixture for Sqs {
     }
 
     async fn deliveries_max(&self) -> u32 {
-        let place = self.queue.place(&requests()).expect("it is open");
+        let queue = self.queue.pair(&requests()).expect("it is open");
         let shared = &self.queue.shared;
-        let dead = shared.attributes(&place.dead_url, vec![QueueAttributeName::QueueArn]).await;
+        let dead = shared.attributes(&queue.dead_url, vec![QueueAttributeName::QueueArn]).await;
         let dead = dead.expect("it can be read").remove(&QueueAttributeName::QueueArn);
         let policy = serde_json::json!({"deadLetterTargetArn": dead, "maxReceiveCount": 3});
-        let call = shared.client.set_queue_attributes().queue_url(&place.url);
+        let call = shared.client.set_queue_attributes().queue_url(&queue.url);
         let call = call.attributes(QueueAttributeName::RedrivePolicy, policy.to_string());
         call.send().await.expect("it can be changed");
         3
     }
 
-    fn tells_repetitions(&self) -> bool {
+    fn reports_repetitions(&self) -> bool {
         false
     }
 
@@ -149,7 +151,7 @@ impl Fixture for Sqs {
 impl Drop for Sqs {
     fn drop(&mut self) {
         match self.server {
-            // It ends with the tests.
+            // The server ends with the tests.
             Server::Local { .. } => {}
             Server::Aws => {
                 let config = self.config.clone();
@@ -172,15 +174,15 @@ async fn delete_queues(config: &SqsConfig) {
     }
 }
 
-crate::common_suite!(Sqs::new().await);
+crate::common_conformance_suite!(Sqs::new().await);
 
-/// G4; see above.
+/// G4: see the module's documentation.
 #[tokio::test]
-async fn what_was_given_back_waits_for_what_is_held_before_it() {
+async fn a_released_message_waits_for_held_messages_before_it() {
     let f = Sqs::new().await;
     match f.server {
         Server::Aws => {
-            conformance::what_was_given_back_waits_for_what_is_held_before_it(&f).await;
+            conformance::a_released_message_waits_for_held_messages_before_it(&f).await;
         }
         Server::Local { .. } => {
             for name in ["m1", "m2", "m3"] {
@@ -196,12 +198,16 @@ async fn what_was_given_back_waits_for_what_is_held_before_it() {
             assert_eq!(names(take(&f.queue, SHORT).await), ["m1"]);
             release(&held[1]).await;
             f.advance(SHORT + SHORT).await;
-            assert_eq!(names(take(&f.queue, LONG).await), ["m2"], "the gap: m1 has run out");
+            assert_eq!(
+                names(take(&f.queue, LONG).await),
+                ["m2"],
+                "the gap: the lease of m1 has run out"
+            );
         }
     }
 }
 
-/// V9; see above.
+/// V9: see the module's documentation.
 #[tokio::test]
 async fn an_ended_lease_is_not_extended() {
     let f = Sqs::new().await;
@@ -213,19 +219,19 @@ async fn an_ended_lease_is_not_extended() {
             f.advance(SHORT + SHORT).await;
             let receipts = std::slice::from_ref(&ended);
             let changed = f.queue.change_lease(&requests(), receipts, LONG).await;
-            changed.expect("the gap: this server says that it was done");
+            changed.expect("the gap: this server returns success");
             assert_eq!(names(take(&f.queue, LONG).await), ["m1"]);
         }
     }
 }
 
-/// V6; see above.
+/// V6: see the module's documentation.
 #[tokio::test]
-async fn an_ended_lease_takes_nothing_from_its_next_holder() {
+async fn an_ended_lease_does_not_affect_the_next_holder() {
     let f = Sqs::new().await;
     match f.server {
         Server::Aws => {
-            conformance::an_ended_lease_takes_nothing_from_its_next_holder(&f).await;
+            conformance::an_ended_lease_does_not_affect_the_next_holder(&f).await;
         }
         Server::Local { .. } => {
             send(&f.queue, "m1").await;
@@ -233,7 +239,7 @@ async fn an_ended_lease_takes_nothing_from_its_next_holder() {
             f.advance(SHORT + SHORT).await;
             let current = take(&f.queue, LONG).await.remove(0).lease.keep();
             let deleted = f.queue.delete(&requests(), std::slice::from_ref(&ended)).await;
-            deleted.expect("the gap: this server takes the handle that has ended");
+            deleted.expect("the gap: this server accepts the ended handle");
             f.queue.delete(&requests(), std::slice::from_ref(&current)).await.expect("it is gone");
         }
     }
@@ -248,14 +254,17 @@ async fn send(queue: &SqsQueue, name: &str) {
 }
 
 #[tokio::test]
-async fn what_one_host_leases_another_settles() {
+async fn another_host_settles_under_the_same_lease() {
     let f = Sqs::new().await;
     let (here, there) = (&f.queue, f.other_host().await);
     send(here, "m1").await;
     let held = take(here, LONG).await.remove(0).lease.keep();
-    assert_eq!(take(&there, LONG).await.len(), 0, "one host holds it");
+    assert_eq!(take(&there, LONG).await.len(), 0, "the first host holds it");
     for _ in 0..2 {
-        there.delete(&requests(), std::slice::from_ref(&held)).await.expect("twice is once");
+        there
+            .delete(&requests(), std::slice::from_ref(&held))
+            .await
+            .expect("a repetition is harmless");
     }
     send(here, "m2").await;
     let held = take(here, LONG).await.remove(0).lease.keep();
@@ -271,9 +280,10 @@ async fn what_one_host_leases_another_settles() {
     assert_eq!(names(got), ["end"]);
 }
 
-/// V3: SQS itself says that a lease has ended.
+/// V3: SQS itself reports that a lease has ended, to a host that did not take
+/// it.
 #[tokio::test]
-async fn what_one_host_leased_and_lost_another_does_not_delete() {
+async fn another_host_does_not_delete_under_an_ended_lease() {
     let f = Sqs::new().await;
     let there = f.other_host().await;
     send(&f.queue, "m1").await;
@@ -284,7 +294,7 @@ async fn what_one_host_leased_and_lost_another_does_not_delete() {
     assert_eq!(names(take(&there, LONG).await), ["m1"]);
 }
 
-/// The same key with other content is another job: SQS has no conflicts.
+/// On SQS the same key with other content is another job: it has no conflicts.
 #[tokio::test]
 async fn the_same_key_with_other_content_is_another_message() {
     let f = Sqs::new().await;
@@ -296,15 +306,15 @@ async fn the_same_key_with_other_content_is_another_message() {
     assert_eq!(names(take(&f.queue, LONG).await), ["m1", "other"]);
 }
 
-/// A successor counts by its key alone: a job that is run again after a crash
-/// may come to other words.
+/// A successor is recognised by its key alone: a job that runs again after a
+/// crash may end with another text.
 #[tokio::test]
 async fn a_second_outcome_of_a_job_is_dropped() {
     let f = Sqs::new().await;
-    for (name, words) in [("m1", "first"), ("m2", "second")] {
+    for (name, text) in [("m1", "first"), ("m2", "second")] {
         send(&f.queue, name).await;
         let held = take(&f.queue, LONG).await.remove(0).lease.keep();
-        let end = NewMessage { body: words.to_owned(), ..message("g", "end") };
+        let end = NewMessage { body: text.to_owned(), ..message("g", "end") };
         f.queue.settle(&requests(), &held, &outcomes(), end).await.expect("held");
     }
     let got = f.queue.receive(&outcomes(), receive(10, LONG)).await.expect("it can be received");
@@ -312,7 +322,7 @@ async fn a_second_outcome_of_a_job_is_dropped() {
 }
 
 #[tokio::test]
-async fn texts_that_sqs_refuses_arrive_as_they_were() {
+async fn texts_that_sqs_refuses_are_delivered_unchanged() {
     let f = Sqs::new().await;
     let body = "{\"a\":\"\u{ffff}\",\"b\":\"\u{1}\"}".to_owned();
     let key = "\u{0}key ü".to_owned();
@@ -321,7 +331,7 @@ async fn texts_that_sqs_refuses_arrive_as_they_were() {
     let got = take(&f.queue, LONG).await.remove(0);
     assert_eq!((&got.message.body, &got.message.key), (&body, &key));
     let (message, held) = (got.message, got.lease.keep());
-    f.queue.bury(&requests(), &held, &message, "grün", None).await.expect("held");
+    f.queue.dead_letter(&requests(), &held, &message, "grün", None).await.expect("held");
     let letter =
         f.queue.dead_letters(&requests(), None, 10).await.expect("it can be read").remove(0);
     assert_eq!((letter.body, letter.key, letter.reason.as_str()), (body, key, "grün"));
@@ -330,19 +340,19 @@ async fn texts_that_sqs_refuses_arrive_as_they_were() {
 }
 
 #[tokio::test]
-async fn more_dead_letters_of_a_group_are_seen_than_one_receive_brings() {
+async fn more_dead_letters_are_listed_than_one_receive_returns() {
     let f = Sqs::new().await;
     let sent: Vec<String> = (0..23).map(|n| format!("m{n:02}")).collect();
     for name in &sent {
         send(&f.queue, name).await;
         let got = take(&f.queue, LONG).await.remove(0);
         let (message, held) = (got.message, got.lease.keep());
-        f.queue.bury(&requests(), &held, &message, "bad", None).await.expect("held");
+        f.queue.dead_letter(&requests(), &held, &message, "bad", None).await.expect("held");
     }
     let mut listed = Vec::new();
-    let mut after: Option<String> = None;
+    let mut after: Option<DeadLetterId> = None;
     loop {
-        let page = f.queue.dead_letters(&requests(), after.as_deref(), 10).await;
+        let page = f.queue.dead_letters(&requests(), after.as_ref(), 10).await;
         let page = page.expect("it can be read");
         let Some(last) = page.last() else { break };
         after = Some(last.id.clone());
@@ -352,7 +362,7 @@ async fn more_dead_letters_of_a_group_are_seen_than_one_receive_brings() {
 }
 
 #[tokio::test]
-async fn what_sqs_does_not_offer_is_said() {
+async fn redelivery_and_blocked_groups_are_not_offered() {
     let f = Sqs::new().await;
     let redelivered = f.queue.redeliver(&outcomes(), Redeliver::Keys(Vec::new())).await;
     assert!(matches!(redelivered, Err(QueueError::NotOffered(_))), "{redelivered:?}");
@@ -363,18 +373,18 @@ async fn what_sqs_does_not_offer_is_said() {
 #[tokio::test]
 async fn a_queue_that_differs_is_refused_when_a_host_starts() {
     let f = Sqs::new().await;
-    let place = f.queue.place(&requests()).expect("it is open");
+    let queue = f.queue.pair(&requests()).expect("it is open");
     let client: &Client = &f.queue.shared.client;
-    let call = client.set_queue_attributes().queue_url(&place.url);
+    let call = client.set_queue_attributes().queue_url(&queue.url);
     let call = call.attributes(QueueAttributeName::MessageRetentionPeriod, "345600");
     call.send().await.expect("it can be changed");
     let refused = open(&f.config).await.expect_err("it differs").to_string();
     assert!(refused.contains("MessageRetentionPeriod is 345600 and must be 1209600"), "{refused}");
 }
 
-/// A port that is bound and does not listen: what an outage looks like.
+/// An outage: the endpoint is a port that is bound and does not listen.
 #[tokio::test]
-async fn an_sqs_that_is_down_is_unreachable_and_not_more() {
+async fn an_outage_of_sqs_is_reported_as_unreachable() {
     let f = Sqs::new().await;
     let closed = tokio::net::TcpSocket::new_v4().expect("there are sockets");
     closed.bind(([127, 0, 0, 1], 0).into()).expect("there is a free port");

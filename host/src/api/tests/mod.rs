@@ -37,6 +37,8 @@ use hoth_core::domain::QueuedOutcome;
 use hoth_core::domain::Timestamp;
 use hoth_platform::clock::Clock;
 use hoth_queue::Dedup;
+use hoth_queue::DedupKey;
+use hoth_queue::GroupId;
 use hoth_queue::NewMessage;
 use hoth_queue::Queue;
 use hoth_queue::QueueName;
@@ -167,8 +169,8 @@ impl Host {
 
     async fn message(&self, kind: JobKind, portfolio: &str, id: &str, body: String) {
         let message = NewMessage {
-            group: portfolio.to_owned(),
-            dedup: Dedup { key: id.to_owned(), content: Digest::of(b"") },
+            group: GroupId::new(portfolio).expect("a valid group"),
+            dedup: Dedup { key: DedupKey::new(id).expect("a valid key"), content: Digest::of(b"") },
             key: id.to_owned(),
             body,
             not_before: None,
@@ -179,7 +181,8 @@ impl Host {
     /// Advances the clock by `by`.
     async fn advance(&self, by: Duration) {
         self.clock.advance(by);
-        self.queue.poke().await;
+        // The writer checks its waiting receivers after each transaction.
+        self.queue.check().await.expect("the queue works");
     }
 
     async fn stats(&self, kind: JobKind) -> QueueStats {

@@ -1,0 +1,180 @@
+//! Leasing messages: the heads of groups, and the messages behind them.
+
+use rusqlite::OptionalExtension as _;
+use rusqlite::params;
+
+use super::receipt::LeaseId;
+use super::store::Leased;
+use super::store::MessageRow;
+use super::store::Position;
+use super::store::QueueRow;
+use super::store::Result;
+use super::store::Store;
+use super::store::millis;
+use super::store::text;
+use super::store::timestamp;
+use crate::contract::Holder;
+use crate::contract::Receive;
+use crate::message::Received;
+use hoth_core::domain::Timestamp;
+
+/// The result of leasing from one group.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum GroupReceive {
+    /// Everything that was claimable and fitted was leased.
+    Leased,
+    /// A message was delivered too often, and is now a dead letter. The group
+    /// may have a new head.
+    MessageDied,
+}
+
+impl Store<'_> {
+    /// Leases messages. The group that has been claimable longest comes first,
+    /// with as many of its messages as fit.
+    pub fn receive(&self, queue: QueueRow<'_>, receive: Receive) -> Result<Vec<Leased>> {
+        let mut leased = Vec::new();
+        loop {
+            let mut new_heads = false;
+            for head in self.claimable_heads(queue, receive.max - leased.len())? {
+                let received = self.receive_group(queue, &head, receive, &mut leased)?;
+                new_heads |= received == GroupReceive::MessageDied;
+            }
+            // Nothing else becomes claimable during a transaction: its time
+            // stands still.
+            if !new_heads || leased.len() == receive.max {
+                return Ok(leased);
+            }
+        }
+    }
+
+    fn claimable_heads(&self, queue: QueueRow<'_>, limit: usize) -> Result<Vec<MessageRow>> {
+        // The index `claimable` has this order, so the cost does not grow with
+        // the number of messages.
+        let mut statement = self.sql.prepare_cached(
+            "SELECT seq, grp FROM messages
+             WHERE queue = ?1 AND head = 1 AND visible_at <= ?2
+             ORDER BY visible_at, seq LIMIT ?3",
+        )?;
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let rows = statement.query_map(params![queue.id, millis(self.now), limit], |row| {
+            Ok(MessageRow { seq: row.get(0)?, grp: text(row, 1)?, position: Position::Head })
+        })?;
+        rows.collect()
+    }
+
+    fn receive_group(
+        &self,
+        queue: QueueRow<'_>,
+        head: &MessageRow,
+        receive: Receive,
+        leased: &mut Vec<Leased>,
+    ) -> Result<GroupReceive> {
+        // There may be a head for every message that was asked for, so those
+        // behind the first heads can leave no room for the last ones.
+        let (until, limit) = (self.now + receive.lease, receive.max - leased.len());
+        if limit == 0 {
+            return Ok(GroupReceive::Leased);
+        }
+        for (lease, message) in self.prefix(queue, head, limit)? {
+            if queue.name.deliveries_max().is_some_and(|most| message.receive_count > most) {
+                let reason = format!("delivered {} times without end", message.receive_count - 1);
+                let is_head = lease.seq == head.seq;
+                let position = if is_head { Position::Head } else { Position::Behind };
+                let died = MessageRow { seq: lease.seq, grp: head.grp.clone(), position };
+                self.dead_letter(queue, &died, &reason)?;
+                return Ok(GroupReceive::MessageDied);
+            }
+            self.lease(lease, until, receive.holder, message.receive_count)?;
+            leased.push(Leased { lease, message });
+        }
+        Ok(GroupReceive::Leased)
+    }
+
+    fn lease(
+        &self,
+        lease: LeaseId,
+        until: Timestamp,
+        holder: Holder,
+        receive_count: u32,
+    ) -> Result<()> {
+        let holder = match holder {
+            Holder::Process => 1,
+            Holder::Client => 2,
+        };
+        self.sql
+            .prepare_cached(
+                "UPDATE messages SET visible_at = ?2, lease = ?3, holder = ?4,
+                 receive_count = ?5 WHERE seq = ?1",
+            )?
+            .execute(params![lease.seq, millis(until), lease.lease, holder, receive_count])?;
+        Ok(())
+    }
+
+    /// Returns the messages of a group from its head up to the first one that
+    /// is not claimable, with this receive counted.
+    fn prefix(
+        &self,
+        queue: QueueRow<'_>,
+        head: &MessageRow,
+        limit: usize,
+    ) -> Result<Vec<(LeaseId, Received)>> {
+        let mut statement = self.sql.prepare_cached(
+            "SELECT seq, key, body, sent_at, receive_count, visible_at FROM messages
+             WHERE queue = ?1 AND grp = ?2 AND seq >= ?3 ORDER BY seq LIMIT ?4",
+        )?;
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let mut rows = statement.query(params![queue.id, head.grp, head.seq, limit])?;
+        // Collected before the caller changes the rows: a SELECT may or may not
+        // see changes that are made while it runs (SQLite documentation,
+        // "Isolation In SQLite").
+        let mut prefix = Vec::new();
+        while let Some(row) = rows.next()? {
+            let visible_at: i64 = row.get(5)?;
+            if visible_at > millis(self.now) {
+                break;
+            }
+            let lease = LeaseId { seq: row.get(0)?, lease: new_lease() };
+            let message = Received {
+                group: head.grp.clone(),
+                key: text(row, 1)?,
+                body: text(row, 2)?,
+                sent_at: timestamp(row.get(3)?),
+                receive_count: row.get::<_, u32>(4)?.saturating_add(1),
+            };
+            prefix.push((lease, message));
+        }
+        Ok(prefix)
+    }
+
+    /// Ends the leases of an earlier process, so that its messages are
+    /// claimable at once.
+    pub fn end_process_leases(&self) -> Result<usize> {
+        self.sql.execute(
+            "UPDATE messages SET visible_at = ?1 WHERE lease IS NOT NULL AND holder = 1
+             AND visible_at > ?1",
+            [millis(self.now)],
+        )
+    }
+
+    /// Returns the time at which the next head becomes claimable by itself, or
+    /// `None` if none does.
+    pub fn next_due(&self, queue: QueueRow<'_>) -> Result<Option<Timestamp>> {
+        let due: Option<i64> = self
+            .sql
+            .prepare_cached(
+                "SELECT visible_at FROM messages
+                 WHERE queue = ?1 AND head = 1 AND visible_at > ?2
+                 ORDER BY visible_at LIMIT 1",
+            )?
+            .query_row(params![queue.id, millis(self.now)], |row| row.get(0))
+            .optional()?;
+        Ok(due.map(timestamp))
+    }
+}
+
+/// Makes a number that no earlier lease of any process had, but for a chance of
+/// one in 2^63.
+fn new_lease() -> i64 {
+    let (number, _) = uuid::Uuid::new_v4().as_u64_pair();
+    (number >> 1).cast_signed()
+}

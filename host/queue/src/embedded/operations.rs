@@ -1,0 +1,189 @@
+//! The operations of the writer, each with its parameters and its result.
+
+use std::time::Duration;
+
+use super::command::Operation;
+use super::receipt::LeaseId;
+use super::store::LeaseEnded;
+use super::transaction::Transaction;
+use crate::contract::Redeliver;
+use crate::contract::Redrive;
+use crate::contract::Sent;
+use crate::error::QueueError;
+use crate::message::NewMessage;
+use crate::name::QueueName;
+use hoth_core::domain::Timestamp;
+
+/// The result of an operation: see [`Operation::apply`].
+type Applied<T> = rusqlite::Result<Result<T, QueueError>>;
+
+/// Sends a message, unless its deduplication key was used before.
+pub struct SendMessage {
+    pub queue: QueueName,
+    pub message: NewMessage,
+}
+
+impl Operation for SendMessage {
+    type Output = Sent;
+    const NEEDS_ROOM: bool = true;
+
+    fn apply(&self, transaction: &mut Transaction<'_>) -> Applied<Sent> {
+        let queue = transaction.change(&self.queue)?;
+        Ok(Ok(transaction.store.send(queue, &self.message)?))
+    }
+}
+
+/// Deletes leased messages. Those whose lease has ended stay.
+pub struct DeleteMessages {
+    pub queue: QueueName,
+    pub leases: Vec<LeaseId>,
+}
+
+impl Operation for DeleteMessages {
+    type Output = ();
+    const NEEDS_ROOM: bool = false;
+
+    fn apply(&self, transaction: &mut Transaction<'_>) -> Applied<()> {
+        let queue = transaction.change(&self.queue)?;
+        let archived_from = transaction.archived_from;
+        let mut all = Ok(());
+        for lease in &self.leases {
+            all = all.and(transaction.store.delete(queue, *lease, archived_from)?);
+        }
+        Ok(all.map_err(LeaseEnded::into))
+    }
+}
+
+/// Makes leases end `after` from now. Leases that have ended stay ended.
+pub struct ChangeLeases {
+    pub queue: QueueName,
+    pub leases: Vec<LeaseId>,
+    pub after: Duration,
+}
+
+impl Operation for ChangeLeases {
+    type Output = ();
+    const NEEDS_ROOM: bool = false;
+
+    fn apply(&self, transaction: &mut Transaction<'_>) -> Applied<()> {
+        let queue = transaction.change(&self.queue)?;
+        let store = transaction.store;
+        let mut all = Ok(());
+        for lease in &self.leases {
+            all = all.and(store.change_lease(queue, *lease, store.now + self.after)?);
+        }
+        Ok(all.map_err(LeaseEnded::into))
+    }
+}
+
+/// Replaces a leased message by its successor.
+pub struct SettleMessage {
+    pub queue: QueueName,
+    pub lease: LeaseId,
+    pub successor_queue: QueueName,
+    pub successor: NewMessage,
+}
+
+impl Operation for SettleMessage {
+    type Output = ();
+    const NEEDS_ROOM: bool = false;
+
+    fn apply(&self, transaction: &mut Transaction<'_>) -> Applied<()> {
+        let queue = transaction.change(&self.queue)?;
+        let successor_queue = transaction.change(&self.successor_queue)?;
+        let settled =
+            transaction.store.settle(queue, self.lease, successor_queue, &self.successor)?;
+        Ok(settled.map_err(LeaseEnded::into))
+    }
+}
+
+/// Makes a leased message a dead letter, and sends the report on it.
+pub struct DeadLetterMessage {
+    pub queue: QueueName,
+    pub lease: LeaseId,
+    pub reason: String,
+    pub report: Option<(QueueName, NewMessage)>,
+}
+
+impl Operation for DeadLetterMessage {
+    type Output = ();
+    const NEEDS_ROOM: bool = false;
+
+    fn apply(&self, transaction: &mut Transaction<'_>) -> Applied<()> {
+        let queue = transaction.change(&self.queue)?;
+        if let Err(ended) = transaction.store.dead_letter_leased(queue, self.lease, &self.reason)? {
+            return Ok(Err(ended.into()));
+        }
+        if let Some((report_queue, report)) = &self.report {
+            let report_queue = transaction.change(report_queue)?;
+            transaction.store.insert(report_queue, report)?;
+        }
+        Ok(Ok(()))
+    }
+}
+
+/// Puts some of the selected outcomes back that were consumed no later than
+/// `until`, and counts them.
+pub struct RedeliverOutcomes {
+    pub queue: QueueName,
+    pub which: Redeliver,
+    pub until: Timestamp,
+}
+
+impl Operation for RedeliverOutcomes {
+    type Output = u64;
+    const NEEDS_ROOM: bool = true;
+
+    fn apply(&self, transaction: &mut Transaction<'_>) -> Applied<u64> {
+        let queue = transaction.change(&self.queue)?;
+        let consumed = transaction.archived_from..=self.until;
+        Ok(Ok(transaction.store.redeliver(queue, &self.which, consumed)?))
+    }
+}
+
+/// Replaces a dead letter by a message.
+pub struct RedriveLetter {
+    pub queue: QueueName,
+    pub id: i64,
+    pub message: NewMessage,
+}
+
+impl Operation for RedriveLetter {
+    type Output = Redrive;
+    const NEEDS_ROOM: bool = true;
+
+    fn apply(&self, transaction: &mut Transaction<'_>) -> Applied<Redrive> {
+        let queue = transaction.change(&self.queue)?;
+        Ok(Ok(transaction.store.redrive(queue, self.id, &self.message)?))
+    }
+}
+
+/// Deletes dead letters, and counts them.
+pub struct DiscardLetters {
+    pub queue: QueueName,
+    pub ids: Vec<i64>,
+}
+
+impl Operation for DiscardLetters {
+    type Output = u64;
+    const NEEDS_ROOM: bool = false;
+
+    fn apply(&self, transaction: &mut Transaction<'_>) -> Applied<u64> {
+        // No message becomes claimable, so no receiver needs a check.
+        let queue = transaction.queue(&self.queue)?;
+        Ok(Ok(transaction.store.discard(queue, &self.ids)?))
+    }
+}
+
+/// Does nothing; it is answered after a commit, unless there is no room.
+pub struct CheckStorage;
+
+impl Operation for CheckStorage {
+    type Output = ();
+    // The question is whether a message could be stored.
+    const NEEDS_ROOM: bool = true;
+
+    fn apply(&self, _: &mut Transaction<'_>) -> Applied<()> {
+        Ok(Ok(()))
+    }
+}

@@ -1,0 +1,67 @@
+//! Releasing messages in the background, when their leases are dropped.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tracing::debug;
+
+use super::release::Task;
+use super::shared::QueuePair;
+use super::shared::Shared;
+use crate::error::QueueError;
+use crate::lease::Receipt;
+use crate::lease::Releases;
+use crate::name::QueueName;
+
+/// The part of the leases of one queue that ends them.
+pub struct Releaser {
+    shared: Arc<Shared>,
+    queue: Arc<QueuePair>,
+}
+
+impl Releaser {
+    /// Makes the releaser of a queue.
+    pub fn new(shared: &Arc<Shared>, queue: &Arc<QueuePair>) -> Arc<Self> {
+        Arc::new(Self { shared: Arc::clone(shared), queue: Arc::clone(queue) })
+    }
+}
+
+impl Releases for Releaser {
+    fn release(&self, _: &QueueName, receipt: &Receipt) {
+        match self.queue.releases.add(receipt) {
+            Task::Running => {}
+            Task::Start => {
+                let (shared, queue) = (Arc::clone(&self.shared), Arc::clone(&self.queue));
+                self.shared.tasks.spawn_on(release_all(shared, queue), &self.shared.runtime);
+            }
+        }
+    }
+
+    fn kept(&self, receipt: &Receipt) {
+        self.shared.leases.forget(receipt);
+    }
+}
+
+async fn release_all(shared: Arc<Shared>, queue: Arc<QueuePair>) {
+    loop {
+        let receipts = queue.releases.next();
+        if receipts.is_empty() {
+            return;
+        }
+        match shared.change(&queue, &receipts, Duration::ZERO).await {
+            Ok(()) | Err(QueueError::LeaseEnded) => {}
+            Err(
+                error @ (QueueError::Full
+                | QueueError::Unreachable(_)
+                | QueueError::NotOffered(_)
+                | QueueError::Refused(_)),
+            ) => {
+                debug!(
+                    queue = %queue.name,
+                    error = &error as &dyn std::error::Error,
+                    "Messages were not released; they come back when their leases run out"
+                );
+            }
+        }
+    }
+}

@@ -1,0 +1,66 @@
+//! The state that the SQS backend shares with its background tasks.
+
+use std::collections::HashMap;
+
+use aws_sdk_sqs::Client;
+use aws_sdk_sqs::types::QueueAttributeName;
+use tokio_util::task::TaskTracker;
+
+use super::error;
+use super::leases::Leases;
+use super::release::Releases;
+use crate::error::QueueError;
+use crate::name::QueueName;
+
+/// One queue on SQS, and the queue of its dead letters.
+pub struct QueuePair {
+    pub name: QueueName,
+    pub url: String,
+    pub dead_url: String,
+    /// Messages that are being released.
+    pub releases: Releases,
+    /// Serializes scans of the dead letters in this process: a scan hides what
+    /// it has seen, so a second one would see only a part.
+    pub scanning: tokio::sync::Mutex<()>,
+}
+
+/// The client, and the memory of this process. Polls and releases outlive the
+/// calls that started them, so they share it.
+pub struct Shared {
+    pub client: Client,
+    /// The leases of this process, as far as they are known.
+    pub leases: Leases,
+    /// Polls and releases in progress. A stop waits for them.
+    pub tasks: TaskTracker,
+    /// The runtime for releases: a lease may be dropped on any thread.
+    pub runtime: tokio::runtime::Handle,
+}
+
+/// Approximate counts of messages.
+pub struct Counts {
+    pub waiting: u64,
+    pub in_flight: u64,
+}
+
+impl Shared {
+    /// Asks SQS for attributes of a queue.
+    pub async fn attributes(
+        &self,
+        url: &str,
+        wanted: Vec<QueueAttributeName>,
+    ) -> Result<HashMap<QueueAttributeName, String>, QueueError> {
+        let call = self.client.get_queue_attributes().queue_url(url);
+        let got = call.set_attribute_names(Some(wanted)).send().await.map_err(error::of_call)?;
+        Ok(got.attributes.unwrap_or_default())
+    }
+
+    /// Asks SQS for the number of messages in a queue.
+    pub async fn counts(&self, url: &str) -> Result<Counts, QueueError> {
+        const VISIBLE: QueueAttributeName = QueueAttributeName::ApproximateNumberOfMessages;
+        const DELAYED: QueueAttributeName = QueueAttributeName::ApproximateNumberOfMessagesDelayed;
+        const HELD: QueueAttributeName = QueueAttributeName::ApproximateNumberOfMessagesNotVisible;
+        let counted = self.attributes(url, vec![VISIBLE, DELAYED, HELD]).await?;
+        let count = |name| counted.get(&name).and_then(|n: &String| n.parse().ok()).unwrap_or(0);
+        Ok(Counts { waiting: count(VISIBLE) + count(DELAYED), in_flight: count(HELD) })
+    }
+}
