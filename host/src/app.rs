@@ -1,4 +1,4 @@
-//! The parts put together: build, run, drain.
+//! The application: builds the host from its configuration, runs and drains it.
 
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
@@ -10,6 +10,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use secrecy::ExposeSecret as _;
 use secrecy::SecretString;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tracing::error;
 use tracing::info;
@@ -31,9 +32,10 @@ use crate::replay::JournalStore;
 use crate::replay::Recorder;
 use crate::telemetry;
 use crate::worker;
-use crate::worker::Destination;
-use crate::worker::Duties;
-use crate::worker::Gate;
+use crate::worker::CspRuntime;
+use crate::worker::Drained;
+use crate::worker::PauseSwitch;
+use crate::worker::ServedStages;
 use crate::worker::Workers;
 use hoth_core::domain::CspName;
 use hoth_platform::clock::Clock;
@@ -48,7 +50,7 @@ use hoth_queue::sqs::SqsQueue;
 use hoth_runtime::Compiler;
 use hoth_runtime::Engine;
 
-/// What a process does; several hosts may share the work.
+/// A role of a process; several hosts may share the work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
 pub enum Role {
     /// Accept requests and hand out outcomes.
@@ -59,10 +61,10 @@ pub enum Role {
     Watcher,
 }
 
-/// How long deletions may take of outcomes that have been collected.
+/// The time that deletions of collected outcomes have to end.
 const DELETIONS_GRACE: Duration = Duration::from_secs(1);
 
-/// How long open connections may take to end after the workers have.
+/// The time that open connections have to end, after the workers.
 const CONNECTIONS_GRACE: Duration = Duration::from_secs(5);
 
 /// A host, ready to run.
@@ -71,8 +73,8 @@ pub struct App {
     roles: BTreeSet<Role>,
     storage: Storage,
     context: Arc<worker::Context>,
-    destinations: BTreeMap<CspName, Destination>,
-    forsaken: Vec<QueueName>,
+    csps: BTreeMap<CspName, CspRuntime>,
+    orphaned: Vec<QueueName>,
     keys: Keys,
     batch_key: Option<SecretString>,
     api: Option<Listener>,
@@ -82,10 +84,11 @@ pub struct App {
 }
 
 impl App {
-    /// Opens the queue, loads the adapters and binds the listeners. From here
-    /// on clients can connect; they are served by [`App::run`].
+    /// Opens the queue, loads the adapters and binds the listeners. Clients can
+    /// connect from here on; [`App::run`] serves them.
     pub async fn build(config: Config, roles: BTreeSet<Role>) -> anyhow::Result<Self> {
-        // Before anything is read that may change meanwhile.
+        // Before any file is read, so that a file which changes meanwhile is
+        // seen to have changed.
         let seen = reload::look(&config).await;
         let metrics = telemetry::start_metrics().context("setting up metrics")?;
         let clock = Clock::system();
@@ -117,12 +120,14 @@ impl App {
                 .context("starting the thread that writes journals")?,
             clock,
         });
-        let destinations = destinations(&config)?;
-        let forsaken = forsaken(&*context.queue, &config).await;
-        let forsaken = forsaken.context("looking for jobs whose CSP is not configured")?;
+        let csps = csps(&config)?;
+        let orphaned = orphaned(&*context.queue, &config).await;
+        let orphaned = orphaned.context("looking for jobs whose CSP is not configured")?;
         let keys = Keys::new(config.auth.open().context("reading the keys")?);
         if keys.is_open() {
-            warn!("No key is configured: everybody on this machine is let in, nobody else");
+            warn!(
+                "No key is configured: both listeners accept every request from this machine, and listen on loopback only"
+            );
         }
         let batch_key = config.api.batch_key.as_ref().map(|source| source.read()).transpose();
         let batch_key = batch_key.context("reading api.batch_key")?;
@@ -143,8 +148,8 @@ impl App {
             roles,
             storage,
             context,
-            destinations,
-            forsaken,
+            csps,
+            orphaned,
             keys,
             batch_key,
             api,
@@ -154,55 +159,54 @@ impl App {
         })
     }
 
-    /// Serves until `stop` ends or storage fails, then drains: no new
-    /// requests, what is in hand ends, and the rest goes back to its queue.
+    /// Serves until `stop` completes or storage fails, then drains: no new
+    /// requests, jobs in hand end, and the rest returns to its queues.
+    ///
+    /// # Errors
+    ///
+    /// Storage has failed, so the process must start again.
     pub async fn run(self, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
-        let drain = Duration::from_millis(self.config.worker.drain_ms);
+        let grace = Duration::from_millis(self.config.worker.drain_ms);
+        let storage = self.storage.clone();
+        let running = self.spawn();
+        let end = tokio::select! {
+            () = stop => End::Told,
+            () = storage.failed() => End::StorageFailed,
+        };
+        running.drain(grace, end).await;
+        storage.close().await;
+        match end {
+            End::Told => {
+                info!("Stopped");
+                Ok(())
+            }
+            End::StorageFailed => anyhow::bail!("queue storage failed"),
+        }
+    }
+
+    /// Starts the tasks: workers, watchers of files, and both listeners.
+    fn spawn(self) -> Running {
         let (draining, closing) = (CancellationToken::new(), CancellationToken::new());
         let workers =
-            Workers::start(&self.context, &self.destinations, &self.forsaken, self.duties());
-        let watched = Arc::clone(&self.context.registry);
-        let watching = closing.clone();
-        tokio::spawn(async move { watched.watch(watching).await });
+            Workers::start(&self.context, &self.csps, &self.orphaned, self.served_stages());
+        let registry = Arc::clone(&self.context.registry);
+        let until_closing = closing.clone();
+        tokio::spawn(async move { registry.watch(until_closing).await });
         let admin_router = admin::router(self.admin_state(draining.clone()));
         let api_state = self.api_state();
-        let in_flight = api_state.in_flight();
+        let responses = api_state.in_flight();
         let api_router = api::router(api_state);
         tokio::spawn(self.reload.watch(self.config.clone(), closing.clone()));
         let admin = tokio::spawn(self.admin.serve(admin_router, closing.clone()));
         let api = self.api.map(|api| tokio::spawn(api.serve(api_router, closing.clone())));
-
-        let failed = tokio::select! {
-            () = stop => false,
-            () = self.storage.failed() => true,
-        };
-        if failed {
-            // Nothing that is acknowledged from here on could be kept.
-            error!("Queue storage failed; the host stops, and a restart recovers what was stored");
-        }
-        draining.cancel();
-        info!("Draining: no new work, and up to {drain:?} for what is in hand");
-        let drained = workers.drain(if failed { Duration::ZERO } else { drain }).await;
-        if !drained && !failed {
-            warn!("Some jobs did not end in time; they are back on their queues");
-        }
-        closing.cancel();
-        for server in api.into_iter().chain([admin]) {
-            if tokio::time::timeout(CONNECTIONS_GRACE, server).await.is_err() {
-                warn!("Some connections did not end in time");
-            }
-        }
-        in_flight.wait_for_all(DELETIONS_GRACE).await;
-        self.storage.close().await;
-        anyhow::ensure!(!failed, "queue storage failed");
-        info!("Stopped");
-        Ok(())
+        let listeners = api.into_iter().chain([admin]).collect();
+        Running { workers, listeners, responses, draining, closing }
     }
 
-    fn duties(&self) -> Duties {
-        Duties {
+    fn served_stages(&self) -> ServedStages {
+        ServedStages {
             requests: self.roles.contains(&Role::Worker),
-            waiting: self.roles.contains(&Role::Watcher),
+            polls: self.roles.contains(&Role::Watcher),
         }
     }
 
@@ -224,12 +228,12 @@ impl App {
 
     fn admin_state(&self, draining: CancellationToken) -> admin::AdminState {
         let mut queues = QueueName::all(self.config.csp.keys());
-        queues.extend_from_slice(&self.forsaken);
+        queues.extend_from_slice(&self.orphaned);
         admin::AdminState {
             queue: Arc::clone(&self.context.queue),
             queues,
             registry: Arc::clone(&self.context.registry),
-            csps: self.destinations.clone(),
+            csps: self.csps.clone(),
             metrics: self.metrics.clone(),
             keys: self.keys.clone(),
             clock: self.context.clock.clone(),
@@ -238,11 +242,59 @@ impl App {
     }
 }
 
-/// Queues that hold something, and whose CSP is not in the configuration any
-/// more.
-async fn forsaken(queue: &dyn Queue, config: &Config) -> Result<Vec<QueueName>, QueueError> {
+/// The reason for the end of a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    /// The operator or the system told the process to stop.
+    Told,
+    /// The storage of the queue cannot be trusted any more.
+    StorageFailed,
+}
+
+/// The tasks of a host that serves.
+struct Running {
+    workers: Workers,
+    listeners: Vec<JoinHandle<()>>,
+    /// Responses whose outcomes are deleted when the last byte has left.
+    responses: api::InFlightResponses,
+    /// Cancelled first: `/readyz` answers 503.
+    draining: CancellationToken,
+    /// Cancelled when the workers have ended: the listeners close.
+    closing: CancellationToken,
+}
+
+impl Running {
+    /// Stops the tasks in the order in which they depend on each other: the
+    /// workers, then the listeners, then the deletions of collected outcomes.
+    async fn drain(self, grace: Duration, end: End) {
+        let grace = match end {
+            End::Told => grace,
+            // From here on nothing can be stored, so waiting for jobs is
+            // futile.
+            End::StorageFailed => {
+                error!("Queue storage failed: stopping; a restart recovers the stored messages");
+                Duration::ZERO
+            }
+        };
+        self.draining.cancel();
+        info!("Draining: receiving no more jobs; jobs in hand have {grace:?} to end");
+        if self.workers.drain(grace).await == Drained::Aborted && end == End::Told {
+            warn!("Some jobs did not end in time; their messages are back on their queues");
+        }
+        self.closing.cancel();
+        for listener in self.listeners {
+            if tokio::time::timeout(CONNECTIONS_GRACE, listener).await.is_err() {
+                warn!("Some connections did not end in time");
+            }
+        }
+        self.responses.all_settled(DELETIONS_GRACE).await;
+    }
+}
+
+/// Finds queues that hold messages of a CSP that is no longer configured.
+async fn orphaned(queue: &dyn Queue, config: &Config) -> Result<Vec<QueueName>, QueueError> {
     let in_use = match queue.in_use().await {
-        // There the queues of others are none of this host's business.
+        // On a shared backend such a queue may belong to another host.
         Err(QueueError::NotOffered(_)) => return Ok(Vec::new()),
         in_use => in_use?,
     };
@@ -250,7 +302,7 @@ async fn forsaken(queue: &dyn Queue, config: &Config) -> Result<Vec<QueueName>, 
     Ok(in_use.into_iter().filter(is_gone).collect())
 }
 
-/// Operators and scrapers: few, and never more than this.
+/// Connections to the admin API: operators and scrapers are few.
 const ADMIN_CONNECTIONS_MAX: usize = 256;
 
 async fn open_queue(config: &Config, clock: &Clock) -> anyhow::Result<Storage> {
@@ -273,31 +325,31 @@ async fn open_queue(config: &Config, clock: &Clock) -> anyhow::Result<Storage> {
     }
 }
 
-/// Written by those who work, and let go of by all.
+/// Opens the store of journals and removes the expired ones.
 fn journals(config: &Config, clock: &Clock) -> Arc<JournalStore> {
     let store = JournalStore::new(config.replay.directory.clone(), config.replay.limits());
     store.prune_all(clock.now());
     Arc::new(store)
 }
 
-fn destinations(config: &Config) -> anyhow::Result<BTreeMap<CspName, Destination>> {
+fn csps(config: &Config) -> anyhow::Result<BTreeMap<CspName, CspRuntime>> {
     let build = |(name, settings): (&CspName, &hoth_egress::Config)| {
         let client = hoth_egress::Client::build(name, settings)
-            .with_context(|| format!("setting up the way to {name}"))?;
-        let destination = Destination {
+            .with_context(|| format!("setting up the client of {name}"))?;
+        let csp = CspRuntime {
             name: name.clone(),
             adapter: settings.adapter.clone(),
             client,
-            gate: Gate::new(!settings.paused),
+            pause: PauseSwitch::new(settings.paused),
             max_concurrent: settings.max_concurrent,
         };
-        Ok((name.clone(), destination))
+        Ok((name.clone(), csp))
     };
     config.csp.iter().map(build).collect()
 }
 
-/// What the configuration asks for, as far as there are descriptors: operators
-/// and calls to CSPs have theirs in any case.
+/// Returns the configured number of connections, lowered to what the system's
+/// file descriptors allow. Operators and calls to CSPs have theirs reserved.
 fn api_connections(config: &Config) -> usize {
     let wanted = config.api.max_connections;
     let calls: usize = config.csp.values().map(|csp| csp.max_concurrent.get() as usize).sum();

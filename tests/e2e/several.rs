@@ -232,7 +232,7 @@ async fn an_outage_of_sqs_turns_posts_away_and_ends_by_itself() {
     assert!(refused.headers.contains_key("retry-after"));
     assert_eq!(snow.send(Method::GET, "/provisioning-jobs", None).await.status, 503);
     host.logged("workers that try again", |line| {
-        line["message"].as_str().is_some_and(|text| text.starts_with("Receiving is interrupted"))
+        line["message"].as_str().is_some_and(|text| text.starts_with("Receive failed"))
     })
     .await;
 

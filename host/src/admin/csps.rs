@@ -12,7 +12,7 @@ use super::error::AdminError;
 use super::state::AdminState;
 use crate::http::audit;
 use crate::http::auth::Principal;
-use crate::worker::Destination;
+use crate::worker::CspRuntime;
 
 #[derive(Debug, Serialize)]
 pub struct CspState {
@@ -60,8 +60,8 @@ pub async fn show(
     Ok(Json(row(&state, find(&state, &name)?)))
 }
 
-fn row(state: &AdminState, csp: &Destination) -> Csp {
-    let standing = csp.standing(&state.registry);
+fn row(state: &AdminState, csp: &CspRuntime) -> Csp {
+    let standing = csp.status(&state.registry);
     Csp {
         name: csp.name.to_string(),
         adapter: csp.adapter.clone(),
@@ -81,7 +81,7 @@ pub async fn pause(
     Extension(principal): Extension<Principal>,
     Path(name): Path<String>,
 ) -> Result<Json<CspState>, AdminError> {
-    find(&state, &name)?.gate.close();
+    find(&state, &name)?.pause.pause();
     audit::paused(&principal, &name);
     Ok(Json(CspState { name, paused: true }))
 }
@@ -92,12 +92,12 @@ pub async fn resume(
     Extension(principal): Extension<Principal>,
     Path(name): Path<String>,
 ) -> Result<Json<CspState>, AdminError> {
-    find(&state, &name)?.gate.open();
+    find(&state, &name)?.pause.resume();
     audit::resumed(&principal, &name);
     Ok(Json(CspState { name, paused: false }))
 }
 
-fn find<'a>(state: &'a AdminState, name: &str) -> Result<&'a Destination, AdminError> {
+fn find<'a>(state: &'a AdminState, name: &str) -> Result<&'a CspRuntime, AdminError> {
     let found = name.parse().ok().and_then(|name| state.csps.get(&name));
     found.ok_or_else(|| AdminError::NotFound(format!("CSP `{name}` is not configured")))
 }

@@ -13,7 +13,7 @@ use tracing::warn;
 use super::error::AdminError;
 use super::state::AdminState;
 use crate::registry::VersionListing;
-use crate::worker::Standing;
+use crate::worker::CspStatus;
 use hoth_core::domain::CspName;
 use hoth_queue::QueueName;
 use hoth_queue::QueueStats;
@@ -48,7 +48,7 @@ pub async fn metrics(State(state): State<Arc<AdminState>>) -> Result<String, Adm
         publish(name, &state.queue.stats(name).await?);
     }
     for csp in state.csps.values() {
-        publish_csp(&csp.name, &csp.standing(&state.registry));
+        publish_csp(&csp.name, &csp.status(&state.registry));
     }
     for adapter in state.registry.list() {
         for version in &adapter.versions {
@@ -99,7 +99,7 @@ fn publish(name: &QueueName, stats: &QueueStats) {
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a breaker counts up to 1000")]
-fn publish_csp(csp: &CspName, standing: &Standing) {
+fn publish_csp(csp: &CspName, standing: &CspStatus) {
     let csp = csp.to_string();
     let as_number = |truth: bool| f64::from(u8::from(truth));
     gauge!("hoth_csp_paused", "csp" => csp.clone()).set(as_number(standing.paused));

@@ -109,7 +109,7 @@ fn reasons(
 ) -> Vec<String> {
     let mut reasons = Vec::new();
     if let Some(csp) = name.csp() {
-        if let Some(standing) = state.csps.get(csp).map(|csp| csp.standing(&state.registry)) {
+        if let Some(standing) = state.csps.get(csp).map(|csp| csp.status(&state.registry)) {
             if standing.paused {
                 reasons.push(format!("{csp} is paused: resume it with `POST /csps/{csp}/resume`"));
             }

@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::http::auth::Keys;
 use crate::registry::Registry;
-use crate::worker::Destination;
+use crate::worker::CspRuntime;
 use hoth_core::domain::CspName;
 use hoth_platform::clock::Clock;
 use hoth_queue::Queue;
@@ -20,7 +20,7 @@ pub struct AdminState {
     /// The configured queues, and orphaned queues that still hold messages.
     pub queues: Vec<QueueName>,
     pub registry: Arc<Registry>,
-    pub csps: BTreeMap<CspName, Destination>,
+    pub csps: BTreeMap<CspName, CspRuntime>,
     pub metrics: PrometheusHandle,
     pub keys: Keys,
     pub clock: Clock,

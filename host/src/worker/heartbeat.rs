@@ -1,4 +1,4 @@
-//! Leases are extended while somebody works under them.
+//! Lease renewal for messages whose jobs are in hand.
 
 use std::time::Duration;
 
@@ -9,26 +9,28 @@ use hoth_queue::QueueError;
 use hoth_queue::QueueName;
 use hoth_queue::Receipt;
 
-/// Two heartbeats may fail before the lease is lost.
-const BEATS: u32 = 3;
+/// Heartbeats per lease: two may fail before the lease is lost.
+const BEATS_PER_LEASE: u32 = 3;
 
-/// Extends the leases to `lease` in turn; returns only when one of them has
-/// been lost.
+/// Extends the leases to `lease` again and again. Returns only when one of them
+/// has been lost.
 pub async fn beat(queue: &dyn Queue, name: &QueueName, receipts: &[Receipt], lease: Duration) {
-    let interval = lease / BEATS;
+    let interval = lease / BEATS_PER_LEASE;
     let mut ticks = tokio::time::interval_at(tokio::time::Instant::now() + interval, interval);
     loop {
         ticks.tick().await;
         match queue.change_lease(name, receipts, lease).await {
             Ok(()) => {}
             Err(QueueError::LeaseEnded) => return,
+            // The lease may still hold, so the job goes on. If it does not, a
+            // later heartbeat, or the settlement, finds out.
             Err(
                 error @ (QueueError::Full
                 | QueueError::Unreachable(_)
                 | QueueError::NotOffered(_)
                 | QueueError::Refused(_)),
             ) => {
-                warn!(queue = %name, error = &error as &dyn std::error::Error, "A lease could not be extended; next try in {interval:?}");
+                warn!(queue = %name, error = &error as &dyn std::error::Error, "Lease not extended; next try in {interval:?}");
             }
         }
     }

@@ -1,20 +1,20 @@
-//! Takes jobs, drives adapters, acts on decisions.
+//! Workers: receive jobs, run their adapters, and settle their messages.
 //!
-//! One [lane] per CSP and queue receives; each message, or row of
-//! messages of one group, gets an [errand]: it [runs](run) the adapter, asks
-//! [`workflow::decide`](hoth_core::workflow::decide) what to do, and
-//! [settles](settle) the message accordingly while a
-//! [heartbeat] extends its lease. Jobs whose CSP is not configured any more are
-//! [forsaken], and told so.
+//! A [consumer] receives from one queue of one CSP. Each group of messages in
+//! a batch gets a [delivery handler](process), which [runs](run) the adapter,
+//! asks [`workflow::decide`](hoth_core::workflow::decide) for the next move,
+//! and [settles](settle) the message, while a [heartbeat] extends the leases.
+//! Jobs of a CSP that is no longer configured are [orphaned] and end with a
+//! failure message.
 
-mod errand;
-mod forsaken;
-mod gate;
+mod consumer;
 mod heartbeat;
-mod lane;
+mod orphaned;
+mod pause_switch;
+mod process;
 mod run;
 mod settle;
-mod standing;
+mod status;
 
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
@@ -24,8 +24,8 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-pub use gate::Gate;
-pub use standing::Standing;
+pub use pause_switch::PauseSwitch;
+pub use status::CspStatus;
 
 use crate::registry::Registry;
 use crate::replay::Recorder;
@@ -43,22 +43,22 @@ use hoth_queue::Receive;
 use hoth_queue::Stage;
 use hoth_queue::WAIT_MAX;
 
-/// Everything that workers share.
+/// Everything that all workers of a process share.
 pub struct Context {
     pub queue: Arc<dyn Queue>,
     pub registry: Arc<Registry>,
     pub retry: RetryPolicy,
     pub polling: PollPolicy,
-    /// Takes down what adapters are told, for replays.
+    /// Records the inputs of adapters, for replays.
     pub recorder: Recorder,
-    /// For how long a message is leased, and by each heartbeat again.
+    /// The length of a message's lease; each heartbeat renews it.
     pub lease: Duration,
     pub clock: Clock,
 }
 
 impl Context {
-    /// Up to `max` messages of a queue, held as long as somebody works on them.
-    /// Waits for the first.
+    /// Receives up to `max` messages, and waits for the first one. The leases
+    /// end with this process.
     async fn receive(&self, queue: &QueueName, max: usize) -> Result<Vec<Delivery>, QueueError> {
         let lease = self.lease;
         let receive = Receive { max, wait: WAIT_MAX, lease, holder: Holder::Process };
@@ -66,108 +66,124 @@ impl Context {
     }
 }
 
-/// One CSP as workers see it.
+/// The running parts of one configured CSP.
 #[derive(Clone)]
-pub struct Destination {
+pub struct CspRuntime {
     pub name: CspName,
-    /// The name of the adapter that speaks to it.
+    /// The name of the adapter that speaks to the CSP.
     pub adapter: String,
     pub client: hoth_egress::Client,
-    pub gate: Gate,
-    /// How many requests may be under way at once; bounds the jobs in hand.
+    pub pause: PauseSwitch,
+    /// The most requests under way at one time. It also bounds the jobs in
+    /// hand.
     pub max_concurrent: NonZeroU32,
 }
 
-/// Which queues this process serves.
+/// The stages of a job that this process serves, by its roles.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Duties {
+pub struct ServedStages {
     /// Begin accepted jobs.
     pub requests: bool,
-    /// Resume waiting jobs.
-    pub waiting: bool,
+    /// Resume jobs that wait for their CSP.
+    pub polls: bool,
 }
 
-impl Duties {
-    fn serve(self, queue: &QueueName) -> bool {
+impl ServedStages {
+    fn contains(self, queue: &QueueName) -> bool {
         match queue.stage {
             Stage::Requests(_) => self.requests,
-            Stage::Polls(_) => self.waiting,
+            Stage::Polls(_) => self.polls,
             Stage::Outcomes => false,
         }
     }
 }
 
-/// The running workers.
+/// The running workers of a process.
 pub struct Workers {
     tasks: TaskTracker,
-    /// No more messages are received.
+    /// Cancelled first: no more messages are received.
     stopping: CancellationToken,
-    /// What still runs is dropped, and its messages go back.
+    /// Cancelled second: jobs that still run are dropped, and their messages
+    /// go back to their queues.
     aborting: CancellationToken,
 }
 
 impl Workers {
-    /// Starts a lane for every queue of every destination, and ends the jobs on
-    /// `forsaken` queues, which nobody serves any more.
+    /// Starts a consumer for every served queue of every CSP, and ends the jobs
+    /// on `orphaned` queues, which have no consumer.
     pub fn start(
         context: &Arc<Context>,
-        destinations: &BTreeMap<CspName, Destination>,
-        forsaken: &[QueueName],
-        duties: Duties,
+        csps: &BTreeMap<CspName, CspRuntime>,
+        orphaned: &[QueueName],
+        served: ServedStages,
     ) -> Self {
         let workers = Self {
             tasks: TaskTracker::new(),
             stopping: CancellationToken::new(),
             aborting: CancellationToken::new(),
         };
-        for destination in destinations.values() {
+        for csp in csps.values() {
             for kind in JobKind::ALL {
-                if duties.requests {
-                    let queue = QueueName::requests(kind, &destination.name);
-                    workers.spawn_lane(context, destination, queue);
-                }
-                if duties.waiting {
-                    let queue = QueueName::polls(kind, &destination.name);
-                    workers.spawn_lane(context, destination, queue);
+                for queue in
+                    [QueueName::requests(kind, &csp.name), QueueName::polls(kind, &csp.name)]
+                {
+                    if served.contains(&queue) {
+                        workers.spawn_consumer(context, csp, queue);
+                    }
                 }
             }
         }
-        for queue in forsaken {
-            if duties.serve(queue) {
-                workers.end_jobs(context, queue.clone());
+        for queue in orphaned {
+            if served.contains(queue) {
+                workers.spawn_ending(context, queue.clone());
             }
         }
         workers.tasks.close();
         workers
     }
 
-    fn end_jobs(&self, context: &Arc<Context>, queue: QueueName) {
-        let ending = forsaken::end_jobs(Arc::clone(context), queue);
+    fn spawn_ending(&self, context: &Arc<Context>, queue: QueueName) {
+        let ending = orphaned::end_jobs(Arc::clone(context), queue);
         let stopping = self.stopping.clone();
         self.tasks.spawn(async move {
             stopping.run_until_cancelled(ending).await;
         });
     }
 
-    fn spawn_lane(&self, context: &Arc<Context>, destination: &Destination, queue: QueueName) {
-        let lane = lane::Lane::new(
+    fn spawn_consumer(&self, context: &Arc<Context>, csp: &CspRuntime, queue: QueueName) {
+        let consumer = consumer::Consumer::new(
             Arc::clone(context),
-            destination.clone(),
+            csp.clone(),
             queue,
             self.tasks.clone(),
             self.stopping.clone(),
             self.aborting.clone(),
         );
-        self.tasks.spawn(lane.serve());
+        self.tasks.spawn(consumer.serve());
     }
 
-    /// Stops receiving, lets what is in hand end within `grace`, and gives the
-    /// rest back. Returns whether everything ended by itself.
-    pub async fn drain(self, grace: Duration) -> bool {
+    /// Stops receiving, gives jobs in hand up to `grace` to end, and returns
+    /// the messages of the rest to their queues.
+    pub async fn drain(self, grace: Duration) -> Drained {
         self.stopping.cancel();
-        let in_time = tokio::time::timeout(grace, self.tasks.wait()).await.is_ok();
+        let waited = tokio::time::timeout(grace, self.tasks.wait()).await;
+        // Dropping a task drops its leases, and a dropped lease gives its
+        // message back. So this comes only after the grace period.
         self.aborting.cancel();
         self.tasks.wait().await;
-        in_time
+        match waited {
+            Ok(()) => Drained::Completed,
+            Err(_elapsed) => Drained::Aborted,
+        }
     }
+}
+
+/// The result of a drain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Drained {
+    /// Every job in hand ended by itself.
+    Completed,
+    /// Some jobs were dropped at the end of the grace period; their messages
+    /// are back on their queues.
+    Aborted,
 }

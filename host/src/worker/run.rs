@@ -1,4 +1,4 @@
-//! One run of an adapter: from where the job stands to where it waits or ends.
+//! One run of an adapter: from the job's position until it waits or ends.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use url::Url;
 use uuid::Uuid;
 
 use super::Context;
-use super::Destination;
+use super::CspRuntime;
 use crate::registry::NotServing;
 use crate::registry::Version;
 use crate::replay::RecordedCall;
@@ -21,45 +21,46 @@ use hoth_core::domain::Job;
 use hoth_core::domain::QueuedJob;
 use hoth_core::domain::SendStep;
 use hoth_core::domain::Step;
-use hoth_core::workflow::Allowance;
+use hoth_core::workflow::JobError;
 use hoth_core::workflow::RetryPolicy;
+use hoth_core::workflow::RunBudget;
 use hoth_core::workflow::RunEnd;
-use hoth_core::workflow::Trouble;
 use hoth_platform::failpoint;
 use hoth_platform::failpoint::FailPoint;
 use hoth_runtime::Call;
 use hoth_runtime::Entry;
 
-/// What came of a run.
+/// The result of a run.
 pub struct Run {
     pub end: RunEnd,
     /// The job's requests so far, earlier runs included.
     pub requests: u32,
-    /// What the CSP's last answer asked for.
+    /// The delay that the CSP's last answer asked for.
     pub retry_after: Option<Duration>,
-    /// What the adapter was told, where the job is recorded.
+    /// The inputs of the adapter; `None` for a job that is not recorded.
     pub recording: Option<Recording>,
 }
 
-/// The version that this run of the job is for, from its begin to its end.
+/// Returns the version of the adapter for this run. The run keeps it to its end,
+/// whatever is activated meanwhile.
 pub async fn version_for(
     context: &Context,
-    destination: &Destination,
+    csp: &CspRuntime,
     queued: &QueuedJob,
 ) -> Result<Arc<Version>, NotServing> {
     match &queued.resumption {
-        None => context.registry.serving(&destination.name),
+        None => context.registry.serving(&csp.name),
         Some(from) => {
             let registry = &context.registry;
-            registry.resuming(&destination.name, from.state.version, &from.adapter).await
+            registry.resuming(&csp.name, from.state.version, &from.adapter).await
         }
     }
 }
 
-/// Drives `version` through one run of the job.
-pub async fn run(
+/// Runs `version` from the job's position until the job waits or ends.
+pub async fn run_adapter(
     context: &Context,
-    destination: &Destination,
+    csp: &CspRuntime,
     version: &Arc<Version>,
     queued: &QueuedJob,
     attempt: u32,
@@ -67,78 +68,84 @@ pub async fn run(
     let _in_flight = version.begin_job();
     let resumption = queued.resumption.as_ref();
     if resumption.is_none() && !version.adapter().offers(queued.job.operation.as_str()) {
-        let end = RunEnd::Broken(Trouble::not_offered(&queued.job));
+        let end = RunEnd::Broken(JobError::not_offered(&queued.job));
         return Run { end, requests: 0, retry_after: None, recording: None };
     }
     let facts = hoth_runtime::Facts {
         id: queued.job.id.clone(),
         operation: queued.job.operation.as_str().to_owned(),
         input: queued.job.input(),
-        settings: destination.client.settings_json().to_owned(),
+        settings: csp.client.settings_json().to_owned(),
         attempt,
         context: Vec::new(),
     };
     let recorder = &context.recorder;
     let recording = match resumption {
-        None => recorder.begin(&destination.adapter, &destination.name, &facts),
-        Some(_) => recorder.resume(&destination.name, &facts.id),
+        None => recorder.begin(&csp.adapter, &csp.name, &facts),
+        Some(_) => recorder.resume(&csp.name, &facts.id),
     };
-    let mut drive = Drive {
+    let mut run = RunLoop {
         context,
-        destination,
+        csp,
         version,
         job: &queued.job,
         facts,
         recording,
-        // A poll that fails is made again at the next turn; all other work is
-        // tried again at once.
+        // A failed poll is repeated at the next wait; any other request is
+        // retried at once.
         retry: match resumption {
             Some(from) if !from.checkpoint => RetryPolicy::ONCE,
             Some(_) | None => context.retry,
         },
-        begun: Instant::now(),
-        allowance: Allowance::new(
+        started_at: Instant::now(),
+        budget: RunBudget::new(
             resumption.map_or(0, |from| from.requests),
             version.adapter().deadline(),
         ),
         retry_after: None,
         called: None,
     };
-    let end = drive.drive(resumption.map(|from| from.state.clone())).await;
-    let requests = drive.allowance.requests();
-    Run { end, requests, retry_after: drive.retry_after, recording: drive.recording }
+    let end = run.step_to_end(resumption.map(|from| from.state.clone())).await;
+    let requests = run.budget.requests();
+    Run { end, requests, retry_after: run.retry_after, recording: run.recording }
 }
 
-struct Drive<'a> {
+/// The state of one run. Nothing of it outlives the run: a job that waits is
+/// resumed from its message.
+struct RunLoop<'a> {
     context: &'a Context,
-    destination: &'a Destination,
+    csp: &'a CspRuntime,
     version: &'a Arc<Version>,
     job: &'a Job,
+    /// The job as its adapter sees it; the same in every call of the run.
     facts: hoth_runtime::Facts,
     recording: Option<Recording>,
     retry: RetryPolicy,
-    begun: Instant,
-    allowance: Allowance,
+    started_at: Instant,
+    /// Bounds requests, computing and time, for adapters that never decide.
+    budget: RunBudget,
     retry_after: Option<Duration>,
-    /// The URL that was called last.
+    /// The URL that was called last: a relative location refers to it.
     called: Option<Url>,
 }
 
-impl Drive<'_> {
-    async fn drive(&mut self, resumed: Option<AdapterState>) -> RunEnd {
+impl RunLoop<'_> {
+    /// Calls the adapter, carries out its steps, and calls it again, until it
+    /// waits, ends or breaks.
+    async fn step_to_end(&mut self, resumed: Option<AdapterState>) -> RunEnd {
         let mut position = resumed.map(|state| (state, Event::Timer));
-        // Ends, as there is no allowance for a request without end.
+        // Ends, because every turn takes a request from a finite budget.
         loop {
-            let step = match self.call(position.take()).await {
+            let step = match self.next_step(position.take()).await {
                 Ok(step) => step,
-                Err(trouble) => return RunEnd::Broken(trouble),
+                Err(error) => return RunEnd::Broken(error),
             };
             failpoint::reach(FailPoint::AdapterAnswered);
             match step {
                 Step::Send(SendStep { request, state }) => {
-                    let ordinal = self.allowance.requests();
-                    if let Err(trouble) = self.allowance.sends(self.begun.elapsed()) {
-                        return RunEnd::Broken(trouble);
+                    let ordinal = self.budget.requests();
+                    if let Err(error) = self.budget.sends(self.started_at.elapsed()) {
+                        return RunEnd::Broken(error);
                     }
                     let event = self.exchange(&request, ordinal).await;
                     position = Some((state, event));
@@ -152,29 +159,35 @@ impl Drive<'_> {
         }
     }
 
-    async fn call(&mut self, position: Option<(AdapterState, Event)>) -> Result<Step, Trouble> {
+    /// Asks a fresh instance of the adapter for the next step.
+    async fn next_step(
+        &mut self,
+        position: Option<(AdapterState, Event)>,
+    ) -> Result<Step, JobError> {
         let entry = match &position {
             None => Entry::Begin,
             Some((state, event)) => Entry::Resume { state, event: event.clone() },
         };
         let (now, entropy) = (self.context.clock.wall(), Uuid::new_v4().as_u64_pair());
         let call = Call { facts: &self.facts, now, entropy, entry };
-        // Apart: a job that waits for its CSP needs no room for a call.
-        let (asked, used) = Box::pin(self.version.adapter().measured_call(call)).await;
+        // Boxed, so that a job which waits for its CSP does not keep room for
+        // the future of a call.
+        let (step, used) = Box::pin(self.version.adapter().measured_call(call)).await;
         if let Some(recording) = &mut self.recording {
             recording.note(RecordedCall {
                 attempt: self.facts.attempt,
                 now,
                 entropy,
                 event: position.map(|(_, event)| event),
-                step: asked.as_ref().map_or(StepKind::Broken, StepKind::of),
+                step: step.as_ref().map_or(StepKind::Broken, StepKind::of),
             });
         }
-        self.allowance.computed(used)?;
-        asked.map_err(|error| Trouble::Adapter(error.to_string()))
+        self.budget.computed(used)?;
+        step.map_err(|error| JobError::Adapter(error.to_string()))
     }
 
-    /// `ordinal`: how many requests of the job came before this one.
+    /// Sends a request of the adapter, with retries. `ordinal` counts the job's
+    /// requests before this one; the idempotency key is made of it.
     async fn exchange(&mut self, request: &hoth_core::domain::HttpRequest, ordinal: u32) -> Event {
         let key = self.job.request_key(ordinal);
         let context = hoth_egress::Context {
@@ -183,8 +196,8 @@ impl Drive<'_> {
             job: &self.facts.id,
             idempotency_key: &key,
         };
-        let exchanged = self.destination.client.exchange(request, &context).await;
-        debug!(calls = exchanged.calls, "An exchange is over");
+        let exchanged = self.csp.client.exchange(request, &context).await;
+        debug!(calls = exchanged.calls, "Request answered");
         self.retry_after = exchanged.retry_after;
         self.called = exchanged.url.or(self.called.take());
         exchanged.event

@@ -1,4 +1,4 @@
-//! What becomes of a received message, and its doing.
+//! Settles a delivery: replaces it, dead-letters it, or hides it again.
 
 use std::time::Duration;
 
@@ -8,8 +8,8 @@ use tracing::warn;
 
 use hoth_core::domain::QueuedJob;
 use hoth_core::domain::Unreadable;
+use hoth_core::workflow::JobError;
 use hoth_core::workflow::Report;
-use hoth_core::workflow::Trouble;
 use hoth_platform::failpoint;
 use hoth_platform::failpoint::FailPoint;
 use hoth_queue::Delivery;
@@ -19,8 +19,8 @@ use hoth_queue::QueueError;
 use hoth_queue::QueueName;
 use hoth_queue::Stage;
 
-/// Pauses while a queue cannot take what became of a job: from the first,
-/// doubled up to the second.
+/// Pauses while the queue cannot store a disposition: from the first, doubled
+/// up to the second.
 const SETTLE_BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
 
 /// Tries to settle before the message is given back, to be run again: about
@@ -28,133 +28,158 @@ const SETTLE_BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Durati
 /// regional outage's failover.
 const SETTLE_TRIES_MAX: u32 = 125;
 
-/// What becomes of a message.
-pub enum Fate {
-    /// The message is replaced by another.
-    Successor { queue: QueueName, message: NewMessage, said: String },
-    /// The message becomes a dead letter, and this is reported.
-    Buried { reason: String, queue: QueueName, report: NewMessage },
-    /// Nothing can be done now; it is looked at again after this time.
-    Hidden { pause: Duration },
+/// The disposition of a delivery (AMQP 1.0, section 3.4).
+pub enum Disposition {
+    /// The message is replaced by its successor: a poll or an outcome.
+    Replaced { queue: QueueName, message: NewMessage, logged: String },
+    /// The message becomes a dead letter, and a failure message is reported.
+    DeadLettered { reason: String, queue: QueueName, report: NewMessage },
+    /// The job cannot go on now; the message is hidden for this time.
+    Deferred { pause: Duration },
 }
 
-impl Fate {
-    /// The job is over, and this is what ServiceNow gets.
-    pub fn over(queued: &QueuedJob, report: &Report) -> Self {
-        Self::Successor {
+/// The consequence of a settlement for the later messages of the group.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Settled {
+    /// The message is gone from its queue: the next one of the group may run.
+    Advance,
+    /// The message is still there, or its lease is lost. Running a later
+    /// message would break the order of the group.
+    HoldGroup,
+}
+
+impl Disposition {
+    /// Ends the job with this report for ServiceNow.
+    pub fn reported(queued: &QueuedJob, report: &Report) -> Self {
+        Self::Replaced {
             queue: QueueName::outcomes(queued.job.kind),
             message: outcome(queued, report),
-            said: format!("Job ends with code {}", report.code),
+            logged: format!("Job ends with code {}", report.code),
         }
     }
 
-    /// The same for a job that is put among the dead letters.
-    pub fn buried(queued: &QueuedJob, reason: &Trouble) -> Self {
-        let report = Report::of_trouble(&queued.job, queued.resumption.as_ref(), reason);
-        Self::Buried {
+    /// Ends the job with a failure message, and keeps its message as a dead
+    /// letter.
+    pub fn dead_lettered(queued: &QueuedJob, reason: &JobError) -> Self {
+        let report = Report::of_error(&queued.job, queued.resumption.as_ref(), reason);
+        Self::DeadLettered {
             reason: reason.to_string(),
             queue: QueueName::outcomes(queued.job.kind),
             report: outcome(queued, &report),
         }
     }
 
-    /// Before it is carried out, and after.
+    /// Dead-letters a message that does not decode. Its id is still known, so
+    /// ServiceNow gets a failure message about it.
+    pub fn unreadable(delivery: &Delivery, reason: &Unreadable) -> Self {
+        let kind = delivery.lease.queue().kind;
+        let error = JobError::Unreadable(reason.to_string());
+        let message = &delivery.message;
+        let report = Report::of_lost(kind, &message.key, &error);
+        Self::DeadLettered {
+            reason: error.to_string(),
+            queue: QueueName::outcomes(kind),
+            report: NewMessage::outcome_of_lost(&report, &message.body, message.sent_at),
+        }
+    }
+
+    /// Returns the fail points before and after the settlement.
     fn fail_points(&self) -> Option<(FailPoint, FailPoint)> {
         match self {
-            Self::Successor { queue, .. } => Some(match queue.stage {
+            Self::Replaced { queue, .. } => Some(match queue.stage {
                 Stage::Outcomes => (FailPoint::BeforeOutcome, FailPoint::AfterOutcome),
                 Stage::Requests(_) | Stage::Polls(_) => {
                     (FailPoint::BeforeWait, FailPoint::AfterWait)
                 }
             }),
-            Self::Buried { .. } => Some((FailPoint::BeforeBurial, FailPoint::AfterBurial)),
-            Self::Hidden { .. } => None,
+            Self::DeadLettered { .. } => Some((FailPoint::BeforeBurial, FailPoint::AfterBurial)),
+            Self::Deferred { .. } => None,
         }
     }
 }
 
-/// Does what has been decided, as often as it takes. False: the lease is gone,
-/// or the message stays where it is, and so must those behind it.
-pub async fn settle(queue: &dyn Queue, delivery: Delivery, fate: Fate) -> bool {
-    if let Some((before, _)) = fate.fail_points() {
+/// Carries out a disposition, with retries while the queue's storage is full or
+/// unreachable.
+pub async fn settle(queue: &dyn Queue, delivery: Delivery, disposition: Disposition) -> Settled {
+    if let Some((before, _)) = disposition.fail_points() {
         failpoint::reach(before);
     }
     let mut backoff = SETTLE_BACKOFF.0;
     for _ in 0..SETTLE_TRIES_MAX {
-        match try_settle(queue, &delivery, &fate).await {
-            Ok(()) => return settled(delivery, fate),
+        match try_settle(queue, &delivery, &disposition).await {
+            Ok(()) => return settled(delivery, disposition),
             Err(QueueError::LeaseEnded) => {
-                warn!("The lease was lost; whoever has it now goes on");
+                warn!("Lease lost; another worker owns this message now");
+                // The message has a new holder: giving it back would end a
+                // lease that is not ours.
                 delivery.lease.keep();
-                return false;
+                return Settled::HoldGroup;
             }
             Err(error @ (QueueError::Refused(_) | QueueError::NotOffered(_))) => {
-                error!(error = &error as &dyn std::error::Error, "A job cannot be settled");
-                return false;
+                error!(
+                    error = &error as &dyn std::error::Error,
+                    "Job not settled: the queue refused the message"
+                );
+                return Settled::HoldGroup;
             }
             Err(error @ (QueueError::Full | QueueError::Unreachable(_))) => {
                 warn!(
                     error = &error as &dyn std::error::Error,
-                    "A job waits to be settled; next try in {backoff:?}"
+                    "Job not settled; next try in {backoff:?}"
                 );
                 tokio::time::sleep(backoff).await;
                 backoff = (backoff * 2).min(SETTLE_BACKOFF.1);
             }
         }
     }
-    false
+    // Dropping the delivery gives the message back. The job runs again, which
+    // the deduplication key of its successor makes harmless.
+    Settled::HoldGroup
 }
 
-async fn try_settle(queue: &dyn Queue, delivery: &Delivery, fate: &Fate) -> Result<(), QueueError> {
+async fn try_settle(
+    queue: &dyn Queue,
+    delivery: &Delivery,
+    disposition: &Disposition,
+) -> Result<(), QueueError> {
     let (from, receipt) = (delivery.lease.queue(), delivery.lease.receipt());
-    match fate {
-        Fate::Successor { queue: to, message, .. } => {
+    match disposition {
+        Disposition::Replaced { queue: to, message, .. } => {
             queue.settle(from, receipt, to, message.clone()).await
         }
-        Fate::Buried { reason, queue: to, report } => {
+        Disposition::DeadLettered { reason, queue: to, report } => {
             let report = Some((to.clone(), report.clone()));
             queue.dead_letter(from, receipt, &delivery.message, reason, report).await
         }
-        Fate::Hidden { pause } => {
+        Disposition::Deferred { pause } => {
             queue.change_lease(from, std::slice::from_ref(receipt), *pause).await
         }
     }
 }
 
-/// Says what happened. Whether the group may go on.
-fn settled(delivery: Delivery, fate: Fate) -> bool {
-    // There is nothing left to give back.
+/// Logs a disposition that has been carried out.
+fn settled(delivery: Delivery, disposition: Disposition) -> Settled {
+    // The lease has ended with the message, or was given its new length:
+    // there is nothing to give back.
     delivery.lease.keep();
-    if let Some((_, after)) = fate.fail_points() {
+    if let Some((_, after)) = disposition.fail_points() {
         failpoint::reach(after);
     }
-    match fate {
-        Fate::Successor { queue, said, .. } => {
+    match disposition {
+        Disposition::Replaced { queue, logged, .. } => {
             let event = match queue.stage {
                 Stage::Outcomes => "end",
                 Stage::Requests(_) | Stage::Polls(_) => "wait",
             };
-            info!(event, "{said}");
-            true
+            info!(event, "{logged}");
+            Settled::Advance
         }
-        Fate::Buried { reason, .. } => {
+        Disposition::DeadLettered { reason, .. } => {
             error!(event = "end", "Job became a dead letter: {reason}");
-            true
+            Settled::Advance
         }
-        Fate::Hidden { .. } => false,
-    }
-}
-
-/// A message that nobody can read still had a caller, who is told.
-pub fn unreadable(delivery: &Delivery, reason: &Unreadable) -> Fate {
-    let kind = delivery.lease.queue().kind;
-    let trouble = Trouble::Unreadable(reason.to_string());
-    let message = &delivery.message;
-    let report = Report::of_lost(kind, &message.key, &trouble);
-    Fate::Buried {
-        reason: trouble.to_string(),
-        queue: QueueName::outcomes(kind),
-        report: NewMessage::outcome_of_lost(&report, &message.body, message.sent_at),
+        // The deferred job is still the first of its group.
+        Disposition::Deferred { .. } => Settled::HoldGroup,
     }
 }
 

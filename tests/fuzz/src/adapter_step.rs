@@ -7,8 +7,8 @@ use hoth_core::domain::QueuedJob;
 use hoth_core::domain::QueuedOutcome;
 use hoth_core::domain::Resumption;
 use hoth_core::domain::Step;
-use hoth_core::workflow::Course;
 use hoth_core::workflow::Decision;
+use hoth_core::workflow::RunContext;
 use hoth_core::workflow::RunEnd;
 use hoth_core::workflow::decide;
 use hoth_egress::fuzz as csp;
@@ -37,7 +37,7 @@ pub fn run(input: &[u8]) {
         Step::Done(outcome) => RunEnd::Done(outcome),
         Step::Fail(failure) => RunEnd::Fail(failure),
     };
-    let course = Course { job: &queued.job, resumption };
+    let course = RunContext { job: &queued.job, resumption };
     match decide(&POLICY, course, end, NOW, 1, None) {
         Decision::Report(report) => {
             assert!((200..=599).contains(&report.code), "the code is {}", report.code);

@@ -9,8 +9,8 @@ use hoth_core::domain::Progress;
 use hoth_core::domain::QueuedJob;
 use hoth_core::domain::QueuedOutcome;
 use hoth_core::domain::WaitStep;
-use hoth_core::workflow::Course;
 use hoth_core::workflow::Decision;
+use hoth_core::workflow::RunContext;
 use hoth_core::workflow::RunEnd;
 use hoth_core::workflow::decide;
 use hoth_queue::DeadLetterId;
@@ -50,7 +50,7 @@ fn job(queued: &QueuedJob) {
     let input: Box<RawValue> = serde_json::from_str(&queued.job.input()).expect("it is JSON");
     assert!(input.get().starts_with('{'), "an adapter's input is an object");
     for end in [wait(), fail(FailureClass::NotFound), fail(FailureClass::Unavailable)] {
-        let course = Course { job: &queued.job, resumption: queued.resumption.as_ref() };
+        let course = RunContext { job: &queued.job, resumption: queued.resumption.as_ref() };
         if let Decision::Resume(next) = decide(&POLICY, course, end, NOW, 1, None) {
             assert!(next.due_at >= NOW, "nothing is due before it waits");
         }

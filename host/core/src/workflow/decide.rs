@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
+use super::JobError;
 use super::Report;
-use super::Trouble;
 use crate::domain::Digest;
 use crate::domain::Failure;
 use crate::domain::FailureClass;
@@ -42,11 +42,11 @@ const CHECKPOINTS_MAX: u32 = 256;
 /// adapter or the CSP's `Retry-After` wants that; a CSP that is asked once a
 /// second gets four minutes. Later ones take as long as the schedule says, so
 /// that a job which never ends costs no more than one that waits in earnest.
-const HASTY_WAITS_MAX: u32 = 256;
+const SHORT_WAITS_MAX: u32 = 256;
 
 /// Where a job stands when a run begins.
 #[derive(Debug, Clone, Copy)]
-pub struct Course<'a> {
+pub struct RunContext<'a> {
     pub job: &'a Job,
     /// None in the run that begins the job.
     pub resumption: Option<&'a Resumption>,
@@ -63,7 +63,7 @@ pub enum RunEnd {
     Done(Outcome),
     Fail(Failure),
     /// The run could not be carried out.
-    Broken(Trouble),
+    Broken(JobError),
 }
 
 /// What the worker must do with a job now that a run is over.
@@ -81,18 +81,18 @@ pub enum Decision {
 /// CSP's last answer of this run asked for.
 pub fn decide(
     policy: &PollPolicy,
-    course: Course<'_>,
+    run: RunContext<'_>,
     end: RunEnd,
     now: Timestamp,
     requests: u32,
     retry_after: Option<Duration>,
 ) -> Decision {
-    let turn = Turn { policy, course, now, requests, retry_after };
+    let decider = Decider { policy, run, now, requests, retry_after };
     match end {
         RunEnd::Done(outcome) => Decision::Report(Report::of_outcome(outcome)),
-        RunEnd::Broken(trouble) => Decision::Report(turn.trouble(&trouble)),
-        RunEnd::Wait { step, adapter } => turn.wait(step, adapter),
-        RunEnd::Fail(failure) => turn.fail(failure),
+        RunEnd::Broken(error) => Decision::Report(decider.error(&error)),
+        RunEnd::Wait { step, adapter } => decider.wait(step, adapter),
+        RunEnd::Fail(failure) => decider.fail(failure),
     }
 }
 
@@ -107,8 +107,8 @@ pub fn postpone(
     now: Timestamp,
 ) -> Decision {
     if now >= before.waiting_since + policy.deadline {
-        let trouble = Trouble::Adapter(reason);
-        return Decision::Report(Report::of_trouble(job, Some(before), &trouble));
+        let error = JobError::Adapter(reason);
+        return Decision::Report(Report::of_error(job, Some(before), &error));
     }
     Decision::Resume(Resumption {
         progress: Progress { reference: before.progress.reference.clone(), note: reason },
@@ -126,26 +126,26 @@ const EARLY_LOOKS_MAX: u32 = 10;
 /// What replaces the message of a job that was delivered before it is due, for
 /// the `looks`-th time: a message of its own, due at the same time. None: it is
 /// hidden once more.
-pub fn go_on_waiting(before: &Resumption, looks: u32) -> Option<Resumption> {
+pub fn replace_early_delivery(before: &Resumption, looks: u32) -> Option<Resumption> {
     let waits = before.waits.saturating_add(1);
     (looks >= EARLY_LOOKS_MAX).then(|| Resumption { waits, ..before.clone() })
 }
 
-struct Turn<'a> {
+struct Decider<'a> {
     policy: &'a PollPolicy,
-    course: Course<'a>,
+    run: RunContext<'a>,
     now: Timestamp,
     requests: u32,
     retry_after: Option<Duration>,
 }
 
-impl Turn<'_> {
+impl Decider<'_> {
     fn wait(&self, step: WaitStep, adapter: Digest) -> Decision {
-        let before = self.course.resumption;
+        let before = self.run.resumption;
         let checkpoint = step.after_ms == Some(0);
         let checkpoints = before.map_or(0, |r| r.checkpoints).saturating_add(u32::from(checkpoint));
         if checkpoints > CHECKPOINTS_MAX {
-            return Decision::Report(self.trouble(&Trouble::TooManyCheckpoints(CHECKPOINTS_MAX)));
+            return Decision::Report(self.error(&JobError::TooManyCheckpoints(CHECKPOINTS_MAX)));
         }
         let waits = before.map_or(0, |r| r.waits).saturating_add(1);
         let delay = match step.after_ms {
@@ -171,14 +171,14 @@ impl Turn<'_> {
     }
 
     fn fail(&self, failure: Failure) -> Decision {
-        let polled = self.course.resumption.filter(|r| !r.checkpoint);
+        let polled = self.run.resumption.filter(|r| !r.checkpoint);
         match (failure.class, polled) {
             (FailureClass::Unavailable, Some(before)) => self.poll_again(before, 0, &failure),
             (FailureClass::NotFound, Some(before)) if before.not_found < NOT_FOUND_MAX - 1 => {
                 self.poll_again(before, before.not_found + 1, &failure)
             }
             (FailureClass::Unavailable, None) => {
-                Decision::Report(Report::of_unavailable(self.course.job, failure))
+                Decision::Report(Report::of_unavailable(self.run.job, failure))
             }
             (FailureClass::JobFailed, _) => Decision::Report(Report::of_outcome(Outcome {
                 code: self.policy.async_failure_code,
@@ -217,11 +217,11 @@ impl Turn<'_> {
     fn resume_at(&self, delay: Duration, resumption: Resumption) -> Decision {
         let deadline = resumption.waiting_since + self.policy.deadline;
         if self.now >= deadline && !resumption.checkpoint {
-            let trouble = Trouble::PollingDeadline {
+            let error = JobError::PollingDeadline {
                 deadline: self.policy.deadline,
                 last: resumption.progress.note,
             };
-            return Decision::Report(self.trouble(&trouble));
+            return Decision::Report(self.error(&error));
         }
         let due_at = (self.now + delay).min(deadline.max(self.now));
         Decision::Resume(Resumption { due_at, ..resumption })
@@ -231,7 +231,7 @@ impl Turn<'_> {
     fn paced(&self, wanted: Option<Duration>, waits: u32, checkpoints: u32) -> Duration {
         let scheduled = self.scheduled(waits, checkpoints);
         let wanted = wanted.unwrap_or(scheduled);
-        if waits > HASTY_WAITS_MAX { wanted.max(scheduled) } else { wanted }
+        if waits > SHORT_WAITS_MAX { wanted.max(scheduled) } else { wanted }
     }
 
     /// Counts come from a queue, and may be anybody's: none is too large.
@@ -241,8 +241,8 @@ impl Turn<'_> {
         self.policy.initial.saturating_mul(doubled).min(self.policy.max.max(self.policy.initial))
     }
 
-    fn trouble(&self, trouble: &Trouble) -> Report {
-        Report::of_trouble(self.course.job, self.course.resumption, trouble)
+    fn error(&self, error: &JobError) -> Report {
+        Report::of_error(self.run.job, self.run.resumption, error)
     }
 }
 
@@ -321,9 +321,9 @@ mod tests {
         asked: Option<u64>,
     ) -> String {
         let job = job();
-        let course = Course { job: &job, resumption: before };
+        let run = RunContext { job: &job, resumption: before };
         let asked = asked.map(Duration::from_secs);
-        match decide(&POLICY, course, end, START + after, 3, asked) {
+        match decide(&POLICY, run, end, START + after, 3, asked) {
             Decision::Report(report) => {
                 format!("report {} {} {}", report.code, report.request, report.response)
             }
@@ -359,7 +359,7 @@ mod tests {
         );
         check(
             None,
-            RunEnd::Broken(Trouble::TooManySteps(64)),
+            RunEnd::Broken(JobError::TooManySteps(64)),
             r#"report 500 {} {"details":"the adapter asked for more than 64 requests in one run","status":{"portfolioId":"p-1","provisioningJobId":"job-1","status":"FAILURE"}}"#,
         );
     }
@@ -441,9 +441,10 @@ mod tests {
     #[test]
     fn a_message_that_is_not_due_is_replaced_before_its_looks_end_the_job() {
         let before = polled(3, 0);
-        assert_eq!(go_on_waiting(&before, 1), None);
-        assert_eq!(go_on_waiting(&before, EARLY_LOOKS_MAX - 1), None);
-        let again = go_on_waiting(&before, EARLY_LOOKS_MAX).expect("it was looked at often");
+        assert_eq!(replace_early_delivery(&before, 1), None);
+        assert_eq!(replace_early_delivery(&before, EARLY_LOOKS_MAX - 1), None);
+        let again =
+            replace_early_delivery(&before, EARLY_LOOKS_MAX).expect("it was looked at often");
         assert_eq!(again, Resumption { waits: 4, ..before });
     }
 

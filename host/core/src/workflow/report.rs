@@ -27,7 +27,7 @@ pub struct Report {
 
 /// Why a job could not be carried out, though no CSP said so.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Trouble {
+pub enum JobError {
     /// The adapter trapped, took too long or too much, or answered nonsense.
     #[error("the adapter failed: {0}")]
     Adapter(String),
@@ -67,7 +67,7 @@ fn hours(duration: Duration) -> String {
     }
 }
 
-impl Trouble {
+impl JobError {
     /// The job's operation is none of those that the adapter describes.
     pub fn not_offered(job: &Job) -> Self {
         Self::NotOffered { csp: job.csp.clone(), operation: job.operation.as_str() }
@@ -124,13 +124,13 @@ impl Report {
     }
 
     /// The job could not be carried out.
-    pub fn of_trouble(job: &Job, resumption: Option<&Resumption>, trouble: &Trouble) -> Self {
+    pub fn of_error(job: &Job, resumption: Option<&Resumption>, error: &JobError) -> Self {
         let reference = resumption.and_then(|r| r.progress.reference.as_deref());
         let request = reference.map_or_else(|| json!({}), |location| json!({"location": location}));
         Self {
-            code: trouble.code(),
+            code: error.code(),
             request: raw(&request),
-            response: raw(&no_answer_about(job, &trouble.to_string())),
+            response: raw(&no_answer_about(job, &error.to_string())),
         }
     }
 
@@ -142,19 +142,19 @@ impl Report {
         if bytes <= MESSAGE_BYTES_MAX {
             return queued;
         }
-        let too_large = Trouble::OutcomeTooLarge { bytes };
-        Self::of_trouble(job, None, &too_large).queued(job.kind, &job.id, &job.request)
+        let too_large = JobError::OutcomeTooLarge { bytes };
+        Self::of_error(job, None, &too_large).queued(job.kind, &job.id, &job.request)
     }
 
     /// The message about a job of which nothing but the id is left.
-    pub fn of_lost(kind: JobKind, id: &str, trouble: &Trouble) -> QueuedOutcome {
+    pub fn of_lost(kind: JobKind, id: &str, error: &JobError) -> QueuedOutcome {
         let initial = match kind {
             JobKind::Provisioning => json!({"jobId": id}),
             JobKind::Cost => json!({"requestId": id}),
         };
-        let response = no_answer(kind, id, None, &trouble.to_string());
+        let response = no_answer(kind, id, None, &error.to_string());
         let report =
-            Self { code: trouble.code(), request: raw(&json!({})), response: raw(&response) };
+            Self { code: error.code(), request: raw(&json!({})), response: raw(&response) };
         report.queued(kind, id, &raw(&initial))
     }
 

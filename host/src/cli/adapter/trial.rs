@@ -18,12 +18,12 @@ use hoth_core::domain::Resumption;
 use hoth_core::domain::Step;
 use hoth_core::domain::Timestamp;
 use hoth_core::workflow;
-use hoth_core::workflow::Allowance;
-use hoth_core::workflow::Course;
 use hoth_core::workflow::Decision;
+use hoth_core::workflow::JobError;
 use hoth_core::workflow::RetryPolicy;
+use hoth_core::workflow::RunBudget;
+use hoth_core::workflow::RunContext;
 use hoth_core::workflow::RunEnd;
-use hoth_core::workflow::Trouble;
 use hoth_platform::clock::Clock;
 use hoth_runtime::Adapter;
 use hoth_runtime::Call;
@@ -43,7 +43,7 @@ pub async fn run(adapter: &Adapter, inputs: Inputs, shown: &Shown) -> anyhow::Re
             shown.stopped("there is no answer to this request");
             return Ok(false);
         };
-        let course = Course { job: &trial.inputs.job, resumption: trial.resumption.as_ref() };
+        let course = RunContext { job: &trial.inputs.job, resumption: trial.resumption.as_ref() };
         let decision = workflow::decide(
             &trial.inputs.polling,
             course,
@@ -115,11 +115,11 @@ impl<'a> Trial<'a> {
     /// where a request has no answer.
     async fn run_once(&mut self) -> Option<RunEnd> {
         if self.resumption.is_none() && !self.adapter.offers(&self.facts.operation) {
-            return Some(RunEnd::Broken(Trouble::not_offered(&self.inputs.job)));
+            return Some(RunEnd::Broken(JobError::not_offered(&self.inputs.job)));
         }
         let mut position = self.resumption.as_ref().map(|from| (from.state.clone(), Event::Timer));
         let (begun, mut called) = (Instant::now(), None);
-        let mut allowance = Allowance::new(self.requests, self.adapter.deadline());
+        let mut allowance = RunBudget::new(self.requests, self.adapter.deadline());
         // Ends, as there is no allowance for a request without end.
         loop {
             let step = match self.call(position.take(), &mut allowance).await {
@@ -150,8 +150,8 @@ impl<'a> Trial<'a> {
     async fn call(
         &self,
         position: Option<(AdapterState, Event)>,
-        allowance: &mut Allowance,
-    ) -> Result<Step, Trouble> {
+        allowance: &mut RunBudget,
+    ) -> Result<Step, JobError> {
         let entry = match &position {
             None => Entry::Begin,
             Some((state, event)) => Entry::Resume { state, event: event.clone() },
@@ -160,7 +160,7 @@ impl<'a> Trial<'a> {
         let call = Call { facts: &self.facts, now: self.now(), entropy, entry };
         let (asked, used) = self.adapter.measured_call(call).await;
         allowance.computed(used)?;
-        asked.map_err(|error| Trouble::Adapter(error.to_string()))
+        asked.map_err(|error| JobError::Adapter(error.to_string()))
     }
 
     async fn exchange(

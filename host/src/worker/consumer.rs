@@ -1,4 +1,5 @@
-//! One queue of one CSP: receives messages and gives each its task.
+//! A consumer of one queue of one CSP: receives messages and gives each group
+//! its task.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,64 +14,68 @@ use tracing::info;
 use tracing::warn;
 
 use super::Context;
-use super::Destination;
-use super::errand::Errand;
+use super::CspRuntime;
+use super::process::DeliveryHandler;
 use hoth_queue::BATCH_MAX;
 use hoth_queue::Delivery;
 use hoth_queue::QueueName;
 
-/// Jobs in hand beyond the CSP's concurrent requests: those that sleep before
-/// a retry hold no connection, and must not keep other portfolios waiting.
+/// Jobs in hand beyond the CSP's concurrent requests. A job that sleeps before
+/// a retry holds no connection, and must not keep other portfolios waiting.
 const RESTING_MAX: u32 = 256;
 
 /// Pauses after a queue error: from the first, doubled up to the second. Long
-/// enough to leave a struggling service alone, short enough that nobody waits
-/// after it has recovered.
+/// enough to spare a struggling service, short enough that no job waits long
+/// after the service has recovered.
 pub const RECEIVE_BACKOFF: (Duration, Duration) =
     (Duration::from_millis(200), Duration::from_secs(10));
 
-/// One queue of one CSP.
-pub struct Lane {
+/// A consumer of one queue of one CSP.
+pub struct Consumer {
     context: Arc<Context>,
-    destination: Destination,
+    csp: CspRuntime,
     queue: QueueName,
+    /// One permit per job in hand: bounds the memory that jobs take.
     in_hand: Arc<Semaphore>,
+    /// The tasks of all consumers, for the drain to wait for.
     tasks: TaskTracker,
     stopping: CancellationToken,
     aborting: CancellationToken,
 }
 
-impl Lane {
+impl Consumer {
     pub fn new(
         context: Arc<Context>,
-        destination: Destination,
+        csp: CspRuntime,
         queue: QueueName,
         tasks: TaskTracker,
         stopping: CancellationToken,
         aborting: CancellationToken,
     ) -> Self {
-        let in_hand_max = destination.max_concurrent.get().saturating_add(RESTING_MAX);
+        let in_hand_max = csp.max_concurrent.get().saturating_add(RESTING_MAX);
         let in_hand = Arc::new(Semaphore::new(in_hand_max as usize));
-        Self { context, destination, queue, in_hand, tasks, stopping, aborting }
+        Self { context, csp, queue, in_hand, tasks, stopping, aborting }
     }
 
     /// Serves the queue until the workers stop.
     pub async fn serve(self) {
         let stopping = self.stopping.clone();
-        stopping.run_until_cancelled(self.receive_for_ever()).await;
+        stopping.run_until_cancelled(self.receive_forever()).await;
     }
 
-    async fn receive_for_ever(&self) {
+    async fn receive_forever(&self) {
         let mut backoff = RECEIVE_BACKOFF.0;
         loop {
             self.ready().await;
-            let breaker = self.destination.client.breaker();
+            let breaker = self.csp.client.breaker();
             let admission = breaker.admission().await;
+            // While the breaker is half open one job probes the CSP, and the
+            // others stay on the queue.
             let permits = self.permits(if admission.probe.is_some() { 1 } else { BATCH_MAX }).await;
             let received = tokio::select! {
-                // First, so that what has changed meanwhile counts.
+                // First, so that a change since the admission counts.
                 biased;
-                () = self.destination.gate.closed() => continue,
+                () = self.csp.pause.paused() => continue,
                 () = breaker.ended(&admission) => continue,
                 received = self.context.receive(&self.queue, permits.len()) => received,
             };
@@ -86,7 +91,7 @@ impl Lane {
                     }
                 }
                 Err(error) => {
-                    warn!(queue = %self.queue, error = &error as &dyn std::error::Error, "Receiving is interrupted; next try in {backoff:?}");
+                    warn!(queue = %self.queue, error = &error as &dyn std::error::Error, "Receive failed; next try in {backoff:?}");
                     tokio::time::sleep(backoff).await;
                     backoff = (backoff * 2).min(RECEIVE_BACKOFF.1);
                 }
@@ -94,27 +99,29 @@ impl Lane {
         }
     }
 
-    /// Waits until the CSP is not paused and has an adapter.
+    /// Waits until the CSP is not paused and has an active adapter.
     async fn ready(&self) {
-        self.destination.gate.opened().await;
+        self.csp.pause.resumed().await;
+        // Subscribed before the first look, so that an adapter which arrives
+        // between the look and the wait is not missed.
         let mut changes = self.context.registry.changed();
-        let mut said = false;
-        while let Err(reason) = self.context.registry.serving(&self.destination.name) {
-            if !said {
-                warn!(csp = %self.destination.name, queue = %self.queue, "Jobs wait: {reason}");
-                said = true;
+        let mut logged = false;
+        while let Err(reason) = self.context.registry.serving(&self.csp.name) {
+            if !logged {
+                warn!(csp = %self.csp.name, queue = %self.queue, "Jobs wait: {reason}");
+                logged = true;
             }
             if changes.changed().await.is_err() {
                 // The registry is gone, so the process is about to end.
                 std::future::pending::<()>().await;
             }
         }
-        if said {
-            info!(csp = %self.destination.name, queue = %self.queue, "Jobs go on: an adapter is active");
+        if logged {
+            info!(csp = %self.csp.name, queue = %self.queue, "Jobs go on: an adapter is active");
         }
     }
 
-    /// Room for at least one job, and for up to `max` where there is.
+    /// Waits for room for one job, and takes room for up to `max` jobs.
     async fn permits(&self, max: usize) -> Vec<OwnedSemaphorePermit> {
         let first = Arc::clone(&self.in_hand).acquire_owned().await;
         let mut permits = vec![first.expect("the semaphore is never closed")];
@@ -127,27 +134,27 @@ impl Lane {
         permits
     }
 
-    /// Gives every group its task: messages of one group go one after the
-    /// other, groups side by side.
+    /// Spawns a task for each group of the batch: messages of one group run one
+    /// after the other, groups side by side.
     fn hand_out(
         &self,
         deliveries: Vec<Delivery>,
         mut permits: Vec<OwnedSemaphorePermit>,
     ) -> Vec<JoinHandle<()>> {
         let mut tasks = Vec::new();
-        for row in rows(deliveries) {
-            let held = permits.split_off(permits.len().saturating_sub(row.len()));
-            let errand = Errand {
+        for batch in by_group(deliveries) {
+            let held = permits.split_off(permits.len().saturating_sub(batch.len()));
+            let handler = DeliveryHandler {
                 context: Arc::clone(&self.context),
-                destination: self.destination.clone(),
+                csp: self.csp.clone(),
                 stopping: self.stopping.clone(),
             };
             let aborting = self.aborting.clone();
             tasks.push(self.tasks.spawn(async move {
-                // `run_until_cancelled` would keep room for two copies of it.
+                // `run_until_cancelled` would store the future twice.
                 tokio::select! {
                     () = aborting.cancelled() => {}
-                    () = errand.run_row(row) => {}
+                    () = handler.process_group(batch) => {}
                 }
                 drop(held);
             }));
@@ -156,14 +163,14 @@ impl Lane {
     }
 }
 
-/// Splits a batch by group, keeping the order within each.
-fn rows(deliveries: Vec<Delivery>) -> Vec<Vec<Delivery>> {
-    let mut rows: Vec<Vec<Delivery>> = Vec::new();
+/// Splits a batch by group, and keeps the order within each group.
+fn by_group(deliveries: Vec<Delivery>) -> Vec<Vec<Delivery>> {
+    let mut groups: Vec<Vec<Delivery>> = Vec::new();
     for delivery in deliveries {
-        match rows.iter_mut().find(|row| row[0].message.group == delivery.message.group) {
-            Some(row) => row.push(delivery),
-            None => rows.push(vec![delivery]),
+        match groups.iter_mut().find(|group| group[0].message.group == delivery.message.group) {
+            Some(group) => group.push(delivery),
+            None => groups.push(vec![delivery]),
         }
     }
-    rows
+    groups
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::Trouble;
+use super::JobError;
 
 /// How many requests one run may make. The longest known run makes four; the
 /// bound ends adapters that never come to a decision.
@@ -23,7 +23,7 @@ const RUN_TIME_MAX: Duration = Duration::from_secs(2 * 3_600);
 
 /// What is left of that. Pure: whoever asks has measured.
 #[derive(Debug)]
-pub struct Allowance {
+pub struct RunBudget {
     sends: u32,
     /// The job's requests so far, earlier runs included.
     requests: u32,
@@ -31,7 +31,7 @@ pub struct Allowance {
     computing_max: Duration,
 }
 
-impl Allowance {
+impl RunBudget {
     /// For a run of a job that has made so many requests, by an adapter whose
     /// calls each have this deadline.
     pub fn new(requests: u32, call_deadline: Duration) -> Self {
@@ -48,11 +48,11 @@ impl Allowance {
     ///
     /// # Errors
     ///
-    /// The run ends with this trouble.
-    pub fn computed(&mut self, call: Duration) -> Result<(), Trouble> {
+    /// The run ends with this error.
+    pub fn computed(&mut self, call: Duration) -> Result<(), JobError> {
         self.computed += call;
         if self.computed > self.computing_max {
-            return Err(Trouble::TooMuchComputing(self.computing_max));
+            return Err(JobError::TooMuchComputing(self.computing_max));
         }
         Ok(())
     }
@@ -62,16 +62,16 @@ impl Allowance {
     ///
     /// # Errors
     ///
-    /// The run ends with this trouble, and the request is not made.
-    pub fn sends(&mut self, elapsed: Duration) -> Result<(), Trouble> {
+    /// The run ends with this error, and the request is not made.
+    pub fn sends(&mut self, elapsed: Duration) -> Result<(), JobError> {
         if self.sends >= SENDS_MAX {
-            return Err(Trouble::TooManySteps(SENDS_MAX));
+            return Err(JobError::TooManySteps(SENDS_MAX));
         }
         if self.requests >= REQUESTS_MAX {
-            return Err(Trouble::TooManyRequests(REQUESTS_MAX));
+            return Err(JobError::TooManyRequests(REQUESTS_MAX));
         }
         if elapsed > RUN_TIME_MAX {
-            return Err(Trouble::RunTooLong(RUN_TIME_MAX));
+            return Err(JobError::RunTooLong(RUN_TIME_MAX));
         }
         self.sends += 1;
         self.requests += 1;
@@ -87,18 +87,18 @@ mod tests {
 
     #[test]
     fn a_run_has_bounds_on_requests_time_and_computing() {
-        let mut run = Allowance::new(3, SECOND);
+        let mut run = RunBudget::new(3, SECOND);
         for _ in 0..64 {
             assert_eq!(run.sends(SECOND), Ok(()));
         }
         assert_eq!(run.requests(), 67);
-        assert_eq!(run.sends(SECOND), Err(Trouble::TooManySteps(64)));
+        assert_eq!(run.sends(SECOND), Err(JobError::TooManySteps(64)));
 
-        let mut run = Allowance::new(65_535, SECOND);
+        let mut run = RunBudget::new(65_535, SECOND);
         assert_eq!(run.sends(SECOND), Ok(()));
-        assert_eq!(run.sends(SECOND), Err(Trouble::TooManyRequests(65_536)));
+        assert_eq!(run.sends(SECOND), Err(JobError::TooManyRequests(65_536)));
 
-        let mut run = Allowance::new(0, SECOND);
+        let mut run = RunBudget::new(0, SECOND);
         assert_eq!(run.sends(RUN_TIME_MAX), Ok(()));
         let late = run.sends(RUN_TIME_MAX + SECOND).unwrap_err();
         assert_eq!(
@@ -107,7 +107,7 @@ mod tests {
              go on from"
         );
 
-        let mut run = Allowance::new(0, SECOND);
+        let mut run = RunBudget::new(0, SECOND);
         for _ in 0..10 {
             assert_eq!(run.computed(SECOND), Ok(()));
         }

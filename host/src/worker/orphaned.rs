@@ -1,0 +1,71 @@
+//! Jobs of CSPs that are no longer in the configuration.
+//!
+//! No adapter can carry such a job out, and ServiceNow waits for its outcome.
+//! Only the embedded queue can list them: on SQS, where hosts may get a new
+//! configuration one after the other, a queue that this host does not know may
+//! belong to another host.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tracing::Instrument as _;
+use tracing::info_span;
+use tracing::warn;
+
+use super::Context;
+use super::consumer::RECEIVE_BACKOFF;
+use super::settle;
+use super::settle::Disposition;
+use hoth_core::domain::CspName;
+use hoth_core::domain::QueuedJob;
+use hoth_core::workflow::JobError;
+use hoth_core::workflow::Report;
+use hoth_queue::BATCH_MAX;
+use hoth_queue::Delivery;
+use hoth_queue::QueueName;
+
+/// The time between the warning and the first ended job. An operator who has
+/// removed a CSP by mistake can stop the host within it.
+const GRACE: Duration = Duration::from_secs(15);
+
+/// Ends every job on `queue` with a failure message of its own.
+pub async fn end_jobs(context: Arc<Context>, queue: QueueName) {
+    let Some(csp) = queue.csp() else { return };
+    warn!(
+        %csp, %queue,
+        "Jobs wait for `{csp}`, and the configuration has no `[csp.{csp}]`: in {GRACE:?} they end \
+         with failure messages; to have them carried out, stop the host and restore the table",
+    );
+    tokio::time::sleep(GRACE).await;
+    let mut backoff = RECEIVE_BACKOFF.0;
+    loop {
+        match context.receive(&queue, BATCH_MAX).await {
+            Ok(deliveries) => {
+                backoff = RECEIVE_BACKOFF.0;
+                for delivery in deliveries {
+                    end(&context, csp, delivery).await;
+                }
+            }
+            Err(error) => {
+                warn!(%queue, error = &error as &dyn std::error::Error, "Receive failed; next try in {backoff:?}");
+                tokio::time::sleep(backoff).await;
+                backoff = (backoff * 2).min(RECEIVE_BACKOFF.1);
+            }
+        }
+    }
+}
+
+async fn end(context: &Context, csp: &CspName, delivery: Delivery) {
+    let span = info_span!("job", job.id = %delivery.message.key, %csp);
+    let disposition = match QueuedJob::decode(&delivery.message.body) {
+        Ok(queued) => {
+            let removed = JobError::CspRemoved(csp.clone());
+            let from = queued.resumption.as_ref();
+            Disposition::reported(&queued, &Report::of_error(&queued.job, from, &removed))
+        }
+        Err(reason) => Disposition::unreadable(&delivery, &reason),
+    };
+    // A message that cannot be settled stays on its queue and is received
+    // again, so the result needs no look.
+    let _settled = settle::settle(&*context.queue, delivery, disposition).instrument(span).await;
+}

@@ -1,0 +1,164 @@
+//! Processes deliveries: decode, run the adapter, decide, settle.
+
+use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
+use tracing::info;
+use tracing::info_span;
+use tracing::warn;
+
+use super::Context;
+use super::CspRuntime;
+use super::heartbeat;
+use super::run;
+use super::settle;
+use super::settle::Disposition;
+use super::settle::Settled;
+use crate::registry::Version;
+use hoth_core::domain::QueuedJob;
+use hoth_core::workflow;
+use hoth_core::workflow::Decision;
+use hoth_core::workflow::JobError;
+use hoth_core::workflow::NO_VERSION_PAUSE;
+use hoth_core::workflow::RunContext;
+use hoth_platform::failpoint;
+use hoth_platform::failpoint::FailPoint;
+use hoth_queue::DELIVERIES_MAX;
+use hoth_queue::Delivery;
+use hoth_queue::LEASE_MAX;
+use hoth_queue::NewMessage;
+use hoth_queue::QueueName;
+use hoth_queue::Receipt;
+
+/// Processes the deliveries of one group, in a task of its own.
+pub struct DeliveryHandler {
+    pub context: Arc<Context>,
+    pub csp: CspRuntime,
+    /// Cancelled when the workers stop receiving.
+    pub stopping: CancellationToken,
+}
+
+impl DeliveryHandler {
+    /// Processes deliveries of one group in their order, and extends the leases
+    /// of all of them meanwhile. When the workers stop, deliveries that have
+    /// not begun are dropped, which returns them to their queue.
+    pub async fn process_group(self, batch: Vec<Delivery>) {
+        // Receipts of the deliveries that are not settled yet, in their order:
+        // the messages behind the current one must stay leased, too.
+        let mut unsettled: Vec<Receipt> =
+            batch.iter().map(|delivery| delivery.lease.receipt().clone()).collect();
+        for delivery in batch {
+            if self.stopping.is_cancelled() {
+                return;
+            }
+            let span = info_span!(
+                "job",
+                job.id = %delivery.message.key,
+                csp = %self.csp.name,
+                queue = %delivery.lease.queue().family(),
+            );
+            let queue = delivery.lease.queue().clone();
+            let settled = {
+                let work = self.process(delivery).instrument(span.clone());
+                tokio::select! {
+                    // First, so that a heartbeat which comes too late for a
+                    // message just settled does not count as a lost lease.
+                    biased;
+                    settled = work => settled,
+                    () = heartbeat::beat(&*self.context.queue, &queue, &unsettled, self.context.lease) => {
+                        span.in_scope(|| warn!("Lease lost; another worker owns this message now"));
+                        return;
+                    }
+                }
+            };
+            match settled {
+                Settled::Advance => drop(unsettled.remove(0)),
+                Settled::HoldGroup => return,
+            }
+        }
+    }
+
+    async fn process(&self, delivery: Delivery) -> Settled {
+        let disposition = self.decide(&delivery).await;
+        settle::settle(&*self.context.queue, delivery, disposition).await
+    }
+
+    /// Decides on one delivery: runs its job if the job can run now.
+    async fn decide(&self, delivery: &Delivery) -> Disposition {
+        let message = &delivery.message;
+        let queued = match QueuedJob::decode(&message.body) {
+            Ok(queued) => queued,
+            Err(reason) => return Disposition::unreadable(delivery, &reason),
+        };
+        // SQS cannot delay a message for as long as a poll may be away, so a
+        // message can be delivered before it is due.
+        if let Some(from) = &queued.resumption {
+            let early = self.context.clock.until(from.due_at);
+            if !early.is_zero() {
+                return match workflow::replace_early_delivery(from, message.receive_count) {
+                    None => Disposition::Deferred { pause: early.min(LEASE_MAX) },
+                    Some(again) => self.disposition(Decision::Resume(again), queued),
+                };
+            }
+        }
+        // After the check for early deliveries, which must not count as tries.
+        if message.receive_count > DELIVERIES_MAX {
+            let error = JobError::TooManyDeliveries(DELIVERIES_MAX);
+            return Disposition::dead_lettered(&queued, &error);
+        }
+        failpoint::reach(match &queued.resumption {
+            None => FailPoint::JobReceived,
+            Some(_) => FailPoint::PollReceived,
+        });
+        match run::version_for(&self.context, &self.csp, &queued).await {
+            Ok(version) => self.run_adapter(&version, queued, message.receive_count).await,
+            Err(reason) => {
+                warn!("Job waits: {reason}");
+                let Some(from) = &queued.resumption else {
+                    // The consumer receives no more until there is a version.
+                    return Disposition::Deferred { pause: NO_VERSION_PAUSE };
+                };
+                let (policy, now) = (&self.context.polling, self.context.clock.now());
+                let reason = reason.to_string();
+                let decision = workflow::postpone(policy, &queued.job, from, reason, now);
+                self.disposition(decision, queued)
+            }
+        }
+    }
+
+    async fn run_adapter(
+        &self,
+        version: &Arc<Version>,
+        queued: QueuedJob,
+        attempt: u32,
+    ) -> Disposition {
+        info!(operation = %queued.job.operation, attempt, event = "begin", "Job begins");
+        let run = run::run_adapter(&self.context, &self.csp, version, &queued, attempt).await;
+        let from = RunContext { job: &queued.job, resumption: queued.resumption.as_ref() };
+        let now = self.context.clock.now();
+        let policy = &self.context.polling;
+        let (requests, retry_after) = (run.requests, run.retry_after);
+        let decision = workflow::decide(policy, from, run.end, now, requests, retry_after);
+        match &decision {
+            Decision::Report(_) => {
+                self.context.recorder.finish(run.recording, version.adapter().digest());
+            }
+            Decision::Resume(_) => self.context.recorder.wait(run.recording),
+        }
+        self.disposition(decision, queued)
+    }
+
+    fn disposition(&self, decision: Decision, queued: QueuedJob) -> Disposition {
+        match decision {
+            Decision::Report(report) => Disposition::reported(&queued, &report),
+            Decision::Resume(resumption) => {
+                let pause = self.context.clock.until(resumption.due_at);
+                let logged = format!("Job waits {pause:.1?}: {}", resumption.progress.note);
+                let queue = QueueName::polls(queued.job.kind, &queued.job.csp);
+                let next = queued.waiting(resumption);
+                Disposition::Replaced { queue, message: NewMessage::waiting(&next), logged }
+            }
+        }
+    }
+}

@@ -1,0 +1,33 @@
+//! The status of a CSP, as operators see it.
+
+use super::CspRuntime;
+use crate::registry::Registry;
+use hoth_egress::BreakerStatus;
+
+/// The status of one CSP.
+#[derive(Debug, Clone)]
+pub struct CspStatus {
+    pub paused: bool,
+    pub breaker: BreakerStatus,
+    /// Names of credentials that the adapter asks for and the configuration
+    /// lacks.
+    pub missing_credentials: Vec<String>,
+}
+
+impl CspRuntime {
+    /// Returns the status of this CSP.
+    pub fn status(&self, registry: &Registry) -> CspStatus {
+        CspStatus {
+            paused: self.pause.is_paused(),
+            breaker: self.client.breaker().status(),
+            missing_credentials: self.missing_credentials(registry),
+        }
+    }
+
+    /// Returns no names while the CSP has no active adapter.
+    fn missing_credentials(&self, registry: &Registry) -> Vec<String> {
+        let Ok(version) = registry.serving(&self.name) else { return Vec::new() };
+        let required = version.adapter().info().credentials.iter();
+        required.filter(|name| !self.client.has_credential(name)).cloned().collect()
+    }
+}
