@@ -1,27 +1,28 @@
-//! What one run of an adapter may take, over all its calls and requests.
+//! The budget of one run of an adapter, over all its calls and requests.
 
 use std::time::Duration;
 
 use super::JobError;
 
-/// How many requests one run may make. The longest known run makes four; the
+/// The most requests in one run. The longest known run makes four; the
 /// bound ends adapters that never come to a decision.
 const SENDS_MAX: u32 = 64;
 
-/// How many requests one job may make, over all its runs: four with each of
-/// the polls of ten days, of which there is one a minute.
+/// The most requests in one job, over all its runs: four with each of the
+/// polls of ten days, one poll a minute.
 const REQUESTS_MAX: u32 = 65_536;
 
-/// What the calls of one run may take together, in deadlines of one call. Each
-/// keeps its own deadline; this ends adapters that make the most of every one.
+/// The time that the calls of one run may compute together, in deadlines of one
+/// call. Each call has its own deadline; this bound ends adapters that use up
+/// every one of them.
 const DEADLINES_MAX: u32 = 10;
 
-/// After this time a run makes no further request. Four requests fit, each of
-/// them tried three times at a CSP that is given its whole 300 s each time. What
-/// takes longer is work for a `wait`, during which nothing is held.
+/// The time after which a run makes no further request. Four requests fit, each
+/// tried three times at a CSP that takes its whole 300 s each time. Longer work
+/// belongs in a `wait`, during which nothing is held.
 const RUN_TIME_MAX: Duration = Duration::from_secs(2 * 3_600);
 
-/// What is left of that. Pure: whoever asks has measured.
+/// The rest of the budget. Pure: the caller measures the time.
 #[derive(Debug)]
 pub struct RunBudget {
     sends: u32,
@@ -32,23 +33,23 @@ pub struct RunBudget {
 }
 
 impl RunBudget {
-    /// For a run of a job that has made so many requests, by an adapter whose
-    /// calls each have this deadline.
+    /// Makes the budget of a run. The job has made `requests` before it, and each
+    /// call of the adapter has the deadline `call_deadline`.
     pub fn new(requests: u32, call_deadline: Duration) -> Self {
         let computing_max = call_deadline * DEADLINES_MAX;
         Self { sends: 0, requests, computed: Duration::ZERO, computing_max }
     }
 
-    /// The job's requests so far.
+    /// Returns the job's requests so far.
     pub fn requests(&self) -> u32 {
         self.requests
     }
 
-    /// Takes account of a call into the adapter.
+    /// Charges a call into the adapter.
     ///
     /// # Errors
     ///
-    /// The run ends with this error.
+    /// The calls of the run have computed for too long: the run ends.
     pub fn computed(&mut self, call: Duration) -> Result<(), JobError> {
         self.computed += call;
         if self.computed > self.computing_max {
@@ -57,12 +58,11 @@ impl RunBudget {
         Ok(())
     }
 
-    /// Takes account of a request that is about to be made; the run began
-    /// `elapsed` ago.
+    /// Charges a request that is about to be sent; the run began `elapsed` ago.
     ///
     /// # Errors
     ///
-    /// The run ends with this error, and the request is not made.
+    /// A bound is reached: the run ends, and the request is not sent.
     pub fn sends(&mut self, elapsed: Duration) -> Result<(), JobError> {
         if self.sends >= SENDS_MAX {
             return Err(JobError::TooManySteps(SENDS_MAX));

@@ -1,4 +1,4 @@
-//! What becomes of a job when a run of its adapter is over.
+//! Decides the next move of a job at the end of a run of its adapter.
 
 use std::time::Duration;
 
@@ -14,71 +14,71 @@ use crate::domain::Resumption;
 use crate::domain::Timestamp;
 use crate::domain::WaitStep;
 
-/// How a job that a CSP works on is asked after.
+/// The schedule of polls for a job that its CSP works on.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct PollPolicy {
-    /// Before the first poll; doubled before each further one.
+    /// The delay of the first poll; doubled for each further one.
     pub initial: Duration,
-    /// The bound on that doubling. A CSP's `Retry-After` may exceed it.
+    /// The longest scheduled delay. A CSP's `Retry-After` may exceed it.
     pub max: Duration,
-    /// How long after its first wait a job that still waits is given up.
+    /// The time after its first wait at which a job that still waits ends.
     pub deadline: Duration,
     /// The code of a job that the CSP accepted and then failed.
     pub async_failure_code: u16,
 }
 
-/// How long a job waits when no version of its adapter can go on with it,
-/// before somebody looks again.
+/// The delay of a job that no version of its adapter can resume, before the
+/// worker tries again.
 pub const NO_VERSION_PAUSE: Duration = Duration::from_secs(10);
 
-/// How often in a row a CSP may say that it does not know the job.
+/// The most polls in a row that a CSP may answer with "not found".
 const NOT_FOUND_MAX: u32 = 5;
 
-/// How many checkpoints a job may make. The longest known job has four; the
+/// The most checkpoints of one job. The longest known job has four; the
 /// bound ends adapters that go round in circles.
 const CHECKPOINTS_MAX: u32 = 256;
 
-/// Waits of one job that may be shorter than the schedule has them, whether the
-/// adapter or the CSP's `Retry-After` wants that; a CSP that is asked once a
-/// second gets four minutes. Later ones take as long as the schedule says, so
-/// that a job which never ends costs no more than one that waits in earnest.
+/// The most waits of one job that may be shorter than the schedule, as the
+/// adapter or the CSP's `Retry-After` asks. A CSP that is polled once a second
+/// gets four minutes. Later waits follow the schedule, so that a job which never
+/// ends costs no more than any other.
 const SHORT_WAITS_MAX: u32 = 256;
 
-/// Where a job stands when a run begins.
+/// The position of a job at the start of a run.
 #[derive(Debug, Clone, Copy)]
 pub struct RunContext<'a> {
     pub job: &'a Job,
-    /// None in the run that begins the job.
+    /// `None` in the run that begins the job.
     pub resumption: Option<&'a Resumption>,
 }
 
-/// How a run of an adapter ended.
+/// The end of a run of an adapter.
 #[derive(Debug)]
 pub enum RunEnd {
     Wait {
         step: WaitStep,
-        /// The version that wrote the step's state.
+        /// The digest of the version that wrote the step's state.
         adapter: Digest,
     },
     Done(Outcome),
     Fail(Failure),
-    /// The run could not be carried out.
+    /// The run could not be completed.
     Broken(JobError),
 }
 
-/// What the worker must do with a job now that a run is over.
+/// The next move of a job.
 #[derive(Debug)]
 pub enum Decision {
-    /// The job is settled; put this on the result queue.
+    /// The job is over; put this on the outcome queue.
     Report(Report),
-    /// Go on from here later.
+    /// The job waits; resume it from here.
     Resume(Resumption),
 }
 
 /// Decides a job's next move.
 ///
-/// `requests` counts the job's requests so far, and `retry_after` is what the
-/// CSP's last answer of this run asked for.
+/// `requests` counts the job's requests so far, and `retry_after` is the
+/// delay that the CSP's last answer of this run asked for.
 pub fn decide(
     policy: &PollPolicy,
     run: RunContext<'_>,
@@ -96,9 +96,9 @@ pub fn decide(
     }
 }
 
-/// Decides what becomes of a waiting job that no version of its adapter can go
-/// on with: it is looked at again, in a message of its own so that no receive
-/// count grows, until its deadline.
+/// Decides about a waiting job that no version of its adapter can resume: until
+/// its deadline the job waits again. The wait is a message of its own, so that
+/// no receive count grows.
 pub fn postpone(
     policy: &PollPolicy,
     job: &Job,
@@ -118,19 +118,21 @@ pub fn postpone(
     })
 }
 
-/// How often a message that is not due may be looked at. SQS delivers such a
-/// message, and hides it for 12 hours at most; more looks than a job has tries
-/// would end it, so another message takes its place before that.
-const EARLY_LOOKS_MAX: u32 = 10;
+/// The most deliveries of a message that is not due. SQS delivers such a message
+/// early and hides it for 12 hours at most (AWS documentation,
+/// `ChangeMessageVisibility`). Each delivery raises the receive count, so the
+/// message is replaced before that count would end the job.
+const EARLY_DELIVERIES_MAX: u32 = 10;
 
-/// What replaces the message of a job that was delivered before it is due, for
-/// the `looks`-th time: a message of its own, due at the same time. None: it is
-/// hidden once more.
-pub fn replace_early_delivery(before: &Resumption, looks: u32) -> Option<Resumption> {
+/// Returns the replacement for a message that was delivered before it is due,
+/// for the `deliveries`-th time: a new message, due at the same time. Returns
+/// `None` if the message should be hidden once more.
+pub fn replace_early_delivery(before: &Resumption, deliveries: u32) -> Option<Resumption> {
     let waits = before.waits.saturating_add(1);
-    (looks >= EARLY_LOOKS_MAX).then(|| Resumption { waits, ..before.clone() })
+    (deliveries >= EARLY_DELIVERIES_MAX).then(|| Resumption { waits, ..before.clone() })
 }
 
+/// The inputs of one decision.
 struct Decider<'a> {
     policy: &'a PollPolicy,
     run: RunContext<'a>,
@@ -142,6 +144,7 @@ struct Decider<'a> {
 impl Decider<'_> {
     fn wait(&self, step: WaitStep, adapter: Digest) -> Decision {
         let before = self.run.resumption;
+        // A wait of 0 ms is the contract's way to say "checkpoint".
         let checkpoint = step.after_ms == Some(0);
         let checkpoints = before.map_or(0, |r| r.checkpoints).saturating_add(u32::from(checkpoint));
         if checkpoints > CHECKPOINTS_MAX {
@@ -171,6 +174,8 @@ impl Decider<'_> {
     }
 
     fn fail(&self, failure: Failure) -> Decision {
+        // After a checkpoint the adapter resumes its own work: a failure there
+        // is final, as in a first run. Only a failed poll is polled again.
         let polled = self.run.resumption.filter(|r| !r.checkpoint);
         match (failure.class, polled) {
             (FailureClass::Unavailable, Some(before)) => self.poll_again(before, 0, &failure),
@@ -194,7 +199,7 @@ impl Decider<'_> {
         }
     }
 
-    /// Nothing is new but that it did not work this time.
+    /// Polls again: the job is where it was, and this poll failed.
     fn poll_again(&self, before: &Resumption, not_found: u32, failure: &Failure) -> Decision {
         let waits = before.waits.saturating_add(1);
         let delay = self.paced(self.retry_after, waits, before.checkpoints);
@@ -213,7 +218,8 @@ impl Decider<'_> {
         )
     }
 
-    /// Sets the due time, so that there is a last poll when the deadline comes.
+    /// Sets the due time, no later than the deadline, so that a last poll is made
+    /// at the deadline.
     fn resume_at(&self, delay: Duration, resumption: Resumption) -> Decision {
         let deadline = resumption.waiting_since + self.policy.deadline;
         if self.now >= deadline && !resumption.checkpoint {
@@ -227,14 +233,16 @@ impl Decider<'_> {
         Decision::Resume(Resumption { due_at, ..resumption })
     }
 
-    /// How long the job's newest wait takes, where one of `wanted` is asked for.
+    /// Returns the delay of the job's newest wait; `wanted` is the delay that the
+    /// adapter or the CSP asks for.
     fn paced(&self, wanted: Option<Duration>, waits: u32, checkpoints: u32) -> Duration {
         let scheduled = self.scheduled(waits, checkpoints);
         let wanted = wanted.unwrap_or(scheduled);
         if waits > SHORT_WAITS_MAX { wanted.max(scheduled) } else { wanted }
     }
 
-    /// Counts come from a queue, and may be anybody's: none is too large.
+    /// Returns the delay of the schedule. The counts come from a stored message and
+    /// may have any value, so the arithmetic saturates.
     fn scheduled(&self, waits: u32, checkpoints: u32) -> Duration {
         let polls = waits.saturating_sub(checkpoints);
         let doubled = 2_u32.saturating_pow(polls.saturating_sub(1));
@@ -313,7 +321,7 @@ mod tests {
         }
     }
 
-    /// One line that says what was decided.
+    /// Returns the decision as one line.
     fn line(
         before: Option<&Resumption>,
         end: RunEnd,
@@ -344,7 +352,7 @@ mod tests {
     }
 
     #[test]
-    fn a_first_run_ends_with_a_report_whatever_happened() {
+    fn every_end_of_a_first_run_leads_to_a_report() {
         use FailureClass::*;
         check(None, RunEnd::Done(outcome(200)), r#"report 200 {"r":1} {"a":1}"#);
         check(None, failure(Refused, 403), r#"report 403 {"r":1} {"a":1}"#);
@@ -410,7 +418,7 @@ mod tests {
     }
 
     #[test]
-    fn a_poll_that_fails_is_made_again_at_the_next_turn() {
+    fn a_failed_poll_is_repeated_at_the_next_wait() {
         use FailureClass::*;
         check(
             Some(&polled(1, 3)),
@@ -430,7 +438,7 @@ mod tests {
     }
 
     #[test]
-    fn after_a_checkpoint_failures_are_reported_and_not_polled_away() {
+    fn a_failure_after_a_checkpoint_is_reported() {
         check(None, wait(Some(0)), "resume in 0ns, wait 1, 0 not found, 1 checkpoints, busy");
         let checkpoint = Resumption { checkpoint: true, checkpoints: 1, ..polled(1, 0) };
         let reported =
@@ -439,12 +447,12 @@ mod tests {
     }
 
     #[test]
-    fn a_message_that_is_not_due_is_replaced_before_its_looks_end_the_job() {
+    fn an_early_message_is_replaced_before_its_deliveries_end_the_job() {
         let before = polled(3, 0);
         assert_eq!(replace_early_delivery(&before, 1), None);
-        assert_eq!(replace_early_delivery(&before, EARLY_LOOKS_MAX - 1), None);
+        assert_eq!(replace_early_delivery(&before, EARLY_DELIVERIES_MAX - 1), None);
         let again =
-            replace_early_delivery(&before, EARLY_LOOKS_MAX).expect("it was looked at often");
+            replace_early_delivery(&before, EARLY_DELIVERIES_MAX).expect("it was looked at often");
         assert_eq!(again, Resumption { waits: 4, ..before });
     }
 
@@ -456,7 +464,7 @@ mod tests {
     }
 
     #[test]
-    fn a_job_that_no_version_can_go_on_with_waits_until_its_deadline() {
+    fn a_job_that_no_version_can_resume_waits_until_its_deadline() {
         let job = job();
         let checkpoint = Resumption { checkpoint: true, checkpoints: 1, ..polled(1, 0) };
         for before in [polled(300, 4), checkpoint] {
@@ -464,7 +472,7 @@ mod tests {
                 |after| postpone(&POLICY, &job, &before, "no version".to_owned(), START + after);
             let Decision::Resume(next) = after(Duration::from_secs(7)) else { panic!("it waits") };
             assert_eq!(next.due_at.since(START), Duration::from_secs(7) + NO_VERSION_PAUSE);
-            // As it was, but for what tells one message from the next.
+            // Unchanged, but for the counters that tell messages apart.
             let same = Resumption {
                 progress: before.progress.clone(),
                 due_at: before.due_at,

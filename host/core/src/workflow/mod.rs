@@ -1,7 +1,8 @@
-//! What happens next. Pure: no clock, no randomness, no async.
+//! Decisions about the next move of a job. Pure: no clock, no randomness, no
+//! async.
 //!
 //! [`RetryPolicy`] decides about one call to a CSP, [`decide()`] about one run
-//! of a job, and [`Report`] says what ServiceNow gets to read.
+//! of a job, and [`Report`] is the outcome that ServiceNow reads.
 
 mod budget;
 mod decide;

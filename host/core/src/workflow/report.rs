@@ -1,4 +1,4 @@
-//! What ServiceNow gets to read about a job that is over.
+//! The outcome of a job, as ServiceNow reads it.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ use crate::domain::OutcomeMessage;
 use crate::domain::QueuedOutcome;
 use crate::domain::Resumption;
 
-/// What the message about a job says; `request` and `response` are objects.
+/// The content of an outcome message; `request` and `response` are JSON objects.
 #[derive(Debug, Clone)]
 pub struct Report {
     pub code: u16,
@@ -25,13 +25,13 @@ pub struct Report {
     pub response: Box<RawValue>,
 }
 
-/// Why a job could not be carried out, though no CSP said so.
+/// A failure of a job for which no CSP is the cause.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum JobError {
-    /// The adapter trapped, took too long or too much, or answered nonsense.
+    /// The adapter trapped, exceeded a limit, or broke its contract.
     #[error("the adapter failed: {0}")]
     Adapter(String),
-    /// The contract: an adapter is asked only for what it describes.
+    /// The adapter does not describe the operation, so it is not called.
     #[error("{csp} cannot do this: its adapter has no operation {operation}")]
     NotOffered { csp: CspName, operation: &'static str },
     #[error("the adapter asked for more than {0} requests in one run")]
@@ -51,7 +51,7 @@ pub enum JobError {
     PollingDeadline { deadline: Duration, last: String },
     #[error("the job was started {0} times and never came to an end")]
     TooManyDeliveries(u32),
-    /// It was there when the job was accepted.
+    /// The CSP was configured when the job was accepted.
     #[error("{0} is not in the configuration of HOTH any more")]
     CspRemoved(CspName),
     #[error("the stored job cannot be read: {0}")]
@@ -68,12 +68,12 @@ fn hours(duration: Duration) -> String {
 }
 
 impl JobError {
-    /// The job's operation is none of those that the adapter describes.
+    /// Makes the error for an operation that the adapter does not describe.
     pub fn not_offered(job: &Job) -> Self {
         Self::NotOffered { csp: job.csp.clone(), operation: job.operation.as_str() }
     }
 
-    /// The message's code.
+    /// Returns the code of the outcome message.
     fn code(&self) -> u16 {
         match self {
             Self::NotOffered { .. } => 400,
@@ -93,13 +93,13 @@ impl JobError {
 }
 
 impl Report {
-    /// An outcome as the adapter gave it.
+    /// Reports an outcome as the adapter gave it.
     pub fn of_outcome(outcome: Outcome) -> Self {
         Self { code: outcome.code, request: outcome.request, response: outcome.response }
     }
 
-    /// A refusal as the adapter gave it; never with a code that reads as
-    /// success.
+    /// Reports a refusal as the adapter gave it. A code below 400, which would
+    /// read as success, becomes 502.
     pub fn of_refusal(failure: Failure) -> Self {
         let mut report = Self::of_outcome(failure.outcome);
         if report.code < 400 {
@@ -108,7 +108,8 @@ impl Report {
         report
     }
 
-    /// There was no usable answer: the CSP's last words stand beside ours.
+    /// Reports that the CSP gave no usable answer. The CSP's last JSON answer is
+    /// kept as `cspResponse`.
     pub fn of_unavailable(job: &Job, failure: Failure) -> Self {
         let code = failure.outcome.code;
         let mut response = no_answer_about(job, &failure.message);
@@ -123,7 +124,7 @@ impl Report {
         }
     }
 
-    /// The job could not be carried out.
+    /// Reports that the job could not be carried out.
     pub fn of_error(job: &Job, resumption: Option<&Resumption>, error: &JobError) -> Self {
         let reference = resumption.and_then(|r| r.progress.reference.as_deref());
         let request = reference.map_or_else(|| json!({}), |location| json!({"location": location}));
@@ -134,8 +135,8 @@ impl Report {
         }
     }
 
-    /// The message about `job`, as the result queue keeps it. One that does
-    /// not fit becomes a failure message that says so.
+    /// Returns the message about `job` for the outcome queue. A message over
+    /// [`MESSAGE_BYTES_MAX`] becomes a failure message that says so.
     pub fn to_queued(&self, job: &Job) -> QueuedOutcome {
         let queued = self.queued(job.kind, &job.id, &job.request);
         let bytes = queued.encode().len();
@@ -146,7 +147,7 @@ impl Report {
         Self::of_error(job, None, &too_large).queued(job.kind, &job.id, &job.request)
     }
 
-    /// The message about a job of which nothing but the id is left.
+    /// Returns the message about a job of which only the id is known.
     pub fn of_lost(kind: JobKind, id: &str, error: &JobError) -> QueuedOutcome {
         let initial = match kind {
             JobKind::Provisioning => json!({"jobId": id}),
@@ -165,7 +166,7 @@ impl Report {
     }
 }
 
-/// The response when HOTH could not get an answer.
+/// Returns the response for a job without an answer of its CSP.
 fn no_answer(kind: JobKind, id: &str, portfolio: Option<&str>, details: &str) -> Value {
     let mut response = json!({"details": details});
     if kind == JobKind::Provisioning {

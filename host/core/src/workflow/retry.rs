@@ -1,46 +1,46 @@
-//! Whether and when a call to a CSP is made again.
+//! The retry policy of calls to a CSP.
 
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-/// How often a call is made, and how long apart.
+/// The number of calls of one request, and the pauses between them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RetryPolicy {
     /// Calls in all.
     pub attempts: NonZeroU32,
-    /// Before the second call; doubled before each further one.
+    /// The pause before the second call; doubled before each further one.
     pub initial_backoff: Duration,
-    /// The bound on every backoff, also on one that a CSP asks for.
+    /// The longest pause, also for one that a CSP asks for.
     pub max_backoff: Duration,
 }
 
-/// How one call ended without what was wanted.
+/// The end of a call that was not a success.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Attempt {
     /// The CSP answered.
     Answered { status: u16, retry_after: Option<Duration> },
-    /// No answer: refused, reset, timed out, or there was no token to send.
+    /// No answer: refused, reset, timed out, or no token to send.
     Unanswered {
-        /// Whether the CSP may have got the request.
+        /// True if the CSP may have received the request.
         sent: bool,
-        /// Whether the cause may pass.
+        /// True if the cause may pass.
         transient: bool,
     },
 }
 
 impl RetryPolicy {
-    /// One call and no more.
+    /// A single call, never repeated.
     pub const ONCE: Self = Self {
         attempts: NonZeroU32::MIN,
         initial_backoff: Duration::ZERO,
         max_backoff: Duration::ZERO,
     };
 
-    /// How long to wait before the next call; none: there is none.
+    /// Returns the pause before the next call, or `None` if there is no next call.
     ///
-    /// `made` calls were made so far, the last of them ended as `attempt`.
-    /// `jitter` is uniform in 0 to 1, and spreads a computed backoff over 80 to
-    /// 120 %, so that jobs which failed together do not come back together.
+    /// `made` calls were made so far; the last one ended as `attempt`. `jitter` is
+    /// uniform in 0 to 1 and spreads a computed backoff over 80 to 120 %, so that
+    /// jobs which failed together do not return together.
     pub fn next(
         &self,
         made: u32,
@@ -63,8 +63,7 @@ impl RetryPolicy {
 }
 
 impl RetryPolicy {
-    /// Whether a call that ended so is one that is made again, were it the
-    /// first.
+    /// Returns true if this end of a first call leads to a second one.
     pub fn repeats(&self, idempotent: bool, attempt: Attempt) -> bool {
         self.attempts > NonZeroU32::MIN
             && attempt.may_pass()
@@ -73,7 +72,7 @@ impl RetryPolicy {
 }
 
 impl Attempt {
-    /// Whether the same call may end better later.
+    /// Returns true if the same call may succeed later.
     pub fn may_pass(self) -> bool {
         match self {
             Self::Answered { status, .. } => matches!(status, 408 | 425 | 429 | 500..=599),
@@ -81,8 +80,8 @@ impl Attempt {
         }
     }
 
-    /// Whether the CSP may have done what was asked. 425 and 429 say that it
-    /// did not look (RFC 8470 section 5.2, RFC 6585 section 4).
+    /// Returns true if the CSP may have acted on the request. 425 and 429 say that
+    /// it did not process it (RFC 8470 section 5.2, RFC 6585 section 4).
     fn may_have_acted(self) -> bool {
         match self {
             Self::Answered { status, .. } => !matches!(status, 425 | 429),
@@ -112,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn what_may_pass_is_tried_three_times_in_all() {
+    fn transient_failures_are_tried_three_times_in_all() {
         for status in [408, 425, 429, 500, 502, 503, 504, 599] {
             check(1, true, answered(status, None), Some(1_000));
             check(2, true, answered(status, None), Some(2_000));
@@ -140,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_idempotent_is_repeated_only_if_it_cannot_have_acted() {
+    fn a_request_that_is_not_idempotent_is_repeated_only_if_it_cannot_have_acted() {
         check(1, false, Attempt::Unanswered { sent: false, transient: true }, Some(1_000));
         check(1, false, Attempt::Unanswered { sent: true, transient: true }, None);
         check(1, false, answered(503, None), None);
