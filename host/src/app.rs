@@ -287,7 +287,7 @@ impl Running {
                 warn!("Some connections did not end in time");
             }
         }
-        self.responses.all_settled(DELETIONS_GRACE).await;
+        self.responses.wait_for_all(DELETIONS_GRACE).await;
     }
 }
 

@@ -24,5 +24,6 @@ mod state;
 mod tests;
 
 pub use config::Config;
+pub use in_flight::InFlightResponses;
 pub use router::router;
 pub use state::ApiState;
