@@ -8,8 +8,8 @@
 //!
 //! [`Queue`] is the contract. [`embedded`] keeps messages in one SQLite file,
 //! for one host; [`sqs`] keeps them on Amazon SQS, for several hosts. With the
-//! feature `testing`, [`conformance`] is the suite that every backend passes,
-//! and [`model`] is a third, minimal implementation that random tests compare
+//! feature `testing`, `conformance` is the suite that every backend passes,
+//! and `model` is a third, minimal implementation that random tests compare
 //! with.
 
 #[cfg(any(test, feature = "testing"))]

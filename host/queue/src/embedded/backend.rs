@@ -188,7 +188,7 @@ impl EmbeddedQueue {
     pub(super) async fn apply<O: Operation>(&self, operation: O) -> Result<O::Output, QueueError> {
         let _permit = self.callers.acquire().await.expect("the semaphore is never closed");
         let (reply, result) = oneshot::channel();
-        self.requests.send(Request::Apply(Call::new(operation, reply)))?;
+        self.requests.send(Request::Apply(Call::with_caller(operation, reply)))?;
         result.await.map_err(|_| closed())?
     }
 }

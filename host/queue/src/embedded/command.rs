@@ -88,7 +88,7 @@ pub struct Call<O: Operation> {
 
 impl<O: Operation> Call<O> {
     /// Makes a command whose result goes to `reply`.
-    pub fn new(operation: O, reply: Reply<O::Output>) -> Box<dyn Command> {
+    pub fn with_caller(operation: O, reply: Reply<O::Output>) -> Box<dyn Command> {
         Box::new(Self { operation, reply: Some(reply), pending: None })
     }
 
