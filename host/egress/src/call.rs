@@ -8,10 +8,10 @@ use bytes::Bytes;
 use bytes::BytesMut;
 use http::HeaderMap;
 
-use crate::failure::Cause;
-use crate::failure::Unanswered;
+use crate::failure::CallFailure;
 use crate::http_client::HttpClient;
 use crate::network::PrivateAddress;
+use hoth_core::domain::TransportCode;
 
 /// The names and values of an answer's header. Common servers send at most
 /// 8 KiB; this much can be handed on without a thought.
@@ -44,7 +44,7 @@ pub struct Answer {
     pub headers: HeaderMap,
     /// An error where it is too large, or where that of a 5xx broke off:
     /// status and header count all the same.
-    pub body: Result<Bytes, Unanswered>,
+    pub body: Result<Bytes, CallFailure>,
 }
 
 /// Sends a request once and reads the answer.
@@ -52,7 +52,7 @@ pub async fn call(
     http: &HttpClient,
     mut request: reqwest::Request,
     peer: &Peer,
-) -> Result<Answer, Unanswered> {
+) -> Result<Answer, CallFailure> {
     *request.timeout_mut() = Some(peer.timeout);
     let http = http.get().await;
     let mut response = peer.header_in_time(http.execute(request)).await?;
@@ -65,7 +65,9 @@ pub async fn call(
     let body = match peer.read_body(&mut response).await {
         // What the body of a server's error would have said changes nothing; any
         // other answer is none without it.
-        Err(broken_off) if broken_off.cause != Cause::TooLarge && !status.is_server_error() => {
+        Err(broken_off)
+            if broken_off.code != TransportCode::TooLarge && !status.is_server_error() =>
+        {
             return Err(broken_off);
         }
         body => body,
@@ -84,7 +86,7 @@ impl Peer {
     async fn header_in_time(
         &self,
         executing: impl Future<Output = reqwest::Result<reqwest::Response>>,
-    ) -> Result<reqwest::Response, Unanswered> {
+    ) -> Result<reqwest::Response, CallFailure> {
         let executed = match self.header_timeout {
             None => executing.await,
             Some(limit) => match tokio::time::timeout(limit, executing).await {
@@ -95,7 +97,7 @@ impl Peer {
         executed.map_err(|error| self.unanswered(&error, Phase::Header))
     }
 
-    async fn read_body(&self, response: &mut reqwest::Response) -> Result<Bytes, Unanswered> {
+    async fn read_body(&self, response: &mut reqwest::Response) -> Result<Bytes, CallFailure> {
         let max = self.response_bytes_max;
         if response.content_length().is_some_and(|length| length > max as u64) {
             return Err(self.body_too_large());
@@ -112,55 +114,56 @@ impl Peer {
         Ok(body.freeze())
     }
 
-    fn body_too_large(&self) -> Unanswered {
+    fn body_too_large(&self) -> CallFailure {
         let Self { name, response_bytes_max, response_bytes_hint, .. } = self;
         self.sent(
-            Cause::TooLarge,
+            TransportCode::TooLarge,
             format!(
                 "{name} answered with more than {response_bytes_max} bytes{response_bytes_hint}"
             ),
         )
     }
 
-    fn header_too_large(&self) -> Unanswered {
+    fn header_too_large(&self) -> CallFailure {
         let name = &self.name;
         self.sent(
-            Cause::TooLarge,
+            TransportCode::TooLarge,
             format!("{name} answered with a header of more than {HEADER_BYTES_MAX} bytes"),
         )
     }
 
-    fn header_too_late(&self, limit: Duration) -> Unanswered {
+    fn header_too_late(&self, limit: Duration) -> CallFailure {
         let (name, within) = (&self.name, limit.as_millis());
         let message =
             format!("{name} did not begin to answer within {within} ms (`header_timeout_ms`)");
-        self.sent(Cause::Timeout, message)
+        self.sent(TransportCode::Timeout, message)
     }
 
-    fn sent(&self, cause: Cause, message: String) -> Unanswered {
-        Unanswered { cause, message, sent: true }
+    fn sent(&self, code: TransportCode, message: String) -> CallFailure {
+        CallFailure { code, message, sent: true }
     }
 
     /// Names what went wrong. The order matters: causes lie within each other.
-    fn unanswered(&self, error: &reqwest::Error, phase: Phase) -> Unanswered {
+    fn unanswered(&self, error: &reqwest::Error, phase: Phase) -> CallFailure {
         let name = &self.name;
         if error.is_builder() {
             let message = format!("{name} cannot be called: the request cannot be sent as HTTP");
-            return Unanswered::unsent(Cause::RequestRefused, message);
+            return CallFailure::unsent(TransportCode::RequestRefused, message);
         }
         if let Some(private) = find::<PrivateAddress>(error) {
             let message = format!("{name} cannot be called: {private}");
-            return Unanswered::unsent(Cause::OriginRefused, message);
+            return CallFailure::unsent(TransportCode::OriginRefused, message);
         }
         if error.is_connect() {
             let (cause, reason) = unconnected(error);
             let through = if self.proxied { " through its proxy" } else { "" };
             let message = format!("{name} could not be reached{through}: {reason}");
-            return Unanswered::unsent(cause, message);
+            return CallFailure::unsent(cause, message);
         }
         if error.is_timeout() {
             let within = self.timeout.as_millis();
-            return self.sent(Cause::Timeout, format!("{name} did not answer within {within} ms"));
+            return self
+                .sent(TransportCode::Timeout, format!("{name} did not answer within {within} ms"));
         }
         if let Some(hyper) = find::<hyper::Error>(error) {
             if hyper.is_parse_too_large() {
@@ -168,30 +171,31 @@ impl Peer {
             }
             if hyper.is_parse() {
                 let message = format!("the answer of {name} is not readable as HTTP");
-                return self.sent(Cause::Truncated, message);
+                return self.sent(TransportCode::Truncated, message);
             }
             if hyper.is_canceled() || hyper.is_closed() {
                 let message = format!("{name} closed the connection before the request was sent");
-                return Unanswered::unsent(Cause::Reset, message);
+                return CallFailure::unsent(TransportCode::Reset, message);
             }
         }
         let reset = find::<io::Error>(error)
             .is_some_and(|error| error.kind() == io::ErrorKind::ConnectionReset);
         match phase {
             Phase::Body if !reset => {
-                self.sent(Cause::Truncated, format!("the answer of {name} broke off"))
+                self.sent(TransportCode::Truncated, format!("the answer of {name} broke off"))
             }
-            Phase::Body | Phase::Header => {
-                self.sent(Cause::Reset, format!("{name} closed the connection without an answer"))
-            }
+            Phase::Body | Phase::Header => self.sent(
+                TransportCode::Reset,
+                format!("{name} closed the connection without an answer"),
+            ),
         }
     }
 }
 
 /// Why there is no connection.
-fn unconnected(error: &reqwest::Error) -> (Cause, String) {
+fn unconnected(error: &reqwest::Error) -> (TransportCode, String) {
     if let Some(tls) = find::<rustls::Error>(error) {
-        return (Cause::Tls, shorten(&tls.to_string()));
+        return (TransportCode::Tls, shorten(&tls.to_string()));
     }
     let reason = if error.is_timeout() {
         "no connection in time (`connect_timeout_ms`)".to_owned()
@@ -210,7 +214,7 @@ fn unconnected(error: &reqwest::Error) -> (Cause, String) {
             None => shorten(&root(error).to_string()),
         }
     };
-    (Cause::Connect, reason)
+    (TransportCode::Connect, reason)
 }
 
 /// Finds a kind of error among the causes of another, also within an

@@ -18,7 +18,7 @@ use crate::network::Network;
 use crate::origin;
 use crate::origin::Origin;
 use crate::tls::TlsConfig;
-use hoth_core::domain::Offer;
+use hoth_core::domain::SupportedOperations;
 
 /// The table `[csp.<NAME>]`.
 #[derive(Debug, Clone, Deserialize)]
@@ -29,7 +29,7 @@ pub struct Config {
     /// What may be asked of it. Its adapter has to do all of that; where it is
     /// not said, whatever the adapter does.
     #[serde(default)]
-    pub operations: Offer,
+    pub operations: SupportedOperations,
     /// What every path is joined to, with or without a slash at the end.
     pub base_url: Url,
     /// Further origins that a `Location` of the CSP may name.

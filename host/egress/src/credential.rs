@@ -22,12 +22,12 @@ use crate::config::Config;
 use crate::credential_config::ApiKeyConfig;
 use crate::credential_config::BasicConfig;
 use crate::credential_config::CredentialConfig;
-use crate::failure::Cause;
-use crate::failure::Unanswered;
+use crate::failure::CallFailure;
 use crate::http_client::HttpClient;
 use crate::token::Scopes;
 use crate::token::Tokens;
 use hoth_core::domain::CspName;
+use hoth_core::domain::TransportCode;
 use hoth_platform::secret::SecretSource;
 
 /// How long a key or a password that was read is used before it is read again.
@@ -149,7 +149,7 @@ impl Credential {
     }
 
     /// What the next request carries.
-    pub async fn get(&self, scopes: &Scopes) -> Result<Pass, Unanswered> {
+    pub async fn get(&self, scopes: &Scopes) -> Result<Pass, CallFailure> {
         match self {
             Self::OAuth2(tokens) => tokens.get(scopes).await,
             Self::Fixed(fixed) => fixed.get().await,
@@ -158,7 +158,11 @@ impl Credential {
 
     /// What a request carries after the CSP did not take `refused`; none when
     /// there is nothing else.
-    pub async fn renew(&self, scopes: &Scopes, refused: &Pass) -> Result<Option<Pass>, Unanswered> {
+    pub async fn renew(
+        &self,
+        scopes: &Scopes,
+        refused: &Pass,
+    ) -> Result<Option<Pass>, CallFailure> {
         match self {
             Self::OAuth2(tokens) => {
                 tokens.discard(scopes, refused);
@@ -173,7 +177,7 @@ impl Credential {
 }
 
 impl Fixed {
-    async fn get(&self) -> Result<Pass, Unanswered> {
+    async fn get(&self) -> Result<Pass, CallFailure> {
         {
             let read = self.0.read.lock().unwrap_or_else(PoisonError::into_inner);
             if let Some((at, pass)) = &*read
@@ -185,7 +189,7 @@ impl Fixed {
         self.read().await
     }
 
-    async fn read(&self) -> Result<Pass, Unanswered> {
+    async fn read(&self) -> Result<Pass, CallFailure> {
         let at = Instant::now();
         let (source, what) = match &self.0.kind {
             Kind::ApiKey(api_key) => (&api_key.value, "API key"),
@@ -195,7 +199,7 @@ impl Fixed {
         let pass = self.0.kind.pass(secret).ok_or_else(|| {
             let csp = &self.0.csp;
             let message = format!("the {what} for {csp} cannot be sent in a header");
-            Unanswered::unsent(Cause::TokenUnavailable, message)
+            CallFailure::unsent(TransportCode::TokenUnavailable, message)
         })?;
         let mut read = self.0.read.lock().unwrap_or_else(PoisonError::into_inner);
         *read = Some((at, pass.clone()));
@@ -234,7 +238,7 @@ pub async fn read_secret(
     csp: &CspName,
     source: &SecretSource,
     what: &str,
-) -> Result<SecretString, Unanswered> {
+) -> Result<SecretString, CallFailure> {
     let source = source.clone();
     let read = tokio::task::spawn_blocking(move || source.read()).await;
     let error: Box<dyn Error> = match read {
@@ -245,5 +249,5 @@ pub async fn read_secret(
     let cause = error.source().map(ToString::to_string);
     warn!(%csp, %error, cause, "The {what} for {csp} cannot be read");
     let message = format!("the {what} for {csp} cannot be read");
-    Err(Unanswered::unsent(Cause::TokenUnavailable, message))
+    Err(CallFailure::unsent(TransportCode::TokenUnavailable, message))
 }

@@ -21,8 +21,7 @@ use crate::call;
 use crate::call::Answer;
 use crate::credential::Credential;
 use crate::credential::Pass;
-use crate::failure::Cause;
-use crate::failure::Unanswered;
+use crate::failure::CallFailure;
 use crate::headers;
 use crate::retry_after;
 use crate::scrub::Scrubber;
@@ -31,6 +30,7 @@ use hoth_core::domain::Event;
 use hoth_core::domain::HttpRequest;
 use hoth_core::domain::HttpResponse;
 use hoth_core::domain::Method;
+use hoth_core::domain::TransportCode;
 use hoth_core::domain::TransportFailure;
 use hoth_core::workflow::Attempt;
 use hoth_platform::failpoint;
@@ -50,7 +50,7 @@ pub async fn run(inner: &Inner, request: &HttpRequest, context: &Context<'_>) ->
             );
             Exchanged {
                 event: Event::TransportFailure(TransportFailure {
-                    code: refused.cause.word(),
+                    code: refused.code,
                     message: refused.message,
                     sent: refused.sent,
                     last_response: None,
@@ -90,7 +90,7 @@ struct Answered {
     response: HttpResponse,
     retry_after: Option<Duration>,
     /// Why the response is without its body, where that could not be read.
-    unread: Option<Unanswered>,
+    unread: Option<CallFailure>,
 }
 
 impl<'a> Exchange<'a> {
@@ -99,29 +99,29 @@ impl<'a> Exchange<'a> {
         inner: &'a Inner,
         request: &HttpRequest,
         context: &Context<'_>,
-    ) -> Result<Self, Unanswered> {
+    ) -> Result<Self, CallFailure> {
         let refuse = |cause, reason: String| {
             let message = format!("HOTH did not make the request to {}: {reason}", inner.name);
-            Unanswered::unsent(cause, message)
+            CallFailure::unsent(cause, message)
         };
         let url = inner
             .egress
             .url(&request.target, &request.query, context.previous_url)
-            .map_err(|refusal| refuse(refusal.cause(), refusal.to_string()))?;
+            .map_err(|refusal| refuse(refusal.code(), refusal.to_string()))?;
         let (method, key) = (request.method, context.idempotency_key);
         let headers = headers::assemble(method, &request.headers, key, inner.credentials.headers())
-            .map_err(|bad| refuse(Cause::RequestRefused, bad.to_string()))?;
+            .map_err(|bad| refuse(TransportCode::RequestRefused, bad.to_string()))?;
         let credential = inner
             .credentials
             .choose(&inner.name, request.credential.as_deref())
-            .map_err(|unknown| refuse(Cause::RequestRefused, unknown.to_string()))?;
+            .map_err(|unknown| refuse(TransportCode::RequestRefused, unknown.to_string()))?;
         if request.body.as_ref().is_some_and(|body| body.len() > HttpRequest::BODY_BYTES_MAX) {
             let reason = format!("its body has more than {} bytes", HttpRequest::BODY_BYTES_MAX);
-            return Err(refuse(Cause::RequestRefused, reason));
+            return Err(refuse(TransportCode::RequestRefused, reason));
         }
         if request.scopes.iter().map(String::len).sum::<usize>() > SCOPE_BYTES_MAX {
             let reason = format!("its scopes have more than {SCOPE_BYTES_MAX} bytes");
-            return Err(refuse(Cause::RequestRefused, reason));
+            return Err(refuse(TransportCode::RequestRefused, reason));
         }
         Ok(Self {
             inner,
@@ -180,7 +180,7 @@ impl<'a> Exchange<'a> {
     /// One try: a credential, a call, and when the CSP does not take the
     /// credential, once in the whole exchange, a fresh one and another call at
     /// once.
-    async fn attempt(&mut self) -> Result<Answered, Unanswered> {
+    async fn attempt(&mut self) -> Result<Answered, CallFailure> {
         self.called_at = Instant::now();
         let Some(credential) = self.credential else {
             return self.call(None).await;
@@ -198,7 +198,7 @@ impl<'a> Exchange<'a> {
         }
     }
 
-    async fn call(&mut self, pass: Option<&Pass>) -> Result<Answered, Unanswered> {
+    async fn call(&mut self, pass: Option<&Pass>) -> Result<Answered, CallFailure> {
         let inner = self.inner;
         let request = self.request(pass);
         // Held for the exchange of bytes alone: neither a backoff nor a slow
@@ -262,7 +262,7 @@ impl<'a> Exchange<'a> {
         Answered { response, retry_after, unread }
     }
 
-    fn finish(self, tried: Result<Answered, Unanswered>, tries: u32) -> Exchanged {
+    fn finish(self, tried: Result<Answered, CallFailure>, tries: u32) -> Exchanged {
         let retry_after = self.last.as_ref().and_then(|answered| answered.retry_after);
         // A body that was not read is no answer to go by, whatever its status.
         let tried = tried.and_then(|answered| match answered.unread {
@@ -272,7 +272,7 @@ impl<'a> Exchange<'a> {
         let event = match tried {
             Ok(response) => Event::Response(response),
             Err(unanswered) => Event::TransportFailure(TransportFailure {
-                code: unanswered.cause.word(),
+                code: unanswered.code,
                 message: format!("{unanswered}{}", self.count(&unanswered, tries)),
                 sent: self.sent,
                 last_response: self.last.map(|answered| answered.response),
@@ -283,25 +283,26 @@ impl<'a> Exchange<'a> {
     }
 
     /// Says how hard it was tried, where that is of interest.
-    fn count(&self, unanswered: &Unanswered, tries: u32) -> String {
+    fn count(&self, unanswered: &CallFailure, tries: u32) -> String {
         let counted = |count: u32, one: &str, many: &str| {
             format!(" ({count} {})", if count == 1 { one } else { many })
         };
-        match unanswered.cause {
-            Cause::TokenUnavailable => counted(tries, "try", "tries"),
-            Cause::Connect | Cause::Timeout | Cause::Reset | Cause::Truncated => {
-                counted(self.calls, "call made", "calls made")
-            }
-            Cause::Tls
-            | Cause::TooLarge
-            | Cause::TokenRefused
-            | Cause::OriginRefused
-            | Cause::RequestRefused => String::new(),
+        match unanswered.code {
+            TransportCode::TokenUnavailable => counted(tries, "try", "tries"),
+            TransportCode::Connect
+            | TransportCode::Timeout
+            | TransportCode::Reset
+            | TransportCode::Truncated => counted(self.calls, "call made", "calls made"),
+            TransportCode::Tls
+            | TransportCode::TooLarge
+            | TransportCode::TokenRefused
+            | TransportCode::OriginRefused
+            | TransportCode::RequestRefused => String::new(),
         }
     }
 
     /// The query stays out of the log: that is where data goes.
-    fn log(&self, attempt: u32, tried: &Result<Answered, Unanswered>, next: Next) {
+    fn log(&self, attempt: u32, tried: &Result<Answered, CallFailure>, next: Next) {
         let csp = &self.inner.name;
         let method = self.method.as_str();
         let path = self.url.path();
@@ -317,7 +318,7 @@ impl<'a> Exchange<'a> {
         match tried {
             Ok(Answered { response: HttpResponse { status, .. }, unread, .. }) => {
                 if let Some(error) = unread {
-                    let code = error.cause.word();
+                    let code = error.code.as_str();
                     warn!(%csp, method, path, status, code, %error, attempt, next_ms, "{csp} answered {status}, and its body could not be read");
                 } else if next.is_some() {
                     warn!(%csp, method, path, status, attempt, next_ms, "{csp} answered {status}");
@@ -326,7 +327,7 @@ impl<'a> Exchange<'a> {
                 }
             }
             Err(error) => {
-                let code = error.cause.word();
+                let code = error.code.as_str();
                 warn!(%csp, method, path, code, %error, attempt, next_ms, "{csp} gave no answer");
             }
         }
@@ -342,7 +343,7 @@ enum Next {
 }
 
 /// What one try says about the CSP; none when it says nothing.
-fn verdict(tried: &Result<Answered, Unanswered>) -> Option<Verdict> {
+fn verdict(tried: &Result<Answered, CallFailure>) -> Option<Verdict> {
     match tried {
         // These are what gateways say of a service that is not there, and
         // services that are overloaded. Any other comes from one that is there,
@@ -351,7 +352,7 @@ fn verdict(tried: &Result<Answered, Unanswered>) -> Option<Verdict> {
             502..=504 => Some(Verdict::Failed),
             _ => Some(Verdict::Answered),
         },
-        Err(unanswered) => unanswered.cause.verdict(),
+        Err(unanswered) => crate::failure::verdict(unanswered.code),
     }
 }
 

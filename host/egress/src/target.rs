@@ -5,10 +5,10 @@ use percent_encoding::NON_ALPHANUMERIC;
 use percent_encoding::utf8_percent_encode;
 use url::Url;
 
-use crate::failure::Cause;
 use crate::origin;
 use crate::origin::Origin;
 use hoth_core::domain::Target;
+use hoth_core::domain::TransportCode;
 
 /// RFC 9110 section 4.1 asks for at least 8000 octets from everyone; CSPs
 /// refuse longer ones themselves.
@@ -131,10 +131,10 @@ impl Egress {
 
 impl Refusal {
     /// The word that the adapter gets to see.
-    pub fn cause(&self) -> Cause {
+    pub fn code(&self) -> TransportCode {
         match self {
-            Self::Path(_) | Self::TooLong => Cause::RequestRefused,
-            Self::Location(_) => Cause::OriginRefused,
+            Self::Path(_) | Self::TooLong => TransportCode::RequestRefused,
+            Self::Location(_) => TransportCode::OriginRefused,
         }
     }
 }

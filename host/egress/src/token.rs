@@ -18,7 +18,7 @@ use tokio::time::Instant;
 
 use crate::credential::Pass;
 use crate::credential_config::OAuth2Config;
-use crate::failure::Unanswered;
+use crate::failure::CallFailure;
 use crate::http_client::HttpClient;
 use crate::token_endpoint::Granted;
 use crate::token_endpoint::TokenEndpoint;
@@ -73,7 +73,7 @@ struct Slot {
     fetch: Option<WeakShared<Fetch>>,
 }
 
-type Fetch = BoxFuture<'static, Result<Token, Unanswered>>;
+type Fetch = BoxFuture<'static, Result<Token, CallFailure>>;
 
 impl Tokens {
     pub fn new(
@@ -90,7 +90,7 @@ impl Tokens {
     /// A token that is good for some time yet: the cached one, else a new one.
     /// Everyone who asks while it is fetched waits for that one fetch, and
     /// shares its failure; the next to ask after a failure tries again.
-    pub async fn get(&self, scopes: &Scopes) -> Result<Pass, Unanswered> {
+    pub async fn get(&self, scopes: &Scopes) -> Result<Pass, CallFailure> {
         let token = match self.find(scopes) {
             Found::Token(token) => token,
             Found::Fetch(fetch) => fetch.await?,
@@ -127,7 +127,7 @@ enum Found {
     Fetch(Shared<Fetch>),
 }
 
-async fn fetch(inner: Arc<Inner>, scopes: Scopes) -> Result<Token, Unanswered> {
+async fn fetch(inner: Arc<Inner>, scopes: Scopes) -> Result<Token, CallFailure> {
     let asked_at = Instant::now();
     let granted = inner.endpoint.request(&scopes).await;
     let mut cache = inner.lock();

@@ -18,11 +18,11 @@ use crate::call::Answer;
 use crate::call::Peer;
 use crate::credential;
 use crate::credential_config::OAuth2Config;
-use crate::failure::Cause;
-use crate::failure::Unanswered;
+use crate::failure::CallFailure;
 use crate::http_client::HttpClient;
 use crate::token::Scopes;
 use hoth_core::domain::CspName;
+use hoth_core::domain::TransportCode;
 
 /// An identity provider that takes longer is down; calls to a CSP may well
 /// take longer.
@@ -83,7 +83,7 @@ impl TokenEndpoint {
     }
 
     /// Requests a token once. Reads the client secret again each time.
-    pub async fn request(&self, scopes: &Scopes) -> Result<Granted, Unanswered> {
+    pub async fn request(&self, scopes: &Scopes) -> Result<Granted, CallFailure> {
         let secret =
             credential::read_secret(&self.csp, &self.config.client_secret, "client secret").await?;
         let body = self.post(&secret, scopes).await?;
@@ -96,7 +96,7 @@ impl TokenEndpoint {
     }
 
     /// Sends the form and returns the body of a successful response.
-    async fn post(&self, secret: &SecretString, scopes: &Scopes) -> Result<Bytes, Unanswered> {
+    async fn post(&self, secret: &SecretString, scopes: &Scopes) -> Result<Bytes, CallFailure> {
         let mut request = reqwest::Request::new(http::Method::POST, self.config.token_url.clone());
         let headers = request.headers_mut();
         headers.insert(header::ACCEPT, HeaderValue::from_static("application/json"));
@@ -109,18 +109,20 @@ impl TokenEndpoint {
         headers.insert(header::USER_AGENT, agent);
         *request.body_mut() = Some(form(&self.config.client_id, scopes).into());
         let answer = call::call(&self.http, request, &self.peer).await;
-        let Answer { status, body, .. } = answer.map_err(|unanswered| match unanswered.cause {
+        let Answer { status, body, .. } = answer.map_err(|unanswered| match unanswered.code {
             // Trying again does not change who the endpoint is.
-            Cause::OriginRefused => self.failure(Cause::OriginRefused, &unanswered.message),
-            Cause::Connect
-            | Cause::Timeout
-            | Cause::Reset
-            | Cause::Tls
-            | Cause::Truncated
-            | Cause::TooLarge
-            | Cause::TokenRefused
-            | Cause::TokenUnavailable
-            | Cause::RequestRefused => self.unavailable(&unanswered.message),
+            TransportCode::OriginRefused => {
+                self.failure(TransportCode::OriginRefused, &unanswered.message)
+            }
+            TransportCode::Connect
+            | TransportCode::Timeout
+            | TransportCode::Reset
+            | TransportCode::Tls
+            | TransportCode::Truncated
+            | TransportCode::TooLarge
+            | TransportCode::TokenRefused
+            | TransportCode::TokenUnavailable
+            | TransportCode::RequestRefused => self.unavailable(&unanswered.message),
         })?;
         let read = body.as_deref().unwrap_or_default();
         match status {
@@ -131,12 +133,12 @@ impl TokenEndpoint {
                 Err(too_large) => Err(self.unavailable(&too_large.message)),
             },
             408 | 425 | 429 => Err(self.unavailable(&said_no(status, read))),
-            400..=499 => Err(self.failure(Cause::TokenRefused, &said_no(status, read))),
+            400..=499 => Err(self.failure(TransportCode::TokenRefused, &said_no(status, read))),
             _ => Err(self.unavailable(&said_no(status, read))),
         }
     }
 
-    fn read(&self, answer: &TokenAnswer) -> Result<Granted, Unanswered> {
+    fn read(&self, answer: &TokenAnswer) -> Result<Granted, CallFailure> {
         if !answer.token_type.eq_ignore_ascii_case("bearer") {
             return Err(
                 self.unavailable("the token endpoint granted something else than a bearer token")
@@ -153,13 +155,13 @@ impl TokenEndpoint {
         }
     }
 
-    fn unavailable(&self, reason: &str) -> Unanswered {
-        self.failure(Cause::TokenUnavailable, reason)
+    fn unavailable(&self, reason: &str) -> CallFailure {
+        self.failure(TransportCode::TokenUnavailable, reason)
     }
 
     /// The CSP itself has not heard of any of this, hence unsent.
-    fn failure(&self, cause: Cause, reason: &str) -> Unanswered {
-        Unanswered::unsent(cause, format!("there is no token for {}: {reason}", self.csp))
+    fn failure(&self, code: TransportCode, reason: &str) -> CallFailure {
+        CallFailure::unsent(code, format!("there is no token for {}: {reason}", self.csp))
     }
 }
 

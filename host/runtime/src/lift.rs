@@ -190,7 +190,7 @@ fn trap_for_readers(json: &str) -> Option<String> {
 
 fn failure_class(word: &str) -> Result<FailureClass, Wrong> {
     short("the class of the failure", word)?;
-    Ok(FailureClass::from_word(word))
+    Ok(FailureClass::from_wit(word))
 }
 
 fn http_request(request: types::HttpRequest) -> Result<HttpRequest, Wrong> {

@@ -53,7 +53,7 @@ pub(super) fn event<'a>(event: &'a Event, headers: &'a [types::PairParam<'a>]) -
         Event::Response(answer) => types::Event::Response(response(answer, headers)),
         Event::TransportFailure(failure) => {
             types::Event::TransportFailure(types::TransportFailure {
-                code: failure.code,
+                code: failure.code.as_str(),
                 message: &failure.message,
                 sent: failure.sent,
                 last_response: failure

@@ -14,7 +14,7 @@ use crate::http::Authenticator;
 use crate::http::Rate;
 use crate::http::auth::Keys;
 use hoth_core::domain::CspName;
-use hoth_core::domain::Offer;
+use hoth_core::domain::SupportedOperations;
 use hoth_platform::clock::Clock;
 use hoth_queue::Queue;
 
@@ -22,7 +22,7 @@ use hoth_queue::Queue;
 pub struct ApiState {
     pub(super) queue: Arc<dyn Queue>,
     /// The configured CSPs, and the operations that each one offers.
-    pub(super) csps: BTreeMap<CspName, Offer>,
+    pub(super) csps: BTreeMap<CspName, SupportedOperations>,
     pub(super) clock: Clock,
     pub(super) authenticator: Arc<Authenticator>,
     /// The status of an accepted cost request.
@@ -51,7 +51,7 @@ impl ApiState {
         rate: Option<Rate>,
         send_timeout: Duration,
         queue: Arc<dyn Queue>,
-        csps: BTreeMap<CspName, Offer>,
+        csps: BTreeMap<CspName, SupportedOperations>,
         clock: Clock,
     ) -> Self {
         let body_bytes_max = config.max_body_bytes;

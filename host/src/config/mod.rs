@@ -26,7 +26,7 @@ use crate::registry::Trust;
 use crate::registry::TrustError;
 use crate::replay;
 use hoth_core::domain::CspName;
-use hoth_core::domain::Offer;
+use hoth_core::domain::SupportedOperations;
 use hoth_core::workflow::PollPolicy;
 use hoth_core::workflow::RetryPolicy;
 
@@ -298,7 +298,7 @@ impl Config {
     }
 
     /// The configured CSPs, and what each offers.
-    pub fn offers(&self) -> BTreeMap<CspName, Offer> {
+    pub fn offers(&self) -> BTreeMap<CspName, SupportedOperations> {
         self.csp.iter().map(|(name, csp)| (name.clone(), csp.operations.clone())).collect()
     }
 }

@@ -10,15 +10,15 @@ use std::fmt;
 use super::AdapterName;
 use super::BadAdapterName;
 use hoth_core::domain::CspName;
-use hoth_core::domain::Offer;
 use hoth_core::domain::Operation;
+use hoth_core::domain::SupportedOperations;
 use hoth_runtime::Info;
 
 /// The requirements of a CSP for its adapter.
 #[derive(Debug, Clone, Default)]
 pub struct Requirements {
     /// The operations that may be requested for the CSP.
-    pub operations: Offer,
+    pub operations: SupportedOperations,
     /// The names of the credentials that are configured for it.
     pub credentials: BTreeSet<String>,
 }
@@ -79,8 +79,8 @@ pub(super) fn check<'a>(
         // Without a list, the active version is the best known measure: jobs
         // for its operations may be queued.
         let (needed, gap): (_, fn(_) -> Gap) = match &requirements.operations {
-            Offer::Only(operations) => (operations, Gap::NotOffered),
-            Offer::Unsaid => (&active, Gap::Dropped),
+            SupportedOperations::Only(operations) => (operations, Gap::NotOffered),
+            SupportedOperations::Any => (&active, Gap::Dropped),
         };
         let missing: BTreeSet<Operation> = needed.difference(&described).copied().collect();
         if !missing.is_empty() {
@@ -95,7 +95,7 @@ pub(super) fn check<'a>(
 /// Returns the described operations that can be requested. Other names in a
 /// description are allowed and ignored.
 fn known_operations(info: &Info) -> BTreeSet<Operation> {
-    let named = |operation: &Operation| info.operations.iter().any(|it| it == operation.as_str());
+    let named = |operation: &Operation| info.operations.iter().any(|it| it == operation.wit_name());
     Operation::ALL.into_iter().filter(named).collect()
 }
 
@@ -212,8 +212,8 @@ mod tests {
 
     fn require(only: &[Operation], credentials: &[&str]) -> Requirements {
         let operations = match only {
-            [] => Offer::Unsaid,
-            some => Offer::Only(some.iter().copied().collect()),
+            [] => SupportedOperations::Any,
+            some => SupportedOperations::Only(some.iter().copied().collect()),
         };
         let credentials = credentials.iter().map(|it| (*it).to_owned()).collect();
         Requirements { operations, credentials }

@@ -67,13 +67,13 @@ pub async fn run_adapter(
 ) -> Run {
     let _in_flight = version.begin_job();
     let resumption = queued.resumption.as_ref();
-    if resumption.is_none() && !version.adapter().offers(queued.job.operation.as_str()) {
+    if resumption.is_none() && !version.adapter().offers(queued.job.operation.wit_name()) {
         let end = RunEnd::Broken(JobError::not_offered(&queued.job));
         return Run { end, requests: 0, retry_after: None, recording: None };
     }
     let facts = hoth_runtime::Facts {
         id: queued.job.id.clone(),
-        operation: queued.job.operation.as_str().to_owned(),
+        operation: queued.job.operation.wit_name().to_owned(),
         input: queued.job.input(),
         settings: csp.client.settings_json().to_owned(),
         attempt,

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use hoth_core::domain::Job;
 use hoth_core::domain::JobKind;
-use hoth_core::domain::Offer;
 use hoth_core::domain::QueuedJob;
+use hoth_core::domain::SupportedOperations;
 use hoth_core::domain::Timestamp;
 use hoth_core::domain::request;
 use hoth_core::domain::request::Known;
@@ -21,7 +21,8 @@ const ERRORS_BYTES_MAX: usize = 64 * 1024;
 /// The first byte says whose body the others are.
 pub fn run(input: &[u8]) {
     let Some((route, body)) = input.split_first() else { return };
-    let csps = BTreeMap::from([("CSP_A".parse().expect("it is a name"), Offer::default())]);
+    let csps =
+        BTreeMap::from([("CSP_A".parse().expect("it is a name"), SupportedOperations::default())]);
     let known = Known { csps: &csps };
     let new_id = || "made".to_owned();
     match route {

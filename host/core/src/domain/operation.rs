@@ -1,11 +1,11 @@
-//! What can be asked of a CSP.
+//! The kinds of jobs and their operations.
 
 use std::fmt;
 
 use serde::Deserialize;
 use serde::Serialize;
 
-/// Which of the two APIs a job came through.
+/// The kind of a job: the API resource that it was posted to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum JobKind {
@@ -19,7 +19,7 @@ impl JobKind {
     /// All job kinds.
     pub const ALL: [Self; 2] = [Self::Provisioning, Self::Cost];
 
-    /// The word in logs and in deduplication ids.
+    /// Returns the text in logs and in deduplication ids.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Provisioning => "provisioning",
@@ -28,7 +28,7 @@ impl JobKind {
     }
 }
 
-/// One operation, as an adapter reads it in `job.operation`.
+/// An operation on a CSP.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Operation {
@@ -43,7 +43,7 @@ pub enum Operation {
 }
 
 impl Operation {
-    /// All that there are.
+    /// Every operation.
     pub const ALL: [Self; 8] = [
         Self::AddPortfolio,
         Self::GetPortfolio,
@@ -55,8 +55,8 @@ impl Operation {
         Self::CostByClin,
     ];
 
-    /// The word of the WIT contract.
-    pub fn as_str(self) -> &'static str {
+    /// Returns the name in the WIT contract, as in `job.operation`.
+    pub fn wit_name(self) -> &'static str {
         match self {
             Self::AddPortfolio => "add-portfolio",
             Self::GetPortfolio => "get-portfolio",
@@ -69,9 +69,10 @@ impl Operation {
         }
     }
 
-    /// The word of callers and operators: as in `operationType`, and in the same
-    /// manner for cost requests, which have no such field.
-    pub fn word(self) -> &'static str {
+    /// Returns the name in the HTTP API and the configuration, as in
+    /// `operationType`. Cost requests have no such field; their names follow the
+    /// same pattern.
+    pub fn api_name(self) -> &'static str {
         match self {
             Self::AddPortfolio => "ADD_PORTFOLIO",
             Self::GetPortfolio => "GET_PORTFOLIO",
@@ -84,15 +85,15 @@ impl Operation {
         }
     }
 
-    /// Reads what [`Operation::word`] says, and the older word for
-    /// `ADD_OPERATORS`.
-    pub fn from_word(word: &str) -> Option<Self> {
-        let by_type = Self::from_operation_type(word);
-        by_type.or_else(|| Self::ALL.into_iter().find(|operation| operation.word() == word))
+    /// Reads an [`Operation::api_name`], or the older name of `ADD_OPERATORS`.
+    /// Returns `None` if there is no such operation.
+    pub fn from_api_name(name: &str) -> Option<Self> {
+        let by_type = Self::from_operation_type(name);
+        by_type.or_else(|| Self::ALL.into_iter().find(|operation| operation.api_name() == name))
     }
 
-    /// Reads ServiceNow's `operationType`. `ADD_ADMINISTRATOR` is the older
-    /// word for `ADD_OPERATORS`.
+    /// Reads ServiceNow's `operationType`. `ADD_ADMINISTRATOR` is the older name
+    /// of `ADD_OPERATORS`. Returns `None` if there is no such operation.
     pub fn from_operation_type(word: &str) -> Option<Self> {
         match word {
             "ADD_PORTFOLIO" => Some(Self::AddPortfolio),
@@ -105,7 +106,7 @@ impl Operation {
         }
     }
 
-    /// The words that [`Operation::from_operation_type`] reads.
+    /// The texts that [`Operation::from_operation_type`] reads.
     pub const OPERATION_TYPES: [&str; 7] = [
         "ADD_PORTFOLIO",
         "GET_PORTFOLIO",
@@ -119,6 +120,6 @@ impl Operation {
 
 impl fmt::Display for Operation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
+        f.write_str(self.wit_name())
     }
 }

@@ -1,14 +1,16 @@
-//! What host and adapter say to each other, as the WIT has it, in Rust.
+//! The types that host and adapter exchange, as the WIT has them.
 //!
-//! The meaning, units and bounds of every field are documented in
-//! `wit/v0.1/types.wit`; here stands only what the host adds.
+//! `wit/v0.1/types.wit` documents the meaning, unit and bound of every field;
+//! this module documents only what the host adds.
 
 use bytes::Bytes;
 use serde::Deserialize;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-/// What the adapter wants next.
+use super::TransportFailure;
+
+/// The next step that an adapter asks for.
 #[derive(Debug, Clone)]
 pub enum Step {
     Send(SendStep),
@@ -25,13 +27,14 @@ pub struct SendStep {
 
 #[derive(Debug, Clone)]
 pub struct WaitStep {
-    /// None: by `Retry-After`, else by the polling schedule.
+    /// The delay; `None` for that of `Retry-After`, else of the polling schedule.
+    /// 0 makes a checkpoint.
     pub after_ms: Option<u64>,
     pub state: AdapterState,
     pub progress: Progress,
 }
 
-/// What has happened since the last step.
+/// The event that an adapter is resumed with.
 #[derive(Debug, Clone)]
 pub enum Event {
     Response(HttpResponse),
@@ -50,7 +53,7 @@ pub enum Method {
 }
 
 impl Method {
-    /// As it stands in a request.
+    /// Returns the method as a request line has it.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Get => "GET",
@@ -63,7 +66,7 @@ impl Method {
     }
 }
 
-/// Where a request wants to go; [`crate::csp`] decides whether it may.
+/// The target of a request, before the egress rules have been applied.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Target {
     Path(String),
@@ -91,56 +94,31 @@ pub struct HttpResponse {
 }
 
 impl HttpRequest {
-    /// The WIT's bound on a body.
+    /// The longest body, in bytes, by the WIT.
     pub const BODY_BYTES_MAX: usize = 1 << 20;
-    /// The WIT's bound on headers, and on query parameters: common servers take
-    /// 100 headers.
+    /// The most headers, and the most query parameters, by the WIT. Common servers
+    /// accept 100 headers.
     pub const PAIRS_MAX: usize = 64;
-    /// Names and values of all headers, and of all query parameters. Common
-    /// servers refuse more than 8 to 16 KiB.
+    /// The bytes of names and values of all headers, and of all query parameters.
+    /// Common servers refuse more than 8 to 16 KiB.
     pub const PAIRS_BYTES_MAX: usize = 16 << 10;
-    /// A path or a location. Common servers refuse longer ones; RFC 9110
-    /// section 4.1 asks for at least 8000 octets from everyone.
+    /// The longest path or location, in bytes. Common servers refuse longer ones;
+    /// RFC 9110 section 4.1 asks for support of at least 8000 octets.
     pub const TARGET_BYTES_MAX: usize = 8 << 10;
 }
 
 impl HttpResponse {
-    /// The first value of a header; `name` in lower case.
+    /// Returns the first value of a header. `name` is in lower case.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_str())
     }
 }
 
-impl TransportFailure {
-    /// The words that `code` can be.
-    pub const CODES: [&'static str; 10] = [
-        "connect",
-        "timeout",
-        "reset",
-        "tls",
-        "truncated",
-        "too-large",
-        "token-refused",
-        "token-unavailable",
-        "origin-refused",
-        "request-refused",
-    ];
-}
-
-#[derive(Debug, Clone)]
-pub struct TransportFailure {
-    /// One of the words in the WIT.
-    pub code: &'static str,
-    pub message: String,
-    pub sent: bool,
-    pub last_response: Option<HttpResponse>,
-}
-
-/// Opaque to the host; kept with the job.
+/// The state of an adapter, opaque to the host and kept with the job.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AdapterState {
     pub version: u32,
-    /// Base64 in a queued message.
+    /// Encoded as base64 in a queued message.
     #[serde(with = "base64_bytes")]
     pub bytes: Vec<u8>,
 }
@@ -152,7 +130,7 @@ pub struct Progress {
     pub note: String,
 }
 
-/// What ServiceNow gets to see. The adapter module has checked that `code` is
+/// The outcome of a job, for ServiceNow. The runtime has checked that `code` is
 /// 200 to 599 and that both texts are JSON objects.
 #[derive(Debug, Clone)]
 pub struct Outcome {
@@ -168,7 +146,7 @@ pub struct Failure {
     pub outcome: Outcome,
 }
 
-/// What kind of trouble an adapter reports.
+/// The class of a failure that an adapter reports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum FailureClass {
     Refused,
@@ -180,10 +158,10 @@ pub enum FailureClass {
 }
 
 impl FailureClass {
-    /// Reads the word of the WIT. The set is open, and a word from the future
-    /// is taken as final: the one reading that cannot poll for ever.
-    pub fn from_word(word: &str) -> Self {
-        match word {
+    /// Reads the text of the WIT. The set is open: an unknown text counts as
+    /// refused, which is final, so that it cannot lead to endless polls.
+    pub fn from_wit(text: &str) -> Self {
+        match text {
             "unavailable" => Self::Unavailable,
             "not-found" => Self::NotFound,
             "invalid-answer" => Self::InvalidAnswer,
@@ -193,22 +171,8 @@ impl FailureClass {
         }
     }
 
-    /// The word of the WIT.
+    /// Returns the text of the WIT.
     pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Refused => "refused",
-            Self::Unavailable => "unavailable",
-            Self::NotFound => "not-found",
-            Self::InvalidAnswer => "invalid-answer",
-            Self::Unsupported => "unsupported",
-            Self::JobFailed => "job-failed",
-        }
-    }
-}
-
-impl FailureClass {
-    /// The word of the WIT.
-    pub fn word(self) -> &'static str {
         match self {
             Self::Refused => "refused",
             Self::Unavailable => "unavailable",

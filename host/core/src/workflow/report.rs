@@ -70,7 +70,7 @@ fn hours(duration: Duration) -> String {
 impl JobError {
     /// Makes the error for an operation that the adapter does not describe.
     pub fn not_offered(job: &Job) -> Self {
-        Self::NotOffered { csp: job.csp.clone(), operation: job.operation.as_str() }
+        Self::NotOffered { csp: job.csp.clone(), operation: job.operation.wit_name() }
     }
 
     /// Returns the code of the outcome message.

@@ -107,7 +107,7 @@ async fn check_with(more: &str, act: Act, expected: &Expect) {
     let text = match &exchanged.event {
         Event::Response(response) => format!("{} {:?}", response.status, response.body),
         Event::TransportFailure(failure) => {
-            format!("{} sent={} {}", failure.code, failure.sent, failure.message)
+            format!("{} sent={} {}", failure.code.as_str(), failure.sent, failure.message)
         }
         Event::Timer => unreachable!("nobody waits"),
     };
@@ -244,7 +244,7 @@ async fn a_refused_connection_is_unsent() {
     let failure = exchanged.failure();
     expect!["CSP_A could not be reached: connection refused (3 calls made)"]
         .assert_eq(&failure.message);
-    assert_eq!((failure.code, failure.sent, exchanged.calls), ("connect", false, 3));
+    assert_eq!((failure.code.as_str(), failure.sent, exchanged.calls), ("connect", false, 3));
     assert!(failure.last_response.is_none());
 }
 
@@ -260,7 +260,7 @@ async fn a_connection_that_is_never_made_is_unsent() {
         "CSP_A could not be reached: no connection in time (`connect_timeout_ms`) (3 calls made)"
     ]
     .assert_eq(&failure.message);
-    assert_eq!((failure.code, failure.sent), ("connect", false));
+    assert_eq!((failure.code.as_str(), failure.sent), ("connect", false));
 }
 
 #[tokio::test]
@@ -330,7 +330,7 @@ async fn a_request_that_breaks_the_rules_goes_nowhere() {
         let exchanged = exchange(&client, &request, &THRICE).await;
         let failure = exchanged.failure();
         assert_eq!(failure.message, format!("HOTH did not make the request to CSP_A: {reason}"));
-        assert_eq!((failure.code, failure.sent), ("request-refused", false));
+        assert_eq!((failure.code.as_str(), failure.sent), ("request-refused", false));
         assert!(exchanged.calls == 0 && exchanged.url.is_none());
     }
     assert_eq!(csp.connections(), 0);

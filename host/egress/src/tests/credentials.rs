@@ -127,7 +127,7 @@ async fn a_secret_that_cannot_be_used_costs_no_call() {
     let check = async |more: String, expected: expect_test::Expect| {
         let exchanged = exchange(&client(&csp.url(), &more), &get("/x"), &THRICE).await;
         let failure = exchanged.failure();
-        assert_eq!((failure.code, failure.sent), ("token-unavailable", false));
+        assert_eq!((failure.code.as_str(), failure.sent), ("token-unavailable", false));
         expected.assert_eq(&failure.message);
     };
     check(

@@ -76,7 +76,7 @@ async fn a_location_elsewhere_gets_neither_a_call_nor_a_token() {
 
     let exchanged = exchange(&client(&csp.url(), &oauth2), &follow, &THRICE).await;
     let failure = exchanged.failure();
-    assert_eq!((failure.code, failure.sent), ("origin-refused", false));
+    assert_eq!((failure.code.as_str(), failure.sent), ("origin-refused", false));
     assert!(failure.message.contains(&elsewhere.url()), "{}", failure.message);
     assert!(exchanged.calls == 0 && exchanged.url.is_none());
     assert_eq!([csp.connections(), elsewhere.connections(), idp.connections()], [0, 0, 0]);

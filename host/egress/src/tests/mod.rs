@@ -105,7 +105,7 @@ impl Exchanged {
     fn word(&self) -> String {
         match &self.event {
             Event::Response(response) => response.status.to_string(),
-            Event::TransportFailure(failure) => failure.code.to_owned(),
+            Event::TransportFailure(failure) => failure.code.to_string(),
             Event::Timer => "timer".to_owned(),
         }
     }

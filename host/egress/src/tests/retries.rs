@@ -84,7 +84,7 @@ async fn the_last_answer_survives_a_later_silence() {
     .await;
     let exchanged = exchange(&client(&csp.url(), IMPATIENT), &get("/x"), &THRICE).await;
     let failure = exchanged.failure();
-    assert_eq!((failure.code, failure.sent, exchanged.calls), ("timeout", true, 3));
+    assert_eq!((failure.code.as_str(), failure.sent, exchanged.calls), ("timeout", true, 3));
     assert_eq!(failure.message, "CSP_A did not answer within 1000 ms (3 calls made)");
     let last = failure.last_response.as_ref().unwrap();
     assert_eq!((last.status, &last.body[..]), (500, &b"second"[..]));

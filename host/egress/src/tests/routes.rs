@@ -140,7 +140,7 @@ async fn a_proxy_that_does_not_connect_means_unsent() {
         let client = proxied(&proxy, "https://csp-a.example.com", &ca);
         let exchanged = exchange(&client, &get("/x"), &THRICE).await;
         let failure = exchanged.failure();
-        assert_eq!((failure.code, failure.sent), ("connect", false), "{refusal}");
+        assert_eq!((failure.code.as_str(), failure.sent), ("connect", false), "{refusal}");
         assert_eq!(failure.message, expected);
     }
 }
@@ -181,7 +181,7 @@ async fn the_first_byte_may_have_a_bound_of_its_own() {
     let failure = exchanged.failure();
     expect!["CSP_A did not begin to answer within 1000 ms (`header_timeout_ms`) (1 call made)"]
         .assert_eq(&failure.message);
-    assert_eq!((failure.code, failure.sent), ("timeout", true));
+    assert_eq!((failure.code.as_str(), failure.sent), ("timeout", true));
 
     // One that has begun may take longer.
     let gate = std::sync::Arc::new(tokio::sync::Semaphore::new(1));

@@ -32,8 +32,8 @@ use crate::http::listener::Listener;
 use crate::http::listener::Timeouts;
 use hoth_core::domain::Digest;
 use hoth_core::domain::JobKind;
-use hoth_core::domain::Offer;
 use hoth_core::domain::QueuedOutcome;
+use hoth_core::domain::SupportedOperations;
 use hoth_core::domain::Timestamp;
 use hoth_platform::clock::Clock;
 use hoth_queue::Dedup;
@@ -91,7 +91,10 @@ impl Host {
         };
         let queue = EmbeddedQueue::open(&storage, clock.clone()).expect("the file can be opened");
         let queue = Arc::new(queue);
-        let csps = BTreeMap::from([("CSP_A".parse().expect("a valid name"), Offer::default())]);
+        let csps = BTreeMap::from([(
+            "CSP_A".parse().expect("a valid name"),
+            SupportedOperations::default(),
+        )]);
         let served = Arc::clone(&queue) as Arc<dyn Queue>;
         let keys = Keys::new(auth.open().expect("the keys can be used"));
         let send = Timeouts::default().send;

@@ -2,7 +2,7 @@
 
 use super::description::Description;
 use super::*;
-use hoth_core::domain::Offer;
+use hoth_core::domain::SupportedOperations;
 use hoth_core::domain::request;
 use hoth_core::domain::request::Known;
 use hoth_core::domain::request::sample;
@@ -144,7 +144,9 @@ async fn provisioning_requests_are_read_as_they_are_described() {
     let validator =
         description.validator(&json!({"$ref": "#/components/schemas/ProvisioningRequest"}));
     let csps = ["CSP_A", "x", "SECRET", "CLOUD", "2026-07", "2026-13", "2026-07-01"];
-    let csps = csps.map(|name| (name.parse().expect("a valid name"), Offer::default())).into();
+    let csps = csps
+        .map(|name| (name.parse().expect("a valid name"), SupportedOperations::default()))
+        .into();
     let reads = |body: &[u8]| {
         request::provisioning(body, Known { csps: &csps }, || "made".to_owned()).is_ok()
     };
@@ -160,7 +162,9 @@ async fn other_requests_are_read_as_they_are_described() {
         description.validator(&json!({"$ref": format!("#/components/schemas/{name}")}))
     };
     let csps = ["CSP_A", "x", "SECRET", "CLOUD", "2026-07", "2026-13", "2026-07-01"];
-    let csps = csps.map(|name| (name.parse().expect("a valid name"), Offer::default())).into();
+    let csps = csps
+        .map(|name| (name.parse().expect("a valid name"), SupportedOperations::default()))
+        .into();
     let cost = json!({
         "requestId": "r", "portfolioId": "p", "targetCspName": "CSP_A", "startDate": "2021-07",
         "endDate": "2026-07-01", "taskOrderNumber": "t", "clin": "1"

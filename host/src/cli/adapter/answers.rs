@@ -10,24 +10,12 @@ use serde_json::value::RawValue;
 
 use hoth_core::domain::Event;
 use hoth_core::domain::HttpResponse;
+use hoth_core::domain::TransportCode;
 use hoth_core::domain::TransportFailure;
 
-/// The words of `transport-failure` in the WIT.
-const CODES: [&str; 10] = [
-    "connect",
-    "timeout",
-    "reset",
-    "tls",
-    "truncated",
-    "too-large",
-    "token-refused",
-    "token-unavailable",
-    "origin-refused",
-    "request-refused",
-];
-
-/// With these of them, nothing was sent.
-const UNSENT: [&str; 3] = ["connect", "origin-refused", "request-refused"];
+/// Failures before which nothing was sent.
+const UNSENT: [TransportCode; 3] =
+    [TransportCode::Connect, TransportCode::OriginRefused, TransportCode::RequestRefused];
 
 /// What is still to be answered.
 #[derive(Debug, Default)]
@@ -121,17 +109,15 @@ impl Written<'_> {
     }
 
     fn failure(self) -> anyhow::Result<TransportFailure> {
-        let word = self.failure.unwrap_or_default();
-        let code = CODES.iter().copied().find(|code| *code == word);
-        let known = || format!("there is no failure `{word}`; there are {}", CODES.join(", "));
+        let code: TransportCode = self.failure.unwrap_or_default().parse()?;
         let last = self.last.map(|last| match Entry::parse(last.get())? {
             Entry::Response(response) => Ok(response),
             Entry::Failure(_) | Entry::Timer => bail!("`last` has a `status`"),
         });
         Ok(TransportFailure {
-            code: code.with_context(known)?,
-            sent: self.sent.unwrap_or(!UNSENT.contains(&word.as_str())),
-            message: self.message.unwrap_or_else(|| format!("HOTH got no answer: {word}")),
+            code,
+            sent: self.sent.unwrap_or(!UNSENT.contains(&code)),
+            message: self.message.unwrap_or_else(|| format!("HOTH got no answer: {code}")),
             last_response: last.transpose()?,
         })
     }
@@ -153,7 +139,7 @@ mod tests {
         assert_eq!(&first.body[..], br#"{"b":1.10,"a":1}"#);
         assert!(answers.timer());
         let Some(Event::TransportFailure(second)) = answers.answer() else { panic!("a failure") };
-        assert_eq!((second.code, second.sent), ("timeout", true));
+        assert_eq!((second.code.as_str(), second.sent), ("timeout", true));
         assert_eq!(&second.last_response.unwrap().body[..], b"down");
         assert!(answers.timer(), "one more answer follows");
         let Some(Event::Response(third)) = answers.answer() else { panic!("an answer") };

@@ -15,7 +15,7 @@ use super::answers::Answers;
 use crate::config::Config;
 use hoth_core::domain::CspName;
 use hoth_core::domain::Job;
-use hoth_core::domain::Offer;
+use hoth_core::domain::SupportedOperations;
 use hoth_core::domain::request;
 use hoth_core::domain::request::Known;
 use hoth_core::domain::request::Refusal;
@@ -72,7 +72,7 @@ pub fn read(run: &Run) -> anyhow::Result<Inputs> {
 fn job(text: &str) -> anyhow::Result<Job> {
     let body: Value = serde_json::from_str(text).context("it is not JSON")?;
     let name = body["targetCspName"].as_str().context("targetCspName: is required")?;
-    let csps = BTreeMap::from([(name.parse::<CspName>()?, Offer::default())]);
+    let csps = BTreeMap::from([(name.parse::<CspName>()?, SupportedOperations::default())]);
     let (known, bytes) = (Known { csps: &csps }, text.as_bytes());
     let read = match body["operationType"].is_null() {
         false => request::provisioning(bytes, known, || "job-1".to_owned()),
@@ -142,7 +142,7 @@ mod tests {
 
     fn line(text: &str) -> String {
         match job(text) {
-            Ok(job) => format!("{} {} {}", job.id, job.operation.as_str(), job.csp),
+            Ok(job) => format!("{} {} {}", job.id, job.operation.wit_name(), job.csp),
             Err(error) => format!("{error:#}"),
         }
     }

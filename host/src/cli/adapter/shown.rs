@@ -58,7 +58,7 @@ impl Shown {
                 || format!("  done    {}", outcome.code),
             ),
             Step::Fail(failure) => {
-                let class = failure.class.word();
+                let class = failure.class.as_str();
                 self.print(
                     &json!({
                         "step": "fail", "class": class, "message": failure.message,
@@ -78,7 +78,7 @@ impl Shown {
                 }),
             Event::TransportFailure(failure) => self.print(
                 &json!({
-                    "event": "transport-failure", "code": failure.code,
+                    "event": "transport-failure", "code": failure.code.as_str(),
                     "message": failure.message, "sent": failure.sent,
                     "lastResponse": failure.last_response.as_ref().map(response)
                 }),

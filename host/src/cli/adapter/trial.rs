@@ -88,7 +88,7 @@ impl<'a> Trial<'a> {
     fn new(adapter: &'a Adapter, inputs: Inputs, shown: &'a Shown) -> Self {
         let facts = Facts {
             id: inputs.job.id.clone(),
-            operation: inputs.job.operation.as_str().to_owned(),
+            operation: inputs.job.operation.wit_name().to_owned(),
             input: inputs.job.input(),
             settings: inputs.settings.clone(),
             attempt: 1,

@@ -236,7 +236,7 @@ fn journal_call(recorded_call: RecordedCall) -> JournalCall {
         Some(Event::Response(answer)) => Input::Response(response(answer)),
         Some(Event::TransportFailure(TransportFailure { code, message, sent, last_response })) => {
             let last = last_response.map(response);
-            Input::Failure { code: code.to_owned(), message, sent, last }
+            Input::Failure { code: code.to_string(), message, sent, last }
         }
     };
     let RecordedCall { attempt, now, entropy, event: _, step } = recorded_call;

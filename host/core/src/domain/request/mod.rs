@@ -36,7 +36,7 @@ pub use provisioning::provisioning;
 
 use super::CspName;
 use super::Job;
-use super::Offer;
+use super::SupportedOperations;
 
 /// The deepest nesting of a request body.
 pub const NESTING_MAX: usize = 64;
@@ -58,7 +58,7 @@ pub enum Refusal {
 #[derive(Debug, Clone, Copy)]
 pub struct Known<'a> {
     /// The configured CSPs, and what each offers.
-    pub csps: &'a BTreeMap<CspName, Offer>,
+    pub csps: &'a BTreeMap<CspName, SupportedOperations>,
 }
 
 /// What an accepted request says, whatever its spelling.

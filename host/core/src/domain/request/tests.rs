@@ -13,11 +13,11 @@ use super::sample::provisioning as request;
 use super::sample::task_order;
 use crate::domain::CspName;
 use crate::domain::Job;
-use crate::domain::Offer;
 use crate::domain::Operation;
+use crate::domain::SupportedOperations;
 
-fn csps() -> BTreeMap<CspName, Offer> {
-    BTreeMap::from([("CSP_A".parse().expect("a valid name"), Offer::default())])
+fn csps() -> BTreeMap<CspName, SupportedOperations> {
+    BTreeMap::from([("CSP_A".parse().expect("a valid name"), SupportedOperations::default())])
 }
 
 fn parse(body: &Value) -> Result<Job, Refusal> {

@@ -8,8 +8,8 @@ use super::errors::Errors;
 use super::fields::Fields;
 use crate::domain::CspName;
 use crate::domain::Job;
-use crate::domain::Offer;
 use crate::domain::Operation;
+use crate::domain::SupportedOperations;
 
 /// Reads a `jobId` or `requestId` that must be good if it is there.
 pub fn id<'a>(fields: &Fields<'a>, name: &str, errors: &mut Errors) -> Option<&'a str> {
@@ -27,7 +27,7 @@ pub fn id<'a>(fields: &Fields<'a>, name: &str, errors: &mut Errors) -> Option<&'
 /// Reads the name of a CSP that is configured.
 pub fn csp(
     fields: &Fields<'_>,
-    known: &BTreeMap<CspName, Offer>,
+    known: &BTreeMap<CspName, SupportedOperations>,
     errors: &mut Errors,
 ) -> Option<CspName> {
     let field = fields.required("targetCspName", errors)?;
@@ -42,14 +42,14 @@ pub fn csp(
 
 /// Blames `field` for an operation that the CSP does not offer.
 pub fn offered(
-    known: &BTreeMap<CspName, Offer>,
+    known: &BTreeMap<CspName, SupportedOperations>,
     csp: &CspName,
     operation: Operation,
     field: &str,
     errors: &mut Errors,
 ) {
     let Some(offer) = known.get(csp).filter(|offer| !offer.includes(operation)) else { return };
-    let (word, words) = (operation.word(), offer.words().join(", "));
+    let (word, words) = (operation.api_name(), offer.names().join(", "));
     errors.add(field, format!("{csp} does not offer {word}; it offers {words}"));
 }
 
