@@ -1,27 +1,28 @@
-//! One thing that two versions of an adapter do not want alike.
+//! A difference between the steps of two versions.
 
 use std::fmt;
 
 use serde::Deserialize;
 use serde::Serialize;
 
-/// Characters of one value in a report; what is beyond them helps nobody.
+/// Characters of one value in a report. More would not help a reader.
 const VALUE_CHARS_MAX: usize = 160;
 
-/// What the active version wants, and what the candidate wants instead.
+/// A place at which the active version and the candidate differ.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Difference {
-    /// Where it is: `request`, `header x-api-version`, `body /name`.
+    /// `request`, `header x-api-version`, `body /name`, and the like.
     pub place: String,
-    /// None: it is not there.
+    /// The value of the active version; `None` if it has none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub before: Option<String>,
+    /// The value of the candidate; `None` if it has none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after: Option<String>,
 }
 
 impl Difference {
-    /// A difference at `place`; long values are cut.
+    /// A difference at `place`. Long values are cut.
     pub(super) fn new(
         place: impl Into<String>,
         before: Option<impl Into<String>>,
@@ -29,8 +30,8 @@ impl Difference {
     ) -> Self {
         let before = before.map(Into::into);
         let after = after.map(Into::into);
-        // Both are cut at one place, where they differ: two beginnings that
-        // are the same would tell nothing.
+        // Both are cut at the same place, where they differ: two equal
+        // beginnings would tell nothing.
         let common = match (&before, &after) {
             (Some(before), Some(after)) => {
                 before.chars().zip(after.chars()).take_while(|(a, b)| a == b).count()
@@ -43,7 +44,7 @@ impl Difference {
     }
 }
 
-/// The characters from `from` on, one line of them.
+/// Returns the characters from `from` on, as one line.
 fn cut(text: &str, from: usize) -> String {
     let total = text.chars().count();
     let from = if total <= VALUE_CHARS_MAX { 0 } else { from };
@@ -63,7 +64,7 @@ fn cut(text: &str, from: usize) -> String {
 }
 
 impl fmt::Display for Difference {
-    /// As `diff` writes it, a line for each side.
+    /// Writes a line for each side, as `diff` does.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { place, before, after } = self;
         match (before, after) {
@@ -80,7 +81,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_long_value_is_cut_to_where_it_differs() {
+    fn a_long_value_is_cut_to_the_part_that_differs() {
         let before = format!("{}a{}", "x".repeat(1_000), "y".repeat(1_000));
         let after = before.replace('a', "b");
         let difference = Difference::new("body", Some(before), Some(after));

@@ -1,12 +1,12 @@
-//! The form of a journal: what one release writes and the next reads.
+//! The stored form of a journal: written by one release and read by the next.
 //!
-//! A journal holds what an adapter was told while one job ran, redacted, and
-//! of what it wanted only as much as tells one way through the job from
-//! another. Requests and states are not kept: a state is opaque, so nobody
-//! could say what it holds, and both are made anew when the job are replayed.
+//! A journal holds the redacted inputs of an adapter while one job ran. Of its
+//! steps it holds only their kinds: a state is opaque and could contain
+//! anything, and both requests and states are produced anew when the inputs are
+//! replayed.
 //!
-//! Every form ever written stays readable; `fixtures/` beside this file holds
-//! one of each, and none of them is ever edited.
+//! Every form that was ever written stays readable. `fixtures/` beside this
+//! file holds one of each, and they are never edited.
 
 use bytes::Bytes;
 use serde::Deserialize;
@@ -26,7 +26,7 @@ use hoth_core::domain::TransportFailure;
 /// The form that this release writes.
 const FORM: u32 = 1;
 
-/// One finished job of one adapter.
+/// A finished job of one adapter.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Journal {
     v: u32,
@@ -37,12 +37,11 @@ pub struct Journal {
     pub finished_at: Timestamp,
     #[serde(rename = "facts")]
     pub job: JournalJob,
-    /// Every call, of all runs, in order; polls that were like the ones around
-    /// them are left out.
+    /// All calls of all runs, in order, without repeated polls.
     pub calls: Vec<JournalCall>,
 }
 
-/// What was the same at every call.
+/// The part of the job that is the same in every call.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct JournalJob {
     pub id: String,
@@ -53,7 +52,7 @@ pub struct JournalJob {
     pub context: Vec<(String, String)>,
 }
 
-/// One call: what the adapter was told, and which way it took.
+/// One call: the input of the adapter, and the kind of its step.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct JournalCall {
     pub attempt: u32,
@@ -65,15 +64,17 @@ pub struct JournalCall {
     pub step: StepKind,
 }
 
-/// What the adapter was told.
+/// The input of a call.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Input {
-    /// To begin.
+    /// The job begins.
     Begin,
-    /// A wait is over: a run begins.
+    /// A wait is over, and a run begins.
     Timer,
+    /// The response to the request of the step before.
     Response(JournalResponse),
+    /// The request of the step before has failed.
     Failure {
         /// A [`TransportCode`] as text.
         code: String,
@@ -84,6 +85,7 @@ pub enum Input {
     },
 }
 
+/// A response of a CSP.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct JournalResponse {
     pub status: u16,
@@ -91,17 +93,17 @@ pub struct JournalResponse {
     pub body: JournalBody,
 }
 
-/// The body of an answer.
+/// The body of a response.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum JournalBody {
     Text(String),
-    /// It was no text. Nobody can redact what he cannot read, so only its
-    /// length is kept.
+    /// The length of a body that is not text. It cannot be redacted, so nothing
+    /// else is kept.
     Bytes(usize),
 }
 
-/// Which way an adapter took: enough to see whether it takes the same again.
+/// The kind of a step: enough to tell if a version takes the same step again.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum StepKind {
@@ -119,19 +121,19 @@ pub enum StepKind {
         class: String,
         code: u16,
     },
-    /// It trapped, took too long or too much, or answered nonsense.
+    /// The call trapped, exceeded a limit, or returned an invalid step.
     #[serde(rename = "broke")]
     Broken,
 }
 
-/// A file that is no journal for this release.
+/// A file is not a journal that this release can read.
 #[derive(Debug, thiserror::Error)]
 pub enum UnreadableJournal {
     #[error("not a journal: {0}")]
     Malformed(#[from] serde_json::Error),
-    #[error("a journal of form {0}, written by a later release")]
+    #[error("journal of form {0}, written by a later release")]
     LaterForm(u32),
-    #[error("a journal with a failure `{0}`, of which this release does not know")]
+    #[error("journal with a failure `{0}` that this release does not know")]
     UnknownFailure(String),
 }
 
@@ -148,16 +150,17 @@ impl Journal {
         Self { v: FORM, adapter, version, csp, finished_at, job, calls }
     }
 
-    /// The text of its file.
+    /// Returns the text of its file.
     pub fn encode(&self) -> String {
         serde_json::to_string(self).expect("maps have string keys and writing to memory succeeds")
     }
 
-    /// Reads what [`Journal::encode`] of this or an earlier release wrote.
+    /// Reads a journal that [`Journal::encode`] of this or an earlier release
+    /// has written.
     ///
     /// # Errors
     ///
-    /// [`UnreadableJournal`]; it is passed over.
+    /// [`UnreadableJournal`]: the caller skips the file.
     pub fn decode(text: &str) -> Result<Self, UnreadableJournal> {
         #[derive(Deserialize)]
         struct Form {
@@ -178,21 +181,21 @@ impl Journal {
         Ok(journal)
     }
 
-    /// How the job ended, in one word; together with the operation it tells
-    /// kinds of jobs apart.
+    /// Returns the kind of the last step as one word. With the operation it
+    /// tells kinds of jobs apart.
     pub fn ending(&self) -> &str {
         match self.calls.last().map(|call| &call.step) {
             Some(StepKind::Done { .. }) => "done",
             Some(StepKind::Fail { class, .. }) => class,
             Some(StepKind::Broken) => "broke",
-            // The host gave it up.
+            // The host has given up.
             Some(StepKind::Send { .. } | StepKind::Wait { .. }) | None => "given-up",
         }
     }
 }
 
 impl Input {
-    /// The event that the adapter is resumed with; none: it begins.
+    /// Returns the event that resumes the adapter, or `None` if the job begins.
     pub fn to_event(&self) -> Option<Event> {
         Some(match self {
             Self::Begin => return None,
@@ -215,7 +218,8 @@ impl JournalResponse {
     fn to_domain(&self) -> HttpResponse {
         let body = match &self.body {
             JournalBody::Text(text) => Bytes::copy_from_slice(text.as_bytes()),
-            // These bytes occur in no text of UTF-8.
+            // Bytes that are invalid in UTF-8, so that the adapter sees a body
+            // that is not text again.
             JournalBody::Bytes(length) => vec![0xff; *length].into(),
         };
         HttpResponse { status: self.status, headers: self.headers.clone(), body }
@@ -223,7 +227,7 @@ impl JournalResponse {
 }
 
 impl StepKind {
-    /// The way that a step takes.
+    /// Returns the kind of a step.
     pub fn of(step: &Step) -> Self {
         match step {
             Step::Send(send) => {
@@ -241,7 +245,8 @@ impl StepKind {
         }
     }
 
-    /// Whether it is the same way, whatever the names in it are.
+    /// Returns `true` if both are the same kind of step. Targets may differ,
+    /// because redaction changes the names in them.
     pub fn is_like(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Send { method, .. }, Self::Send { method: other, .. }) => method == other,
@@ -298,7 +303,7 @@ mod tests {
     }
 
     #[test]
-    fn what_another_hand_or_a_later_release_wrote_is_no_journal() {
+    fn a_malformed_or_later_journal_is_unreadable() {
         for text in ["", "oops", "{}", r#"{"v":1}"#, r#"{"v":-1}"#] {
             assert!(
                 matches!(Journal::decode(text), Err(UnreadableJournal::Malformed(_))),

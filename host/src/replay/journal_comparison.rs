@@ -1,4 +1,4 @@
-//! One journal, gone through by both versions.
+//! The comparison of two versions on one journal.
 
 use std::time::Duration;
 use std::time::Instant;
@@ -18,32 +18,33 @@ use hoth_core::domain::AdapterState;
 use hoth_core::domain::Step;
 use hoth_runtime::Adapter;
 
-/// Waits of one job from which the candidate goes on in the active version's
-/// call_label. Those of a poll are alike.
+/// Waits of one job from which the candidate resumes in place of the active
+/// version. The waits of repeated polls are alike.
 const HANDOVERS_MAX: usize = 4;
 
-/// Calls of one job whose differences are told: later ones mostly follow from
-/// the first.
+/// Calls of one job whose differences are reported. Later ones mostly follow
+/// from the first.
 const CALLS_SHOWN_MAX: usize = 4;
 
-/// The two that are compared.
+/// The two versions that are compared.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Versions<'a> {
     pub active: &'a Adapter,
     pub candidate: &'a Adapter,
 }
 
-/// What comparison of one journal.
+/// The result for one journal.
 #[derive(Debug)]
 pub(super) struct JournalComparison {
     pub comparison: Comparison,
-    /// Where both went all the way.
+    /// Set if both versions replayed all calls.
     pub times: Option<CallTimes>,
-    /// The version of a state of the active version that the candidate does
-    /// not resume.
+    /// The version of a state of the active version that the candidate does not
+    /// resume.
     pub unreadable_state: Option<u32>,
 }
 
+/// The relation of the two versions on one job.
 #[derive(Debug)]
 pub(super) enum Comparison {
     Same,
@@ -52,11 +53,12 @@ pub(super) enum Comparison {
         calls: Vec<CallDifferences>,
         note: Option<String>,
     },
-    /// The active version did not go the way that the job went.
+    /// The active version does not take the steps of the recorded job, for this
+    /// reason.
     Diverged(String),
 }
 
-/// The time of all calls of a job.
+/// The total time of a job's calls on each version.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct CallTimes {
     pub active: Duration,
@@ -64,12 +66,13 @@ pub(super) struct CallTimes {
 }
 
 impl Versions<'_> {
-    /// Compares them on one journal. None: `deadline` has passed.
+    /// Compares the versions on one journal. Returns `None` if `deadline` has
+    /// passed.
     ///
-    /// The active version leads. What it wants on redacted facts is what the
-    /// candidate is held against: what it wanted of the real ones may have
-    /// depended on what is not there any more. Where it does not even go the way
-    /// that the job went, redaction, or another version since, has made
+    /// The reference is the active version on the redacted journal, not the
+    /// recorded steps: those may have depended on data that redaction has
+    /// removed. If the active version does not even take the same kinds of
+    /// steps as the recorded job, redaction or an intermediate version has made
     /// the journal useless.
     pub async fn compare_on(
         &self,
@@ -85,11 +88,11 @@ impl Versions<'_> {
                 unreadable_state: None,
             });
         }
-        let stays = |at: usize, asked: &StepResult| same_branch(&active.asked[at], asked);
+        let stays = |at: usize, step: &StepResult| same_branch(&active.steps[at], step);
         let candidate = replay_calls(self.candidate, journal, whole, deadline, stays).await?;
         let mut differences = JobDifferences::default();
-        differences.compare(journal, &active.asked, &candidate.asked, 0, "");
-        let all_the_way = candidate.asked.len() == active.asked.len();
+        differences.compare(journal, &active.steps, &candidate.steps, 0, "");
+        let all_the_way = candidate.steps.len() == active.steps.len();
         let times =
             all_the_way.then_some(CallTimes { active: active.time, candidate: candidate.time });
         let mut unreadable_state = None;
@@ -104,8 +107,8 @@ impl Versions<'_> {
         })
     }
 
-    /// Times both once more, on a journal that both went through. None:
-    /// `deadline` has passed.
+    /// Times both versions again on a journal that both replayed completely.
+    /// Returns `None` if `deadline` has passed.
     pub async fn time(
         &self,
         journal: &Journal,
@@ -130,10 +133,9 @@ impl Versions<'_> {
         Some(CallTimes { active, candidate })
     }
 
-    /// Jobs that wait when versions change are resumed by the new one from a
-    /// state of the old one, where it says that it reads it. So the candidate
-    /// is given those states, too. Gives the version of one that it does not
-    /// claim to read.
+    /// Compares the versions on jobs that wait when the version changes: the
+    /// candidate resumes states of the active version, if it declares that it
+    /// reads them. Returns the version of a state that it does not read.
     async fn compare_handovers(
         &self,
         journal: &Journal,
@@ -147,16 +149,17 @@ impl Versions<'_> {
                 unreadable_state = Some(state.version);
                 continue;
             }
-            let behind = journal.calls.iter().skip(from + 1);
-            let length = 1 + behind.take_while(|call| call.input != Input::Timer).count();
-            let part = CallRange { from, to: from + length, state: Some(state) };
-            let stays = |at: usize, asked: &StepResult| same_branch(&active.asked[at], asked);
-            let candidate = replay_calls(self.candidate, journal, part, deadline, stays).await?;
-            let active = &active.asked[from..from + length];
+            // Up to the next wait: what follows that one resumes another state.
+            let rest = journal.calls.iter().skip(from + 1);
+            let length = 1 + rest.take_while(|call| call.input != Input::Timer).count();
+            let range = CallRange { from, to: from + length, state: Some(state) };
+            let stays = |at: usize, step: &StepResult| same_branch(&active.steps[at], step);
+            let candidate = replay_calls(self.candidate, journal, range, deadline, stays).await?;
+            let active = &active.steps[from..from + length];
             differences.compare(
                 journal,
                 active,
-                &candidate.asked,
+                &candidate.steps,
                 from,
                 ", from the active version's state",
             );
@@ -165,20 +168,21 @@ impl Versions<'_> {
     }
 }
 
-/// Every call that resumes a waiting job, with the state that it waited in.
+/// Returns the calls that resume a waiting job, each with the state that it
+/// resumes.
 fn resumed_waits<'a>(
     journal: &Journal,
     active: &'a ReplayedCalls,
 ) -> Vec<(usize, &'a AdapterState)> {
     let mut resumed_waits = Vec::new();
     let mut waited = None;
-    for (at, asked) in active.asked.iter().enumerate() {
+    for (at, step) in active.steps.iter().enumerate() {
         if journal.calls[at].input == Input::Timer
             && let Some(state) = waited
         {
             resumed_waits.push((at, state));
         }
-        match asked {
+        match step {
             Ok(Step::Wait(wait)) => waited = Some(&wait.state),
             Ok(Step::Send(_) | Step::Done(_) | Step::Fail(_)) | Err(_) => {}
         }
@@ -186,20 +190,17 @@ fn resumed_waits<'a>(
     resumed_waits
 }
 
-/// How the active version left the way that the job went, if it did.
+/// Returns the place at which the active version leaves the steps of the
+/// recorded job, if any.
 fn divergence(journal: &Journal, active: &ReplayedCalls) -> Option<String> {
-    let step_kind = |asked: &StepResult| asked.as_ref().map_or(StepKind::Broken, StepKind::of);
     for (at, call) in journal.calls.iter().enumerate() {
-        let Some(asked) = active.asked.get(at) else {
-            return Some(format!(
-                "the active version comes to an end before {}",
-                call_label(journal, at)
-            ));
+        let Some(result) = active.steps.get(at) else {
+            return Some(format!("the active version ends before {}", call_label(journal, at)));
         };
-        let step = step_kind(asked);
+        let step = result.as_ref().map_or(StepKind::Broken, StepKind::of);
         if !step.is_like(&call.step) {
             return Some(format!(
-                "at {} the active version takes another way than the job did: {step} instead of {}",
+                "at {} the active version differs from the recorded job: {step} instead of {}",
                 call_label(journal, at),
                 call.step
             ));
@@ -208,10 +209,10 @@ fn divergence(journal: &Journal, active: &ReplayedCalls) -> Option<String> {
     None
 }
 
-/// Whether what the journal tells next is as good an answer to the candidate
-/// as it is to the active version.
-fn same_branch(active: &StepResult, asked: &StepResult) -> bool {
-    match (active, asked) {
+/// Returns `true` if the recorded input that follows fits the candidate's step
+/// as well as the active version's.
+fn same_branch(active: &StepResult, step: &StepResult) -> bool {
+    match (active, step) {
         (Ok(Step::Send(active)), Ok(Step::Send(send))) => {
             same_resource(&active.request, &send.request)
         }
@@ -223,19 +224,19 @@ fn same_branch(active: &StepResult, asked: &StepResult) -> bool {
     }
 }
 
-/// A call in a few words.
+/// Describes a call in a few words.
 fn call_label(journal: &Journal, at: usize) -> String {
     let number = at + 1;
     match journal.calls.get(at).map(|call| &call.input) {
         Some(Input::Begin) => format!("call {number} (begin)"),
         Some(Input::Timer) => format!("call {number} (after a wait)"),
-        Some(Input::Response(response)) => format!("call {number} (answer {})", response.status),
+        Some(Input::Response(response)) => format!("call {number} (response {})", response.status),
         Some(Input::Failure { code, .. }) => format!("call {number} (failure: {code})"),
         None => format!("call {number}"),
     }
 }
 
-/// Differences of one job.
+/// The differences on one job.
 #[derive(Debug, Default)]
 struct JobDifferences {
     kind: Option<FindingKind>,
@@ -248,7 +249,8 @@ impl JobDifferences {
         self.kind.is_none()
     }
 
-    /// Takes in what differs between two walks that begin at call `from`.
+    /// Adds the differences between two replays of the calls from `from` on.
+    /// `remark` is appended to the description of each call.
     fn compare(
         &mut self,
         journal: &Journal,
@@ -257,17 +259,17 @@ impl JobDifferences {
         from: usize,
         remark: &str,
     ) {
-        for (at, (active, asked)) in active.iter().zip(candidate).enumerate() {
-            let differences = compare(active, asked);
+        for (at, (active, step)) in active.iter().zip(candidate).enumerate() {
+            let differences = compare(active, step);
             if differences.is_empty() {
                 continue;
             }
-            let kind = match (active, asked) {
+            let kind = match (active, step) {
                 (Ok(_), Err(_)) => FindingKind::Trap,
                 (Err(_), Ok(_)) => FindingKind::Mended,
                 (Ok(_), Ok(_)) | (Err(_), Err(_)) => FindingKind::Different,
             };
-            // The worst that was seen counts.
+            // The worst kind counts.
             self.kind = Some(self.kind.map_or(kind, |seen| seen.min(kind)));
             if self.calls.len() < CALLS_SHOWN_MAX {
                 let at = format!("{}{remark}", call_label(journal, from + at));
@@ -278,13 +280,13 @@ impl JobDifferences {
             && let Some(Ok(Step::Send(_))) = candidate.last()
         {
             self.note.get_or_insert_with(|| {
-                "what would come after it is not known, as nobody has asked that: the comparison of \
-                 this job ends here"
+                "no response to this request is recorded: the comparison of this job ends here"
                     .to_owned()
             });
         }
     }
 
+    /// Returns the result.
     fn into_comparison(self) -> Comparison {
         match self.kind {
             None => Comparison::Same,

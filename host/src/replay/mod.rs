@@ -1,26 +1,26 @@
-//! The replay gate: a candidate is tried on jobs that the host has seen.
+//! The replay gate: replays recorded jobs on a candidate before or after its
+//! activation.
 //!
-//! What adapters are told while a job runs is [recorded](Recording), and when the job
-//! is over the recording becomes a [journal](Journal) without secrets and without
-//! personal data. Before another version of the adapter takes over, both
-//! versions are given the same journals, and what they want is
-//! [compared](mod@compare). Adapters do no I/O, so nothing is called, and nobody
-//! but the two versions takes part.
+//! While a job runs, the inputs of its adapter are [recorded](Recording). When
+//! it is finished, the recording becomes a [journal](Journal) without secrets
+//! and without personal data. Before another version of the adapter takes over,
+//! both versions get the inputs of the same journals, and their steps are
+//! [compared](mod@compare). Adapters do no I/O, so a replay calls no CSP.
 //!
-//! Nothing here is on a job's way: recording drops what it has no room for.
+//! Recording never delays a job: it drops recordings that exceed its limits.
 
 mod compare;
 mod config;
 mod difference;
 mod journal;
 mod journal_comparison;
+mod journal_store;
 mod recorder;
 mod recording;
 mod redact;
 mod replay_calls;
 mod replayer;
 mod report;
-mod store;
 mod writer;
 
 #[cfg(test)]
@@ -40,6 +40,8 @@ pub use journal::JournalJob;
 pub use journal::JournalResponse;
 pub use journal::StepKind;
 pub use journal::UnreadableJournal;
+pub use journal_store::JournalLimits;
+pub use journal_store::JournalStore;
 pub use recorder::Recorder;
 pub use recording::RecordedCall;
 pub use recording::Recording;
@@ -53,5 +55,3 @@ pub use report::JobCounts;
 pub use report::ReplayReport;
 pub use report::Timing;
 pub use report::Verdict;
-pub use store::JournalLimits;
-pub use store::JournalStore;

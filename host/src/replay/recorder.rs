@@ -1,7 +1,7 @@
-//! Tapes of jobs under way: where they begin, wait and end.
+//! Recordings of running jobs: start, wait, and finish.
 //!
-//! Recording never delays a job: a recording begins only when there is time and
-//! room for it, and one that cannot be handed on is dropped and counted.
+//! Recording never delays a job. A recording starts only within the rate and
+//! memory limits, and one that cannot be handed on is dropped and counted.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -14,64 +14,68 @@ use std::sync::mpsc::TrySendError;
 use std::time::Duration;
 use std::time::Instant;
 
-use metrics::counter;
-
 use super::Config;
 use super::JournalStore;
 use super::Recording;
 use super::RedactionRules;
 use super::writer;
 use super::writer::FinishedRecording;
+use super::writer::count_dropped;
 use hoth_core::domain::CspName;
 use hoth_core::domain::Digest;
 use hoth_platform::clock::Clock;
 use hoth_runtime::Facts;
 
-/// Tapes that begin in one second, for each adapter. More would cost the jobs
-/// of a busy host time, and the bound on journals would let go of them at
-/// once.
+/// Recordings of one adapter that start in one second. More would slow down a
+/// busy host, and the limit on journals would delete them at once.
 const STARTS_PER_SECOND_MAX: u32 = 20;
 
-/// Tapes of jobs that wait.
+/// Recordings of waiting jobs.
 const WAITING_MAX: usize = 1_024;
 
-/// What they may hold together, in bytes.
+/// Total size of the recordings of waiting jobs, in bytes.
 const WAITING_BYTES_MAX: usize = 16 << 20;
 
-/// A recording that has waited longer gives way to a new one when there is no more
-/// room: jobs that take days shall not keep all others from being recorded.
+/// Age at which the recording of a waiting job gives way to a new one if there
+/// is no room: jobs that take days must not keep all others from being
+/// recorded.
 const WAITING_AGE_MAX: Duration = Duration::from_secs(60 * 60);
 
-/// Tapes on their way to the writer.
+/// Recordings in the queue to the writer.
 const FINISHED_MAX: usize = 64;
 
-/// Takes recordings in. Shared by all workers; while it is off it does nothing.
+/// The recorder of all workers. It does nothing if recording is off.
 #[derive(Debug)]
 pub struct Recorder(Option<ActiveRecorder>);
 
+/// A recorder that is on.
 #[derive(Debug)]
 struct ActiveRecorder {
+    /// Bounded: a full queue drops the recording instead of delaying a job.
     finished: SyncSender<FinishedRecording>,
     clock: Clock,
-    /// How many recordings of each adapter have begun in its present second.
+    /// The number of recordings of each adapter that started in its current
+    /// second.
     start_rates: Mutex<HashMap<String, (Instant, u32)>>,
+    /// Recordings between two runs of their jobs.
     waiting: Mutex<WaitingRecordings>,
 }
 
-/// Tapes of jobs that wait, by CSP and job.
+/// The recordings of waiting jobs, by CSP and job id.
 #[derive(Debug, Default)]
 struct WaitingRecordings {
     recordings: HashMap<(CspName, String), Recording>,
+    /// The total size of `recordings`.
     bytes: usize,
 }
 
 impl Recorder {
-    /// A recorder that writes to `store`, on a thread of its own that ends
-    /// with it; or one that is off, when `config` says so.
+    /// Starts a recorder with its writer thread, which ends with the recorder.
+    /// Returns one that is off if `config` says so.
     ///
     /// # Errors
     ///
-    /// When there can be no such thread.
+    /// The thread cannot be started.
     pub fn start(config: &Config, store: Arc<JournalStore>, clock: Clock) -> std::io::Result<Self> {
         if !config.record {
             return Ok(Self::off());
@@ -83,29 +87,31 @@ impl Recorder {
         Ok(Self(Some(ActiveRecorder { finished, clock, start_rates, waiting })))
     }
 
-    /// A recorder that does nothing.
+    /// Returns a recorder that does nothing.
     pub fn off() -> Self {
         Self(None)
     }
 
-    /// A recording for a job that begins; none when it is not to be recorded. The
-    /// adapter's name is one that can be a file's.
+    /// Starts the recording of a job. Returns `None` if the job is not to be
+    /// recorded. `adapter` must be valid as the name of a folder.
     pub fn begin(&self, adapter: &str, csp: &CspName, job: &Facts) -> Option<Recording> {
         let active = self.0.as_ref()?;
         if !active.within_start_rate(adapter) {
             return None;
         }
-        // Repeated after a crash: what it did before never came to an end.
+        // The job is repeated after a crash. Its earlier run never ended, so
+        // that recording is useless.
         active.waiting().take(csp, &job.id);
         Some(Recording::new(adapter.to_owned(), csp.clone(), job.clone()))
     }
 
-    /// The recording of a job that goes on; none when it is not recorded.
+    /// Returns the recording of a job that is resumed, or `None` if it is not
+    /// recorded.
     pub fn resume(&self, csp: &CspName, job: &str) -> Option<Recording> {
         self.0.as_ref()?.waiting().take(csp, job)
     }
 
-    /// The job of this recording waits.
+    /// Keeps the recording of a job that waits.
     pub fn wait(&self, recording: Option<Recording>) {
         let (Some(active), Some(mut recording)) = (&self.0, recording) else { return };
         recording.drop_repeated_poll();
@@ -117,7 +123,8 @@ impl Recorder {
         }
     }
 
-    /// The job of this recording is over; `version` has ended it.
+    /// Hands the recording of a finished job to the writer. `version` is the
+    /// version that ended the job.
     pub fn finish(&self, recording: Option<Recording>, version: Digest) {
         let (Some(active), Some(recording)) = (&self.0, recording) else { return };
         if recording.is_too_large() {
@@ -134,19 +141,21 @@ impl Recorder {
 }
 
 impl ActiveRecorder {
+    /// Counts a start. Returns `false` if the adapter has used up its current
+    /// second.
     fn within_start_rate(&self, adapter: &str) -> bool {
         let now = Instant::now();
         let mut start_rates = self.start_rates.lock().unwrap_or_else(PoisonError::into_inner);
         match start_rates.get_mut(adapter) {
-            Some((second, begun)) if now.duration_since(*second) < Duration::from_secs(1) => {
-                *begun += 1;
-                *begun <= STARTS_PER_SECOND_MAX
+            Some((second, started)) if now.duration_since(*second) < Duration::from_secs(1) => {
+                *started += 1;
+                *started <= STARTS_PER_SECOND_MAX
             }
             Some(rate) => {
                 *rate = (now, 1);
                 true
             }
-            // There are as many as the configuration names adapters.
+            // At most one entry for each adapter of the configuration.
             None => {
                 start_rates.insert(adapter.to_owned(), (now, 1));
                 true
@@ -166,10 +175,12 @@ impl WaitingRecordings {
         Some(recording)
     }
 
-    /// False: there is no room.
+    /// Returns `false` if there is no room.
     fn put(&mut self, recording: Recording) -> bool {
         if !self.has_room_for(&recording) {
-            self.recordings.retain(|_, recording| recording.begun.elapsed() < WAITING_AGE_MAX);
+            // Only now: dropping old recordings while there is room would lose
+            // jobs that take long.
+            self.recordings.retain(|_, recording| recording.started_at.elapsed() < WAITING_AGE_MAX);
             self.bytes = self.recordings.values().map(Recording::bytes).sum();
             if !self.has_room_for(&recording) {
                 return false;
@@ -186,12 +197,6 @@ impl WaitingRecordings {
     fn has_room_for(&self, recording: &Recording) -> bool {
         self.recordings.len() < WAITING_MAX && self.bytes + recording.bytes() <= WAITING_BYTES_MAX
     }
-}
-
-/// Counts a job that leaves no journal, though its active had begun.
-pub(super) fn count_dropped(adapter: &str, reason: &'static str) {
-    counter!("hoth_journals_dropped_total", "adapter" => adapter.to_owned(), "reason" => reason)
-        .increment(1);
 }
 
 #[cfg(test)]
@@ -220,25 +225,25 @@ mod tests {
     }
 
     #[test]
-    fn a_tape_follows_its_job_over_its_waits() {
+    fn a_recording_follows_its_job_over_waits() {
         let (recorder, arrivals) = recorder(1);
         let mut recording = recorder.begin("atat", &csp(), &job("a")).unwrap();
-        recording.note(recorded_call(None, StepKind::Wait { checkpoint: false }));
+        recording.add(recorded_call(None, StepKind::Wait { checkpoint: false }));
         recorder.wait(Some(recording));
-        assert!(recorder.resume(&csp(), "b").is_none(), "that is another job");
+        assert!(recorder.resume(&csp(), "b").is_none(), "the other job is not recorded");
         let mut recording = recorder.resume(&csp(), "a").unwrap();
-        assert!(recorder.resume(&csp(), "a").is_none(), "it is in hand");
-        recording.note(recorded_call(Some(answer(200, "")), StepKind::Done { code: 200 }));
+        assert!(recorder.resume(&csp(), "a").is_none(), "the recording was already taken");
+        recording.add(recorded_call(Some(answer(200, "")), StepKind::Done { code: 200 }));
         recorder.finish(Some(recording), Digest::of(b"v"));
         let finished = arrivals.try_recv().unwrap();
         assert_eq!(finished.recording.calls.len(), 2);
     }
 
     #[test]
-    fn a_job_that_begins_again_has_a_new_tape() {
+    fn a_job_that_begins_again_gets_a_new_recording() {
         let (recorder, _arrivals) = recorder(1);
         let mut recording = recorder.begin("atat", &csp(), &job("a")).unwrap();
-        recording.note(recorded_call(None, StepKind::Wait { checkpoint: false }));
+        recording.add(recorded_call(None, StepKind::Wait { checkpoint: false }));
         recorder.wait(Some(recording));
         assert!(recorder.begin("atat", &csp(), &job("a")).unwrap().calls.is_empty());
         assert!(recorder.resume(&csp(), "a").is_none());
@@ -247,21 +252,25 @@ mod tests {
     #[test]
     fn a_busy_host_records_some_jobs_and_delays_none() {
         let (recorder, arrivals) = recorder(1);
-        let begun: Vec<_> = (0..1_000)
+        let started: Vec<_> = (0..1_000)
             .filter_map(|n| recorder.begin("atat", &csp(), &job(&n.to_string())))
             .collect();
-        // The thousand may take more than a second on a busy machine.
-        assert!(begun.len() >= STARTS_PER_SECOND_MAX as usize);
-        assert!(begun.len() < 1_000, "{}", begun.len());
-        assert!(recorder.begin("other", &csp(), &job("a")).is_some(), "it has its own rate");
-        for recording in begun {
+        // The thousand may take more than a second on a busy machine, and then
+        // more of them are recorded.
+        assert!(started.len() >= STARTS_PER_SECOND_MAX as usize);
+        assert!(started.len() < 1_000, "{}", started.len());
+        assert!(
+            recorder.begin("other", &csp(), &job("a")).is_some(),
+            "each adapter has its own rate"
+        );
+        for recording in started {
             recorder.finish(Some(recording), Digest::of(b"v"));
         }
-        assert_eq!(arrivals.try_iter().count(), 1, "nobody waited for the writer");
+        assert_eq!(arrivals.try_iter().count(), 1, "a full queue does not block");
     }
 
     #[test]
-    fn tapes_that_wait_have_a_bound_in_number_and_in_bytes() {
+    fn waiting_recordings_have_a_limit_of_number_and_bytes() {
         let mut waiting = WaitingRecordings::default();
         let of = |n: usize, bytes: usize| {
             let mut recording = recording("{}");
@@ -271,7 +280,7 @@ mod tests {
                 headers: Vec::new(),
                 body: Bytes::from(vec![0; bytes]),
             };
-            recording.note(recorded_call(
+            recording.add(recorded_call(
                 Some(hoth_core::domain::Event::Response(event)),
                 StepKind::Broken,
             ));

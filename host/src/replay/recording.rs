@@ -1,5 +1,5 @@
-//! What is taken down while a job runs: raw, in memory, and never longer than
-//! the job lasts.
+//! The recording of a job that runs: unredacted, in memory, and dropped when
+//! the job ends.
 
 use std::time::Instant;
 
@@ -10,89 +10,97 @@ use hoth_core::domain::HttpResponse;
 use hoth_core::domain::Timestamp;
 use hoth_core::domain::TransportFailure;
 
-/// What one recording may hold, in bytes. Jobs are a few kilobytes; those with
-/// answers near the bound on answers are not worth the room of so many others.
+/// Size of one recording in bytes. Most jobs take a few kilobytes; one whose
+/// responses are near the limit on responses is not worth the memory of so many
+/// others.
 const BYTES_MAX: usize = 1 << 20;
 
-/// Calls on one recording. The longest known run has five, and polls that are alike
-/// are left out.
+/// Calls in one recording. The longest known run has five, and repeated polls
+/// are dropped.
 const CALLS_MAX: usize = 256;
 
-/// A call, its job and its event in a struct take about this, in bytes.
+/// Estimated size of a call without its event, in bytes.
 const CALL_BYTES: usize = 256;
 
-/// What an adapter was told while one job ran, and which way it took.
+/// The inputs of an adapter while one job runs, and the kinds of steps that it
+/// returned.
 #[derive(Debug)]
 pub struct Recording {
     pub(super) adapter: String,
     pub(super) csp: CspName,
     pub(super) job: hoth_runtime::Facts,
     pub(super) calls: Vec<RecordedCall>,
-    pub(super) begun: Instant,
+    /// The start of the recording; old ones give way when memory is short.
+    pub(super) started_at: Instant,
+    /// The size of everything above, so that it need not be counted again.
     bytes: usize,
 }
 
-/// One call. It borrows nothing, and answers are shared, not copied.
+/// One call. Response bodies are shared with the job, not copied.
 #[derive(Debug, Clone)]
 pub struct RecordedCall {
     pub attempt: u32,
     pub now: Timestamp,
     pub entropy: (u64, u64),
-    /// None: to begin.
+    /// `None` for the call that begins the job.
     pub event: Option<Event>,
     pub step: StepKind,
 }
 
 impl Recording {
-    /// An empty recording for the job with these job.
+    /// An empty recording for a job.
     pub fn new(adapter: String, csp: CspName, job: hoth_runtime::Facts) -> Self {
         let bytes = job.id.len() + job.input.len() + job.settings.len();
-        Self { adapter, csp, job, calls: Vec::new(), begun: Instant::now(), bytes }
+        Self { adapter, csp, job, calls: Vec::new(), started_at: Instant::now(), bytes }
     }
 
-    /// Takes down a call.
-    pub fn note(&mut self, call: RecordedCall) {
+    /// Adds a call.
+    pub fn add(&mut self, call: RecordedCall) {
         self.bytes += CALL_BYTES + call.event.as_ref().map_or(0, event_bytes);
-        // One that is too long is known by its size, and is not to grow.
+        // The size is counted in any case, so that the recording stays too
+        // large; its memory does not grow any more.
         if !self.is_too_large() {
             self.calls.push(call);
         }
     }
 
-    /// Whether there was more than a recording holds; then it is of no use.
+    /// Returns `true` if the job exceeds the limits of a recording, which is of
+    /// no use then.
     pub(super) fn is_too_large(&self) -> bool {
         self.bytes > BYTES_MAX || self.calls.len() > CALLS_MAX
     }
 
-    /// How much it holds.
+    /// Returns the size in bytes.
     pub(super) fn bytes(&self) -> usize {
         self.bytes
     }
 
-    /// A job may be polled thousands of times: of polls that went like the one
-    /// before and the one before that, the first and the last are kept.
+    /// Drops the poll before the last one if it went like the polls around it.
+    /// A job may be polled thousands of times; of equal polls the first and the
+    /// last are kept.
     pub(super) fn drop_repeated_poll(&mut self) {
-        let begins = |call: &RecordedCall| matches!(call.event, None | Some(Event::Timer));
+        let starts_run = |call: &RecordedCall| matches!(call.event, None | Some(Event::Timer));
         let starts: Vec<usize> =
-            (0..self.calls.len()).filter(|at| begins(&self.calls[*at])).collect();
+            (0..self.calls.len()).filter(|at| starts_run(&self.calls[*at])).collect();
         let [.., first, second, third] = starts[..] else { return };
         let run = |from: usize, to: usize| &self.calls[from..to];
         let (a, b, c) = (run(first, second), run(second, third), run(third, self.calls.len()));
-        if !(alike(a, b) && alike(b, c) && is_poll(c)) {
+        if !(same_steps(a, b) && same_steps(b, c) && is_poll(c)) {
             return;
         }
-        let left_out = self.calls.drain(second..third);
+        let dropped = self.calls.drain(second..third);
         let bytes: usize =
-            left_out.map(|call| CALL_BYTES + call.event.as_ref().map_or(0, event_bytes)).sum();
+            dropped.map(|call| CALL_BYTES + call.event.as_ref().map_or(0, event_bytes)).sum();
         self.bytes -= bytes;
     }
 }
 
-fn alike(a: &[RecordedCall], b: &[RecordedCall]) -> bool {
+fn same_steps(a: &[RecordedCall], b: &[RecordedCall]) -> bool {
     a.len() == b.len() && a.iter().zip(b).all(|(a, b)| a.step == b.step)
 }
 
-/// A checkpoint is never the same again: the work has gone on.
+/// Returns `true` if a run ended without progress. A checkpoint is progress,
+/// and never happens a second time.
 fn is_poll(run: &[RecordedCall]) -> bool {
     match run.last().map(|call| &call.step) {
         Some(StepKind::Wait { checkpoint }) => !checkpoint,
@@ -148,20 +156,20 @@ pub(super) mod tests {
     }
 
     fn poll(recording: &mut Recording, target: &str, body: &str, step: StepKind) {
-        recording.note(recorded_call(Some(Event::Timer), send("GET", target)));
-        recording.note(recorded_call(Some(answer(200, body)), step));
+        recording.add(recorded_call(Some(Event::Timer), send("GET", target)));
+        recording.add(recorded_call(Some(answer(200, body)), step));
         recording.drop_repeated_poll();
     }
 
     fn accepted() -> Recording {
         let mut recording = recording("{}");
-        recording.note(recorded_call(None, send("POST", "/a")));
-        recording.note(recorded_call(Some(answer(202, "")), StepKind::Wait { checkpoint: false }));
+        recording.add(recorded_call(None, send("POST", "/a")));
+        recording.add(recorded_call(Some(answer(202, "")), StepKind::Wait { checkpoint: false }));
         recording
     }
 
     #[test]
-    fn of_many_polls_that_are_alike_the_first_and_the_last_are_kept() {
+    fn the_first_and_the_last_of_equal_polls_are_kept() {
         let mut recording = accepted();
         let (calls, bytes) = (recording.calls.len(), recording.bytes);
         for n in 0..1_000 {
@@ -178,7 +186,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn polls_of_another_kind_and_checkpoints_are_all_kept() {
+    fn different_polls_and_checkpoints_are_all_kept() {
         let mut recording = accepted();
         for n in 0..20 {
             poll(&mut recording, &format!("/s/{n}"), "", StepKind::Wait { checkpoint: false });
@@ -192,21 +200,21 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn a_tape_has_a_bound_in_calls_and_in_bytes() {
+    fn a_recording_has_a_limit_of_calls_and_bytes() {
         let mut recording = accepted();
         for n in 0..CALLS_MAX {
             poll(&mut recording, &format!("/{n}"), "", StepKind::Wait { checkpoint: false });
         }
         assert!(recording.is_too_large());
         let kept = recording.calls.len();
-        recording.note(recorded_call(Some(Event::Timer), StepKind::Broken));
-        assert_eq!(recording.calls.len(), kept, "it does not grow any more");
+        recording.add(recorded_call(Some(Event::Timer), StepKind::Broken));
+        assert_eq!(recording.calls.len(), kept, "a recording that is too large does not grow");
         let mut recording = accepted();
-        recording.note(recorded_call(
+        recording.add(recorded_call(
             Some(answer(200, &"x".repeat(BYTES_MAX))),
             StepKind::Done { code: 200 },
         ));
         assert!(recording.is_too_large());
-        assert_eq!(recording.calls.len(), 2, "what is too much is not held");
+        assert_eq!(recording.calls.len(), 2, "the call that is too large is not held");
     }
 }

@@ -1,4 +1,4 @@
-//! One version of an adapter, led through a journal.
+//! The replay of recorded calls on one version of an adapter.
 
 use std::time::Duration;
 use std::time::Instant;
@@ -10,40 +10,40 @@ use hoth_core::domain::AdapterState;
 use hoth_core::domain::Step;
 use hoth_runtime::Adapter;
 
-/// What a version wants when it is told what a journal tells.
+/// The results of replayed calls.
 #[derive(Debug)]
 pub(super) struct ReplayedCalls {
-    /// A step for each call, from the first one of the walk on.
-    pub asked: Vec<StepResult>,
-    /// The time that the calls took.
+    /// A result for each call, from the first one of the range.
+    pub steps: Vec<StepResult>,
+    /// The total time of the calls.
     pub time: Duration,
 }
 
-/// The part of a journal that is replayed.
+/// The calls of a journal that are replayed.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct CallRange<'a> {
-    /// The first call.
+    /// The index of the first call.
     pub from: usize,
-    /// The call behind the last one.
+    /// The index after the last call.
     pub to: usize,
-    /// What is resumed by the first call; none where it begins the job.
+    /// The state that the first call resumes; `None` if it begins the job.
     pub state: Option<&'a AdapterState>,
 }
 
 impl CallRange<'_> {
-    /// All of it.
+    /// The range of all calls.
     pub fn whole(journal: &Journal) -> Self {
         Self { from: 0, to: journal.calls.len(), state: None }
     }
 }
 
-/// Asks `adapter` call by call, as long as `goes_on` says so of the step that
-/// it gave and the journal tells what comparison after such a step. None: `deadline`
-/// has passed.
+/// Calls `adapter` with the recorded inputs, as long as each input can follow
+/// the step before it and `goes_on` accepts that step. Returns `None` if
+/// `deadline` has passed.
 pub(super) async fn replay_calls(
     adapter: &Adapter,
     journal: &Journal,
-    part: CallRange<'_>,
+    range: CallRange<'_>,
     deadline: Instant,
     goes_on: impl Fn(usize, &StepResult) -> bool,
 ) -> Option<ReplayedCalls> {
@@ -55,49 +55,54 @@ pub(super) async fn replay_calls(
         attempt: 1,
         context: journal.job.context.clone(),
     };
-    let mut walk = ReplayedCalls { asked: Vec::new(), time: Duration::ZERO };
-    // A poll that fails is made again from where the job waited.
-    let mut waited = part.state.cloned();
+    let mut replayed = ReplayedCalls { steps: Vec::new(), time: Duration::ZERO };
+    // The state of the last wait. A poll that fails is repeated from there, not
+    // from the state of its last request.
+    let mut waited = range.state.cloned();
     let mut sent: Option<AdapterState> = None;
-    for (at, call) in journal.calls.iter().enumerate().take(part.to).skip(part.from) {
+    for (at, recorded) in journal.calls.iter().enumerate().take(range.to).skip(range.from) {
         if Instant::now() >= deadline {
             return None;
         }
-        facts.attempt = call.attempt;
-        let state = match call.input {
+        facts.attempt = recorded.attempt;
+        let state = match recorded.input {
             Input::Begin => None,
             Input::Timer => waited.as_ref(),
             Input::Response(_) | Input::Failure { .. } => sent.as_ref(),
         };
-        let entry = match (call.input.to_event(), state) {
+        let entry = match (recorded.input.to_event(), state) {
             (None, _) => hoth_runtime::Entry::Begin,
             (Some(event), Some(state)) => hoth_runtime::Entry::Resume { state, event },
-            // There is nothing that could be resumed with it.
+            // The adapter has returned no state that the input could resume.
             (Some(_), None) => break,
         };
-        let question =
-            hoth_runtime::Call { facts: &facts, now: call.now, entropy: call.entropy, entry };
+        let call = hoth_runtime::Call {
+            facts: &facts,
+            now: recorded.now,
+            entropy: recorded.entropy,
+            entry,
+        };
         let started_at = Instant::now();
-        let asked = adapter.call(question).await;
-        walk.time += started_at.elapsed();
-        match &asked {
+        let step = adapter.call(call).await;
+        replayed.time += started_at.elapsed();
+        match &step {
             Ok(Step::Send(send)) => sent = Some(send.state.clone()),
             Ok(Step::Wait(wait)) => waited = Some(wait.state.clone()),
             Ok(Step::Done(_) | Step::Fail(_)) | Err(_) => {}
         }
         let next = journal.calls.get(at + 1).map(|call| &call.input);
-        let ends = next.is_none_or(|next| !follows(&asked, next)) || !goes_on(at, &asked);
-        walk.asked.push(asked);
+        let ends = next.is_none_or(|next| !follows(&step, next)) || !goes_on(at, &step);
+        replayed.steps.push(step);
         if ends {
             break;
         }
     }
-    Some(walk)
+    Some(replayed)
 }
 
-/// Whether `told` is what can come after such a step.
-fn follows(asked: &StepResult, input: &Input) -> bool {
-    match (asked, input) {
+/// Returns `true` if `input` can follow such a step.
+fn follows(step: &StepResult, input: &Input) -> bool {
+    match (step, input) {
         (Ok(Step::Send(_)), Input::Response(_) | Input::Failure { .. })
         | (Ok(Step::Wait(_) | Step::Fail(_)), Input::Timer) => true,
         (

@@ -1,4 +1,4 @@
-//! The gate itself: every journal, both versions, one report.
+//! The replayer: every journal on both versions, and one report.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -28,23 +28,22 @@ use super::journal_comparison::JournalComparison;
 use hoth_platform::clock::Clock;
 use hoth_runtime::Adapter;
 
-/// How often a job's calls are timed for each version. The fastest of them
-/// counts: what else goes on at the machine makes calls slower, never faster.
+/// Rounds in which each job is timed on each version. The fastest one counts:
+/// other load on the machine makes calls slower, never faster.
 const TIMING_ROUNDS: u32 = 5;
 
-/// A candidate is not slower as long as a job loses less than this to it:
-/// nobody waits for it, and small adapters take so little that a ratio alone
-/// means nothing.
+/// Time per job below which a candidate never counts as slower. Small adapters
+/// take so little time that a ratio alone says nothing.
 const SLOWER_MIN: Duration = Duration::from_micros(500);
 
-/// A candidate that has broken so many jobs is known well enough; each may
-/// take as long as the deadline of calls.
+/// Jobs that a candidate may break before the replay ends: each may take as
+/// long as the deadline of a call.
 const BROKEN_JOBS_MAX: usize = 10;
 
 /// Findings in one report.
 const FINDINGS_MAX: usize = 50;
 
-/// Tries candidates on journals.
+/// Replays journals on candidates.
 #[derive(Debug, Clone)]
 pub struct Replayer {
     config: Config,
@@ -53,19 +52,19 @@ pub struct Replayer {
 }
 
 impl Replayer {
-    /// A gate with the journals of `store`.
+    /// A replayer of the journals in `store`.
     pub fn new(config: Config, store: Arc<JournalStore>, clock: Clock) -> Self {
         Self { config, store, clock }
     }
 
-    /// What the configuration says of candidates for `adapter`.
+    /// Returns the configured policy for candidates of `adapter`.
     pub fn policy(&self, adapter: &str) -> Policy {
         self.config.policy(adapter)
     }
 
-    /// Has `candidate` and `active` go through the journals of the adapter
-    /// `name`, and compares what they want. It calls nobody and changes nothing;
-    /// it takes as long as `replay.max_ms` says, and a call's deadline more.
+    /// Replays the journals of the adapter `name` on `active` and `candidate`,
+    /// and compares their steps. No CSP is called and nothing is changed. The
+    /// duration is at most `replay.max_ms` and the deadline of one call.
     pub async fn replay(
         &self,
         name: &str,
@@ -76,14 +75,14 @@ impl Replayer {
         let started_at = Instant::now();
         let span = info_span!("replay", adapter = name, candidate = %candidate.digest());
         let tally = self.replay_all(name, active, candidate, started_at).instrument(span).await;
-        let compared = |adapter: &Adapter| ComparedVersion {
+        let version = |adapter: &Adapter| ComparedVersion {
             version: adapter.info().version.clone(),
             sha256: adapter.digest(),
         };
         let report = ReplayReport {
             adapter: name.to_owned(),
-            active: active.map(compared),
-            candidate: compared(candidate),
+            active: active.map(version),
+            candidate: version(candidate),
             policy,
             verdict: tally.verdict(),
             timing: tally.timing,
@@ -96,6 +95,8 @@ impl Replayer {
         report
     }
 
+    /// Replays all journals until the deadline, or until the candidate has
+    /// broken too many jobs.
     async fn replay_all(
         &self,
         name: &str,
@@ -111,32 +112,33 @@ impl Replayer {
         tally.counts.journals = journals.len();
         let Some(active) = active else {
             tally.counts.not_comparable = journals.len();
-            tally.remarks.push("no version is active, so there is nothing to compare with".into());
+            tally.remarks.push("no active version to compare with".into());
             return tally;
         };
         let versions = journal_comparison::Versions { active, candidate };
         let mut timings = Vec::new();
         for (at, journal) in journals.iter().enumerate() {
-            let tried = match tally.counts.trap >= BROKEN_JOBS_MAX {
+            let comparison = match tally.counts.trap >= BROKEN_JOBS_MAX {
                 true => None,
                 false => versions.compare_on(journal, deadline).await,
             };
-            let Some(trial) = tried else {
+            let Some(comparison) = comparison else {
                 tally.counts.not_replayed = journals.len() - at;
                 tally.note_why_incomplete(self.config.max_ms);
                 break;
             };
-            if let Some(times) = trial.times {
+            if let Some(times) = comparison.times {
                 timings.push((journal, times));
             }
-            tally.add(journal, trial);
+            tally.add(journal, comparison);
         }
         tally.group();
         tally.timing = self.time(versions, timings, deadline).await;
         tally
     }
 
-    /// Times jobs again, the versions taking turns in who is first.
+    /// Times the jobs again. The versions alternate in going first, so that
+    /// neither profits from warm caches.
     async fn time(
         &self,
         versions: journal_comparison::Versions<'_>,
@@ -167,6 +169,7 @@ impl Replayer {
     }
 }
 
+/// Logs and counts a report.
 fn log_report(report: &ReplayReport) {
     let verdict = report.verdict.as_str();
     counter!("hoth_replays_total", "adapter" => report.adapter.clone(), "verdict" => verdict)
@@ -184,22 +187,22 @@ fn log_report(report: &ReplayReport) {
     }
 }
 
-/// What has come of the journals so far.
+/// The results so far.
 #[derive(Debug, Default)]
 struct Tally {
     counts: JobCounts,
     findings: Vec<Finding>,
     timing: Option<Timing>,
     remarks: Vec<String>,
-    /// Why the first of those that are not comparable is not.
+    /// The first job that is not comparable, and the reason.
     diverged: Option<String>,
-    /// States that the candidate does not resume: their version.
+    /// The version of a state that the candidate does not resume.
     unreadable_state: Option<u32>,
 }
 
 impl Tally {
-    fn add(&mut self, journal: &Journal, trial: JournalComparison) {
-        let JournalComparison { comparison, unreadable_state, times: _ } = trial;
+    fn add(&mut self, journal: &Journal, compared: JournalComparison) {
+        let JournalComparison { comparison, unreadable_state, times: _ } = compared;
         self.unreadable_state = self.unreadable_state.or(unreadable_state);
         let (kind, calls, note) = match comparison {
             Comparison::Same => {
@@ -228,7 +231,7 @@ impl Tally {
         });
     }
 
-    /// Puts findings together that name the same places.
+    /// Merges findings with the same places.
     fn group(&mut self) {
         let mut groups: BTreeMap<_, Finding> = BTreeMap::new();
         for finding in self.findings.drain(..) {
@@ -244,7 +247,8 @@ impl Tally {
             groups.entry(key).and_modify(|group| group.jobs += 1).or_insert(finding);
         }
         self.findings = groups.into_values().collect();
-        // Stable: what is worse stays first among those that are as frequent.
+        // A stable sort: of equally frequent findings the worse one stays
+        // first.
         self.findings.sort_by_key(|finding| std::cmp::Reverse(finding.jobs));
         if self.findings.len() > FINDINGS_MAX {
             let more = self.findings.len() - FINDINGS_MAX;
@@ -255,8 +259,10 @@ impl Tally {
 
     fn note_why_incomplete(&mut self, max_ms: u64) {
         self.remarks.push(match self.counts.trap >= BROKEN_JOBS_MAX {
-            true => format!("the candidate broke {BROKEN_JOBS_MAX} jobs; no more were replayed"),
-            false => format!("the time was up (`replay.max_ms` = {max_ms})"),
+            true => {
+                format!("the candidate broke {BROKEN_JOBS_MAX} jobs; the others were not replayed")
+            }
+            false => format!("time limit reached (`replay.max_ms` = {max_ms})"),
         });
     }
 
@@ -274,19 +280,19 @@ impl Tally {
     fn notes(&self) -> Vec<String> {
         let mut notes = self.remarks.clone();
         if let Some(diverged) = &self.diverged {
-            notes.push(format!("not comparable, such as {diverged}"));
+            notes.push(format!("not comparable, for example {diverged}"));
         }
         if let Some(version) = self.unreadable_state {
             notes.push(format!(
-                "the candidate does not resume states of version {version}: jobs that wait stay with \
-                 the active version"
+                "the candidate does not resume states of version {version}; waiting jobs stay on the \
+                 active version"
             ));
         }
         notes
     }
 }
 
-/// The lower one of the two in the middle. None of none.
+/// Returns the lower median, or `None` of an empty list.
 fn median(mut times: Vec<Duration>) -> Option<Duration> {
     times.sort_unstable();
     times.get(times.len().checked_sub(1)? / 2).copied()

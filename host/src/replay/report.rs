@@ -1,4 +1,4 @@
-//! What came of a replay, for people and for programs.
+//! The report of a replay, for people and for programs.
 
 use std::fmt;
 
@@ -9,25 +9,25 @@ use super::Difference;
 use super::Policy;
 use hoth_core::domain::Digest;
 
-/// What a candidate does on the jobs that the host has seen.
+/// The behavior of a candidate on recorded jobs.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ReplayReport {
     pub adapter: String,
-    /// The version that it was compared with; none where none is active.
+    /// The version that it was compared with; `None` if none is active.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub active: Option<ComparedVersion>,
     pub candidate: ComparedVersion,
     pub policy: Policy,
     pub verdict: Verdict,
     pub jobs: JobCounts,
-    /// None where no job was gone through by both.
+    /// `None` if no job was replayed completely by both versions.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub timing: Option<Timing>,
-    /// Jobs that are not the same, those that are alike together, the most
-    /// frequent first.
+    /// Jobs with differences, grouped by equal differences, the most frequent
+    /// first.
     pub findings: Vec<Finding>,
-    /// Sentences about the replay itself.
+    /// Remarks about the replay itself.
     pub notes: Vec<String>,
     pub took_ms: u64,
 }
@@ -35,29 +35,29 @@ pub struct ReplayReport {
 /// One of the two versions.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ComparedVersion {
-    /// As it describes itself.
+    /// The version in its description.
     pub version: String,
     pub sha256: Digest,
 }
 
-/// What a replay says of a candidate: the worst that was seen.
+/// The result for a candidate: the worst finding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Verdict {
-    /// There was nothing to compare.
+    /// Nothing could be compared.
     Untested,
-    /// It wants what the active version wants.
+    /// The same steps as the active version.
     Same,
-    /// The same, but it takes longer.
+    /// The same steps, but more time.
     Slower,
-    /// It wants something else.
+    /// Other steps than the active version.
     Different,
-    /// It breaks where the active version does not.
+    /// A failed call where the active version succeeds.
     Trap,
 }
 
 impl Verdict {
-    /// The word in logs and metrics.
+    /// Returns the name in logs and metrics.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Untested => "untested",
@@ -69,7 +69,7 @@ impl Verdict {
     }
 }
 
-/// Jobs by what came of them.
+/// Jobs by result.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct JobCounts {
@@ -77,17 +77,18 @@ pub struct JobCounts {
     pub same: usize,
     pub different: usize,
     pub trap: usize,
-    /// The active version breaks, the candidate does not. Nobody minds.
+    /// The active version breaks, the candidate does not. No reason for a
+    /// refusal.
     pub mended: usize,
-    /// The active version does not go the way that the job went, so there is
-    /// nothing to compare with.
+    /// The active version does not take the steps of the recorded job, so it is
+    /// no reference.
     pub not_comparable: usize,
-    /// There was no time left.
+    /// Skipped, because the time was up or the candidate broke too many jobs.
     pub not_replayed: usize,
 }
 
-/// How long one job's calls take: the median of the jobs that both went
-/// through, each measured several times, in the same replay.
+/// The time of one job's calls: the median over the jobs that both versions
+/// replayed completely, each timed several times in the same replay.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Timing {
@@ -97,23 +98,23 @@ pub struct Timing {
     pub slower: bool,
 }
 
-/// Jobs that differ alike, shown by one of them.
+/// Jobs with equal differences, shown by one of them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Finding {
     pub kind: FindingKind,
     pub operation: String,
-    /// How many jobs there are.
+    /// The number of jobs.
     pub jobs: usize,
-    /// The id of the one that is shown.
+    /// The id of the job that is shown.
     pub example: String,
     pub calls: Vec<CallDifferences>,
-    /// Why the comparison ended early, where it did.
+    /// The reason why the comparison ended early, if it did.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub note: Option<String>,
 }
 
-/// What is the matter with a job.
+/// The kind of a difference, the worst first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum FindingKind {
@@ -122,19 +123,19 @@ pub enum FindingKind {
     Mended,
 }
 
-/// What differs at one call of a job.
+/// The differences at one call of a job.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CallDifferences {
-    /// Which call it was: `begin`, `call 2 (answer 202)`.
+    /// The call: `call 1 (begin)`, `call 2 (response 202)`.
     pub at: String,
     pub differences: Vec<Difference>,
 }
 
-/// Lines of a report that are shown to people; the JSON has all of it.
+/// Lines of a report for people. The JSON form is complete.
 const LINES_MAX: usize = 200;
 
 impl ReplayReport {
-    /// Whether the policy keeps the candidate from serving.
+    /// Returns `true` if the policy prevents the activation of the candidate.
     pub fn refuses(&self) -> bool {
         match (self.policy, self.verdict) {
             (Policy::Block, Verdict::Slower | Verdict::Different | Verdict::Trap) => true,
@@ -143,12 +144,12 @@ impl ReplayReport {
         }
     }
 
-    /// The verdict and its numbers in one sentence.
+    /// Returns the verdict and its numbers in one sentence.
     pub fn summary(&self) -> String {
         let JobCounts { journals, same, different, trap, mended, not_comparable, not_replayed } =
             self.jobs;
         if journals == 0 {
-            return "untested: there are no journals of this adapter".to_owned();
+            return "untested: no journals of this adapter".to_owned();
         }
         let mut parts = vec![format!("{same} the same")];
         let mut add = |count: usize, word: &str| {
@@ -167,7 +168,7 @@ impl ReplayReport {
 }
 
 impl fmt::Display for ReplayReport {
-    /// As an operator reads it, without colours.
+    /// Writes the report for an operator, without colors.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let lines = self.lines();
         for line in lines.iter().take(LINES_MAX) {
@@ -175,7 +176,9 @@ impl fmt::Display for ReplayReport {
         }
         match lines.len().checked_sub(LINES_MAX) {
             None | Some(0) => Ok(()),
-            Some(more) => writeln!(f, "… {more} more lines; the admin API has them all"),
+            Some(more) => {
+                writeln!(f, "… {more} more lines; the admin API returns the complete report")
+            }
         }
     }
 }
@@ -193,25 +196,25 @@ impl ReplayReport {
         if let Some(timing) = self.timing {
             let slower = if timing.slower { ": slower" } else { "" };
             lines.push(format!(
-                "time       {} us for a job, the active version {} us ({:.2} x){slower}",
+                "time       {} us per job, active version {} us ({:.2} x){slower}",
                 timing.candidate_us, timing.active_us, timing.ratio
             ));
         }
         lines.push(format!(
             "policy     {}{}",
             self.policy.as_str(),
-            if self.refuses() { ": it would not serve" } else { "" }
+            if self.refuses() { ": would be refused" } else { "" }
         ));
         lines.extend(self.notes.iter().map(|note| format!("note       {note}")));
         for finding in &self.findings {
             lines.push(String::new());
-            let what = match finding.kind {
+            let kind = match finding.kind {
                 FindingKind::Trap => "broken",
                 FindingKind::Different => "different",
                 FindingKind::Mended => "mended",
             };
             lines.push(format!(
-                "{} x {} {what}, such as job {}",
+                "{} x {} {kind}, for example job {}",
                 finding.jobs, finding.operation, finding.example
             ));
             for call in &finding.calls {
@@ -273,16 +276,16 @@ mod tests {
     }
 
     #[test]
-    fn a_report_reads_as_an_operator_needs_it() {
+    fn a_report_as_text_has_the_verdict_and_the_findings() {
         expect![[r#"
             active     1.0.0 e3b0c44298fc1c149afbf4c8996fb924
             candidate  1.1.0 e3b0c44298fc1c149afbf4c8996fb924
             verdict    different: of 60 jobs, 2 the same, 57 different, 1 mended by it
-            time       300 us for a job, the active version 280 us (1.07 x)
-            policy     block: it would not serve
+            time       300 us per job, active version 280 us (1.07 x)
+            policy     block: would be refused
             note       a note
 
-            57 x add-portfolio different, such as job job-1
+            57 x add-portfolio different, for example job job-1
               begin
               - request POST /portfolios
               + request POST /v2
@@ -292,11 +295,11 @@ mod tests {
         .assert_eq(&report().to_string());
         let none =
             ReplayReport { jobs: JobCounts::default(), verdict: Verdict::Untested, ..report() };
-        expect!["untested: there are no journals of this adapter"].assert_eq(&none.summary());
+        expect!["untested: no journals of this adapter"].assert_eq(&none.summary());
     }
 
     #[test]
-    fn a_report_is_cut_for_people_and_whole_for_programs() {
+    fn a_report_is_cut_as_text_and_complete_as_json() {
         let mut long = report();
         long.findings = vec![long.findings[0].clone(); 1_000];
         assert_eq!(long.to_string().lines().count(), LINES_MAX + 1);
@@ -306,7 +309,7 @@ mod tests {
     }
 
     #[test]
-    fn only_a_policy_that_blocks_refuses_and_only_what_was_seen_to_be_worse() {
+    fn only_the_policy_block_refuses_and_only_worse_candidates() {
         for (policy, verdict, refuses) in [
             (Policy::Block, Verdict::Untested, false),
             (Policy::Block, Verdict::Same, false),

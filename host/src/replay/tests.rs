@@ -1,4 +1,4 @@
-//! The gate, with real components that are small enough to read.
+//! Tests of the replay gate, with small real components.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use hoth_runtime::Engine;
 use hoth_runtime::testing::ECHO_BEGIN;
 use hoth_runtime::testing::TestGuest;
 
-/// Done with code 200, the settings as request and as response.
+/// Ends with code 200, and the settings as request and response.
 const SETTINGS_TWICE: &str = "
     (i32.store8 (i32.const 512) (i32.const 2))
     (i32.store16 (i32.const 520) (i32.const 200))
@@ -23,8 +23,8 @@ const SETTINGS_TWICE: &str = "
     (i32.store (i32.const 536) (local.get 7))
     (i32.const 512)";
 
-/// Computes for some milliseconds, and then does as [`ECHO_BEGIN`].
-const DAWDLE: &str = "
+/// Computes for some milliseconds, and then does the same as [`ECHO_BEGIN`].
+const SLOW: &str = "
     (local $n i32)
     (local.set $n (i32.const 20000000))
     (loop $again
@@ -38,13 +38,13 @@ const DAWDLE: &str = "
     (i32.store (i32.const 536) (local.get 5))
     (i32.const 512)";
 
-struct House {
+struct TestReplay {
     engine: Engine,
     store: Arc<JournalStore>,
     _directory: tempfile::TempDir,
 }
 
-fn house() -> House {
+fn test_replay() -> TestReplay {
     let directory = tempfile::tempdir().unwrap();
     let config = hoth_runtime::Config {
         directory: directory.path().to_owned(),
@@ -53,21 +53,21 @@ fn house() -> House {
         ..hoth_runtime::Config::default()
     };
     let limits = Config::default().limits();
-    House {
+    TestReplay {
         engine: Engine::new(&config).unwrap(),
         store: Arc::new(JournalStore::new(directory.path().join("journals"), limits)),
         _directory: directory,
     }
 }
 
-impl House {
+impl TestReplay {
     async fn load(&self, begin: &'static str) -> Adapter {
         let guest = TestGuest { begin, ..TestGuest::default() };
         self.engine.load("guest", guest.build()).await.unwrap()
     }
 
-    /// Keeps `count` journals of jobs that began and ended so.
-    fn keep(&self, count: u64, step: &StepKind) {
+    /// Writes `count` journals of jobs whose only call returned `step`.
+    fn write_journals(&self, count: u64, step: &StepKind) {
         for n in 0..count {
             let raw = |text: String| RawValue::from_string(text).unwrap();
             let job = JournalJob {
@@ -82,14 +82,14 @@ impl House {
             let calls = vec![JournalCall { attempt: 1, now, entropy: (n, n), input, step }];
             let csp = "CSP_A".parse().unwrap();
             let journal = Journal::new("guest".to_owned(), Digest::of(b"v"), csp, now, job, calls);
-            self.store.keep(&journal).unwrap();
+            self.store.write(&journal).unwrap();
         }
     }
 
     async fn replay(&self, active: &Adapter, candidate: &Adapter, config: Config) -> ReplayReport {
         let clock = Clock::manual(Timestamp::from_millis(10_000));
-        let gate = Replayer::new(config, Arc::clone(&self.store), clock);
-        gate.replay("guest", Some(active), candidate, Policy::Block).await
+        let replayer = Replayer::new(config, Arc::clone(&self.store), clock);
+        replayer.replay("guest", Some(active), candidate, Policy::Block).await
     }
 }
 
@@ -102,11 +102,11 @@ fn patient() -> Config {
 const DONE: StepKind = StepKind::Done { code: 200 };
 
 #[tokio::test]
-async fn the_same_component_does_the_same() {
-    let house = house();
-    house.keep(5, &DONE);
-    let echo = house.load(ECHO_BEGIN).await;
-    let report = house.replay(&echo, &echo, patient()).await;
+async fn the_same_component_is_the_same() {
+    let test = test_replay();
+    test.write_journals(5, &DONE);
+    let echo = test.load(ECHO_BEGIN).await;
+    let report = test.replay(&echo, &echo, patient()).await;
     assert_eq!(report.verdict, Verdict::Same, "{report}");
     assert_eq!(report.jobs, JobCounts { journals: 5, same: 5, ..JobCounts::default() });
     assert!(report.timing.is_some_and(|timing| timing.active_us > 0 && !timing.slower), "{report}");
@@ -114,15 +114,15 @@ async fn the_same_component_does_the_same() {
 }
 
 #[tokio::test]
-async fn what_differs_is_named_once_for_all_jobs_that_differ_so() {
-    let house = house();
-    house.keep(5, &DONE);
-    let (echo, other) = (house.load(ECHO_BEGIN).await, house.load(SETTINGS_TWICE).await);
-    let report = house.replay(&echo, &other, patient()).await;
+async fn equal_differences_of_several_jobs_are_one_finding() {
+    let test = test_replay();
+    test.write_journals(5, &DONE);
+    let (echo, other) = (test.load(ECHO_BEGIN).await, test.load(SETTINGS_TWICE).await);
+    let report = test.replay(&echo, &other, patient()).await;
     assert_eq!(report.verdict, Verdict::Different, "{report}");
     assert_eq!(report.jobs, JobCounts { journals: 5, different: 5, ..JobCounts::default() });
     let [finding] = &report.findings[..] else { panic!("{report}") };
-    // The newest is shown.
+    // The newest job is shown.
     assert_eq!((finding.jobs, finding.example.as_str()), (5, "job-4"));
     assert_eq!(finding.calls[0].at, "call 1 (begin)");
     assert_eq!(
@@ -133,11 +133,11 @@ async fn what_differs_is_named_once_for_all_jobs_that_differ_so() {
 }
 
 #[tokio::test]
-async fn a_candidate_that_breaks_is_seen_and_soon_let_go_of() {
-    let house = house();
-    house.keep(30, &DONE);
-    let (echo, trap) = (house.load(ECHO_BEGIN).await, house.load("unreachable").await);
-    let report = house.replay(&echo, &trap, patient()).await;
+async fn the_replay_of_a_candidate_that_breaks_ends_early() {
+    let test = test_replay();
+    test.write_journals(30, &DONE);
+    let (echo, trap) = (test.load(ECHO_BEGIN).await, test.load("unreachable").await);
+    let report = test.replay(&echo, &trap, patient()).await;
     assert_eq!(report.verdict, Verdict::Trap, "{report}");
     assert_eq!((report.jobs.trap, report.jobs.not_replayed), (10, 20));
     assert!(report.to_string().contains("+ step the adapter trapped"), "{report}");
@@ -145,11 +145,11 @@ async fn a_candidate_that_breaks_is_seen_and_soon_let_go_of() {
 }
 
 #[tokio::test]
-async fn a_candidate_that_mends_what_broke_is_welcome() {
-    let house = house();
-    house.keep(3, &StepKind::Broken);
-    let (trap, echo) = (house.load("unreachable").await, house.load(ECHO_BEGIN).await);
-    let report = house.replay(&trap, &echo, patient()).await;
+async fn a_candidate_that_fixes_a_broken_job_is_accepted() {
+    let test = test_replay();
+    test.write_journals(3, &StepKind::Broken);
+    let (trap, echo) = (test.load("unreachable").await, test.load(ECHO_BEGIN).await);
+    let report = test.replay(&trap, &echo, patient()).await;
     assert_eq!(report.jobs, JobCounts { journals: 3, mended: 3, ..JobCounts::default() });
     assert_eq!(report.verdict, Verdict::Same, "{report}");
     assert_eq!(report.findings[0].kind, FindingKind::Mended);
@@ -157,55 +157,55 @@ async fn a_candidate_that_mends_what_broke_is_welcome() {
 
 #[tokio::test]
 async fn a_candidate_that_takes_longer_is_slower() {
-    let house = house();
-    house.keep(3, &DONE);
-    let (echo, dawdle) = (house.load(ECHO_BEGIN).await, house.load(DAWDLE).await);
+    let test = test_replay();
+    test.write_journals(3, &DONE);
+    let (echo, slow) = (test.load(ECHO_BEGIN).await, test.load(SLOW).await);
     // Twenty million turns of a loop against none: far more than twice as much
     // on any machine.
     let config = || Config { slower_ratio: 2.0, ..patient() };
-    let report = house.replay(&echo, &dawdle, config()).await;
+    let report = test.replay(&echo, &slow, config()).await;
     assert_eq!(report.verdict, Verdict::Slower, "{report}");
     assert_eq!(report.jobs.same, 3);
     assert!(report.refuses());
-    let faster = house.replay(&dawdle, &echo, config()).await;
+    let faster = test.replay(&slow, &echo, config()).await;
     assert_eq!(faster.verdict, Verdict::Same, "{faster}");
 }
 
 #[tokio::test]
-async fn a_replay_ends_when_its_time_is_up() {
-    let house = house();
-    house.keep(100, &DONE);
-    let dawdle = house.load(DAWDLE).await;
+async fn a_replay_ends_at_its_time_limit() {
+    let test = test_replay();
+    test.write_journals(100, &DONE);
+    let slow = test.load(SLOW).await;
     let config = Config { max_ms: 100, ..Config::default() };
-    let report = house.replay(&dawdle, &dawdle, config).await;
+    let report = test.replay(&slow, &slow, config).await;
     assert!(report.jobs.not_replayed > 0, "{report}");
     assert_eq!(report.jobs.same + report.jobs.not_replayed, 100, "{report}");
-    assert!(report.notes[0].contains("the time was up"), "{report}");
+    assert!(report.notes[0].contains("time limit reached"), "{report}");
 }
 
 #[tokio::test]
-async fn what_the_active_version_does_otherwise_itself_is_no_yardstick() {
-    let house = house();
-    house.keep(2, &StepKind::Send { method: "GET".to_owned(), target: "/a".to_owned() });
-    let echo = house.load(ECHO_BEGIN).await;
-    let report = house.replay(&echo, &echo, patient()).await;
+async fn a_job_that_the_active_version_does_not_repeat_is_not_comparable() {
+    let test = test_replay();
+    test.write_journals(2, &StepKind::Send { method: "GET".to_owned(), target: "/a".to_owned() });
+    let echo = test.load(ECHO_BEGIN).await;
+    let report = test.replay(&echo, &echo, patient()).await;
     assert_eq!((report.verdict, report.jobs.not_comparable), (Verdict::Untested, 2), "{report}");
     assert!(report.notes[0].contains("done 200 instead of GET /a"), "{report}");
     assert!(!report.refuses());
 }
 
 #[tokio::test]
-async fn without_journals_or_an_active_version_nothing_is_said() {
-    let house = house();
-    let echo = house.load(ECHO_BEGIN).await;
-    let report = house.replay(&echo, &echo, patient()).await;
+async fn without_journals_or_an_active_version_the_verdict_is_untested() {
+    let test = test_replay();
+    let echo = test.load(ECHO_BEGIN).await;
+    let report = test.replay(&echo, &echo, patient()).await;
     assert_eq!(report.verdict, Verdict::Untested);
-    house.keep(2, &DONE);
-    let gate = Replayer::new(
+    test.write_journals(2, &DONE);
+    let replayer = Replayer::new(
         patient(),
-        Arc::clone(&house.store),
+        Arc::clone(&test.store),
         Clock::manual(Timestamp::from_millis(10_000)),
     );
-    let report = gate.replay("guest", None, &echo, Policy::Block).await;
+    let report = replayer.replay("guest", None, &echo, Policy::Block).await;
     assert_eq!((report.verdict, report.refuses()), (Verdict::Untested, false), "{report}");
 }

@@ -1,4 +1,5 @@
-//! Turns finished recordings into files, on a thread of its own.
+//! The writer of journals: a thread that redacts finished recordings and writes
+//! them to files.
 
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
@@ -11,15 +12,14 @@ use tracing::warn;
 use super::JournalStore;
 use super::Recording;
 use super::RedactionRules;
-use super::recorder::count_dropped;
 use hoth_core::domain::Digest;
 use hoth_core::domain::Timestamp;
 use hoth_platform::clock::Clock;
 
-/// How often what has grown too old is looked for, when nothing is written.
+/// Time after which journals that are too old are deleted if none is written.
 const PRUNE_EVERY: Duration = Duration::from_secs(10 * 60);
 
-/// The recording of a job that is over.
+/// The recording of a finished job.
 #[derive(Debug)]
 pub(super) struct FinishedRecording {
     pub recording: Recording,
@@ -28,7 +28,7 @@ pub(super) struct FinishedRecording {
     pub at: Timestamp,
 }
 
-/// Writes what arrives, until nobody can send any more.
+/// Starts the thread. It ends when all senders are dropped.
 pub(super) fn start(
     arrivals: Receiver<FinishedRecording>,
     rules: RedactionRules,
@@ -38,7 +38,7 @@ pub(super) fn start(
     let write = move || {
         loop {
             match arrivals.recv_timeout(PRUNE_EVERY) {
-                Ok(finished) => keep(finished, &rules, &store),
+                Ok(finished) => write_journal(finished, &rules, &store),
                 Err(RecvTimeoutError::Timeout) => store.prune_all(clock.now()),
                 Err(RecvTimeoutError::Disconnected) => return,
             }
@@ -47,21 +47,29 @@ pub(super) fn start(
     std::thread::Builder::new().name("journals".to_owned()).spawn(write).map(drop)
 }
 
-fn keep(finished: FinishedRecording, rules: &RedactionRules, store: &JournalStore) {
+/// Redacts a recording and writes its journal. A journal that cannot be written
+/// is dropped and counted: recording never fails a job.
+fn write_journal(finished: FinishedRecording, rules: &RedactionRules, store: &JournalStore) {
     let adapter = finished.recording.adapter.clone();
     let Some(journal) = rules.redact(finished.recording, finished.version, finished.at) else {
         return count_dropped(&adapter, "not-redactable");
     };
-    match store.keep(&journal) {
+    match store.write(&journal) {
         Ok(()) => counter!("hoth_journals_written_total", "adapter" => adapter).increment(1),
         Err(error) => {
             count_dropped(&adapter, "not-written");
             warn!(
                 adapter,
                 error = &error as &dyn std::error::Error,
-                "A journal cannot be written to {}",
+                "Cannot write a journal to {}",
                 store.directory().display(),
             );
         }
     }
+}
+
+/// Counts a job whose recording was started but leaves no journal.
+pub(super) fn count_dropped(adapter: &str, reason: &'static str) {
+    counter!("hoth_journals_dropped_total", "adapter" => adapter.to_owned(), "reason" => reason)
+        .increment(1);
 }

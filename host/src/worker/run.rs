@@ -174,7 +174,7 @@ impl RunLoop<'_> {
         // the future of a call.
         let (step, used) = Box::pin(self.version.adapter().measured_call(call)).await;
         if let Some(recording) = &mut self.recording {
-            recording.note(RecordedCall {
+            recording.add(RecordedCall {
                 attempt: self.facts.attempt,
                 now,
                 entropy,

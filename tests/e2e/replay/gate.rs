@@ -301,8 +301,8 @@ async fn a_dry_run_on_the_command_line_shows_the_report() {
         assert_eq!(code, Some(1), "{text}");
         for line in [
             "verdict    different: of 7 jobs, 0 the same, 7 different",
-            "policy     block: it would not serve",
-            "1 x add-portfolio different, such as job job-ADD_PORTFOLIO",
+            "policy     block: would be refused",
+            "1 x add-portfolio different, for example job job-ADD_PORTFOLIO",
             "  - request POST /portfolios\n  + request POST /v2/portfolios\n",
         ] {
             assert!(text.contains(line), "{line}: {text}");

@@ -1,13 +1,12 @@
-//! From what was recorded_call to what may be kept: secrets and personal data give way
-//! to pseudonyms.
+//! Redaction: from a recording to a journal in which pseudonyms replace secrets
+//! and personal data.
 //!
-//! A job is read twice. First everything is looked for that must not be kept:
-//! what stands under a [known key](rules), and what looks like an address, a
-//! number of a person, or a token, wherever it [stands](text). Then each of
-//! them is replaced, wherever it occurs in the texts, by the same
-//! [pseudonym] of the same shape. So what was equal stays equal, and
-//! a replay goes the way that the job went. Which value had which pseudonym is
-//! known to nobody afterwards, and another job has others.
+//! A job is read twice. The first pass finds everything that must not be kept:
+//! values under a [known key](rules), and addresses, numbers of persons and
+//! tokens [anywhere in a text](text). The second pass replaces each of them,
+//! wherever it occurs in the job, by the same [pseudonym] of the same shape.
+//! Equal values stay equal, so that a replay takes the steps of the job. The
+//! mapping is not stored, and every job has another one.
 
 mod pseudonym;
 mod rules;
@@ -39,8 +38,8 @@ use hoth_core::domain::Timestamp;
 use hoth_core::domain::TransportFailure;
 
 impl RedactionRules {
-    /// The journal of a job that is over. None: more must be redacted than a
-    /// journal is worth, or the job's facts are no JSON.
+    /// Returns the journal of a finished job, or `None` if it has too many
+    /// values to redact or its input is not JSON.
     pub fn redact(
         &self,
         recording: Recording,
@@ -73,6 +72,7 @@ impl RedactionRules {
     }
 }
 
+/// The texts of a job outside of its calls.
 struct JobTexts {
     id: String,
     input: Value,
@@ -80,7 +80,7 @@ struct JobTexts {
     context: Vec<(String, String)>,
 }
 
-/// Looks for what must not be kept.
+/// The first pass: finds the values that must not be kept.
 struct Finder<'a> {
     rules: &'a RedactionRules,
     found: &'a mut PseudonymBuilder,
@@ -128,24 +128,24 @@ impl Finder<'_> {
         }
     }
 
-    /// `class` is that of the key above.
-    fn json(&mut self, value: &Value, class: Option<Sensitivity>) {
-        match (value, class) {
+    /// `inherited` is the sensitivity of the key above.
+    fn json(&mut self, value: &Value, inherited: Option<Sensitivity>) {
+        match (value, inherited) {
             (Value::Null | Value::Bool(_), _) => {}
             (Value::String(text), Some(class)) => {
                 self.found.add(text, class);
-                // A list of addresses is replaced as a whole, and each of them
-                // where it stands alone.
+                // A list of addresses is replaced as a whole here, and each
+                // address of it where it occurs alone.
                 self.text(text);
             }
             (Value::String(text), None) => self.text(text),
             (Value::Number(number), Some(class)) => self.found.add(&number.to_string(), class),
             (Value::Number(number), None) => self.text(&number.to_string()),
-            (Value::Array(values), _) => values.iter().for_each(|each| self.json(each, class)),
+            (Value::Array(values), _) => values.iter().for_each(|each| self.json(each, inherited)),
             (Value::Object(fields), _) => {
                 for (key, value) in fields {
                     self.text(key);
-                    self.json(value, self.rules.sensitivity_of(key).or(class));
+                    self.json(value, self.rules.sensitivity_of(key).or(inherited));
                 }
             }
         }
@@ -156,7 +156,7 @@ impl Finder<'_> {
     }
 }
 
-/// Puts the pseudonyms in.
+/// The second pass: replaces the values.
 struct Replacer<'a> {
     pseudonyms: &'a pseudonym::Pseudonyms,
 }
@@ -187,8 +187,8 @@ impl Replacer<'_> {
         self.pairs(&mut response.headers);
         let JournalBody::Text(text) = &mut response.body else { return };
         match serde_json::from_str(text) {
-            // Written anew even where nothing was found: a key that is there
-            // twice is found once only.
+            // Serialized again even if nothing is replaced: of a duplicate key
+            // the first pass has seen only the last value.
             Ok(mut json) => {
                 self.json(&mut json);
                 *text = json.to_string();
@@ -207,7 +207,7 @@ impl Replacer<'_> {
             Value::String(text) => self.text(text),
             Value::Number(number) => {
                 if let Some(name) = self.pseudonyms.whole(&number.to_string()) {
-                    // Digits became digits; a form that did not is a string.
+                    // A pseudonym of digits stays a number; any other is a string.
                     let number: Option<Number> = name.parse().ok();
                     *value = number.map_or_else(|| Value::String(name.to_owned()), Value::Number);
                 }
@@ -269,13 +269,14 @@ mod tests {
 
     fn journal(input: &str, body: &str, target: &str) -> Journal {
         let mut recording = recording(input);
-        recording.note(recorded_call(None, send("POST", target)));
-        recording.note(recorded_call(Some(answer(200, body)), StepKind::Done { code: 200 }));
+        recording.add(recorded_call(None, send("POST", target)));
+        recording.add(recorded_call(Some(answer(200, body)), StepKind::Done { code: 200 }));
         let rules = RedactionRules::new(&RedactConfig::default());
         rules.redact(recording, Digest::of(b"v"), Timestamp::from_millis(5)).unwrap()
     }
 
-    /// The input, the way that was taken, and the answer, as they are kept.
+    /// Compares the stored input, the kind of the first step, and the stored
+    /// response.
     #[track_caller]
     fn check(input: &str, target: &str, body: &str, expected: Expect) {
         let journal = journal(input, body, target);
@@ -292,7 +293,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_equal_stays_equal_wherever_it_stands() {
+    fn equal_values_stay_equal_wherever_they_occur() {
         check(
             r#"{"payload": {"administrators": [
                 {"email": "Jane.Doe@army.mil", "dodId": "1122334455"},
@@ -308,7 +309,7 @@ mod tests {
     }
 
     #[test]
-    fn names_are_replaced_as_words_and_not_within_others() {
+    fn names_are_replaced_as_whole_words_only() {
         check(
             r#"{"userId": "u-1", "payload": {"name": "Blue Team", "lastName": "Ann"}}"#,
             "/portfolios/Blue%20Team/annex",
@@ -321,7 +322,7 @@ mod tests {
     }
 
     #[test]
-    fn secrets_and_tokens_leave_a_word_behind() {
+    fn secrets_and_tokens_are_replaced_by_numbered_placeholders() {
         check(
             r#"{"payload": {"adminPassword": "hunter22", "nested": {"api-key": ["k1", "k2"]}}}"#,
             "/a",
@@ -335,7 +336,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_json_is_read_as_text() {
+    fn a_body_that_is_not_json_is_redacted_as_text() {
         check(
             r#"{"payload": {}}"#,
             "/a?x=1",
@@ -357,7 +358,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_nobodys_stays_as_it_is() {
+    fn values_that_are_not_sensitive_stay_unchanged() {
         let input = r#"{"jobId":"81b31a89-e3e5-46ee-acfe-75436bd14577","payload":{"taskOrders":[{"clins":[{"clinNumber":"0001","popStartDate":"2021-07-01"}],"taskOrderNumber":"1234567890123"}]},"portfolioId":"p-1"}"#;
         let body = r#"{"costs":[1.5,100],"environmentId":"e-1","status":"IN_PROGRESS"}"#;
         let journal = journal(input, body, "/portfolios/p-1");
@@ -367,7 +368,7 @@ mod tests {
     }
 
     #[test]
-    fn operators_name_further_keys_and_keys_that_may_be_kept() {
+    fn the_configuration_adds_keys_and_exempts_keys() {
         let config = RedactConfig {
             personal: vec!["badge_number".to_owned()],
             secret: vec!["door".to_owned()],
@@ -375,7 +376,7 @@ mod tests {
         };
         let mut recording =
             recording(r#"{"badgeNumber": "B-12", "Door": "sesame", "name": "Blue"}"#);
-        recording.note(recorded_call(None, StepKind::Done { code: 200 }));
+        recording.add(recorded_call(None, StepKind::Done { code: 200 }));
         let journal = RedactionRules::new(&config)
             .redact(recording, Digest::of(b"v"), Timestamp::from_millis(5))
             .unwrap();
@@ -384,14 +385,14 @@ mod tests {
     }
 
     #[test]
-    fn bytes_that_are_no_text_are_not_kept() {
+    fn a_body_that_is_not_text_is_not_kept() {
         let mut recording = recording("{}");
         let answer = HttpResponse {
             status: 200,
             headers: vec![("set-cookie".to_owned(), "session=abcdef".to_owned())],
             body: bytes::Bytes::from_static(b"\xffjane@x.org"),
         };
-        recording.note(recorded_call(Some(Event::Response(answer)), StepKind::Broken));
+        recording.add(recorded_call(Some(Event::Response(answer)), StepKind::Broken));
         let rules = RedactionRules::new(&RedactConfig::default());
         let journal = rules.redact(recording, Digest::of(b"v"), Timestamp::from_millis(5)).unwrap();
         let Input::Response(response) = &journal.calls[0].input else { panic!("an answer") };
@@ -400,10 +401,10 @@ mod tests {
     }
 
     #[test]
-    fn a_job_with_too_much_to_redact_leaves_no_journal() {
+    fn a_job_with_too_many_sensitive_values_leaves_no_journal() {
         let many: Vec<_> = (0..2_000).map(|n| format!("{{\"email\":\"p{n}@x.org\"}}")).collect();
         let mut recording = recording(&format!("{{\"all\":[{}]}}", many.join(",")));
-        recording.note(recorded_call(None, StepKind::Done { code: 200 }));
+        recording.add(recorded_call(None, StepKind::Done { code: 200 }));
         let rules = RedactionRules::new(&RedactConfig::default());
         assert!(rules.redact(recording, Digest::of(b"v"), Timestamp::from_millis(5)).is_none());
     }

@@ -1,4 +1,4 @@
-//! What stands where something was that must not be kept.
+//! Placeholders for redacted values.
 
 use std::collections::BTreeMap;
 use std::collections::HashMap;
@@ -10,35 +10,37 @@ use percent_encoding::utf8_percent_encode;
 
 use super::rules::Sensitivity;
 
-/// Values of one job. Each is looked for in every text of it; a job with more
-/// is a list of people, and no example of a job.
+/// Values of one job. Each is searched for in every text of the job; a job with
+/// more is a list of persons and no typical job.
 const VALUES_MAX: usize = 1_000;
 
-/// One character tells nobody's name, and is found in every text.
+/// Shortest value in bytes. One character identifies no person, and occurs in
+/// every text.
 const PERSONAL_BYTES_MIN: usize = 2;
 
-/// All but the unreserved characters of RFC 3986: how adapters put what comes
-/// from data into a path.
+/// All but the unreserved characters of RFC 3986, as adapters encode data in a
+/// path.
 const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
-/// Values that were found, in the order in which they were.
+/// The values that were found, in order.
 #[derive(Debug, Default)]
 pub(super) struct PseudonymBuilder {
     found: Vec<(String, Sensitivity)>,
+    /// The same in lower case, to add each once.
     known: HashSet<String>,
 }
 
-/// Which pseudonym stands for which value. Case does not count: people write
-/// addresses as they please.
+/// The pseudonym of each value. Case is ignored, as it is in addresses.
 #[derive(Debug)]
 pub(super) struct Pseudonyms {
-    /// Values as they are written, and their percent-encoded forms, in lower
-    /// case.
+    /// Values as written and percent-encoded, in lower case.
     names: HashMap<String, String>,
-    /// The same by their first byte in lower case, the longer ones first.
+    /// The same by their first byte in lower case, longer ones first, so that a
+    /// value is not replaced by the pseudonym of a part of it.
     by_first: BTreeMap<u8, Vec<Value>>,
 }
 
+/// A value to search for.
 #[derive(Debug)]
 struct Value {
     /// In lower case.
@@ -47,24 +49,25 @@ struct Value {
     boundary: Boundary,
 }
 
-/// Where a value must end to be one.
+/// The characters that must not surround a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Boundary {
-    /// No digit before it or after it.
+    /// Digits: it is a number.
     Digits,
-    /// No letter and no digit.
+    /// Letters and digits.
     Word,
 }
 
 impl PseudonymBuilder {
-    /// Takes a value in. One that is too short is none.
+    /// Adds a value. A value that is too short is ignored.
     pub fn add(&mut self, value: &str, class: Sensitivity) {
         let value = value.trim();
         let bytes_min = match class {
             Sensitivity::Personal => PERSONAL_BYTES_MIN,
             Sensitivity::Secret => 1,
         };
-        // One more than the bound tells that there are too many.
+        // One value beyond the limit is kept, so that `assign` sees that there
+        // are too many.
         if value.len() < bytes_min || self.found.len() > VALUES_MAX {
             return;
         }
@@ -73,7 +76,7 @@ impl PseudonymBuilder {
         }
     }
 
-    /// Gives every value its pseudonym. None: there are too many.
+    /// Assigns a pseudonym to each value. Returns `None` if there are too many.
     pub fn assign(self) -> Option<Pseudonyms> {
         if self.found.len() > VALUES_MAX {
             return None;
@@ -82,10 +85,10 @@ impl PseudonymBuilder {
         let mut names = HashMap::new();
         for (number, (value, class)) in self.found.iter().enumerate() {
             let name = match class {
-                // Not even its length is kept.
+                // Without a trace of its length.
                 Sensitivity::Secret => format!("secret-{}", number + 1),
                 Sensitivity::Personal => {
-                    // Never one that is taken, nor one that is a value itself.
+                    // Neither another pseudonym nor a value of the job.
                     let free = |name: &String| {
                         let lower = name.to_ascii_lowercase();
                         !self.known.contains(&lower) && !given.contains(&lower)
@@ -116,12 +119,12 @@ impl PseudonymBuilder {
 }
 
 impl Pseudonyms {
-    /// The pseudonym of a value.
+    /// Returns the pseudonym of a value.
     pub fn whole(&self, value: &str) -> Option<&str> {
         self.names.get(&value.to_ascii_lowercase()).map(String::as_str)
     }
 
-    /// Replaces every value in a text.
+    /// Replaces all values in a text.
     pub fn replace(&self, text: &mut String) {
         if let Some(name) = self.whole(text.trim()) {
             *text = name.to_owned();
@@ -192,10 +195,10 @@ impl Boundary {
     }
 }
 
-/// The `number`th text of the same shape: letters for letters, digits for
-/// digits, the rest as it is. Letters are those that are digits of hexadecimal
-/// numbers, too, so that a UUID stays one; the last part of an address stays,
-/// as some systems go by it; and no number begins with a zero.
+/// Returns the `number`th text of the same shape: letters for letters, digits
+/// for digits, everything else unchanged. The letters are hexadecimal digits,
+/// so that a UUID stays one; the top-level domain of an address is kept,
+/// because some systems depend on it; and no number starts with a zero.
 fn shaped(value: &str, number: usize) -> String {
     let kept_from = match value.rfind('@') {
         Some(at) => value[at..].rfind('.').map_or(value.len(), |dot| at + dot),
@@ -206,7 +209,7 @@ fn shaped(value: &str, number: usize) -> String {
     let mut digit = |base: usize| {
         let digit = left % base;
         left /= base;
-        u8::try_from(digit).expect("a digit is small")
+        u8::try_from(digit).expect("a digit is less than its base")
     };
     let mut reversed: Vec<char> = Vec::with_capacity(shaped.len());
     for (at, c) in shaped.char_indices().rev() {
@@ -221,7 +224,7 @@ fn shaped(value: &str, number: usize) -> String {
     let name: String = reversed.into_iter().rev().collect();
     match left {
         0 => name + kept,
-        // It is too short for so large a number.
+        // The shape has fewer texts than `number`.
         more => format!("{name}{more}{kept}"),
     }
 }
@@ -270,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn a_value_is_replaced_where_it_stands_alone() {
+    fn a_value_is_replaced_only_as_a_whole_word() {
         check(&["12"], "12 112 121 a12b x%2012 12", "10 112 121 a10b x%2010 10");
         check(&["Ann"], "ANN annex joann ann_x ann", "Aaa annex joann Aaa_x Aaa");
         check(&["Ann", "Ann Lee"], "Ann Lee, Ann", "Aaa Aab, Aaa");

@@ -1,27 +1,29 @@
-//! Which keys say that what stands under them must not be kept.
+//! The keys whose values must not be kept.
 
 use std::collections::HashMap;
 
 use crate::replay::RedactConfig;
 
-/// Why something must not be kept.
+/// The reason why a value must not be kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Sensitivity {
-    /// It is about a person.
+    /// Personal data.
     Personal,
-    /// It opens doors.
+    /// A credential.
     Secret,
 }
 
-/// The keys by which what must not be kept is known. Keys are compared by
-/// their letters and digits alone, in lower case.
+/// The known keys. Keys are compared by their letters and digits, in lower
+/// case.
 #[derive(Debug)]
 pub struct RedactionRules {
-    /// What the configuration says of a key; none: it may be kept.
+    /// The keys of the configuration; `None` for a key whose values may be
+    /// kept.
     configured: HashMap<String, Option<Sensitivity>>,
 }
 
-/// Whole keys. Names are here because people give their own to things.
+/// Complete keys. `name` is one of them, because people name things after
+/// themselves.
 const PERSONAL: [&str; 12] = [
     "name",
     "displayname",
@@ -37,7 +39,7 @@ const PERSONAL: [&str; 12] = [
     "street",
 ];
 
-/// Ends of keys: `email` stands for `adminEmail`, too.
+/// Ends of keys: `email` also stands for `adminEmail`.
 const PERSONAL_ENDINGS: [&str; 19] = [
     "email",
     "emails",
@@ -60,6 +62,7 @@ const PERSONAL_ENDINGS: [&str; 19] = [
     "userid",
 ];
 
+/// Ends of keys of credentials.
 const SECRET_ENDINGS: [&str; 18] = [
     "password",
     "passwd",
@@ -82,7 +85,7 @@ const SECRET_ENDINGS: [&str; 18] = [
 ];
 
 impl RedactionRules {
-    /// The known keys, and those of the configuration.
+    /// The built-in keys and those of the configuration.
     pub fn new(config: &RedactConfig) -> Self {
         let of = |keys: &[String], class: Option<Sensitivity>| -> Vec<_> {
             keys.iter().map(|key| (normal(key), class)).collect()
@@ -94,7 +97,8 @@ impl RedactionRules {
         Self { configured: configured.collect() }
     }
 
-    /// What the key says of what stands under it.
+    /// Returns the sensitivity of the values under a key, or `None` if they may
+    /// be kept.
     pub(super) fn sensitivity_of(&self, key: &str) -> Option<Sensitivity> {
         let key = normal(key);
         if let Some(configured) = self.configured.get(&key) {

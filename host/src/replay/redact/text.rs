@@ -1,23 +1,24 @@
-//! What must not be kept, in texts that no key explains.
+//! Sensitive values in texts without keys.
 
 use super::rules::RedactionRules;
 use super::rules::Sensitivity;
 
-/// The number by which the US Department of Defense knows a person.
+/// Digits of the number that identifies a person at the US Department of
+/// Defense.
 const DOD_ID_DIGITS: usize = 10;
 
-/// The longest value that is looked for behind a key in a text.
+/// Longest value that is taken after a key in a text, in bytes.
 const VALUE_BYTES_MAX: usize = 4 << 10;
 
-/// Tells of everything in `text` that looks like it must not be kept.
+/// Passes everything in `text` that looks sensitive to `found`.
 pub(super) fn find(text: &str, rules: &RedactionRules, mut found: impl FnMut(&str, Sensitivity)) {
     addresses(text, &mut |address| found(address, Sensitivity::Personal));
     numbers(text, &mut |number| found(number, Sensitivity::Personal));
     tokens(text, &mut |token| found(token, Sensitivity::Secret));
-    behind_keys(text, rules, &mut found);
+    after_keys(text, rules, &mut found);
 }
 
-/// E-mail addresses, also with a percent-encoded at sign.
+/// Finds e-mail addresses, also with a percent-encoded at sign.
 fn addresses(text: &str, found: &mut impl FnMut(&str)) {
     let local =
         |byte: &u8| byte.is_ascii_alphanumeric() || b"._+-'".contains(byte) || !byte.is_ascii();
@@ -31,14 +32,14 @@ fn addresses(text: &str, found: &mut impl FnMut(&str)) {
             let domain = rest[..after].trim_end_matches(['.', '-']);
             if before > 0 && !domain.is_empty() {
                 let local = &text[at - before..at];
-                // As it is written elsewhere; its encoded form is known, too.
+                // In its usual form; the encoded form is searched for anyway.
                 found(&format!("{local}@{domain}"));
             }
         }
     }
 }
 
-/// DoD ids (ten digits), and social security numbers (3-2-4).
+/// Finds DoD ids (ten digits) and social security numbers (3-2-4).
 fn numbers(text: &str, found: &mut impl FnMut(&str)) {
     let bytes = text.as_bytes();
     let mut at = 0;
@@ -67,7 +68,8 @@ fn is_ssn(text: &[u8]) -> bool {
     })
 }
 
-/// What follows `Bearer` and `Basic`, JSON web tokens, and AWS's access keys.
+/// Finds credentials after `Bearer` and `Basic`, JSON web tokens, and AWS
+/// access keys.
 fn tokens(text: &str, found: &mut impl FnMut(&str)) {
     let part = |c: char| c.is_ascii_alphanumeric() || "-._~+/=".contains(c);
     let mut scheme = false;
@@ -78,7 +80,8 @@ fn tokens(text: &str, found: &mut impl FnMut(&str)) {
         }
         let aws = word.len() == 20 && (word.starts_with("AKIA") || word.starts_with("ASIA"));
         let jwt = word.starts_with("eyJ") && word.matches('.').count() >= 2;
-        // Two words of a sentence may look the same: a token is longer.
+        // Eight characters at least, because `basic` is also a word of ordinary
+        // sentences.
         if aws || jwt || (scheme && word.len() >= 8) {
             found(word);
         }
@@ -86,14 +89,15 @@ fn tokens(text: &str, found: &mut impl FnMut(&str)) {
     }
 }
 
-/// The words before a credential; they are none themselves.
+/// Returns `true` for the scheme before a credential, which is not sensitive
+/// itself.
 fn is_scheme(word: &str) -> bool {
     word.eq_ignore_ascii_case("bearer") || word.eq_ignore_ascii_case("basic")
 }
 
-/// Values in what is JSON, XML or a form but for a mistake: `"dodId": "1"`,
-/// `<dodId>1<`, `dod_id=1`.
-fn behind_keys(text: &str, rules: &RedactionRules, found: &mut impl FnMut(&str, Sensitivity)) {
+/// Finds values after known keys in malformed JSON, XML and forms: `"dodId":
+/// "1"`, `<dodId>1<`, `dod_id=1`.
+fn after_keys(text: &str, rules: &RedactionRules, found: &mut impl FnMut(&str, Sensitivity)) {
     let part = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
     let mut rest = text;
     while let Some(start) = rest.find(part) {
@@ -104,14 +108,14 @@ fn behind_keys(text: &str, rules: &RedactionRules, found: &mut impl FnMut(&str, 
         if closes {
             continue;
         }
-        let Some(value) = value_behind(after).filter(|value| !is_scheme(value)) else { continue };
+        let Some(value) = value_after(after).filter(|value| !is_scheme(value)) else { continue };
         if let Some(class) = rules.sensitivity_of(key) {
             found(value, class);
         }
     }
 }
 
-fn value_behind(text: &str) -> Option<&str> {
+fn value_after(text: &str) -> Option<&str> {
     let text = text.strip_prefix(['"', '\'']).unwrap_or(text).trim_start();
     let separator = text.chars().next().filter(|c| [':', '=', '>'].contains(c))?;
     let text = text[1..].trim_start();
@@ -142,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn addresses_and_numbers_of_people_are_found_in_any_text() {
+    fn addresses_and_numbers_of_persons_are_found_in_any_text() {
         check("write to jane.doe+x@army.mil.", &["jane.doe+x@army.mil"]);
         check("<jané@exämple.org>,b@c", &["jané@exämple.org", "b@c"]);
         check("/users/a%40b.org/x", &["a@b.org"]);
@@ -161,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn values_are_found_behind_known_keys() {
+    fn values_are_found_after_known_keys() {
         check(r#"{"dodId": "12", 'name':'Blue', "status": "x""#, &["12", "Blue"]);
         check("dod_id=12&state=5&token=abc", &["12", "!abc"]);
         check("<name>Blue Team</name><id>7</id>", &["Blue Team"]);

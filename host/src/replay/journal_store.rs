@@ -1,8 +1,9 @@
-//! The files of journals: `<adapter>/<finished ms>.<operation>.<ending>.<random>.json`.
+//! The files of journals: `<adapter>/<finished
+//! ms>.<operation>.<ending>.<random>.json`.
 //!
-//! One file per job, so that an operator can look at one and delete one.
-//! Nothing is synced: a journal that a power cut takes away is no loss. Several
-//! hosts may share a directory.
+//! One file per job, so that an operator can inspect one and delete one. Files
+//! are not synced: losing a journal in a power cut does no harm. Several hosts
+//! may share a directory.
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -21,7 +22,7 @@ use uuid::Uuid;
 use super::Journal;
 use hoth_core::domain::Timestamp;
 
-/// How much is kept of each adapter.
+/// The limits of the journals of one adapter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct JournalLimits {
     pub jobs: usize,
@@ -36,9 +37,9 @@ pub struct JournalStore {
     limits: JournalLimits,
 }
 
-/// One journal, as its file's name tells.
+/// A journal's file, as its name describes it.
 #[derive(Debug, Clone)]
-struct Entry {
+struct JournalFile {
     path: PathBuf,
     finished_at: Timestamp,
     /// Operation and ending.
@@ -47,75 +48,75 @@ struct Entry {
 }
 
 impl JournalStore {
-    /// Journals in `directory`, which need not exist yet.
+    /// The journals in `directory`, which need not exist yet.
     pub fn new(directory: PathBuf, limits: JournalLimits) -> Self {
         Self { directory, limits }
     }
 
-    /// Where they are.
+    /// Returns the directory.
     pub fn directory(&self) -> &Path {
         &self.directory
     }
 
-    /// Keeps a journal, and lets go of what is then too much: of the kind of
-    /// job that there are most of, the oldest. So what is rare outlives what
-    /// is common.
+    /// Writes a journal, and deletes others beyond the limits: the oldest of
+    /// the most frequent kind of job, so that rare kinds are kept longer than
+    /// common ones.
     ///
     /// # Errors
     ///
     /// The file cannot be written.
-    pub fn keep(&self, journal: &Journal) -> io::Result<()> {
+    pub fn write(&self, journal: &Journal) -> io::Result<()> {
         let folder = self.directory.join(&journal.adapter);
-        // Redacted or not, it is nobody else's business.
+        // Readable by the host's user only, although journals are redacted.
         fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder)?;
         let finished = journal.finished_at.as_millis();
         let random = Uuid::new_v4().simple().to_string();
         let name = format!(
             "{finished}.{}.{}.{}",
-            word(&journal.job.operation),
-            word(journal.ending()),
+            file_name_part(&journal.job.operation),
+            file_name_part(journal.ending()),
             &random[..16]
         );
-        let aside = folder.join(format!(".{name}.tmp"));
+        let temporary = folder.join(format!(".{name}.tmp"));
         let mut file =
-            fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&aside)?;
+            fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary)?;
         let written = file.write_all(journal.encode().as_bytes());
-        let written = written.and_then(|()| fs::rename(&aside, folder.join(name + ".json")));
+        let written = written.and_then(|()| fs::rename(&temporary, folder.join(name + ".json")));
         if written.is_err() {
-            // What cannot be deleted either is found when it is too old.
-            let _ = fs::remove_file(&aside);
+            // If this fails, too, `prune` deletes the file when it is too old.
+            let _ = fs::remove_file(&temporary);
         }
         written?;
         self.prune(&folder, journal.finished_at)
     }
 
-    /// The journals of an adapter that are not too old at `now`, the newest
-    /// first. Files that are no journals are passed over, with a warning.
+    /// Reads the journals of an adapter that are not too old at `now`, the
+    /// newest first. Files that are not journals are skipped with a warning.
     pub fn load(&self, adapter: &str, now: Timestamp) -> Vec<Journal> {
         let folder = self.directory.join(adapter);
-        let mut entries = entries(&folder).unwrap_or_else(|error| {
-            warn!(adapter, "The journals in {} cannot be read: {error}", folder.display());
+        let mut entries = journal_files(&folder).unwrap_or_else(|error| {
+            warn!(adapter, "Cannot read the journals in {}: {error}", folder.display());
             Vec::new()
         });
         entries.retain(|entry| now.since(entry.finished_at) <= self.limits.age);
-        // Files of other hosts may be here, beyond this one's bound.
+        // Other hosts may write here, beyond this host's limit.
         entries.drain(..entries.len().saturating_sub(self.limits.jobs));
         entries.iter().rev().filter_map(|entry| read(&entry.path)).collect()
     }
 
-    /// Lets go of everything that is too old or too much.
+    /// Deletes all journals beyond the limits.
     pub fn prune_all(&self, now: Timestamp) {
-        // No folder, no journals.
+        // Without a directory there are no journals.
         let Ok(folders) = fs::read_dir(&self.directory) else { return };
         for folder in folders.flatten().map(|folder| folder.path()).filter(|path| path.is_dir()) {
             if let Err(error) = self.prune(&folder, now) {
-                warn!("Old journals in {} stay there: {error}", folder.display());
+                warn!("Cannot delete old journals in {}: {error}", folder.display());
             }
         }
     }
 
     fn prune(&self, folder: &Path, now: Timestamp) -> io::Result<()> {
-        let mut entries = entries(folder)?;
+        let mut entries = journal_files(folder)?;
         let mut surplus = Vec::new();
         entries.retain(|entry| {
             let stays = now.since(entry.finished_at) <= self.limits.age;
@@ -142,21 +143,21 @@ impl JournalStore {
     }
 }
 
-/// The oldest of the most frequent kind; `entries` has one at least, the
-/// oldest first.
-fn eviction_candidate(entries: &[Entry]) -> usize {
+/// Returns the index of the oldest file of the most frequent kind. `entries` is
+/// not empty and starts with the oldest file.
+fn eviction_candidate(entries: &[JournalFile]) -> usize {
     let mut counts: BTreeMap<&str, (usize, usize)> = BTreeMap::new();
     for (at, entry) in entries.iter().enumerate() {
         counts.entry(&entry.kind).or_insert((0, at)).0 += 1;
     }
-    // Of kinds that are equally frequent, that of the oldest.
+    // Of equally frequent kinds the one with the oldest file.
     let most = counts.values().max_by_key(|(count, first)| (*count, std::cmp::Reverse(*first)));
     most.map_or(0, |(_, first)| *first)
 }
 
-/// What lies in a folder, the oldest first. A folder that is not there is
+/// Lists a folder, the oldest file first. A folder that does not exist is
 /// empty.
-fn entries(folder: &Path) -> io::Result<Vec<Entry>> {
+fn journal_files(folder: &Path) -> io::Result<Vec<JournalFile>> {
     let listed = match fs::read_dir(folder) {
         Ok(listed) => listed,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -166,16 +167,16 @@ fn entries(folder: &Path) -> io::Result<Vec<Entry>> {
     for file in listed {
         let file = file?;
         let Some((finished_at, kind)) = parse(&file.file_name()) else { continue };
-        // It may have gone since it was listed.
+        // The file may have been deleted since it was listed.
         let Ok(metadata) = file.metadata() else { continue };
-        entries.push(Entry { path: file.path(), finished_at, kind, bytes: metadata.len() });
+        entries.push(JournalFile { path: file.path(), finished_at, kind, bytes: metadata.len() });
     }
     entries.sort_by(|a, b| (a.finished_at, &a.path).cmp(&(b.finished_at, &b.path)));
     Ok(entries)
 }
 
-/// Also reads the names of files that were never finished, so that they go
-/// with time; as journals they are nothing, and are passed over.
+/// Parses a file name. Names of incomplete files are parsed, too, so that they
+/// are deleted by age; they are never read as journals.
 fn parse(name: &OsStr) -> Option<(Timestamp, String)> {
     let name = name.to_str()?.trim_start_matches('.');
     let (finished, rest) = name.split_once('.')?;
@@ -194,11 +195,12 @@ fn read(path: &Path) -> Option<Journal> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
         Err(error) => Err(error.to_string()),
     };
-    journal.inspect_err(|error| warn!("{} is passed over: {error}", path.display())).ok()
+    journal.inspect_err(|error| warn!("Skipped {}: {error}", path.display())).ok()
 }
 
-/// A word that can be part of a file's name; those of the contract are.
-fn word(text: &str) -> String {
+/// Returns a text that is safe as part of a file name. The names of the
+/// contract are returned unchanged.
+fn file_name_part(text: &str) -> String {
     let plain = |c: char| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' };
     text.chars().take(64).map(plain).collect()
 }
@@ -210,7 +212,7 @@ mod tests {
 
     const FIXTURE: &str = include_str!("fixtures/journal-v1.json");
     const HOUR: Duration = Duration::from_hours(1);
-    const BOUNDS: JournalLimits = JournalLimits { jobs: 4, bytes: 1 << 20, age: HOUR };
+    const LIMITS: JournalLimits = JournalLimits { jobs: 4, bytes: 1 << 20, age: HOUR };
 
     fn at(millis: u64) -> Timestamp {
         Timestamp::from_millis(1_000_000_000 + millis)
@@ -241,13 +243,13 @@ mod tests {
     }
 
     #[test]
-    fn what_is_rare_outlives_what_is_common() {
-        let (store, _directory) = store(BOUNDS);
+    fn rare_kinds_of_jobs_are_kept_longer_than_common_ones() {
+        let (store, _directory) = store(LIMITS);
         assert!(kept(&store, 0).is_empty());
-        store.keep(&journal("add-portfolio", 200, 1)).unwrap();
-        store.keep(&journal("get-portfolio", 404, 2)).unwrap();
+        store.write(&journal("add-portfolio", 200, 1)).unwrap();
+        store.write(&journal("get-portfolio", 404, 2)).unwrap();
         for n in 3..10 {
-            store.keep(&journal("get-portfolio", 200, n)).unwrap();
+            store.write(&journal("get-portfolio", 200, n)).unwrap();
         }
         assert_eq!(
             kept(&store, 10),
@@ -261,22 +263,22 @@ mod tests {
     }
 
     #[test]
-    fn journals_have_a_bound_in_bytes() {
+    fn journals_have_a_limit_of_bytes() {
         let size = FIXTURE.len() as u64;
-        let (store, _directory) = store(JournalLimits { jobs: 100, bytes: 3 * size, ..BOUNDS });
+        let (store, _directory) = store(JournalLimits { jobs: 100, bytes: 3 * size, ..LIMITS });
         for n in 0..10 {
-            store.keep(&journal("add-environment", 200, n)).unwrap();
+            store.write(&journal("add-environment", 200, n)).unwrap();
         }
         let kept = kept(&store, 10);
         assert!((2..=3).contains(&kept.len()), "{kept:?}");
-        assert!(kept[0].starts_with("9 "), "the newest stay: {kept:?}");
+        assert!(kept[0].starts_with("9 "), "the newest are kept: {kept:?}");
     }
 
     #[test]
-    fn journals_have_a_bound_in_age() {
-        let (store, directory) = store(BOUNDS);
-        store.keep(&journal("add-portfolio", 200, 0)).unwrap();
-        store.keep(&journal("add-portfolio", 200, 1_000)).unwrap();
+    fn journals_have_a_limit_of_age() {
+        let (store, directory) = store(LIMITS);
+        store.write(&journal("add-portfolio", 200, 0)).unwrap();
+        store.write(&journal("add-portfolio", 200, 1_000)).unwrap();
         let hour = HOUR.as_millis() as u64;
         assert_eq!(kept(&store, hour + 500), ["1000 add-portfolio done"]);
         store.prune_all(at(hour + 2_000));
@@ -284,9 +286,9 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_is_no_journal_is_passed_over_and_goes_with_time() {
-        let (store, directory) = store(BOUNDS);
-        store.keep(&journal("add-portfolio", 200, 5)).unwrap();
+    fn a_file_that_is_not_a_journal_is_skipped_and_deleted_by_age() {
+        let (store, directory) = store(LIMITS);
+        store.write(&journal("add-portfolio", 200, 5)).unwrap();
         let folder = directory.path().join("journals/atat");
         fs::write(folder.join("1000000006.add-portfolio.done.torn.json"), "{\"v\":").unwrap();
         fs::write(folder.join(".1000000007.add-portfolio.done.x.tmp"), FIXTURE).unwrap();
@@ -298,10 +300,10 @@ mod tests {
     }
 
     #[test]
-    fn nobody_else_can_read_them() {
+    fn journals_are_readable_by_their_owner_only() {
         use std::os::unix::fs::PermissionsExt as _;
-        let (store, directory) = store(BOUNDS);
-        store.keep(&journal("add-portfolio", 200, 5)).unwrap();
+        let (store, directory) = store(LIMITS);
+        store.write(&journal("add-portfolio", 200, 5)).unwrap();
         let folder = directory.path().join("journals/atat");
         let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
         assert_eq!(mode(&folder), 0o700);
