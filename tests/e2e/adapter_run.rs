@@ -103,10 +103,10 @@ async fn every_way_of_ending_has_its_exit_code() {
     for (answers, code, said) in [
         (json!([{"status": 404, "body": "no such account"}]), 1, "fail    refused"),
         (json!([{"failure": "timeout"}]), 1, "fail    unavailable"),
-        (json!([]), 1, "stopped: there is no answer to this request"),
-        (json!([{"failure": "bored"}]), 2, "answer 1: there is no failure `bored`"),
+        (json!([]), 1, "stopped: no response to this request"),
+        (json!([{"failure": "bored"}]), 2, "answer 1: `bored` is not a transport failure"),
         (json!([{"status": "200"}]), 2, "answer 1"),
-        (json!({}), 2, "the answers in answers.json"),
+        (json!({}), 2, "answers in answers.json"),
     ] {
         let ran = Desk::new(&asked, &answers).scripted("hello").await;
         assert_eq!(ran.code, Some(code), "{answers}: {ran:?}");
@@ -145,9 +145,9 @@ async fn waits_of_a_script_take_no_time_and_checkpoints_are_shown() {
         "the job waits for 3",
         "  wait    begun (op)",
         "  wait    the account is made",
-        "a checkpoint: from here on nothing before it is done again",
+        "checkpoint: steps before it are not repeated",
         "  send    PUT /accounts/a/contacts",
-        "stopped: there is no answer to this request",
+        "stopped: no response to this request",
     ] {
         assert!(ran.out.lines().any(|said| said.starts_with(line)), "{line}:\n{}", ran.out);
     }

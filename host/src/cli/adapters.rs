@@ -18,19 +18,19 @@ use super::table::Table;
 use crate::replay::Policy;
 use crate::replay::ReplayReport;
 
-/// How long a host may take to answer. A deployment compiles; the longest that
-/// an operator can allow it is an hour.
+/// Longest wait for a response. A deployment compiles, and an operator can
+/// allow an hour for it at most.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(3_660);
 
-/// How often it is said that the host is still at work.
+/// Time between two progress lines.
 const PROGRESS_EVERY: Duration = Duration::from_secs(2);
 
-/// Digits of a digest that tell versions apart.
+/// Digits of a digest in tables.
 const SHORT_DIGEST: usize = 12;
 
 #[derive(Debug, clap::Subcommand)]
 pub enum Command {
-    /// Shows every adapter and its versions.
+    /// List adapters and their versions
     #[command(after_help = "Example:\n  hoth adapters list --admin http://127.0.0.1:8081")]
     List {
         #[command(flatten)]
@@ -40,23 +40,23 @@ pub enum Command {
     #[command(
         after_help = "Examples:\n  hoth adapters deploy atat.wasm\n  hoth adapters deploy build/new.wasm --name atat --dry-run\n  minisign -S -m atat.wasm && hoth adapters deploy atat.wasm --signature atat.wasm.minisig"
     )]
+    /// Validate a component and activate it
     Deploy {
-        /// The component.
+        /// Component to deploy
         #[arg(value_name = "FILE.wasm")]
         file: PathBuf,
-        /// The adapter's name, as the configuration has it. [default: the
-        /// file's name without its ending]
+        /// Adapter name in the configuration [default: the file name without
+        /// its extension]
         #[arg(long)]
         name: Option<String>,
-        /// The signature that minisign made of it, where the host wants one.
+        /// Signature made by minisign, if the host requires one
         #[arg(long, value_name = "FILE.minisig")]
         signature: Option<PathBuf>,
-        /// Only shows what it does on jobs that the host has seen, beside the
-        /// active version. Fails where the policy would refuse it.
+        /// Only compare the component with the active version on recorded jobs;
+        /// fails if the policy would refuse it
         #[arg(long)]
         dry_run: bool,
-        /// What such a replay decides this time, instead of what the host's
-        /// configuration says.
+        /// Replay policy for this deployment, instead of the configured one
         #[arg(long, value_name = "POLICY", value_parser = ["off", "warn", "block"])]
         replay: Option<String>,
         #[command(flatten)]
@@ -67,12 +67,15 @@ pub enum Command {
     #[command(
         after_help = "Examples:\n  hoth adapters rollback atat\n  hoth adapters rollback atat --to 3f9a0c21b7de"
     )]
+    /// Activate an earlier version
+    ///
+    /// It stays active, also over restarts, until another component is
+    /// deployed.
     Rollback {
-        /// The adapter's name.
+        /// Adapter name
         name: String,
-        /// The version to go to, by the first digits of its SHA-256, as
-        /// `hoth adapters list` shows them. [default: the one that was active
-        /// before]
+        /// Version to activate, by the first digits of its SHA-256 as shown by
+        /// `hoth adapters list` [default: the previously active version]
         #[arg(long, value_name = "SHA256")]
         to: Option<String>,
         #[command(flatten)]
@@ -82,14 +85,13 @@ pub enum Command {
 
 #[derive(Debug, clap::Args)]
 pub struct Host {
-    /// The host's admin API.
+    /// Admin API of the host
     #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8081")]
     admin: String,
-    /// A bearer token with the role `admin`, where the host wants one.
+    /// Bearer token with the role `admin`, if the host requires one
     #[arg(long, value_name = "TOKEN", env = "HOTH_ADMIN_TOKEN", hide_env_values = true)]
     token: Option<String>,
-    /// Certificates that may vouch for the host, in PEM, where the system's do
-    /// not.
+    /// Trusted CA certificates in PEM, instead of the system's
     #[arg(long, value_name = "FILE.pem")]
     ca: Option<PathBuf>,
 }
@@ -105,12 +107,12 @@ struct Adapter {
     csps: Vec<String>,
     versions: Vec<Version>,
     problem: Option<String>,
-    refused: Option<Refused>,
-    replay: Option<Replay>,
+    refused: Option<LastRefusal>,
+    replay: Option<LastReplay>,
 }
 
 #[derive(Debug, Deserialize)]
-struct Replay {
+struct LastReplay {
     at: String,
     candidate: String,
     policy: Policy,
@@ -118,7 +120,7 @@ struct Replay {
 }
 
 #[derive(Debug, Deserialize)]
-struct Refused {
+struct LastRefusal {
     at: String,
     sha256: String,
     message: String,
@@ -155,7 +157,7 @@ impl Usage {
         self.traps + self.timeouts + self.out_of_memory + self.invalid
     }
 
-    /// Of one call, in milliseconds.
+    /// Returns the mean time of a call in milliseconds.
     fn mean_ms(&self) -> f64 {
         #[expect(clippy::cast_precision_loss, reason = "a mean for people")]
         let calls = self.calls.max(1) as f64;
@@ -169,7 +171,7 @@ struct Activated {
     sha256: String,
 }
 
-/// Carries out a command.
+/// Runs a command.
 pub async fn run(command: Command) -> anyhow::Result<()> {
     match command {
         Command::List { host } => list(&host).await,
@@ -193,7 +195,7 @@ async fn roll_back(host: &Host, name: &str, to: Option<&str>) -> anyhow::Result<
     report(&host.send(reqwest::Method::POST, &path, body).await?)
 }
 
-/// The one version whose digest begins with `digits`.
+/// Returns the digest that starts with `digits`, if there is exactly one.
 async fn resolve(host: &Host, name: &str, digits: &str) -> anyhow::Result<String> {
     let body = host.send(reqwest::Method::GET, &format!("adapters/{name}"), Vec::new()).await?;
     let adapter: Adapter = serde_json::from_slice(&body).context("reading the listing")?;
@@ -202,10 +204,10 @@ async fn resolve(host: &Host, name: &str, digits: &str) -> anyhow::Result<String
     match (found.next(), found.next()) {
         (Some(version), None) => Ok(version.sha256),
         (None, _) => bail!(
-            "no version of `{name}` that is kept begins with {digits}; `hoth adapters list` shows them"
+            "no retained version of `{name}` starts with {digits}; run `hoth adapters list` to see them"
         ),
         (Some(_), Some(_)) => {
-            bail!("several versions of `{name}` begin with {digits}: give more digits")
+            bail!("several versions of `{name}` start with {digits}; give more digits")
         }
     }
 }
@@ -230,11 +232,11 @@ async fn list(host: &Host) -> anyhow::Result<()> {
             remarks.extend(failing.map(|why| format!("{name} {}: {why}", version.short())));
         }
         remarks.extend(adapter.problem.iter().map(|problem| format!("{name}: {problem}")));
-        if let Some(Refused { at, sha256, message }) = &adapter.refused {
+        if let Some(LastRefusal { at, sha256, message }) = &adapter.refused {
             let sha256 = sha256.get(..SHORT_DIGEST).unwrap_or(sha256);
             remarks.push(format!("{name}: refused {sha256} at {at}: {message}"));
         }
-        if let Some(Replay { at, candidate, policy, summary }) = &adapter.replay {
+        if let Some(LastReplay { at, candidate, policy, summary }) = &adapter.replay {
             let (sha256, policy) =
                 (candidate.get(..SHORT_DIGEST).unwrap_or(candidate), policy.as_str());
             replays
@@ -276,7 +278,7 @@ impl Version {
     }
 }
 
-/// How a component is deployed.
+/// The options of a deployment.
 struct Deployment<'a> {
     signature: Option<&'a Path>,
     dry_run: bool,
@@ -295,7 +297,7 @@ async fn deploy(
     let bytes = read(file)?;
     let signature = signature.map(read).transpose()?.map(|text| BASE64.encode(text));
     let stem = file.file_stem().and_then(|stem| stem.to_str()).map(str::to_owned);
-    let name = name.or(stem).context("the file has no name: say which adapter with --name")?;
+    let name = name.or(stem).context("the file has no name; use --name")?;
     let signed = if signature.is_some() { ", signed" } else { "" };
     say(&format!("sending {} ({} bytes{signed}) as `{name}`", file.display(), bytes.len()));
     let replay = replay.as_ref().map(|policy| format!("&replay={policy}")).unwrap_or_default();
@@ -305,50 +307,50 @@ async fn deploy(
         Some(signature) => request.header("hoth-signature", signature),
         None => request,
     };
-    let said = "the host compiles and checks it";
-    let body = patiently(said, answer(request)).await?;
+    let task = "compiling and checking";
+    let body = with_progress(task, answer(request)).await?;
     if !dry_run {
         return report(&body);
     }
     let replayed: ReplayReport = serde_json::from_slice(&body).context("reading the report")?;
     say(replayed.to_string().trim_end());
-    ensure!(!replayed.refuses(), "with this policy the host would refuse it");
+    ensure!(!replayed.refuses(), "refused by the policy");
     Ok(())
 }
 
-/// Says from time to time what is waited for.
-async fn patiently<T>(what: &str, work: impl Future<Output = T>) -> T {
-    let begun = Instant::now();
+/// Prints progress lines until the work is finished.
+async fn with_progress<T>(task: &str, work: impl Future<Output = T>) -> T {
+    let started_at = Instant::now();
     tokio::pin!(work);
     loop {
         match tokio::time::timeout(PROGRESS_EVERY, &mut work).await {
             Ok(done) => return done,
-            Err(_elapsed) => say(&format!("{what}: {} s", begun.elapsed().as_secs())),
+            Err(_elapsed) => say(&format!("{task}: {} s", started_at.elapsed().as_secs())),
         }
     }
 }
 
 fn report(body: &[u8]) -> anyhow::Result<()> {
-    let activated: Activated = serde_json::from_slice(body).context("reading the answer")?;
-    say(&format!("`{}` is served by {}", activated.name, activated.sha256));
+    let activated: Activated = serde_json::from_slice(body).context("reading the response")?;
+    say(&format!("activated {} {}", activated.name, activated.sha256));
     Ok(())
 }
 
 impl Host {
-    /// `GET` of JSON.
+    /// Sends a `GET` request, and returns the JSON of the response.
     pub(super) async fn get(&self, path: &str) -> anyhow::Result<serde_json::Value> {
         let body = self.send(reqwest::Method::GET, path, Vec::new()).await?;
-        serde_json::from_slice(&body).context("reading the answer")
+        serde_json::from_slice(&body).context("reading the response")
     }
 
-    /// `POST` of JSON, answered with JSON.
+    /// Sends a `POST` request with JSON, and returns the JSON of the response.
     pub(super) async fn post(
         &self,
         path: &str,
         body: &serde_json::Value,
     ) -> anyhow::Result<serde_json::Value> {
         let body = self.send(reqwest::Method::POST, path, body.to_string().into_bytes()).await?;
-        serde_json::from_slice(&body).context("reading the answer")
+        serde_json::from_slice(&body).context("reading the response")
     }
 
     async fn send(
@@ -366,8 +368,8 @@ impl Host {
         path: &str,
         body: Vec<u8>,
     ) -> anyhow::Result<reqwest::RequestBuilder> {
-        // reqwest wants a TLS provider even where the URL is plain HTTP. An
-        // error means that there is one already.
+        // reqwest requires a TLS provider even for plain HTTP URLs. An error
+        // means that one is already installed.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let mut client = reqwest::Client::builder().timeout(ANSWER_TIMEOUT).no_proxy();
         if let Some(ca) = &self.ca {
@@ -390,11 +392,11 @@ impl Host {
     }
 }
 
-/// The body of a good answer.
+/// Sends a request, and returns the body of a successful response.
 async fn answer(request: reqwest::RequestBuilder) -> anyhow::Result<Vec<u8>> {
-    let response = request.send().await.context("calling the host")?;
+    let response = request.send().await.context("calling the admin API")?;
     let status = response.status();
-    let body = response.bytes().await.context("reading the host's answer")?;
+    let body = response.bytes().await.context("reading the response")?;
     if status.is_success() {
         return Ok(body.to_vec());
     }
@@ -406,5 +408,5 @@ async fn answer(request: reqwest::RequestBuilder) -> anyhow::Result<Vec<u8>> {
         .as_str()
         .map(str::to_owned)
         .unwrap_or_else(|| String::from_utf8_lossy(&body).into_owned());
-    bail!("the host answered {status}: {message}")
+    bail!("{status}: {message}")
 }

@@ -44,7 +44,7 @@ enum Gap {
     /// Operations of the active version that it does not describe, for a CSP
     /// without a list.
     Dropped(BTreeSet<Operation>),
-    /// It describes no operation that can be requested.
+    /// A description without any operation that can be requested.
     NoOperations,
 }
 

@@ -59,6 +59,7 @@ pub enum Refusal {
          `hoth adapters deploy --dry-run`, to deploy it nevertheless use `--replay warn`",
         .0.summary()
     )]
+    /// Behavior on recorded jobs that differs from the active version's.
     Replay(Box<ReplayReport>),
 }
 

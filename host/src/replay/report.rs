@@ -152,9 +152,9 @@ impl ReplayReport {
             return "untested: no journals of this adapter".to_owned();
         }
         let mut parts = vec![format!("{same} the same")];
-        let mut add = |count: usize, word: &str| {
+        let mut add = |count: usize, kind: &str| {
             if count > 0 {
-                parts.push(format!("{count} {word}"));
+                parts.push(format!("{count} {kind}"));
             }
         };
         add(different, "different");

@@ -1,4 +1,4 @@
-//! A CSP on paper: the answers of a list, one after the other.
+//! A scripted CSP: the responses of a list, in order.
 
 use std::collections::BTreeMap;
 use std::collections::VecDeque;
@@ -17,10 +17,11 @@ use hoth_core::domain::TransportFailure;
 const UNSENT: [TransportCode; 3] =
     [TransportCode::Connect, TransportCode::OriginRefused, TransportCode::RequestRefused];
 
-/// What is still to be answered.
+/// The remaining responses.
 #[derive(Debug, Default)]
 pub struct Answers(VecDeque<Entry>);
 
+/// An entry of the list.
 #[derive(Debug)]
 enum Entry {
     Response(HttpResponse),
@@ -28,29 +29,28 @@ enum Entry {
     Timer,
 }
 
-/// An answer as it is written down: with a status, or with a failure.
+/// A response or a failure, as it is written in the file.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Written<'a> {
     status: Option<u16>,
     #[serde(default)]
     headers: BTreeMap<String, String>,
-    /// A text is sent as it is, anything else as the JSON that it is.
+    /// A string is sent as text, anything else as JSON.
     #[serde(borrow)]
     body: Option<&'a RawValue>,
     failure: Option<String>,
     message: Option<String>,
-    /// Whether the request may have reached the CSP; by default all but
-    /// `connect` and the refusals may.
+    /// Defaults to `true`, except for `connect` and the refusals.
     sent: Option<bool>,
-    /// The last answer to an earlier try.
+    /// The last response to an earlier attempt.
     #[serde(borrow)]
     last: Option<&'a RawValue>,
 }
 
-/// Reads a list.
+/// Parses a list of responses.
 pub fn parse(text: &str) -> anyhow::Result<Answers> {
-    let written: Vec<&RawValue> = serde_json::from_str(text).context("they are not a JSON list")?;
+    let written: Vec<&RawValue> = serde_json::from_str(text).context("expected a JSON list")?;
     let entries = written.into_iter().enumerate().map(|(nth, written)| {
         Entry::parse(written.get()).with_context(|| format!("answer {}", nth + 1))
     });
@@ -58,8 +58,9 @@ pub fn parse(text: &str) -> anyhow::Result<Answers> {
 }
 
 impl Answers {
-    /// What the next request is answered. Timers before it stand for waits that
-    /// did not happen.
+    /// Returns the event for the next request, or `None` if the list is used
+    /// up. Timers before it belong to waits that did not happen, and are
+    /// skipped.
     pub fn answer(&mut self) -> Option<Event> {
         loop {
             match self.0.pop_front()? {
@@ -70,7 +71,7 @@ impl Answers {
         }
     }
 
-    /// Whether a wait comes to its end: as long as anything follows it.
+    /// Ends a wait. Returns `false` if nothing follows it.
     pub fn timer(&mut self) -> bool {
         if let Some(Entry::Timer) = self.0.front() {
             self.0.pop_front();
@@ -86,12 +87,12 @@ impl Entry {
             return Ok(Self::Timer);
         }
         let written: Written<'_> = serde_json::from_str(text)
-            .context("an answer is an object with a `status` or a `failure`, or \"timer\"")?;
+            .context("expected an object with `status` or `failure`, or \"timer\"")?;
         match (written.status, &written.failure) {
             (Some(status), None) => Ok(Self::Response(written.response(status)?)),
             (None, Some(_)) => Ok(Self::Failure(written.failure()?)),
-            (Some(_), Some(_)) => bail!("it has both a `status` and a `failure`"),
-            (None, None) => bail!("it has neither a `status` nor a `failure`"),
+            (Some(_), Some(_)) => bail!("has both `status` and `failure`"),
+            (None, None) => bail!("has neither `status` nor `failure`"),
         }
     }
 }
@@ -112,12 +113,12 @@ impl Written<'_> {
         let code: TransportCode = self.failure.unwrap_or_default().parse()?;
         let last = self.last.map(|last| match Entry::parse(last.get())? {
             Entry::Response(response) => Ok(response),
-            Entry::Failure(_) | Entry::Timer => bail!("`last` has a `status`"),
+            Entry::Failure(_) | Entry::Timer => bail!("`last` must have a `status`"),
         });
         Ok(TransportFailure {
             code,
             sent: self.sent.unwrap_or(!UNSENT.contains(&code)),
-            message: self.message.unwrap_or_else(|| format!("HOTH got no answer: {code}")),
+            message: self.message.unwrap_or_else(|| format!("no response: {code}")),
             last_response: last.transpose()?,
         })
     }
@@ -128,7 +129,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn answers_come_in_their_order() {
+    fn answers_are_given_in_order() {
         let mut answers = parse(
             r#"[{"status":202,"headers":{"Location":"/1"},"body":{"b":1.10,"a":1}}, "timer",
                 {"failure":"timeout","last":{"status":503,"body":"down"}}, {"status":204}]"#,
@@ -141,20 +142,20 @@ mod tests {
         let Some(Event::TransportFailure(second)) = answers.answer() else { panic!("a failure") };
         assert_eq!((second.code.as_str(), second.sent), ("timeout", true));
         assert_eq!(&second.last_response.unwrap().body[..], b"down");
-        assert!(answers.timer(), "one more answer follows");
+        assert!(answers.timer(), "another answer follows");
         let Some(Event::Response(third)) = answers.answer() else { panic!("an answer") };
         assert!(third.body.is_empty());
         assert!(answers.answer().is_none() && !answers.timer());
     }
 
     #[test]
-    fn an_answer_that_is_none_is_named() {
+    fn an_invalid_answer_is_named() {
         let wrong = |text| format!("{:#}", parse(text).unwrap_err());
-        assert!(wrong("{}").starts_with("they are not a JSON list"));
+        assert!(wrong("{}").starts_with("expected a JSON list"));
         let other = wrong(r#"[{"status":200},{"statuss":200}]"#);
-        assert!(other.starts_with("answer 2: an answer is an object"), "{other}");
-        assert!(wrong(r#"[{"body":{}}]"#).contains("neither a `status` nor a `failure`"));
+        assert!(other.starts_with("answer 2: expected an object"), "{other}");
+        assert!(wrong(r#"[{"body":{}}]"#).contains("neither `status` nor `failure`"));
         assert!(wrong(r#"[{"failure":"reset","status":1}]"#).contains("both"));
-        assert!(wrong(r#"[{"failure":"bored"}]"#).contains("there is no failure `bored`"));
+        assert!(wrong(r#"[{"failure":"bored"}]"#).contains("`bored` is not a transport failure"));
     }
 }

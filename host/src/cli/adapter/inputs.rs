@@ -1,4 +1,4 @@
-//! What `hoth adapter run` is given: a job, settings, and a CSP.
+//! The inputs of `hoth adapter run`: a job, settings, and a CSP.
 
 use std::collections::BTreeMap;
 use std::io::Read as _;
@@ -9,7 +9,7 @@ use anyhow::anyhow;
 use anyhow::bail;
 use serde_json::Value;
 
-use super::Run;
+use super::RunArgs;
 use super::answers;
 use super::answers::Answers;
 use crate::config::Config;
@@ -22,28 +22,29 @@ use hoth_core::domain::request::Refusal;
 use hoth_core::workflow::PollPolicy;
 use hoth_core::workflow::RetryPolicy;
 
-/// The largest file that is read, and far more than a host would take.
+/// Largest file that is read, in bytes: far more than a host accepts.
 const FILE_BYTES_MAX: u64 = 4 << 20;
 
-/// Who answers the requests.
+/// The source of responses.
 pub enum Csp {
     Script(Answers),
     Network(hoth_egress::Client),
 }
 
+/// Everything that a run needs.
 pub struct Inputs {
     pub job: Job,
-    /// One JSON object.
+    /// A JSON object.
     pub settings: String,
     pub csp: Csp,
     pub retry: RetryPolicy,
     pub polling: PollPolicy,
 }
 
-/// Reads all of it.
-pub fn read(run: &Run) -> anyhow::Result<Inputs> {
+/// Reads all inputs.
+pub fn read(run: &RunArgs) -> anyhow::Result<Inputs> {
     let text = read_file(&run.job)?;
-    let job = job(&text).with_context(|| format!("the job in {}", run.job.display()))?;
+    let job = job(&text).with_context(|| format!("job in {}", run.job.display()))?;
     let given = run.settings.as_deref().map(settings).transpose()?;
     let config = match &run.config {
         Some(file) => Config::load(file)?,
@@ -59,7 +60,7 @@ pub fn read(run: &Run) -> anyhow::Result<Inputs> {
         (Some(client), _) => Csp::Network(client),
         (None, Some(file)) => Csp::Script(
             answers::parse(&read_file(file)?)
-                .with_context(|| format!("the answers in {}", file.display()))?,
+                .with_context(|| format!("answers in {}", file.display()))?,
         ),
         (None, None) => Csp::Script(Answers::default()),
     };
@@ -67,10 +68,10 @@ pub fn read(run: &Run) -> anyhow::Result<Inputs> {
     Ok(Inputs { job, settings, csp, retry: config.retry.policy(), polling: config.poll_policy() })
 }
 
-/// Reads what ServiceNow would post. Any CSP is known here, and a missing
-/// `jobId` is always the same, so that a run can be repeated.
+/// Parses the body that ServiceNow would post. Every CSP is accepted, and a
+/// missing `jobId` always gets the same value, so that a run can be repeated.
 fn job(text: &str) -> anyhow::Result<Job> {
-    let body: Value = serde_json::from_str(text).context("it is not JSON")?;
+    let body: Value = serde_json::from_str(text).context("not JSON")?;
     let name = body["targetCspName"].as_str().context("targetCspName: is required")?;
     let csps = BTreeMap::from([(name.parse::<CspName>()?, SupportedOperations::default())]);
     let (known, bytes) = (Known { csps: &csps }, text.as_bytes());
@@ -79,8 +80,8 @@ fn job(text: &str) -> anyhow::Result<Job> {
         true => request::cost(bytes, known),
     };
     read.map_err(|refusal| match refusal {
-        Refusal::NotJson => anyhow!("it is not JSON as HOTH reads it, where no key comes twice"),
-        Refusal::TooDeep => anyhow!("it is nested deeper than {} levels", request::NESTING_MAX),
+        Refusal::NotJson => anyhow!("not JSON, or an object has a key twice"),
+        Refusal::TooDeep => anyhow!("nested deeper than {} levels", request::NESTING_MAX),
         Refusal::Invalid(wrong) => {
             let wrong = wrong.iter().map(|(field, problem)| format!("{field}: {problem}"));
             anyhow!("{}", wrong.collect::<Vec<_>>().join("; "))
@@ -93,10 +94,10 @@ fn settings(given: &str) -> anyhow::Result<String> {
         true => given.to_owned(),
         false => read_file(Path::new(given))?,
     };
-    match serde_json::from_str(&text).context("the settings are not JSON")? {
+    match serde_json::from_str(&text).context("settings are not JSON")? {
         Value::Object(_) => Ok(text),
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => {
-            bail!("the settings are not a JSON object")
+            bail!("settings are not a JSON object")
         }
     }
 }
@@ -105,14 +106,14 @@ fn configured(config: &Config, name: &CspName) -> anyhow::Result<hoth_egress::Cl
     let settings = config
         .csp
         .get(name)
-        .with_context(|| format!("{} has no `[csp.{name}]`", config.file.display()))?;
+        .with_context(|| format!("no `[csp.{name}]` in {}", config.file.display()))?;
     if let Some(missing) = settings.missing_secrets().into_iter().next() {
         return Err(anyhow::Error::from(missing).context(format!("csp.{name}")));
     }
     hoth_egress::Client::build(name, settings).with_context(|| format!("csp.{name}"))
 }
 
-/// A CSP of which nothing is known but where it is.
+/// Returns a client for a CSP of which only the base URL is known.
 fn at(base_url: &str, name: &CspName) -> anyhow::Result<hoth_egress::Client> {
     let base_url = toml::Value::from(base_url);
     let settings =
@@ -131,7 +132,7 @@ fn read_file(file: &Path) -> anyhow::Result<String> {
         file.take(FILE_BYTES_MAX + 1).read_to_string(&mut text)
     };
     if read.with_context(reading)? as u64 > FILE_BYTES_MAX {
-        bail!("{} has more than {FILE_BYTES_MAX} bytes", file.display());
+        bail!("{} is larger than {FILE_BYTES_MAX} bytes", file.display());
     }
     Ok(text)
 }
@@ -148,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn a_job_is_what_servicenow_posts() {
+    fn a_job_has_the_form_that_servicenow_posts() {
         assert_eq!(
             line(
                 r#"{"portfolioId":"p","targetCspName":"ACME","operationType":"GET_PORTFOLIO","payload":{}}"#
@@ -164,14 +165,14 @@ mod tests {
     }
 
     #[test]
-    fn a_job_that_no_host_would_take_is_refused_with_its_fields() {
+    fn an_invalid_job_is_refused_with_its_fields() {
         assert_eq!(
             line(r#"{"targetCspName":"ACME","operationType":"GET_PORTFOLIO"}"#),
             "payload: is required; portfolioId: is required"
         );
         assert_eq!(line("{}"), "targetCspName: is required");
         assert!(line(r#"{"targetCspName":"A B"}"#).contains("is not a CSP name"));
-        assert!(line("nonsense").starts_with("it is not JSON"));
+        assert!(line("nonsense").starts_with("not JSON"));
     }
 
     #[test]

@@ -1,10 +1,10 @@
-//! `hoth adapter`: looks at an adapter file, and tries it out; no host is
-//! needed.
+//! `hoth adapter`: inspects an adapter file and runs jobs on it, without a
+//! host.
 
 mod answers;
 mod inputs;
-mod shown;
-mod trial;
+mod job_run;
+mod printer;
 
 use std::path::Path;
 use std::path::PathBuf;
@@ -26,16 +26,16 @@ use hoth_runtime::Engine;
 
 #[derive(Debug, clap::Subcommand)]
 pub enum Command {
-    /// Checks a component as a host would, and says what it is.
+    /// Validate a component and print its description
     #[command(after_help = "Example:\n  hoth adapter inspect adapters/atat.wasm")]
     Inspect {
-        /// The component.
+        /// Component to inspect
         #[arg(value_name = "FILE.wasm")]
         file: PathBuf,
     },
-    /// Runs one job through a component, step by step.
+    /// Run one job on a component, step by step
     #[command(after_help = RUN_EXAMPLES)]
-    Run(Box<Run>),
+    Run(Box<RunArgs>),
 }
 
 const RUN_EXAMPLES: &str = r#"Examples:
@@ -44,57 +44,57 @@ const RUN_EXAMPLES: &str = r#"Examples:
   hoth adapter run atat.wasm --job job.json --config hoth.toml
   jq .jobs[0] jobs.json | hoth adapter run atat.wasm --job - --json
 
-The job is what ServiceNow posts:
+The job has the form that ServiceNow posts:
   {"userId": "me", "portfolioId": "p-1", "targetCspName": "CSP_A",
    "operationType": "GET_PORTFOLIO", "payload": {}}
 
-The answers are a list, one for each request, as the adapter gets them:
+The answers are a list with one entry per request:
   [{"status": 503, "headers": {"retry-after": "5"}, "body": "down"},
    {"status": 200, "body": {"id": "p-1"}},
    {"failure": "timeout", "sent": true},
    "timer"]
-A failure has one of the codes of `transport-failure` in the WIT. Waits end by
-themselves, and no time is spent on them; a "timer" in the list stands for one.
+A failure is one of the codes of `transport-failure` in the WIT. Waits end at once;
+a "timer" in the list stands for one.
 
-Exit codes: 0 the job is done, 1 it failed, did not end, or the component cannot
-be used, 2 wrong usage, job, settings or answers."#;
+Exit codes: 0 the job succeeded; 1 it failed or did not finish, or the component is
+invalid; 2 invalid usage, job, settings or answers."#;
 
 #[derive(Debug, clap::Args)]
-pub struct Run {
-    /// The component.
+pub struct RunArgs {
+    /// Component to run
     #[arg(value_name = "FILE.wasm")]
     file: PathBuf,
-    /// The job, as ServiceNow posts it, provisioning or cost; `-` reads
-    /// standard input.
+    /// Job as ServiceNow posts it, provisioning or cost; `-` reads standard
+    /// input
     #[arg(long, value_name = "FILE")]
     job: PathBuf,
-    /// The CSP's settings, as a JSON object, or the name of a file that holds
-    /// one. [default: those of --config, else {}]
+    /// Settings of the CSP, as a JSON object or the name of a file with one
+    /// [default: those of --config, else {}]
     #[arg(long, value_name = "JSON|FILE")]
     settings: Option<String>,
-    /// What the CSP answers. [default: nothing; it ends at the first request]
+    /// Responses of the CSP [default: none; the run ends at the first request]
     #[arg(long, value_name = "FILE", conflicts_with_all = ["base_url", "config"])]
     answers: Option<PathBuf>,
-    /// Makes the requests at this URL, as a host would, without a credential.
+    /// Send the requests to this URL, as a host would, without a credential
     #[arg(long, value_name = "URL", conflicts_with = "config")]
     base_url: Option<String>,
-    /// Makes the requests as this configuration says of the job's CSP, with its
-    /// URL, settings and credentials.
+    /// Send the requests as this configuration says for the job's CSP, with its
+    /// URL, settings and credentials
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Prints one JSON object per line, for programs.
+    /// Print one JSON object per line
     #[arg(long)]
     json: bool,
-    /// Which log lines are written to standard error, the adapter's among them.
+    /// Filter of the log lines on standard error, including the adapter's
     #[arg(long, value_name = "FILTER", default_value = "info", env = "RUST_LOG")]
     log_filter: String,
 }
 
-/// Carries out a command.
+/// Runs a command.
 pub fn run(command: Command) -> ExitCode {
     match command {
         Command::Inspect { file } => exit_code(in_runtime(inspect(&file))),
-        Command::Run(run) => try_out(&run),
+        Command::Run(run) => run_job(&run),
     }
 }
 
@@ -113,7 +113,7 @@ async fn inspect(file: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn try_out(run: &Run) -> ExitCode {
+fn run_job(run: &RunArgs) -> ExitCode {
     if let Err(error) = telemetry::start_logs(LogFormat::Text, &run.log_filter) {
         return refuse(&error.into());
     }
@@ -121,21 +121,21 @@ fn try_out(run: &Run) -> ExitCode {
         Ok(inputs) => inputs,
         Err(error) => return refuse(&error),
     };
-    let shown = shown::Shown { json: run.json };
-    let tried = in_runtime(async {
+    let printer = printer::Printer { json: run.json };
+    let finished = in_runtime(async {
         let adapter = load(&run.file).await?;
-        trial::run(&adapter, inputs, &shown).await
+        job_run::run(&adapter, inputs, &printer).await
     });
-    match tried {
+    match finished {
         Ok(true) => ExitCode::SUCCESS,
-        // What became of the job has been said.
+        // The outcome of the job has been printed.
         Ok(false) => ExitCode::from(FAILURE),
         Err(error) => exit_code(Err(error)),
     }
 }
 
-/// Loads a component as a host would. Nothing is kept on disk: the current
-/// directory is not this command's to write in.
+/// Loads a component as a host would. Nothing is written to disk, because the
+/// current directory does not belong to this command.
 async fn load(file: &Path) -> anyhow::Result<Adapter> {
     let bytes = std::fs::read(file).with_context(|| format!("reading {}", file.display()))?;
     let name = file.file_stem().and_then(|stem| stem.to_str()).unwrap_or("adapter");
@@ -144,5 +144,5 @@ async fn load(file: &Path) -> anyhow::Result<Adapter> {
     engine
         .load(name, bytes)
         .await
-        .with_context(|| format!("{} cannot serve as an adapter", file.display()))
+        .with_context(|| format!("{} is not a valid adapter", file.display()))
 }

@@ -151,8 +151,8 @@ impl Pseudonyms {
         }
     }
 
-    /// Replaces in a key what is no word of a protocol: addresses and numbers.
-    /// A portfolio that somebody has named `status` shall rename no key.
+    /// Replaces addresses and numbers in a key. Other values are left alone: a
+    /// portfolio with the name `status` must not rename the keys of a protocol.
     pub fn replace_in_key(&self, key: &mut String) {
         if key.contains('@') || key.bytes().filter(u8::is_ascii_digit).count() >= 9 {
             self.replace(key);
@@ -175,7 +175,8 @@ impl Pseudonyms {
 impl Boundary {
     fn is_before(self, before: &[u8]) -> bool {
         match before {
-            // The last digit of an encoded character belongs to no word.
+            // The last digit of a percent-encoded character is not part of a
+            // word.
             [.., b'%', a, b] if a.is_ascii_hexdigit() && b.is_ascii_hexdigit() => true,
             [.., last] => !self.continues(*last),
             [] => true,

@@ -1,4 +1,4 @@
-//! What `hoth adapter run` prints: each step, for people or for programs.
+//! The output of `hoth adapter run`: each step, as text or as JSON.
 
 use std::time::Duration;
 
@@ -17,16 +17,18 @@ use hoth_core::domain::Resumption;
 use hoth_core::domain::Step;
 use hoth_core::domain::Target;
 
-/// A body or a state that is longer is cut for people; programs get all of it.
+/// Characters of a body or state that are printed as text. JSON output is
+/// complete.
 const TEXT_CHARS_MAX: usize = 2_000;
 
 /// Prints to standard output.
-pub struct Shown {
+pub struct Printer {
     /// One JSON object per line.
     pub json: bool,
 }
 
-impl Shown {
+impl Printer {
+    /// Prints the begin of a run.
     pub fn run_begins(&self, nth: u32, resumption: Option<&Resumption>) {
         let what = match resumption {
             None => "begin",
@@ -35,11 +37,12 @@ impl Shown {
         self.print(&json!({"run": nth, "call": what}), || format!("run {nth}: {what}"));
     }
 
+    /// Prints a step.
     pub fn step(&self, step: &Step) {
         match step {
             Step::Send(send) => self.print(
                 &json!({"step": "send", "request": request(&send.request), "state": state(&send.state)}),
-                || format!("  send    {}\n{}", sent(&send.request), indented_state(&send.state)),
+                || format!("  send    {}\n{}", request_lines(&send.request), indented_state(&send.state)),
             ),
             Step::Wait(wait) => self.print(
                 &json!({
@@ -70,11 +73,12 @@ impl Shown {
         }
     }
 
+    /// Prints the response to a request, or its failure.
     pub fn event(&self, event: &Event) {
         match event {
             Event::Response(answer) => self
                 .print(&json!({"event": "response", "response": response(answer)}), || {
-                    format!("  answer  {}", answered(answer))
+                    format!("  answer  {}", response_lines(answer))
                 }),
             Event::TransportFailure(failure) => self.print(
                 &json!({
@@ -86,7 +90,9 @@ impl Shown {
                     let sent = if failure.sent { "may have arrived" } else { "was not sent" };
                     let line = format!("  answer  none: {}; the request {sent}", failure.message);
                     match &failure.last_response {
-                        Some(last) => format!("{line}\n          before it {}", answered(last)),
+                        Some(last) => {
+                            format!("{line}\n          before it {}", response_lines(last))
+                        }
                         None => line,
                     }
                 },
@@ -95,7 +101,7 @@ impl Shown {
         }
     }
 
-    /// The job waits for so long.
+    /// Prints that the job waits for the time that is `left`.
     pub fn pause(&self, resumption: &Resumption, left: Duration) {
         let checkpoint = resumption.checkpoint;
         self.print(
@@ -104,20 +110,20 @@ impl Shown {
                 "checkpoint": checkpoint
             }),
             || match checkpoint {
-                true => "a checkpoint: from here on nothing before it is done again".to_owned(),
+                true => "checkpoint: steps before it are not repeated".to_owned(),
                 false => format!("the job waits for {left:?}: {}", resumption.progress.note),
             },
         );
     }
 
-    /// The message that ServiceNow would get.
+    /// Prints the message that ServiceNow would get.
     pub fn message(&self, outcome: &QueuedOutcome) {
         self.print(&Message { message: &outcome.message }, || {
             format!("message for ServiceNow:\n{}", indented(outcome.message.get()))
         });
     }
 
-    /// The job has not come to an end.
+    /// Prints that the job has not finished.
     pub fn stopped(&self, why: &str) {
         self.print(&json!({"stopped": why}), || format!("stopped: {why}"));
     }
@@ -130,13 +136,13 @@ impl Shown {
     }
 }
 
-/// Keeps the numbers of the message as they are written.
+/// A message whose numbers are printed as they are written.
 #[derive(Serialize)]
 struct Message<'a> {
     message: &'a RawValue,
 }
 
-/// JSON over several lines, each token as it is written.
+/// Indents JSON, and keeps each token as it is written.
 fn indented(json: &str) -> String {
     let (mut text, mut depth) = (String::with_capacity(json.len() * 2), 0_usize);
     let (mut in_string, mut escaped) = (false, false);
@@ -179,7 +185,7 @@ fn indented(json: &str) -> String {
     text
 }
 
-fn sent(request: &HttpRequest) -> String {
+fn request_lines(request: &HttpRequest) -> String {
     let (Target::Path(target) | Target::Location(target)) = &request.target;
     let mut line = format!("{} {target}", method(request));
     for (nth, (name, value)) in request.query.iter().enumerate() {
@@ -196,7 +202,7 @@ fn sent(request: &HttpRequest) -> String {
         line.push_str(&format!("\n          credential {name}"));
     }
     if !request.idempotent {
-        line.push_str("\n          not idempotent: sent again only where nothing arrived");
+        line.push_str("\n          not idempotent: repeated only if nothing was sent");
     }
     if let Some(body) = &request.body {
         line.push_str(&format!("\n          {}", cut(body)));
@@ -204,7 +210,7 @@ fn sent(request: &HttpRequest) -> String {
     line
 }
 
-fn answered(answer: &HttpResponse) -> String {
+fn response_lines(answer: &HttpResponse) -> String {
     let mut line = answer.status.to_string();
     for (name, value) in &answer.headers {
         line.push_str(&format!("\n          {name}: {value}"));
@@ -260,7 +266,7 @@ mod tests {
     use super::indented;
 
     #[test]
-    fn json_is_indented_and_keeps_its_words() {
+    fn json_is_indented_and_keeps_its_tokens() {
         let json = r#"{"z":1.10,"a":[{},[ ],"x,{\"\\",null],"e":""}"#;
         let lines = [
             r#"{"#,

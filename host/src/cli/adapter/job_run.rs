@@ -1,7 +1,7 @@
-//! Runs one job through an adapter: asks it for steps, and does what they say.
+//! Runs one job on an adapter: calls it step by step, and executes the steps.
 //!
-//! What becomes of the job is decided by [`workflow`], as in a host. What is
-//! not here is a queue: nothing is kept, and nothing is taken up after a crash.
+//! The decisions are those of the [`workflow`], as in a host. There is no queue:
+//! nothing is stored, and nothing is resumed after a crash.
 
 use std::time::Duration;
 use std::time::Instant;
@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::inputs::Csp;
 use super::inputs::Inputs;
-use super::shown::Shown;
+use super::printer::Printer;
 use hoth_core::domain::AdapterState;
 use hoth_core::domain::Event;
 use hoth_core::domain::HttpRequest;
@@ -30,62 +30,64 @@ use hoth_runtime::Call;
 use hoth_runtime::Entry;
 use hoth_runtime::Facts;
 
-/// Runs of one job. Each ends with a wait, and a script has an end; this is for
-/// a CSP that never comes to one.
+/// Runs of one job. Each ends with a wait, and a script has an end; this limit
+/// is for a CSP that never finishes.
 const RUNS_MAX: u32 = 10_000;
 
-/// Runs the job to its end; whether it is done.
-pub async fn run(adapter: &Adapter, inputs: Inputs, shown: &Shown) -> anyhow::Result<bool> {
-    let mut trial = Trial::new(adapter, inputs, shown);
+/// Runs the job to its end. Returns `true` if it succeeded.
+pub async fn run(adapter: &Adapter, inputs: Inputs, printer: &Printer) -> anyhow::Result<bool> {
+    let mut run = JobRun::new(adapter, inputs, printer);
     for nth in 1..=RUNS_MAX {
-        trial.shown.run_begins(nth, trial.resumption.as_ref());
-        let Some(end) = trial.run_once().await else {
-            shown.stopped("there is no answer to this request");
+        run.printer.run_begins(nth, run.resumption.as_ref());
+        let Some(end) = run.run_once().await else {
+            printer.stopped("no response to this request");
             return Ok(false);
         };
-        let course = RunContext { job: &trial.inputs.job, resumption: trial.resumption.as_ref() };
+        let context = RunContext { job: &run.inputs.job, resumption: run.resumption.as_ref() };
         let decision = workflow::decide(
-            &trial.inputs.polling,
-            course,
+            &run.inputs.polling,
+            context,
             end,
-            trial.now(),
-            trial.requests,
-            trial.retry_after.take(),
+            run.now(),
+            run.requests,
+            run.retry_after.take(),
         );
         match decision {
             Decision::Report(report) => {
-                shown.message(&report.to_queued(&trial.inputs.job));
+                printer.message(&report.to_queued(&run.inputs.job));
                 return Ok(report.code < 400);
             }
             Decision::Resume(resumption) => {
-                shown.pause(&resumption, resumption.due_at.since(trial.now()));
-                if !trial.wait(&resumption).await {
-                    shown.stopped("the job waits, and there are no more answers");
+                printer.pause(&resumption, resumption.due_at.since(run.now()));
+                if !run.wait(&resumption).await {
+                    printer.stopped("the job waits, and no more answers are given");
                     return Ok(false);
                 }
-                trial.resumption = Some(resumption);
+                run.resumption = Some(resumption);
             }
         }
     }
-    shown.stopped("the job was asked after often enough");
+    printer.stopped("the job did not finish within the limit of runs");
     Ok(false)
 }
 
-struct Trial<'a> {
+/// A job under way.
+struct JobRun<'a> {
     adapter: &'a Adapter,
     inputs: Inputs,
     facts: Facts,
-    shown: &'a Shown,
+    printer: &'a Printer,
     clock: Clock,
-    /// What scripted waits have taken.
-    slept: Duration,
+    /// The total of scripted waits. They take no time, but the clock that the
+    /// adapter sees moves on.
+    skipped: Duration,
     resumption: Option<Resumption>,
     requests: u32,
     retry_after: Option<Duration>,
 }
 
-impl<'a> Trial<'a> {
-    fn new(adapter: &'a Adapter, inputs: Inputs, shown: &'a Shown) -> Self {
+impl<'a> JobRun<'a> {
+    fn new(adapter: &'a Adapter, inputs: Inputs, printer: &'a Printer) -> Self {
         let facts = Facts {
             id: inputs.job.id.clone(),
             operation: inputs.job.operation.wit_name().to_owned(),
@@ -98,9 +100,9 @@ impl<'a> Trial<'a> {
             adapter,
             inputs,
             facts,
-            shown,
+            printer,
             clock: Clock::system(),
-            slept: Duration::ZERO,
+            skipped: Duration::ZERO,
             resumption: None,
             requests: 0,
             retry_after: None,
@@ -108,34 +110,34 @@ impl<'a> Trial<'a> {
     }
 
     fn now(&self) -> Timestamp {
-        self.clock.now() + self.slept
+        self.clock.now() + self.skipped
     }
 
-    /// One run, from where the job stands to where it waits or ends; none,
-    /// where a request has no answer.
+    /// Runs the job from its state to its next wait or its end. Returns `None`
+    /// if a request has no response.
     async fn run_once(&mut self) -> Option<RunEnd> {
         if self.resumption.is_none() && !self.adapter.offers(&self.facts.operation) {
             return Some(RunEnd::Broken(JobError::not_offered(&self.inputs.job)));
         }
         let mut position = self.resumption.as_ref().map(|from| (from.state.clone(), Event::Timer));
-        let (begun, mut called) = (Instant::now(), None);
-        let mut allowance = RunBudget::new(self.requests, self.adapter.deadline());
-        // Ends, as there is no allowance for a request without end.
+        let (started_at, mut called) = (Instant::now(), None);
+        let mut budget = RunBudget::new(self.requests, self.adapter.deadline());
+        // Ends, because the number of requests is limited.
         loop {
-            let step = match self.call(position.take(), &mut allowance).await {
+            let step = match self.call(position.take(), &mut budget).await {
                 Ok(step) => step,
-                Err(trouble) => return Some(RunEnd::Broken(trouble)),
+                Err(error) => return Some(RunEnd::Broken(error)),
             };
-            self.shown.step(&step);
+            self.printer.step(&step);
             match step {
                 Step::Send(step) => {
-                    let ordinal = allowance.requests();
-                    if let Err(trouble) = allowance.sends(begun.elapsed()) {
-                        return Some(RunEnd::Broken(trouble));
+                    let ordinal = budget.requests();
+                    if let Err(error) = budget.sends(started_at.elapsed()) {
+                        return Some(RunEnd::Broken(error));
                     }
-                    self.requests = allowance.requests();
+                    self.requests = budget.requests();
                     let event = self.exchange(&step.request, ordinal, &mut called).await?;
-                    self.shown.event(&event);
+                    self.printer.event(&event);
                     position = Some((step.state, event));
                 }
                 Step::Wait(step) => {
@@ -150,7 +152,7 @@ impl<'a> Trial<'a> {
     async fn call(
         &self,
         position: Option<(AdapterState, Event)>,
-        allowance: &mut RunBudget,
+        budget: &mut RunBudget,
     ) -> Result<Step, JobError> {
         let entry = match &position {
             None => Entry::Begin,
@@ -158,9 +160,9 @@ impl<'a> Trial<'a> {
         };
         let entropy = Uuid::new_v4().as_u64_pair();
         let call = Call { facts: &self.facts, now: self.now(), entropy, entry };
-        let (asked, used) = self.adapter.measured_call(call).await;
-        allowance.computed(used)?;
-        asked.map_err(|error| JobError::Adapter(error.to_string()))
+        let (step, used) = self.adapter.measured_call(call).await;
+        budget.computed(used)?;
+        step.map_err(|error| JobError::Adapter(error.to_string()))
     }
 
     async fn exchange(
@@ -177,7 +179,7 @@ impl<'a> Trial<'a> {
             }
             Csp::Network(client) => client,
         };
-        // A poll that fails is made again at the next turn.
+        // A failed poll is repeated by the next run, so it is attempted once.
         let retry = match &self.resumption {
             Some(from) if !from.checkpoint => RetryPolicy::ONCE,
             Some(_) | None => self.inputs.retry,
@@ -188,20 +190,20 @@ impl<'a> Trial<'a> {
             job: &self.inputs.job.id,
             idempotency_key: &self.inputs.job.request_key(ordinal),
         };
-        let exchanged = client.exchange(request, &context).await;
-        self.retry_after = exchanged.retry_after;
-        *called = exchanged.url.or(called.take());
-        Some(exchanged.event)
+        let result = client.exchange(request, &context).await;
+        self.retry_after = result.retry_after;
+        *called = result.url.or(called.take());
+        Some(result.event)
     }
 
-    /// Waits until the job is due; false, where that never comes. No time is
-    /// spent on waits of a script.
+    /// Waits until the job is due. Returns `false` if that never happens. Waits
+    /// of a script take no time.
     async fn wait(&mut self, resumption: &Resumption) -> bool {
         let left = resumption.due_at.since(self.now());
         match &mut self.inputs.csp {
             Csp::Script(answers) => {
-                self.slept += left;
-                // What comes after a checkpoint is worth seeing in any case.
+                self.skipped += left;
+                // A run after a checkpoint is shown even if no answers follow.
                 answers.timer() || resumption.checkpoint
             }
             Csp::Network(_) => {
@@ -212,7 +214,8 @@ impl<'a> Trial<'a> {
     }
 }
 
-/// Seconds, as most CSPs say it. A date would depend on the day of the run.
+/// Returns the delay in seconds, the form that most CSPs use. A date would
+/// depend on the day of the run.
 fn retry_after(event: &Event) -> Option<Duration> {
     match event {
         Event::Response(response) => {
