@@ -230,5 +230,5 @@ async fn operators_beside_administrators_are_refused() {
     let answer = host.servicenow().send(Method::POST, "/provisioning-jobs", Some(&both)).await;
     assert_eq!(answer.status, 400, "{}", answer.text);
     let problem = &answer.json()["errorMap"]["payload.operators"];
-    assert_eq!(problem, "must not stand beside administrators");
+    assert_eq!(problem, "cannot be combined with administrators");
 }

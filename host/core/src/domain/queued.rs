@@ -13,7 +13,7 @@ use super::Job;
 use super::JobKind;
 use super::Progress;
 use super::Timestamp;
-use super::request::has_the_shape;
+use super::request::is_well_formed;
 
 /// The form that this release writes.
 const FORM: u32 = 1;
@@ -114,7 +114,7 @@ impl QueuedJob {
         let queued: Self = serde_json::from_str(text)?;
         // Others may write to a queue of SQS, and the rest of the house takes
         // a job for what the API made of a request.
-        if !has_the_shape(queued.job.kind, &queued.job.request) {
+        if !is_well_formed(queued.job.kind, &queued.job.request) {
             return Err(Unreadable::NotAccepted);
         }
         Ok(queued)

@@ -5,22 +5,22 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use super::Refusal;
-use super::cost::not_an_object;
 use super::errors::Errors;
-use super::fields::Fields;
-use super::strict;
+use super::path::Path;
+use super::shape;
+use super::top;
 use crate::domain::JobKind;
 use crate::domain::Timestamp;
 
-/// Ids that one redelivery may name.
+/// The most ids that one redelivery may name.
 pub const REDELIVERY_IDS_MAX: usize = 1_000;
 
-/// Which consumed outcomes are to be put back.
+/// The consumed outcomes to put back on their queue.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Redelivery {
-    /// Those of these jobs; at most [`REDELIVERY_IDS_MAX`].
+    /// The outcomes of these jobs; at most [`REDELIVERY_IDS_MAX`].
     Ids(Vec<String>),
-    /// Those consumed at this time or later.
+    /// The outcomes that were consumed at this time or later.
     Since(Timestamp),
 }
 
@@ -30,13 +30,11 @@ pub enum Redelivery {
 ///
 /// [`Refusal`], with every wrong field.
 pub fn batch(body: &[u8]) -> Result<String, Refusal> {
-    let Value::Object(map) = strict::read(body)? else { return Err(not_an_object()) };
+    let object = top::object(body)?;
     let mut errors = Errors::default();
-    let fields = Fields::top(&map);
-    fields.only(&["batch"], &mut errors);
-    let batch = fields.text("batch", &mut errors);
+    shape::BATCH.check(&object, &Path::Root, &mut errors);
     errors.into_result()?;
-    Ok(batch.expect("a missing one is an error").to_owned())
+    Ok(top::text(&object, "batch").expect("the shape requires one").to_owned())
 }
 
 /// Reads `{"jobIds": ["…"]}` (`requestIds` for costs) or
@@ -46,47 +44,38 @@ pub fn batch(body: &[u8]) -> Result<String, Refusal> {
 ///
 /// [`Refusal`], with every wrong field.
 pub fn redelivery(kind: JobKind, body: &[u8]) -> Result<Redelivery, Refusal> {
-    let Value::Object(map) = strict::read(body)? else { return Err(not_an_object()) };
+    let object = top::object(body)?;
     let ids_name = match kind {
         JobKind::Provisioning => "jobIds",
         JobKind::Cost => "requestIds",
     };
     let mut errors = Errors::default();
-    let fields = Fields::top(&map);
-    fields.only(&[ids_name, "since"], &mut errors);
-    let ids = ids(&fields, ids_name, &mut errors);
-    let since = since(&fields, &mut errors);
-    if map.contains_key(ids_name) && map.contains_key("since") {
-        errors.add("since", format!("must not stand beside {ids_name}"));
+    let given = |name| object.get(name).filter(|value| !value.is_null());
+    let (ids, since) = (given(ids_name), given("since"));
+    // Stricter than elsewhere, where null means missing: outcomes that come
+    // twice cost more than a request that is refused.
+    if object.contains_key(ids_name) && object.contains_key("since") {
+        let problem = format!("cannot be combined with {ids_name}");
+        errors.add(&Path::Key(&Path::Root, "since"), problem);
     }
     if ids.is_none() && since.is_none() {
-        errors.add(ids_name, "is required, or since");
+        errors.add(&Path::Key(&Path::Root, ids_name), "is required unless since is given");
     }
+    shape::redelivery(kind).check(&object, &Path::Root, &mut errors);
     errors.into_result()?;
-    Ok(match (ids, since) {
-        (Some(ids), _) => Redelivery::Ids(ids),
-        (None, since) => Redelivery::Since(since.expect("without both there is an error")),
+    let since = since.and_then(Value::as_str).and_then(parse_time);
+    let ids = ids.and_then(Value::as_array).into_iter().flatten();
+    Ok(match since {
+        Some(since) => Redelivery::Since(since),
+        None => Redelivery::Ids(ids.filter_map(Value::as_str).map(str::to_owned).collect()),
     })
 }
 
-fn ids(fields: &Fields<'_>, name: &str, errors: &mut Errors) -> Option<Vec<String>> {
-    let list = fields.optional(name, errors)?;
-    let items = list.items(errors);
-    if items.len() > REDELIVERY_IDS_MAX {
-        errors.add(&list.path, format!("must not name more than {REDELIVERY_IDS_MAX}"));
-    }
-    Some(items.iter().filter_map(|item| item.text(errors)).map(str::to_owned).collect())
-}
-
-/// A time before 1970 reads as 1970: nothing was consumed before.
-fn since(fields: &Fields<'_>, errors: &mut Errors) -> Option<Timestamp> {
-    let field = fields.optional("since", errors)?;
-    let text = field.text(errors)?;
-    let Ok(since) = OffsetDateTime::parse(text, &Rfc3339) else {
-        errors.add(&field.path, "must be a time such as 2026-07-01T12:00:00Z");
-        return None;
-    };
-    let millis = since.unix_timestamp_nanos() / 1_000_000;
+/// Reads a time as RFC 3339 writes it. A time before 1970 is read as 1970:
+/// nothing was consumed before.
+pub(super) fn parse_time(text: &str) -> Option<Timestamp> {
+    let time = OffsetDateTime::parse(text, &Rfc3339).ok()?;
+    let millis = time.unix_timestamp_nanos() / 1_000_000;
     Some(Timestamp::from_millis(u64::try_from(millis).unwrap_or(0)))
 }
 
@@ -94,13 +83,13 @@ fn since(fields: &Fields<'_>, errors: &mut Errors) -> Option<Timestamp> {
 mod tests {
     use super::*;
 
-    fn wrong<T: std::fmt::Debug>(read: Result<T, Refusal>) -> Vec<(String, String)> {
+    fn errors_of<T: std::fmt::Debug>(read: Result<T, Refusal>) -> Vec<(String, String)> {
         let Err(Refusal::Invalid(errors)) = read else { panic!("not invalid: {read:?}") };
         errors.into_iter().collect()
     }
 
     #[test]
-    fn a_batch_is_named_by_a_text() {
+    fn a_batch_is_a_string_that_is_not_empty() {
         assert_eq!(batch(br#" {"batch": "b"} "#), Ok("b".to_owned()));
         for (body, path, problem) in [
             ("{}", "batch", "is required"),
@@ -112,7 +101,7 @@ mod tests {
             (r#"["b"]"#, "body", "must be a JSON object"),
         ] {
             let expected = [(path.to_owned(), problem.to_owned())];
-            assert_eq!(wrong(batch(body.as_bytes())), expected, "{body}");
+            assert_eq!(errors_of(batch(body.as_bytes())), expected, "{body}");
         }
         for body in ["", "null", "{", "b"] {
             assert_eq!(batch(body.as_bytes()), Err(Refusal::NotJson), "{body}");
@@ -133,37 +122,37 @@ mod tests {
             (jobs, r#"{"since":"1969-01-01T01:00:00Z"}"#, since(0)),
         ] {
             match (redelivery(kind, body.as_bytes()), expected, body.contains("null")) {
-                // A key that is there, even as null, stands beside the other.
-                (read, _, true) => assert_eq!(wrong(read)[0].0, "since"),
+                // A key that is there, even as null, is combined with the other.
+                (read, _, true) => assert_eq!(errors_of(read)[0].0, "since"),
                 (read, expected, false) => assert_eq!(read, expected, "{body}"),
             }
         }
         let time = "must be a time such as 2026-07-01T12:00:00Z";
         for (kind, body, path, problem) in [
-            (jobs, "{}", "jobIds", "is required, or since"),
-            (costs, "{}", "requestIds", "is required, or since"),
+            (jobs, "{}", "jobIds", "is required unless since is given"),
+            (costs, "{}", "requestIds", "is required unless since is given"),
             (costs, r#"{"requestIds":"a"}"#, "requestIds", "must be a list"),
             (jobs, r#"{"jobIds":["a",1]}"#, "jobIds[1]", "must be a string"),
         ] {
             let expected = [(path.to_owned(), problem.to_owned())];
-            assert_eq!(wrong(redelivery(kind, body.as_bytes())), expected, "{body}");
+            assert_eq!(errors_of(redelivery(kind, body.as_bytes())), expected, "{body}");
         }
         for (body, path, problem) in [
             (r#"{"requestIds":["a"]}"#, "requestIds", "is not a known property"),
             (
                 r#"{"jobIds":["a"],"since":"2026-07-01T12:00:00Z"}"#,
                 "since",
-                "must not stand beside jobIds",
+                "cannot be combined with jobIds",
             ),
             (r#"{"since":"yesterday"}"#, "since", time),
             (r#"{"since":"2026-07-01"}"#, "since", time),
             (r#"{"since":1}"#, "since", "must be a string"),
         ] {
-            let errors = wrong(redelivery(jobs, body.as_bytes()));
+            let errors = errors_of(redelivery(jobs, body.as_bytes()));
             assert!(errors.contains(&(path.to_owned(), problem.to_owned())), "{body}: {errors:?}");
         }
         let many = serde_json::json!({ "jobIds": vec!["a"; REDELIVERY_IDS_MAX + 1] });
-        let expected = [("jobIds".to_owned(), "must not name more than 1000".to_owned())];
-        assert_eq!(wrong(redelivery(jobs, many.to_string().as_bytes())), expected);
+        let expected = [("jobIds".to_owned(), "must have at most 1000 items".to_owned())];
+        assert_eq!(errors_of(redelivery(jobs, many.to_string().as_bytes())), expected);
     }
 }

@@ -1,59 +1,43 @@
 //! `POST /cost-jobs`.
 
-use std::collections::BTreeMap;
-
-use serde_json::Value;
-
 use super::Known;
 use super::Parsed;
-use super::Refusal;
 use super::errors::Errors;
-use super::fields::Fields;
-use super::strict;
+use super::path::Path;
+use super::shape;
 use super::top;
 use crate::domain::Job;
 use crate::domain::JobKind;
 use crate::domain::Operation;
 
-/// Reads a cost request. `taskOrderNumber` together with `clin` asks for the
-/// costs of one CLIN; other keys travel along.
+/// Reads a cost request. `taskOrderNumber` and `clin` together ask for the
+/// costs of one CLIN; other keys are kept.
 ///
 /// # Errors
 ///
-/// [`Refusal`], with every wrong field.
+/// [`Refusal`](super::Refusal), with every wrong field.
 pub fn cost(body: &[u8], known: Known<'_>) -> Parsed {
-    let Value::Object(map) = strict::read(body)? else { return Err(not_an_object()) };
+    let object = top::object(body)?;
     let mut errors = Errors::default();
-    let fields = Fields::top(&map);
-    let id = top::id(&fields, "requestId", &mut errors);
-    if fields.optional("requestId", &mut errors).is_none() {
-        errors.add("requestId", "is required");
-    }
-    let portfolio = fields.text("portfolioId", &mut errors);
-    let csp = top::csp(&fields, known.csps, &mut errors);
-    fields.date("startDate", &mut errors);
-    fields.date("endDate", &mut errors);
-    let task_order = fields.optional_text("taskOrderNumber", &mut errors);
-    let clin = fields.optional_text("clin", &mut errors);
-    let operation = match (task_order, clin) {
+    // Before the shape: the first error of a field stands, and this one lists
+    // the CSPs that are configured.
+    let csp = top::csp(&object, known.csps, &mut errors);
+    shape::COST_REQUEST.check(&object, &Path::Root, &mut errors);
+    let operation = match (top::text(&object, "taskOrderNumber"), top::text(&object, "clin")) {
         (Some(_), Some(_)) => Operation::CostByClin,
         (_, None) | (None, _) => Operation::CostByPortfolio,
     };
     if let Some(csp) = &csp {
-        top::offered(known.csps, csp, operation, "targetCspName", &mut errors);
+        top::check_offered(known.csps, csp, operation, "targetCspName", &mut errors);
     }
     errors.into_result()?;
+    let required = |name| top::text(&object, name).map(str::to_owned);
     Ok(Job {
-        id: id.expect("a missing one is an error").to_owned(),
+        id: required("requestId").expect("the shape requires one"),
         kind: JobKind::Cost,
         operation,
-        csp: csp.expect("a missing one is an error"),
-        portfolio_id: portfolio.map(str::to_owned),
+        csp: csp.expect("the shape requires a name, and an unknown one is an error"),
+        portfolio_id: required("portfolioId"),
         request: top::verbatim(body),
     })
-}
-
-/// The refusal of a list, a number, a text.
-pub fn not_an_object() -> Refusal {
-    Refusal::Invalid(BTreeMap::from([("body".to_owned(), "must be a JSON object".to_owned())]))
 }

@@ -1,4 +1,4 @@
-//! A request's own text, with as little changed as must be.
+//! Editing a request's own text, so that all else stays as it was posted.
 
 use std::fmt;
 
@@ -15,36 +15,38 @@ use serde_json::value::to_raw_value;
 
 use crate::domain::JobKind;
 
-/// An object's entries in their order, with their values' own text.
+/// The entries of an object in their order, each value as its own text.
 struct Entries<'a>(Vec<(String, Entry<'a>)>);
 
 enum Entry<'a> {
     Posted(&'a RawValue),
-    Made(Box<RawValue>),
+    Generated(Box<RawValue>),
 }
 
 impl Entry<'_> {
     fn raw(&self) -> &RawValue {
         match self {
             Self::Posted(raw) => raw,
-            Self::Made(raw) => raw,
+            Self::Generated(raw) => raw,
         }
     }
 }
 
 impl<'a> Entries<'a> {
-    /// The entries of `text`, which has been read as a JSON object before.
+    /// Returns the entries of `text`, which has been read as a JSON object
+    /// before.
     fn of(text: &'a str) -> Self {
         serde_json::from_str(text).expect("the text has been read as an object before")
     }
 
+    /// Removes and returns the entry `name`.
     fn take(&mut self, name: &str) -> Option<Entry<'a>> {
         let at = self.0.iter().position(|(key, _)| key == name)?;
         Some(self.0.remove(at).1)
     }
 }
 
-/// What was posted, with the id that HOTH made: in place of a `jobId` that is
+/// Returns what was posted with a generated id: in place of a `jobId` that is
 /// null, or else as the first key. All else stays as it was.
 pub fn with_job_id(body: &[u8], id: &str) -> Box<RawValue> {
     let text = str::from_utf8(body).expect("JSON that was read is UTF-8");
@@ -53,7 +55,8 @@ pub fn with_job_id(body: &[u8], id: &str) -> Box<RawValue> {
     let filled = match posted {
         Some(null) => {
             let null = null.raw().get();
-            // It borrows from the text.
+            // Both borrow from the same text, so the distance of their
+            // addresses is the place of one in the other.
             let at = null.as_ptr().addr() - text.as_ptr().addr();
             format!("{}{id}{}", &text[..at], &text[at + null.len()..])
         }
@@ -65,9 +68,9 @@ pub fn with_job_id(body: &[u8], id: &str) -> Box<RawValue> {
     serde_json::from_str(&filled).expect("an object with one more entry is an object")
 }
 
-/// Whether a stored request is made of what an accepted one is made of: an
+/// Returns whether a stored request has the structure of an accepted one: an
 /// object, and for provisioning an object as its payload.
-pub fn has_the_shape(kind: JobKind, request: &RawValue) -> bool {
+pub fn is_well_formed(kind: JobKind, request: &RawValue) -> bool {
     // A raw value begins with its first token.
     let is_object = |raw: &RawValue| raw.get().starts_with('{');
     is_object(request)
@@ -79,12 +82,12 @@ pub fn has_the_shape(kind: JobKind, request: &RawValue) -> bool {
         }
 }
 
-/// What an adapter reads of a provisioning request, which
-/// [has the shape](has_the_shape) of one.
+/// Returns the input of an adapter for a provisioning request, which must be
+/// [well formed](is_well_formed).
 pub fn provisioning_input(id: &str, request: &RawValue) -> String {
     let mut entries = Entries::of(request.get());
     let id = to_raw_value(id).expect("a string can be written");
-    let mut input = vec![("jobId".to_owned(), Entry::Made(id))];
+    let mut input = vec![("jobId".to_owned(), Entry::Generated(id))];
     for name in ["userId", "portfolioId"] {
         if let Some(entry) = entries.take(name).filter(|entry| entry.raw().get() != "null") {
             input.push((name.to_owned(), entry));
@@ -92,18 +95,20 @@ pub fn provisioning_input(id: &str, request: &RawValue) -> String {
     }
     if let Some(payload) = entries.take("payload") {
         let payload = with_administrators(payload.raw());
-        input.push(("payload".to_owned(), Entry::Made(payload)));
+        input.push(("payload".to_owned(), Entry::Generated(payload)));
     }
     serde_json::to_string(&Entries(input))
         .expect("maps have string keys and writing to memory succeeds")
 }
 
-/// `operators` is a newer word for `administrators`; adapters know one.
+/// Renames `operators`, a newer name for `administrators`: adapters know only
+/// the older one.
 fn with_administrators(payload: &RawValue) -> Box<RawValue> {
     let mut entries = Entries::of(payload.get());
     let is_null = |entry: &Entry<'_>| entry.raw().get() == "null";
     let named = entries.0.iter().any(|(key, entry)| key == "administrators" && !is_null(entry));
     if !named && let Some(operators) = entries.take("operators") {
+        // It is missing or null; a second one would repeat the key.
         entries.take("administrators");
         entries.0.push(("administrators".to_owned(), operators));
     }

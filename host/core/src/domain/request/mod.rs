@@ -1,17 +1,20 @@
-//! What ServiceNow may ask, and what is said when it asks wrongly.
+//! The requests of ServiceNow: their shapes, and reading them.
 //!
 //! [`provisioning()`] and [`cost()`] turn the body of a POST into a [`Job`], or
-//! name every field that is wrong. A body is read strictly: a key that is given
-//! twice, nesting without end, or a number that no double can hold is refused,
-//! since two readers would understand it in two ways.
+//! name every field that is wrong. The fields stand in one table, [`shape`]. A
+//! body is read strictly: a key that is given twice, nesting without end, or a
+//! number that no double can hold is refused, since two readers would
+//! understand it in two ways.
 
+mod check;
 mod collecting;
 mod cost;
 mod errors;
-mod fields;
+pub mod field;
 mod input;
-mod payload;
+mod path;
 mod provisioning;
+pub mod shape;
 mod strict;
 mod top;
 
@@ -30,7 +33,7 @@ pub use collecting::Redelivery;
 pub use collecting::batch;
 pub use collecting::redelivery;
 pub use cost::cost;
-pub(super) use input::has_the_shape;
+pub(super) use input::is_well_formed;
 pub(super) use input::provisioning_input;
 pub use provisioning::provisioning;
 
@@ -41,10 +44,10 @@ use super::SupportedOperations;
 /// The deepest nesting of a request body.
 pub const NESTING_MAX: usize = 64;
 
-/// Why a request body was refused.
+/// The reason for refusing a request body.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Refusal {
-    /// Not a JSON text, or nothing at all, or `null`.
+    /// Text that is not JSON, an empty body, or `null`.
     NotJson,
     /// Nested deeper than [`NESTING_MAX`] levels.
     TooDeep,
@@ -54,17 +57,17 @@ pub enum Refusal {
     Invalid(BTreeMap<String, String>),
 }
 
-/// What a request is checked against.
+/// The configuration that a request is checked against.
 #[derive(Debug, Clone, Copy)]
 pub struct Known<'a> {
     /// The configured CSPs, and what each offers.
     pub csps: &'a BTreeMap<CspName, SupportedOperations>,
 }
 
-/// What an accepted request says, whatever its spelling.
+/// Returns the content of an accepted request, independent of its spelling.
 pub(super) fn content(request: &RawValue) -> Value {
     strict::read(request.get().as_bytes()).unwrap_or_default()
 }
 
-/// The job that a body asks for.
+/// The job that a body asks for, or the reason for refusing it.
 pub type Parsed = Result<Job, Refusal>;

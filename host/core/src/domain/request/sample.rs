@@ -1,9 +1,9 @@
-//! Requests to begin a test with.
+//! Valid requests, as a starting point for tests.
 
 use serde_json::Value;
 use serde_json::json;
 
-/// A provisioning request with every key.
+/// Returns a provisioning request with every key.
 pub fn provisioning(operation: &str, payload: Value) -> Value {
     json!({
         "jobId": "j", "userId": "u", "portfolioId": "p", "operationType": operation,
@@ -11,7 +11,7 @@ pub fn provisioning(operation: &str, payload: Value) -> Value {
     })
 }
 
-/// A task order with one CLIN, and dates of both kinds.
+/// Returns a task order with one CLIN and dates of both forms.
 pub fn task_order() -> Value {
     json!({
         "taskOrderNumber": "1", "popStartDate": "2021-07-01", "popEndDate": "2022-07",

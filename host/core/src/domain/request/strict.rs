@@ -1,4 +1,7 @@
 //! Reads JSON strictly: bounded nesting, and no key twice in one object.
+//!
+//! `serde_json` alone takes the last of two values for one key; another reader
+//! takes the first.
 
 use std::cell::RefCell;
 use std::fmt;
@@ -14,8 +17,8 @@ use serde_json::Value;
 
 use super::NESTING_MAX;
 use super::Refusal;
-use super::errors;
 use super::errors::Errors;
+use super::path::Path;
 
 /// Reads a whole body.
 ///
@@ -24,64 +27,37 @@ use super::errors::Errors;
 /// [`Refusal::NotJson`], [`Refusal::TooDeep`], or [`Refusal::Invalid`] with
 /// every key that is given twice.
 pub fn read(body: &[u8]) -> Result<Value, Refusal> {
-    let finds = RefCell::new(Finds::default());
+    let findings = RefCell::new(Findings::default());
     let mut reader = serde_json::Deserializer::from_slice(body);
-    let seed = Strict { depth: 0, place: &Place::Top, finds: &finds };
+    let seed = Strict { depth: 0, path: &Path::Root, findings: &findings };
     let value = seed.deserialize(&mut reader).and_then(|value| reader.end().map(|()| value));
-    let finds = finds.into_inner();
-    if finds.too_deep {
+    let findings = findings.into_inner();
+    // The reader stopped there, so its own error says less.
+    if findings.too_deep {
         return Err(Refusal::TooDeep);
     }
     match value {
         Err(_) | Ok(Value::Null) => Err(Refusal::NotJson),
-        Ok(value) => finds.twice.into_result().map(|()| value),
+        Ok(value) => findings.repeated_keys.into_result().map(|()| value),
     }
 }
 
+/// The faults that the visitors meet.
+///
+/// Apart from serde's error, which ends the reading: all repeated keys are to
+/// be reported, and a nesting that is too deep is told from text that is no
+/// JSON.
 #[derive(Default)]
-struct Finds {
+struct Findings {
     too_deep: bool,
-    twice: Errors,
+    repeated_keys: Errors,
 }
 
-/// Where a value stands. Its path is written only where something is wrong: a
-/// body can hold some ten thousand values below one key of half its length.
-enum Place<'a> {
-    Top,
-    Key(&'a Place<'a>, &'a str),
-    Item(&'a Place<'a>, usize),
-}
-
-impl Place<'_> {
-    fn path(&self) -> String {
-        let mut path = String::new();
-        self.write(&mut path);
-        path
-    }
-
-    fn write(&self, path: &mut String) {
-        match self {
-            Self::Top => {}
-            Self::Key(parent, key) => {
-                parent.write(path);
-                if !path.is_empty() {
-                    path.push('.');
-                }
-                errors::push(path, key);
-            }
-            Self::Item(parent, at) => {
-                parent.write(path);
-                errors::push(path, &format!("[{at}]"));
-            }
-        }
-    }
-}
-
-/// Reads one value at `place`, `depth` containers deep.
+/// Reads one value at `path`, inside `depth` lists and objects.
 struct Strict<'a> {
     depth: usize,
-    place: &'a Place<'a>,
-    finds: &'a RefCell<Finds>,
+    path: &'a Path<'a>,
+    findings: &'a RefCell<Findings>,
 }
 
 impl Strict<'_> {
@@ -89,12 +65,12 @@ impl Strict<'_> {
         if self.depth < NESTING_MAX {
             return Ok(());
         }
-        self.finds.borrow_mut().too_deep = true;
+        self.findings.borrow_mut().too_deep = true;
         Err(E::custom("too deep"))
     }
 
-    fn inside<'b>(&'b self, place: &'b Place<'b>) -> Strict<'b> {
-        Strict { depth: self.depth + 1, place, finds: self.finds }
+    fn inside<'b>(&'b self, path: &'b Path<'b>) -> Strict<'b> {
+        Strict { depth: self.depth + 1, path, findings: self.findings }
     }
 }
 
@@ -141,8 +117,8 @@ impl<'de> Visitor<'de> for Strict<'_> {
         self.enter()?;
         let mut list = Vec::new();
         loop {
-            let place = Place::Item(self.place, list.len());
-            let Some(item) = items.next_element_seed(self.inside(&place))? else { break };
+            let path = Path::Item(self.path, list.len());
+            let Some(item) = items.next_element_seed(self.inside(&path))? else { break };
             list.push(item);
         }
         Ok(Value::Array(list))
@@ -152,10 +128,10 @@ impl<'de> Visitor<'de> for Strict<'_> {
         self.enter()?;
         let mut map = Map::new();
         while let Some(key) = entries.next_key::<String>()? {
-            let place = Place::Key(self.place, &key);
-            let value = entries.next_value_seed(self.inside(&place))?;
+            let path = Path::Key(self.path, &key);
+            let value = entries.next_value_seed(self.inside(&path))?;
             if map.contains_key(&key) {
-                self.finds.borrow_mut().twice.add(&place.path(), "is given twice");
+                self.findings.borrow_mut().repeated_keys.add(&path, "is given twice");
             }
             map.insert(key, value);
         }
@@ -166,5 +142,5 @@ impl<'de> Visitor<'de> for Strict<'_> {
     }
 }
 
-/// Keys of one object; a body of the largest size can hold about this many.
+/// The most keys of one object: about as many as the largest body can hold.
 const KEYS_MAX: usize = 65_536;

@@ -1,4 +1,4 @@
-//! The rules as tables.
+//! Tables of accepted and refused requests.
 
 use std::collections::BTreeMap;
 
@@ -36,7 +36,7 @@ fn environment() -> Value {
     json!({"name": "e", "administrators": [{"email": "a@b.mil", "dodId": "1"}], "classificationLevel": "SECRET"})
 }
 
-/// `base` with the value at a JSON pointer replaced, or removed for none.
+/// Returns `base` with the value at a JSON pointer replaced; `None` removes it.
 fn changed(mut base: Value, pointer: &str, value: Option<Value>) -> Value {
     let (parent, key) = pointer.rsplit_once('/').expect("a pointer has a slash");
     let parent = base.pointer_mut(parent).expect("the parent is there");
@@ -120,7 +120,7 @@ fn every_operation_is_accepted_as_servicenow_sends_it() {
 }
 
 #[test]
-fn what_may_be_missing_may_be_missing() {
+fn optional_fields_may_be_missing() {
     let portfolio = request("ADD_PORTFOLIO", json!({"name": "n", "taskOrders": []}));
     for absent in [None, Some(Value::Null), Some(json!(""))] {
         let body = changed(portfolio.clone(), "/portfolioId", absent);
@@ -131,7 +131,7 @@ fn what_may_be_missing_may_be_missing() {
 }
 
 #[test]
-fn wrong_tops_are_named() {
+fn wrong_top_level_fields_are_named() {
     let good = request("GET_PORTFOLIO", json!({}));
     let words = "must be one of ADD_PORTFOLIO, GET_PORTFOLIO, ADD_ENVIRONMENT, ADD_TASK_ORDER, UPDATE_TASK_ORDER, ADD_OPERATORS, ADD_ADMINISTRATOR";
     for (pointer, value, path, problem) in [
@@ -247,13 +247,13 @@ fn wrong_environments_and_operators_are_named_field_by_field() {
     }
     let operators = request("ADD_OPERATORS", json!({"administrators": null}));
     check_wrong(&operators, &[("payload.administrators", "is required")]);
-    // One of the two would be lost; null is not given.
+    // One of the two would be lost.
     let both = request("ADD_OPERATORS", json!({"operators": [], "administrators": []}));
-    check_wrong(&both, &[("payload.operators", "must not stand beside administrators")]);
+    check_wrong(&both, &[("payload.operators", "cannot be combined with administrators")]);
 }
 
 #[test]
-fn texts_that_are_no_request_are_told_apart() {
+fn malformed_bodies_are_told_apart() {
     let deep = |levels: usize| format!("{}1{}", "[".repeat(levels), "]".repeat(levels));
     for (text, refusal) in [
         ("", Refusal::NotJson),
@@ -282,7 +282,7 @@ fn texts_that_are_no_request_are_told_apart() {
 }
 
 #[test]
-fn a_missing_job_id_is_made_and_all_else_stays_as_it_was() {
+fn a_missing_job_id_is_generated_and_all_else_stays_as_it_was() {
     let rest = r#""userId": "\u00fc",  "payload":{ "x" : 1.50e1, "n":null }, "portfolioId":"p","targetCspName":"CSP_A","operationType":"GET_PORTFOLIO" }"#;
     for (posted, expected) in [
         (format!("\r\n{{ {rest}\n"), format!(r#"{{"jobId":"made", {rest}"#)),
@@ -304,7 +304,7 @@ fn numbers_and_texts_are_echoed_as_they_were_posted() {
 }
 
 #[test]
-fn only_what_is_inside_a_payloads_fields_may_be_in_snake_case() {
+fn snake_case_keys_are_accepted_only_below_the_fields_of_a_payload() {
     let cost = json!({
         "requestId": "r", "portfolioId": "p", "targetCspName": "CSP_A",
         "startDate": "2022-01-01", "endDate": "2022-12", "portfolio_id": "kept"
@@ -323,7 +323,7 @@ fn only_what_is_inside_a_payloads_fields_may_be_in_snake_case() {
 }
 
 #[test]
-fn adapters_read_one_word_for_administrators() {
+fn adapters_read_operators_under_the_name_of_administrators() {
     for (payload, expected) in [
         (r#"{"operators":[]}"#, r#"{"administrators":[]}"#),
         (r#"{"operators":[],"administrators":null,"n":1.0}"#, r#"{"n":1.0,"administrators":[]}"#),
@@ -367,7 +367,7 @@ fn cost_requests_are_read() {
 }
 
 #[test]
-fn content_is_compared_whatever_the_order_of_keys() {
+fn the_content_digest_ignores_the_order_of_keys() {
     let a = parse_text(
         r#"{"jobId":"j","userId":"u","portfolioId":"p","operationType":"GET_PORTFOLIO","targetCspName":"CSP_A","payload":{"a":[1],"b":{}}}"#,
     );
@@ -383,7 +383,7 @@ fn content_is_compared_whatever_the_order_of_keys() {
 }
 
 #[test]
-fn an_answer_is_short_however_long_the_keys_are() {
+fn errors_stay_short_for_any_length_of_keys() {
     let key = "é".repeat(3_000);
     let pairs: Vec<String> = (0..5_000).map(|n| format!("\"{n}\":1,\"{n}\":1")).collect();
     let unknown: Vec<String> = (0..200).map(|n| format!("\"{n}{key}\":1")).collect();

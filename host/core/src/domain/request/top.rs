@@ -1,47 +1,58 @@
-//! What both kinds of requests have at the top.
+//! Reading the top level of a request, which both resources share.
 
 use std::collections::BTreeMap;
 
+use serde_json::Map;
+use serde_json::Value;
 use serde_json::value::RawValue;
 
+use super::Refusal;
 use super::errors::Errors;
-use super::fields::Fields;
+use super::path::Path;
+use super::strict;
 use crate::domain::CspName;
-use crate::domain::Job;
 use crate::domain::Operation;
 use crate::domain::SupportedOperations;
 
-/// Reads a `jobId` or `requestId` that must be good if it is there.
-pub fn id<'a>(fields: &Fields<'a>, name: &str, errors: &mut Errors) -> Option<&'a str> {
-    let field = fields.optional(name, errors)?;
-    let id = field.text(errors)?;
-    if id.is_empty() || id.len() > Job::ID_BYTES_MAX || id.chars().any(char::is_control) {
-        let problem =
-            format!("must be 1 to {} bytes without control characters", Job::ID_BYTES_MAX);
-        errors.add(&field.path, problem);
-        return None;
+/// Reads a body that must be an object.
+pub fn object(body: &[u8]) -> Result<Map<String, Value>, Refusal> {
+    match strict::read(body)? {
+        Value::Object(object) => Ok(object),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => {
+            let problem = "must be a JSON object".to_owned();
+            Err(Refusal::Invalid(BTreeMap::from([("body".to_owned(), problem)])))
+        }
     }
-    Some(id)
 }
 
-/// Reads the name of a CSP that is configured.
+/// Returns the text of a field; `None` if it is missing, null or empty.
+///
+/// For fields whose shape has been checked, or is still to be checked.
+pub fn text<'a>(object: &'a Map<String, Value>, name: &str) -> Option<&'a str> {
+    object.get(name).and_then(Value::as_str).filter(|text| !text.is_empty())
+}
+
+/// Returns the CSP that a request names, if it is configured.
+///
+/// Adds an error for any other name. Only the shape has an error for a name
+/// that is missing or not a string.
 pub fn csp(
-    fields: &Fields<'_>,
+    object: &Map<String, Value>,
     known: &BTreeMap<CspName, SupportedOperations>,
     errors: &mut Errors,
 ) -> Option<CspName> {
-    let field = fields.required("targetCspName", errors)?;
-    let name = field.text(errors)?;
+    let name = object.get("targetCspName").and_then(Value::as_str)?;
     let csp = name.parse().ok().filter(|name| known.contains_key(name));
     if csp.is_none() {
         let names: Vec<&str> = known.keys().map(CspName::as_str).collect();
-        errors.add(&field.path, format!("is not a known CSP; known are {}", names.join(", ")));
+        let problem = format!("is not a known CSP; known are {}", names.join(", "));
+        errors.add(&Path::Key(&Path::Root, "targetCspName"), problem);
     }
     csp
 }
 
-/// Blames `field` for an operation that the CSP does not offer.
-pub fn offered(
+/// Adds an error to `field` if the CSP does not offer the operation.
+pub fn check_offered(
     known: &BTreeMap<CspName, SupportedOperations>,
     csp: &CspName,
     operation: Operation,
@@ -49,11 +60,12 @@ pub fn offered(
     errors: &mut Errors,
 ) {
     let Some(offer) = known.get(csp).filter(|offer| !offer.includes(operation)) else { return };
-    let (word, words) = (operation.api_name(), offer.names().join(", "));
-    errors.add(field, format!("{csp} does not offer {word}; it offers {words}"));
+    let (name, names) = (operation.api_name(), offer.names().join(", "));
+    let problem = format!("{csp} does not offer {name}; it offers {names}");
+    errors.add(&Path::Key(&Path::Root, field), problem);
 }
 
-/// A body as it was posted; it has been read as JSON before.
+/// Returns a body exactly as it was posted. It has been read as JSON before.
 pub fn verbatim(body: &[u8]) -> Box<RawValue> {
     serde_json::from_slice(body).expect("the body has just been read as JSON")
 }

@@ -1,0 +1,424 @@
+//! The one table of all that ServiceNow may send.
+//!
+//! Requests are checked against it, and the OpenAPI document is generated from
+//! it: a new field is one line here. Descriptions are the texts of that
+//! document.
+
+use super::collecting::REDELIVERY_IDS_MAX;
+use super::collecting::parse_time;
+use super::field::Choice;
+use super::field::Constraint;
+use super::field::Field;
+use super::field::FieldKind::Bool;
+use super::field::FieldKind::Formatted;
+use super::field::FieldKind::ListOf;
+use super::field::FieldKind::NonEmptyText;
+use super::field::FieldKind::Object;
+use super::field::FieldKind::OneOf;
+use super::field::FieldKind::OneShapeOf;
+use super::field::FieldKind::Text;
+use super::field::FieldKind::Texts;
+use super::field::Format;
+use super::field::Shape;
+use super::field::SnakeCase;
+use super::field::Words;
+use super::field::excluded;
+use super::field::nullable;
+use super::field::optional;
+use super::field::required;
+use crate::domain::CspName;
+use crate::domain::Job;
+use crate::domain::JobKind;
+use crate::domain::Operation;
+
+/// The body of `POST /provisioning-jobs`.
+///
+/// `operationType` tells the shapes apart: see [`of_operation`].
+pub const PROVISIONING_REQUEST: Choice = Choice {
+    name: "ProvisioningRequest",
+    description: "A provisioning request; `operationType` selects the shape.",
+    shapes: &[
+        &ADD_PORTFOLIO,
+        &GET_PORTFOLIO,
+        &ADD_ENVIRONMENT,
+        &ADD_TASK_ORDER,
+        &UPDATE_TASK_ORDER,
+        &ADD_OPERATORS,
+    ],
+};
+
+/// The body of `POST /cost-jobs`.
+pub const COST_REQUEST: Shape = Shape::open(
+    "CostRequest",
+    "A cost request. `taskOrderNumber` and `clin` together ask for the costs of one CLIN. Other \
+     keys are kept.",
+    &[
+        required("requestId", Formatted(&ID)),
+        required("portfolioId", NonEmptyText),
+        TARGET_CSP,
+        required("startDate", Formatted(&DATE)),
+        required("endDate", Formatted(&DATE)),
+        optional("taskOrderNumber", Text),
+        optional("clin", Text),
+    ],
+);
+
+/// The body of `POST …/ack` and `POST …/release`.
+pub const BATCH: Shape = Shape::closed(
+    "Batch",
+    "A leased batch.",
+    &[required("batch", NonEmptyText)
+        .described("The `Hoth-Batch` header of the response that leased the batch.")],
+);
+
+/// The body of `POST …/redeliver`.
+pub const fn redelivery(kind: JobKind) -> &'static Choice {
+    match kind {
+        JobKind::Provisioning => &JOB_REDELIVERY,
+        JobKind::Cost => &COST_REDELIVERY,
+    }
+}
+
+/// Returns the shape of a request for `operation`.
+pub const fn of_operation(operation: Operation) -> &'static Shape {
+    match operation {
+        Operation::AddPortfolio => &ADD_PORTFOLIO,
+        Operation::GetPortfolio => &GET_PORTFOLIO,
+        Operation::AddEnvironment => &ADD_ENVIRONMENT,
+        Operation::AddTaskOrder => &ADD_TASK_ORDER,
+        Operation::UpdateTaskOrder => &UPDATE_TASK_ORDER,
+        Operation::AddOperators => &ADD_OPERATORS,
+        Operation::CostByPortfolio | Operation::CostByClin => &COST_REQUEST,
+    }
+}
+
+const ADD_PORTFOLIO: Shape = Shape::closed(
+    "AddPortfolio",
+    "Creates a portfolio.",
+    &[
+        JOB_ID,
+        USER_ID,
+        optional("portfolioId", Text),
+        operation_type(&Words::inline(&["ADD_PORTFOLIO"])),
+        TARGET_CSP,
+        required(
+            "payload",
+            Object(&Shape::open(
+                "AddPortfolioPayload",
+                OTHER_KEYS,
+                &[required("name", NonEmptyText), required("taskOrders", ListOf(&TASK_ORDER))],
+            )),
+        ),
+    ],
+);
+
+const GET_PORTFOLIO: Shape = Shape::closed(
+    "GetPortfolio",
+    "Reads a portfolio.",
+    &[
+        JOB_ID,
+        optional("userId", Text),
+        PORTFOLIO_ID,
+        operation_type(&Words::inline(&["GET_PORTFOLIO"])),
+        TARGET_CSP,
+        required(
+            "payload",
+            Object(&Shape::open(
+                "GetPortfolioPayload",
+                "No key is required. Other keys are passed to the CSP's adapter.",
+                &[],
+            )),
+        ),
+    ],
+);
+
+const ADD_ENVIRONMENT: Shape = Shape::closed(
+    "AddEnvironment",
+    "Creates an environment in a portfolio.",
+    &[
+        JOB_ID,
+        USER_ID,
+        PORTFOLIO_ID,
+        operation_type(&Words::inline(&["ADD_ENVIRONMENT"])),
+        TARGET_CSP,
+        required(
+            "payload",
+            Object(&Shape::open(
+                "AddEnvironmentPayload",
+                OTHER_KEYS,
+                &[
+                    required("name", NonEmptyText),
+                    // ServiceNow sends null for an environment without any.
+                    nullable("administrators", ListOf(&OPERATOR))
+                        .described("Null if the environment has none."),
+                    required("classificationLevel", OneOf(&CLASSIFICATION)),
+                    optional("cloudDistinguisher", Object(&CLOUD_DISTINGUISHER)),
+                    optional("accountName", Text),
+                    optional("emailDistributionList", Text),
+                    optional("isMigration", Bool),
+                ],
+            )),
+        ),
+    ],
+);
+
+const ADD_TASK_ORDER: Shape = Shape::closed(
+    "AddTaskOrder",
+    "Adds a task order to a portfolio.",
+    &[
+        JOB_ID,
+        USER_ID,
+        PORTFOLIO_ID,
+        operation_type(&Words::inline(&["ADD_TASK_ORDER"])),
+        TARGET_CSP,
+        required(
+            "payload",
+            Object(&Shape::open(
+                "AddTaskOrderPayload",
+                OTHER_KEYS,
+                &[required("taskOrder", Object(&TASK_ORDER))],
+            )),
+        ),
+    ],
+);
+
+const UPDATE_TASK_ORDER: Shape = Shape::closed(
+    "UpdateTaskOrder",
+    "Replaces a task order of a portfolio.",
+    &[
+        JOB_ID,
+        USER_ID,
+        PORTFOLIO_ID,
+        operation_type(&Words::inline(&["UPDATE_TASK_ORDER"])),
+        TARGET_CSP,
+        required(
+            "payload",
+            Object(&Shape::open(
+                "UpdateTaskOrderPayload",
+                OTHER_KEYS,
+                &[
+                    required("taskOrderId", NonEmptyText),
+                    required("taskOrder", Object(&TASK_ORDER)),
+                ],
+            )),
+        ),
+    ],
+);
+
+const ADD_OPERATORS: Shape = Shape::closed(
+    "AddOperators",
+    "Adds operators to a portfolio or to one of its environments.",
+    &[
+        JOB_ID,
+        USER_ID,
+        PORTFOLIO_ID,
+        operation_type(&Words::inline(&["ADD_OPERATORS", "ADD_ADMINISTRATOR"])),
+        TARGET_CSP,
+        required(
+            "payload",
+            OneShapeOf(&Choice {
+                name: "AddOperatorsPayload",
+                description: "Operators under one of two names, not both.",
+                shapes: &[
+                    &Shape::open(
+                        "TheseAdministrators",
+                        OTHER_KEYS,
+                        &[
+                            required("administrators", ListOf(&OPERATOR)),
+                            excluded("operators", "administrators"),
+                            optional("environmentId", Text),
+                        ],
+                    ),
+                    &Shape::open(
+                        "TheseOperators",
+                        "The newer name. Other keys are passed to the CSP's adapter.",
+                        &[
+                            required("operators", ListOf(&OPERATOR)),
+                            excluded("administrators", "operators"),
+                            optional("environmentId", Text),
+                        ],
+                    ),
+                ],
+            }),
+        ),
+    ],
+);
+
+/// A provisioning request whose operation is not known: the top level is
+/// checked as far as all operations agree. Not in the description.
+pub const UNKNOWN_OPERATION: Shape = Shape::closed(
+    "",
+    "",
+    &[
+        JOB_ID,
+        USER_ID,
+        optional("portfolioId", Text),
+        operation_type(&Words::inline(&Operation::OPERATION_TYPES)),
+        TARGET_CSP,
+        required("payload", Object(&Shape::open("", "", &[]))),
+    ],
+);
+
+const TASK_ORDER: Shape = Shape::open(
+    "TaskOrder",
+    "A task order and its contract line items.",
+    &[
+        optional("id", Text),
+        required("taskOrderNumber", NonEmptyText).example("1234567890123"),
+        required("popStartDate", Formatted(&DATE))
+            .described("The first day of the period of performance."),
+        required("popEndDate", Formatted(&DATE))
+            .described("The last day of the period of performance."),
+        required("clins", ListOf(&CLIN)),
+    ],
+)
+.with(SnakeCase::Accepted);
+
+// ServiceNow sends these in snake_case inside a body in camelCase.
+const CLIN: Shape = Shape::open(
+    "Clin",
+    "A contract line item. Its keys may be in camelCase or in snake_case.",
+    &[
+        required("clinNumber", NonEmptyText).example("0001"),
+        required("type", OneOf(&CLIN_TYPE)),
+        optional("classificationLevel", OneOf(&CLASSIFICATION)),
+        required("popStartDate", Formatted(&DATE))
+            .described("The first day of the period of performance."),
+        required("popEndDate", Formatted(&DATE))
+            .described("The last day of the period of performance."),
+    ],
+)
+.with(SnakeCase::Described);
+
+const OPERATOR: Shape = Shape::open(
+    "Operator",
+    "A person who may operate what is provisioned.",
+    &[
+        required("email", NonEmptyText).example("admin@mail.mil"),
+        required("dodId", NonEmptyText).example("1234567890"),
+        optional("needsReset", Bool).described("Missing or null means false."),
+    ],
+)
+.with(SnakeCase::Accepted);
+
+const CLOUD_DISTINGUISHER: Shape = Shape::open(
+    "CloudDistinguisher",
+    "One of the clouds of a CSP.",
+    &[required("name", Text), required("displayName", Text), required("description", Text)],
+)
+.with(SnakeCase::Accepted);
+
+const JOB_REDELIVERY: Choice = Choice {
+    name: "JobRedelivery",
+    description: "Consumed outcomes of provisioning jobs.",
+    shapes: &[
+        &Shape::closed(
+            "TheseJobs",
+            "The outcomes of these jobs.",
+            &[required("jobIds", Texts { max: REDELIVERY_IDS_MAX })],
+        ),
+        &CONSUMED_SINCE,
+    ],
+};
+
+const COST_REDELIVERY: Choice = Choice {
+    name: "CostRedelivery",
+    description: "Consumed outcomes of cost requests.",
+    shapes: &[
+        &Shape::closed(
+            "TheseRequests",
+            "The outcomes of these cost requests.",
+            &[required("requestIds", Texts { max: REDELIVERY_IDS_MAX })],
+        ),
+        &CONSUMED_SINCE,
+    ],
+};
+
+const CONSUMED_SINCE: Shape = Shape::closed(
+    "ConsumedSince",
+    "All outcomes that were consumed at this time or later.",
+    &[required("since", Formatted(&TIME))],
+);
+
+const JOB_ID: Field = optional("jobId", Formatted(&ID));
+/// May be empty.
+const USER_ID: Field = required("userId", Text);
+const PORTFOLIO_ID: Field = required("portfolioId", NonEmptyText);
+const TARGET_CSP: Field = required("targetCspName", Formatted(&CSP_NAME));
+
+/// The description of most payloads.
+const OTHER_KEYS: &str = "Other keys are passed to the CSP's adapter.";
+
+const fn operation_type(words: &'static Words) -> Field {
+    required("operationType", OneOf(words))
+}
+
+const CLASSIFICATION: Words = Words::named(
+    "Classification",
+    "A classification level.",
+    &["UNCLASSIFIED", "SECRET", "TOP_SECRET"],
+);
+
+const CLIN_TYPE: Words = Words::named("ClinType", "What a CLIN pays for.", &["CLOUD", "NON_CLOUD"]);
+
+// The texts below state both bounds.
+const _: () = assert!(Job::ID_BYTES_MAX == 256 && CspName::LEN_MAX == 32);
+
+const ID: Format = Format {
+    name: Some("Id"),
+    description: "The idempotency key: 1 to 256 bytes without control characters. If `jobId` is \
+                  missing, HOTH generates one (a UUID of version 7) and returns it. A repeated id \
+                  with the same content is accepted and runs once; with other content it is \
+                  refused.",
+    examples: &["81b31a89-e3e5-46ee-acfe-75436bd14577"],
+    constraint: Constraint::BoundedPattern {
+        pattern: r"^[^\u0000-\u001f\u007f-\u009f]*$",
+        max: Job::ID_BYTES_MAX,
+    },
+    problem: "must be 1 to 256 bytes without control characters",
+    accepts: |id| (1..=Job::ID_BYTES_MAX).contains(&id.len()) && !id.chars().any(char::is_control),
+};
+
+const CSP_NAME: Format = Format {
+    name: Some("CspName"),
+    description: "The name of a configured CSP.",
+    examples: &["CSP_A"],
+    constraint: Constraint::Pattern("^[A-Za-z0-9_-]{1,32}$"),
+    problem: "must be 1 to 32 letters, digits, `-` and `_`",
+    accepts: |name| name.parse::<CspName>().is_ok(),
+};
+
+const DATE: Format = Format {
+    name: Some("Date"),
+    description: "A calendar day or a month.",
+    examples: &["2026-07-01", "2026-07"],
+    constraint: Constraint::Pattern("^[0-9]{4}-(0[1-9]|1[0-2])(-(0[1-9]|[12][0-9]|3[01]))?$"),
+    problem: "must be a date such as 2026-07-01 or 2026-07",
+    accepts: is_date,
+};
+
+const TIME: Format = Format {
+    name: None,
+    description: "A time as RFC 3339 writes it.",
+    examples: &["2026-07-01T12:00:00Z"],
+    constraint: Constraint::Named("date-time"),
+    problem: "must be a time such as 2026-07-01T12:00:00Z",
+    accepts: |text| parse_time(text).is_some(),
+};
+
+/// Returns whether `text` is a day, `YYYY-MM-DD`, or a month, `YYYY-MM`.
+fn is_date(text: &str) -> bool {
+    let parts: Vec<&str> = text.split('-').collect();
+    let lengths: Vec<usize> = parts.iter().map(|part| part.len()).collect();
+    let digits = parts.iter().all(|part| part.bytes().all(|b| b.is_ascii_digit()));
+    if !digits || !(lengths == [4, 2] || lengths == [4, 2, 2]) {
+        return false;
+    }
+    // A month is the date of its first day.
+    let number = |at: usize| parts.get(at).map_or(1, |part| part.parse::<u16>().unwrap_or(0));
+    let month = u8::try_from(number(1)).ok().and_then(|month| time::Month::try_from(month).ok());
+    let day = u8::try_from(number(2)).unwrap_or(0);
+    month.is_some_and(|month| {
+        time::Date::from_calendar_date(i32::from(number(0)), month, day).is_ok()
+    })
+}
