@@ -11,13 +11,12 @@ mod collect;
 mod collect_params;
 mod config;
 mod cors;
-mod cost_jobs;
 mod error;
 mod in_flight;
 mod openapi;
-mod provisioning_jobs;
 mod redeliver;
 mod router;
+mod routes;
 mod schema;
 mod state;
 #[cfg(test)]

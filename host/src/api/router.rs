@@ -1,4 +1,4 @@
-//! The routes of the API and the layers before its handlers.
+//! The router of the API: its routes, and the layers before its handlers.
 
 use std::sync::Arc;
 
@@ -7,56 +7,35 @@ use axum::http::Method;
 use axum::http::Uri;
 use axum::middleware;
 use axum::routing::head;
-use axum::routing::options;
-use utoipa_axum::router::OpenApiRouter;
-use utoipa_axum::routes;
 
 use super::cors;
-use super::cost_jobs;
 use super::openapi;
-use super::provisioning_jobs;
+use super::routes;
 use super::state::ApiState;
-use super::state::State;
 use crate::http::FrontError;
 use crate::http::RequiredRole;
 use crate::http::auth::Role;
 use crate::http::authorize;
 use crate::http::reject_ambiguous;
 
-/// Returns every route of the API with its description, which is generated from
-/// the same handlers.
-fn routes() -> OpenApiRouter<State> {
-    OpenApiRouter::with_openapi(openapi::preface())
-        .routes(routes!(provisioning_jobs::accept, provisioning_jobs::collect))
-        .routes(routes!(provisioning_jobs::ack))
-        .routes(routes!(provisioning_jobs::release))
-        .routes(routes!(provisioning_jobs::redeliver))
-        .routes(routes!(cost_jobs::accept, cost_jobs::collect))
-        .routes(routes!(cost_jobs::ack))
-        .routes(routes!(cost_jobs::release))
-        .routes(routes!(cost_jobs::redeliver))
-        .routes(routes!(openapi::read))
-}
-
 /// Builds the API, ready to be served.
 pub fn router(state: ApiState) -> Router {
-    let (mut router, mut description) = routes().split_for_parts();
-    openapi::describe_preflights(&mut description);
-    let methods = Arc::new(openapi::methods(&description));
-    for (path, _) in description.paths.paths.iter().filter(|(_, item)| item.options.is_some()) {
-        let allow = methods[path].clone();
-        router = router.route(path, options(async move || cors::preflight(allow)));
-    }
+    let routes = routes::all();
+    let state = ApiState { openapi: openapi::document(&routes), ..state };
+    let methods = Arc::new(routes::allowed(&routes));
     let refuse = async move |uri: Uri| match methods.get(uri.path()) {
         Some(allow) => FrontError::MethodNotAllowed(Some(allow.clone())),
         None => FrontError::NotFound,
     };
-    // axum answers HEAD through the GET handler. That handler consumes the
-    // outcomes that it returns, and a HEAD would lose them with the body.
-    for (path, _) in description.paths.paths.iter().filter(|(_, item)| item.get.is_some()) {
-        router = router.route(path, head(refuse.clone()));
+    let mut router = Router::new();
+    for route in routes {
+        // axum answers HEAD through the GET handler. That handler consumes the
+        // outcomes that it returns, and a HEAD would lose them with the body.
+        if route.method == Method::GET {
+            router = router.route(&route.path, head(refuse.clone()));
+        }
+        router = router.route(&route.path, route.handler);
     }
-    let state = ApiState { openapi: openapi::text(&description), ..state };
     let authenticator = Arc::clone(&state.authenticator);
     let authorization =
         middleware::from_fn_with_state((authenticator, required_role as RequiredRole), authorize);

@@ -18,12 +18,18 @@ impl Description {
         &self.0["paths"][path][method.to_lowercase()]
     }
 
-    /// Returns a validator of a schema that may refer to the description's
-    /// components.
-    pub fn validator(&self, schema: &Value) -> jsonschema::Validator {
+    /// Returns a validator for a schema, which may refer to others of the
+    /// description.
+    fn validator(&self, schema: &Value) -> jsonschema::Validator {
         let mut schema = schema.clone();
         schema["components"] = self.0["components"].clone();
-        jsonschema::validator_for(&schema).expect("a schema of the description is one")
+        let validator = jsonschema::options().should_validate_formats(true).build(&schema);
+        validator.expect("a schema of the description is valid")
+    }
+
+    /// Returns a validator for the schema `name`.
+    pub fn validator_of(&self, name: &str) -> jsonschema::Validator {
+        self.validator(&json!({ "$ref": format!("#/components/schemas/{name}") }))
     }
 
     /// Returns the operations, each with its method and path.
@@ -256,6 +262,18 @@ fn batch_of(path: &str) -> String {
     crate::api::batch_name::BatchSigner::default().sign(kind, &[&hoth_queue::Receipt::new("1.1")])
 }
 
+/// Calls `visit` with every object in a value.
+fn visit_objects<'a>(value: &'a Value, visit: &mut impl FnMut(&'a Value)) {
+    match value {
+        Value::Object(map) => {
+            visit(value);
+            map.values().for_each(|value| visit_objects(value, visit));
+        }
+        Value::Array(list) => list.iter().for_each(|value| visit_objects(value, visit)),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
 #[tokio::test]
 async fn examples_match_their_schemas() {
     let host = Host::start().await;
@@ -269,19 +287,30 @@ async fn examples_match_their_schemas() {
     };
     for (_, _, operation) in description.operations() {
         let content = &operation["requestBody"]["content"]["application/json"];
-        if let Some(example) = content.get("example") {
-            check(&content["schema"], example);
-        }
         for example in content["examples"].as_object().into_iter().flatten() {
             check(&content["schema"], &example.1["value"]);
         }
     }
-    for schema in description.0["components"]["schemas"].as_object().expect("schemas").values() {
-        if let Some(example) = schema.get("example") {
+    visit_objects(&description.0["components"]["schemas"], &mut |schema| {
+        for example in schema["examples"].as_array().into_iter().flatten() {
             check(schema, example);
         }
-    }
-    assert!(examples >= 10, "only {examples}");
+    });
+    assert!(examples >= 20, "only {examples}");
+}
+
+#[tokio::test]
+async fn every_schema_is_referred_to_and_every_reference_has_a_schema() {
+    let host = Host::start().await;
+    let Description(description) = Description::of(&host).await;
+    let mut references = BTreeSet::new();
+    visit_objects(&description, &mut |object| {
+        let reference = object.get("$ref").and_then(Value::as_str);
+        references.extend(reference.and_then(|text| text.strip_prefix("#/components/schemas/")));
+    });
+    let schemas = description["components"]["schemas"].as_object().expect("there are schemas");
+    let names: BTreeSet<&str> = schemas.keys().map(String::as_str).collect();
+    assert_eq!(references, names);
 }
 
 #[tokio::test]

@@ -1,82 +1,78 @@
-//! Schemas and the code that reads requests, held against each other.
+//! The schemas of requests and the code that reads requests, compared on
+//! samples.
+//!
+//! Both come from one table of shapes, and so do the samples: a new field is
+//! tested as soon as it is in the table.
+
+use serde_json::Map;
 
 use super::description::Description;
 use super::*;
+use hoth_core::domain::CspName;
+use hoth_core::domain::Operation;
 use hoth_core::domain::SupportedOperations;
 use hoth_core::domain::request;
 use hoth_core::domain::request::Known;
-use hoth_core::domain::request::sample;
+use hoth_core::domain::request::field::Choice;
+use hoth_core::domain::request::field::Field;
+use hoth_core::domain::request::field::FieldKind;
+use hoth_core::domain::request::field::Shape;
+use hoth_core::domain::request::field::SnakeCase;
+use hoth_core::domain::request::shape;
 
-fn task_order() -> Value {
-    let mut task_order = sample::task_order();
-    task_order["clins"][0]["classificationLevel"] = json!("SECRET");
-    task_order
+/// Returns objects with every field of a shape, one for each combination of
+/// the alternatives inside it.
+fn samples(shape: &Shape) -> Vec<Value> {
+    let camel = samples_spelled(shape, |field| field.name.to_owned());
+    match shape.snake_case {
+        SnakeCase::Unknown | SnakeCase::Accepted => camel,
+        SnakeCase::Described => {
+            let snake = samples_spelled(shape, Field::snake_case);
+            camel.into_iter().chain(snake).collect()
+        }
+    }
 }
 
-/// One request of each kind, and its fields that are not read.
-fn requests() -> [(Value, &'static [&'static str]); 7] {
-    let snake = json!({
-        "clin_number": "1", "type": "NON_CLOUD", "pop_start_date": "2021-07", "pop_end_date": "2022-07"
-    });
-    let mut in_snake_case = task_order();
-    in_snake_case["clins"] = json!([snake]);
-    let operator = json!({"email": "a@b.mil", "dodId": "1", "needsReset": true});
-    let environment = json!({
-        "name": "e", "administrators": [operator], "classificationLevel": "TOP_SECRET",
-        "cloudDistinguisher": {"name": "n", "displayName": "d", "description": ""},
-        "accountName": "a", "emailDistributionList": "", "isMigration": false, "more": {"is": "kept"}
-    });
-    let of = sample::provisioning;
-    [
-        (
-            of("ADD_PORTFOLIO", json!({"name": "n", "taskOrders": [task_order()]})),
-            &[
-                "/payload/another",
-                "/payload/taskOrders/0/another",
-                "/payload/taskOrders/0/clins/0/another",
-            ],
-        ),
-        (of("GET_PORTFOLIO", json!({})), &["/payload/another"]),
-        (
-            of("ADD_ENVIRONMENT", environment),
-            &[
-                "/payload/another",
-                "/payload/administrators/0/another",
-                "/payload/cloudDistinguisher/another",
-                "/payload/more",
-                "/payload/more/another",
-                "/payload/more/is",
-            ],
-        ),
-        (
-            of("ADD_TASK_ORDER", json!({"taskOrder": in_snake_case})),
-            &[
-                "/payload/another",
-                "/payload/taskOrder/another",
-                "/payload/taskOrder/clins/0/another",
-            ],
-        ),
-        (
-            of("UPDATE_TASK_ORDER", json!({"taskOrderId": "t", "taskOrder": task_order()})),
-            &[
-                "/payload/another",
-                "/payload/taskOrder/another",
-                "/payload/taskOrder/clins/0/another",
-            ],
-        ),
-        (
-            of("ADD_OPERATORS", json!({"administrators": [operator], "environmentId": "e"})),
-            &["/payload/another", "/payload/administrators/0/another"],
-        ),
-        (
-            of("ADD_ADMINISTRATOR", json!({"operators": [operator], "administrators": null})),
-            &["/payload/another", "/payload/operators/0/another"],
-        ),
-    ]
+fn samples_spelled(shape: &Shape, key: impl Fn(&Field) -> String) -> Vec<Value> {
+    let mut objects = vec![Map::new()];
+    for field in shape.fields {
+        let values = values_of(&field.kind);
+        if values.is_empty() {
+            continue;
+        }
+        let with = |object: &Map<String, Value>| {
+            let object = object.clone();
+            let key = key(field);
+            values.clone().into_iter().map(move |value| {
+                let mut object = object.clone();
+                object.insert(key.clone(), value);
+                object
+            })
+        };
+        objects = objects.iter().flat_map(with).collect();
+    }
+    objects.into_iter().map(Value::from).collect()
 }
 
-/// What every field is put to: the kinds of JSON, and texts at their bounds.
-fn values() -> Vec<Option<Value>> {
+fn values_of(kind: &FieldKind) -> Vec<Value> {
+    match kind {
+        FieldKind::Text | FieldKind::NonEmptyText => vec![json!("text")],
+        FieldKind::Formatted(format) => vec![json!(format.examples[0])],
+        FieldKind::OneOf(words) => words.all.iter().map(|word| json!(word)).collect(),
+        FieldKind::Bool => vec![json!(true)],
+        FieldKind::Object(shape) => samples(shape),
+        FieldKind::OneShapeOf(choice) => {
+            choice.shapes.iter().flat_map(|shape| samples(shape)).collect()
+        }
+        FieldKind::ListOf(shape) => vec![samples(shape).into()],
+        FieldKind::Texts { .. } => vec![json!(["text"])],
+        FieldKind::ExcludedBy(_) => Vec::new(),
+    }
+}
+
+/// Returns the values that every field is set to: no value, each type of JSON,
+/// and texts at their bounds.
+fn changes() -> Vec<Option<Value>> {
     let texts = ["", "x", "2026-07", "2026-13", "2026-07-01", "SECRET", "CLOUD", "a\u{7}", "é"];
     let long = ["x".repeat(256), "x".repeat(257)].map(Value::from);
     let others =
@@ -85,7 +81,8 @@ fn values() -> Vec<Option<Value>> {
     [None].into_iter().chain(texts.chain(long).chain(others).map(Some)).collect()
 }
 
-/// The pointers of all that is in a value, and of one key that is not.
+/// Finds the pointers of all fields in a value, and of one more key in each
+/// object.
 fn pointers(value: &Value, at: &str, found: &mut Vec<String>) {
     match value {
         Value::Object(map) => {
@@ -104,22 +101,17 @@ fn pointers(value: &Value, at: &str, found: &mut Vec<String>) {
     }
 }
 
-/// Every single change of `base` is refused by both or by neither; and each
-/// field has a change that is refused, but for those that are `free`.
-fn agree(
-    base: &Value,
-    validator: &jsonschema::Validator,
-    free: &[&str],
-    reads: impl Fn(&[u8]) -> bool,
-) {
-    assert!(validator.is_valid(base) && reads(base.to_string().as_bytes()), "{base}");
+/// Asserts that schema and reader agree on `sample` and on every single change
+/// of it, and that every field of the shape has a change that both refuse.
+#[track_caller]
+fn agree(sample: &Value, validator: &jsonschema::Validator, reads: impl Fn(&[u8]) -> bool) {
+    assert!(validator.is_valid(sample) && reads(sample.to_string().as_bytes()), "{sample}");
     let mut found = Vec::new();
-    pointers(base, "", &mut found);
-    let mut unbound = Vec::new();
+    pointers(sample, "", &mut found);
     for pointer in &found {
         let mut refused = 0;
-        for value in values() {
-            let mut body = base.clone();
+        for value in changes() {
+            let mut body = sample.clone();
             let (parent, key) = pointer.rsplit_once('/').expect("a pointer has a slash");
             let map = body.pointer_mut(parent).and_then(Value::as_object_mut);
             let map = map.expect("pointers name keys of objects");
@@ -131,50 +123,74 @@ fn agree(
             assert_eq!(validator.is_valid(&body), read, "{pointer} = {value:?}: read {read}");
             refused += u32::from(!read);
         }
-        if refused == 0 {
-            unbound.push(pointer.as_str());
-        }
+        assert!(refused > 0 || pointer.ends_with("/another"), "{pointer} of {sample}");
     }
-    assert_eq!(unbound, free, "{base}");
+}
+
+/// Returns the CSPs that samples and their changes name.
+fn csps() -> BTreeMap<CspName, SupportedOperations> {
+    let names = ["CSP_A", "x", "SECRET", "CLOUD", "2026-07", "2026-13", "2026-07-01"];
+    names.map(|name| (name.parse().expect("a valid name"), SupportedOperations::default())).into()
 }
 
 #[tokio::test]
-async fn provisioning_requests_are_read_as_they_are_described() {
+async fn provisioning_requests_are_read_as_described() {
     let description = Description::of(&Host::start().await).await;
-    let validator =
-        description.validator(&json!({"$ref": "#/components/schemas/ProvisioningRequest"}));
-    let csps = ["CSP_A", "x", "SECRET", "CLOUD", "2026-07", "2026-13", "2026-07-01"];
-    let csps = csps
-        .map(|name| (name.parse().expect("a valid name"), SupportedOperations::default()))
-        .into();
+    let validator = description.validator_of(shape::PROVISIONING_REQUEST.name);
+    let csps = csps();
     let reads = |body: &[u8]| {
         request::provisioning(body, Known { csps: &csps }, || "made".to_owned()).is_ok()
     };
-    for (base, free) in requests() {
-        agree(&base, &validator, free, reads);
+    for shape in shape::PROVISIONING_REQUEST.shapes {
+        for sample in samples(shape) {
+            agree(&sample, &validator, reads);
+        }
     }
 }
 
 #[tokio::test]
-async fn other_requests_are_read_as_they_are_described() {
+async fn cost_requests_are_read_as_described() {
     let description = Description::of(&Host::start().await).await;
-    let schema = |name: &str| {
-        description.validator(&json!({"$ref": format!("#/components/schemas/{name}")}))
+    let validator = description.validator_of(shape::COST_REQUEST.name);
+    let csps = csps();
+    for sample in samples(&shape::COST_REQUEST) {
+        agree(&sample, &validator, |body| request::cost(body, Known { csps: &csps }).is_ok());
+    }
+}
+
+#[tokio::test]
+async fn requests_about_outcomes_are_read_as_described() {
+    let description = Description::of(&Host::start().await).await;
+    let validator = description.validator_of(shape::BATCH.name);
+    for sample in samples(&shape::BATCH) {
+        agree(&sample, &validator, |body| request::batch(body).is_ok());
+    }
+    for kind in [JOBS, COSTS] {
+        let choice: &Choice = shape::redelivery(kind);
+        let validator = description.validator_of(choice.name);
+        for sample in choice.shapes.iter().flat_map(|shape| samples(shape)) {
+            agree(&sample, &validator, |body| request::redelivery(kind, body).is_ok());
+        }
+    }
+}
+
+/// The words of `operationType` stand in the table and select an operation.
+#[test]
+fn every_operation_type_selects_the_shape_that_lists_it() {
+    let words_of = |shape: &Shape| -> Vec<&'static str> {
+        let field = shape.fields.iter().find(|field| field.name == "operationType");
+        match field.expect("a provisioning request has one").kind {
+            FieldKind::OneOf(words) => words.all.to_vec(),
+            other => panic!("{other:?}"),
+        }
     };
-    let csps = ["CSP_A", "x", "SECRET", "CLOUD", "2026-07", "2026-13", "2026-07-01"];
-    let csps = csps
-        .map(|name| (name.parse().expect("a valid name"), SupportedOperations::default()))
-        .into();
-    let cost = json!({
-        "requestId": "r", "portfolioId": "p", "targetCspName": "CSP_A", "startDate": "2021-07",
-        "endDate": "2026-07-01", "taskOrderNumber": "t", "clin": "1"
-    });
-    let reads = |body: &[u8]| request::cost(body, Known { csps: &csps }).is_ok();
-    agree(&cost, &schema("CostRequest"), &["/another"], reads);
-    let batch = json!({"batch": "b"});
-    agree(&batch, &schema("Batch"), &[], |body| request::batch(body).is_ok());
-    let ids = json!({"jobIds": ["a"]});
-    agree(&ids, &schema("JobRedelivery"), &[], |body| request::redelivery(JOBS, body).is_ok());
-    let ids = json!({"requestIds": ["a"]});
-    agree(&ids, &schema("CostRedelivery"), &[], |body| request::redelivery(COSTS, body).is_ok());
+    let shapes = shape::PROVISIONING_REQUEST.shapes;
+    for shape in shapes {
+        for word in words_of(shape) {
+            let operation = Operation::from_operation_type(word).expect(word);
+            assert_eq!(shape::of_operation(operation).name, shape.name, "{word}");
+        }
+    }
+    let listed: Vec<&str> = shapes.iter().flat_map(|shape| words_of(shape)).collect();
+    assert_eq!(listed, Operation::OPERATION_TYPES);
 }

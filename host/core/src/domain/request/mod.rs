@@ -18,8 +18,8 @@ pub mod shape;
 mod strict;
 mod top;
 
-#[cfg(any(test, feature = "testing"))]
-pub mod sample;
+#[cfg(test)]
+mod sample;
 #[cfg(test)]
 mod tests;
 

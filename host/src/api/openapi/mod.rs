@@ -1,0 +1,61 @@
+//! The description of this API: an OpenAPI 3.1 document.
+//!
+//! Its paths come from the [routes](super::routes) and its schemas from the
+//! table that requests are checked against. `GET /openapi.json` needs no
+//! credentials: the document holds nothing of this host's configuration or
+//! content.
+
+mod examples;
+pub mod operations;
+mod responses;
+
+use axum::http::header;
+use axum::response::IntoResponse;
+use axum::response::Response;
+use bytes::Bytes;
+use serde_json::Map;
+use serde_json::json;
+
+use super::routes::Route;
+use super::schema;
+use super::state::State;
+
+/// Returns the document for these routes, as it is sent.
+pub fn document(routes: &[Route]) -> Bytes {
+    let mut paths = Map::new();
+    for route in routes {
+        let item = paths.entry(&route.path).or_insert_with(|| json!({}));
+        item[route.method.as_str().to_ascii_lowercase()] = route.operation.clone();
+    }
+    let document = json!({
+        "openapi": "3.1.0",
+        "info": {
+            "title": "HOTH",
+            "version": env!("CARGO_PKG_VERSION"),
+            "description": "Accepts provisioning and cost requests for Cloud Service Providers \
+                            and returns their outcomes. Every accepted request ends in one \
+                            outcome.",
+            "license": { "name": "Apache-2.0" },
+        },
+        "paths": paths,
+        "components": {
+            "schemas": schema::all(),
+            "securitySchemes": {
+                "bearer": { "type": "http", "scheme": "bearer" },
+                "sigv4": {
+                    "type": "apiKey",
+                    "in": "header",
+                    "name": "Authorization",
+                    "description": "AWS Signature Version 4, service `execute-api`.",
+                },
+            },
+        },
+        "security": [{ "bearer": [] }, { "sigv4": [] }],
+    });
+    document.to_string().into()
+}
+
+/// Handles `GET /openapi.json`.
+pub async fn read(axum::extract::State(api): axum::extract::State<State>) -> Response {
+    ([(header::CONTENT_TYPE, "application/json")], api.openapi.clone()).into_response()
+}
