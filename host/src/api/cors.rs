@@ -16,7 +16,7 @@ const ALLOW_HEADERS: HeaderValue = HeaderValue::from_static(
 );
 
 /// The headers that a page may read beyond the safelisted ones.
-const EXPOSE_HEADERS: HeaderValue = HeaderValue::from_static("Allow, Hoth-Batch, Retry-FollowUp");
+const EXPOSE_HEADERS: HeaderValue = HeaderValue::from_static("Allow, Hoth-Batch, Retry-After");
 
 /// Answers `OPTIONS`, which a browser sends before the actual request (Fetch
 /// standard, section 3.2).

@@ -209,7 +209,7 @@ async fn error_responses_expose_their_headers_to_pages() {
     for (method, path) in [("GET", "/cost-jobs"), ("PUT", "/cost-jobs"), ("GET", "/elsewhere")] {
         let answer = host.ask(method, path, &[], b"").await;
         let exposed = answer.header("access-control-expose-headers");
-        assert_eq!(exposed, "Allow, Hoth-Batch, Retry-FollowUp", "{method} {path}");
+        assert_eq!(exposed, "Allow, Hoth-Batch, Retry-After", "{method} {path}");
     }
 }
 
