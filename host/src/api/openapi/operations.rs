@@ -60,7 +60,7 @@ pub fn accept(kind: JobKind) -> Value {
             ),
         ],
     };
-    let reused = problem(StatusCode::CONFLICT, "The id was used before, with other content.");
+    let reused = problem(StatusCode::CONFLICT, "The id was used before with different content.");
     let mut content = body(reference(request), examples::requests(kind));
     content["description"] = format!(
         "The request. Types are not coerced, no key may occur twice, and nesting ends at \
@@ -95,7 +95,7 @@ pub fn collect(kind: JobKind) -> Value {
             "description": "The name of the leased batch. Missing if nothing was leased.",
         },
     });
-    let answers = [vec![outcomes_sent, responses::lease_ended()], responses::of_any()];
+    let answers = [vec![outcomes_sent, responses::lease_expired()], responses::of_any()];
     json!({
         "tags": [tag(kind)],
         "operationId": format!("collect{}", outcomes(kind)),
@@ -141,7 +141,7 @@ fn seconds(min: u64, max: Duration) -> Value {
 /// Describes `POST …/ack`.
 pub fn ack(kind: JobKind) -> Value {
     let done = response(StatusCode::OK, "The outcomes are deleted.", Some(reference("Done")));
-    let answers = [vec![done, responses::lease_ended()], responses::of_post()];
+    let answers = [vec![done, responses::lease_expired()], responses::of_post()];
     json!({
         "tags": [tag(kind)],
         "operationId": format!("acknowledge{}", outcomes(kind)),
@@ -157,7 +157,7 @@ pub fn ack(kind: JobKind) -> Value {
 pub fn release(kind: JobKind) -> Value {
     let description = "The outcomes are on the queue again.";
     let done = response(StatusCode::OK, description, Some(reference("Done")));
-    let answers = [vec![done, responses::lease_ended()], responses::of_post()];
+    let answers = [vec![done, responses::lease_expired()], responses::of_post()];
     json!({
         "tags": [tag(kind)],
         "operationId": format!("release{}", outcomes(kind)),

@@ -64,7 +64,7 @@ pub fn of_any() -> Vec<Described> {
             "The credentials are missing or unknown.",
             ("WWW-Authenticate", "The authentication schemes."),
         ),
-        problem(StatusCode::FORBIDDEN, "The credentials do not permit this request."),
+        problem(StatusCode::FORBIDDEN, "The credentials do not allow this request."),
         problem(StatusCode::REQUEST_TIMEOUT, "The body did not arrive in time."),
         problem(StatusCode::PAYLOAD_TOO_LARGE, "The body is larger than `api.max_body_bytes`."),
         problem_with(
@@ -90,9 +90,9 @@ pub fn of_post() -> Vec<Described> {
 }
 
 /// Describes the error of a request that names a batch.
-pub fn lease_ended() -> Described {
+pub fn lease_expired() -> Described {
     problem(
         StatusCode::CONFLICT,
-        "The lease has ended. Outcomes that were not acknowledged are on the queue again.",
+        "The lease has expired. Outcomes that were not acknowledged are on the queue again.",
     )
 }

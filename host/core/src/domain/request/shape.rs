@@ -368,8 +368,8 @@ const ID: Format = Format {
     name: Some("Id"),
     description: "The idempotency key: 1 to 256 bytes without control characters. If `jobId` is \
                   missing, HOTH generates one (a UUID of version 7) and returns it. A repeated id \
-                  with the same content is accepted and runs once; with other content it is \
-                  refused.",
+                  with the same content is accepted and runs once; with different content it \
+                  is refused.",
     examples: &["81b31a89-e3e5-46ee-acfe-75436bd14577"],
     constraint: Constraint::BoundedPattern {
         pattern: r"^[^\u0000-\u001f\u007f-\u009f]*$",
