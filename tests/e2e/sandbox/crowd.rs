@@ -70,7 +70,7 @@ async fn jobs_of_a_healthy_adapter_end_while_all_guests_misbehave() {
     let host = setup.start().await;
     let snow = host.servicenow();
     for (n, deed) in Deed::ALL.iter().enumerate() {
-        snow.provision(&asks(&name(n), Deed::Spins, &format!("spins-{n}"))).await;
+        snow.provision(&asks(&name(n), Deed::Spins, &format!("computes-{n}"))).await;
         for k in 0..JOBS_EACH {
             snow.provision(&asks(&name(n), *deed, &format!("{}-{k}", deed.name()))).await;
         }
