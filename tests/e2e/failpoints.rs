@@ -28,7 +28,7 @@ const LEASED: &[FailPoint] =
     &[FailPoint::AcknowledgementReceived, FailPoint::BatchAcknowledged, FailPoint::BatchReleased];
 
 /// Steps that a job comes to which nobody can work off.
-const BURIED: &[FailPoint] = &[FailPoint::BeforeBurial, FailPoint::AfterBurial];
+const DEAD_LETTERED: &[FailPoint] = &[FailPoint::BeforeDeadLetter, FailPoint::AfterDeadLetter];
 
 /// A ServiceNow that does not give up: when the host dies it is started again,
 /// and whatever had no answer is asked again.
@@ -191,7 +191,7 @@ async fn unreadable(point: FailPoint) -> (Vec<Value>, u32) {
 async fn story(point: FailPoint) {
     let (got, deaths) = if LEASED.contains(&point) {
         leasing(point).await
-    } else if BURIED.contains(&point) {
+    } else if DEAD_LETTERED.contains(&point) {
         unreadable(point).await
     } else {
         consuming(point, 1).await
@@ -202,11 +202,12 @@ async fn story(point: FailPoint) {
     // not know: it comes again, and is the same. That may be so as well where the
     // outcome had just been stored, as a client that waits has it at once.
     let had = point == FailPoint::OutcomesLeft;
-    let may_have_had = had || [FailPoint::AfterOutcome, FailPoint::AfterBurial].contains(&point);
+    let may_have_had =
+        had || [FailPoint::AfterOutcome, FailPoint::AfterDeadLetter].contains(&point);
     let copies = 1 + usize::from(had)..=1 + usize::from(may_have_had);
     assert!(copies.contains(&got.len()), "{name}: {got:#?}");
     assert!(got.iter().all(|message| *message == got[0]), "{name}: {got:#?}");
-    let code = if BURIED.contains(&point) { 500 } else { 200 };
+    let code = if DEAD_LETTERED.contains(&point) { 500 } else { 200 };
     assert_eq!(got[0]["code"], code, "{name}: {got:#?}");
 }
 

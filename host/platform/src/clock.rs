@@ -1,4 +1,4 @@
-//! The one place that asks the machine for the time.
+//! The host's clock: the one place that reads the machine's time.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -10,19 +10,19 @@ use std::time::UNIX_EPOCH;
 
 use hoth_core::domain::Timestamp;
 
-/// Tells the time; cheap to clone.
+/// A clock, cheap to clone. Clones share one time.
 ///
-/// The system clock reads the wall once, when it is made, and goes on with the
-/// monotonic clock. So a wall clock that is set forward or back while the host
-/// runs neither ends a lease nor prolongs one. What is kept over a restart can
-/// have it go on over that, too, by [`Clock::set`] and the [`Uptime`]; a machine
-/// that has been started anew takes the new time.
+/// The system clock reads the wall clock once, when it is made, and continues
+/// with the monotonic clock. So a wall clock that is set while the host runs
+/// neither ends a lease nor prolongs one. A store can continue the time over a
+/// restart of the host with [`Clock::set`] and the [`Uptime`]. After a reboot
+/// the clock takes the wall clock's new time.
 #[derive(Debug, Clone)]
 pub struct Clock(Source);
 
 #[derive(Debug, Clone)]
 enum Source {
-    /// What this clock shows at the anchor, in milliseconds.
+    /// `shows` is this clock's time at the anchor, in milliseconds.
     System {
         shows: Arc<AtomicU64>,
         anchor: Instant,
@@ -30,17 +30,18 @@ enum Source {
     Manual(Arc<AtomicU64>),
 }
 
-/// How long the machine has been up, and which time it is that it is: a clock
-/// that nobody can set.
+/// Boot id and uptime: a clock that cannot be set.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Uptime {
-    /// Another one after each start of the machine.
+    /// The id of this boot. Each boot of the machine has a new one.
     pub boot: String,
+    /// The time since the boot.
     pub since: Duration,
 }
 
 impl Uptime {
-    /// Asks the machine; none where it does not say (Linux does).
+    /// Reads the kernel's boot id and uptime. Returns `None` on a system
+    /// without these files; Linux has them.
     fn read() -> Option<Self> {
         let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
         let uptime = std::fs::read_to_string("/proc/uptime").ok()?;
@@ -51,7 +52,7 @@ impl Uptime {
 }
 
 impl Clock {
-    /// The machine's clock.
+    /// Makes a clock from the machine's time.
     #[expect(clippy::disallowed_methods, reason = "this is the one clock")]
     pub fn system() -> Self {
         let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
@@ -59,12 +60,13 @@ impl Clock {
         Self(Source::System { shows, anchor: Instant::now() })
     }
 
-    /// A clock that stands until [`Clock::advance`] moves it. For tests.
+    /// Makes a clock for tests, which stands still until [`Clock::advance`]
+    /// moves it.
     pub fn manual(start: Timestamp) -> Self {
         Self(Source::Manual(Arc::new(AtomicU64::new(start.as_millis()))))
     }
 
-    /// The time now.
+    /// Returns the current time.
     pub fn now(&self) -> Timestamp {
         match &self.0 {
             Source::System { shows, anchor } => {
@@ -74,8 +76,8 @@ impl Clock {
         }
     }
 
-    /// What the wall clock shows now, set forward or back or not: for
-    /// comparing with what the clocks of others show.
+    /// Returns the wall clock's time, which an operator may have set. It is for
+    /// comparison with the clocks of other machines.
     #[expect(clippy::disallowed_methods, reason = "this is the one clock")]
     pub fn wall(&self) -> Timestamp {
         match &self.0 {
@@ -87,7 +89,7 @@ impl Clock {
         }
     }
 
-    /// Has this clock and all its clones show `now`, and go on from there.
+    /// Sets this clock and all its clones to `now`. They continue from there.
     pub fn set(&self, now: Timestamp) {
         match &self.0 {
             Source::System { shows, anchor } => {
@@ -98,8 +100,8 @@ impl Clock {
         }
     }
 
-    /// How long the machine has been up; none for a manual clock, whose time
-    /// has nothing to do with it.
+    /// Returns the boot id and uptime, or `None` for a manual clock, whose time
+    /// does not depend on the machine.
     pub fn uptime(&self) -> Option<Uptime> {
         match &self.0 {
             Source::System { .. } => Uptime::read(),
@@ -107,7 +109,8 @@ impl Clock {
         }
     }
 
-    /// When that was by this clock which the wall clock calls `shown`.
+    /// Converts a time of the wall clock to this clock: as long ago, or as far
+    /// ahead, as it is by the wall clock.
     pub fn of_wall(&self, shown: Timestamp) -> Timestamp {
         let (now, wall) = (self.now(), self.wall());
         match shown > wall {
@@ -119,7 +122,7 @@ impl Clock {
         }
     }
 
-    /// How long it is until `when`; zero when that has passed.
+    /// Returns the time left until `when`, or zero if it has passed.
     pub fn until(&self, when: Timestamp) -> Duration {
         when.since(self.now())
     }
@@ -128,7 +131,7 @@ impl Clock {
     ///
     /// # Panics
     ///
-    /// When this is the system clock.
+    /// Panics if this is the system clock.
     pub fn advance(&self, by: Duration) {
         match &self.0 {
             Source::System { .. } => unreachable!("only a manual clock can be moved"),
@@ -146,17 +149,17 @@ mod tests {
     const HOUR: Duration = Duration::from_secs(60 * 60);
 
     #[test]
-    fn a_clock_that_was_set_goes_on_from_there_in_all_its_clones() {
+    fn a_clock_that_was_set_continues_in_all_its_clones() {
         let clock = Clock::system();
         let clone = clock.clone();
         let later = clock.wall() + HOUR;
         clock.set(later);
         assert!(clone.now() >= later && clone.now().since(later) < HOUR / 2);
-        assert!(clone.wall() < later, "the wall shows what it shows");
+        assert!(clone.wall() < later, "the wall clock is not set");
     }
 
     #[test]
-    fn what_the_wall_calls_a_time_is_told_by_how_long_ago_it_is() {
+    fn a_time_of_the_wall_clock_is_converted_by_its_distance_from_now() {
         let clock = Clock::system();
         clock.set(clock.wall() + HOUR);
         let near = |one: Timestamp, other: Timestamp| {
@@ -170,9 +173,10 @@ mod tests {
     }
 
     #[test]
-    fn a_machine_is_up_for_longer_and_longer() {
+    fn uptime_grows_within_one_boot() {
         let clock = Clock::system();
-        let (one, other) = (clock.uptime().expect("Linux says"), clock.uptime().expect("it does"));
+        let (one, other) =
+            (clock.uptime().expect("Linux has it"), clock.uptime().expect("Linux has it"));
         assert_eq!(one.boot, other.boot);
         assert!(other.since >= one.since);
         assert_eq!(Clock::manual(Timestamp::from_millis(0)).uptime(), None);

@@ -1,23 +1,24 @@
-//! File descriptors: what the system grants this process, shared out.
+//! The limit on file descriptors, and its division among their users.
 //!
-//! Every connection takes one. If clients could take them all, the queue and
-//! the way out would fail for want of them, so listeners get what is left over.
+//! Every connection takes a descriptor. If clients could take all of them, the
+//! queue and the requests to CSPs would fail, so listeners get the rest.
 
 use rustix::process::Resource;
 use rustix::process::Rlimit;
 use rustix::process::getrlimit;
 use rustix::process::setrlimit;
 
-/// For the queue's files, adapters, logs and name resolution.
+/// The descriptors for the queue's files, adapters, logs and name resolution.
 const RESERVE: u64 = 256;
 
-/// The fewest connections that a listener gets, however little there is.
+/// The fewest connections of a listener, even under a small limit.
 const CONNECTIONS_MIN: usize = 16;
 
-/// Raises the limit as far as the system lets this process, and returns it.
+/// Raises the soft limit to the hard limit if that is permitted, and returns
+/// the limit that holds.
 pub fn raise_limit() -> u64 {
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
-    // None stands for no limit.
+    // `None` means that there is no limit.
     if current != maximum
         && setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }).is_ok()
     {
@@ -26,8 +27,8 @@ pub fn raise_limit() -> u64 {
     current.unwrap_or(u64::MAX)
 }
 
-/// How many of `wanted` connections a listener can have under `limit`, where
-/// all else needs up to `elsewhere` descriptors.
+/// Returns the number of connections that a listener can have under `limit`, up
+/// to `wanted`. Its other users need up to `elsewhere` descriptors.
 pub fn connections(limit: u64, wanted: usize, elsewhere: usize) -> usize {
     let left = limit.saturating_sub(RESERVE).saturating_sub(elsewhere as u64);
     wanted.min(usize::try_from(left).unwrap_or(usize::MAX).max(CONNECTIONS_MIN))
@@ -38,7 +39,7 @@ mod tests {
     use super::connections;
 
     #[test]
-    fn a_listener_gets_what_is_left_over() {
+    fn a_listener_gets_the_remaining_descriptors() {
         assert_eq!(connections(20_000, 10_000, 1_000), 10_000);
         assert_eq!(connections(1_024, 10_000, 256), 512);
         assert_eq!(connections(256, 10_000, 256), 16);

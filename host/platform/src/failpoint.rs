@@ -1,12 +1,12 @@
-//! Named steps at which a test can kill the process, as the machine would.
+//! Fail points: named steps at which a test can kill the process.
 //!
 //! `HOTH_FAIL_POINT=after-send-before-delete` ends the process by SIGKILL when
-//! it comes to that step, and `…@3` when it comes there for the third time. No
-//! destructor runs and no buffer is flushed, so what is left is what a crash at
-//! this very step leaves. Only builds with debug assertions have fail points:
-//! in a release build [`reach`] is empty and the variable means nothing.
+//! it reaches that step, and `…@3` when it reaches the step for the third time.
+//! No destructor runs and no buffer is flushed, so the state is that of a crash
+//! at this step. Only builds with debug assertions have fail points: in a
+//! release build [`reach`] is empty and the variable has no effect.
 
-/// Names the step to die at; read by [`arm`].
+/// The environment variable that names the step. [`arm`] reads it.
 pub const VARIABLE: &str = "HOTH_FAIL_POINT";
 
 /// Makes the enum, its names and the list of each group from one table.
@@ -15,7 +15,7 @@ macro_rules! fail_points {
         $(#[$about:meta])*
         $group:ident { $($(#[$doc:meta])* $point:ident = $name:literal,)+ }
     )+) => {
-        /// A step at which the process can be made to die.
+        /// A step at which a test can kill the process.
         #[derive(Debug, Clone, Copy, PartialEq, Eq)]
         pub enum FailPoint {
             $($($(#[$doc])* $point,)+)+
@@ -30,7 +30,7 @@ macro_rules! fail_points {
             /// Every fail point.
             pub const ALL: &[Self] = &[$($(Self::$point,)+)+];
 
-            /// What [`VARIABLE`] calls it.
+            /// Returns the name of the step in [`VARIABLE`].
             pub fn name(self) -> &'static str {
                 match self {
                     $($(Self::$point => $name,)+)+
@@ -41,109 +41,111 @@ macro_rules! fail_points {
 }
 
 fail_points! {
-    /// The steps of a job, from the request to the outcome that ServiceNow has
-    /// taken, in the order in which a job comes to them.
+    /// The steps of a job, from the request to the collected outcome, in the
+    /// order in which a job reaches them.
     JOB {
-        /// A request has been read, and nothing of it is stored.
+        /// A request has been read, and is not stored yet.
         RequestReceived = "request-received",
         /// The queue has made its changes, and has not committed them. A job
-        /// comes here again and again.
+        /// reaches this step many times.
         BeforeCommit = "before-commit",
-        /// They are on disk, and nobody has been told.
+        /// The queue's changes are on disk, and its callers have no answer.
         AfterCommit = "after-commit",
         /// A job is on its queue, and its caller has no answer.
         JobAccepted = "job-accepted",
-        /// A worker has leased a job, and has done nothing about it.
+        /// A worker has leased a job, and has not run it.
         JobReceived = "job-received",
-        /// An adapter has said what it wants next.
+        /// An adapter has returned its next step.
         AdapterAnswered = "adapter-answered",
-        /// There is a credential for a request, and no request.
+        /// A credential for a request has been obtained; the request has not
+        /// been sent.
         CredentialObtained = "credential-obtained",
         /// A request to a CSP is about to be sent.
         BeforeCspCall = "before-csp-call",
-        /// A CSP has answered, and nobody has looked at it.
+        /// A CSP has answered, and the answer has not been read.
         AfterCspCall = "after-csp-call",
-        /// A request has failed and is to be made again after a pause.
+        /// A request has failed, and is to be retried after a pause.
         RetryDecided = "retry-decided",
-        /// A job is to wait for its CSP, and the queue does not know.
+        /// A job is to wait for its CSP, and is not on the queue of polls yet.
         BeforeWait = "before-wait",
-        /// A successor has been sent, and its predecessor is still there: in
-        /// one transaction on the embedded queue, two acts on SQS.
+        /// A successor has been sent, and its predecessor is not deleted: in one
+        /// transaction on the embedded queue, in two calls on SQS.
         AfterSendBeforeDelete = "after-send-before-delete",
-        /// A job waits for its CSP, on its queue.
+        /// A job that waits for its CSP is on the queue of polls.
         AfterWait = "after-wait",
-        /// A job that waited is due, and has been received.
+        /// A waiting job is due, and has been received.
         PollReceived = "poll-received",
-        /// A job has ended, and its outcome is nowhere but in memory.
+        /// A job has ended, and its outcome is only in memory.
         BeforeOutcome = "before-outcome",
-        /// Its outcome is on the result queue.
+        /// The outcome is on its queue.
         AfterOutcome = "after-outcome",
         /// A message is to become a dead letter, with a report of it.
-        BeforeBurial = "before-burial",
-        /// It has become one.
-        AfterBurial = "after-burial",
-        /// Outcomes are leased for an answer, of which no byte has left.
+        BeforeDeadLetter = "before-burial",
+        /// The message is a dead letter, and its report is on its queue.
+        AfterDeadLetter = "after-burial",
+        /// Outcomes are leased for a response, of which no byte has been sent.
         OutcomesReceived = "outcomes-received",
-        /// The kernel has the whole answer, and the outcomes are still on
+        /// The kernel has the whole response, and the outcomes are still on
         /// their queue.
         OutcomesLeft = "outcomes-left",
-        /// They have left, and have been let go of.
+        /// The outcomes of a sent response are deleted.
         OutcomesDeleted = "outcomes-deleted",
-        /// An acknowledgement has been read, and nothing done about it.
+        /// An acknowledgement has been read, and is not applied yet.
         AcknowledgementReceived = "acknowledgement-received",
         /// An acknowledged batch is deleted, and its client has no answer.
         BatchAcknowledged = "batch-acknowledged",
         /// A batch is back on its queue, and its client has no answer.
         BatchReleased = "batch-released",
-        /// Consumed outcomes are back on their queue, and nobody was told.
+        /// Consumed outcomes are back on their queue, and the client has no
+        /// answer.
         OutcomesRedelivered = "outcomes-redelivered",
     }
 
-    /// The steps of a component to the active version, in their order.
+    /// The steps from a component to the active version, in their order.
     DEPLOY {
-        /// A component is an adapter that can run, and nothing of it is kept.
+        /// A component is a valid adapter, and is not stored yet.
         ComponentValidated = "component-validated",
-        /// The store has it.
-        ComponentKept = "component-kept",
-        /// It came over the API, and lies in the directory.
-        ComponentAtTheDoor = "component-at-the-door",
-        /// The ledger says that it, or what was rolled back to, is active.
+        /// The component is in the object store.
+        ComponentStored = "component-kept",
+        /// A component that came over the API is in the drop directory.
+        ComponentInDropDir = "component-at-the-door",
+        /// The ledger names the new version, or the one rolled back to, as
+        /// active.
         ChoiceRecorded = "choice-recorded",
-        /// It is active, and nobody has been told.
+        /// The version is active, and the caller has no answer.
         VersionActivated = "version-activated",
     }
 }
 
-/// Why [`VARIABLE`] cannot be used.
+/// The error for a value of [`VARIABLE`] that names no step.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "{VARIABLE} is {value:?}; it is one of these, and perhaps @N for the N-th time: {}",
+    "{VARIABLE} is {value:?}; expected one of these, optionally with @N for the N-th pass: {}",
     names()
 )]
 pub struct BadFailPoint {
     value: String,
 }
 
-/// Every name, for a listing.
+/// Lists every name, for an error message.
 pub fn names() -> String {
     let names: Vec<_> = FailPoint::ALL.iter().map(|point| point.name()).collect();
     names.join(", ")
 }
 
-/// Reads [`VARIABLE`]: from now on the process dies at the step it names. Does
+/// Reads [`VARIABLE`]. From then on the process dies at the named step. Does
 /// nothing in a build without fail points.
 ///
 /// # Errors
 ///
-/// [`BadFailPoint`] when it names none.
+/// [`BadFailPoint`] if the variable is set and names no step.
 pub fn arm() -> Result<(), BadFailPoint> {
     #[cfg(debug_assertions)]
     armed::arm()?;
     Ok(())
 }
 
-/// Says that the process has come to `point`. Does not return when this is
-/// where it is to die.
+/// Marks a step. Does not return if the process is armed to die at it.
 #[inline]
 pub fn reach(point: FailPoint) {
     #[cfg(debug_assertions)]
@@ -168,16 +170,17 @@ mod armed {
     use super::FailPoint;
     use super::VARIABLE;
 
-    /// Where to die, and how often that step was reached so far.
+    /// The step to die at, and the number of times that it was reached so far.
     struct Armed {
         target: Target,
         reached: AtomicU32,
     }
 
+    /// A step and the pass at which to die.
     #[derive(Debug, Clone, Copy, PartialEq, Eq)]
     pub struct Target {
         pub point: FailPoint,
-        /// From 1.
+        /// The pass, counted from 1.
         pub time: NonZeroU32,
     }
 
@@ -187,7 +190,7 @@ mod armed {
     pub fn arm() -> Result<(), BadFailPoint> {
         let Ok(value) = std::env::var(VARIABLE) else { return Ok(()) };
         let target = parse(&value).ok_or(BadFailPoint { value })?;
-        warn!("This process is to die at {}, time {}", target.point.name(), target.time);
+        warn!("This process will die at {}, pass {}", target.point.name(), target.time);
         ARMED.get_or_init(|| Armed { target, reached: AtomicU32::new(0) });
         Ok(())
     }
@@ -219,7 +222,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_fail_point_has_a_name_of_its_own() {
+    fn every_fail_point_has_a_unique_name() {
         let names: BTreeSet<_> = FailPoint::ALL.iter().map(|point| point.name()).collect();
         assert_eq!(names.len(), FailPoint::ALL.len());
         for name in names {
@@ -229,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn a_fail_point_is_named_with_the_time_to_die_at() {
+    fn a_value_names_a_fail_point_and_a_pass() {
         let read = |text| armed::parse(text).map(|target| (target.point, target.time.get()));
         for (text, expected) in [
             ("job-received", Some((FailPoint::JobReceived, 1))),

@@ -1,9 +1,9 @@
-//! The edge to the machine that several crates share.
+//! The interface to the machine that several crates share.
 //!
-//! - [`clock`]: the one place that asks the machine for the time.
+//! - [`clock`]: the one place that reads the machine's time.
 //! - [`failpoint`]: steps at which a test can kill the process.
-//! - [`secret`]: secrets by environment variable or file, never in the clear.
-//! - [`descriptors`]: how many connections the system grants.
+//! - [`secret`]: references to secrets in environment variables or files.
+//! - [`descriptors`]: the limit on file descriptors, divided among listeners.
 
 pub mod clock;
 pub mod descriptors;

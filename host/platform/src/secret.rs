@@ -1,4 +1,4 @@
-//! Secrets by reference: where they come from, never what they are.
+//! References to secrets: their sources, never their values.
 
 use std::fs::File;
 use std::io;
@@ -9,25 +9,25 @@ use std::path::PathBuf;
 use secrecy::SecretString;
 use serde::Deserialize;
 
-/// The largest secret that is read. A key or a client secret has tens of
-/// bytes; more than this is the wrong file.
+/// The size of the largest secret. A key or a client secret has tens of bytes;
+/// a larger file is the wrong one.
 const SECRET_BYTES_MAX: u64 = 64 * 1024;
 
-/// Where a secret stands: `{ env = "NAME" }` or `{ file = "/path" }`.
+/// The source of a secret: `{ env = "NAME" }` or `{ file = "/path" }`.
 ///
-/// It is read each time it is needed, so a file that was rotated takes effect
-/// without a restart, and configuration can be printed.
+/// The secret is read each time it is needed. So a rotated file takes effect
+/// without a restart, and the configuration can be printed.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "Written")]
 pub enum SecretSource {
     /// The name of an environment variable.
     Env(String),
-    /// A file that holds the secret and nothing else; a line break at its end
-    /// does not belong to it.
+    /// A file that holds the secret alone. A line break at its end is not part
+    /// of it.
     File(PathBuf),
 }
 
-/// A secret that cannot be had. Names where it was looked for, never a value.
+/// The error of reading a secret. It names the source, never the value.
 #[derive(Debug, thiserror::Error)]
 pub enum SecretError {
     #[error("the environment variable `{0}` is not set")]
@@ -42,7 +42,7 @@ pub enum SecretError {
     NotText(SecretSource),
 }
 
-/// The source as the configuration has it.
+/// The source as it is written in the configuration.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Written {
@@ -51,7 +51,7 @@ struct Written {
 }
 
 impl SecretSource {
-    /// Reads the secret as it is now. Blocks on the file system.
+    /// Reads the current secret. Blocks on the file system.
     pub fn read(&self) -> Result<SecretString, SecretError> {
         let text = match self {
             Self::Env(name) => read_env(name)?,
@@ -63,7 +63,7 @@ impl SecretSource {
         Ok(text.into())
     }
 
-    /// Makes a relative file path one below `dir`, the folder of the
+    /// Resolves a relative file path against `dir`, the directory of the
     /// configuration file.
     pub fn resolve_against(&mut self, dir: &Path) {
         match self {

@@ -1,4 +1,4 @@
-//! `[queue]`: where messages are kept.
+//! The table `[queue]`: the backend that stores messages.
 
 use std::path::Path;
 use std::path::PathBuf;
@@ -9,16 +9,16 @@ use url::Url;
 use hoth_core::domain::CspName;
 use hoth_queue::SqsConfig;
 
-/// The beginning of the names of SQS queues, where the operator has no other.
+/// The default prefix of the names of SQS queues.
 const DEFAULT_PREFIX: &str = "hoth-";
 
-/// The table, with the keys of all backends: those of another one than is
-/// chosen are refused.
+/// The table, with the keys of all backends. Keys of another backend than the
+/// selected one are refused.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Queue {
     backend: Choice,
-    /// The SQLite file.
+    /// The SQLite file of the embedded backend.
     path: Option<PathBuf>,
     region: Option<String>,
     endpoint_url: Option<Url>,
@@ -33,7 +33,7 @@ enum Choice {
     Sqs,
 }
 
-/// Who keeps the messages.
+/// The selected backend, with its settings.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Backend {
     /// One SQLite file, for one host.
@@ -43,7 +43,7 @@ pub enum Backend {
 }
 
 impl Queue {
-    /// What is chosen, with its settings.
+    /// Returns the selected backend, with its settings.
     pub fn backend(&self) -> Backend {
         match self.backend {
             Choice::Embedded => Backend::Embedded { path: self.path() },
@@ -63,7 +63,8 @@ impl Queue {
         }
     }
 
-    /// A relative path is one below `directory`.
+    /// Resolves a relative path against `directory`, that of the configuration
+    /// file.
     pub fn resolve_against(&mut self, directory: &Path) {
         match self.backend {
             Choice::Embedded => self.path = Some(directory.join(self.path())),
@@ -71,7 +72,7 @@ impl Queue {
         }
     }
 
-    /// What is wrong with it, for these CSPs.
+    /// Lists the problems of the table, for a host with these CSPs.
     pub fn problems<'a>(&self, csps: impl IntoIterator<Item = &'a CspName>) -> Vec<String> {
         match self.backend {
             Choice::Embedded => {

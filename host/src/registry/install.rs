@@ -157,7 +157,7 @@ impl Registry {
     ) -> io::Result<()> {
         let digest = candidate.version.adapter().digest();
         self.objects.write(lock, name, &digest, candidate.package.clone()).await?;
-        failpoint::reach(FailPoint::ComponentKept);
+        failpoint::reach(FailPoint::ComponentStored);
         Ok(())
     }
 
@@ -168,7 +168,7 @@ impl Registry {
         observed: &mut Observed,
     ) -> io::Result<()> {
         let stamp = self.drop_dir.write(name, candidate.package.clone()).await?;
-        failpoint::reach(FailPoint::ComponentAtTheDoor);
+        failpoint::reach(FailPoint::ComponentInDropDir);
         // The watcher notices this write, too. With the stamp known, it does
         // not take the file for a new component.
         observed.drop_file = Some(SeenFile { stamp, sha256: candidate.version.adapter().digest() });

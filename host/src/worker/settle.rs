@@ -92,7 +92,9 @@ impl Disposition {
                     (FailPoint::BeforeWait, FailPoint::AfterWait)
                 }
             }),
-            Self::DeadLettered { .. } => Some((FailPoint::BeforeBurial, FailPoint::AfterBurial)),
+            Self::DeadLettered { .. } => {
+                Some((FailPoint::BeforeDeadLetter, FailPoint::AfterDeadLetter))
+            }
             Self::Deferred { .. } => None,
         }
     }

@@ -216,7 +216,7 @@ async fn a_deploy_that_is_killed_at_any_step_leaves_one_active_version() {
     for point in FailPoint::DEPLOY {
         let (from, to, now) = killed_at(*point, false).await;
         // Before the door has it, nothing has happened; after that, all of it.
-        let happened = !matches!(point, FailPoint::ComponentValidated | FailPoint::ComponentKept);
+        let happened = !matches!(point, FailPoint::ComponentValidated | FailPoint::ComponentStored);
         assert_eq!(now, if happened { to } else { from }, "{}", point.name());
     }
 }
