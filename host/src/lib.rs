@@ -25,7 +25,7 @@ pub mod app;
 pub mod cli;
 pub mod config;
 pub mod http;
-pub mod registry;
+mod registry;
 pub mod reload;
 pub mod replay;
 pub mod telemetry;

@@ -79,10 +79,10 @@ enum Command {
         #[arg(long)]
         seconds: u64,
     },
-    /// Looks at an adapter file, and tries it out; no host is needed.
+    /// Inspect an adapter file and run jobs on it, without a host
     #[command(subcommand)]
     Adapter(adapter::Command),
-    /// Lists, deploys and rolls back the adapters of a running host.
+    /// List, deploy and roll back the adapters of a running host
     #[command(subcommand)]
     Adapters(adapters::Command),
     /// Looks after the queues of a running host: depths, dead letters, blocks.
@@ -176,7 +176,7 @@ fn run_check(path: &Path) -> ExitCode {
         let file = config.adapters.directory.join(format!("{}.wasm", settings.adapter));
         if !file.is_file() {
             say(&format!(
-                "note: {name} has to wait for its adapter: there is no {}",
+                "note: jobs for {name} wait for an adapter: no {}",
                 file.display()
             ));
         }
@@ -188,18 +188,18 @@ fn run_check(path: &Path) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// Whether the adapters that are there could be loaded.
+/// Validates the adapters in the drop directory.
 async fn check_adapters(config: &Config) -> anyhow::Result<()> {
     let engine = Engine::without_cache(&config.adapters, Compiler::Apart)
         .context("setting up the adapter engine")?;
-    let trust = config.trust().context("reading whose adapters to trust")?;
+    let trust = config.trust().context("reading the trusted keys")?;
     let directory = &config.adapters.directory;
     let refused =
         registry::check_drop_dir(&engine, &trust, directory, config.csp_requirements()).await;
-    let refused = refused.context("looking at the adapters")?;
+    let refused = refused.context("checking the adapters")?;
     let said: Vec<_> = refused
         .iter()
-        .map(|(name, why)| format!("{name}.wasm in {} is refused: {why}", directory.display()))
+        .map(|(name, why)| format!("{name}.wasm in {} would be refused: {why}", directory.display()))
         .collect();
     ensure!(said.is_empty(), "{}", said.join("\n"));
     Ok(())
