@@ -36,11 +36,10 @@ pub enum Command {
         #[command(flatten)]
         host: Host,
     },
-    /// Validates a component and makes it the active version.
+    /// Validate a component and activate it
     #[command(
         after_help = "Examples:\n  hoth adapters deploy atat.wasm\n  hoth adapters deploy build/new.wasm --name atat --dry-run\n  minisign -S -m atat.wasm && hoth adapters deploy atat.wasm --signature atat.wasm.minisig"
     )]
-    /// Validate a component and activate it
     Deploy {
         /// Component to deploy
         #[arg(value_name = "FILE.wasm")]
@@ -62,15 +61,13 @@ pub enum Command {
         #[command(flatten)]
         host: Host,
     },
-    /// Makes an earlier version active again. It holds, over restarts too,
-    /// until something else is deployed.
-    #[command(
-        after_help = "Examples:\n  hoth adapters rollback atat\n  hoth adapters rollback atat --to 3f9a0c21b7de"
-    )]
     /// Activate an earlier version
     ///
     /// It stays active, also over restarts, until another component is
     /// deployed.
+    #[command(
+        after_help = "Examples:\n  hoth adapters rollback atat\n  hoth adapters rollback atat --to 3f9a0c21b7de"
+    )]
     Rollback {
         /// Adapter name
         name: String,

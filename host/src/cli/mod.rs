@@ -175,10 +175,7 @@ fn run_check(path: &Path) -> ExitCode {
         }
         let file = config.adapters.directory.join(format!("{}.wasm", settings.adapter));
         if !file.is_file() {
-            say(&format!(
-                "note: jobs for {name} wait for an adapter: no {}",
-                file.display()
-            ));
+            say(&format!("note: jobs for {name} wait for an adapter: no {}", file.display()));
         }
     }
     if let Err(error) = in_runtime(check_adapters(&config)) {
@@ -199,7 +196,9 @@ async fn check_adapters(config: &Config) -> anyhow::Result<()> {
     let refused = refused.context("checking the adapters")?;
     let said: Vec<_> = refused
         .iter()
-        .map(|(name, why)| format!("{name}.wasm in {} would be refused: {why}", directory.display()))
+        .map(|(name, why)| {
+            format!("{name}.wasm in {} would be refused: {why}", directory.display())
+        })
         .collect();
     ensure!(said.is_empty(), "{}", said.join("\n"));
     Ok(())

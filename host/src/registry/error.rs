@@ -53,13 +53,12 @@ pub enum Refusal {
     Component(#[from] LoadError),
     #[error(transparent)]
     Incompatible(#[from] Incompatible),
-    /// It behaves differently from the active version on recorded jobs.
+    /// Behavior on recorded jobs that differs from the active version's.
     #[error(
         "behaves differently from the active version on recorded jobs ({}); for details run \
          `hoth adapters deploy --dry-run`, to deploy it nevertheless use `--replay warn`",
         .0.summary()
     )]
-    /// Behavior on recorded jobs that differs from the active version's.
     Replay(Box<ReplayReport>),
 }
 

@@ -66,9 +66,7 @@ pub use error::ReloadError;
 pub use error::RollBackError;
 pub use hoth_runtime::COMPONENT_BYTES_MAX;
 pub use listing::AdapterListing;
-pub use listing::RefusalListing;
 pub use listing::ReplayListing;
-pub use listing::UsageListing;
 pub use listing::VersionListing;
 pub use name::AdapterName;
 pub use name::BadAdapterName;
@@ -77,7 +75,6 @@ pub use signature::SIGNATURE_BYTES_MAX;
 pub use signature::SignatureError;
 pub use signature::Trust;
 pub use signature::TrustError;
-pub use version::JobGuard;
 pub use version::Version;
 
 use self::compatibility::CspBinding;

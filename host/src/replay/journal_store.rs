@@ -1,7 +1,7 @@
-//! The files of journals: `<adapter>/<finished
-//! ms>.<operation>.<ending>.<random>.json`.
+//! The files of journals, one for each job:
+//! `<adapter>/<finished ms>.<operation>.<ending>.<random>.json`.
 //!
-//! One file per job, so that an operator can inspect one and delete one. Files
+//! So an operator can inspect one job and delete it. Files
 //! are not synced: losing a journal in a power cut does no harm. Several hosts
 //! may share a directory.
 

@@ -18,8 +18,7 @@ const VALUES_MAX: usize = 1_000;
 /// every text.
 const PERSONAL_BYTES_MIN: usize = 2;
 
-/// All but the unreserved characters of RFC 3986, as adapters encode data in a
-/// path.
+/// The reserved characters of RFC 3986, which adapters encode in a path.
 const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// The values that were found, in order.
@@ -159,8 +158,8 @@ impl Pseudonyms {
         }
     }
 
-    /// The longest value that stands there. It begins and ends at characters,
-    /// as it is whole characters of the text.
+    /// Returns the longest value at a position. It starts and ends at character
+    /// boundaries, because it consists of whole characters of the text.
     fn value_at(&self, text: &[u8], at: usize) -> Option<&Value> {
         let values = self.by_first.get(&text[at].to_ascii_lowercase())?;
         values.iter().find(|value| {
@@ -190,7 +189,7 @@ impl Boundary {
     fn continues(self, byte: u8) -> bool {
         match self {
             Self::Digits => byte.is_ascii_digit(),
-            // Bytes of other scripts are parts of letters.
+            // A byte outside of ASCII is part of a letter.
             Self::Word => byte.is_ascii_alphanumeric() || !byte.is_ascii(),
         }
     }
