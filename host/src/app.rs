@@ -89,7 +89,7 @@ impl App {
     pub async fn build(config: Config, roles: BTreeSet<Role>) -> anyhow::Result<Self> {
         // Before any file is read, so that a file which changes meanwhile is
         // seen to have changed.
-        let seen = reload::look(&config).await;
+        let seen = reload::digest_files(&config).await;
         let metrics = telemetry::start_metrics().context("setting up metrics")?;
         let clock = Clock::system();
         let storage = open_queue(&config, &clock).await?;

@@ -1,12 +1,12 @@
-//! Takes up changed keys and certificates without a restart.
+//! Applies changed keys and certificates without a restart.
 //!
-//! The configuration file and the files of secrets and certificates that it
-//! names are looked at every half second. What they hold is compared, not
-//! their times, so a file that is replaced, edited in place, or swapped behind
-//! a link counts alike. A change is taken up when two looks in a row have seen
-//! the same, since a file that is being written is half a file. All of the
-//! configuration is checked again; if anything is wrong with it, the keys and
-//! certificates from before stay, and the log says why.
+//! The host reads the configuration file, and the files of secrets and
+//! certificates that it names, every half second. It compares their contents and
+//! not their times, so it notices a file that is replaced, edited in place, or
+//! swapped behind a link. A change is applied when two reads in a row return the
+//! same contents, because a file may be read while it is being written. The whole
+//! configuration is validated again. If it has a mistake, the previous keys and
+//! certificates stay, and the log says why.
 
 use std::error::Error;
 use std::fs::File;
@@ -30,26 +30,26 @@ use crate::http::listener::TlsConfig;
 use crate::http::listener::TlsError;
 use hoth_core::domain::Digest;
 
-/// How often the files are looked at: a change counts within a second or so.
-const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// The interval between two reads: a change applies within about a second.
+const READ_INTERVAL: Duration = Duration::from_millis(500);
 
-/// The largest file that is looked at as a whole.
+/// The largest file that is compared as a whole.
 const FILE_BYTES_MAX: u64 = 4 * 1024 * 1024;
 
-/// What changes with the files.
+/// The parts of the host that change with the files.
 pub struct Reload {
-    /// What the files held when `keys` and the certificates were read, or
-    /// before.
+    /// The digest of the files when `keys` and the certificates were read, or
+    /// before that.
     pub seen: Digest,
     pub keys: Keys,
     pub api_tls: Option<ReloadableTls>,
     pub admin_tls: Option<ReloadableTls>,
-    /// Whether anybody but this machine can reach a listener, so that there
-    /// must be a key.
+    /// `true` if other machines can reach a listener, so that there must be a
+    /// key.
     pub exposed: bool,
 }
 
-/// Why a changed configuration is not taken up.
+/// A changed configuration that cannot be applied.
 #[derive(Debug, thiserror::Error)]
 pub enum ReloadError {
     #[error(transparent)]
@@ -58,7 +58,7 @@ pub enum ReloadError {
     Key(#[from] KeyError),
     #[error(transparent)]
     ReloadableTls(#[from] TlsError),
-    #[error("auth: without a key everybody would be let in, and not only from this machine")]
+    #[error("auth: without a key, callers on other machines would be accepted too")]
     Open,
     #[error("the files could not be read in the background")]
     Broken(#[from] tokio::task::JoinError),
@@ -69,18 +69,20 @@ impl Reload {
     pub async fn watch(self, config: Config, stop: CancellationToken) {
         let mut current = config;
         let (mut taken, mut last) = (self.seen, self.seen);
-        while stop.run_until_cancelled(tokio::time::sleep(LOOK_EVERY)).await.is_some() {
-            let seen = look(&current).await;
+        while stop.run_until_cancelled(tokio::time::sleep(READ_INTERVAL)).await.is_some() {
+            let seen = digest_files(&current).await;
+            // A change is applied only once two reads agree: the first one may
+            // have seen a file that was half written.
             let settled = seen == last;
             last = seen;
             if !settled || seen == taken {
                 continue;
             }
-            match self.take_up(current.file.clone()).await {
+            match self.apply(current.file.clone()).await {
                 Ok(config) => {
                     current = config;
-                    // It may name other files.
-                    last = look(&current).await;
+                    // The new configuration may name other files.
+                    last = digest_files(&current).await;
                 }
                 Err(error) => {
                     let error: &dyn Error = &error;
@@ -94,16 +96,19 @@ impl Reload {
         }
     }
 
-    async fn take_up(&self, file: PathBuf) -> Result<Config, ReloadError> {
+    /// Reads the changed configuration, and applies its keys and certificates.
+    async fn apply(&self, file: PathBuf) -> Result<Config, ReloadError> {
         let read = tokio::task::spawn_blocking(move || Candidate::read(&file)).await?;
         let candidate = read?;
         let Candidate { config, keys, api_tls, admin_tls } = candidate;
+        // Everything that can fail comes before this line or on it. From here on
+        // the change is applied whole.
         if keys.is_open() && self.exposed {
             return Err(ReloadError::Open);
         }
         audit::keys_reloaded(&config.auth.names());
         if keys.is_open() {
-            warn!("No key is configured any more: everybody on this machine is let in");
+            warn!("No key is configured any more: every caller on this machine is accepted");
         }
         self.keys.replace(keys);
         for (table, running, read) in
@@ -113,16 +118,18 @@ impl Reload {
                 (Some(tls), Some(config)) => tls.replace(config),
                 (None, None) => {}
                 (Some(_), None) | (None, Some(_)) => {
-                    warn!("[{table}.tls] came or went; that takes effect at the next start");
+                    warn!(
+                        "[{table}.tls] was added or removed; this takes effect at the next start"
+                    );
                 }
             }
         }
-        info!("Keys and certificates were read again; other changes take effect at the next start");
+        info!("Keys and certificates reloaded; other changes take effect at the next start");
         Ok(config)
     }
 }
 
-/// All that a changed configuration brings, before any of it counts.
+/// The parsed contents of the changed files, before any of them is applied.
 struct Candidate {
     config: Config,
     keys: KeySet,
@@ -131,6 +138,7 @@ struct Candidate {
 }
 
 impl Candidate {
+    /// Reads and validates the changed files. Blocks on the file system.
     fn read(file: &Path) -> Result<Self, ReloadError> {
         let config = Config::load(file)?;
         let keys = config.auth.open()?;
@@ -140,19 +148,20 @@ impl Candidate {
     }
 }
 
-/// What the files of a configuration hold now, as one digest. A file that cannot be read counts
-/// as such.
-pub async fn look(config: &Config) -> Digest {
+/// Returns one digest of the files of a configuration. A file that cannot be
+/// read contributes its error.
+pub async fn digest_files(config: &Config) -> Digest {
     let mut files = vec![config.file.clone()];
     files.extend(config.auth.files());
     files.extend(config.api.tls.iter().chain(&config.admin.tls).flat_map(TlsConfig::files));
-    let looked = tokio::task::spawn_blocking(move || {
+    let digested = tokio::task::spawn_blocking(move || {
         let digests: Vec<String> = files.iter().map(|file| digest(file)).collect();
         Digest::of(digests.join("\n").as_bytes())
     });
-    looked.await.expect("reading files does not panic")
+    digested.await.expect("reading files does not panic")
 }
 
+/// Returns the digest of a file, or the text of the error.
 fn digest(file: &Path) -> String {
     let mut bytes = Vec::new();
     let read = File::open(file).and_then(|file| file.take(FILE_BYTES_MAX).read_to_end(&mut bytes));
@@ -185,7 +194,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn keys_never_go_away_where_others_can_reach_a_listener() {
+    async fn the_last_key_cannot_be_removed_while_a_listener_is_exposed() {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("hoth.toml");
         std::fs::write(&file, format!("{KEY}{CSP}")).unwrap();
@@ -194,8 +203,8 @@ mod tests {
         for exposed in [true, false] {
             let keys = Keys::new(config.auth.open().unwrap());
             let reload = reload(&keys, exposed);
-            let taken_up = reload.take_up(file.clone()).await;
-            assert_eq!(matches!(taken_up, Err(ReloadError::Open)), exposed);
+            let applied = reload.apply(file.clone()).await;
+            assert_eq!(matches!(applied, Err(ReloadError::Open)), exposed);
             assert_eq!(keys.is_open(), !exposed);
         }
     }
@@ -210,8 +219,8 @@ mod tests {
             std::fs::write(&file, broken).unwrap();
             let keys = Keys::new(config.auth.open().unwrap());
             let reload = reload(&keys, false);
-            let taken_up = reload.take_up(file.clone()).await;
-            assert!(matches!(taken_up, Err(ReloadError::Config(_))), "{broken}");
+            let applied = reload.apply(file.clone()).await;
+            assert!(matches!(applied, Err(ReloadError::Config(_))), "{broken}");
             assert!(!keys.is_open());
         }
     }

@@ -48,12 +48,12 @@ pub struct Page {
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Listing {
-    dead_letters: Vec<Row>,
+    dead_letters: Vec<DeadLetterRow>,
 }
 
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Row {
+pub struct DeadLetterRow {
     id: String,
     /// The job's id.
     key: String,
@@ -119,7 +119,7 @@ pub async fn list(
 pub async fn show(
     State(state): State<Arc<AdminState>>,
     Path((name, id)): Path<(String, String)>,
-) -> Result<Json<Row>, AdminError> {
+) -> Result<Json<DeadLetterRow>, AdminError> {
     let queue = queues::find(&state, &name)?;
     let selection = Selection { ids: Some(vec![id.clone()]), max: Some(1), ..Selection::default() };
     let mut pages = SelectedPages::new(&state, queue, &selection);
@@ -276,8 +276,8 @@ fn redriven_message(queue: &QueueName, letter: &DeadLetter) -> Option<NewMessage
     }
 }
 
-fn row(letter: DeadLetter, with_body: bool) -> Row {
-    Row {
+fn row(letter: DeadLetter, with_body: bool) -> DeadLetterRow {
+    DeadLetterRow {
         id: letter.id.to_string(),
         key: letter.key,
         reason: letter.reason,

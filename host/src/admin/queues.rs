@@ -16,12 +16,12 @@ use hoth_queue::QueueName;
 
 #[derive(Debug, Serialize)]
 pub struct Queues {
-    queues: Vec<Row>,
+    queues: Vec<QueueRow>,
 }
 
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Row {
+struct QueueRow {
     name: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     csp: Option<String>,
@@ -42,9 +42,9 @@ pub async fn list(State(state): State<Arc<AdminState>>) -> Result<Json<Queues>, 
     Ok(Json(Queues { queues }))
 }
 
-async fn row(state: &AdminState, name: &QueueName) -> Result<Row, AdminError> {
+async fn row(state: &AdminState, name: &QueueName) -> Result<QueueRow, AdminError> {
     let stats = state.queue.stats(name).await?;
-    Ok(Row {
+    Ok(QueueRow {
         name: name.to_string(),
         csp: name.csp().map(ToString::to_string),
         depth: stats.depth,
@@ -64,17 +64,17 @@ pub fn find<'a>(state: &'a AdminState, name: &str) -> Result<&'a QueueName, Admi
 #[derive(Debug, Serialize)]
 pub struct Explanation {
     #[serde(flatten)]
-    queue: Row,
+    queue: QueueRow,
     /// One text per reason; empty if nothing delays the queue.
     reasons: Vec<String>,
     /// The oldest hundred blocked groups; missing if the backend cannot tell.
     #[serde(skip_serializing_if = "Option::is_none")]
-    blocked: Option<Vec<Group>>,
+    blocked: Option<Vec<GroupRow>>,
 }
 
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Group {
+struct GroupRow {
     group: String,
     /// The job whose message blocks the group.
     head: String,
@@ -104,7 +104,7 @@ pub async fn explain(
 fn reasons(
     state: &AdminState,
     name: &QueueName,
-    queue: &Row,
+    queue: &QueueRow,
     blocked: Option<&[BlockedGroup]>,
 ) -> Vec<String> {
     let mut reasons = Vec::new();
@@ -145,8 +145,8 @@ fn reasons(
     reasons
 }
 
-fn group(group: BlockedGroup) -> Group {
-    Group {
+fn group(group: BlockedGroup) -> GroupRow {
+    GroupRow {
         why: match group.why {
             Blocked::LeasedToWorker => "leased-to-worker",
             Blocked::LeasedToClient => "leased-to-client",

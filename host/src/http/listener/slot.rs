@@ -42,11 +42,11 @@ pub struct ConnectionSlot {
     slots: Arc<ConnectionSlots>,
     /// Cancelled to end the connection.
     evicted: CancellationToken,
-    state: Mutex<State>,
+    state: Mutex<SlotState>,
     _permit: OwnedSemaphorePermit,
 }
 
-struct State {
+struct SlotState {
     /// Place among the idle connections; `None` while a request is active.
     rank: Option<Rank>,
     /// Set after the first successful response.
@@ -72,7 +72,7 @@ impl ConnectionSlots {
         let permit = self.permit().await;
         let evicted = CancellationToken::new();
         let rank = self.idle().add(false, evicted.clone());
-        let state = Mutex::new(State { rank: Some(rank), trusted: false });
+        let state = Mutex::new(SlotState { rank: Some(rank), trusted: false });
         Arc::new(ConnectionSlot { slots: Arc::clone(self), evicted, state, _permit: permit })
     }
 
@@ -137,7 +137,7 @@ impl ConnectionSlot {
         kept.then(|| ActiveRequest(Arc::clone(self)))
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, SlotState> {
         self.state.lock().expect("no one panics while holding the state")
     }
 }
