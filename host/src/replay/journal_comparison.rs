@@ -88,14 +88,19 @@ impl Versions<'_> {
                 unreadable_state: None,
             });
         }
+        // The candidate goes on only as long as the recorded inputs fit its
+        // steps, too.
         let stays = |at: usize, step: &StepResult| same_branch(&active.steps[at], step);
         let candidate = replay_calls(self.candidate, journal, whole, deadline, stays).await?;
         let mut differences = JobDifferences::default();
         differences.compare(journal, &active.steps, &candidate.steps, 0, "");
+        // Otherwise the times would be those of different calls.
         let all_the_way = candidate.steps.len() == active.steps.len();
         let times =
             all_the_way.then_some(CallTimes { active: active.time, candidate: candidate.time });
         let mut unreadable_state = None;
+        // A candidate that already differs would show the same differences
+        // again.
         if differences.is_empty() {
             unreadable_state =
                 self.compare_handovers(journal, &active, deadline, &mut differences).await?;
@@ -121,6 +126,7 @@ impl Versions<'_> {
                     .await?;
             Some(replayed.time)
         };
+        // The first call of a round may find cold caches.
         let first = match candidate_first {
             true => Some(time(self.candidate).await?),
             false => None,

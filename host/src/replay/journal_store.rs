@@ -77,6 +77,8 @@ impl JournalStore {
             file_name_part(journal.ending()),
             &random[..16]
         );
+        // Renamed when it is complete, so that a replay never reads half a
+        // journal.
         let temporary = folder.join(format!(".{name}.tmp"));
         let mut file =
             fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary)?;
@@ -117,6 +119,7 @@ impl JournalStore {
 
     fn prune(&self, folder: &Path, now: Timestamp) -> io::Result<()> {
         let mut entries = journal_files(folder)?;
+        // Age first: files that are too old anyway must not displace others.
         let mut surplus = Vec::new();
         entries.retain(|entry| {
             let stays = now.since(entry.finished_at) <= self.limits.age;

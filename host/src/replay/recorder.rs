@@ -131,6 +131,8 @@ impl Recorder {
             return count_dropped(&recording.adapter, "too-long");
         }
         let finished = FinishedRecording { recording, version, at: active.clock.now() };
+        // Does not wait: a full queue means that jobs finish faster than
+        // journals are written.
         match active.finished.try_send(finished) {
             Ok(()) => {}
             Err(TrySendError::Full(finished) | TrySendError::Disconnected(finished)) => {

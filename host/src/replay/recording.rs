@@ -82,6 +82,8 @@ impl Recording {
         let starts_run = |call: &RecordedCall| matches!(call.event, None | Some(Event::Timer));
         let starts: Vec<usize> =
             (0..self.calls.len()).filter(|at| starts_run(&self.calls[*at])).collect();
+        // The last three runs. The middle one is dropped if all three took the
+        // same steps.
         let [.., first, second, third] = starts[..] else { return };
         let run = |from: usize, to: usize| &self.calls[from..to];
         let (a, b, c) = (run(first, second), run(second, third), run(third, self.calls.len()));

@@ -82,6 +82,7 @@ pub(super) async fn replay_calls(
             entropy: recorded.entropy,
             entry,
         };
+        // The time of the adapter alone, without decoding the journal.
         let started_at = Instant::now();
         let step = adapter.call(call).await;
         replayed.time += started_at.elapsed();

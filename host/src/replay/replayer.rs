@@ -107,6 +107,8 @@ impl Replayer {
         let deadline = started_at + Duration::from_millis(self.config.max_ms);
         let (store, now, folder) = (Arc::clone(&self.store), self.clock.now(), name.to_owned());
         let read = tokio::task::spawn_blocking(move || store.load(&folder, now));
+        // A panic of the reader counts as no journals: the verdict is then
+        // `untested`.
         let journals = read.await.unwrap_or_default();
         let mut tally = Tally::default();
         tally.counts.journals = journals.len();
@@ -133,6 +135,8 @@ impl Replayer {
             tally.add(journal, comparison);
         }
         tally.group();
+        // Last, with the time that is left: a verdict on the steps matters
+        // more.
         tally.timing = self.time(versions, timings, deadline).await;
         tally
     }
@@ -148,6 +152,7 @@ impl Replayer {
         'rounds: for round in 1..TIMING_ROUNDS {
             for (journal, best) in &mut timings {
                 let candidate_first = round % 2 == 1;
+                // Out of time: the rounds so far count.
                 let Some(times) = versions.time(journal, candidate_first, deadline).await else {
                     break 'rounds;
                 };
@@ -157,6 +162,7 @@ impl Replayer {
         }
         let active = median(timings.iter().map(|(_, times)| times.active).collect())?;
         let candidate = median(timings.iter().map(|(_, times)| times.candidate).collect())?;
+        // Timers may return zero for a very short call.
         let ratio = candidate.as_secs_f64() / active.as_secs_f64().max(f64::MIN_POSITIVE);
         let micros = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
         Some(Timing {

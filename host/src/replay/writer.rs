@@ -51,6 +51,8 @@ pub(super) fn start(
 /// is dropped and counted: recording never fails a job.
 fn write_journal(finished: FinishedRecording, rules: &RedactionRules, store: &JournalStore) {
     let adapter = finished.recording.adapter.clone();
+    // Consumes the recording: no copy of the unredacted data outlives this
+    // call.
     let Some(journal) = rules.redact(finished.recording, finished.version, finished.at) else {
         return count_dropped(&adapter, "not-redactable");
     };

@@ -54,6 +54,8 @@ impl RedactionRules {
 
         let mut found = PseudonymBuilder::default();
         let mut finder = Finder { rules: self, found: &mut found };
+        // All of the job before anything is replaced: a value that only the
+        // last response reveals may occur in the first request.
         finder.texts(&texts);
         calls.iter().for_each(|call| finder.call(call));
         let pseudonyms = found.assign()?;

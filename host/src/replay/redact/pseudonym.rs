@@ -96,6 +96,7 @@ impl PseudonymBuilder {
                 }
             };
             given.insert(name.to_ascii_lowercase());
+            // Values from the input occur percent-encoded in paths.
             let encoded = utf8_percent_encode(value, SEGMENT).to_string();
             if encoded != *value {
                 let name = utf8_percent_encode(&name, SEGMENT).to_string();
@@ -125,6 +126,7 @@ impl Pseudonyms {
 
     /// Replaces all values in a text.
     pub fn replace(&self, text: &mut String) {
+        // The whole text first: a complete value needs no boundaries.
         if let Some(name) = self.whole(text.trim()) {
             *text = name.to_owned();
             return;
