@@ -9,22 +9,22 @@ use toml::Value;
 use super::Config;
 use super::ConfigError;
 
-/// The beginning of every variable that overrides a key.
+/// The prefix of every variable that overrides a key.
 const PREFIX: &str = "HOTH__";
 
-/// The overrides that the environment holds, sorted by name.
+/// Returns the overrides in the environment, sorted by name.
 pub fn overrides() -> Vec<(String, String)> {
     let mut found: Vec<_> = std::env::vars().filter(|(name, _)| name.starts_with(PREFIX)).collect();
     found.sort();
     found
 }
 
-/// Reads a configuration, with `overrides` laid over it.
+/// Reads a configuration, and applies `overrides` to it.
 ///
 /// # Errors
 ///
-/// [`ConfigError::Syntax`] with the line, for what the file says, and
-/// [`ConfigError::Environment`] for what an override says.
+/// [`ConfigError::Syntax`], with the line, for a mistake in the file;
+/// [`ConfigError::Environment`] for a mistake in an override.
 pub fn parse(
     path: &Path,
     text: &str,
@@ -47,7 +47,7 @@ pub fn parse(
     merged(table, &mut laid).map_err(|wrong| {
         let mut blamed: Vec<_> = laid.iter().filter(|one| wrong.at.starts_with(&one.at)).collect();
         if blamed.is_empty() {
-            // The file's own mistake is worth more: it has a line.
+            // A mistake in the file is reported first, because it has a line.
             if let Err(own) = toml::from_str::<Config>(text) {
                 return syntax(own);
             }
@@ -61,30 +61,30 @@ pub fn parse(
 /// The keys that lead to a value.
 type Keys = Vec<String>;
 
-/// An override that lies over the file.
+/// An override of a key of the file.
 struct Laid<'a> {
     variable: &'a str,
     at: Keys,
-    /// Its own text, where it was taken for something else though only its key
-    /// can say what it is.
+    /// The text of the variable, if it was read as another type. Only the key
+    /// knows the right type.
     text: Option<&'a str>,
 }
 
-/// What is wrong with a table, and where.
+/// A mistake in a table, and its place.
 struct Wrong {
     at: Keys,
     message: String,
 }
 
-/// Reads a table with overrides. One that its key does not take as the number
-/// that it looks like is text: a `client_id` may be all digits.
+/// Reads a table with overrides. An override that looks like a number and that
+/// its key refuses is read again as text: a `client_id` may be all digits.
 fn merged(mut table: Table, laid: &mut [Laid<'_>]) -> Result<Config, Wrong> {
     loop {
         let wrong = match configuration(&table) {
             Ok(config) => return Ok(config),
             Err(wrong) => wrong,
         };
-        // Taken, so that every override has one second reading at most.
+        // Taken, so that each override is read a second time at most.
         let again = laid.iter_mut().find(|one| one.at == wrong.at);
         let Some(text) = again.and_then(|one| one.text.take()) else { return Err(wrong) };
         replace(&mut table, &wrong.at, text);
@@ -130,7 +130,7 @@ fn lay_over<'a>(table: &mut Table, variable: &'a str, value: &'a str) -> Result<
     }
     let name = existing(current, key);
     at.push(name.clone());
-    // What the file has there says what it is.
+    // The value in the file determines the type.
     let (read, text) = match (current.get(&name), typed(value)) {
         (_, quoted @ Some(Value::String(_))) => (quoted, None),
         (Some(Value::String(_)), _) | (_, None) => (None, None),
@@ -141,17 +141,18 @@ fn lay_over<'a>(table: &mut Table, variable: &'a str, value: &'a str) -> Result<
     Ok(Laid { variable, at, text })
 }
 
-/// The key as the file spells it, else in lower case, as all settings are.
+/// Returns the key as the file spells it, or else in lower case, like all
+/// settings.
 fn existing(table: &Table, name: &str) -> String {
     let known = table.keys().find(|key| key.eq_ignore_ascii_case(name));
     known.cloned().unwrap_or_else(|| name.to_ascii_lowercase())
 }
 
-/// A number, a boolean, an array, a table or a quoted text, where it reads as
-/// one in TOML.
+/// Parses a number, a boolean, an array, a table or a quoted text in TOML.
+/// Returns `None` for any other text.
 fn typed(value: &str) -> Option<Value> {
     let mut parsed = toml::from_str::<Table>(&format!("v = {value}")).ok()?;
-    // More keys than one come of more lines than one.
+    // A text of several lines gives several keys.
     let value = parsed.remove("v").filter(|_| parsed.is_empty())?;
     (!value.is_datetime()).then_some(value)
 }
@@ -184,7 +185,7 @@ client_secret = { env = "CSP_A_SECRET" }
         parse(Path::new("hoth.toml"), FILE, &overrides).map_err(|error| error.to_string())
     }
 
-    /// The one CSP of a configuration with these overrides.
+    /// Returns the one CSP of a configuration with these overrides.
     fn csp(overrides: &[(&str, &str)]) -> hoth_egress::Config {
         let config = parsed(overrides).expect("it can be read");
         config.csp.into_values().next().expect("there is one")

@@ -1,7 +1,8 @@
-//! The configuration file: what operators write, checked once.
+//! The configuration file, read and checked once.
 //!
-//! Every module owns the meaning of its table; here they are put together,
-//! overridden from the environment, and checked against one another.
+//! Every module owns the meaning of its table. This module reads the tables,
+//! applies overrides from the environment, and checks the tables against one
+//! another.
 
 mod environment;
 mod limits;
@@ -34,11 +35,11 @@ pub use limits::Limits;
 pub use queue::Backend;
 pub use queue::Queue;
 
-/// A whole configuration.
+/// The whole configuration.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
-    /// Where it was read.
+    /// The file that it was read from.
     #[serde(skip)]
     pub file: PathBuf,
     #[serde(default)]
@@ -67,7 +68,7 @@ pub struct Config {
     pub csp: BTreeMap<CspName, hoth_egress::Config>,
 }
 
-/// `[admin]`: the operators' listener.
+/// The table `[admin]`: the operators' listener.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Admin {
@@ -81,11 +82,11 @@ impl Default for Admin {
     }
 }
 
-/// `[retry]`: how often a call to a CSP is made.
+/// The table `[retry]`: the tries of a call to a CSP.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Retry {
-    /// Calls in all.
+    /// The number of calls, the first one included.
     pub attempts: NonZeroU32,
     pub initial_backoff_ms: u64,
     pub max_backoff_ms: u64,
@@ -99,7 +100,7 @@ impl Default for Retry {
 }
 
 impl Retry {
-    /// The policy that these settings stand for.
+    /// Returns the policy that these settings describe.
     pub fn policy(&self) -> RetryPolicy {
         RetryPolicy {
             attempts: self.attempts,
@@ -109,13 +110,13 @@ impl Retry {
     }
 }
 
-/// `[polling]`: how a job that a CSP works on is asked after.
+/// The table `[polling]`: the polls of jobs that a CSP is working on.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Polling {
     pub initial_ms: u64,
     pub max_ms: u64,
-    /// May have a fraction.
+    /// A fraction is allowed.
     pub deadline_hours: f64,
 }
 
@@ -125,7 +126,7 @@ impl Default for Polling {
     }
 }
 
-/// `[provisioning]`: what ServiceNow reads.
+/// The table `[provisioning]`: the outcomes that ServiceNow reads.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Provisioning {
@@ -140,30 +141,30 @@ impl Default for Provisioning {
     }
 }
 
-/// `[worker]`: how jobs are worked off.
+/// The table `[worker]`: the processing of jobs.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Worker {
-    /// How long jobs in hand may take to end when the host is told to stop.
+    /// The time for jobs in progress to end when the host is stopped.
     pub drain_ms: u64,
-    /// For how long a worker holds a message before it must say that it still
-    /// works: so long a job waits when its host dies, where hosts share queues.
+    /// The lease of a message, after which a worker must extend it. When a host
+    /// dies that shares its queues with others, its jobs wait for this time.
     pub lease_seconds: u64,
 }
 
 impl Default for Worker {
-    /// A lease is longer than nearly every job takes, so that few need a
-    /// heartbeat.
     fn default() -> Self {
+        // The lease is longer than nearly every job takes, so that few need a
+        // heartbeat.
         Self { drain_ms: 25_000, lease_seconds: 120 }
     }
 }
 
-/// Below that, a slow call to the queue could cost a lease; above, nobody would
-/// wait for a host that has died.
+/// The bounds of a lease. Below them a slow call to the queue could lose the
+/// lease; above them the jobs of a host that died would wait too long.
 const LEASE_SECONDS: std::ops::RangeInclusive<u64> = 5..=3_600;
 
-/// Why a configuration cannot be used. The text is for the operator.
+/// The reason why a configuration cannot be used, for the operator.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     #[error("cannot read {path}")]
@@ -172,7 +173,7 @@ pub enum ConfigError {
     Syntax { path: PathBuf, message: String },
     #[error("`{variable}` from the environment: {message}")]
     Environment { variable: String, message: String },
-    /// Every contradiction at once, a line each.
+    /// All problems at once, one on each line.
     #[error("{path}:\n{}", problems.iter().map(|p| format!("  {p}")).collect::<Vec<_>>().join("\n"))]
     Invalid { path: PathBuf, problems: Vec<String> },
 }
@@ -182,7 +183,7 @@ impl Config {
     ///
     /// # Errors
     ///
-    /// [`ConfigError`], with the line where there is one.
+    /// [`ConfigError`], with the line of the file if there is one.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
         let text = std::fs::read_to_string(path)
             .map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
@@ -196,7 +197,7 @@ impl Config {
         Err(ConfigError::Invalid { path: path.to_owned(), problems })
     }
 
-    /// Paths are relative to the configuration file.
+    /// Resolves relative paths against the directory of the configuration file.
     fn resolve_paths(&mut self, directory: &Path) {
         self.queue.resolve_against(directory);
         self.adapters.resolve_against(directory);
@@ -213,7 +214,7 @@ impl Config {
         }
     }
 
-    /// Everything that is wrong with it.
+    /// Lists the problems of the whole configuration.
     fn problems(&self) -> Vec<String> {
         let mut problems = Vec::new();
         if self.csp.is_empty() {
@@ -269,16 +270,16 @@ impl Config {
         problems
     }
 
-    /// Whose signatures on adapters count.
+    /// Returns the keys whose signatures on adapters are accepted.
     ///
     /// # Errors
     ///
-    /// [`TrustError`]: a key that is none, or none where one is needed.
+    /// [`TrustError`] if a key is invalid, or if a required key is missing.
     pub fn trust(&self) -> Result<Trust, TrustError> {
         Trust::new(&self.adapters.trusted_keys, self.adapters.require_signature)
     }
 
-    /// The adapter of each CSP, and what it has to find there.
+    /// Returns the adapter of each CSP, with the requirements that it must meet.
     pub fn csp_requirements(&self) -> BTreeMap<CspName, (String, Requirements)> {
         let require = |csp: &hoth_egress::Config| {
             let credentials = csp.credentials.keys().cloned().collect();
@@ -287,7 +288,7 @@ impl Config {
         self.csp.iter().map(|(name, csp)| (name.clone(), require(csp))).collect()
     }
 
-    /// How waiting jobs are asked after.
+    /// Returns the policy for the polls of waiting jobs.
     pub fn poll_policy(&self) -> PollPolicy {
         PollPolicy {
             initial: Duration::from_millis(self.polling.initial_ms),
@@ -297,14 +298,14 @@ impl Config {
         }
     }
 
-    /// The configured CSPs, and what each offers.
+    /// Returns the configured CSPs, and the operations that each offers.
     pub fn offers(&self) -> BTreeMap<CspName, SupportedOperations> {
         self.csp.iter().map(|(name, csp)| (name.clone(), csp.operations.clone())).collect()
     }
 }
 
-/// Whether only one of two listeners could have its address. Port 0 is a new
-/// port each time.
+/// Returns true if two listeners cannot have their addresses at the same time.
+/// Port 0 is a new port each time.
 fn clash(one: SocketAddr, other: SocketAddr) -> bool {
     let any = one.ip().is_unspecified() || other.ip().is_unspecified();
     one.port() != 0
@@ -313,5 +314,6 @@ fn clash(one: SocketAddr, other: SocketAddr) -> bool {
         && (any || one.ip() == other.ip())
 }
 
-/// Thirteen days: SQS forgets a message after fourteen.
+/// The longest configurable wait, thirteen days: SQS deletes a message after
+/// fourteen.
 const DEADLINE_HOURS_MAX: f64 = 312.0;

@@ -10,7 +10,7 @@ use super::Config;
 
 const EXAMPLE: &str = include_str!("../../../hoth.example.toml");
 
-/// What has no default.
+/// The smallest valid configuration.
 const LEAST: &str = r#"
 [queue]
 backend = "embedded"

@@ -1,4 +1,4 @@
-//! What an adapter wants next, as the host reads it.
+//! The steps that adapters return, as the host reads them.
 
 use arbitrary::Arbitrary as _;
 use arbitrary::Unstructured;

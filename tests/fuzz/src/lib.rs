@@ -1,13 +1,13 @@
-//! What strangers can hand to HOTH, tried with inputs that nobody thought of.
+//! Fuzz targets for all inputs from outside the host.
 //!
-//! Each [`Target`] is a function of bytes: it gives them to the part of the
-//! host that reads them, and panics where a promise is broken. They are run
-//! in two ways: by libFuzzer (`cargo xtask fuzz`), which looks for inputs that
-//! lead to new code, and by plain tests, over the inputs in `corpus/` and
-//! blind variations of them.
+//! Each [`Target`] is a function of bytes. It passes them to the part of the
+//! host that reads them, and panics if an invariant is broken. The targets run
+//! in two ways: with libFuzzer (`cargo xtask fuzz`), which searches inputs that
+//! reach new code, and as plain tests, over the inputs in `corpus/` and random
+//! variations of them.
 //!
-//! An input that broke a promise goes into the corpus once it is mended, under
-//! a name that says what it was.
+//! An input that has broken an invariant is added to the corpus with the fix,
+//! under a name that describes it.
 
 mod adapter_step;
 mod location;
@@ -24,10 +24,11 @@ use std::time::Duration;
 use hoth_core::domain::Timestamp;
 use hoth_core::workflow::PollPolicy;
 
-/// 2026-11-27T12:00:00Z; the signed inputs of the corpus were signed then.
+/// The time of the tests, 2026-11-27T12:00:00Z: the signed inputs of the corpus
+/// were signed then.
 const NOW: Timestamp = Timestamp::from_millis(1_795_780_800_000);
 
-/// The defaults of `hoth.example.toml`.
+/// The polling policy, with the defaults of `hoth.example.toml`.
 const POLICY: PollPolicy = PollPolicy {
     initial: Duration::from_secs(5),
     max: Duration::from_secs(60),
@@ -35,18 +36,18 @@ const POLICY: PollPolicy = PollPolicy {
     async_failure_code: 500,
 };
 
-/// One part of the host that reads what others wrote.
+/// A part of the host that reads input from outside.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Target {
-    /// The body of a POST, by any client.
+    /// The body of a POST from any client.
     RequestBody,
-    /// A request's head and body, signed or not, by any client.
+    /// The head and body of a request, signed or not, from any client.
     Signature,
-    /// What an adapter wants, by any component.
+    /// The step that an adapter returns, from any component.
     AdapterStep,
-    /// A path of an adapter, or a `Location` of a CSP.
+    /// A path from an adapter, or a `Location` from a CSP.
     Location,
-    /// A message on a queue, by whoever may write to it.
+    /// A message on a queue, from any program that may write to it.
     QueueMessage,
 }
 
@@ -54,7 +55,7 @@ impl Target {
     pub const ALL: [Self; 5] =
         [Self::RequestBody, Self::Signature, Self::AdapterStep, Self::Location, Self::QueueMessage];
 
-    /// The name on the command line, and of the folder in the corpus.
+    /// Returns the name on the command line and of the folder in the corpus.
     pub fn name(self) -> &'static str {
         match self {
             Self::RequestBody => "request-body",
@@ -65,12 +66,12 @@ impl Target {
         }
     }
 
-    /// The target of that name.
+    /// Returns the target of this name, or `None` if there is none.
     pub fn named(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|target| target.name() == name)
     }
 
-    /// Where its inputs are kept.
+    /// Returns the folder of its inputs.
     pub fn corpus(self) -> PathBuf {
         Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus").join(self.name())
     }
@@ -79,7 +80,7 @@ impl Target {
     ///
     /// # Panics
     ///
-    /// Where a promise is broken.
+    /// Panics if an invariant is broken.
     pub fn run(self, input: &[u8]) {
         match self {
             Self::RequestBody => request_body::run(input),

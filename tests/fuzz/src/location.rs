@@ -1,12 +1,12 @@
-//! Where a request of an adapter goes, and which `Location` is followed.
+//! The targets of adapters' requests, and the `Location`s that are followed.
 
 use hoth_core::domain::Target;
 use hoth_egress::Origin;
 use hoth_egress::fuzz::Egress;
 use url::Url;
 
-/// Two lines: what was called before, below the base URL, and a target, `@`
-/// before a location and nothing before a path.
+/// Reads two lines: the path that was called before, below the base URL, and a
+/// target. A target is a location if it starts with `@`, else a path.
 pub fn run(input: &[u8]) {
     let Ok(text) = str::from_utf8(input) else { return };
     let (called, target) = text.split_once('\n').unwrap_or(("", text));
@@ -35,7 +35,7 @@ fn check(base: &str, called: &str, target: &str) {
             let location = Target::Location(location.to_owned());
             let Ok(url) = egress.url(&location, &[], called.as_ref()) else { return };
             stays_within(&url, &origins);
-            // What an adapter keeps and hands back later leads to the same place.
+            // A target that an adapter stores and returns later is the same.
             let kept = Target::Location(url.clone().into());
             assert_eq!(egress.url(&kept, &[], None).as_ref(), Ok(&url));
             let longer = egress.url(&kept, &query, None);
@@ -48,9 +48,9 @@ fn check(base: &str, called: &str, target: &str) {
 }
 
 fn stays_within(url: &Url, origins: &[Origin]) {
-    // Read anew, as whoever logs or forwards it would.
+    // Parsed again, as a proxy or a log reader would.
     let url = Url::parse(url.as_str()).expect("a URL can be read again");
-    assert!(origins.contains(&Origin::of(&url)), "{url} has an origin that nobody named");
+    assert!(origins.contains(&Origin::of(&url)), "{url} has an origin that was not allowed");
     assert!(url.username().is_empty() && url.password().is_none(), "{url} names a user");
     assert!(url.fragment().is_none(), "{url} has a fragment");
     assert!(url.as_str().is_ascii() && !url.as_str().contains(char::is_control));

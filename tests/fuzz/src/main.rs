@@ -8,8 +8,8 @@ use std::sync::LazyLock;
 use hoth_fuzz::Target;
 
 static TARGET: LazyLock<Target> = LazyLock::new(|| {
-    // A panic that somebody catches breaks a promise as well, and libFuzzer
-    // keeps the input of a program that aborts.
+    // A panic that is caught breaks an invariant as well, and libFuzzer keeps
+    // the input of a program that aborts.
     let print = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
         print(panic);

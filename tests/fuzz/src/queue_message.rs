@@ -21,7 +21,7 @@ use serde_json::value::RawValue;
 use crate::NOW;
 use crate::POLICY;
 
-/// The text of a message. Whatever can be read can be worked on.
+/// Reads the text of a message. Every readable message can be processed.
 pub fn run(input: &[u8]) {
     let Ok(text) = str::from_utf8(input) else { return };
     if let Ok(queued) = QueuedJob::decode(text) {
@@ -29,7 +29,7 @@ pub fn run(input: &[u8]) {
     }
     if let Ok(queued) = QueuedOutcome::decode(text) {
         let written = queued.encode();
-        let read = QueuedOutcome::decode(&written).expect("what was written can be read");
+        let read = QueuedOutcome::decode(&written).expect("an encoded message can be decoded");
         assert_eq!(read.encode(), written);
         let group = GroupId::new("group").expect("a valid group");
         NewMessage::redriven_outcome(&queued, group, &DeadLetterId::new("1"))
@@ -40,7 +40,7 @@ pub fn run(input: &[u8]) {
 
 fn job(queued: &QueuedJob) {
     let written = queued.encode();
-    let read = QueuedJob::decode(&written).expect("what was written can be read");
+    let read = QueuedJob::decode(&written).expect("an encoded message can be decoded");
     assert_eq!(read.encode(), written);
     for message in
         [NewMessage::accepted(queued), NewMessage::waiting(queued), NewMessage::redriven(queued)]

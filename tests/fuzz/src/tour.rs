@@ -18,13 +18,13 @@ const INPUT_BYTES_MAX: usize = 64 * 1024;
 /// When a tour is over.
 #[derive(Debug, Clone, Copy)]
 pub enum Until {
-    /// After so many variations.
+    /// The number of variations.
     Tried(u64),
-    /// After so much time.
+    /// The time since the start.
     Passed(Duration),
 }
 
-/// How much was tried.
+/// The number of inputs that were tried.
 #[derive(Debug, Clone, Copy)]
 pub struct Tried {
     /// Inputs of the corpus.
@@ -36,7 +36,8 @@ pub struct Tried {
 ///
 /// # Panics
 ///
-/// At the first input that breaks a promise, which is named or printed.
+/// Panics at the first input that breaks an invariant, which is named or
+/// printed.
 pub fn run(target: Target, until: Until) -> Tried {
     let corpus = corpus(target);
     for (name, input) in &corpus {
