@@ -9,7 +9,6 @@ use serde_json::Map;
 use super::description::Description;
 use super::*;
 use hoth_core::domain::CspName;
-use hoth_core::domain::Operation;
 use hoth_core::domain::SupportedOperations;
 use hoth_core::domain::request;
 use hoth_core::domain::request::Known;
@@ -172,25 +171,4 @@ async fn requests_about_outcomes_are_read_as_described() {
             agree(&sample, &validator, |body| request::redelivery(kind, body).is_ok());
         }
     }
-}
-
-/// The words of `operationType` stand in the table and select an operation.
-#[test]
-fn every_operation_type_selects_the_shape_that_lists_it() {
-    let words_of = |shape: &Shape| -> Vec<&'static str> {
-        let field = shape.fields.iter().find(|field| field.name == "operationType");
-        match field.expect("a provisioning request has one").kind {
-            FieldKind::OneOf(words) => words.all.to_vec(),
-            other => panic!("{other:?}"),
-        }
-    };
-    let shapes = shape::PROVISIONING_REQUEST.shapes;
-    for shape in shapes {
-        for word in words_of(shape) {
-            let operation = Operation::from_operation_type(word).expect(word);
-            assert_eq!(shape::of_operation(operation).name, shape.name, "{word}");
-        }
-    }
-    let listed: Vec<&str> = shapes.iter().flat_map(|shape| words_of(shape)).collect();
-    assert_eq!(listed, Operation::OPERATION_TYPES);
 }

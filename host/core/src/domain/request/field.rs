@@ -1,8 +1,8 @@
 //! The vocabulary of [`shape`](super::shape): objects, their fields, and the
 //! values that a field takes.
 //!
-//! Plain data. [`check`](super::check) compares requests with it, and the API
-//! generates its OpenAPI schemas from it.
+//! Plain data. Requests are checked against it, and the API generates its
+//! OpenAPI schemas from it.
 
 /// An object that a client sends.
 #[derive(Debug, Clone, Copy)]

@@ -8,9 +8,12 @@ use serde_json::json;
 use super::Known;
 use super::Refusal;
 use super::cost;
+use super::field::FieldKind;
+use super::field::Shape;
 use super::provisioning;
 use super::sample::provisioning as request;
 use super::sample::task_order;
+use super::shape;
 use crate::domain::CspName;
 use crate::domain::Job;
 use crate::domain::Operation;
@@ -395,4 +398,23 @@ fn errors_stay_short_for_any_length_of_keys() {
         assert_eq!(found.len(), errors);
         assert!(found.keys().all(|path| (250..=256).contains(&path.len())));
     }
+}
+
+#[test]
+fn every_operation_type_selects_the_shape_that_lists_it() {
+    let words_of = |shape: &Shape| -> Vec<&'static str> {
+        let field = shape.fields.iter().find(|field| field.name == "operationType");
+        let kind = field.expect("a provisioning request has one").kind;
+        let FieldKind::OneOf(words) = kind else { panic!("{kind:?}") };
+        words.all.to_vec()
+    };
+    let shapes = shape::PROVISIONING_REQUEST.shapes;
+    for shape in shapes {
+        for word in words_of(shape) {
+            let operation = Operation::from_operation_type(word).expect(word);
+            assert_eq!(shape::of_operation(operation).name, shape.name, "{word}");
+        }
+    }
+    let listed: Vec<&str> = shapes.iter().flat_map(|shape| words_of(shape)).collect();
+    assert_eq!(listed, Operation::OPERATION_TYPES);
 }
