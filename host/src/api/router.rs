@@ -21,7 +21,9 @@ use crate::http::reject_ambiguous;
 /// Builds the API, ready to be served.
 pub fn router(state: ApiState) -> Router {
     let routes = routes::all();
-    let state = ApiState { openapi: openapi::document(&routes), ..state };
+    let operations =
+        routes.iter().map(|route| (route.path.as_str(), &route.method, &route.operation));
+    let state = ApiState { openapi: openapi::document(operations), ..state };
     let methods = Arc::new(routes::allowed(&routes));
     let refuse = async move |uri: Uri| match methods.get(uri.path()) {
         Some(allow) => FrontError::MethodNotAllowed(Some(allow.clone())),

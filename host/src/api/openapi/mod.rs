@@ -1,6 +1,6 @@
 //! The description of this API: an OpenAPI 3.1 document.
 //!
-//! Its paths come from the [routes](super::routes) and its schemas from the
+//! Its paths come from the routes of the API and its schemas from the
 //! table that requests are checked against. `GET /openapi.json` needs no
 //! credentials: the document holds nothing of this host's configuration or
 //! content.
@@ -9,23 +9,27 @@ mod examples;
 pub mod operations;
 mod responses;
 
+use axum::http::Method;
 use axum::http::header;
 use axum::response::IntoResponse;
 use axum::response::Response;
 use bytes::Bytes;
 use serde_json::Map;
+use serde_json::Value;
 use serde_json::json;
 
-use super::routes::Route;
 use super::schema;
 use super::state::State;
 
-/// Returns the document for these routes, as it is sent.
-pub fn document(routes: &[Route]) -> Bytes {
+/// Returns the document as it is sent. Each operation comes with its path and
+/// method.
+pub fn document<'a>(
+    operations: impl IntoIterator<Item = (&'a str, &'a Method, &'a Value)>,
+) -> Bytes {
     let mut paths = Map::new();
-    for route in routes {
-        let item = paths.entry(&route.path).or_insert_with(|| json!({}));
-        item[route.method.as_str().to_ascii_lowercase()] = route.operation.clone();
+    for (path, method, operation) in operations {
+        let item = paths.entry(path).or_insert_with(|| json!({}));
+        item[method.as_str().to_ascii_lowercase()] = operation.clone();
     }
     let document = json!({
         "openapi": "3.1.0",

@@ -1,24 +1,20 @@
 //! `POST …/ack`, `…/release` and `…/redeliver`: requests about outcomes.
 
 use serde_json::Value;
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 
 use super::Refusal;
 use super::errors::Errors;
+use super::formats::parse_time;
 use super::path::Path;
 use super::shape;
 use super::top;
 use crate::domain::JobKind;
 use crate::domain::Timestamp;
 
-/// The most ids that one redelivery may name.
-pub const REDELIVERY_IDS_MAX: usize = 1_000;
-
 /// The consumed outcomes to put back on their queue.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Redelivery {
-    /// The outcomes of these jobs; at most [`REDELIVERY_IDS_MAX`].
+    /// The outcomes of these jobs; at most [`REDELIVERY_IDS_MAX`](super::REDELIVERY_IDS_MAX).
     Ids(Vec<String>),
     /// The outcomes that were consumed at this time or later.
     Since(Timestamp),
@@ -71,17 +67,10 @@ pub fn redelivery(kind: JobKind, body: &[u8]) -> Result<Redelivery, Refusal> {
     })
 }
 
-/// Reads a time as RFC 3339 writes it. A time before 1970 is read as 1970:
-/// nothing was consumed before.
-pub(super) fn parse_time(text: &str) -> Option<Timestamp> {
-    let time = OffsetDateTime::parse(text, &Rfc3339).ok()?;
-    let millis = time.unix_timestamp_nanos() / 1_000_000;
-    Some(Timestamp::from_millis(u64::try_from(millis).unwrap_or(0)))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::request::REDELIVERY_IDS_MAX;
 
     fn errors_of<T: std::fmt::Debug>(read: Result<T, Refusal>) -> Vec<(String, String)> {
         let Err(Refusal::Invalid(errors)) = read else { panic!("not invalid: {read:?}") };

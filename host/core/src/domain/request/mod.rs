@@ -11,6 +11,7 @@ mod collecting;
 mod cost;
 mod errors;
 pub mod field;
+mod formats;
 mod input;
 mod path;
 mod provisioning;
@@ -28,7 +29,6 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-pub use collecting::REDELIVERY_IDS_MAX;
 pub use collecting::Redelivery;
 pub use collecting::batch;
 pub use collecting::redelivery;
@@ -36,6 +36,7 @@ pub use cost::cost;
 pub(super) use input::is_well_formed;
 pub(super) use input::provisioning_input;
 pub use provisioning::provisioning;
+pub use shape::REDELIVERY_IDS_MAX;
 
 use super::CspName;
 use super::Job;

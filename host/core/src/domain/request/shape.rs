@@ -4,10 +4,7 @@
 //! it: a new field is one line here. Descriptions are the texts of that
 //! document.
 
-use super::collecting::REDELIVERY_IDS_MAX;
-use super::collecting::parse_time;
 use super::field::Choice;
-use super::field::Constraint;
 use super::field::Field;
 use super::field::FieldKind::Bool;
 use super::field::FieldKind::Formatted;
@@ -18,7 +15,6 @@ use super::field::FieldKind::OneOf;
 use super::field::FieldKind::OneShapeOf;
 use super::field::FieldKind::Text;
 use super::field::FieldKind::Texts;
-use super::field::Format;
 use super::field::Shape;
 use super::field::SnakeCase;
 use super::field::Words;
@@ -26,10 +22,15 @@ use super::field::excluded;
 use super::field::nullable;
 use super::field::optional;
 use super::field::required;
-use crate::domain::CspName;
-use crate::domain::Job;
+use super::formats::CSP_NAME;
+use super::formats::DATE;
+use super::formats::ID;
+use super::formats::TIME;
 use crate::domain::JobKind;
 use crate::domain::Operation;
+
+/// The most ids that one redelivery may name.
+pub const REDELIVERY_IDS_MAX: usize = 1_000;
 
 /// The body of `POST /provisioning-jobs`.
 ///
@@ -360,65 +361,3 @@ const CLASSIFICATION: Words = Words::named(
 );
 
 const CLIN_TYPE: Words = Words::named("ClinType", "What a CLIN pays for.", &["CLOUD", "NON_CLOUD"]);
-
-// The texts below state both bounds.
-const _: () = assert!(Job::ID_BYTES_MAX == 256 && CspName::LEN_MAX == 32);
-
-const ID: Format = Format {
-    name: Some("Id"),
-    description: "The idempotency key: 1 to 256 bytes without control characters. If `jobId` is \
-                  missing, HOTH generates one (a UUID of version 7) and returns it. A repeated id \
-                  with the same content is accepted and runs once; with different content it \
-                  is refused.",
-    examples: &["81b31a89-e3e5-46ee-acfe-75436bd14577"],
-    constraint: Constraint::BoundedPattern {
-        pattern: r"^[^\u0000-\u001f\u007f-\u009f]*$",
-        max: Job::ID_BYTES_MAX,
-    },
-    problem: "must be 1 to 256 bytes without control characters",
-    accepts: |id| (1..=Job::ID_BYTES_MAX).contains(&id.len()) && !id.chars().any(char::is_control),
-};
-
-const CSP_NAME: Format = Format {
-    name: Some("CspName"),
-    description: "The name of a configured CSP.",
-    examples: &["CSP_A"],
-    constraint: Constraint::Pattern("^[A-Za-z0-9_-]{1,32}$"),
-    problem: "must be 1 to 32 letters, digits, `-` and `_`",
-    accepts: |name| name.parse::<CspName>().is_ok(),
-};
-
-const DATE: Format = Format {
-    name: Some("Date"),
-    description: "A calendar day or a month.",
-    examples: &["2026-07-01", "2026-07"],
-    constraint: Constraint::Pattern("^[0-9]{4}-(0[1-9]|1[0-2])(-(0[1-9]|[12][0-9]|3[01]))?$"),
-    problem: "must be a date such as 2026-07-01 or 2026-07",
-    accepts: is_date,
-};
-
-const TIME: Format = Format {
-    name: None,
-    description: "A time as RFC 3339 writes it.",
-    examples: &["2026-07-01T12:00:00Z"],
-    constraint: Constraint::Named("date-time"),
-    problem: "must be a time such as 2026-07-01T12:00:00Z",
-    accepts: |text| parse_time(text).is_some(),
-};
-
-/// Returns whether `text` is a day, `YYYY-MM-DD`, or a month, `YYYY-MM`.
-fn is_date(text: &str) -> bool {
-    let parts: Vec<&str> = text.split('-').collect();
-    let lengths: Vec<usize> = parts.iter().map(|part| part.len()).collect();
-    let digits = parts.iter().all(|part| part.bytes().all(|b| b.is_ascii_digit()));
-    if !digits || !(lengths == [4, 2] || lengths == [4, 2, 2]) {
-        return false;
-    }
-    // A month is the date of its first day.
-    let number = |at: usize| parts.get(at).map_or(1, |part| part.parse::<u16>().unwrap_or(0));
-    let month = u8::try_from(number(1)).ok().and_then(|month| time::Month::try_from(month).ok());
-    let day = u8::try_from(number(2)).unwrap_or(0);
-    month.is_some_and(|month| {
-        time::Date::from_calendar_date(i32::from(number(0)), month, day).is_ok()
-    })
-}
