@@ -8,8 +8,8 @@ use super::CspName;
 use super::Digest;
 use super::JobKind;
 use super::Operation;
-use super::request::content;
-use super::request::provisioning_input;
+use super::json::content;
+use super::json::provisioning_input;
 
 /// One accepted request, as it travels from the API to a worker.
 #[derive(Debug, Clone, Serialize, Deserialize)]

@@ -5,6 +5,7 @@
 mod csp;
 mod digest;
 mod job;
+mod json;
 mod message;
 mod operation;
 mod queued;

@@ -13,7 +13,7 @@ use super::Job;
 use super::JobKind;
 use super::Progress;
 use super::Timestamp;
-use super::request::is_well_formed;
+use super::json::is_well_formed;
 
 /// The form that this release writes.
 const FORM: u32 = 1;

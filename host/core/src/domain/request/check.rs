@@ -5,7 +5,6 @@ use std::borrow::Cow;
 use serde_json::Map;
 use serde_json::Value;
 
-use super::errors::Errors;
 use super::field::Choice;
 use super::field::Field;
 use super::field::FieldKind;
@@ -13,7 +12,8 @@ use super::field::OtherKeys;
 use super::field::Presence;
 use super::field::Shape;
 use super::field::SnakeCase;
-use super::path::Path;
+use crate::domain::json::Errors;
+use crate::domain::json::Path;
 
 type Object = Map<String, Value>;
 

@@ -3,13 +3,13 @@
 use serde_json::Value;
 
 use super::Refusal;
-use super::errors::Errors;
 use super::formats::parse_time;
-use super::path::Path;
 use super::shape;
 use super::top;
 use crate::domain::JobKind;
 use crate::domain::Timestamp;
+use crate::domain::json::Errors;
+use crate::domain::json::Path;
 
 /// The consumed outcomes to put back on their queue.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -2,13 +2,13 @@
 
 use super::Known;
 use super::Parsed;
-use super::errors::Errors;
-use super::path::Path;
 use super::shape;
 use super::top;
 use crate::domain::Job;
 use crate::domain::JobKind;
 use crate::domain::Operation;
+use crate::domain::json::Errors;
+use crate::domain::json::Path;
 
 /// Reads a cost request. `taskOrderNumber` and `clin` together ask for the
 /// costs of one CLIN; other keys are kept.

@@ -2,14 +2,14 @@
 
 use super::Known;
 use super::Parsed;
-use super::errors::Errors;
-use super::input::with_job_id;
-use super::path::Path;
 use super::shape;
 use super::top;
 use crate::domain::Job;
 use crate::domain::JobKind;
 use crate::domain::Operation;
+use crate::domain::json::Errors;
+use crate::domain::json::Path;
+use crate::domain::json::with_job_id;
 
 /// Reads a provisioning request. A missing `jobId` is made with `new_id`, and
 /// then is the first key of what was posted.

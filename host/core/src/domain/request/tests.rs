@@ -334,7 +334,7 @@ fn adapters_read_operators_under_the_name_of_administrators() {
     ] {
         let request = format!(r#"{{"payload":{payload},"portfolioId":"p","userId":null}}"#);
         let raw = serde_json::value::RawValue::from_string(request).expect("valid JSON");
-        let input = super::provisioning_input("j", &raw);
+        let input = crate::domain::json::provisioning_input("j", &raw);
         assert_eq!(input, format!(r#"{{"jobId":"j","portfolioId":"p","payload":{expected}}}"#));
     }
 }

@@ -6,17 +6,17 @@ use serde_json::Map;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use super::Refusal;
-use super::errors::Errors;
-use super::path::Path;
-use super::strict;
 use crate::domain::CspName;
 use crate::domain::Operation;
 use crate::domain::SupportedOperations;
+use crate::domain::json;
+use crate::domain::json::Errors;
+use crate::domain::json::Path;
+use crate::domain::json::Refusal;
 
 /// Reads a body that must be an object.
 pub fn object(body: &[u8]) -> Result<Map<String, Value>, Refusal> {
-    match strict::read(body)? {
+    match json::read(body)? {
         Value::Object(object) => Ok(object),
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => {
             let problem = "must be a JSON object".to_owned();

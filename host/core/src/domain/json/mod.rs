@@ -1,0 +1,43 @@
+//! The JSON text of requests: reading it strictly, and editing it so that all
+//! else stays as it was posted.
+//!
+//! A key that is given twice, nesting without end, or a number that no double
+//! can hold is refused, since two readers would understand it in two ways.
+
+mod errors;
+mod input;
+mod path;
+mod strict;
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+pub use errors::Errors;
+pub use input::is_well_formed;
+pub use input::provisioning_input;
+pub use input::with_job_id;
+pub use path::Path;
+pub use strict::read;
+
+/// The deepest nesting of a request body.
+pub const NESTING_MAX: usize = 64;
+
+/// The reason for refusing a request body.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Refusal {
+    /// Text that is not JSON, an empty body, or `null`.
+    NotJson,
+    /// Nested deeper than [`NESTING_MAX`] levels.
+    TooDeep,
+    /// JSON of the wrong shape: every wrong field (the first hundred of them)
+    /// with its problem, such as `payload.administrators[0].dodId` →
+    /// `is required`.
+    Invalid(BTreeMap<String, String>),
+}
+
+/// Returns the content of an accepted request, independent of its spelling.
+pub fn content(request: &RawValue) -> Value {
+    read(request.get().as_bytes()).unwrap_or_default()
+}
