@@ -384,7 +384,8 @@ async fn bind(
         .with_timeouts(config.limits.timeouts())
         .with_tls(tls);
     let address = listener.local_addr().context("asking for the bound address")?;
-    info!(%address, tls = encrypted, "Listening for {what}");
+    // Tests and tools read the fields to learn that the host is ready.
+    info!(event = "listening", listener = what, %address, tls = encrypted, "Listening");
     if !encrypted && !address.ip().is_loopback() {
         warn!(%address, "Keys and messages arrive in the clear; something before it should speak TLS");
     }

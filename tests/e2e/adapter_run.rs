@@ -1,4 +1,4 @@
-//! `hoth adapter`: a component looked at and tried out without a host.
+//! `hoth adapter`: inspects and runs a component without a host.
 
 use std::path::Path;
 
@@ -13,11 +13,12 @@ use mock_csp::stratus::Options;
 
 use crate::csp;
 use crate::csp::Answer;
+use crate::harness::Outcome;
 use crate::harness::component;
 use crate::harness::cost;
 use crate::harness::job;
 
-/// What a command printed, and how it ended.
+/// The output and the exit code of a command.
 #[derive(Debug)]
 struct Ran {
     code: Option<i32>,
@@ -25,7 +26,7 @@ struct Ran {
     err: String,
 }
 
-/// A folder with a job and answers in it.
+/// A folder with a job and scripted answers.
 struct Desk(TempDir);
 
 impl Desk {
@@ -76,7 +77,7 @@ async fn an_inspection_leaves_nothing_behind() {
 }
 
 #[tokio::test]
-async fn scripted_answers_lead_a_job_to_its_message() {
+async fn scripted_answers_lead_a_job_to_its_outcome() {
     let mut asked = job("job-1", "HELLO", "GET_PORTFOLIO");
     asked["portfolioId"] = json!("p 1");
     let desk = Desk::new(&asked, &json!([]));
@@ -93,14 +94,14 @@ async fn scripted_answers_lead_a_job_to_its_message() {
         r#"        "accountOwner": "Ada","#,
         r#"        "budget": 1.10"#,
     ] {
-        assert!(ran.out.lines().any(|said| said == line), "{line} is not in:\n{}", ran.out);
+        assert!(ran.out.lines().any(|printed| printed == line), "{line} is not in:\n{}", ran.out);
     }
 }
 
 #[tokio::test]
-async fn every_way_of_ending_has_its_exit_code() {
+async fn every_kind_of_end_has_its_exit_code() {
     let asked = job("job-1", "HELLO", "GET_PORTFOLIO");
-    for (answers, code, said) in [
+    for (answers, code, expected) in [
         (json!([{"status": 404, "body": "no such account"}]), 1, "fail    refused"),
         (json!([{"failure": "timeout"}]), 1, "fail    unavailable"),
         (json!([]), 1, "stopped: no response to this request"),
@@ -110,7 +111,7 @@ async fn every_way_of_ending_has_its_exit_code() {
     ] {
         let ran = Desk::new(&asked, &answers).scripted("hello").await;
         assert_eq!(ran.code, Some(code), "{answers}: {ran:?}");
-        assert!(format!("{}{}", ran.out, ran.err).contains(said), "{answers}: {ran:?}");
+        assert!(format!("{}{}", ran.out, ran.err).contains(expected), "{answers}: {ran:?}");
     }
     let mut wrong = asked.clone();
     wrong["payload"] = Value::Null;
@@ -141,7 +142,7 @@ async fn waits_of_a_script_take_no_time_and_checkpoints_are_shown() {
     let ran = Desk::new(&asked, &answers).scripted("stratus").await;
     assert_eq!(ran.code, Some(1), "{ran:?}");
     for line in [
-        // Up to 3600 s, by the milliseconds since it was answered.
+        // Up to 3600 s, less the milliseconds since the answer came.
         "the job waits for 3",
         "  wait    begun (op)",
         "  wait    the account is made",
@@ -149,7 +150,7 @@ async fn waits_of_a_script_take_no_time_and_checkpoints_are_shown() {
         "  send    PUT /accounts/a/contacts",
         "stopped: no response to this request",
     ] {
-        assert!(ran.out.lines().any(|said| said.starts_with(line)), "{line}:\n{}", ran.out);
+        assert!(ran.out.lines().any(|printed| printed.starts_with(line)), "{line}:\n{}", ran.out);
     }
 }
 
@@ -166,12 +167,13 @@ async fn programs_get_one_json_object_per_line() {
         .collect();
     assert_eq!(lines[1]["request"]["method"], "GET");
     let message = &lines.last().expect("there are lines")["message"];
-    assert_eq!(message["content"]["response"]["taskOrders"][0]["taskOrderNumber"], "F");
-    assert_eq!(message["content"]["request"], cost("r-1", "CSP_S"));
+    let message = Outcome::of(message);
+    assert_eq!(message.response()["taskOrders"][0]["taskOrderNumber"], "F");
+    assert_eq!(*message.request(), cost("r-1", "CSP_S"));
 }
 
 #[tokio::test]
-async fn real_calls_go_the_hosts_own_way_out() {
+async fn real_calls_go_through_the_hosts_egress() {
     let csp =
         csp::scripted([Answer::text(503, ""), Answer::json(200, &json!({"id": "p-1"}))]).await;
     let desk = Desk::new(&job("job-1", "HELLO", "GET_PORTFOLIO"), &json!([]));
@@ -185,7 +187,7 @@ async fn real_calls_go_the_hosts_own_way_out() {
 }
 
 #[tokio::test]
-async fn a_configuration_says_how_its_csp_is_called() {
+async fn a_run_can_use_the_configuration_of_a_csp() {
     let csp = Stratus::start(Options::default()).await.expect("a port is free");
     let desk = Desk::new(&job("job-1", "CSP_S", "ADD_ENVIRONMENT"), &json!([]));
     desk.put(

@@ -1,4 +1,4 @@
-//! What an outage of one CSP does to its jobs, and does not do to others.
+//! The effect of a CSP's outage on its jobs, and the isolation of other CSPs.
 
 use std::time::Duration;
 use std::time::Instant;
@@ -16,15 +16,15 @@ use crate::harness::cost;
 use crate::harness::eventually;
 use crate::harness::job;
 
-/// Opens when five jobs have had failing calls over 300 ms, and holds jobs for
-/// longer than any test takes.
+/// A breaker that opens when five jobs have had failing calls over 300 ms, and
+/// holds jobs for longer than any test takes.
 const BREAKER: &str = "breaker = { failures = 5, over_ms = 300, open_ms = 50, max_open_ms = 200, max_hold_ms = 3600000 }";
 
-/// No job makes its third call before the breaker has opened, also where the
-/// machine takes seconds to accept five jobs.
+/// A backoff with which no job makes its third call before the breaker has opened,
+/// even if the machine takes seconds to accept five jobs.
 const RETRY: &str = "[retry]\ninitial_backoff_ms = 4000\nmax_backoff_ms = 8000";
 
-/// Portfolios at each CSP; more than open its breaker.
+/// Portfolios at each CSP: more than it takes to open its breaker.
 const PORTFOLIOS: usize = 20;
 
 fn work(csp: &str, number: usize) -> Value {
@@ -46,7 +46,7 @@ async fn metric(host: &TestHost, name: &str, csp: &str) -> Option<f64> {
     Some(value.parse().expect("a number"))
 }
 
-/// How a CSP goes down.
+/// Takes the CSP down in the way that `outage` names.
 fn go_down(csp: &MockCsp, outage: &str) {
     match outage {
         "FAILS" => csp.script([Answer::text(503, "")]),
@@ -57,13 +57,13 @@ fn go_down(csp: &MockCsp, outage: &str) {
     }
 }
 
-/// Calls of the CSP and its identity provider so far.
-fn touched(csp: &MockCsp) -> usize {
+/// Returns the number of calls of the CSP and its identity provider so far.
+fn all_calls(csp: &MockCsp) -> usize {
     csp.call_count() + csp.token_call_count()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn jobs_wait_for_the_end_of_an_outage_and_then_all_end_well() {
+async fn jobs_wait_for_the_end_of_an_outage_and_succeed() {
     let outages = ["FAILS", "RESETS", "HANGS", "TOKENLESS"];
     let mut setup = Setup::new().with(RETRY);
     let mut csps = Vec::new();
@@ -85,29 +85,29 @@ async fn jobs_wait_for_the_end_of_an_outage_and_then_all_end_well() {
             (state(&host, name).await != "closed").then_some(())
         })
         .await;
-        // What comes during the outage waits, too.
+        // Jobs that arrive during the outage wait, too.
         snow.provision(&work(name, PORTFOLIOS)).await;
         snow.ask_cost(&cost(&format!("{name}-cost"), name)).await;
-        // It is looked after from time to time, which costs nobody a try.
-        let seen = touched(csp);
-        eventually("further probes", || async { (touched(csp) > seen + 6).then_some(()) }).await;
+        // Probes go on, and none of them uses up an attempt of a job.
+        let seen = all_calls(csp);
+        eventually("further probes", || async { (all_calls(csp) > seen + 6).then_some(()) }).await;
         assert_ne!(state(&host, name).await, "closed", "{name}");
         assert_eq!(metric(&host, "hoth_breaker_open", name).await, Some(1.0), "{name}");
         let openings = metric(&host, "hoth_breaker_openings_total", name).await;
         assert!(openings >= Some(1.0), "{name}: {openings:?}");
     }
-    assert_eq!(snow.collect("/provisioning-jobs").await, Vec::<Value>::new());
-    assert_eq!(snow.collect("/cost-jobs").await, Vec::<Value>::new());
+    assert_eq!(snow.collect("/provisioning-jobs").await.len(), 0);
+    assert_eq!(snow.collect("/cost-jobs").await.len(), 0);
 
     for (_, csp) in &csps {
         csp.script([]);
         csp.script_tokens([]);
     }
     for message in snow.collect_all("/provisioning-jobs", csps.len() * (PORTFOLIOS + 1)).await {
-        assert_eq!(message["code"], 200, "{message}");
+        assert_eq!(message.code(), 200, "{message}");
     }
     for message in snow.collect_all("/cost-jobs", csps.len()).await {
-        assert_eq!(message["code"], 200, "{message}");
+        assert_eq!(message.code(), 200, "{message}");
     }
     for (name, csp) in &csps {
         assert_eq!(state(&host, name).await, "closed", "{name}");
@@ -117,35 +117,39 @@ async fn jobs_wait_for_the_end_of_an_outage_and_then_all_end_well() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_outage_that_does_not_end_holds_no_job_for_longer_than_it_may() {
+async fn a_permanent_outage_holds_no_job_longer_than_the_limit() {
     let csp = csp::scripted([Answer::text(503, "")]).await;
     let breaker = BREAKER.replace("3600000", "2000");
     let host = Setup::new().with(RETRY).csp_with("CSP_TEST", &csp, &breaker).start().await;
     let snow = host.servicenow();
-    let begun = Instant::now();
+    let started_at = Instant::now();
     for number in 0..PORTFOLIOS {
         snow.provision(&work("CSP_TEST", number)).await;
     }
     for message in snow.collect_all("/provisioning-jobs", PORTFOLIOS).await {
-        assert_eq!(message["code"], 503, "{message}");
-        assert_eq!(message["content"]["response"]["status"]["status"], "FAILURE", "{message}");
+        assert_eq!(message.code(), 503, "{message}");
+        assert_eq!(message.status(), "FAILURE", "{message}");
     }
-    assert!(begun.elapsed() > Duration::from_secs(2), "they were held: {:?}", begun.elapsed());
+    assert!(
+        started_at.elapsed() > Duration::from_secs(2),
+        "they were held: {:?}",
+        started_at.elapsed()
+    );
     assert_eq!(state(&host, "CSP_TEST").await, "given-up");
-    // Whoever comes now is not held at all.
+    // A job that arrives now is not held at all.
     let calls = csp.call_count();
     snow.provision(&work("CSP_TEST", PORTFOLIOS)).await;
-    assert_eq!(snow.outcome().await["code"], 503);
+    assert_eq!(snow.outcome().await.code(), 503);
     assert_eq!(csp.call_count(), calls + 3);
 
     csp.script([]);
     snow.provision(&work("CSP_TEST", PORTFOLIOS + 1)).await;
-    assert_eq!(snow.outcome().await["code"], 200);
+    assert_eq!(snow.outcome().await.code(), 200);
     assert_eq!(state(&host, "CSP_TEST").await, "closed");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_csp_that_answers_is_not_down_however_badly_it_answers() {
+async fn a_csp_that_answers_with_errors_does_not_open_its_breaker() {
     let csp = csp::scripted([Answer::json(500, &json!({"it_is": "a bug"}))]).await;
     let host = Setup::new().csp_with("CSP_TEST", &csp, BREAKER).start().await;
     let snow = host.servicenow();
@@ -153,7 +157,7 @@ async fn a_csp_that_answers_is_not_down_however_badly_it_answers() {
         snow.provision(&work("CSP_TEST", number)).await;
     }
     for message in snow.collect_all("/provisioning-jobs", PORTFOLIOS).await {
-        assert_eq!(message["code"], 500, "{message}");
+        assert_eq!(message.code(), 500, "{message}");
     }
     assert_eq!(csp.call_count(), 3 * PORTFOLIOS);
     assert_eq!(metric(&host, "hoth_breaker_openings_total", "CSP_TEST").await, None);
@@ -161,14 +165,15 @@ async fn a_csp_that_answers_is_not_down_however_badly_it_answers() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn jobs_of_a_healthy_csp_end_while_another_csp_hangs() {
-    /// As many calls of one CSP as a host makes at once.
+    /// The number of calls that a host makes to one CSP at once.
     const AT_ONCE: usize = 64;
     const JOBS: usize = 100;
     let (well, hanging) = (csp::sync().await, csp::scripted([Answer::hang()]).await);
     let setup = Setup::new().csp("WELL", &well);
     let host = setup.csp_with("HANGS", &hanging, "timeout_ms = 3600000").start().await;
+    host.leaves_work("the hanging CSP answers no job");
     let snow = host.servicenow();
-    // More than may be in hand at once.
+    // More than the limit of jobs in flight.
     for number in 0..400 {
         snow.provision(&work("HANGS", number)).await;
     }
@@ -178,8 +183,8 @@ async fn jobs_of_a_healthy_csp_end_while_another_csp_hangs() {
     for number in 0..JOBS {
         snow.provision(&work("WELL", number)).await;
         let outcome = snow.outcome().await;
-        assert_eq!(outcome["code"], 200, "{outcome}");
-        assert_eq!(outcome["initialSnowRequest"]["jobId"], format!("WELL-{number}"));
+        assert_eq!(outcome.code(), 200, "{outcome}");
+        assert_eq!(outcome.job_id(), format!("WELL-{number}"));
     }
     assert_eq!((hanging.at_once(), hanging.call_count()), (AT_ONCE, AT_ONCE), "it hung meanwhile");
 }

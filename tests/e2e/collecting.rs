@@ -1,5 +1,5 @@
-//! Collecting without loss, from a host that is the real one: clients that
-//! hang up at any byte, two at once, in both modes.
+//! Collecting without loss: clients that hang up at any byte, two at once, in both
+//! modes.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::AtomicUsize;
@@ -17,6 +17,7 @@ use mock_csp::MockCsp;
 
 use crate::csp;
 use crate::csp::Answer;
+use crate::harness::Outcome;
 use crate::harness::PATIENCE;
 use crate::harness::ServiceNow;
 use crate::harness::Setup;
@@ -24,12 +25,13 @@ use crate::harness::TestHost;
 use crate::harness::cost;
 use crate::harness::job;
 
-/// Outcomes on the queue, of so many portfolios.
+/// Outcomes on the queue, and the portfolios over which they are spread.
 const OUTCOMES: usize = 40;
 const PORTFOLIOS: usize = 8;
 
-/// Connections of each of two clients in one round. More than a thousand of
-/// all are broken; the others meet an empty queue, whose answer is short.
+/// Connections of each of two clients in one round, and the number of rounds. More
+/// than a thousand of all are broken; the others find an empty queue, whose answer
+/// is short.
 const HANG_UPS: usize = 50;
 const ROUNDS: usize = 18;
 
@@ -41,7 +43,7 @@ fn all() -> BTreeSet<String> {
     (0..OUTCOMES).map(id).collect()
 }
 
-/// A host with outcomes of a few bytes up to more than a socket's buffer.
+/// Starts a host with outcomes of a few bytes up to more than a socket's buffer.
 async fn stocked() -> (TestHost, MockCsp) {
     let sizes = [20, 3_000, 70_000, 200_000];
     let csp = csp::scripted(sizes.map(Answer::of_size).into_iter().cycle().take(OUTCOMES)).await;
@@ -56,36 +58,35 @@ async fn stocked() -> (TestHost, MockCsp) {
     (host, csp)
 }
 
-fn ids(messages: &[Value]) -> Vec<String> {
-    let id = |m: &Value| m["initialSnowRequest"]["jobId"].as_str().expect("an id").to_owned();
-    messages.iter().map(id).collect()
+fn ids(messages: &[Outcome]) -> Vec<String> {
+    messages.iter().map(|message| message.job_id().to_owned()).collect()
 }
 
-/// Sends a request and reads so many bytes of its answer; then it hangs up.
-/// Returns the answer's header and body if that was all of it.
+/// Sends a request, reads up to `bytes` bytes of the answer, and hangs up. Returns
+/// the header and the messages if the answer was complete.
 async fn break_off(
     host: &TestHost,
     target: &str,
     bytes: usize,
     reset: bool,
-) -> Option<(String, Vec<Value>)> {
+) -> Option<(String, Vec<Outcome>)> {
     let address = host.api().trim_start_matches("http://").to_owned();
     let mut stream = TcpStream::connect(address).await.expect("it listens");
     let request = format!("GET {target} HTTP/1.1\r\nhost: hoth\r\n\r\n");
     stream.write_all(request.as_bytes()).await.expect("it reads");
-    let mut heard = Vec::new();
+    let mut received = Vec::new();
     let mut part = vec![0; 16 * 1024];
     let whole = loop {
-        if let Some(whole) = whole(&heard) {
+        if let Some(whole) = whole(&received) {
             break Some(whole);
         }
-        let most = part.len().min(bytes - heard.len());
+        let most = part.len().min(bytes - received.len());
         if most == 0 {
             break None;
         }
         match stream.read(&mut part[..most]).await {
             Ok(0) | Err(_) => break None,
-            Ok(read) => heard.extend_from_slice(&part[..read]),
+            Ok(read) => received.extend_from_slice(&part[..read]),
         }
     };
     if reset {
@@ -94,17 +95,17 @@ async fn break_off(
     whole
 }
 
-fn whole(heard: &[u8]) -> Option<(String, Vec<Value>)> {
-    let end = heard.windows(4).position(|four| four == b"\r\n\r\n")? + 4;
-    let head = String::from_utf8(heard[..end].to_vec()).expect("a header is text");
+fn whole(received: &[u8]) -> Option<(String, Vec<Outcome>)> {
+    let end = received.windows(4).position(|four| four == b"\r\n\r\n")? + 4;
+    let head = String::from_utf8(received[..end].to_vec()).expect("a header is text");
     let length = head.lines().find_map(|line| line.strip_prefix("content-length: "))?;
     let length: usize = length.parse().expect("a number");
-    let body = heard.get(end..end + length)?;
+    let body = received.get(end..end + length)?;
     Some((head, serde_json::from_slice(body).expect("a list of messages")))
 }
 
-/// Where the client of a round hangs up the next time: at every byte of the
-/// header in turn, anywhere in the body, or when it has everything.
+/// Returns the byte at which a client hangs up: at every byte of the header in
+/// turn, anywhere in the body, or after the whole answer.
 fn limit(round: usize, turn: usize) -> usize {
     let number = round * HANG_UPS + turn;
     match turn % 16 {
@@ -115,8 +116,9 @@ fn limit(round: usize, turn: usize) -> usize {
     }
 }
 
-/// Both clients of a round at once; what each has read to the end.
-async fn hang_up(host: &TestHost, target: &str, round: usize) -> Vec<(String, Vec<Value>)> {
+/// Runs both clients of a round at once, and returns the answers that they read to
+/// the end.
+async fn hang_up(host: &TestHost, target: &str, round: usize) -> Vec<(String, Vec<Outcome>)> {
     let client = async |first: usize| {
         let mut read = Vec::new();
         for turn in first..first + HANG_UPS {
@@ -128,7 +130,7 @@ async fn hang_up(host: &TestHost, target: &str, round: usize) -> Vec<(String, Ve
     [one, other].concat()
 }
 
-/// Fails unless each portfolio's outcomes are in order.
+/// Asserts that each portfolio's outcomes are in order.
 #[track_caller]
 fn check_order(ids: &[String]) {
     for portfolio in 0..PORTFOLIOS {
@@ -138,9 +140,9 @@ fn check_order(ids: &[String]) {
     }
 }
 
-/// Reads to the end until the queue is empty.
+/// Collects until the queue is empty.
 async fn drain(host: &TestHost) -> Vec<String> {
-    let (snow, begun, mut drained) = (host.servicenow(), Instant::now(), Vec::new());
+    let (snow, started_at, mut drained) = (host.servicenow(), Instant::now(), Vec::new());
     loop {
         drained.extend(ids(&snow.collect("/provisioning-jobs").await));
         let answer = host.admin_json("/queues").await;
@@ -150,7 +152,7 @@ async fn drain(host: &TestHost) -> Vec<String> {
         if outcomes["depth"] == 0 && outcomes["inFlight"] == 0 {
             return drained;
         }
-        assert!(begun.elapsed() < PATIENCE, "still {outcomes}");
+        assert!(started_at.elapsed() < PATIENCE, "still {outcomes}");
     }
 }
 
@@ -192,7 +194,7 @@ async fn a_thousand_broken_connections_lose_nothing_that_redelivery_does_not_bri
 /// whose clients have hung up may still be served meanwhile, and take some of
 /// them once more.
 async fn recover(host: &TestHost, got: &mut Vec<String>) -> usize {
-    let (snow, begun) = (host.servicenow(), Instant::now());
+    let (snow, started_at) = (host.servicenow(), Instant::now());
     let missing = |got: &[String]| -> Vec<String> {
         all().into_iter().filter(|id| !got.contains(id)).collect()
     };
@@ -202,7 +204,7 @@ async fn recover(host: &TestHost, got: &mut Vec<String>) -> usize {
         if lost.is_empty() {
             return at_first;
         }
-        assert!(begun.elapsed() < PATIENCE, "still {lost:?}");
+        assert!(started_at.elapsed() < PATIENCE, "still {lost:?}");
         let count = lost.len() as u64;
         let which = json!({"jobIds": lost});
         assert_eq!(redeliver(&snow, "/provisioning-jobs", which).await, count);
@@ -215,24 +217,25 @@ async fn recover(host: &TestHost, got: &mut Vec<String>) -> usize {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_thousand_broken_connections_lose_nothing_that_is_leased() {
     let (host, _csp) = stocked().await;
+    host.leaves_work("the last round redelivers every outcome");
     let snow = host.servicenow();
     let mut broken = 0;
     for round in 0..ROUNDS {
         let read = hang_up(&host, "/provisioning-jobs?lease=1", round).await;
         broken += 2 * HANG_UPS - read.len();
-        // Nobody acknowledges; what was leased comes back when its time is over.
+        // Broken batches are not acknowledged and come back when their leases end.
         let mut acknowledged = BTreeSet::new();
-        let (begun, mut ack) = (Instant::now(), String::new());
+        let (started_at, mut ack) = (Instant::now(), String::new());
         while acknowledged.len() < OUTCOMES {
-            assert!(begun.elapsed() < PATIENCE, "{} of {OUTCOMES}", acknowledged.len());
+            assert!(started_at.elapsed() < PATIENCE, "{} of {OUTCOMES}", acknowledged.len());
             let path = format!("/provisioning-jobs?lease=60&wait=2{ack}");
             let leased = snow.send(Method::GET, &path, None).await;
             assert_eq!(leased.status, 200, "{}", leased.text);
-            let messages = ids(leased.json().as_array().expect("a list"));
+            let messages = ids(&leased.messages());
             for id in messages {
                 assert!(acknowledged.insert(id.clone()), "round {round}: {id} came twice");
             }
-            // The next call acknowledges this one's batch.
+            // The next call acknowledges this batch.
             let batch = leased.headers.get("hoth-batch").map(|batch| batch.to_str().expect("text"));
             ack = batch.map(|batch| format!("&ack={batch}")).unwrap_or_default();
         }
@@ -251,14 +254,14 @@ async fn two_clients_share_what_there_is_and_keep_the_order_of_each_portfolio() 
     let (host, _csp) = stocked().await;
     // Neither gives up before both together have everything: one may get nothing
     // for a while, as what the other has taken is still being deleted.
-    let (taken, begun) = (AtomicUsize::new(0), Instant::now());
+    let (taken, started_at) = (AtomicUsize::new(0), Instant::now());
     let client = async || {
         let (snow, mut got) = (host.servicenow(), Vec::new());
         while taken.load(Ordering::SeqCst) < OUTCOMES {
             let batch = snow.collect("/provisioning-jobs?wait=1").await;
             taken.fetch_add(batch.len(), Ordering::SeqCst);
             got.extend(ids(&batch));
-            assert!(begun.elapsed() < PATIENCE, "{got:?}");
+            assert!(started_at.elapsed() < PATIENCE, "{got:?}");
         }
         got
     };
@@ -270,7 +273,7 @@ async fn two_clients_share_what_there_is_and_keep_the_order_of_each_portfolio() 
 }
 
 #[tokio::test]
-async fn costs_are_had_again_by_their_request_ids_and_since_a_time() {
+async fn costs_are_redelivered_by_request_id_and_since_a_time() {
     let csp = csp::sync().await;
     let host = Setup::new().csp("CSP_TEST", &csp).start().await;
     let snow = host.servicenow();
@@ -288,8 +291,9 @@ async fn costs_are_had_again_by_their_request_ids_and_since_a_time() {
 }
 
 #[tokio::test]
-async fn an_outcome_that_nobody_can_read_stands_in_nobodys_way() {
+async fn an_unreadable_outcome_becomes_a_dead_letter_and_blocks_no_other() {
     let (mut host, _csp) = stocked().await;
+    host.leaves_work("the dead letters are kept for an operator");
     host.kill().await;
     let file = host.directory().join("data/hoth.db");
     let queue = rusqlite::Connection::open(file).expect("the queue is one SQLite file");
@@ -312,7 +316,7 @@ async fn an_outcome_that_nobody_can_read_stands_in_nobodys_way() {
     assert_eq!(letters.len(), 3, "they are kept for an operator: {letters:?}");
 }
 
-/// What an operator asks of the outcomes' dead letters.
+/// Runs an operator's action on the dead letters of the outcomes.
 async fn operate(host: &TestHost, act: &str, which: Value) -> Value {
     let operator = ServiceNow::at(crate::harness::client(), host.admin(), None);
     let path = format!("/queues/provisioning-jobs/{act}");

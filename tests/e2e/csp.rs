@@ -1,4 +1,4 @@
-//! The CSPs of these tests: faithful ones, and such as follow a script.
+//! The CSPs of these tests: some follow the rules of the API, others a script.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,43 +17,43 @@ pub use mock_csp::Gate;
 
 use crate::harness::PATIENCE;
 
-/// A faithful CSP that does everything at once.
+/// Starts a CSP that does everything at once.
 pub async fn sync() -> MockCsp {
     start(Options::default()).await
 }
 
-/// The same with this version of the API.
+/// Starts a CSP that does everything at once, with this version of the API.
 pub async fn sync_of_version(version: &str) -> MockCsp {
     let api_version = version.parse().expect("a version");
     start(Options { api_version, ..Options::default() }).await
 }
 
-/// A faithful CSP that accepts work and is done after so many polls.
+/// Starts a CSP that accepts work and is done after `polls` polls.
 pub async fn asynchronous(polls: u32) -> MockCsp {
     start(Options { mode: Mode::Async { polls }, ..Options::default() }).await
 }
 
-/// A faithful CSP that takes its time for each call.
+/// Starts a CSP that delays every answer.
 pub async fn slow(delay: Duration) -> MockCsp {
     start(Options { delay, ..Options::default() }).await
 }
 
-/// A CSP that answers by this list, whatever it is asked; the last answer
-/// repeats. Tokens are not part of it.
+/// Starts a CSP that answers every call from this list; the last answer repeats.
+/// Requests for tokens do not count.
 pub async fn scripted(answers: impl IntoIterator<Item = Answer>) -> MockCsp {
     let csp = sync().await;
     csp.script(answers);
     csp
 }
 
-/// A faithful CSP that answers by this list where one portfolio is concerned.
+/// Starts a CSP that answers the calls for one portfolio from this list.
 pub async fn scripted_for(portfolio: &str, answers: impl IntoIterator<Item = Answer>) -> MockCsp {
     let csp = sync().await;
     csp.script_for(Matching::path(&format!("/portfolios/{portfolio}")), answers);
     csp
 }
 
-/// Where nobody listens, as long as it is kept.
+/// Returns an address that refuses connections as long as it is kept.
 pub fn nowhere() -> Refused {
     Refused::bind().expect("a port is free")
 }
@@ -62,37 +62,37 @@ async fn start(options: Options) -> MockCsp {
     MockCsp::start(options).await.expect("a port is free")
 }
 
-/// Answers the requests for tokens by this list.
+/// Answers the requests for tokens from this list.
 pub fn script_tokens(csp: &MockCsp, answers: impl IntoIterator<Item = Answer>) {
     csp.script_tokens(answers);
 }
 
-/// The calls of the API so far; requests for tokens are none.
+/// Returns the calls of the API so far, without requests for tokens.
 pub fn calls(csp: &MockCsp) -> Vec<Arc<Call>> {
     csp.calls()
 }
 
-/// How many tokens were asked for.
+/// Returns the number of requests for tokens.
 pub fn token_calls(csp: &MockCsp) -> usize {
     csp.token_call_count()
 }
 
-/// How many calls the API answered at once, at most.
+/// Returns the largest number of calls that the API answered at once.
 pub fn most_at_once(csp: &MockCsp) -> usize {
     csp.most_at_once()
 }
 
-/// Scheme, host and port of the API.
+/// Returns scheme, host and port of the API.
 pub fn origin(csp: &MockCsp) -> &str {
     csp.origin()
 }
 
-/// Method, path and query, as on the wire.
+/// Returns method, path and query, as on the wire.
 pub fn line(call: &Call) -> String {
     call.line()
 }
 
-/// The body as JSON; `null` without one.
+/// Returns the body as JSON, or `null` if there is none.
 pub fn body(call: &Call) -> Value {
     if call.body.is_empty() {
         return Value::Null;
@@ -100,17 +100,17 @@ pub fn body(call: &Call) -> Value {
     serde_json::from_slice(&call.body).expect("the body is JSON")
 }
 
-/// The first value of a header.
+/// Returns the first value of a header.
 pub fn header(call: &Call, name: &str) -> Option<String> {
     call.header(name).map(str::to_owned)
 }
 
-/// How much later `second` came than `first`.
+/// Returns the time between two calls.
 pub fn apart(first: &Call, second: &Call) -> Duration {
     second.arrived.duration_since(first.arrived)
 }
 
-/// Holds every call so far to the rules of the API.
+/// Asserts that no call so far broke a rule of the API.
 #[track_caller]
 pub fn assert_lawful(csp: &MockCsp) {
     let violations = csp.violations();

@@ -1,4 +1,4 @@
-//! What a kill, a restart and a stop leave behind: everything.
+//! Durability across kills, restarts and stops.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -10,13 +10,14 @@ use serde_json::json;
 use crate::csp;
 use crate::csp::Answer;
 use crate::csp::Gate;
+use crate::harness::Outcome;
 use crate::harness::Setup;
 use crate::harness::TestHost;
 use crate::harness::client;
 use crate::harness::cost;
 use crate::harness::eventually;
 use crate::harness::job;
-use crate::harness::messages;
+use crate::harness::queue_counts;
 
 fn numbered(count: usize) -> Vec<Value> {
     (0..count)
@@ -28,9 +29,8 @@ fn numbered(count: usize) -> Vec<Value> {
         .collect()
 }
 
-fn ids(messages: &[Value]) -> BTreeSet<String> {
-    let id = |m: &Value| m["initialSnowRequest"]["jobId"].as_str().expect("an id").to_owned();
-    messages.iter().map(id).collect()
+fn ids(messages: &[Outcome]) -> BTreeSet<String> {
+    messages.iter().map(|message| message.job_id().to_owned()).collect()
 }
 
 #[tokio::test]
@@ -62,7 +62,7 @@ async fn a_kill_in_the_middle_of_work_loses_no_acknowledged_job() {
     let expected: BTreeSet<String> = (0..60).map(|n| format!("job-{n}")).collect();
     assert_eq!(ids(&collected), expected);
     for message in &collected {
-        assert_eq!(message["code"], 200, "{message}");
+        assert_eq!(message.code(), 200, "{message}");
     }
 }
 
@@ -87,7 +87,7 @@ async fn a_kill_between_two_polls_goes_on_polling() {
     host.kill().await;
     host.restart().await;
     let message = host.servicenow().outcome().await;
-    assert_eq!(message["code"], 200, "{message}");
+    assert_eq!(message.code(), 200, "{message}");
     let posts = csp::calls(&csp).iter().filter(|c| csp::line(c).starts_with("POST")).count();
     assert_eq!(posts, 1, "the environment was ordered again");
 }
@@ -119,12 +119,12 @@ async fn a_repetition_is_recognised_after_a_restart() {
     host.restart().await;
     host.servicenow().provision(&job).await;
     host.settled().await;
-    assert_eq!(host.servicenow().collect("/provisioning-jobs").await, Vec::<Value>::new());
+    assert_eq!(host.servicenow().collect("/provisioning-jobs").await.len(), 0);
     assert_eq!(csp::calls(&csp).len(), 1);
 }
 
 #[tokio::test]
-async fn a_host_that_is_told_to_stop_finishes_what_is_in_hand() {
+async fn a_host_that_is_told_to_stop_finishes_its_running_jobs() {
     let gate = Gate::closed();
     let csp = csp::scripted([Answer::behave().held_by(&gate)]).await;
     let mut host = Setup::new().csp("CSP_TEST", &csp).with(PATIENT_DRAIN).start().await;
@@ -142,11 +142,11 @@ async fn a_host_that_is_told_to_stop_finishes_what_is_in_hand() {
     host.restart().await;
     let messages = host.servicenow().collect_all("/provisioning-jobs", 7).await;
     assert_eq!(ids(&messages).len(), 7);
-    assert_eq!(csp::calls(&csp).len(), 7, "a job in hand was cut off and made again");
+    assert_eq!(csp::calls(&csp).len(), 7, "a running job was cut off and run again");
 }
 
 #[tokio::test]
-async fn a_host_that_drains_says_that_it_is_not_ready() {
+async fn a_draining_host_reports_that_it_is_not_ready() {
     let gate = Gate::closed();
     let csp = csp::scripted([Answer::behave().held_by(&gate)]).await;
     let mut host = Setup::new().csp("CSP_TEST", &csp).with(PATIENT_DRAIN).start().await;
@@ -156,16 +156,18 @@ async fn a_host_that_drains_says_that_it_is_not_ready() {
     csp::wait_for_calls(&csp, 1).await;
     let (stopped, ()) = tokio::join!(host.terminate(), async {
         eventually("the host to drain", async || (status().await == 503).then_some(())).await;
-        // The job in hand has kept it there.
+        // The running job has kept the host alive.
         gate.open();
     });
     assert_eq!(stopped, Some(0));
+    host.restart().await;
+    assert_eq!(host.servicenow().outcome().await.code(), 200);
 }
 
-/// Longer than a test holds back what a host is to finish.
+/// A drain limit that is longer than a test holds back an answer.
 const PATIENT_DRAIN: &str = "[worker]\ndrain_ms = 120000";
 
-/// Asks the host whether it is ready.
+/// Returns a function that requests the readiness of the host.
 fn readiness(host: &TestHost) -> impl AsyncFn() -> StatusCode + use<> {
     let ready = format!("{}/readyz", host.admin());
     async move || client().get(&ready).send().await.expect("HOTH answers").status()
@@ -205,14 +207,14 @@ async fn jobs_of_a_csp_that_was_removed_end_with_a_message() {
     let snow = host.servicenow();
 
     let queues = host.admin_json("/queues").await;
-    let forsaken = messages(&queues, |queue| queue["csp"] == "CSP_GOES");
-    assert_eq!(forsaken, 3, "operators see them: {queues}");
+    let orphaned = queue_counts(&queues).of_csp("CSP_GOES");
+    assert_eq!(orphaned, 3, "operators see them: {queues}");
     let warned = |line: &Value| line["csp"] == "CSP_GOES" && line["level"] == "WARN";
     host.logged("a warning", warned).await;
     let ended = snow.collect_all("/provisioning-jobs", 3).await;
     assert_eq!(ids(&ended).len(), 3);
     for message in &ended {
-        let response = &message["content"]["response"];
+        let response = message.response();
         assert_eq!(
             (&message["code"], &response["status"]["status"]),
             (&json!(500), &json!("FAILURE"))
@@ -223,7 +225,7 @@ async fn jobs_of_a_csp_that_was_removed_end_with_a_message() {
     let order = ended.iter().map(|m| &m["initialSnowRequest"]["jobId"]);
     let order: Vec<_> = order.filter(|id| *id != "accepted").collect();
     assert_eq!(order, ["in-hand", "waits-its-turn"]);
-    assert_eq!(snow.cost_outcome().await["code"], 500);
+    assert_eq!(snow.cost_outcome().await.code(), 500);
     host.emptied().await;
 }
 
@@ -239,11 +241,11 @@ async fn a_csp_that_is_configured_as_paused_waits_for_its_operator() {
     assert_eq!((&explained["depth"], csp::calls(&csp).len()), (&json!(1), 0), "{explained}");
     let resume = client().post(format!("{}/csps/CSP_TEST/resume", host.admin()));
     assert_eq!(resume.send().await.expect("HOTH answers").status(), 200);
-    assert_eq!(host.servicenow().outcome().await["code"], 200);
+    assert_eq!(host.servicenow().outcome().await.code(), 200);
 }
 
 #[tokio::test]
-async fn a_host_that_must_stop_at_once_gives_back_what_is_in_hand() {
+async fn a_host_that_must_stop_at_once_returns_its_leased_messages() {
     let csp = csp::scripted([Answer::hang(), Answer::json(200, &json!({"id": "t"}))]).await;
     let mut host =
         Setup::new().csp("CSP_TEST", &csp).with("[worker]\ndrain_ms = 100").start().await;
@@ -251,7 +253,7 @@ async fn a_host_that_must_stop_at_once_gives_back_what_is_in_hand() {
     csp::wait_for_calls(&csp, 1).await;
     assert_eq!(host.terminate().await, Some(0));
     host.restart().await;
-    assert_eq!(host.servicenow().outcome().await["code"], 200);
+    assert_eq!(host.servicenow().outcome().await.code(), 200);
 }
 
 #[tokio::test]
@@ -266,6 +268,6 @@ async fn a_second_host_on_the_same_file_refuses_to_start() {
         .await
         .expect("the program can be started");
     assert_eq!(second.status.code(), Some(1));
-    let said = String::from_utf8_lossy(&second.stderr);
-    assert!(said.contains(&host.process_id().to_string()), "{said}");
+    let output = String::from_utf8_lossy(&second.stderr);
+    assert!(output.contains(&host.process_id().to_string()), "{output}");
 }

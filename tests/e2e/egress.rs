@@ -1,5 +1,5 @@
-//! What leaves the host, and what does not, whatever a CSP, an adapter, a name
-//! server or the environment says.
+//! Limits of outgoing requests, which no CSP, adapter, name server or environment
+//! variable can lift.
 
 use std::net::ToSocketAddrs as _;
 use std::sync::Arc;
@@ -17,22 +17,22 @@ use crate::csp::Answer;
 use crate::harness::Setup;
 use crate::harness::job;
 
-/// Where nobody must call; calls are counted by who accepts them.
+/// Binds a listener that must not be called, and returns it with its port.
 async fn trap() -> (TcpListener, u16) {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port is free");
     let port = listener.local_addr().expect("it is bound").port();
     (listener, port)
 }
 
-/// Whether anybody has called. Who called did so before the job's outcome was
-/// there, and waits in the listener's queue.
+/// Returns `true` if there was a call. It would have been made before the job's
+/// outcome was there, and wait in the listener's queue.
 async fn was_called(trap: &TcpListener) -> bool {
     std::future::poll_fn(|context| std::task::Poll::Ready(trap.poll_accept(context).is_ready()))
         .await
 }
 
 #[tokio::test]
-async fn a_proxy_in_the_environment_is_asked_nothing() {
+async fn a_proxy_in_the_environment_is_not_used() {
     let csp = csp::sync().await;
     let (trap, port) = trap().await;
     let proxy = format!("http://127.0.0.1:{port}");
@@ -40,15 +40,13 @@ async fn a_proxy_in_the_environment_is_asked_nothing() {
     for name in ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"] {
         setup = setup.environment(name, &proxy).environment(&name.to_lowercase(), &proxy);
     }
-    let host = setup.start().await;
-    let snow = host.servicenow();
-    snow.provision(&job("job-1", "CSP_TEST", "ADD_PORTFOLIO")).await;
-    assert_eq!(snow.outcome().await["code"], 200);
+    let outcome = setup.run(&job("job-1", "CSP_TEST", "ADD_PORTFOLIO")).await;
+    assert_eq!(outcome.code(), 200);
     assert!(!was_called(&trap).await, "the token or the call went through the proxy");
 }
 
 #[tokio::test]
-async fn a_location_to_the_neighbourhood_is_not_followed_however_it_is_written() {
+async fn a_location_in_a_private_network_is_not_followed() {
     let csp = csp::sync().await;
     let (trap, port) = trap().await;
     let host = Setup::new().csp("CSP_TEST", &csp).start().await;
@@ -78,7 +76,7 @@ async fn a_location_to_the_neighbourhood_is_not_followed_however_it_is_written()
         csp.script([Answer::json(202, &serde_json::json!({})).header("location", location)]);
         snow.provision(&job(&format!("job-{n}"), "CSP_TEST", "ADD_PORTFOLIO")).await;
         let message = snow.outcome().await;
-        let details = &message["content"]["response"]["details"];
+        let details = &message.response()["details"];
         let expected = "Location header was invalid or not provided";
         assert_eq!((&message["code"], details), (&500.into(), &expected.into()), "{location}");
     }
@@ -86,8 +84,8 @@ async fn a_location_to_the_neighbourhood_is_not_followed_however_it_is_written()
     assert!(!was_called(&trap).await, "a location led elsewhere");
 }
 
-/// A name, other than those of loopback, that this machine resolves to an
-/// address of its own or of its neighbourhood.
+/// Returns a name, other than those of loopback, that this machine resolves to an
+/// address of its own or of a private network.
 fn neighbour() -> String {
     let hosts = std::fs::read_to_string("/etc/hosts").expect("every Linux has one");
     let lines = hosts.lines().map(|line| line.split('#').next().unwrap_or_default());
@@ -111,16 +109,16 @@ fn is_near(address: std::net::IpAddr) -> bool {
 }
 
 #[tokio::test]
-async fn a_name_that_resolves_to_the_neighbourhood_is_not_called() {
+async fn a_name_that_resolves_to_a_private_network_is_not_called() {
     let csp = csp::sync().await;
     let name = neighbour();
     let base = format!("https://{name}:{}", csp::origin(&csp).rsplit(':').next().expect("a port"));
     let token = csp.token_url().to_string();
-    let host = Setup::new().csp_at("CSP_TEST", &base, &token, &csp, "").start().await;
-    let snow = host.servicenow();
-    snow.provision(&job("job-1", "CSP_TEST", "ADD_PORTFOLIO")).await;
-    let message = snow.outcome().await;
-    let details = message["content"]["response"]["details"].as_str().expect("text").to_owned();
+    let message = Setup::new()
+        .csp_at("CSP_TEST", &base, &token, &csp, "")
+        .run(&job("job-1", "CSP_TEST", "ADD_PORTFOLIO"))
+        .await;
+    let details = message.response()["details"].as_str().expect("text").to_owned();
     assert!(
         details.contains(&format!("`{name}` resolves to "))
             && details.contains("which is private and not in `private_networks`"),
@@ -129,14 +127,14 @@ async fn a_name_that_resolves_to_the_neighbourhood_is_not_called() {
     assert_eq!(csp::calls(&csp).len(), 0);
 }
 
-/// Lets nobody in but who shows a certificate, and hands what it hears on to a
-/// CSP that speaks plain HTTP.
-struct TlsDoor {
+/// A TLS proxy in front of a CSP that speaks plain HTTP. It demands a client
+/// certificate.
+struct TlsProxy {
     port: u16,
     folder: tempfile::TempDir,
 }
 
-impl TlsDoor {
+impl TlsProxy {
     async fn before(csp: &mock_csp::MockCsp) -> Self {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let folder = tempfile::tempdir().expect("a temporary folder can be made");
@@ -173,7 +171,7 @@ impl TlsDoor {
         Self { port, folder }
     }
 
-    /// The lines of a CSP's table.
+    /// Returns the lines of a CSP's table.
     fn table(&self, name: &str, files: &[(&str, &str)]) -> String {
         let file = |(key, file): &(&str, &str)| {
             format!("{key} = \"{}\"\n", self.folder.path().join(file).display())
@@ -188,20 +186,20 @@ fn self_signed(name: &str) -> rcgen::CertifiedKey<rcgen::KeyPair> {
 }
 
 #[tokio::test]
-async fn a_csp_and_its_host_know_each_other_by_the_configured_certificates() {
+async fn a_csp_and_its_host_authenticate_each_other_with_the_configured_certificates() {
     let csp = csp::sync().await;
-    let door = TlsDoor::before(&csp).await;
+    let proxy = TlsProxy::before(&csp).await;
     let base = csp.base_url().to_string();
-    let base = base.replace(csp::origin(&csp), &format!("https://localhost:{}", door.port));
+    let base = base.replace(csp::origin(&csp), &format!("https://localhost:{}", proxy.port));
     let token = csp.token_url().to_string();
     let all = [("ca", "ca.pem"), ("certificate", "hoth.pem"), ("key", "hoth.key")];
     let host = Setup::new()
         .csp_at("CSP_BOTH", &base, &token, &csp, "")
         .csp_at("CSP_STRANGER", &base, &token, &csp, "")
         .csp_at("CSP_NAMELESS", &base, &token, &csp, "")
-        .with(&door.table("CSP_BOTH", &all))
-        .with(&door.table("CSP_STRANGER", &[]))
-        .with(&door.table("CSP_NAMELESS", &all[..1]))
+        .with(&proxy.table("CSP_BOTH", &all))
+        .with(&proxy.table("CSP_STRANGER", &[]))
+        .with(&proxy.table("CSP_NAMELESS", &all[..1]))
         .start()
         .await;
     let snow = host.servicenow();

@@ -1,5 +1,4 @@
-//! A kill at every named step of a job: whatever it was, the job ends in one
-//! message.
+//! A kill at every named step of a job, which must end in one message.
 
 use std::time::Duration;
 
@@ -18,20 +17,20 @@ use crate::harness::PATIENCE;
 use crate::harness::Setup;
 use crate::harness::TestHost;
 use crate::harness::job;
-use crate::harness::messages;
+use crate::harness::queue_counts;
 
-/// Hosts that live and die beside each other.
-const STORIES_AT_ONCE: usize = 3;
+/// The number of hosts that run at the same time.
+const HOSTS_AT_ONCE: usize = 3;
 
-/// Steps that only a client who leases comes to.
+/// Steps that only a client with leases reaches.
 const LEASED: &[FailPoint] =
     &[FailPoint::AcknowledgementReceived, FailPoint::BatchAcknowledged, FailPoint::BatchReleased];
 
-/// Steps that a job comes to which nobody can work off.
+/// Steps that only an unreadable job reaches.
 const DEAD_LETTERED: &[FailPoint] = &[FailPoint::BeforeDeadLetter, FailPoint::AfterDeadLetter];
 
-/// A ServiceNow that does not give up: when the host dies it is started again,
-/// and whatever had no answer is asked again.
+/// A client that acts as ServiceNow and restarts the host when it dies. A request
+/// without an answer is sent again.
 struct Persistent {
     host: TestHost,
     deaths: u32,
@@ -48,7 +47,7 @@ impl Persistent {
         }
     }
 
-    /// Starts the host again, once it has died of its fail point.
+    /// Waits until the host has died at its fail point, and starts it again.
     async fn revive(&mut self) {
         self.host.died().await;
         self.deaths += 1;
@@ -67,33 +66,33 @@ impl Persistent {
         answer
     }
 
-    /// `GET` with this query until there is something.
+    /// Sends a `GET` with this query until an outcome comes.
     async fn first(&mut self, query: &str) -> HothAnswer {
-        let begun = std::time::Instant::now();
+        let started_at = std::time::Instant::now();
         loop {
             let answer = self.get(query).await;
             if answer.text != "[]" {
                 return answer;
             }
-            assert!(begun.elapsed() < PATIENCE, "no outcome came");
+            assert!(started_at.elapsed() < PATIENCE, "no outcome came");
         }
     }
 
-    /// Consumes until nothing is left, and returns every message that came.
+    /// Consumes until the queues are empty, and returns every message that came.
     async fn consume(&mut self) -> Vec<Value> {
         let mut got = array(&self.first("wait=1").await);
-        // What was consumed has been deleted, unless the host died before.
+        // A consumed message has been deleted, unless the host died before.
         while self.left().await > 0 {
             got.extend(array(&self.get("wait=0").await));
         }
         got
     }
 
-    /// How many messages are on all queues together.
+    /// Returns the number of messages on all queues together.
     async fn left(&mut self) -> u64 {
         loop {
             match self.host.try_admin_json("/queues").await {
-                Ok(answer) => return messages(&answer, |_| true),
+                Ok(answer) => return queue_counts(&answer).messages(),
                 Err(_) => self.revive().await,
             }
         }
@@ -102,7 +101,7 @@ impl Persistent {
     async fn settle(&mut self, how: &str, batch: &str) {
         let path = format!("/provisioning-jobs/{how}");
         let answer = self.ask(Method::POST, &path, Some(&json!({"batch": batch}))).await;
-        // A release that was done before the host died finds its lease ended.
+        // A release that took effect before the host died finds its lease ended.
         let done = answer.status == 200 || how == "release" && answer.status == 409;
         assert!(done, "{how}: {} {}", answer.status, answer.text);
     }
@@ -120,8 +119,8 @@ fn batch(answer: &HothAnswer) -> String {
     answer.headers["hoth-batch"].to_str().expect("a batch has a name").to_owned()
 }
 
-/// A host that is to die there, at a CSP that refuses the first call and works
-/// on the job for two polls.
+/// Starts a host that dies at `point`, at the `time`th pass, with a CSP that
+/// refuses the first call and works on the job for two polls.
 async fn start(point: FailPoint, time: u32) -> (Persistent, mock_csp::MockCsp) {
     let csp = csp::asynchronous(2).await;
     csp.script([Answer::json(503, &json!({})), Answer::behave()]);
@@ -133,13 +132,14 @@ async fn start(point: FailPoint, time: u32) -> (Persistent, mock_csp::MockCsp) {
     (Persistent { host, deaths: 0 }, csp)
 }
 
-/// From the request to nothing left, for a client who consumes. What it got.
+/// Runs a job for a client that consumes. Returns the messages, and the number of
+/// deaths.
 async fn consuming(point: FailPoint, time: u32) -> (Vec<Value>, u32) {
     let (mut snow, _csp) = start(point, time).await;
     snow.submit().await;
     let mut got = snow.consume().await;
     if point == FailPoint::OutcomesDeleted && snow.deaths == 0 {
-        // Everything was there while it died.
+        // The client had the whole answer when the host died.
         snow.revive().await;
         got.extend(array(&snow.get("wait=0").await));
     }
@@ -155,8 +155,9 @@ async fn consuming(point: FailPoint, time: u32) -> (Vec<Value>, u32) {
     (got, snow.deaths)
 }
 
-/// The same for a client who leases, returns the batch once, leases again and
-/// acknowledges. What it got that it had not returned.
+/// Runs a job for a client that leases, returns the batch once, leases again and
+/// acknowledges. Returns the messages that it acknowledged, and the number of
+/// deaths.
 async fn leasing(point: FailPoint) -> (Vec<Value>, u32) {
     let (mut snow, _csp) = start(point, 1).await;
     snow.submit().await;
@@ -169,10 +170,12 @@ async fn leasing(point: FailPoint) -> (Vec<Value>, u32) {
     (array(&kept), snow.deaths)
 }
 
-/// The same for a job whose message has become unreadable in its queue.
+/// Runs a job whose message becomes unreadable in its queue. Returns the messages,
+/// and the number of deaths.
 async fn unreadable(point: FailPoint) -> (Vec<Value>, u32) {
     let (mut snow, _csp) = start(FailPoint::JobReceived, 1).await;
-    // It may die before it can say that it has the job.
+    snow.host.leaves_work("the unreadable job becomes a dead letter");
+    // The host may die before it answers the POST.
     let (servicenow, body) = (snow.host.servicenow(), the_job());
     let _ = servicenow.try_send(Method::POST, "/provisioning-jobs", Some(&body)).await;
     snow.host.died().await;
@@ -188,7 +191,7 @@ async fn unreadable(point: FailPoint) -> (Vec<Value>, u32) {
     (got, snow.deaths)
 }
 
-async fn story(point: FailPoint) {
+async fn run_with_kill(point: FailPoint) {
     let (got, deaths) = if LEASED.contains(&point) {
         leasing(point).await
     } else if DEAD_LETTERED.contains(&point) {
@@ -198,9 +201,9 @@ async fn story(point: FailPoint) {
     };
     let name = point.name();
     assert_eq!(deaths, 1, "{name}: no job comes to this step, or the build has no fail points");
-    // The client had the whole answer when the host died, and the host could
-    // not know: it comes again, and is the same. That may be so as well where the
-    // outcome had just been stored, as a client that waits has it at once.
+    // The client had the whole answer when the host died, and the host could not
+    // know: the outcome comes again, unchanged. The same may happen where the
+    // outcome had just been stored, as a waiting client gets it at once.
     let had = point == FailPoint::OutcomesLeft;
     let may_have_had =
         had || [FailPoint::AfterOutcome, FailPoint::AfterDeadLetter].contains(&point);
@@ -213,13 +216,12 @@ async fn story(point: FailPoint) {
 
 #[tokio::test]
 async fn a_kill_at_any_step_of_a_job_leaves_one_message() {
-    let stories = futures_util::stream::iter(FailPoint::JOB.iter().map(|point| story(*point)));
-    stories.buffer_unordered(STORIES_AT_ONCE).collect::<()>().await;
+    let runs = futures_util::stream::iter(FailPoint::JOB.iter().map(|point| run_with_kill(*point)));
+    runs.buffer_unordered(HOSTS_AT_ONCE).collect::<()>().await;
 }
 
-/// Not only where it has a name: every commit of a job is cut off once before
-/// and once after it, one host after the other, until a job comes to its end
-/// before its host does.
+/// Kills a host before and after every commit of a job, named step or not: one
+/// host after the other, until a job ends before its host reaches the fail point.
 #[tokio::test]
 async fn a_kill_at_any_commit_leaves_one_message() {
     for point in [FailPoint::BeforeCommit, FailPoint::AfterCommit] {
@@ -237,9 +239,10 @@ async fn a_kill_at_any_commit_leaves_one_message() {
 }
 
 #[tokio::test]
-async fn a_fail_point_that_is_none_is_refused_with_the_list_of_them() {
+async fn an_unknown_fail_point_is_refused_with_the_list_of_all() {
     let csp = csp::sync().await;
     let mut host = Setup::new().csp("CSP_TEST", &csp).start().await;
+    host.leaves_work("the host is stopped");
     assert_eq!(host.terminate().await, Some(0));
     let refused = tokio::process::Command::new(env!("CARGO_BIN_EXE_hoth"))
         .args(["serve", "--config", "hoth.toml"])
@@ -249,8 +252,8 @@ async fn a_fail_point_that_is_none_is_refused_with_the_list_of_them() {
     let refused = tokio::time::timeout(Duration::from_secs(30), refused).await;
     let refused = refused.expect("it ends").expect("the program can be started");
     assert_eq!(refused.status.code(), Some(2));
-    let said = String::from_utf8_lossy(&refused.stderr);
+    let output = String::from_utf8_lossy(&refused.stderr);
     for point in FailPoint::ALL {
-        assert!(said.contains(point.name()), "{said}");
+        assert!(output.contains(point.name()), "{output}");
     }
 }

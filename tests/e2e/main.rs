@@ -1,16 +1,14 @@
-//! The house from the street: the real program with real adapters, a real
-//! queue and real HTTP on both sides.
-
-#![expect(clippy::print_stderr, reason = "the log of the host belongs to the test that runs it")]
+//! End-to-end tests: the real program with real adapters, a real queue and real
+//! HTTP on both sides.
 
 mod adapter_run;
 mod adapters;
 mod answers;
+mod api;
 mod auth;
 mod breaker;
 mod collecting;
 mod csp;
-mod door;
 mod durability;
 mod egress;
 mod environment;

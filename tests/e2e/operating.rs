@@ -1,6 +1,4 @@
-//! Operators look after queues and CSPs from the command line.
-
-use serde_json::json;
+//! Operation of queues and CSPs from the command line.
 
 use crate::csp;
 use crate::harness::Setup;
@@ -9,8 +7,8 @@ use crate::harness::job;
 
 const QUEUE: &str = "provisioning-requests-CSP_TEST";
 
-/// Runs `hoth` with these arguments on the host's admin API; its exit code and
-/// what it printed.
+/// Runs `hoth` with these arguments on the host's admin API, and returns its exit
+/// code and its output.
 async fn hoth(host: &TestHost, arguments: &[&str]) -> (Option<i32>, String) {
     let output = tokio::process::Command::new(env!("CARGO_BIN_EXE_hoth"))
         .args(arguments)
@@ -29,7 +27,7 @@ async fn done(host: &TestHost, arguments: &[&str]) -> String {
 }
 
 #[tokio::test]
-async fn a_paused_csp_and_its_dead_letter_are_looked_after_from_the_command_line() {
+async fn an_operator_handles_a_paused_csp_and_a_dead_letter_from_the_command_line() {
     let csp = csp::sync().await;
     let mut host = Setup::new().csp_with("CSP_TEST", &csp, "paused = true").start().await;
     host.servicenow().provision(&job("job-1", "CSP_TEST", "ADD_TASK_ORDER")).await;
@@ -45,7 +43,7 @@ async fn a_paused_csp_and_its_dead_letter_are_looked_after_from_the_command_line
     let csps = done(&host, &["csps", "list"]).await;
     assert_eq!(row(csps, "CSP_TEST")[1..4], ["atat", "paused", "closed"]);
 
-    // What another hand does to the file while no host runs.
+    // The file is changed from outside while no host runs.
     host.kill().await;
     let sql = rusqlite::Connection::open(host.directory().join("data/hoth.db"));
     let changed =
@@ -53,7 +51,7 @@ async fn a_paused_csp_and_its_dead_letter_are_looked_after_from_the_command_line
     assert_eq!(changed.expect("it can be changed"), 1);
     host.restart().await;
     assert_eq!(done(&host, &["csps", "resume", "CSP_TEST"]).await, "CSP_TEST is at work\n");
-    assert_eq!(host.servicenow().outcome().await["code"], json!(500));
+    assert_eq!(host.servicenow().outcome().await.code(), 500);
 
     let letters = done(&host, &["queues", "dead-letters", QUEUE]).await;
     let letter = letters.lines().nth(1).expect("a letter").to_owned();
@@ -64,13 +62,13 @@ async fn a_paused_csp_and_its_dead_letter_are_looked_after_from_the_command_line
     for redrive in [&["queues", "redrive", QUEUE, "--dry-run"][..], &["queues", "redrive", QUEUE]] {
         assert_eq!(done(&host, redrive).await, "1 matched, 0 redriven, 1 unreadable\n");
     }
-    let (code, said) = hoth(&host, &["queues", "purge", QUEUE]).await;
-    assert_eq!(code, Some(1), "{said}");
+    let (code, output) = hoth(&host, &["queues", "purge", QUEUE]).await;
+    assert_eq!(code, Some(1), "{output}");
     let purged = done(&host, &["queues", "purge", QUEUE, "--confirm", QUEUE]).await;
     assert_eq!(purged, "1 matched, 1 purged\n");
     assert_eq!(done(&host, &["csps", "pause", "CSP_TEST"]).await, "CSP_TEST is paused\n");
-    let (code, said) = hoth(&host, &["csps", "pause", "CSP_X"]).await;
-    assert_eq!((code, said.contains("CSP_X")), (Some(1), true), "{said}");
+    let (code, output) = hoth(&host, &["csps", "pause", "CSP_X"]).await;
+    assert_eq!((code, output.contains("CSP_X")), (Some(1), true), "{output}");
 }
 
 #[tokio::test]
@@ -90,8 +88,8 @@ async fn a_check_finds_the_adapter_that_would_be_refused() {
     assert_eq!(check().await, (Some(0), String::new()));
     let adapter = host.directory().join("adapters/atat.wasm");
     std::fs::write(&adapter, "no component").expect("a file can be written");
-    let (code, said) = check().await;
-    assert_eq!((code, said.contains("atat.wasm")), (Some(2), true), "{said}");
+    let (code, output) = check().await;
+    assert_eq!((code, output.contains("atat.wasm")), (Some(2), true), "{output}");
     std::fs::remove_file(&adapter).expect("a file can be removed");
     assert_eq!(check().await, (Some(0), String::new()), "a CSP may wait for its adapter");
 }

@@ -1,17 +1,18 @@
-//! What the `atat` adapter asks of a CSP, operation by operation.
+//! The requests of the `atat` adapter, operation by operation.
 
 use reqwest::Method;
 use serde_json::Value;
 use serde_json::json;
 
 use crate::csp;
+use crate::harness::Outcome;
 use crate::harness::Setup;
 use crate::harness::cost;
 use crate::harness::job;
 
-/// Submits `job` to a faithful CSP of `version` and returns the message, the
-/// request line and the body of the one call.
-async fn one_call(version: &str, job: &Value) -> (Value, String, Value) {
+/// Submits `job` to a CSP of `version`, and returns the outcome, the request line
+/// and the body of the one call.
+async fn one_call(version: &str, job: &Value) -> (Outcome, String, Value) {
     let csp = csp::sync_of_version(version).await;
     let lines = format!("settings = {{ api_version = \"{version}\" }}");
     let host = Setup::new().csp_with("CSP_TEST", &csp, &lines).start().await;
@@ -26,7 +27,7 @@ async fn one_call(version: &str, job: &Value) -> (Value, String, Value) {
     csp::assert_lawful(&csp);
     let calls = csp::calls(&csp);
     assert_eq!(calls.len(), 1, "{message}");
-    assert_eq!(message["code"], 200, "{message}");
+    assert_eq!(message.code(), 200, "{message}");
     (message, csp::line(&calls[0]), csp::body(&calls[0]))
 }
 
@@ -87,15 +88,15 @@ async fn every_operation_makes_its_call_and_names_its_answer() {
         let (message, called, sent) = one_call(version, &job("job-1", "CSP_TEST", operation)).await;
         assert_eq!(called, line, "{operation}");
         assert_eq!(sent, body, "{operation}");
-        let response = &message["content"]["response"];
+        let response = message.response();
         assert!(response[name].is_object(), "{operation}: {response}");
         assert_eq!(response["$metadata"]["status"], 200);
-        assert_eq!(response["$metadata"]["request"], message["content"]["request"]);
+        assert_eq!(response["$metadata"]["request"], *message.request());
     }
 }
 
 #[tokio::test]
-async fn costs_are_asked_for_by_portfolio_and_by_clin() {
+async fn costs_are_requested_by_portfolio_and_by_clin() {
     const DATES: &str = "start_date=2022-01-01&end_date=2022-12-01";
     let mut by_clin = cost("r-1", "CSP_TEST");
     by_clin["taskOrderNumber"] = json!("T/1");
@@ -115,8 +116,8 @@ async fn costs_are_asked_for_by_portfolio_and_by_clin() {
     ] {
         let (message, called, _) = one_call(version, &request).await;
         assert_eq!(called, line);
-        assert_eq!(message["content"]["request"], request);
-        assert!(message["content"]["response"].is_object());
+        assert_eq!(*message.request(), request);
+        assert!(message.response().is_object());
     }
 }
 
@@ -133,7 +134,7 @@ async fn ids_are_percent_encoded() {
 }
 
 #[tokio::test]
-async fn what_servicenow_really_sends_arrives_in_one_case() {
+async fn requests_reach_the_csp_in_one_case() {
     let body = json!({
         "jobId": "job-1", "userId": "", "targetCspName": "CSP_TEST", "operationType": "ADD_PORTFOLIO",
         "payload": {
@@ -181,8 +182,8 @@ async fn an_environment_sends_its_named_fields_and_a_deadline() {
             "cloud_distinguisher": {"name": "il4_dod", "display_name": "IL4", "description": "d"}
         })
     );
-    assert!(message["content"]["request"]["provisionDeadline"].is_string());
-    assert_eq!(message["content"]["request"]["portfolioId"], "p-1");
+    assert!(message.request()["provisionDeadline"].is_string());
+    assert_eq!(message.request()["portfolioId"], "p-1");
 }
 
 #[tokio::test]
@@ -190,7 +191,7 @@ async fn a_migration_has_no_deadline() {
     let mut environment = job("job-1", "CSP_TEST", "ADD_ENVIRONMENT");
     environment["payload"]["isMigration"] = json!(true);
     let (message, _, _) = one_call("1.3.1", &environment).await;
-    assert!(message["content"]["request"]["provisionDeadline"].is_null());
+    assert!(message.request()["provisionDeadline"].is_null());
 }
 
 #[tokio::test]
@@ -205,8 +206,8 @@ async fn operators_that_cannot_be_added_are_refused_without_a_call() {
         let snow = host.servicenow();
         snow.provision(&job).await;
         let message = snow.outcome().await;
-        assert_eq!(message["code"], 400, "{message}");
-        assert!(message["content"]["response"]["details"].is_string());
+        assert_eq!(message.code(), 400, "{message}");
+        assert!(message.response()["details"].is_string());
         assert_eq!(csp::calls(&csp).len(), 0);
     }
 }

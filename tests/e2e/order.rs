@@ -1,4 +1,4 @@
-//! Who goes before whom, and who holds up nobody.
+//! The order of jobs within a portfolio, and the independence of other jobs.
 
 use std::time::Duration;
 
@@ -8,12 +8,13 @@ use serde_json::json;
 use crate::csp;
 use crate::csp::Answer;
 use crate::csp::Gate;
+use crate::harness::Outcome;
 use crate::harness::Setup;
 use crate::harness::cost;
 use crate::harness::job;
 
-fn ids(messages: &[Value]) -> Vec<&str> {
-    messages.iter().map(|m| m["initialSnowRequest"]["jobId"].as_str().expect("an id")).collect()
+fn ids(messages: &[Outcome]) -> Vec<&str> {
+    messages.iter().map(Outcome::job_id).collect()
 }
 
 fn in_portfolio(id: &str, csp: &str, portfolio: &str) -> Value {
@@ -35,7 +36,7 @@ async fn eleven_outcomes_come_as_ten_and_one_in_order() {
     let expected: Vec<String> = (1..=10).map(|n| format!("job-{n}")).collect();
     assert_eq!(ids(&first), expected);
     assert_eq!(ids(&snow.collect("/provisioning-jobs").await), ["job-11"]);
-    assert_eq!(snow.collect("/provisioning-jobs").await, Vec::<Value>::new());
+    assert_eq!(snow.collect("/provisioning-jobs").await.len(), 0);
 }
 
 #[tokio::test]
@@ -68,32 +69,34 @@ async fn portfolios_run_side_by_side() {
 }
 
 #[tokio::test]
-async fn a_slow_csp_holds_up_no_other_one() {
+async fn a_slow_csp_does_not_delay_another() {
     let slow = csp::scripted([Answer::hang()]).await;
     let quick = csp::sync().await;
     let host = Setup::new().csp("CSP_SLOW", &slow).csp("CSP_QUICK", &quick).start().await;
+    host.leaves_work("the slow CSP never answers r-1");
     let snow = host.servicenow();
     snow.ask_cost(&cost("r-1", "CSP_SLOW")).await;
     csp::wait_for_calls(&slow, 1).await;
     snow.ask_cost(&cost("r-2", "CSP_QUICK")).await;
-    assert_eq!(snow.cost_outcome().await["content"]["request"]["requestId"], "r-2");
+    assert_eq!(snow.cost_outcome().await.request()["requestId"], "r-2");
 }
 
 #[tokio::test]
-async fn a_job_that_hangs_holds_up_no_other_portfolio() {
+async fn a_hanging_job_does_not_delay_another_portfolio() {
     let csp = csp::scripted_for("p-slow", [Answer::hang()]).await;
     let host = Setup::new().csp("CSP_TEST", &csp).start().await;
+    host.leaves_work("the CSP never answers job-1");
     let snow = host.servicenow();
     let mut stuck = job("job-1", "CSP_TEST", "ADD_TASK_ORDER");
     stuck["portfolioId"] = json!("p-slow");
     snow.provision(&stuck).await;
     csp::wait_for_calls(&csp, 1).await;
     snow.provision(&job("job-2", "CSP_TEST", "ADD_TASK_ORDER")).await;
-    assert_eq!(snow.outcome().await["initialSnowRequest"]["jobId"], "job-2");
+    assert_eq!(snow.outcome().await.job_id(), "job-2");
 }
 
 #[tokio::test]
-async fn a_job_that_was_accepted_for_later_no_longer_holds_up_its_portfolio() {
+async fn a_job_accepted_for_later_does_not_delay_its_portfolio() {
     let location = "/atat/api/v1/provisioning/1/status";
     let csp = csp::scripted([
         Answer::json(202, &json!({})).header("location", location),
@@ -105,15 +108,16 @@ async fn a_job_that_was_accepted_for_later_no_longer_holds_up_its_portfolio() {
         .with("[polling]\ninitial_ms = 600000\nmax_ms = 600000")
         .start()
         .await;
+    host.leaves_work("job-1 is polled after ten minutes");
     let snow = host.servicenow();
     snow.provision(&in_portfolio("job-1", "CSP_TEST", "p-1")).await;
     snow.provision(&in_portfolio("job-2", "CSP_TEST", "p-1")).await;
     let message = snow.outcome().await;
-    assert_eq!(message["initialSnowRequest"]["jobId"], "job-2");
+    assert_eq!(message.job_id(), "job-2");
 }
 
 #[tokio::test]
-async fn a_retry_that_waits_keeps_nobody_out() {
+async fn a_waiting_retry_takes_no_slot_from_other_jobs() {
     // Far longer than this test waits for the other job.
     let busy = Answer::text(503, "").header("retry-after", "3600");
     let csp = csp::scripted_for("p-busy", [busy]).await;
@@ -123,10 +127,11 @@ async fn a_retry_that_waits_keeps_nobody_out() {
         .start()
         .await;
     let snow = host.servicenow();
+    host.leaves_work("job-1 waits for its retry");
     let mut busy = job("job-1", "CSP_TEST", "ADD_TASK_ORDER");
     busy["portfolioId"] = json!("p-busy");
     snow.provision(&busy).await;
     csp::wait_for_calls(&csp, 1).await;
     snow.provision(&job("job-2", "CSP_TEST", "ADD_TASK_ORDER")).await;
-    assert_eq!(snow.outcome().await["initialSnowRequest"]["jobId"], "job-2");
+    assert_eq!(snow.outcome().await.job_id(), "job-2");
 }

@@ -1,4 +1,4 @@
-//! How often a CSP and its identity provider are called.
+//! The number of calls to a CSP and to its identity provider.
 
 use std::time::Duration;
 
@@ -9,9 +9,10 @@ use crate::csp::Answer;
 use crate::harness::Setup;
 use crate::harness::cost;
 use crate::harness::job;
+use crate::harness::provision;
 
 #[tokio::test]
-async fn a_failure_that_passes_leaves_no_trace() {
+async fn a_transient_failure_leaves_no_trace_in_the_outcome() {
     for failure in [
         Answer::json(503, &json!({})),
         Answer::json(429, &json!({})),
@@ -22,21 +23,15 @@ async fn a_failure_that_passes_leaves_no_trace() {
     ] {
         let csp =
             csp::scripted([failure.clone(), failure, Answer::json(200, &json!({"id": "p"}))]).await;
-        let host = Setup::new().csp("CSP_TEST", &csp).start().await;
-        let snow = host.servicenow();
-        snow.provision(&job("job-1", "CSP_TEST", "ADD_PORTFOLIO")).await;
-        let message = snow.outcome().await;
-        assert_eq!(message["code"], 200, "{message}");
+        let outcome = provision(&csp).await;
+        assert_eq!(outcome.code(), 200, "{outcome}");
     }
 }
 
 #[tokio::test]
 async fn every_call_of_one_request_carries_the_same_idempotency_key() {
     let csp = csp::scripted([Answer::text(503, ""), Answer::json(200, &json!({"id": "p"}))]).await;
-    let host = Setup::new().csp("CSP_TEST", &csp).start().await;
-    let snow = host.servicenow();
-    snow.provision(&job("job-1", "CSP_TEST", "ADD_PORTFOLIO")).await;
-    snow.outcome().await;
+    provision(&csp).await;
     let keys: Vec<_> =
         csp::calls(&csp).iter().map(|call| csp::header(call, "idempotency-key")).collect();
     assert_eq!(keys.len(), 2);
@@ -45,7 +40,7 @@ async fn every_call_of_one_request_carries_the_same_idempotency_key() {
 }
 
 #[tokio::test]
-async fn a_csp_that_nobody_serves_is_reported() {
+async fn a_csp_that_refuses_connections_is_reported() {
     let csp = csp::sync().await;
     let nowhere = csp::nowhere();
     let host =
@@ -53,46 +48,37 @@ async fn a_csp_that_nobody_serves_is_reported() {
     let snow = host.servicenow();
     snow.provision(&job("job-1", "CSP_TEST", "ADD_PORTFOLIO")).await;
     snow.ask_cost(&cost("r-1", "CSP_TEST")).await;
-    let message = snow.outcome().await;
-    assert_eq!(message["code"], 502, "{message}");
-    assert_eq!(message["content"]["response"]["status"]["status"], "FAILURE");
-    assert!(message["content"]["request"]["portfolio"].is_object());
-    let message = snow.cost_outcome().await;
-    assert_eq!(message["code"], 502, "{message}");
+    let outcome = snow.outcome().await;
+    assert_eq!(outcome.code(), 502, "{outcome}");
+    assert_eq!(outcome.status(), "FAILURE");
+    assert!(outcome.request()["portfolio"].is_object());
+    let outcome = snow.cost_outcome().await;
+    assert_eq!(outcome.code(), 502, "{outcome}");
 }
 
 #[tokio::test]
 async fn a_csp_that_never_answers_times_out_three_times() {
     let csp = csp::scripted([Answer::hang()]).await;
-    let host = Setup::new().csp_with("CSP_TEST", &csp, "timeout_ms = 2000").start().await;
-    let snow = host.servicenow();
-    snow.provision(&job("job-1", "CSP_TEST", "ADD_PORTFOLIO")).await;
-    let message = snow.outcome().await;
-    assert_eq!(message["code"], 504, "{message}");
+    let outcome = Setup::new().csp_with("CSP_TEST", &csp, "timeout_ms = 2000").provision().await;
+    assert_eq!(outcome.code(), 504, "{outcome}");
     assert_eq!(csp::calls(&csp).len(), 3);
 }
 
 #[tokio::test]
-async fn the_last_server_error_stays_the_code_when_the_line_goes_dead() {
+async fn the_last_server_error_stays_the_code_when_the_connection_breaks() {
     let csp =
         csp::scripted([Answer::json(503, &json!({"why_not": 1})), Answer::reset_after_read()])
             .await;
-    let host = Setup::new().csp("CSP_TEST", &csp).start().await;
-    let snow = host.servicenow();
-    snow.provision(&job("job-1", "CSP_TEST", "ADD_PORTFOLIO")).await;
-    let message = snow.outcome().await;
-    assert_eq!(message["code"], 503, "{message}");
-    assert_eq!(message["content"]["response"]["cspResponse"], json!({"whyNot": 1}));
+    let outcome = provision(&csp).await;
+    assert_eq!(outcome.code(), 503, "{outcome}");
+    assert_eq!(outcome.response()["cspResponse"], json!({"whyNot": 1}));
 }
 
 #[tokio::test]
 async fn a_server_error_whose_body_breaks_off_keeps_its_code() {
     let csp = csp::scripted([Answer::json(503, &json!({"why": 1})).says_length(100)]).await;
-    let host = Setup::new().csp("CSP_TEST", &csp).start().await;
-    let snow = host.servicenow();
-    snow.provision(&job("job-1", "CSP_TEST", "ADD_PORTFOLIO")).await;
-    let message = snow.outcome().await;
-    assert_eq!(message["code"], 503, "{message}");
+    let outcome = provision(&csp).await;
+    assert_eq!(outcome.code(), 503, "{outcome}");
     assert_eq!(csp::calls(&csp).len(), 3);
 }
 
@@ -100,10 +86,7 @@ async fn a_server_error_whose_body_breaks_off_keeps_its_code() {
 async fn retry_after_is_honoured() {
     let busy = Answer::text(503, "").header("retry-after", "1");
     let csp = csp::scripted([busy, Answer::json(200, &json!({"id": "p"}))]).await;
-    let host = Setup::new().csp("CSP_TEST", &csp).start().await;
-    let snow = host.servicenow();
-    snow.provision(&job("job-1", "CSP_TEST", "ADD_PORTFOLIO")).await;
-    assert_eq!(snow.outcome().await["code"], 200);
+    assert_eq!(provision(&csp).await.code(), 200);
     let calls = csp::calls(&csp);
     let apart = csp::apart(&calls[0], &calls[1]);
     assert!(apart >= Duration::from_millis(990), "{apart:?}");
@@ -112,10 +95,7 @@ async fn retry_after_is_honoured() {
 #[tokio::test]
 async fn a_401_gets_one_more_call_with_a_fresh_token() {
     let csp = csp::scripted([Answer::text(401, ""), Answer::json(200, &json!({"id": "p"}))]).await;
-    let host = Setup::new().csp("CSP_TEST", &csp).start().await;
-    let snow = host.servicenow();
-    snow.provision(&job("job-1", "CSP_TEST", "ADD_PORTFOLIO")).await;
-    assert_eq!(snow.outcome().await["code"], 200);
+    assert_eq!(provision(&csp).await.code(), 200);
     let calls = csp::calls(&csp);
     assert_eq!(calls.len(), 2);
     let tokens = [0, 1].map(|i| csp::header(&calls[i], "authorization").expect("a token"));
@@ -125,12 +105,9 @@ async fn a_401_gets_one_more_call_with_a_fresh_token() {
 #[tokio::test]
 async fn a_second_401_is_the_answer() {
     let csp = csp::scripted([Answer::json(401, &json!({"no_way": 1}))]).await;
-    let host = Setup::new().csp("CSP_TEST", &csp).start().await;
-    let snow = host.servicenow();
-    snow.provision(&job("job-1", "CSP_TEST", "ADD_PORTFOLIO")).await;
-    let message = snow.outcome().await;
-    assert_eq!(message["code"], 401);
-    assert_eq!(message["content"]["response"], json!({"noWay": 1}));
+    let outcome = provision(&csp).await;
+    assert_eq!(outcome.code(), 401);
+    assert_eq!(*outcome.response(), json!({"noWay": 1}));
     assert_eq!(csp::calls(&csp).len(), 2);
 }
 
@@ -138,28 +115,20 @@ async fn a_second_401_is_the_answer() {
 async fn a_refused_token_is_reported_without_a_call_and_without_the_secret() {
     let csp = csp::sync().await;
     csp::script_tokens(&csp, [Answer::json(400, &json!({"error": "invalid_client"}))]);
-    let host = Setup::new().csp("CSP_TEST", &csp).start().await;
-    let snow = host.servicenow();
-    snow.provision(&job("job-1", "CSP_TEST", "ADD_PORTFOLIO")).await;
-    let message = snow.outcome().await;
-    let code = message["code"].as_u64().expect("a number");
-    assert!((500..600).contains(&code), "{message}");
-    assert_eq!(message["content"]["response"]["status"]["status"], "FAILURE");
-    assert!(!message.to_string().contains(csp.client_secret()));
+    let outcome = provision(&csp).await;
+    assert!((500..600).contains(&outcome.code()), "{outcome}");
+    assert_eq!(outcome.status(), "FAILURE");
+    assert!(!outcome.to_string().contains(csp.client_secret()));
     assert_eq!(csp::calls(&csp).len(), 0);
     assert_eq!(csp::token_calls(&csp), 1);
 }
 
 #[tokio::test]
-async fn an_identity_provider_that_is_down_is_tried_three_times() {
+async fn an_identity_provider_that_is_down_is_called_three_times() {
     let csp = csp::sync().await;
     csp::script_tokens(&csp, [Answer::text(503, "")]);
-    let host = Setup::new().csp("CSP_TEST", &csp).start().await;
-    let snow = host.servicenow();
-    snow.provision(&job("job-1", "CSP_TEST", "ADD_PORTFOLIO")).await;
-    let message = snow.outcome().await;
-    let code = message["code"].as_u64().expect("a number");
-    assert!((500..600).contains(&code), "{message}");
+    let outcome = provision(&csp).await;
+    assert!((500..600).contains(&outcome.code()), "{outcome}");
     assert_eq!(csp::calls(&csp).len(), 0);
     assert_eq!(csp::token_calls(&csp), 3);
 }

@@ -58,8 +58,8 @@ fn facts(settings: &Value) -> Facts {
     }
 }
 
-/// Everything that the adapter wants of a job which the CSP answers so, each
-/// step as a text with all that is in it.
+/// Runs a job that the CSP answers from this list, and returns each step of the
+/// adapter as text.
 async fn steps(adapter: &Adapter, settings: &Value, entropy: (u64, u64)) -> Vec<String> {
     let facts = facts(settings);
     let mut steps = Vec::new();
@@ -92,17 +92,17 @@ async fn the_same_input_gives_the_same_steps_bit_for_bit() {
         let settings = json!({});
         let first = steps(&adapter, &settings, (1, 2)).await;
         assert_eq!(first, steps(&adapter, &settings, (1, 2)).await, "{name}");
-        // Nor does it depend on the process: another engine, another load.
+        // The steps do not depend on the process: another engine, loaded again.
         let again = self::engine().load(name, wasm).await.expect("the sample loads");
         assert_eq!(first, steps(&again, &settings, (1, 2)).await, "{name}");
-        // What they call random is no constant, though.
+        // Random numbers differ between jobs, though.
         let other = steps(&again, &settings, (3, 4)).await;
         assert_eq!(first == other, name == "atat", "{name}: {first:?}");
     }
 }
 
 #[tokio::test]
-async fn whoever_roams_finds_nothing_but_the_job() {
+async fn wasi_gives_an_adapter_nothing_but_its_job() {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port is free");
     let address = listener.local_addr().expect("it has an address");
     let adapter = engine().load("roams", sample("roams")).await.expect("the sample loads");
@@ -154,7 +154,7 @@ async fn a_job_runs_through_an_adapter_in_every_language() {
             csp.base_url()
         ));
     }
-    // Compiled beforehand, as the host's start is given less time than that.
+    // Compiled beforehand, since it takes longer than the wait for a host's start.
     let engine = engine();
     for language in SAMPLES {
         engine.load(language, sample(language)).await.expect("the sample loads");
@@ -164,9 +164,9 @@ async fn a_job_runs_through_an_adapter_in_every_language() {
     for language in SAMPLES {
         snow.provision(&job(language, &name(language), "GET_PORTFOLIO")).await;
         let message = snow.outcome().await;
-        assert_eq!(message["code"], 200, "{language}: {message}");
-        assert_eq!(message["content"]["request"], json!({"portfolioId": "p-1"}), "{language}");
-        assert_eq!(message["content"]["response"]["portfolio"], answer, "{language}");
+        assert_eq!(message.code(), 200, "{language}: {message}");
+        assert_eq!(*message.request(), json!({"portfolioId": "p-1"}), "{language}");
+        assert_eq!(message.response()["portfolio"], answer, "{language}");
     }
     let calls = csp::calls(&csp);
     let mut ids = Vec::new();

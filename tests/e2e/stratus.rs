@@ -1,4 +1,4 @@
-//! A CSP that is nothing like ATAT: calls that build on one another, operations
+//! A CSP of another kind than ATAT: calls that build on one another, operations
 //! with ids, "try again" inside a 200, pages, faults in envelopes, a key.
 
 use serde_json::Value;
@@ -13,6 +13,7 @@ use mock_csp::stratus::Options;
 use crate::csp;
 use crate::csp::Answer;
 use crate::csp::Gate;
+use crate::harness::Outcome;
 use crate::harness::PATIENCE;
 use crate::harness::Setup;
 use crate::harness::TestHost;
@@ -27,19 +28,19 @@ async fn host(csp: &Stratus) -> TestHost {
     Setup::new().stratus("CSP_S", csp).start().await
 }
 
-async fn outcome_of(host: &TestHost, job: &Value) -> Value {
+async fn outcome_of(host: &TestHost, job: &Value) -> Outcome {
     let snow = host.servicenow();
     snow.provision(job).await;
     snow.outcome().await
 }
 
-/// The calls whose line contains `part`.
+/// Returns the lines of the calls that contain `part`.
 fn lines_with(csp: &Stratus, part: &str) -> Vec<String> {
     let lines = csp.server().calls().into_iter().map(|call| call.line());
     lines.filter(|line| line.contains(part)).collect()
 }
 
-/// Waits until such a call has come.
+/// Waits for a call whose line contains `part`.
 async fn wait_for_call(csp: &Stratus, part: &str) {
     let mut count = 0;
     let come = async {
@@ -64,37 +65,37 @@ async fn every_operation_that_the_csp_has_ends_well() {
     let host = host(&csp).await;
 
     let message = outcome_of(&host, &job("job-1", "CSP_S", "ADD_PORTFOLIO")).await;
-    assert_eq!(message["code"], 200, "{message}");
-    let portfolio = &message["content"]["response"]["portfolio"];
+    assert_eq!(message.code(), 200, "{message}");
+    let portfolio = &message.response()["portfolio"];
     assert_eq!(portfolio["label"], "Sample Portfolio");
     assert!(portfolio["id"].is_string(), "{portfolio}");
 
     let message = outcome_of(&host, &job("job-2", "CSP_S", "GET_PORTFOLIO")).await;
-    assert_eq!(message["content"]["response"]["portfolio"]["id"], "p-1", "{message}");
+    assert_eq!(message.response()["portfolio"]["id"], "p-1", "{message}");
 
     let environment = job("job-3", "CSP_S", "ADD_ENVIRONMENT");
     let message = outcome_of(&host, &environment).await;
-    assert_eq!(message["code"], 200, "{message}");
-    let response = &message["content"]["response"];
+    assert_eq!(message.code(), 200, "{message}");
+    let response = message.response();
     let account = response["status"]["environmentId"].as_str().expect("an id");
     assert_eq!(response["environment"]["id"], account);
     assert_eq!(
         response["environment"]["contacts"],
         json!([{"mail": "admin1@mail.mil", "person": "1122334455", "mustReset": false}])
     );
-    assert_eq!(message["content"]["request"]["environment"], environment["payload"]);
+    assert_eq!(message.request()["environment"], environment["payload"]);
 
     let message = outcome_of(&host, &job("job-4", "CSP_S", "ADD_TASK_ORDER")).await;
-    assert_eq!(message["code"], 200, "{message}");
-    assert!(message["content"]["response"]["taskOrder"]["id"].is_string(), "{message}");
+    assert_eq!(message.code(), 200, "{message}");
+    assert!(message.response()["taskOrder"]["id"].is_string(), "{message}");
 
     let mut operators = job("job-5", "CSP_S", "ADD_OPERATORS");
     operators["payload"] = json!({
         "administrators": [{"email": "second@mail.mil", "dodId": "2"}], "environmentId": account
     });
     let message = outcome_of(&host, &operators).await;
-    assert_eq!(message["code"], 200, "{message}");
-    let contacts = &message["content"]["response"]["operators"]["contacts"];
+    assert_eq!(message.code(), 200, "{message}");
+    let contacts = &message.response()["operators"]["contacts"];
     assert_eq!(contacts.as_array().map(Vec::len), Some(2), "{message}");
     assert_lawful(&csp);
 }
@@ -104,8 +105,8 @@ async fn an_operation_that_the_csp_does_not_have_is_refused_without_a_call() {
     let csp = start(Options::default()).await;
     let host = host(&csp).await;
     let message = outcome_of(&host, &job("job-1", "CSP_S", "UPDATE_TASK_ORDER")).await;
-    assert_eq!(message["code"], 400, "{message}");
-    let details = message["content"]["response"]["details"].as_str().expect("a sentence");
+    assert_eq!(message.code(), 400, "{message}");
+    let details = message.response()["details"].as_str().expect("a sentence");
     assert!(details.contains("update-task-order"), "{details}");
     assert_eq!(csp.server().call_count(), 0);
 }
@@ -117,8 +118,8 @@ async fn costs_are_gathered_from_all_pages() {
     let snow = host.servicenow();
     snow.ask_cost(&cost("r-1", "CSP_S")).await;
     let message = snow.cost_outcome().await;
-    assert_eq!(message["code"], 200, "{message}");
-    let orders = &message["content"]["response"]["taskOrders"];
+    assert_eq!(message.code(), 200, "{message}");
+    let orders = &message.response()["taskOrders"];
     assert_eq!(
         orders[0],
         json!({"taskOrderNumber": "F-1", "clins": [
@@ -145,7 +146,7 @@ async fn costs_are_gathered_from_all_pages() {
     by_clin["clin"] = json!("0002");
     snow.ask_cost(&by_clin).await;
     let message = snow.cost_outcome().await;
-    let orders = message["content"]["response"]["taskOrders"].as_array().expect("a list").clone();
+    let orders = message.response()["taskOrders"].as_array().expect("a list").clone();
     assert_eq!(orders.len(), 1, "{message}");
     assert_eq!(orders[0]["clins"].as_array().map(Vec::len), Some(1), "{message}");
     assert_lawful(&csp);
@@ -162,7 +163,7 @@ async fn a_kill_between_the_calls_goes_on_at_the_checkpoint() {
     host.kill().await;
     host.restart().await;
     let message = host.servicenow().outcome().await;
-    assert_eq!(message["code"], 200, "{message}");
+    assert_eq!(message.code(), 200, "{message}");
     assert_eq!(csp.accounts(), 1);
     assert_eq!(lines_with(&csp, "POST").len(), 1, "the account was ordered again");
     assert_eq!(lines_with(&csp, "PUT").len(), 2);
@@ -177,29 +178,29 @@ async fn a_kill_before_the_first_checkpoint_makes_no_second_account() {
     csp.server().script_for(order, [held, Answer::behave()]);
     let mut host = host(&csp).await;
     host.servicenow().provision(&job("job-1", "CSP_S", "ADD_ENVIRONMENT")).await;
-    // The account is made, and the host never hears of it.
+    // The account is made, but the host does not get the answer.
     wait_for_call(&csp, "POST").await;
     host.kill().await;
     host.restart().await;
     let message = host.servicenow().outcome().await;
-    assert_eq!(message["code"], 200, "{message}");
+    assert_eq!(message.code(), 200, "{message}");
     assert_eq!(lines_with(&csp, "POST").len(), 2);
     assert_eq!(csp.accounts(), 1);
     assert_lawful(&csp);
 }
 
 #[tokio::test]
-async fn a_csp_that_says_try_again_inside_a_200_is_asked_again() {
+async fn a_retry_request_inside_a_200_is_honoured() {
     let csp = start(Options { busy: 2, ..Options::default() }).await;
     let host = host(&csp).await;
     let snow = host.servicenow();
     let message = outcome_of(&host, &job("job-1", "CSP_S", "ADD_ENVIRONMENT")).await;
-    assert_eq!(message["code"], 200, "{message}");
+    assert_eq!(message.code(), 200, "{message}");
     assert_eq!(lines_with(&csp, "POST").len(), 3);
     assert_eq!(csp.accounts(), 1);
     snow.ask_cost(&cost("r-1", "CSP_S")).await;
     let message = snow.cost_outcome().await;
-    assert_eq!(message["content"]["response"]["taskOrders"][0]["taskOrderNumber"], "F-1");
+    assert_eq!(message.response()["taskOrders"][0]["taskOrderNumber"], "F-1");
     assert_eq!(lines_with(&csp, "/charges").len(), 9, "three pages, each put off twice");
     assert_lawful(&csp);
 }
@@ -211,7 +212,7 @@ async fn a_csp_that_was_busy_and_then_fails_is_not_polled_for_ever() {
     csp.server().script([stratus::busy(100), refused]);
     let host = host(&csp).await;
     let message = outcome_of(&host, &job("job-1", "CSP_S", "ADD_TASK_ORDER")).await;
-    assert_eq!(message["code"], 503, "{message}");
+    assert_eq!(message.code(), 503, "{message}");
     assert_eq!(csp.server().call_count(), 1 + 3);
 }
 
@@ -222,8 +223,8 @@ async fn faults_in_an_envelope_reach_servicenow() {
         csp.server().script([stratus::fault(kind, "that will not do")]);
         let host = host(&csp).await;
         let message = outcome_of(&host, &job("job-1", "CSP_S", "ADD_ENVIRONMENT")).await;
-        assert_eq!(message["code"], code, "{message}");
-        let response = &message["content"]["response"];
+        assert_eq!(message.code(), code, "{message}");
+        let response = message.response();
         assert_eq!(response["details"], "that will not do");
         assert_eq!(response["fault"]["kind"], kind);
         assert_eq!(csp.server().call_count(), 1);
@@ -237,14 +238,14 @@ async fn an_operation_that_breaks_fails_the_job() {
     let mut environment = job("job-1", "CSP_S", "ADD_ENVIRONMENT");
     environment["payload"]["name"] = json!(stratus::BROKEN_ALIAS);
     let message = outcome_of(&host, &environment).await;
-    assert_eq!(message["code"], 500, "{message}");
-    let response = &message["content"]["response"];
+    assert_eq!(message.code(), 500, "{message}");
+    let response = message.response();
     assert_eq!(response["status"]["status"], "FAILURE");
     assert_eq!(response["operation"]["reason"], "the account cannot be made");
 }
 
 #[tokio::test]
-async fn two_csps_that_are_nothing_alike_are_served_by_one_host() {
+async fn two_kinds_of_csp_are_served_by_one_host() {
     let (atat, other) = (csp::asynchronous(1).await, start(Options::default()).await);
     let host = Setup::new().csp("CSP_A", &atat).stratus("CSP_S", &other).start().await;
     let snow = host.servicenow();
@@ -256,7 +257,7 @@ async fn two_csps_that_are_nothing_alike_are_served_by_one_host() {
         }
     }
     for message in snow.collect_all("/provisioning-jobs", 8).await {
-        assert_eq!(message["code"], 200, "{message}");
+        assert_eq!(message.code(), 200, "{message}");
     }
     csp::assert_lawful(&atat);
     assert_lawful(&other);

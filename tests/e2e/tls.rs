@@ -39,7 +39,7 @@ impl Certificate {
         self.directory.path().join("key.pem")
     }
 
-    /// Writes another one; a client of the one before no longer trusts it.
+    /// Writes another certificate, which clients of the one before do not trust.
     fn renew(&self) {
         let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]);
         let made = made.expect("a certificate can be made");
@@ -47,7 +47,7 @@ impl Certificate {
         std::fs::write(self.certificate(), made.cert.pem()).expect("a file is written");
     }
 
-    /// The lines of a listener's table.
+    /// Returns the lines of a listener's table.
     fn table(&self, listener: &str) -> String {
         format!(
             "[{listener}.tls]\ncertificate = \"{}\"\nkey = \"{}\"\n",
@@ -56,7 +56,8 @@ impl Certificate {
         )
     }
 
-    /// A client that trusts it alone, and begins a connection for each call.
+    /// Returns a client that trusts only this certificate, and opens a connection
+    /// for each call.
     fn client(&self) -> reqwest::Client {
         self.client_with(|builder| builder)
     }
@@ -65,7 +66,7 @@ impl Certificate {
         &self,
         more: impl FnOnce(reqwest::ClientBuilder) -> reqwest::ClientBuilder,
     ) -> reqwest::Client {
-        // Sets up what all clients need.
+        // Installs the provider that all clients need.
         let _ = client();
         let pem = std::fs::read(self.certificate()).expect("a file is read");
         let trusted = reqwest::Certificate::from_pem(&pem).expect("a certificate");
@@ -87,13 +88,13 @@ fn run(arguments: &[&str]) -> Output {
 }
 
 #[tokio::test]
-async fn both_listeners_speak_tls_and_nothing_else() {
+async fn both_listeners_speak_only_tls() {
     let certificate = Certificate::new();
     let (host, _csp) = host(&certificate).await;
     assert!(host.api().starts_with("https://"));
     let snow = ServiceNow::at(certificate.client(), host.api(), None);
     snow.provision(&job("job-1", "CSP_TEST", "ADD_PORTFOLIO")).await;
-    assert_eq!(snow.outcome().await["code"], 200);
+    assert_eq!(snow.outcome().await.code(), 200);
     assert_eq!(snow.collect("/provisioning-jobs").await.len(), 0, "it was consumed");
 
     let older =
@@ -104,8 +105,11 @@ async fn both_listeners_speak_tls_and_nothing_else() {
     for base in [host.api(), host.admin()] {
         let plain = client().get(base.replace("https", "http")).send().await;
         assert!(plain.is_err(), "{base} speaks plain HTTP");
-        let stranger = Certificate::new().client().get(&base).send().await;
-        assert!(stranger.is_err(), "{base} is trusted by who does not know it");
+        let untrusting = Certificate::new().client().get(&base).send().await;
+        assert!(
+            untrusting.is_err(),
+            "{base} is trusted by a client that does not know its certificate"
+        );
     }
     let (admin, ca) = (host.admin(), certificate.certificate());
     let ca = ca.to_str().expect("text").to_owned();
@@ -117,8 +121,8 @@ async fn both_listeners_speak_tls_and_nothing_else() {
     assert!(listed.status.success() && text.contains("atat"), "{text}{listed:?}");
 }
 
-/// The first message of a client that knows nothing newer than `version`, with
-/// suites of its time.
+/// Returns the first message of a client that knows nothing newer than `version`,
+/// with suites of its time.
 fn client_hello(version: [u8; 2]) -> Vec<u8> {
     let suites = [0xc0, 0x13, 0xc0, 0x14, 0x00, 0x2f, 0x00, 0x35, 0x00, 0x0a];
     let mut hello = version.to_vec();
@@ -131,7 +135,7 @@ fn client_hello(version: [u8; 2]) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn nothing_older_than_tls_1_2_is_spoken() {
+async fn tls_versions_before_1_2_are_refused() {
     let certificate = Certificate::new();
     let (host, _csp) = host(&certificate).await;
     for base in [host.api(), host.admin()] {
@@ -139,17 +143,21 @@ async fn nothing_older_than_tls_1_2_is_spoken() {
             let address = base.trim_start_matches("https://");
             let mut stream = TcpStream::connect(address).await.expect("the host listens");
             stream.write_all(&client_hello(version)).await.expect("the host reads");
-            let mut heard = Vec::new();
-            let all = tokio::time::timeout(PATIENCE, stream.read_to_end(&mut heard)).await;
+            let mut received = Vec::new();
+            let all = tokio::time::timeout(PATIENCE, stream.read_to_end(&mut received)).await;
             all.expect("the host closes the connection").expect("the host answers");
-            // Nothing but an alert (21) that is fatal (2): no greeting in return.
-            assert_eq!((heard.len(), heard[0], heard[5]), (7, 21, 2), "{version:?}: {heard:?}");
+            // The answer is only an alert (21) that is fatal (2).
+            assert_eq!(
+                (received.len(), received[0], received[5]),
+                (7, 21, 2),
+                "{version:?}: {received:?}"
+            );
         }
     }
 }
 
 #[tokio::test]
-async fn a_new_certificate_counts_without_a_restart_and_a_broken_one_does_not() {
+async fn a_new_certificate_takes_effect_without_a_restart_and_a_broken_one_does_not() {
     let certificate = Certificate::new();
     let (host, _csp) = host(&certificate).await;
     let old = certificate.client();
@@ -178,7 +186,7 @@ async fn a_new_certificate_counts_without_a_restart_and_a_broken_one_does_not() 
 }
 
 #[tokio::test]
-async fn what_cannot_be_used_is_said_before_anything_starts() {
+async fn an_unusable_configuration_is_reported_before_anything_starts() {
     let directory = tempfile::tempdir().expect("a temporary folder can be made");
     let good = Certificate::new();
     let other = Certificate::new();
@@ -203,9 +211,9 @@ async fn what_cannot_be_used_is_said_before_anything_starts() {
         std::fs::write(&file, format!("{lines}{csp}")).expect("a file is written");
         for command in ["check", "serve"] {
             let ran = run(&[command, "--config", file.to_str().expect("text")]);
-            let said = String::from_utf8_lossy(&ran.stderr);
-            assert_eq!(ran.status.code(), Some(2), "{command} {lines}: {said}");
-            assert!(said.contains(expected), "{said}");
+            let output = String::from_utf8_lossy(&ran.stderr);
+            assert_eq!(ran.status.code(), Some(2), "{command} {lines}: {output}");
+            assert!(output.contains(expected), "{output}");
         }
     }
 }

@@ -1,14 +1,14 @@
-//! Jobs that a CSP works on.
+//! Polling of jobs that a CSP works on.
 
 use std::time::Duration;
 
-use serde_json::Value;
 use serde_json::json;
 
 use mock_csp::MockCsp;
 
 use crate::csp;
 use crate::csp::Answer;
+use crate::harness::Outcome;
 use crate::harness::Setup;
 use crate::harness::TestHost;
 use crate::harness::job;
@@ -32,29 +32,26 @@ async fn host(csp: &MockCsp) -> TestHost {
     Setup::new().csp("CSP_TEST", csp).start().await
 }
 
-/// The message about an ADD_ENVIRONMENT that is accepted and then polled so,
-/// and the number of polls.
-async fn message_after(polls: impl IntoIterator<Item = Answer>) -> (Value, usize) {
+/// Returns the outcome of an ADD_ENVIRONMENT that is accepted and whose polls get
+/// these answers, and the number of polls.
+async fn message_after(polls: impl IntoIterator<Item = Answer>) -> (Outcome, usize) {
     let csp = csp::scripted([accepted()].into_iter().chain(polls)).await;
-    let host = host(&csp).await;
-    let snow = host.servicenow();
-    snow.provision(&job("job-1", "CSP_TEST", "ADD_ENVIRONMENT")).await;
-    let message = snow.outcome().await;
+    let message =
+        Setup::new().csp("CSP_TEST", &csp).run(&job("job-1", "CSP_TEST", "ADD_ENVIRONMENT")).await;
     assert_eq!(message["initialSnowRequest"], job("job-1", "CSP_TEST", "ADD_ENVIRONMENT"));
     (message, csp::calls(&csp).len() - 1)
 }
 
 #[tokio::test]
-async fn both_words_for_success_end_a_job() {
+async fn both_success_states_end_a_job() {
     for word in ["SUCCESS", "COMPLETE"] {
         let (message, polls) =
             message_after([status("NOT_STARTED"), status("IN_PROGRESS"), status(word)]).await;
-        let location =
-            message["content"]["request"]["location"].as_str().expect("a location").to_owned();
+        let location = message.request()["location"].as_str().expect("a location").to_owned();
         assert!(location.ends_with(STATUS), "{location}");
-        assert_eq!(message["code"], 200);
+        assert_eq!(message.code(), 200);
         assert_eq!(
-            message["content"]["response"],
+            *message.response(),
             json!({
                 "status": {"provisioningJobId": "9", "portfolioId": "p-1", "environmentId": "e-9", "status": word},
                 "location": location,
@@ -66,11 +63,11 @@ async fn both_words_for_success_end_a_job() {
 }
 
 #[tokio::test]
-async fn both_words_for_failure_end_a_job_with_a_code_that_says_so() {
+async fn both_failure_states_end_a_job_with_a_failure_code() {
     for word in ["FAILURE", "FAILED"] {
         let (message, polls) = message_after([status(word)]).await;
-        assert_eq!(message["code"], 500);
-        assert_eq!(message["content"]["response"]["status"]["status"], word);
+        assert_eq!(message.code(), 500);
+        assert_eq!(message.status(), word);
         assert_eq!(polls, 1);
     }
 }
@@ -78,18 +75,16 @@ async fn both_words_for_failure_end_a_job_with_a_code_that_says_so() {
 #[tokio::test]
 async fn the_code_of_a_failed_job_can_be_that_of_the_predecessor() {
     let csp = csp::scripted([accepted(), status("FAILED")]).await;
-    let host = Setup::new()
+    let outcome = Setup::new()
         .csp("CSP_TEST", &csp)
         .with("[provisioning]\nasync_failure_code = 200")
-        .start()
+        .run(&job("job-1", "CSP_TEST", "ADD_ENVIRONMENT"))
         .await;
-    let snow = host.servicenow();
-    snow.provision(&job("job-1", "CSP_TEST", "ADD_ENVIRONMENT")).await;
-    assert_eq!(snow.outcome().await["code"], 200);
+    assert_eq!(outcome.code(), 200);
 }
 
 #[tokio::test]
-async fn polls_that_fail_are_made_again_at_the_next_turn() {
+async fn failed_polls_are_repeated_at_the_next_interval() {
     let (message, polls) = message_after([
         Answer::text(503, ""),
         Answer::reset_after_read(),
@@ -97,13 +92,13 @@ async fn polls_that_fail_are_made_again_at_the_next_turn() {
         Answer::text(200, "not json"),
         status("WONDERING"),
         Answer::text(429, ""),
-        // Once more with a fresh token, in the same turn.
+        // Polled once more with a fresh token, in the same interval.
         Answer::text(401, ""),
         Answer::text(401, ""),
         status("SUCCESS"),
     ])
     .await;
-    assert_eq!(message["code"], 200, "{message}");
+    assert_eq!(message.code(), 200, "{message}");
     assert_eq!(polls, 9);
 }
 
@@ -116,24 +111,21 @@ async fn five_404_in_a_row_end_a_job() {
             .chain(std::iter::once(unknown())),
     )
     .await;
-    assert_eq!(message["code"], 404);
-    assert_eq!(message["content"]["response"], json!({"notHere": 1}));
+    assert_eq!(message.code(), 404);
+    assert_eq!(*message.response(), json!({"notHere": 1}));
     assert_eq!(polls, 4 + 1 + 5);
 }
 
 #[tokio::test]
 async fn a_job_that_never_ends_is_given_up_at_the_deadline() {
     let csp = csp::scripted([accepted(), status("IN_PROGRESS")]).await;
-    let host = Setup::new()
+    let message = Setup::new()
         .csp("CSP_TEST", &csp)
         .with("[polling]\ninitial_ms = 20\nmax_ms = 100\ndeadline_hours = 0.0002")
-        .start()
+        .run(&job("job-1", "CSP_TEST", "ADD_ENVIRONMENT"))
         .await;
-    let snow = host.servicenow();
-    snow.provision(&job("job-1", "CSP_TEST", "ADD_ENVIRONMENT")).await;
-    let message = snow.outcome().await;
-    assert_eq!(message["code"], 504, "{message}");
-    assert_eq!(message["content"]["response"]["status"]["portfolioId"], "p-1");
+    assert_eq!(message.code(), 504, "{message}");
+    assert_eq!(message.response()["status"]["portfolioId"], "p-1");
 }
 
 #[tokio::test]
@@ -145,10 +137,11 @@ async fn locations_may_be_absolute_or_relative_to_the_url_that_was_called() {
     ] {
         let first = Answer::json(202, &json!({})).header("location", location);
         let csp = csp::scripted([first, status("IN_PROGRESS"), status("SUCCESS")]).await;
-        let host = host(&csp).await;
-        let snow = host.servicenow();
-        snow.provision(&job("job-1", "CSP_TEST", "ADD_ENVIRONMENT")).await;
-        assert_eq!(snow.outcome().await["code"], 200);
+        let outcome = Setup::new()
+            .csp("CSP_TEST", &csp)
+            .run(&job("job-1", "CSP_TEST", "ADD_ENVIRONMENT"))
+            .await;
+        assert_eq!(outcome.code(), 200);
         for call in &csp::calls(&csp)[1..] {
             assert_eq!(csp::line(call), format!("GET {path}"));
         }
@@ -165,7 +158,7 @@ async fn a_foreign_location_is_followed_only_if_the_operator_names_its_origin() 
     let refusing = host(&csp).await;
     let snow = refusing.servicenow();
     snow.provision(&job("job-1", "CSP_TEST", "ADD_ENVIRONMENT")).await;
-    assert_eq!(snow.outcome().await["code"], 500);
+    assert_eq!(snow.outcome().await.code(), 500);
     assert_eq!(csp::calls(&elsewhere).len(), 0);
 
     let csp = csp::scripted([first]).await;
@@ -173,22 +166,21 @@ async fn a_foreign_location_is_followed_only_if_the_operator_names_its_origin() 
     let following = Setup::new().csp_with("CSP_TEST", &csp, &allowed).start().await;
     let snow = following.servicenow();
     snow.provision(&job("job-1", "CSP_TEST", "ADD_ENVIRONMENT")).await;
-    assert_eq!(snow.outcome().await["code"], 200);
+    assert_eq!(snow.outcome().await.code(), 200);
     assert_eq!(csp::calls(&elsewhere).len(), 1);
 }
 
 #[tokio::test]
-async fn a_csp_says_when_it_wants_to_be_asked_again() {
+async fn polls_honour_retry_after() {
     let csp = csp::scripted([
         accepted(),
         status("IN_PROGRESS").header("retry-after", "1"),
         status("SUCCESS"),
     ])
     .await;
-    let host = host(&csp).await;
-    let snow = host.servicenow();
-    snow.provision(&job("job-1", "CSP_TEST", "ADD_ENVIRONMENT")).await;
-    assert_eq!(snow.outcome().await["code"], 200);
+    let outcome =
+        Setup::new().csp("CSP_TEST", &csp).run(&job("job-1", "CSP_TEST", "ADD_ENVIRONMENT")).await;
+    assert_eq!(outcome.code(), 200);
     let calls = csp::calls(&csp);
     let apart = csp::apart(&calls[1], &calls[2]);
     assert!(apart >= Duration::from_millis(990), "{apart:?}");
@@ -210,8 +202,8 @@ async fn a_faithful_csp_that_works_for_a_while_ends_every_operation() {
         snow.provision(&job(operation, "CSP_TEST", operation)).await;
     }
     for message in snow.collect_all("/provisioning-jobs", operations.len()).await {
-        assert_eq!(message["code"], 200, "{message}");
-        assert!(message["content"]["response"]["location"].is_string(), "{message}");
+        assert_eq!(message.code(), 200, "{message}");
+        assert!(message.response()["location"].is_string(), "{message}");
     }
     csp::assert_lawful(&csp);
 }

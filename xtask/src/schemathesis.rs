@@ -6,7 +6,7 @@ use std::process::Command;
 
 use anyhow::Context as _;
 
-use crate::demo::stage::Stage;
+use crate::demo::deployment::Deployment;
 use crate::process;
 use crate::workspace::target;
 use crate::workspace::workspace;
@@ -52,13 +52,13 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let tool = install()?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     runtime.context("starting the async runtime")?.block_on(async {
-        let stage = Stage::set_with(KEY).await?;
-        let url = format!("http://{}", stage.api());
+        let deployment = Deployment::start_with(KEY).await?;
+        let url = format!("http://{}", deployment.api());
         let described = ask(arguments, &tool, &url, &["--phases", "examples,coverage"]).await;
         // Each GET may wait for outcomes, twenty seconds long.
         let posts = ["--phases", "fuzzing", "--include-method", "POST"];
         let generated = ask(arguments, &tool, &url, &posts).await;
-        stage.strike().await?;
+        deployment.stop().await?;
         described.and(generated)
     })
 }

@@ -91,7 +91,7 @@ impl Consumer {
                     }
                 }
                 Err(error) => {
-                    warn!(queue = %self.queue, error = &error as &dyn std::error::Error, "Receive failed; next try in {backoff:?}");
+                    warn!(queue = %self.queue, error = &error as &dyn std::error::Error, event = "receive-failed", "Receive failed; next try in {backoff:?}");
                     tokio::time::sleep(backoff).await;
                     backoff = (backoff * 2).min(RECEIVE_BACKOFF.1);
                 }

@@ -47,7 +47,7 @@ pub async fn end_jobs(context: Arc<Context>, queue: QueueName) {
                 }
             }
             Err(error) => {
-                warn!(%queue, error = &error as &dyn std::error::Error, "Receive failed; next try in {backoff:?}");
+                warn!(%queue, error = &error as &dyn std::error::Error, event = "receive-failed", "Receive failed; next try in {backoff:?}");
                 tokio::time::sleep(backoff).await;
                 backoff = (backoff * 2).min(RECEIVE_BACKOFF.1);
             }

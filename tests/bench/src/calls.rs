@@ -1,4 +1,4 @@
-//! What one call into an adapter costs, and what it costs to load one.
+//! The cost of one call into an adapter, and of loading an adapter.
 
 use std::hint::black_box;
 use std::path::Path;
@@ -33,14 +33,14 @@ const LOADS: usize = 20;
 const SMALL_INPUT: &str =
     r#"{"jobId":"81b31a89-e3e5-46ee-acfe-75436bd14577","portfolioId":"p-1","payload":{}}"#;
 
-/// An 800-byte request, as the host hands it over.
+/// A job of 800 bytes, as the host passes it to an adapter.
 pub const INPUT: &str = r#"{"jobId":"81b31a89-e3e5-46ee-acfe-75436bd14577","userId":"21d18790-bf3e-4529-a361-460ee6d16e0b","portfolioId":"b02e77d1-234d-4e3d-bc85-b57ca5a93952","payload":{"name":"Sample Portfolio","taskOrders":[{"taskOrderNumber":"1234567890123","popStartDate":"2021-07-01","popEndDate":"2022-07-01","clins":[{"clinNumber":"0001","type":"CLOUD","classificationLevel":"UNCLASSIFIED","popStartDate":"2021-07-01","popEndDate":"2022-07-01"},{"clinNumber":"0002","type":"NON_CLOUD","classificationLevel":"SECRET","popStartDate":"2021-07-01","popEndDate":"2022-07-01"},{"clinNumber":"0003","type":"CLOUD","classificationLevel":"TOP_SECRET","popStartDate":"2021-07-01","popEndDate":"2022-07-01"}]}]}}"#;
 
 /// The adapter's settings in that request.
 pub const SETTINGS: &str = r#"{"api_version":"1.3.1"}"#;
 
-/// One call in a fresh instance: of a small adapter, and of the bundled one
-/// beside the same Rust run natively.
+/// Measures one call in a fresh instance: of a small adapter, and of the bundled
+/// one beside the same Rust code run natively.
 pub async fn isolated(built: &Built) -> anyhow::Result<Vec<Figure>> {
     let small =
         Facts { operation: "get-portfolio".to_owned(), input: SMALL_INPUT.to_owned(), ..facts() };
@@ -61,7 +61,7 @@ pub async fn isolated(built: &Built) -> anyhow::Result<Vec<Figure>> {
     ])
 }
 
-/// The median of calls, in microseconds.
+/// Returns the median time of a call in microseconds.
 async fn call(adapter: &Path, facts: &Facts) -> anyhow::Result<f64> {
     let cache = tempfile::tempdir().context("making a temporary folder")?;
     let adapter = load(adapter, &engine(cache.path())?).await?;
@@ -82,8 +82,8 @@ async fn call(adapter: &Path, facts: &Facts) -> anyhow::Result<f64> {
     Ok(quantile(&mut samples, 0.5))
 }
 
-/// Compiling a small adapter, and loading it from the cache; and the bundled
-/// one.
+/// Measures compiling and loading from the cache, for a small adapter and for
+/// the bundled one.
 pub async fn loading(built: &Built) -> anyhow::Result<Vec<Figure>> {
     let row = |name, measured, floor| Figure { name, measured, unit: "ms", limit: None, floor };
     let (small, small_cached) = load_times(&built.small_adapter).await?;
@@ -96,8 +96,8 @@ pub async fn loading(built: &Built) -> anyhow::Result<Vec<Figure>> {
     ])
 }
 
-/// The medians of loading with an empty cache and with a full one, in
-/// milliseconds.
+/// Returns the median times of loading with an empty cache and with a full one,
+/// in milliseconds.
 async fn load_times(adapter: &Path) -> anyhow::Result<(f64, f64)> {
     let mut compiled = Vec::with_capacity(LOADS);
     let mut cached = Vec::with_capacity(LOADS);
@@ -113,7 +113,7 @@ async fn load_times(adapter: &Path) -> anyhow::Result<(f64, f64)> {
     Ok((quantile(&mut compiled, 0.5), quantile(&mut cached, 0.5)))
 }
 
-/// Reads the same job and asks the same question, in this process.
+/// Returns the median time of the same call run natively, in microseconds.
 fn native() -> f64 {
     let mut samples = Vec::with_capacity(CALLS);
     for _ in 0..WARM_UP + CALLS {

@@ -1,5 +1,5 @@
-//! An HTTP client that costs next to nothing, so that the figures are the
-//! host's.
+//! A minimal HTTP client, so that the figures measure the host and not the
+//! client.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use tokio::io::AsyncReadExt as _;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 
-/// Header lines of an answer that are read; the host sends ten.
+/// The largest number of header lines in an answer; the host sends ten.
 const HEADERS_MAX: usize = 32;
 
 /// One kept-alive connection.
@@ -22,7 +22,7 @@ pub struct Connection {
     buffer: BytesMut,
 }
 
-/// What came back.
+/// The answer to a request.
 pub struct Answer {
     pub status: u16,
     pub body: BytesMut,
@@ -70,7 +70,7 @@ impl Connection {
     }
 }
 
-/// A POST of JSON, as bytes.
+/// Encodes a POST of JSON.
 pub fn post(path: &str, body: &str) -> Vec<u8> {
     format!(
         "POST {path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n\
@@ -80,13 +80,13 @@ pub fn post(path: &str, body: &str) -> Vec<u8> {
     .into_bytes()
 }
 
-/// A GET, as bytes.
+/// Encodes a GET.
 pub fn get(path: &str) -> Vec<u8> {
     format!("GET {path} HTTP/1.1\r\nhost: localhost\r\n\r\n").into_bytes()
 }
 
-/// Exchanges per second of `connections` clients that each send what `request`
-/// makes, one after the other, for `time`.
+/// Returns the exchanges per second of `connections` clients, each of which sends
+/// the requests that `request` makes, one after the other, for `time`.
 pub async fn load(
     address: SocketAddr,
     connections: usize,

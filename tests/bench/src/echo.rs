@@ -1,5 +1,5 @@
-//! The limit of the door: a handler on the host's own listener that gives back
-//! what it was given, and stores nothing.
+//! The limit of the HTTP front: a handler on the host's own listener that echoes
+//! the body and stores nothing.
 
 use std::net::SocketAddr;
 use std::process::Stdio;
@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 /// The hidden argument that makes this program the echo server.
 pub const ARGUMENT: &str = "serve-echo";
 
-/// As many as a host takes by default.
+/// The default connection limit of a host.
 const CONNECTIONS_MAX: usize = 10_000;
 
 /// Serves until the process is killed; prints the address first.

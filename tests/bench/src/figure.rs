@@ -2,18 +2,18 @@
 
 use std::fmt;
 
-/// What was measured, in one run with what it is compared to.
+/// A measured value, with the limit that was measured in the same run.
 pub struct Figure {
     pub name: &'static str,
     pub measured: f64,
     pub unit: &'static str,
-    /// What the machine could do at best, by the same measure in the same run.
+    /// The best that the machine can do by the same measure, with its name.
     pub limit: Option<(&'static str, f64)>,
-    /// What was promised.
+    /// The target that the value must meet.
     pub floor: Floor,
 }
 
-/// A promise about a figure.
+/// The target of a figure.
 pub enum Floor {
     AtLeast(f64),
     AtMost(f64),
@@ -21,12 +21,12 @@ pub enum Floor {
     PartOfLimit(f64),
     /// At most this part of the limit.
     AtMostPartOfLimit(f64),
-    /// Nothing.
+    /// No target.
     None,
 }
 
 impl Figure {
-    /// Whether the promise is kept.
+    /// Returns `true` if the target is met.
     pub fn holds(&self) -> bool {
         match self.floor {
             Floor::AtLeast(floor) => self.measured >= floor,
@@ -70,7 +70,7 @@ fn number(value: f64) -> String {
     }
 }
 
-/// The value below which `part` of the samples lie.
+/// Returns the value below which `part` of the samples lie.
 pub fn quantile(samples: &mut [f64], part: f64) -> f64 {
     samples.sort_by(f64::total_cmp);
     #[expect(

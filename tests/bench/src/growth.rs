@@ -1,4 +1,4 @@
-//! What a backlog costs the embedded queue, and what is left of it on disk.
+//! The cost of a backlog in the embedded queue, and the file size that stays.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -32,7 +32,7 @@ use crate::figure::Floor;
 const FEW: u64 = 1_000;
 const MANY: u64 = 1_000_000;
 
-/// Messages that come and go when the file's size is looked at.
+/// Messages that come and go before the file's size is measured.
 const DRAINED: u64 = 100_000;
 
 /// Messages of one group.
@@ -41,14 +41,14 @@ const GROUP: u64 = 10;
 /// Callers at once, and messages in one commit of plain SQLite.
 const CALLERS: u64 = 64;
 
-/// How long the queue remembers a message that is gone, and more.
+/// A time after which the queue has forgotten the key of a deleted message.
 const FORGOTTEN: Duration = Duration::from_hours(25);
 
-/// How long the queue may take to forget [`DRAINED`] messages.
+/// The longest wait for the queue to forget [`DRAINED`] messages.
 const FORGETTING: Duration = Duration::from_secs(120);
 
-/// A queue in a folder that goes with it.
-struct House {
+/// A queue in a temporary folder of its own.
+struct TempQueue {
     queue: Arc<EmbeddedQueue>,
     name: QueueName,
     clock: Clock,
@@ -56,16 +56,16 @@ struct House {
     folder: tempfile::TempDir,
 }
 
-/// Messages per second in and out again behind a backlog of a million, beside
-/// the same behind a thousand; and that beside plain inserts.
+/// Measures messages per second in and out again behind a backlog of a million,
+/// beside the same behind a thousand, and that beside plain inserts.
 pub async fn backlog(time: Duration) -> anyhow::Result<Vec<Figure>> {
     let plain = plain_inserts(time)?;
-    let house = Arc::new(House::new()?);
-    house.fill(FEW).await?;
-    let few = house.in_and_out(time).await?;
+    let queue = Arc::new(TempQueue::new()?);
+    queue.fill(FEW).await?;
+    let few = queue.in_and_out(time).await?;
     println!("  filling the queue with a million messages");
-    house.fill(MANY - FEW).await?;
-    let many = house.in_and_out(time).await?;
+    queue.fill(MANY - FEW).await?;
+    let many = queue.in_and_out(time).await?;
     Ok(vec![
         Figure {
             name: "queued and taken again, 1 000 waiting",
@@ -84,17 +84,17 @@ pub async fn backlog(time: Duration) -> anyhow::Result<Vec<Figure>> {
     ])
 }
 
-/// The file after a hundred thousand messages have come and gone twice, beside
-/// what it was after the first time.
+/// Measures the file size after a hundred thousand messages have come and gone
+/// twice, beside its size after the first time.
 pub async fn file() -> anyhow::Result<Figure> {
-    let house = Arc::new(House::new()?);
+    let queue = Arc::new(TempQueue::new()?);
     let mut sizes = Vec::new();
     for _ in 0..2 {
-        house.fill(DRAINED).await?;
-        house.drain().await?;
-        house.clock.advance(FORGOTTEN);
-        house.forgotten().await?;
-        sizes.push(house.file_mib()?);
+        queue.fill(DRAINED).await?;
+        queue.drain().await?;
+        queue.clock.advance(FORGOTTEN);
+        queue.forgotten().await?;
+        sizes.push(queue.file_mib()?);
     }
     Ok(Figure {
         name: "the file after 100 000 messages, twice",
@@ -105,7 +105,7 @@ pub async fn file() -> anyhow::Result<Figure> {
     })
 }
 
-impl House {
+impl TempQueue {
     fn new() -> anyhow::Result<Self> {
         let folder = tempfile::tempdir().context("making a temporary folder")?;
         let config = Config { path: folder.path().join("hoth.db"), redelivery_hours: 24 };
@@ -133,7 +133,7 @@ impl House {
         Ok(())
     }
 
-    /// Takes up to `max` messages off the queue; how many there were.
+    /// Deletes up to `max` messages, and returns their number.
     async fn take(&self, max: usize) -> anyhow::Result<usize> {
         let receive = Receive {
             max,
@@ -151,9 +151,9 @@ impl House {
 
     async fn fill(self: &Arc<Self>, messages: u64) -> anyhow::Result<()> {
         let goal = self.sent.load(Ordering::Relaxed) + messages;
-        each(self, move |house| async move {
-            while house.sent.load(Ordering::Relaxed) < goal {
-                house.send().await?;
+        each(self, move |queue| async move {
+            while queue.sent.load(Ordering::Relaxed) < goal {
+                queue.send().await?;
             }
             Ok(())
         })
@@ -161,20 +161,21 @@ impl House {
     }
 
     async fn drain(self: &Arc<Self>) -> anyhow::Result<()> {
-        each(self, |house| async move {
-            while house.take(10).await? > 0 {}
+        each(self, |queue| async move {
+            while queue.take(10).await? > 0 {}
             Ok(())
         })
         .await
     }
 
-    /// One message in and one out, by every caller, again and again.
+    /// Has every caller send and delete one message again and again, and returns
+    /// the messages per second.
     async fn in_and_out(self: &Arc<Self>, time: Duration) -> anyhow::Result<f64> {
         let (before, begun) = (self.sent.load(Ordering::Relaxed), Instant::now());
-        each(self, move |house| async move {
+        each(self, move |queue| async move {
             while begun.elapsed() < time {
-                house.send().await?;
-                house.take(1).await?;
+                queue.send().await?;
+                queue.take(1).await?;
             }
             Ok(())
         })
@@ -209,19 +210,20 @@ impl House {
     }
 }
 
-/// Has every caller do the same, and waits for all.
-async fn each<F>(house: &Arc<House>, work: impl Fn(Arc<House>) -> F) -> anyhow::Result<()>
+/// Runs `work` for every caller at once, and waits for all.
+async fn each<F>(queue: &Arc<TempQueue>, work: impl Fn(Arc<TempQueue>) -> F) -> anyhow::Result<()>
 where
     F: Future<Output = anyhow::Result<()>> + Send + 'static,
 {
-    let callers: Vec<_> = (0..CALLERS).map(|_| tokio::spawn(work(Arc::clone(house)))).collect();
+    let callers: Vec<_> = (0..CALLERS).map(|_| tokio::spawn(work(Arc::clone(queue)))).collect();
     for caller in callers {
         caller.await.context("a caller panicked")??;
     }
     Ok(())
 }
 
-/// Rows per second into a table of texts, as durable as the queue's.
+/// Returns the rows per second that SQLite inserts into a table of texts, as
+/// durably as the queue does.
 fn plain_inserts(time: Duration) -> anyhow::Result<f64> {
     let folder = tempfile::tempdir().context("making a temporary folder")?;
     let mut sql = open_plain(folder.path())?;

@@ -1,8 +1,8 @@
-//! What the clients ask for.
+//! The requests of the clients.
 
 use crate::client::post;
 
-/// A small, valid job of a portfolio of its own.
+/// Encodes the POST of a small job for a portfolio of its own.
 pub fn job(prefix: &str, client: usize, n: u64) -> Vec<u8> {
     let body = format!(
         r#"{{"jobId":"{prefix}-{client}-{n}","userId":"bench","portfolioId":"p-{client}-{n}","targetCspName":"CSP_A","operationType":"ADD_PORTFOLIO","payload":{{"name":"Bench","taskOrders":[{{"taskOrderNumber":"1234567890123","popStartDate":"2026-07-01","popEndDate":"2027-07-01","clins":[{{"clinNumber":"0001","type":"CLOUD","classificationLevel":"UNCLASSIFIED","popStartDate":"2026-07-01","popEndDate":"2027-07-01"}}]}}]}}}}"#
@@ -10,7 +10,7 @@ pub fn job(prefix: &str, client: usize, n: u64) -> Vec<u8> {
     post("/provisioning-jobs", &body)
 }
 
-/// How many messages are in the body of a GET.
+/// Returns the number of messages in the body of an answer to a GET.
 pub fn messages(body: &[u8]) -> anyhow::Result<usize> {
     let messages: Vec<&serde_json::value::RawValue> = serde_json::from_slice(body)?;
     Ok(messages.len())

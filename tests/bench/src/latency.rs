@@ -1,4 +1,4 @@
-//! How long one job takes when there is no other.
+//! The latency of one job when there is no other.
 
 use std::time::Instant;
 
@@ -17,7 +17,8 @@ use crate::jobs;
 /// Jobs before the measured ones: tokens, connections and caches.
 const WARM_UP: usize = 50;
 
-/// From the first byte of a POST to the last byte of the message about it.
+/// Measures the time from the first byte of a POST to the last byte of the
+/// outcome message.
 pub async fn post_to_message(
     built: &Built,
     csp: &MockCsp,
@@ -29,14 +30,14 @@ pub async fn post_to_message(
     let collect = get("/provisioning-jobs?wait=20");
     let mut samples = Vec::with_capacity(count);
     for n in 0..WARM_UP + count {
-        let begun = Instant::now();
+        let started_at = Instant::now();
         let request = jobs::job("latency", 0, n as u64);
         let accepted = posting.exchange(&request).await?;
         ensure!(accepted.status == 201, "POST was answered with {}", accepted.status);
         let answer = getting.exchange(&collect).await?;
         ensure!(jobs::messages(&answer.body)? == 1, "one job has one message");
         if n >= WARM_UP {
-            samples.push(begun.elapsed().as_secs_f64() * 1_000.0);
+            samples.push(started_at.elapsed().as_secs_f64() * 1_000.0);
         }
     }
     let row = |name, measured, floor| Figure { name, measured, unit: "ms", limit: None, floor };

@@ -1,11 +1,11 @@
 //! The figures of HOTH, each beside its limit in the same run.
 //!
 //! `cargo xtask bench` builds everything for release and runs this. It measures
-//! ratios and does not judge: a machine that is busy with something else tells
-//! of that, too.
+//! ratios and always succeeds, since a machine that is busy with something else
+//! distorts the figures.
 
 #![expect(clippy::print_stdout, reason = "figures are for a terminal")]
-#![expect(clippy::print_stderr, reason = "and so is what the host says")]
+#![expect(clippy::print_stderr, reason = "and so are the warnings of the host")]
 
 mod calls;
 mod client;
@@ -38,14 +38,14 @@ struct Arguments {
     /// The bundled adapter, as a component.
     #[arg(long)]
     adapter: PathBuf,
-    /// One whose CSP has a single call.
+    /// An adapter that makes a single call.
     #[arg(long)]
     small_adapter: PathBuf,
-    /// How long each load lasts, in seconds.
+    /// The length of each load, in seconds.
     #[arg(long, default_value_t = 10)]
     seconds: u64,
-    /// Only figures whose group has this in its name: calls, latency, accepts,
-    /// jobs, journals, swaps, memory, growth.
+    /// Measure only figures whose group contains this text: calls, latency,
+    /// accepts, jobs, journals, swaps, memory, growth.
     #[arg(long, default_value = "")]
     only: String,
 }
@@ -104,13 +104,13 @@ async fn measure(arguments: Arguments) -> anyhow::Result<()> {
         show(vec![growth::file().await?]);
     }
     match missed {
-        0 => println!("Every promise was kept."),
-        missed => println!("{missed} promises were missed."),
+        0 => println!("Every target was met."),
+        missed => println!("{missed} targets were missed."),
     }
     Ok(())
 }
 
-/// What it was measured on.
+/// Describes the machine.
 fn machine() -> String {
     let cores = std::thread::available_parallelism().map_or(0, usize::from);
     let cpu = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();

@@ -1,4 +1,4 @@
-//! What ten thousand jobs weigh that wait for a slow CSP.
+//! The memory of ten thousand jobs that wait for a slow CSP.
 
 use std::time::Duration;
 use std::time::Instant;
@@ -14,16 +14,16 @@ use crate::host::Built;
 use crate::host::Host;
 use crate::jobs;
 
-/// Jobs that wait at once.
+/// The number of jobs that wait at once.
 const JOBS: usize = 10_000;
 
-/// How long the CSP takes for each.
+/// The time that the CSP takes for each call.
 const DELAY: Duration = Duration::from_secs(20);
 
-/// How long it may take until all of them wait.
+/// The longest wait until all jobs are at the CSP.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Resident memory with all of them waiting.
+/// Measures the resident memory while all jobs wait.
 pub async fn waiting(built: &Built, csp: &MockCsp) -> anyhow::Result<Figure> {
     csp.script([Answer::behave().after(DELAY)]);
     let host = Host::start(built, csp, "max_concurrent = 10000", "api,worker,watcher").await?;
@@ -33,10 +33,10 @@ pub async fn waiting(built: &Built, csp: &MockCsp) -> anyhow::Result<Figure> {
         let accepted = connection.exchange(&jobs::job("waiting", 0, n)).await?;
         ensure!(accepted.status == 201, "POST was answered with {}", accepted.status);
     }
-    let begun = Instant::now();
+    let started_at = Instant::now();
     let mut most_at_once = 0;
     let mut peak = 0.0_f64;
-    while begun.elapsed() < PATIENCE && most_at_once < JOBS {
+    while started_at.elapsed() < PATIENCE && most_at_once < JOBS {
         most_at_once = csp.at_once();
         peak = peak.max(host.resident_mib()?);
         tokio::time::sleep(Duration::from_millis(20)).await;

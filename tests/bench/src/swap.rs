@@ -1,4 +1,4 @@
-//! How soon a new version serves, and what jobs notice of it.
+//! The time until a new adapter version serves, and its effect on running jobs.
 
 use std::time::Duration;
 use std::time::Instant;
@@ -22,10 +22,10 @@ use crate::jobs;
 /// Versions that the host has never seen, and so must compile.
 const COMPILED: u32 = 10;
 
-/// Swaps between two versions that it has.
+/// Swaps between two versions that the host has compiled.
 const CACHED: u32 = 40;
 
-/// Between two swaps while jobs are measured: ten in a second.
+/// The pause between two swaps while jobs are measured: ten swaps in a second.
 const SWAP_EVERY: Duration = Duration::from_millis(100);
 
 /// Jobs measured with and without swaps.
@@ -34,14 +34,14 @@ const JOBS: u64 = 2_000;
 /// Jobs before the measured ones.
 const WARM_UP: u64 = 50;
 
-/// Between two looks at what is active.
-const LOOK_EVERY: Duration = Duration::from_millis(1);
+/// The pause between two requests for the active version.
+const POLL_INTERVAL: Duration = Duration::from_millis(1);
 
-/// How long a version may take until it serves.
+/// The longest wait for a version to serve.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// From the file's replacement to the new version's serving, as the admin API
-/// tells of it; and the p99 of jobs meanwhile.
+/// Measures the time from the replacement of the file until the admin API lists
+/// the new version as active, and the p99 latency of jobs during swaps.
 pub async fn swaps(built: &Built, csp: &MockCsp) -> anyhow::Result<Vec<Figure>> {
     let host = Host::start(built, csp, "", "api,worker,watcher").await?;
     let wasm = std::fs::read(&built.adapter).context("reading the adapter")?;
@@ -83,7 +83,7 @@ pub async fn swaps(built: &Built, csp: &MockCsp) -> anyhow::Result<Vec<Figure>> 
     ])
 }
 
-/// The adapter with a custom section more, of a name and a number.
+/// Returns the adapter with one more custom section, which holds `number`.
 fn version(wasm: &[u8], number: u32) -> Vec<u8> {
     let mut version = wasm.to_vec();
     version.extend([0, 8, 3, b'n', b'e', b'w']);
@@ -91,19 +91,19 @@ fn version(wasm: &[u8], number: u32) -> Vec<u8> {
     version
 }
 
-/// Milliseconds until the file's version is the active one.
+/// Replaces the file, and returns the milliseconds until its version is active.
 async fn swap(host: &Host, wasm: &[u8]) -> anyhow::Result<f64> {
     let digest = Digest::of(wasm).to_string();
     let folder = host.adapters();
     let mut admin = Connection::open(host.admin).await?;
     std::fs::write(folder.join("upload"), wasm).context("writing a component")?;
-    let begun = Instant::now();
+    let started_at = Instant::now();
     std::fs::rename(folder.join("upload"), folder.join("atat.wasm")).context("renaming it")?;
     while active(&mut admin).await? != digest {
-        ensure!(begun.elapsed() < PATIENCE, "a version does not become active");
-        tokio::time::sleep(LOOK_EVERY).await;
+        ensure!(started_at.elapsed() < PATIENCE, "a version does not become active");
+        tokio::time::sleep(POLL_INTERVAL).await;
     }
-    Ok(begun.elapsed().as_secs_f64() * 1_000.0)
+    Ok(started_at.elapsed().as_secs_f64() * 1_000.0)
 }
 
 async fn active(admin: &mut Connection) -> anyhow::Result<String> {
@@ -112,20 +112,21 @@ async fn active(admin: &mut Connection) -> anyhow::Result<String> {
     Ok(listing["versions"][0]["sha256"].as_str().unwrap_or_default().to_owned())
 }
 
-/// Milliseconds from POST to message, job after job.
+/// Runs jobs one after the other, and returns the milliseconds from POST to
+/// message of each.
 async fn jobs(host: &Host, name: &str) -> anyhow::Result<Vec<f64>> {
     let mut posting = Connection::open(host.api).await?;
     let mut getting = Connection::open(host.api).await?;
     let collect = get("/provisioning-jobs?wait=20");
     let mut samples = Vec::new();
     for n in 0..WARM_UP + JOBS {
-        let begun = Instant::now();
+        let started_at = Instant::now();
         let accepted = posting.exchange(&jobs::job(name, 0, n)).await?;
         ensure!(accepted.status == 201, "POST was answered with {}", accepted.status);
         let answer = getting.exchange(&collect).await?;
         ensure!(jobs::messages(&answer.body)? == 1, "one job has one message");
         if n >= WARM_UP {
-            samples.push(begun.elapsed().as_secs_f64() * 1_000.0);
+            samples.push(started_at.elapsed().as_secs_f64() * 1_000.0);
         }
     }
     Ok(samples)

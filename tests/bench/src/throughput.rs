@@ -1,4 +1,4 @@
-//! How much goes through: accepted requests, and jobs from end to end.
+//! Throughput: accepted requests, and jobs from end to end.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -21,19 +21,19 @@ use crate::host::Built;
 use crate::host::Host;
 use crate::jobs;
 
-/// Clients at once: enough to fill a group commit.
+/// The number of clients: enough to fill a group commit.
 const CLIENTS: usize = 64;
 
-/// Clients that collect: each takes ten at a time.
+/// The number of clients that collect, ten messages at a time.
 const COLLECTORS: usize = 4;
 
-/// Loads with journals, and as many without.
+/// The number of loads with journals, and of those without.
 const JOURNAL_TURNS: u32 = 4;
 
-/// How long the rest may take when no more is submitted.
+/// The longest wait for the remaining outcomes after the last submission.
 const REST: Duration = Duration::from_secs(60);
 
-/// Durable accepts per second beside an echo of the same bodies.
+/// Measures durable accepts per second, beside an echo of the same bodies.
 pub async fn accepts(built: &Built, csp: &MockCsp, time: Duration) -> anyhow::Result<Figure> {
     let echo = Echo::start().await?;
     let limit = load(echo.address, CLIENTS, time, 201, |c, n| jobs::job("echo", c, n)).await?;
@@ -49,8 +49,8 @@ pub async fn accepts(built: &Built, csp: &MockCsp, time: Duration) -> anyhow::Re
     })
 }
 
-/// Jobs per second from POST to collected outcome, beside the same calls to
-/// the CSP made by a bare client.
+/// Measures jobs per second from POST to collected outcome, beside the same calls
+/// to the CSP made by a bare client.
 pub async fn end_to_end(built: &Built, csp: &MockCsp, time: Duration) -> anyhow::Result<Figure> {
     let address = csp.origin().trim_start_matches("http://").parse()?;
     let bare = load(address, CLIENTS, time, 200, bare_call(csp)).await?;
@@ -63,8 +63,8 @@ pub async fn end_to_end(built: &Built, csp: &MockCsp, time: Duration) -> anyhow:
     })
 }
 
-/// What it costs to keep journals: jobs per second with them, beside the same
-/// without. The two take turns, as the machine may have other things to do.
+/// Measures jobs per second with journals, beside the same without. The two take
+/// turns, so that other load on the machine affects both.
 pub async fn journals(built: &Built, csp: &MockCsp, time: Duration) -> anyhow::Result<Figure> {
     let turn = time / JOURNAL_TURNS;
     let (mut with, mut without) = (0.0, 0.0);
@@ -82,8 +82,8 @@ pub async fn journals(built: &Built, csp: &MockCsp, time: Duration) -> anyhow::R
     })
 }
 
-/// Jobs per second from POST to collected outcome; `tables` is more
-/// configuration.
+/// Returns the jobs per second from POST to collected outcome. `tables` is added
+/// to the configuration.
 async fn jobs_per_second(
     built: &Built,
     csp: &MockCsp,
@@ -97,20 +97,20 @@ async fn jobs_per_second(
     let collectors: Vec<_> = (0..COLLECTORS)
         .map(|_| tokio::spawn(collect(host.api, Arc::clone(&collected), Arc::clone(&done))))
         .collect();
-    let begun = Instant::now();
+    let started_at = Instant::now();
     let accepted = load(host.api, CLIENTS, time, 201, |c, n| jobs::job("job", c, n)).await?;
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
         reason = "a rate times a time is a count"
     )]
-    let submitted = (accepted * begun.elapsed().as_secs_f64()).round() as u64;
-    let resting = Instant::now();
+    let submitted = (accepted * started_at.elapsed().as_secs_f64()).round() as u64;
+    let submitted_at = Instant::now();
     while collected.load(Ordering::SeqCst) + 1 < submitted {
-        ensure!(resting.elapsed() < REST, "only {collected:?} of {submitted} jobs ended");
+        ensure!(submitted_at.elapsed() < REST, "only {collected:?} of {submitted} jobs ended");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
-    let took = begun.elapsed();
+    let took = started_at.elapsed();
     done.store(true, Ordering::SeqCst);
     for collector in collectors {
         collector.await.context("a collector panicked")??;
@@ -119,7 +119,7 @@ async fn jobs_per_second(
     Ok(collected.load(Ordering::SeqCst) as f64 / took.as_secs_f64())
 }
 
-/// Any call that the CSP answers with 200.
+/// Makes the CSP answer a bare call with 200, and returns the request.
 fn bare_call(csp: &MockCsp) -> impl Fn(usize, u64) -> Vec<u8> + Clone + Send + 'static + use<> {
     csp.script_for(
         mock_csp::Matching::path("/bare"),

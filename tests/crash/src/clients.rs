@@ -1,5 +1,5 @@
-//! ServiceNow, many times over: some submit, some consume, some lease and
-//! acknowledge. None of them gives up because a host died.
+//! Clients that act as ServiceNow: some submit, some consume, some lease and
+//! acknowledge. Each goes on after the death of a host.
 
 use std::hash::DefaultHasher;
 use std::hash::Hash as _;
@@ -37,34 +37,34 @@ const PORTFOLIOS: u32 = 40;
 /// something to lose, few enough that each part comes to its end.
 const OPEN_MAX: usize = 400;
 
-/// How long a batch is leased, in seconds: longer than a host is down.
+/// The lease of a batch in seconds: longer than a host is down.
 const LEASE_S: u32 = 20;
 
-/// How long a client waits for an answer.
+/// The longest wait of a client for an answer.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// A pause of a client that has nothing to do, or to whom the host is gone.
+/// The pause of a client that has nothing to do, or no host to talk to.
 const PAUSE: Duration = Duration::from_millis(10);
 
-/// One life of the host, as clients know it.
+/// One life of the host, as the clients see it.
 #[derive(Debug, Clone, Copy)]
 pub struct Life {
     pub api: SocketAddr,
 }
 
-/// What all clients share.
+/// The state that all clients share.
 pub struct Shared {
     http: Client,
-    /// Read during a request, and written by who kills the host: so nobody is
-    /// at work between two lives.
+    /// Held for reading during a request, and for writing by the trial while it
+    /// exchanges the host: no client is at work between two lives.
     pub life: RwLock<Option<Life>>,
     ledger: Mutex<Ledger>,
     stage: watch::Sender<Stage>,
-    /// Whether the host may say that it cannot store anything now.
+    /// `true` if the host may refuse because it cannot store anything now.
     refuses: bool,
 }
 
-/// What clients are to do.
+/// The work that the clients do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stage {
     All,
@@ -72,16 +72,17 @@ enum Stage {
     Nothing,
 }
 
-/// An HTTP client that keeps out of the way.
+/// Returns an HTTP client without a proxy and with a timeout.
 pub fn http() -> anyhow::Result<Client> {
-    // Another part may have done it before.
+    // Fails if another part has installed the provider before.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let client = Client::builder().no_proxy().timeout(TIMEOUT).build();
     client.context("making an HTTP client")
 }
 
 impl Shared {
-    /// `refuses`: 503 is an answer like no answer, and no error.
+    /// Returns the state of clients that have no host yet. With `refuses`, an
+    /// answer of 503 counts as no answer instead of an error.
     pub fn new(refuses: bool) -> anyhow::Result<Arc<Self>> {
         Ok(Arc::new(Self {
             http: http()?,
@@ -96,18 +97,19 @@ impl Shared {
         self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// From now on nothing is submitted.
+    /// Makes the submitters stop.
     pub fn only_collect(&self) {
         self.stage.send_replace(Stage::CollectOnly);
     }
 
-    /// The clients end.
+    /// Makes all clients stop.
     pub fn stop(&self) {
         self.stage.send_replace(Stage::Nothing);
     }
 }
 
-/// Starts all clients. Each has its own randomness, made of `seed`.
+/// Starts all clients. Each has a random generator of its own, derived from
+/// `seed`.
 pub fn start(shared: &Arc<Shared>, seed: u64) -> Vec<tokio::task::JoinHandle<()>> {
     let rng = |number: usize| Rng::with_seed(seed.wrapping_add(number as u64 + 1));
     let mut tasks = Vec::new();
@@ -153,7 +155,7 @@ impl Submitter {
         }
     }
 
-    /// Sends one job. False: there was nothing to do, or nobody to do it.
+    /// Sends one job. Returns `false` if there was nothing to do or no host.
     async fn turn(&mut self) -> bool {
         let shared = Arc::clone(&self.shared);
         let life = shared.life.read().await;
@@ -180,7 +182,7 @@ impl Submitter {
                 false
             }
             Err(_) => {
-                // Some clients ask again, and some never learn.
+                // Some clients post again when they have no answer, and some do not.
                 self.again = self.rng.bool().then_some((path, id, body));
                 false
             }
@@ -272,7 +274,7 @@ impl Collector {
         shared.ledger().leased(&items);
         let how = if self.rng.u8(0..8) == 0 { "release" } else { "ack" };
         if how == "release" {
-            // Before it is asked for: from then on it may be with another.
+            // Recorded before the request: from then on another client may have it.
             shared.ledger().returned(&items);
         }
         self.batch = Some(Batch { path, name, items, how });
@@ -305,7 +307,7 @@ impl Collector {
                 shared.ledger().error(error);
                 false
             }
-            // It may have been done or not: it is asked for again.
+            // The host may have done it or not, so the client asks again.
             Err(_) => {
                 self.batch = Some(batch);
                 false
@@ -314,8 +316,7 @@ impl Collector {
     }
 }
 
-/// The whole answer, and the name of its batch; an error when any of it is
-/// missing.
+/// Returns the whole answer and the name of its batch.
 async fn answered(
     request: reqwest::RequestBuilder,
 ) -> reqwest::Result<(StatusCode, Option<String>, String)> {

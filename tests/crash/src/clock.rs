@@ -1,4 +1,4 @@
-//! The wall clock is set forward and back by an hour.
+//! A wall clock that is set forward and back by an hour.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt as _;
@@ -9,35 +9,34 @@ use anyhow::Context as _;
 
 use crate::host::Built;
 use crate::host::Host;
-use crate::host::Site;
 use crate::shim;
 use crate::trial::Trial;
 
-/// How often.
+/// Lives of a host.
 const TIMES: u32 = 12;
 
-/// What the clock is off by, in turn, in seconds.
+/// The offsets of the clock in turn, in seconds.
 const OFFSETS: [i64; 4] = [3_600, 0, -3_600, 0];
 
-/// How long a host goes on after its clock was set.
+/// The time for which a host goes on after its clock was set.
 const GOES_ON: Duration = Duration::from_millis(500);
 
-/// While a host runs the clock is set; it goes on, is killed, and the next one
-/// starts under the new time. Leases must neither end nor stay, and jobs that
-/// wait for their CSP must be looked at in time: else there were repetitions, or
-/// messages left in the end.
+/// Sets the clock while a host runs, lets it go on, kills it, and starts the
+/// next one under the new time. Leases must neither end early nor stay, and jobs
+/// that wait for their CSP must be polled in time. Otherwise outcomes would be
+/// repeated, or messages would be left at the end.
 pub async fn jumps(built: &Built, place: &Path, seed: u64) -> anyhow::Result<bool> {
     let queue = place.join("hoth.db");
     let mut trial = Trial::begin("clock", built, place, &queue, seed, false).await?;
-    let control = shim::load(&mut trial.site, place, shim::CLOCK, "HOTH_SHIM_CLOCK")?;
+    let control = shim::load(&mut trial.deployment, place, shim::CLOCK, "HOTH_SHIM_CLOCK")?;
     std::fs::write(&control, 0_i64.to_ne_bytes()).context("making a clock")?;
     let set = |offset: i64| {
-        // In place, because hosts have it mapped.
+        // Written in place, because hosts have the file mapped.
         let file = File::options().write(true).open(&control).context("opening the clock")?;
         file.write_all_at(&offset.to_ne_bytes(), 0).context("setting the clock")
     };
     let mut offsets = OFFSETS.into_iter().cycle();
-    let jump = async |_: &Site, host: Host| {
+    let jump = async |host: Host| {
         set(offsets.next().unwrap_or(0))?;
         tokio::time::sleep(GOES_ON).await;
         host.kill().await

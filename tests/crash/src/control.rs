@@ -1,4 +1,4 @@
-//! What must lose something, or the power cuts prove nothing.
+//! Controls that must lose something; without them the power cuts prove nothing.
 
 use std::path::Path;
 
@@ -9,18 +9,17 @@ use crate::drive;
 use crate::drive::Machine;
 use crate::host::Built;
 use crate::host::Host;
-use crate::host::Site;
 use crate::power;
 use crate::trial::Trial;
 use crate::volume::Volume;
 
-/// Power cuts in which something must be lost.
+/// Power cuts within which something must be lost.
 const CUTS_MAX: u32 = 20;
 
-/// Read by builds with debug assertions alone; see `queue/embedded/schema.rs`.
+/// Read only by builds with debug assertions; see `queue/embedded/schema.rs`.
 const NOT_DURABLE: (&str, &str) = ("HOTH_TEST_SYNCHRONOUS", "normal");
 
-/// All that there are.
+/// Runs every control.
 pub async fn all(built: &Built, place: &Path, seed: u64) -> anyhow::Result<bool> {
     shutdown(built, &folder(place, "shutdown")?, seed).await?;
     if !drive::is_possible() {
@@ -38,30 +37,32 @@ fn folder(place: &Path, name: &str) -> anyhow::Result<std::path::PathBuf> {
     Ok(folder)
 }
 
-/// A queue that does not wait for the disk, and a file system that is shut down.
+/// Shuts down the file system under a queue that does not wait for the disk.
 async fn shutdown(built: &Built, place: &Path, seed: u64) -> anyhow::Result<()> {
     let volume = Volume::make(place, power::VOLUME_MIB)?;
     let mut trial = begin(built, place, volume.folder(), seed).await?;
-    trial.site.set(NOT_DURABLE.0, NOT_DURABLE.1);
-    let cut = async |_: &Site, host: Host| power::cut(&volume, host).await;
+    trial.deployment.set(NOT_DURABLE.0, NOT_DURABLE.1);
+    let cut = async |host: Host| power::cut(&volume, host).await;
     must_lose(trial, "synchronous=NORMAL, shutdown", cut).await
 }
 
-/// The same queue, and a drive that keeps its word.
+/// Cuts the power of an honest drive under a queue that does not wait for the
+/// disk.
 async fn drive(built: &Built, place: &Path, seed: u64) -> anyhow::Result<()> {
     let mut machine = Machine::make(place, seed)?;
     let mut trial = begin(built, place, machine.folder(), seed).await?;
-    trial.site.set(NOT_DURABLE.0, NOT_DURABLE.1);
-    let cut = async |_: &Site, host: Host| machine.cut_power(host).await;
+    trial.deployment.set(NOT_DURABLE.0, NOT_DURABLE.1);
+    let cut = async |host: Host| machine.cut_power(host).await;
     must_lose(trial, "synchronous=NORMAL, drive", cut).await
 }
 
-/// The queue as it is, and a drive that acknowledges a flush without doing it.
+/// Cuts the power of a drive that acknowledges flushes without doing them,
+/// under the queue as it is.
 async fn drive_that_lies(built: &Built, place: &Path, seed: u64) -> anyhow::Result<()> {
     let mut machine = Machine::make(place, seed)?;
     machine.ignore_flushes()?;
     let trial = begin(built, place, machine.folder(), seed).await?;
-    let cut = async |_: &Site, host: Host| machine.cut_power(host).await;
+    let cut = async |host: Host| machine.cut_power(host).await;
     must_lose(trial, "a drive that ignores flushes", cut).await
 }
 
@@ -73,13 +74,13 @@ async fn begin(built: &Built, place: &Path, volume: &Path, seed: u64) -> anyhow:
 async fn must_lose(
     mut trial: Trial,
     what: &str,
-    mut cut: impl AsyncFnMut(&Site, Host) -> anyhow::Result<()>,
+    mut cut: impl AsyncFnMut(Host) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
     let (mut cuts, mut lost) = (0, 0);
     while lost == 0 && cuts < CUTS_MAX {
         trial.cycles(1, &mut cut).await?;
-        // What is lost shows when the next host has opened what is left.
-        let host = trial.site.start().await.context("after a power cut")?;
+        // A loss shows once the next host has opened the queue file.
+        let host = trial.deployment.start().await.context("after a power cut")?;
         trial.compare()?;
         host.kill().await?;
         lost = trial.shared.ledger().counts().lost;

@@ -1,4 +1,4 @@
-//! What the queue file holds, seen by another reader than the host.
+//! The contents of the queue file, seen by another reader than the host.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -9,7 +9,7 @@ use anyhow::ensure;
 use rusqlite::Connection;
 use rusqlite::OpenFlags;
 
-/// How long a reader waits for the host, which is at work on the file.
+/// The longest wait of a reader for the host, which is at work on the file.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 fn open(queue: &Path) -> anyhow::Result<Connection> {
@@ -19,13 +19,13 @@ fn open(queue: &Path) -> anyhow::Result<Connection> {
     Ok(sql)
 }
 
-/// How many messages of each job all queues of the file hold together, at one
-/// moment. A host may be at work on it.
+/// Returns the number of messages of each job on all queues of the file
+/// together, at one moment. A host may be at work on the file.
 ///
 /// # Errors
 ///
-/// When the file is damaged, or there are dead letters: no job of these trials
-/// is to become one.
+/// Returns an error if the file is damaged, or if there are dead letters: no
+/// job of these trials may become one.
 pub fn messages(queue: &Path) -> anyhow::Result<HashMap<String, u64>> {
     let sql = open(queue)?;
     let mut statement = sql.prepare("SELECT key, COUNT(*) FROM messages GROUP BY key")?;
@@ -37,19 +37,19 @@ pub fn messages(queue: &Path) -> anyhow::Result<HashMap<String, u64>> {
     Ok(counted)
 }
 
-/// Has SQLite look at every page and index.
+/// Has SQLite check every page and index.
 ///
 /// # Errors
 ///
-/// With what it found.
+/// Returns an error that names the damage.
 pub fn check(queue: &Path) -> anyhow::Result<()> {
     let sql = open(queue)?;
-    let said: String = sql.query_row("PRAGMA integrity_check", [], |row| row.get(0))?;
-    ensure!(said == "ok", "{} is damaged: {said}", queue.display());
+    let report: String = sql.query_row("PRAGMA integrity_check", [], |row| row.get(0))?;
+    ensure!(report == "ok", "{} is damaged: {report}", queue.display());
     Ok(())
 }
 
-/// How many outcomes of provisioning jobs wait for ServiceNow.
+/// Returns the number of provisioning outcomes that wait for ServiceNow.
 pub fn outcomes(queue: &Path) -> anyhow::Result<usize> {
     let sql = open(queue)?;
     let counting = "SELECT COUNT(*) FROM messages JOIN queues ON queues.id = messages.queue

@@ -1,4 +1,4 @@
-//! The disk is full.
+//! A full disk under a host.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -16,39 +16,40 @@ use serde_json::json;
 use crate::clients;
 use crate::disk;
 use crate::host::Built;
+use crate::host::Deployment;
 use crate::host::Host;
-use crate::host::Site;
 use crate::trial::Csps;
 use crate::volume::Volume;
 
-/// Small, so that it is soon full.
+/// The size of the volume: small, so that it is soon full.
 const VOLUME_MIB: u64 = 64;
 
 /// Jobs that have ended before the disk is full.
 const ENDED: usize = 60;
 
-/// Batches that are acknowledged while it is full.
+/// Batches that are acknowledged while the disk is full.
 const BATCHES: usize = 3;
 
-/// Requests that a full disk may still take, in what SQLite has of its own.
+/// Requests that a full disk may still take, in free pages of SQLite.
 const TAKEN_MAX: usize = 2_000;
 
 /// Refusals in a row after which the disk is full for sure.
 const REFUSALS: usize = 20;
 
-/// How long anything may take that ends by itself.
+/// The longest wait for anything that ends by itself.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A host, and what its client was told.
+/// A client of a host, with its own record of the answers.
 struct Caller<'a> {
     http: Client,
     host: &'a Host,
-    /// Acknowledged jobs, and how often their outcome came.
+    /// Acknowledged jobs, and how often the outcome of each has come.
     owed: BTreeMap<String, u32>,
 }
 
 impl Caller<'_> {
-    /// Whether it was accepted; refused means 503 with a time to wait.
+    /// Submits a job. Returns `false` if the host refused with 503 and a time to
+    /// wait.
     async fn submit(&mut self, id: &str, filling: usize) -> anyhow::Result<bool> {
         let body = json!({
             "jobId": id, "userId": "u-1", "portfolioId": id, "targetCspName": "CSP_A",
@@ -74,13 +75,13 @@ impl Caller<'_> {
         }
     }
 
-    /// The status of `GET /readyz`.
+    /// Returns the status of `GET /readyz`.
     async fn ready(&self) -> anyhow::Result<u16> {
         let response = self.http.get(format!("http://{}/readyz", self.host.admin)).send().await?;
         Ok(response.status().as_u16())
     }
 
-    /// Leases one batch and acknowledges it; how many there were.
+    /// Leases one batch, acknowledges it, and returns the number of its messages.
     async fn collect(&mut self) -> anyhow::Result<usize> {
         let base = format!("http://{}/provisioning-jobs", self.host.api);
         let response = self.http.get(format!("{base}?lease=60&wait=1")).send().await?;
@@ -110,8 +111,8 @@ pub async fn disk(built: &Built, place: &Path) -> anyhow::Result<bool> {
     let volume = Volume::make(place, VOLUME_MIB)?;
     let queue = volume.folder().join("hoth.db");
     let csps = Csps::start().await?;
-    let site = Site::new(built, place, &queue, &csps.all(), "")?;
-    let host = site.start().await?;
+    let deployment = Deployment::new(built, place, &queue, &csps.all())?;
+    let host = deployment.start().await?;
     let mut client = Caller { http: clients::http()?, host: &host, owed: BTreeMap::new() };
     for number in 0..ENDED {
         ensure!(client.submit(&format!("early-{number}"), 0).await?, "refused with room left");
@@ -137,17 +138,17 @@ pub async fn disk(built: &Built, place: &Path) -> anyhow::Result<bool> {
     ensure!(client.ready().await? == 503, "ready with no room");
 
     volume.empty()?;
-    let begun = Instant::now();
+    let started_at = Instant::now();
     let mut number = 0;
     while !client.submit(&format!("again-{number}"), 0).await? {
-        ensure!(begun.elapsed() < PATIENCE, "space came back, and the host did not notice");
+        ensure!(started_at.elapsed() < PATIENCE, "space came back, and the host did not notice");
         tokio::time::sleep(Duration::from_millis(100)).await;
         number += 1;
     }
     ensure!(client.ready().await? == 200, "not ready with room");
-    let begun = Instant::now();
+    let started_at = Instant::now();
     while client.owed.values().any(|times| *times == 0) {
-        ensure!(begun.elapsed() < PATIENCE, "some accepted jobs have no outcome");
+        ensure!(started_at.elapsed() < PATIENCE, "some accepted jobs have no outcome");
         client.collect().await?;
     }
     let repeated = client.owed.values().filter(|times| **times > 1).count();
@@ -165,9 +166,9 @@ async fn wait(
     what: &str,
     mut is_so: impl AsyncFnMut() -> anyhow::Result<bool>,
 ) -> anyhow::Result<()> {
-    let begun = Instant::now();
+    let started_at = Instant::now();
     while !is_so().await? {
-        ensure!(begun.elapsed() < PATIENCE, "waited {PATIENCE:?} for {what}");
+        ensure!(started_at.elapsed() < PATIENCE, "waited {PATIENCE:?} for {what}");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     Ok(())

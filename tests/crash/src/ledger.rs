@@ -1,51 +1,52 @@
-//! What the clients know of every job, and what follows from it.
+//! The record of what clients were told of every job, and its rules.
 //!
-//! "Exactly one message" is what the queue keeps; what a client sees depends on
-//! what it can be told. These are the rules, and the ledger holds the host to
-//! them:
+//! The queue keeps exactly one message of a job; what a client sees depends on
+//! the answers that reach it. The ledger holds the host to these rules:
 //!
 //! - A job is *acknowledged* when its client has read a whole 201 or 202. From
 //!   then on it is on disk, in one place, until its outcome is with a client.
 //!   Anything else is **lost**.
 //! - An outcome is *consumed* when its client has read a whole answer to a plain
-//!   GET. The host deletes it after that, and tells nobody. So if the host dies
+//!   GET. The host deletes it after that, without telling the client. So if the
+//!   host dies
 //!   while a collector's newest answer is the one that had it, it may still be
 //!   on disk, and then it comes again: **repeated in flight**. An older answer
 //!   is not in flight, because a GET lets go of the batch before it first.
 //! - A leased outcome comes once, unless its lease runs out. After the 200 to
 //!   its acknowledgement it is gone for good.
-//! - Whatever comes again is byte for byte what came before.
+//! - A repeated outcome is byte for byte the same as before.
 //!
-//! Everything else that comes again is **repeated**, and an error, as is a
-//! second message of one job on disk.
+//! Any other repetition is **repeated**, and an error, as is a second message of
+//! one job on disk.
 
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 use std::collections::HashMap;
 use std::fmt;
 
-/// Broken rules that are told one by one; the others are counted.
-const TOLD_MAX: usize = 20;
+/// Broken rules that are printed one by one; the others are only counted.
+const PRINTED_MAX: usize = 20;
 
-/// How many of each there were.
+/// The counts of a trial.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Counts {
     pub acknowledged: u64,
     /// Jobs whose client has at least one message, acknowledged or not.
     pub outcomes: u64,
     pub lost: u64,
-    /// Came again although nothing excuses it.
+    /// Outcomes that came again without an excuse.
     pub repeated: u64,
-    /// Came again because an answer was in flight when the host died.
+    /// Outcomes that came again because an answer was in flight when the host
+    /// died.
     pub repeated_in_flight: u64,
-    /// Came again because a client was too late to acknowledge.
+    /// Outcomes that came again because a client acknowledged too late.
     pub repeated_after_lease: u64,
-    /// Rules broken otherwise.
+    /// Other broken rules.
     pub other: u64,
 }
 
 impl Counts {
-    /// Whether nothing was lost or broken.
+    /// Returns `true` if nothing was lost and no rule was broken.
     pub fn is_good(&self) -> bool {
         self.lost == 0 && self.repeated == 0 && self.other == 0
     }
@@ -72,7 +73,7 @@ impl fmt::Display for Counts {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Item {
     pub job: String,
-    /// Of its text, to tell whether a repetition is one.
+    /// The hash of its text, which a repetition must have, too.
     pub hash: u64,
 }
 
@@ -91,16 +92,16 @@ struct Got {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum How {
-    /// In this answer, by the number of the collector and of its answer.
+    /// Consumed with this answer: the number of the collector, and of its answer.
     Consumed(usize, u64),
-    /// Consumed, and found on disk after the host died: it will come again.
+    /// Consumed, and found on disk after the host died, so it comes again.
     InFlight,
     Leased,
     LeaseEnded,
     Acknowledged,
 }
 
-/// All jobs, and all errors.
+/// The record of all jobs, and the errors that were found.
 #[derive(Debug, Default)]
 pub struct Ledger {
     jobs: HashMap<String, Job>,
@@ -109,16 +110,16 @@ pub struct Ledger {
     /// Acknowledged jobs whose outcome no client has for good.
     open: BTreeSet<String>,
     counts: Counts,
-    told: Vec<String>,
+    printed: Vec<String>,
 }
 
 impl Ledger {
-    /// A client is about to send it.
+    /// Records that a client is about to send the job.
     pub fn posting(&mut self, job: &str) {
         self.jobs.entry(job.to_owned()).or_default();
     }
 
-    /// Its client has the whole answer.
+    /// Records that the job's client has read the whole answer.
     pub fn acknowledged(&mut self, job: &str) {
         let entry = self.jobs.entry(job.to_owned()).or_default();
         if !std::mem::replace(&mut entry.acknowledged, true) {
@@ -129,7 +130,7 @@ impl Ledger {
         }
     }
 
-    /// A collector has read a whole answer to a plain GET.
+    /// Records that a collector has read a whole answer to a plain GET.
     pub fn consumed(&mut self, collector: usize, answer: u64, items: &[Item]) {
         for item in items {
             self.got(item, How::Consumed(collector, answer));
@@ -138,12 +139,12 @@ impl Ledger {
         self.newest.insert(collector, answer);
     }
 
-    /// A collector has read a whole leased batch.
+    /// Records that a collector has read a whole leased batch.
     pub fn leased(&mut self, items: &[Item]) {
         items.iter().for_each(|item| self.got(item, How::Leased));
     }
 
-    /// A collector has returned a batch without having looked into it.
+    /// Records that a collector has returned a batch unread.
     pub fn returned(&mut self, items: &[Item]) {
         for item in items {
             let Some(job) = self.jobs.get_mut(&item.job) else { continue };
@@ -154,7 +155,7 @@ impl Ledger {
         }
     }
 
-    /// The host has answered the acknowledgement of a batch: done, or too late.
+    /// Records the answer to the acknowledgement of a batch: done, or too late.
     pub fn settled(&mut self, items: &[Item], in_time: bool) {
         let how = if in_time { How::Acknowledged } else { How::LeaseEnded };
         for item in items {
@@ -167,7 +168,7 @@ impl Ledger {
 
     fn got(&mut self, item: &Item, how: How) {
         let Some(job) = self.jobs.get_mut(&item.job) else {
-            return self.error(format!("an outcome of {}, which nobody sent", item.job));
+            return self.error(format!("an outcome of {}, which no client sent", item.job));
         };
         let before = job.got.replace(Got { hash: item.hash, how });
         let Some(before) = before else {
@@ -187,14 +188,14 @@ impl Ledger {
         }
     }
 
-    /// The host is dead and no client is at work; `on_disk` says how many
-    /// messages of each job its queues hold.
+    /// Compares the record with the disk while the host is dead and no client is
+    /// at work. `on_disk` counts the messages of each job.
     pub fn died(&mut self, on_disk: &HashMap<String, u64>) {
         let mut broken = Vec::new();
         let newest = std::mem::take(&mut self.newest);
         for (id, count) in on_disk {
             let Some(job) = self.jobs.get_mut(id) else {
-                broken.push(format!("a message of {id}, which nobody sent, is on disk"));
+                broken.push(format!("a message of {id}, which no client sent, is on disk"));
                 continue;
             };
             if *count > 1 {
@@ -226,7 +227,8 @@ impl Ledger {
         broken.into_iter().for_each(|error| self.error(error));
     }
 
-    /// How many acknowledged jobs have an outcome that no client has for good.
+    /// Returns the number of acknowledged jobs whose outcome no client has for
+    /// good.
     pub fn open(&self) -> usize {
         self.open.len()
     }
@@ -235,21 +237,21 @@ impl Ledger {
         self.counts
     }
 
-    /// A rule that no count of its own is for was broken.
+    /// Records a broken rule that has no count of its own.
     pub fn error(&mut self, error: String) {
         self.counts.other += 1;
         self.tell(error);
     }
 
     fn tell(&mut self, error: String) {
-        if self.told.len() < TOLD_MAX {
-            self.told.push(error);
+        if self.printed.len() < PRINTED_MAX {
+            self.printed.push(error);
         }
     }
 
-    /// The first errors, in words.
+    /// Returns the first errors as text.
     pub fn errors(&self) -> &[String] {
-        &self.told
+        &self.printed
     }
 }
 

@@ -1,12 +1,12 @@
-//! What survives when a host dies: everything that it acknowledged.
+//! The crash test: a host that dies must keep everything that it acknowledged.
 //!
 //! `cargo xtask crash-test` builds everything and runs this. A host, in a
-//! process of its own, works under load while it is killed again and again; a
-//! [`ledger`] of what its clients were told is held against its queue file each
-//! time, and in the end against what the clients got.
+//! process of its own, works under load while it is killed again and again. A
+//! [`ledger`] of the answers to its clients is compared with its queue file each
+//! time, and at the end with the outcomes that the clients have.
 
 #![expect(clippy::print_stdout, reason = "counts are for a terminal")]
-#![expect(clippy::print_stderr, reason = "and so is what went wrong")]
+#![expect(clippy::print_stderr, reason = "errors are for a terminal")]
 
 mod clients;
 mod clock;
@@ -33,10 +33,9 @@ use clap::ValueEnum;
 
 use crate::host::Built;
 use crate::host::Host;
-use crate::host::Site;
 use crate::trial::Trial;
 
-/// Kills a host under load, and counts what is lost: it must be nothing.
+/// Kills a host under load and counts lost jobs, of which there must be none.
 #[derive(Debug, Parser)]
 struct Arguments {
     /// The `hoth` program
@@ -45,22 +44,22 @@ struct Arguments {
     /// The bundled adapter, as a component
     #[arg(long)]
     adapter: PathBuf,
-    /// How often the host is killed
+    /// Kill the host this many times
     #[arg(long, default_value_t = 300)]
     cycles: u32,
-    /// How often the power is cut, in each of two ways
+    /// Cut the power this many times, in each of two ways
     #[arg(long, default_value_t = 100)]
     power_cuts: u32,
-    /// Repeats the choices of an earlier run; the order in which threads and
-    /// processes get their turn is the machine's
+    /// Repeat the choices of an earlier run; the scheduling of threads and
+    /// processes still differs
     #[arg(long)]
     seed: Option<u64>,
-    /// Only these parts
+    /// Run only these parts
     #[arg(long, value_enum, value_delimiter = ',')]
     only: Vec<Part>,
 }
 
-/// A way to die.
+/// One part of the test: a way in which a host or its disk fails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Part {
     /// SIGKILL at random moments
@@ -69,8 +68,8 @@ enum Part {
     Power,
     /// Power cuts of a drive with a write cache; as root only, with /dev/fuse
     Drive,
-    /// Both with a queue that does not wait for the disk, and a drive that does
-    /// not either: they must lose
+    /// Power cuts under a queue that does not wait for the disk, and of a drive
+    /// that ignores flushes: they must lose jobs
     Control,
     /// An fsync that fails, then a power cut; as root only
     Fsync,
@@ -83,7 +82,7 @@ enum Part {
 }
 
 impl Part {
-    /// Whether it mounts a file system of its own.
+    /// Returns `true` if the part mounts a file system of its own.
     fn mounts(self) -> bool {
         match self {
             Self::Power | Self::Drive | Self::Control | Self::Fsync | Self::Full => true,
@@ -91,7 +90,7 @@ impl Part {
         }
     }
 
-    /// Why it cannot be tried here.
+    /// Returns the reason why the part cannot run here, if there is one.
     fn skipped(self) -> Option<&'static str> {
         if self.mounts() && !rustix::process::geteuid().is_root() {
             return Some("only root can mount a file system for it");
@@ -106,7 +105,7 @@ impl Part {
 fn main() -> ExitCode {
     let done = match drive::asked_for() {
         Some(place) => drive::be(&place).map(|()| true),
-        None => try_all(),
+        None => run_all(),
     };
     match done {
         Ok(true) => ExitCode::SUCCESS,
@@ -118,13 +117,13 @@ fn main() -> ExitCode {
     }
 }
 
-fn try_all() -> anyhow::Result<bool> {
+fn run_all() -> anyhow::Result<bool> {
     let arguments = Arguments::parse();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     runtime.context("starting the async runtime")?.block_on(run(&arguments))
 }
 
-/// Whether every part was good.
+/// Runs the selected parts. Returns `false` if one of them failed.
 async fn run(arguments: &Arguments) -> anyhow::Result<bool> {
     let seed = arguments.seed.unwrap_or_else(|| fastrand::u64(..));
     println!("seed {seed}");
@@ -165,15 +164,15 @@ async fn run(arguments: &Arguments) -> anyhow::Result<bool> {
     }
     if !good {
         let kept = folder.keep();
-        println!("What was found, and the logs of the hosts, are in {}", kept.display());
+        println!("Queue files and host logs are kept in {}", kept.display());
     }
     Ok(good)
 }
 
-/// The whole host is killed at random moments, sometimes while it starts.
+/// Kills the host at random moments, sometimes while it starts.
 async fn kill(built: &Built, place: &Path, seed: u64, cycles: u32) -> anyhow::Result<bool> {
     let queue = place.join("hoth.db");
     let mut trial = Trial::begin("kill", built, place, &queue, seed, false).await?;
-    trial.cycles(cycles, async |_: &Site, host: Host| host.kill().await).await?;
+    trial.cycles(cycles, async |host: Host| host.kill().await).await?;
     Ok(trial.end().await?.is_good())
 }

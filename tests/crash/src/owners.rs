@@ -1,33 +1,30 @@
-//! Two hosts and one file.
+//! Two hosts on one queue file.
 
 use std::path::Path;
-use std::time::Duration;
 
 use anyhow::Context as _;
 use anyhow::ensure;
 
 use crate::host::Built;
-use crate::host::Site;
+use crate::host::Deployment;
 use crate::trial::Csps;
 
-/// How long the second host may take to refuse.
-const PATIENCE: Duration = Duration::from_secs(30);
-
-/// The second host refuses to start and says who has the file, and the third,
-/// after the first was killed, starts.
+/// Checks that a second host refuses to start and names the owner of the file,
+/// and that a third one starts after the first was killed.
 pub async fn two(built: &Built, place: &Path) -> anyhow::Result<bool> {
     let csps = Csps::start().await?;
-    let site = Site::new(built, place, &place.join("hoth.db"), &csps.all(), "")?;
-    let first = site.start().await?;
+    let deployment = Deployment::new(built, place, &place.join("hoth.db"), &csps.all())?;
+    let first = deployment.start().await?;
     let id = first.id().context("the first host runs")?;
-    let second = tokio::time::timeout(PATIENCE, site.spawn()?.wait_with_output()).await;
-    let second = second.context("the second host did not refuse")?.context("the second host")?;
-    let said = String::from_utf8_lossy(&second.stderr);
-    ensure!(second.status.code() == Some(1), "the second host ended with {}", second.status);
-    let named = said.contains(&format!("in use by another host (process {id})"));
-    ensure!(named, "the second host does not say who has the file: {said}");
+    let mut second = deployment.spawn()?;
+    let status = second.wait().await.context("the second host did not refuse")?;
+    second.log().ended().await;
+    let log = second.log().text();
+    ensure!(status.code() == Some(1), "the second host ended with {status}: {log}");
+    let named = log.contains(&format!("in use by another host (process {id})"));
+    ensure!(named, "the second host does not name the owner of the file: {log}");
     first.kill().await?;
-    site.start().await.context("after the first host was killed")?.kill().await?;
+    deployment.start().await.context("after the first host was killed")?.kill().await?;
     println!("owners: the second host was refused and told of process {id}");
     Ok(true)
 }

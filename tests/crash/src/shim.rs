@@ -1,4 +1,4 @@
-//! Small libraries that stand between a host and its system, written in C and
+//! Preloaded libraries that replace system calls of a host, written in C and
 //! compiled when they are needed.
 
 use std::path::Path;
@@ -8,7 +8,7 @@ use std::process::Command;
 use anyhow::Context as _;
 use anyhow::ensure;
 
-use crate::host::Site;
+use crate::host::Deployment;
 
 /// `shims/fsync.c`.
 pub const FSYNC: &str = include_str!("../shims/fsync.c");
@@ -16,10 +16,11 @@ pub const FSYNC: &str = include_str!("../shims/fsync.c");
 /// `shims/clock.c`.
 pub const CLOCK: &str = include_str!("../shims/clock.c");
 
-/// Compiles `source` into `place` and has every host of `site` load it, with
+/// Compiles `source` into `place` and has every host of `deployment` load
+/// it, with
 /// `variable` naming the file that controls it. Returns that file's name.
 pub fn load(
-    site: &mut Site,
+    deployment: &mut Deployment,
     place: &Path,
     source: &str,
     variable: &str,
@@ -33,7 +34,7 @@ pub fn load(
     ensure!(output.status.success(), "a shim does not compile: {said}");
     let control = place.join("shim.control");
     let text = |path: &Path| path.to_str().map(str::to_owned).context("a path that is no text");
-    site.set("LD_PRELOAD", &text(&library)?);
-    site.set(variable, &text(&control)?);
+    deployment.set("LD_PRELOAD", &text(&library)?);
+    deployment.set(variable, &text(&control)?);
     Ok(control)
 }

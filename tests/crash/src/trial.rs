@@ -1,5 +1,5 @@
-//! A host under load that dies again and again, and a ledger that is compared
-//! with its queue file each time.
+//! A trial: a host under load that dies again and again, and a ledger that is
+//! compared with its queue file each time.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -22,25 +22,26 @@ use crate::clients::Life;
 use crate::clients::Shared;
 use crate::disk;
 use crate::host::Built;
+use crate::host::Deployment;
 use crate::host::Host;
-use crate::host::Site;
 use crate::ledger::Counts;
 
-/// How long each life of a host lasts under load.
+/// The length of a host's life under load, in milliseconds.
 const LIFE: std::ops::Range<u64> = 20..1_200;
 
-/// One in so many hosts is killed once more while it starts, within this time.
+/// One in so many hosts is killed once more while it starts, within this many
+/// milliseconds.
 const EARLY_DEATHS: u32 = 8;
 const EARLY: std::ops::Range<u64> = 0..300;
 
-/// How long the last host may take to work everything off.
+/// The longest time that the last host may take to finish all work.
 const DRAIN: Duration = Duration::from_secs(180);
 
-/// How often something is said meanwhile.
-const SAY_EVERY: Duration = Duration::from_secs(10);
+/// The pause between two progress lines.
+const REPORT_EVERY: Duration = Duration::from_secs(10);
 
-/// A CSP that answers at once, and one that works on what it was asked. Both
-/// take a moment, and fail now and then.
+/// A CSP that answers at once, and one that accepts work for later. Both take a
+/// moment, and fail now and then.
 pub struct Csps {
     sync: MockCsp,
     asynchronous: MockCsp,
@@ -58,44 +59,44 @@ impl Csps {
             sync: csp(Mode::Sync).await?,
             asynchronous: csp(Mode::Async { polls: 1 }).await?,
         };
-        csps.make_trouble();
+        csps.script_failures();
         Ok(csps)
     }
 
-    /// `CSP_A` and `CSP_B`.
+    /// Returns `CSP_A` and `CSP_B`.
     pub fn all(&self) -> [&MockCsp; 2] {
         [&self.sync, &self.asynchronous]
     }
 
-    /// One portfolio's next calls fail in ways that pass, then all is well.
-    fn make_trouble(&self) {
+    /// Makes the next calls for one portfolio fail in transient ways.
+    fn script_failures(&self) {
         for csp in self.all() {
-            let trouble = [
+            let failures = [
                 Answer::json(503, &serde_json::json!({"message": "not now"})),
                 Answer::behave(),
                 Answer::reset_after_read(),
                 Answer::behave(),
             ];
-            csp.script_for(Matching::path("/portfolios/p-1/"), trouble);
+            csp.script_for(Matching::path("/portfolios/p-1/"), failures);
         }
     }
 }
 
-/// One trial: CSPs, a site, clients.
+/// A running trial: CSPs, a deployment and clients.
 pub struct Trial {
     what: &'static str,
     csps: Csps,
-    pub site: Site,
+    pub deployment: Deployment,
     pub shared: Arc<Shared>,
     clients: Vec<JoinHandle<()>>,
     rng: Rng,
-    said: Instant,
-    begun: Instant,
+    reported_at: Instant,
+    started_at: Instant,
 }
 
 impl Trial {
-    /// Sets up a site in `folder` with its queue at `queue`, and clients that
-    /// wait for a host. `refuses`: the host may answer 503.
+    /// Sets up a deployment in `folder` with its queue at `queue`, and clients
+    /// that wait for a host. With `refuses`, the host may answer 503.
     pub async fn begin(
         what: &'static str,
         built: &Built,
@@ -105,20 +106,20 @@ impl Trial {
         refuses: bool,
     ) -> anyhow::Result<Self> {
         let csps = Csps::start().await?;
-        let site = Site::new(built, folder, queue, &csps.all(), "")?;
+        let deployment = Deployment::new(built, folder, queue, &csps.all())?;
         let shared = Shared::new(refuses)?;
         let clients = clients::start(&shared, seed);
-        let (said, begun) = (Instant::now(), Instant::now());
+        let (reported_at, started_at) = (Instant::now(), Instant::now());
         let rng = Rng::with_seed(seed);
-        Ok(Self { what, csps, site, shared, clients, rng, said, begun })
+        Ok(Self { what, csps, deployment, shared, clients, rng, reported_at, started_at })
     }
 
-    /// Lets a host live for a while under load, `cycles` times, and has `blow`
-    /// end each life. Between the lives the ledger is compared with the disk.
+    /// Lets a host live for a while under load, `cycles` times, and has `end_life`
+    /// end each life. Compares the ledger with the disk between the lives.
     pub async fn cycles(
         &mut self,
         cycles: u32,
-        mut blow: impl AsyncFnMut(&Site, Host) -> anyhow::Result<()>,
+        mut end_life: impl AsyncFnMut(Host) -> anyhow::Result<()>,
     ) -> anyhow::Result<()> {
         let shared = Arc::clone(&self.shared);
         let mut pause = shared.life.write().await;
@@ -127,10 +128,10 @@ impl Trial {
             let host = self.live(&mut pause).await?;
             drop(pause);
             tokio::time::sleep(Duration::from_millis(self.rng.u64(LIFE))).await;
-            blow(&self.site, host).await.with_context(|| format!("in cycle {cycle}"))?;
+            end_life(host).await.with_context(|| format!("in cycle {cycle}"))?;
             pause = shared.life.write().await;
             *pause = None;
-            self.say(cycle, cycles);
+            self.report(cycle, cycles);
         }
         Ok(())
     }
@@ -139,46 +140,46 @@ impl Trial {
         if self.rng.u32(0..EARLY_DEATHS) > 0 {
             return Ok(());
         }
-        let mut early = self.site.spawn()?;
+        let mut early = self.deployment.spawn()?;
         tokio::time::sleep(Duration::from_millis(self.rng.u64(EARLY))).await;
         early.kill().await.context("killing a host that starts")
     }
 
-    /// Starts a host, compares the ledger with the disk, and lets the clients
-    /// know where it is once they are let on.
+    /// Starts a host, compares the ledger with the disk, and publishes the host's
+    /// address to the clients, which go on when `pause` is dropped.
     async fn live(
         &mut self,
         pause: &mut RwLockWriteGuard<'_, Option<Life>>,
     ) -> anyhow::Result<Host> {
-        self.csps.make_trouble();
-        let host = self.site.start().await?;
+        self.csps.script_failures();
+        let host = self.deployment.start().await?;
         self.compare()?;
         **pause = Some(Life { api: host.api });
         Ok(host)
     }
 
-    /// Holds the ledger against the disk, when no client is at work.
+    /// Compares the ledger with the disk while no client is at work.
     pub fn compare(&self) -> anyhow::Result<()> {
-        let on_disk = disk::messages(&self.site.queue)?;
+        let on_disk = disk::messages(&self.deployment.queue)?;
         self.shared.ledger().died(&on_disk);
         Ok(())
     }
 
-    fn say(&mut self, cycle: u32, cycles: u32) {
+    fn report(&mut self, cycle: u32, cycles: u32) {
         let counts = self.shared.ledger().counts();
-        if self.said.elapsed() >= SAY_EVERY || cycle == cycles || !counts.is_good() {
-            self.said = Instant::now();
+        if self.reported_at.elapsed() >= REPORT_EVERY || cycle == cycles || !counts.is_good() {
+            self.reported_at = Instant::now();
             println!("  {} {cycle}/{cycles}: {counts}", self.what);
         }
     }
 
-    /// Ends without having anything worked off.
+    /// Ends the trial without finishing the work.
     pub fn abandon(self) {
         self.clients.iter().for_each(JoinHandle::abort);
     }
 
-    /// Starts the last host, has everything worked off and collected, and says
-    /// what came of it all.
+    /// Starts the last host, waits until all work is finished and collected, and
+    /// returns the counts.
     pub async fn end(mut self) -> anyhow::Result<Counts> {
         let shared = Arc::clone(&self.shared);
         let mut pause = shared.life.write().await;
@@ -191,26 +192,26 @@ impl Trial {
             client.await.context("a client panicked")?;
         }
         drained?;
-        disk::check(&self.site.queue)?;
+        disk::check(&self.deployment.queue)?;
         host.kill().await?;
         let ledger = shared.ledger();
         let counts = ledger.counts();
-        println!("{}: {counts} ({} s)", self.what, self.begun.elapsed().as_secs());
+        println!("{}: {counts} ({} s)", self.what, self.started_at.elapsed().as_secs());
         for error in ledger.errors() {
             println!("  {error}");
         }
         Ok(counts)
     }
 
-    /// Until every queue is empty.
+    /// Waits until every queue is empty.
     async fn drained(&self) -> anyhow::Result<()> {
-        let begun = Instant::now();
+        let started_at = Instant::now();
         loop {
-            let left = disk::messages(&self.site.queue)?;
+            let left = disk::messages(&self.deployment.queue)?;
             if left.is_empty() {
                 return Ok(());
             }
-            if begun.elapsed() > DRAIN {
+            if started_at.elapsed() > DRAIN {
                 let some: Vec<_> = left.keys().take(5).collect();
                 bail!("{} messages are left after {DRAIN:?}: {some:?} …", left.len());
             }

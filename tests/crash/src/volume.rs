@@ -1,5 +1,5 @@
-//! A file system of its own, on a loop device: one that can be shut down, one on
-//! a drive that can lose its power, and one that can be full.
+//! An ext4 file system on a loop device that can be shut down, filled, or laid on
+//! a drive that can lose its power.
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -24,15 +24,15 @@ const SHUTDOWN: ioctl::Opcode = ioctl::opcode::read::<u32>(b'X', 125);
 /// is written.
 const NO_LOG_FLUSH: u32 = 2;
 
-/// How long the last writer may take to be gone.
+/// The longest wait for the last writer to close its files.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// How long a program that mounts or unmounts may take. One that waits for a
-/// drive which is gone for good is left behind.
+/// The longest run of a program that mounts or unmounts. A program that waits
+/// for a drive which is gone for good is left behind.
 const RUN_MAX: Duration = Duration::from_secs(60);
 
-/// How often it is looked whether it has ended.
-const LOOK_EVERY: Duration = Duration::from_millis(2);
+/// The pause between two checks for the end of such a program.
+const CHECK_EVERY: Duration = Duration::from_millis(2);
 
 /// ext4 in a file; unmounted when it is dropped.
 pub struct Volume {
@@ -41,11 +41,12 @@ pub struct Volume {
 }
 
 impl Volume {
-    /// Makes and mounts one of so many MiB in `place`.
+    /// Makes and mounts a volume of `mib` MiB in `place`.
     ///
     /// # Errors
     ///
-    /// Among others when this is not root, or there are no loop devices.
+    /// Returns an error if this process is not root, or there are no loop
+    /// devices.
     pub fn make(place: &Path, mib: u64) -> anyhow::Result<Self> {
         ensure!(rustix::process::geteuid().is_root(), "only root can mount a file system");
         let image = place.join("volume.img");
@@ -54,32 +55,33 @@ impl Volume {
         Self::on(image, place)
     }
 
-    /// Makes and mounts one on a file that there is, in `place`.
+    /// Makes a volume on an existing file and mounts it in `place`.
     ///
     /// # Errors
     ///
-    /// As above.
+    /// Returns an error if this process is not root, or there are no loop
+    /// devices.
     pub fn on(image: PathBuf, place: &Path) -> anyhow::Result<Self> {
         let folder = folder_in(place);
         std::fs::create_dir_all(&folder).context("making the mount point")?;
-        // Without blocks that only root may use: it is root who fills it.
+        // Without reserved blocks, since root fills the volume.
         run("mkfs.ext4", &["-q".as_ref(), "-F".as_ref(), "-m0".as_ref(), image.as_ref()])?;
         let volume = Self { image, folder };
         volume.mount()?;
         Ok(volume)
     }
 
-    /// Where it is mounted.
+    /// Returns the mount point.
     pub fn folder(&self) -> &Path {
         &self.folder
     }
 
-    /// Mounts it, which repeats what its journal holds.
+    /// Mounts the volume, which replays its journal.
     pub fn mount(&self) -> anyhow::Result<()> {
         run("mount", &["-o".as_ref(), "loop".as_ref(), self.image.as_ref(), self.folder.as_ref()])
     }
 
-    /// Unmounts it. Nobody may have a file of it open.
+    /// Unmounts the volume. No process may have a file of it open.
     pub fn unmount(&self) -> anyhow::Result<()> {
         let begun = Instant::now();
         loop {
@@ -90,8 +92,8 @@ impl Volume {
         }
     }
 
-    /// From this moment nothing reaches the disk any more, and what has not
-    /// reached it is lost.
+    /// Cuts the power: nothing reaches the disk any more, and writes that have not
+    /// reached it are lost.
     #[expect(unsafe_code, reason = "the kernel's call has no safe wrapper")]
     pub fn cut_power(&self) -> anyhow::Result<()> {
         let root = File::open(&self.folder).context("opening the volume")?;
@@ -100,14 +102,14 @@ impl Volume {
         cut.context("shutting the file system down")
     }
 
-    /// Brings it back, as a machine does that has its power again. Nobody may
-    /// have a file of it open.
+    /// Restores the power by unmounting and mounting. No process may have a file
+    /// of the volume open.
     pub fn restore_power(&self) -> anyhow::Result<()> {
         self.unmount()?;
         self.mount()
     }
 
-    /// Fills it to the last byte.
+    /// Fills the volume to the last byte.
     pub fn fill(&self) -> anyhow::Result<()> {
         let mut file = File::create(self.filler()).context("making a file that fills the disk")?;
         for block in [1 << 20, 1 << 12, 1] {
@@ -123,9 +125,9 @@ impl Volume {
         Ok(())
     }
 
-    /// Gives the space back.
+    /// Frees the space that [`fill`](Self::fill) has taken.
     pub fn empty(&self) -> anyhow::Result<()> {
-        std::fs::remove_file(self.filler()).context("removing what fills the disk")
+        std::fs::remove_file(self.filler()).context("removing the filler file")
     }
 
     fn filler(&self) -> PathBuf {
@@ -139,14 +141,14 @@ impl Drop for Volume {
     }
 }
 
-/// Where the volume of `place` is mounted.
+/// Returns the mount point of the volume of `place`.
 pub fn folder_in(place: &Path) -> PathBuf {
     place.join("volume")
 }
 
-/// Unmounts what is mounted at `folder` as soon as nobody uses it any more.
+/// Unmounts the volume at `folder` as soon as no process uses it any more.
 pub fn detach(folder: &Path) {
-    // What cannot be unmounted now is at the next start of the machine.
+    // A mount that cannot be removed now ends with the next start of the machine.
     let _ = run("umount", &["-l".as_ref(), folder.as_ref()]);
 }
 
@@ -155,10 +157,10 @@ fn run(program: &str, arguments: &[&OsStr]) -> anyhow::Result<()> {
     command.args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
     let mut child = command.spawn().with_context(|| format!("running {program}"))?;
     let begun = Instant::now();
-    // What it says fits into a pipe.
+    // Its output fits into a pipe, so the program never waits for a reader.
     while child.try_wait().with_context(|| format!("waiting for {program}"))?.is_none() {
         ensure!(begun.elapsed() < RUN_MAX, "{program} {arguments:?} does not come to an end");
-        thread::sleep(LOOK_EVERY);
+        thread::sleep(CHECK_EVERY);
     }
     let output = child.wait_with_output().with_context(|| format!("hearing from {program}"))?;
     if !output.status.success() {

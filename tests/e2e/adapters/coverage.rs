@@ -1,4 +1,4 @@
-//! A version has to do what the CSPs that name its adapter need of it.
+//! The requirements of CSPs: a version must support them to be activated.
 
 use std::fs;
 
@@ -22,7 +22,7 @@ use crate::harness::eventually;
 use crate::harness::job;
 use hoth_runtime::testing::TestGuest;
 
-/// An adapter that answers everything at once, and says this of itself.
+/// Builds an adapter that answers everything at once, with this description.
 fn describing(
     operations: &'static [&'static str],
     credentials: &'static [&'static str],
@@ -50,7 +50,7 @@ async fn problem(host: &TestHost, expected: &str) {
 }
 
 #[tokio::test]
-async fn a_version_that_does_less_than_its_csps_need_is_refused_by_both_doors() {
+async fn a_version_that_lacks_required_operations_is_refused() {
     let csp = csp::sync().await;
     let list = r#"operations = ["ADD_PORTFOLIO", "COST_BY_CLIN"]"#;
     let host = Setup::new().csp("CSP_ANY", &csp).csp_with("CSP_LIST", &csp, list).start().await;
@@ -84,18 +84,18 @@ async fn a_version_that_does_less_than_its_csps_need_is_refused_by_both_doors() 
     assert!(metrics.contains(line), "{metrics}");
     host.logged("the refusal", |line| line["reason"] == "coverage").await;
 
-    // Whom nobody names, nobody needs.
+    // An adapter that no CSP names has no requirements.
     let url = format!("{}/adapters/spare", host.admin());
     let answer = client().put(url).body(less).send().await.expect("HOTH answers");
     assert_eq!(answer.status(), StatusCode::OK);
 }
 
 #[tokio::test]
-async fn what_a_csp_does_not_offer_is_not_queued() {
+async fn an_operation_that_a_csp_does_not_offer_is_not_queued() {
     let csp = csp::sync().await;
     let list = r#"operations = ["ADD_PORTFOLIO", "COST_BY_CLIN"]"#;
     let host = Setup::new().csp_with("CSP_TEST", &csp, list).start().await;
-    // It does all that can be asked for, so no more is needed.
+    // The version supports everything that the CSP offers, which is enough.
     let enough = describing(&["cost-by-clin", "add-portfolio"], &[]);
     let (status, answer) = put(&host, enough).await.expect("HOTH answers");
     assert_eq!(status, StatusCode::OK, "{answer}");
@@ -124,13 +124,13 @@ async fn what_a_csp_does_not_offer_is_not_queued() {
     }
     snow.ask_cost(&cost(Some("1"))).await;
     snow.provision(&job("2", "CSP_TEST", "ADD_PORTFOLIO")).await;
-    assert_eq!(snow.cost_outcome().await["code"], 200);
-    assert_eq!(snow.outcome().await["code"], 200);
+    assert_eq!(snow.cost_outcome().await.code(), 200);
+    assert_eq!(snow.outcome().await.code(), 200);
     host.emptied().await;
 }
 
 #[tokio::test]
-async fn a_changed_configuration_throws_out_no_version_but_lets_none_come_back() {
+async fn a_changed_configuration_keeps_the_active_version_but_blocks_rollbacks() {
     const TABLE: &str = "[csp.CSP_TEST.credentials.billing.basic]\nusername = \"u\"\n\
                          password = { env = \"PATH\" }\n";
     let csp = csp::sync().await;
@@ -159,9 +159,9 @@ async fn a_changed_configuration_throws_out_no_version_but_lets_none_come_back()
     assert_eq!(active(&atat(&host).await), [sha256(&billing)]);
     let snow = host.servicenow();
     snow.provision(&job("job-1", "CSP_TEST", "ADD_PORTFOLIO")).await;
-    assert_eq!(snow.outcome().await["code"], 200);
+    assert_eq!(snow.outcome().await.code(), 200);
 
-    // Something else arrives, and now it is one that would have to come back.
+    // Another version becomes active, so the first one would have to come back.
     let other = fs::read(component("atat")).expect("the adapter can be read");
     rename_into(&host.directory().join("adapters"), &other);
     becomes_active(&host, &sha256(&other)).await;
@@ -173,7 +173,7 @@ async fn a_changed_configuration_throws_out_no_version_but_lets_none_come_back()
 }
 
 #[tokio::test]
-async fn going_back_to_a_version_that_does_less_is_no_crime() {
+async fn a_rollback_to_a_version_with_fewer_operations_is_permitted() {
     let csp = csp::sync().await;
     let host = Setup::new().csp("CSP_TEST", &csp).environment("HOTH__ADAPTERS__DIRECTORY", "bare");
     let host = host.start().await;

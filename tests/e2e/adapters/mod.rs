@@ -1,5 +1,5 @@
-//! Adapters are replaced while jobs run, by whatever door, and whatever kills
-//! the host in between.
+//! Replacement of adapters while jobs run, through the API, the drop directory and
+//! rollbacks, and across kills of the host.
 
 mod coverage;
 
@@ -27,14 +27,14 @@ use crate::harness::eventually;
 use crate::harness::guest;
 use crate::harness::job;
 
-/// How often versions are swapped under load.
+/// The number of swaps under load.
 const SWAPS: usize = 200;
 
-/// How long each CSP's client waits between two jobs.
+/// The pause of each CSP's client between two jobs.
 const PACE: Duration = Duration::from_millis(20);
 
-/// One of several versions of the guest that makes three requests in a run and
-/// fails where another version goes on.
+/// Returns a version of the guest that makes three requests in a run and fails if
+/// another version goes on with the run.
 fn version(number: u32) -> Vec<u8> {
     const MARK: &[u8] = b"hoth-guest-mark-0000";
     let mut wasm = std::fs::read(guest("steps")).expect("the guest can be read");
@@ -51,10 +51,10 @@ fn sha256(wasm: &[u8]) -> String {
     hoth_core::domain::Digest::of(wasm).to_string()
 }
 
-/// The same adapter with other bytes: a custom section more.
+/// Returns the `atat` adapter with other bytes: one more custom section.
 fn another_atat() -> Vec<u8> {
     let mut wasm = std::fs::read(component("atat")).expect("the adapter can be read");
-    // Section 0, four bytes: a name of three.
+    // Section 0 of four bytes, with a name of three.
     wasm.extend([0, 4, 3, b'n', b'e', b'w']);
     wasm
 }
@@ -76,7 +76,7 @@ async fn atat(host: &TestHost) -> Value {
     host.admin_json("/adapters/atat").await
 }
 
-/// The digests of the versions that are active; there should be one.
+/// Returns the digests of the active versions, of which there should be one.
 fn active(listing: &Value) -> Vec<String> {
     let versions = listing["versions"].as_array().expect("a list").iter();
     let active = versions.filter(|version| version["active"] == true);
@@ -96,7 +96,7 @@ fn rename_into(folder: &Path, wasm: &[u8]) {
     std::fs::rename(&aside, folder.join("atat.wasm")).expect("a file can be renamed");
 }
 
-/// Submits jobs to one CSP until it is told to stop, and counts them.
+/// Submits jobs to one CSP until `stop` is set, and counts them in `submitted`.
 async fn submit(host: &TestHost, csp: &str, submitted: &AtomicUsize, stop: &AtomicBool) {
     let snow = host.servicenow();
     while !stop.load(Ordering::SeqCst) {
@@ -107,14 +107,14 @@ async fn submit(host: &TestHost, csp: &str, submitted: &AtomicUsize, stop: &Atom
     }
 }
 
-/// Swaps versions [`SWAPS`] times, and goes on until there was load meanwhile.
+/// Swaps versions at least [`SWAPS`] times, until both CSPs had load.
 async fn swap(host: &TestHost, versions: &[Vec<u8>; 2], load: &[AtomicUsize; 2]) {
     let folder = host.directory().join("adapters");
     let there_was_load =
         || load.iter().all(|submitted| submitted.load(Ordering::SeqCst) > SWAPS / 4);
     for n in (0..).take_while(|n| *n < SWAPS || !there_was_load()) {
         let wasm = &versions[n % 2];
-        // By every way that there is, in turn.
+        // Through each way of activation in turn.
         match n % 3 {
             0 => {
                 let (status, answer) = put(host, wasm.clone()).await.expect("HOTH answers");
@@ -137,7 +137,7 @@ async fn two_hundred_swaps_under_load_fail_no_job_and_no_run_sees_two_versions()
     for csp in &csps {
         csp.script([Answer::json(200, &json!({}))]);
     }
-    // All that the guest does.
+    // The only operation of the guest.
     let list = r#"operations = ["ADD_PORTFOLIO"]"#;
     let host = Setup::new().csp_with("CSP_A", &csps[0], list).csp_with("CSP_B", &csps[1], list);
     let host = host.start().await;
@@ -172,8 +172,8 @@ async fn two_hundred_swaps_under_load_fail_no_job_and_no_run_sees_two_versions()
     assert!(listing["versions"].as_array().expect("a list").iter().all(|v| v["jobsInFlight"] == 0));
 }
 
-/// Kills the host at `point` while `act` is under way, and starts it again.
-/// Gives what is active then.
+/// Kills the host at `point` during a deploy or a rollback, and starts it again.
+/// Returns the digests before, after, and of the version that is active then.
 async fn killed_at(point: FailPoint, rolling_back: bool) -> (String, String, String) {
     let csp = csp::sync().await;
     let mut host = Setup::new().csp("CSP_TEST", &csp).start().await;
@@ -194,18 +194,19 @@ async fn killed_at(point: FailPoint, rolling_back: bool) -> (String, String, Str
     };
     assert!(acted.is_err(), "{}: {acted:?}", point.name());
     host.died().await;
-    // Nobody leases anything here.
+    // A fail point that is never reached, since no client leases here.
     host.set_environment("HOTH_FAIL_POINT", FailPoint::BatchReleased.name());
     host.restart().await;
     let [now] = active(&atat(&host).await).try_into().expect("exactly one is active");
-    // And it works.
+    // The active version also runs.
     let snow = host.servicenow();
     snow.provision(&job("job-1", "CSP_TEST", "ADD_PORTFOLIO")).await;
-    assert_eq!(snow.outcome().await["code"], 200);
+    assert_eq!(snow.outcome().await.code(), 200);
     (from, to, now)
 }
 
-/// A start activates what was active, so the act comes there second.
+/// Returns the fail point at its second pass. The first one is at the start, which
+/// activates the version that was active.
 fn at(point: FailPoint) -> String {
     let again = if point == FailPoint::VersionActivated { "@2" } else { "" };
     format!("{}{again}", point.name())
@@ -215,7 +216,8 @@ fn at(point: FailPoint) -> String {
 async fn a_deploy_that_is_killed_at_any_step_leaves_one_active_version() {
     for point in FailPoint::DEPLOY {
         let (from, to, now) = killed_at(*point, false).await;
-        // Before the door has it, nothing has happened; after that, all of it.
+        // Before the version is in the drop directory nothing has happened; after that
+        // the deploy is complete.
         let happened = !matches!(point, FailPoint::ComponentValidated | FailPoint::ComponentStored);
         assert_eq!(now, if happened { to } else { from }, "{}", point.name());
     }
@@ -246,23 +248,23 @@ async fn two_hosts_on_one_directory_serve_the_same_version() {
 
     put(&one, new.clone()).await.expect("HOTH answers");
     becomes_active(&two, &digest).await;
-    // What one has deployed, the other rolls back.
+    // One host deploys, and the other rolls back.
     let (status, answer) = roll_back(&two, None).await.expect("HOTH answers");
     assert_eq!((status, &answer["sha256"]), (StatusCode::OK, &json!(old)));
     becomes_active(&one, &old).await;
-    // A file is taken in by whoever comes first, once.
+    // The host that sees a file first adopts it, once.
     rename_into(&folder, &new);
     becomes_active(&one, &digest).await;
     becomes_active(&two, &digest).await;
     for host in [&one, &two] {
         let snow = host.servicenow();
         snow.provision(&job("job-1", "CSP_TEST", "ADD_PORTFOLIO")).await;
-        assert_eq!(snow.outcome().await["code"], 200);
+        assert_eq!(snow.outcome().await.code(), 200);
         assert_eq!(atat(host).await["versions"].as_array().expect("a list").len(), 2);
     }
 }
 
-/// A component whose compilation takes long, as it is one large function.
+/// Returns a component of one large function, whose compilation takes long.
 fn endless_to_compile() -> Vec<u8> {
     const BLOCKS: usize = 60_000;
     let mut text = String::from("(component (core module (func (param i32) (result i32)\n");
@@ -278,7 +280,7 @@ fn endless_to_compile() -> Vec<u8> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_component_that_takes_too_much_to_compile_is_refused_and_jobs_go_on() {
     let csp = csp::sync().await;
-    // Compiles the adapter itself without such limits, and keeps it.
+    // Compiles the adapter itself without such limits, and fills the cache.
     drop(Setup::new().csp("CSP_TEST", &csp).start().await);
     let wasm = endless_to_compile();
     // Each time the other bound is far away.
@@ -295,7 +297,7 @@ async fn a_component_that_takes_too_much_to_compile_is_refused_and_jobs_go_on() 
         let snow = host.servicenow();
         let working = async {
             snow.provision(&job("job-1", "CSP_TEST", "ADD_PORTFOLIO")).await;
-            assert_eq!(snow.outcome().await["code"], 200);
+            assert_eq!(snow.outcome().await.code(), 200);
         };
         let (refused, ()) = tokio::join!(put(&host, wasm.clone()), working);
         let (status, answer) = refused.expect("HOTH answers");

@@ -1,10 +1,10 @@
 //! Every way in which a CSP or its identity provider can fail, while an
 //! operation, a poll or a cost request is under way.
 //!
-//! [`table`] has the faults, [`rule`] what the contract says must come of each,
-//! [`wire`] makes them, and [`stage`] plays them all at once at one host: each
-//! fault at a CSP of its own, once, twice and for good, beside a portfolio and a
-//! CSP that nothing befalls.
+//! [`table`] lists the faults, [`rule`] derives the expected result of each from
+//! the contract, [`wire`] produces them, and [`stage`] runs them all at once on one
+//! host: each fault at a CSP of its own, once, twice and permanently, beside a
+//! portfolio and a CSP without faults.
 
 mod rule;
 mod stage;
@@ -14,7 +14,7 @@ mod wire;
 use std::time::Duration;
 use std::time::Instant;
 
-use serde_json::Value;
+use crate::harness::Outcome;
 use serde_json::json;
 
 use rule::Calls;
@@ -33,14 +33,14 @@ use table::Spell;
 use table::Tokenless;
 use table::Way;
 
-/// Whether it can happen at all, and be over while a test waits.
+/// Returns `true` if the fault can happen at all, and end within a test.
 fn applies(fault: &Fault, way: Way, spell: Spell) -> bool {
     let hour = matches!(&fault.kind, Kind::Answers(Answered { retry_after: Some(3_600), .. }));
     let no_token_ever = matches!(fault.kind, Kind::NoToken(Tokenless::Breaks(Break::Refuses)));
     match way {
-        // Who asks to be left alone for an hour is left alone for an hour.
+        // A CSP that asks for a wait of an hour gets it.
         Way::Poll if hour => spell == Spell::ForGood,
-        // Without a token nothing is accepted that could be polled.
+        // Without a token no job is accepted that could be polled.
         Way::Poll if no_token_ever => false,
         Way::Sync | Way::Async | Way::Poll | Way::Cost => {
             !fault.is_absence() || spell == Spell::ForGood
@@ -48,7 +48,7 @@ fn applies(fault: &Fault, way: Way, spell: Spell) -> bool {
     }
 }
 
-/// Each fault, with the spells that are played at one CSP.
+/// Returns each fault with the spells that run at one CSP.
 fn acts(way: Way, is_for: impl Fn(&Expected) -> bool) -> Vec<(Fault, Vec<(Spell, Expected)>)> {
     let mut acts = Vec::new();
     for fault in table::faults() {
@@ -64,16 +64,16 @@ fn acts(way: Way, is_for: impl Fn(&Expected) -> bool) -> Vec<(Fault, Vec<(Spell,
     acts
 }
 
-/// Plays the acts at one host, and holds every case to the rule.
+/// Runs the cases on one host, and checks each against the rule.
 async fn play(way: Way, polling: &str, is_for: impl Fn(&Expected) -> bool, stories: bool) {
-    let begun = Instant::now();
+    let started_at = Instant::now();
     let mut stage = Stage::new(way).await;
     for (fault, spells) in acts(way, is_for) {
-        stage.befall(&fault, &spells).await;
+        stage.add_fault(&fault, &spells).await;
     }
     if stories {
         for story in table::STORIES {
-            let (turns, expected) = told(story);
+            let (turns, expected) = parse_story(story);
             stage.story(story, turns, expected).await;
         }
     }
@@ -89,11 +89,11 @@ async fn play(way: Way, polling: &str, is_for: impl Fn(&Expected) -> bool, stori
         "{} cases of {way:?} at {} CSPs in {:.1?}",
         stage.cases.len(),
         stage.actors.len(),
-        begun.elapsed()
+        started_at.elapsed()
     );
 }
 
-/// Nobody at another CSP waited for those that hang.
+/// Asserts that jobs at another CSP did not wait for hanging calls.
 fn others_were_undisturbed(stage: &Stage, seen: &[Seen]) {
     let cases = || stage.cases.iter().zip(seen);
     let calm = cases().filter(|(case, _)| stage.is_at_the_calm_csp(case));
@@ -109,7 +109,7 @@ fn others_were_undisturbed(stage: &Stage, seen: &[Seen]) {
     }
 }
 
-/// What is wrong with what came of a case.
+/// Returns the first deviation of a case from the rule.
 fn check(stage: &Stage, way: Way, case: &Case, seen: &Seen) -> Option<String> {
     let expected = &case.expected;
     let message = check_message(way, case, &seen.message);
@@ -118,10 +118,10 @@ fn check(stage: &Stage, way: Way, case: &Case, seen: &Seen) -> Option<String> {
     found.map(|reason| format!("{reason}, but expected {expected:?}"))
 }
 
-fn check_message(way: Way, case: &Case, message: &Value) -> Option<String> {
+fn check_message(way: Way, case: &Case, message: &Outcome) -> Option<String> {
     let wrong = |what: &str| Some(what.to_owned());
     let code = message["code"].as_u64()?;
-    let (request, response) = (&message["content"]["request"], &message["content"]["response"]);
+    let (request, response) = (message.request(), message.response());
     if !request.is_object() || !response.is_object() {
         return wrong("no objects");
     }
@@ -174,7 +174,7 @@ fn check_message(way: Way, case: &Case, message: &Value) -> Option<String> {
 
 fn check_calls(case: &Case, seen: &Seen) -> Option<String> {
     let absent = case.fault.as_ref().is_some_and(Fault::is_absence);
-    // Where nobody listens, the host's log says how often it was tried.
+    // A CSP that refuses connections counts no calls; the host's log does.
     let calls = if absent { seen.tries } else { seen.calls.len() };
     let tokens = seen.token_calls;
     let fits = match case.expected.calls {
@@ -182,16 +182,16 @@ fn check_calls(case: &Case, seen: &Seen) -> Option<String> {
         Calls::CspAtLeast(least) => calls >= least,
         Calls::IdentityProvider(expected) if absent => calls == expected,
         Calls::IdentityProvider(expected) => tokens == expected && calls == 0,
-        // One was granted, for the operation's call.
+        // One token was granted, for the operation's call.
         Calls::IdentityProviderAtLeast(least) => tokens > least && calls == 0,
     };
     (!fits).then(|| format!("{calls} calls, {tokens} tokens asked for"))
 }
 
-/// Every copy of a request has the same key, and none comes early.
+/// Checks that every copy of a request has the same key, and that none is early.
 fn check_pace(stage: &Stage, case: &Case, seen: &Seen) -> Option<String> {
     let asks_for_patience = case.expected.apart.min(stage.apart_max());
-    // The deadline does not wait for the next turn.
+    // The deadline does not wait for the next interval.
     let last = matches!(case.expected.calls, Calls::CspAtLeast(_)).then_some(seen.calls.len());
     for (number, pair) in seen.calls.windows(2).enumerate() {
         let apart = pair[1].arrived.duration_since(pair[0].arrived);
@@ -214,7 +214,8 @@ fn check_pace(stage: &Stage, case: &Case, seen: &Seen) -> Option<String> {
     None
 }
 
-/// A fresh token gets a call at once.
+/// Returns `true` if the fault is a 401, after which a fresh token gets a call at
+/// once.
 fn is_401(case: &Case) -> bool {
     case.name.contains("401")
         || matches!(
@@ -223,8 +224,8 @@ fn is_401(case: &Case) -> bool {
         )
 }
 
-/// The answers of a story, and what must come of it.
-fn told(story: &'static str) -> (Vec<mock_csp::Answer>, Expected) {
+/// Parses the answers of a story, and returns them with the expected result.
+fn parse_story(story: &'static str) -> (Vec<mock_csp::Answer>, Expected) {
     let turns: Vec<Answered> = story
         .split(' ')
         .map(|turn| {

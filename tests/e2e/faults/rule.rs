@@ -1,7 +1,7 @@
-//! What the contract says must come of a fault.
+//! The result of a fault that the contract demands.
 //!
-//! Written from the contract with ServiceNow, not from the host: how often a
-//! CSP is called, and which message the job ends in.
+//! Written from the contract with ServiceNow, not from the host: the number of
+//! calls to a CSP, and the message in which the job ends.
 
 use std::time::Duration;
 
@@ -20,51 +20,51 @@ use super::table::Tokenless;
 use super::table::Way;
 use super::wire;
 
-/// Calls in all, where a failure may pass.
+/// The number of calls if a failure is transient.
 const ATTEMPTS: usize = 3;
 
-/// The same where a token may have become invalid.
+/// The number of calls if a token may have become invalid.
 const ATTEMPTS_WITH_FRESH_TOKEN: usize = 2;
 
-/// How a message says that an outcome is larger than the adapter may hand over,
-/// or than fits a message: which of them is met first, is the host's affair.
+/// The details of a message about an outcome that is larger than the adapter may
+/// return, or than fits a message. The host may meet either limit first.
 const TOO_LARGE_FOR_A_MESSAGE: &str = " bytes";
 
-/// How often in a row a CSP may say that it does not know a job.
+/// The number of answers in a row by which a CSP may deny that it knows a job.
 const NOT_FOUND_MAX: usize = 5;
 
-/// What must come of a fault.
+/// The expected result of a fault.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Expected {
     pub end: End,
     pub calls: Calls,
-    /// How long apart the first two calls must be.
+    /// The shortest time between the first two calls.
     pub apart: Duration,
 }
 
-/// How often whom must have been called.
+/// The expected calls.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Calls {
     Csp(usize),
-    /// More than that is polled until the deadline comes, never in haste.
+    /// Polls until the deadline, and more than this number of them.
     CspAtLeast(usize),
-    /// The identity provider, and the CSP not at all.
+    /// Calls of the identity provider, and none of the CSP.
     IdentityProvider(usize),
     IdentityProviderAtLeast(usize),
 }
 
-/// The message.
+/// The expected message.
 #[derive(Debug, Clone, PartialEq)]
 pub enum End {
     Success,
     /// A job that the CSP accepted and then failed, in the CSP's word.
     JobFailed(&'static str),
-    /// The CSP's own words, with its status.
+    /// The CSP's own body, with its status.
     Refused {
         code: u16,
         response: Value,
     },
-    /// A failure whose details say this.
+    /// A failure whose details contain this text.
     Failure {
         code: Code,
         says: String,
@@ -80,11 +80,11 @@ pub enum Code {
     OfServerError,
 }
 
-/// What the contract knows of one try.
+/// One attempt, as the contract distinguishes it.
 enum Seen<'a> {
-    /// A whole answer of bearable size.
+    /// A whole answer within the size limit.
     Answer(&'a Answered),
-    /// An answer that is too large to be read; none: nobody knows its status.
+    /// An answer that is too large to be read. `None` if its status is unknown.
     TooLarge(Option<u16>),
     Nothing,
     NoToken {
@@ -92,7 +92,7 @@ enum Seen<'a> {
     },
 }
 
-/// What must come of a fault.
+/// Returns the expected result of a fault.
 pub fn expected(fault: &Fault, way: Way, spell: Spell) -> Expected {
     let seen = seen(fault);
     let apart = apart(fault);
@@ -126,8 +126,8 @@ fn apart(fault: &Fault) -> Duration {
     }
 }
 
-/// A call is made up to three times where its failure may pass, up to twice
-/// where the token is refused, and else once.
+/// Returns the expected calls: up to three if the failure is transient, up to two
+/// if the token is refused, and else one.
 fn called(seen: &Seen<'_>, way: Way, spell: Spell, apart: Duration) -> Expected {
     let attempts = match seen {
         Seen::Answer(Answered { status, .. }) | Seen::TooLarge(Some(status)) => match status {
@@ -149,7 +149,8 @@ fn called(seen: &Seen<'_>, way: Way, spell: Spell, apart: Duration) -> Expected 
     Expected { end, calls, apart: if attempts > 1 { apart } else { Duration::ZERO } }
 }
 
-/// 202 with a usable location is how an operation begins.
+/// Returns `true` for a good answer. That of an accepted operation is a 202 with a
+/// usable location.
 fn is_good(seen: &Seen<'_>, way: Way) -> bool {
     let usable = |location| matches!(location, Some(Location::Usable(_)));
     matches!(seen, Seen::Answer(Answered { status: 202, location, .. }) if usable(*location))
@@ -157,7 +158,7 @@ fn is_good(seen: &Seen<'_>, way: Way) -> bool {
 }
 
 fn failed(seen: &Seen<'_>, way: Way) -> End {
-    // Costs have no job whose status could be told.
+    // Costs have no job whose status could be polled.
     let has_status = way != Way::Cost;
     let failure = |code, says: &str, csp_response| End::Failure {
         code,
@@ -197,7 +198,7 @@ fn failed(seen: &Seen<'_>, way: Way) -> End {
     }
 }
 
-/// The CSP's own words: its JSON object in camelCase, or its text.
+/// Returns the CSP's own body: its JSON object in camelCase, or its text.
 fn words(body: Body) -> Value {
     let details = |text: &str| serde_json::json!({"details": text});
     match body {
@@ -212,22 +213,22 @@ fn words(body: Body) -> Value {
     }
 }
 
-/// What one poll means.
-pub enum Told {
+/// The result of one poll.
+pub enum PollResult {
     /// The job is over.
     Over(End),
-    /// The CSP does not know it; it may know it next time.
+    /// The CSP does not know the job, and may know it next time.
     Unknown(End),
-    /// Nothing, or that the CSP is still working on it.
+    /// No news, or the CSP is still working on the job.
     Nothing,
 }
 
-/// What an answer to a poll means.
-pub fn told(answered: &Answered) -> Told {
+/// Returns the result of a poll with this answer.
+pub fn poll_result(answered: &Answered) -> PollResult {
     match answered.status {
         200 | 202 => match answered.body {
-            Body::Status("SUCCESS" | "COMPLETE") => Told::Over(End::Success),
-            Body::Status(word @ ("FAILURE" | "FAILED")) => Told::Over(End::JobFailed(word)),
+            Body::Status("SUCCESS" | "COMPLETE") => PollResult::Over(End::Success),
+            Body::Status(word @ ("FAILURE" | "FAILED")) => PollResult::Over(End::JobFailed(word)),
             Body::Object
             | Body::Text
             | Body::Empty
@@ -236,32 +237,33 @@ pub fn told(answered: &Answered) -> Told {
             | Body::HalfJson
             | Body::Large(_)
             | Body::Status(_)
-            | Body::LongerThanItSays => Told::Nothing,
+            | Body::LongerThanItSays => PollResult::Nothing,
         },
-        404 => Told::Unknown(failed(&Seen::Answer(answered), Way::Poll)),
-        401 | 408 | 425 | 429 | 500..=599 => Told::Nothing,
-        _ => Told::Over(failed(&Seen::Answer(answered), Way::Poll)),
+        404 => PollResult::Unknown(failed(&Seen::Answer(answered), Way::Poll)),
+        401 | 408 | 425 | 429 | 500..=599 => PollResult::Nothing,
+        _ => PollResult::Over(failed(&Seen::Answer(answered), Way::Poll)),
     }
 }
 
-/// A poll that fails is made again at the next turn, until the CSP says that it
-/// does not know the job, or the deadline comes.
+/// Returns the expected result of a fault during polls. A failed poll is repeated
+/// at the next interval, until the CSP denies that it knows the job, or until the
+/// deadline.
 fn polled(seen: &Seen<'_>, spell: Spell, apart: Duration) -> Expected {
-    let told = match seen {
-        Seen::Answer(answered) => told(answered),
-        Seen::TooLarge(_) | Seen::Nothing | Seen::NoToken { .. } => Told::Nothing,
+    let result = match seen {
+        Seen::Answer(answered) => poll_result(answered),
+        Seen::TooLarge(_) | Seen::Nothing | Seen::NoToken { .. } => PollResult::Nothing,
     };
     let lasts = spell == Spell::ForGood;
-    // The last two find it in progress, and done.
+    // The last two polls find the job in progress, and done.
     let recovered = Calls::Csp(spell.calls().saturating_add(2));
-    let (end, calls) = match told {
-        Told::Over(end) => (end, Calls::Csp(1)),
-        Told::Unknown(end) if lasts => (end, Calls::Csp(NOT_FOUND_MAX)),
-        Told::Unknown(_) | Told::Nothing if !lasts => match seen {
+    let (end, calls) = match result {
+        PollResult::Over(end) => (end, Calls::Csp(1)),
+        PollResult::Unknown(end) if lasts => (end, Calls::Csp(NOT_FOUND_MAX)),
+        PollResult::Unknown(_) | PollResult::Nothing if !lasts => match seen {
             Seen::NoToken { .. } => (End::Success, Calls::Csp(2)),
             Seen::Answer(_) | Seen::TooLarge(_) | Seen::Nothing => (End::Success, recovered),
         },
-        Told::Unknown(_) | Told::Nothing => (
+        PollResult::Unknown(_) | PollResult::Nothing => (
             End::Failure {
                 code: Code::Is(504),
                 says: "working on it".to_owned(),
@@ -277,28 +279,28 @@ fn polled(seen: &Seen<'_>, spell: Spell, apart: Duration) -> Expected {
     Expected { end, calls, apart }
 }
 
-/// What must come of a story: its words and statuses in turn, until the job is
-/// over. Returns the end and the number of polls.
+/// Returns the expected end of a story and the number of polls. The story lists
+/// words and statuses in turn, until the job is over.
 pub fn story(turns: &[Answered]) -> (End, usize) {
     let mut unknown = 0;
     let mut polls = 0;
     let mut renewed = false;
     for turn in turns {
         polls += 1;
-        // A fresh token gets a poll of its own, in the same turn.
+        // A fresh token gets a poll of its own, in the same interval.
         renewed = turn.status == 401 && !renewed;
         if renewed {
             continue;
         }
-        match told(turn) {
-            Told::Over(end) => return (end, polls),
-            Told::Unknown(end) => {
+        match poll_result(turn) {
+            PollResult::Over(end) => return (end, polls),
+            PollResult::Unknown(end) => {
                 unknown += 1;
                 if unknown == NOT_FOUND_MAX {
                     return (end, polls);
                 }
             }
-            Told::Nothing => unknown = 0,
+            PollResult::Nothing => unknown = 0,
         }
     }
     panic!("the story has no end");

@@ -1,4 +1,4 @@
-//! One host, a CSP for each fault, and for each spell a portfolio of its own.
+//! One host with a CSP for each fault, and a portfolio for each spell.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -22,39 +22,40 @@ use super::table::Tokenless;
 use super::table::Way;
 use super::wire;
 use crate::csp;
+use crate::harness::Outcome;
 use crate::harness::Setup;
 use crate::harness::TestHost;
 use crate::harness::cost;
 use crate::harness::job;
 
-/// Before a second call; short, so that the whole table is soon over.
+/// The pause before a second call: short, so that the whole table is soon over.
 const BACKOFF_MS: u64 = 20;
 
 /// The longest wait that a CSP can ask for before a retry.
 const BACKOFF_MAX: Duration = Duration::from_secs(2);
 
-/// Between two polls at least. Far more than before a retry, so that one can
-/// be told from the other.
+/// The shortest time between two polls: far more than before a retry, so that
+/// one can be told from the other.
 const POLL: Duration = Duration::from_millis(250);
 
-/// For all jobs of a stage to end: the longest take three time limits.
+/// The longest wait for all jobs of a stage; the slowest take three time limits.
 const PATIENCE: Duration = Duration::from_secs(300);
 
-/// The portfolio at each CSP that nothing befalls.
+/// The portfolio at each CSP without a fault.
 pub const CALM: &str = "calm";
 
-/// The CSP that nothing befalls, and how many portfolios it has.
+/// The CSP without a fault, and the number of its portfolios.
 const CALM_CSP: &str = "CALM";
 const CALM_PORTFOLIOS: usize = 20;
 
-/// One job.
+/// One job, its fault and the expected result.
 pub struct Case {
-    /// Names it when it fails.
+    /// The name of the case in reports.
     pub name: String,
-    /// None: nothing befalls it.
+    /// `None` if the case has no fault.
     pub fault: Option<Fault>,
     pub expected: Expected,
-    /// Which of the stage's CSPs it goes to.
+    /// The index of its CSP on the stage.
     pub at: usize,
     pub portfolio: String,
 }
@@ -63,28 +64,28 @@ pub struct Case {
 pub struct Actor {
     name: String,
     pub csp: MockCsp,
-    /// Where nobody listens, where that is the fault.
+    /// An address that refuses connections, if that is the fault.
     absent: Option<Refused>,
     settings: String,
 }
 
-/// Everything that one host is to go through.
+/// All cases of one host.
 pub struct Stage {
     way: Way,
     pub actors: Vec<Actor>,
     pub cases: Vec<Case>,
 }
 
-/// What came of one case.
+/// The observed result of one case.
 pub struct Seen {
-    pub message: Value,
-    /// Since the first job was posted.
+    pub message: Outcome,
+    /// The time since the first job was posted.
     pub after: Duration,
     /// The calls that were made for it.
     pub calls: Vec<std::sync::Arc<Call>>,
-    /// Tokens that its CSP was asked for, by all of its jobs.
+    /// Requests for tokens by all jobs of its CSP.
     pub token_calls: usize,
-    /// Tries that the host's log tells of; for where nobody counts calls.
+    /// Attempts in the host's log, for a CSP that cannot count calls.
     pub tries: usize,
 }
 
@@ -98,7 +99,7 @@ impl Stage {
         stage
     }
 
-    /// A CSP that behaves, so far.
+    /// Adds a CSP without a fault, and returns its index.
     pub async fn actor(&mut self, name: &str, settings: &str, absent: Option<Refused>) -> usize {
         let csp = match self.way {
             Way::Sync | Way::Cost | Way::Poll => csp::sync().await,
@@ -110,7 +111,7 @@ impl Stage {
     }
 
     /// Adds a CSP with this fault, and a job for each of these spells.
-    pub async fn befall(&mut self, fault: &Fault, spells: &[(Spell, Expected)]) {
+    pub async fn add_fault(&mut self, fault: &Fault, spells: &[(Spell, Expected)]) {
         let absent = fault.is_absence().then(csp::nowhere);
         let name = format!("F{:03}", self.actors.len());
         let at = self.actor(&name, fault.settings, absent).await;
@@ -130,7 +131,7 @@ impl Stage {
         }
     }
 
-    /// A job that nothing befalls.
+    /// Adds a job without a fault.
     fn calm(&mut self, at: usize, portfolio: &str) {
         let calls = if self.way == Way::Poll {
             self.accept(at, portfolio);
@@ -149,7 +150,7 @@ impl Stage {
         self.cases.push(Case { name, fault: None, expected, at, portfolio });
     }
 
-    /// A job that is accepted and then told of like this.
+    /// Adds a job that is accepted and whose polls get these answers.
     pub async fn story(&mut self, name: &str, turns: Vec<Answer>, expected: Expected) {
         let csp = format!("S{:03}", self.actors.len());
         let at = self.actor(&csp, "", None).await;
@@ -159,7 +160,7 @@ impl Stage {
         self.cases.push(Case { name: name.to_owned(), fault: None, expected, at, portfolio });
     }
 
-    /// The CSP accepts the portfolio's operation for later.
+    /// Makes the CSP accept the portfolio's operation for later.
     fn accept(&self, at: usize, portfolio: &str) {
         let actor = &self.actors[at];
         let origin = actor.absent.as_deref().unwrap_or_default();
@@ -168,7 +169,8 @@ impl Stage {
         actor.csp.script_for(Matching::path(&portfolio_path(portfolio)), [accepted]);
     }
 
-    /// Polls are answered like this, then find it in progress, and then done.
+    /// Answers polls with these answers, then with a job in progress, and then with
+    /// a job that is done.
     fn tell(&self, at: usize, portfolio: &str, first: impl IntoIterator<Item = Answer>) {
         let status = |word| Answer::json(200, &wire::status(word, portfolio));
         let answers = first.into_iter().chain([status("IN_PROGRESS"), status("SUCCESS")]);
@@ -220,7 +222,7 @@ impl Stage {
     pub async fn play(&self, polling: &str) -> Vec<Seen> {
         let host = self.host(polling).await;
         let snow = host.servicenow();
-        let begun = Instant::now();
+        let started_at = Instant::now();
         let mut posted = BTreeMap::new();
         for (number, case) in self.cases.iter().enumerate() {
             let request = self.request(case);
@@ -231,19 +233,19 @@ impl Stage {
             posted.insert(id(&request).to_owned(), number);
         }
         let route = if self.way == Way::Cost { "/cost-jobs" } else { "/provisioning-jobs" };
-        let mut messages: BTreeMap<usize, (Value, Duration)> = BTreeMap::new();
+        let mut messages: BTreeMap<usize, (Outcome, Duration)> = BTreeMap::new();
         while messages.len() < self.cases.len() {
             let missing = || {
                 let names = self.cases.iter().enumerate();
                 let names = names.filter(|(n, _)| !messages.contains_key(n));
                 names.map(|(_, case)| case.name.as_str()).collect::<Vec<_>>().join("\n")
             };
-            assert!(begun.elapsed() < PATIENCE, "not over after {PATIENCE:?}:\n{}", missing());
+            assert!(started_at.elapsed() < PATIENCE, "not over after {PATIENCE:?}:\n{}", missing());
             for message in snow.collect(&format!("{route}?wait=1")).await {
                 let request = self.request_in(&message);
                 let number = posted[id(request)];
                 assert_eq!(*request, self.request(&self.cases[number]), "it stays as it was");
-                let before = messages.insert(number, (message, begun.elapsed()));
+                let before = messages.insert(number, (message, started_at.elapsed()));
                 assert!(before.is_none(), "{} has two messages", self.cases[number].name);
             }
         }
@@ -331,7 +333,7 @@ impl Stage {
         calls.into_iter().filter(|call| call.target.contains(&path)).collect()
     }
 
-    /// How long apart two calls must be, by the way they are made.
+    /// Returns the shortest time between two calls.
     pub fn apart_min(&self) -> Duration {
         match self.way {
             Way::Poll => POLL.mul_f64(0.9),
@@ -340,7 +342,7 @@ impl Stage {
         }
     }
 
-    /// The longest wait between two calls that is kept.
+    /// Returns the longest wait between two calls that the host keeps.
     pub fn apart_max(&self) -> Duration {
         BACKOFF_MAX
     }

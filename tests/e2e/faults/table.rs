@@ -1,11 +1,11 @@
-//! Everything that a CSP or its identity provider can do wrong.
+//! The faults of a CSP and its identity provider.
 
 use std::fmt;
 
 /// One way to fail.
 #[derive(Debug, Clone)]
 pub struct Fault {
-    /// As the table has it; names the case when it fails.
+    /// The name in the table, which names the case in reports.
     pub name: String,
     pub kind: Kind,
     /// Lines for the CSP's table of the configuration.
@@ -14,25 +14,25 @@ pub struct Fault {
 
 #[derive(Debug, Clone)]
 pub enum Kind {
-    /// The CSP answers, whole and readable as HTTP.
+    /// A whole answer of the CSP that is readable as HTTP.
     Answers(Answered),
-    /// Of the CSP no whole answer comes.
+    /// No whole answer of the CSP.
     Breaks(Break),
-    /// There is no token, for which the CSP is not to blame.
+    /// No token, which is not a fault of the CSP.
     NoToken(Tokenless),
 }
 
-/// An answer as the table has it.
+/// An answer of the table.
 #[derive(Debug, Clone)]
 pub struct Answered {
     pub status: u16,
     pub body: Body,
-    /// In seconds.
+    /// The wait that the answer asks for, in seconds.
     pub retry_after: Option<u64>,
     pub location: Option<Location>,
 }
 
-/// What stands in an answer.
+/// The body of an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Body {
     /// A JSON object in snake_case.
@@ -41,9 +41,9 @@ pub enum Body {
     Empty,
     Array,
     Null,
-    /// JSON that ends in the middle, in a body that does not.
+    /// JSON that breaks off, in a body that is complete.
     HalfJson,
-    /// A JSON object of so many bytes.
+    /// A JSON object of this many bytes.
     Large(usize),
     /// A job's status in this word.
     Status(&'static str),
@@ -51,55 +51,55 @@ pub enum Body {
     LongerThanItSays,
 }
 
-/// A `Location`; `{p}` stands for the portfolio, `{origin}` for the CSP's own.
+/// A `Location`. `{p}` stands for the portfolio, `{origin}` for the CSP's origin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Location {
-    /// Leads to the job's status.
+    /// A location that leads to the job's status.
     Usable(&'static str),
     Unusable(&'static str),
 }
 
-/// How an answer does not come.
+/// The way in which an answer fails to come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Break {
-    /// Nobody listens.
+    /// The connection is refused.
     Refuses,
     /// The connection is reset before the request's body was read.
     ResetsBeforeReading,
-    /// The same when it was read.
+    /// The connection is reset after the request's body was read.
     ResetsAfterReading,
-    /// The same in the middle of the answer's body.
+    /// The connection is reset in the middle of the answer's body.
     ResetsInTheBody,
     /// The connection is closed in order, without an answer.
     Closes,
-    /// Nothing comes until the client gives up.
+    /// No answer comes until the client gives up.
     Hangs,
     /// Bytes of a good answer come, more slowly than the client waits.
     Drips,
     /// The body ends before its length.
     EndsEarly,
-    /// A chunk has no size.
+    /// A chunk has no valid size.
     ChunksBadly,
-    /// What comes is no HTTP.
+    /// The answer is no HTTP.
     TalksNonsense,
     /// The header has no end.
     HeaderWithoutEnd,
 }
 
-/// How a token does not come.
+/// The way in which a token fails to come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Tokenless {
     /// The identity provider refuses with this status.
     Refused(u16),
-    /// It answers with this status, which is no refusal.
+    /// The identity provider answers with this status, which is no refusal.
     Answered(u16),
-    /// It answers 200 with this.
+    /// The identity provider answers 200 with this body.
     Grants(&'static str),
-    /// It gives no whole answer.
+    /// The identity provider gives no whole answer.
     Breaks(Break),
 }
 
-/// How often in a row it happens, before all is well.
+/// The number of times in a row that a fault happens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Spell {
     Once,
@@ -107,14 +107,14 @@ pub enum Spell {
     ForGood,
 }
 
-/// What is being asked when it happens.
+/// The kind of call that a fault strikes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Way {
     /// An operation that the CSP carries out at once.
     Sync,
     /// An operation that the CSP accepts for later.
     Async,
-    /// How far the CSP is with what it has accepted.
+    /// A poll of the status of an accepted operation.
     Poll,
     Cost,
 }
@@ -122,7 +122,7 @@ pub enum Way {
 impl Spell {
     pub const ALL: [Self; 3] = [Self::Once, Self::Twice, Self::ForGood];
 
-    /// How many calls in a row go wrong.
+    /// Returns the number of calls in a row that fail.
     pub fn calls(self) -> usize {
         match self {
             Self::Once => 1,
@@ -133,8 +133,8 @@ impl Spell {
 }
 
 impl Fault {
-    /// Whether all of the CSP is struck, and not the calls about one portfolio
-    /// alone.
+    /// Returns `true` if all calls of the CSP fail, and not only those for one
+    /// portfolio.
     pub fn is_general(&self) -> bool {
         match self.kind {
             Kind::Answers(_) => false,
@@ -143,7 +143,8 @@ impl Fault {
         }
     }
 
-    /// Whether nobody listens, for which there is no server to change its mind.
+    /// Returns `true` if connections are refused, in which case no server can recover
+    /// later.
     pub fn is_absence(&self) -> bool {
         matches!(
             self.kind,
@@ -174,12 +175,12 @@ const STATUSES: &[u16] = &[
     600, 999,
 ];
 
-/// The largest answer that is read, unless the configuration says otherwise.
+/// The default limit for the size of an answer.
 pub const RESPONSE_BYTES_MAX: usize = 256 * 1024;
 
 const MEBIBYTE: usize = 1024 * 1024;
 
-/// Answers whose body is the trouble, or some of it.
+/// Answers whose body is part of the fault.
 #[rustfmt::skip]
 const BODIES: &[(&str, u16, Body)] = &[
     ("success in text",              200, Body::Text),
@@ -203,7 +204,7 @@ const BODIES: &[(&str, u16, Body)] = &[
     ("failure of a mebibyte",        503, Body::Large(MEBIBYTE)),
 ];
 
-/// Answers that say when to come back.
+/// Answers with a time to wait.
 const BUSY: &[(&str, u16, u64)] = &[
     ("too busy for a second", 429, 1),
     ("too busy for an hour", 429, 3_600),
@@ -212,7 +213,7 @@ const BUSY: &[(&str, u16, u64)] = &[
     ("too busy for no time", 429, 0),
 ];
 
-/// Where an answer of 202 says that the job's status is.
+/// The locations of a job's status in answers of 202.
 #[rustfmt::skip]
 const LOCATIONS: &[(&str, Option<Location>)] = &[
     ("accepted without a location",          None),
@@ -227,7 +228,7 @@ const LOCATIONS: &[(&str, Option<Location>)] = &[
     ("accepted, location relative",          Some(Location::Usable("../../provisioning/{p}/status"))),
 ];
 
-/// Answers of a mebibyte are read.
+/// A setting with which answers of a mebibyte are read.
 pub const ROOMY: &str = "max_response_bytes = 2097152";
 
 /// A time limit that healthy calls keep on a busy machine, and that a test can
@@ -269,8 +270,8 @@ const TOKENS: &[(&str, Tokenless, &str)] = &[
     ("tokens end early",             Tokenless::Breaks(Break::EndsEarly), ""),
 ];
 
-/// What a CSP may say of a job before it is done or has failed: statuses of
-/// HTTP, and words of the API in an answer of 200.
+/// The answers of a CSP to polls until a job is done or has failed: HTTP statuses,
+/// and states of the API in an answer of 200.
 pub const STORIES: &[&str] = &[
     "SUCCESS",
     "COMPLETE",
@@ -293,7 +294,7 @@ pub const STORIES: &[&str] = &[
     "IN_PROGRESS 302",
 ];
 
-/// Every fault that there is.
+/// Returns every fault.
 pub fn faults() -> Vec<Fault> {
     let answers = |name: String, status, body, retry_after, location| Fault {
         name,
@@ -319,7 +320,7 @@ pub fn faults() -> Vec<Fault> {
     for (name, how, settings) in TOKENS {
         faults.push(Fault { name: (*name).to_owned(), kind: Kind::NoToken(*how), settings });
     }
-    // Read whole, its outcome does not fit a message.
+    // The answer is read whole, but its outcome does not fit a message.
     faults.push(Fault {
         settings: ROOMY,
         ..answers(

@@ -13,15 +13,16 @@ use super::table::Break;
 use super::table::Location;
 use super::table::Tokenless;
 
-/// Slow enough that the answer takes longer than any time limit of the table.
+/// Bytes and pause of a slow body, which takes longer than any time limit of the
+/// table.
 const DRIP: (usize, Duration) = (1, Duration::from_millis(200));
 
-/// The object of [`Body::Object`], as the CSP says it.
+/// Returns the object of [`Body::Object`], as the CSP sends it.
 pub fn object() -> Value {
     json!({"mock_portfolio": "no", "far51_id": null, "task_orders": [{"clin_number": "0001"}, "a_b"]})
 }
 
-/// The same in camelCase.
+/// Returns the object of [`Body::Object`] in camelCase.
 pub fn object_in_camel_case() -> Value {
     json!({"mockPortfolio": "no", "far51Id": null, "taskOrders": [{"clinNumber": "0001"}, "a_b"]})
 }
@@ -37,11 +38,11 @@ pub fn location(location: Location, portfolio: &str, origin: &str) -> String {
     text.replace("{p}", portfolio).replace("{origin}", origin)
 }
 
-/// The answer to a call about `portfolio`.
+/// Returns the answer to a call for `portfolio`.
 pub fn answer(answered: &Answered, portfolio: &str, origin: &str) -> Answer {
     let status = answered.status;
     let mut answer = match answered.body {
-        // These have no body, whatever is sent.
+        // Answers with these statuses have no body.
         Body::Object if [101, 204, 205, 304].contains(&status) => Answer::bytes(status, ""),
         Body::Object => Answer::json(status, &object()),
         Body::Text => Answer::text(status, TEXT),
@@ -56,7 +57,7 @@ pub fn answer(answered: &Answered, portfolio: &str, origin: &str) -> Answer {
     if let Some(seconds) = answered.retry_after {
         answer = answer.header("retry-after", &seconds.to_string());
     }
-    // Nobody must go there.
+    // The host must not follow this location.
     if (300..400).contains(&status) {
         answer = answer.header("location", "/atat/api/v1/portfolios/redirected/costs");
     }
@@ -66,12 +67,12 @@ pub fn answer(answered: &Answered, portfolio: &str, origin: &str) -> Answer {
     }
 }
 
-/// What a CSP says of a job.
+/// Returns the status of a job, as the CSP sends it.
 pub fn status(word: &str, portfolio: &str) -> Value {
     json!({"provisioning_job_id": "9", "portfolio_id": portfolio, "status": word})
 }
 
-/// None: it is not a server that does it.
+/// Returns the broken answer, or `None` if there is no server to send it.
 pub fn broken(how: Break, good: &Value) -> Option<Answer> {
     let body = good.to_string();
     let json = || Answer::json(200, good);
@@ -90,7 +91,8 @@ pub fn broken(how: Break, good: &Value) -> Option<Answer> {
     })
 }
 
-/// What the identity provider does. None: it is not there.
+/// Returns the answer of the identity provider, or `None` if it refuses
+/// connections.
 pub fn tokenless(how: Tokenless) -> Option<Answer> {
     let good =
         json!({"access_token": "a-token-of-forty-characters-or-even-more", "token_type": "bearer"});

@@ -3,17 +3,18 @@
 use std::path::Path;
 use std::path::PathBuf;
 
-/// The component that `cargo xtask adapters` built.
+/// Returns the bundled adapter that `cargo xtask adapters` built.
 pub fn component(name: &str) -> PathBuf {
     built("adapters", name)
 }
 
-/// The misbehaving one that `cargo xtask adapters --guests` built.
+/// Returns the test guest that `cargo xtask adapters --guests` built.
 pub fn guest(name: &str) -> PathBuf {
     built("guests", name)
 }
 
-/// The one in another language that `cargo xtask adapters --samples` built.
+/// Reads the adapter in another language that `cargo xtask adapters --samples`
+/// built.
 pub fn sample(name: &str) -> Vec<u8> {
     std::fs::read(built("samples", name)).expect("the sample can be read")
 }
@@ -25,7 +26,7 @@ fn built(folder: &str, name: &str) -> PathBuf {
     file
 }
 
-/// Where compiled adapters are kept from one test to the next.
+/// Returns the folder of compiled adapters, which all tests share.
 pub fn compiled_adapters() -> PathBuf {
     target_directory().join("e2e-adapter-cache")
 }

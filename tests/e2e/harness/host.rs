@@ -1,67 +1,95 @@
-//! A running host.
+//! A running host, and the check of its queues when the test ends.
 
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
-use std::process::Stdio;
 use std::sync::Arc;
-use std::sync::Mutex;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering;
+use std::thread;
+use std::time::Instant;
 
 use hoth_platform::failpoint;
+use hoth_testkit::Addresses;
+use hoth_testkit::HostCommand;
+use hoth_testkit::HostLog;
+use hoth_testkit::HostProcess;
+use hoth_testkit::PATIENCE;
+use hoth_testkit::QueueCounts;
 use reqwest::StatusCode;
 use serde_json::Value;
 use tempfile::TempDir;
-use tokio::io::AsyncBufReadExt;
-use tokio::io::BufReader;
-use tokio::process::Child;
-use tokio::process::Command;
 
-use super::PATIENCE;
 use super::ServiceNow;
 use super::client;
+use super::client_builder;
 use super::eventually;
 
 /// A running host; killed when it is dropped.
+///
+/// The drop also asserts that every queue is empty and that there is no dead
+/// letter, unless the test said that it [leaves work](Self::leaves_work).
 pub struct TestHost {
+    /// `None` while the host is stopped. In front of the directory, so that the
+    /// process is gone before its files are.
+    running: Option<Running>,
+    /// The log of the process that was started last.
+    log: HostLog,
+    command: HostCommand,
+    /// Shared with the hosts that were started beside this one.
     directory: Arc<TempDir>,
-    environment: Vec<(String, String)>,
-    roles: String,
-    process: Option<Process>,
+    /// The bearer token for the admin API, if it asks for one.
+    admin_token: Option<String>,
+    leaves_work: AtomicBool,
+}
+
+struct Running {
+    process: HostProcess,
+    addresses: Addresses,
 }
 
 impl TestHost {
-    /// Starts the program in `directory`, where its configuration lies.
+    /// Starts a host in `directory`, to which its configuration was written.
     pub(super) async fn start(
         directory: Arc<TempDir>,
-        environment: Vec<(String, String)>,
-        roles: String,
+        command: HostCommand,
+        admin_token: Option<String>,
     ) -> Self {
-        let process = Process::start(directory.path(), &environment, &roles).await;
-        Self { directory, environment, roles, process: Some(process) }
+        let running = start(&command).await;
+        let log = running.process.log().clone();
+        let leaves_work = AtomicBool::new(false);
+        Self { running: Some(running), log, command, directory, admin_token, leaves_work }
     }
 
     /// Starts another host with the same configuration and adapters.
     pub async fn another(&self, roles: &str) -> Self {
-        let (directory, environment) = (Arc::clone(&self.directory), self.environment.clone());
-        Self::start(directory, environment, roles.to_owned()).await
+        let (directory, token) = (Arc::clone(&self.directory), self.admin_token.clone());
+        Self::start(directory, self.command.clone().roles(roles), token).await
     }
 
-    /// ServiceNow, as seen by this host.
+    /// Permits messages and dead letters on the queues when the test ends, or
+    /// that the host is stopped by then, for the `reason` that is given.
+    pub fn leaves_work(&self, reason: &str) {
+        assert!(!reason.is_empty(), "work is left for a reason");
+        self.leaves_work.store(true, Ordering::SeqCst);
+    }
+
+    /// Returns a client that calls this host as ServiceNow does.
     pub fn servicenow(&self) -> ServiceNow {
         ServiceNow::at(client(), self.api(), None)
     }
 
-    /// What the host has logged so far.
+    /// Returns the log so far of the process that was started last.
     pub fn log(&self) -> Vec<Value> {
-        self.running().log.lock().expect("no panic while logging").clone()
+        self.log.lines()
     }
 
-    /// The first log line of which `is_it` holds, once it is there.
-    pub async fn logged(&self, what: &str, is_it: impl Fn(&Value) -> bool) -> Value {
-        eventually(what, || async { self.log().into_iter().find(&is_it) }).await
+    /// Waits for a log line that `matches`, and returns the first one.
+    pub async fn logged(&self, what: &str, matches: impl Fn(&Value) -> bool) -> Value {
+        eventually(what, || async { self.log().into_iter().find(&matches) }).await
     }
 
-    /// Waits until the log tells of the ends of `jobs` jobs. What came before is
-    /// in the log then: it is read some time after it was written.
+    /// Waits until the log has the ends of `jobs` jobs, and so everything before
+    /// them: the log is read some time after it was written.
     pub async fn logged_ends(&self, jobs: usize) {
         eventually("the jobs' ends in the log", || async {
             let ends = self.log().iter().filter(|line| line["event"] == "end").count();
@@ -70,188 +98,179 @@ impl TestHost {
         .await;
     }
 
-    /// The base URL of the API.
+    /// Returns the base URL of the API.
     pub fn api(&self) -> String {
-        self.running().api.clone().expect("the host has the role `api`")
+        self.running().addresses.api.expect("the host has the role `api`").url()
     }
 
-    /// The base URL of the admin API.
+    /// Returns the base URL of the admin API.
     pub fn admin(&self) -> String {
-        self.running().admin.clone()
+        self.running().addresses.admin.url()
     }
 
-    /// Where configuration, adapters and queue lie.
+    /// Returns the directory of configuration, adapters and queue.
     pub fn directory(&self) -> &Path {
         self.directory.path()
     }
 
-    /// The process, for signals.
+    /// Returns the process id.
     pub fn process_id(&self) -> u32 {
-        self.running().child.id().expect("the host runs")
+        self.running().process.id().expect("the host runs")
     }
 
-    /// How much memory the host holds, in bytes.
+    /// Returns the resident memory in bytes.
     pub fn memory(&self) -> u64 {
-        self.memory_line("VmRSS:")
+        self.running().process.memory().expect("the host runs")
     }
 
-    /// The most memory that the host has held at one time, in bytes.
+    /// Returns the highest resident memory so far, in bytes.
     pub fn memory_peak(&self) -> u64 {
-        self.memory_line("VmHWM:")
+        self.running().process.memory_peak().expect("the host runs")
     }
 
-    fn memory_line(&self, name: &str) -> u64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.process_id()))
-            .expect("the host runs");
-        let line = status.lines().find_map(|line| line.strip_prefix(name)).expect("a line");
-        let kib: u64 = line.trim().trim_end_matches(" kB").parse().expect("a number");
-        kib * 1_024
+    fn running(&self) -> &Running {
+        self.running.as_ref().expect("the host runs")
     }
 
-    fn running(&self) -> &Process {
-        self.process.as_ref().expect("the host runs")
+    fn take_process(&mut self) -> HostProcess {
+        self.running.take().expect("the host runs").process
     }
 
-    /// Kills the host as the machine would: no word, no drain.
+    /// Kills the host as a power cut would: without a drain.
     pub async fn kill(&mut self) {
-        let mut process = self.process.take().expect("the host runs");
-        process.child.kill().await.expect("the host can be killed");
+        self.take_process().kill().await.expect("the host can be killed");
     }
 
-    /// Waits until the host has killed itself at a fail point, which it then
-    /// forgets: started again, it lives.
+    /// Waits until the host has killed itself at a fail point, and removes that
+    /// fail point for the next start.
     pub async fn died(&mut self) {
-        let mut process = self.process.take().expect("the host runs");
-        let ended = tokio::time::timeout(PATIENCE, process.child.wait()).await;
-        let status = ended.expect("the host dies").expect("the host can be waited for");
+        let status = self.take_process().wait().await.expect("the host dies");
         assert_eq!(status.signal(), Some(9), "{status}");
-        self.environment.retain(|(name, _)| name != failpoint::VARIABLE);
+        self.command.remove_environment(failpoint::VARIABLE);
     }
 
-    /// Sets a variable for its next start.
+    /// Sets an environment variable for the next start.
     pub fn set_environment(&mut self, name: &str, value: &str) {
-        self.environment.push((name.to_owned(), value.to_owned()));
+        self.command.set_environment(name, value);
     }
 
-    /// Starts it again where it stood; ports change.
+    /// Starts the stopped host again in the same directory, on other ports.
     pub async fn restart(&mut self) {
-        assert!(self.process.is_none(), "the host still runs");
-        self.process =
-            Some(Process::start(self.directory.path(), &self.environment, &self.roles).await);
+        assert!(self.running.is_none(), "the host still runs");
+        let running = start(&self.command).await;
+        self.log = running.process.log().clone();
+        self.running = Some(running);
     }
 
-    /// Asks it to stop, and returns its exit code.
+    /// Asks the host to stop, and returns its exit code.
     pub async fn terminate(&mut self) -> Option<i32> {
-        let mut process = self.process.take().expect("the host runs");
-        let id = process.child.id().expect("the host runs").to_string();
-        let sent = Command::new("kill").args(["-TERM", &id]).status().await;
-        assert!(sent.expect("`kill` can be run").success());
-        let ended = tokio::time::timeout(PATIENCE, process.child.wait()).await;
-        ended
-            .expect("the host stops when it is told to")
-            .expect("the host can be waited for")
-            .code()
+        let status = self.take_process().terminate().await;
+        status.expect("the host stops when it is told to").code()
     }
 
-    /// `GET` of an admin path, as JSON.
+    /// Sends a `GET` to a path of the admin API, and returns the JSON.
     pub async fn admin_json(&self, path: &str) -> Value {
         self.try_admin_json(path).await.expect("the admin API answers")
     }
 
-    /// The same of a host that may be dead.
+    /// Does the same as [`admin_json`](Self::admin_json) with a host that may be
+    /// dead.
     pub async fn try_admin_json(&self, path: &str) -> reqwest::Result<Value> {
-        let response = client().get(format!("{}{path}", self.admin())).send().await?;
-        assert_eq!(response.status(), StatusCode::OK, "{path}");
-        response.json().await
+        admin_json(&client(), &self.admin(), self.admin_token.as_deref(), path).await
     }
 
-    /// Waits until every request and async queue is empty: nothing is left to
-    /// do but to collect.
+    /// Waits until every request and poll queue is empty, so that there is
+    /// nothing left but to collect.
     pub async fn settled(&self) {
-        self.holds_nothing("all jobs to end", |queue| queue["csp"].is_string()).await;
+        self.wait_for_queues("all jobs to end", |queues| queues.unfinished() == 0).await;
     }
 
-    /// Waits until every queue is empty: what was collected has been deleted,
-    /// too, which happens when its response has left.
+    /// Waits until every queue is empty. A collected outcome is deleted when
+    /// its response counts as sent, which is after the client has it.
     pub async fn emptied(&self) {
-        self.holds_nothing("all outcomes to be deleted", |_| true).await;
+        self.wait_for_queues("all outcomes to be deleted", |queues| queues.messages() == 0).await;
     }
 
-    async fn holds_nothing(&self, what: &str, of: impl Fn(&Value) -> bool) {
+    async fn wait_for_queues(&self, what: &str, are_done: impl Fn(&QueueCounts) -> bool) {
         eventually(what, || async {
-            let answer = self.admin_json("/queues").await;
-            (messages(&answer, &of) == 0).then_some(())
+            are_done(&queue_counts(&self.admin_json("/queues").await)).then_some(())
         })
         .await;
     }
 }
 
-/// How many messages these queues hold, by an answer to `GET /queues`.
-pub fn messages(answer: &Value, of: impl Fn(&Value) -> bool) -> u64 {
-    let queues = answer["queues"].as_array().expect("a list").iter();
-    let count =
-        |queue: &Value| ["depth", "inFlight"].map(|name| queue[name].as_u64().expect("a count"));
-    queues.filter(|queue| of(queue)).flat_map(count).sum()
-}
-
-struct Process {
-    child: Child,
-    /// None where the host has no such role.
-    api: Option<String>,
-    admin: String,
-    log: Arc<Mutex<Vec<Value>>>,
-}
-
-impl Process {
-    async fn start(directory: &Path, environment: &[(String, String)], roles: &str) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_hoth"))
-            .args(["serve", "--config", "hoth.toml", "--log", "json", "--roles", roles])
-            .args(["--log-filter", &log_filter(environment)])
-            .current_dir(directory)
-            .envs(environment.iter().map(|(name, value)| (name, value)))
-            .stderr(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()
-            .expect("the host can be started");
-        let stderr = child.stderr.take().expect("standard error is piped");
-        let mut lines = BufReader::new(stderr).lines();
-        let (mut api, mut admin) = (None, None);
-        let mut said = Vec::new();
-        let log = Arc::new(Mutex::new(Vec::new()));
-        // The admin listener is the last to be bound.
-        while admin.is_none() {
-            let line = tokio::time::timeout(PATIENCE, lines.next_line()).await;
-            let line = line.expect("the host starts in time").expect("its log can be read");
-            let line =
-                line.unwrap_or_else(|| panic!("the host did not start:\n{}", said.join("\n")));
-            if let Ok(event) = serde_json::from_str::<Value>(&line) {
-                let scheme = if event["tls"] == true { "https" } else { "http" };
-                let address = event["address"].as_str().map(|a| format!("{scheme}://{a}"));
-                match event["message"].as_str() {
-                    Some("Listening for api") => api = address,
-                    Some("Listening for admin") => admin = address,
-                    _ => {}
-                }
-                log.lock().expect("no panic while logging").push(event);
-            }
-            said.push(line);
+impl Drop for TestHost {
+    fn drop(&mut self) {
+        // A test that has failed already has not come to its end.
+        if thread::panicking() || self.leaves_work.load(Ordering::SeqCst) {
+            return;
         }
-        let kept = Arc::clone(&log);
-        tokio::spawn(async move {
-            while let Ok(Some(line)) = lines.next_line().await {
-                let event = serde_json::from_str(&line).unwrap_or(Value::String(line.clone()));
-                kept.lock().expect("no panic while logging").push(event);
-                eprintln!("{line}");
+        let Some(running) = &self.running else {
+            panic!(
+                "the host is stopped at the end of the test, so its queues were not checked: \
+                 restart it, or call `leaves_work` with the reason"
+            );
+        };
+        let (admin, token) = (running.addresses.admin.url(), self.admin_token.clone());
+        // `drop` cannot await, and blocks the test's runtime, which may have no
+        // other thread: hence a thread with a runtime of its own.
+        let checked = thread::spawn(move || check_queues(&admin, token.as_deref())).join();
+        match checked.expect("the check does not panic") {
+            Ok(()) => {}
+            Err(problem) => {
+                panic!("{problem}\ncollect every outcome, or call `leaves_work` with the reason")
             }
-        });
-        Self { child, api, admin: admin.expect("just seen"), log }
+        }
     }
 }
 
-/// `HOTH_TEST_LOG`, as a test sets it for its host, or a person for all tests.
-fn log_filter(environment: &[(String, String)]) -> String {
-    let own = environment.iter().cloned();
-    own.chain(std::env::vars())
-        .find_map(|(name, value)| (name == "HOTH_TEST_LOG").then_some(value))
-        .unwrap_or_else(|| "info".to_owned())
+async fn start(command: &HostCommand) -> Running {
+    let (process, addresses) = command.start().await.expect("the host starts");
+    Running { process, addresses }
+}
+
+/// Reads the answer to `GET /queues`.
+pub fn queue_counts(answer: &Value) -> QueueCounts {
+    QueueCounts::parse(answer).expect("an answer to `GET /queues`")
+}
+
+async fn admin_json(
+    client: &reqwest::Client,
+    admin: &str,
+    token: Option<&str>,
+    path: &str,
+) -> reqwest::Result<Value> {
+    let mut request = client.get(format!("{admin}{path}"));
+    if let Some(token) = token {
+        request = request.bearer_auth(token);
+    }
+    let response = request.send().await?;
+    assert_eq!(response.status(), StatusCode::OK, "{path}");
+    response.json().await
+}
+
+/// Waits until the host holds no message and no dead letter. Collected
+/// outcomes may still be on their way out of the queue.
+fn check_queues(admin: &str, token: Option<&str>) -> Result<(), String> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.map_err(|error| error.to_string())?.block_on(async {
+        // The host's certificate is not what is checked here.
+        let client = client_builder().tls_danger_accept_invalid_certs(true).build();
+        let client = client.map_err(|error| error.to_string())?;
+        let started_at = Instant::now();
+        loop {
+            let answer = admin_json(&client, admin, token, "/queues").await;
+            let answer = answer.map_err(|error| {
+                format!("the host does not answer at the end of the test: {error:?}")
+            })?;
+            let queues = queue_counts(&answer);
+            if queues.is_empty() {
+                return Ok(());
+            }
+            if started_at.elapsed() > PATIENCE {
+                return Err(format!("the test left work on the queues: {queues}"));
+            }
+            tokio::time::sleep(super::POLL_INTERVAL).await;
+        }
+    })
 }

@@ -1,9 +1,9 @@
-//! What ServiceNow sends.
+//! The requests of ServiceNow.
 
 use serde_json::Value;
 use serde_json::json;
 
-/// A task order as ServiceNow's documentation has it.
+/// Returns the task order of ServiceNow's documentation.
 pub fn task_order() -> Value {
     json!({
         "taskOrderNumber": "1234567890123",
@@ -19,7 +19,7 @@ pub fn task_order() -> Value {
     })
 }
 
-/// A provisioning job at `csp`; the portfolio is `p-1` where one is needed.
+/// Returns a provisioning job at `csp`, with the portfolio `p-1` if one is needed.
 pub fn job(id: &str, csp: &str, operation: &str) -> Value {
     let operator = json!({"email": "admin1@mail.mil", "dodId": "1122334455"});
     let payload = match operation {
@@ -50,7 +50,7 @@ pub fn job(id: &str, csp: &str, operation: &str) -> Value {
     job
 }
 
-/// A cost request at `csp` for the portfolio `p-1`.
+/// Returns a cost request at `csp` for the portfolio `p-1`.
 pub fn cost(id: &str, csp: &str) -> Value {
     json!({
         "requestId": id,

@@ -1,20 +1,26 @@
-//! What ServiceNow does.
+//! A client that acts as ServiceNow.
 
 use std::time::Instant;
 
 use reqwest::Method;
 use serde_json::Value;
 
+use super::Outcome;
 use super::PATIENCE;
 
-/// An HTTP client that keeps out of the way.
+/// Returns an HTTP client without a proxy and with a generous timeout.
 pub fn client() -> reqwest::Client {
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    let client = reqwest::Client::builder().no_proxy().timeout(PATIENCE).build();
-    client.expect("an HTTP client can be made")
+    client_builder().build().expect("an HTTP client can be made")
 }
 
-/// What ServiceNow does.
+/// Returns the builder of [`client`], for clients that need more.
+pub fn client_builder() -> reqwest::ClientBuilder {
+    // Fails from the second call on, when the provider is installed.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    reqwest::Client::builder().no_proxy().timeout(PATIENCE)
+}
+
+/// A client that acts as ServiceNow.
 #[derive(Clone)]
 pub struct ServiceNow {
     http: reqwest::Client,
@@ -22,7 +28,7 @@ pub struct ServiceNow {
     token: Option<String>,
 }
 
-/// What HOTH answered.
+/// An answer of HOTH.
 #[derive(Debug)]
 pub struct Answer {
     pub status: u16,
@@ -31,24 +37,29 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// The body as JSON.
+    /// Returns the body as JSON.
     pub fn json(&self) -> Value {
+        serde_json::from_str(&self.text).unwrap_or_else(|e| panic!("{e}: {}", self.text))
+    }
+
+    /// Returns the body as a list of messages.
+    pub fn messages(&self) -> Vec<Outcome> {
         serde_json::from_str(&self.text).unwrap_or_else(|e| panic!("{e}: {}", self.text))
     }
 }
 
 impl ServiceNow {
-    /// Whoever calls `base`, with a bearer token or none.
+    /// Returns a client that calls `base`, with a bearer token or none.
     pub fn at(http: reqwest::Client, base: String, token: Option<&str>) -> Self {
         Self { http, base, token: token.map(str::to_owned) }
     }
 
-    /// Any request.
+    /// Sends a request, which must be answered.
     pub async fn send(&self, method: Method, path: &str, body: Option<&Value>) -> Answer {
         self.try_send(method, path, body).await.expect("HOTH answers")
     }
 
-    /// The same of a host that may be dead.
+    /// Sends a request to a host that may be dead.
     pub async fn try_send(
         &self,
         method: Method,
@@ -79,32 +90,36 @@ impl ServiceNow {
         assert_eq!(answer.status, 202, "{}", answer.text);
     }
 
-    /// One `GET`, as a list of messages.
-    pub async fn collect(&self, path: &str) -> Vec<Value> {
+    /// Sends one `GET`, and returns the messages.
+    pub async fn collect(&self, path: &str) -> Vec<Outcome> {
         let answer = self.send(Method::GET, path, None).await;
         assert_eq!(answer.status, 200, "{}", answer.text);
-        answer.json().as_array().expect("a list of messages").clone()
+        answer.messages()
     }
 
     /// Collects until `count` messages have come.
-    pub async fn collect_all(&self, path: &str, count: usize) -> Vec<Value> {
-        let begun = Instant::now();
+    pub async fn collect_all(&self, path: &str, count: usize) -> Vec<Outcome> {
+        let started_at = Instant::now();
         let mut messages = Vec::new();
         while messages.len() < count {
-            assert!(begun.elapsed() < PATIENCE, "{} of {count}: {messages:#?}", messages.len());
+            assert!(
+                started_at.elapsed() < PATIENCE,
+                "{} of {count}: {messages:#?}",
+                messages.len()
+            );
             messages.extend(self.collect(&format!("{path}?wait=1")).await);
         }
         assert_eq!(messages.len(), count, "more messages than jobs: {messages:#?}");
         messages
     }
 
-    /// The one outcome of the one provisioning job under way.
-    pub async fn outcome(&self) -> Value {
+    /// Collects the outcome of the only provisioning job under way.
+    pub async fn outcome(&self) -> Outcome {
         self.collect_all("/provisioning-jobs", 1).await.remove(0)
     }
 
-    /// The one outcome of the one cost request under way.
-    pub async fn cost_outcome(&self) -> Value {
+    /// Collects the outcome of the only cost request under way.
+    pub async fn cost_outcome(&self) -> Outcome {
         self.collect_all("/cost-jobs", 1).await.remove(0)
     }
 }

@@ -1,52 +1,63 @@
-//! How a host is set up.
+//! The setup of a host.
 
 use std::collections::BTreeSet;
-use std::fmt::Write as _;
+use std::path::Path;
 use std::sync::Arc;
 
+use hoth_testkit::HostConfig;
+use hoth_testkit::OauthCsp;
 use mock_csp::MockCsp;
 use mock_csp::Stratus;
 use mock_csp::stratus::KEY_HEADER;
+use serde_json::Value;
 
+use super::Outcome;
 use super::TestHost;
 use super::compiled_adapters;
 use super::component;
+use super::job;
 
 /// The deadline of one call into an adapter. A correct adapter must not reach it
 /// on a busy machine; tests of the deadline set another one.
 const DEADLINE_MS: u64 = 60_000;
 
-/// How a host is set up.
+/// A host to be started: its configuration, adapters and roles.
 pub struct Setup {
-    csps: String,
-    settings: String,
-    queue: String,
+    config: HostConfig,
     roles: String,
-    environment: Vec<(String, String)>,
+    /// `None` means that of the environment, or `info`.
+    log_filter: Option<String>,
+    /// Bundled adapters, copied when the host starts.
     adapters: BTreeSet<&'static str>,
-    /// Further ones, by the names of their files.
-    guests: Vec<(String, Vec<u8>)>,
+    admin_token: Option<String>,
 }
 
 impl Setup {
-    /// Quick retries and polls, the `atat` adapter, and no CSP yet.
+    /// Returns a setup with quick retries and polls, the `atat` adapter, and no
+    /// CSP yet.
     pub fn new() -> Self {
         Self {
-            csps: String::new(),
-            settings: String::new(),
-            queue: "path = \"data/hoth.db\"".to_owned(),
+            config: HostConfig::default()
+                .quick()
+                .cache(&compiled_adapters())
+                .deadline_ms(DEADLINE_MS),
             roles: "api,worker,watcher".to_owned(),
-            environment: Vec::new(),
+            log_filter: None,
             adapters: BTreeSet::from(["atat"]),
-            guests: Vec::new(),
+            admin_token: None,
         }
+    }
+
+    fn map(mut self, change: impl FnOnce(HostConfig) -> HostConfig) -> Self {
+        self.config = change(self.config);
+        self
     }
 
     /// Adds `name`, served by `csp` through the `stratus` adapter.
     pub fn stratus(mut self, name: &str, csp: &Stratus) -> Self {
+        self.adapters.insert("stratus");
         let (base_url, variable) = (csp.base_url(), format!("{name}_KEY"));
-        write!(
-            self.csps,
+        let table = format!(
             r#"
 [csp.{name}]
 adapter = "stratus"
@@ -55,11 +66,8 @@ base_url = "{base_url}"
 header = "{KEY_HEADER}"
 value = {{ env = "{variable}" }}
 "#
-        )
-        .expect("writing to a string succeeds");
-        self.environment.push((variable, csp.key().to_owned()));
-        self.adapters.insert("stratus");
-        self
+        );
+        self.map(|config| config.csp_table(&table).environment(&variable, csp.key()))
     }
 
     /// Adds `name`, served by `csp` through the `atat` adapter.
@@ -67,113 +75,108 @@ value = {{ env = "{variable}" }}
         self.csp_with(name, csp, "")
     }
 
-    /// The same, with more lines for its table, such as `timeout_ms = 300`.
+    /// Adds `name` as [`csp`](Self::csp) does, with more lines for its table,
+    /// such as `timeout_ms = 300`.
     pub fn csp_with(self, name: &str, csp: &MockCsp, lines: &str) -> Self {
-        self.csp_at(name, csp.base_url().as_ref(), csp.token_url().as_ref(), csp, lines)
+        self.map(|config| config.csp(name, csp, lines))
     }
 
-    /// The same, at URLs of its own.
+    /// Adds `name` as [`csp_with`](Self::csp_with) does, at other URLs.
     pub fn csp_at(
-        mut self,
+        self,
         name: &str,
         base_url: &str,
         token_url: &str,
         csp: &MockCsp,
         lines: &str,
     ) -> Self {
-        let variable = format!("{name}_CLIENT_SECRET");
-        let client_id = csp.client_id();
-        write!(
-            self.csps,
-            r#"
-[csp.{name}]
-adapter = "atat"
-base_url = "{base_url}"
-{lines}
-[csp.{name}.oauth2]
-token_url = "{token_url}"
-client_id = "{client_id}"
-client_secret = {{ env = "{variable}" }}
-"#
-        )
-        .expect("writing to a string succeeds");
-        self.environment.push((variable, csp.client_secret().to_owned()));
-        self
+        let csp = OauthCsp {
+            base_url: base_url.to_owned(),
+            token_url: token_url.to_owned(),
+            ..OauthCsp::from(csp)
+        };
+        self.map(|config| config.csp(name, csp, lines))
     }
 
-    /// Adds a table, or anything else that a configuration may hold.
-    pub fn with(mut self, lines: &str) -> Self {
-        self.settings.push_str(lines);
-        self.settings.push('\n');
-        self
+    /// Adds tables to the configuration.
+    pub fn with(self, lines: &str) -> Self {
+        self.map(|config| config.table(lines))
     }
 
-    /// Keeps the queues elsewhere, as these lines of `[queue]` say.
-    pub fn queue(mut self, lines: &str) -> Self {
-        lines.clone_into(&mut self.queue);
-        self
+    /// Replaces the lines of `[queue]`.
+    pub fn queue(self, lines: &str) -> Self {
+        self.map(|config| config.queue(lines))
     }
 
-    /// What the host does, as `--roles` has it.
+    /// Sets the roles, as `--roles` takes them.
     pub fn roles(mut self, roles: &str) -> Self {
         roles.clone_into(&mut self.roles);
         self
     }
 
-    /// Adds any other adapter; [`Self::with`] a table `[csp.…]` names it.
-    pub fn adapter(mut self, name: &str, wasm: Vec<u8>) -> Self {
-        self.guests.push((name.to_owned(), wasm));
+    /// Adds an adapter; a table `[csp.…]` added with [`Self::with`] names it.
+    pub fn adapter(self, name: &str, wasm: Vec<u8>) -> Self {
+        self.map(|config| config.adapter(name, wasm))
+    }
+
+    /// Sets an environment variable, such as `HOTH__RETRY__ATTEMPTS`, which
+    /// overrides a configuration key.
+    pub fn environment(self, name: &str, value: &str) -> Self {
+        self.map(|config| config.environment(name, value))
+    }
+
+    /// Sets the log filter, whatever `HOTH_TEST_LOG` says.
+    pub fn log_filter(mut self, filter: &str) -> Self {
+        self.log_filter = Some(filter.to_owned());
         self
     }
 
-    /// Overrides keys from the environment, such as `HOTH__RETRY__ATTEMPTS`.
-    pub fn environment(mut self, name: &str, value: &str) -> Self {
-        self.environment.push((name.to_owned(), value.to_owned()));
+    /// Sets the bearer token for the admin API, where it asks for one.
+    pub fn admin_token(mut self, token: &str) -> Self {
+        self.admin_token = Some(token.to_owned());
         self
+    }
+
+    /// Starts a host, has it provision a portfolio at `CSP_TEST`, and returns
+    /// the outcome.
+    pub async fn provision(self) -> Outcome {
+        self.run(&job("job-1", "CSP_TEST", "ADD_PORTFOLIO")).await
+    }
+
+    /// Starts a host, runs a provisioning job there, and returns the outcome.
+    pub async fn run(self, job: &Value) -> Outcome {
+        let host = self.start().await;
+        let snow = host.servicenow();
+        snow.provision(job).await;
+        snow.outcome().await
     }
 
     /// Starts the host.
     pub async fn start(self) -> TestHost {
         let directory = tempfile::tempdir().expect("a temporary folder can be made");
-        let adapters = directory.path().join("adapters");
-        std::fs::create_dir(&adapters).expect("a folder can be made");
+        let mut config = self.config;
         for name in &self.adapters {
-            std::fs::copy(component(name), adapters.join(name).with_extension("wasm"))
-                .expect("the adapter can be copied");
+            config = config.adapter_file(name, &component(name));
         }
-        for (name, wasm) in &self.guests {
-            std::fs::write(adapters.join(name).with_extension("wasm"), wasm)
-                .expect("an adapter can be written");
-        }
-        let defaults = [
-            ("retry", "[retry]\ninitial_backoff_ms = 20\nmax_backoff_ms = 2000\n"),
-            ("polling", "[polling]\ninitial_ms = 20\nmax_ms = 100\n"),
-        ];
-        let mut text = format!(
-            r#"
-[api]
-listen = "127.0.0.1:0"
-[admin]
-listen = "127.0.0.1:0"
-[queue]
-{}
-[adapters]
-directory = "adapters"
-cache_directory = "{}"
-deadline_ms = {DEADLINE_MS}
-"#,
-            self.queue,
-            compiled_adapters().display()
-        );
-        for (table, lines) in defaults {
-            if !self.settings.contains(&format!("[{table}]")) {
-                text.push_str(lines);
-            }
-        }
-        text.push_str(&self.settings);
-        text.push_str(&self.csps);
-        std::fs::write(directory.path().join("hoth.toml"), text).expect("a file can be written");
-        let directory = Arc::new(directory);
-        TestHost::start(directory, self.environment, self.roles).await
+        let filter = self.log_filter.or_else(log_filter_of_environment);
+        let program = Path::new(env!("CARGO_BIN_EXE_hoth"));
+        let command = config
+            .write(program, directory.path())
+            .expect("the configuration can be written")
+            .roles(&self.roles)
+            .log_filter(filter.as_deref().unwrap_or("info"))
+            .log_to_stderr();
+        TestHost::start(Arc::new(directory), command, self.admin_token).await
     }
+}
+
+/// Provisions a portfolio at `csp` through a host of its own, and returns the
+/// outcome.
+pub async fn provision(csp: &MockCsp) -> Outcome {
+    Setup::new().csp("CSP_TEST", csp).provision().await
+}
+
+/// Returns `HOTH_TEST_LOG`, as a developer sets it for all tests.
+fn log_filter_of_environment() -> Option<String> {
+    std::env::vars().find_map(|(name, value)| (name == "HOTH_TEST_LOG").then_some(value))
 }

@@ -1,4 +1,4 @@
-//! Candidates that are tried on what was taken down.
+//! Replays of recorded jobs with candidate versions.
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ use crate::harness::TestHost;
 use crate::harness::eventually;
 use crate::harness::guest;
 
-/// The guest `varies`, with one thing otherwise.
+/// Returns the guest `varies` with one change.
 fn variant(name: &str) -> Vec<u8> {
     let mut wasm = std::fs::read(guest("varies")).expect("the guest can be read");
     let mark = b"variant:none....................";
@@ -47,8 +47,8 @@ fn sha256(wasm: &[u8]) -> String {
     hoth_core::domain::Digest::of(wasm).to_string()
 }
 
-/// A host that has done every operation once, one of them with polls, with the
-/// guest `varies` as its adapter.
+/// Starts a host that has done every operation once, one of them with polls, with
+/// the guest `varies` as its adapter.
 async fn experienced(policy: &str) -> (TestHost, MockCsp) {
     let csp = csp::asynchronous(2).await;
     // A replay has all the time that it needs, and only what computes for much
@@ -75,7 +75,7 @@ async fn dry_run(host: &TestHost, wasm: Vec<u8>) -> Value {
     report
 }
 
-/// All differences of a report, as an operator reads them.
+/// Formats all differences of a report, as an operator reads them.
 fn diff(report: &Value) -> String {
     let report: hoth::replay::ReplayReport =
         serde_json::from_value(report.clone()).expect("it is a report");
@@ -83,7 +83,7 @@ fn diff(report: &Value) -> String {
 }
 
 #[tokio::test]
-async fn a_replay_tells_what_a_candidate_does_otherwise() {
+async fn a_replay_reports_the_differences_of_a_candidate() {
     let (host, csp) = experienced("warn").await;
     let jobs = OPERATIONS.len() + 1;
     let calls = csp::calls(&csp).len();
@@ -122,21 +122,21 @@ async fn a_replay_tells_what_a_candidate_does_otherwise() {
     let report = dry_run(&host, variant("slow")).await;
     assert_eq!(report["verdict"], "slower", "{}", diff(&report));
     assert_eq!(report["timing"]["slower"], true);
-    assert_eq!(csp::calls(&csp).len(), calls, "nobody was called");
-    assert_eq!(host.servicenow().collect("/provisioning-jobs").await, [] as [Value; 0]);
+    assert_eq!(csp::calls(&csp).len(), calls, "no CSP was called");
+    assert_eq!(host.servicenow().collect("/provisioning-jobs").await.len(), 0);
 }
 
 #[tokio::test]
 async fn a_replay_finds_that_waiting_jobs_could_not_be_resumed() {
     let (host, _csp) = experienced("block").await;
-    // By itself it does everything as the active version does.
+    // A job that starts with it has no difference; a resumed one has.
     let report = dry_run(&host, variant("state")).await;
     assert_eq!(report["verdict"], "different", "{}", diff(&report));
     assert!(diff(&report).contains("from the active version's state"), "{}", diff(&report));
 }
 
 #[tokio::test]
-async fn a_policy_that_blocks_keeps_the_version_that_serves() {
+async fn the_block_policy_keeps_the_active_version() {
     let (host, _csp) = experienced("block").await;
     let before = active(&host).await;
     let (status, answer) = put(&host, "", variant("header")).await;
@@ -158,9 +158,13 @@ async fn a_policy_that_blocks_keeps_the_version_that_serves() {
     });
     assert_eq!(*replay, expected);
     dry_run(&host, variant("trap")).await;
-    assert_eq!(host.admin_json("/adapters/atat").await["replay"], expected, "nobody decided");
+    assert_eq!(
+        host.admin_json("/adapters/atat").await["replay"],
+        expected,
+        "a dry run decides nothing"
+    );
 
-    // A file in the directory is held to the same.
+    // The policy also applies to a file in the drop directory.
     let file = host.directory().join("adapters/atat.wasm");
     std::fs::write(&file, variant("body")).expect("the file can be written");
     let problem = eventually("the file to be refused", || async {
@@ -175,7 +179,7 @@ async fn a_policy_that_blocks_keeps_the_version_that_serves() {
     assert_eq!((status, active(&host).await), (200, sha256(&variant("second"))), "{answer}");
     let replay = &host.admin_json("/adapters/atat").await["replay"];
     assert_eq!((&replay["verdict"], &replay["jobs"]["same"]), (&json!("same"), &json!(jobs)));
-    // An operator who means it says so.
+    // An operator can override the policy.
     let (status, answer) = put(&host, "?replay=warn", variant("header")).await;
     assert_eq!((status, active(&host).await), (200, sha256(&variant("header"))), "{answer}");
     let metrics = crate::harness::client().get(format!("{}/metrics", host.admin())).send().await;
@@ -188,7 +192,7 @@ async fn a_policy_that_blocks_keeps_the_version_that_serves() {
     assert_eq!(status, 400);
 }
 
-/// When the adapter's file was refused last.
+/// Waits for a refusal of the adapter's file after `before`, and returns its time.
 async fn refused_after(host: &TestHost, before: &str) -> String {
     eventually("another refusal", || async {
         let listing = host.admin_json("/adapters/atat").await;
@@ -200,7 +204,7 @@ async fn refused_after(host: &TestHost, before: &str) -> String {
 }
 
 #[tokio::test]
-async fn a_blocked_file_is_tried_again_when_it_is_put_there_again_and_at_a_start() {
+async fn a_blocked_file_is_replayed_again_when_it_is_replaced_and_at_a_start() {
     let (mut host, _csp) = experienced("block").await;
     let before = active(&host).await;
     let folder = host.directory().join("adapters");
@@ -208,7 +212,7 @@ async fn a_blocked_file_is_tried_again_when_it_is_put_there_again_and_at_a_start
     std::fs::write(&file, variant("body")).expect("the file can be written");
     let first = refused_after(&host, "").await;
 
-    // Put there again with its old time, as `mv` and `cp -p` do.
+    // Replaced with its old modification time, as `mv` and `cp -p` do.
     std::fs::copy(&file, &aside).expect("the file can be copied");
     let written = std::fs::metadata(&file).and_then(|file| file.modified()).expect("it has a time");
     let times = std::fs::FileTimes::new().set_modified(written);
@@ -217,13 +221,13 @@ async fn a_blocked_file_is_tried_again_when_it_is_put_there_again_and_at_a_start
     std::fs::rename(&aside, &file).expect("it can be renamed");
     let second = refused_after(&host, &first).await;
 
-    // What it was held against has gone, which by itself is no act.
+    // The journals are removed, which alone does not trigger a replay.
     for journal in journals_of(&host, "atat") {
         std::fs::remove_file(journal).expect("a journal can be removed");
     }
     let listing = host.admin_json("/adapters/atat").await;
     assert_eq!((&listing["refused"]["at"], active(&host).await), (&json!(second), before));
-    // `touch`.
+    // A new modification time, as `touch` sets it.
     let touched = std::fs::File::options().append(true).open(&file).expect("it can be opened");
     touched.set_modified(written + Duration::from_secs(1)).expect("its time can be set");
     eventually("the file to be taken in", || async {
@@ -248,7 +252,7 @@ async fn a_blocked_file_is_tried_again_when_it_is_put_there_again_and_at_a_start
 }
 
 #[tokio::test]
-async fn a_policy_that_warns_lets_a_version_serve_and_tells_of_it() {
+async fn the_warn_policy_lets_a_version_serve_and_logs_the_differences() {
     let (host, _csp) = experienced("warn").await;
     let (status, answer) = put(&host, "", variant("header")).await;
     assert_eq!((status, active(&host).await), (200, sha256(&variant("header"))), "{answer}");
@@ -307,7 +311,7 @@ async fn a_dry_run_on_the_command_line_shows_the_report() {
         ] {
             assert!(text.contains(line), "{line}: {text}");
         }
-        assert!(!text.contains('\u{1b}'), "no colours where nobody looks: {text}");
+        assert!(!text.contains('\u{1b}'), "no colours outside a terminal: {text}");
     }
     let (code, text) = deploy(&["--dry-run", "--replay", "warn"]).await;
     assert_eq!(code, Some(0), "{text}");

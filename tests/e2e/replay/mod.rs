@@ -1,4 +1,4 @@
-//! Journals of finished jobs, and candidates that are tried on them.
+//! Journals of finished jobs, and replays with candidate versions.
 
 mod gate;
 mod recording;
@@ -12,7 +12,7 @@ use crate::harness::cost;
 use crate::harness::eventually;
 use crate::harness::job;
 
-/// Every operation of the provisioning API, once.
+/// Every operation of the provisioning API.
 const OPERATIONS: [&str; 6] = [
     "ADD_PORTFOLIO",
     "GET_PORTFOLIO",
@@ -47,7 +47,7 @@ async fn run_all(host: &TestHost) {
     run_all_as(host, "job").await;
 }
 
-/// The same, with other ids.
+/// Runs one job of every operation and a cost request, with this prefix of ids.
 async fn run_all_as(host: &TestHost, name: &str) {
     let snow = host.servicenow();
     for operation in OPERATIONS {

@@ -1,4 +1,4 @@
-//! What a host takes down of its jobs, and what it does not.
+//! Recording of jobs in journals, without secrets and personal data.
 
 use std::path::Path;
 
@@ -16,7 +16,7 @@ use crate::harness::Setup;
 use crate::harness::eventually;
 use crate::harness::job;
 
-/// Every way in which a text may be written down.
+/// Returns every encoding of a text that is searched for.
 fn spellings(text: &str) -> Vec<String> {
     let base64 = base64::engine::general_purpose::STANDARD_NO_PAD.encode(text);
     let hex: String = text.bytes().map(|byte| format!("{byte:02x}")).collect();
@@ -30,7 +30,7 @@ fn spellings(text: &str) -> Vec<String> {
     ]
 }
 
-/// The first of `texts` that some file below `folder` holds, in whatever way.
+/// Returns the first of `texts` that a file below `folder` holds, in any encoding.
 fn found_below(folder: &Path, texts: &[String]) -> Option<String> {
     for entry in std::fs::read_dir(folder).expect("a folder can be read") {
         let path = entry.expect("a folder entry can be read").path();
@@ -51,7 +51,7 @@ fn found_below(folder: &Path, texts: &[String]) -> Option<String> {
     None
 }
 
-/// What the jobs of these tests say about people.
+/// Returns the personal data in the jobs of these tests.
 pub(super) fn personal() -> Vec<String> {
     let about = [
         "admin1@mail.mil",
@@ -63,7 +63,7 @@ pub(super) fn personal() -> Vec<String> {
     about.map(str::to_owned).to_vec()
 }
 
-/// The client's secret, and every token that was used.
+/// Returns the client's secret, and every token that was used.
 fn secrets(csp: &MockCsp) -> Vec<String> {
     let tokens = csp::calls(csp).into_iter().filter_map(|call| {
         let header = csp::header(&call, "authorization")?;
@@ -77,7 +77,7 @@ fn secrets(csp: &MockCsp) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn a_journal_holds_what_an_adapter_was_told_and_nothing_about_people() {
+async fn a_journal_holds_the_adapters_input_without_personal_data() {
     let csp = csp::sync().await;
     let host = Setup::new().csp("CSP_TEST", &csp).start().await;
     run_all(&host).await;
@@ -104,7 +104,7 @@ async fn a_journal_holds_what_an_adapter_was_told_and_nothing_about_people() {
     let folder = host.directory().join("data/journals");
     assert_eq!(found_below(&folder, &personal()), None);
     assert_eq!(found_below(&folder, &secrets(&csp)), None);
-    // The same look finds them where they are: in the queue's archive.
+    // The same search finds them in the queue's archive, where they must be.
     for text in personal() {
         let alone = [text.clone()];
         assert!(found_below(&host.directory().join("data"), &alone).is_some(), "{text}");
@@ -116,7 +116,7 @@ async fn a_journal_spans_the_waits_of_its_job() {
     let csp = csp::asynchronous(5).await;
     let host = Setup::new().csp("CSP_TEST", &csp).start().await;
     host.servicenow().provision(&job("job-1", "CSP_TEST", "ADD_ENVIRONMENT")).await;
-    assert_eq!(host.servicenow().outcome().await["code"], 200);
+    assert_eq!(host.servicenow().outcome().await.code(), 200);
     let journal = journals(&host, 1).await.remove(0);
     let calls = journal["calls"].as_array().expect("a list");
     let told: Vec<_> = calls.iter().map(|call| &call["told"]).collect();
@@ -159,7 +159,7 @@ async fn journals_have_a_bound_that_keeps_one_of_each_kind() {
 }
 
 #[tokio::test]
-async fn a_host_that_shall_not_record_writes_nothing() {
+async fn a_host_with_recording_off_writes_no_journal() {
     let csp = csp::sync().await;
     let mut host = Setup::new()
         .csp("CSP_TEST", &csp)
@@ -167,6 +167,7 @@ async fn a_host_that_shall_not_record_writes_nothing() {
         .start()
         .await;
     run_all(&host).await;
+    host.leaves_work("the host is stopped");
     host.terminate().await;
     assert!(!host.directory().join("data/journals").exists());
 }

@@ -1,4 +1,4 @@
-//! All of them at once, beside an adapter that does its work.
+//! All misbehaving guests at once, beside an adapter that does its work.
 
 use std::time::Duration;
 use std::time::Instant;
@@ -35,9 +35,9 @@ pub async fn neighbours_job(snow: &ServiceNow, id: &str) {
     snow.provision(&job(id, "NEIGHBOUR", "ADD_PORTFOLIO")).await;
     eventually("the neighbour's outcome", || async {
         let messages = snow.collect("/provisioning-jobs?wait=1").await;
-        let own = messages.iter().find(|m| m["initialSnowRequest"]["jobId"] == id)?;
-        assert_eq!(own["code"], 200, "{own}");
-        // Whatever computes has used up nothing like its deadline.
+        let own = messages.iter().find(|m| m.job_id() == id)?;
+        assert_eq!(own.code(), 200, "{own}");
+        // The guests that compute are far from their deadline.
         let late = messages.iter().find(|m| m.to_string().contains("did not answer within"));
         assert!(late.is_none(), "a guest has come to its deadline: {late:?}");
         Some(())
@@ -45,16 +45,15 @@ pub async fn neighbours_job(snow: &ServiceNow, id: &str) {
     .await;
 }
 
-/// Every guest misbehaves in its way, and every one also has a job that computes
-/// for longer than the test takes. So threads, memory and instances are in demand
-/// all the time.
+/// Runs a misbehavior with each guest, and also a job that computes for longer than
+/// the test takes. So threads, memory and instances are in demand all the time.
 #[tokio::test]
 async fn jobs_of_a_healthy_adapter_end_while_all_guests_misbehave() {
     let (neighbour, elsewhere) = (csp::sync().await, csp::sync().await);
     let target = csp::scripted([Answer::json(200, &json!({}))]).await;
     let mut setup = Setup::new()
         .csp("NEIGHBOUR", &neighbour)
-        // For those that are refused: some of them spin when they are loaded.
+        // Some of the refused components spin when they are loaded.
         .environment("HOTH__ADAPTERS__DEADLINE_MS", "1000")
         .with("[polling]\ninitial_ms = 20\nmax_ms = 1000\ndeadline_hours = 0.003")
         .with("[adapters.limits.atat]\ndeadline_ms = 60000");
@@ -63,11 +62,12 @@ async fn jobs_of_a_healthy_adapter_end_while_all_guests_misbehave() {
         setup = rogue(setup, &name(n), &target, &elsewhere);
         setup = setup.with(&format!("[adapters.limits.rogue-{n}]\ndeadline_ms = {COMPUTES_MS}"));
     }
-    // Those that are refused lie in the directory as well.
+    // The refused components are in the directory, too.
     for (n, (_, wasm, _)) in forged::refused().into_iter().enumerate() {
         setup = setup.adapter(&format!("refused-{n}"), wasm);
     }
     let host = setup.start().await;
+    host.leaves_work("the guests are not waited for");
     let snow = host.servicenow();
     for (n, deed) in Deed::ALL.iter().enumerate() {
         snow.provision(&asks(&name(n), Deed::Spins, &format!("computes-{n}"))).await;
@@ -75,13 +75,13 @@ async fn jobs_of_a_healthy_adapter_end_while_all_guests_misbehave() {
             snow.provision(&asks(&name(n), *deed, &format!("{}-{k}", deed.name()))).await;
         }
     }
-    let begun = Instant::now();
+    let started_at = Instant::now();
     for n in 0..NEIGHBOUR_JOBS {
         neighbours_job(&snow, &format!("job-{n}")).await;
-        assert!(begun.elapsed() < NEIGHBOUR_MAX, "{} jobs of {NEIGHBOUR_JOBS}", n + 1);
+        assert!(started_at.elapsed() < NEIGHBOUR_MAX, "{} jobs of {NEIGHBOUR_JOBS}", n + 1);
     }
     let peak = host.memory_peak();
-    println!("{NEIGHBOUR_JOBS} jobs took {:?}; {} MiB", begun.elapsed(), peak >> 20);
+    println!("{NEIGHBOUR_JOBS} jobs took {:?}; {} MiB", started_at.elapsed(), peak >> 20);
     assert!(peak < MEMORY_MAX, "the host held {peak} bytes");
     assert!(csp::calls(&elsewhere).is_empty(), "a request went elsewhere");
 }

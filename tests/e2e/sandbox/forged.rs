@@ -1,4 +1,4 @@
-//! Components that no compiler would make, and that no host should take.
+//! Forged components, which no compiler would make.
 
 use serde_json::Value;
 
@@ -30,10 +30,10 @@ fn with(fields: &'static str) -> Vec<u8> {
     TestGuest { fields, ..TestGuest::default() }.build()
 }
 
-/// What each is, the component, and what is said of it.
+/// A description, the component, and the expected text.
 type Case = (&'static str, Vec<u8>, &'static str);
 
-/// Components that are refused.
+/// Returns components that are refused.
 pub fn refused() -> Vec<Case> {
     [no_components(), strange_imports(), strange_exports(), bad_starts(), bad_sizes()].concat()
 }
@@ -119,7 +119,7 @@ fn bad_starts() -> Vec<Case> {
             "the component does not describe itself: the adapter did not answer within",
         ),
         (
-            "spins before anybody asks",
+            "spins while it is instantiated",
             with("(func $spins (loop (br 0))) (start $spins)"),
             "the component does not describe itself: the adapter did not answer within",
         ),
@@ -152,7 +152,7 @@ fn bad_sizes() -> Vec<Case> {
     ]
 }
 
-/// Adapters that load, and what their job is told.
+/// Returns adapters that load, and the details of their job's failure.
 fn broken() -> Vec<Case> {
     let begin = |begin, fields| TestGuest { begin, fields, ..TestGuest::default() }.build();
     vec![
@@ -204,7 +204,7 @@ fn broken() -> Vec<Case> {
 }
 
 #[tokio::test]
-async fn what_is_no_adapter_is_refused_with_a_reason_and_changes_nothing() {
+async fn a_component_that_is_no_adapter_is_refused_with_a_reason() {
     let csp = csp::sync().await;
     // Two of them spin until the deadline.
     let setup = Setup::new().environment("HOTH__ADAPTERS__DEADLINE_MS", "3000");
@@ -217,7 +217,7 @@ async fn what_is_no_adapter_is_refused_with_a_reason_and_changes_nothing() {
         let status = answer.status().as_u16();
         let answer: Value = answer.json().await.expect("the answer is JSON");
         let message = answer["message"].as_str().expect("a message");
-        // For people: no backtrace, no page of text.
+        // Readable for people: no backtrace, no page of text.
         let readable = message.len() < 400 && message.lines().count() < 3;
         if status != 422 || !message.contains(reason) || !readable {
             wrong.push(format!("{what}: not 422 {reason}, but {status} {message}"));
@@ -226,11 +226,11 @@ async fn what_is_no_adapter_is_refused_with_a_reason_and_changes_nothing() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     assert_eq!(host.admin_json("/adapters/atat").await["versions"], before["versions"]);
     host.servicenow().provision(&job("job-1", "CSP_TEST", "ADD_PORTFOLIO")).await;
-    assert_eq!(host.servicenow().outcome().await["code"], 200);
+    assert_eq!(host.servicenow().outcome().await.code(), 200);
 }
 
 #[tokio::test]
-async fn what_no_compiler_would_make_breaks_its_own_job_alone() {
+async fn a_forged_component_fails_only_its_own_job() {
     let csp = csp::sync().await;
     let mut setup = Setup::new();
     let name = |n: usize| format!("CSP_{n}");
@@ -246,7 +246,7 @@ async fn what_no_compiler_would_make_breaks_its_own_job_alone() {
     for (n, (adapter, _, told)) in broken().into_iter().enumerate() {
         snow.provision(&job(adapter, &name(n), "ADD_PORTFOLIO")).await;
         let message = snow.outcome().await;
-        assert_eq!(message["code"], 500, "{adapter}: {message}");
+        assert_eq!(message.code(), 500, "{adapter}: {message}");
         let words = words(&message);
         assert!(words.contains(told), "{adapter}: {words}\nshould contain\n{told}");
     }

@@ -14,6 +14,7 @@ use serde_json::Value;
 
 use mock_csp::MockCsp;
 
+use crate::harness::Outcome;
 use crate::harness::Setup;
 use crate::harness::guest;
 use crate::harness::job;
@@ -44,7 +45,7 @@ fn asks(csp: &str, deed: Deed, id: &str) -> Value {
 }
 
 /// `details` of the message's response, or the response itself.
-fn words(message: &Value) -> String {
-    let response = &message["content"]["response"];
+fn words(message: &Outcome) -> String {
+    let response = message.response();
     response["details"].as_str().map_or_else(|| response.to_string(), str::to_owned)
 }

@@ -1,4 +1,4 @@
-//! A component that takes minutes to compile, and those who do not wait for it.
+//! A component that takes minutes to compile, and jobs that do not wait for it.
 
 use std::path::PathBuf;
 use std::time::Instant;
@@ -11,16 +11,16 @@ use crate::harness::TestHost;
 use crate::harness::client;
 use crate::harness::eventually;
 
-/// What the compiler may take of time here.
+/// The compiler's time limit in these tests.
 const COMPILE_MS: u64 = 3_000;
 
 /// Jobs that must begin and end while a compiler is at work. Where the machine
 /// is slow, the component is deployed once more.
 const JOBS_MEANWHILE: usize = 10;
 
-/// Loops, each within the one before, and variables, which the innermost one
-/// changes: so each loop may carry each variable round, and the compiler looks
-/// at all of them again and again. It took 74 s of processor time for these 6 KB,
+/// The number of nested loops, and of variables that the innermost one changes.
+/// Each loop may carry each variable, so the compiler visits all of them again and
+/// again. It took 74 s of processor time for these 6 KB,
 /// and 28 s for 200 of each.
 const LOOPS: usize = 300;
 const VARIABLES: usize = 300;
@@ -39,7 +39,7 @@ fn tangled() -> Vec<u8> {
     wat::parse_str(text).expect("it is a component")
 }
 
-/// The compilers that the host has started and that still are there.
+/// Returns the compiler processes of the host that still run.
 fn compilers(host: &TestHost) -> Vec<PathBuf> {
     let parent = format!("PPid:\t{}\n", host.process_id());
     let processes = std::fs::read_dir("/proc").expect("there are processes");
@@ -55,7 +55,7 @@ fn compilers(host: &TestHost) -> Vec<PathBuf> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_component_that_compiles_for_minutes_is_refused_and_jobs_end_meanwhile() {
     let neighbour = csp::sync().await;
-    // Compiles the adapter itself without such a limit, and keeps it.
+    // Compiles the adapter itself without such a limit, and fills the cache.
     drop(Setup::new().csp("NEIGHBOUR", &neighbour).start().await);
     let host = Setup::new()
         .csp("NEIGHBOUR", &neighbour)

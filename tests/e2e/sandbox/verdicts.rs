@@ -2,14 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::Value;
-
 use super::asks;
 use super::deeds::Deed;
 use super::rogue;
 use super::words;
 use crate::csp;
 use crate::csp::Answer;
+use crate::harness::Outcome;
 use crate::harness::Setup;
 use crate::harness::TestHost;
 
@@ -17,7 +16,7 @@ use crate::harness::TestHost;
 /// 512 MiB that large calls may have together, and what it holds besides.
 pub const MEMORY_MAX: u64 = 768 << 20;
 
-/// What a guest that logs a gigabyte may get into the log: 1 MiB at once, and
+/// The bytes that a guest which logs a gigabyte may get into the log: 1 MiB at once, and
 /// 16 KiB a second for a minute.
 const LOG_BYTES_MAX: usize = 2 << 20;
 
@@ -85,13 +84,13 @@ const fn verdict(deed: Deed) -> (u16, &'static str) {
     }
 }
 
-/// What the CSP of these tests says, whatever it is asked.
+/// Returns the answer of the CSP to every call in these tests.
 fn fine() -> Answer {
     Answer::json(200, &serde_json::json!({}))
 }
 
 /// Has a host do all of `deeds` at once, and returns it with the messages.
-async fn done(deeds: &[Deed]) -> (TestHost, BTreeMap<&'static str, Value>) {
+async fn done(deeds: &[Deed]) -> (TestHost, BTreeMap<&'static str, Outcome>) {
     let (csp, elsewhere) = (csp::scripted([fine()]).await, csp::sync().await);
     // `deadline_hours` is 11 s.
     let mut setup = Setup::new().with(&format!(
@@ -113,8 +112,8 @@ async fn done(deeds: &[Deed]) -> (TestHost, BTreeMap<&'static str, Value>) {
         snow.provision(&asks(csp_of(*deed), *deed, deed.name())).await;
     }
     let messages = snow.collect_all("/provisioning-jobs", deeds.len()).await;
-    let about = |message: Value| {
-        let id = message["initialSnowRequest"]["jobId"].as_str().expect("an id").to_owned();
+    let about = |message: Outcome| {
+        let id = message.job_id().to_owned();
         let deed = deeds.iter().find(|deed| deed.name() == id).expect("one of these");
         (deed.name(), message)
     };
@@ -131,7 +130,7 @@ async fn done(deeds: &[Deed]) -> (TestHost, BTreeMap<&'static str, Value>) {
 }
 
 #[tokio::test]
-async fn every_deed_is_its_own_jobs_failure_and_says_why() {
+async fn every_misbehavior_fails_only_its_own_job_with_a_reason() {
     let (host, messages) = done(Deed::ALL).await;
     let mut wrong = Vec::new();
     for deed in Deed::ALL {

@@ -1,4 +1,4 @@
-//! A door of TLS before a CSP, which lets in who has a certificate.
+//! A TLS proxy in front of a CSP that demands a client certificate.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -17,15 +17,15 @@ use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsAcceptor;
 
-/// Takes the TLS off and hands on what is in it.
+/// A proxy that terminates TLS and forwards the plain bytes.
 pub struct TlsFront {
     pub origin: String,
     task: JoinHandle<()>,
 }
 
 impl TlsFront {
-    /// Stands before `behind`, an address. Writes `ca.pem`, and `client.pem`
-    /// with `client.key` for whom it lets in, into `folder`; returns the key.
+    /// Starts a proxy for the address `behind`. Writes `ca.pem`, and `client.pem`
+    /// with `client.key` for permitted clients, into `folder`. Returns the key.
     pub async fn start(behind: &str, folder: &Path) -> (Self, String) {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let mut params = CertificateParams::new(Vec::new()).expect("no names are good names");
@@ -63,10 +63,10 @@ impl TlsFront {
             while let Ok((socket, _)) = listener.accept().await {
                 let (acceptor, behind) = (acceptor.clone(), behind.clone());
                 tokio::spawn(async move {
-                    // Who is not let in finds out by itself.
+                    // A refused client sees the failed handshake itself.
                     let Ok(mut socket) = acceptor.accept(socket).await else { return };
                     let Ok(mut csp) = TcpStream::connect(behind).await else { return };
-                    // How the two end it is their affair.
+                    // Either side may end the connection.
                     let _ = tokio::io::copy_bidirectional(&mut socket, &mut csp).await;
                 });
             }

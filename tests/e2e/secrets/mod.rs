@@ -1,9 +1,9 @@
-//! No secret is found where it does not belong, whatever goes wrong.
+//! A search for secrets where they do not belong.
 //!
-//! One host, with every kind of credential on both sides, at CSPs and identity
-//! providers that fail and quote in their answers what they were told. Then
-//! everything that the host has written or answered is searched for every
-//! secret, in every form.
+//! One host has every kind of credential on both sides, and CSPs and identity
+//! providers that fail and quote requests in their answers. Then everything that
+//! the host has written or answered is searched for every secret, in every
+//! encoding.
 
 mod front;
 mod needle;
@@ -38,7 +38,7 @@ const API_KEY: &str = r#"ApiKey k3y/"of"+gr8\value %41 &=worth"#;
 const PASSWORD: &str = r#"p4ss/"word"+for\basic %41 &=use"#;
 const WRITE_TOKEN: &str = "b3arer+of/ServiceNow==";
 const ADMIN_TOKEN: &str = "b3arer+of/an/operator==";
-const STRANGE_TOKEN: &str = "b3arer+with/a/typing/error==";
+const UNKNOWN_TOKEN: &str = "b3arer+with/a/typing/error==";
 const SIGNING_SECRET: &str = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY";
 
 /// The host may know them, and must not tell them to its log.
@@ -48,7 +48,7 @@ const NAME: &str = r#"A "portfolio" of ours / theirs"#;
 /// No secret; to see that one would be found.
 const CANARY: &str = r#"c4nary/"job"+with\odd %41 &=id"#;
 
-/// Something that the host wrote or said, and where.
+/// A text that the host wrote or answered, and its place.
 struct Hay {
     place: String,
     bytes: Vec<u8>,
@@ -102,7 +102,8 @@ async fn start() -> Stage {
     let secret = keys.path().join("signing-secret");
     std::fs::write(&secret, SIGNING_SECRET).expect("a file can be written");
     let mut setup = Setup::new()
-        .environment("HOTH_TEST_LOG", "trace")
+        .log_filter("trace")
+        .admin_token(ADMIN_TOKEN)
         .environment("CLIENT_SECRET", CLIENT_SECRET)
         .environment("API_KEY", API_KEY)
         .environment("PASSWORD", PASSWORD)
@@ -134,8 +135,8 @@ async fn start() -> Stage {
     Stage { host, oauth2, fixed, keys, client_key, _front: front }
 }
 
-/// The portfolios, and with which statuses a CSP answers calls about them; it
-/// quotes what it was told with each.
+/// The portfolios, and the statuses with which a CSP answers calls for them, each
+/// quoting the request.
 const PORTFOLIOS: &[(&str, &[u16])] = &[
     ("quoted", &[200]),
     ("renewed", &[401, 200]),
@@ -215,26 +216,26 @@ async fn post(stage: &Stage, answers: &mut Vec<Hay>) -> (usize, usize) {
     (jobs.len(), costs)
 }
 
-/// What goes wrong at the door, in every way.
-async fn knock(stage: &Stage, answers: &mut Vec<Hay>) {
+/// Sends unauthenticated and malformed requests of every kind.
+async fn send_bad_requests(stage: &Stage, answers: &mut Vec<Hay>) {
     let posted = work("never", "OAUTH", "any");
     for base in [stage.host.api(), stage.host.admin()] {
-        for token in [STRANGE_TOKEN, WRITE_TOKEN, SIGNING_SECRET] {
+        for token in [UNKNOWN_TOKEN, WRITE_TOKEN, SIGNING_SECRET] {
             let caller = ServiceNow::at(client(), base.clone(), Some(token));
             for path in ["/csps", "/provisioning-jobs/redeliver", "/elsewhere"] {
                 let answer = caller.send(Method::POST, path, Some(&json!({"a": 1}))).await;
-                answers.push(hay("an answer to a stranger", answer.text));
+                answers.push(hay("an answer to an unknown client", answer.text));
             }
         }
         for scheme in ["Basic", "Bearer  ", "AWS4-HMAC-SHA256 Credential=", ""] {
             let request = client().post(format!("{base}/provisioning-jobs"));
-            let request = request.header("authorization", format!("{scheme}{STRANGE_TOKEN}"));
+            let request = request.header("authorization", format!("{scheme}{UNKNOWN_TOKEN}"));
             let answer = request.body(posted.to_string()).send().await.expect("HOTH answers");
             answers.push(hay("an answer to nonsense", answer.text().await.expect("it is text")));
         }
     }
     let body = posted.to_string();
-    for (skew, secret) in [(3_600, SIGNING_SECRET), (0, STRANGE_TOKEN)] {
+    for (skew, secret) in [(3_600, SIGNING_SECRET), (0, UNKNOWN_TOKEN)] {
         let (method, target) = ("POST", "/provisioning-jobs");
         let signed = Signed { method, target, body: &body, secret, declared: false, skew };
         let (status, text) = signed.send(&stage.host).await;
@@ -254,7 +255,7 @@ async fn collect(stage: &Stage, jobs: usize, costs: usize) -> Vec<Hay> {
     messages
 }
 
-/// Everything that the admin API has to say.
+/// Collects the answers of the admin API.
 async fn inspect(stage: &Stage) -> Vec<Hay> {
     let operator = ServiceNow::at(client(), stage.host.admin(), Some(ADMIN_TOKEN));
     let queues = operator.send(Method::GET, "/queues", None).await.json();
@@ -266,26 +267,26 @@ async fn inspect(stage: &Stage) -> Vec<Hay> {
         paths.push(format!("/queues/{name}/explain"));
         paths.push(format!("/queues/{name}/dead-letters"));
     }
-    let mut said = Vec::new();
+    let mut answers = Vec::new();
     for path in paths {
         let answer = operator.send(Method::GET, &path, None).await;
         assert_eq!(answer.status, 200, "{path}: {}", answer.text);
-        said.push(hay(&path, answer.text));
+        answers.push(hay(&path, answer.text));
     }
     let refused = operator.send(Method::PUT, "/adapters/broken", Some(&json!("no wasm"))).await;
     assert_ne!(refused.status, 200);
-    said.push(hay("a refused adapter", refused.text));
-    said
+    answers.push(hay("a refused adapter", refused.text));
+    answers
 }
 
-/// Every file below the host's folder: configuration, queue, journals.
+/// Collects every file below the host's folder: configuration, queue, journals.
 fn files(folder: &Path, found: &mut Vec<Hay>) {
     for entry in std::fs::read_dir(folder).expect("a folder can be read") {
         let path = entry.expect("a folder entry can be read").path();
         if path.is_dir() {
             files(&path, found);
         } else if path.extension().is_none_or(|ending| ending != "wasm") {
-            // A journal may be put in the place of another at any time.
+            // A journal may be replaced at any time.
             let Ok(bytes) = std::fs::read(&path) else { continue };
             found.push(Hay { place: path.display().to_string(), bytes });
         }
@@ -304,7 +305,7 @@ async fn deploy_the_trap(stage: &Stage) {
     assert_eq!(put.expect("HOTH answers").status(), 200);
 }
 
-/// Every secret of the run.
+/// Returns every secret of the run.
 fn secrets(stage: &Stage) -> Vec<Needle> {
     let mut needles = vec![
         Needle::new("the client secret", CLIENT_SECRET),
@@ -313,7 +314,7 @@ fn secrets(stage: &Stage) -> Vec<Needle> {
         Needle::new("the password", PASSWORD),
         Needle::new("ServiceNow's token", WRITE_TOKEN),
         Needle::new("the operator's token", ADMIN_TOKEN),
-        Needle::new("a stranger's token", STRANGE_TOKEN),
+        Needle::new("an unknown token", UNKNOWN_TOKEN),
         Needle::new("the signing secret", SIGNING_SECRET),
     ];
     let lines = stage.client_key.lines().filter(|line| !line.starts_with('-'));
@@ -348,14 +349,14 @@ fn found(needles: &[Needle], hays: &[&Hay]) -> Vec<String> {
 async fn no_secret_is_found_where_it_does_not_belong() {
     let stage = start().await;
     deploy_the_trap(&stage).await;
-    let mut said = Vec::new();
-    let (jobs, costs) = post(&stage, &mut said).await;
-    knock(&stage, &mut said).await;
-    let begun = Instant::now();
+    let mut answers = Vec::new();
+    let (jobs, costs) = post(&stage, &mut answers).await;
+    send_bad_requests(&stage, &mut answers).await;
+    let started_at = Instant::now();
     let mut admin = inspect(&stage).await;
     // Before the outcomes are collected: they are on the queue.
     while stage.fixed.iter().chain(&stage.oauth2).any(|csp| csp.at_once() > 0) {
-        assert!(begun.elapsed() < PATIENCE, "calls go on and on");
+        assert!(started_at.elapsed() < PATIENCE, "calls go on and on");
         tokio::time::sleep(std::time::Duration::from_millis(10)).await;
     }
     let mut written = Vec::new();
@@ -366,7 +367,7 @@ async fn no_secret_is_found_where_it_does_not_belong() {
     let log: Vec<Hay> =
         stage.host.log().iter().map(|line| hay("the log", line.to_string())).collect();
 
-    // One would be found: this is where the canary has been.
+    // A secret would be found: the canary is, wherever it was sent.
     let canary = [Needle::new("the canary", CANARY)];
     assert!(!found(&canary, &log.iter().collect::<Vec<_>>()).is_empty(), "the log is searched");
     assert_eq!(found(&canary, &outcomes.iter().collect::<Vec<_>>()).len(), 1);
@@ -380,11 +381,11 @@ async fn no_secret_is_found_where_it_does_not_belong() {
     assert!(from("TRACE") && from("hyper"), "the log holds everything");
 
     let everything: Vec<&Hay> =
-        said.iter().chain(&admin).chain(&written).chain(&outcomes).chain(&log).collect();
+        answers.iter().chain(&admin).chain(&written).chain(&outcomes).chain(&log).collect();
     let leaks = found(&secrets(&stage), &everything);
     assert!(leaks.is_empty(), "{} leaks:\n{}", leaks.len(), leaks.join("\n"));
 
-    // What jobs are about belongs into queues and answers, and nowhere else.
+    // The contents of jobs belong into queues and answers, and nowhere else.
     let business = [Needle::new("an e-mail address", EMAIL), Needle::new("a name", NAME)];
     let leaks = found(&business, &log.iter().chain(&admin).collect::<Vec<_>>());
     assert!(leaks.is_empty(), "{} leaks:\n{}", leaks.len(), leaks.join("\n"));

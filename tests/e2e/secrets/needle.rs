@@ -1,4 +1,4 @@
-//! Secrets, and every way in which they may be written down.
+//! Secrets, and every encoding in which they may appear.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
@@ -7,18 +7,18 @@ use memchr::memmem;
 use percent_encoding::NON_ALPHANUMERIC;
 use percent_encoding::utf8_percent_encode;
 
-/// Shorter ones are found by chance.
+/// The shortest encoding; shorter ones are found by chance.
 const FORM_BYTES_MIN: usize = 8;
 
-/// What must not be found.
+/// A secret that must not be found.
 pub struct Needle {
-    /// What it is; never what it says.
+    /// The description of the secret, without its value.
     pub name: String,
     forms: Vec<(&'static str, String)>,
 }
 
 impl Needle {
-    /// `text` and its forms, also as parts of something longer: a Basic
+    /// Returns a secret with its encodings, also as part of a longer text: a Basic
     /// credential is the base64 of the user's name, a colon and the password.
     pub fn new(name: impl Into<String>, text: &str) -> Self {
         let hex: String = text.bytes().map(|byte| format!("{byte:02x}")).collect();
@@ -53,7 +53,7 @@ impl Needle {
         Self { name: name.into(), forms }
     }
 
-    /// The form in which it is there.
+    /// Returns the encoding in which the secret is found.
     pub fn found_in(&self, hay: &[u8]) -> Option<&'static str> {
         let found =
             self.forms.iter().find(|(_, form)| memmem::find(hay, form.as_bytes()).is_some());
@@ -66,18 +66,18 @@ fn in_json(text: &str) -> String {
     quoted[1..quoted.len() - 1].to_owned()
 }
 
-/// What is the same in the base64 of every text that has this one after
-/// `before` bytes, or that many more by threes.
+/// Returns the part that is the same in the base64 of every text with `text` after
+/// `before` bytes, or after that many plus a multiple of three.
 fn in_base64(engine: &impl base64::Engine, text: &str, before: usize) -> String {
     let mut bytes = vec![0; before];
     bytes.extend_from_slice(text.as_bytes());
-    // Six bits a character: the first and the last one may have bits of others.
+    // Six bits a character: the first and the last one may hold other bits as well.
     let (first, end) = ((before * 8).div_ceil(6), bytes.len() * 8 / 6);
     engine.encode(&bytes)[first..end].to_owned()
 }
 
 #[test]
-fn a_secret_is_found_however_it_is_written_down() {
+fn a_secret_is_found_in_every_encoding() {
     let secret = r#"s3cret/"of"+many\odd %41 &=ü"#;
     let needle = Needle::new("secret", secret);
     let base64 = |text: String| base64::engine::general_purpose::STANDARD.encode(text);

@@ -7,7 +7,7 @@ use tokio::io::AsyncReadExt as _;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 
-/// How long an answer may take.
+/// The longest wait for an answer.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A request, to be changed before it is sent.
@@ -19,7 +19,7 @@ pub struct Asked {
     pub body: String,
 }
 
-/// What came back.
+/// The answer to a request.
 #[derive(Debug)]
 pub struct Answered {
     pub status: u16,
@@ -28,7 +28,7 @@ pub struct Answered {
 }
 
 impl Asked {
-    /// Without headers; `null` is no body.
+    /// Returns a request without headers. A body of `null` means none.
     pub fn bare(method: &str, path: &str, body: &Value) -> Self {
         Self {
             method: method.to_owned(),
@@ -38,7 +38,7 @@ impl Asked {
         }
     }
 
-    /// With this header alone by its name.
+    /// Sets a header, in place of any other with its name.
     pub fn with(self, name: &str, value: &str) -> Self {
         let mut asked = self.without(name);
         asked.headers.push((name.to_owned(), value.to_owned()));
@@ -50,7 +50,7 @@ impl Asked {
         self
     }
 
-    /// Sends it on a connection of its own.
+    /// Sends the request on a connection of its own.
     pub async fn send(&self, origin: &str) -> Answered {
         let mut text = format!("{} {} HTTP/1.1\r\nconnection: close\r\n", self.method, self.path);
         for (name, value) in &self.headers {

@@ -19,20 +19,21 @@ use crate::server::Behaviour;
 use crate::server::Call;
 use crate::server::Reply;
 
-/// Where the token endpoint is.
+/// The path of the token endpoint.
 pub const TOKEN_PATH: &str = "/oauth2/token";
 
-/// Older tokens are forgotten. A host needs one per scope and lifetime.
+/// The largest number of tokens; older ones are forgotten. A host needs one per
+/// scope and lifetime.
 const TOKENS_MAX: usize = 10_000;
 
-/// The tokens that have been issued; their issuer writes, an API reads.
+/// The issued tokens, written by their issuer and read by an API.
 #[derive(Default)]
 pub struct Tokens(Mutex<Issued>);
 
 #[derive(Default)]
 struct Issued {
     grants: HashMap<String, Grant>,
-    /// Oldest first.
+    /// The tokens in the order in which they were issued.
     order: VecDeque<String>,
 }
 
@@ -41,7 +42,7 @@ struct Grant {
     until: Instant,
 }
 
-/// Why an API does not take a token.
+/// The reason why an API refuses a token.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BadToken {
     #[error("the token was not issued here")]
@@ -53,7 +54,7 @@ pub enum BadToken {
 }
 
 impl Tokens {
-    /// Issues a token. It is unlike that of any other issuer.
+    /// Issues a token that no other issuer makes.
     pub fn issue(&self, scopes: BTreeSet<String>, lifetime: Duration) -> String {
         let token = Uuid::new_v4().simple().to_string();
         let mut issued = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -67,11 +68,11 @@ impl Tokens {
         token
     }
 
-    /// Whether `token` opens what `scope` is for.
+    /// Checks that `token` is valid for `scope`.
     ///
     /// # Errors
     ///
-    /// Why it does not.
+    /// Returns the reason if it is not.
     pub fn check(&self, token: &str, scope: &str) -> Result<(), BadToken> {
         let issued = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let grant = issued.grants.get(token).ok_or(BadToken::Unknown)?;
@@ -90,7 +91,7 @@ impl Tokens {
 pub struct Identity {
     pub client_id: String,
     pub client_secret: String,
-    /// What may be asked for.
+    /// The scopes that a token may have.
     pub scopes: &'static [&'static str],
     pub lifetime: Duration,
     pub tokens: Arc<Tokens>,
@@ -122,7 +123,7 @@ impl Behaviour for Identity {
 }
 
 impl Identity {
-    /// The scopes that are asked for, if all is as it should be.
+    /// Returns the requested scopes if the request is valid.
     fn judge(&self, call: &Call) -> Result<BTreeSet<String>, Refusal> {
         let mut broken = Vec::new();
         if (call.method.as_str(), call.target.as_str()) != ("POST", TOKEN_PATH) {
@@ -207,7 +208,7 @@ fn values<'a>(form: &'a [(String, String)], name: &str) -> Vec<&'a str> {
     form.iter().filter(|(key, _)| key == name).map(|(_, value)| value.as_str()).collect()
 }
 
-/// One form-encoded value.
+/// Decodes one form-encoded value.
 fn decode(value: &str) -> String {
     let spaced = value.replace('+', " ");
     percent_encoding::percent_decode_str(&spaced).decode_utf8_lossy().into_owned()

@@ -1,10 +1,10 @@
 //! A Cloud Service Provider on loopback, for tests, benchmarks and the demo.
 //!
 //! [`server`] speaks HTTP over sockets that it controls to the last byte: it
-//! follows scripts, makes faults and keeps records, and knows no API. What it
-//! answers when no script does is a [`Behaviour`]: [`identity`] is a token
-//! endpoint, [`atat`] the ATAT API with its rules, [`stratus`] an API that is
-//! nothing like it. Another one is another module beside these.
+//! follows scripts, makes faults and keeps records, and knows no API. A
+//! [`Behaviour`] answers the calls that no script answers: [`identity`] is a
+//! token endpoint, [`atat`] the ATAT API with its rules, [`stratus`] an API of an
+//! entirely different kind. A further API is a module beside these.
 
 pub mod atat;
 #[cfg(test)]

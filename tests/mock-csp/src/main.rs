@@ -1,4 +1,4 @@
-//! The mock CSP as a program, for the demo, benchmarks and trying things out.
+//! The mock CSP as a program, for the demo, benchmarks and experiments.
 
 use std::io::Write as _;
 use std::net::SocketAddr;
@@ -32,20 +32,21 @@ Requests that break a rule of the API are refused and named on standard error.";
 #[derive(Debug, Parser)]
 #[command(name = "mock-csp", version, after_help = EXAMPLE)]
 struct Arguments {
-    /// Whose API it has; the options of names, versions and clients are those
-    /// of the ATAT API
+    /// API to serve; the options for names, versions and clients apply to the
+    /// ATAT API only
     #[arg(long, value_enum, default_value_t = Kind::Atat)]
     api: Kind,
-    /// Where the API listens; port 0 takes a free one
+    /// Address of the API; port 0 takes a free one
     #[arg(long, default_value = "127.0.0.1:0", value_name = "ADDRESS")]
     listen: SocketAddr,
-    /// Whether work is done at once or accepted for later
+    /// Do work at once, or accept it for later
     #[arg(long, value_enum, default_value_t = Style::Sync)]
     mode: Style,
-    /// How long each answer of the API takes, in milliseconds
+    /// Delay of each answer of the API, in milliseconds
     #[arg(long, default_value_t = 0, value_name = "N")]
     slow_ms: u64,
-    /// How many polls find work in progress (with --mode async, or --api stratus)
+    /// Number of polls that find work in progress (with --mode async, or --api
+    /// stratus)
     #[arg(long, default_value_t = 2, value_name = "N")]
     polls: u32,
     /// Refuse portfolios of this name with 503, twice
@@ -54,13 +55,13 @@ struct Arguments {
     /// Refuse portfolios of this name with 503, always
     #[arg(long, value_name = "NAME")]
     fail_always: Option<String>,
-    /// The version of the API that is served
+    /// Version of the API to serve
     #[arg(long, default_value = "1.3.1", value_name = "VERSION")]
     api_version: Version,
-    /// Who may ask for tokens
+    /// Client id that may request tokens
     #[arg(long, default_value = CLIENT_ID, value_name = "ID")]
     client_id: String,
-    /// The secret of that client
+    /// Secret of that client
     #[arg(long, default_value = CLIENT_SECRET, value_name = "SECRET")]
     client_secret: String,
 }
@@ -96,7 +97,7 @@ impl From<Arguments> for Options {
     }
 }
 
-// One thread: what it is used against needs the other cores.
+// One thread, because the program under test needs the other cores.
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
@@ -108,7 +109,7 @@ async fn main() -> anyhow::Result<()> {
 
 async fn serve_atat(options: Options) -> anyhow::Result<()> {
     let csp = MockCsp::start(options).await.context("listening")?;
-    // Nobody could read what is kept.
+    // Kept calls could not be read from outside.
     csp.record(false);
     say(&json!({
         "base_url": csp.base_url(),
@@ -143,14 +144,14 @@ fn say(line: &serde_json::Value) -> anyhow::Result<()> {
     writeln!(stdout, "{line}").and_then(|()| stdout.flush()).context("saying where it serves")
 }
 
-/// Names violations as they happen.
+/// Prints violations as they happen.
 async fn report(server: &Server) {
     let mut seen = 0;
     loop {
         let violations = server.violations_after(seen).await;
         seen += violations.len();
         for violation in violations {
-            // Without a standard error nobody wants to know.
+            // Without a standard error there is no reader.
             let _ = writeln!(std::io::stderr(), "{violation}");
         }
     }

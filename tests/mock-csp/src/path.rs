@@ -2,26 +2,26 @@
 
 use percent_encoding::percent_decode_str;
 
-/// Whether the segments of a path are those of a pattern, in which `{}` stands
+/// Returns `true` if the segments of a path match a pattern, in which `{}` stands
 /// for an id.
 pub fn fits(pattern: &[&str], segments: &[&str]) -> bool {
     pattern.len() == segments.len()
         && pattern.iter().zip(segments).all(|(part, segment)| *part == "{}" || part == segment)
 }
 
-/// The ids of a path that fits the pattern, decoded.
+/// Returns the decoded ids of a path that matches the pattern.
 ///
 /// # Errors
 ///
-/// Why one of them is none.
+/// Returns the reason if a segment is no id.
 pub fn ids(pattern: &[&str], segments: &[&str]) -> Result<Vec<String>, String> {
     let ids = segments.iter().zip(pattern).filter(|(_, part)| **part == "{}");
     ids.map(|(segment, _)| decode_id(segment)).collect()
 }
 
-/// What an id stands for, if it is encoded as it should be.
+/// Decodes an id.
 fn decode_id(segment: &str) -> Result<String, String> {
-    // What `encodeURIComponent` leaves alone, and the percent sign itself.
+    // The characters that `encodeURIComponent` leaves alone, and the percent sign.
     let plain = |b: u8| b.is_ascii_alphanumeric() || b"-_.~!*'()%".contains(&b);
     if segment.is_empty() || !segment.bytes().all(plain) {
         return Err(format!("the id `{segment}` is empty or not percent-encoded"));

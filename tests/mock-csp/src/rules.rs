@@ -1,12 +1,12 @@
 //! Rules for a request, whatever API it belongs to.
 //!
-//! Each function adds a sentence to `broken` where its rule does not hold.
+//! Each function adds a sentence to `broken` if its rule is broken.
 
 use serde_json::Value;
 
 use crate::server::Call;
 
-/// The header is there once, with this value.
+/// Checks that the header is there once, with this value.
 pub fn equal(call: &Call, name: &str, expected: &str, broken: &mut Vec<String>) {
     let values: Vec<&str> = call.headers_named(name).collect();
     if values != [expected] {
@@ -14,7 +14,7 @@ pub fn equal(call: &Call, name: &str, expected: &str, broken: &mut Vec<String>) 
     }
 }
 
-/// The body is JSON, and says so; none where it is not.
+/// Checks that the body is JSON and labelled so. Returns `None` if it is not JSON.
 pub fn json(call: &Call, broken: &mut Vec<String>) -> Option<Value> {
     let types: Vec<&str> = call.headers_named("content-type").collect();
     let is_json = |text: &str| text.split(';').next().map(str::trim) == Some("application/json");

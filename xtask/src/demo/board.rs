@@ -1,4 +1,4 @@
-//! What each job is doing: a live table on a terminal, else plain lines.
+//! The progress of each job: a live table on a terminal, else plain lines.
 
 use std::fmt::Write as _;
 use std::io::IsTerminal as _;
@@ -7,12 +7,13 @@ use std::sync::Arc;
 use std::sync::Mutex;
 use std::time::Duration;
 
+use hoth_testkit::LogFollower;
 use serde_json::Value;
-use tokio::sync::mpsc::UnboundedReceiver;
 
 use super::jobs::DemoJob;
 
-/// How long log lines may trail behind the messages that they announce.
+/// The longest time by which a log line trails behind the outcome that it
+/// announces.
 const TRAILING: Duration = Duration::from_millis(300);
 
 #[derive(Clone)]
@@ -29,7 +30,7 @@ struct Row {
 }
 
 impl Board {
-    /// A table with a row for each job.
+    /// Returns a table with a row for each job, and prints it.
     pub fn new(jobs: &[DemoJob]) -> Self {
         let row = |job: &DemoJob| Row {
             id: job.id.clone(),
@@ -48,16 +49,16 @@ impl Board {
         board
     }
 
-    /// Reads a host's log and shows what it says about jobs, behind `who`.
-    pub async fn follow(self, who: &'static str, mut log: UnboundedReceiver<Value>) {
-        while let Some(line) = log.recv().await {
+    /// Reads a host's log and shows its lines about jobs, each after `prefix`.
+    pub async fn follow(self, prefix: &'static str, mut log: LogFollower) {
+        while let Some(line) = log.next().await {
             if let Some((id, doing)) = news(&line) {
-                self.set(&id, format!("{who}{doing}"));
+                self.set(&id, format!("{prefix}{doing}"));
             }
         }
     }
 
-    /// Lets the last lines come in.
+    /// Waits for the last lines.
     pub async fn finish(&self) {
         tokio::time::sleep(TRAILING).await;
     }
@@ -77,8 +78,8 @@ impl Board {
         let _ = std::io::stdout().flush();
     }
 
-    /// One line per row, whatever the width: they are cut off, not wrapped, or
-    /// the way back up would be longer than the table.
+    /// Formats the table with one line per row. Long lines are cut off and not
+    /// wrapped, because the cursor must move up by the number of rows.
     fn table(&self) -> String {
         let rows = self.rows.lock().expect("no one panics while holding the rows");
         let mut table = rows.iter().fold(String::from("\x1b[?7l"), |mut table, row| {
@@ -92,7 +93,7 @@ impl Board {
     }
 }
 
-/// Which job a log line is about, and what it says.
+/// Returns the id of the job that a log line is about, and its message.
 fn news(line: &Value) -> Option<(String, String)> {
     let id = line["job.id"].as_str().or(line["span"]["job.id"].as_str())?;
     Some((id.to_owned(), line["message"].as_str()?.to_owned()))

@@ -15,12 +15,12 @@ use hyper_util::rt::TokioIo;
 use serde_json::Value;
 use tokio::net::TcpStream;
 
-/// `GET`s JSON from `path` at `host`.
+/// Sends a `GET` to `path` at `host`, and returns the JSON.
 pub async fn get(host: SocketAddr, path: &str) -> anyhow::Result<Value> {
     call(host, Request::get(path), Bytes::new()).await
 }
 
-/// `POST`s JSON to `path` at `host`.
+/// Sends a `POST` of JSON to `path` at `host`, and returns the JSON.
 pub async fn post(host: SocketAddr, path: &str, body: &Value) -> anyhow::Result<Value> {
     call(host, Request::post(path), body.to_string().into()).await
 }
@@ -32,7 +32,7 @@ async fn call(
 ) -> anyhow::Result<Value> {
     let stream = TcpStream::connect(host).await.context("connecting to the host")?;
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
-    // Ends with the exchange; what goes wrong is seen by the sender too.
+    // Ends with the exchange; the sender sees every error, too.
     tokio::spawn(connection);
     let request = request.header(HOST, host.to_string()).header(CONTENT_TYPE, "application/json");
     let response = sender.send_request(request.body(Full::new(body))?).await?;

@@ -1,9 +1,9 @@
-//! What ServiceNow asks for in the demo.
+//! The requests of ServiceNow in the demo.
 
 use serde_json::Value;
 use serde_json::json;
 
-/// One request and how it should end.
+/// One request, and the code with which it must end.
 pub struct DemoJob {
     pub id: String,
     pub path: &'static str,
@@ -16,13 +16,13 @@ pub struct DemoJob {
 /// The CSPs of the demo: one answers at once, one accepts work for later.
 pub const CSPS: [&str; 2] = ["CSP_SYNC", "CSP_ASYNC"];
 
-/// A portfolio with this name is refused twice with 503 before it is made.
+/// The name of a portfolio that is refused twice with 503 before it is made.
 pub const FLAKY: &str = "Fails twice";
 
-/// A portfolio with this name is never made: 503 for good.
+/// The name of a portfolio that is always refused with 503.
 pub const BROKEN: &str = "Fails for good";
 
-/// Every job of the demo.
+/// Returns every job of the demo.
 pub fn all() -> Vec<DemoJob> {
     let mut jobs = Vec::new();
     for csp in CSPS {

@@ -1,15 +1,14 @@
-//! `cargo xtask demo`: HOTH's main job, before your eyes.
+//! `cargo xtask demo`: shows HOTH at work.
 //!
 //! Two mock CSPs, one that answers at once and one that accepts work for
-//! later, and a host on the embedded queue in a temporary folder. ServiceNow's
-//! part is played here, over HTTP.
+//! later, and a host on the embedded queue in a temporary folder. The demo acts
+//! as ServiceNow, over HTTP.
 
 mod board;
-mod host;
+pub mod deployment;
 mod http;
 mod jobs;
 mod several;
-pub mod stage;
 
 use std::time::Duration;
 use std::time::Instant;
@@ -19,15 +18,15 @@ use anyhow::ensure;
 use serde_json::Value;
 
 use board::Board;
-use stage::Stage;
+use deployment::Deployment;
 
-/// How long the whole demo may take once everything is built.
+/// The longest time for the whole demo once everything is built.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// Does HOTH's main job before your eyes.
+/// Show HOTH at work.
 ///
-/// Builds what it needs, starts two mock CSPs and a host, submits a dozen jobs
-/// and shows what becomes of them. Nothing is left behind.
+/// Builds everything it needs, starts two mock CSPs and a host, submits a dozen
+/// jobs and shows their progress and outcomes. Leaves nothing behind.
 ///
 /// With --sqs, three hosts share queues on a local SQS, and one of them is
 /// killed while it works.
@@ -38,10 +37,10 @@ const PATIENCE: Duration = Duration::from_secs(120);
 #[derive(clap::Args)]
 #[command(verbatim_doc_comment)]
 pub struct Arguments {
-    /// Stay up afterwards, to go on with curl, until Ctrl-C
+    /// Keep everything running until Ctrl-C, to go on with curl
     #[arg(long)]
     keep: bool,
-    /// Three hosts on a local SQS, one of which is killed
+    /// Run three hosts on a local SQS and kill one of them
     #[arg(long, conflicts_with = "keep")]
     sqs: bool,
 }
@@ -57,58 +56,58 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
 }
 
 async fn play(keep: bool) -> anyhow::Result<()> {
-    let mut stage = Stage::set().await?;
+    let deployment = Deployment::start().await?;
     let jobs = jobs::all();
     let board = Board::new(&jobs);
-    let watching = tokio::spawn(board.clone().follow("", stage.take_log()));
+    let watching = tokio::spawn(board.clone().follow("", deployment.log()));
     for job in &jobs {
-        stage.post(job).await.with_context(|| format!("submitting {}", job.id))?;
+        deployment.post(job).await.with_context(|| format!("submitting {}", job.id))?;
     }
-    let messages = collect(&stage, jobs.len()).await?;
+    let messages = collect(&deployment, jobs.len()).await?;
     board.finish().await;
     watching.abort();
     show(&messages);
     check(&jobs, &messages)?;
     println!("\nEvery job ended in exactly one message.");
     if keep {
-        stage.stay_up().await?;
+        deployment.stay_up().await?;
     } else {
         println!("`cargo xtask demo --keep` stays up, to go on with curl.");
     }
-    stage.strike().await
+    deployment.stop().await
 }
 
 /// Collects until every job has its message.
-async fn collect(stage: &Stage, expected: usize) -> anyhow::Result<Vec<Value>> {
-    let begun = Instant::now();
+async fn collect(deployment: &Deployment, expected: usize) -> anyhow::Result<Vec<Value>> {
+    let started_at = Instant::now();
     let mut messages = Vec::new();
     while messages.len() < expected {
         ensure!(
-            begun.elapsed() < PATIENCE,
+            started_at.elapsed() < PATIENCE,
             "only {} of {expected} messages came within {PATIENCE:?}",
             messages.len()
         );
         let (provisioning, costs) = tokio::try_join!(
-            stage.get("/provisioning-jobs?wait=1"),
-            stage.get("/cost-jobs?wait=1")
+            deployment.get("/provisioning-jobs?wait=1"),
+            deployment.get("/cost-jobs?wait=1")
         )?;
         messages.extend(provisioning);
         messages.extend(costs);
     }
-    // One more look, for a message that should not be.
-    messages.extend(stage.get("/provisioning-jobs").await?);
-    messages.extend(stage.get("/cost-jobs").await?);
+    // One more request, which would find a surplus message.
+    messages.extend(deployment.get("/provisioning-jobs").await?);
+    messages.extend(deployment.get("/cost-jobs").await?);
     Ok(messages)
 }
 
-/// The id of the job that a message is about.
+/// Returns the id of the job that a message is about.
 fn job_of(message: &Value) -> &str {
     let provisioning = message["initialSnowRequest"]["jobId"].as_str();
     provisioning.or(message["content"]["request"]["requestId"].as_str()).unwrap_or("?")
 }
 
 fn show(messages: &[Value]) {
-    println!("\nWhat ServiceNow gets:");
+    println!("\nOutcomes that ServiceNow collected:");
     for message in messages {
         let response = message["content"]["response"].to_string();
         println!("  {} {:<22} {}", message["code"], job_of(message), shorten(&response, 110));

@@ -9,6 +9,8 @@ use std::time::Instant;
 
 use anyhow::Context as _;
 use anyhow::ensure;
+use hoth_testkit::HostCommand;
+use hoth_testkit::HostConfig;
 use mock_csp::MockCsp;
 use mock_csp::Options;
 use serde_json::Value;
@@ -16,7 +18,7 @@ use serde_json::json;
 use tokio::runtime::Runtime;
 
 use super::board::Board;
-use super::host::Host;
+use super::deployment::stop;
 use super::http;
 use super::jobs::DemoJob;
 use crate::adapters;
@@ -26,20 +28,20 @@ use crate::workspace;
 
 const CSP: &str = "CSP_SLOW";
 
-/// How long the CSP takes for each call: long enough to be killed in.
+/// The time that the CSP takes for each call: long enough for a kill during one.
 const CALL: Duration = Duration::from_millis(1_500);
 
 const JOBS: usize = 24;
 const PORTFOLIOS: usize = 8;
 
-/// Calls that the CSP has seen when a worker is killed, and what both workers
-/// then have in hand is under way.
+/// The number of calls after which a worker is killed. By then both workers have
+/// calls under way.
 const KILL_AFTER: usize = 10;
 
-/// How long the jobs may take once everything is built.
+/// The longest time for all jobs once everything is built.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// Sets everything up, and plays.
+/// Builds everything and runs the demo.
 pub fn run(runtime: &Runtime) -> anyhow::Result<()> {
     let mut server = sqs::Server::start()?;
     adapters::build()?;
@@ -54,24 +56,20 @@ async fn play(server: &sqs::Server) -> anyhow::Result<()> {
     let csp = MockCsp::start(Options { delay: CALL, ..Options::default() }).await;
     let csp = csp.context("starting a mock CSP")?;
     let directory = tempfile::tempdir().context("making a temporary folder")?;
-    prepare(directory.path(), &csp, server)?;
-    let mut environment: Vec<(String, String)> =
-        server.environment().into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
-    environment.push(("CSP_SECRET".to_owned(), csp.client_secret().to_owned()));
-    let start =
-        async |roles| Host::start(directory.path(), &environment, &["--roles", roles]).await;
+    let command = prepare(directory.path(), &csp, server)?;
 
     println!("Starting three hosts: one takes requests, two work");
-    let (api, _log) = start("api").await?;
-    let (first, first_log) = start("worker,watcher").await?;
-    let (second, second_log) = start("worker,watcher").await?;
+    let (api, addresses) = command.clone().roles("api").start().await?;
+    let worker = command.roles("worker,watcher");
+    let (mut first, _) = worker.start().await?;
+    let (second, _) = worker.start().await?;
     let jobs = jobs();
     let board = Board::new(&jobs);
     let watching = [
-        tokio::spawn(board.clone().follow("worker 1: ", first_log)),
-        tokio::spawn(board.clone().follow("worker 2: ", second_log)),
+        tokio::spawn(board.clone().follow("worker 1: ", first.log().follow())),
+        tokio::spawn(board.clone().follow("worker 2: ", second.log().follow())),
     ];
-    let snow = api.api()?;
+    let snow = addresses.api()?;
     for job in &jobs {
         http::post(snow, job.path, &job.body)
             .await
@@ -79,55 +77,37 @@ async fn play(server: &sqs::Server) -> anyhow::Result<()> {
     }
     csp_called(&csp, KILL_AFTER).await?;
     first.kill().await?;
-    let killed = Instant::now();
+    let killed_at = Instant::now();
     let messages = collect(snow).await?;
     board.finish().await;
     watching.iter().for_each(tokio::task::JoinHandle::abort);
-    println!("\nWorker 1 was killed at work; the rest took {:.1?}.", killed.elapsed());
+    println!("\nWorker 1 was killed at work; the rest took {:.1?}.", killed_at.elapsed());
     let calls = calls_by_job(&csp);
     show(&jobs, &messages, &calls);
     check(&jobs, &messages, &calls)?;
-    second.stop().await?;
-    api.stop().await
+    stop(second).await?;
+    stop(api).await
 }
 
-fn prepare(directory: &Path, csp: &MockCsp, server: &sqs::Server) -> anyhow::Result<()> {
-    let config = format!(
-        r#"
-[api]
-listen = "127.0.0.1:0"
-[admin]
-listen = "127.0.0.1:0"
-[queue]
-backend = "sqs"
-region = "us-east-1"
-endpoint_url = "{}"
-[worker]
-lease_seconds = 10
-[csp.{CSP}]
-adapter = "atat"
-base_url = "{}"
-max_concurrent = 4
-[csp.{CSP}.oauth2]
-token_url = "{}"
-client_id = "{}"
-client_secret = {{ env = "CSP_SECRET" }}
-"#,
-        server.endpoint(),
-        csp.base_url(),
-        csp.token_url(),
-        csp.client_id(),
+fn prepare(directory: &Path, csp: &MockCsp, server: &sqs::Server) -> anyhow::Result<HostCommand> {
+    let target = workspace::target()?;
+    let queue = format!(
+        "backend = \"sqs\"\nregion = \"us-east-1\"\nendpoint_url = \"{}\"",
+        server.endpoint()
     );
-    std::fs::write(directory.join("hoth.toml"), config).context("writing hoth.toml")?;
-    let adapters = directory.join("adapters");
-    std::fs::create_dir(&adapters).context("making the adapters folder")?;
-    std::fs::copy(workspace::target()?.join("adapters/atat.wasm"), adapters.join("atat.wasm"))
-        .context("copying the adapter")?;
-    Ok(())
+    let mut config = HostConfig::default()
+        .queue(&queue)
+        .table("[worker]\nlease_seconds = 10")
+        .csp(CSP, csp, "max_concurrent = 4")
+        .adapter_file("atat", &target.join("adapters/atat.wasm"));
+    for (name, value) in server.environment() {
+        config = config.environment(name, &value);
+    }
+    config.write(&target.join("debug/hoth"), directory)
 }
 
-/// Task orders, each with a number of its own, by which the CSP's calls are
-/// told apart.
+/// Returns jobs with task orders, each with a number of its own, by which the
+/// calls to the CSP are attributed.
 fn jobs() -> Vec<DemoJob> {
     let job = |n: usize| {
         let id = format!("job-{n:02}");
@@ -152,7 +132,7 @@ async fn csp_called(csp: &MockCsp, count: usize) -> anyhow::Result<()> {
 
 /// Collects until every job has its message and nothing more comes.
 async fn collect(api: std::net::SocketAddr) -> anyhow::Result<Vec<Value>> {
-    let begun = Instant::now();
+    let started_at = Instant::now();
     let mut messages: Vec<Value> = Vec::new();
     loop {
         let got = http::get(api, "/provisioning-jobs?wait=3").await?;
@@ -163,14 +143,14 @@ async fn collect(api: std::net::SocketAddr) -> anyhow::Result<Vec<Value>> {
         }
         messages.extend(got);
         ensure!(
-            done || begun.elapsed() < PATIENCE,
+            done || started_at.elapsed() < PATIENCE,
             "only {} of {JOBS} messages came within {PATIENCE:?}",
             messages.len()
         );
     }
 }
 
-/// The idempotency keys of the calls that were made for each job.
+/// Returns the idempotency keys of the calls that were made for each job.
 fn calls_by_job(csp: &MockCsp) -> BTreeMap<String, Vec<String>> {
     let mut calls: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for call in csp.calls() {

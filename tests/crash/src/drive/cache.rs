@@ -1,8 +1,8 @@
-//! What a drive remembers: what was flushed, and what is in its write cache.
+//! The contents of a drive: the flushed pages, and the write cache.
 //!
 //! A flush makes everything durable that was written before it. When the power
-//! goes, each piece of the write cache is where it was when the drive happened
-//! to write it last: any state since the flush, in any order among the pieces.
+//! goes, each sector of the write cache has the state in which the drive happened
+//! to write it last: any state since the flush, in any order among the sectors.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -11,18 +11,19 @@ use std::str::FromStr;
 use anyhow::Context as _;
 use fastrand::Rng;
 
-/// What the drive keeps at once, in bytes; what was never written costs
-/// nothing.
+/// The size of a page in bytes, the unit in which contents are kept. A page that
+/// was never written costs nothing.
 const PAGE: usize = 4_096;
 
-/// States of one page since the last flush; of more, the oldest are forgotten,
-/// as if the drive had never come to write them.
+/// The largest number of states kept of one page since the last flush. Older
+/// ones are dropped, as if the drive had never written them.
 const STATES_MAX: usize = 16;
 
-/// What a drive writes whole, in bytes: old ones 512, new ones 4 096.
+/// The sizes of a sector, which a drive writes atomically: 512 bytes in old
+/// drives, 4 096 in new ones.
 const SECTORS: [usize; 2] = [512, PAGE];
 
-/// Percent of the write cache that gets to the disk when the power goes.
+/// The shares of the write cache that reach the disk at a power cut, in percent.
 const SHARES: [u8; 5] = [0, 10, 50, 90, 100];
 
 type Page = Box<[u8; PAGE]>;
@@ -35,23 +36,23 @@ pub struct Cache {
     written: BTreeMap<u64, Vec<Page>>,
 }
 
-/// What became of a write cache. Adds up.
+/// The effects of power cuts on a write cache. Can be summed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Cut {
-    /// Requests that were on their way.
+    /// Requests without an answer.
     pub held: u64,
     /// Flushes among them.
     pub held_flushes: u64,
     /// Sectors in the write cache.
     pub cached: u64,
-    /// Of these, how many have lost their newest state, or all of them.
+    /// Sectors that have lost their newest state, or all states.
     pub lost: u64,
     /// Flushes that were answered since the last cut.
     pub flushes: u64,
 }
 
 impl Cache {
-    /// Fills `into` with what was written at `offset` last.
+    /// Fills `into` with the bytes that were last written at `offset`.
     pub fn read(&self, offset: u64, into: &mut [u8]) {
         for (page, within, bytes) in pieces(offset, into.len()) {
             let newest = self.written.get(&page).and_then(|states| states.last());
@@ -63,7 +64,7 @@ impl Cache {
         }
     }
 
-    /// Takes `data` into the write cache.
+    /// Writes `data` to the write cache.
     pub fn write(&mut self, offset: u64, data: &[u8]) {
         for (page, within, bytes) in pieces(offset, data.len()) {
             let states = self.written.entry(page).or_default();
@@ -77,15 +78,15 @@ impl Cache {
         }
     }
 
-    /// Makes durable what was written so far.
+    /// Makes durable everything that was written so far.
     pub fn flush(&mut self) {
         for (page, mut states) in std::mem::take(&mut self.written) {
             self.durable.extend(states.pop().map(|newest| (page, newest)));
         }
     }
 
-    /// The power goes: decides what has got to the disk of what was in the write
-    /// cache.
+    /// Cuts the power: decides which sectors of the write cache have reached the
+    /// disk.
     pub fn lose_power(&mut self, seed: u64) -> Cut {
         let mut rng = Rng::with_seed(seed);
         let sector = SECTORS[rng.usize(..SECTORS.len())];
@@ -108,7 +109,7 @@ impl Cache {
         cut
     }
 
-    /// The power goes, and nothing of the write cache has got to the disk.
+    /// Cuts the power, and drops the whole write cache.
     pub fn lose_everything(&mut self) -> Cut {
         let pages = std::mem::take(&mut self.written).len();
         let cached = u64::try_from(pages).unwrap_or(u64::MAX);
@@ -116,8 +117,8 @@ impl Cache {
     }
 }
 
-/// The pages that so many bytes at `offset` lie on: each one's number, where in
-/// it they are, and which of the bytes they are.
+/// Returns the pages that a range of bytes covers: for each its number, the
+/// range within the page, and the range within the bytes.
 fn pieces(
     offset: u64,
     length: usize,
@@ -144,7 +145,7 @@ impl std::ops::AddAssign for Cut {
     }
 }
 
-/// Five numbers, as one process of this program tells another.
+/// Writes the five numbers as one process of this program sends them to another.
 impl fmt::Display for Cut {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { held, held_flushes, cached, lost, flushes } = self;

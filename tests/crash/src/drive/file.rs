@@ -1,4 +1,4 @@
-//! A file system of one file, which is a drive with a write cache.
+//! A file system with one file, which acts as a drive with a write cache.
 //!
 //! A loop device lies on the file. Its flushes arrive as fsync; it has no FUA
 //! of its own, so the kernel makes a flush of each.
@@ -40,24 +40,26 @@ use crate::drive::cache::Cut;
 pub const NAME: &str = "drive.img";
 const FILE: INodeNo = INodeNo(2);
 
-/// Bytes of the drive: its file never holds more, and so neither does memory,
-/// but for the states of its write cache.
+/// The size of the drive in bytes, which also bounds its memory, except for the
+/// states of the write cache.
 pub const SIZE: u64 = 256 * 1_024 * 1_024;
 
-/// Bytes of one request.
+/// The largest request in bytes.
 const REQUEST_MAX: u32 = 1_024 * 1_024;
 
-/// Requests that wait without an answer after a cut. A loop device has 128 at
-/// once; whoever comes later gets an error, which tells nobody anything good.
+/// The largest number of requests that wait without an answer after a cut. A loop
+/// device has 128 at once; any further request gets an error, which cannot be
+/// mistaken for success.
 const HELD_MAX: usize = 1_024;
 
-/// How long the kernel may believe what it was told of the file.
+/// The time for which the kernel may cache the attributes of the file.
 const TRUE_FOR: Duration = Duration::from_secs(3_600);
 
-/// How long the kernel may take to let go of the file after the unmount.
+/// The longest wait for the kernel to close the file after the unmount.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// A drive, shared by whoever serves it and whoever cuts its power.
+/// A drive, shared by the file system that serves it and the command that cuts
+/// its power.
 #[derive(Clone, Default)]
 pub struct Drive(Arc<Shared>);
 
@@ -118,18 +120,18 @@ impl State {
 
 impl Drive {
     fn state(&self) -> MutexGuard<'_, State> {
-        // Whoever panicked has changed nothing by halves that matters here.
+        // A panic leaves no half-made change that matters here.
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// From now on it acknowledges flushes, and does not do them. What has been
-    /// flushed until now is what the next cut leaves.
+    /// Makes the drive acknowledge flushes without doing them. The next cut leaves
+    /// only what has been flushed until now.
     pub fn ignore_flushes(&self) {
         self.state().ignores_flushes = true;
     }
 
-    /// The power goes, at this one moment. Nobody is told: from now on all who
-    /// ask wait.
+    /// Cuts the power at this one moment. No request is told: from now on all of
+    /// them wait.
     pub fn cut(&self, seed: u64) -> Cut {
         let mut state = self.state();
         state.power = Power::Silent;
@@ -141,8 +143,8 @@ impl Drive {
         Cut { flushes, ..cut }
     }
 
-    /// Whoever waits, and whoever asks from now on, gets an error. Returns how
-    /// many have waited, and nothing else.
+    /// Fails all waiting and all further requests. Returns only the number of those
+    /// that have waited.
     pub fn fail(&self) -> Cut {
         let mut state = self.state();
         state.power = Power::Off;
@@ -155,16 +157,16 @@ impl Drive {
         cut
     }
 
-    /// Waits until nobody has it open any more, then the power is back.
+    /// Waits until no process has the drive open any more, and restores the power.
     ///
     /// # Errors
     ///
-    /// When somebody still has it open after [`PATIENCE`].
+    /// Returns an error if a process still has the drive open after [`PATIENCE`].
     pub fn power_on(&self) -> io::Result<()> {
         let waited = self.0.closed.wait_timeout_while(self.state(), PATIENCE, |s| s.open > 0);
         let (mut state, waited) = waited.unwrap_or_else(PoisonError::into_inner);
         if waited.timed_out() {
-            return Err(io::Error::other("somebody still has the drive open"));
+            return Err(io::Error::other("the drive is still open"));
         }
         state.power = Power::On;
         Ok(())
@@ -173,7 +175,7 @@ impl Drive {
 
 impl Filesystem for Drive {
     fn init(&mut self, _: &Request, config: &mut KernelConfig) -> io::Result<()> {
-        // An error says which number would have been right, and is none.
+        // The error holds the number that would have been right, and is no failure.
         let _ = config.set_max_write(REQUEST_MAX);
         Ok(())
     }
@@ -189,7 +191,7 @@ impl Filesystem for Drive {
         reply.attr(&TRUE_FOR, &attributes(ino));
     }
 
-    /// Nothing is to stay in a page cache on the way to the drive.
+    /// Opens the file without a page cache on the way to the drive.
     fn open(&self, _: &Request, _: INodeNo, _: OpenFlags, reply: ReplyOpen) {
         self.state().open += 1;
         reply.opened(FileHandle(0), FopenFlags::FOPEN_DIRECT_IO);

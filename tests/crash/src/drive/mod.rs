@@ -1,4 +1,4 @@
-//! A drive loses its power, and with it its write cache.
+//! Power cuts of a drive, which loses its write cache.
 
 mod cache;
 mod file;
@@ -14,16 +14,16 @@ use self::process::Drive;
 pub use self::process::be;
 use crate::host::Built;
 use crate::host::Host;
-use crate::host::Site;
 use crate::trial::Trial;
 use crate::volume::Volume;
 
-/// Whether a process can be a file system here.
+/// Returns `true` if a process can be a file system here.
 pub fn is_possible() -> bool {
     Path::new(process::DEVICE).exists()
 }
 
-/// The place in which this process is to [be] a drive, if it is to be one.
+/// Returns the place in which this process must [be] a drive, if its arguments
+/// say so.
 pub fn asked_for() -> Option<PathBuf> {
     let mut arguments = std::env::args_os().skip(1);
     (arguments.next()? == process::ROLE).then(|| arguments.next().map(PathBuf::from))?
@@ -31,8 +31,8 @@ pub fn asked_for() -> Option<PathBuf> {
 
 /// A drive with a file system on it.
 ///
-/// The order of the fields is that of taking it down: a drive that is gone
-/// keeps no unmount waiting.
+/// The fields are dropped in this order: an unmount must not wait for a drive,
+/// and does not once the drive is gone.
 pub struct Machine {
     drive: Drive,
     volume: Volume,
@@ -41,41 +41,41 @@ pub struct Machine {
 }
 
 impl Machine {
-    /// Sets it up in `place`.
+    /// Sets up a drive and its file system in `place`.
     pub fn make(place: &Path, seed: u64) -> anyhow::Result<Self> {
         let drive = Drive::start(place)?;
         let volume = Volume::on(drive.image(), place)?;
         Ok(Self { drive, volume, rng: Rng::with_seed(seed), cuts: Cut::default() })
     }
 
-    /// Where its file system is mounted.
+    /// Returns the mount point of the file system.
     pub fn folder(&self) -> &Path {
         self.volume.folder()
     }
 
-    /// See [`Drive::ignore_flushes`].
+    /// Makes the drive ignore flushes; see [`Drive::ignore_flushes`].
     pub fn ignore_flushes(&mut self) -> anyhow::Result<()> {
         self.drive.ignore_flushes()
     }
 
-    /// Cuts the power while the host is at work, and brings it back.
+    /// Cuts the power while the host is at work, and restores it.
     ///
-    /// Between the cut and its end the host is told nothing by the drive. Every
-    /// one of its threads has the signal before anybody gets an answer again, so
-    /// none of them sees one.
+    /// Between the cut and its end the host gets no answer from the drive. Every
+    /// thread of the host has the signal to die before a request is answered
+    /// again, so none of them sees an answer.
     pub async fn cut_power(&mut self, mut host: Host) -> anyhow::Result<()> {
         self.cuts += self.drive.cut(self.rng.u64(..))?;
-        let doomed = host.doom();
-        // Whatever came of that: nobody is to wait for ever.
+        let killed = host.start_kill();
+        // Even if the kill failed: no request may wait for ever.
         self.cuts += self.drive.fail()?;
-        doomed?;
-        host.gone().await?;
+        killed?;
+        host.killed().await?;
         self.volume.unmount()?;
         self.drive.power_on()?;
         self.volume.mount()
     }
 
-    /// Copies what is on the drive to `folder`, as far as it can be read.
+    /// Copies the files on the drive to `folder`, as far as they can be read.
     fn keep(&self, folder: &Path) {
         let copied = std::fs::create_dir_all(folder).and_then(|()| {
             for file in std::fs::read_dir(self.folder())? {
@@ -87,18 +87,18 @@ impl Machine {
             Ok(())
         });
         if let Err(error) = copied {
-            println!("drive: what is on it cannot be copied: {error}");
+            println!("drive: its files cannot be copied: {error}");
         }
     }
 
-    /// Takes it down in peace.
+    /// Unmounts the file system and returns the effects of all cuts.
     fn shut_down(self) -> anyhow::Result<Cut> {
         self.volume.unmount()?;
         Ok(self.cuts)
     }
 }
 
-/// Cuts the power `cuts` times, and loses nothing. If it does, the queue's files
+/// Cuts the power `cuts` times. Nothing may be lost; if it is, the queue's files
 /// are kept in `place`, since the drive forgets them.
 pub async fn cuts(built: &Built, place: &Path, seed: u64, cuts: u32) -> anyhow::Result<bool> {
     let mut machine = Machine::make(place, seed)?;
@@ -125,6 +125,6 @@ async fn cut_under_load(
 ) -> anyhow::Result<bool> {
     let queue = machine.folder().join("hoth.db");
     let mut trial = Trial::begin("drive", built, place, &queue, seed, true).await?;
-    trial.cycles(cuts, async |_: &Site, host: Host| machine.cut_power(host).await).await?;
+    trial.cycles(cuts, async |host: Host| machine.cut_power(host).await).await?;
     Ok(trial.end().await?.is_good())
 }

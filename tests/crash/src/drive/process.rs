@@ -1,7 +1,7 @@
-//! The drive is a process of its own, so that it can be taken away from the
-//! kernel whatever state everything else is in: when it ends, everybody who
-//! waits for it gets an error. It obeys commands, one a line. When its standard
-//! input ends, whoever has started it is no more; it takes the mounts with it.
+//! The drive as a process of its own, so that it can be taken away from the
+//! kernel at any time: when it ends, every request that waits for it gets an
+//! error. It obeys commands, one a line. When its standard input ends, the
+//! process that started it is gone, and it removes the mounts.
 
 use std::io::BufRead as _;
 use std::io::BufReader;
@@ -23,13 +23,13 @@ use crate::drive::cache::Cut;
 use crate::drive::file;
 use crate::volume;
 
-/// The first argument of a process that is to be a drive; the second is where.
+/// The first argument of a process that must be a drive; the second is its place.
 pub const ROLE: &str = "be-a-drive";
 
-/// The kernel's door to file systems that are processes.
+/// The kernel's device for file systems in user space.
 pub const DEVICE: &str = "/dev/fuse";
 
-/// A drive in a process of its own; taken away when this is dropped.
+/// A drive in a process of its own, which ends when this is dropped.
 pub struct Drive {
     process: Child,
     commands: ChildStdin,
@@ -38,11 +38,12 @@ pub struct Drive {
 }
 
 impl Drive {
-    /// Starts one for the volume of `place`.
+    /// Starts a drive for the volume of `place`.
     ///
     /// # Errors
     ///
-    /// Among others when nobody may mount a file system here.
+    /// Returns an error if the process cannot be started, or must not mount a file
+    /// system here.
     pub fn start(place: &Path) -> anyhow::Result<Self> {
         let folder = folder_in(place);
         std::fs::create_dir_all(&folder).context("making the drive's folder")?;
@@ -62,27 +63,27 @@ impl Drive {
         Ok(drive)
     }
 
-    /// What a loop device can lie on.
+    /// Returns the file for a loop device.
     pub fn image(&self) -> PathBuf {
         self.folder.join(file::NAME)
     }
 
-    /// See [`file::Drive::ignore_flushes`].
+    /// Sends [`file::Drive::ignore_flushes`].
     pub fn ignore_flushes(&mut self) -> anyhow::Result<()> {
         self.command("ignore-flushes").map(drop)
     }
 
-    /// See [`file::Drive::cut`].
+    /// Sends [`file::Drive::cut`].
     pub fn cut(&mut self, seed: u64) -> anyhow::Result<Cut> {
         self.command(&format!("cut {seed}"))?.parse()
     }
 
-    /// See [`file::Drive::fail`].
+    /// Sends [`file::Drive::fail`].
     pub fn fail(&mut self) -> anyhow::Result<Cut> {
         self.command("fail")?.parse()
     }
 
-    /// See [`file::Drive::power_on`].
+    /// Sends [`file::Drive::power_on`].
     pub fn power_on(&mut self) -> anyhow::Result<()> {
         self.command("power-on").map(drop)
     }
@@ -92,8 +93,8 @@ impl Drive {
         self.answer().with_context(|| format!("having the drive do `{command}`"))
     }
 
-    /// The drive answers every command within [`file::Drive::power_on`]'s
-    /// patience, for it waits for nobody else.
+    /// Reads the answer to a command. The longest wait is that of
+    /// [`file::Drive::power_on`]; the drive waits for no other process.
     fn answer(&mut self) -> anyhow::Result<String> {
         let mut line = String::new();
         self.answers.read_line(&mut line).context("hearing from the drive")?;
@@ -107,7 +108,7 @@ impl Drive {
 
 impl Drop for Drive {
     fn drop(&mut self) {
-        // A process that has ended is as good.
+        // A process that has ended already is as good.
         let _ = self.process.kill();
         let _ = self.process.wait();
         volume::detach(&self.folder);
@@ -118,26 +119,26 @@ fn folder_in(place: &Path) -> PathBuf {
     place.join("drive")
 }
 
-/// Is a drive in `place` until standard input ends.
+/// Serves a drive in `place` until standard input ends.
 ///
 /// # Errors
 ///
-/// When the file system cannot be mounted. Everything else is told to whoever
-/// has started this.
+/// Returns an error if the file system cannot be mounted. Later errors are
+/// answers to commands.
 pub fn be(place: &Path) -> anyhow::Result<()> {
     let folder = folder_in(place);
     let drive = file::Drive::default();
     let mut config = Config::default();
     config.mount_options = vec![MountOption::FSName("hoth-drive".to_owned())];
     let mounted = fuser::spawn_mount(drive.clone(), &folder, &config);
-    let said = mounted.as_ref().map(|_| String::new());
-    say(&said.map_err(|error| anyhow::anyhow!("mounting the drive: {error}")))?;
+    let outcome = mounted.as_ref().map(|_| String::new());
+    say(&outcome.map_err(|error| anyhow::anyhow!("mounting the drive: {error}")))?;
     let _mounted = mounted.context("mounting the drive")?;
     for command in std::io::stdin().lines() {
         say(&obey(&drive, &command.context("reading a command")?))?;
     }
-    // In this order, with everybody who waits being told: an unmount that waited
-    // for this process would keep it from ending.
+    // All waiting requests must have failed before: an unmount that waited for
+    // this process would keep it from ending.
     drive.fail();
     volume::detach(&volume::folder_in(place));
     volume::detach(&folder);

@@ -1,5 +1,5 @@
-//! Makes three requests in one run, and fails where another version goes on
-//! than the one that began.
+//! A guest that makes three requests in one run, and fails if another version goes
+//! on with the run than the one that began it.
 //!
 //! A test makes versions of it by writing over `MARK` in the component.
 
@@ -13,7 +13,7 @@ struct Steps;
 
 hoth_adapter::export!(Steps);
 
-/// Found by these very bytes.
+/// The bytes that a test finds and replaces.
 static MARK: &str = "hoth-guest-mark-0000";
 
 /// Requests after the first one.
@@ -21,12 +21,12 @@ const FURTHER: u32 = 2;
 
 #[derive(Serialize, Deserialize)]
 struct State {
-    /// Of the version that made the last request.
+    /// The mark of the version that made the last request.
     mark: String,
     further: u32,
 }
 
-/// What a test has written there, of which the compiler must know nothing.
+/// Reads the mark that a test has written, which the compiler must not know.
 fn mark() -> &'static str {
     black_box(MARK)
 }

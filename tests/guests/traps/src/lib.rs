@@ -1,4 +1,4 @@
-//! Panics: must be its own job's failure and nobody else's.
+//! A guest that panics, which must fail only its own job.
 
 wit_bindgen::generate!({ path: "../../../wit/v0.1", world: "csp-adapter" });
 

@@ -1,6 +1,6 @@
-//! The `atat` adapter, but for one thing: a test names it by writing over
-//! [`VARIANT`] in the component's file. So each variant is a version of its
-//! own, as an integrator could have made it by a change or by mistake.
+//! The `atat` adapter with one change, which a test selects by writing over
+//! [`VARIANT`] in the component's file. Each variant is a version of its own, as an
+//! integrator could have made it by a change or by mistake.
 
 use std::hint::black_box;
 
@@ -17,7 +17,7 @@ use serde::Deserializer;
 use serde::Serialize;
 use serde::Serializer;
 
-/// What is otherwise, padded with dots.
+/// The name of the change, padded with dots.
 static VARIANT: [u8; 32] = *b"variant:none....................";
 
 /// Iterations of nothing before each step of the variant `slow`: far more than
@@ -35,8 +35,8 @@ fn is(variant: &str) -> bool {
     &name[..length] == variant.as_bytes()
 }
 
-/// That of `atat`; in the variant `state` in another form, of which the
-/// version says nothing.
+/// The state of `atat`. The variant `state` has another form under the same
+/// version.
 struct State(hoth_atat::State);
 
 impl Serialize for State {

@@ -1,4 +1,4 @@
-//! What the ATAT API answers.
+//! The answers of the ATAT API.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -22,10 +22,10 @@ use crate::server::Behaviour;
 use crate::server::Call;
 use crate::server::Reply;
 
-/// Older jobs are forgotten, and their status is 404.
+/// The largest number of jobs. Older ones are forgotten, and their status is 404.
 const JOBS_MAX: usize = 100_000;
 
-/// How often a portfolio that fails twice has to fail.
+/// The number of refusals of a portfolio that fails twice.
 const FAILURES: u64 = 2;
 
 /// The API of one CSP.
@@ -33,9 +33,9 @@ pub struct Api {
     options: Options,
     base_url: String,
     tokens: Arc<Tokens>,
-    /// Numbers what is made.
+    /// The number of things made so far, from which the next id comes.
     made: AtomicU64,
-    /// How often a portfolio named [`Options::fail_twice`] was asked for.
+    /// The number of requests for a portfolio named [`Options::fail_twice`].
     flaky: AtomicU64,
     jobs: Mutex<BTreeMap<u64, Job>>,
 }
@@ -44,7 +44,7 @@ pub struct Api {
 struct Job {
     portfolio_id: Value,
     environment_id: Option<Value>,
-    /// Polls that find it in progress.
+    /// Polls that still find it in progress.
     polls_left: u32,
 }
 
@@ -86,7 +86,7 @@ impl Api {
             || is(&self.options.fail_twice) && self.flaky.fetch_add(1, Ordering::Relaxed) < FAILURES
     }
 
-    /// What was asked for or made, with its ids.
+    /// Returns the resource that was read or made, with its ids.
     fn thing(&self, Lawful { operation, ids, mut body }: Lawful) -> Value {
         match operation {
             Operation::AddPortfolio => {

@@ -1,4 +1,4 @@
-//! The rules for what a request's body holds.
+//! The rules for the body of a request.
 
 use serde_json::Value;
 
@@ -12,7 +12,7 @@ use crate::shape::text;
 
 const LEVELS: &[&str] = &["UNCLASSIFIED", "SECRET", "TOP_SECRET"];
 
-/// Everything that an environment may hold.
+/// The keys that an environment may have.
 const ENVIRONMENT_KEYS: &[&str] = &[
     "name",
     "administrators",
@@ -23,7 +23,7 @@ const ENVIRONMENT_KEYS: &[&str] = &[
     "is_migration",
 ];
 
-/// Adds the rules that a body breaks.
+/// Adds the rules that a body breaks to `broken`.
 pub fn judge(operation: Operation, body: &Value, broken: &mut Vec<String>) {
     snake_case(body, "", broken);
     let Value::Object(body) = body else {
@@ -100,7 +100,7 @@ fn clin(clin: &Object, at: &str, broken: &mut Vec<String>) {
     date(clin, at, "pop_end_date", broken);
 }
 
-/// Adds every key that has an upper-case letter, at any depth. The parser
+/// Adds every key with an upper-case letter to `broken`, at any depth. The parser
 /// bounds the depth.
 fn snake_case(value: &Value, at: &str, broken: &mut Vec<String>) {
     match value {

@@ -31,45 +31,46 @@ use crate::server::Call;
 use crate::server::Matching;
 use crate::server::Server;
 
-/// What a CSP calls its client, unless told otherwise.
+/// The default client id.
 pub const CLIENT_ID: &str = "hoth";
 
-/// What that client knows. Tests look for it where it must not be.
+/// The default client secret. Tests search for it where it must not be.
 pub const CLIENT_SECRET: &str = "secret-of-the-mock-csp";
 
-/// How a CSP behaves.
+/// The behaviour of a CSP.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// Where the API listens; port 0 takes a free one. The identity provider
+    /// The address of the API; port 0 takes a free one. The identity provider
     /// takes a free port of the same address.
     pub listen: SocketAddr,
     pub mode: Mode,
-    /// The one version of the API that it serves.
+    /// The only version of the API that is served.
     pub api_version: Version,
     pub client_id: String,
     pub client_secret: String,
-    /// How long each answer of the API takes.
+    /// The time that each answer of the API takes.
     pub delay: Duration,
-    /// A portfolio with this name is refused twice with 503, then it is made.
+    /// The name of a portfolio that is refused twice with 503, and then made.
     pub fail_twice: Option<String>,
-    /// A portfolio with this name is always refused with 503.
+    /// The name of a portfolio that is always refused with 503.
     pub fail_always: Option<String>,
-    /// After it a token is refused. Whole seconds.
+    /// The lifetime of a token, in whole seconds, after which it is refused.
     pub token_lifetime: Duration,
 }
 
-/// When work is done.
+/// The time at which work is done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mode {
-    /// At once: 200.
+    /// At once: answers 200.
     Sync,
-    /// Later: 202, then so many polls find it in progress, then it is done.
-    /// What only reads is answered at once.
+    /// Later: answers 202, and the work is done after `polls` polls that find it
+    /// in progress. Requests that only read are answered at once.
     Async { polls: u32 },
 }
 
 impl Default for Options {
-    /// A free port of loopback, at once, version 1.3.1.
+    /// Returns a CSP on a free port of loopback that does everything at once, with
+    /// version 1.3.1 of the API.
     fn default() -> Self {
         Self {
             listen: (Ipv4Addr::LOCALHOST, 0).into(),
@@ -88,8 +89,8 @@ impl Default for Options {
 /// A CSP that serves until it is dropped.
 ///
 /// A request that breaks a rule of the API is a violation, and answered 400
-/// (401 or 403 where only the token is bad). What a script answers is not
-/// judged. Scripts, calls and counts are those of the API; the identity
+/// (401 or 403 if only the token is bad). Requests that a script answers are not
+/// checked. Scripts, calls and counts are those of the API; the identity
 /// provider has its own.
 pub struct MockCsp {
     api: Server,
@@ -105,7 +106,7 @@ impl MockCsp {
     ///
     /// # Errors
     ///
-    /// When the address is taken.
+    /// Returns an error if the address is taken.
     pub async fn start(options: Options) -> io::Result<Self> {
         let listener = TcpListener::bind(options.listen).await?;
         let base_url = format!("{}{BASE_PATH}", server::origin(listener.local_addr()?));
@@ -117,8 +118,8 @@ impl MockCsp {
             lifetime: options.token_lifetime,
             tokens: Arc::clone(&tokens),
         };
-        let doorway = TcpListener::bind((options.listen.ip(), 0)).await?;
-        let identity = Server::start(doorway, Arc::new(identity))?;
+        let identity_listener = TcpListener::bind((options.listen.ip(), 0)).await?;
+        let identity = Server::start(identity_listener, Arc::new(identity))?;
         let (client_id, client_secret) = (options.client_id.clone(), options.client_secret.clone());
         let api = Api::new(options, base_url.clone(), tokens);
         let token_url = format!("{}{TOKEN_PATH}", identity.origin());
@@ -126,12 +127,12 @@ impl MockCsp {
         Ok(Self { api, identity, base_url, token_url, client_id, client_secret })
     }
 
-    /// What the paths of the API are joined to.
+    /// Returns the URL to which the paths of the API are appended.
     pub fn base_url(&self) -> &str {
         &self.base_url
     }
 
-    /// The token endpoint, on another origin than the API.
+    /// Returns the token endpoint, which has another origin than the API.
     pub fn token_url(&self) -> &str {
         &self.token_url
     }
@@ -144,68 +145,68 @@ impl MockCsp {
         &self.client_secret
     }
 
-    /// The origin of the API.
+    /// Returns the origin of the API.
     pub fn origin(&self) -> &str {
         self.api.origin()
     }
 
-    /// The API's server.
+    /// Returns the API's server.
     pub fn api(&self) -> &Server {
         &self.api
     }
 
-    /// The identity provider's server.
+    /// Returns the identity provider's server.
     pub fn identity(&self) -> &Server {
         &self.identity
     }
 
-    /// Answers every call of the API by this list; the last answer repeats.
+    /// Answers every call of the API from this list; the last answer repeats.
     pub fn script(&self, answers: impl IntoIterator<Item = Answer>) {
         self.api.script(answers);
     }
 
-    /// The same for the calls that match.
+    /// Answers the matching calls of the API from this list.
     pub fn script_for(&self, matching: Matching, answers: impl IntoIterator<Item = Answer>) {
         self.api.script_for(matching, answers);
     }
 
-    /// The same for the token endpoint.
+    /// Answers every call of the token endpoint from this list.
     pub fn script_tokens(&self, answers: impl IntoIterator<Item = Answer>) {
         self.identity.script(answers);
     }
 
-    /// Keeps calls and token calls from now on, or only counts them.
+    /// Keeps calls and token calls from now on if `on`, else only counts them.
     pub fn record(&self, on: bool) {
         self.api.record(on);
         self.identity.record(on);
     }
 
-    /// The calls of the API, oldest first.
+    /// Returns the calls of the API, oldest first.
     pub fn calls(&self) -> Vec<Arc<Call>> {
         self.api.calls()
     }
 
-    /// How many calls of the API there have been.
+    /// Returns the number of calls of the API.
     pub fn call_count(&self) -> usize {
         self.api.call_count()
     }
 
-    /// How many tokens were asked for.
+    /// Returns the number of requests for tokens.
     pub fn token_call_count(&self) -> usize {
         self.identity.call_count()
     }
 
-    /// How many calls the API answers now.
+    /// Returns the number of calls that the API is answering now.
     pub fn at_once(&self) -> usize {
         self.api.at_once()
     }
 
-    /// How many calls the API answered at once, at most.
+    /// Returns the largest number of calls that the API answered at once.
     pub fn most_at_once(&self) -> usize {
         self.api.most_at_once()
     }
 
-    /// Every rule that was broken, first those of the API.
+    /// Returns the broken rules, those of the API first.
     pub fn violations(&self) -> Vec<String> {
         [self.api.violations(), self.identity.violations()].concat()
     }

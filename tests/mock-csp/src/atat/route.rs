@@ -3,14 +3,14 @@
 use super::version::Version;
 use crate::path;
 
-/// Every path is below it.
+/// The path below which every route is.
 pub const BASE_PATH: &str = "/atat/api/v1";
 
 pub const READ_PORTFOLIO: &str = "atat/read-portfolio";
 pub const WRITE_PORTFOLIO: &str = "atat/write-portfolio";
 pub const READ_COST: &str = "atat/read-cost";
 
-/// What a token may be asked for.
+/// The scopes of tokens.
 pub const SCOPES: &[&str] = &[READ_PORTFOLIO, WRITE_PORTFOLIO, READ_COST];
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,13 +26,13 @@ pub enum Operation {
     Poll,
 }
 
-/// One line of the API.
+/// One route of the API.
 #[derive(Debug)]
 pub struct Route {
     pub method: &'static str,
-    /// `{}` stands for an id.
+    /// The segments of the path, in which `{}` stands for an id.
     pub path: &'static [&'static str],
-    /// The first version that has it, and the last.
+    /// The first version with this route, and the last.
     versions: (Version, Version),
     pub operation: Operation,
     pub scope: &'static str,
@@ -47,10 +47,10 @@ impl Route {
 const FIRST: Version = Version(0, 0, 0);
 const LAST: Version = Version(u32::MAX, u32::MAX, u32::MAX);
 const ALWAYS: (Version, Version) = (FIRST, LAST);
-/// 1.0.2 is the last of the old ones.
+/// The versions up to 1.0.2.
 const OLD: (Version, Version) = (FIRST, Version(1, 0, 2));
 const NEW: (Version, Version) = (Version(1, 0, 3), LAST);
-/// 1.3.2 does not add operators any more.
+/// The versions from 1.0.3 to 1.3.1; 1.3.2 adds no operators any more.
 const MIDDLE: (Version, Version) = (Version(1, 0, 3), Version(1, 3, 1));
 
 #[rustfmt::skip]
@@ -78,12 +78,12 @@ const fn route(
     Route { method, path, versions, operation, scope }
 }
 
-/// Finds the line of the API for a path (without its query), and the path's
-/// ids, decoded.
+/// Finds the route for a path (without its query), and the decoded ids of the
+/// path.
 ///
 /// # Errors
 ///
-/// Which rule of the API the path or the method breaks.
+/// Returns the rule of the API that the path or the method breaks.
 pub fn find(
     method: &str,
     path: &str,

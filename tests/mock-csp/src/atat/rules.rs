@@ -18,29 +18,29 @@ use crate::shape::is_date;
 
 const USER_AGENT: &str = "ATAT CSP Api Client";
 
-/// How far a deadline may be from what the API says. It was set when the job
-/// began, and retries may have passed since.
+/// The largest distance of a deadline from the one that the API states. The
+/// adapter sets it when the job begins, and retries may take time after that.
 const DEADLINE_TOLERANCE: Duration = Duration::minutes(5);
 
 /// A request that breaks no rule.
 #[derive(Debug)]
 pub struct Lawful {
     pub operation: Operation,
-    /// Those of the path, decoded, in their order.
+    /// The decoded ids of the path, in their order.
     pub ids: Vec<String>,
-    /// `null` without one.
+    /// The body, or `null` if there is none.
     pub body: Value,
 }
 
 /// A request that breaks rules.
 #[derive(Debug)]
 pub struct Unlawful {
-    /// What the API answers: 401 or 403 where only the token is bad.
+    /// The status of the answer: 401 or 403 if only the token is bad.
     pub status: u16,
     pub broken: Vec<String>,
 }
 
-/// Judges a request to version `version` of the API.
+/// Checks a request against version `version` of the API.
 pub fn judge(call: &Call, version: Version, tokens: &Tokens) -> Result<Lawful, Unlawful> {
     let mut broken = Vec::new();
     rules::equal(call, "user-agent", USER_AGENT, &mut broken);
@@ -103,7 +103,7 @@ fn read_body(call: &Call, route: &Route, broken: &mut Vec<String>) -> Value {
     body.unwrap_or_default()
 }
 
-/// Only an environment has one, and none that is migrated.
+/// Checks the deadline, which only an environment has, unless it is migrated.
 fn deadline(call: &Call, route: &Route, body: &Value, broken: &mut Vec<String>) {
     let values: Vec<&str> = call.headers_named("x-provision-deadline").collect();
     if route.operation != Operation::AddEnvironment || body["is_migration"] == true {
@@ -130,13 +130,13 @@ fn deadline(call: &Call, route: &Route, body: &Value, broken: &mut Vec<String>) 
     }
 }
 
-/// `2030-01-02T02:00:00.000Z`, to the letter.
+/// Parses exactly the format `2030-01-02T02:00:00.000Z`.
 fn parse_deadline(text: &str) -> Option<OffsetDateTime> {
     let shaped = text.len() == 24 && text.ends_with('Z') && text.as_bytes()[19] == b'.';
     OffsetDateTime::parse(text, &Rfc3339).ok().filter(|_| shaped)
 }
 
-/// Why the token is refused, and with which status.
+/// Returns the status and the reason if the token is refused.
 fn token(call: &Call, route: &Route, tokens: &Tokens) -> Option<(u16, String)> {
     let headers: Vec<&str> = call.headers_named("authorization").collect();
     let token = match headers[..] {

@@ -3,11 +3,11 @@
 use std::fmt;
 use std::str::FromStr;
 
-/// Major, minor and patch, such as `1.3.1`.
+/// A version: major, minor and patch, such as `1.3.1`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Version(pub u32, pub u32, pub u32);
 
-/// Text that is no version.
+/// The error for text that is no version.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{0}` is not a version such as `1.3.1`")]
 pub struct BadVersion(String);

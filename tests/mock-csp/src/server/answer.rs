@@ -1,4 +1,4 @@
-//! What a server does with a call: an answer, or a fault.
+//! The reaction of a server to a call: an answer, or a fault.
 
 use std::time::Duration;
 
@@ -13,32 +13,32 @@ use serde_json::Value;
 use super::call::Call;
 use super::gate::Gate;
 
-/// How many bytes [`Answer::truncated`] promises and does not send.
+/// The number of bytes that [`Answer::truncated`] announces and does not send.
 const MISSING_BYTES: usize = 100;
 
-/// An answer to one call, made of what is written and what becomes of the
-/// connection then.
+/// An answer to one call: the bytes to write, and the action on the connection
+/// after that.
 #[derive(Debug, Clone)]
 pub struct Answer {
     pub(super) delay: Duration,
     /// The gate that holds it back after the delay.
     pub(super) gate: Option<Gate>,
-    /// Whether the request's body is awaited first.
+    /// `true` if the request's body is awaited first.
     pub(super) reads: bool,
     pub(super) what: What,
     pub(super) then: Then,
 }
 
-/// What becomes of the connection after an answer.
+/// The action on the connection after an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Then {
-    /// It serves the next call, if the client wants so.
+    /// Serves the next call, if the client keeps the connection alive.
     Stay,
-    /// It is closed in order.
+    /// Closes the connection in order.
     Close,
-    /// It is reset.
+    /// Resets the connection.
     Reset,
-    /// It is left as it is until the client gives up.
+    /// Leaves the connection open until the client gives up.
     Hang,
 }
 
@@ -47,7 +47,7 @@ pub(super) enum What {
     Nothing,
     /// The behaviour's answer.
     Behave,
-    /// This, with what the client has sent.
+    /// A response that quotes what the client has sent.
     Echo(Response),
     Response(Response),
     Bytes(Bytes),
@@ -65,11 +65,11 @@ pub(super) struct Response {
 #[derive(Debug, Clone, Copy)]
 enum Framing {
     Length,
-    /// `content-length` says this, whatever the body has.
+    /// A `content-length` of this value, whatever the body's length is.
     SaysLength(usize),
-    /// Two chunks, the second of which has no size.
+    /// Two chunks, the second of which has no valid size.
     BadChunk,
-    /// So many bytes of the body at a time.
+    /// A part of the body of this size after each pause.
     Drip(usize, Duration),
 }
 
@@ -80,23 +80,23 @@ pub(super) struct Pieces {
 }
 
 impl Answer {
-    /// JSON, called so.
+    /// Returns an answer of JSON, labelled so.
     pub fn json(status: u16, body: &Value) -> Self {
         Self::bytes(status, body.to_string()).header("content-type", "application/json")
     }
 
-    /// Text, called so.
+    /// Returns an answer of text, labelled so.
     pub fn text(status: u16, body: &str) -> Self {
         Self::bytes(status, body.to_owned()).header("content-type", "text/plain; charset=utf-8")
     }
 
-    /// Any bytes, without a name for them.
+    /// Returns an answer of any bytes, without a content type.
     pub fn bytes(status: u16, body: impl Into<Bytes>) -> Self {
         let (headers, framing) = (Vec::new(), Framing::Length);
         Self::of(What::Response(Response { status, headers, body: body.into(), framing }))
     }
 
-    /// 200 and a JSON object of so many bytes, 11 at least.
+    /// Returns 200 and a JSON object of `bytes` bytes, which must be at least 11.
     pub fn of_size(bytes: usize) -> Self {
         let filling = "x".repeat(bytes.saturating_sub(r#"{"large":""}"#.len()));
         Self::json(200, &serde_json::json!({ "large": filling }))
@@ -107,14 +107,14 @@ impl Answer {
         Self::of(What::Bytes(bytes.into())).then(Then::Close)
     }
 
-    /// What the server would do without a script. In a list of answers it ends
-    /// the trouble: fail twice, then behave.
+    /// Returns the behaviour's answer. In a list of answers it ends the failures:
+    /// fail twice, then behave.
     pub fn behave() -> Self {
         Self::of(What::Behave)
     }
 
-    /// Tells the client what it has sent, in the body and in the header: some
-    /// gateways quote a request that they do not like.
+    /// Quotes the request in the body and in the header, as some gateways do with
+    /// a request that they refuse.
     pub fn echo(status: u16) -> Self {
         let (headers, framing) = (Vec::new(), Framing::Length);
         Self::of(What::Echo(Response { status, headers, body: Bytes::new(), framing }))
@@ -125,8 +125,8 @@ impl Answer {
         Self::of(What::Nothing).then(Then::Reset)
     }
 
-    /// Resets the connection as soon as the request's header says what it is;
-    /// its body is not awaited.
+    /// Resets the connection as soon as the request's header is complete, without
+    /// awaiting its body.
     pub fn reset_before_read() -> Self {
         Self { reads: false, ..Self::reset_after_read() }
     }
@@ -136,12 +136,12 @@ impl Answer {
         Self::of(What::Nothing).then(Then::Close)
     }
 
-    /// Reads the request and says nothing until the client gives up.
+    /// Reads the request and sends nothing until the client gives up.
     pub fn hang() -> Self {
         Self::of(What::Nothing).then(Then::Hang)
     }
 
-    /// 200 with a body that ends before its length.
+    /// Returns 200 with a body that ends before its announced length.
     pub fn truncated() -> Self {
         let body = r#"{"id":"cut off"#;
         Self::bytes(200, body)
@@ -149,23 +149,23 @@ impl Answer {
             .says_length(body.len() + MISSING_BYTES)
     }
 
-    /// 200 with a body that goes on after its length.
+    /// Returns 200 with a body that goes on after its announced length.
     pub fn wrong_length() -> Self {
         Self::json(200, &serde_json::json!({"id": "longer than it says"})).says_length(10)
     }
 
-    /// 200 and a chunked body whose second chunk has no size.
+    /// Returns 200 and a chunked body whose second chunk has no valid size.
     pub fn bad_chunk() -> Self {
         Self::json(200, &serde_json::json!({"id": "in two chunks"})).chunked_badly()
     }
 
-    /// 200 and header lines without end. The server stops to write after 16 MiB
-    /// and waits until the client gives up.
+    /// Returns 200 and header lines without end. The server stops writing after
+    /// 16 MiB and waits until the client gives up.
     pub fn endless_head() -> Self {
         Self::of(What::EndlessHead).then(Then::Hang)
     }
 
-    /// The same with another status.
+    /// Replaces the status.
     pub fn with_status(self, status: u16) -> Self {
         self.change(|response| response.status = status)
     }
@@ -175,8 +175,9 @@ impl Answer {
         self.change(|response| response.headers.push((name.to_owned(), value.to_owned())))
     }
 
-    /// Says this `content-length`. If the body is shorter, the connection is
-    /// closed after it; what is longer stands where the next answer should.
+    /// Announces this `content-length`. If the body is shorter, the connection is
+    /// closed after it; if it is longer, the rest stands in place of the next
+    /// answer.
     pub fn says_length(self, bytes: usize) -> Self {
         let mut short = false;
         let changed = self.change(|response| {
@@ -186,19 +187,18 @@ impl Answer {
         if short { changed.then(Then::Close) } else { changed }
     }
 
-    /// Sends the body's first half as a chunk, then something that is none.
+    /// Sends the body's first half as a chunk, and then bytes that are no chunk.
     pub fn chunked_badly(self) -> Self {
         self.change(|response| response.framing = Framing::BadChunk).then(Then::Close)
     }
 
-    /// Sends the header at once, and then so many bytes of the body at a time.
+    /// Sends the header at once, and then `bytes` bytes of the body at a time.
     pub fn dripping(self, bytes: usize, every: Duration) -> Self {
         assert!(bytes > 0, "nothing at a time never ends");
         self.change(|response| response.framing = Framing::Drip(bytes, every))
     }
 
-    /// Waits so much longer before anything is written, unless the client gives
-    /// up first.
+    /// Delays the answer, unless the client gives up first.
     pub fn after(self, delay: Duration) -> Self {
         Self { delay: self.delay + delay, ..self }
     }
@@ -210,7 +210,7 @@ impl Answer {
         Self { gate: Some(gate.clone()), ..self }
     }
 
-    /// Says what becomes of the connection.
+    /// Sets the action on the connection after the answer.
     pub fn then(self, then: Then) -> Self {
         Self { then, ..self }
     }
@@ -229,7 +229,7 @@ impl Answer {
 }
 
 impl Response {
-    /// The same, with what `call` says: as it is, in JSON, and percent-encoded.
+    /// Adds the contents of `call`: as they are, in JSON, and percent-encoded.
     pub fn quoting(mut self, call: &Call) -> Self {
         let lines: Vec<String> =
             call.headers.iter().map(|(name, value)| format!("{name}: {value}")).collect();
@@ -251,7 +251,7 @@ impl Response {
         self
     }
 
-    /// The response to a call by `method`, as it goes over the wire.
+    /// Encodes the response to a call by `method`.
     pub fn encode(&self, method: &str) -> Pieces {
         let body = if method == "HEAD" { &[] } else { &self.body[..] };
         let mut bytes = BytesMut::with_capacity(256 + body.len());

@@ -1,4 +1,4 @@
-//! One call, as it came over the wire.
+//! One call, as it was on the wire.
 
 use std::time::Instant;
 
@@ -10,41 +10,41 @@ pub struct Call {
     pub method: String,
     /// Path and query exactly as on the wire.
     pub target: String,
-    /// In the order and spelling of the wire; bytes that are not UTF-8 are
-    /// replaced.
+    /// Names and values in the order and spelling of the wire; bytes that are not
+    /// UTF-8 are replaced.
     pub headers: Vec<(String, String)>,
-    /// Empty as well where the answer did not wait for it.
+    /// The body, which is also empty if the answer did not wait for it.
     pub body: Bytes,
-    /// When the header was complete.
+    /// The time at which the header was complete.
     pub arrived: Instant,
-    /// Counts the connections of one server, from 1.
+    /// The number of the connection, counted per server from 1.
     pub connection: u64,
-    /// Whether the client expects to use the connection again.
+    /// `true` if the client expects to use the connection again.
     pub(super) keep_alive: bool,
 }
 
 impl Call {
-    /// Method and target: `GET /portfolios/p-1?x=1`.
+    /// Returns method and target: `GET /portfolios/p-1?x=1`.
     pub fn line(&self) -> String {
         format!("{} {}", self.method, self.target)
     }
 
-    /// The target without its query.
+    /// Returns the target without its query.
     pub fn path(&self) -> &str {
         self.target.split_once('?').map_or(&self.target, |(path, _)| path)
     }
 
-    /// The query, without its question mark.
+    /// Returns the query, without its question mark.
     pub fn query(&self) -> Option<&str> {
         self.target.split_once('?').map(|(_, query)| query)
     }
 
-    /// The first value of a header, whatever the case of its name.
+    /// Returns the first value of a header. Ignores the case of the name.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers_named(name).next()
     }
 
-    /// Every value of a header, whatever the case of its name.
+    /// Returns every value of a header. Ignores the case of the name.
     pub fn headers_named(&self, name: &str) -> impl Iterator<Item = &str> {
         self.headers
             .iter()
@@ -52,7 +52,7 @@ impl Call {
             .map(|(_, value)| value.as_str())
     }
 
-    /// About how much memory it holds, in bytes.
+    /// Returns the approximate memory of the call in bytes.
     pub(super) fn size(&self) -> usize {
         let headers = self.headers.iter().map(|(name, value)| name.len() + value.len());
         size_of::<Self>() + self.target.len() + self.body.len() + headers.sum::<usize>()

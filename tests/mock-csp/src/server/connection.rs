@@ -24,31 +24,31 @@ use super::request::HEAD_BYTES_MAX;
 use super::request::Head;
 use super::request::Unserved;
 
-/// Room made for each read. Most requests fit.
+/// The buffer space for each read, into which most requests fit.
 const READ_BYTES: usize = 8 * 1024;
 
-/// What a client may send while it waits for an answer; then it has to wait.
+/// The largest number of bytes that are read ahead while an answer is under way.
 const AHEAD_BYTES_MAX: usize = HEAD_BYTES_MAX + BODY_BYTES_MAX;
 
-/// How long a client that was refused may go on sending. Closing earlier would
-/// reset the connection, and take the answer with it.
+/// The time for which a refused client may go on sending. Closing earlier would
+/// reset the connection, and the answer would be lost.
 const LINGER_MAX: Duration = Duration::from_secs(1);
 
-/// Where [`What::EndlessHead`] ends after all.
+/// The size at which [`What::EndlessHead`] stops after all.
 const ENDLESS_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// One client's connection.
 pub struct Connection {
     socket: TcpStream,
-    /// What has arrived and has not been read yet.
+    /// Bytes that have arrived and are not parsed yet.
     buffer: BytesMut,
     id: u64,
     shared: Arc<Shared>,
 }
 
-/// Why there is no further call.
+/// The reason why there is no further call.
 enum End {
-    /// The client has gone, in one way or another.
+    /// The client has closed or reset the connection.
     Gone,
     Unserved(Unserved),
 }
@@ -64,10 +64,10 @@ impl Connection {
         Self { socket, buffer: BytesMut::new(), id, shared }
     }
 
-    /// Serves until either side is done with it.
+    /// Serves until either side closes the connection.
     pub async fn serve(mut self) {
-        // Without it, an answer in pieces waits for acknowledgements; a socket
-        // that refuses is closed already.
+        // Without TCP_NODELAY an answer in pieces waits for acknowledgements. The
+        // call fails only on a socket that is closed already.
         let _ = self.socket.set_nodelay(true);
         loop {
             match self.exchange().await {
@@ -124,7 +124,7 @@ impl Connection {
         }
     }
 
-    /// Does what the answer says, and returns what becomes of the connection.
+    /// Carries out the answer, and returns the action on the connection.
     async fn perform(
         &mut self,
         answer: Answer,
@@ -145,7 +145,7 @@ impl Connection {
                     if number > 0 {
                         self.pause(pause).await?;
                     }
-                    // Before the last byte: a client that has it may make its
+                    // Counted as ended before the last byte: a client that has it may make its
                     // next call, which must not count as one beside this.
                     if number + 1 == pieces.len() && answer.then != Then::Hang {
                         under_way.take();
@@ -177,7 +177,7 @@ impl Connection {
         Ok(())
     }
 
-    /// Waits, but not for a client that has gone.
+    /// Waits for `time`, or until the client has gone.
     async fn pause(&mut self, time: Duration) -> Result<(), End> {
         if time.is_zero() {
             return Ok(());
@@ -196,8 +196,8 @@ impl Connection {
         }
     }
 
-    /// Waits until the client closes or resets its side. What it sends meanwhile
-    /// stays in the buffer.
+    /// Waits until the client closes or resets its side. Bytes that it sends
+    /// meanwhile stay in the buffer.
     async fn gone(&mut self) {
         while self.buffer.len() < AHEAD_BYTES_MAX {
             if self.read_more().await.is_err() {
@@ -213,7 +213,7 @@ impl Connection {
             unreachable!("text is a response");
         };
         for piece in response.encode("").pieces {
-            // A client that does not want to hear it is as good as gone.
+            // A client that refuses the bytes is as good as gone.
             let _ = self.socket.write_all(&piece).await;
         }
         let _ = self.socket.shutdown().await;
@@ -222,7 +222,7 @@ impl Connection {
     }
 }
 
-/// The script's answer, or the behaviour's.
+/// Returns the script's answer, or else the behaviour's.
 fn answer(shared: &Shared, call: &Call, scripted: Option<Answer>) -> Answer {
     let (delay, gate) = match scripted {
         Some(Answer { delay, gate, what: What::Behave, .. }) => (delay, gate),

@@ -1,4 +1,4 @@
-//! A small HTTP/1.1 server that does exactly what it is told.
+//! A small HTTP/1.1 server that follows scripts to the last byte.
 
 mod answer;
 mod call;
@@ -32,44 +32,44 @@ use connection::Connection;
 use record::Record;
 use script::Scripts;
 
-/// More clients wait in the kernel's queue. Ten thousand slow calls at once is
-/// what a host has to bear.
+/// The largest number of connections; more clients wait in the kernel's queue.
+/// A host must bear ten thousand slow calls at once.
 const CONNECTIONS_MAX: usize = 16 * 1024;
 
-/// The pause after an `accept` that failed, which is for want of descriptors:
-/// others have to close first.
+/// The pause after an `accept` that failed for lack of descriptors: other
+/// connections must close first.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(10);
 
-/// What a server does with a call that no script answers.
+/// The answers to calls that no script answers.
 pub trait Behaviour: Send + Sync + 'static {
-    /// Judges the call and answers it. May be called on any thread and must
-    /// not block.
+    /// Checks the call against the rules of the API and answers it. Called on any
+    /// thread; must not block.
     fn answer(&self, call: &Call) -> Reply;
 }
 
-/// An answer, and which rules the call broke.
+/// An answer, and the rules that the call broke.
 #[derive(Debug, Clone)]
 pub struct Reply {
     pub answer: Answer,
-    /// Each a sentence; none if the call was lawful.
+    /// One sentence for each broken rule.
     pub broken: Vec<String>,
 }
 
 impl Reply {
-    /// An answer to a call that broke no rule.
+    /// Returns an answer to a call that broke no rule.
     pub fn lawful(answer: Answer) -> Self {
         Self { answer, broken: Vec::new() }
     }
 }
 
-/// Serves until it is dropped, which also cuts every connection.
+/// A server that runs until it is dropped, which also cuts every connection.
 pub struct Server {
     origin: String,
     shared: Arc<Shared>,
     accepting: JoinHandle<()>,
 }
 
-/// What all connections of one server share.
+/// The state that all connections of one server share.
 struct Shared {
     behaviour: Arc<dyn Behaviour>,
     scripts: Scripts,
@@ -77,11 +77,11 @@ struct Shared {
 }
 
 impl Server {
-    /// Serves what arrives at `listener`, and records it.
+    /// Serves and records the calls that arrive at `listener`.
     ///
     /// # Errors
     ///
-    /// When the listener does not know its address.
+    /// Returns an error if the listener does not know its address.
     pub fn start(listener: TcpListener, behaviour: Arc<dyn Behaviour>) -> io::Result<Self> {
         let origin = origin(listener.local_addr()?);
         let shared =
@@ -90,50 +90,50 @@ impl Server {
         Ok(Self { origin, shared, accepting })
     }
 
-    /// Scheme, host and port, such as `http://127.0.0.1:40001`.
+    /// Returns scheme, host and port, such as `http://127.0.0.1:40001`.
     pub fn origin(&self) -> &str {
         &self.origin
     }
 
-    /// Answers every call by this list from now on; the last answer repeats.
+    /// Answers every call from this list from now on; the last answer repeats.
     /// An empty list leaves the calls to the behaviour again.
     pub fn script(&self, answers: impl IntoIterator<Item = Answer>) {
         self.shared.scripts.set(Matching::default(), answers.into_iter().collect());
     }
 
-    /// The same for the calls that match, whatever [`Self::script`] says.
-    /// Where several scripts match, the one set first answers.
+    /// Answers the matching calls from this list, in preference to
+    /// [`Self::script`]. If several scripts match, the one set first answers.
     pub fn script_for(&self, matching: Matching, answers: impl IntoIterator<Item = Answer>) {
         self.shared.scripts.set(matching, answers.into_iter().collect());
     }
 
-    /// Keeps calls from now on, or only counts them.
+    /// Keeps calls from now on if `on`, else only counts them.
     pub fn record(&self, on: bool) {
         self.shared.record.switch(on);
     }
 
-    /// The calls that were kept, oldest first: the first [`CALLS_MAX`] at most.
+    /// Returns the kept calls, oldest first: at most the first [`CALLS_MAX`].
     pub fn calls(&self) -> Vec<Arc<Call>> {
         self.shared.record.calls()
     }
 
-    /// How many calls there have been, kept or not.
+    /// Returns the number of calls, kept or not.
     pub fn call_count(&self) -> usize {
         self.shared.record.call_count()
     }
 
-    /// How many calls are being answered now.
+    /// Returns the number of calls that are being answered now.
     pub fn at_once(&self) -> usize {
         self.shared.record.at_once()
     }
 
-    /// How many calls were being answered at once, at most.
+    /// Returns the largest number of calls that were being answered at once.
     pub fn most_at_once(&self) -> usize {
         self.shared.record.most_at_once()
     }
 
-    /// Which rules were broken, each with the call that did it. Calls that a
-    /// script answers are not judged.
+    /// Returns the broken rules, each with the call that broke it. Calls that a
+    /// script answers are not checked.
     pub fn violations(&self) -> Vec<String> {
         self.shared.record.violations(0)
     }
@@ -155,12 +155,12 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // The connections are tasks in a set that goes with this one.
+        // The connections are tasks in a set that is dropped with this task.
         self.accepting.abort();
     }
 }
 
-/// `http://` and the address.
+/// Returns the origin of an address.
 pub fn origin(address: SocketAddr) -> String {
     format!("http://{address}")
 }

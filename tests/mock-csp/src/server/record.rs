@@ -1,4 +1,4 @@
-//! What a server remembers of its calls.
+//! The record of the calls of a server.
 
 use std::sync::Arc;
 use std::sync::Mutex;
@@ -12,14 +12,14 @@ use tokio::sync::Notify;
 
 use super::call::Call;
 
-/// Later calls are counted but not kept. A test makes a few; a benchmark, which
-/// makes more, should not record.
+/// The largest number of kept calls; later ones are only counted. A test makes a
+/// few; a benchmark, which makes more, should not record.
 pub const CALLS_MAX: usize = 100_000;
 
-/// The same for what the kept calls hold.
+/// The largest memory of the kept calls, in bytes.
 const BYTES_MAX: usize = 256 * 1024 * 1024;
 
-/// Nobody reads more; the first ones say what is wrong.
+/// The largest number of kept violations; the first ones show the mistake.
 const VIOLATIONS_MAX: usize = 1000;
 
 /// Counters and memory of one server. Counting always happens and costs no
@@ -30,7 +30,7 @@ pub struct Record {
     at_once: AtomicUsize,
     most_at_once: AtomicUsize,
     kept: Mutex<Kept>,
-    /// Rung whenever anything here grows.
+    /// Notified whenever anything here grows.
     changed: Notify,
 }
 
@@ -62,7 +62,7 @@ impl Record {
         self.keeps.store(on, Ordering::Relaxed);
     }
 
-    /// Takes note of a call that is going to be answered.
+    /// Records a call that is going to be answered.
     pub fn begin(&self, call: &Arc<Call>) -> UnderWay<'_> {
         if self.keeps.load(Ordering::Relaxed) {
             let mut kept = self.kept();
@@ -73,13 +73,13 @@ impl Record {
         }
         let now = self.at_once.fetch_add(1, Ordering::SeqCst) + 1;
         self.most_at_once.fetch_max(now, Ordering::SeqCst);
-        // Last: whoever waits for the count finds the rest.
+        // Counted last, so that a task that waits for the count finds the rest.
         self.calls.fetch_add(1, Ordering::SeqCst);
         self.changed.notify_waiters();
         UnderWay(self)
     }
 
-    /// Takes note of rules that a call broke.
+    /// Records the rules that a call broke.
     pub fn violated(&self, line: &str, broken: &[String]) {
         let mut kept = self.kept();
         let room = VIOLATIONS_MAX - kept.violations.len();
@@ -104,15 +104,15 @@ impl Record {
         self.most_at_once.load(Ordering::SeqCst)
     }
 
-    /// All but the first `seen`.
+    /// Returns all violations but the first `seen`.
     pub fn violations(&self, seen: usize) -> Vec<String> {
         self.kept().violations.get(seen..).unwrap_or_default().to_vec()
     }
 
-    /// Looks again after every change until `look` finds something.
+    /// Calls `look` after every change until it returns something.
     pub async fn wait_for<T>(&self, look: impl Fn() -> Option<T>) -> T {
         loop {
-            // Before looking, so that no change falls in between.
+            // Subscribed before looking, so that no change is missed in between.
             let mut changed = std::pin::pin!(self.changed.notified());
             changed.as_mut().enable();
             if let Some(found) = look() {

@@ -1,4 +1,4 @@
-//! An address where nobody listens.
+//! An address that refuses connections.
 
 use std::io;
 use std::ops::Deref;
@@ -7,8 +7,8 @@ use tokio::net::TcpSocket;
 
 /// The origin of a port that refuses connections, usable as a `&str`.
 ///
-/// The port is bound, so that nobody else gets it while this lives, but nobody
-/// listens.
+/// The port is bound, so that no other process gets it while this lives, but
+/// nothing listens there.
 #[derive(Debug)]
 pub struct Refused {
     origin: String,
@@ -16,11 +16,11 @@ pub struct Refused {
 }
 
 impl Refused {
-    /// Takes a free port of loopback.
+    /// Binds a free port of loopback.
     ///
     /// # Errors
     ///
-    /// When there is none.
+    /// Returns an error if no port is free.
     pub fn bind() -> io::Result<Self> {
         let socket = TcpSocket::new_v4()?;
         socket.bind(([127, 0, 0, 1], 0).into())?;

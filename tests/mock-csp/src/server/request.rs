@@ -1,4 +1,4 @@
-//! The header of a request, parsed from what has arrived of it.
+//! The header of a request, parsed from the bytes that have arrived.
 
 use std::time::Instant;
 
@@ -8,20 +8,20 @@ use bytes::BytesMut;
 
 use super::call::Call;
 
-/// What servers commonly take is 8 to 64 KiB.
+/// The largest header in bytes. Servers commonly take 8 to 64 KiB.
 pub const HEAD_BYTES_MAX: usize = 64 * 1024;
 
-/// The same for the number of headers.
+/// The largest number of headers.
 const HEADERS_MAX: usize = 128;
 
-/// Far above what an adapter may send.
+/// The largest body in bytes, far above the limit for adapters.
 pub const BODY_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 /// A request without its body.
 #[derive(Debug)]
 pub struct Head {
     call: Call,
-    /// Bytes of the body.
+    /// The length of the body in bytes.
     pub length: usize,
 }
 
@@ -33,7 +33,7 @@ pub struct Unserved {
 }
 
 impl Head {
-    /// Takes a request's header from the front of `buffer`, or nothing if it is
+    /// Takes a request's header from the front of `buffer`. Returns `None` if it is
     /// not complete yet.
     pub fn take(buffer: &mut BytesMut, connection: u64) -> Result<Option<Self>, Unserved> {
         let mut headers = [httparse::EMPTY_HEADER; HEADERS_MAX];
@@ -72,7 +72,7 @@ impl Head {
         &self.call.target
     }
 
-    /// The whole request.
+    /// Returns the whole request.
     pub fn with_body(self, body: Bytes) -> Call {
         Call { body, ..self.call }
     }

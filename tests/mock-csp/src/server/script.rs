@@ -1,11 +1,11 @@
-//! Lists of answers, and the calls that they are for.
+//! Lists of answers, and the calls that each is for.
 
 use std::sync::Mutex;
 use std::sync::PoisonError;
 
 use super::answer::Answer;
 
-/// Which calls a script is for. The default is all of them.
+/// A filter for the calls that a script answers. The default matches all calls.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Matching {
     method: Option<String>,
@@ -13,17 +13,17 @@ pub struct Matching {
 }
 
 impl Matching {
-    /// Calls whose path and query, as on the wire, contain this.
+    /// Matches calls whose path and query, as on the wire, contain `part`.
     pub fn path(part: &str) -> Self {
         Self { method: None, target_part: Some(part.to_owned()) }
     }
 
-    /// Calls by this method.
+    /// Matches calls by this method.
     pub fn method(method: &str) -> Self {
         Self { method: Some(method.to_owned()), target_part: None }
     }
 
-    /// Of these, the calls by this method.
+    /// Restricts the filter to calls by this method.
     pub fn and_method(self, method: &str) -> Self {
         Self { method: Some(method.to_owned()), ..self }
     }
@@ -49,7 +49,7 @@ struct Script {
 pub struct Scripts(Mutex<Vec<Script>>);
 
 impl Scripts {
-    /// Sets the script for these calls in place of the one there was.
+    /// Sets the script for these calls, in place of an earlier one.
     pub fn set(&self, matching: Matching, answers: Vec<Answer>) {
         let mut scripts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         scripts.retain(|script| script.matching != matching);
@@ -59,7 +59,7 @@ impl Scripts {
         }
     }
 
-    /// The next answer to such a call, if a script has one.
+    /// Returns the next answer to a call, if a script has one.
     pub fn take(&self, method: &str, target: &str) -> Option<Answer> {
         let mut scripts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let script = scripts.iter_mut().find(|script| script.matching.matches(method, target))?;

@@ -13,16 +13,16 @@ use tokio::net::TcpStream;
 
 use super::*;
 
-/// How long anything may take that ends by itself.
+/// The longest wait for anything that ends by itself.
 const PATIENCE: Duration = Duration::from_secs(120);
 
 const GET: &str = "GET /a?b=%20c HTTP/1.1\r\nHost: x\r\nX-Thing: one\r\n\r\n";
 
-/// What the behaviour of these tests answers to `GET`.
+/// The answer of [`Echo`] to `GET`.
 const ECHO: &str = "HTTP/1.1 200 OK\r\ncontent-type: text/plain; charset=utf-8\r\n\
                     content-length: 3\r\n\r\nGET";
 
-/// Says what it was asked by. `DELETE` breaks a rule.
+/// A behaviour that answers with the line of the call. `DELETE` breaks a rule.
 struct Echo;
 
 impl Behaviour for Echo {
@@ -54,7 +54,8 @@ async fn send(client: &mut TcpStream, request: &str) {
     client.write_all(request.as_bytes()).await.unwrap();
 }
 
-/// Everything until the server ends the connection, and how it does.
+/// Reads until the server ends the connection, and returns the text and the error,
+/// if there was one.
 async fn read_to_end(client: &mut TcpStream) -> (String, Option<ErrorKind>) {
     let mut bytes = Vec::new();
     let end = tokio::time::timeout(PATIENCE, client.read_to_end(&mut bytes)).await;
@@ -69,7 +70,7 @@ async fn read(client: &mut TcpStream, bytes: usize) -> String {
     String::from_utf8(buffer).unwrap()
 }
 
-/// Asks once for what a script answers, and reads to the end.
+/// Sends one call to a server with this script, and reads to the end.
 async fn asked_once(answer: Answer) -> (String, Option<ErrorKind>) {
     let server = scripted([answer]).await;
     let mut client = connect(&server).await;
@@ -391,7 +392,7 @@ async fn a_server_that_is_dropped_cuts_its_connections() {
 }
 
 #[tokio::test]
-async fn nobody_is_where_connections_are_refused() {
+async fn a_refused_port_accepts_no_connections() {
     let nowhere = Refused::bind().unwrap();
     let refused = TcpStream::connect(nowhere.strip_prefix("http://").unwrap()).await;
     assert_eq!(refused.unwrap_err().kind(), ErrorKind::ConnectionRefused);

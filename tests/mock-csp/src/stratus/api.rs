@@ -1,4 +1,4 @@
-//! What the Stratus API answers.
+//! The answers of the Stratus API.
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
@@ -23,8 +23,8 @@ use crate::server::Behaviour;
 use crate::server::Call;
 use crate::server::Reply;
 
-/// More things of a kind are not made: a client that makes so many makes them
-/// by mistake.
+/// The largest number of things of one kind. A client that makes so many makes
+/// them by mistake.
 const THINGS_MAX: usize = 100_000;
 
 /// The API of one CSP.
@@ -35,14 +35,14 @@ pub struct Api {
 
 #[derive(Default)]
 struct World {
-    /// Numbers what is made.
+    /// The number of things made so far, from which the next id comes.
     made: u64,
     tenants: BTreeMap<String, Value>,
     accounts: BTreeMap<String, Account>,
     operations: BTreeMap<String, Work>,
-    /// What was asked with a header that makes things once, and its answer.
+    /// Requests with the header `Stratus-Once`, each with its answer.
     once: BTreeMap<String, (String, Value)>,
-    /// How often a call was put off.
+    /// The number of times that each call was put off.
     put_off: BTreeMap<String, u32>,
 }
 
@@ -53,7 +53,7 @@ struct Account {
 
 /// An operation.
 struct Work {
-    /// The account that it makes, where it makes one.
+    /// The account that the operation makes, if it makes one.
     account: Option<String>,
     polls_left: u32,
     breaks: bool,
@@ -118,7 +118,7 @@ impl Api {
 }
 
 impl World {
-    /// Does what is asked, or answers what it answered before.
+    /// Carries out the request, or repeats the answer to an earlier one.
     fn do_once(&mut self, options: &Options, call: &Call, lawful: Lawful) -> Result<Value, Fault> {
         let Some(once) = lawful.once.clone() else { return self.grant(options, lawful) };
         let asked = format!("{} {}", call.line(), lawful.body);
@@ -150,7 +150,7 @@ impl World {
                 let work = Work { account: None, polls_left: options.polls, breaks: false };
                 Ok(json!({"tenantId": tenant, "operationId": self.begin(work)}))
             }
-            // Tests ask for portfolios that nobody made.
+            // Tests ask for portfolios that were never made.
             Operation::ReadTenant => Ok(self.tenants.get(&id).cloned().unwrap_or_else(
                 || json!({"tenantId": id, "label": format!("Tenant {id}"), "fundings": []}),
             )),

@@ -1,11 +1,11 @@
-//! What has been spent, in millionths, one charge for each line and month.
+//! The charges, in millionths, one for each line and month.
 
 use std::collections::BTreeMap;
 
 use serde_json::Value;
 use serde_json::json;
 
-/// Funding, line, month, millionths, nature.
+/// A charge: funding, line, month, millionths, nature.
 type Charge = (&'static str, &'static str, &'static str, i64, &'static str);
 
 const CHARGES: &[Charge] = &[
@@ -23,11 +23,11 @@ const CHARGES: &[Charge] = &[
     ("F-2", "0001", "2022-06", 5_000_000, "estimated"),
 ];
 
-/// What the tokens of pages begin with; the rest is opaque to clients.
+/// The prefix of the tokens of pages, which are opaque to clients.
 const TOKEN: &str = "after/";
 
-/// One page of charges and the token of the next one; none for a token that
-/// was never given.
+/// Returns one page of charges and the token of the next one, or `None` for a
+/// token that was never issued.
 pub fn page(query: &BTreeMap<String, String>, size: usize) -> Option<(Value, Option<String>)> {
     let asked = |name: &str, value: &str| query.get(name).is_none_or(|wanted| wanted == value);
     let chosen = CHARGES.iter().filter(|c| asked("funding", c.0) && asked("line", c.1));

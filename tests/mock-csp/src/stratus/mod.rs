@@ -2,8 +2,9 @@
 //! charges, and every answer in an envelope.
 //!
 //! An answer is 200 and `{"data": …}`, with `next` beside it where there are
-//! more pages, or `{"fault": {"kind", "text"}}`. Who calls is shown by a key in
-//! a header. What a call with the header `Stratus-Once` makes is made once.
+//! more pages, or `{"fault": {"kind", "text"}}`. A key in a header
+//! authenticates the client. A call with the header `Stratus-Once` makes its thing
+//! only once.
 
 mod api;
 mod charges;
@@ -27,36 +28,37 @@ use api::Api;
 use crate::server;
 use crate::server::Server;
 
-/// The header that shows who calls.
+/// The header with the key of the client.
 pub const KEY_HEADER: &str = "stratus-key";
 
-/// The one key, unless told otherwise. Tests look for it where it must not be.
+/// The default key. Tests search for it where it must not be.
 pub const KEY: &str = "key-of-the-mock-stratus";
 
-/// An account with this alias breaks while it is made.
+/// The alias of an account whose making fails.
 pub const BROKEN_ALIAS: &str = "Breaks";
 
-/// How a CSP behaves.
+/// The behaviour of a CSP.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// Where it listens; port 0 takes a free one.
+    /// The address of the API; port 0 takes a free one.
     pub listen: SocketAddr,
     pub key: String,
-    /// How many polls find an operation at work.
+    /// The number of polls that find an operation at work.
     pub polls: u32,
-    /// How often each call, told by method and target, is put off as busy
-    /// before it is looked at.
+    /// The number of times that each call, told by method and target, is put off
+    /// as busy before it is answered.
     pub busy: u32,
-    /// How long a busy CSP wants to be left alone, in milliseconds.
+    /// The wait that a busy CSP asks for, in milliseconds.
     pub busy_ms: u64,
     /// Charges on one page.
     pub page_size: usize,
-    /// How long each answer takes.
+    /// The time that each answer takes.
     pub delay: Duration,
 }
 
 impl Default for Options {
-    /// A free port of loopback, one poll, never busy, five charges a page.
+    /// Returns a CSP on a free port of loopback, with one poll, never busy, and five
+    /// charges a page.
     fn default() -> Self {
         Self {
             listen: (Ipv4Addr::LOCALHOST, 0).into(),
@@ -73,8 +75,8 @@ impl Default for Options {
 /// A CSP that serves until it is dropped.
 ///
 /// A request that breaks a rule of the API is a violation, and a fault is
-/// answered (401 where only the key is bad). What a script answers is not
-/// judged.
+/// answered (401 if only the key is bad). Requests that a script answers are not
+/// checked.
 pub struct Stratus {
     server: Server,
     api: Arc<Api>,
@@ -87,7 +89,7 @@ impl Stratus {
     ///
     /// # Errors
     ///
-    /// When the address is taken.
+    /// Returns an error if the address is taken.
     pub async fn start(options: Options) -> io::Result<Self> {
         let listener = TcpListener::bind(options.listen).await?;
         let base_url = format!("{}{BASE_PATH}", server::origin(listener.local_addr()?));
@@ -97,38 +99,38 @@ impl Stratus {
         Ok(Self { server, api, base_url, key })
     }
 
-    /// What the paths of the API are joined to.
+    /// Returns the URL to which the paths of the API are appended.
     pub fn base_url(&self) -> &str {
         &self.base_url
     }
 
-    /// The value of [`KEY_HEADER`].
+    /// Returns the value of [`KEY_HEADER`].
     pub fn key(&self) -> &str {
         &self.key
     }
 
-    /// The server: scripts, calls, violations.
+    /// Returns the server, with its scripts, calls and violations.
     pub fn server(&self) -> &Server {
         &self.server
     }
 
-    /// How many accounts were made.
+    /// Returns the number of accounts that were made.
     pub fn accounts(&self) -> usize {
         self.api.accounts()
     }
 }
 
-/// `{"data": …}`, for scripts.
+/// Returns the answer `{"data": …}`, for scripts.
 pub fn data(data: &serde_json::Value) -> server::Answer {
     server::Answer::json(200, &serde_json::json!({ "data": data }))
 }
 
-/// `{"fault": {"kind": …, "text": …}}`, for scripts.
+/// Returns the answer `{"fault": {"kind": …, "text": …}}`, for scripts.
 pub fn fault(kind: &str, text: &str) -> server::Answer {
     server::Answer::json(200, &serde_json::json!({"fault": {"kind": kind, "text": text}}))
 }
 
-/// The fault of a CSP that has not looked at the call.
+/// Returns the fault of a CSP that was too busy to handle the call.
 pub fn busy(retry_in_ms: u64) -> server::Answer {
     let fault = serde_json::json!({"kind": "busy", "text": "try again", "retryInMs": retry_in_ms});
     server::Answer::json(200, &serde_json::json!({ "fault": fault }))

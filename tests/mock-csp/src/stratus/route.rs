@@ -2,7 +2,7 @@
 
 use crate::path;
 
-/// Every path is below it.
+/// The path below which every route is.
 pub const BASE_PATH: &str = "/stratus/v2";
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,17 +17,18 @@ pub enum Operation {
     ReadCharges,
 }
 
-/// One line of the API.
+/// One route of the API.
 #[derive(Debug)]
 pub struct Route {
     method: &'static str,
-    /// `{}` stands for an id.
+    /// The segments of the path, in which `{}` stands for an id.
     path: &'static [&'static str],
     pub operation: Operation,
 }
 
 impl Route {
-    /// Whether it makes something, and wants the header that makes it once.
+    /// Returns `true` if the route makes something, and so needs the header
+    /// `Stratus-Once`.
     pub fn makes(&self) -> bool {
         self.method == "POST"
     }
@@ -53,12 +54,12 @@ const fn route(method: &'static str, path: &'static [&'static str], operation: O
     Route { method, path, operation }
 }
 
-/// Finds the line of the API for a path (without its query), and the path's
-/// ids, decoded.
+/// Finds the route for a path (without its query), and the decoded ids of the
+/// path.
 ///
 /// # Errors
 ///
-/// Which rule of the API the path or the method breaks.
+/// Returns the rule of the API that the path or the method breaks.
 pub fn find(method: &str, path: &str) -> Result<(&'static Route, Vec<String>), String> {
     let below = path.strip_prefix(BASE_PATH).and_then(|rest| rest.strip_prefix('/'));
     let segments: Vec<&str> = below.map(|rest| rest.split('/').collect()).unwrap_or_default();

@@ -35,14 +35,14 @@ pub struct Lawful {
     pub query: BTreeMap<String, String>,
     /// `null` without one.
     pub body: Value,
-    /// What makes the thing once, where one is made.
+    /// The value of `Stratus-Once`, if the route makes something.
     pub once: Option<String>,
 }
 
 /// A request that breaks rules.
 #[derive(Debug)]
 pub struct Unlawful {
-    /// What the gateway answers: 401 where only the key is bad, else 200.
+    /// The status of the answer: 401 if only the key is bad, else 200.
     pub status: u16,
     pub broken: Vec<String>,
 }

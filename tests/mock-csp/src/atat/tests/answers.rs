@@ -1,4 +1,4 @@
-//! What a faithful CSP answers.
+//! The answers of an unscripted CSP.
 
 use super::*;
 use crate::atat::route::READ_COST;

@@ -18,7 +18,7 @@ use crate::client::Answered;
 use crate::client::Asked;
 
 impl Asked {
-    /// A request that breaks no rule, but for its token.
+    /// Returns a request that breaks no rule, except that it has no token.
     fn new(method: &str, path: &str, body: &Value) -> Self {
         let asked = Self::bare(method, &format!("{BASE_PATH}{path}"), body)
             .with("user-agent", "ATAT CSP Api Client")
@@ -32,7 +32,7 @@ async fn start(options: Options) -> MockCsp {
     MockCsp::start(options).await.unwrap()
 }
 
-/// A lawful request for a token.
+/// Returns a valid request for a token.
 fn token_request(csp: &MockCsp, scope: &str) -> Asked {
     let credentials = STANDARD.encode(format!("{}:{}", csp.client_id(), csp.client_secret()));
     let form = format!(
@@ -45,14 +45,14 @@ fn token_request(csp: &MockCsp, scope: &str) -> Asked {
         .with("content-type", "application/x-www-form-urlencoded")
 }
 
-/// A fresh token, as a header's value.
+/// Requests a token, and returns it as the value of a header.
 async fn bearer(csp: &MockCsp, scope: &str) -> String {
     let answered = token_request(csp, scope).send(csp.identity().origin()).await;
     assert_eq!(answered.status, 200, "{answered:?}");
     format!("Bearer {}", answered.body["access_token"].as_str().unwrap())
 }
 
-/// Sends it with a fresh token.
+/// Sends a request with a fresh token.
 async fn ask(csp: &MockCsp, scope: &str, asked: &Asked) -> Answered {
     asked.clone().with("authorization", &bearer(csp, scope).await).send(csp.origin()).await
 }
@@ -81,7 +81,7 @@ fn portfolio() -> Value {
     json!({"name": "Sample Portfolio", "task_orders": [task_order()]})
 }
 
-/// So many hours from now, as the API wants it.
+/// Formats the time in `hours` hours as the API expects it.
 fn deadline(hours: i64) -> String {
     let at = OffsetDateTime::now_utc() + time::Duration::hours(hours);
     let shape =

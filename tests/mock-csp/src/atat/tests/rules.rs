@@ -1,4 +1,4 @@
-//! Lawful requests pass; each broken rule is named.
+//! Valid requests pass; each broken rule is named.
 
 use super::*;
 use crate::atat::route::READ_COST;
@@ -14,13 +14,13 @@ fn costs(query: &str) -> Asked {
     Asked::new("GET", &format!("/portfolios/p-1/costs{query}"), &Value::Null)
 }
 
-/// `value` with `new` in place of what a JSON pointer names.
+/// Replaces the value that a JSON pointer names.
 fn changed(mut value: Value, pointer: &str, new: Value) -> Value {
     *value.pointer_mut(pointer).expect("it is there") = new;
     value
 }
 
-/// `value` without or with more keys; `null` takes a key away.
+/// Adds keys to `value`; `null` removes a key.
 fn merged(mut value: Value, more: Value) -> Value {
     let object = value.as_object_mut().unwrap();
     for (key, new) in more.as_object().unwrap() {
@@ -81,7 +81,7 @@ async fn lawful_requests_pass() {
     }
 }
 
-/// Sends each request and expects exactly one violation, which says so.
+/// Sends each request and expects exactly one violation, with the given text.
 async fn check(rows: impl IntoIterator<Item = (&'static str, Asked, &str)>) {
     for (scope, asked, said) in rows {
         let csp = start(Options::default()).await;

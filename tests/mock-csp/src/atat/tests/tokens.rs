@@ -1,4 +1,4 @@
-//! How tokens are had, and what they open.
+//! Requests for tokens, and the calls that a token permits.
 
 use super::*;
 use crate::atat::route::READ_COST;

@@ -30,6 +30,8 @@ async fn requests_are_echoed_as_accepted() {
     let answer = snow.send(Method::POST, "/cost-jobs", Some(&asked)).await;
     assert_eq!((answer.status, answer.json()), (202, asked));
     assert_eq!(answer.headers["cache-control"], "no-store");
+    snow.outcome().await;
+    snow.cost_outcome().await;
 }
 
 #[tokio::test]
@@ -53,12 +55,13 @@ async fn cost_requests_can_be_accepted_with_201() {
         .environment("HOTH__API__COST_ACCEPTED_STATUS", "201")
         .start()
         .await;
-    let asked = cost("r-1", "CSP_TEST");
-    assert_eq!(host.servicenow().send(Method::POST, "/cost-jobs", Some(&asked)).await.status, 201);
+    let (snow, asked) = (host.servicenow(), cost("r-1", "CSP_TEST"));
+    assert_eq!(snow.send(Method::POST, "/cost-jobs", Some(&asked)).await.status, 201);
+    snow.cost_outcome().await;
 }
 
 #[tokio::test]
-async fn the_same_job_is_done_once_and_another_one_is_refused() {
+async fn a_repeated_job_runs_once_and_a_changed_one_is_refused() {
     let (host, csp) = host().await;
     let snow = host.servicenow();
     let posted = job("job-1", "CSP_TEST", "ADD_PORTFOLIO");
@@ -108,7 +111,7 @@ async fn every_wrong_field_is_named_at_once_and_nothing_is_queued() {
 }
 
 #[tokio::test]
-async fn bodies_that_are_no_requests_are_refused_in_words() {
+async fn invalid_bodies_are_refused_with_an_error_message() {
     let (host, _csp) = host().await;
     let url = format!("{}/provisioning-jobs", host.api());
     let deep = format!("{{\"payload\":{}{}}}", "[".repeat(70), "]".repeat(70));
@@ -140,7 +143,7 @@ async fn bodies_that_are_no_requests_are_refused_in_words() {
 }
 
 #[tokio::test]
-async fn paths_and_methods_that_are_not_there_are_said_so() {
+async fn unknown_paths_and_methods_are_answered_404_and_405() {
     let (host, _csp) = host().await;
     let snow = host.servicenow();
     assert_eq!(snow.send(Method::GET, "/elsewhere", None).await.status, 404);
@@ -151,7 +154,7 @@ async fn paths_and_methods_that_are_not_there_are_said_so() {
 }
 
 #[tokio::test]
-async fn browsers_may_ask_first() {
+async fn preflight_requests_are_answered() {
     let (host, _csp) = host().await;
     for path in
         ["/provisioning-jobs", "/cost-jobs", "/provisioning-jobs/ack", "/cost-jobs/redeliver"]
@@ -166,7 +169,7 @@ async fn browsers_may_ask_first() {
 }
 
 #[tokio::test]
-async fn pages_may_read_the_name_of_a_leased_batch() {
+async fn cors_exposes_the_batch_header() {
     let (host, _csp) = host().await;
     let answer = host.servicenow().send(Method::GET, "/cost-jobs?lease=60", None).await;
     let exposed = answer.headers["access-control-expose-headers"].to_str().expect("text");
@@ -174,7 +177,7 @@ async fn pages_may_read_the_name_of_a_leased_batch() {
 }
 
 #[tokio::test]
-async fn an_empty_queue_is_two_bytes() {
+async fn an_empty_queue_is_answered_with_an_empty_array() {
     let (host, _csp) = host().await;
     for path in ["/provisioning-jobs", "/cost-jobs"] {
         let answer = host.servicenow().send(Method::GET, path, None).await;
@@ -194,10 +197,10 @@ async fn waiting_ends_with_the_first_outcome() {
         let snow = snow.clone();
         async move { snow.collect("/provisioning-jobs?wait=20").await }
     });
-    let begun = Instant::now();
+    let started_at = Instant::now();
     snow.provision(&job("job-1", "CSP_TEST", "ADD_PORTFOLIO")).await;
     assert_eq!(waiting.await.expect("no panic").len(), 1);
-    assert!(begun.elapsed() < Duration::from_secs(20), "it waited to the end");
+    assert!(started_at.elapsed() < Duration::from_secs(20), "it waited to the end");
     for wait in ["21", "-1", "x"] {
         let path = format!("/provisioning-jobs?wait={wait}");
         assert_eq!(snow.send(Method::GET, &path, None).await.status, 400, "{wait}");
@@ -214,7 +217,7 @@ async fn a_client_that_hangs_up_while_waiting_takes_nothing_with_it() {
         assert!(hasty.is_err(), "there was nothing to get");
     }
     snow.provision(&job("job-1", "CSP_TEST", "ADD_PORTFOLIO")).await;
-    assert_eq!(snow.outcome().await["initialSnowRequest"]["jobId"], "job-1");
+    assert_eq!(snow.outcome().await.job_id(), "job-1");
 }
 
 #[tokio::test]
@@ -252,7 +255,7 @@ async fn leases_are_acknowledged_released_and_run_out() {
 }
 
 #[tokio::test]
-async fn what_was_consumed_can_be_had_again() {
+async fn consumed_outcomes_can_be_redelivered() {
     let (host, _csp) = host().await;
     let snow = host.servicenow();
     snow.provision(&job("job-1", "CSP_TEST", "ADD_PORTFOLIO")).await;

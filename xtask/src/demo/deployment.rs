@@ -2,9 +2,14 @@
 
 use std::net::SocketAddr;
 use std::process::Stdio;
-use std::time::Duration;
 
 use anyhow::Context as _;
+use anyhow::ensure;
+use hoth_testkit::HostConfig;
+use hoth_testkit::HostProcess;
+use hoth_testkit::LogFollower;
+use hoth_testkit::OauthCsp;
+use hoth_testkit::PATIENCE;
 use serde::Deserialize;
 use serde_json::Value;
 use tempfile::TempDir;
@@ -13,26 +18,22 @@ use tokio::io::BufReader;
 use tokio::process::Child;
 use tokio::process::Command;
 
-use super::host::Host;
-use super::host::Log;
 use super::http;
 use super::jobs;
 use super::jobs::DemoJob;
 use crate::cargo;
 use crate::workspace;
 
-/// How long a process may take until it serves.
-pub const START_TIMEOUT: Duration = Duration::from_secs(60);
-
-pub struct Stage {
+/// Two mock CSPs and a host on an embedded queue in a temporary folder.
+pub struct Deployment {
     directory: TempDir,
     csps: Vec<Child>,
-    host: Host,
+    host: HostProcess,
     api: SocketAddr,
-    log: Option<Log>,
+    admin: SocketAddr,
 }
 
-/// What a mock CSP prints when it serves.
+/// The line that a mock CSP prints when it serves.
 #[derive(Deserialize)]
 struct Reachable {
     base_url: String,
@@ -41,49 +42,52 @@ struct Reachable {
     client_secret: String,
 }
 
-impl Stage {
+impl From<Reachable> for OauthCsp {
+    fn from(csp: Reachable) -> Self {
+        let Reachable { base_url, token_url, client_id, client_secret } = csp;
+        Self { base_url, token_url, client_id, client_secret }
+    }
+}
+
+impl Deployment {
     /// Builds what is missing and starts everything.
-    pub async fn set() -> anyhow::Result<Self> {
-        Self::set_with("").await
+    pub async fn start() -> anyhow::Result<Self> {
+        Self::start_with("").await
     }
 
-    /// The same, with `tables` in the host's configuration.
-    pub async fn set_with(tables: &str) -> anyhow::Result<Self> {
+    /// Builds what is missing and starts everything, with more `tables` in the
+    /// configuration of the host.
+    pub async fn start_with(tables: &str) -> anyhow::Result<Self> {
         crate::adapters::build()?;
         println!("Building the host and the mock CSP");
         cargo::build(&["hoth", "mock-csp"])?;
         let directory = tempfile::tempdir().context("making a temporary folder")?;
+        let target = workspace::target()?;
+        let mut config = HostConfig::default()
+            .table(POLLING)
+            .table(tables)
+            .adapter_file("atat", &target.join("adapters/atat.wasm"));
         let mut csps = Vec::new();
-        let mut config = format!("{CONFIG}{tables}");
-        let mut secrets = Vec::new();
         for name in jobs::CSPS {
             let (child, csp) = start_csp(name).await?;
-            config.push_str(&csp_table(name, &csp));
-            secrets.push((format!("{name}_SECRET"), csp.client_secret));
+            config = config.csp(name, csp, "");
             csps.push(child);
         }
-        let adapters = directory.path().join("adapters");
-        std::fs::create_dir(&adapters).context("making the adapters folder")?;
-        std::fs::copy(workspace::target()?.join("adapters/atat.wasm"), adapters.join("atat.wasm"))
-            .context("copying the adapter")?;
-        std::fs::write(directory.path().join("hoth.toml"), config).context("writing hoth.toml")?;
-        let (host, log) = Host::start(directory.path(), &secrets, &[]).await?;
-        let api = host.api()?;
-        println!(
-            "The host serves ServiceNow at http://{api} and operators at http://{}",
-            host.admin
-        );
-        Ok(Self { directory, csps, host, api, log: Some(log) })
+        let command = config.write(&target.join("debug/hoth"), directory.path())?;
+        let (host, addresses) = command.start().await?;
+        let (api, admin) = (addresses.api()?, addresses.admin.address);
+        println!("The host serves ServiceNow at http://{api} and operators at http://{admin}");
+        Ok(Self { directory, csps, host, api, admin })
     }
 
-    /// Where ServiceNow's API is.
+    /// Returns the address of the host's API.
     pub fn api(&self) -> SocketAddr {
         self.api
     }
 
-    /// The host's log lines; to be taken once.
-    pub fn take_log(&mut self) -> Log {
-        self.log.take().expect("the log is taken once")
+    /// Returns the host's log lines, from the first one on.
+    pub fn log(&self) -> LogFollower {
+        self.host.log().follow()
     }
 
     /// Submits a job as ServiceNow does.
@@ -97,13 +101,13 @@ impl Stage {
         serde_json::from_value(messages).with_context(|| format!("{path} answered no array"))
     }
 
-    /// Says how to go on, and waits for Ctrl-C.
+    /// Prints commands to try, and waits for Ctrl-C.
     pub async fn stay_up(&self) -> anyhow::Result<()> {
         println!(
             "\nEverything stays up until Ctrl-C; files are in {}. To go on:\n",
             self.directory.path().display()
         );
-        let (api, admin) = (&self.api, &self.host.admin);
+        let (api, admin) = (&self.api, &self.admin);
         println!(
             "  curl -i http://{api}/provisioning-jobs -H 'content-type: application/json' -d '{MINE}'"
         );
@@ -114,8 +118,8 @@ impl Stage {
     }
 
     /// Stops the host as an operator does, then the CSPs.
-    pub async fn strike(mut self) -> anyhow::Result<()> {
-        self.host.stop().await?;
+    pub async fn stop(mut self) -> anyhow::Result<()> {
+        stop(self.host).await?;
         for csp in &mut self.csps {
             csp.kill().await.context("stopping a mock CSP")?;
         }
@@ -123,33 +127,18 @@ impl Stage {
     }
 }
 
+/// Stops a host as an operator does.
+pub async fn stop(mut host: HostProcess) -> anyhow::Result<()> {
+    let status = host.terminate().await?;
+    ensure!(status.success(), "the host ended with {status}");
+    Ok(())
+}
+
 /// A job to go on with.
 const MINE: &str = r#"{"userId": "me", "targetCspName": "CSP_SYNC", "operationType": "ADD_PORTFOLIO", "payload": {"name": "Mine", "taskOrders": []}}"#;
 
-const CONFIG: &str = r#"
-[api]
-listen = "127.0.0.1:0"
-[admin]
-listen = "127.0.0.1:0"
-[polling]
-initial_ms = 1000
-max_ms = 2000
-"#;
-
-fn csp_table(name: &str, csp: &Reachable) -> String {
-    let Reachable { base_url, token_url, client_id, .. } = csp;
-    format!(
-        r#"
-[csp.{name}]
-adapter = "atat"
-base_url = "{base_url}"
-[csp.{name}.oauth2]
-token_url = "{token_url}"
-client_id = "{client_id}"
-client_secret = {{ env = "{name}_SECRET" }}
-"#
-    )
-}
+/// Slow enough to be watched.
+const POLLING: &str = "[polling]\ninitial_ms = 1000\nmax_ms = 2000";
 
 async fn start_csp(name: &str) -> anyhow::Result<(Child, Reachable)> {
     let mode = if name == "CSP_ASYNC" { "async" } else { "sync" };
@@ -162,10 +151,10 @@ async fn start_csp(name: &str) -> anyhow::Result<(Child, Reachable)> {
         .context("starting a mock CSP")?;
     let stdout = child.stdout.take().context("standard output is piped")?;
     let mut lines = BufReader::new(stdout).lines();
-    let line = tokio::time::timeout(START_TIMEOUT, lines.next_line()).await;
+    let line = tokio::time::timeout(PATIENCE, lines.next_line()).await;
     let line = line.context("a mock CSP did not start in time")??;
     let line = line.context("a mock CSP ended at once")?;
-    // What it may say later is not needed, but must go somewhere.
+    // Later lines are not needed, but the process must never wait for a reader.
     tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
     let csp = serde_json::from_str(&line).with_context(|| format!("reading {line}"))?;
     Ok((child, csp))

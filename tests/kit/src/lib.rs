@@ -1,0 +1,28 @@
+//! Configures, starts, kills and inspects hosts, for tests and tools.
+//!
+//! The host is the real program in a process of its own; the kit takes its path
+//! and never links it. [`HostConfig`] writes `hoth.toml` and the adapters to a
+//! directory, [`HostCommand`] starts hosts there, one after the other or side
+//! by side, and [`HostProcess`] is one of them. Readiness comes from the
+//! structured log event `listening`, never from the text of a message.
+
+mod config;
+mod log;
+mod process;
+mod queues;
+
+use std::time::Duration;
+
+pub use config::HostConfig;
+pub use config::OauthCsp;
+pub use log::HostLog;
+pub use log::LogFollower;
+pub use process::Addresses;
+pub use process::Endpoint;
+pub use process::HostCommand;
+pub use process::HostProcess;
+pub use queues::QueueCounts;
+
+/// The longest wait for anything that ends by itself, such as a start or a
+/// stop. Far more than it needs: two busy cores must not fail a test.
+pub const PATIENCE: Duration = Duration::from_secs(180);
