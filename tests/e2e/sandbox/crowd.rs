@@ -6,8 +6,8 @@ use std::time::Instant;
 use serde_json::json;
 
 use super::asks;
-use super::deeds::Deed;
 use super::forged;
+use super::misbehaviors::Misbehavior;
 use super::rogue;
 use super::verdicts::MEMORY_MAX;
 use crate::csp;
@@ -58,7 +58,7 @@ async fn jobs_of_a_healthy_adapter_end_while_all_guests_misbehave() {
         .with("[polling]\ninitial_ms = 20\nmax_ms = 1000\ndeadline_hours = 0.003")
         .with("[adapters.limits.atat]\ndeadline_ms = 60000");
     let name = |n: usize| format!("ROGUE_{n}");
-    for n in 0..Deed::ALL.len() {
+    for n in 0..Misbehavior::ALL.len() {
         setup = rogue(setup, &name(n), &target, &elsewhere);
         setup = setup.with(&format!("[adapters.limits.rogue-{n}]\ndeadline_ms = {COMPUTES_MS}"));
     }
@@ -69,10 +69,11 @@ async fn jobs_of_a_healthy_adapter_end_while_all_guests_misbehave() {
     let host = setup.start().await;
     host.leaves_work("the guests are not waited for");
     let snow = host.servicenow();
-    for (n, deed) in Deed::ALL.iter().enumerate() {
-        snow.provision(&asks(&name(n), Deed::Spins, &format!("computes-{n}"))).await;
+    for (n, misbehavior) in Misbehavior::ALL.iter().enumerate() {
+        snow.provision(&asks(&name(n), Misbehavior::Spins, &format!("computes-{n}"))).await;
         for k in 0..JOBS_EACH {
-            snow.provision(&asks(&name(n), *deed, &format!("{}-{k}", deed.name()))).await;
+            snow.provision(&asks(&name(n), *misbehavior, &format!("{}-{k}", misbehavior.name())))
+                .await;
         }
     }
     let started_at = Instant::now();

@@ -1,12 +1,12 @@
-//! Adapters that misbehave, and those who share a host with them.
+//! Adapters that misbehave, and adapters that share a host with them.
 //!
-//! What a guest can do is [`deeds`], and what its job is told stands in
-//! [`verdicts`]. Components that no compiler would make are in [`forged`].
+//! [`misbehaviors`] lists what a guest can do, and [`verdicts`] the expected outcome
+//! of each. Components that no compiler would make are in [`forged`].
 
 mod crowd;
-#[path = "../../guests/rogue/src/deeds.rs"]
-mod deeds;
 mod forged;
+#[path = "../../guests/rogue/src/misbehaviors.rs"]
+mod misbehaviors;
 mod tangled;
 mod verdicts;
 
@@ -18,10 +18,10 @@ use crate::harness::Outcome;
 use crate::harness::Setup;
 use crate::harness::guest;
 use crate::harness::job;
-use deeds::Deed;
+use misbehaviors::Misbehavior;
 
-/// Adds the CSP `name`, served by the rogue under a name of its own; `elsewhere`
-/// is where its requests must not go.
+/// Adds the CSP `name`, served by the guest `rogue` under a name of its own. Its
+/// requests must not reach `elsewhere`.
 fn rogue(setup: Setup, name: &str, csp: &MockCsp, elsewhere: &MockCsp) -> Setup {
     let adapter = name.to_lowercase().replace('_', "-");
     let (base_url, elsewhere) = (csp.base_url(), elsewhere.base_url());
@@ -37,14 +37,14 @@ breaker = {{ enabled = false }}
     ))
 }
 
-/// A job that makes the rogue do this; its id tells which.
-fn asks(csp: &str, deed: Deed, id: &str) -> Value {
+/// Returns a job that makes the guest `rogue` misbehave in this way.
+fn asks(csp: &str, misbehavior: Misbehavior, id: &str) -> Value {
     let mut job = job(id, csp, "ADD_PORTFOLIO");
-    job["payload"]["name"] = deed.name().into();
+    job["payload"]["name"] = misbehavior.name().into();
     job
 }
 
-/// `details` of the message's response, or the response itself.
+/// Returns `details` of the response, or the response itself as text.
 fn words(message: &Outcome) -> String {
     let response = message.response();
     response["details"].as_str().map_or_else(|| response.to_string(), str::to_owned)

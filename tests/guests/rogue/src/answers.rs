@@ -1,4 +1,4 @@
-//! Answers against the contract.
+//! Answers that break the contract.
 
 use std::mem::ManuallyDrop;
 
@@ -15,12 +15,12 @@ pub fn deep() -> Step {
     outcome(200, &format!("{{\"deep\":{open}{close}}}"))
 }
 
-/// A request whose hundred parameters point at one text: little memory here,
-/// and a hundred times as much for whoever copies it.
+/// Returns a request whose hundred parameters point at one text: little memory in
+/// the guest, and a hundred times as much in a copy.
 pub fn aliased() -> Step {
     let text = ManuallyDrop::new("x".repeat(1 << 20));
     let alias = || {
-        #[expect(unsafe_code, reason = "no lawful text is in two places")]
+        #[expect(unsafe_code, reason = "safe Rust has no text in two places")]
         // SAFETY: the text is never freed, nor are the aliases: the host takes
         // the step, and the instance ends.
         unsafe {

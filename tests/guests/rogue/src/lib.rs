@@ -1,10 +1,10 @@
 //! An adapter that misbehaves as the job asks: the name of the portfolio to add
-//! is that of a [`Deed`].
+//! selects a [`Misbehavior`].
 
 mod answers;
-mod burdens;
-mod deeds;
+mod misbehaviors;
 mod requests;
+mod resource_abuse;
 
 wit_bindgen::generate!({
     path: "../../../wit/v0.1",
@@ -31,7 +31,6 @@ wit_bindgen::generate!({
     generate_all,
 });
 
-use deeds::Deed;
 use exports::hoth::adapter::adapter::Guest;
 use exports::hoth::adapter::adapter::Info;
 use hoth::adapter::types::Event;
@@ -46,6 +45,7 @@ use hoth::adapter::types::State;
 use hoth::adapter::types::Step;
 use hoth::adapter::types::Target;
 use hoth::adapter::types::WaitStep;
+use misbehaviors::Misbehavior;
 
 struct Adapter;
 
@@ -80,55 +80,61 @@ impl Guest for Adapter {
     }
 }
 
-/// The next step after so many.
+/// Returns the step after `steps` earlier ones.
 fn act(job: &Job, steps: u32) -> Step {
-    let deed = Deed::ALL.iter().find(|deed| job.input.contains(&format!("\"{}\"", deed.name())));
-    let Some(deed) = deed else { return done("{}") };
-    match deed {
-        Deed::Spins => burdens::spin(),
-        Deed::Dawdles => burdens::dawdle(steps),
-        Deed::Hoards => burdens::hoard(),
-        Deed::Traps => panic!("job {} is more than this adapter can bear", job.id),
-        Deed::Recurses => done(&format!("{{\"depth\":{}}}", burdens::recurse(steps))),
+    let misbehavior = Misbehavior::ALL
+        .iter()
+        .find(|misbehavior| job.input.contains(&format!("\"{}\"", misbehavior.name())));
+    let Some(misbehavior) = misbehavior else { return done("{}") };
+    match misbehavior {
+        Misbehavior::Spins => resource_abuse::spin(),
+        Misbehavior::Dawdles => resource_abuse::dawdle(steps),
+        Misbehavior::Hoards => resource_abuse::hoard(),
+        Misbehavior::Traps => panic!("job {} is more than this adapter can bear", job.id),
+        Misbehavior::Recurses => done(&format!("{{\"depth\":{}}}", resource_abuse::recurse(steps))),
 
-        Deed::AnswersVast => done(&format!("{{\"vast\":\"{}\"}}", "x".repeat(10_000_000))),
-        Deed::AnswersAliased => answers::aliased(),
-        Deed::LargeBody => request(|r| r.body = Some(vec![b' '; (1 << 20) + 1])),
-        Deed::ManyHeaders => request(|r| r.headers = vec![pair("x-a", "b"); 65]),
-        Deed::LargeHeader => request(|r| r.headers = vec![pair("x-a", &"b".repeat(16 << 10))]),
-        Deed::LongPath => request(|r| r.target = Target::Path(format!("/{}", "x".repeat(8 << 10)))),
-        Deed::ManyScopes => request(|r| r.scopes = vec!["s".to_owned(); 17]),
-        Deed::LargeState => wait(None, State { version: 1, bytes: vec![0; (64 << 10) + 1] }),
-        Deed::OtherState => wait(None, State { version: 7, bytes: Vec::new() }),
-        Deed::NoStatus => answers::outcome(42, "{}"),
-        Deed::BrokenJson => done("{\"open\":"),
-        Deed::ArrayJson => done("[]"),
-        Deed::DeepJson => answers::deep(),
-        Deed::HalfCharacter => done(r#"{"name":"\ud800"}"#),
+        Misbehavior::AnswersVast => done(&format!("{{\"vast\":\"{}\"}}", "x".repeat(10_000_000))),
+        Misbehavior::AnswersAliased => answers::aliased(),
+        Misbehavior::LargeBody => request(|r| r.body = Some(vec![b' '; (1 << 20) + 1])),
+        Misbehavior::ManyHeaders => request(|r| r.headers = vec![pair("x-a", "b"); 65]),
+        Misbehavior::LargeHeader => {
+            request(|r| r.headers = vec![pair("x-a", &"b".repeat(16 << 10))])
+        }
+        Misbehavior::LongPath => {
+            request(|r| r.target = Target::Path(format!("/{}", "x".repeat(8 << 10))))
+        }
+        Misbehavior::ManyScopes => request(|r| r.scopes = vec!["s".to_owned(); 17]),
+        Misbehavior::LargeState => wait(None, State { version: 1, bytes: vec![0; (64 << 10) + 1] }),
+        Misbehavior::OtherState => wait(None, State { version: 7, bytes: Vec::new() }),
+        Misbehavior::NoStatus => answers::outcome(42, "{}"),
+        Misbehavior::BrokenJson => done("{\"open\":"),
+        Misbehavior::ArrayJson => done("[]"),
+        Misbehavior::DeepJson => answers::deep(),
+        Misbehavior::HalfCharacter => done(r#"{"name":"\ud800"}"#),
 
-        Deed::SendsForEver => sends(steps, |_| ()),
-        Deed::ChecksForEver => wait(Some(0), state(steps)),
-        Deed::WaitsForEver => wait(Some(1), state(steps)),
-        Deed::WaitsAnAge => wait(Some(u64::MAX), state(steps)),
+        Misbehavior::SendsForEver => sends(steps, |_| ()),
+        Misbehavior::ChecksForEver => wait(Some(0), state(steps)),
+        Misbehavior::WaitsForEver => wait(Some(1), state(steps)),
+        Misbehavior::WaitsAnAge => wait(Some(u64::MAX), state(steps)),
 
-        Deed::ForeignLocation => request(|r| r.target = Target::Location(elsewhere(job))),
-        Deed::ForeignPath => request(|r| r.target = Target::Path(elsewhere(job))),
-        Deed::ForeignHost => request(|r| {
+        Misbehavior::ForeignLocation => request(|r| r.target = Target::Location(elsewhere(job))),
+        Misbehavior::ForeignPath => request(|r| r.target = Target::Path(elsewhere(job))),
+        Misbehavior::ForeignHost => request(|r| {
             r.target = Target::Location(elsewhere(job).trim_start_matches("http:").to_owned());
         }),
-        Deed::ClimbsOut => requests::path("/a/../../admin"),
-        Deed::ClimbsEncoded => requests::path("/a/%2e%2E/%2e%2e/admin"),
-        Deed::CutsPath => requests::path("/a?b=c#d"),
-        Deed::BreaksValue => requests::header("x-a", "b\r\nHost: elsewhere"),
-        Deed::BreaksName => requests::header("x-a: b\r\nHost", "elsewhere"),
-        Deed::SetsHost => requests::header("Host", "elsewhere"),
-        Deed::SetsAuthorization => requests::header("Authorization", "Bearer stolen"),
-        Deed::SetsCookie => requests::header("Cookie", "session=stolen"),
-        Deed::SetsLength => requests::header("Content-Length", "5"),
-        Deed::OtherCredential => request(|r| r.credential = Some("billing".to_owned())),
+        Misbehavior::ClimbsOut => requests::path("/a/../../admin"),
+        Misbehavior::ClimbsEncoded => requests::path("/a/%2e%2E/%2e%2e/admin"),
+        Misbehavior::CutsPath => requests::path("/a?b=c#d"),
+        Misbehavior::BreaksValue => requests::header("x-a", "b\r\nHost: elsewhere"),
+        Misbehavior::BreaksName => requests::header("x-a: b\r\nHost", "elsewhere"),
+        Misbehavior::SetsHost => requests::header("Host", "elsewhere"),
+        Misbehavior::SetsAuthorization => requests::header("Authorization", "Bearer stolen"),
+        Misbehavior::SetsCookie => requests::header("Cookie", "session=stolen"),
+        Misbehavior::SetsLength => requests::header("Content-Length", "5"),
+        Misbehavior::OtherCredential => request(|r| r.credential = Some("billing".to_owned())),
 
-        Deed::LogsGigabyte => burdens::log_much(steps),
-        Deed::LogsForged => burdens::log_forged(),
+        Misbehavior::LogsGigabyte => resource_abuse::log_much(steps),
+        Misbehavior::LogsForged => resource_abuse::log_forged(),
     }
 }
 
@@ -136,7 +142,7 @@ fn done(response: &str) -> Step {
     answers::outcome(200, response)
 }
 
-/// Ends the job with what the host said.
+/// Ends the job with the host's message.
 fn refused(message: String) -> Step {
     let outcome = Outcome { code: 502, request: "{}".to_owned(), response: "{}".to_owned() };
     Step::Fail(Failure { class: "unavailable".to_owned(), message, outcome })
@@ -151,7 +157,7 @@ fn state(steps: u32) -> State {
     State { version: 1, bytes: steps.to_le_bytes().to_vec() }
 }
 
-/// A lawful request, changed.
+/// Returns a valid request with a change.
 fn request(change: impl FnOnce(&mut HttpRequest)) -> Step {
     sends(0, change)
 }
@@ -175,7 +181,7 @@ fn pair(name: &str, value: &str) -> hoth::adapter::types::Pair {
     hoth::adapter::types::Pair { name: name.to_owned(), value: value.to_owned() }
 }
 
-/// The URL in the settings, where no request may go.
+/// Returns the URL in the settings, to which no request may go.
 fn elsewhere(job: &Job) -> String {
     let url = job.settings.split('"').find(|part| part.starts_with("http://"));
     url.expect("the settings name a URL").to_owned()

@@ -1,28 +1,28 @@
-//! Every way to misbehave. The tests include this file as well, and say of
-//! each deed what its job is told: one without its word does not compile.
+//! Every misbehavior by name. The tests include this file as well and `match` on
+//! it, so that one without an expected outcome does not compile.
 
-macro_rules! deeds {
-    ($($(#[doc = $doc:literal])+ $deed:ident = $name:literal,)+) => {
-        /// What a guest does instead of its work.
+macro_rules! misbehaviors {
+    ($($(#[doc = $doc:literal])+ $misbehavior:ident = $name:literal,)+) => {
+        /// The misbehavior of a guest, in place of its work.
         #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-        pub enum Deed {
-            $($(#[doc = $doc])+ $deed,)+
+        pub enum Misbehavior {
+            $($(#[doc = $doc])+ $misbehavior,)+
         }
 
-        impl Deed {
-            pub const ALL: &[Self] = &[$(Self::$deed,)+];
+        impl Misbehavior {
+            pub const ALL: &[Self] = &[$(Self::$misbehavior,)+];
 
-            /// The name of the portfolio that a job asks for to get this.
+            /// Returns the name of the portfolio with which a job asks for it.
             pub const fn name(self) -> &'static str {
                 match self {
-                    $(Self::$deed => $name,)+
+                    $(Self::$misbehavior => $name,)+
                 }
             }
         }
     };
 }
 
-deeds! {
+misbehaviors! {
     /// Never answers.
     Spins = "spins",
     /// Uses a part of its deadline before each of many requests.
@@ -38,7 +38,7 @@ deeds! {
     AnswersVast = "answers vast",
     /// 100 MB in query parameters that are all the same megabyte.
     AnswersAliased = "answers aliased",
-    /// A request's body of one byte too much.
+    /// A request body that is one byte too long.
     LargeBody = "large body",
     /// One header too many.
     ManyHeaders = "many headers",
@@ -48,9 +48,9 @@ deeds! {
     LongPath = "long path",
     /// One scope too many.
     ManyScopes = "many scopes",
-    /// A state of one byte too much.
+    /// A state that is one byte too long.
     LargeState = "large state",
-    /// A state that it says it could not read.
+    /// A state of a version that its description does not list.
     OtherState = "other state",
     /// An outcome's code that is no status.
     NoStatus = "no status",
@@ -74,13 +74,13 @@ deeds! {
 
     /// Asks for a URL of another origin.
     ForeignLocation = "foreign location",
-    /// The same, as a path.
+    /// A URL of another origin, as a path.
     ForeignPath = "foreign path",
-    /// The same, without a scheme.
+    /// A URL of another origin, without a scheme.
     ForeignHost = "foreign host",
     /// Leaves the base URL.
     ClimbsOut = "climbs out",
-    /// The same, encoded.
+    /// Leaves the base URL with encoded dots.
     ClimbsEncoded = "climbs encoded",
     /// Ends its path early.
     CutsPath = "cuts path",
@@ -94,9 +94,9 @@ deeds! {
     SetsAuthorization = "sets authorization",
     /// The header `Cookie`.
     SetsCookie = "sets cookie",
-    /// A body's length that is not its length.
+    /// A `Content-Length` that is not the body's length.
     SetsLength = "sets length",
-    /// A credential that nobody bound.
+    /// A credential that is not configured.
     OtherCredential = "other credential",
 
     /// Logs a gigabyte in one run.

@@ -1,4 +1,4 @@
-//! Deeds that cost the host something: time, memory, a place on the disk.
+//! Misbehaviors that use up resources of the host: time, memory, disk space.
 
 use std::hint::black_box;
 
@@ -15,8 +15,8 @@ const LINE_BYTES: usize = 1 << 20;
 const LINES: u32 = 64;
 const CALLS: u32 = 16;
 
-/// Turns of the loop that [`dawdle`] makes in each call: some tens of
-/// milliseconds, so that the host interrupts it more than once.
+/// Iterations of [`dawdle`] in each call: some tens of milliseconds, so that the
+/// host interrupts it more than once.
 const TURNS: u64 = 20_000_000;
 
 /// The sleep of [`dawdle`] in each call, in nanoseconds: 400 ms. It makes the
@@ -43,13 +43,14 @@ pub fn dawdle(steps: u32) -> Step {
 pub fn hoard() -> ! {
     let mut hoard = Vec::new();
     loop {
-        // Not zeroes, which the machine would lend without giving.
+        // Not zeroes, for which the system would reserve no memory.
         hoard.push(vec![1_u8; 1 << 20]);
         black_box(&hoard);
     }
 }
 
-/// Too deep for any stack, and no loop to the compiler.
+/// Recurses deeper than any stack, in a way that the compiler cannot turn into a
+/// loop.
 pub fn recurse(depth: u32) -> u32 {
     let frame = black_box([depth; 64]);
     if depth == u32::MAX { depth } else { recurse(depth + 1).wrapping_add(frame[0]) }
