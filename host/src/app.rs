@@ -93,7 +93,7 @@ impl App {
         let metrics = telemetry::start_metrics().context("setting up metrics")?;
         let clock = Clock::system();
         let storage = open_queue(&config, &clock).await?;
-        let engine = Engine::with(&config.adapters, Compiler::Apart)
+        let engine = Engine::with(&config.adapters, Compiler::Subprocess)
             .context("setting up the adapter engine")?;
         let trust = config.trust().context("reading whose adapters to trust")?;
         let directory = &config.adapters.directory;

@@ -17,8 +17,8 @@ use hoth_runtime::Adapter;
 use hoth_runtime::Call;
 use hoth_runtime::Config;
 use hoth_runtime::Engine;
-use hoth_runtime::Entry;
-use hoth_runtime::Facts;
+use hoth_runtime::EntryPoint;
+use hoth_runtime::JobContext;
 
 use crate::csp;
 use crate::csp::Answer;
@@ -46,8 +46,8 @@ fn engine() -> Engine {
     Engine::new(&config).expect("the machine runs components")
 }
 
-fn facts(settings: &Value) -> Facts {
-    Facts {
+fn facts(settings: &Value) -> JobContext {
+    JobContext {
         id: "job-1".to_owned(),
         operation: "get-portfolio".to_owned(),
         input: json!({"jobId": "job-1", "userId": "u", "portfolioId": "p 1/ü", "payload": {}})
@@ -63,7 +63,7 @@ fn facts(settings: &Value) -> Facts {
 async fn steps(adapter: &Adapter, settings: &Value, entropy: (u64, u64)) -> Vec<String> {
     let facts = facts(settings);
     let mut steps = Vec::new();
-    let mut entry = Entry::Begin;
+    let mut entry = EntryPoint::Begin;
     let mut kept;
     loop {
         let step = adapter.call(Call { facts: &facts, now: NOW, entropy, entry }).await;
@@ -77,7 +77,7 @@ async fn steps(adapter: &Adapter, settings: &Value, entropy: (u64, u64)) -> Vec<
             headers: vec![("content-type".to_owned(), "application/json".to_owned())],
             body: Bytes::from_static(body.as_bytes()),
         });
-        entry = Entry::Resume { state: &kept, event };
+        entry = EntryPoint::Resume { state: &kept, event };
     }
 }
 
@@ -107,7 +107,7 @@ async fn wasi_gives_an_adapter_nothing_but_its_job() {
     let address = listener.local_addr().expect("it has an address");
     let adapter = engine().load("roams", sample("roams")).await.expect("the sample loads");
     let facts = facts(&json!({"address": address.to_string()}));
-    let call = Call { facts: &facts, now: NOW, entropy: (1, 2), entry: Entry::Begin };
+    let call = Call { facts: &facts, now: NOW, entropy: (1, 2), entry: EntryPoint::Begin };
     let step = adapter.call(call).await.expect("it comes back");
     let Step::Done(outcome) = step else { panic!("{step:?}") };
     let response: Value = serde_json::from_str(outcome.response.get()).expect("JSON");

@@ -1,4 +1,4 @@
-//! Compiled components on disk, so that a restart does not compile.
+//! A cache of compiled components on disk, so that a restart does not compile.
 //!
 //! A file is used only as this process could have written it: the directory
 //! belongs to this user alone, the name holds the digest of the component and
@@ -25,20 +25,20 @@ use wasmtime::component::Component;
 
 use hoth_core::domain::Digest;
 
-/// The first bytes of every file: what it is, and the form of what follows.
+/// The first bytes of every file: its kind, and the version of its form.
 const MAGIC: [u8; 8] = *b"HOTHcw\0\x01";
 
-/// Files kept; the oldest go first. A few versions of a few dozen adapters.
+/// The most files; the oldest are removed first. A few versions of a few dozen adapters.
 const FILES_MAX: usize = 128;
 
-/// A compiled component: CPython's has 60 MB.
+/// The largest compiled component, in bytes. That of CPython has 60 MB.
 pub(super) const FILE_BYTES_MAX: u64 = 512 << 20;
 
 /// A directory of compiled components.
 #[derive(Debug)]
 pub(super) struct Cache {
     directory: PathBuf,
-    /// What this engine's code can be used with: wasmtime's version, the
+    /// The compatibility hash of this engine's code: the version of wasmtime, the
     /// machine, and every setting of the compiler.
     compatibility: Digest,
 }
@@ -46,7 +46,7 @@ pub(super) struct Cache {
 impl Cache {
     /// Opens the directory, and creates it where it does not exist.
     pub fn open(directory: &Path, engine: &Engine) -> io::Result<Self> {
-        // Only the cache itself is private, not what it lies in.
+        // Only the cache is private; its parent may be shared.
         if let Some(parent) = directory.parent() {
             fs::create_dir_all(parent)?;
         }
@@ -55,33 +55,34 @@ impl Cache {
         Ok(Self { directory: directory.to_owned(), compatibility: compatibility(engine) })
     }
 
-    /// The compiled component, if it is there and undamaged.
+    /// Returns the compiled component, or `None` if it is missing or damaged. A
+    /// damaged file is removed.
     pub fn load(&self, engine: &Engine, component: &Digest) -> Option<Component> {
         let path = self.path(component);
         let file = match read(&path) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
             Err(error) => {
-                warn!("A compiled adapter cannot be read: {}: {error}", path.display());
+                warn!("Cached adapter not read: {}: {error}", path.display());
                 return None;
             }
         };
         let compiled = verified(&file).and_then(|code| deserialize(engine, code).ok());
         if compiled.is_none() {
-            warn!("A compiled adapter was damaged and is made anew: {}", path.display());
-            // The new one would not replace it.
+            warn!("Cached adapter is damaged and is compiled again: {}", path.display());
+            // `store` does not replace a file that exists.
             let _ = fs::remove_file(&path);
         }
         compiled
     }
 
-    /// Keeps a compiled component. It only saves time, so a failure is only
-    /// logged.
+    /// Stores a compiled component. The cache only saves time, so a failure is
+    /// logged and not returned.
     pub fn store(&self, digest: &Digest, code: &[u8]) {
         let path = self.path(digest);
         let stored = self.write(&path, code).and_then(|()| self.prune());
         if let Err(error) = stored {
-            warn!("A compiled adapter cannot be kept: {}: {error}", path.display());
+            warn!("Compiled adapter not cached: {}: {error}", path.display());
         }
     }
 
@@ -89,12 +90,14 @@ impl Cache {
         self.directory.join(format!("{component}-{}.cwasm", self.compatibility.short()))
     }
 
-    /// Writes aside and renames, so that a file is whole or not there.
+    /// Writes to a temporary file and renames it, so that a file is complete or
+    /// absent.
     fn write(&self, path: &Path, code: &[u8]) -> io::Result<()> {
         if path.try_exists()? {
             return Ok(());
         }
-        /// Two adapters may be one component, and arrive at once.
+        /// Numbers the writes: two adapters may be the same component, and load at
+        /// the same time.
         static WRITES: AtomicU64 = AtomicU64::new(0);
         let write = WRITES.fetch_add(1, Ordering::Relaxed);
         let aside = path.with_extension(format!("{}-{write}.tmp", std::process::id()));
@@ -112,7 +115,7 @@ impl Cache {
         fs::File::open(&self.directory)?.sync_all()
     }
 
-    /// Removes the oldest files, and with them what a crash left behind.
+    /// Removes the oldest files, among them temporary files of a crash.
     fn prune(&self) -> io::Result<()> {
         let mut files = Vec::new();
         for entry in fs::read_dir(&self.directory)? {
@@ -125,21 +128,22 @@ impl Cache {
     }
 }
 
-/// What the code of an engine can be used with.
+/// Returns the compatibility hash of the code of an engine.
 pub(super) fn compatibility(engine: &Engine) -> Digest {
     let mut hashed = Hashed(Vec::new());
     engine.precompile_compatibility_hash().hash(&mut hashed);
     Digest::of(&hashed.0)
 }
 
-/// Code of another user's making would run with this user's rights.
+/// Checks that only this user can write to the directory: machine code of another
+/// user would run with this user's rights.
 fn check_private(directory: &fs::Metadata) -> io::Result<()> {
     let refused = |what| Err(io::Error::new(io::ErrorKind::PermissionDenied, what));
     if !directory.is_dir() {
         return refused("not a directory");
     }
     if directory.mode() & 0o077 != 0 {
-        return refused("others may read or write it; its mode must be 0700");
+        return refused("other users may read or write it; its mode must be 0700");
     }
     // Root can read what is private to others.
     if let Ok(this_process) = fs::metadata("/proc/self")
@@ -156,7 +160,7 @@ fn read(path: &Path) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// The code in a file, if the file is as it was written.
+/// Returns the code in a file, or `None` if the file is damaged.
 fn verified(file: &[u8]) -> Option<&[u8]> {
     let (digest, code) = file.strip_prefix(&MAGIC)?.split_first_chunk::<32>()?;
     (Digest::of(code).as_bytes() == digest).then_some(code)
@@ -174,7 +178,8 @@ pub(super) fn deserialize(engine: &Engine, code: &[u8]) -> wasmtime::Result<Comp
     unsafe { Component::deserialize(engine, code) }
 }
 
-/// Keeps what is hashed: std's own hashers may change with every release.
+/// A hasher that keeps its input: the hashers of std may change with every
+/// release.
 struct Hashed(Vec<u8>);
 
 impl Hasher for Hashed {

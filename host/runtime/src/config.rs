@@ -8,39 +8,34 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use super::EngineError;
-use super::compile::CompileLimits;
 
-/// Where adapters are, and what one call into one of them may use.
+/// The location of adapters, and the limits of calls into them.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
     /// The directory of the components, `<name>.wasm`.
     pub directory: PathBuf,
-    /// Where compiled components are kept; `.cache` in `directory` by default.
+    /// The cache of compiled components; `.cache` in `directory` by default.
     pub cache_directory: Option<PathBuf>,
-    /// What all memories and tables of one call may hold together, in bytes:
-    /// 1 MiB to 4 GiB.
+    /// The memories and tables of one call together, in bytes: 1 MiB to 4 GiB.
     pub max_memory_bytes: u64,
-    /// What one call may take, on the clock on the wall, in milliseconds:
-    /// 1 to 60 000.
+    /// The time of one call, in milliseconds: 1 to 60 000.
     pub deadline_ms: u64,
-    /// What compiling one component may take, in milliseconds: 100 to
-    /// 3 600 000. The host compiles in a process of its own.
+    /// The time to compile one component, in milliseconds: 100 to 3 600 000. The
+    /// host compiles in a child process.
     pub compile_timeout_ms: u64,
-    /// The memory that compiling one component may take, in bytes: 64 MiB to
-    /// 64 GiB.
+    /// The memory to compile one component, in bytes: 64 MiB to 64 GiB.
     pub compile_max_memory_bytes: u64,
-    /// Other limits for adapters by name: `[adapters.limits.NAME]`.
+    /// Limits of single adapters, by name: `[adapters.limits.NAME]`.
     pub limits: BTreeMap<String, Limits>,
-    /// Whether a component must be signed by one of `trusted_keys`. The
-    /// registry sees to both.
+    /// True if a component must be signed by one of `trusted_keys`. The registry
+    /// enforces both.
     pub require_signature: bool,
-    /// Public keys whose signatures count, in minisign's form. Several, so
-    /// that one can take the place of another.
+    /// Trusted public keys, in the form of minisign. Several keys allow a rotation.
     pub trusted_keys: Vec<String>,
 }
 
-/// What differs for one adapter; the rest is as for all.
+/// The limits of one adapter; `None` for the common limit.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Limits {
@@ -48,13 +43,30 @@ pub struct Limits {
     pub deadline_ms: Option<u64>,
 }
 
-/// What one call into one adapter may use.
+/// The limits of one call into one adapter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct CallLimits {
-    /// Of all memories and tables together.
+    /// All memories and tables together.
     pub memory_bytes: u64,
-    /// On the clock on the wall.
+    /// The time that the call may use.
     pub deadline: Duration,
+}
+
+/// The limits of the compilation of one component.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct CompileLimits {
+    pub time: Duration,
+    pub memory_bytes: u64,
+}
+
+/// The process in which components are compiled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Compiler {
+    /// This process, without limits: for tools and tests that compile components
+    /// they trust.
+    InProcess,
+    /// A child of this process, which must be the `hoth` program.
+    Subprocess,
 }
 
 impl Default for Config {
@@ -74,26 +86,26 @@ impl Default for Config {
 }
 
 impl Config {
-    /// From one MiB, which the shadow stack of a Rust adapter takes alone, to
-    /// all that a 32-bit guest can address.
+    /// From one MiB, which the shadow stack of a Rust adapter takes alone, to the
+    /// address space of a 32-bit guest.
     const MEMORY_BYTES: (u64, u64) = (1 << 20, 4 << 30);
 
-    /// An adapter computes; one that takes a minute does something else.
+    /// The longest deadline: an adapter computes a step and does not wait.
     const DEADLINE_MS: (u64, u64) = (1, 60_000);
 
-    /// Up to an hour, which nobody should have to wait for.
+    /// Up to an hour, far beyond any real component.
     const COMPILE_MS: (u64, u64) = (100, 3_600_000);
 
-    /// Below the first not even an empty component compiles.
+    /// An empty component does not compile with less than the first.
     const COMPILE_MEMORY_BYTES: (u64, u64) = (64 << 20, 64 << 30);
 
-    /// Paths are relative to `folder`.
+    /// Makes relative paths relative to `folder`.
     pub fn resolve_against(&mut self, folder: &Path) {
         self.directory = folder.join(&self.directory);
         self.cache_directory = self.cache_directory.as_ref().map(|cache| folder.join(cache));
     }
 
-    /// Checks what the types cannot say.
+    /// Checks the bounds of the values.
     ///
     /// # Errors
     ///
@@ -124,7 +136,7 @@ impl Config {
         )
     }
 
-    /// What a call into the adapter `name` may use.
+    /// Returns the limits of a call into the adapter `name`.
     pub(super) fn call_limits(&self, name: &str) -> CallLimits {
         let own = self.limits.get(name);
         let memory_bytes = own.and_then(|own| own.max_memory_bytes);
@@ -135,7 +147,7 @@ impl Config {
         }
     }
 
-    /// The most memory that any adapter may use.
+    /// Returns the largest memory limit of any adapter.
     pub(super) fn memory_bytes_max(&self) -> u64 {
         let own = self.limits.values().filter_map(|own| own.max_memory_bytes);
         own.fold(self.max_memory_bytes, u64::max)
@@ -148,7 +160,7 @@ impl Config {
         }
     }
 
-    /// The directory of compiled components.
+    /// Returns the directory of compiled components.
     pub fn cache_directory(&self) -> PathBuf {
         self.cache_directory.clone().unwrap_or_else(|| self.directory.join(".cache"))
     }

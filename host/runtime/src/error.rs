@@ -1,8 +1,8 @@
-//! What can go wrong with adapters, for those who must act on it.
+//! Errors of adapters, by the caller that acts on them.
 
 use std::time::Duration;
 
-/// Why there is no engine to run adapters with.
+/// An engine that cannot be made.
 #[derive(Debug, thiserror::Error)]
 pub enum EngineError {
     #[error("`{key}` is {value}; it must lie between {min} and {max}")]
@@ -14,7 +14,7 @@ pub enum EngineError {
     Thread(#[source] std::io::Error),
 }
 
-/// Why some bytes are not an adapter that can be used. For the operator.
+/// A component that cannot be used as an adapter. The texts are for operators.
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
     #[error("the component has {size} bytes, more than the {limit} that are allowed")]
@@ -36,7 +36,7 @@ pub enum LoadError {
          (`adapters.compile_max_memory_bytes`)"
     )]
     CompileMemory { limit: u64 },
-    /// Not the component's fault.
+    /// The compiler process cannot run; the component is not the cause.
     #[error("the compiler cannot be run: {0}")]
     NoCompiler(std::io::Error),
     #[error(
@@ -51,7 +51,7 @@ pub enum LoadError {
     )]
     Unlinked { what: String },
     #[error(
-        "the component is no CSP adapter: {what}; build it for the world `csp-adapter` of `wit/v0.1`"
+        "the component is not a CSP adapter: {what}; build it for the world `csp-adapter` of `wit/v0.1`"
     )]
     WrongWorld { what: String },
     #[error("the component does not describe itself: {0}")]
@@ -61,7 +61,7 @@ pub enum LoadError {
 }
 
 impl LoadError {
-    /// One word of a closed set, for metrics.
+    /// Returns one word of a closed set, for metrics and the admin API.
     pub fn reason(&self) -> &'static str {
         match self {
             Self::TooLarge { .. } => "too-large",
@@ -77,21 +77,21 @@ impl LoadError {
     }
 }
 
-/// Why a call into an adapter gave no step. It is the failure of the job, and
-/// of nobody else. The sentences may be shown to ServiceNow.
+/// A call into an adapter that returned no step. It fails its own job alone. The
+/// texts may be shown to ServiceNow.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CallError {
-    /// The guest broke. The backtrace is in the log.
+    /// The guest trapped. The backtrace is in the log.
     #[error("the adapter trapped: {message}")]
     Trapped { message: String },
     #[error("the adapter did not answer within {} ms", limit.as_millis())]
     DeadlineExceeded { limit: Duration },
     #[error("the adapter asked for more than its {limit} bytes of memory")]
     MemoryExceeded { limit: u64 },
-    /// The guest answered, against the contract.
+    /// The guest returned a step against the contract.
     #[error("the adapter answered against its contract: {what}")]
     InvalidStep { what: String },
-    /// There was no instance to call.
+    /// No instance could be made.
     #[error("the adapter could not be started: {message}")]
     NotStarted { message: String },
 }

@@ -1,4 +1,4 @@
-//! One instance for one question: started, bounded, and gone afterwards.
+//! One instance for one call: started, bounded, and dropped afterwards.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,22 +15,22 @@ use super::engine::Engine;
 use super::guest_log::GuestLog;
 use super::guest_log::LogVolume;
 use super::host::HostState;
-use super::lift::cut;
 use super::limiter::Limiter;
+use super::pace::DeadlineExceeded;
 use super::pace::Pace;
-use super::pace::TimeIsUp;
+use super::text::cut;
 use super::wit::CspAdapterPre;
 use super::wit::exports::hoth::adapter::adapter::Guest as Exports;
 use hoth_core::domain::Timestamp;
 
-/// What a guest may hand over at once, in bytes: twice what the largest step
-/// holds. The other direction needs no bound, as the host has it already.
+/// The bytes that a guest may pass to the host at once: twice the largest step.
+/// The other direction needs no bound, as the host holds that data already.
 const HOSTCALL_BYTES_MAX: usize = 4 << 20;
 
 /// Handles of WASI objects that a guest may hold at once.
 const HANDLES_MAX: usize = 1_024;
 
-/// A reason that wasmtime gives, in a message for people; longer ones are cut.
+/// The longest reason of wasmtime in a message, in bytes; longer ones are cut.
 const REASON_BYTES_MAX: usize = 256;
 
 /// A component that can be instantiated and called.
@@ -40,24 +40,25 @@ pub(super) struct Guest {
     imports_wasi: bool,
     limits: CallLimits,
     engine: Engine,
-    /// One permit per call at one time.
+    /// One permit per concurrent call, so that one adapter cannot take every
+    /// instance of the pool.
     calls: Semaphore,
     log_volume: Arc<LogVolume>,
 }
 
-/// What a question has taken.
+/// The resources that a call has used.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Taken {
-    /// Without the waits for an instance, a turn, and room.
+pub(super) struct CallUsage {
+    /// The time on a thread, without waits for an instance, a processor or memory.
     pub time: Duration,
     pub memory_bytes: usize,
 }
 
-/// Where a question broke off.
+/// A call that ended without a result.
 enum Broken {
     /// Before the guest's function was entered.
     Starting(wasmtime::Error),
-    /// In the guest's function, or in reading what it gave.
+    /// In the guest's function, or while its result was read.
     Running(wasmtime::Error),
 }
 
@@ -82,27 +83,27 @@ impl Guest {
         self.limits.deadline
     }
 
-    /// Puts `question` to a fresh instance.
+    /// Makes `call` on a fresh instance.
     ///
-    /// The store is dropped at the end, whatever the end is: nothing of one
-    /// call can be seen by the next.
+    /// The store is dropped at the end, however the call ends, so that a later
+    /// call sees nothing of this one.
     pub async fn run<A>(
         &self,
         now: Timestamp,
         entropy: (u64, u64),
-        question: impl AsyncFnOnce(&Exports, &mut Store<HostState>) -> wasmtime::Result<A>,
-    ) -> (Result<A, CallError>, Taken) {
-        // Its own room first: an adapter whose calls take long waits for
-        // itself, and not in the way of others.
-        let _call = self.calls.acquire().await.expect("the semaphore is never closed");
-        let _instance = self.engine.instance().await;
+        call: impl AsyncFnOnce(&Exports, &mut Store<HostState>) -> wasmtime::Result<A>,
+    ) -> (Result<A, CallError>, CallUsage) {
+        // The adapter's own permit first: an adapter whose calls take long then
+        // waits for itself, without holding a place in the shared pool.
+        let _own = self.calls.acquire().await.expect("the semaphore is never closed");
+        let _instance = self.engine.instance_permit().await;
         let limit = self.deadline();
-        let pace = Pace::start(limit, self.engine.turns());
+        let pace = Pace::start(limit, self.engine.cpu_slots());
         let mut store = self.store(now, entropy, &pace);
         let run = async {
             let guest =
                 self.component.instantiate_async(&mut store).await.map_err(Broken::Starting)?;
-            question(guest.hoth_adapter_adapter(), &mut store).await.map_err(Broken::Running)
+            call(guest.hoth_adapter_adapter(), &mut store).await.map_err(Broken::Running)
         };
         let answer = match pace.run(run).await {
             Some(Ok(answer)) => Ok(answer),
@@ -110,12 +111,12 @@ impl Guest {
             None => Err(CallError::DeadlineExceeded { limit }),
         };
         let memory_bytes = store.data().limiter.held();
-        (answer, Taken { time: pace.stopwatch().used(), memory_bytes })
+        (answer, CallUsage { time: pace.stopwatch().used(), memory_bytes })
     }
 
     fn store(&self, now: Timestamp, entropy: (u64, u64), pace: &Pace) -> Store<HostState> {
         let mut state = HostState::new(
-            Limiter::new(self.memory_bytes(), self.engine.room(), pace.stopwatch().clone()),
+            Limiter::new(self.memory_bytes(), self.engine.memory_pool(), pace.stopwatch().clone()),
             GuestLog::new(Arc::clone(&self.name), Arc::clone(&self.log_volume)),
         );
         if self.imports_wasi {
@@ -131,14 +132,14 @@ impl Guest {
         store
     }
 
-    /// The engine has checked that so much can be addressed.
+    /// Returns the memory limit. The engine has checked that it can be addressed.
     fn memory_bytes(&self) -> usize {
         usize::try_from(self.limits.memory_bytes).unwrap_or(usize::MAX)
     }
 
     fn explain(&self, broken: Broken, state: &HostState) -> CallError {
         let (Broken::Starting(error) | Broken::Running(error)) = &broken;
-        if error.is::<TimeIsUp>() {
+        if error.is::<DeadlineExceeded>() {
             return CallError::DeadlineExceeded { limit: self.limits.deadline };
         }
         // A guest that was refused memory mostly ends itself, so this comes
@@ -146,7 +147,7 @@ impl Guest {
         if state.limiter.has_refused() {
             return CallError::MemoryExceeded { limit: self.limits.memory_bytes };
         }
-        warn!(adapter = self.name(), "An adapter broke: {error:?}");
+        warn!(adapter = self.name(), "Adapter call failed: {error:?}");
         if let Some(trap) = error.downcast_ref::<Trap>() {
             let trap = trap.to_string();
             let message = trap.strip_prefix("wasm trap: ").unwrap_or(&trap).to_owned();
@@ -155,8 +156,8 @@ impl Guest {
         if let Some(I32Exit(status)) = error.downcast_ref() {
             return CallError::Trapped { message: format!("it exited with status {status}") };
         }
-        // Neither of these holds anything of the guest's memory: wasmtime
-        // speaks of types, sizes and positions.
+        // These reasons hold nothing of the guest's memory: wasmtime names
+        // types, sizes and positions.
         let reason = cut(&error.root_cause().to_string(), REASON_BYTES_MAX).into_owned();
         match broken {
             Broken::Starting(_) => CallError::NotStarted { message: reason },

@@ -1,4 +1,4 @@
-//! What a guest says, brought to the operator's log within bounds.
+//! The log lines of a guest, written to the operator's log within bounds.
 
 use std::sync::Arc;
 use std::sync::Mutex;
@@ -18,33 +18,33 @@ use wasmtime_wasi::p2::OutputStream;
 use wasmtime_wasi::p2::Pollable;
 use wasmtime_wasi::p2::StreamResult;
 
-use super::lift::cut;
+use super::text::cut;
 use super::wit::log::Level;
 
-/// Lines of one call, from `log` and WASI's streams together; the contract
-/// says so.
+/// The most lines of one call, from `log` and WASI's streams together, by the
+/// WIT.
 const LINES_MAX: u32 = 64;
 
-/// Bytes of one line; the contract says so.
+/// The most bytes of one line, by the WIT.
 const LINE_BYTES_MAX: usize = 4_096;
 
-/// What one version of an adapter may write at once, over all its calls: a
-/// thousand jobs' worth of ordinary lines.
+/// The bytes that one version of an adapter may write in a burst, over all its
+/// calls: a thousand jobs' worth of ordinary lines.
 const VOLUME_BYTES_MAX: u64 = 1 << 20;
 
-/// What it may write in the long run: 1.4 GB a day, from each of its lines
-/// being wanted.
+/// The bytes a second that one version may write in the long run: 1.4 GB a day.
 const VOLUME_BYTES_PER_SECOND: u64 = 16 << 10;
 
-/// When it has written too much, it may go on after this much has been made up
-/// for. Less would let a flood through in drops, each with our own line.
+/// The bytes that must be available before a version that was throttled may
+/// write again. With fewer, a flood would pass in drops, each with a line of
+/// the host.
 const VOLUME_BYTES_TO_GO_ON: u64 = VOLUME_BYTES_MAX / 4;
 
-/// What a stream claims to have room for. It always takes everything; this
-/// bounds what a guest hands over at once.
+/// The free space that a stream reports. It accepts every write; this bounds the
+/// bytes of one write.
 const STREAM_BYTES_MAX: usize = 64 << 10;
 
-/// What one version of an adapter may still write, over all its calls.
+/// The token bucket of one version of an adapter, over all its calls.
 #[derive(Debug)]
 pub(super) struct LogVolume(Mutex<Volume>);
 
@@ -52,18 +52,18 @@ pub(super) struct LogVolume(Mutex<Volume>);
 struct Volume {
     left: u64,
     counted_at: Instant,
-    /// Lines left out since the volume was used up; none while there is some.
+    /// The lines dropped since the bucket was empty; `None` while it is not.
     dropped: Option<u64>,
 }
 
-/// What becomes of a line.
+/// The decision on one line.
 #[derive(Debug, PartialEq, Eq)]
-enum Verdict {
+enum LineDecision {
     Write,
-    /// The first after so many that were left out.
+    /// The first line after this many dropped ones.
     WriteAfter(u64),
-    /// The first to be left out.
-    DropAndSay,
+    /// The first dropped line, which the host reports.
+    DropAndReport,
     Drop,
 }
 
@@ -75,7 +75,7 @@ impl Default for LogVolume {
 }
 
 impl LogVolume {
-    fn take(&self, bytes: usize, now: Instant) -> Verdict {
+    fn take(&self, bytes: usize, now: Instant) -> LineDecision {
         let bytes = bytes as u64;
         let mut volume = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let waited = now.saturating_duration_since(volume.counted_at).as_millis();
@@ -88,20 +88,20 @@ impl LogVolume {
         match volume.dropped {
             None if volume.left >= bytes => {
                 volume.left -= bytes;
-                Verdict::Write
+                LineDecision::Write
             }
             None => {
                 volume.dropped = Some(1);
-                Verdict::DropAndSay
+                LineDecision::DropAndReport
             }
             Some(dropped) if volume.left >= VOLUME_BYTES_TO_GO_ON => {
                 volume.left -= bytes;
                 volume.dropped = None;
-                Verdict::WriteAfter(dropped)
+                LineDecision::WriteAfter(dropped)
             }
             Some(dropped) => {
                 volume.dropped = Some(dropped + 1);
-                Verdict::Drop
+                LineDecision::Drop
             }
         }
     }
@@ -121,34 +121,37 @@ impl GuestLog {
     }
 
     pub fn line(&self, level: Level, message: &str) {
-        let said = self.lines.fetch_add(1, Ordering::Relaxed);
+        let logged = self.lines.fetch_add(1, Ordering::Relaxed);
         let adapter = &*self.adapter;
-        if said >= LINES_MAX {
-            if said == LINES_MAX {
-                warn!(adapter, "The adapter says more than {LINES_MAX} lines in one call");
+        if logged >= LINES_MAX {
+            if logged == LINES_MAX {
+                warn!(
+                    adapter,
+                    "Adapter logs more than {LINES_MAX} lines in one call; the rest are dropped"
+                );
             }
             return;
         }
-        // What nobody wants to read takes nothing of the volume.
+        // A line that the filter drops must not use up the volume.
         if matches!(level, Level::Debug) && !tracing::enabled!(tracing::Level::DEBUG) {
             return;
         }
         match self.volume.take(message.len().min(LINE_BYTES_MAX), Instant::now()) {
-            Verdict::Write => {}
-            Verdict::WriteAfter(lines) => {
-                warn!(adapter, "{lines} lines of the adapter were left out");
+            LineDecision::Write => {}
+            LineDecision::WriteAfter(lines) => {
+                warn!(adapter, "{lines} log lines of the adapter were dropped");
             }
-            Verdict::DropAndSay => {
+            LineDecision::DropAndReport => {
                 warn!(
                     adapter,
-                    "The adapter says more than {VOLUME_BYTES_MAX} bytes at once and \
-                     {VOLUME_BYTES_PER_SECOND} a second; its lines are left out for a while"
+                    "Adapter logs more than {VOLUME_BYTES_MAX} bytes in a burst and \
+                     {VOLUME_BYTES_PER_SECOND} a second; its lines are dropped for a while"
                 );
                 return;
             }
-            Verdict::Drop => return,
+            LineDecision::Drop => return,
         }
-        // A line break would let a guest write lines in another's name.
+        // A line break would let a guest forge lines of other sources.
         let message = cut(message, LINE_BYTES_MAX).replace(char::is_control, " ");
         match level {
             Level::Debug => debug!(adapter, "{message}"),
@@ -188,7 +191,8 @@ impl StdoutStream for GuestStream {
     }
 }
 
-/// Collects bytes into lines. The last one is written when the stream goes.
+/// Collects bytes into lines. The last line is written when the stream is
+/// dropped.
 struct Lines {
     log: GuestLog,
     level: Level,
@@ -243,25 +247,25 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_adapter_that_floods_the_log_is_heard_from_time_to_time() {
+    fn an_adapter_that_floods_the_log_is_throttled() {
         let (volume, begun) = (LogVolume::default(), Instant::now());
         let say = |seconds| volume.take(LINE_BYTES_MAX, begun + Duration::from_secs(seconds));
         for _ in 0..256 {
-            assert_eq!(say(0), Verdict::Write);
+            assert_eq!(say(0), LineDecision::Write);
         }
-        assert_eq!(say(0), Verdict::DropAndSay);
-        assert_eq!(say(1), Verdict::Drop);
-        assert_eq!(say(15), Verdict::Drop);
-        assert_eq!(say(16), Verdict::WriteAfter(3));
+        assert_eq!(say(0), LineDecision::DropAndReport);
+        assert_eq!(say(1), LineDecision::Drop);
+        assert_eq!(say(15), LineDecision::Drop);
+        assert_eq!(say(16), LineDecision::WriteAfter(3));
         for _ in 0..63 {
-            assert_eq!(say(16), Verdict::Write);
+            assert_eq!(say(16), LineDecision::Write);
         }
-        assert_eq!(say(16), Verdict::DropAndSay);
-        // However long it says nothing, no more than the volume is saved up.
-        assert_eq!(say(1_000_000), Verdict::WriteAfter(1));
+        assert_eq!(say(16), LineDecision::DropAndReport);
+        // Silence saves up no more than the bucket holds.
+        assert_eq!(say(1_000_000), LineDecision::WriteAfter(1));
         for _ in 0..255 {
-            assert_eq!(say(1_000_000), Verdict::Write);
+            assert_eq!(say(1_000_000), LineDecision::Write);
         }
-        assert_eq!(say(1_000_000), Verdict::DropAndSay);
+        assert_eq!(say(1_000_000), LineDecision::DropAndReport);
     }
 }

@@ -1,4 +1,4 @@
-//! What a store holds for its guest, and what a guest can call.
+//! The data of a store, and the functions that a guest can call.
 
 use wasmtime::component::HasSelf;
 use wasmtime::component::Linker;
@@ -17,8 +17,8 @@ use hoth_core::domain::Timestamp;
 pub(super) struct HostState {
     pub limiter: Limiter,
     log: GuestLog,
-    /// Only for a component that imports WASI: making it costs more than a
-    /// small call does.
+    /// `Some` only for a component that imports WASI: making it costs more than a
+    /// small call.
     wasi: Option<Box<Wasi>>,
 }
 
@@ -47,14 +47,14 @@ impl WasiView for HostState {
     }
 }
 
-/// Links what every adapter may import.
+/// Makes a linker with the imports of the contract.
 pub(super) fn link_contract(engine: &wasmtime::Engine) -> wasmtime::Result<Linker<HostState>> {
     let mut linker = Linker::new(engine);
     CspAdapter::add_to_linker::<_, HasSelf<HostState>>(&mut linker, |host| host)?;
     Ok(linker)
 }
 
-/// Links the contract and WASI.
+/// Makes a linker with the imports of the contract and of WASI.
 pub(super) fn link_wasi(engine: &wasmtime::Engine) -> wasmtime::Result<Linker<HostState>> {
     let mut linker = link_contract(engine)?;
     wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;

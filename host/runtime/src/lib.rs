@@ -1,13 +1,14 @@
-//! wasmtime narrowed to what HOTH uses: one call into one component.
+//! The runtime of adapters: wasmtime narrowed to one call into one component.
 //!
-//! Every call gets an instance of its own, with a bound on its memory, its
-//! time, and what it may say; what comes back is checked before anyone else
-//! sees it. Nothing of wasmtime leaves this module.
+//! Every call has its own instance, with limits on memory, time and log output.
+//! Results are checked before they leave this crate, and no type of wasmtime
+//! leaves it.
 
 mod cache;
 mod call;
 mod compile;
 mod config;
+mod contract;
 mod engine;
 mod error;
 mod guest;
@@ -15,8 +16,11 @@ mod guest_log;
 mod host;
 mod lift;
 mod limiter;
+mod load;
 mod lower;
 mod pace;
+mod settings;
+mod text;
 mod usage;
 mod wasi;
 mod wit;
@@ -27,24 +31,24 @@ pub mod testing;
 mod tests;
 
 pub use call::Adapter;
-pub use call::Call;
-pub use call::Entry;
-pub use call::Facts;
-pub use call::Info;
 pub use compile::COMMAND as COMPILE_COMMAND;
-pub use compile::Compiler;
 pub use compile::compile_as_child;
+pub use config::Compiler;
 pub use config::Config;
 pub use config::Limits;
-pub use engine::COMPONENT_BYTES_MAX;
+pub use contract::Call;
+pub use contract::EntryPoint;
+pub use contract::Info;
+pub use contract::JobContext;
 pub use engine::Engine;
 pub use error::CallError;
 pub use error::EngineError;
 pub use error::LoadError;
+pub use settings::COMPONENT_BYTES_MAX;
 pub use usage::Counted;
 pub use usage::Usage;
 
-/// The guest's words, and the host's reading of them, for `tests/fuzz`.
+/// The types of the WIT and their lifting, for fuzz targets.
 #[cfg(feature = "testing")]
 pub mod fuzz {
     pub use super::lift::step;

@@ -1,10 +1,12 @@
-//! From the guest's words to the host's, and the only place that believes
-//! none of them: sizes and shapes are checked here. Whether a request may go
-//! out is decided in `hoth-egress`.
+//! Lifts values of the guest to host types, and checks their sizes and shapes.
+//!
+//! Nothing that a guest returns is trusted before it has passed through this
+//! module. `hoth-egress` decides whether a request may be sent.
 
 use serde_json::value::RawValue;
 
-use super::call::Info;
+use super::contract::Info;
+use super::text::cut_owned;
 use super::wit;
 use super::wit::types;
 use hoth_core::domain::AdapterState;
@@ -19,41 +21,45 @@ use hoth_core::domain::Step;
 use hoth_core::domain::Target;
 use hoth_core::domain::WaitStep;
 
-/// A JSON text; the contract says so, and so does SQS of a whole message.
+/// The longest JSON text, in bytes, by the WIT; also the limit of SQS for a whole
+/// message.
 const JSON_BYTES_MAX: usize = 1 << 20;
 
-/// Objects and arrays within one another, in an outcome. Common readers stop at
-/// 128; the message around it and the array around that take four.
+/// The deepest nesting in an outcome. Common JSON parsers stop at 128; the
+/// message and the array around it take four levels.
 const JSON_DEPTH_MAX: usize = 100;
 
-/// A state; the contract says so. It travels in every message of a waiting
-/// job.
+/// The largest state, in bytes, by the WIT. Every message of a waiting job
+/// carries it.
 const STATE_BYTES_MAX: usize = 64 << 10;
 
-/// Scopes of one token; real ones have a handful.
+/// The most scopes of one token; real tokens have a handful.
 const SCOPES_MAX: usize = 16;
 
-/// One scope.
+/// The longest scope, in bytes.
 const SCOPE_BYTES_MAX: usize = 256;
 
-/// The name of an adapter, an operation, a credential, or a class of failure.
+/// The longest name of an adapter, an operation, a credential or a failure class,
+/// in bytes.
 const NAME_BYTES_MAX: usize = 64;
 
-/// Operations and credentials that one adapter may list. HOTH has eight
-/// operations.
+/// The most operations, and the most credentials, in a description. HOTH has
+/// eight operations.
 const NAMES_MAX: usize = 64;
 
-/// A message or a note for people; longer ones are cut.
+/// The longest message or note for people, in bytes; longer ones are cut.
 const MESSAGE_BYTES_MAX: usize = 1_024;
 
-/// The CSP's own name for its work, often a URL; longer ones are cut.
+/// The longest reference of the CSP to its work, often a URL, in bytes; longer
+/// ones are cut.
 const REFERENCE_BYTES_MAX: usize = 2_048;
 
-/// What is wrong, as a clause.
-pub type Wrong = String;
+/// A violation of the contract, as a clause.
+pub type Violation = String;
 
-/// Checks what `begin` or `resume` gave. `states` is what `describe` said.
-pub fn step(step: types::Step, states: (u32, u32)) -> Result<Step, Wrong> {
+/// Checks a step of `begin` or `resume`. `states` are the versions that `describe`
+/// declares.
+pub fn step(step: types::Step, states: (u32, u32)) -> Result<Step, Violation> {
     Ok(match step {
         types::Step::Send(types::SendStep { request, state }) => Step::Send(SendStep {
             request: http_request(request)?,
@@ -76,8 +82,8 @@ pub fn step(step: types::Step, states: (u32, u32)) -> Result<Step, Wrong> {
     })
 }
 
-/// Checks what `describe` gave.
-pub(super) fn info(info: wit::Info) -> Result<Info, Wrong> {
+/// Checks the result of `describe`.
+pub(super) fn info(info: wit::Info) -> Result<Info, Violation> {
     let wit::Info { name, version, operations, states, credentials } = info;
     short("its name", &name)?;
     short("its version", &version)?;
@@ -87,27 +93,12 @@ pub(super) fn info(info: wit::Info) -> Result<Info, Wrong> {
         return Err("it has no operation".to_owned());
     }
     if states.0 > states.1 {
-        return Err(format!("it resumes the states {} to {}, which are none", states.0, states.1));
+        return Err(format!("it resumes the states {} to {}, an empty range", states.0, states.1));
     }
     Ok(Info { name, version, operations, states, credentials })
 }
 
-/// The beginning of a text, at most `bytes` long, with a mark where it was
-/// cut.
-pub(super) fn cut(text: &str, bytes: usize) -> std::borrow::Cow<'_, str> {
-    const MARK: &str = "…";
-    if text.len() <= bytes {
-        return text.into();
-    }
-    let kept = text.floor_char_boundary(bytes.saturating_sub(MARK.len()));
-    format!("{}{MARK}", &text[..kept]).into()
-}
-
-fn cut_owned(text: String, bytes: usize) -> String {
-    if text.len() <= bytes { text } else { cut(&text, bytes).into_owned() }
-}
-
-fn state(state: types::StateResult, states: (u32, u32)) -> Result<AdapterState, Wrong> {
+fn state(state: types::StateResult, states: (u32, u32)) -> Result<AdapterState, Violation> {
     let types::StateResult { version, bytes } = state;
     at_most("the state has", bytes.len(), STATE_BYTES_MAX)?;
     let (oldest, newest) = states;
@@ -119,7 +110,7 @@ fn state(state: types::StateResult, states: (u32, u32)) -> Result<AdapterState, 
     Ok(AdapterState { version, bytes })
 }
 
-fn outcome(outcome: types::Outcome) -> Result<Outcome, Wrong> {
+fn outcome(outcome: types::Outcome) -> Result<Outcome, Violation> {
     let types::Outcome { code, request, response } = outcome;
     if !(200..=599).contains(&code) {
         return Err(format!("the outcome's code is {code}, not 200 to 599"));
@@ -131,7 +122,7 @@ fn outcome(outcome: types::Outcome) -> Result<Outcome, Wrong> {
     })
 }
 
-fn json_object(field: &str, text: String) -> Result<Box<RawValue>, Wrong> {
+fn json_object(field: &str, text: String) -> Result<Box<RawValue>, Violation> {
     at_most(&format!("the outcome's {field} has"), text.len(), JSON_BYTES_MAX)?;
     let json = RawValue::from_string(text)
         .map_err(|error| format!("the outcome's {field} is not JSON: {error}"))?;
@@ -139,16 +130,15 @@ fn json_object(field: &str, text: String) -> Result<Box<RawValue>, Wrong> {
     if !json.get().starts_with('{') {
         return Err(format!("the outcome's {field} is not a JSON object"));
     }
-    match trap_for_readers(json.get()) {
+    match incompatible_json(json.get()) {
         Some(what) => Err(format!("the outcome's {field} {what}")),
         None => Ok(json),
     }
 }
 
-/// Finds what is valid JSON (RFC 8259 sections 8.2 and 9) and still makes
-/// common readers refuse it, and with it the whole batch of messages in which
-/// it lies.
-fn trap_for_readers(json: &str) -> Option<String> {
+/// Finds valid JSON (RFC 8259 sections 8.2 and 9) that common parsers refuse: a
+/// client could not read the batch of messages with it.
+fn incompatible_json(json: &str) -> Option<String> {
     let unit = |escape: &str| {
         let digits = escape.strip_prefix("\\u")?.get(..4)?;
         u16::from_str_radix(digits, 16).ok()
@@ -166,7 +156,7 @@ fn trap_for_readers(json: &str) -> Option<String> {
                 }
             }
             (b'}' | b']', false) => depth -= 1,
-            // The JSON is valid, so this begins an escape.
+            // The JSON is valid, so a backslash in a text begins an escape.
             (b'\\', true) => {
                 let escape = &json[at - 1..];
                 at += match unit(escape) {
@@ -188,12 +178,12 @@ fn trap_for_readers(json: &str) -> Option<String> {
     None
 }
 
-fn failure_class(word: &str) -> Result<FailureClass, Wrong> {
+fn failure_class(word: &str) -> Result<FailureClass, Violation> {
     short("the class of the failure", word)?;
     Ok(FailureClass::from_wit(word))
 }
 
-fn http_request(request: types::HttpRequest) -> Result<HttpRequest, Wrong> {
+fn http_request(request: types::HttpRequest) -> Result<HttpRequest, Violation> {
     let types::HttpRequest { method, target, query, headers, body, credential, scopes, idempotent } =
         request;
     let body_bytes = body.as_ref().map_or(0, Vec::len);
@@ -230,7 +220,7 @@ fn method(method: types::Method) -> Method {
     }
 }
 
-fn target(target: types::Target) -> Result<Target, Wrong> {
+fn target(target: types::Target) -> Result<Target, Violation> {
     let (types::Target::Path(text) | types::Target::Location(text)) = &target;
     at_most("the target of the request has", text.len(), HttpRequest::TARGET_BYTES_MAX)?;
     Ok(match target {
@@ -239,7 +229,7 @@ fn target(target: types::Target) -> Result<Target, Wrong> {
     })
 }
 
-fn pairs(what: &str, pairs: Vec<types::PairResult>) -> Result<Vec<(String, String)>, Wrong> {
+fn pairs(what: &str, pairs: Vec<types::PairResult>) -> Result<Vec<(String, String)>, Violation> {
     if pairs.len() > HttpRequest::PAIRS_MAX {
         let (count, most) = (pairs.len(), HttpRequest::PAIRS_MAX);
         return Err(format!("the request has {count} {what}, more than {most}"));
@@ -249,21 +239,21 @@ fn pairs(what: &str, pairs: Vec<types::PairResult>) -> Result<Vec<(String, Strin
     Ok(pairs.into_iter().map(|pair| (pair.name, pair.value)).collect())
 }
 
-fn names(what: &str, names: &[String]) -> Result<(), Wrong> {
+fn names(what: &str, names: &[String]) -> Result<(), Violation> {
     if names.len() > NAMES_MAX {
         return Err(format!("it has {} {what}s, more than {NAMES_MAX}", names.len()));
     }
     names.iter().try_for_each(|name| short(&format!("the name of an {what}"), name))
 }
 
-fn short(what: &str, name: &str) -> Result<(), Wrong> {
+fn short(what: &str, name: &str) -> Result<(), Violation> {
     if name.is_empty() {
         return Err(format!("{what} is empty"));
     }
     at_most(&format!("{what} has"), name.len(), NAME_BYTES_MAX)
 }
 
-fn at_most(what: &str, bytes: usize, limit: usize) -> Result<(), Wrong> {
+fn at_most(what: &str, bytes: usize, limit: usize) -> Result<(), Violation> {
     if bytes > limit {
         return Err(format!("{what} {bytes} bytes, more than {limit}"));
     }
@@ -331,7 +321,7 @@ mod tests {
     }
 
     #[test]
-    fn what_other_readers_would_choke_on_is_found_wherever_it_is() {
+    fn json_that_common_parsers_refuse_is_found_at_any_depth() {
         let nested = |depth| format!("{{\"a\":{}{}}}", "[".repeat(depth), "]".repeat(depth));
         let half = Some("has half of a surrogate pair, which is no character");
         for (json, expected) in [
@@ -349,7 +339,7 @@ mod tests {
             (&format!("{{\"a\":\"\\\"{}\"}}", "[".repeat(200)), None),
             (&format!("[{}]", vec!["{}"; 200].join(",")), None),
         ] {
-            assert_eq!(trap_for_readers(json).as_deref(), expected, "{json}");
+            assert_eq!(incompatible_json(json).as_deref(), expected, "{json}");
         }
     }
 
@@ -412,7 +402,7 @@ mod tests {
             outcome: outcome(400, "{}", "{}"),
         };
         let Ok(Step::Fail(failure)) = step(types::Step::Fail(failure), (0, 0)) else {
-            panic!("a long message is no reason to refuse");
+            panic!("a long message is cut, not refused");
         };
         assert_eq!(failure.class, FailureClass::Refused);
         assert_eq!(failure.message, format!("{}…", "ä".repeat(510)));
@@ -436,7 +426,7 @@ mod tests {
                 wit::Info { operations: vec!["a".to_owned(); 65], ..good.clone() },
                 "it has 65 operations, more than 64",
             ),
-            (wit::Info { states: (2, 1), ..good.clone() }, "the states 2 to 1, which are none"),
+            (wit::Info { states: (2, 1), ..good.clone() }, "the states 2 to 1, an empty range"),
         ] {
             let wrong = info(wrong).unwrap_err();
             assert!(wrong.contains(expected), "{wrong}");

@@ -1,4 +1,4 @@
-//! The bound on what one call may hold in memory, and what all of them may.
+//! Memory limits of one call, and of all calls together.
 
 use std::sync::Arc;
 
@@ -8,27 +8,27 @@ use wasmtime::ResourceLimiterAsync;
 
 use super::pace::Stopwatch;
 
-/// What a call may hold without asking anybody. The `atat` adapter takes 2 to
-/// 3 MiB, of which one is its stack.
+/// The memory that a call may hold without a share of the pool, in bytes. The
+/// `atat` adapter takes 2 to 3 MiB, of which one is its stack.
 const SMALL_BYTES: usize = 4 << 20;
 
-/// What all calls may hold together that hold more than [`SMALL_BYTES`], each
-/// counted with the most that it may come to hold: eight of them at the default
-/// of 64 MiB. Where one call may hold more than that, one runs at a time.
+/// The size of the pool, in bytes, for calls that hold more than [`SMALL_BYTES`].
+/// Each counts with its limit: eight of them at the default of 64 MiB. A call
+/// whose limit exceeds the pool runs alone.
 const LARGE_BYTES_MAX: usize = 512 << 20;
 
-/// Room is counted in this.
+/// MemoryPool is counted in this.
 const MIB: usize = 1 << 20;
 
-/// What one element of a table takes on the host.
+/// The bytes of one table element on the host.
 const TABLE_ELEMENT_BYTES: usize = size_of::<usize>();
 
-/// Room for calls that hold much, shared by all adapters. Who finds none waits
-/// for it; those who have it must end at their deadline.
+/// Memory for calls that hold much, shared by all adapters. A call waits for
+/// capacity; the wait is bounded because holders end at their deadline.
 #[derive(Debug, Clone)]
-pub(super) struct Room(Arc<Semaphore>);
+pub(super) struct MemoryPool(Arc<Semaphore>);
 
-impl Room {
+impl MemoryPool {
     pub fn new() -> Self {
         Self(Arc::new(Semaphore::new(LARGE_BYTES_MAX / MIB)))
     }
@@ -41,33 +41,33 @@ impl Room {
     }
 }
 
-/// Counts all memories and tables of a store together. wasmtime's own limits
+/// Counts all memories and tables of a store together. The limits of wasmtime
 /// count each memory by itself, and a component may have several.
 #[derive(Debug)]
 pub(super) struct Limiter {
     limit: usize,
     held: usize,
     refused: bool,
-    room: Room,
-    /// From when the call holds more than [`SMALL_BYTES`] to its end.
+    pool: MemoryPool,
+    /// The share of the pool, from the moment the call holds more than
+    /// [`SMALL_BYTES`] to its end.
     large: Option<OwnedSemaphorePermit>,
     stopwatch: Stopwatch,
 }
 
 impl Limiter {
-    /// `stopwatch` stands while the call waits for room.
-    pub fn new(limit: usize, room: Room, stopwatch: Stopwatch) -> Self {
-        Self { limit, held: 0, refused: false, room, large: None, stopwatch }
+    /// `stopwatch` stands while the call waits for pool.
+    pub fn new(limit: usize, pool: MemoryPool, stopwatch: Stopwatch) -> Self {
+        Self { limit, held: 0, refused: false, pool, large: None, stopwatch }
     }
 
-    /// What is held, in bytes. Memories never shrink, so it is also the most
-    /// that was.
+    /// Returns the bytes held. Memories never shrink, so this is also the peak.
     pub fn held(&self) -> usize {
         self.held
     }
 
-    /// Whether the guest has asked for more than there was. A guest that ends
-    /// well in spite of that has found another way.
+    /// Returns true if the guest was refused memory. A guest may handle that and
+    /// still succeed.
     pub fn has_refused(&self) -> bool {
         self.refused
     }
@@ -77,15 +77,15 @@ impl Limiter {
             self.refused = true;
             return false;
         }
-        // The growth will fail for the guest's own reason, so nothing is
-        // taken for it.
+        // wasmtime will refuse this growth because of the memory's declared
+        // maximum, so nothing is charged for it.
         if beyond_own_maximum {
             return false;
         }
         self.held += more;
         if self.held > SMALL_BYTES && self.large.is_none() {
-            let _standing = self.stopwatch.stand();
-            self.large = Some(self.room.take(self.limit).await);
+            let _paused = self.stopwatch.pause();
+            self.large = Some(self.pool.take(self.limit).await);
         }
         true
     }
@@ -122,7 +122,7 @@ mod tests {
     use super::*;
 
     fn limiter(limit: usize) -> Limiter {
-        Limiter::new(limit, Room::new(), Stopwatch::start())
+        Limiter::new(limit, MemoryPool::new(), Stopwatch::start())
     }
 
     #[tokio::test]
@@ -146,9 +146,9 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn calls_that_hold_much_wait_for_room_and_small_ones_do_not() {
-        let room = Room::new();
-        let new = |limit| Limiter::new(limit, room.clone(), Stopwatch::start());
+    async fn calls_that_hold_much_wait_for_memory_and_small_ones_do_not() {
+        let pool = MemoryPool::new();
+        let new = |limit| Limiter::new(limit, pool.clone(), Stopwatch::start());
         let grow = |limiter: &mut Limiter, bytes| {
             limiter.memory_growing(0, bytes, None).now_or_never().map(Result::unwrap)
         };
@@ -156,14 +156,14 @@ mod tests {
         for limiter in &mut large {
             assert_eq!(grow(limiter, SMALL_BYTES), Some(true));
             assert_eq!(grow(limiter, 1), Some(true));
-            assert_eq!(grow(limiter, SMALL_BYTES), Some(true), "it has room already");
+            assert_eq!(grow(limiter, SMALL_BYTES), Some(true), "it has its share already");
         }
-        assert_eq!(grow(&mut new(64 * MIB), SMALL_BYTES + 1), None, "there is no room");
+        assert_eq!(grow(&mut new(64 * MIB), SMALL_BYTES + 1), None, "the pool is used up");
         assert_eq!(grow(&mut new(64 * MIB), SMALL_BYTES), Some(true));
         large.pop();
         assert_eq!(grow(&mut new(64 * MIB), SMALL_BYTES + 1), Some(true));
         large.clear();
-        // One that may hold all there is gets it.
+        // A call with a limit above the pool gets the whole pool.
         assert_eq!(grow(&mut new(4_096 * MIB), 2_048 * MIB), Some(true));
     }
 }

@@ -1,6 +1,6 @@
-//! From the host's words to the guest's: borrowed, not copied.
+//! Lowers host values to the types of the WIT, borrowed and not copied.
 
-use super::call::Facts;
+use super::contract::JobContext;
 use super::wit::types;
 use hoth_core::domain::AdapterState;
 use hoth_core::domain::Event;
@@ -13,7 +13,7 @@ pub(super) fn pairs(pairs: &[(String, String)]) -> Vec<types::PairParam<'_>> {
 }
 
 pub(super) fn job<'a>(
-    facts: &'a Facts,
+    facts: &'a JobContext,
     now: Timestamp,
     entropy: (u64, u64),
     context: &'a [types::PairParam<'a>],
@@ -34,7 +34,7 @@ pub(super) fn state(state: &AdapterState) -> types::StateParam<'_> {
     types::StateParam { version: state.version, bytes: &state.bytes }
 }
 
-/// The headers of the response that an event carries, if it carries one.
+/// Returns the headers of the response in an event; empty without a response.
 pub(super) fn headers(event: &Event) -> Vec<types::PairParam<'_>> {
     match event {
         Event::Response(response)
@@ -47,7 +47,7 @@ pub(super) fn headers(event: &Event) -> Vec<types::PairParam<'_>> {
     }
 }
 
-/// `headers` is what [`headers`] gave for the same event.
+/// Lowers an event. `headers` is the result of [`headers`] for the same event.
 pub(super) fn event<'a>(event: &'a Event, headers: &'a [types::PairParam<'a>]) -> types::Event<'a> {
     match event {
         Event::Response(answer) => types::Event::Response(response(answer, headers)),

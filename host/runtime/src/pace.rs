@@ -1,4 +1,4 @@
-//! When a call gets the processor, and when its time is up.
+//! Scheduling of calls on processors, and their deadlines.
 
 use std::fmt;
 use std::future::poll_fn;
@@ -13,29 +13,28 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::Semaphore;
 use wasmtime::UpdateDeadline;
 
-/// Epochs that a call has for itself before it must wait for a turn. Lawful
-/// calls are over long before; two, as the first may begin just before its
-/// end.
+/// The epochs that a call may compute without a processor slot. Well-behaved
+/// calls end long before. Two, because the first may begin just before its end.
 const FREE_EPOCHS: u32 = 2;
 
-/// How often a call that waits for others is looked at.
-const LOOK: Duration = Duration::from_millis(100);
+/// The interval at which the deadline of a paused call is checked.
+const CHECK_INTERVAL: Duration = Duration::from_millis(100);
 
-/// Measures what a call uses. It stands while the call waits for the sake of
-/// others: their guests shall not use up its deadline.
+/// Measures the time that a call uses. It is paused while the call waits for
+/// other calls, which must not use up its deadline.
 #[derive(Debug, Clone)]
 pub(super) struct Stopwatch(Arc<Mutex<Reading>>);
 
 #[derive(Debug)]
 struct Reading {
     used: Duration,
-    /// None while it stands.
+    /// `None` while the stopwatch is paused.
     since: Option<Instant>,
 }
 
-/// The stopwatch goes on when this is dropped.
+/// A paused stopwatch, which continues when this guard is dropped.
 #[derive(Debug)]
-pub(super) struct Standing(Stopwatch);
+pub(super) struct PausedStopwatch(Stopwatch);
 
 impl Stopwatch {
     pub fn start() -> Self {
@@ -47,13 +46,13 @@ impl Stopwatch {
         reading.used + reading.since.map_or(Duration::ZERO, |since| since.elapsed())
     }
 
-    /// Stops it until what this returns is dropped.
-    pub fn stand(&self) -> Standing {
+    /// Pauses the stopwatch until the guard is dropped.
+    pub fn pause(&self) -> PausedStopwatch {
         let mut reading = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(since) = reading.since.take() {
             reading.used += since.elapsed();
         }
-        Standing(self.clone())
+        PausedStopwatch(self.clone())
     }
 
     /// Waits until `limit` is used.
@@ -63,107 +62,108 @@ impl Stopwatch {
             if left.is_zero() {
                 return;
             }
-            // It may stand, and then there is no time to wait for.
-            tokio::time::sleep(left.min(LOOK)).await;
+            // A paused stopwatch uses no time, so sleeping for the rest would
+            // overshoot; look again at short intervals.
+            tokio::time::sleep(left.min(CHECK_INTERVAL)).await;
         }
     }
 }
 
-impl Drop for Standing {
+impl Drop for PausedStopwatch {
     fn drop(&mut self) {
         self.0.0.lock().unwrap_or_else(PoisonError::into_inner).since = Some(Instant::now());
     }
 }
 
-/// The pace of one call.
+/// The schedule of one call.
 ///
-/// Short calls run as they come. One that computes for longer goes on by turns
-/// of an epoch each, of which there are fewer than threads: whatever guests
-/// compute, threads are left for everything else, short calls included.
+/// Short calls run at once. A call that computes for longer needs a processor
+/// slot for each further epoch. There are fewer slots than threads, so that
+/// guests that compute leave threads for everything else, short calls included.
 #[derive(Debug, Clone)]
 pub(super) struct Pace {
     stopwatch: Stopwatch,
     limit: Duration,
-    turns: Arc<Semaphore>,
-    /// Held only while the guest is on a thread.
-    turn: Arc<Mutex<Option<OwnedSemaphorePermit>>>,
+    slots: Arc<Semaphore>,
+    /// The slot, held only while the guest is on a thread.
+    slot: Arc<Mutex<Option<OwnedSemaphorePermit>>>,
 }
 
-/// Ends a guest that still computes when its time is up.
+/// The error that ends a guest which still computes at its deadline.
 #[derive(Debug)]
-pub(super) struct TimeIsUp;
+pub(super) struct DeadlineExceeded;
 
 impl Pace {
-    /// The time of the call begins with this.
-    pub fn start(limit: Duration, turns: Arc<Semaphore>) -> Self {
-        Self { stopwatch: Stopwatch::start(), limit, turns, turn: Arc::default() }
+    /// Starts the time of the call.
+    pub fn start(limit: Duration, slots: Arc<Semaphore>) -> Self {
+        Self { stopwatch: Stopwatch::start(), limit, slots, slot: Arc::default() }
     }
 
     pub fn stopwatch(&self) -> &Stopwatch {
         &self.stopwatch
     }
 
-    /// What a store does at the end of an epoch.
+    /// Returns the callback for the end of an epoch.
     pub fn at_epoch(&self) -> impl FnMut() -> wasmtime::Result<UpdateDeadline> + Send + use<> {
         let pace = self.clone();
         let mut epochs = 0;
         move || {
             if pace.stopwatch.used() >= pace.limit {
-                return Err(wasmtime::Error::new(TimeIsUp));
+                return Err(wasmtime::Error::new(DeadlineExceeded));
             }
             epochs += 1;
             let pace = pace.clone();
             Ok(UpdateDeadline::YieldCustom(
                 1,
                 Box::pin(async move {
-                    let _standing = pace.stopwatch.stand();
+                    let _paused = pace.stopwatch.pause();
                     tokio::task::yield_now().await;
                     if epochs >= FREE_EPOCHS {
-                        pace.take_turn().await;
+                        pace.take_slot().await;
                     }
                 }),
             ))
         }
     }
 
-    /// Runs a call to its end, or to that of its time: none.
+    /// Runs a call to its end. Returns `None` if its deadline comes first.
     pub async fn run<T>(&self, call: impl Future<Output = T>) -> Option<T> {
         let mut call = pin!(call);
         let on_a_thread = poll_fn(|context| {
             let polled = call.as_mut().poll(context);
             if polled.is_pending() {
-                self.end_turn();
+                self.release_slot();
             }
             polled
         });
         tokio::select! {
             biased;
             ended = on_a_thread => Some(ended),
-            // Epochs stop a guest that computes; this stops one that waits in
-            // WASI, where no epoch is looked at.
+            // Epochs stop a guest that computes. This stops a guest that waits
+            // in WASI, which does not check epochs.
             () = self.stopwatch.used_up(self.limit) => None,
         }
     }
 
-    async fn take_turn(&self) {
-        self.end_turn();
-        let turn = Arc::clone(&self.turns).acquire_owned().await;
-        let turn = turn.expect("the semaphore is never closed");
-        *self.turn.lock().unwrap_or_else(PoisonError::into_inner) = Some(turn);
+    async fn take_slot(&self) {
+        self.release_slot();
+        let slot = Arc::clone(&self.slots).acquire_owned().await;
+        let slot = slot.expect("the semaphore is never closed");
+        *self.slot.lock().unwrap_or_else(PoisonError::into_inner) = Some(slot);
     }
 
-    fn end_turn(&self) {
-        self.turn.lock().unwrap_or_else(PoisonError::into_inner).take();
+    fn release_slot(&self) {
+        self.slot.lock().unwrap_or_else(PoisonError::into_inner).take();
     }
 }
 
-impl fmt::Display for TimeIsUp {
+impl fmt::Display for DeadlineExceeded {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("the deadline has passed")
     }
 }
 
-impl std::error::Error for TimeIsUp {}
+impl std::error::Error for DeadlineExceeded {}
 
 #[cfg(test)]
 mod tests {
@@ -179,7 +179,7 @@ mod tests {
         Pace::start(limit, Arc::new(Semaphore::new(turns)))
     }
 
-    /// Ends `count` epochs, as a guest does that computes all the while.
+    /// Ends `count` epochs, as a guest does that computes without a pause.
     async fn epochs(pace: &Pace, count: u32) -> bool {
         let mut at_epoch = pace.at_epoch();
         for _ in 0..count {
@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_call_that_waits_for_its_turn_uses_no_time() {
+    async fn a_call_that_waits_for_a_processor_uses_no_time() {
         let pace = pace(FAR, 0);
         let mut waits = pin!(pace.run(epochs(&pace, FREE_EPOCHS + 1)));
         // The free epochs end with a pause of one poll each, and then there is
@@ -211,27 +211,27 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_turn_ends_when_the_call_leaves_the_thread() {
+    async fn a_processor_slot_is_released_when_the_call_leaves_the_thread() {
         let pace = pace(FAR, 1);
         let call = async {
             assert!(epochs(&pace, 5).await);
-            assert_eq!(pace.turns.available_permits(), 0);
+            assert_eq!(pace.slots.available_permits(), 0);
             tokio::task::yield_now().await;
-            assert_eq!(pace.turns.available_permits(), 1);
+            assert_eq!(pace.slots.available_permits(), 1);
         };
         assert_eq!(pace.run(call).await, Some(()));
     }
 
     #[tokio::test]
-    async fn a_call_that_sleeps_is_over_when_its_time_is() {
+    async fn a_call_that_sleeps_ends_at_its_deadline() {
         assert_eq!(pace(NEAR, 1).run(std::future::pending::<()>()).await, None);
         let pace = pace(NEAR, 1);
         std::thread::sleep(NEAR);
-        assert!(!epochs(&pace, 1).await, "a call that computed goes on");
+        assert!(!epochs(&pace, 1).await, "a call past its deadline continues");
     }
 
     #[tokio::test]
-    async fn a_turn_is_given_back_with_the_call() {
+    async fn a_processor_slot_is_released_with_the_call() {
         let turns = Arc::new(Semaphore::new(1));
         let pace = Pace::start(FAR, Arc::clone(&turns));
         assert!(epochs(&pace, 5).await);

@@ -5,18 +5,19 @@ use wit_component::ComponentEncoder;
 use wit_component::StringEncoding;
 use wit_parser::Resolve;
 
-/// A component to be.
+/// The description of a test component.
 #[derive(Debug, Clone)]
 pub struct TestGuest {
-    /// What `describe` answers.
+    /// The name in the description.
     pub name: &'static str,
     pub version: &'static str,
     pub states: (u32, u32),
-    /// Eight at most, of 32 bytes at most.
+    /// At most eight names of at most 32 bytes.
     pub operations: &'static [&'static str],
-    /// The same.
+    /// At most eight names of at most 32 bytes.
     pub credentials: &'static [&'static str],
-    /// What `describe` does before it writes its answer to 512, and then to it.
+    /// Code that `describe` runs before it writes its result to address 512, and
+    /// after.
     pub describe: &'static str,
     pub described: &'static str,
     /// More fields of the core module: memories, tables, a start function.
@@ -35,7 +36,7 @@ pub struct TestGuest {
     pub packages: &'static [&'static str],
 }
 
-/// Why nothing that builds a guest fails.
+/// The reason that building a guest cannot fail.
 const VALID: &str = "the test's WAT and WIT are valid";
 
 /// Done with code 200, the settings as the request, the input as the response.
@@ -148,7 +149,8 @@ impl TestGuest {
     }
 }
 
-/// The fields that put `words` at `at`, and what lists them at `list`.
+/// Returns the fields that place `words` at `at`, and the code that lists them at
+/// `list`.
 fn words(words: &[&str], at: usize, list: usize) -> (String, String) {
     let (mut fields, mut code) = (String::new(), String::new());
     for (n, word) in words.iter().enumerate() {

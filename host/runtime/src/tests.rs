@@ -14,7 +14,7 @@ use hoth_core::domain::Timestamp;
 
 const MIB: u64 = 1 << 20;
 
-struct House {
+struct Fixture {
     engine: Engine,
     _directory: tempfile::TempDir,
 }
@@ -28,23 +28,23 @@ const FAR_MS: u64 = 60_000;
 const NEAR_MS: u64 = 2_000;
 const NEAR: Duration = Duration::from_millis(NEAR_MS);
 
-fn house() -> House {
+fn fixture() -> Fixture {
     house_until(FAR_MS)
 }
 
-/// A house whose guests may each use `deadline_ms` for one call.
-fn house_until(deadline_ms: u64) -> House {
-    house_with(Config { max_memory_bytes: 16 * MIB, deadline_ms, ..Config::default() })
+/// A fixture whose guests may each use `deadline_ms` for one call.
+fn house_until(deadline_ms: u64) -> Fixture {
+    fixture_with(Config { max_memory_bytes: 16 * MIB, deadline_ms, ..Config::default() })
 }
 
-fn house_with(config: Config) -> House {
+fn fixture_with(config: Config) -> Fixture {
     let directory = tempfile::tempdir().unwrap();
     let config = Config { directory: directory.path().to_owned(), ..config };
-    House { engine: Engine::new(&config).unwrap(), _directory: directory }
+    Fixture { engine: Engine::new(&config).unwrap(), _directory: directory }
 }
 
-fn facts() -> Facts {
-    Facts {
+fn facts() -> JobContext {
+    JobContext {
         id: "job-1".to_owned(),
         operation: "add-portfolio".to_owned(),
         input: r#"{"name":"käse"}"#.to_owned(),
@@ -54,18 +54,18 @@ fn facts() -> Facts {
     }
 }
 
-fn call<'a>(facts: &'a Facts, entry: Entry<'a>) -> Call<'a> {
+fn call<'a>(facts: &'a JobContext, entry: EntryPoint<'a>) -> Call<'a> {
     Call { facts, now: Timestamp::from_millis(1_700_000_000_123), entropy: (1, 2), entry }
 }
 
 /// Begins with a guest whose `begin` is `begin`.
-async fn begin(house: &House, begin: &'static str) -> Result<Step, CallError> {
-    begin_guest(house, TestGuest { begin, ..TestGuest::default() }).await
+async fn begin(fixture: &Fixture, begin: &'static str) -> Result<Step, CallError> {
+    begin_guest(fixture, TestGuest { begin, ..TestGuest::default() }).await
 }
 
-async fn begin_guest(house: &House, guest: TestGuest) -> Result<Step, CallError> {
-    let adapter = house.engine.load("guest", guest.build()).await.unwrap();
-    adapter.call(call(&facts(), Entry::Begin)).await
+async fn begin_guest(fixture: &Fixture, guest: TestGuest) -> Result<Step, CallError> {
+    let adapter = fixture.engine.load("guest", guest.build()).await.unwrap();
+    adapter.call(call(&facts(), EntryPoint::Begin)).await
 }
 
 #[track_caller]
@@ -83,9 +83,9 @@ fn assert_send<T: Send>(value: T) -> T {
 
 #[tokio::test]
 async fn facts_go_in_and_a_step_comes_out() {
-    let house = house();
+    let fixture = fixture();
     let wasm = TestGuest { states: (1, 7), ..TestGuest::default() }.build();
-    let adapter = house.engine.load("atat", wasm.clone()).await.unwrap();
+    let adapter = fixture.engine.load("atat", wasm.clone()).await.unwrap();
     assert_eq!(adapter.name(), "atat");
     assert_eq!(adapter.digest(), hoth_core::domain::Digest::of(&wasm));
     assert_eq!(adapter.size_bytes(), wasm.len());
@@ -95,7 +95,7 @@ async fn facts_go_in_and_a_step_comes_out() {
     assert_eq!(adapter.imports(), ["hoth:adapter/types@0.1.0"]);
 
     let facts = facts();
-    let step = assert_send(adapter.call(call(&facts, Entry::Begin))).await.unwrap();
+    let step = assert_send(adapter.call(call(&facts, EntryPoint::Begin))).await.unwrap();
     check_done(step, 200, &facts.settings, &facts.input);
 
     let state = AdapterState { version: 1, bytes: br#"{"step":2}"#.to_vec() };
@@ -104,24 +104,25 @@ async fn facts_go_in_and_a_step_comes_out() {
         headers: vec![("a".to_owned(), "b".to_owned())],
         body: Bytes::from_static(br#"{"no":1}"#),
     });
-    let step = adapter.call(call(&facts, Entry::Resume { state: &state, event })).await.unwrap();
+    let step =
+        adapter.call(call(&facts, EntryPoint::Resume { state: &state, event })).await.unwrap();
     check_done(step, 404, r#"{"step":2}"#, r#"{"no":1}"#);
 }
 
 #[tokio::test]
 async fn a_request_of_a_megabyte_fits() {
-    let house = house();
-    let adapter = house.engine.load("echo", TestGuest::default().build()).await.unwrap();
+    let fixture = fixture();
+    let adapter = fixture.engine.load("echo", TestGuest::default().build()).await.unwrap();
     let input = format!("{{\"a\":\"{}\"}}", "x".repeat((1 << 20) - 8));
-    let facts = Facts { input, ..facts() };
-    let step = adapter.call(call(&facts, Entry::Begin)).await.unwrap();
+    let facts = JobContext { input, ..facts() };
+    let step = adapter.call(call(&facts, EntryPoint::Begin)).await.unwrap();
     check_done(step, 200, &facts.settings, &facts.input);
 }
 
 #[tokio::test(flavor = "current_thread")]
 async fn a_guest_that_spins_is_stopped_and_lets_others_run_meanwhile() {
-    let house = house_until(NEAR_MS);
-    let spin = begin(&house, "(loop (br 0)) (unreachable)");
+    let fixture = house_until(NEAR_MS);
+    let spin = begin(&fixture, "(loop (br 0)) (unreachable)");
     tokio::pin!(spin);
     let mut turns = 0_u32;
     let error = loop {
@@ -137,7 +138,7 @@ async fn a_guest_that_spins_is_stopped_and_lets_others_run_meanwhile() {
 
 #[tokio::test]
 async fn a_guest_that_breaks_is_only_its_own_jobs_failure() {
-    let house = house();
+    let fixture = fixture();
     let trapped = |message: &str| CallError::Trapped { message: message.to_owned() };
     for (body, expected) in [
         ("(unreachable)", trapped("wasm `unreachable` instruction executed")),
@@ -167,33 +168,33 @@ async fn a_guest_that_breaks_is_only_its_own_jobs_failure() {
             },
         ),
     ] {
-        assert_eq!(begin(&house, body).await.unwrap_err(), expected, "{body}");
+        assert_eq!(begin(&fixture, body).await.unwrap_err(), expected, "{body}");
     }
-    assert!(begin(&house, testing::ECHO_BEGIN).await.is_ok());
+    assert!(begin(&fixture, testing::ECHO_BEGIN).await.is_ok());
 }
 
 #[tokio::test]
 async fn a_guest_that_is_refused_memory_may_find_another_way() {
-    let house = house();
+    let fixture = fixture();
     let body = "(drop (memory.grow (i32.const 10000)))
         (i32.store8 (i32.const 512) (i32.const 2))
         (i32.store16 (i32.const 520) (i32.const 200))
         (i32.store (i32.const 524) (i32.const 1792)) (i32.store (i32.const 528) (i32.const 2))
         (i32.store (i32.const 532) (i32.const 1792)) (i32.store (i32.const 536) (i32.const 2))
         (i32.const 512)";
-    check_done(begin(&house, body).await.unwrap(), 200, "{}", "{}");
+    check_done(begin(&fixture, body).await.unwrap(), 200, "{}", "{}");
 }
 
 #[tokio::test]
 async fn what_a_guest_hands_over_is_bounded_before_it_is_copied() {
-    let house = house();
+    let fixture = fixture();
     // A state of 16 MiB less a page, which is all of memory.
     let body = "(drop (memory.grow (i32.const 192)))
         (i32.store8 (i32.const 512) (i32.const 1))
         (i32.store (i32.const 536) (i32.const 1))
         (i32.store (i32.const 544) (i32.const 16711680))
         (i32.const 512)";
-    let Err(CallError::InvalidStep { what }) = begin(&house, body).await else {
+    let Err(CallError::InvalidStep { what }) = begin(&fixture, body).await else {
         panic!("a state of 16 MiB was taken");
     };
     assert!(what.contains("too much data"), "{what}");
@@ -201,7 +202,7 @@ async fn what_a_guest_hands_over_is_bounded_before_it_is_copied() {
 
 #[tokio::test]
 async fn nothing_of_one_call_is_seen_by_the_next() {
-    let house = house();
+    let fixture = fixture();
     // Traps when the word it leaves behind is there already.
     let body = "(if (i32.load (i32.const 4096)) (then (unreachable)))
         (i32.store (i32.const 4096) (i32.const 1))
@@ -211,20 +212,20 @@ async fn nothing_of_one_call_is_seen_by_the_next() {
         (i32.store (i32.const 532) (i32.const 1792)) (i32.store (i32.const 536) (i32.const 2))
         (i32.const 512)";
     let wasm = TestGuest { begin: body, ..TestGuest::default() }.build();
-    let adapter = house.engine.load("forgets", wasm).await.unwrap();
+    let adapter = fixture.engine.load("forgets", wasm).await.unwrap();
     for _ in 0..100 {
-        adapter.call(call(&facts(), Entry::Begin)).await.unwrap();
+        adapter.call(call(&facts(), EntryPoint::Begin)).await.unwrap();
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn more_calls_than_instances_wait_for_one_another() {
-    let house = house();
-    let adapter = house.engine.load("echo", TestGuest::default().build()).await.unwrap();
+    let fixture = fixture();
+    let adapter = fixture.engine.load("echo", TestGuest::default().build()).await.unwrap();
     let calls: Vec<_> = (0..1_000)
         .map(|_| {
             let adapter = adapter.clone();
-            tokio::spawn(async move { adapter.call(call(&facts(), Entry::Begin)).await })
+            tokio::spawn(async move { adapter.call(call(&facts(), EntryPoint::Begin)).await })
         })
         .collect();
     for call in calls {
@@ -234,16 +235,16 @@ async fn more_calls_than_instances_wait_for_one_another() {
 
 #[tokio::test]
 async fn a_call_that_is_given_up_gives_its_instance_back() {
-    let house = house();
+    let fixture = fixture();
     let wasm = TestGuest { begin: "(loop (br 0)) (unreachable)", ..TestGuest::default() }.build();
-    let adapter = house.engine.load("spins", wasm).await.unwrap();
+    let adapter = fixture.engine.load("spins", wasm).await.unwrap();
     for _ in 0..300 {
         let facts = facts();
-        let call = adapter.call(call(&facts, Entry::Begin));
+        let call = adapter.call(call(&facts, EntryPoint::Begin));
         // One poll, up to the first epoch; on a busy machine up to the deadline.
         drop(futures_util::FutureExt::now_or_never(call));
     }
-    assert!(begin(&house, testing::ECHO_BEGIN).await.is_ok());
+    assert!(begin(&fixture, testing::ECHO_BEGIN).await.is_ok());
 }
 
 const WASI: &[&str] = &[
@@ -279,13 +280,13 @@ fn wasi_guest() -> TestGuest {
 
 #[tokio::test]
 async fn wasi_is_the_same_every_time() {
-    let house = house();
-    let adapter = house.engine.load("wasi", wasi_guest().build()).await.unwrap();
+    let fixture = fixture();
+    let adapter = fixture.engine.load("wasi", wasi_guest().build()).await.unwrap();
     assert!(adapter.imports().contains(&"wasi:random/random@0.2.0".to_owned()));
     let facts = facts();
     let mut seen = Vec::new();
     for _ in 0..2 {
-        let Ok(Step::Wait(wait)) = adapter.call(call(&facts, Entry::Begin)).await else {
+        let Ok(Step::Wait(wait)) = adapter.call(call(&facts, EntryPoint::Begin)).await else {
             panic!("the guest waits");
         };
         let word = |at: usize| u64::from_le_bytes(wait.state.bytes[at..at + 8].try_into().unwrap());
@@ -300,7 +301,7 @@ async fn wasi_is_the_same_every_time() {
 
 #[tokio::test]
 async fn a_guest_that_sleeps_in_wasi_is_woken_at_the_deadline() {
-    let house = house_until(NEAR_MS);
+    let fixture = house_until(NEAR_MS);
     let guest = TestGuest {
         imports: r#"
             (import "wasi:clocks/monotonic-clock@0.2.0" "subscribe-duration"
@@ -317,13 +318,13 @@ async fn a_guest_that_sleeps_in_wasi_is_woken_at_the_deadline() {
         begin: "(call $block (call $subscribe (i64.const 3600000000000))) (unreachable)",
         ..TestGuest::default()
     };
-    let error = begin_guest(&house, guest).await.unwrap_err();
+    let error = begin_guest(&fixture, guest).await.unwrap_err();
     assert_eq!(error, CallError::DeadlineExceeded { limit: NEAR });
 }
 
 #[tokio::test]
 async fn a_component_that_is_no_adapter_is_refused_with_the_reason() {
-    let house = house();
+    let fixture = fixture();
     let good = TestGuest::default().build();
     let compiled = wasmtime::Engine::default().precompile_component(&good).unwrap();
     let unknown = TestGuest {
@@ -364,14 +365,14 @@ async fn a_component_that_is_no_adapter_is_refused_with_the_reason() {
             "the component describes itself wrongly: its version is empty",
         ),
     ] {
-        let error = house.engine.load("bad", wasm).await.unwrap_err().to_string();
+        let error = fixture.engine.load("bad", wasm).await.unwrap_err().to_string();
         assert!(error.contains(expected), "{error}\nshould contain\n{expected}");
     }
 }
 
 #[tokio::test]
 async fn a_component_of_the_asynchronous_abi_is_told_so() {
-    let house = house();
+    let fixture = fixture();
     let wasm = wat::parse_str(
         r#"(component
             (core module $m (func (export "f") (result i32) (i32.const 0))
@@ -381,15 +382,18 @@ async fn a_component_of_the_asynchronous_abi_is_told_so() {
                 (canon lift (core func $i "f") async (callback (func $i "cb")))))"#,
     )
     .unwrap();
-    let error = house.engine.load("bad", wasm).await.unwrap_err().to_string();
+    let error = fixture.engine.load("bad", wasm).await.unwrap_err().to_string();
     assert!(error.contains("the host speaks the synchronous ABI only"), "{error}");
 }
 
 #[tokio::test]
 async fn a_guest_may_not_need_more_memory_than_there_is_to_start() {
-    let house =
-        house_with(Config { max_memory_bytes: 2 * MIB, deadline_ms: FAR_MS, ..Config::default() });
-    let error = house.engine.load("big", TestGuest::default().build()).await.unwrap_err();
+    let fixture = fixture_with(Config {
+        max_memory_bytes: 2 * MIB,
+        deadline_ms: FAR_MS,
+        ..Config::default()
+    });
+    let error = fixture.engine.load("big", TestGuest::default().build()).await.unwrap_err();
     // 64 pages are 4 MiB.
     let error = error.to_string();
     assert!(error.contains("memory"), "{error}");
@@ -403,20 +407,20 @@ fn with_limits(limits: Limits) -> Config {
 #[tokio::test]
 async fn an_adapter_has_the_limits_that_its_name_has() {
     let own = Limits { max_memory_bytes: Some(2 * MIB), deadline_ms: Some(NEAR_MS) };
-    let house = house_with(with_limits(own));
+    let fixture = fixture_with(with_limits(own));
     // 64 pages are 4 MiB.
     let wasm = TestGuest { begin: "(loop (br 0)) (unreachable)", ..TestGuest::default() }.build();
-    let refused = house.engine.load("echo", wasm.clone()).await.unwrap_err().to_string();
+    let refused = fixture.engine.load("echo", wasm.clone()).await.unwrap_err().to_string();
     assert!(refused.contains(&format!("more than its {} bytes", 2 * MIB)), "{refused}");
-    house.engine.load("other", wasm.clone()).await.unwrap();
+    fixture.engine.load("other", wasm.clone()).await.unwrap();
 
     // And more than the others.
     let own = Limits { max_memory_bytes: Some(128 * MIB), deadline_ms: Some(NEAR_MS) };
     let config = Config { max_memory_bytes: 2 * MIB, ..with_limits(own) };
-    let house = house_with(config);
-    house.engine.load("other", wasm.clone()).await.unwrap_err();
-    let adapter = house.engine.load("echo", wasm).await.unwrap();
-    let error = adapter.call(call(&facts(), Entry::Begin)).await.unwrap_err();
+    let fixture = fixture_with(config);
+    fixture.engine.load("other", wasm.clone()).await.unwrap_err();
+    let adapter = fixture.engine.load("echo", wasm).await.unwrap();
+    let error = adapter.call(call(&facts(), EntryPoint::Begin)).await.unwrap_err();
     assert_eq!(error, CallError::DeadlineExceeded { limit: NEAR });
 }
 
@@ -443,7 +447,7 @@ fn limits_out_of_bounds_are_refused() {
 async fn load_again(config: &Config) -> Adapter {
     let engine = Engine::new(config).unwrap();
     let adapter = engine.load("echo", TestGuest::default().build()).await.unwrap();
-    adapter.call(call(&facts(), Entry::Begin)).await.unwrap();
+    adapter.call(call(&facts(), EntryPoint::Begin)).await.unwrap();
     adapter
 }
 

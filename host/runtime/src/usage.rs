@@ -1,4 +1,4 @@
-//! What the calls of one version have cost, and how they ended.
+//! Counts of the calls of one version: their costs and their ends.
 
 use std::sync::Mutex;
 use std::sync::PoisonError;
@@ -6,46 +6,46 @@ use std::time::Duration;
 
 use super::CallError;
 
-/// Failures in a row from which on a version counts as failing: one or two may
-/// be the job's fault, so many are the version's.
+/// The failures in a row at which a version counts as failing. One or two may be
+/// the fault of a job; five are the fault of the version.
 pub const FAILURES_IN_A_ROW: u64 = 5;
 
-/// What has been counted; shared by everything that loads the same version.
+/// The counters of one version, shared by everything that loads it.
 #[derive(Debug, Default)]
 pub struct Usage(Mutex<Counted>);
 
-/// Counts since the host started.
+/// The counts since the host started.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Counted {
     pub calls: u64,
-    /// The guest broke.
+    /// Calls in which the guest trapped.
     pub traps: u64,
-    /// It did not answer in time.
+    /// Calls that passed their deadline.
     pub timeouts: u64,
-    /// It asked for too much memory.
+    /// Calls that exceeded their memory.
     pub out_of_memory: u64,
-    /// It answered against the contract, or could not be started.
+    /// Calls with a result against the contract, or without an instance.
     pub invalid: u64,
-    /// Of all calls together, on the wall's clock.
+    /// The time of all calls together.
     pub time: Duration,
-    /// The longest call.
+    /// The time of the longest call.
     pub time_max: Duration,
     /// The most memory that one call held, over all memories and tables.
     pub memory_max_bytes: u64,
-    /// Calls that failed since the last one that gave a step.
+    /// Failed calls since the last successful one.
     pub failures_in_a_row: u64,
-    /// What the last one that failed has failed of.
+    /// The message of the last failed call.
     pub last_failure: Option<String>,
 }
 
 impl Usage {
-    /// What has been counted so far.
+    /// Returns the counts so far.
     pub fn counted(&self) -> Counted {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Counts a call; true when with it the version has begun to count as
-    /// failing.
+    /// Counts a call. Returns true if the version counts as failing from this call
+    /// on.
     pub(super) fn count(
         &self,
         took: Duration,
@@ -74,8 +74,9 @@ impl Usage {
 }
 
 impl Counted {
-    /// What an operator is told of a version that keeps failing.
-    pub fn trouble(&self) -> Option<String> {
+    /// Returns a sentence for operators, or `None` if the version does not count as
+    /// failing.
+    pub fn problem(&self) -> Option<String> {
         let last = self.last_failure.as_ref()?;
         (self.failures_in_a_row >= FAILURES_IN_A_ROW).then(|| {
             format!("the last {} calls failed; the last one: {last}", self.failures_in_a_row)
@@ -95,13 +96,13 @@ mod tests {
             |times| (0..times).filter(|_| usage.count(Duration::ZERO, 10, Some(&trap))).count();
         assert_eq!(fail(4), 0);
         usage.count(Duration::from_millis(3), 90, None);
-        assert_eq!((fail(4), usage.counted().trouble()), (0, None));
-        assert_eq!(fail(2), 1, "it is said once");
-        let trouble = "the last 6 calls failed; the last one: the adapter trapped: unreachable";
-        assert_eq!(usage.counted().trouble().as_deref(), Some(trouble));
+        assert_eq!((fail(4), usage.counted().problem()), (0, None));
+        assert_eq!(fail(2), 1, "it is reported once");
+        let problem = "the last 6 calls failed; the last one: the adapter trapped: unreachable";
+        assert_eq!(usage.counted().problem().as_deref(), Some(problem));
         usage.count(Duration::from_millis(2), 20, None);
         let counted = usage.counted();
-        assert_eq!(counted.trouble(), None);
+        assert_eq!(counted.problem(), None);
         assert_eq!((counted.calls, counted.traps, counted.memory_max_bytes), (12, 10, 90));
         assert_eq!(
             (counted.time, counted.time_max),

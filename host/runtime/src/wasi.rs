@@ -1,4 +1,4 @@
-//! WASI for components that import it: deaf, blind, and the same every time.
+//! A stub WASI: no I/O, a fixed clock, seeded randomness.
 
 use std::convert::Infallible;
 use std::time::Duration;
@@ -15,10 +15,11 @@ use super::guest_log::GuestStream;
 use super::wit::log::Level;
 use hoth_core::domain::Timestamp;
 
-/// Random bytes that a guest gets in one request, before it must ask again.
+/// The most random bytes of one request.
 const RANDOM_BYTES_MAX: u64 = 64 << 10;
 
-/// WASI objects that a guest may hold at once: streams, clocks' alarms.
+/// The most WASI objects that a guest may hold at once, such as streams and
+/// timers.
 const RESOURCES_MAX: usize = 1_024;
 
 /// The WASI of one call.
@@ -28,10 +29,11 @@ pub(super) struct Wasi {
 }
 
 impl Wasi {
-    /// No files, no environment, no arguments, no sockets; the clock stands at
-    /// `now`; randomness comes from `entropy`; output goes to `log`.
+    /// Makes a WASI without files, environment, arguments and sockets. Its clock is
+    /// fixed at `now`, randomness is derived from `entropy`, and output goes to
+    /// `log`.
     pub fn new(now: Timestamp, entropy: (u64, u64), log: &GuestLog) -> Self {
-        let clock = StandingClock(Duration::from_millis(now.as_millis()));
+        let clock = FixedClock(Duration::from_millis(now.as_millis()));
         let (high, low) = entropy;
         let context = WasiCtx::builder()
             .allow_tcp(false)
@@ -56,11 +58,11 @@ impl Wasi {
     }
 }
 
-/// A clock that stands.
+/// A clock that always shows the same time.
 #[derive(Debug, Clone, Copy)]
-struct StandingClock(Duration);
+struct FixedClock(Duration);
 
-impl HostWallClock for StandingClock {
+impl HostWallClock for FixedClock {
     fn resolution(&self) -> Duration {
         Duration::from_millis(1)
     }
@@ -70,7 +72,7 @@ impl HostWallClock for StandingClock {
     }
 }
 
-impl HostMonotonicClock for StandingClock {
+impl HostMonotonicClock for FixedClock {
     fn resolution(&self) -> u64 {
         1_000_000
     }

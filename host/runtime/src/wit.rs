@@ -1,7 +1,7 @@
-//! The contract with adapters as Rust types, made from the WIT.
+//! The contract with adapters as Rust types, generated from the WIT.
 //!
-//! Borrowed where the host speaks, owned where the guest answers: a request
-//! of a megabyte is copied once, into the guest.
+//! Parameters are borrowed and results owned, so that a request of a megabyte is
+//! copied once, into the guest.
 
 wasmtime::component::bindgen!({
     path: "../../wit/v0.1",

@@ -120,7 +120,7 @@ fn reasons(
         }
         match state.registry.serving(csp) {
             Ok(version) => {
-                let trouble = version.adapter().usage().counted().trouble();
+                let trouble = version.adapter().usage().counted().problem();
                 reasons.extend(
                     trouble.map(|trouble| format!("the adapter of {csp} fails: {trouble}")),
                 );

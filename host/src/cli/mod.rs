@@ -187,7 +187,7 @@ fn run_check(path: &Path) -> ExitCode {
 
 /// Validates the adapters in the drop directory.
 async fn check_adapters(config: &Config) -> anyhow::Result<()> {
-    let engine = Engine::without_cache(&config.adapters, Compiler::Apart)
+    let engine = Engine::without_cache(&config.adapters, Compiler::Subprocess)
         .context("setting up the adapter engine")?;
     let trust = config.trust().context("reading the trusted keys")?;
     let directory = &config.adapters.directory;

@@ -211,6 +211,6 @@ fn row(version: &RetainedVersion, slot: &Slot, active: Option<Digest>) -> Versio
         loaded_at: loaded.map(|version| version.loaded_at().to_rfc3339()),
         jobs_in_flight: loaded.map_or(0, Version::jobs_in_flight),
         usage: UsageListing::from(&counted),
-        failing: counted.trouble(),
+        failing: counted.problem(),
     }
 }

@@ -24,7 +24,7 @@ use super::writer::count_dropped;
 use hoth_core::domain::CspName;
 use hoth_core::domain::Digest;
 use hoth_platform::clock::Clock;
-use hoth_runtime::Facts;
+use hoth_runtime::JobContext;
 
 /// Recordings of one adapter that start in one second. More would slow down a
 /// busy host, and the limit on journals would delete them at once.
@@ -94,7 +94,7 @@ impl Recorder {
 
     /// Starts the recording of a job. Returns `None` if the job is not to be
     /// recorded. `adapter` must be valid as the name of a folder.
-    pub fn begin(&self, adapter: &str, csp: &CspName, job: &Facts) -> Option<Recording> {
+    pub fn begin(&self, adapter: &str, csp: &CspName, job: &JobContext) -> Option<Recording> {
         let active = self.0.as_ref()?;
         if !active.within_start_rate(adapter) {
             return None;
@@ -215,8 +215,8 @@ mod tests {
         "CSP_A".parse().unwrap()
     }
 
-    fn job(id: &str) -> Facts {
-        Facts { id: id.to_owned(), ..recording("{}").job }
+    fn job(id: &str) -> JobContext {
+        JobContext { id: id.to_owned(), ..recording("{}").job }
     }
 
     fn recorder(finished_max: usize) -> (Recorder, mpsc::Receiver<FinishedRecording>) {

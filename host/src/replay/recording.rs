@@ -28,7 +28,7 @@ const CALL_BYTES: usize = 256;
 pub struct Recording {
     pub(super) adapter: String,
     pub(super) csp: CspName,
-    pub(super) job: hoth_runtime::Facts,
+    pub(super) job: hoth_runtime::JobContext,
     pub(super) calls: Vec<RecordedCall>,
     /// The start of the recording; old ones give way when memory is short.
     pub(super) started_at: Instant,
@@ -49,7 +49,7 @@ pub struct RecordedCall {
 
 impl Recording {
     /// An empty recording for a job.
-    pub fn new(adapter: String, csp: CspName, job: hoth_runtime::Facts) -> Self {
+    pub fn new(adapter: String, csp: CspName, job: hoth_runtime::JobContext) -> Self {
         let bytes = job.id.len() + job.input.len() + job.settings.len();
         Self { adapter, csp, job, calls: Vec::new(), started_at: Instant::now(), bytes }
     }
@@ -133,7 +133,7 @@ pub(super) mod tests {
     use super::*;
 
     pub fn recording(input: &str) -> Recording {
-        let job = hoth_runtime::Facts {
+        let job = hoth_runtime::JobContext {
             id: "job-1".to_owned(),
             operation: "add-portfolio".to_owned(),
             input: input.to_owned(),

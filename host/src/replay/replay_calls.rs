@@ -47,7 +47,7 @@ pub(super) async fn replay_calls(
     deadline: Instant,
     goes_on: impl Fn(usize, &StepResult) -> bool,
 ) -> Option<ReplayedCalls> {
-    let mut facts = hoth_runtime::Facts {
+    let mut facts = hoth_runtime::JobContext {
         id: journal.job.id.clone(),
         operation: journal.job.operation.clone(),
         input: journal.job.input.get().to_owned(),
@@ -71,8 +71,8 @@ pub(super) async fn replay_calls(
             Input::Response(_) | Input::Failure { .. } => sent.as_ref(),
         };
         let entry = match (recorded.input.to_event(), state) {
-            (None, _) => hoth_runtime::Entry::Begin,
-            (Some(event), Some(state)) => hoth_runtime::Entry::Resume { state, event },
+            (None, _) => hoth_runtime::EntryPoint::Begin,
+            (Some(event), Some(state)) => hoth_runtime::EntryPoint::Resume { state, event },
             // The adapter has returned no state that the input could resume.
             (Some(_), None) => break,
         };

@@ -28,7 +28,7 @@ use hoth_core::workflow::RunEnd;
 use hoth_platform::failpoint;
 use hoth_platform::failpoint::FailPoint;
 use hoth_runtime::Call;
-use hoth_runtime::Entry;
+use hoth_runtime::EntryPoint;
 
 /// The result of a run.
 pub struct Run {
@@ -67,11 +67,11 @@ pub async fn run_adapter(
 ) -> Run {
     let _in_flight = version.begin_job();
     let resumption = queued.resumption.as_ref();
-    if resumption.is_none() && !version.adapter().offers(queued.job.operation.wit_name()) {
+    if resumption.is_none() && !version.adapter().supports(queued.job.operation.wit_name()) {
         let end = RunEnd::Broken(JobError::not_offered(&queued.job));
         return Run { end, requests: 0, retry_after: None, recording: None };
     }
-    let facts = hoth_runtime::Facts {
+    let facts = hoth_runtime::JobContext {
         id: queued.job.id.clone(),
         operation: queued.job.operation.wit_name().to_owned(),
         input: queued.job.input(),
@@ -118,7 +118,7 @@ struct RunLoop<'a> {
     version: &'a Arc<Version>,
     job: &'a Job,
     /// The job as its adapter sees it; the same in every call of the run.
-    facts: hoth_runtime::Facts,
+    facts: hoth_runtime::JobContext,
     recording: Option<Recording>,
     retry: RetryPolicy,
     started_at: Instant,
@@ -165,8 +165,8 @@ impl RunLoop<'_> {
         position: Option<(AdapterState, Event)>,
     ) -> Result<Step, JobError> {
         let entry = match &position {
-            None => Entry::Begin,
-            Some((state, event)) => Entry::Resume { state, event: event.clone() },
+            None => EntryPoint::Begin,
+            Some((state, event)) => EntryPoint::Resume { state, event: event.clone() },
         };
         let (now, entropy) = (self.context.clock.wall(), Uuid::new_v4().as_u64_pair());
         let call = Call { facts: &self.facts, now, entropy, entry };

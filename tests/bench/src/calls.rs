@@ -14,8 +14,8 @@ use hoth_runtime::Adapter;
 use hoth_runtime::Call;
 use hoth_runtime::Config;
 use hoth_runtime::Engine;
-use hoth_runtime::Entry;
-use hoth_runtime::Facts;
+use hoth_runtime::EntryPoint;
+use hoth_runtime::JobContext;
 
 use crate::figure::Figure;
 use crate::figure::Floor;
@@ -42,8 +42,11 @@ pub const SETTINGS: &str = r#"{"api_version":"1.3.1"}"#;
 /// Measures one call in a fresh instance: of a small adapter, and of the bundled
 /// one beside the same Rust code run natively.
 pub async fn isolated(built: &Built) -> anyhow::Result<Vec<Figure>> {
-    let small =
-        Facts { operation: "get-portfolio".to_owned(), input: SMALL_INPUT.to_owned(), ..facts() };
+    let small = JobContext {
+        operation: "get-portfolio".to_owned(),
+        input: SMALL_INPUT.to_owned(),
+        ..facts()
+    };
     let row = |name, measured, limit, floor| Figure { name, measured, unit: "us", limit, floor };
     Ok(vec![
         row(
@@ -62,7 +65,7 @@ pub async fn isolated(built: &Built) -> anyhow::Result<Vec<Figure>> {
 }
 
 /// Returns the median time of a call in microseconds.
-async fn call(adapter: &Path, facts: &Facts) -> anyhow::Result<f64> {
+async fn call(adapter: &Path, facts: &JobContext) -> anyhow::Result<f64> {
     let cache = tempfile::tempdir().context("making a temporary folder")?;
     let adapter = load(adapter, &engine(cache.path())?).await?;
     let mut samples = Vec::with_capacity(CALLS);
@@ -72,7 +75,7 @@ async fn call(adapter: &Path, facts: &Facts) -> anyhow::Result<f64> {
             facts,
             now: Timestamp::from_millis(1_893_542_400_000),
             entropy: (1, 2),
-            entry: Entry::Begin,
+            entry: EntryPoint::Begin,
         };
         adapter.call(call).await?;
         if n >= WARM_UP {
@@ -136,8 +139,8 @@ async fn load(adapter: &Path, engine: &Engine) -> anyhow::Result<Adapter> {
     engine.load("adapter", wasm).await.context("loading the adapter")
 }
 
-fn facts() -> Facts {
-    Facts {
+fn facts() -> JobContext {
+    JobContext {
         id: "81b31a89-e3e5-46ee-acfe-75436bd14577".to_owned(),
         operation: "add-portfolio".to_owned(),
         input: INPUT.to_owned(),

@@ -1,9 +1,10 @@
-//! What is true wherever it runs: jobs, steps, outcomes and messages.
+//! The values that every crate shares: jobs, steps, outcomes and messages.
 //!
-//! This module knows nobody: no I/O, no async, no framework, no clock.
+//! No I/O, no async, no framework, no clock.
 
 mod csp;
 mod digest;
+mod http;
 mod job;
 mod json;
 mod message;
@@ -18,6 +19,10 @@ mod transport;
 pub use csp::BadCspName;
 pub use csp::CspName;
 pub use digest::Digest;
+pub use http::HttpRequest;
+pub use http::HttpResponse;
+pub use http::Method;
+pub use http::Target;
 pub use job::Job;
 pub use message::MESSAGE_BYTES_MAX;
 pub use message::OutcomeMessage;
@@ -31,14 +36,10 @@ pub use step::AdapterState;
 pub use step::Event;
 pub use step::Failure;
 pub use step::FailureClass;
-pub use step::HttpRequest;
-pub use step::HttpResponse;
-pub use step::Method;
 pub use step::Outcome;
 pub use step::Progress;
 pub use step::SendStep;
 pub use step::Step;
-pub use step::Target;
 pub use step::WaitStep;
 pub use supported::BadOperations;
 pub use supported::SupportedOperations;

@@ -27,8 +27,8 @@ use hoth_core::workflow::RunEnd;
 use hoth_platform::clock::Clock;
 use hoth_runtime::Adapter;
 use hoth_runtime::Call;
-use hoth_runtime::Entry;
-use hoth_runtime::Facts;
+use hoth_runtime::EntryPoint;
+use hoth_runtime::JobContext;
 
 /// Runs of one job. Each ends with a wait, and a script has an end; this limit
 /// is for a CSP that never finishes.
@@ -75,7 +75,7 @@ pub async fn run(adapter: &Adapter, inputs: Inputs, printer: &Printer) -> anyhow
 struct JobRun<'a> {
     adapter: &'a Adapter,
     inputs: Inputs,
-    facts: Facts,
+    facts: JobContext,
     printer: &'a Printer,
     clock: Clock,
     /// The total of scripted waits. They take no time, but the clock that the
@@ -88,7 +88,7 @@ struct JobRun<'a> {
 
 impl<'a> JobRun<'a> {
     fn new(adapter: &'a Adapter, inputs: Inputs, printer: &'a Printer) -> Self {
-        let facts = Facts {
+        let facts = JobContext {
             id: inputs.job.id.clone(),
             operation: inputs.job.operation.wit_name().to_owned(),
             input: inputs.job.input(),
@@ -116,7 +116,7 @@ impl<'a> JobRun<'a> {
     /// Runs the job from its state to its next wait or its end. Returns `None`
     /// if a request has no response.
     async fn run_once(&mut self) -> Option<RunEnd> {
-        if self.resumption.is_none() && !self.adapter.offers(&self.facts.operation) {
+        if self.resumption.is_none() && !self.adapter.supports(&self.facts.operation) {
             return Some(RunEnd::Broken(JobError::not_offered(&self.inputs.job)));
         }
         let mut position = self.resumption.as_ref().map(|from| (from.state.clone(), Event::Timer));
@@ -155,8 +155,8 @@ impl<'a> JobRun<'a> {
         budget: &mut RunBudget,
     ) -> Result<Step, JobError> {
         let entry = match &position {
-            None => Entry::Begin,
-            Some((state, event)) => Entry::Resume { state, event: event.clone() },
+            None => EntryPoint::Begin,
+            Some((state, event)) => EntryPoint::Resume { state, event: event.clone() },
         };
         let entropy = Uuid::new_v4().as_u64_pair();
         let call = Call { facts: &self.facts, now: self.now(), entropy, entry };

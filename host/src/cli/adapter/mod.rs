@@ -139,7 +139,7 @@ fn run_job(run: &RunArgs) -> ExitCode {
 async fn load(file: &Path) -> anyhow::Result<Adapter> {
     let bytes = std::fs::read(file).with_context(|| format!("reading {}", file.display()))?;
     let name = file.file_stem().and_then(|stem| stem.to_str()).unwrap_or("adapter");
-    let engine = Engine::without_cache(&Config::default(), Compiler::Apart);
+    let engine = Engine::without_cache(&Config::default(), Compiler::Subprocess);
     let engine = engine.context("setting up the adapter engine")?;
     engine
         .load(name, bytes)

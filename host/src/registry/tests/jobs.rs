@@ -6,8 +6,8 @@ use hoth_core::domain::Timestamp;
 use hoth_runtime::Adapter;
 use hoth_runtime::Call;
 use hoth_runtime::CallError;
-use hoth_runtime::Entry;
-use hoth_runtime::Facts;
+use hoth_runtime::EntryPoint;
+use hoth_runtime::JobContext;
 use hoth_runtime::testing::TestGuest;
 
 #[tokio::test]
@@ -59,7 +59,7 @@ async fn a_waiting_job_stays_with_its_program_when_another_is_installed() {
 }
 
 async fn call(adapter: &Adapter) -> Result<Step, CallError> {
-    let facts = Facts {
+    let facts = JobContext {
         id: "job".to_owned(),
         operation: "add-portfolio".to_owned(),
         input: "{}".to_owned(),
@@ -67,7 +67,7 @@ async fn call(adapter: &Adapter) -> Result<Step, CallError> {
         attempt: 1,
         context: Vec::new(),
     };
-    let (now, entry) = (Timestamp::from_millis(0), Entry::Begin);
+    let (now, entry) = (Timestamp::from_millis(0), EntryPoint::Begin);
     adapter.call(Call { facts: &facts, now, entropy: (0, 0), entry }).await
 }
 
