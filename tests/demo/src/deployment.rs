@@ -1,6 +1,8 @@
 //! The processes of the demo: two mock CSPs and a host.
 
 use std::net::SocketAddr;
+use std::path::Path;
+use std::path::PathBuf;
 use std::process::Stdio;
 
 use anyhow::Context as _;
@@ -18,11 +20,16 @@ use tokio::io::BufReader;
 use tokio::process::Child;
 use tokio::process::Command;
 
-use super::http;
-use super::jobs;
-use super::jobs::DemoJob;
-use crate::cargo;
-use crate::workspace;
+use crate::http;
+use crate::jobs;
+use crate::jobs::DemoJob;
+
+/// Paths of the programs and the component that the demo runs.
+pub struct Built {
+    pub program: PathBuf,
+    pub mock_csp: PathBuf,
+    pub adapter: PathBuf,
+}
 
 /// Two mock CSPs and a host on an embedded queue in a temporary folder.
 pub struct Deployment {
@@ -50,39 +57,31 @@ impl From<Reachable> for OauthCsp {
 }
 
 impl Deployment {
-    /// Builds what is missing and starts everything.
-    pub async fn start() -> anyhow::Result<Self> {
-        Self::start_with("").await
-    }
-
-    /// Builds what is missing and starts everything, with more `tables` in the
-    /// configuration of the host.
-    pub async fn start_with(tables: &str) -> anyhow::Result<Self> {
-        crate::adapters::build()?;
-        println!("Building the host and the mock CSP");
-        cargo::build(&["hoth", "mock-csp"])?;
+    /// Starts everything, with further `tables` in the configuration of the host.
+    pub async fn start(built: &Built, tables: &str) -> anyhow::Result<Self> {
         let directory = tempfile::tempdir().context("making a temporary folder")?;
-        let target = workspace::target()?;
-        let mut config = HostConfig::default()
-            .table(POLLING)
-            .table(tables)
-            .adapter_file("atat", &target.join("adapters/atat.wasm"));
+        let mut config =
+            HostConfig::default().table(POLLING).table(tables).adapter_file("atat", &built.adapter);
         let mut csps = Vec::new();
         for name in jobs::CSPS {
-            let (child, csp) = start_csp(name).await?;
+            let (child, csp) = start_csp(&built.mock_csp, name).await?;
             config = config.csp(name, csp, "");
             csps.push(child);
         }
-        let command = config.write(&target.join("debug/hoth"), directory.path())?;
+        let command = config.write(&built.program, directory.path())?;
         let (host, addresses) = command.start().await?;
         let (api, admin) = (addresses.api()?, addresses.admin.address);
-        println!("The host serves ServiceNow at http://{api} and operators at http://{admin}");
         Ok(Self { directory, csps, host, api, admin })
     }
 
     /// Returns the address of the host's API.
     pub fn api(&self) -> SocketAddr {
         self.api
+    }
+
+    /// Returns the address of the host's listener for operators.
+    pub fn admin(&self) -> SocketAddr {
+        self.admin
     }
 
     /// Returns the host's log lines, from the first one on.
@@ -140,9 +139,9 @@ const MINE: &str = r#"{"userId": "me", "targetCspName": "CSP_SYNC", "operationTy
 /// Slow enough to be watched.
 const POLLING: &str = "[polling]\ninitial_ms = 1000\nmax_ms = 2000";
 
-async fn start_csp(name: &str) -> anyhow::Result<(Child, Reachable)> {
+async fn start_csp(program: &Path, name: &str) -> anyhow::Result<(Child, Reachable)> {
     let mode = if name == "CSP_ASYNC" { "async" } else { "sync" };
-    let mut child = Command::new(workspace::target()?.join("debug/mock-csp"))
+    let mut child = Command::new(program)
         .args(["--listen", "127.0.0.1:0", "--mode", mode, "--slow-ms", "300"])
         .args(["--fail-twice", jobs::FLAKY, "--fail-always", jobs::BROKEN])
         .stdout(Stdio::piped())

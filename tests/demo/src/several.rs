@@ -15,16 +15,12 @@ use mock_csp::MockCsp;
 use mock_csp::Options;
 use serde_json::Value;
 use serde_json::json;
-use tokio::runtime::Runtime;
 
-use super::board::Board;
-use super::deployment::stop;
-use super::http;
-use super::jobs::DemoJob;
-use crate::adapters;
-use crate::cargo;
-use crate::sqs;
-use crate::workspace;
+use crate::board::Board;
+use crate::deployment::Built;
+use crate::deployment::stop;
+use crate::http;
+use crate::jobs::DemoJob;
 
 const CSP: &str = "CSP_SLOW";
 
@@ -41,22 +37,13 @@ const KILL_AFTER: usize = 10;
 /// The longest time for all jobs once everything is built.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// Builds everything and runs the demo.
-pub fn run(runtime: &Runtime) -> anyhow::Result<()> {
-    let mut server = sqs::Server::start()?;
-    adapters::build()?;
-    println!("Building the host");
-    cargo::build(&["hoth"])?;
-    println!("Waiting for the local SQS");
-    server.ready()?;
-    runtime.block_on(play(&server))
-}
-
-async fn play(server: &sqs::Server) -> anyhow::Result<()> {
+/// Starts three hosts on the SQS at `endpoint`, kills one of them, and checks
+/// the outcomes of all jobs.
+pub async fn play(built: &Built, endpoint: &str) -> anyhow::Result<()> {
     let csp = MockCsp::start(Options { delay: CALL, ..Options::default() }).await;
     let csp = csp.context("starting a mock CSP")?;
     let directory = tempfile::tempdir().context("making a temporary folder")?;
-    let command = prepare(directory.path(), &csp, server)?;
+    let command = prepare(built, directory.path(), &csp, endpoint)?;
 
     println!("Starting three hosts: one takes requests, two work");
     let (api, addresses) = command.clone().roles("api").start().await?;
@@ -89,21 +76,19 @@ async fn play(server: &sqs::Server) -> anyhow::Result<()> {
     stop(api).await
 }
 
-fn prepare(directory: &Path, csp: &MockCsp, server: &sqs::Server) -> anyhow::Result<HostCommand> {
-    let target = workspace::target()?;
-    let queue = format!(
-        "backend = \"sqs\"\nregion = \"us-east-1\"\nendpoint_url = \"{}\"",
-        server.endpoint()
-    );
-    let mut config = HostConfig::default()
+fn prepare(
+    built: &Built,
+    directory: &Path,
+    csp: &MockCsp,
+    endpoint: &str,
+) -> anyhow::Result<HostCommand> {
+    let queue = format!("backend = \"sqs\"\nregion = \"us-east-1\"\nendpoint_url = \"{endpoint}\"");
+    let config = HostConfig::default()
         .queue(&queue)
         .table("[worker]\nlease_seconds = 10")
         .csp(CSP, csp, "max_concurrent = 4")
-        .adapter_file("atat", &target.join("adapters/atat.wasm"));
-    for (name, value) in server.environment() {
-        config = config.environment(name, &value);
-    }
-    config.write(&target.join("debug/hoth"), directory)
+        .adapter_file("atat", &built.adapter);
+    config.write(&built.program, directory)
 }
 
 /// Returns jobs with task orders, each with a number of its own, by which the

@@ -10,7 +10,7 @@ use std::time::Duration;
 use hoth_testkit::LogFollower;
 use serde_json::Value;
 
-use super::jobs::DemoJob;
+use crate::jobs::DemoJob;
 
 /// The longest time by which a log line trails behind the outcome that it
 /// announces.

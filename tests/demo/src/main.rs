@@ -1,62 +1,111 @@
-//! `cargo xtask demo`: shows HOTH at work.
+//! Demo of HOTH at work.
 //!
-//! Two mock CSPs, one that answers at once and one that accepts work for
-//! later, and a host on the embedded queue in a temporary folder. The demo acts
-//! as ServiceNow, over HTTP.
+//! `cargo xtask demo` builds everything and runs this program. It starts two
+//! mock CSPs, one that answers at once and one that accepts work for later, and
+//! a host on the embedded queue in a temporary folder. The demo acts as
+//! ServiceNow, over HTTP.
+
+#![expect(clippy::print_stdout, reason = "the demo is for a terminal")]
+#![expect(clippy::print_stderr, reason = "a program at a terminal reports its errors")]
 
 mod board;
-pub mod deployment;
+mod deployment;
 mod http;
 mod jobs;
+mod serve;
 mod several;
 
+use std::path::PathBuf;
+use std::process::ExitCode;
 use std::time::Duration;
 use std::time::Instant;
 
 use anyhow::Context as _;
 use anyhow::ensure;
+use clap::Parser;
+use clap::Subcommand;
 use serde_json::Value;
 
-use board::Board;
-use deployment::Deployment;
+use crate::board::Board;
+use crate::deployment::Built;
+use crate::deployment::Deployment;
 
 /// The longest time for the whole demo once everything is built.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// Show HOTH at work.
-///
-/// Builds everything it needs, starts two mock CSPs and a host, submits a dozen
-/// jobs and shows their progress and outcomes. Leaves nothing behind.
-///
-/// With --sqs, three hosts share queues on a local SQS, and one of them is
-/// killed while it works.
-///
-/// Examples:
-///   cargo xtask demo --keep
-///   cargo xtask demo --sqs
-#[derive(clap::Args)]
-#[command(verbatim_doc_comment)]
-pub struct Arguments {
-    /// Keep everything running until Ctrl-C, to go on with curl
+/// Show HOTH at work
+#[derive(Parser)]
+struct Arguments {
+    /// The `hoth` program
     #[arg(long)]
-    keep: bool,
-    /// Run three hosts on a local SQS and kill one of them
-    #[arg(long, conflicts_with = "keep")]
-    sqs: bool,
+    program: PathBuf,
+    /// The `mock-csp` program
+    #[arg(long)]
+    mock_csp: PathBuf,
+    /// The bundled adapter, as a component
+    #[arg(long)]
+    adapter: PathBuf,
+    #[command(subcommand)]
+    scene: Scene,
 }
 
-/// Runs `cargo xtask demo`.
-pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-    let runtime = runtime.context("starting the async runtime")?;
-    if arguments.sqs {
-        return several::run(&runtime);
+#[derive(Subcommand)]
+enum Scene {
+    /// Run one host on the embedded queue
+    One {
+        /// Keep everything running until Ctrl-C
+        #[arg(long)]
+        keep: bool,
+    },
+    /// Run three hosts on SQS and kill one of them
+    Several {
+        /// URL of SQS; credentials come from the environment
+        #[arg(long)]
+        endpoint: String,
+    },
+    /// Run one host without jobs, for another program: print its address as
+    /// JSON, and stop when standard input ends
+    Serve {
+        /// Further tables of the host's configuration, as TOML
+        #[arg(long, default_value = "")]
+        tables: String,
+    },
+}
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
     }
-    runtime.block_on(play(arguments.keep))
 }
 
-async fn play(keep: bool) -> anyhow::Result<()> {
-    let deployment = Deployment::start().await?;
+fn run() -> anyhow::Result<()> {
+    let arguments = Arguments::parse();
+    let built = Built {
+        program: arguments.program,
+        mock_csp: arguments.mock_csp,
+        adapter: arguments.adapter,
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    runtime.context("starting the async runtime")?.block_on(async {
+        match arguments.scene {
+            Scene::One { keep } => play(&built, keep).await,
+            Scene::Several { endpoint } => several::play(&built, &endpoint).await,
+            Scene::Serve { tables } => serve::serve(&built, &tables).await,
+        }
+    })
+}
+
+async fn play(built: &Built, keep: bool) -> anyhow::Result<()> {
+    let deployment = Deployment::start(built, "").await?;
+    println!(
+        "The host serves ServiceNow at http://{} and operators at http://{}",
+        deployment.api(),
+        deployment.admin()
+    );
     let jobs = jobs::all();
     let board = Board::new(&jobs);
     let watching = tokio::spawn(board.clone().follow("", deployment.log()));

@@ -1,0 +1,65 @@
+//! `cargo xtask demo`: shows HOTH at work.
+//!
+//! The demo is a program of its own, `tests/demo`, because xtask is compiled
+//! before anything else and does without an async runtime and an HTTP client.
+
+use std::process::Command;
+
+use crate::adapters;
+use crate::cargo;
+use crate::process;
+use crate::sqs;
+use crate::workspace::target;
+
+/// Show HOTH at work
+///
+/// Builds everything it needs, starts two mock CSPs and a host, submits a dozen
+/// jobs and shows their progress and outcomes. Leaves nothing behind.
+///
+/// With --sqs, three hosts share queues on a local SQS, and one of them is
+/// killed while it works.
+///
+/// Examples:
+///   cargo xtask demo
+///   cargo xtask demo --keep
+///   cargo xtask demo --sqs
+#[derive(clap::Args)]
+#[command(verbatim_doc_comment)]
+pub struct Arguments {
+    /// Keep everything running until Ctrl-C, to go on with curl
+    #[arg(long)]
+    keep: bool,
+    /// Run three hosts on a local SQS and kill one of them
+    #[arg(long, conflicts_with = "keep")]
+    sqs: bool,
+}
+
+/// Runs `cargo xtask demo`.
+pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
+    if !arguments.sqs {
+        let mut command = build()?;
+        command.arg("one").args(arguments.keep.then_some("--keep"));
+        return process::run(&mut command);
+    }
+    // Started first, because it gets ready while the rest is built.
+    let mut server = sqs::Server::start()?;
+    let mut command = build()?;
+    println!("Waiting for the local SQS");
+    server.ready()?;
+    command.args(["several", "--endpoint", &server.endpoint()]).envs(server.environment());
+    process::run(&mut command)
+}
+
+/// Builds the demo and everything that it starts. Returns its command, which
+/// lacks the subcommand.
+pub fn build() -> anyhow::Result<Command> {
+    adapters::build()?;
+    println!("Building the host and the mock CSP");
+    cargo::build(&["hoth", "mock-csp", "hoth-demo"])?;
+    let debug = target()?.join("debug");
+    let mut command = Command::new(debug.join("hoth-demo"));
+    command.arg("--program").arg(debug.join("hoth"));
+    command.arg("--mock-csp").arg(debug.join("mock-csp"));
+    command.arg("--adapter").arg(target()?.join("adapters/atat.wasm"));
+    Ok(command)
+}
