@@ -21,9 +21,10 @@ pub struct CspName(Arc<str>);
 pub struct BadCspName(String);
 
 impl CspName {
+    /// The longest name, in characters.
     pub const LEN_MAX: usize = 32;
 
-    /// The name as it is written.
+    /// Returns the name as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }

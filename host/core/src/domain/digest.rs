@@ -19,13 +19,13 @@ pub struct Digest([u8; 32]);
 pub struct BadDigest(String);
 
 impl Digest {
-    /// The digest of `bytes`.
+    /// Returns the digest of `bytes`.
     pub fn of(bytes: &[u8]) -> Self {
         Self(Sha256::digest(bytes).into())
     }
 
-    /// The digest of several fields, each with its length before it, so that
-    /// `("ab", "c")` and `("a", "bc")` differ.
+    /// Returns the digest of several fields, each with its length before it, so
+    /// that `("ab", "c")` and `("a", "bc")` differ.
     pub fn of_fields(fields: &[&str]) -> Self {
         let mut hasher = Sha256::new();
         for field in fields {
@@ -35,12 +35,12 @@ impl Digest {
         Self(hasher.finalize().into())
     }
 
-    /// The 32 bytes.
+    /// Returns the 32 bytes.
     pub fn as_bytes(&self) -> &[u8; 32] {
         &self.0
     }
 
-    /// The first 128 bits as 32 hex digits: enough to tell names apart.
+    /// Returns the first 128 bits as 32 hex digits: enough to tell names apart.
     pub fn short(&self) -> String {
         self.to_string()[..32].to_owned()
     }

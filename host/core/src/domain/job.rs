@@ -1,4 +1,4 @@
-//! An accepted request.
+//! Jobs: accepted requests.
 
 use serde::Deserialize;
 use serde::Serialize;
@@ -11,7 +11,7 @@ use super::Operation;
 use super::json::content;
 use super::json::provisioning_input;
 
-/// One accepted request, as it travels from the API to a worker.
+/// One accepted request, on its way from the API to a worker.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Job {
     /// ServiceNow's `jobId` or `requestId`: the idempotency key.
@@ -22,28 +22,30 @@ pub struct Job {
     /// Never empty.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub portfolio_id: Option<String>,
-    /// What was posted, verbatim but for a `jobId` that HOTH made.
+    /// The posted request, verbatim except for a `jobId` that HOTH generated.
     pub request: Box<RawValue>,
 }
 
 impl Job {
-    /// The bound on a `jobId` or `requestId`, in bytes. Clients send UUIDs.
+    /// The longest `jobId` or `requestId`, in bytes. Clients send UUIDs.
     pub const ID_BYTES_MAX: usize = 256;
 
-    /// The name of the line that this job stands in at its CSP: jobs of one
-    /// portfolio form one, and a job without a portfolio has its own.
+    /// Returns the group of this job on its request queue. The jobs of one
+    /// portfolio at one CSP share a group, and a job without a portfolio has a
+    /// group of its own.
     pub fn request_group(&self) -> String {
         let (what, name) = self.owner();
         Digest::of_fields(&[self.csp.as_str(), what, name]).short()
     }
 
-    /// The name of the line that this job's outcome stands in.
+    /// Returns the group of this job's outcome: one for each portfolio, over
+    /// all CSPs.
     pub fn outcome_group(&self) -> String {
         let (what, name) = self.owner();
         Digest::of_fields(&[what, name]).short()
     }
 
-    /// What an adapter reads: see `wit/v0.1/operations.md`.
+    /// Returns the input of an adapter: see `wit/v0.1/operations.md`.
     pub fn input(&self) -> String {
         match self.kind {
             JobKind::Provisioning => provisioning_input(&self.id, &self.request),
@@ -51,23 +53,26 @@ impl Job {
         }
     }
 
-    /// The idempotency key of the job's request with this ordinal, from 0. The
-    /// same after a crash: it names the place of the request in the job, not
-    /// the try. It names the content, too: where an id is used again for other
-    /// work, the CSP must not take that for a repetition.
+    /// Returns the idempotency key of the job's request with this ordinal, from
+    /// 0. The key is the same after a crash, because the ordinal counts
+    /// requests and not attempts. The key depends on the content, too: if a
+    /// client uses an id again for other work, the CSP must not take that for a
+    /// repetition.
     pub fn request_key(&self, ordinal: u32) -> String {
         let content = self.content_digest().to_string();
         Digest::of_fields(&[self.csp.as_str(), &self.id, &content, &ordinal.to_string()]).short()
     }
 
-    /// The digest of what was posted, whatever the order of its keys: tells a
-    /// repetition from a conflict.
+    /// Returns the digest of the posted request, independent of the order of
+    /// its keys. The digest tells a repetition from a conflict.
     pub fn content_digest(&self) -> Digest {
-        // Maps of `Value` are sorted by key.
+        // `serde_json` keeps the keys of a map sorted (without its feature
+        // `preserve_order`), so equal contents have equal texts.
         Digest::of(content(&self.request).to_string().as_bytes())
     }
 
     fn owner(&self) -> (&'static str, &str) {
+        // The word in front keeps a job id apart from an equal portfolio id.
         match &self.portfolio_id {
             Some(portfolio) => ("portfolio", portfolio),
             None => ("job", &self.id),

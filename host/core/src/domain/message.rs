@@ -7,10 +7,10 @@ use super::JobKind;
 
 /// The largest queued message, in bytes, held by every backend: SQS's limit of
 /// 1 MiB for one message (AWS documentation, "Amazon SQS message quotas"), less
-/// 2 KiB for what is kept with it.
+/// 2 KiB for the message attributes, which count towards it.
 pub const MESSAGE_BYTES_MAX: usize = 1_048_576 - 2_048;
 
-/// What `GET` returns for one job.
+/// The message that `GET` returns for one job.
 #[derive(Debug, Clone, Serialize)]
 pub struct OutcomeMessage {
     code: u16,
@@ -26,10 +26,10 @@ struct Content {
 }
 
 impl OutcomeMessage {
-    /// The message about a job whose posted request was `initial`. `request`
-    /// and `response` are JSON objects. A cost message names the cost request
-    /// itself instead of `request`, and a provisioning message has what was
-    /// posted beside it.
+    /// Makes the message about a job whose posted request was `initial`.
+    /// `request` and `response` are JSON objects. A provisioning message has
+    /// the posted request beside its content; a cost message has it in place of
+    /// `request`.
     pub fn new(
         kind: JobKind,
         initial: &RawValue,
@@ -51,7 +51,7 @@ impl OutcomeMessage {
         }
     }
 
-    /// The message as JSON text.
+    /// Returns the message as JSON text.
     pub fn to_json(&self) -> Box<RawValue> {
         serde_json::value::to_raw_value(self)
             .expect("maps have string keys and writing to memory succeeds")

@@ -1,7 +1,8 @@
-//! The forms of queued messages: what one release writes and the next reads.
+//! The stored forms of queued messages, which one release writes and the next
+//! reads.
 //!
-//! Every form ever written stays readable; `fixtures/` beside this file holds
-//! one of each, and none of them is ever edited.
+//! Every form ever written stays readable. `fixtures/` beside this file holds
+//! one message of each form. Fixtures are never edited.
 
 use serde::Deserialize;
 use serde::Serialize;
@@ -18,41 +19,45 @@ use super::json::is_well_formed;
 /// The form that this release writes.
 const FORM: u32 = 1;
 
-/// A job on a request queue, or on an async queue when it is to be resumed.
+/// A job on a request queue, or on a queue of polls if it is to be resumed.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct QueuedJob {
+    /// The form: see [`check_form`].
     v: u32,
     pub job: Job,
+    /// The time at which the job was accepted. The deduplication keys of later
+    /// messages contain it, because on SQS several jobs may have one id.
     pub accepted_at: Timestamp,
-    /// Raised by a redrive, so that a queue does not take the message for a
-    /// repetition of itself.
+    /// The number of redrives. Deduplication keys contain it, so that a queue
+    /// does not take a redriven message for a repetition.
     #[serde(default)]
     pub generation: u32,
+    /// `None` until the job first waits.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub resumption: Option<Resumption>,
 }
 
-/// From where a waiting job goes on.
+/// The point from which a waiting job resumes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Resumption {
     pub state: AdapterState,
     /// The version of the adapter that wrote `state`.
     pub adapter: Digest,
     pub progress: Progress,
-    /// When the job first waited; the polling deadline counts from here.
+    /// The time of the job's first wait; the polling deadline counts from it.
     pub waiting_since: Timestamp,
-    /// Not to be resumed earlier.
+    /// The earliest time to resume the job.
     pub due_at: Timestamp,
-    /// Whether this is a checkpoint; else it is a poll.
+    /// True for a checkpoint, false for a poll.
     #[serde(default)]
     pub checkpoint: bool,
     /// Checkpoints so far.
     #[serde(default)]
     pub checkpoints: u32,
-    /// Waits so far, checkpoints included. Also tells one wait of a job from
-    /// the next, for deduplication.
+    /// Waits so far, checkpoints included. Deduplication keys contain it, to
+    /// tell one wait of a job from the next.
     pub waits: u32,
-    /// How often in a row the CSP has answered that it knows nothing of it.
+    /// Polls in a row that the CSP answered with "not found".
     #[serde(default)]
     pub not_found: u32,
     /// Requests made so far; the ordinal of the next one is part of its
@@ -61,14 +66,15 @@ pub struct Resumption {
     pub requests: u32,
 }
 
-/// An outcome on a result queue.
+/// An outcome on an outcome queue.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct QueuedOutcome {
+    /// The form: see [`check_form`].
     v: u32,
     /// The job's id.
     pub id: String,
     pub kind: JobKind,
-    /// What `GET` returns, as it is.
+    /// The text that `GET` returns, verbatim.
     pub message: Box<RawValue>,
 }
 
@@ -79,32 +85,34 @@ pub enum Unreadable {
     Malformed(#[from] serde_json::Error),
     #[error("a queued message of form {0}, written by a later release")]
     LaterForm(u32),
-    #[error("a queued message whose request is none that was ever accepted")]
+    #[error("a queued message whose request the API does not accept")]
     NotAccepted,
 }
 
+/// The part that all forms share.
 #[derive(Deserialize)]
 struct Form {
     v: u32,
 }
 
 impl QueuedJob {
-    /// A job that has just been accepted.
+    /// Makes the message of a job that has just been accepted.
     pub fn new(job: Job, accepted_at: Timestamp) -> Self {
         Self { v: FORM, job, accepted_at, generation: 0, resumption: None }
     }
 
-    /// The same job, to go on from `resumption`.
+    /// Returns the same job with `resumption` as the point to resume from.
     pub fn waiting(self, resumption: Resumption) -> Self {
         Self { resumption: Some(resumption), ..self }
     }
 
-    /// The text that a queue keeps.
+    /// Returns the text for the queue.
     pub fn encode(&self) -> String {
         serde_json::to_string(self).expect("maps have string keys and writing to memory succeeds")
     }
 
-    /// Reads what [`QueuedJob::encode`] of this or an earlier release wrote.
+    /// Reads a text that [`QueuedJob::encode`] of this or an earlier release
+    /// wrote.
     ///
     /// # Errors
     ///
@@ -112,8 +120,9 @@ impl QueuedJob {
     pub fn decode(text: &str) -> Result<Self, Unreadable> {
         check_form(text)?;
         let queued: Self = serde_json::from_str(text)?;
-        // Others may write to a queue of SQS, and the rest of the house takes
-        // a job for what the API made of a request.
+        // Other programs may write to a queue on SQS. The code behind this
+        // point relies on the checks of the API, and panics on a payload that
+        // is not an object.
         if !is_well_formed(queued.job.kind, &queued.job.request) {
             return Err(Unreadable::NotAccepted);
         }
@@ -122,17 +131,19 @@ impl QueuedJob {
 }
 
 impl QueuedOutcome {
-    /// The outcome of the job `id`; `message` is what `GET` returns.
+    /// Makes the outcome of the job `id`. `message` is the text that `GET`
+    /// returns.
     pub fn new(id: String, kind: JobKind, message: Box<RawValue>) -> Self {
         Self { v: FORM, id, kind, message }
     }
 
-    /// The text that a queue keeps.
+    /// Returns the text for the queue.
     pub fn encode(&self) -> String {
         serde_json::to_string(self).expect("maps have string keys and writing to memory succeeds")
     }
 
-    /// Reads what [`QueuedOutcome::encode`] of this or an earlier release wrote.
+    /// Reads a text that [`QueuedOutcome::encode`] of this or an earlier
+    /// release wrote.
     ///
     /// # Errors
     ///
@@ -143,7 +154,10 @@ impl QueuedOutcome {
     }
 }
 
+/// Refuses the forms of later releases.
 fn check_form(text: &str) -> Result<(), Unreadable> {
+    // The number is read first and alone. A later form may lack fields that
+    // this release requires, and must not be reported as malformed.
     let Form { v } = serde_json::from_str(text)?;
     if v > FORM {
         return Err(Unreadable::LaterForm(v));
@@ -180,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn what_another_hand_or_a_later_release_wrote_is_told_apart() {
+    fn malformed_unaccepted_and_later_messages_are_told_apart() {
         for text in ["oops", "", "null", "[]", r#"{"v":1}"#, r#"{"v":-1}"#] {
             assert!(matches!(QueuedJob::decode(text), Err(Unreadable::Malformed(_))), "{text}");
             assert!(matches!(QueuedOutcome::decode(text), Err(Unreadable::Malformed(_))), "{text}");

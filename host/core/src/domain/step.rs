@@ -20,16 +20,18 @@ pub enum Step {
     Fail(Failure),
 }
 
+/// A request to make at once, in the same run.
 #[derive(Debug, Clone)]
 pub struct SendStep {
     pub request: HttpRequest,
     pub state: AdapterState,
 }
 
+/// A wait, after which the adapter is resumed in another run.
 #[derive(Debug, Clone)]
 pub struct WaitStep {
-    /// The delay; `None` for that of `Retry-After`, else of the polling schedule.
-    /// 0 makes a checkpoint.
+    /// The delay. `None` selects the delay of `Retry-After`, otherwise that of
+    /// the polling schedule. 0 makes a checkpoint.
     pub after_ms: Option<u64>,
     pub state: AdapterState,
     pub progress: Progress,
@@ -52,6 +54,7 @@ pub struct AdapterState {
     pub bytes: Vec<u8>,
 }
 
+/// The progress of the CSP, for operators.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Progress {
     #[serde(skip_serializing_if = "Option::is_none", default)]
@@ -68,6 +71,7 @@ pub struct Outcome {
     pub response: Box<RawValue>,
 }
 
+/// The failure of a job, as an adapter reports it.
 #[derive(Debug, Clone)]
 pub struct Failure {
     pub class: FailureClass,

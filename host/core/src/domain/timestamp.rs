@@ -14,23 +14,24 @@ use time::format_description::well_known::Rfc3339;
 pub struct Timestamp(u64);
 
 impl Timestamp {
-    /// From milliseconds since the epoch.
+    /// Makes a time from milliseconds since the epoch.
     pub const fn from_millis(millis: u64) -> Self {
         Self(millis)
     }
 
-    /// From the time since the epoch; saturates after 584 million years.
+    /// Makes a time from the duration since the epoch. Saturates after 584
+    /// million years.
     pub fn from_unix(since_epoch: Duration) -> Self {
         Self(u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX))
     }
 
-    /// Milliseconds since the epoch.
+    /// Returns the milliseconds since the epoch.
     pub const fn as_millis(self) -> u64 {
         self.0
     }
 
-    /// As RFC 3339 has it, in UTC. Empty for times that have no such form, after
-    /// the year 9999.
+    /// Returns the time in the format of RFC 3339, in UTC. Returns an empty
+    /// text for times after the year 9999, which have no such form.
     pub fn to_rfc3339(self) -> String {
         OffsetDateTime::from_unix_timestamp_nanos(i128::from(self.0) * 1_000_000)
             .ok()
@@ -38,7 +39,8 @@ impl Timestamp {
             .unwrap_or_default()
     }
 
-    /// The time from `earlier` to this; zero when `earlier` is later.
+    /// Returns the duration from `earlier` to this time, or zero if `earlier`
+    /// is later.
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_millis(self.0.saturating_sub(earlier.0))
     }
@@ -48,6 +50,7 @@ impl Add<Duration> for Timestamp {
     type Output = Self;
 
     fn add(self, by: Duration) -> Self {
+        // Stored messages may hold any number, so the sum saturates.
         Self(self.0.saturating_add(u64::try_from(by.as_millis()).unwrap_or(u64::MAX)))
     }
 }

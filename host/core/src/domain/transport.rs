@@ -21,7 +21,7 @@ pub enum TransportCode {
     RequestRefused,
 }
 
-/// A text that is not a transport code.
+/// The error for a text that is not a transport code.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{0}` is not a transport failure; expected one of {list}", list = TransportCode::names())]
 pub struct UnknownTransportCode(pub String);
@@ -102,7 +102,7 @@ pub struct TransportFailure {
     pub message: String,
     /// True if the CSP may have received the request.
     pub sent: bool,
-    /// The last answer of an earlier try, if there was one.
+    /// The last answer to an earlier attempt, if there was one.
     pub last_response: Option<HttpResponse>,
 }
 

@@ -33,8 +33,8 @@ pub struct RunBudget {
 }
 
 impl RunBudget {
-    /// Makes the budget of a run. The job has made `requests` before it, and each
-    /// call of the adapter has the deadline `call_deadline`.
+    /// Makes the budget of a run. The job has made `requests` before it, and
+    /// each call of the adapter has the deadline `call_deadline`.
     pub fn new(requests: u32, call_deadline: Duration) -> Self {
         let computing_max = call_deadline * DEADLINES_MAX;
         Self { sends: 0, requests, computed: Duration::ZERO, computing_max }
@@ -51,6 +51,8 @@ impl RunBudget {
     ///
     /// The calls of the run have computed for too long: the run ends.
     pub fn computed(&mut self, call: Duration) -> Result<(), JobError> {
+        // Charged after the call, whose own deadline bounds it: a run exceeds
+        // its bound by one call at most.
         self.computed += call;
         if self.computed > self.computing_max {
             return Err(JobError::TooMuchComputing(self.computing_max));
@@ -64,6 +66,8 @@ impl RunBudget {
     ///
     /// A bound is reached: the run ends, and the request is not sent.
     pub fn sends(&mut self, elapsed: Duration) -> Result<(), JobError> {
+        // Every bound is checked before anything is counted: `requests` is
+        // stored with the job, and must not count a request that was not sent.
         if self.sends >= SENDS_MAX {
             return Err(JobError::TooManySteps(SENDS_MAX));
         }

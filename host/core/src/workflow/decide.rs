@@ -34,19 +34,20 @@ pub const NO_VERSION_PAUSE: Duration = Duration::from_secs(10);
 /// The most polls in a row that a CSP may answer with "not found".
 const NOT_FOUND_MAX: u32 = 5;
 
-/// The most checkpoints of one job. The longest known job has four; the
-/// bound ends adapters that go round in circles.
+/// The most checkpoints of one job. The longest known job has four; the bound
+/// ends adapters that loop.
 const CHECKPOINTS_MAX: u32 = 256;
 
 /// The most waits of one job that may be shorter than the schedule, as the
 /// adapter or the CSP's `Retry-After` asks. A CSP that is polled once a second
-/// gets four minutes. Later waits follow the schedule, so that a job which never
-/// ends costs no more than any other.
+/// gets four minutes. Later waits follow the schedule, so that a job which
+/// never ends costs no more than any other.
 const SHORT_WAITS_MAX: u32 = 256;
 
 /// The position of a job at the start of a run.
 #[derive(Debug, Clone, Copy)]
 pub struct RunContext<'a> {
+    /// The job. Reports name it.
     pub job: &'a Job,
     /// `None` in the run that begins the job.
     pub resumption: Option<&'a Resumption>,
@@ -55,12 +56,15 @@ pub struct RunContext<'a> {
 /// The end of a run of an adapter.
 #[derive(Debug)]
 pub enum RunEnd {
+    /// The adapter waits for its CSP, or makes a checkpoint.
     Wait {
         step: WaitStep,
         /// The digest of the version that wrote the step's state.
         adapter: Digest,
     },
+    /// The adapter reported the outcome.
     Done(Outcome),
+    /// The adapter reported a failure.
     Fail(Failure),
     /// The run could not be completed.
     Broken(JobError),
@@ -113,13 +117,15 @@ pub fn postpone(
     Decision::Resume(Resumption {
         progress: Progress { reference: before.progress.reference.clone(), note: reason },
         due_at: now + NO_VERSION_PAUSE,
+        // A new number, and so a new deduplication key: see
+        // `replace_early_delivery`.
         waits: before.waits.saturating_add(1),
         ..before.clone()
     })
 }
 
-/// The most deliveries of a message that is not due. SQS delivers such a message
-/// early and hides it for 12 hours at most (AWS documentation,
+/// The most deliveries of a message that is not due. SQS delivers such a
+/// message early and hides it for 12 hours at most (AWS documentation,
 /// `ChangeMessageVisibility`). Each delivery raises the receive count, so the
 /// message is replaced before that count would end the job.
 const EARLY_DELIVERIES_MAX: u32 = 10;
@@ -128,6 +134,9 @@ const EARLY_DELIVERIES_MAX: u32 = 10;
 /// for the `deliveries`-th time: a new message, due at the same time. Returns
 /// `None` if the message should be hidden once more.
 pub fn replace_early_delivery(before: &Resumption, deliveries: u32) -> Option<Resumption> {
+    // The number of waits is part of the deduplication key. With the old
+    // number, SQS might take the replacement for a repetition and drop it, and
+    // the deletion of the original would then lose the job.
     let waits = before.waits.saturating_add(1);
     (deliveries >= EARLY_DELIVERIES_MAX).then(|| Resumption { waits, ..before.clone() })
 }
@@ -144,14 +153,17 @@ struct Decider<'a> {
 impl Decider<'_> {
     fn wait(&self, step: WaitStep, adapter: Digest) -> Decision {
         let before = self.run.resumption;
-        // A wait of 0 ms is the contract's way to say "checkpoint".
+        // In the WIT, a wait of 0 ms is a checkpoint.
         let checkpoint = step.after_ms == Some(0);
         let checkpoints = before.map_or(0, |r| r.checkpoints).saturating_add(u32::from(checkpoint));
         if checkpoints > CHECKPOINTS_MAX {
             return Decision::Report(self.error(&JobError::TooManyCheckpoints(CHECKPOINTS_MAX)));
         }
         let waits = before.map_or(0, |r| r.waits).saturating_add(1);
+        // The adapter knows the CSP best, then the CSP's own `Retry-After`,
+        // then the schedule.
         let delay = match step.after_ms {
+            // No pacing: the bound on checkpoints takes its place.
             Some(0) => Duration::ZERO,
             Some(after_ms) => self.paced(Some(Duration::from_millis(after_ms)), waits, checkpoints),
             None => self.paced(self.retry_after, waits, checkpoints),
@@ -162,11 +174,15 @@ impl Decider<'_> {
                 state: step.state,
                 adapter,
                 progress: step.progress,
+                // Kept from the first wait: a later wait must not extend the
+                // deadline.
                 waiting_since: before.map_or(self.now, |r| r.waiting_since),
+                // `resume_at` sets the final value.
                 due_at: self.now,
                 checkpoint,
                 checkpoints,
                 waits,
+                // The count is of polls in a row, and this poll found the job.
                 not_found: 0,
                 requests: self.requests,
             },
@@ -179,12 +195,16 @@ impl Decider<'_> {
         let polled = self.run.resumption.filter(|r| !r.checkpoint);
         match (failure.class, polled) {
             (FailureClass::Unavailable, Some(before)) => self.poll_again(before, 0, &failure),
+            // This answer is one more than `before.not_found`, so the last
+            // permitted one ends the job.
             (FailureClass::NotFound, Some(before)) if before.not_found < NOT_FOUND_MAX - 1 => {
                 self.poll_again(before, before.not_found + 1, &failure)
             }
             (FailureClass::Unavailable, None) => {
                 Decision::Report(Report::of_unavailable(self.run.job, failure))
             }
+            // The operator's code replaces the adapter's: ServiceNow gets the
+            // same code for such a job from every CSP.
             (FailureClass::JobFailed, _) => Decision::Report(Report::of_outcome(Outcome {
                 code: self.policy.async_failure_code,
                 ..failure.outcome
@@ -218,10 +238,12 @@ impl Decider<'_> {
         )
     }
 
-    /// Sets the due time, no later than the deadline, so that a last poll is made
-    /// at the deadline.
+    /// Sets the due time, no later than the deadline, so that a last poll is
+    /// made at the deadline.
     fn resume_at(&self, delay: Duration, resumption: Resumption) -> Decision {
         let deadline = resumption.waiting_since + self.policy.deadline;
+        // A checkpoint is resumed even after the deadline, because the adapter
+        // continues its own work and does not wait for the CSP.
         if self.now >= deadline && !resumption.checkpoint {
             let error = JobError::PollingDeadline {
                 deadline: self.policy.deadline,
@@ -229,21 +251,27 @@ impl Decider<'_> {
             };
             return Decision::Report(self.error(&error));
         }
+        // `max`, because a checkpoint after the deadline is due now.
         let due_at = (self.now + delay).min(deadline.max(self.now));
         Decision::Resume(Resumption { due_at, ..resumption })
     }
 
-    /// Returns the delay of the job's newest wait; `wanted` is the delay that the
-    /// adapter or the CSP asks for.
+    /// Returns the delay of the job's newest wait; `wanted` is the delay that
+    /// the adapter or the CSP asks for.
     fn paced(&self, wanted: Option<Duration>, waits: u32, checkpoints: u32) -> Duration {
         let scheduled = self.scheduled(waits, checkpoints);
         let wanted = wanted.unwrap_or(scheduled);
+        // After many waits the schedule is a lower bound; a longer delay
+        // stands.
         if waits > SHORT_WAITS_MAX { wanted.max(scheduled) } else { wanted }
     }
 
-    /// Returns the delay of the schedule. The counts come from a stored message and
-    /// may have any value, so the arithmetic saturates.
+    /// Returns the delay of the schedule. The counts come from a stored message
+    /// and may have any value, so the arithmetic saturates.
     fn scheduled(&self, waits: u32, checkpoints: u32) -> Duration {
+        // Checkpoints take no time, so they must not lengthen the next poll's
+        // delay. The newest wait is counted already, hence the exponent less
+        // one.
         let polls = waits.saturating_sub(checkpoints);
         let doubled = 2_u32.saturating_pow(polls.saturating_sub(1));
         self.policy.initial.saturating_mul(doubled).min(self.policy.max.max(self.policy.initial))
@@ -385,7 +413,7 @@ mod tests {
     }
 
     #[test]
-    fn the_adapter_and_then_the_csp_say_when_to_poll() {
+    fn a_delay_of_the_adapter_precedes_one_of_the_csp() {
         let asked = line(None, wait(None), Duration::ZERO, Some(120));
         assert_eq!(asked, "resume in 120s, wait 1, 0 not found, 0 checkpoints, busy");
         let said = line(None, wait(Some(70)), Duration::ZERO, Some(120));
@@ -495,7 +523,7 @@ mod tests {
         );
         assert_eq!(
             line(Some(&polled(9, 0)), wait(None), POLICY.deadline, None),
-            r#"report 504 {"location":"/s"} {"details":"the CSP was still working on it after 240 hours; last heard: busy","status":{"portfolioId":"p-1","provisioningJobId":"job-1","status":"FAILURE"}}"#
+            r#"report 504 {"location":"/s"} {"details":"the CSP was still working on it after 240 hours; last progress: busy","status":{"portfolioId":"p-1","provisioningJobId":"job-1","status":"FAILURE"}}"#
         );
     }
 }

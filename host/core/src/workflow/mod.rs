@@ -1,5 +1,5 @@
-//! Decisions about the next move of a job. Pure: no clock, no randomness, no
-//! async.
+//! Decisions about the next move of a job. They are pure functions: no clock,
+//! no randomness, no async.
 //!
 //! [`RetryPolicy`] decides about one call to a CSP, [`decide()`] about one run
 //! of a job, and [`Report`] is the outcome that ServiceNow reads.

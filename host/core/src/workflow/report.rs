@@ -17,7 +17,8 @@ use crate::domain::OutcomeMessage;
 use crate::domain::QueuedOutcome;
 use crate::domain::Resumption;
 
-/// The content of an outcome message; `request` and `response` are JSON objects.
+/// The content of an outcome message; `request` and `response` are JSON
+/// objects.
 #[derive(Debug, Clone)]
 pub struct Report {
     pub code: u16,
@@ -41,18 +42,18 @@ pub enum JobError {
     #[error("the adapter computed for more than {} ms in one run", .0.as_millis())]
     TooMuchComputing(Duration),
     #[error(
-        "one run of the adapter took more than {}; a wait of 0 ms makes a checkpoint to go on from",
+        "one run of the adapter took more than {}; a wait of 0 ms makes a checkpoint to resume from",
         hours(*.0)
     )]
     RunTooLong(Duration),
     #[error("the adapter made more than {0} checkpoints")]
     TooManyCheckpoints(u32),
-    #[error("the CSP was still working on it after {}; last heard: {last}", hours(*deadline))]
+    #[error("the CSP was still working on it after {}; last progress: {last}", hours(*deadline))]
     PollingDeadline { deadline: Duration, last: String },
-    #[error("the job was started {0} times and never came to an end")]
+    #[error("the job was started {0} times and never ended")]
     TooManyDeliveries(u32),
     /// The CSP was configured when the job was accepted.
-    #[error("{0} is not in the configuration of HOTH any more")]
+    #[error("{0} is no longer in the configuration of HOTH")]
     CspRemoved(CspName),
     #[error("the stored job cannot be read: {0}")]
     Unreadable(String),
@@ -108,8 +109,8 @@ impl Report {
         report
     }
 
-    /// Reports that the CSP gave no usable answer. The CSP's last JSON answer is
-    /// kept as `cspResponse`.
+    /// Reports that the CSP gave no usable answer. The CSP's last JSON answer
+    /// is kept as `cspResponse`.
     pub fn of_unavailable(job: &Job, failure: Failure) -> Self {
         let code = failure.outcome.code;
         let mut response = no_answer_about(job, &failure.message);
@@ -118,6 +119,8 @@ impl Report {
                 serde_json::from_str(failure.outcome.response.get()).unwrap_or(Value::Null);
         }
         Self {
+            // ServiceNow must see a failure of the CSP, whatever code came with
+            // it.
             code: if (500..=599).contains(&code) { code } else { 502 },
             request: failure.outcome.request,
             response: raw(&response),
@@ -143,6 +146,8 @@ impl Report {
         if bytes <= MESSAGE_BYTES_MAX {
             return queued;
         }
+        // Without the reference of the resumption: the adapter chose its
+        // length.
         let too_large = JobError::OutcomeTooLarge { bytes };
         Self::of_error(job, None, &too_large).queued(job.kind, &job.id, &job.request)
     }

@@ -14,7 +14,7 @@ pub struct RetryPolicy {
     pub max_backoff: Duration,
 }
 
-/// The end of a call that was not a success.
+/// The end of an unsuccessful call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Attempt {
     /// The CSP answered.
@@ -36,11 +36,12 @@ impl RetryPolicy {
         max_backoff: Duration::ZERO,
     };
 
-    /// Returns the pause before the next call, or `None` if there is no next call.
+    /// Returns the pause before the next call, or `None` if there is no next
+    /// call.
     ///
-    /// `made` calls were made so far; the last one ended as `attempt`. `jitter` is
-    /// uniform in 0 to 1 and spreads a computed backoff over 80 to 120 %, so that
-    /// jobs which failed together do not return together.
+    /// `made` calls were made so far; the last one ended as `attempt`. `jitter`
+    /// is uniform in 0 to 1 and spreads a computed backoff over 80 to 120 %, so
+    /// that jobs which failed together do not return together.
     pub fn next(
         &self,
         made: u32,
@@ -52,10 +53,13 @@ impl RetryPolicy {
             return None;
         }
         match attempt {
+            // A longer pause belongs in a `wait`: during this one the job holds
+            // its worker and its lease.
             Attempt::Answered { retry_after: Some(asked), .. } => Some(asked.min(self.max_backoff)),
             Attempt::Answered { retry_after: None, .. } | Attempt::Unanswered { .. } => {
                 let doubled = 2_u32.saturating_pow(made.saturating_sub(1));
                 let backoff = self.initial_backoff.saturating_mul(doubled);
+                // The bound comes last, so that jitter cannot exceed it.
                 Some(backoff.mul_f64(0.8 + 0.4 * jitter.clamp(0.0, 1.0)).min(self.max_backoff))
             }
         }
@@ -75,13 +79,15 @@ impl Attempt {
     /// Returns true if the same call may succeed later.
     pub fn may_pass(self) -> bool {
         match self {
+            // Timeout (RFC 9110 section 15.5.9), too early (RFC 8470), too many
+            // requests (RFC 6585), and every failure of the server.
             Self::Answered { status, .. } => matches!(status, 408 | 425 | 429 | 500..=599),
             Self::Unanswered { transient, .. } => transient,
         }
     }
 
-    /// Returns true if the CSP may have acted on the request. 425 and 429 say that
-    /// it did not process it (RFC 8470 section 5.2, RFC 6585 section 4).
+    /// Returns true if the CSP may have acted on the request. 425 and 429 say
+    /// that it did not process it (RFC 8470 section 5.2, RFC 6585 section 4).
     fn may_have_acted(self) -> bool {
         match self {
             Self::Answered { status, .. } => !matches!(status, 425 | 429),

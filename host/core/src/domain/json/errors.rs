@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use super::Refusal;
 use super::path::Path;
 
-/// The most fields that one response names: a client that has a hundred wrong
-/// ones gains nothing from more.
+/// The most fields that one response names. A client with a hundred wrong
+/// fields gains nothing from a longer list.
 const ERRORS_MAX: usize = 100;
 
 /// The wrong fields found so far, each with its problem.
@@ -21,7 +21,7 @@ impl Errors {
         }
     }
 
-    /// Returns the refusal if anything was wrong.
+    /// Returns `Err` with [`Refusal::Invalid`] if any field is wrong.
     pub fn into_result(self) -> Result<(), Refusal> {
         if self.0.is_empty() {
             return Ok(());

@@ -1,4 +1,4 @@
-//! Editing a request's own text, so that all else stays as it was posted.
+//! Edits of a request's own text, which leave the rest of it as it was posted.
 
 use std::fmt;
 
@@ -18,8 +18,11 @@ use crate::domain::JobKind;
 /// The entries of an object in their order, each value as its own text.
 struct Entries<'a>(Vec<(String, Entry<'a>)>);
 
+/// The value of an entry.
 enum Entry<'a> {
+    /// A part of the posted text.
     Posted(&'a RawValue),
+    /// A text that HOTH made.
     Generated(Box<RawValue>),
 }
 
@@ -33,34 +36,39 @@ impl Entry<'_> {
 }
 
 impl<'a> Entries<'a> {
-    /// Returns the entries of `text`, which has been read as a JSON object
-    /// before.
+    /// Returns the entries of `text`, which is known to be a JSON object.
     fn of(text: &'a str) -> Self {
         serde_json::from_str(text).expect("the text has been read as an object before")
     }
 
-    /// Removes and returns the entry `name`.
+    /// Removes and returns the entry `name`. Returns `None` if there is none.
     fn take(&mut self, name: &str) -> Option<Entry<'a>> {
         let at = self.0.iter().position(|(key, _)| key == name)?;
         Some(self.0.remove(at).1)
     }
 }
 
-/// Returns what was posted with a generated id: in place of a `jobId` that is
-/// null, or else as the first key. All else stays as it was.
+/// Returns the posted text with a generated id: in place of a `jobId` that is
+/// null, otherwise as the first key. The rest of the text stays as it was.
 pub fn with_job_id(body: &[u8], id: &str) -> Box<RawValue> {
     let text = str::from_utf8(body).expect("JSON that was read is UTF-8");
     let id = Value::from(id);
+    // The text is edited and not written anew from a parsed value, which would
+    // change numbers, escapes and white space: ServiceNow gets its request back
+    // as it sent it.
     let posted = Entries::of(text).take("jobId");
     let filled = match posted {
         Some(null) => {
             let null = null.raw().get();
-            // Both borrow from the same text, so the distance of their
-            // addresses is the place of one in the other.
+            // The value borrows from `text`, so the distance of their addresses
+            // is its position. A search for `null` could find another one.
             let at = null.as_ptr().addr() - text.as_ptr().addr();
             format!("{}{id}{}", &text[..at], &text[at + null.len()..])
         }
         None => {
+            // The first brace opens the object, because only white space may
+            // precede it. The comma is right, because an accepted request has
+            // other keys.
             let (before, rest) = text.split_once('{').expect("it was read as an object");
             format!("{before}{{\"jobId\":{id},{rest}")
         }
@@ -68,11 +76,13 @@ pub fn with_job_id(body: &[u8], id: &str) -> Box<RawValue> {
     serde_json::from_str(&filled).expect("an object with one more entry is an object")
 }
 
-/// Returns whether a stored request has the structure of an accepted one: an
+/// Returns true if a stored request has the structure of an accepted one: an
 /// object, and for provisioning an object as its payload.
 pub fn is_well_formed(kind: JobKind, request: &RawValue) -> bool {
-    // A raw value begins with its first token.
+    // A raw value begins with its first token: `serde_json` drops white space
+    // around it.
     let is_object = |raw: &RawValue| raw.get().starts_with('{');
+    // The first check guards the second: `Entries::of` panics on other values.
     is_object(request)
         && match kind {
             JobKind::Cost => true,
@@ -88,6 +98,8 @@ pub fn provisioning_input(id: &str, request: &RawValue) -> String {
     let mut entries = Entries::of(request.get());
     let id = to_raw_value(id).expect("a string can be written");
     let mut input = vec![("jobId".to_owned(), Entry::Generated(id))];
+    // `wit/v0.1/operations.md` promises these keys alone, and none that is
+    // null: adapters read the operation and the CSP from the job itself.
     for name in ["userId", "portfolioId"] {
         if let Some(entry) = entries.take(name).filter(|entry| entry.raw().get() != "null") {
             input.push((name.to_owned(), entry));
@@ -108,7 +120,8 @@ fn with_administrators(payload: &RawValue) -> Box<RawValue> {
     let is_null = |entry: &Entry<'_>| entry.raw().get() == "null";
     let named = entries.0.iter().any(|(key, entry)| key == "administrators" && !is_null(entry));
     if !named && let Some(operators) = entries.take("operators") {
-        // It is missing or null; a second one would repeat the key.
+        // Only a null can be left here. With it the object would have the key
+        // twice, which parsers read in two ways.
         entries.take("administrators");
         entries.0.push(("administrators".to_owned(), operators));
     }

@@ -1,8 +1,9 @@
-//! The JSON text of requests: reading it strictly, and editing it so that all
-//! else stays as it was posted.
+//! The JSON text of requests: strict reading, and edits that leave the rest of
+//! the text as it was posted.
 //!
-//! A key that is given twice, nesting without end, or a number that no double
-//! can hold is refused, since two readers would understand it in two ways.
+//! A key that is given twice, nesting beyond [`NESTING_MAX`], and a number that
+//! no double can hold are refused, because two readers could understand them in
+//! two ways.
 
 mod errors;
 mod input;
@@ -21,7 +22,7 @@ pub use input::with_job_id;
 pub use path::Path;
 pub use strict::read;
 
-/// The deepest nesting of a request body.
+/// The deepest nesting of a request body. Requests of this API have six levels.
 pub const NESTING_MAX: usize = 64;
 
 /// The reason for refusing a request body.
@@ -39,5 +40,7 @@ pub enum Refusal {
 
 /// Returns the content of an accepted request, independent of its spelling.
 pub fn content(request: &RawValue) -> Value {
+    // An accepted request can be read. Another program may have written a
+    // message that cannot; its content counts as null.
     read(request.get().as_bytes()).unwrap_or_default()
 }

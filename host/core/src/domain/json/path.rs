@@ -5,10 +5,10 @@
 /// request.
 const BYTES_MAX: usize = 256;
 
-/// The place of a value, as a link to the place of its parent.
+/// The path of a value, as a link to the path of its parent.
 ///
-/// A path is written out only where something is wrong: a body can hold some
-/// ten thousand values below one key of half its length.
+/// A path is written out only for a wrong field: a body can hold some ten
+/// thousand values below one key of half its length.
 #[derive(Debug, Clone, Copy)]
 pub enum Path<'a> {
     /// The request itself.
@@ -26,6 +26,7 @@ impl Path<'_> {
     }
 
     fn write(&self, text: &mut String) {
+        // The recursion is as deep as the nesting, which the reader bounds.
         match self {
             Self::Root => {}
             Self::Key(parent, key) => {

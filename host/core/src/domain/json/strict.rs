@@ -1,7 +1,7 @@
-//! Reads JSON strictly: bounded nesting, and no key twice in one object.
+//! Strict reading of JSON: bounded nesting, and no key twice in one object.
 //!
-//! `serde_json` alone takes the last of two values for one key; another reader
-//! takes the first.
+//! `serde_json` alone takes the last of two values for one key, and another
+//! reader may take the first (RFC 8259 section 4 leaves it open).
 
 use std::cell::RefCell;
 use std::fmt;
@@ -32,7 +32,8 @@ pub fn read(body: &[u8]) -> Result<Value, Refusal> {
     let seed = Strict { depth: 0, path: &Path::Root, findings: &findings };
     let value = seed.deserialize(&mut reader).and_then(|value| reader.end().map(|()| value));
     let findings = findings.into_inner();
-    // The reader stopped there, so its own error says less.
+    // Too much nesting stops the reader with the same kind of error as
+    // malformed text, so this finding comes first.
     if findings.too_deep {
         return Err(Refusal::TooDeep);
     }
@@ -42,18 +43,18 @@ pub fn read(body: &[u8]) -> Result<Value, Refusal> {
     }
 }
 
-/// The faults that the visitors meet.
+/// The faults that the visitors find.
 ///
-/// Apart from serde's error, which ends the reading: all repeated keys are to
-/// be reported, and a nesting that is too deep is told from text that is no
-/// JSON.
+/// They are kept apart from serde's error, which ends the reading: all repeated
+/// keys are reported, and nesting that is too deep is told from text that is
+/// not JSON.
 #[derive(Default)]
 struct Findings {
     too_deep: bool,
     repeated_keys: Errors,
 }
 
-/// Reads one value at `path`, inside `depth` lists and objects.
+/// A reader of one value at `path`, inside `depth` lists and objects.
 struct Strict<'a> {
     depth: usize,
     path: &'a Path<'a>,
@@ -129,6 +130,8 @@ impl<'de> Visitor<'de> for Strict<'_> {
         let mut map = Map::new();
         while let Some(key) = entries.next_key::<String>()? {
             let path = Path::Key(self.path, &key);
+            // Read even under a repeated key, so that faults inside it are
+            // found.
             let value = entries.next_value_seed(self.inside(&path))?;
             if map.contains_key(&key) {
                 self.findings.borrow_mut().repeated_keys.add(&path, "is given twice");

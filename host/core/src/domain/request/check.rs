@@ -31,6 +31,8 @@ impl Shape {
     fn check_fields(&self, object: &Object, path: &Path<'_>, errors: &mut Errors) {
         for field in self.fields {
             match (self.find(field, object, path, errors), field.presence) {
+                // `Optional` takes missing and null for the same. `Nullable`
+                // does not: only a null says that the client means "none".
                 (None, Presence::Optional)
                 | (Some((_, Value::Null)), Presence::Optional | Presence::Nullable) => {}
                 (None, Presence::Required | Presence::Nullable)
@@ -62,8 +64,8 @@ impl Shape {
             return camel;
         }
         let snake = object.get(&key).map(|value| (Cow::Owned(key), value));
-        // An adapter would take one of the two, and the client may have meant
-        // the other.
+        // Refused, because an adapter would read one of the two, and the client
+        // may have meant the other.
         if let (Some(_), Some((key, _))) = (&camel, &snake) {
             let problem = format!("is given twice, also as {key}");
             errors.add(&Path::Key(path, field.name), problem);
@@ -78,15 +80,16 @@ impl Choice {
     pub(super) fn check(&self, object: &Object, path: &Path<'_>, errors: &mut Errors) {
         let shape = self.pick(object);
         if shape.other_keys == OtherKeys::Refused {
-            // A key of another shape is known: what is wrong with it is that
-            // it cannot be combined, which is for that field's error to say.
+            // A key of another shape is a known property. The error for it is
+            // that it cannot be combined, and another check reports that.
             refuse_other_keys(self.shapes, object, path, errors);
         }
         shape.check_fields(object, path, errors);
     }
 
-    /// Returns the first shape whose first field is given and not null, or
-    /// else the first of all, whose field the error then requires.
+    /// Returns the first shape whose first field is given and not null. If
+    /// there is none, returns the first shape, so that the error requires its
+    /// field.
     fn pick(&self, object: &Object) -> &'static Shape {
         let given = |shape: &&&Shape| {
             let first = shape.fields.first().and_then(|field| object.get(field.name));

@@ -14,7 +14,8 @@ use crate::domain::json::Path;
 /// The consumed outcomes to put back on their queue.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Redelivery {
-    /// The outcomes of these jobs; at most [`REDELIVERY_IDS_MAX`](super::REDELIVERY_IDS_MAX).
+    /// The outcomes of these jobs; at most
+    /// [`REDELIVERY_IDS_MAX`](super::REDELIVERY_IDS_MAX).
     Ids(Vec<String>),
     /// The outcomes that were consumed at this time or later.
     Since(Timestamp),
@@ -48,8 +49,9 @@ pub fn redelivery(kind: JobKind, body: &[u8]) -> Result<Redelivery, Refusal> {
     let mut errors = Errors::default();
     let given = |name| object.get(name).filter(|value| !value.is_null());
     let (ids, since) = (given(ids_name), given("since"));
-    // Stricter than elsewhere, where null means missing: outcomes that come
-    // twice cost more than a request that is refused.
+    // Here a null counts as given, although elsewhere it means missing. A
+    // request with both keys is ambiguous, and outcomes that come twice cost
+    // more than a refused request.
     if object.contains_key(ids_name) && object.contains_key("since") {
         let problem = format!("cannot be combined with {ids_name}");
         errors.add(&Path::Key(&Path::Root, "since"), problem);
@@ -59,6 +61,7 @@ pub fn redelivery(kind: JobKind, body: &[u8]) -> Result<Redelivery, Refusal> {
     }
     shape::redelivery(kind).check(&object, &Path::Root, &mut errors);
     errors.into_result()?;
+    // The shape has checked the types and the format, so nothing is lost here.
     let since = since.and_then(Value::as_str).and_then(parse_time);
     let ids = ids.and_then(Value::as_array).into_iter().flatten();
     Ok(match since {
@@ -111,7 +114,8 @@ mod tests {
             (jobs, r#"{"since":"1969-01-01T01:00:00Z"}"#, since(0)),
         ] {
             match (redelivery(kind, body.as_bytes()), expected, body.contains("null")) {
-                // A key that is there, even as null, is combined with the other.
+                // A key that is there, even as null, is combined with the
+                // other.
                 (read, _, true) => assert_eq!(errors_of(read)[0].0, "since"),
                 (read, expected, false) => assert_eq!(read, expected, "{body}"),
             }

@@ -19,8 +19,8 @@ use crate::domain::json::Path;
 pub fn cost(body: &[u8], known: Known<'_>) -> Parsed {
     let object = top::object(body)?;
     let mut errors = Errors::default();
-    // Before the shape: the first error of a field stands, and this one lists
-    // the CSPs that are configured.
+    // Checked before the shape: the first error of a field stands, and this one
+    // lists the configured CSPs.
     let csp = top::csp(&object, known.csps, &mut errors);
     shape::COST_REQUEST.check(&object, &Path::Root, &mut errors);
     let operation = match (top::text(&object, "taskOrderNumber"), top::text(&object, "clin")) {

@@ -1,8 +1,8 @@
-//! The vocabulary of [`shape`](super::shape): objects, their fields, and the
-//! values that a field takes.
+//! The building blocks of [`shape`](super::shape): objects, their fields, and
+//! the values that a field takes.
 //!
-//! Plain data. Requests are checked against it, and the API generates its
-//! OpenAPI schemas from it.
+//! All of them are plain data. Requests are checked against this data, and the
+//! API generates its OpenAPI schemas from it.
 
 /// An object that a client sends.
 #[derive(Debug, Clone, Copy)]
@@ -26,18 +26,18 @@ pub enum OtherKeys {
 /// The treatment of keys in snake_case instead of camelCase.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SnakeCase {
-    /// Not recognized: such a key is one that the shape does not name.
+    /// Not recognized: such a key counts as a key that the shape does not name.
     Unknown,
-    /// Accepted, but not described: clients are to write camelCase.
+    /// Accepted, but not described: clients should write camelCase.
     Accepted,
     /// Accepted and described, as a second schema.
     Described,
 }
 
-/// Shapes of which an object has exactly one.
+/// A set of shapes, of which an object has exactly one.
 ///
-/// The first field of each shape tells them apart, except where the caller
-/// knows a better rule.
+/// The first field of each shape tells the shapes apart, unless the caller has
+/// another rule.
 #[derive(Debug, Clone, Copy)]
 pub struct Choice {
     /// The name of its schema in the API's description.
@@ -53,12 +53,12 @@ pub struct Field {
     pub name: &'static str,
     pub presence: Presence,
     pub kind: FieldKind,
-    /// Empty if the name says it all.
+    /// The description in the API's document. Empty if the name is enough.
     pub description: &'static str,
     pub example: Option<&'static str>,
 }
 
-/// The two questions of presence: may a field be missing, may it be null?
+/// The permission of a field to be missing or null.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Presence {
     /// Neither missing nor null.
@@ -97,8 +97,8 @@ pub enum FieldKind {
 /// The words that a field takes.
 #[derive(Debug, Clone, Copy)]
 pub struct Words {
-    /// The name of their schema in the API's description; `None` if they are
-    /// described where they are used.
+    /// The name of the schema in the API's description. `None` if each use
+    /// describes the words itself.
     pub name: Option<&'static str>,
     pub description: &'static str,
     pub all: &'static [&'static str],
@@ -107,24 +107,24 @@ pub struct Words {
 /// The form of a string.
 #[derive(Debug, Clone, Copy)]
 pub struct Format {
-    /// The name of its schema in the API's description; `None` if it is
-    /// described where it is used.
+    /// The name of the schema in the API's description. `None` if each use
+    /// describes the form itself.
     pub name: Option<&'static str>,
     pub description: &'static str,
     pub examples: &'static [&'static str],
-    /// As far as JSON Schema can say what [`Format::accepts`] accepts.
+    /// The part of [`Format::accepts`] that JSON Schema can express.
     pub constraint: Constraint,
     /// The condition as an error states it: `must be …`.
     pub problem: &'static str,
     pub accepts: fn(&str) -> bool,
 }
 
-/// The part of a form that JSON Schema has words for.
+/// A condition on a string that JSON Schema can express.
 #[derive(Debug, Clone, Copy)]
 pub enum Constraint {
     /// A regular expression (ECMA 262).
     Pattern(&'static str),
-    /// The same, for 1 to `max` characters.
+    /// A regular expression, for 1 to `max` characters.
     BoundedPattern { pattern: &'static str, max: usize },
     /// A format that JSON Schema defines, such as `date-time`.
     Named(&'static str),
@@ -163,8 +163,8 @@ impl Field {
 
     /// Returns the key in snake_case: `popStartDate` becomes `pop_start_date`.
     ///
-    /// Enough for the names of this API, which have no digits and no capitals
-    /// in a row.
+    /// This rule is enough for the names of this API, which have no digits and
+    /// no two capitals in a row.
     pub fn snake_case(&self) -> String {
         self.name.chars().fold(String::new(), |mut snake, c| {
             if c.is_ascii_uppercase() {
@@ -201,7 +201,7 @@ impl Shape {
         Self { snake_case, ..self }
     }
 
-    /// Returns whether the shape names `key`, in camelCase.
+    /// Returns true if the shape names `key`, in camelCase.
     pub fn has(&self, key: &str) -> bool {
         self.fields.iter().any(|field| field.name == key)
     }

@@ -9,7 +9,8 @@ use crate::domain::CspName;
 use crate::domain::Job;
 use crate::domain::Timestamp;
 
-// The texts below state both bounds.
+// The texts below repeat both bounds as literals, because a constant cannot be
+// formatted into a `&'static str`.
 const _: () = assert!(Job::ID_BYTES_MAX == 256 && CspName::LEN_MAX == 32);
 
 pub const ID: Format = Format {
@@ -54,7 +55,7 @@ pub const TIME: Format = Format {
     accepts: |text| parse_time(text).is_some(),
 };
 
-/// Returns whether `text` is a day, `YYYY-MM-DD`, or a month, `YYYY-MM`.
+/// Returns true if `text` is a day, `YYYY-MM-DD`, or a month, `YYYY-MM`.
 fn is_date(text: &str) -> bool {
     let parts: Vec<&str> = text.split('-').collect();
     let lengths: Vec<usize> = parts.iter().map(|part| part.len()).collect();
@@ -62,7 +63,8 @@ fn is_date(text: &str) -> bool {
     if !digits || !(lengths == [4, 2] || lengths == [4, 2, 2]) {
         return false;
     }
-    // A month is the date of its first day.
+    // A month counts as its first day, so a missing part is 1. A part that does
+    // not parse is 0, which no calendar has as a month or a day.
     let number = |at: usize| parts.get(at).map_or(1, |part| part.parse::<u16>().unwrap_or(0));
     let month = u8::try_from(number(1)).ok().and_then(|month| time::Month::try_from(month).ok());
     let day = u8::try_from(number(2)).unwrap_or(0);
@@ -71,8 +73,8 @@ fn is_date(text: &str) -> bool {
     })
 }
 
-/// Reads a time as RFC 3339 writes it. A time before 1970 is read as 1970:
-/// nothing was consumed before.
+/// Parses a time in the format of RFC 3339. Returns `None` for any other text.
+/// A time before 1970 is read as 1970, because nothing was consumed before.
 pub fn parse_time(text: &str) -> Option<Timestamp> {
     let time = OffsetDateTime::parse(text, &Rfc3339).ok()?;
     let millis = time.unix_timestamp_nanos() / 1_000_000;

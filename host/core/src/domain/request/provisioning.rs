@@ -11,8 +11,8 @@ use crate::domain::json::Errors;
 use crate::domain::json::Path;
 use crate::domain::json::with_job_id;
 
-/// Reads a provisioning request. A missing `jobId` is made with `new_id`, and
-/// then is the first key of what was posted.
+/// Reads a provisioning request. Generates a missing `jobId` with `new_id`, and
+/// adds it to the request as the first key.
 ///
 /// # Errors
 ///
@@ -21,15 +21,19 @@ pub fn provisioning(body: &[u8], known: Known<'_>, new_id: impl FnOnce() -> Stri
     let object = top::object(body)?;
     let mut errors = Errors::default();
     let operation = top::text(&object, "operationType").and_then(Operation::from_operation_type);
-    // Before the shape: the first error of a field stands, and this one lists
-    // the CSPs that are configured.
+    // Checked before the shape: the first error of a field stands, and this one
+    // lists the configured CSPs.
     let csp = top::csp(&object, known.csps, &mut errors);
+    // An unknown operation is checked as far as all operations agree, so that
+    // the client learns of other wrong fields in the same response.
     let shape = operation.map_or(&shape::UNKNOWN_OPERATION, shape::of_operation);
     shape.check(&object, &Path::Root, &mut errors);
     if let (Some(csp), Some(operation)) = (&csp, operation) {
         top::check_offered(known.csps, csp, operation, "operationType", &mut errors);
     }
     errors.into_result()?;
+    // The shape has refused an empty `jobId`, so `None` means missing or null.
+    // An id is generated only for an accepted request.
     let (id, request) = match top::text(&object, "jobId") {
         Some(id) => (id.to_owned(), top::verbatim(body)),
         None => {

@@ -1,8 +1,8 @@
-//! The one table of all that ServiceNow may send.
+//! The table of all requests that ServiceNow may send.
 //!
-//! Requests are checked against it, and the OpenAPI document is generated from
-//! it: a new field is one line here. Descriptions are the texts of that
-//! document.
+//! Requests are checked against this table, and the OpenAPI document is
+//! generated from it, so a new field is one line here. The descriptions are the
+//! texts of that document.
 
 use super::field::Choice;
 use super::field::Field;
@@ -72,7 +72,7 @@ pub const BATCH: Shape = Shape::closed(
         .described("The `Hoth-Batch` header of the response that leased the batch.")],
 );
 
-/// The body of `POST …/redeliver`.
+/// Returns the shapes of the body of `POST …/redeliver`.
 pub const fn redelivery(kind: JobKind) -> &'static Choice {
     match kind {
         JobKind::Provisioning => &JOB_REDELIVERY,
@@ -245,8 +245,9 @@ const ADD_OPERATORS: Shape = Shape::closed(
     ],
 );
 
-/// A provisioning request whose operation is not known: the top level is
-/// checked as far as all operations agree. Not in the description.
+/// A provisioning request whose operation is not known. Its top level is
+/// checked as far as all operations agree. This shape is not in the OpenAPI
+/// document.
 pub const UNKNOWN_OPERATION: Shape = Shape::closed(
     "",
     "",
@@ -342,7 +343,7 @@ const CONSUMED_SINCE: Shape = Shape::closed(
 );
 
 const JOB_ID: Field = optional("jobId", Formatted(&ID));
-/// May be empty.
+/// The user's id, which may be empty.
 const USER_ID: Field = required("userId", Text);
 const PORTFOLIO_ID: Field = required("portfolioId", NonEmptyText);
 const TARGET_CSP: Field = required("targetCspName", Formatted(&CSP_NAME));

@@ -1,4 +1,4 @@
-//! Reading the top level of a request, which both resources share.
+//! The top level of a request, which both resources share.
 
 use std::collections::BTreeMap;
 
@@ -25,17 +25,17 @@ pub fn object(body: &[u8]) -> Result<Map<String, Value>, Refusal> {
     }
 }
 
-/// Returns the text of a field; `None` if it is missing, null or empty.
+/// Returns the text of a field, or `None` if it is missing, null or empty.
 ///
-/// For fields whose shape has been checked, or is still to be checked.
+/// Reports no error: the check of the shape does that, before or after.
 pub fn text<'a>(object: &'a Map<String, Value>, name: &str) -> Option<&'a str> {
     object.get(name).and_then(Value::as_str).filter(|text| !text.is_empty())
 }
 
 /// Returns the CSP that a request names, if it is configured.
 ///
-/// Adds an error for any other name. Only the shape has an error for a name
-/// that is missing or not a string.
+/// Adds an error for any other name. A name that is missing or not a string
+/// gets its error from the shape.
 pub fn csp(
     object: &Map<String, Value>,
     known: &BTreeMap<CspName, SupportedOperations>,
@@ -65,7 +65,8 @@ pub fn check_offered(
     errors.add(&Path::Key(&Path::Root, field), problem);
 }
 
-/// Returns a body exactly as it was posted. It has been read as JSON before.
+/// Returns a body exactly as it was posted. The body has been read as JSON
+/// before.
 pub fn verbatim(body: &[u8]) -> Box<RawValue> {
     serde_json::from_slice(body).expect("the body has just been read as JSON")
 }
