@@ -108,7 +108,7 @@ mod tests {
         assert_eq!(
             late.to_string(),
             "one run of the adapter took more than 2 hours; a wait of 0 ms makes a checkpoint to \
-             go on from"
+             resume from"
         );
 
         let mut run = RunBudget::new(0, SECOND);
