@@ -28,7 +28,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("worker", &["registry", "replay"]),
     ("api", &["http"]),
     ("admin", &["http", "registry", "replay", "worker"]),
-    ("config", &["api", "http", "registry", "replay"]),
+    ("config", &["admin", "api", "http", "registry", "replay", "worker"]),
     ("reload", &["config", "http"]),
     ("telemetry", &["http"]),
     (

@@ -18,7 +18,6 @@ use tracing::warn;
 
 use crate::admin;
 use crate::api;
-use crate::config::Backend;
 use crate::config::Config;
 use crate::http::auth::Keys;
 use crate::http::listener::Listener;
@@ -40,6 +39,7 @@ use crate::worker::Workers;
 use hoth_core::domain::CspName;
 use hoth_platform::clock::Clock;
 use hoth_platform::descriptors;
+use hoth_queue::Backend;
 use hoth_queue::Queue;
 use hoth_queue::QueueError;
 use hoth_queue::QueueName;
@@ -95,7 +95,7 @@ impl App {
         let storage = open_queue(&config, &clock).await?;
         let engine = Engine::with(&config.adapters, Compiler::Subprocess)
             .context("setting up the adapter engine")?;
-        let trust = config.trust().context("reading whose adapters to trust")?;
+        let trust = config.trust().context("reading adapters.trusted_keys")?;
         let directory = &config.adapters.directory;
         let journals = journals(&config, &clock);
         let replayer =
@@ -115,7 +115,7 @@ impl App {
             registry: Arc::new(registry),
             retry: config.retry.policy(),
             polling: config.poll_policy(),
-            lease: Duration::from_secs(config.worker.lease_seconds),
+            lease: config.worker.lease(),
             recorder: Recorder::start(&config.replay, journals, clock.clone())
                 .context("starting the thread that writes journals")?,
             clock,
@@ -166,7 +166,7 @@ impl App {
     ///
     /// Storage has failed, so the process must start again.
     pub async fn run(self, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
-        let grace = Duration::from_millis(self.config.worker.drain_ms);
+        let grace = self.config.worker.drain();
         let storage = self.storage.clone();
         let running = self.spawn();
         let end = tokio::select! {

@@ -54,7 +54,7 @@ pub struct Reload {
 pub enum ReloadError {
     #[error(transparent)]
     Config(#[from] ConfigError),
-    #[error("auth: {0}")]
+    #[error("auth.{0}")]
     Key(#[from] KeyError),
     #[error(transparent)]
     ReloadableTls(#[from] TlsError),

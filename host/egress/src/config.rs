@@ -18,7 +18,11 @@ use crate::network::Network;
 use crate::origin;
 use crate::origin::Origin;
 use crate::tls::TlsConfig;
+use hoth_core::config::Names;
+use hoth_core::config::Problem;
+use hoth_core::config::Table;
 use hoth_core::domain::SupportedOperations;
+use hoth_platform::loopback::points_at_loopback;
 
 /// The table `[csp.<NAME>]`.
 #[derive(Debug, Clone, Deserialize)]
@@ -77,16 +81,6 @@ pub struct Config {
     pub breaker: BreakerConfig,
 }
 
-/// A setting that makes no sense, found by [`Config::validate`].
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{key}` {problem}")]
-pub struct InvalidSetting {
-    /// Below `[csp.<NAME>]`: `base_url`, `oauth2.token_url`.
-    pub key: String,
-    /// Continues a sentence that begins with the key.
-    pub problem: String,
-}
-
 /// As long as the predecessor waited for a CSP.
 fn default_timeout_ms() -> NonZeroU64 {
     const { NonZeroU64::new(300_000).unwrap() }
@@ -117,61 +111,35 @@ impl Config {
     /// The WIT's bound on what an adapter can ask for.
     const CREDENTIAL_NAME_BYTES_MAX: usize = 64;
 
-    /// Finds everything that is wrong though it could be read.
-    pub fn validate(&self) -> Vec<InvalidSetting> {
-        let mut found = Vec::new();
-        let mut wrong = |key: &str, problem: &str| {
-            found.push(InvalidSetting { key: key.to_owned(), problem: problem.to_owned() });
-        };
-        if self.adapter.is_empty() {
-            wrong("adapter", "must not be empty");
-        }
-        if let Err(bad) = origin::check_endpoint(&self.base_url) {
-            wrong("base_url", &bad.to_string());
-        }
-        if let Some(Err(bad)) = self.proxy.as_ref().map(origin::check_proxy) {
-            wrong("proxy", &bad.to_string());
-        }
-        if let Some(missing) = self.tls.as_ref().and_then(TlsConfig::missing) {
-            wrong(&format!("tls.{missing}"), "is missing: a certificate and its key come together");
-        }
-        for (key, value, max) in self.bounded() {
-            if value > max {
-                wrong(key, &format!("must be at most {max}"));
-            }
-        }
-        for (key, problem) in self.breaker.problems() {
-            wrong(&format!("breaker.{key}"), problem);
-        }
-        self.validate_credentials(&mut wrong);
-        found
-    }
-
-    fn validate_credentials(&self, wrong: &mut impl FnMut(&str, &str)) {
+    /// Returns the problems of the default credential and of the named ones.
+    fn check_credentials(&self, names: &Names<'_>) -> Vec<Problem> {
+        let mut problems = Vec::new();
         let default = self.default_credential();
         if default.kinds() > 1 {
             let key = if default.oauth2.is_some() { "oauth2" } else { "api_key" };
-            wrong(
+            problems.push(Problem::new(
                 key,
                 "must be the only default credential: name the other one under `credentials`",
-            );
+            ));
         }
-        for (key, problem) in default.problems() {
-            wrong(key, &problem);
-        }
+        problems.extend(default.check(names));
         for (name, credential) in &self.credentials {
             if name.is_empty() || name.len() > Self::CREDENTIAL_NAME_BYTES_MAX {
                 let max = Self::CREDENTIAL_NAME_BYTES_MAX;
-                wrong("credentials", &format!("must have names of 1 to {max} bytes"));
+                problems.push(Problem::new(
+                    "credentials",
+                    format!("must have names of 1 to {max} bytes"),
+                ));
             }
+            let table = format!("credentials.{name}");
             if credential.kinds() != 1 {
-                let key = format!("credentials.{name}");
-                wrong(&key, "must have exactly one of `oauth2`, `api_key` and `basic`");
+                let message = "must have exactly one of `oauth2`, `api_key` and `basic`";
+                problems.push(Problem::new(&table, message));
             }
-            for (key, problem) in credential.problems() {
-                wrong(&format!("credentials.{name}.{key}"), &problem);
-            }
+            let found = credential.check(names).into_iter();
+            problems.extend(found.map(|problem| problem.in_table(&table)));
         }
+        problems
     }
 
     /// The numbers that have a bound.
@@ -200,7 +168,7 @@ impl Config {
     }
 
     /// Finds the secrets that cannot be read now. Blocks on the file system.
-    pub fn missing_secrets(&self) -> Vec<InvalidSetting> {
+    pub fn missing_secrets(&self) -> Vec<Problem> {
         let default = self.default_credential();
         let named = self.credentials.iter().map(|(name, it)| (format!("credentials.{name}."), it));
         [(String::new(), &default)]
@@ -210,8 +178,7 @@ impl Config {
                 it.secrets().map(move |(key, from)| (format!("{table}{key}"), from))
             })
             .filter_map(|(key, from)| {
-                let problem = format!("cannot be had: {}", from.read().err()?);
-                Some(InvalidSetting { key, problem })
+                Some(Problem::new(key, format!("cannot be had: {}", from.read().err()?)))
             })
             .collect()
     }
@@ -254,7 +221,7 @@ impl Config {
 
     /// Whether a proxy stands before `url`.
     pub(super) fn is_proxied(&self, url: &Url) -> bool {
-        self.proxy.is_some() && !origin::points_at_loopback(url)
+        self.proxy.is_some() && !points_at_loopback(url)
     }
 
     /// Whether any URL that the operator names is encrypted.
@@ -264,6 +231,36 @@ impl Config {
             || self.proxy.as_ref().is_some_and(|proxy| proxy.scheme() == "https")
             || self.default_credential().needs_tls()
             || self.credentials.values().any(CredentialConfig::needs_tls)
+    }
+}
+
+impl Table for Config {
+    fn check(&self, names: &Names<'_>) -> Vec<Problem> {
+        let mut problems = Vec::new();
+        if self.adapter.is_empty() {
+            problems.push(Problem::new("adapter", "must not be empty"));
+        }
+        if let Err(bad) = origin::check_endpoint(&self.base_url) {
+            problems.push(Problem::new("base_url", bad));
+        }
+        if let Some(Err(bad)) = self.proxy.as_ref().map(origin::check_proxy) {
+            problems.push(Problem::new("proxy", bad));
+        }
+        if let Some(missing) = self.tls.as_ref().and_then(TlsConfig::missing) {
+            problems.push(Problem::new(
+                format!("tls.{missing}"),
+                "is missing: a certificate and its key come together",
+            ));
+        }
+        for (key, value, max) in self.bounded() {
+            if value > max {
+                problems.push(Problem::new(key, format!("must be at most {max}")));
+            }
+        }
+        let breaker = self.breaker.check(names).into_iter();
+        problems.extend(breaker.map(|problem| problem.in_table("breaker")));
+        problems.extend(self.check_credentials(names));
+        problems
     }
 }
 
@@ -306,7 +303,7 @@ mod tests {
         assert_eq!(config.max_response_bytes.get(), 262_144);
         assert_eq!(config.settings_json(), "{}");
         assert!(config.allowed_origins.is_empty() && config.oauth2.is_none());
-        assert_eq!(config.validate(), []);
+        assert_eq!(config.check(&Names::default()), []);
     }
 
     #[test]
@@ -329,7 +326,7 @@ mod tests {
             client_secret = { file = "secret" }
             "#,
         );
-        assert_eq!(config.validate(), []);
+        assert_eq!(config.check(&Names::default()), []);
         assert_eq!(config.connect_timeout(), Duration::from_secs(1));
         expect![[r#"{"api_version":"1.3.1","n":[1,2.5,true,"inf"],"when":"2026-01-02"}"#]]
             .assert_eq(&config.settings_json());
@@ -368,19 +365,19 @@ mod tests {
     fn validation_names_the_key() {
         let check = |toml: &str, expected: Expect| {
             let found: Vec<String> =
-                parse(toml).validate().iter().map(ToString::to_string).collect();
+                parse(toml).check(&Names::default()).iter().map(ToString::to_string).collect();
             expected.assert_eq(&found.join("; "));
         };
         check(
             "adapter = ''\nbase_url = 'http://h'\ntimeout_ms = 3600001\nmax_concurrent = 10001",
             expect![
-                "`adapter` must not be empty; `base_url` must be https, unless it points at loopback; `timeout_ms` must be at most 3600000; `max_concurrent` must be at most 10000"
+                "adapter: must not be empty; base_url: must be https, unless it points at loopback; timeout_ms: must be at most 3600000; max_concurrent: must be at most 10000"
             ],
         );
         check(
             "adapter = 'a'\nbase_url = 'https://h/?q'\n[oauth2]\ntoken_url = 'http://h'\nclient_id = ''\nclient_secret.env = 'X'",
             expect![
-                "`base_url` must not have a query or a fragment; `oauth2.token_url` must be https, unless it points at loopback; `oauth2.client_id` must not be empty"
+                "base_url: must not have a query or a fragment; oauth2.token_url: must be https, unless it points at loopback; oauth2.client_id: must not be empty"
             ],
         );
     }

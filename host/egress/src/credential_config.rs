@@ -10,6 +10,9 @@ use url::Url;
 
 use crate::headers;
 use crate::origin;
+use hoth_core::config::Names;
+use hoth_core::config::Problem;
+use hoth_core::config::Table;
 use hoth_platform::secret::SecretSource;
 
 /// The table `[csp.<NAME>.credentials.<CREDENTIAL>]`: one of three kinds. The
@@ -53,9 +56,6 @@ pub struct BasicConfig {
     pub password: SecretSource,
 }
 
-/// A setting below the credential's table, and what is wrong with it.
-pub type Wrong = (&'static str, String);
-
 impl CredentialConfig {
     /// How many kinds are given. One that can be used has one.
     pub fn kinds(&self) -> usize {
@@ -63,32 +63,6 @@ impl CredentialConfig {
             .into_iter()
             .filter(|given| *given)
             .count()
-    }
-
-    /// Everything that is wrong though it could be read.
-    pub fn problems(&self) -> Vec<Wrong> {
-        let mut found = Vec::new();
-        if let Some(oauth2) = &self.oauth2 {
-            if let Err(bad) = origin::check_endpoint(&oauth2.token_url) {
-                found.push(("oauth2.token_url", bad.to_string()));
-            }
-            if oauth2.client_id.is_empty() {
-                found.push(("oauth2.client_id", "must not be empty".to_owned()));
-            }
-        }
-        if let Some(api_key) = &self.api_key
-            && !headers::may_carry_key(&api_key.header)
-        {
-            let problem = format!("cannot be `{}`, which has another meaning", api_key.header);
-            found.push(("api_key.header", problem));
-        }
-        if let Some(basic) = &self.basic
-            && (basic.username.contains(':') || basic.username.contains(char::is_control))
-        {
-            let problem = "must not contain a colon or a control character".to_owned();
-            found.push(("basic.username", problem));
-        }
-        found
     }
 
     /// Every secret, and the key that names its place.
@@ -112,6 +86,33 @@ impl CredentialConfig {
     /// Whether its token comes by an encrypted connection.
     pub fn needs_tls(&self) -> bool {
         self.oauth2.as_ref().is_some_and(|oauth2| oauth2.token_url.scheme() == "https")
+    }
+}
+
+impl Table for CredentialConfig {
+    fn check(&self, _: &Names<'_>) -> Vec<Problem> {
+        let mut problems = Vec::new();
+        if let Some(oauth2) = &self.oauth2 {
+            if let Err(bad) = origin::check_endpoint(&oauth2.token_url) {
+                problems.push(Problem::new("oauth2.token_url", bad));
+            }
+            if oauth2.client_id.is_empty() {
+                problems.push(Problem::new("oauth2.client_id", "must not be empty"));
+            }
+        }
+        if let Some(api_key) = &self.api_key
+            && !headers::may_carry_key(&api_key.header)
+        {
+            let message = format!("cannot be `{}`, which has another meaning", api_key.header);
+            problems.push(Problem::new("api_key.header", message));
+        }
+        if let Some(basic) = &self.basic
+            && (basic.username.contains(':') || basic.username.contains(char::is_control))
+        {
+            let message = "must not contain a colon or a control character";
+            problems.push(Problem::new("basic.username", message));
+        }
+        problems
     }
 }
 

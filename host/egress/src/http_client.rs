@@ -15,10 +15,10 @@ use url::Url;
 
 use crate::BuildError;
 use crate::config::Config;
-use crate::origin;
 use crate::resolver::Resolver;
 use crate::tls::Stamps;
 use hoth_core::domain::CspName;
+use hoth_platform::loopback::points_at_loopback;
 
 /// Less than the 5 s after which the most impatient common server (Node.js)
 /// closes an idle connection: a request that meets such a close may or may not
@@ -160,5 +160,5 @@ fn build(config: &Config, resolver: &Resolver) -> Result<reqwest::Client, BuildE
 
 /// What is on this machine is called directly.
 fn proxy(proxy: Url) -> Proxy {
-    Proxy::custom(move |url| (!origin::points_at_loopback(url)).then(|| proxy.clone()))
+    Proxy::custom(move |url| (!points_at_loopback(url)).then(|| proxy.clone()))
 }

@@ -40,7 +40,6 @@ pub use breaker::BreakerConfig;
 pub use breaker::BreakerStatus;
 pub use breaker::Phase;
 pub use config::Config;
-pub use config::InvalidSetting;
 pub use credential_config::ApiKeyConfig;
 pub use credential_config::BasicConfig;
 pub use credential_config::CredentialConfig;
@@ -49,7 +48,6 @@ pub use network::BadNetwork;
 pub use network::Network;
 pub use origin::BadUrl;
 pub use origin::Origin;
-pub use origin::points_at_loopback;
 pub use tls::TlsConfig;
 pub use tls::TlsError;
 
@@ -65,6 +63,9 @@ use crate::credential::Credentials;
 use crate::http_client::HttpClient;
 use crate::resolver::Resolver;
 use crate::target::Egress;
+use hoth_core::config::Names;
+use hoth_core::config::Problem;
+use hoth_core::config::Table as _;
 use hoth_core::domain::CspName;
 use hoth_core::domain::Event;
 use hoth_core::domain::HttpRequest;
@@ -121,7 +122,7 @@ pub struct Exchanged {
 #[derive(Debug, thiserror::Error)]
 pub enum BuildError {
     #[error(transparent)]
-    Invalid(#[from] InvalidSetting),
+    Invalid(#[from] Problem),
     #[error(transparent)]
     Tls(#[from] TlsError),
     #[error("the HTTP client cannot be set up")]
@@ -159,7 +160,7 @@ impl Client {
     }
 
     fn build_with(name: &CspName, config: &Config, resolver: Resolver) -> Result<Self, BuildError> {
-        if let Some(invalid) = config.validate().into_iter().next() {
+        if let Some(invalid) = config.check(&Names::default()).into_iter().next() {
             return Err(invalid.into());
         }
         let http = HttpClient::build(name, config, resolver)?;

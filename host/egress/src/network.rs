@@ -13,7 +13,7 @@ use std::str::FromStr;
 
 use serde::Deserialize;
 
-use crate::origin;
+use hoth_platform::loopback::is_loopback_name;
 
 /// A range of addresses: `10.0.0.0/8`, `fd00::/8`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -43,7 +43,7 @@ pub fn admit(
     resolved: impl IntoIterator<Item = SocketAddr>,
     named: &[Network],
 ) -> Result<Vec<SocketAddr>, PrivateAddress> {
-    let local = origin::is_loopback_name(&name.to_ascii_lowercase());
+    let local = is_loopback_name(&name.to_ascii_lowercase());
     let may = |address: IpAddr| {
         if local {
             address.is_loopback()

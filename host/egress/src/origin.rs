@@ -3,8 +3,9 @@
 use std::fmt;
 
 use serde::Deserialize;
-use url::Host;
 use url::Url;
+
+use hoth_platform::loopback::points_at_loopback;
 
 /// One origin that requests may go to: `https://status.csp-a.example.com`.
 ///
@@ -104,23 +105,6 @@ pub fn check_proxy(url: &Url) -> Result<(), BadUrl> {
 /// Whether a user name or a password stands before the host.
 pub fn has_userinfo(url: &Url) -> bool {
     !url.username().is_empty() || url.password().is_some()
-}
-
-/// Whether the host is this machine by name or by number: `localhost` and
-/// names below it (RFC 6761 section 6.3), 127.0.0.0/8, `::1`.
-pub fn points_at_loopback(url: &Url) -> bool {
-    match url.host() {
-        Some(Host::Domain(name)) => is_loopback_name(name),
-        Some(Host::Ipv4(address)) => address.is_loopback(),
-        Some(Host::Ipv6(address)) => address.is_loopback(),
-        None => false,
-    }
-}
-
-/// Whether a name, in lower case, stands for this machine.
-pub fn is_loopback_name(name: &str) -> bool {
-    let name = name.strip_suffix('.').unwrap_or(name);
-    name == "localhost" || name.ends_with(".localhost")
 }
 
 #[cfg(test)]

@@ -4,8 +4,10 @@
 //! - [`failpoint`]: steps at which a test can kill the process.
 //! - [`secret`]: references to secrets in environment variables or files.
 //! - [`descriptors`]: the limit on file descriptors, divided among listeners.
+//! - [`loopback`]: recognizes this machine in URLs and host names.
 
 pub mod clock;
 pub mod descriptors;
 pub mod failpoint;
+pub mod loopback;
 pub mod secret;

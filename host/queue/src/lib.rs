@@ -12,6 +12,7 @@
 //! and `model` is a third, minimal implementation that random tests compare
 //! with.
 
+mod config;
 #[cfg(any(test, feature = "testing"))]
 pub mod conformance;
 mod contract;
@@ -30,6 +31,8 @@ mod sqs_config;
 mod state;
 mod storage;
 
+pub use self::config::Backend;
+pub use self::config::Config;
 pub use self::contract::Holder;
 pub use self::contract::Queue;
 pub use self::contract::Receive;

@@ -3,10 +3,12 @@
 //! Every build reads and checks the settings, so that one without the backend
 //! can report that it is missing.
 
-use hoth_core::domain::CspName;
 use url::Url;
 
 use crate::name::QueueName;
+use hoth_core::config::Names;
+use hoth_core::config::Problem;
+use hoth_core::config::Table;
 
 /// The longest name of an SQS queue, `.fifo` included (AWS documentation,
 /// "Amazon SQS queue quotas").
@@ -25,27 +27,6 @@ pub struct SqsConfig {
 }
 
 impl SqsConfig {
-    /// Lists the problems of these settings, for a host with these CSPs.
-    pub fn problems<'a>(&self, csps: impl IntoIterator<Item = &'a CspName>) -> Vec<String> {
-        let mut problems = Vec::new();
-        let plain = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
-        if !self.prefix.bytes().all(plain) {
-            problems.push("prefix: may have letters, digits, `-` and `_`".to_owned());
-        }
-        // Of its two queues on SQS, that of the dead letters has the longer
-        // name.
-        let names = QueueName::all(csps);
-        let longest = names.iter().map(|name| self.dead_letters_of(name)).max_by_key(String::len);
-        if let Some(name) = longest.filter(|name| name.len() > NAME_LEN_MAX) {
-            problems.push(format!(
-                "prefix: is too long: SQS has {NAME_LEN_MAX} characters for a queue's name, and \
-                 `{name}` has {}",
-                name.len()
-            ));
-        }
-        problems
-    }
-
     /// Returns the name on SQS of the queue that holds the messages.
     #[cfg(feature = "sqs")]
     pub(crate) fn messages_of(&self, queue: &QueueName) -> String {
@@ -56,5 +37,30 @@ impl SqsConfig {
     /// of messages has a name that begins like this.
     pub(crate) fn dead_letters_of(&self, queue: &QueueName) -> String {
         format!("{}dead-{queue}.fifo", self.prefix)
+    }
+}
+
+impl Table for SqsConfig {
+    fn check(&self, names: &Names<'_>) -> Vec<Problem> {
+        let mut problems = Vec::new();
+        let plain = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
+        if !self.prefix.bytes().all(plain) {
+            problems.push(Problem::new("prefix", "may have letters, digits, `-` and `_`"));
+        }
+        // Of its two queues on SQS, that of the dead letters has the longer
+        // name.
+        let queues = QueueName::all(names.csps.iter().copied());
+        let longest = queues.iter().map(|name| self.dead_letters_of(name)).max_by_key(String::len);
+        if let Some(name) = longest.filter(|name| name.len() > NAME_LEN_MAX) {
+            problems.push(Problem::new(
+                "prefix",
+                format!(
+                    "is too long: SQS has {NAME_LEN_MAX} characters for a queue's name, and \
+                     `{name}` has {}",
+                    name.len()
+                ),
+            ));
+        }
+        problems
     }
 }

@@ -1,13 +1,16 @@
 //! The `[adapters]` table of the configuration.
 
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 use std::path::Path;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::EngineError;
+use hoth_core::config::Names;
+use hoth_core::config::Problem;
+use hoth_core::config::Table;
 
 /// The location of adapters, and the limits of calls into them.
 #[derive(Debug, Clone, Deserialize)]
@@ -88,52 +91,21 @@ impl Default for Config {
 impl Config {
     /// From one MiB, which the shadow stack of a Rust adapter takes alone, to the
     /// address space of a 32-bit guest.
-    const MEMORY_BYTES: (u64, u64) = (1 << 20, 4 << 30);
+    const MEMORY_BYTES: RangeInclusive<u64> = 1 << 20..=4 << 30;
 
     /// The longest deadline: an adapter computes a step and does not wait.
-    const DEADLINE_MS: (u64, u64) = (1, 60_000);
+    const DEADLINE_MS: RangeInclusive<u64> = 1..=60_000;
 
     /// Up to an hour, far beyond any real component.
-    const COMPILE_MS: (u64, u64) = (100, 3_600_000);
+    const COMPILE_MS: RangeInclusive<u64> = 100..=3_600_000;
 
     /// An empty component does not compile with less than the first.
-    const COMPILE_MEMORY_BYTES: (u64, u64) = (64 << 20, 64 << 30);
+    const COMPILE_MEMORY_BYTES: RangeInclusive<u64> = 64 << 20..=64 << 30;
 
     /// Makes relative paths relative to `folder`.
     pub fn resolve_against(&mut self, folder: &Path) {
         self.directory = folder.join(&self.directory);
         self.cache_directory = self.cache_directory.as_ref().map(|cache| folder.join(cache));
-    }
-
-    /// Checks the bounds of the values.
-    ///
-    /// # Errors
-    ///
-    /// [`EngineError::OutOfBounds`] names the key and its bounds.
-    pub fn check(&self) -> Result<(), EngineError> {
-        let within = |key: &str, value, (min, max)| {
-            if (min..=max).contains(&value) {
-                return Ok(());
-            }
-            Err(EngineError::OutOfBounds { key: key.to_owned(), value, min, max })
-        };
-        within("adapters.max_memory_bytes", self.max_memory_bytes, Self::MEMORY_BYTES)?;
-        within("adapters.deadline_ms", self.deadline_ms, Self::DEADLINE_MS)?;
-        for (name, limits) in &self.limits {
-            let key = |key| format!("adapters.limits.{name}.{key}");
-            if let Some(bytes) = limits.max_memory_bytes {
-                within(&key("max_memory_bytes"), bytes, Self::MEMORY_BYTES)?;
-            }
-            if let Some(deadline) = limits.deadline_ms {
-                within(&key("deadline_ms"), deadline, Self::DEADLINE_MS)?;
-            }
-        }
-        within("adapters.compile_timeout_ms", self.compile_timeout_ms, Self::COMPILE_MS)?;
-        within(
-            "adapters.compile_max_memory_bytes",
-            self.compile_max_memory_bytes,
-            Self::COMPILE_MEMORY_BYTES,
-        )
     }
 
     /// Returns the limits of a call into the adapter `name`.
@@ -163,5 +135,32 @@ impl Config {
     /// Returns the directory of compiled components.
     pub fn cache_directory(&self) -> PathBuf {
         self.cache_directory.clone().unwrap_or_else(|| self.directory.join(".cache"))
+    }
+}
+
+impl Table for Config {
+    fn check(&self, _: &Names<'_>) -> Vec<Problem> {
+        let mut problems = Vec::new();
+        let mut within = |key: &str, value, bounds: &_| {
+            problems.extend(Problem::out_of_range(key, value, bounds));
+        };
+        within("max_memory_bytes", self.max_memory_bytes, &Self::MEMORY_BYTES);
+        within("deadline_ms", self.deadline_ms, &Self::DEADLINE_MS);
+        for (name, limits) in &self.limits {
+            let key = |key| format!("limits.{name}.{key}");
+            if let Some(bytes) = limits.max_memory_bytes {
+                within(&key("max_memory_bytes"), bytes, &Self::MEMORY_BYTES);
+            }
+            if let Some(deadline) = limits.deadline_ms {
+                within(&key("deadline_ms"), deadline, &Self::DEADLINE_MS);
+            }
+        }
+        within("compile_timeout_ms", self.compile_timeout_ms, &Self::COMPILE_MS);
+        within(
+            "compile_max_memory_bytes",
+            self.compile_max_memory_bytes,
+            &Self::COMPILE_MEMORY_BYTES,
+        );
+        problems
     }
 }

@@ -21,6 +21,8 @@ use super::host::HostState;
 use super::limiter::MemoryPool;
 use super::settings;
 use super::settings::INSTANCES_MAX;
+use hoth_core::config::Names;
+use hoth_core::config::Table as _;
 use hoth_core::domain::Digest;
 
 /// Components compiled at one time. Each compiler uses every core that it gets.
@@ -114,7 +116,10 @@ impl Engine {
         compiler: Compiler,
         cache: impl FnOnce(&wasmtime::Engine) -> Option<Cache>,
     ) -> Result<Self, EngineError> {
-        config.check()?;
+        // The host has checked the table by now, but tools build engines too.
+        if let Some(problem) = config.check(&Names::default()).into_iter().next() {
+            return Err(EngineError::Config(problem));
+        }
         let unsupported = |error: wasmtime::Error| EngineError::Unsupported(format!("{error:#}"));
         let memory_bytes = usize::try_from(config.memory_bytes_max())
             .map_err(|error| EngineError::Unsupported(error.to_string()))?;

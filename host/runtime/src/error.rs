@@ -2,11 +2,14 @@
 
 use std::time::Duration;
 
+use hoth_core::config::Problem;
+
 /// An engine that cannot be made.
 #[derive(Debug, thiserror::Error)]
 pub enum EngineError {
-    #[error("`{key}` is {value}; it must lie between {min} and {max}")]
-    OutOfBounds { key: String, value: u64, min: u64, max: u64 },
+    /// The first setting of the table that is out of bounds.
+    #[error("adapters.{0}")]
+    Config(Problem),
     /// The machine refuses the address space or the instructions.
     #[error("the machine does not let components run: {0}")]
     Unsupported(String),

@@ -6,6 +6,8 @@ use bytes::Bytes;
 
 use super::testing::TestGuest;
 use super::*;
+use hoth_core::config::Names;
+use hoth_core::config::Table as _;
 use hoth_core::domain::AdapterState;
 use hoth_core::domain::Event;
 use hoth_core::domain::HttpResponse;
@@ -427,19 +429,23 @@ async fn an_adapter_has_the_limits_that_its_name_has() {
 #[test]
 fn limits_out_of_bounds_are_refused() {
     for (config, expected) in [
-        (Config { deadline_ms: 0, ..Config::default() }, "`adapters.deadline_ms` is 0"),
-        (Config { max_memory_bytes: 5, ..Config::default() }, "`adapters.max_memory_bytes` is 5"),
+        (Config { deadline_ms: 0, ..Config::default() }, "deadline_ms: must be 1 to 60000, not 0"),
+        (
+            Config { max_memory_bytes: 5, ..Config::default() },
+            "max_memory_bytes: must be 1048576 to 4294967296, not 5",
+        ),
         (
             with_limits(Limits { deadline_ms: Some(0), ..Limits::default() }),
-            "`adapters.limits.echo.deadline_ms` is 0",
+            "limits.echo.deadline_ms: must be 1 to 60000, not 0",
         ),
         (
             Config { compile_max_memory_bytes: 1, ..Config::default() },
-            "`adapters.compile_max_memory_bytes` is 1",
+            "compile_max_memory_bytes: must be 67108864 to 68719476736, not 1",
         ),
     ] {
-        let error = config.check().unwrap_err().to_string();
-        assert!(error.contains(expected), "{error}");
+        let problems: Vec<_> =
+            config.check(&Names::default()).iter().map(ToString::to_string).collect();
+        assert_eq!(problems, [expected]);
     }
 }
 

@@ -4,6 +4,7 @@
 //! once any key is configured.
 
 mod adapters;
+mod config;
 mod csps;
 mod dead_letters;
 mod error;
@@ -12,5 +13,6 @@ mod queues;
 mod router;
 mod state;
 
+pub use config::Config;
 pub use router::router;
 pub use state::AdminState;

@@ -7,6 +7,9 @@ use axum::http::StatusCode;
 use serde::Deserialize;
 
 use crate::http::listener::TlsConfig;
+use hoth_core::config::Names;
+use hoth_core::config::Problem;
+use hoth_core::config::Table;
 use hoth_platform::secret::SecretSource;
 
 /// The largest body that can be configured. With the adapter's state and the
@@ -52,29 +55,32 @@ impl Default for Config {
 }
 
 impl Config {
-    /// Returns the mistakes in the table, one text each.
-    pub fn problems(&self) -> Vec<String> {
-        let mut problems = Vec::new();
-        if !matches!(self.cost_accepted_status, 201 | 202) {
-            problems.push("cost_accepted_status: must be 201 or 202".to_owned());
-        }
-        if !(1..=BODY_BYTES_MAX).contains(&self.max_body_bytes) {
-            problems.push(format!("max_body_bytes: must be 1 to {BODY_BYTES_MAX}"));
-        }
-        if self.redelivery_hours > REDELIVERY_HOURS_MAX {
-            problems.push(format!("redelivery_hours: must be at most {REDELIVERY_HOURS_MAX}"));
-        }
-        if self.max_connections == 0 {
-            problems.push("max_connections: must be at least 1".to_owned());
-        }
-        problems
-    }
-
     /// Returns the status of an accepted cost request.
     pub fn cost_accepted(&self) -> StatusCode {
         match self.cost_accepted_status {
             201 => StatusCode::CREATED,
             _ => StatusCode::ACCEPTED,
         }
+    }
+}
+
+impl Table for Config {
+    fn check(&self, names: &Names<'_>) -> Vec<Problem> {
+        let mut problems = Vec::new();
+        let mut wrong = |key, message| problems.push(Problem::new(key, message));
+        if !matches!(self.cost_accepted_status, 201 | 202) {
+            wrong("cost_accepted_status", "must be 201 or 202".to_owned());
+        }
+        if !(1..=BODY_BYTES_MAX).contains(&self.max_body_bytes) {
+            wrong("max_body_bytes", format!("must be 1 to {BODY_BYTES_MAX}"));
+        }
+        if self.redelivery_hours > REDELIVERY_HOURS_MAX {
+            wrong("redelivery_hours", format!("must be at most {REDELIVERY_HOURS_MAX}"));
+        }
+        if self.max_connections == 0 {
+            wrong("max_connections", "must be at least 1".to_owned());
+        }
+        problems.extend(self.tls.check(names).into_iter().map(|problem| problem.in_table("tls")));
+        problems
     }
 }

@@ -189,7 +189,7 @@ fn run_check(path: &Path) -> ExitCode {
 async fn check_adapters(config: &Config) -> anyhow::Result<()> {
     let engine = Engine::without_cache(&config.adapters, Compiler::Subprocess)
         .context("setting up the adapter engine")?;
-    let trust = config.trust().context("reading the trusted keys")?;
+    let trust = config.trust().context("reading adapters.trusted_keys")?;
     let directory = &config.adapters.directory;
     let refused =
         registry::check_drop_dir(&engine, &trust, directory, config.csp_requirements()).await;

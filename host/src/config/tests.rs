@@ -7,6 +7,7 @@ use toml::Table;
 use toml::Value;
 
 use super::Config;
+use super::check;
 
 const EXAMPLE: &str = include_str!("../../../hoth.example.toml");
 
@@ -124,8 +125,8 @@ fn the_two_listeners_need_two_addresses() {
     ] {
         let text = format!("[api]\nlisten = '{api}'\n[admin]\nlisten = '{admin}'\n{LEAST}");
         let config: Config = toml::from_str(&text).expect("it can be read");
-        let told = config.problems().iter().any(|problem| {
-            *problem == format!("admin.listen: {admin} is taken by `api.listen`, {api}")
+        let told = check::problems(&config).iter().any(|problem| {
+            problem.to_string() == format!("admin.listen: {admin} is taken by `api.listen`, {api}")
         });
         assert_eq!(told, clash, "{api} {admin}");
     }

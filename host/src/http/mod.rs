@@ -7,6 +7,7 @@ mod authorize;
 pub(crate) mod body;
 mod error;
 mod framing;
+mod limits;
 pub mod listener;
 mod rate;
 
@@ -16,4 +17,5 @@ pub(crate) use authorize::authorize;
 pub(crate) use error::FrontError;
 pub(crate) use error::problem;
 pub(crate) use framing::reject_ambiguous;
+pub use limits::Limits;
 pub(crate) use rate::Rate;

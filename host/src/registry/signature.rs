@@ -19,12 +19,12 @@ pub struct Trust {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum TrustError {
     #[error(
-        "trusted_keys: `{0}` is not a minisign public key; expected the second line of a `.pub` \
-         file, 56 characters that start with RW"
+        "`{0}` is not a minisign public key; expected the second line of a `.pub` file, 56 \
+         characters that start with RW"
     )]
     BadKey(String),
     #[error(
-        "require_signature is true but trusted_keys is empty, so no component can be deployed; add \
+        "is true but `trusted_keys` is empty, so no component can be deployed; add \
          the public key of the signer"
     )]
     NoTrustedKey,

@@ -9,6 +9,9 @@ use serde::Deserialize;
 use serde::Serialize;
 
 use super::JournalLimits;
+use hoth_core::config::Names;
+use hoth_core::config::Problem;
+use hoth_core::config::Table;
 
 /// The limits of journals, and the policy for candidates.
 #[derive(Debug, Clone, Deserialize)]
@@ -97,33 +100,6 @@ impl Config {
         self.directory = folder.join(&self.directory);
     }
 
-    /// Returns all problems of the table. `adapters` are the names in use.
-    pub fn problems<'a>(&self, adapters: impl IntoIterator<Item = &'a str>) -> Vec<String> {
-        let mut problems = Vec::new();
-        let mut within = |key: &str, value: u64, min: u64, max: u64| {
-            if !(min..=max).contains(&value) {
-                problems.push(format!("`{key}` is {value}; it must be between {min} and {max}"));
-            }
-        };
-        within("max_jobs", self.max_jobs as u64, 1, 10_000);
-        within("max_bytes", self.max_bytes, 64 << 10, 1 << 30);
-        within("max_age_hours", self.max_age_hours, 1, 8_760);
-        within("max_ms", self.max_ms, 100, 60_000);
-        if !(self.slower_ratio >= 1.1 && self.slower_ratio.is_finite()) {
-            problems.push(
-                "`slower_ratio` must be 1.1 or more, because two runs never take equally long"
-                    .into(),
-            );
-        }
-        let adapters: Vec<&str> = adapters.into_iter().collect();
-        for name in self.policies.keys() {
-            if !adapters.contains(&name.as_str()) {
-                problems.push(format!("`policies.{name}`: no CSP uses an adapter `{name}`"));
-            }
-        }
-        problems
-    }
-
     /// Returns the policy for candidates of `adapter`.
     pub fn policy(&self, adapter: &str) -> Policy {
         self.policies.get(adapter).copied().unwrap_or(self.policy)
@@ -136,5 +112,33 @@ impl Config {
             bytes: self.max_bytes,
             age: Duration::from_hours(self.max_age_hours),
         }
+    }
+}
+
+impl Table for Config {
+    fn check(&self, names: &Names<'_>) -> Vec<Problem> {
+        let bounded = [
+            ("max_jobs", self.max_jobs as u64, 1..=10_000),
+            ("max_bytes", self.max_bytes, 64 << 10..=1 << 30),
+            ("max_age_hours", self.max_age_hours, 1..=8_760),
+            ("max_ms", self.max_ms, 100..=60_000),
+        ];
+        let problem = |(key, value, bounds)| Problem::out_of_range(key, value, &bounds);
+        let mut problems: Vec<_> = bounded.into_iter().filter_map(problem).collect();
+        if !(self.slower_ratio >= 1.1 && self.slower_ratio.is_finite()) {
+            problems.push(Problem::new(
+                "slower_ratio",
+                "must be 1.1 or more, because two runs never take equally long",
+            ));
+        }
+        for name in self.policies.keys() {
+            if !names.adapters.contains(&name.as_str()) {
+                problems.push(Problem::new(
+                    format!("policies.{name}"),
+                    format!("no CSP uses an adapter `{name}`"),
+                ));
+            }
+        }
+        problems
     }
 }

@@ -7,6 +7,7 @@
 //! Jobs of a CSP that is no longer configured are [orphaned] and end with a
 //! failure message.
 
+mod config;
 mod consumer;
 mod heartbeat;
 mod orphaned;
@@ -24,6 +25,10 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+pub use config::Config;
+pub use config::PollingConfig;
+pub use config::ProvisioningConfig;
+pub use config::RetryConfig;
 pub use pause_switch::PauseSwitch;
 pub use status::CspStatus;
 

@@ -5,6 +5,10 @@ use std::num::NonZeroU64;
 
 use serde::Deserialize;
 
+use hoth_core::config::Names;
+use hoth_core::config::Problem;
+use hoth_core::config::Table;
+
 /// The table `[csp.<NAME>.breaker]`.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -50,29 +54,30 @@ impl BreakerConfig {
     const OPEN_MS_MAX: u64 = 300_000;
     /// Somebody waits for what becomes of a job.
     const HOLD_MS_MAX: u64 = 86_400_000;
+}
 
-    /// What cannot be meant, by key.
-    pub fn problems(&self) -> Vec<(&'static str, &'static str)> {
-        let mut found = Vec::new();
+impl Table for BreakerConfig {
+    fn check(&self, _: &Names<'_>) -> Vec<Problem> {
+        let mut problems = Vec::new();
         if self.failures.get() > Self::FAILURES_MAX {
-            found.push(("failures", "must be at most 1000"));
+            problems.push(Problem::new("failures", "must be at most 1000"));
         }
         if self.over_ms > Self::OPEN_MS_MAX {
-            found.push(("over_ms", "must be at most 300000"));
+            problems.push(Problem::new("over_ms", "must be at most 300000"));
         }
         if self.max_open_ms.get() > Self::OPEN_MS_MAX {
-            found.push(("max_open_ms", "must be at most 300000"));
+            problems.push(Problem::new("max_open_ms", "must be at most 300000"));
         }
         if self.open_ms > self.max_open_ms {
-            found.push(("open_ms", "must be at most `max_open_ms`"));
+            problems.push(Problem::new("open_ms", "must be at most `max_open_ms`"));
         }
         if self.max_hold_ms.get() > Self::HOLD_MS_MAX {
-            found.push(("max_hold_ms", "must be at most 86400000"));
+            problems.push(Problem::new("max_hold_ms", "must be at most 86400000"));
         }
         if self.max_open_ms > self.max_hold_ms {
-            found.push(("max_hold_ms", "must be at least `max_open_ms`"));
+            problems.push(Problem::new("max_hold_ms", "must be at least `max_open_ms`"));
         }
-        found
+        problems
     }
 }
 
@@ -84,7 +89,8 @@ mod tests {
     fn what_cannot_be_meant_is_named() {
         let check = |toml: &str, expected: &[&str]| {
             let config: BreakerConfig = toml::from_str(toml).unwrap();
-            let keys: Vec<_> = config.problems().into_iter().map(|(key, _)| key).collect();
+            let keys: Vec<String> =
+                config.check(&Names::default()).into_iter().map(|problem| problem.key).collect();
             assert_eq!(keys, expected, "{toml}");
         };
         check("", &[]);

@@ -11,6 +11,9 @@ use super::key_set::KeySet;
 use super::key_set::Signer;
 use super::principal::Principal;
 use super::principal::Role;
+use hoth_core::config::Names;
+use hoth_core::config::Problem;
+use hoth_core::config::Table;
 use hoth_core::domain::Digest;
 use hoth_platform::secret::SecretError;
 use hoth_platform::secret::SecretSource;
@@ -55,6 +58,12 @@ pub struct SigV4Key {
 pub struct KeyError {
     at: usize,
     source: SecretError,
+}
+
+impl From<KeyError> for Problem {
+    fn from(KeyError { at, source }: KeyError) -> Self {
+        Self::new(format!("sigv4[{at}].secret"), describe(&source))
+    }
 }
 
 fn describe(error: &SecretError) -> String {
@@ -117,56 +126,66 @@ impl AuthConfig {
         });
         Ok(KeySet::new(bearer.collect(), signers.collect::<Result<_, _>>()?))
     }
+}
 
-    /// Returns the mistakes in the table, one text each. Reads the secrets.
-    pub fn problems(&self) -> Vec<String> {
+impl Table for AuthConfig {
+    fn check(&self, _: &Names<'_>) -> Vec<Problem> {
         let mut problems = Vec::new();
-        let mut names: Vec<&str> = Vec::new();
+        let mut used: Vec<&str> = Vec::new();
         for (n, key) in self.bearer.iter().enumerate() {
-            name_problems(&format!("bearer[{n}].name"), &key.name, &mut names, &mut problems);
+            let table = format!("bearer[{n}]");
+            check_name(&table, &key.name, &mut used, &mut problems);
+            let mut wrong =
+                |message| problems.push(Problem::new(format!("{table}.sha256"), message));
             if key.sha256.to_string() == DIGEST_OF_NOTHING {
-                problems.push(format!("bearer[{n}].sha256: is the digest of an empty token"));
+                wrong("is the digest of an empty token");
             }
             if self.bearer[..n].iter().any(|other| other.sha256 == key.sha256) {
-                problems.push(format!("bearer[{n}].sha256: is already used by another key"));
+                wrong("is already used by another key");
             }
         }
         for (n, key) in self.sigv4.iter().enumerate() {
-            name_problems(&format!("sigv4[{n}].name"), &key.name, &mut names, &mut problems);
+            let table = format!("sigv4[{n}]");
+            check_name(&table, &key.name, &mut used, &mut problems);
+            let mut wrong =
+                |key, message| problems.push(Problem::new(key, message).in_table(&table));
             if !is_access_key_id(&key.access_key_id) {
-                problems.push(format!("sigv4[{n}].access_key_id: must be letters and digits"));
+                wrong("access_key_id", "must be letters and digits");
             }
             if self.sigv4[..n].iter().any(|other| other.access_key_id == key.access_key_id) {
-                problems.push(format!("sigv4[{n}].access_key_id: is already used by another key"));
+                wrong("access_key_id", "is already used by another key");
             }
             if key.region.as_ref().is_some_and(String::is_empty) {
-                problems.push(format!("sigv4[{n}].region: must not be empty"));
+                wrong("region", "must not be empty");
             }
         }
+        // A secret is read only once the table is right otherwise, because
+        // reading it may be slow.
         if problems.is_empty()
             && let Err(error) = self.open()
         {
-            problems.push(error.to_string());
+            problems.push(error.into());
         }
         problems
     }
 }
 
-/// Adds the problems of a key's name. Names identify keys in logs and rate
+/// Checks the name of the key in `table`. Names identify keys in logs and rate
 /// limits, so they must be unique.
-fn name_problems<'a>(
-    path: &str,
+fn check_name<'a>(
+    table: &str,
     name: &'a str,
-    names: &mut Vec<&'a str>,
-    problems: &mut Vec<String>,
+    used: &mut Vec<&'a str>,
+    problems: &mut Vec<Problem>,
 ) {
+    let mut wrong = |message: &str| problems.push(Problem::new(format!("{table}.name"), message));
     if name.is_empty() || name.chars().any(char::is_control) {
-        problems.push(format!("{path}: must not be empty or contain control characters"));
+        wrong("must not be empty or contain control characters");
     }
-    if names.contains(&name) {
-        problems.push(format!("{path}: `{name}` is used twice"));
+    if used.contains(&name) {
+        wrong(&format!("`{name}` is used twice"));
     }
-    names.push(name);
+    used.push(name);
 }
 
 fn is_access_key_id(text: &str) -> bool {
@@ -178,6 +197,14 @@ mod tests {
     use expect_test::expect;
 
     use super::AuthConfig;
+    use hoth_core::config::Names;
+    use hoth_core::config::Problem;
+    use hoth_core::config::Table as _;
+
+    fn problems(config: &AuthConfig) -> String {
+        let problems = config.check(&Names::default());
+        problems.iter().map(Problem::to_string).collect::<Vec<_>>().join("\n")
+    }
 
     #[test]
     fn every_mistake_is_named() {
@@ -211,7 +238,7 @@ mod tests {
             sigv4[0].name: `a` is used twice
             sigv4[0].access_key_id: must be letters and digits
             sigv4[0].region: must not be empty"#]]
-        .assert_eq(&config.problems().join("\n"));
+        .assert_eq(&problems(&config));
     }
 
     #[test]
@@ -227,6 +254,6 @@ mod tests {
         )
         .unwrap();
         expect!["sigv4[0].secret: the environment variable `HOTH_NO_SUCH_VARIABLE` is not set"]
-            .assert_eq(&config.problems().join("\n"));
+            .assert_eq(&problems(&config));
     }
 }

@@ -15,6 +15,10 @@ use rustls::pki_types::PrivateKeyDer;
 use rustls::pki_types::pem::PemObject as _;
 use serde::Deserialize;
 
+use hoth_core::config::Names;
+use hoth_core::config::Problem;
+use hoth_core::config::Table;
+
 /// The largest PEM file that is read. A chain has some thousand bytes.
 const PEM_BYTES_MAX: u64 = 1024 * 1024;
 
@@ -78,6 +82,12 @@ impl TlsConfig {
             .with_single_cert(chain, key)?;
         config.alpn_protocols = vec![ALPN.to_vec()];
         Ok(config)
+    }
+}
+
+impl Table for TlsConfig {
+    fn check(&self, _: &Names<'_>) -> Vec<Problem> {
+        self.open().err().map(Problem::of_table).into_iter().collect()
     }
 }
 

@@ -6,8 +6,11 @@ use std::path::PathBuf;
 use serde::Deserialize;
 use url::Url;
 
-use hoth_core::domain::CspName;
-use hoth_queue::SqsConfig;
+use crate::sqs_config::SqsConfig;
+use hoth_core::config::Names;
+use hoth_core::config::Problem;
+use hoth_core::config::Table;
+use hoth_platform::loopback::points_at_loopback;
 
 /// The default prefix of the names of SQS queues.
 const DEFAULT_PREFIX: &str = "hoth-";
@@ -16,7 +19,7 @@ const DEFAULT_PREFIX: &str = "hoth-";
 /// selected one are refused.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Queue {
+pub struct Config {
     backend: Choice,
     /// The SQLite file of the embedded backend.
     path: Option<PathBuf>,
@@ -42,7 +45,7 @@ pub enum Backend {
     Sqs(SqsConfig),
 }
 
-impl Queue {
+impl Config {
     /// Returns the selected backend, with its settings.
     pub fn backend(&self) -> Backend {
         match self.backend {
@@ -72,46 +75,47 @@ impl Queue {
         }
     }
 
-    /// Lists the problems of the table, for a host with these CSPs.
-    pub fn problems<'a>(&self, csps: impl IntoIterator<Item = &'a CspName>) -> Vec<String> {
+    fn check_embedded(&self) -> Vec<Problem> {
+        let foreign = [
+            ("region", self.region.is_some()),
+            ("endpoint_url", self.endpoint_url.is_some()),
+            ("prefix", self.prefix.is_some()),
+        ];
+        let foreign = foreign.into_iter().filter(|(_, given)| *given);
+        foreign.map(|(key, _)| Problem::new(key, "goes with `backend = \"sqs\"`")).collect()
+    }
+
+    fn check_sqs(&self, names: &Names<'_>) -> Vec<Problem> {
+        let mut problems = self.sqs().check(names);
+        if !cfg!(feature = "sqs") {
+            problems.push(Problem::new(
+                "backend",
+                "this build of hoth has no SQS backend; build it with the feature `sqs`",
+            ));
+        }
+        if self.path.is_some() {
+            problems.push(Problem::new("path", "goes with `backend = \"embedded\"`"));
+        }
+        if self.region.as_ref().is_some_and(String::is_empty) {
+            let message = "must not be empty; left out, it is the environment's";
+            problems.push(Problem::new("region", message));
+        }
+        let insecure = |url: &&Url| {
+            url.scheme() != "https" && !(url.scheme() == "http" && points_at_loopback(url))
+        };
+        if self.endpoint_url.as_ref().filter(insecure).is_some() {
+            let message = "must be https, unless it points at loopback";
+            problems.push(Problem::new("endpoint_url", message));
+        }
+        problems
+    }
+}
+
+impl Table for Config {
+    fn check(&self, names: &Names<'_>) -> Vec<Problem> {
         match self.backend {
-            Choice::Embedded => {
-                let foreign = [
-                    ("region", self.region.is_some()),
-                    ("endpoint_url", self.endpoint_url.is_some()),
-                    ("prefix", self.prefix.is_some()),
-                ];
-                let foreign = foreign.into_iter().filter(|(_, given)| *given);
-                foreign.map(|(key, _)| format!("{key}: goes with `backend = \"sqs\"`")).collect()
-            }
-            Choice::Sqs => {
-                let mut problems = self.sqs().problems(csps);
-                if !cfg!(feature = "sqs") {
-                    problems.push(
-                        "backend: this build of hoth has no SQS backend; build it with the \
-                         feature `sqs`"
-                            .to_owned(),
-                    );
-                }
-                if self.path.is_some() {
-                    problems.push("path: goes with `backend = \"embedded\"`".to_owned());
-                }
-                if self.region.as_ref().is_some_and(String::is_empty) {
-                    problems.push(
-                        "region: must not be empty; left out, it is the environment's".to_owned(),
-                    );
-                }
-                let insecure = |url: &&Url| {
-                    url.scheme() != "https"
-                        && !(url.scheme() == "http" && hoth_egress::points_at_loopback(url))
-                };
-                if self.endpoint_url.as_ref().filter(insecure).is_some() {
-                    problems.push(
-                        "endpoint_url: must be https, unless it points at loopback".to_owned(),
-                    );
-                }
-                problems
-            }
+            Choice::Embedded => self.check_embedded(),
+            Choice::Sqs => self.check_sqs(names),
         }
     }
 }
@@ -121,9 +125,13 @@ mod tests {
     use super::*;
 
     fn problems(table: &str) -> String {
-        let csps = ["CSP_A".parse().expect("a valid name")];
-        match toml::from_str::<Queue>(table) {
-            Ok(queue) => queue.problems(&csps).join("; "),
+        let csp = "CSP_A".parse().expect("a valid name");
+        let names = Names { csps: vec![&csp], ..Names::default() };
+        match toml::from_str::<Config>(table) {
+            Ok(queue) => {
+                let problems = queue.check(&names);
+                problems.iter().map(Problem::to_string).collect::<Vec<_>>().join("; ")
+            }
             Err(error) => error.message().to_owned(),
         }
     }

@@ -1,12 +1,16 @@
 //! The table `[limits]`: bounds on the time and requests of clients.
 
 use std::num::NonZeroU32;
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use serde::Deserialize;
 
-use crate::http::Rate;
-use crate::http::listener::Timeouts;
+use super::listener::Timeouts;
+use super::rate::Rate;
+use hoth_core::config::Names;
+use hoth_core::config::Problem;
+use hoth_core::config::Table;
 
 /// The table `[limits]`. The timeouts hold for both listeners, the rate for the
 /// API only.
@@ -26,8 +30,8 @@ pub struct Limits {
     pub send_timeout_ms: u64,
 }
 
-/// The longest timeout that can be configured: an hour.
-const TIMEOUT_MS_MAX: u64 = 3_600_000;
+/// The bounds of each timeout: up to an hour.
+const TIMEOUT_MS: RangeInclusive<u64> = 1..=3_600_000;
 
 impl Default for Limits {
     fn default() -> Self {
@@ -44,17 +48,6 @@ impl Default for Limits {
 }
 
 impl Limits {
-    /// Returns the mistakes in the table, one text each.
-    pub fn problems(&self) -> Vec<String> {
-        let timeouts = [
-            ("head_timeout_ms", self.head_timeout_ms),
-            ("handshake_timeout_ms", self.handshake_timeout_ms),
-            ("send_timeout_ms", self.send_timeout_ms),
-        ];
-        let bad = timeouts.into_iter().filter(|(_, ms)| !(1..=TIMEOUT_MS_MAX).contains(ms));
-        bad.map(|(name, _)| format!("{name}: must be 1 to {TIMEOUT_MS_MAX}")).collect()
-    }
-
     /// Returns the rate of one caller, or `None` if it is not limited.
     pub fn rate(&self) -> Option<Rate> {
         let per_second = NonZeroU32::new(self.requests_per_second)?;
@@ -68,5 +61,17 @@ impl Limits {
             handshake: Duration::from_millis(self.handshake_timeout_ms),
             send: Duration::from_millis(self.send_timeout_ms),
         }
+    }
+}
+
+impl Table for Limits {
+    fn check(&self, _: &Names<'_>) -> Vec<Problem> {
+        let timeouts = [
+            ("head_timeout_ms", self.head_timeout_ms),
+            ("handshake_timeout_ms", self.handshake_timeout_ms),
+            ("send_timeout_ms", self.send_timeout_ms),
+        ];
+        let problem = |(key, ms)| Problem::out_of_range(key, ms, &TIMEOUT_MS);
+        timeouts.into_iter().filter_map(problem).collect()
     }
 }

@@ -1,0 +1,161 @@
+//! The tables `[worker]`, `[retry]`, `[polling]` and `[provisioning]`: the
+//! processing of jobs.
+
+use std::num::NonZeroU32;
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use hoth_core::config::Names;
+use hoth_core::config::Problem;
+use hoth_core::config::Table;
+use hoth_core::workflow::PollPolicy;
+use hoth_core::workflow::RetryPolicy;
+
+/// The bounds of a lease. Below them a slow call to the queue could lose the
+/// lease; above them the jobs of a host that died would wait too long.
+const LEASE_SECONDS: RangeInclusive<u64> = 5..=3_600;
+
+/// The longest configurable wait, thirteen days: SQS deletes a message after
+/// fourteen.
+const DEADLINE_HOURS_MAX: f64 = 312.0;
+
+/// The table `[worker]`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// The time for jobs in progress to end when the host is stopped.
+    pub drain_ms: u64,
+    /// The lease of a message, after which a worker must extend it. When a host
+    /// dies that shares its queues with others, its jobs wait for this time.
+    pub lease_seconds: u64,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        // The lease is longer than nearly every job takes, so that few need a
+        // heartbeat.
+        Self { drain_ms: 25_000, lease_seconds: 120 }
+    }
+}
+
+impl Config {
+    /// Returns the length of a lease.
+    pub fn lease(&self) -> Duration {
+        Duration::from_secs(self.lease_seconds)
+    }
+
+    /// Returns the time that a drain gives to the jobs in hand.
+    pub fn drain(&self) -> Duration {
+        Duration::from_millis(self.drain_ms)
+    }
+}
+
+impl Table for Config {
+    fn check(&self, _: &Names<'_>) -> Vec<Problem> {
+        let lease = Problem::out_of_range("lease_seconds", self.lease_seconds, &LEASE_SECONDS);
+        lease.into_iter().collect()
+    }
+}
+
+/// The table `[retry]`: the tries of a call to a CSP.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RetryConfig {
+    /// The number of calls, the first one included.
+    pub attempts: NonZeroU32,
+    pub initial_backoff_ms: u64,
+    pub max_backoff_ms: u64,
+}
+
+impl Default for RetryConfig {
+    fn default() -> Self {
+        let attempts = const { NonZeroU32::new(3).expect("three is not zero") };
+        Self { attempts, initial_backoff_ms: 1_000, max_backoff_ms: 30_000 }
+    }
+}
+
+impl RetryConfig {
+    /// Returns the policy that these settings describe.
+    pub fn policy(&self) -> RetryPolicy {
+        RetryPolicy {
+            attempts: self.attempts,
+            initial_backoff: Duration::from_millis(self.initial_backoff_ms),
+            max_backoff: Duration::from_millis(self.max_backoff_ms),
+        }
+    }
+}
+
+impl Table for RetryConfig {
+    /// The types hold every bound: a backoff of 0 is allowed, and `attempts`
+    /// cannot be 0.
+    fn check(&self, _: &Names<'_>) -> Vec<Problem> {
+        Vec::new()
+    }
+}
+
+/// The table `[polling]`: the polls of jobs that a CSP is working on.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct PollingConfig {
+    pub initial_ms: u64,
+    pub max_ms: u64,
+    /// A fraction is allowed.
+    pub deadline_hours: f64,
+}
+
+impl Default for PollingConfig {
+    fn default() -> Self {
+        Self { initial_ms: 5_000, max_ms: 60_000, deadline_hours: 240.0 }
+    }
+}
+
+impl PollingConfig {
+    /// Returns the policy for the polls of waiting jobs, and for the outcomes
+    /// of those that failed.
+    pub fn policy(&self, provisioning: &ProvisioningConfig) -> PollPolicy {
+        PollPolicy {
+            initial: Duration::from_millis(self.initial_ms),
+            max: Duration::from_millis(self.max_ms),
+            deadline: Duration::from_secs_f64(self.deadline_hours * 3_600.0),
+            async_failure_code: provisioning.async_failure_code,
+        }
+    }
+}
+
+impl Table for PollingConfig {
+    fn check(&self, _: &Names<'_>) -> Vec<Problem> {
+        let hours = self.deadline_hours;
+        // Not a number fails both comparisons, so it is refused too.
+        if hours > 0.0 && hours <= DEADLINE_HOURS_MAX {
+            return Vec::new();
+        }
+        let message = format!("must be more than 0 and at most {DEADLINE_HOURS_MAX}");
+        vec![Problem::new("deadline_hours", message)]
+    }
+}
+
+/// The table `[provisioning]`: the outcomes that ServiceNow reads.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ProvisioningConfig {
+    /// The code of a job that a CSP accepted and then failed: 200, or 400 to
+    /// 599.
+    pub async_failure_code: u16,
+}
+
+impl Default for ProvisioningConfig {
+    fn default() -> Self {
+        Self { async_failure_code: 500 }
+    }
+}
+
+impl Table for ProvisioningConfig {
+    fn check(&self, _: &Names<'_>) -> Vec<Problem> {
+        match self.async_failure_code {
+            200 | 400..=599 => Vec::new(),
+            _ => vec![Problem::new("async_failure_code", "must be 200, or 400 to 599")],
+        }
+    }
+}
