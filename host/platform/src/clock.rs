@@ -22,11 +22,15 @@ pub struct Clock(Source);
 
 #[derive(Debug, Clone)]
 enum Source {
-    /// `shows` is this clock's time at the anchor, in milliseconds.
+    /// The machine's clocks.
     System {
+        /// The time at the anchor, in milliseconds. [`Clock::set`] changes it
+        /// for all clones.
         shows: Arc<AtomicU64>,
+        /// The moment from which the monotonic clock counts.
         anchor: Instant,
     },
+    /// A time in milliseconds that only tests move.
     Manual(Arc<AtomicU64>),
 }
 
@@ -44,6 +48,9 @@ impl Uptime {
     /// without these files; Linux has them.
     fn read() -> Option<Self> {
         let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
+        // Includes time in suspend (proc(5)), which the monotonic clock does
+        // not count: a lease must not outlast its end by a sleep of the
+        // machine.
         let uptime = std::fs::read_to_string("/proc/uptime").ok()?;
         let seconds: f64 = uptime.split_whitespace().next()?.parse().ok()?;
         let since = Duration::try_from_secs_f64(seconds).ok()?;
@@ -93,6 +100,8 @@ impl Clock {
     pub fn set(&self, now: Timestamp) {
         match &self.0 {
             Source::System { shows, anchor } => {
+                // Stored as the time at the anchor: `now` adds the elapsed time
+                // again.
                 let passed = u64::try_from(anchor.elapsed().as_millis()).unwrap_or(u64::MAX);
                 shows.store(now.as_millis().saturating_sub(passed), Ordering::SeqCst);
             }

@@ -18,7 +18,9 @@ const CONNECTIONS_MIN: usize = 16;
 /// the limit that holds.
 pub fn raise_limit() -> u64 {
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
-    // `None` means that there is no limit.
+    // `None` means that there is no limit. A process may raise its soft limit
+    // without a privilege (setrlimit(2)); if a sandbox forbids it, the soft
+    // limit holds.
     if current != maximum
         && setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }).is_ok()
     {
@@ -31,6 +33,8 @@ pub fn raise_limit() -> u64 {
 /// to `wanted`. Its other users need up to `elsewhere` descriptors.
 pub fn connections(limit: u64, wanted: usize, elsewhere: usize) -> usize {
     let left = limit.saturating_sub(RESERVE).saturating_sub(elsewhere as u64);
+    // The minimum wins over the reserve: a listener without connections could
+    // not even answer the operator who looks for the reason.
     wanted.min(usize::try_from(left).unwrap_or(usize::MAX).max(CONNECTIONS_MIN))
 }
 

@@ -68,8 +68,8 @@ fail_points! {
         RetryDecided = "retry-decided",
         /// A job is to wait for its CSP, and is not on the queue of polls yet.
         BeforeWait = "before-wait",
-        /// A successor has been sent, and its predecessor is not deleted: in one
-        /// transaction on the embedded queue, in two calls on SQS.
+        /// A successor has been sent, and its predecessor is not deleted: in
+        /// one transaction on the embedded queue, in two calls on SQS.
         AfterSendBeforeDelete = "after-send-before-delete",
         /// A job that waits for its CSP is on the queue of polls.
         AfterWait = "after-wait",
@@ -206,6 +206,8 @@ mod armed {
 
     pub fn reach(point: FailPoint) {
         let Some(armed) = ARMED.get().filter(|armed| armed.target.point == point) else { return };
+        // Each pass gets a number of its own, so exactly one thread ends the
+        // process even if several reach the step together.
         if armed.reached.fetch_add(1, Ordering::SeqCst) + 1 == armed.target.time.get() {
             warn!("Dying at {}", point.name());
             // Not `abort`, which would write a core file first.

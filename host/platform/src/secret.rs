@@ -76,11 +76,14 @@ impl SecretSource {
         let unreadable = |error| SecretError::Unreadable(path.to_owned(), error);
         let mut bytes = Vec::new();
         let file = File::open(path).map_err(unreadable)?;
+        // One byte more, to tell a file that is too long from the longest one.
         file.take(SECRET_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(unreadable)?;
         if bytes.len() as u64 > SECRET_BYTES_MAX {
             return Err(SecretError::TooLong(self.clone()));
         }
         let mut text = String::from_utf8(bytes).map_err(|_| SecretError::NotText(self.clone()))?;
+        // Editors and `echo` add one line break. Other white space may belong
+        // to the secret.
         if text.ends_with('\n') {
             text.pop();
             if text.ends_with('\r') {
