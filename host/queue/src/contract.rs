@@ -129,8 +129,8 @@ pub trait Queue: Send + Sync {
     ///
     /// # Errors
     ///
-    /// [`QueueError::LeaseEnded`] if any lease has ended. Its message stays; the
-    /// others are deleted. For an outcome that its next holder has deleted
+    /// [`QueueError::LeaseEnded`] if any lease has ended. Its message stays;
+    /// the others are deleted. For an outcome that its next holder has deleted
     /// meanwhile, a backend with an archive returns the same error for as long
     /// as the archive has it; SQS cannot tell, and returns `Ok`.
     async fn delete(&self, queue: &QueueName, receipts: &[Receipt]) -> Result<(), QueueError>;
@@ -140,8 +140,8 @@ pub trait Queue: Send + Sync {
     ///
     /// # Errors
     ///
-    /// [`QueueError::LeaseEnded`] if any lease has ended already. The others are
-    /// changed.
+    /// [`QueueError::LeaseEnded`] if any lease has ended already. The others
+    /// are changed.
     async fn change_lease(
         &self,
         queue: &QueueName,
@@ -150,8 +150,8 @@ pub trait Queue: Send + Sync {
     ) -> Result<(), QueueError>;
 
     /// Sends the successor of a message, then deletes the message. A backend
-    /// with transactions does both in one. Others do it in this order, and
-    /// recognise a repetition by the successor's deduplication key.
+    /// with transactions does both in one. Other backends do it in this order,
+    /// and recognise a repetition by the successor's deduplication key.
     ///
     /// # Errors
     ///
@@ -165,8 +165,8 @@ pub trait Queue: Send + Sync {
     ) -> Result<(), QueueError>;
 
     /// Moves a message, as it was received, to the queue's dead letters, with
-    /// the reason. Sends the report, if there is one, as [`Queue::settle`] sends
-    /// a successor.
+    /// the reason. Sends the report, if there is one, as [`Queue::settle`]
+    /// sends a successor.
     ///
     /// # Errors
     ///
@@ -209,7 +209,7 @@ pub trait Queue: Send + Sync {
         message: NewMessage,
     ) -> Result<Redrive, QueueError>;
 
-    /// Deletes dead letters for good, and returns the number of those found.
+    /// Deletes dead letters for good, and returns the number of letters found.
     async fn discard(&self, queue: &QueueName, ids: &[DeadLetterId]) -> Result<u64, QueueError>;
 
     /// Lists groups that offer no message now, oldest first, up to

@@ -2,9 +2,10 @@
 //!
 //! Deduplication keys are deterministic. So a successor that is sent again
 //! after a crash is recognised on a backend where sending and deleting are two
-//! acts. Each key names the job (by its id, its content and the time at which it
-//! was accepted, because on SQS several jobs may have one id), the stage that
-//! the job has reached, and the generation, which an operator's redrive raises.
+//! acts. Each key names the job (by its id, its content and the time at which
+//! it was accepted, because on SQS several jobs may have one id), the stage
+//! that the job has reached, and the generation, which an operator's redrive
+//! raises.
 
 use hoth_core::domain::Digest;
 use hoth_core::domain::JobKind;
@@ -42,6 +43,8 @@ impl NewMessage {
     /// the step that it had reached.
     pub fn redriven(queued: &QueuedJob) -> Self {
         match queued.resumption {
+            // Its key has the raised generation, and so differs from that of
+            // every earlier message of the job.
             None => job_message(queued, group_id(queued.job.request_group())),
             Some(_) => Self::waiting(queued),
         }
@@ -63,12 +66,14 @@ impl NewMessage {
     /// Makes the message of the outcome of an unreadable job. Only its id is
     /// known, and the `text` that was sent at `sent_at`.
     pub fn outcome_of_lost(queued: &QueuedOutcome, text: &str, sent_at: Timestamp) -> Self {
+        // The portfolio is unknown, so the outcome has a group of its own.
         let group = group_id(Digest::of_fields(&["job", &queued.id]).short());
         outcome_message(queued, group, &["unreadable", text, &sent_at.as_millis().to_string()])
     }
 }
 
 fn job_message(queued: &QueuedJob, group: GroupId) -> NewMessage {
+    // Waits are counted from 1, so 0 is free for a job that has not waited.
     let wait = queued.resumption.as_ref().map_or(0, |from| from.waits);
     let (generation, wait) = (queued.generation.to_string(), wait.to_string());
     let stage = ["wait", &acceptance(queued), &generation, &wait];
@@ -92,8 +97,8 @@ fn new_message(
     NewMessage { group, dedup, key: id.to_owned(), body, not_before: None }
 }
 
-/// Tells a job from others with the same id. The request counts as the text in
-/// which it travels with the job, so that it need not be parsed.
+/// Returns a digest that tells a job from other jobs with the same id. The text
+/// of the request is digested as it is stored, so that it need not be parsed.
 fn acceptance(queued: &QueuedJob) -> String {
     let accepted_at = queued.accepted_at.as_millis().to_string();
     Digest::of_fields(&[queued.job.request.get(), &accepted_at]).short()

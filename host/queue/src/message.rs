@@ -40,6 +40,8 @@ impl NewMessage {
 pub struct GroupId(String);
 
 impl GroupId {
+    /// Makes a group id from a text.
+    ///
     /// # Errors
     ///
     /// [`InvalidArgument::GroupId`] if the text breaks the bound.
@@ -60,6 +62,8 @@ impl GroupId {
 pub struct DedupKey(String);
 
 impl DedupKey {
+    /// Makes a deduplication key from a text.
+    ///
     /// # Errors
     ///
     /// [`InvalidArgument::DedupKey`] if the text breaks the bound.
@@ -75,6 +79,9 @@ impl DedupKey {
 }
 
 fn is_id(text: &str) -> bool {
+    // The characters of SQS, letters, digits and punctuation (AWS
+    // documentation, "SendMessage"), are the printable ASCII characters without
+    // the space.
     (1..=ID_BYTES_MAX).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic())
 }
 

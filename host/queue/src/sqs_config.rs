@@ -1,7 +1,7 @@
 //! Settings of the backend on Amazon SQS, and the names of its queues.
 //!
-//! Every build reads and checks the settings, so that one without the backend
-//! can report that it is missing.
+//! Every build reads and checks the settings, so that a build without the
+//! backend can report that the backend is missing.
 
 use url::Url;
 
@@ -20,7 +20,7 @@ pub struct SqsConfig {
     /// The region. `None` leaves it to the environment, a profile or the
     /// machine.
     pub region: Option<String>,
-    /// The endpoint. `None` is AWS's own for the region.
+    /// The endpoint. `None` selects AWS's own endpoint of the region.
     pub endpoint_url: Option<Url>,
     /// The beginning of every queue's name.
     pub prefix: String,
@@ -33,8 +33,8 @@ impl SqsConfig {
         format!("{}{queue}.fifo", self.prefix)
     }
 
-    /// Returns the name on SQS of the queue that holds the dead letters. No queue
-    /// of messages has a name that begins like this.
+    /// Returns the name on SQS of the queue that holds the dead letters. No
+    /// queue of messages has a name that begins like this.
     pub(crate) fn dead_letters_of(&self, queue: &QueueName) -> String {
         format!("{}dead-{queue}.fifo", self.prefix)
     }

@@ -1,7 +1,7 @@
 //! The archive of consumed outcomes, kept for redelivery.
 //!
-//! Each keeps its number, which is its place in its group, and the lease that
-//! consumed it, which tells a repeated deletion from a late one.
+//! Each outcome keeps its number, which is its place in its group, and the
+//! lease that consumed it, which tells a repeated deletion from a late one.
 
 use std::ops::RangeInclusive;
 
@@ -51,16 +51,16 @@ impl Store<'_> {
             )?
             .query_row(params![lease.seq, queue.id, millis(archived_from)], |row| row.get(0))
             .optional()?;
-        // No row: the message was no outcome, or has left the archive. No lease:
-        // schema 1 did not store it. In both cases the deletion is taken for a
-        // repetition, which is harmless.
+        // No row: the message was no outcome, or has left the archive. No
+        // lease: schema 1 did not store it. In both cases the deletion is taken
+        // for a repetition, which is harmless.
         Ok(consumed_under.flatten().is_none_or(|consumer| consumer == lease.lease))
     }
 
     /// Moves up to [`REDELIVERED_AT_ONCE`] messages that were consumed within
     /// `consumed` from the archive back onto their queue, the oldest first, and
-    /// returns their number. Each keeps its sequence number, and so its place in
-    /// its group.
+    /// returns their number. Each keeps its sequence number, and so its place
+    /// in its group.
     pub fn redeliver(
         &self,
         queue: QueueRow<'_>,
@@ -95,6 +95,7 @@ impl Store<'_> {
                 // not put a message back twice.
                 found.sort_unstable();
                 found.dedup();
+                // The rest stays in the archive, for the next part.
                 found.truncate(REDELIVERED_AT_ONCE);
             }
         }
@@ -125,6 +126,7 @@ impl Store<'_> {
                   ON m.queue = a.queue AND m.grp = a.grp WHERE a.seq = ?1 AND m.seq > ?1)",
             )?
             .execute([seq])?;
+        // Last, because both statements above read this row.
         self.sql.prepare_cached("DELETE FROM archive WHERE seq = ?1")?.execute([seq])?;
         Ok(())
     }

@@ -107,8 +107,8 @@ impl EmbeddedQueue {
         schema::continue_time(&sql, &clock)
             .and_then(|()| Store { sql: &sql, now: clock.now() }.end_process_leases())
             .map_err(|source| OpenError::Database { path: path.clone(), source })?;
-        // After the writer, which makes the tables and the shared memory file: a
-        // read-only connection cannot.
+        // After the writer, which makes the tables and the shared memory file:
+        // a read-only connection cannot.
         let reader = schema::open_reader(path)?;
         let (requests, received) = mpsc::channel();
         let (failing, failed) = watch::channel(false);
@@ -144,9 +144,11 @@ impl EmbeddedQueue {
     pub async fn close(&self) {
         let (reply, closed) = oneshot::channel();
         if self.requests.send(Request::Close { reply }).is_ok() {
-            // An error means that it was closed before.
+            // An error means that the writer was closed before.
             let _ = closed.await;
         }
+        // Unlocked last: no other host may open the file while it is still
+        // open.
         self.lock.lock().expect("nothing panics while holding the lock").take();
     }
 
@@ -186,6 +188,7 @@ impl EmbeddedQueue {
 
     /// Has the writer apply an operation, and waits for the commit.
     pub(super) async fn apply<O: Operation>(&self, operation: O) -> Result<O::Output, QueueError> {
+        // Held until the answer, so that requests in the channel count, too.
         let _permit = self.callers.acquire().await.expect("the semaphore is never closed");
         let (reply, result) = oneshot::channel();
         self.requests.send(Request::Apply(Call::with_caller(operation, reply)))?;

@@ -69,7 +69,7 @@ impl Queue for EmbeddedQueue {
         receive.check()?;
         let (reply, answer) = oneshot::channel();
         let until = Instant::now() + receive.wait;
-        // Receives need no permit: those that wait would use up all of them,
+        // Receives take no permit: waiting receives would use up all permits,
         // and no send could end their wait.
         self.requests.send(Request::Receive(Waiter {
             queue: queue.clone(),
@@ -114,6 +114,7 @@ impl Queue for EmbeddedQueue {
         &self,
         queue: &QueueName,
         receipt: &Receipt,
+        // The stored row is moved; only SQS has to send the message again.
         _: &Received,
         reason: &str,
         report: Option<(QueueName, NewMessage)>,
@@ -153,6 +154,7 @@ impl Queue for EmbeddedQueue {
         after: Option<&DeadLetterId>,
         max: usize,
     ) -> Result<Vec<DeadLetter>, QueueError> {
+        // Numbers start at 1, so 0 lists from the beginning.
         let after = after.map_or(Ok(0), letter_number)?;
         let max = max.min(DEAD_LETTERS_MAX);
         self.read_queue(queue, move |queue| queue.dead_letters(after, max)).await

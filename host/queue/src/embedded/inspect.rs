@@ -35,7 +35,8 @@ pub fn names_in_use(sql: &Connection) -> rusqlite::Result<Vec<String>> {
 }
 
 impl<'a> QueueReader<'a> {
-    /// Finds the queue `name`. Returns `None` if no message was ever sent to it.
+    /// Finds the queue `name`. Returns `None` if no message was ever sent to
+    /// it.
     pub fn find(sql: &'a Connection, name: &str, now: Timestamp) -> rusqlite::Result<Option<Self>> {
         let id = sql
             .prepare_cached("SELECT id FROM queues WHERE name = ?1")?
@@ -69,6 +70,8 @@ impl<'a> QueueReader<'a> {
             Duration::from_millis(self.now.saturating_sub(sent_at).max(0).unsigned_abs())
         };
         Ok(QueueStats {
+            // Each query sees the last commit at its own time, so the messages
+            // in flight may outnumber the messages counted before.
             depth: all.saturating_sub(in_flight),
             in_flight,
             oldest_age: oldest.map(age),

@@ -69,19 +69,23 @@ impl Store<'_> {
         receive: Receive,
         leased: &mut Vec<Leased>,
     ) -> Result<GroupReceive> {
-        // There may be a head for every message that was asked for, so those
-        // behind the first heads can leave no room for the last ones.
+        // There may be a head for every requested message, so the messages
+        // behind the first heads can leave no room for the last heads.
         let (until, limit) = (self.now + receive.lease, receive.max - leased.len());
         if limit == 0 {
             return Ok(GroupReceive::Leased);
         }
         for (lease, message) in self.prefix(queue, head, limit)? {
             if queue.name.deliveries_max().is_some_and(|most| message.receive_count > most) {
-                let reason = format!("delivered {} times without end", message.receive_count - 1);
+                // This receive delivers nothing, so it does not count.
+                let reason =
+                    format!("received {} times and never settled", message.receive_count - 1);
                 let is_head = lease.seq == head.seq;
                 let position = if is_head { Position::Head } else { Position::Behind };
                 let died = MessageRow { seq: lease.seq, grp: head.grp.clone(), position };
                 self.dead_letter(queue, &died, &reason)?;
+                // The rest of the prefix is out of date: the next message may
+                // have become the head. The caller reads the heads again.
                 return Ok(GroupReceive::MessageDied);
             }
             self.lease(lease, until, receive.holder, message.receive_count)?;

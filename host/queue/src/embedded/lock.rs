@@ -43,6 +43,8 @@ impl FileLock {
                 holder: holder.trim().to_owned(),
             });
         }
+        // Only under the lock: a process that is refused must not overwrite the
+        // text of the holder.
         file.set_len(0).map_err(io)?;
         file.rewind().map_err(io)?;
         writeln!(file, "process {}", std::process::id()).map_err(io)?;

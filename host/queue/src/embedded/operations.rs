@@ -17,7 +17,7 @@ use hoth_core::domain::Timestamp;
 /// The result of an operation: see [`Operation::apply`].
 type Applied<T> = rusqlite::Result<Result<T, QueueError>>;
 
-/// Sends a message, unless its deduplication key was used before.
+/// The sending of a message, unless its deduplication key was used before.
 pub struct SendMessage {
     pub queue: QueueName,
     pub message: NewMessage,
@@ -33,7 +33,7 @@ impl Operation for SendMessage {
     }
 }
 
-/// Deletes leased messages. Those whose lease has ended stay.
+/// The deletion of leased messages. Messages whose lease has ended stay.
 pub struct DeleteMessages {
     pub queue: QueueName,
     pub leases: Vec<LeaseId>,
@@ -47,6 +47,8 @@ impl Operation for DeleteMessages {
         let queue = transaction.change(&self.queue)?;
         let archived_from = transaction.archived_from;
         let mut all = Ok(());
+        // Every lease is tried, even behind one that has ended: the contract
+        // deletes all other messages.
         for lease in &self.leases {
             all = all.and(transaction.store.delete(queue, *lease, archived_from)?);
         }
@@ -54,7 +56,8 @@ impl Operation for DeleteMessages {
     }
 }
 
-/// Makes leases end `after` from now. Leases that have ended stay ended.
+/// The change of leases to end `after` from now. Leases that have ended stay
+/// ended.
 pub struct ChangeLeases {
     pub queue: QueueName,
     pub leases: Vec<LeaseId>,
@@ -76,7 +79,7 @@ impl Operation for ChangeLeases {
     }
 }
 
-/// Replaces a leased message by its successor.
+/// The replacement of a leased message by its successor.
 pub struct SettleMessage {
     pub queue: QueueName,
     pub lease: LeaseId,
@@ -86,6 +89,8 @@ pub struct SettleMessage {
 
 impl Operation for SettleMessage {
     type Output = ();
+    // The successor takes the room of its predecessor, and a job that runs must
+    // be able to end on a full disk.
     const NEEDS_ROOM: bool = false;
 
     fn apply(&self, transaction: &mut Transaction<'_>) -> Applied<()> {
@@ -97,7 +102,7 @@ impl Operation for SettleMessage {
     }
 }
 
-/// Makes a leased message a dead letter, and sends the report on it.
+/// The move of a leased message to the dead letters, with a report on it.
 pub struct DeadLetterMessage {
     pub queue: QueueName,
     pub lease: LeaseId,
@@ -111,6 +116,8 @@ impl Operation for DeadLetterMessage {
 
     fn apply(&self, transaction: &mut Transaction<'_>) -> Applied<()> {
         let queue = transaction.change(&self.queue)?;
+        // One transaction: a crash leaves the leased message, or the dead
+        // letter and its report. An ended lease must not send a report.
         if let Err(ended) = transaction.store.dead_letter_leased(queue, self.lease, &self.reason)? {
             return Ok(Err(ended.into()));
         }
@@ -122,8 +129,8 @@ impl Operation for DeadLetterMessage {
     }
 }
 
-/// Puts some of the selected outcomes back that were consumed no later than
-/// `until`, and counts them.
+/// The redelivery of some of the selected outcomes, if they were consumed no
+/// later than `until`. The result is their number.
 pub struct RedeliverOutcomes {
     pub queue: QueueName,
     pub which: Redeliver,
@@ -141,7 +148,7 @@ impl Operation for RedeliverOutcomes {
     }
 }
 
-/// Replaces a dead letter by a message.
+/// The replacement of a dead letter by a message.
 pub struct RedriveLetter {
     pub queue: QueueName,
     pub id: i64,
@@ -158,7 +165,7 @@ impl Operation for RedriveLetter {
     }
 }
 
-/// Deletes dead letters, and counts them.
+/// The deletion of dead letters. The result is their number.
 pub struct DiscardLetters {
     pub queue: QueueName,
     pub ids: Vec<i64>,
@@ -175,7 +182,8 @@ impl Operation for DiscardLetters {
     }
 }
 
-/// Does nothing; it is answered after a commit, unless there is no room.
+/// A check without a change. It is answered after a commit, unless there is no
+/// room.
 pub struct CheckStorage;
 
 impl Operation for CheckStorage {

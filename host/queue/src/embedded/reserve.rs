@@ -1,9 +1,10 @@
-//! A reserve file, released when the disk is full so that deletions still commit.
+//! A reserve file, released when the disk is full so that deletions still
+//! commit.
 //!
 //! In WAL mode a deletion writes before it frees anything. On a full disk no
-//! message could be acknowledged, and the disk would stay full. So a file beside
-//! the queue occupies some megabytes. It is deleted when the disk is full, and
-//! until it can be written again new messages are refused.
+//! message could be acknowledged, and the disk would stay full. So a file
+//! beside the queue occupies some megabytes. It is deleted when the disk is
+//! full, and until it can be written again new messages are refused.
 
 use std::fs::File;
 use std::io;
@@ -56,7 +57,8 @@ impl Reserve {
         self.next_try = Instant::now() + PAUSE;
         self.held = self.write().is_ok();
         if !self.held {
-            // A part of it helps no one, and takes the room of deletions.
+            // A part of the reserve is useless, and takes the room of
+            // deletions.
             self.remove();
         }
         self.held
@@ -85,7 +87,7 @@ impl Reserve {
     }
 
     fn remove(&self) {
-        // If this fails there is less room for deletions, and no better answer.
+        // If this fails, deletions have less room. There is no other remedy.
         let _ = std::fs::remove_file(&self.file);
     }
 }

@@ -100,8 +100,8 @@ pub fn open_writer(path: &Path) -> Result<Connection, OpenError> {
     if journal != "wal" || (synchronous != 2 && self::synchronous() == "FULL") {
         return Err(OpenError::NotDurable { path: path.to_owned(), journal, synchronous });
     }
-    // In one transaction with the version, so that a crash leaves the old schema
-    // or the new one. `user_version` of a new file is 0.
+    // In one transaction with the version, so that a crash leaves the old
+    // schema or the new one. `user_version` of a new file is 0.
     let change = match pragma::<i64>(&connection, "user_version").map_err(database)? {
         0 => TABLES,
         1 => FROM_1,
@@ -114,8 +114,8 @@ pub fn open_writer(path: &Path) -> Result<Connection, OpenError> {
 }
 
 /// Makes a missing file, readable by its owner alone. SQLite gives its WAL and
-/// shared memory files the mode of the database. The mode of an existing file is
-/// the operator's choice, and stays.
+/// shared memory files the mode of the database. The mode of an existing file
+/// is the operator's choice, and stays.
 fn make_private(path: &Path) -> io::Result<()> {
     match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
@@ -132,9 +132,9 @@ const MACHINE: &str = "CREATE TABLE IF NOT EXISTS machine (
 )";
 
 /// Sets the clock to continue the time of the last host on this file, if the
-/// machine has not been rebooted since: a wall clock that was set meanwhile must
-/// end no lease early and delay no job. The first host after a boot takes the
-/// wall clock's time, and stores it for the hosts after it.
+/// machine has not been rebooted since: a wall clock that was set meanwhile
+/// must end no lease early and delay no job. The first host after a boot takes
+/// the wall clock's time, and stores it for the hosts after it.
 pub fn continue_time(connection: &Connection, clock: &Clock) -> rusqlite::Result<()> {
     let Some(uptime) = clock.uptime() else { return Ok(()) };
     let uptime_ms = i64::try_from(uptime.since.as_millis()).unwrap_or(i64::MAX);
@@ -148,6 +148,7 @@ pub fn continue_time(connection: &Connection, clock: &Clock) -> rusqlite::Result
         clock.set(timestamp(time.saturating_add(uptime_ms.saturating_sub(then))));
         return Ok(());
     }
+    // One transaction: a crash leaves the old row or the new one.
     let transaction = connection.unchecked_transaction()?;
     transaction.execute("DELETE FROM machine", [])?;
     transaction.execute(
@@ -160,6 +161,7 @@ pub fn continue_time(connection: &Connection, clock: &Clock) -> rusqlite::Result
 /// Opens the connection that reads.
 pub fn open_reader(path: &Path) -> Result<Connection, OpenError> {
     let database = |source| OpenError::Database { path: path.to_owned(), source };
+    // The readers share one lock already, so SQLite needs none of its own.
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags).map_err(database)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
@@ -169,6 +171,8 @@ pub fn open_reader(path: &Path) -> Result<Connection, OpenError> {
 fn configure(connection: &Connection) -> rusqlite::Result<()> {
     connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
     connection.pragma_update(None, "journal_mode", "WAL")?;
+    // In WAL mode, NORMAL does not sync at a commit, and a power cut may lose
+    // the last commits (SQLite documentation, "PRAGMA synchronous").
     connection.pragma_update(None, "synchronous", synchronous())?;
     connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
     connection.pragma_update(None, "temp_store", "MEMORY")

@@ -119,8 +119,8 @@ impl Store<'_> {
             return Ok(id);
         }
         self.sql.prepare_cached("INSERT INTO queues (name) VALUES (?1)")?.execute([name])?;
-        // An INTEGER PRIMARY KEY is the rowid (SQLite documentation, "ROWIDs and
-        // the INTEGER PRIMARY KEY").
+        // An INTEGER PRIMARY KEY is the rowid (SQLite documentation, "ROWIDs
+        // and the INTEGER PRIMARY KEY").
         Ok(self.sql.last_insert_rowid())
     }
 
@@ -168,8 +168,8 @@ impl Store<'_> {
     /// same transaction cannot be a repetition, and remembering its key would
     /// cost a write.
     pub fn insert(&self, queue: QueueRow<'_>, message: &NewMessage) -> Result<()> {
-        // Never in the past: groups are served in the order in which they became
-        // claimable, and a due time of yesterday must not overtake them.
+        // Never in the past: groups are served in the order in which they
+        // became claimable, and a due time of yesterday must not overtake them.
         let visible_at = message.not_before.map_or(self.now, |due| due.max(self.now));
         self.sql
             .prepare_cached(
@@ -190,8 +190,9 @@ impl Store<'_> {
 
     /// Returns the message of a lease, or `None` if the lease has ended.
     fn leased(&self, queue: QueueRow<'_>, lease: LeaseId) -> Result<Option<MessageRow>> {
-        // At its end a lease counts no more, even if no other receiver has taken
-        // the message yet: a late act must fail the same way in both cases.
+        // At its end a lease counts no more, even if no other receiver has
+        // taken the message yet: a late act must fail the same way in both
+        // cases.
         self.sql
             .prepare_cached(
                 "SELECT grp, head FROM messages
@@ -315,6 +316,8 @@ impl Store<'_> {
 
     /// Replaces a dead letter by a message.
     pub fn redrive(&self, queue: QueueRow<'_>, id: i64, message: &NewMessage) -> Result<Redrive> {
+        // Both in one transaction. The deletion comes first, because it tells
+        // if the letter exists.
         if self.discard(queue, &[id])? == 0 {
             return Ok(Redrive::NotFound);
         }

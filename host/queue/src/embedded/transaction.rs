@@ -16,10 +16,10 @@ pub type Served = Vec<(Waiter, Vec<Leased>)>;
 
 /// The tables inside a transaction, and the writer's state that follows them.
 pub struct Transaction<'a> {
-    /// The tables, at the time at which the transaction began. The clock is read
-    /// once: a message that became due between two readings would be neither
-    /// leased by the first nor waited for by the second, and its receiver would
-    /// miss it.
+    /// The tables, at the time at which the transaction began. The clock is
+    /// read once: a message that became due between two readings would be
+    /// neither leased by the first nor waited for by the second, and its
+    /// receiver would miss it.
     pub store: Store<'a>,
     /// Outcomes that were consumed earlier are forgotten, even those that have
     /// not been deleted yet.
@@ -34,7 +34,7 @@ impl Transaction<'_> {
     /// Returns the row of a queue that is about to be changed, and has its
     /// receivers checked before the commit.
     pub fn change<'q>(&mut self, queue: &'q QueueName) -> rusqlite::Result<QueueRow<'q>> {
-        // It stays marked if the transaction is rolled back: one needless check.
+        // The mark stays after a rollback, at the cost of one needless check.
         self.waiting.mark_dirty(queue);
         self.queue(queue)
     }
@@ -60,12 +60,16 @@ impl Transaction<'_> {
         for name in self.waiting.dirty(self.store.now) {
             let queue = self.queue(&name)?;
             while let Some(waiter) = self.waiting.first(&name) {
+                // Before the receiver is taken off its queue: after an error it
+                // is still in its place.
                 let leased = self.store.receive(queue, waiter.receive)?;
                 if leased.is_empty() {
                     break;
                 }
                 served.extend(self.waiting.take_first(&name).map(|waiter| (waiter, leased)));
             }
+            // If messages are left, no receiver waits, and the next one marks
+            // the queue dirty again.
             let next_due = self.store.next_due(queue)?;
             self.waiting.mark_clean(&name, next_due);
         }

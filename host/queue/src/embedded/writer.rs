@@ -97,6 +97,8 @@ impl From<rusqlite::Error> for Rollback {
     fn from(error: rusqlite::Error) -> Self {
         match error.sqlite_error_code() {
             Some(ErrorCode::DiskFull) => Self::Full,
+            // No other error is expected, so they are not told apart: a restart
+            // reads the true state of the file.
             _ => Self::Failed(error),
         }
     }
@@ -136,6 +138,8 @@ impl Writer {
             while batch.len() < BATCH_MAX {
                 match self.requests.try_recv() {
                     Ok(request) => batch.push(request),
+                    // After a disconnect the next `recv_timeout` ends the loop,
+                    // when this batch has its answers.
                     Err(_) => break,
                 }
             }
@@ -186,7 +190,8 @@ impl Writer {
             Err(Rollback::Full) => self.process_one_by_one(commands),
             Err(Rollback::Failed(cause)) => self.fail(commands, &cause),
         }
-        // After the transaction, which may have had a message for them.
+        // After the transaction, which may have served an expired receiver with
+        // a message that it would otherwise miss.
         for waiter in self.waiting.take_expired(Instant::now()) {
             waiter.answer(Ok(Vec::new()));
         }
@@ -234,10 +239,11 @@ impl Writer {
 
     /// Refuses everything from now on.
     ///
-    /// After a failed write or sync the content of the file is unknown: SQLite's
-    /// page cache may hold pages that the file does not have, and a second
-    /// fsync may report success for pages that the kernel has dropped. Only a
-    /// new process reads what is really stored.
+    /// After a failed write or sync the content of the file is unknown:
+    /// SQLite's page cache may hold pages that the file does not have, and a
+    /// second fsync may report success for pages that the kernel has dropped
+    /// (LWN, "PostgreSQL's fsync() surprise", 2018). Only a new process reads
+    /// the stored state.
     fn fail(&mut self, commands: Vec<Box<dyn Command>>, cause: &rusqlite::Error) {
         error!(error = cause as &dyn std::error::Error, "Queue storage failed");
         self.failed.send_replace(true);
@@ -273,7 +279,7 @@ impl Writer {
         }
     }
 
-    /// Applies all commands and serves the receivers, or does nothing of it.
+    /// Applies all commands and serves the receivers, or changes nothing.
     fn transact(
         &mut self,
         commands: &mut [Box<dyn Command>],
@@ -292,7 +298,8 @@ impl Writer {
         match committed {
             Ok(()) => Ok(served),
             Err(rollback) => {
-                // Their leases are undone, so they wait on, in their places.
+                // The rollback has undone the leases, so the receivers wait
+                // again, in their old places.
                 self.waiting.put_back(served.into_iter().map(|(waiter, _)| waiter));
                 Err(rollback)
             }
@@ -338,6 +345,7 @@ impl Writer {
         });
         let pause = match deleted {
             Ok(Backlog::Remains) => EXPIRE_AGAIN,
+            // A full disk is no failure: the rows expire at a later try.
             Ok(Backlog::None) | Err(_) => EXPIRE_EVERY,
         };
         self.expire_at = Instant::now() + pause;
@@ -347,9 +355,12 @@ impl Writer {
     }
 
     /// Returns the time from which on consumed outcomes can be redelivered.
-    /// Those consumed earlier are forgotten, even before they are deleted.
+    /// Outcomes that were consumed earlier are forgotten, even before they are
+    /// deleted.
     fn archived_from(&self, now: Timestamp) -> Timestamp {
         let (now, kept) = (now.as_millis(), self.archive_for.as_millis());
+        // An outcome that was consumed exactly this long ago is forgotten, too,
+        // hence the added millisecond.
         let forgotten = now.saturating_sub(u64::try_from(kept).unwrap_or(u64::MAX));
         Timestamp::from_millis(forgotten.saturating_add(1))
     }

@@ -47,7 +47,7 @@ use crate::state::DeadLetter;
 use crate::state::DeadLetterId;
 use crate::state::QueueStats;
 
-/// Queues in memory. Clones share the queues, so that a lease can hold one.
+/// Queues in memory. Clones share the queues, so that a lease can hold a clone.
 #[derive(Clone)]
 pub struct Model {
     state: Arc<Mutex<State>>,
@@ -63,7 +63,7 @@ impl Model {
         Self { state: Arc::default(), changed: Arc::default(), clock }
     }
 
-    /// Does what a restart of the host does: ends the leases of its process.
+    /// Ends the leases of the process, as a restart of the host does.
     pub fn restart(&self) {
         let now = self.clock.now();
         for message in self.state().queues.values_mut().flatten() {
@@ -86,6 +86,7 @@ impl Model {
 
     /// Changes the state, and has waiting receives check again.
     fn change<T>(&self, change: impl FnOnce(&mut State, Timestamp) -> T) -> T {
+        // The lock ends with this statement, before the receives wake up.
         let done = change(&mut self.state(), self.clock.now());
         self.wake_waiters();
         done
@@ -134,7 +135,9 @@ impl Queue for Model {
         receive.check()?;
         let until = tokio::time::Instant::from_std(Instant::now() + receive.wait);
         loop {
-            // Before the check: a change between the two must end the wait.
+            // Before the check: a change between the two must end the wait. The
+            // future is notified from its creation on (tokio documentation,
+            // `Notify::notified`).
             let changed = self.changed.notified();
             let taken = {
                 let (mut state, now) = (self.state(), self.clock.now());

@@ -109,8 +109,8 @@ impl State {
         self.queue(name).push(message);
     }
 
-    /// Tells a repeated deletion from a late one: returns true if the message is
-    /// gone, and was not consumed by another holder.
+    /// Tells a repeated deletion from a late one: returns true if the message
+    /// is gone, and was not consumed by another holder.
     pub fn was_deleted(&mut self, name: &QueueName, lease: LeaseId, now: Timestamp) -> bool {
         let mut archived = self.archive.get(name).into_iter().flatten();
         let consumed = archived
@@ -178,6 +178,7 @@ impl State {
         let numbers: Vec<u64> =
             self.queue(name).iter().filter(|m| m.group == group).map(|m| m.number).collect();
         for number in numbers {
+            // The number may stay unused. Only the order of numbers matters.
             let lease = self.next_number();
             let at = self.queue(name).iter().position(|m| m.number == number);
             let at = at.expect("it was just there");
@@ -187,7 +188,7 @@ impl State {
             }
             message.receive_count += 1;
             if message.receive_count > limit {
-                let reason = format!("delivered {limit} times without end");
+                let reason = format!("received {limit} times and never settled");
                 message.receive_count -= 1;
                 self.dead_letter(name, at, &reason, now);
                 return GroupReceive::MessageDied;
@@ -253,6 +254,7 @@ impl State {
             lease: None,
             ..message
         }));
+        // Back in their old places, perhaps in front of the present heads.
         queue.sort_by_key(|message| message.number);
         count
     }

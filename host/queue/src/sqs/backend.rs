@@ -39,6 +39,7 @@ const CLOSE_GRACE: Duration = client::POLL_MAX.saturating_add(Duration::from_sec
 
 /// Queues on SQS.
 pub struct SqsQueue {
+    /// The client and the known leases. Background tasks share them.
     pub(super) shared: Arc<Shared>,
     /// Every queue that this host was opened with.
     pub(super) queues: BTreeMap<QueueName, Arc<QueuePair>>,
@@ -77,6 +78,8 @@ impl SqsQueue {
     /// Waits, for [`CLOSE_GRACE`] at most, until polls in progress have ended
     /// and their messages are released.
     pub async fn close(&self) {
+        // A tracker must be closed before `wait` can end. Releases of leases
+        // that are dropped from now on are still added to it.
         self.shared.tasks.close();
         // Messages that are not released in time are received again when their
         // leases have run out.
@@ -146,6 +149,7 @@ impl SqsQueue {
         // By the key alone, without the content: a job that runs again after a
         // crash may end with another text, and still has one outcome.
         self.send_to(&queue.url, message, key).await?;
+        // After the send: a send that failed must be repeated.
         self.shared.leases.note_sent(receipt, key);
         Ok(())
     }

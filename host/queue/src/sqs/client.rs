@@ -18,20 +18,21 @@ use crate::sqs_config::SqsConfig;
 /// shorter.
 pub const POLL_MAX: Duration = Duration::from_secs(5);
 
-/// The time to connect: SQS is near, or not there.
+/// The time to connect. The region is usually near, so a longer wait means that
+/// SQS cannot be reached.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// The time of one try of a call: a long poll, and the network's share.
+/// The time of one attempt of a call: a long poll, and the network's share.
 const TRY_TIMEOUT: Duration = POLL_MAX.saturating_add(Duration::from_secs(5));
 
-/// The time of a call with all its tries.
+/// The time of a call with all its attempts.
 pub const CALL_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// The tries of one call by the SDK, which knows SQS's transient errors. After
-/// that the caller tries again, or tells its own caller to.
+/// The attempts of one call by the SDK, which knows SQS's transient errors.
+/// After them the caller gets the error, and decides.
 const TRIES: u32 = 3;
 
-/// The first pause between tries, doubled up to the second, with jitter.
+/// The first pause between attempts, doubled up to the second, with jitter.
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(1));
 
 /// Makes a client. Credentials come from the sources that AWS's own tools use:
@@ -57,6 +58,8 @@ pub async fn connect(config: &SqsConfig) -> Result<Client, OpenError> {
         .http_client(http)
         .timeout_config(timeouts)
         .retry_config(retry);
+    // Only explicit settings are passed on. For the rest, the loader asks the
+    // sources of AWS's own tools.
     if let Some(region) = &config.region {
         loader = loader.region(Region::new(region.clone()));
     }

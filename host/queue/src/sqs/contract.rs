@@ -37,7 +37,7 @@ impl Queue for SqsQueue {
         message.check()?;
         let dedup_id = encoding::dedup_id_of(&message);
         self.send_to(&self.pair(queue)?.url, &message, &dedup_id).await?;
-        // Also for a repetition: SQS does not tell.
+        // Also for a repetition, which SQS does not report.
         Ok(Sent::Queued)
     }
 
@@ -93,7 +93,9 @@ impl Queue for SqsQueue {
         let queue = self.pair(queue)?;
         self.hold(queue, receipt).await?;
         // The report first: ServiceNow must hear of the job even if the rest
-        // fails. The message is deleted last, as in `settle`.
+        // fails. The message is deleted last, as in `settle`. A crash in
+        // between repeats both sends, and SQS drops the second ones by their
+        // keys.
         if let Some((report_queue, report)) = &report {
             self.send_successor(receipt, report_queue, report).await?;
         }

@@ -3,7 +3,8 @@
 //! SQS cannot list a queue without receiving from it. So a scan receives every
 //! dead letter, which hides them for a moment, and then releases them. Each
 //! dead letter is sent in a group of its own, so that a scan sees all of them.
-//! Those that SQS itself moves keep their group, of which a scan sees ten.
+//! Dead letters that SQS itself moves keep their group, of which a scan sees
+//! ten: the first batch blocks the group until the scan is over.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -88,7 +89,8 @@ impl Shared {
         reason: &str,
     ) -> Result<(), QueueError> {
         let sent = message.sent_at.as_millis();
-        // From the message alone, so that a second try is a repetition.
+        // The id depends on the message alone, so SQS takes a second attempt
+        // for a repetition.
         let dedup = Digest::of_fields(&[
             &message.group,
             &message.key,
@@ -116,8 +118,8 @@ impl Shared {
         Ok(())
     }
 
-    /// Begins a scan of a queue's dead letters. Other scans in this process wait
-    /// until it is dropped.
+    /// Begins a scan of a queue's dead letters. Other scans in this process
+    /// wait until it is dropped.
     pub async fn scan<'a>(&'a self, queue: &'a QueuePair) -> Scan<'a> {
         let turn = queue.scanning.lock().await;
         Scan { shared: self, queue, seen: Vec::new(), _turn: turn }
@@ -186,6 +188,7 @@ pub struct Scan<'a> {
     queue: &'a QueuePair,
     /// Receipt handles of the letters to release.
     seen: Vec<String>,
+    /// The permission to scan: see [`QueuePair::scanning`].
     _turn: MutexGuard<'a, ()>,
 }
 
@@ -270,8 +273,8 @@ impl Scan<'_> {
         Ok(call.send().await.map_err(error::of_call)?.messages.unwrap_or_default())
     }
 
-    /// Makes the letters that were seen visible again. Those for which this
-    /// fails come back by themselves after [`SCAN_LEASE`].
+    /// Makes the letters that were seen visible again. If this fails, the
+    /// letters come back by themselves after [`SCAN_LEASE`].
     async fn release(&mut self) {
         for some in self.seen.chunks(BATCH_MAX) {
             let url = &self.queue.dead_url;

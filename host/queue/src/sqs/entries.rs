@@ -17,7 +17,7 @@ use crate::lease::Receipt;
 use crate::limits::BATCH_MAX;
 
 impl Shared {
-    /// Deletes messages. Those whose lease has ended stay.
+    /// Deletes messages. Messages whose lease has ended stay.
     pub async fn delete(&self, queue: &QueuePair, receipts: &[Receipt]) -> Result<(), QueueError> {
         let mut worst = Worst::default();
         let receipts = self.not_ended(receipts, &mut worst);
@@ -110,8 +110,8 @@ impl Shared {
     }
 }
 
-/// The error of a batch that is most useful to the caller: first those that may
-/// pass, then those of a wrong call, then those of a late one.
+/// The error of a batch that is most useful to the caller. Errors that may pass
+/// come first, then errors of a wrong call, then errors of a late one.
 #[derive(Default)]
 struct Worst(Option<QueueError>);
 

@@ -1,8 +1,8 @@
 //! The leases of this process: their ends, and the successors that were sent
 //! under them.
 //!
-//! This is only a memory. SQS decides, and knows the leases of other hosts. The
-//! memory saves a call if a lease has long to go, and stops every act under a
+//! These are notes only: SQS decides, and knows the leases of other hosts. The
+//! notes save a call if a lease has long to go, and stop every act under a
 //! lease that has run out.
 
 use std::collections::HashMap;
@@ -42,7 +42,8 @@ pub enum LeaseState {
     Held,
     /// The lease has run out.
     Ended,
-    /// SQS must be asked: the end is near, or another host received the message.
+    /// SQS must be asked: the end is near, or another host received the
+    /// message.
     Unknown,
 }
 
@@ -59,11 +60,15 @@ impl Leases {
     pub fn hold(&self, receipts: &[Receipt], until: Instant) {
         let mut known = self.lock();
         if known.held.len() >= known.sweep_at.max(SWEEP_FROM) {
+            // A forgotten lease becomes `Unknown`, and SQS itself refuses a
+            // late act under it.
             let now = Instant::now();
             known.held.retain(|_, held| held.until > now);
             known.sweep_at = known.held.len() * 2;
         }
         for receipt in receipts {
+            // Each receive has a new receipt handle, so no successor was sent
+            // yet.
             known.held.insert(receipt.clone(), Held { until, sent: Vec::new() });
         }
     }

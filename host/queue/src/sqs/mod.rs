@@ -1,10 +1,10 @@
 //! Queues on Amazon SQS, which several hosts share.
 //!
-//! FIFO queues with a prefix, each with a queue of its own for dead letters.
-//! [setup] makes them if that is permitted. Facts that SQS has no field for are
-//! stored in message attributes (see [encoding]). This process remembers the
-//! ends of the leases that it holds ([leases]), so that most settlements need
-//! two calls and not three.
+//! Each queue is a FIFO queue with a prefix, and has a queue of its own for
+//! dead letters. [setup] makes them if that is permitted. Facts that SQS has no
+//! field for are stored in message attributes (see [encoding]). This process
+//! remembers the ends of the leases that it holds ([leases]), so that most
+//! settlements need two calls and not three.
 
 mod backend;
 mod client;

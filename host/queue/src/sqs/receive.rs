@@ -1,9 +1,9 @@
 //! Receiving by long polls that are never cancelled.
 //!
-//! SQS may have leased messages for a call that is cancelled, and those would
-//! stay hidden until their leases run out. So a poll runs in a task of its own
-//! to its end. If the receiver has gone away by then, the task releases the
-//! messages. Polls are short, so that they do not hold up a stop.
+//! SQS may have leased messages for a call that is cancelled, and these
+//! messages would stay hidden until their leases run out. So a poll runs in a
+//! task of its own to its end. If the receiver has gone away by then, the task
+//! releases the messages. Polls are short, so that they do not hold up a stop.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -66,7 +66,11 @@ impl Poll {
         let until = Instant::now() + self.receive.wait;
         loop {
             let left = until.saturating_duration_since(Instant::now());
+            // At least one poll, even for a receive that does not wait, and
+            // long enough to ask every server.
             let messages = self.poll(left.clamp(POLL_MIN, POLL_MAX)).await?;
+            // A receiver that has gone away ends the loop, so that no further
+            // message is leased for it.
             if !messages.is_empty() || Instant::now() >= until || reply.is_closed() {
                 return Ok(self.deliveries(&messages));
             }
@@ -96,8 +100,9 @@ impl Poll {
             .iter()
             .map(|message| Receipt::new(message.receipt_handle().unwrap_or_default()))
             .collect();
-        // Before the deliveries exist: a lease that is kept is forgotten, and must
-        // not be noted after that.
+        // Before the deliveries exist: a lease that is kept is forgotten, and
+        // must not be noted after that. SQS counts from a little earlier, which
+        // the margin of a settlement outweighs.
         self.shared.leases.hold(&receipts, Instant::now() + self.receive.lease);
         let releases = Releaser::new(&self.shared, &self.queue);
         let deliver = |(message, receipt)| Delivery {

@@ -10,24 +10,25 @@ use crate::lease::Receipt;
 use crate::limits::BATCH_MAX;
 
 /// The time that a receive waits for releases in progress. A release takes some
-/// milliseconds; a receive that does not wait longer is still correct, and only
-/// misses those messages.
+/// milliseconds. A receive that stops waiting is still correct, and only misses
+/// the messages being released.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// The receipts to release on one queue, and the task that does it. At most one
-/// task runs for a queue, so that messages come back in order. The list holds no
-/// more receipts than were leased.
+/// task runs for a queue, so that messages come back in order. The list holds
+/// no more receipts than were leased.
 pub struct Releases {
     pending: Mutex<Vec<Receipt>>,
     /// True while the task runs. Changed under the lock of `pending`.
     busy: watch::Sender<bool>,
 }
 
-/// The task that has to release an added receipt.
+/// The state of the task that has to release an added receipt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Task {
-    /// None runs: the caller must start it.
+    /// No task runs: the caller must start it.
     Start,
+    /// A task runs, and will see the receipt.
     Running,
 }
 

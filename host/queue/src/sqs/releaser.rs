@@ -42,8 +42,11 @@ impl Releases for Releaser {
     }
 }
 
+/// Releases the receipts of a queue until there are none left.
 async fn release_all(shared: Arc<Shared>, queue: Arc<QueuePair>) {
     loop {
+        // Ends only here: `next` notes the end of the task under its lock, so
+        // no receipt is left without a task.
         let receipts = queue.releases.next();
         if receipts.is_empty() {
             return;
@@ -56,6 +59,8 @@ async fn release_all(shared: Arc<Shared>, queue: Arc<QueuePair>) {
                 | QueueError::NotOffered(_)
                 | QueueError::Refused(_)),
             ) => {
+                // The next receipts are tried all the same: the error may be of
+                // this batch alone.
                 debug!(
                     queue = %queue.name,
                     error = &error as &dyn std::error::Error,

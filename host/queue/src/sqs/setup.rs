@@ -93,6 +93,8 @@ impl Wanted {
 
     async fn make(&self, client: &Client) -> Result<String, OpenError> {
         let attributes = self.attributes();
+        // If another host has just made the queue, with the same attributes,
+        // SQS returns its URL (AWS documentation, "CreateQueue").
         let call = client.create_queue().queue_name(&self.name);
         let made = call.set_attributes(Some(attributes)).send().await;
         let made = made.map_err(|error| {
@@ -115,6 +117,8 @@ impl Wanted {
     /// Returns the attributes that a new queue gets, and that an existing one
     /// must have.
     fn attributes(&self) -> HashMap<QueueAttributeName, String> {
+        // The visibility timeout and content-based deduplication are not among
+        // them: every receive and every send gives its own.
         let mut attributes = HashMap::from([
             (QueueAttributeName::FifoQueue, "true".to_owned()),
             (QueueAttributeName::MessageRetentionPeriod, RETENTION_SECONDS.to_owned()),
@@ -149,6 +153,8 @@ impl Wanted {
                 fixes.insert(name, needed);
             }
         }
+        // Such a policy would move messages away without a report, such as
+        // outcomes that ServiceNow has not collected yet.
         if self.dead_letters.is_none()
             && let Some(has) = found.get(&QueueAttributeName::RedrivePolicy)
             && !has.is_empty()

@@ -59,6 +59,8 @@ impl Shared {
         const VISIBLE: QueueAttributeName = QueueAttributeName::ApproximateNumberOfMessages;
         const DELAYED: QueueAttributeName = QueueAttributeName::ApproximateNumberOfMessagesDelayed;
         const HELD: QueueAttributeName = QueueAttributeName::ApproximateNumberOfMessagesNotVisible;
+        // Counts settle about a minute after the last change (AWS
+        // documentation, "GetQueueAttributes").
         let counted = self.attributes(url, vec![VISIBLE, DELAYED, HELD]).await?;
         let count = |name| counted.get(&name).and_then(|n: &String| n.parse().ok()).unwrap_or(0);
         Ok(Counts { waiting: count(VISIBLE) + count(DELAYED), in_flight: count(HELD) })
