@@ -1,7 +1,7 @@
 //! HOTH: a durable host for WebAssembly adapters to Cloud Service Providers.
 //!
-//! The modules, bottom to top. `tests/layers.rs` holds which of the others each
-//! module may name, and ARCHITECTURE.md states it.
+//! The list below has the modules from bottom to top. ARCHITECTURE.md states
+//! which modules each one may name, and `tests/layers.rs` checks it.
 //!
 //! - [`replay`]: journals of finished jobs, and the replay gate for candidates.
 //! - [`registry`]: adapter versions: installation, activation, rollback.

@@ -47,7 +47,9 @@ pub type RequiredRole = fn(&Method, &str) -> Option<Role>;
 
 /// Authenticates the requests of one listener.
 pub struct Authenticator {
+    /// Shared with the reload of the configuration, which replaces the keys.
     keys: Keys,
+    /// The wall clock, which limits the age of signatures.
     clock: Clock,
     /// `None` if requests are not limited.
     limiter: Option<RateLimiter>,
@@ -58,7 +60,8 @@ pub struct Authenticator {
 }
 
 impl Authenticator {
-    /// Accepts the holders of `keys`, each at `rate` if there is one.
+    /// Creates an authenticator that accepts the holders of `keys`, each at
+    /// `rate` if there is one.
     ///
     /// A signed body may have `body_bytes_max` bytes, and has `body_timeout` to
     /// arrive.
@@ -90,10 +93,14 @@ impl Authenticator {
             true => self.body_bytes_max,
             false => self.body_bytes_max.min(UNAUTHENTICATED_BODY_BYTES_MAX),
         };
+        // hyper knows from the head that a request has no body. A signed `GET`
+        // then needs neither a read nor a timer.
         let body = match body.is_end_stream() {
             true => Bytes::new(),
             false => body::read(body, bytes_max, self.body_timeout).await?,
         };
+        // The handler gets the body only after this check, so it cannot act on
+        // bytes that the sender has not signed.
         let principal = pending.verify_body(&body).map_err(deny)?;
         Ok((principal, Request::from_parts(head, Body::from(body))))
     }
@@ -101,14 +108,16 @@ impl Authenticator {
     /// Counts and logs a failed authentication.
     fn deny(&self, denied: &Denied, extensions: &Extensions) -> FrontError {
         counter!("hoth_requests_refused_total", "reason" => "unauthenticated").increment(1);
+        // One bucket for all peers: a caller with many addresses must not get
+        // one for each.
         if self.denial_log.take("", Instant::now()).is_ok() {
             info!(peer = peer(extensions), reason = %denied, "Authentication failed");
         }
         FrontError::Unauthenticated
     }
 
-    /// Counts the request against its key, or its address on a host without
-    /// keys.
+    /// Counts the request against its key, or against its sender's address on
+    /// a host without keys.
     fn limit(&self, principal: &Principal, extensions: &Extensions) -> Result<(), FrontError> {
         let Some(limiter) = &self.limiter else { return Ok(()) };
         let taken = match &principal.key {
@@ -129,7 +138,7 @@ fn peer(extensions: &Extensions) -> String {
 /// Passes a request on if its sender holds the required role.
 ///
 /// This is the only place that puts a [`Principal`] into a request's extensions.
-/// Handlers take it from there, so one that is reached without this layer fails.
+/// Handlers take it from there, so a handler without this layer fails.
 ///
 /// # Errors
 ///

@@ -19,6 +19,7 @@ pub enum FrontError {
     /// The body is missing, or its framing is broken.
     #[error("A valid request body must be provided")]
     MissingBody,
+    /// Holds the bound.
     #[error("The request body is larger than {0} bytes")]
     TooLarge(usize),
     #[error("The request body did not arrive in time")]
@@ -58,12 +59,14 @@ impl FrontError {
     /// Returns the header that this error adds to its response.
     fn header(&self) -> Option<(header::HeaderName, HeaderValue)> {
         match self {
+            // A 401 must have it (RFC 9110 section 15.5.2).
             Self::Unauthenticated => Some((header::WWW_AUTHENTICATE, CHALLENGE)),
             Self::TooMany(wait) => {
                 // Rounded up: an early retry would be refused again.
                 let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
                 Some((header::RETRY_AFTER, HeaderValue::from(seconds)))
             }
+            // A 405 must have it (RFC 9110 section 15.5.6).
             Self::MethodNotAllowed(methods) => Some((header::ALLOW, methods.clone()?)),
             // The rest of the body stays unread, or cannot be trusted. The next
             // request on this connection would begin somewhere inside it.

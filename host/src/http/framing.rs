@@ -25,6 +25,9 @@ use super::error::FrontError;
 pub async fn reject_ambiguous(request: Request, next: Next) -> Result<Response, FrontError> {
     let headers = request.headers();
     let hosts = count(headers, header::HOST);
+    // A client must send `Host` from HTTP/1.1 on (RFC 9112 section 3.2). A second
+    // `Transfer-Encoding` line extends the list of the first (RFC 9110 section
+    // 5.3); a proxy that reads only one of them sees another framing.
     let hosts_needed = usize::from(request.version() >= Version::HTTP_11);
     if hosts > 1 || hosts < hosts_needed || count(headers, header::TRANSFER_ENCODING) > 1 {
         return Err(FrontError::Ambiguous);

@@ -6,8 +6,8 @@ use std::sync::Mutex;
 use std::time::Duration;
 use std::time::Instant;
 
-/// The largest number of callers with a bucket of their own. Keys are few; on a
-/// host without keys, callers are loopback addresses, and there are many.
+/// The largest number of callers with a bucket of their own. Keys are few. On a
+/// host without keys, callers are loopback addresses, of which there are many.
 const CALLERS_MAX: usize = 4_096;
 
 /// The bucket that all further callers share.
@@ -28,8 +28,10 @@ pub struct RateLimiter {
 }
 
 struct Bucket {
+    /// A fraction too, so that refills between requests that follow each other
+    /// closely add up.
     tokens: f64,
-    /// The time at which `tokens` was right.
+    /// The time of the last refill.
     at: Instant,
 }
 
@@ -45,8 +47,10 @@ impl RateLimiter {
     ///
     /// Returns the time until the next token if the bucket is empty.
     pub fn take(&self, caller: &str, now: Instant) -> Result<(), Duration> {
-        let mut buckets = self.buckets.lock().expect("no one panics while holding the buckets");
+        let mut buckets = self.buckets.lock().expect("no code panics while it holds the buckets");
         let bucket = self.bucket(&mut buckets, caller, now);
+        // Refilled here, by the time that has passed: no timer has to run for
+        // buckets that are not in use.
         bucket.tokens = self.rate.filled(bucket, now);
         bucket.at = now;
         if bucket.tokens >= 1.0 {
@@ -71,6 +75,8 @@ impl RateLimiter {
             let burst = f64::from(self.rate.burst.get());
             buckets.retain(|_, bucket| self.rate.filled(bucket, now) < burst);
         }
+        // All callers without a bucket then share one. That is stricter for
+        // them, but the memory stays bounded.
         let crowded = !known && buckets.len() >= CALLERS_MAX;
         let caller = if crowded { OVERFLOW } else { caller };
         let full = Bucket { tokens: f64::from(self.rate.burst.get()), at: now };

@@ -22,7 +22,9 @@ use hoth_platform::secret::SecretSource;
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct AuthConfig {
+    /// Keys that are sent with every request, for clients that cannot sign.
     pub bearer: Vec<BearerKey>,
+    /// Keys that sign every request and are never sent.
     pub sigv4: Vec<SigV4Key>,
 }
 
@@ -30,10 +32,11 @@ pub struct AuthConfig {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BearerKey {
-    /// Identifies the key in logs and rate limits.
+    /// The key's name in logs and rate limits.
     pub name: String,
     pub role: Role,
-    /// The SHA-256 of the token, in hex.
+    /// The SHA-256 of the token, in hex. A digest is enough to compare tokens,
+    /// and a leaked configuration file discloses none.
     pub sha256: Digest,
 }
 
@@ -41,7 +44,7 @@ pub struct BearerKey {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SigV4Key {
-    /// Identifies the key in logs and rate limits.
+    /// The key's name in logs and rate limits.
     pub name: String,
     pub role: Role,
     pub access_key_id: String,
@@ -56,6 +59,7 @@ pub struct SigV4Key {
 #[derive(Debug, thiserror::Error)]
 #[error("sigv4[{at}].secret: {}", describe(source))]
 pub struct KeyError {
+    /// The index of the key in `[[auth.sigv4]]`.
     at: usize,
     source: SecretError,
 }
@@ -159,8 +163,8 @@ impl Table for AuthConfig {
                 wrong("region", "must not be empty");
             }
         }
-        // A secret is read only once the table is right otherwise, because
-        // reading it may be slow.
+        // Last, and only for a table that is valid otherwise: reading secrets
+        // blocks on the file system, and a refused table needs none of them.
         if problems.is_empty()
             && let Err(error) = self.open()
         {
@@ -188,6 +192,8 @@ fn check_name<'a>(
     used.push(name);
 }
 
+/// Returns `true` for ASCII letters, digits and underscores. A slash or a comma
+/// would be ambiguous in the `Authorization` header.
 fn is_access_key_id(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
 }

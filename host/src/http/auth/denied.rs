@@ -2,8 +2,8 @@
 
 /// The reason for a failed authentication.
 ///
-/// It goes to the log only. The caller learns nothing, so that a response does
-/// not help to guess credentials.
+/// The reason goes to the log only. The caller learns nothing, so that a
+/// response does not help to guess credentials.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Denied {
     #[error("the Authorization header is missing")]

@@ -11,6 +11,7 @@ use hoth_core::domain::Digest;
 /// caller.
 #[derive(Default)]
 pub struct KeySet {
+    /// Searched as a whole for every bearer token; see [`KeySet::bearer`].
     bearer: Vec<Bearer>,
     signers: Vec<Signer>,
 }
@@ -24,7 +25,11 @@ pub(super) struct Bearer {
 /// An AWS access key.
 pub struct Signer {
     pub principal: Principal,
+    /// Names the key in every signature, so it identifies the signer before
+    /// the signature is verified.
     pub access_key_id: String,
+    /// The secret access key. It is needed as text: signing keys are derived
+    /// from it, so a digest would not do.
     pub secret: SecretString,
     /// The only region that the key may sign for; any region if `None`.
     pub region: Option<String>,
@@ -46,10 +51,13 @@ impl KeySet {
     /// Compares every key in constant time, so the time taken tells nothing
     /// about the keys.
     pub(super) fn bearer(&self, token: &str) -> Result<Principal, Denied> {
+        // Digests have the same length for every token, so the comparison does
+        // not reveal the length of a key either.
         let digest = Digest::of(token.as_bytes());
         let mut found = None;
         for key in &self.bearer {
             if bool::from(key.sha256.as_bytes().ct_eq(digest.as_bytes())) {
+                // No early return: its time would tell the position of the key.
                 found = Some(&key.principal);
             }
         }

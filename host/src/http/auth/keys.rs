@@ -22,12 +22,12 @@ pub enum AuthDecision {
     NeedsBody(PendingSignature),
 }
 
-/// The current keys. Cheap to clone; all clones change together.
+/// The current keys. A clone is cheap, and all clones change together.
 #[derive(Clone)]
 pub struct Keys(Arc<ArcSwap<KeySet>>);
 
 impl Keys {
-    /// Starts with `set`.
+    /// Creates a holder that starts with `set`.
     pub fn new(set: KeySet) -> Self {
         Self(Arc::new(ArcSwap::from_pointee(set)))
     }
@@ -49,6 +49,8 @@ impl Keys {
     /// Returns the reason if the key is missing or unknown, or if the signature
     /// is wrong for every possible body.
     pub fn authenticate(&self, head: &Parts, now: Timestamp) -> Result<AuthDecision, Denied> {
+        // Loaded once: a reload while this request is checked must not mix the
+        // keys of two configurations.
         let set = self.0.load();
         if set.is_open() {
             return Ok(AuthDecision::Authenticated(Principal::anyone()));
@@ -59,6 +61,8 @@ impl Keys {
             return set.bearer(credentials).map(AuthDecision::Authenticated);
         }
         if scheme.eq_ignore_ascii_case(sigv4::ALGORITHM) {
+            // The key comes before the signature: without its secret there is
+            // nothing to verify. The caller gets the same 401 for both errors.
             let claim = sigv4::Claim::parse(credentials)?;
             let key = set.signer(claim.access_key_id).ok_or(Denied::UnknownAccessKey)?;
             let pending = claim.verify_head(key, head, now, sigv4::SERVICE)?;
@@ -72,6 +76,8 @@ impl Keys {
 fn authorization(headers: &HeaderMap) -> Result<(&str, &str), Denied> {
     let mut given = headers.get_all(header::AUTHORIZATION).iter();
     let value = given.next().ok_or(Denied::Missing)?;
+    // The field takes one value (RFC 9110 section 11.6.2). With two of them, a
+    // proxy in front of HOTH could have checked the other one.
     if given.next().is_some() {
         return Err(Denied::Repeated);
     }
@@ -132,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn without_keys_every_caller_is_authenticated() {
+    fn every_caller_is_authenticated_on_a_host_without_keys() {
         assert_eq!(authenticate("", &[]), Ok("anyone Admin".to_owned()));
         assert_eq!(authenticate("", &["Bearer whatever"]), Ok("anyone Admin".to_owned()));
     }
@@ -148,7 +154,7 @@ mod tests {
     }
 
     #[test]
-    fn a_role_includes_those_before_it() {
+    fn each_role_includes_the_roles_below_it() {
         assert!(Role::Read < Role::Write && Role::Write < Role::Admin);
     }
 }

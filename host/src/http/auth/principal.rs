@@ -20,7 +20,8 @@ pub enum Role {
 /// An authenticated caller.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Principal {
-    /// The key's name; `None` on a host without keys.
+    /// The key's name, for the audit trail and the rate limit; `None` on a
+    /// host without keys.
     pub key: Option<Arc<str>>,
     /// The key's role.
     pub role: Role,

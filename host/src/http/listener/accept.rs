@@ -36,8 +36,9 @@ pub struct Listener {
 impl Listener {
     /// Binds `address`.
     ///
-    /// At most `connections_max` connections are open at once. A further one
-    /// takes the place of an idle one, or waits in the kernel's backlog.
+    /// At most `connections_max` connections are open at once. A further
+    /// connection takes the place of an idle one, or waits until there is one;
+    /// the ones after it wait in the kernel's backlog.
     ///
     /// # Errors
     ///
@@ -83,6 +84,8 @@ impl Listener {
             let connection = Connection { stream, peer, slot, tls, timeouts, stop };
             tasks.spawn(connection.serve(service.clone()));
         }
+        // Every connection has its own clone of `stop`, and ends after its
+        // active request. The caller limits the time of this wait.
         tasks.close();
         tasks.wait().await;
     }

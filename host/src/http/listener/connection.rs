@@ -39,7 +39,8 @@ pub struct PeerAddr(pub SocketAddr);
 /// receipts in the query needs up to 6 KB of it.
 const HEAD_BYTES_MAX: usize = 32 * 1_024;
 
-/// The largest number of headers in a request.
+/// The largest number of headers in a request. hyper answers 431 if a request
+/// has more, or if its head is larger.
 const HEADERS_MAX: usize = 64;
 
 /// An accepted connection and its settings.
@@ -98,6 +99,8 @@ impl Connection {
         let Some(tls) = self.tls else {
             return serve_http(self.stream, service, pending, self.timeouts, self.stop).await;
         };
+        // The connection is idle during the handshake, so it can be evicted. The
+        // timeout covers hosts whose slots are never all taken.
         let handshake = TlsAcceptor::from(tls.current()).accept(self.stream);
         let handshake = tokio::time::timeout(self.timeouts.handshake, handshake);
         match self.stop.run_until_cancelled(handshake).await {
@@ -127,6 +130,8 @@ async fn serve_http<T, S, B>(
     B::Error: Into<BoxError>,
 {
     let io = TrackedIo::new(TokioIo::new(stream), pending, timeouts.send);
+    // hyper sets the timer of the head whenever it begins to wait for one, so
+    // that timer also ends connections that stay idle.
     let served = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(timeouts.head)
@@ -156,7 +161,7 @@ struct ConnectionService<S> {
     pending: PendingNotices,
 }
 
-/// A request arrived after the connection was chosen for eviction.
+/// The refusal of a request on a connection that was chosen for eviction.
 #[derive(Debug, thiserror::Error)]
 #[error("the connection was evicted for another one")]
 struct Evicted;
@@ -174,6 +179,8 @@ where
 
     fn call(&self, mut request: Request<Incoming>) -> Self::Future {
         request.extensions_mut().insert(PeerAddr(self.peer));
+        // Marked as active here and not in the future, which is polled later: an
+        // eviction in between would drop a request that has been read.
         let (service, request_guard, pending) =
             (self.service.clone(), self.slot.begin_request(), self.pending.clone());
         Box::pin(async move {

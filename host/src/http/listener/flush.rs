@@ -23,7 +23,8 @@ use super::slot::ActiveRequest;
 ///
 /// Put it into the response's extensions. A message arrives when the kernel has
 /// taken the last byte; the channel closes without one if the connection breaks
-/// before that.
+/// before that. The sender is shared and taken once, because extensions must be
+/// `Clone` and a sender is not.
 #[derive(Debug, Clone)]
 pub struct FlushNotice(Arc<Mutex<Option<oneshot::Sender<()>>>>);
 
@@ -36,7 +37,7 @@ impl FlushNotice {
 
     /// Takes the sender out of the notice; returns `None` the second time.
     pub(super) fn take(&self) -> Option<oneshot::Sender<()>> {
-        self.0.lock().expect("no one panics while holding the notice").take()
+        self.0.lock().expect("no code panics while it holds the notice").take()
     }
 }
 
@@ -49,19 +50,19 @@ pub struct PendingNotices(Arc<Mutex<Vec<oneshot::Sender<()>>>>);
 
 impl PendingNotices {
     fn add(&self, notice: oneshot::Sender<()>) {
-        self.0.lock().expect("no one panics while holding the notices").push(notice);
+        self.0.lock().expect("no code panics while it holds the notices").push(notice);
     }
 
     /// Returns `true` if a handler has stopped waiting for a response that is
     /// not flushed yet.
     pub fn is_abandoned(&self) -> bool {
-        let pending = self.0.lock().expect("no one panics while holding the notices");
+        let pending = self.0.lock().expect("no code panics while it holds the notices");
         pending.iter().any(oneshot::Sender::is_closed)
     }
 
     /// Sends all notices, after a flush that succeeded.
     pub fn flushed(&self) {
-        let mut pending = self.0.lock().expect("no one panics while holding the notices");
+        let mut pending = self.0.lock().expect("no code panics while it holds the notices");
         for notice in pending.drain(..) {
             // An error means that the handler no longer waits.
             let _ = notice.send(());
@@ -117,6 +118,8 @@ impl<B: Body + Unpin> Body for TrackedBody<B> {
     ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
         let polled = Pin::new(&mut self.body).poll_frame(context);
         match &polled {
+            // A body that cannot announce its end shows it only now. hyper
+            // buffers the end of the message before its next flush.
             Poll::Ready(None) => {
                 if let Some(notice) = self.notice.take() {
                     self.pending.add(notice);

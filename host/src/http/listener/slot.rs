@@ -1,4 +1,4 @@
-//! Connection slots, and which connection is evicted when all are taken.
+//! Connection slots, and the order of eviction when all are taken.
 //!
 //! An idle connection costs its client nothing, so one client could lock all
 //! other clients out by opening many. When the listener is full, a new
@@ -33,7 +33,9 @@ type Rank = (bool, u64);
 /// The idle connections in the order of eviction.
 #[derive(Default)]
 struct Idle {
+    /// The number of the next rank.
     next: u64,
+    /// Each with the token whose cancellation ends the connection.
     ranks: BTreeMap<Rank, CancellationToken>,
 }
 
@@ -71,6 +73,8 @@ impl ConnectionSlots {
     pub async fn take(self: &Arc<Self>) -> Arc<ConnectionSlot> {
         let permit = self.permit().await;
         let evicted = CancellationToken::new();
+        // Idle from the start: a client that connects and sends nothing must be
+        // evictable.
         let rank = self.idle().add(false, evicted.clone());
         let state = Mutex::new(SlotState { rank: Some(rank), trusted: false });
         Arc::new(ConnectionSlot { slots: Arc::clone(self), evicted, state, _permit: permit })
@@ -86,9 +90,12 @@ impl ConnectionSlots {
             let freed = Arc::clone(&self.free).acquire_owned();
             let idled = async {
                 match evicted {
-                    // Its slot is about to become free. Evicting another
-                    // connection meanwhile would free one slot too many.
+                    // The slot of the evicted connection is about to become
+                    // free. Another eviction would free one slot too many.
                     true => std::future::pending().await,
+                    // `notify_one` stores a permit, so a connection that became
+                    // idle after `evict` is not missed (tokio documentation). A
+                    // permit from before only costs another turn of the loop.
                     false => self.idled.notified().await,
                 }
             };
@@ -102,13 +109,15 @@ impl ConnectionSlots {
     /// Ends the connection that is first in the order of eviction. Returns
     /// `false` if none is idle.
     pub fn evict(&self) -> bool {
+        // The lock is held only for the removal; with the rank gone, the
+        // connection can no longer begin a request.
         let Some((_, evicted)) = self.idle().ranks.pop_first() else { return false };
         evicted.cancel();
         true
     }
 
     fn idle(&self) -> MutexGuard<'_, Idle> {
-        self.idle.lock().expect("no one panics while holding the ranks")
+        self.idle.lock().expect("no code panics while it holds the ranks")
     }
 }
 
@@ -138,7 +147,7 @@ impl ConnectionSlot {
     }
 
     fn state(&self) -> MutexGuard<'_, SlotState> {
-        self.state.lock().expect("no one panics while holding the state")
+        self.state.lock().expect("no code panics while it holds the state")
     }
 }
 
@@ -152,6 +161,8 @@ impl ActiveRequest {
 impl Drop for ActiveRequest {
     fn drop(&mut self) {
         let slot = &self.0;
+        // This file always locks the state before the ranks, so that two tasks
+        // never wait for each other.
         let mut state = slot.state();
         // The rank is new: the connection has been idle only from now on.
         state.rank = Some(slot.slots.idle().add(state.trusted, slot.evicted.clone()));
@@ -161,6 +172,7 @@ impl Drop for ActiveRequest {
 
 impl Drop for ConnectionSlot {
     fn drop(&mut self) {
+        // The removal does nothing if the connection was evicted.
         if let Some(rank) = self.state().rank.take() {
             self.slots.idle().ranks.remove(&rank);
         }

@@ -78,8 +78,8 @@ impl Server {
         TcpStream::connect(self.address).await.unwrap()
     }
 
-    /// A connection that takes little before its client reads, however large
-    /// the buffers are that the kernel would give it.
+    /// Connects with a small receive buffer, so that the connection takes
+    /// little before the client reads.
     async fn connect_narrowly(&self) -> TcpStream {
         let socket = TcpSocket::new_v4().unwrap();
         socket.set_recv_buffer_size(16 << 10).unwrap();
@@ -147,7 +147,8 @@ async fn fetch(stream: &mut (impl AsyncRead + AsyncWrite + Unpin)) -> usize {
     try_fetch(stream).await.unwrap()
 }
 
-/// Does the same on a connection that may have been cut off.
+/// Sends a request on a connection that may have been cut off, and returns the
+/// length of the response's body.
 async fn try_fetch(stream: &mut (impl AsyncRead + AsyncWrite + Unpin)) -> std::io::Result<usize> {
     stream.write_all(GET).await?;
     try_read_response(stream).await
@@ -237,8 +238,8 @@ async fn a_response_over_tls_is_flushed_when_the_kernel_has_its_last_byte() {
     check_not_flushed_when_the_client_hangs_up(&server, stream).await;
 }
 
-/// As long as one TLS record is not written to the socket, the flush of the
-/// TLS stream does not end.
+/// Checks the property of tokio-rustls that notices over TLS depend on: the
+/// flush of a TLS stream does not end before its last record is written.
 #[tokio::test]
 async fn a_flush_over_tls_waits_for_the_last_record() {
     let (config, roots) = certificate();

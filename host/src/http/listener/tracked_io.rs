@@ -35,8 +35,8 @@ impl<T> TrackedIo<T> {
 
     /// Fails if a handler has given up a response that is not flushed yet.
     ///
-    /// Its last bytes must not reach the client: another client may hold its
-    /// messages by now.
+    /// The last bytes of the response must not reach the client: another client
+    /// may hold its messages by now.
     fn check_not_abandoned(&self) -> io::Result<()> {
         match self.pending.is_abandoned() {
             true => Err(io::ErrorKind::TimedOut.into()),
@@ -55,6 +55,8 @@ impl<T> TrackedIo<T> {
         }
         let timeout = self.send_timeout;
         let deadline = self.deadline.get_or_insert_with(|| Box::pin(tokio::time::sleep(timeout)));
+        // Polled with the task's context: the timer wakes the task even if the
+        // client never reads again.
         deadline.as_mut().poll(context).map(|()| {
             Err(io::Error::new(io::ErrorKind::TimedOut, "the client reads the response too slowly"))
         })
@@ -67,6 +69,8 @@ impl<T: Read + Unpin> Read for TrackedIo<T> {
         context: &mut Context<'_>,
         buffer: ReadBufCursor<'_>,
     ) -> Poll<io::Result<()>> {
+        // Without a deadline: hyper limits the time for a head
+        // (`header_read_timeout`), and the handlers that for a body.
         Pin::new(&mut self.io).poll_read(context, buffer)
     }
 }
@@ -94,6 +98,8 @@ impl<T: Write + Unpin> Write for TrackedIo<T> {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // A TLS stream writes its `close_notify` here, which can wait for the
+        // client, too.
         let polled = Pin::new(&mut self.io).poll_shutdown(context);
         self.with_deadline(context, polled)
     }

@@ -1,6 +1,6 @@
 //! The canonical request: the text that is signed instead of the request.
 //!
-//! It follows AWS's documentation for services other than S3: the path is
+//! Its form follows AWS's documentation for services other than S3: the path is
 //! normalised and encoded once more as it arrived, the query is sorted, and
 //! headers are trimmed and folded.
 
@@ -15,7 +15,7 @@ use percent_encoding::percent_encode;
 
 use crate::http::auth::denied::Denied;
 
-/// All characters except the unreserved ones of RFC 3986.
+/// All characters except the unreserved ones of RFC 3986 (section 2.3).
 const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// Returns the canonical request up to the digest of the payload, which comes
@@ -38,6 +38,7 @@ pub(super) fn path(path: &str) -> String {
     for segment in path.split('/') {
         match segment {
             "" | "." => {}
+            // At the root it has no effect (RFC 3986 section 5.2.4).
             ".." => drop(kept.pop()),
             _ => kept.push(segment),
         }
@@ -55,6 +56,8 @@ pub(super) fn path(path: &str) -> String {
 
 /// Sorts the parameters by encoded name, then by encoded value.
 pub(super) fn query(query: &str) -> String {
+    // Decoded first, unlike the path: a parameter is encoded once, whichever
+    // characters its sender has encoded.
     let encode = |text: &str| {
         let bytes: Vec<u8> = percent_decode_str(text).collect();
         percent_encode(&bytes, RESERVED).to_string()
@@ -86,6 +89,8 @@ fn header(text: &mut String, headers: &HeaderMap, name: &str) -> Result<(), Deni
         text.push(if n == 0 { ':' } else { ',' });
         let value = str::from_utf8(value.as_bytes())
             .map_err(|_| Denied::Malformed("a signed header is not text"))?;
+        // Clients and proxies may change the spaces of a value; the canonical
+        // form has none at its ends and single ones inside.
         let words = value.split([' ', '\t']).filter(|word| !word.is_empty());
         for (n, word) in words.enumerate() {
             if n > 0 {

@@ -84,6 +84,7 @@ impl<'a> Claim<'a> {
         let [access_key_id, day, region, service, "aws4_request"] = scope[..] else {
             return Err(Denied::Malformed("Credential is not id/day/region/service/aws4_request"));
         };
+        // An HMAC-SHA256 has the text form of a SHA-256 digest.
         let signature: Digest =
             signature.parse().map_err(|_| Denied::Malformed("Signature is not 64 hex digits"))?;
         let signature = *signature.as_bytes();
@@ -103,6 +104,8 @@ impl<'a> Claim<'a> {
         now: Timestamp,
         service: &str,
     ) -> Result<PendingSignature, Denied> {
+        // The cheap comparisons come first. Only a request that passes them
+        // costs the canonical form and five HMACs.
         if self.service != service {
             return Err(Denied::Scope("service"));
         }
@@ -121,6 +124,8 @@ impl<'a> Claim<'a> {
             signature: self.signature,
             declared: declared(&head.headers)?,
         };
+        // With a declared digest the signature can be verified before the body
+        // arrives, so an unknown sender cannot make the host buffer a large one.
         match &pending.declared {
             Some(payload) if !pending.is_signature_over(payload) => Err(Denied::Signature),
             Some(_) | None => Ok(pending),
@@ -137,6 +142,8 @@ impl<'a> Claim<'a> {
         if apart > SKEW_MAX_SECONDS {
             return Err(Denied::Skewed(apart));
         }
+        // The signing key is derived from the day, so it must be the day of the
+        // date. The length counts too: an empty day starts every date.
         if !text.starts_with(self.day) || self.day.len() != 8 {
             return Err(Denied::Scope("day"));
         }
@@ -151,6 +158,8 @@ impl<'a> Claim<'a> {
     /// The date is part of the signed text in any case.
     fn check_covered(&self, headers: &HeaderMap) -> Result<(), Denied> {
         let covered: Vec<&str> = self.signed_headers.split(';').collect();
+        // AWS's documentation requires sorted names. The strict order also rules
+        // out a name that is given twice.
         if !covered.is_sorted_by(|a, b| a < b) {
             return Err(Denied::Malformed("SignedHeaders are not sorted, or one is given twice"));
         }
@@ -165,6 +174,7 @@ impl<'a> Claim<'a> {
 
     /// Derives the key of the day, region and service from the secret.
     fn signing_key(&self, secret: &str) -> [u8; 32] {
+        // The chain of AWS's documentation: each result is the next key.
         let day = hmac(format!("AWS4{secret}").as_bytes(), self.day);
         let region = hmac(&day, self.region);
         let service = hmac(&region, self.service);
@@ -174,6 +184,7 @@ impl<'a> Claim<'a> {
 
 /// A signature that awaits the request's body.
 pub struct PendingSignature {
+    /// The holder of the key; the caller only if the signature is valid.
     principal: Principal,
     /// The canonical request up to the payload's digest.
     canonical: String,
@@ -214,6 +225,8 @@ impl PendingSignature {
     fn is_signature_over(&self, payload: &Digest) -> bool {
         let canonical = Digest::of(format!("{}{payload}", self.canonical).as_bytes());
         let expected = hmac(&self.signing_key, &format!("{}{canonical}", self.preamble));
+        // In constant time: a byte-wise comparison would let a caller find the
+        // expected signature byte by byte.
         expected.ct_eq(&self.signature).into()
     }
 }

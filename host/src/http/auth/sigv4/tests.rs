@@ -198,7 +198,7 @@ fn a_key_may_be_pinned_to_a_region() {
 }
 
 #[test]
-fn another_secret_is_another_signature() {
+fn a_signature_with_another_secret_is_denied() {
     let suite = Suite::read();
     let case = suite.case("get-vanilla");
     let signer = Signer { secret: SecretString::from("guess"), ..suite.signer() };
