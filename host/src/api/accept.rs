@@ -28,6 +28,8 @@ pub async fn accept(authed: AuthedRequest, kind: JobKind) -> Result<Response, Ap
     let api = authed.api.clone();
     let body = authed.json().await?;
     let known = Known { csps: &api.csps };
+    // Validated completely before the queue is touched: a refused request
+    // leaves no trace.
     let (job, status) = match kind {
         JobKind::Provisioning => {
             let new_id = || Uuid::now_v7().to_string();
@@ -35,13 +37,17 @@ pub async fn accept(authed: AuthedRequest, kind: JobKind) -> Result<Response, Ap
         }
         JobKind::Cost => (request::cost(&body, known)?, api.cost_accepted),
     };
+    // The text as it was posted, not serialized again: numbers and the order of
+    // keys stay as ServiceNow wrote them.
     let echo = job.request.get().to_owned();
     let (id, csp, operation) = (job.id.clone(), job.csp.clone(), job.operation);
     let queue = QueueName::requests(kind, &csp);
     let message = NewMessage::accepted(&QueuedJob::new(job, api.clock.now()));
     failpoint::reach(FailPoint::RequestReceived);
     // The queue commits before it returns. Only then may the client be told
-    // that the job is accepted.
+    // that the job is accepted. After a crash between the two the client repeats
+    // its request, and the queue recognizes the id. (A request without an id
+    // becomes another job.)
     let sent = api.queue.send(&queue, message).await?;
     failpoint::reach(FailPoint::JobAccepted);
     match sent {
@@ -50,6 +56,7 @@ pub async fn accept(authed: AuthedRequest, kind: JobKind) -> Result<Response, Ap
                 .increment(1);
             audit::submitted(&principal, &id, &csp, operation, Submission::New);
         }
+        // The client has lost the first response, so it gets the same one.
         Sent::Duplicate => {
             audit::submitted(&principal, &id, &csp, operation, Submission::Repeat);
         }

@@ -21,9 +21,10 @@ use crate::http::body;
 /// An authorized request, with the API's state.
 pub struct AuthedRequest {
     pub api: Arc<ApiState>,
-    /// The sender.
+    /// The sender, for the audit trail.
     pub principal: Principal,
     parts: Parts,
+    /// Unread, unless the request is signed: then it is in memory already.
     body: Body,
 }
 

@@ -36,8 +36,12 @@ pub async fn acknowledge(
     let receipts =
         api.batch_signer.verify(kind, name).ok_or_else(|| ApiError::not_a_batch(field))?;
     failpoint::reach(FailPoint::AcknowledgementReceived);
+    // If the lease of one message has ended, the queue still deletes the others
+    // before it reports the error.
     let deleted = api.queue.delete(&QueueName::outcomes(kind), &receipts).await;
     deleted.map_err(|error| batch_error(error, field))?;
+    // After a crash here the client repeats the request, which is harmless. Only
+    // the line in the audit trail is missing.
     failpoint::reach(FailPoint::BatchAcknowledged);
     audit::acknowledged(principal, kind, name);
     Ok(())
@@ -50,6 +54,8 @@ pub async fn release(authed: AuthedRequest, kind: JobKind) -> Result<Json<Done>,
     let receipts =
         api.batch_signer.verify(kind, &name).ok_or_else(|| ApiError::not_a_batch("batch"))?;
     let queue = QueueName::outcomes(kind);
+    // A lease that ends after zero seconds ends now: the messages are back at
+    // once, in their old places.
     let released = api.queue.change_lease(&queue, &receipts, Duration::ZERO).await;
     released.map_err(|error| batch_error(error, "batch"))?;
     failpoint::reach(FailPoint::BatchReleased);
@@ -59,8 +65,8 @@ pub async fn release(authed: AuthedRequest, kind: JobKind) -> Result<Json<Done>,
 
 /// Maps a refused receipt to an invalid batch name.
 ///
-/// The signature of the name was right, so the receipt is of another backend,
-/// from before the host was reconfigured.
+/// The MAC of the name was right, so the receipt is of another backend, from
+/// before the host was reconfigured.
 fn batch_error(error: QueueError, field: &str) -> ApiError {
     if matches!(error, QueueError::Refused(_)) {
         return ApiError::not_a_batch(field);

@@ -48,12 +48,15 @@ impl BatchSigner {
         URL_SAFE_NO_PAD.encode(bytes)
     }
 
-    /// Returns the receipts in a name, or `None` if no host with this key gave
-    /// it for this `kind`.
+    /// Returns the receipts in a name, or `None` if no host with this key has
+    /// made the name for this `kind`.
     pub fn verify(&self, kind: JobKind, name: &str) -> Option<Vec<Receipt>> {
         let bytes = URL_SAFE_NO_PAD.decode(name).ok()?;
         let (sealed, packed) = bytes.split_at_checked(MAC_BYTES)?;
+        // In constant time, and before anything is parsed.
         self.mac(kind, packed).verify_truncated_left(sealed).ok()?;
+        // No host signs more receipts than one receive returns. Without a key
+        // anyone can make a longer name, which must not reach the queue.
         unpack(packed).filter(|receipts| receipts.len() <= BATCH_MAX)
     }
 
@@ -79,6 +82,8 @@ fn pack(receipts: &[&Receipt]) -> Vec<u8> {
     let mut packed = Vec::new();
     for receipt in receipts {
         let text = receipt.as_str();
+        // Decoded only if the text can be restored exactly: a receipt is opaque,
+        // and must come back to the queue unchanged.
         let decoded = STANDARD.decode(text).ok().filter(|bytes| STANDARD.encode(bytes) == text);
         let (form, bytes) = match decoded {
             Some(bytes) => (Encoding::Base64, bytes),
@@ -104,6 +109,7 @@ fn unpack(mut packed: &[u8]) -> Option<Vec<Receipt>> {
         receipts.push(Receipt::new(text));
         packed = rest;
     }
+    // A rest shorter than the head of a receipt is not part of any name.
     packed.is_empty().then_some(receipts)
 }
 

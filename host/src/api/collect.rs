@@ -54,6 +54,9 @@ pub async fn collect(authed: AuthedRequest, kind: JobKind) -> Result<Response, A
     let principal = authed.principal.clone();
     let params = CollectParams::parse(authed.query())?;
     let api = authed.api;
+    // Before the receive: an acknowledged batch no longer blocks its groups, so
+    // this response can have their next outcomes. If the host crashes after it,
+    // the client repeats both, and a repeated acknowledgement is harmless.
     if let Some(name) = &params.ack {
         batch::acknowledge(&api, &principal, kind, name, "ack").await?;
     }
@@ -78,6 +81,9 @@ pub async fn collect(authed: AuthedRequest, kind: JobKind) -> Result<Response, A
     // Counted before the response is returned, so that the client's next `GET`
     // finds the batch in flight.
     let in_flight_guard = api.in_flight.track(kind);
+    // In a task of its own, because the handler returns before its response is
+    // sent, and hyper drops its future if the client hangs up. The guard lets a
+    // drain wait for the task.
     let settlement = BatchSettlement { api, kind, queue, principal, leased };
     tokio::spawn(async move {
         settlement.settle(flushed, deliveries).await;
@@ -101,6 +107,9 @@ async fn receive(
     queue: &QueueName,
     params: &CollectParams,
 ) -> Result<(Vec<QueuedOutcome>, Vec<Delivery>), QueueError> {
+    // A consumed batch is leased to this process: if the host crashes before it
+    // deletes the batch, the lease ends with the process, and the outcomes are
+    // delivered again. A batch that a client leased stays with its client.
     let (lease, holder) = match params.lease {
         None => (api.flush_timeout() + DELETE_MARGIN, Holder::Process),
         Some(lease) => (lease, Holder::Client),
@@ -114,6 +123,8 @@ async fn receive(
         if is_empty || !decoded.1.is_empty() {
             return Ok(decoded);
         }
+        // The next receive has only the rest of the time: dead-lettering must not
+        // extend the wait that the client asked for.
         receive.wait = until.saturating_duration_since(Instant::now());
     }
     Ok((Vec::new(), Vec::new()))
@@ -142,6 +153,7 @@ async fn decode_or_dead_letter(
                         delivery.lease.receipt(),
                         &delivery.message,
                         &reason.to_string(),
+                        // No report: the outcome itself was the report.
                         None,
                     )
                     .await;
@@ -161,7 +173,7 @@ fn batch_response(messages: &[QueuedOutcome]) -> Response {
     ([(header::CONTENT_TYPE, "application/json")], body).into_response()
 }
 
-/// Settles a batch after its response was flushed, or was not.
+/// The settlement of a batch after its response was flushed, or was not.
 struct BatchSettlement {
     api: Arc<ApiState>,
     kind: JobKind,
@@ -180,6 +192,8 @@ impl BatchSettlement {
             // Dropping the deliveries releases their leases.
             return;
         }
+        // A crash from here to the deletion delivers the outcomes a second time.
+        // The other order could lose them.
         failpoint::reach(FailPoint::OutcomesLeft);
         let count = deliveries.len();
         if let Some(batch) = &self.leased {
@@ -194,6 +208,7 @@ impl BatchSettlement {
         match self.api.queue.delete(&self.queue, &receipts).await {
             Ok(()) => {
                 failpoint::reach(FailPoint::OutcomesDeleted);
+                // The messages are gone, so their leases must not be released.
                 for delivery in deliveries {
                     audit::collected(&self.principal, self.kind, &delivery.message.key);
                     delivery.lease.keep();
@@ -201,6 +216,7 @@ impl BatchSettlement {
                 counter!("hoth_outcomes_collected_total", "kind" => self.kind.as_str())
                     .increment(count as u64);
             }
+            // Dropping the deliveries releases their leases here, too.
             Err(error) => {
                 warn!(queue = %self.queue, error = &error as &dyn std::error::Error, "Deleting collected outcomes failed; they will be delivered again");
             }
@@ -210,7 +226,8 @@ impl BatchSettlement {
 
 /// Returns `true` if the kernel took the whole response in time.
 ///
-/// Once this returns `false`, the listener sends no further byte of it.
+/// Once this returns `false`, the listener writes no further byte of the
+/// response.
 async fn was_flushed(mut flushed: oneshot::Receiver<()>, within: Duration) -> bool {
     match tokio::time::timeout(within, &mut flushed).await {
         Ok(notice) => notice.is_ok(),

@@ -41,6 +41,8 @@ impl CollectParams {
                 errors.insert("query".to_owned(), problem);
                 break;
             }
+            // A repeated parameter overwrites the first one here. That does no
+            // harm, because its error discards all parameters below.
             let parsed = match name.as_ref() {
                 "wait" => seconds(&value, 0, WAIT_MAX).map(|wait| params.wait = wait),
                 "lease" => seconds(&value, 1, LEASE_MAX).map(|lease| params.lease = Some(lease)),
@@ -59,6 +61,9 @@ impl CollectParams {
             }
             seen.push(name);
         }
+        // Without `lease` the rest of the request would consume outcomes, which a
+        // client that acknowledges does not intend. An invalid `lease` is
+        // reported as such, so only its name counts here.
         if params.ack.is_some() && !seen.iter().any(|name| name == "lease") {
             errors.insert("ack".to_owned(), "requires lease".to_owned());
         }
@@ -71,6 +76,7 @@ impl CollectParams {
 
 /// Parses whole seconds from `min` to `max`.
 fn seconds(text: &str, min: u64, max: Duration) -> Result<Duration, String> {
+    // The parser of the standard library would also accept a leading `+`.
     let digits = text.bytes().all(|byte| byte.is_ascii_digit());
     let seconds =
         text.parse().ok().filter(|_| digits).filter(|n| (min..=max.as_secs()).contains(n));

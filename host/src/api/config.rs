@@ -23,16 +23,20 @@ const REDELIVERY_HOURS_MAX: u32 = 744;
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
+    /// The address to bind. Without a key it must be a loopback address.
     pub listen: SocketAddr,
     /// 202, or 201 for clients that expect it.
     pub cost_accepted_status: u16,
+    /// The largest body of a request, in bytes.
     pub max_body_bytes: usize,
     /// The longest time that a client may take to send a body.
     pub body_timeout_ms: NonZeroU64,
-    /// The time for which a consumed outcome can be redelivered.
+    /// The time for which a consumed outcome can be redelivered. It bounds the
+    /// size of the archive.
     pub redelivery_hours: u32,
     /// The largest number of open connections. A further one evicts an idle one.
     pub max_connections: usize,
+    /// The certificate; plain HTTP if missing.
     pub tls: Option<TlsConfig>,
     /// The key that signs the names of leased batches. All hosts that share
     /// queues need the same one.

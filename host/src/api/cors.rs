@@ -36,7 +36,8 @@ pub async fn common_headers(mut response: Response) -> Response {
     let headers = response.headers_mut();
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(ALLOW_ORIGIN.0, ALLOW_ORIGIN.1);
-    // A preflight response exposes no headers to the page.
+    // The page never sees a preflight response, so there is nothing to expose
+    // (Fetch standard, section 3.2).
     if !headers.contains_key(header::ACCESS_CONTROL_ALLOW_METHODS) {
         headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSE_HEADERS);
     }

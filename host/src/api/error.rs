@@ -41,10 +41,12 @@ pub enum ApiError {
     LeaseEnded,
     #[error("{0} is not supported by this queue backend")]
     NotOffered(&'static str),
-    /// Nothing was done. The client gets this text; the cause goes to the log.
+    /// Nothing was done. The client gets only this text; the cause goes to the
+    /// log.
     #[error("The queue cannot be reached; nothing was done")]
     Unavailable(#[source] QueueError),
-    /// A fault of HOTH. The client gets this text; the cause goes to the log.
+    /// A fault of HOTH. The client gets only this text; the cause goes to the
+    /// log.
     #[error("Internal error")]
     Internal(#[source] QueueError),
 }
@@ -52,9 +54,13 @@ pub enum ApiError {
 impl From<QueueError> for ApiError {
     fn from(error: QueueError) -> Self {
         match error {
+            // Both pass without a change of the request, so the client may
+            // repeat it: 503 with `Retry-After`.
             QueueError::Full | QueueError::Unreachable(_) => Self::Unavailable(error),
             QueueError::LeaseEnded => Self::LeaseEnded,
             QueueError::NotOffered(what) => Self::NotOffered(what),
+            // Requests are validated before they reach the queue, so a refusal
+            // is a fault of HOTH.
             QueueError::Refused(_) => Self::Internal(error),
         }
     }

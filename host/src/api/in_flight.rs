@@ -20,6 +20,7 @@ const GRACE: Duration = Duration::from_millis(250);
 /// is under way.
 #[derive(Debug, Clone, Default)]
 pub struct InFlightResponses {
+    /// Watched and not merely counted, so that a `GET` can wait for zero.
     provisioning: Arc<watch::Sender<usize>>,
     cost: Arc<watch::Sender<usize>>,
 }
@@ -46,10 +47,12 @@ impl InFlightResponses {
 
     /// Waits until no batch of either kind is in flight, or until `timeout`.
     ///
-    /// Then every flushed batch has been deleted, and is not delivered again
-    /// after a restart.
+    /// Without a timeout every flushed batch has been deleted then, so that it
+    /// is not delivered again after a restart.
     pub async fn wait_for_all(&self, timeout: Duration) {
         let (mut jobs, mut costs) = (self.provisioning.subscribe(), self.cost.subscribe());
+        // One after the other: at shutdown the listeners accept no requests, so
+        // a count that has reached zero does not rise again.
         let settled = async {
             // The senders live in `self`, so waiting cannot fail.
             let _ = jobs.wait_for(|count| *count == 0).await;

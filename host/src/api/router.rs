@@ -29,6 +29,8 @@ pub fn router(state: ApiState) -> Router {
         Some(allow) => FrontError::MethodNotAllowed(Some(allow.clone())),
         None => FrontError::NotFound,
     };
+    // `refuse` names the methods itself, because axum's own `Allow` would list
+    // `HEAD` beside `GET`.
     let mut router = Router::new();
     for route in routes {
         // axum answers HEAD through the GET handler. That handler consumes the
@@ -50,6 +52,8 @@ pub fn router(state: ApiState) -> Router {
         // Added after the routes, so it runs before authentication: an
         // ambiguous head proves nothing.
         .layer(middleware::from_fn(reject_ambiguous))
+        // The outermost layer: a page must be able to read errors of the layers
+        // below, too.
         .layer(middleware::map_response(cors::common_headers))
         .with_state(Arc::new(state))
 }

@@ -30,6 +30,8 @@ use hoth_core::domain::JobKind;
 /// One method of one path.
 pub struct Route {
     pub path: String,
+    /// Kept beside the handler, because axum does not tell the methods of a
+    /// `MethodRouter`: the description and the `Allow` headers need them.
     pub method: Method,
     pub handler: MethodRouter<State>,
     /// The OpenAPI operation.
@@ -51,6 +53,8 @@ pub fn all() -> Vec<Route> {
     let mut routes = Vec::from(resource(JobKind::Provisioning));
     routes.extend(resource(JobKind::Cost));
     routes.extend(preflights(&routes));
+    // After the preflights, because it needs none: a plain `GET` without further
+    // headers causes no preflight (Fetch standard, section 3.2).
     let description = operations::read_description();
     routes.push(Route::get("/openapi.json", openapi::read, description));
     routes

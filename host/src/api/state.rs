@@ -21,20 +21,25 @@ use hoth_queue::Queue;
 /// The state of the API, shared by all handlers.
 pub struct ApiState {
     pub(super) queue: Arc<dyn Queue>,
-    /// The configured CSPs, and the operations that each one offers.
+    /// The configured CSPs, and the operations that each one offers. Requests
+    /// for any other are refused before they reach the queue.
     pub(super) csps: BTreeMap<CspName, SupportedOperations>,
     pub(super) clock: Clock,
+    /// Shared with the authorization layer of the router.
     pub(super) authenticator: Arc<Authenticator>,
     /// The status of an accepted cost request.
     pub(super) cost_accepted: StatusCode,
+    /// The largest body of a request.
     pub(super) body_bytes_max: usize,
+    /// The longest time for a body to arrive.
     pub(super) body_timeout: Duration,
     /// The listener's bound on sending a response; leases outlast it.
     pub(super) send_timeout: Duration,
-    /// Batches whose response is not flushed yet, or not deleted yet.
+    /// Batches whose response is not flushed yet, or not deleted yet. The drain
+    /// waits for them.
     pub(super) in_flight: InFlightResponses,
     pub(super) batch_signer: BatchSigner,
-    /// The text of `/openapi.json`.
+    /// The text of `/openapi.json`, built once when the router is.
     pub(super) openapi: Bytes,
 }
 
@@ -73,7 +78,7 @@ impl ApiState {
         }
     }
 
-    /// Signs the names of leased batches with `key`.
+    /// Sets the key that signs the names of leased batches.
     pub fn with_batch_key(self, key: &[u8]) -> Self {
         Self { batch_signer: BatchSigner::new(key), ..self }
     }

@@ -26,6 +26,7 @@ use super::state::State;
 pub fn document<'a>(
     operations: impl IntoIterator<Item = (&'a str, &'a Method, &'a Value)>,
 ) -> Bytes {
+    // The methods of one path share an item of the document.
     let mut paths = Map::new();
     for (path, method, operation) in operations {
         let item = paths.entry(path).or_insert_with(|| json!({}));

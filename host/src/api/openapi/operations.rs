@@ -1,5 +1,5 @@
-//! The operations of the description. The two resources share all of them and
-//! differ in a few words.
+//! The operations of the description. The two resources have the same
+//! operations, with a few different words.
 
 use std::time::Duration;
 

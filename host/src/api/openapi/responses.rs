@@ -54,9 +54,10 @@ pub fn body(schema: Value, examples: Value) -> Value {
     })
 }
 
-/// Returns the errors that any request can have. A body may come with any
-/// method, and is read if it is signed.
+/// Returns the errors that any request can have.
 pub fn of_any() -> Vec<Described> {
+    // Errors of a body are among them: a body may come with any method, and is
+    // read if the request is signed.
     vec![
         problem(StatusCode::BAD_REQUEST, "The request is invalid."),
         problem_with(

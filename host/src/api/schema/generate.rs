@@ -44,6 +44,7 @@ enum Spelling {
 impl Generator {
     /// Adds a schema and returns a reference to it.
     fn add(&mut self, name: &str, schema: Value) -> Value {
+        // A shape that several others name is added again, with equal content.
         self.schemas.insert(name.to_owned(), schema);
         reference(name)
     }
@@ -58,6 +59,8 @@ impl Generator {
     fn shape(&mut self, shape: &Shape) -> Value {
         let mut schema = match shape.snake_case {
             SnakeCase::Unknown | SnakeCase::Accepted => self.object(shape, Spelling::CamelCase),
+            // Two schemas, one for each spelling: JSON Schema cannot give one
+            // property two names.
             SnakeCase::Described => {
                 let camel = self.object(shape, Spelling::CamelCase);
                 let snake = self.object(shape, Spelling::SnakeCase);

@@ -117,7 +117,7 @@ async fn one_call_acknowledges_a_batch_and_leases_the_next() {
 }
 
 #[tokio::test]
-async fn batch_names_of_another_resource_or_none_are_refused() {
+async fn malformed_batch_names_and_those_of_another_resource_are_refused() {
     let host = Host::start().await;
     host.outcomes(JOBS, "p", &["a"]).await;
     let leased = host.get("/provisioning-jobs?lease=60").await;

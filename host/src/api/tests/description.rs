@@ -48,7 +48,7 @@ impl Description {
             .collect()
     }
 
-    /// Fails when an answer is not as it is described.
+    /// Fails if a response differs from its description.
     #[track_caller]
     fn check(&self, method: &str, path: &str, answer: &Answer) {
         let responses = &self.operation(method, path)["responses"];

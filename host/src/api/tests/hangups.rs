@@ -14,7 +14,7 @@ const OUTCOMES: usize = 60;
 const ROUNDS: u64 = 32;
 const HANGUPS: usize = 16;
 
-/// Never expires by itself, because the clock stands still.
+/// A lease that never expires by itself, because the clock stands still.
 const LEASE: Duration = Duration::from_secs(60);
 
 /// Pseudorandom numbers, the same in every run (the LCG of Numerical Recipes).

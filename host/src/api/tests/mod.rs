@@ -117,8 +117,9 @@ impl Host {
         Self::serve(self.folder, self.clock, &config, &auth, None).await
     }
 
-    /// A connection that takes little before its client reads: of what is
-    /// larger than some hundred kilobytes the kernel keeps only a part.
+    /// Connects with a small receive buffer, so that the connection takes
+    /// little before its client reads: the kernel keeps only a part of a
+    /// response of more than some hundred kilobytes.
     async fn connect_narrowly(&self) -> TcpStream {
         let socket = TcpSocket::new_v4().expect("there are sockets");
         socket.set_recv_buffer_size(16 << 10).expect("its buffer can be set");
