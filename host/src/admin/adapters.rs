@@ -34,14 +34,17 @@ use hoth_core::domain::Digest;
 /// The largest component that can be deployed.
 pub use crate::registry::COMPONENT_BYTES_MAX;
 
+/// The response to `GET /adapters`.
 #[derive(Debug, Serialize)]
 pub struct Adapters {
     adapters: Vec<AdapterListing>,
 }
 
+/// The response to a deployment or a rollback.
 #[derive(Debug, Serialize)]
 pub struct Activated {
     name: String,
+    /// The digest of the version that serves now.
     sha256: String,
 }
 
@@ -55,6 +58,7 @@ pub async fn show(
     State(state): State<Arc<AdminState>>,
     Path(name): Path<String>,
 ) -> Result<Json<AdapterListing>, AdminError> {
+    // Compared as text: a path that is not a valid name is not found either.
     let found = state.registry.list().into_iter().find(|adapter| adapter.name.as_str() == name);
     found.map(Json).ok_or_else(|| AdminError::NotFound(format!("adapter `{name}` not found")))
 }
@@ -67,7 +71,7 @@ pub const SIGNATURE_HEADER: &str = "hoth-signature";
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct DeployParams {
-    /// Report the effects without any change.
+    /// Only validates and replays; nothing changes.
     dry_run: bool,
     /// Overrides the configured replay policy.
     replay: Option<Policy>,
@@ -87,12 +91,15 @@ pub async fn deploy(
     let Query(DeployParams { dry_run, replay }) =
         params.map_err(|bad| AdminError::BadRequest(bad.body_text()))?;
     let package = Package { wasm, signature: signature(&headers)? };
+    // Not audited, because nothing changes.
     if dry_run {
         let report = state.registry.dry_run(&name, package, replay).await.map_err(refused)?;
         return Ok(Json(report).into_response());
     }
     let version =
         state.registry.install_with_policy(&name, package, replay).await.map_err(refused)?;
+    // Audited after the activation: a refused component is no deployment. A
+    // crash in between loses only this line; the registry logs the activation.
     let activated = activated(name, &version);
     let replay = replay.map_or("configured", Policy::as_str);
     audit::deployed(&principal, &activated.name, &activated.sha256, replay);
@@ -115,6 +122,8 @@ fn refused(error: InstallError) -> AdminError {
 /// Returns the decoded signature, or `None` if the header is missing.
 fn signature(headers: &HeaderMap) -> Result<Option<Bytes>, AdminError> {
     let Some(value) = headers.get(SIGNATURE_HEADER) else { return Ok(None) };
+    // In base64, because the file has several lines and a header value cannot.
+    // The bound keeps an oversized file away from the parser.
     let text = BASE64.decode(value).ok().filter(|text| text.len() <= SIGNATURE_BYTES_MAX);
     text.map(|text| Some(text.into())).ok_or_else(|| {
         AdminError::BadRequest(format!(
@@ -139,6 +148,8 @@ pub async fn roll_back(
     Path(name): Path<String>,
     body: Bytes,
 ) -> Result<Json<Activated>, AdminError> {
+    // Parsed here: axum's extractor refuses a request without a body and without
+    // a content type, which is the usual form of this one.
     let RollBackParams { sha256 } = match &body[..] {
         b"" => RollBackParams::default(),
         body => serde_json::from_slice(body).map_err(|error| {

@@ -14,21 +14,25 @@ use crate::http::audit;
 use crate::http::auth::Principal;
 use crate::worker::CspRuntime;
 
+/// The response to a pause or a resumption.
 #[derive(Debug, Serialize)]
 pub struct CspState {
     name: String,
     paused: bool,
 }
 
+/// The response to `GET /csps`.
 #[derive(Debug, Serialize)]
 pub struct Csps {
     csps: Vec<Csp>,
 }
 
+/// A configured CSP.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Csp {
     name: String,
+    /// The name of its adapter, which may be missing or refused.
     adapter: String,
     paused: bool,
     breaker: Breaker,
@@ -36,11 +40,12 @@ pub struct Csp {
     missing_credentials: Vec<String>,
 }
 
+/// The state of a CSP's circuit breaker.
 #[derive(Debug, Serialize)]
 struct Breaker {
-    /// `closed`, `open`, `half-open`, `given-up`.
+    /// `closed`, `open`, `half-open` or `given-up`.
     state: &'static str,
-    /// RFC 3339, UTC.
+    /// The time of the last change of state (RFC 3339, UTC).
     since: String,
     /// Jobs with a failed call since the last response; counted up to the
     /// number that opens the breaker.
@@ -61,17 +66,17 @@ pub async fn show(
 }
 
 fn row(state: &AdminState, csp: &CspRuntime) -> Csp {
-    let standing = csp.status(&state.registry);
+    let status = csp.status(&state.registry);
     Csp {
         name: csp.name.to_string(),
         adapter: csp.adapter.clone(),
-        paused: standing.paused,
+        paused: status.paused,
         breaker: Breaker {
-            state: standing.breaker.phase.as_str(),
-            since: standing.breaker.since.to_rfc3339(),
-            failures: standing.breaker.failures,
+            state: status.breaker.phase.as_str(),
+            since: status.breaker.since.to_rfc3339(),
+            failures: status.breaker.failures,
         },
-        missing_credentials: standing.missing_credentials,
+        missing_credentials: status.missing_credentials,
     }
 }
 
@@ -81,6 +86,9 @@ pub async fn pause(
     Extension(principal): Extension<Principal>,
     Path(name): Path<String>,
 ) -> Result<Json<CspState>, AdminError> {
+    // A repetition changes nothing and is audited all the same: it shows the
+    // operator's intent. The switch is in memory; a restart resets it to the
+    // configuration.
     find(&state, &name)?.pause.pause();
     audit::paused(&principal, &name);
     Ok(Json(CspState { name, paused: true }))
@@ -98,6 +106,7 @@ pub async fn resume(
 }
 
 fn find<'a>(state: &'a AdminState, name: &str) -> Result<&'a CspRuntime, AdminError> {
+    // A path that is not a valid name gets the same 404 as an unknown CSP.
     let found = name.parse().ok().and_then(|name| state.csps.get(&name));
     found.ok_or_else(|| AdminError::NotFound(format!("CSP `{name}` is not configured")))
 }

@@ -32,25 +32,28 @@ use hoth_queue::Stage;
 /// The default number of dead letters on one page.
 const PAGE: usize = 100;
 
-/// The number of dead letters in memory while the selected ones are searched:
-/// each may have a mebibyte.
+/// The number of dead letters in memory during the search for the selected
+/// ones: each may have a mebibyte.
 const SELECTED_PAGE: usize = 64;
 
 /// The query parameters of `GET /queues/{name}/dead-letters`.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Page {
-    /// Start after this dead letter.
+    /// The id of the last dead letter of the previous page.
     after: Option<String>,
+    /// The largest number of dead letters on this page.
     limit: Option<usize>,
 }
 
+/// One page of dead letters.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Listing {
     dead_letters: Vec<DeadLetterRow>,
 }
 
+/// A dead letter.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct DeadLetterRow {
@@ -78,26 +81,30 @@ pub struct Selection {
     reason_contains: Option<String>,
     /// The largest number of dead letters; the oldest first.
     max: Option<u64>,
-    /// Count without any change.
+    /// Only counts; nothing changes.
     dry_run: bool,
     /// The queue's name again; required to purge.
     confirm: Option<String>,
 }
 
+/// The response to a redrive.
 #[derive(Debug, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Redriven {
-    /// Number of selected dead letters.
+    /// The number of selected dead letters.
     matched: u64,
-    /// Number returned to the queue.
+    /// The number of dead letters that are back on the queue.
     redriven: u64,
-    /// Number that cannot be decoded; they stay dead letters.
+    /// The number of dead letters that cannot be decoded, and stay as they are.
     unreadable: u64,
 }
 
+/// The response to a purge.
 #[derive(Debug, Serialize)]
 pub struct Purged {
+    /// The number of selected dead letters.
     matched: u64,
+    /// The number of deleted dead letters.
     purged: u64,
 }
 
@@ -109,19 +116,23 @@ pub async fn list(
 ) -> Result<Json<Listing>, AdminError> {
     let queue = queues::find(&state, &name)?;
     let Query(page) = page.map_err(|bad| AdminError::BadRequest(bad.body_text()))?;
+    // The queue contract bounds a listing, because each body may be large.
     let limit = page.limit.unwrap_or(PAGE).min(DEAD_LETTERS_MAX);
     let after = page.after.map(DeadLetterId::new);
     let letters = state.queue.dead_letters(queue, after.as_ref(), limit).await?;
     Ok(Json(Listing { dead_letters: letters.into_iter().map(|one| row(one, false)).collect() }))
 }
 
-/// Handles `GET /queues/{name}/dead-letters/{id}`: returns one with its body.
+/// Handles `GET /queues/{name}/dead-letters/{id}`: returns a dead letter with
+/// its body.
 pub async fn show(
     State(state): State<Arc<AdminState>>,
     Path((name, id)): Path<(String, String)>,
 ) -> Result<Json<DeadLetterRow>, AdminError> {
     let queue = queues::find(&state, &name)?;
     let selection = Selection { ids: Some(vec![id.clone()]), max: Some(1), ..Selection::default() };
+    // A search, because the queue contract has no access by id. An empty page is
+    // not the end: it only has no match.
     let mut pages = SelectedPages::new(&state, queue, &selection);
     while let Some(found) = pages.next().await? {
         if let Some(letter) = found.into_iter().next() {
@@ -133,7 +144,7 @@ pub async fn show(
 
 /// Handles `POST /queues/{name}/redrive`: returns dead letters to their queue.
 ///
-/// A job resumes where it stopped, and ends in one more outcome.
+/// A job resumes where it stopped, and ends with one more outcome.
 pub async fn redrive(
     State(state): State<Arc<AdminState>>,
     Extension(principal): Extension<Principal>,
@@ -151,10 +162,12 @@ pub async fn redrive(
                 done.unreadable += 1;
                 continue;
             };
+            // One by one, each durably: after a crash or an error the rest are
+            // still dead letters, and a repetition of the request redrives them.
             if !selection.dry_run {
                 match state.queue.redrive(queue, &letter.id, message).await? {
                     Redrive::Sent => done.redriven += 1,
-                    // Another operator was faster.
+                    // Another operator has redriven or purged it meanwhile.
                     Redrive::NotFound => {}
                 }
             }
@@ -175,6 +188,8 @@ pub async fn purge(
 ) -> Result<Json<Purged>, AdminError> {
     let queue = queues::find(&state, &name)?;
     let selection = parse_selection(body)?;
+    // The name must be in the body as well: a request to a mistyped path, or a
+    // script over all queues, does not delete by accident.
     if !selection.dry_run && selection.confirm.as_ref() != Some(&name) {
         return Err(AdminError::Conflict(format!(
             "purging is permanent: send {{\"confirm\": \"{name}\"}}, or {{\"dryRun\": true}}"
@@ -195,7 +210,8 @@ pub async fn purge(
     Ok(Json(done))
 }
 
-/// Returns the selection in the body; an empty body selects everything.
+/// Returns the selection in the body. A request without the JSON content type,
+/// such as one without a body, selects everything.
 fn parse_selection(body: Result<Json<Selection>, JsonRejection>) -> Result<Selection, AdminError> {
     match body {
         Ok(Json(selection)) => Ok(selection),
@@ -206,13 +222,13 @@ fn parse_selection(body: Result<Json<Selection>, JsonRejection>) -> Result<Selec
 
 /// The selected dead letters, oldest first, one page at a time.
 ///
-/// The caller may redrive or purge a page before it reads the next one.
+/// The caller may redrive or purge a page before it reads the next page.
 struct SelectedPages<'a> {
     state: &'a AdminState,
     queue: &'a QueueName,
     selection: &'a Selection,
-    /// Later dead letters are skipped: a redriven message may fail again, and
-    /// the walk would never end.
+    /// The start of the walk. Later dead letters are skipped: a redriven message
+    /// may fail again, and the walk would never end.
     started_at: Timestamp,
     /// The number of dead letters that may still be selected.
     remaining: u64,
@@ -235,6 +251,7 @@ impl<'a> SelectedPages<'a> {
         let queue = &self.state.queue;
         let page = queue.dead_letters(self.queue, self.after.as_ref(), SELECTED_PAGE).await?;
         let Some(last) = page.last() else { return Ok(None) };
+        // Advanced over the whole page, whether or not it has a match.
         self.after = Some(last.id.clone());
         let is_selected = |letter: &DeadLetter| {
             letter.died_at <= self.started_at && self.selection.matches(letter)
@@ -264,12 +281,16 @@ impl Selection {
 fn redriven_message(queue: &QueueName, letter: &DeadLetter) -> Option<NewMessage> {
     match queue.stage {
         Stage::Requests(_) | Stage::Polls(_) => {
+            // The generation is part of every later deduplication key. Without a
+            // new one, the queue would take the job's next outcome for a
+            // repetition of the one that was reported when the job died.
             let mut queued = QueuedJob::decode(&letter.body).ok()?;
             queued.generation = queued.generation.saturating_add(1);
             Some(NewMessage::redriven(&queued))
         }
         Stage::Outcomes => {
             let queued = QueuedOutcome::decode(&letter.body).ok()?;
+            // The outcome stays in the group of its portfolio.
             let group = GroupId::new(letter.group.clone()).ok()?;
             Some(NewMessage::redriven_outcome(&queued, group, &letter.id))
         }

@@ -30,7 +30,7 @@ pub enum AdminError {
     Conflict(String),
     #[error("{0} is not supported by this queue backend")]
     NotOffered(&'static str),
-    /// The operator gets this text; the cause goes to the log.
+    /// The operator gets only this text; the cause goes to the log.
     #[error("internal error; see the host's log for the cause")]
     Internal(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
@@ -38,6 +38,8 @@ pub enum AdminError {
 impl From<QueueError> for AdminError {
     fn from(error: QueueError) -> Self {
         match error {
+            // The arguments of admin requests go to the queue unchecked, so a
+            // refusal is about one of them.
             QueueError::Refused(why) => Self::BadRequest(why.to_string()),
             QueueError::NotOffered(what) => Self::NotOffered(what),
             QueueError::Full | QueueError::Unreachable(_) | QueueError::LeaseEnded => {
@@ -53,6 +55,8 @@ impl IntoResponse for AdminError {
             Self::BadRequest(_) => StatusCode::BAD_REQUEST,
             Self::NotFound(_) => StatusCode::NOT_FOUND,
             Self::Refused(_) => StatusCode::UNPROCESSABLE_ENTITY,
+            // With the report beside the usual fields, for
+            // `hoth adapters deploy` to print.
             Self::Replayed { message, report } => {
                 let body = json!({"code": "OTHER", "message": message, "report": report});
                 return (StatusCode::UNPROCESSABLE_ENTITY, Json(body)).into_response();

@@ -29,6 +29,8 @@ pub async fn alive() -> &'static str {
 /// Handles `GET /readyz`: succeeds if the queue can store a request now and the
 /// host is not stopping.
 pub async fn ready(State(state): State<Arc<AdminState>>) -> Response {
+    // Before the queue is asked: a load balancer must send no more requests
+    // while the host drains, however healthy the queue is.
     if state.draining.is_cancelled() {
         return (StatusCode::SERVICE_UNAVAILABLE, "draining\n").into_response();
     }
@@ -44,6 +46,8 @@ pub async fn ready(State(state): State<Arc<AdminState>>) -> Response {
 /// Handles `GET /metrics`: Prometheus text format. Gauges are updated at the
 /// scrape.
 pub async fn metrics(State(state): State<Arc<AdminState>>) -> Result<String, AdminError> {
+    // An error fails the scrape: Prometheus then records a gap instead of the
+    // values of the previous scrape.
     for name in &state.queues {
         publish(name, &state.queue.stats(name).await?);
     }
@@ -66,6 +70,8 @@ fn publish_version(adapter: &str, version: &VersionListing) {
     sha256.truncate(SHORT_DIGEST);
     let labels = [("adapter", adapter.to_owned()), ("sha256", sha256)];
     let usage = &version.usage;
+    // The usage of a version holds totals since the start of the host, so they
+    // are set and not added.
     counter!("hoth_adapter_calls_total", &labels).absolute(usage.calls);
     for (failure, count) in [
         ("trap", usage.traps),
@@ -99,11 +105,11 @@ fn publish(name: &QueueName, stats: &QueueStats) {
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a breaker counts up to 1000")]
-fn publish_csp(csp: &CspName, standing: &CspStatus) {
+fn publish_csp(csp: &CspName, status: &CspStatus) {
     let csp = csp.to_string();
     let as_number = |truth: bool| f64::from(u8::from(truth));
-    gauge!("hoth_csp_paused", "csp" => csp.clone()).set(as_number(standing.paused));
+    gauge!("hoth_csp_paused", "csp" => csp.clone()).set(as_number(status.paused));
     gauge!("hoth_breaker_open", "csp" => csp.clone())
-        .set(as_number(!standing.breaker.lets_through()));
-    gauge!("hoth_breaker_failures", "csp" => csp).set(standing.breaker.failures as f64);
+        .set(as_number(!status.breaker.lets_through()));
+    gauge!("hoth_breaker_failures", "csp" => csp).set(status.breaker.failures as f64);
 }

@@ -14,18 +14,22 @@ use hoth_queue::BlockedGroup;
 use hoth_queue::QueueError;
 use hoth_queue::QueueName;
 
+/// The response to `GET /queues`.
 #[derive(Debug, Serialize)]
 pub struct Queues {
     queues: Vec<QueueRow>,
 }
 
+/// The state of one queue: exact on the embedded backend, approximate on SQS.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct QueueRow {
     name: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     csp: Option<String>,
+    /// Messages that are not leased.
     depth: u64,
+    /// Leased messages.
     in_flight: u64,
     /// In seconds; `null` if the queue is empty.
     oldest_age_seconds: Option<f64>,
@@ -61,6 +65,7 @@ pub fn find<'a>(state: &'a AdminState, name: &str) -> Result<&'a QueueName, Admi
     found.ok_or_else(|| AdminError::NotFound(format!("queue `{name}` not found")))
 }
 
+/// The response to `GET /queues/{name}/explain`.
 #[derive(Debug, Serialize)]
 pub struct Explanation {
     #[serde(flatten)]
@@ -72,6 +77,7 @@ pub struct Explanation {
     blocked: Option<Vec<GroupRow>>,
 }
 
+/// A group that offers no message now.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct GroupRow {
@@ -90,8 +96,11 @@ pub async fn explain(
 ) -> Result<Json<Explanation>, AdminError> {
     let name = find(&state, &name)?;
     let queue = row(&state, name).await?;
+    // Read after the state of the queue, so the two may differ by the messages
+    // that moved in between.
     let blocked = match state.queue.blocked(name).await {
         Ok(blocked) => Some(blocked),
+        // SQS cannot list groups. The other reasons are useful without them.
         Err(QueueError::NotOffered(_)) => None,
         Err(error) => return Err(error.into()),
     };
@@ -108,21 +117,23 @@ fn reasons(
     blocked: Option<&[BlockedGroup]>,
 ) -> Vec<String> {
     let mut reasons = Vec::new();
+    // From the CSP to the single group: the first reason usually explains the
+    // ones after it. Queues of outcomes have no CSP.
     if let Some(csp) = name.csp() {
-        if let Some(standing) = state.csps.get(csp).map(|csp| csp.status(&state.registry)) {
-            if standing.paused {
+        if let Some(status) = state.csps.get(csp).map(|csp| csp.status(&state.registry)) {
+            if status.paused {
                 reasons.push(format!("{csp} is paused: resume it with `POST /csps/{csp}/resume`"));
             }
-            if !standing.breaker.lets_through() {
-                let since = standing.breaker.since.to_rfc3339();
+            if !status.breaker.lets_through() {
+                let since = status.breaker.since.to_rfc3339();
                 reasons.push(format!("{csp} does not respond: its breaker is open since {since}"));
             }
         }
         match state.registry.serving(csp) {
             Ok(version) => {
-                let trouble = version.adapter().usage().counted().problem();
+                let problem = version.adapter().usage().counted().problem();
                 reasons.extend(
-                    trouble.map(|trouble| format!("the adapter of {csp} fails: {trouble}")),
+                    problem.map(|problem| format!("the adapter of {csp} fails: {problem}")),
                 );
             }
             Err(reason) => reasons.push(format!("{csp} has no adapter: {reason}")),

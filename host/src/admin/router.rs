@@ -59,7 +59,7 @@ pub fn router(state: AdminState) -> Router {
         .route("/queues/{name}/redrive", post(dead_letters::redrive))
         .route("/queues/{name}/purge", post(dead_letters::purge))
         // Layers run in reverse order: authorization, then the bounded body,
-        // then the handler.
+        // then the handler. axum's own limit of 2 MB would refuse components.
         .layer(DefaultBodyLimit::max(adapters::COMPONENT_BYTES_MAX))
         .route_layer(middleware::from_fn(buffer_body))
         .route_layer(middleware::from_fn_with_state(
@@ -72,6 +72,8 @@ pub fn router(state: AdminState) -> Router {
         .merge(guarded)
         .fallback(async || FrontError::NotFound)
         .method_not_allowed_fallback(async || FrontError::MethodNotAllowed(None))
+        // Before authentication, and on every path: a page must not learn which
+        // paths exist either.
         .layer(middleware::from_fn(reject_browsers))
         .layer(middleware::from_fn(http::reject_ambiguous))
         .with_state(state)
@@ -96,6 +98,8 @@ async fn reject_browsers(request: Request, next: Next) -> Result<Response, Front
 
 /// Reads the body before the handler runs, within bounds of size and time.
 async fn buffer_body(request: Request, next: Next) -> Result<Response, FrontError> {
+    // After the authorization, so only operators can fill this memory. (The body
+    // of a signed request has been read already; this read is then immediate.)
     let (head, body) = request.into_parts();
     let body = body::read(body, adapters::COMPONENT_BYTES_MAX, BODY_TIMEOUT).await?;
     Ok(next.run(Request::from_parts(head, Body::from(body))).await)

@@ -20,8 +20,11 @@ pub struct AdminState {
     /// The configured queues, and orphaned queues that still hold messages.
     pub queues: Vec<QueueName>,
     pub registry: Arc<Registry>,
+    /// The running parts of the configured CSPs, shared with the workers.
     pub csps: BTreeMap<CspName, CspRuntime>,
+    /// Renders the metrics of the whole process.
     pub metrics: PrometheusHandle,
+    /// Shared with the API and with the reload of the configuration.
     pub keys: Keys,
     pub clock: Clock,
     /// Cancelled when the host begins to stop.
