@@ -22,8 +22,8 @@ use hoth_runtime::Engine;
 ///
 /// # Errors
 ///
-/// [`RegistryError`]: a name is not a valid adapter name, or a component cannot
-/// be read.
+/// Returns [`RegistryError`] if a name is not a valid adapter name, or if a
+/// component cannot be read.
 pub async fn check_drop_dir(
     engine: &Engine,
     trust: &Trust,
@@ -50,6 +50,8 @@ async fn check(
     name: &AdapterName,
     package: Package,
 ) -> Result<(), Refusal> {
+    // The order of an installation: an untrusted component is not compiled. There
+    // is no active version to compare with, because nothing was started.
     trust.check(&package.wasm, package.signature.as_deref())?;
     let adapter = engine.load(name.as_str(), package.wasm).await?;
     let required = compatibility::requirements_of(bindings, name);

@@ -1,7 +1,7 @@
 //! Compatibility of a version with the CSPs that name its adapter: the
 //! operations that may be requested, and the credentials that are configured.
 //!
-//! A gap that is not found here would be found by a job, and fail it.
+//! A gap that is not found here would make a job fail later.
 
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
@@ -19,7 +19,7 @@ use hoth_runtime::Info;
 pub struct Requirements {
     /// The operations that may be requested for the CSP.
     pub operations: SupportedOperations,
-    /// The names of the credentials that are configured for it.
+    /// The names of the credentials that are configured for the CSP.
     pub credentials: BTreeSet<String>,
 }
 
@@ -37,12 +37,12 @@ pub struct Incompatible(BTreeMap<Gap, Vec<CspName>>);
 /// A requirement that a version does not meet. The sets are never empty.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 enum Gap {
-    /// Credentials that it asks for and the CSP does not have.
+    /// Credentials that the version asks for and the CSP does not have.
     MissingCredentials(BTreeSet<String>),
-    /// Operations in the CSP's list that it does not describe.
+    /// Operations in the CSP's list that the version does not describe.
     NotOffered(BTreeSet<Operation>),
-    /// Operations of the active version that it does not describe, for a CSP
-    /// without a list.
+    /// Operations of the active version that the new version does not describe,
+    /// for a CSP without a list.
     Dropped(BTreeSet<Operation>),
     /// A description without any operation that can be requested.
     NoOperations,
@@ -56,7 +56,7 @@ const LISTED_MAX: usize = 8;
 ///
 /// # Errors
 ///
-/// [`Incompatible`] has all gaps, and the CSPs that they affect.
+/// Returns [`Incompatible`] with all gaps and the CSPs that they affect.
 pub(super) fn check<'a>(
     info: &Info,
     active: Option<&Info>,

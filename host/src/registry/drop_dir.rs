@@ -29,7 +29,7 @@ pub(super) struct DropDir {
 }
 
 impl DropDir {
-    /// The drop directory at a path; nothing is created.
+    /// Creates a handle to the directory at a path; touches no file.
     pub fn new(directory: &Path) -> Self {
         Self { directory: directory.to_owned() }
     }
@@ -63,8 +63,8 @@ impl DropDir {
         files::blocking(move || files::stamp(&path)).await
     }
 
-    /// Reads a component and its signature; `None` if there is no component. Of
-    /// a component that is too large one byte more than the limit is read.
+    /// Reads a component and its signature. Returns `None` if there is no
+    /// component. Reads at most one byte more than a component may have.
     pub async fn read(&self, name: &AdapterName) -> io::Result<Option<(SeenFile, Package)>> {
         // Before the contents: a write in between then has another stamp, and
         // the next pass reads the file again. The other order would pair old

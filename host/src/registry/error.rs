@@ -94,11 +94,11 @@ pub enum InstallError {
 /// A retained version cannot be loaded again.
 #[derive(Debug, thiserror::Error)]
 pub enum ReloadError {
-    /// Its component has been deleted or damaged.
+    /// The component of the version has been deleted or damaged.
     #[error("not readable in the store: {0}")]
     Missing(io::Error),
-    /// The host's rules have changed since it was installed: trusted keys,
-    /// limits, or requirements of CSPs.
+    /// The host's rules have changed since the version was installed: trusted
+    /// keys, limits, or requirements of CSPs.
     #[error(transparent)]
     Refused(#[from] Refusal),
 }

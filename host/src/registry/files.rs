@@ -47,8 +47,8 @@ pub(super) fn stamp(path: &Path) -> io::Result<Option<FileStamp>> {
     }
 }
 
-/// Reads a file. Of one with more than `limit` bytes one more is read, so that
-/// the caller can tell.
+/// Reads a file, up to one byte more than `limit`, so that the caller can tell a
+/// file that is too large.
 pub(super) fn read(path: &Path, limit: usize) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     fs::File::open(path)?.take(limit as u64 + 1).read_to_end(&mut bytes)?;

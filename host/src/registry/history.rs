@@ -1,5 +1,5 @@
-//! The retained versions of one adapter: the active one, and those that it can
-//! be rolled back to. Pure; [`super::ledger`] stores it.
+//! The retained versions of one adapter: the active version, and the targets of
+//! a rollback. This module does no I/O; [`super::ledger`] stores a history.
 
 use serde::Deserialize;
 use serde::Serialize;
@@ -25,7 +25,7 @@ pub(super) struct RetainedVersion {
     /// The size of the component in bytes.
     pub size: usize,
     pub imports: Vec<String>,
-    /// The time of its last installation.
+    /// The time of the last installation.
     pub arrived_at: Timestamp,
 }
 
@@ -48,8 +48,8 @@ impl History {
         self.activations.last()
     }
 
-    /// Returns all versions: the active one, then the earlier ones, then those
-    /// that were rolled back.
+    /// Returns all versions: the active version, then the earlier versions, then
+    /// the versions that were rolled back.
     pub fn versions(&self) -> impl Iterator<Item = &RetainedVersion> {
         self.activations.iter().rev().chain(self.rolled_back.iter().rev())
     }
@@ -65,7 +65,7 @@ impl History {
     }
 
     /// Makes a new version active, and forgets the oldest versions beyond the
-    /// limit: first those that were rolled back.
+    /// limit, starting with versions that were rolled back.
     pub fn activate_new(&mut self, version: RetainedVersion) {
         self.activations.retain(|other| other.sha256 != version.sha256);
         self.rolled_back.retain(|other| other.sha256 != version.sha256);

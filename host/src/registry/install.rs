@@ -55,8 +55,8 @@ impl Registry {
     ///
     /// # Errors
     ///
-    /// [`InstallError`]: the name or the component is refused, or it cannot be
-    /// written.
+    /// Returns [`InstallError`] if the name or the component is refused, or if
+    /// the component cannot be written.
     pub async fn install(
         &self,
         name: &str,
@@ -70,7 +70,7 @@ impl Registry {
     ///
     /// # Errors
     ///
-    /// As [`Registry::install`].
+    /// Returns the same errors as [`Registry::install`].
     pub async fn install_with_policy(
         &self,
         name: &str,
@@ -88,6 +88,9 @@ impl Registry {
         let candidate =
             validated.inspect_err(|refusal| self.record_refusal(&name, digest, refusal))?;
 
+        // The lock of this adapter in this process comes first, then the lock of
+        // all hosts: the second is held only while files are written. The ledger
+        // is read under both, because another host may have written it.
         let observed = self.observed.of(&name);
         let mut observed = observed.lock().await;
         let lock = self.ledgers.lock().await.map_err(not_written)?;
@@ -96,8 +99,8 @@ impl Registry {
         self.write_drop_dir(&name, &candidate, &mut observed).await.map_err(not_written)?;
         history.activate_new(candidate.version.to_retained());
         self.write_ledger(&lock, &name, &history, &mut observed).await.map_err(not_written)?;
-        // Other hosts may go on; in this one `observed` keeps the ledger and the
-        // table together.
+        // Other hosts may write now. In this host the lock of `observed` keeps the
+        // ledger and the table together until the version is active.
         drop(lock);
         Ok(self.promote(&name, candidate.version, history, policy))
     }
@@ -107,7 +110,7 @@ impl Registry {
     ///
     /// # Errors
     ///
-    /// [`InstallError`]: the name or the component is refused.
+    /// Returns [`InstallError`] if the name or the component is refused.
     pub async fn dry_run(
         &self,
         name: &str,
@@ -225,8 +228,8 @@ impl Registry {
         version
     }
 
-    /// Makes a version the one that new jobs use. By now nothing about it can
-    /// fail. Returns the version that was loaded before if it is the same.
+    /// Makes a version active for new jobs. Nothing about it can fail by now.
+    /// Returns the loaded version with the same digest if there is one.
     pub(super) fn activate(
         &self,
         name: &AdapterName,
@@ -253,7 +256,8 @@ impl Registry {
         counter!("hoth_adapter_refusals_total", &labels).increment(1);
         warn!(adapter = %name, %sha256, reason, "Refused a component for {name}: {message}");
         // A name that neither a CSP nor a loaded adapter has is probably
-        // mistyped. Listing those would let callers fill the table.
+        // mistyped. If refusals of such names were listed, callers could fill
+        // the table.
         let bound = self.bindings.values().any(|binding| binding.adapter == *name);
         if bound || self.table.load().contains_key(name) {
             let refused = LastRefusal { at: self.clock.now(), sha256, reason, message };

@@ -1,5 +1,5 @@
-//! Ledgers: a file per adapter in `.store` that says which version is active,
-//! and which ones it can be rolled back to.
+//! Ledgers: a file per adapter in `.store` that names the active version and the
+//! targets of a rollback.
 //!
 //! Hosts may share the directory. A host that changes a ledger holds the lock
 //! and reads the ledger again first; a host that only follows needs neither.
@@ -72,7 +72,7 @@ impl SeenFile {
 }
 
 impl Ledger {
-    /// A ledger of the present format.
+    /// Creates a ledger of the present format.
     pub fn new(drop_file: Option<SeenFile>, history: History) -> Self {
         Self { form: FORM, drop_file, history }
     }
@@ -89,7 +89,7 @@ impl Ledger {
 }
 
 impl LedgerStore {
-    /// The ledgers of a drop directory; nothing is created.
+    /// Creates a handle to the ledgers of a drop directory; touches no file.
     pub fn new(directory: &Path) -> Self {
         Self { folder: directory.join(".store") }
     }
@@ -113,6 +113,8 @@ impl LedgerStore {
         };
         let file = files::blocking(open).await?;
         let started_at = Instant::now();
+        // Polled, because a blocking lock would occupy a thread for as long as
+        // another host holds it. The system releases the lock of a dead process.
         loop {
             match file.try_lock() {
                 Ok(()) => return Ok(LedgerLock(file)),
@@ -154,7 +156,7 @@ impl LedgerStore {
         files::blocking(move || files::stamp(&path)).await
     }
 
-    /// Reads a ledger; `None` if there is none.
+    /// Reads a ledger. Returns `None` if there is none.
     pub async fn read(&self, name: &AdapterName) -> io::Result<Option<Ledger>> {
         let path = self.ledger_path(name);
         let text = files::blocking(move || files::read(&path, LEDGER_BYTES_MAX)).await;

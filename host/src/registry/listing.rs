@@ -25,7 +25,7 @@ use hoth_runtime::Counted;
 #[serde(rename_all = "camelCase")]
 pub struct AdapterListing {
     pub name: AdapterName,
-    /// The CSPs that name it in the configuration.
+    /// The CSPs that name the adapter in the configuration.
     pub csps: Vec<CspName>,
     /// The active version first.
     pub versions: Vec<VersionListing>,
@@ -52,7 +52,7 @@ pub struct ReplayListing {
     pub policy: Policy,
     pub verdict: Verdict,
     pub jobs: JobCounts,
-    /// The candidate takes longer. Independent of the verdict.
+    /// `true` if the candidate takes longer, whatever the verdict is.
     pub slower: bool,
     /// The verdict and its numbers in one sentence.
     pub summary: String,
@@ -98,15 +98,16 @@ pub struct VersionListing {
     pub imports: Vec<String>,
     /// The time of its last installation; RFC 3339, UTC.
     pub arrived_at: String,
-    /// In memory: the active version always, others while jobs run on them.
+    /// `true` if the version is in memory: the active version always is, others
+    /// are while jobs run on them.
     pub loaded: bool,
-    /// RFC 3339, UTC; null if it is not loaded.
+    /// RFC 3339, UTC; null if the version is not loaded.
     pub loaded_at: Option<String>,
     pub jobs_in_flight: usize,
-    /// Since the host started.
+    /// The calls since the host started.
     pub usage: UsageListing,
-    /// The reason why it counts as failing: its last calls, several in a row,
-    /// failed.
+    /// The reason why the version counts as failing: several calls in a row
+    /// failed, up to the last one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub failing: Option<String>,
 }
@@ -120,11 +121,11 @@ pub struct UsageListing {
     pub timeouts: u64,
     pub out_of_memory: u64,
     pub invalid: u64,
-    /// Total of all calls.
+    /// The total time of all calls.
     pub seconds: f64,
-    /// The longest call.
+    /// The time of the longest call.
     pub seconds_max: f64,
-    /// The peak of one call.
+    /// The peak memory of one call.
     pub memory_max_bytes: u64,
 }
 
@@ -143,7 +144,7 @@ impl From<&Counted> for UsageListing {
     }
 }
 
-/// Lists the adapters of the table and those that CSPs name.
+/// Lists the adapters of the table and the adapters that CSPs name.
 pub(super) fn list(
     slots: &Slots,
     bindings: &BTreeMap<CspName, CspBinding>,
@@ -181,8 +182,8 @@ fn adapter(
     AdapterListing { name, csps, versions, problem, refused, replay }
 }
 
-/// Lists the active version, the earlier ones, those that were rolled back,
-/// and those that only jobs still hold.
+/// Lists the active version, the earlier versions, the versions that were
+/// rolled back, and the versions that only jobs still hold.
 fn versions(slot: &Slot) -> Vec<VersionListing> {
     let active = slot.active().map(|version| version.adapter().digest());
     let mut rows: Vec<_> =

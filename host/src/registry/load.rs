@@ -32,7 +32,7 @@ impl Registry {
     ///
     /// # Errors
     ///
-    /// [`ReloadError`]: its component is missing, or is refused by now.
+    /// Returns [`ReloadError`] if the component is missing, or is refused by now.
     pub(super) async fn load_retained(
         &self,
         name: &AdapterName,
@@ -56,7 +56,7 @@ impl Registry {
     ///
     /// # Errors
     ///
-    /// As [`Registry::load_retained`].
+    /// Returns the same errors as [`Registry::load_retained`].
     pub(super) async fn load_for_resume(
         &self,
         name: &AdapterName,

@@ -11,8 +11,8 @@
 //! directory. Four stores take part, and verbs say which of them they touch:
 //!
 //! - [`table`], in memory: the loaded versions ([`Registry::activate`]).
-//! - [`ledger`], on disk: the active version of each adapter, and those that
-//!   it can be rolled back to (`write_ledger`, `sync_ledger`).
+//! - [`ledger`], on disk: the active version of each adapter, and the targets
+//!   of a rollback (`write_ledger`, `sync_ledger`).
 //! - [`object_store`], on disk: the components of these versions, by digest
 //!   (`store_component`).
 //! - [`drop_dir`]: `<name>.wasm` files, put there by operators
@@ -99,7 +99,7 @@ pub struct Registry {
     clock: Clock,
     /// The adapter of each CSP and its requirements, from the configuration.
     bindings: BTreeMap<CspName, CspBinding>,
-    /// The versions that serve. Every job reads it, without waiting.
+    /// The versions that serve. Every job reads the table, without waiting.
     table: VersionTable,
     drop_dir: DropDir,
     ledgers: LedgerStore,
@@ -123,8 +123,8 @@ impl Registry {
     ///
     /// # Errors
     ///
-    /// [`RegistryError`]: a name is not a valid adapter name, or the directory
-    /// cannot be read.
+    /// Returns [`RegistryError`] if a name is not a valid adapter name, or if the
+    /// directory cannot be read.
     pub async fn open(
         engine: Engine,
         trust: Trust,
@@ -166,7 +166,7 @@ impl Registry {
     ///
     /// # Errors
     ///
-    /// [`NotServing`] has the reason why there is none.
+    /// Returns [`NotServing`] with the reason if there is none.
     pub fn serving(&self, csp: &CspName) -> Result<Arc<Version>, NotServing> {
         let name = self.adapter_of(csp)?;
         let missing = || NotServing::Missing { adapter: name.clone() };
@@ -182,13 +182,14 @@ impl Registry {
 
     /// Returns the version that resumes a job.
     ///
-    /// That is the active version if it reads states of `state_version` and
-    /// describes itself by the same name as the version that wrote the state;
-    /// otherwise the version that wrote it, which is loaded if necessary.
+    /// The active version resumes the job if it reads states of `state_version`
+    /// and describes itself by the same name as the version that wrote the
+    /// state. Otherwise the version that wrote the state resumes the job, and is
+    /// loaded if necessary.
     ///
     /// # Errors
     ///
-    /// [`NotServing`] has the reason why there is none.
+    /// Returns [`NotServing`] with the reason if there is none.
     pub async fn resuming(
         &self,
         csp: &CspName,

@@ -21,7 +21,7 @@ pub(super) struct ObjectStore {
 }
 
 impl ObjectStore {
-    /// The objects in a folder; nothing is created.
+    /// Creates a handle to the objects in a folder; touches no file.
     pub fn new(folder: &Path) -> Self {
         Self { folder: folder.to_owned() }
     }

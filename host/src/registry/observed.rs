@@ -11,14 +11,14 @@ use super::ledger::SeenFile;
 
 /// The state of one adapter's files when they were last read or written.
 ///
-/// Its lock is held while a change is written to disk and to the table, so
-/// that the two always agree.
+/// The lock around it is held while a change is written to disk and to the
+/// table, so that the two always agree.
 #[derive(Debug, Default)]
 pub(super) struct Observed {
     /// The file in the drop directory, accepted or refused. The same file is
-    /// not ingested twice: after a rollback it would undo the rollback.
+    /// not ingested twice: that would undo a rollback.
     pub drop_file: Option<SeenFile>,
-    /// Set if that file was refused.
+    /// The refusal of `drop_file`; `None` if the file was accepted.
     pub refused: Option<RefusedDrop>,
     /// The ledger's file. Another stamp means that another host has written
     /// it.

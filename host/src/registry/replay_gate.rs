@@ -46,7 +46,7 @@ impl LastReplays {
 }
 
 impl ReplayGate {
-    /// A gate without results.
+    /// Creates a gate without results.
     pub fn new(replayer: Replayer) -> Self {
         Self { replayer, background: Mutex::default(), last_replays: LastReplays::default() }
     }
@@ -56,8 +56,8 @@ impl ReplayGate {
         self.replayer.policy(name.as_str())
     }
 
-    /// Returns the last result for each adapter since the host started, without
-    /// those of dry runs.
+    /// Returns the last result for each adapter since the host started, except
+    /// for the results of dry runs.
     pub fn last_replays(&self) -> BTreeMap<AdapterName, ReplayListing> {
         self.last_replays.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -78,6 +78,7 @@ impl ReplayGate {
             Policy::Block => {}
         }
         let digest = candidate.adapter().digest();
+        // A component that is deployed again behaves as it did before.
         if active.is_some_and(|active| active.adapter().digest() == digest) {
             return Ok(());
         }

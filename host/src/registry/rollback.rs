@@ -13,15 +13,15 @@ use super::compatibility;
 use hoth_core::domain::Digest;
 
 impl Registry {
-    /// Activates a retained version: the one with the digest `to`, or else the
-    /// one that was active before. It stays active until another component
-    /// arrives, also over a restart. The version is compiled again only if the
+    /// Activates a retained version: the version with the digest `to`, or the
+    /// previously active version if `to` is `None`. It stays active until another
+    /// component arrives, also over a restart, and is compiled again only if the
     /// cache has lost it.
     ///
     /// # Errors
     ///
-    /// [`RollBackError`]: there is no such version, it cannot be activated any
-    /// more, or the ledger cannot be written.
+    /// Returns [`RollBackError`] if there is no such version, if it cannot be
+    /// activated any more, or if the ledger cannot be written.
     pub async fn roll_back(
         &self,
         name: &str,
@@ -49,6 +49,8 @@ impl Registry {
         let required = compatibility::requirements_of(&self.bindings, &name);
         compatibility::check(version.adapter().info(), None, required)
             .map_err(|incompatible| unusable(ReloadError::Refused(incompatible.into())))?;
+        // The ledger before the table: a crash in between leaves the rollback to
+        // the next start. The other order could lose it.
         history.roll_back_to(&digest);
         self.write_ledger(&lock, &name, &history, &mut observed).await?;
         info!(adapter = %name, sha256 = %digest, "Rolling back {name}");

@@ -55,13 +55,13 @@ pub enum SignatureError {
 }
 
 impl Trust {
-    /// Trusts `keys`, each given as the second line of minisign's `.pub` file.
-    /// Several may be trusted, so that keys can be rotated.
+    /// Parses the trusted `keys`, each the second line of minisign's `.pub` file.
+    /// Several keys may be trusted, so that keys can be rotated.
     ///
     /// # Errors
     ///
-    /// [`TrustError`]: a text is not a key, or a signature is required and no
-    /// key is trusted.
+    /// Returns [`TrustError`] if a text is not a key, or if a signature is
+    /// required and no key is trusted.
     pub fn new(keys: &[String], required: bool) -> Result<Self, TrustError> {
         let keys = keys
             .iter()
@@ -88,8 +88,8 @@ impl Trust {
         }
         let text = str::from_utf8(signature).map_err(|_| SignatureError::Unreadable)?;
         let signature = Signature::decode(text).map_err(|_| SignatureError::Unreadable)?;
-        // Keys are told apart by their id; the last error of a key with the right
-        // id says more than `UnknownKey`.
+        // Keys are told apart by their id; the error of a key with the right id
+        // says more than `UnknownKey`.
         let mut refused = SignatureError::UnknownKey;
         for key in &self.keys {
             match key.verify(wasm, &signature, false) {

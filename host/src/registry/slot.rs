@@ -17,14 +17,14 @@ pub(super) struct Slot {
     /// Versions that are not active. The jobs that run on them keep them
     /// loaded, so the table holds them weakly.
     others: Vec<Weak<Version>>,
-    /// The versions that can be activated. Its active version is not the loaded
-    /// one if that one cannot be loaded; `problem` then has the reason.
+    /// The versions that can be activated. If its active version cannot be
+    /// loaded, another version or none serves, and `problem` has the reason.
     pub history: History,
     /// Counters of calls for each version, loaded or not, so that a version
     /// that is loaded again continues them.
     usages: BTreeMap<Digest, Arc<Usage>>,
-    /// The reason why no version is loaded, or why the one that arrived or was
-    /// chosen last is not. Cleared by an activation.
+    /// The reason why no version is loaded, or why the version that arrived or
+    /// was chosen last is not. Cleared by an activation.
     pub problem: Option<String>,
     /// The last refusal since the last activation.
     pub refused: Option<LastRefusal>,
@@ -73,8 +73,8 @@ impl Slot {
         if let Some(before) = self.active.replace(Arc::clone(&version)) {
             self.others.push(Arc::downgrade(&before));
         }
-        // Without the new active version, which may have been among them, and
-        // without versions that no job holds any more.
+        // The new active version may have been among the others, and is dropped
+        // from them, as are versions that no job holds any more.
         self.others
             .retain(|other| other.upgrade().is_some_and(|other| !Arc::ptr_eq(&other, &version)));
         self.track_usage(&version);
@@ -93,8 +93,8 @@ impl Slot {
         self.usages.get(digest)
     }
 
-    /// Adds the counters of a version, and drops those of versions that are
-    /// neither retained nor loaded.
+    /// Adds the counters of a version, and drops the counters of versions that
+    /// are neither retained nor loaded.
     fn track_usage(&mut self, version: &Version) {
         let adapter = version.adapter();
         let tracked: Vec<Digest> = self

@@ -19,7 +19,7 @@ pub struct Version {
     jobs: AtomicUsize,
 }
 
-/// One run of a job on a version. The run ends when it is dropped.
+/// One run of a job on a version. The run ends when the guard is dropped.
 #[derive(Debug)]
 pub struct JobGuard(Arc<Version>);
 
@@ -33,7 +33,7 @@ impl Version {
         &self.adapter
     }
 
-    /// Returns the time at which it was loaded.
+    /// Returns the time at which the version was loaded.
     pub fn loaded_at(&self) -> Timestamp {
         self.loaded_at
     }
@@ -50,7 +50,8 @@ impl Version {
         }
     }
 
-    /// Returns the number of jobs that run on it now, without waiting ones.
+    /// Returns the number of jobs that run on the version now; waiting jobs do
+    /// not count.
     pub fn jobs_in_flight(&self) -> usize {
         self.jobs.load(Ordering::Relaxed)
     }

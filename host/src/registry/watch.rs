@@ -39,7 +39,7 @@ impl Registry {
     /// `stop`. A file that is deleted changes nothing: its version is retained.
     pub async fn watch(&self, stop: CancellationToken) {
         let events = Arc::new(DirEvents::default());
-        // Its thread ends when it is dropped.
+        // Kept for its thread, which ends when the watcher is dropped.
         let _watcher = watcher([self.drop_dir.path(), self.ledgers.folder()], Arc::clone(&events))
             .inspect_err(|error| {
                 warn!(
