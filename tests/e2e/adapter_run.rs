@@ -27,14 +27,14 @@ struct Ran {
 }
 
 /// A folder with a job and scripted answers.
-struct Desk(TempDir);
+struct WorkFolder(TempDir);
 
-impl Desk {
+impl WorkFolder {
     fn new(job: &Value, answers: &Value) -> Self {
-        let desk = Self(tempfile::tempdir().expect("a temporary folder can be made"));
-        desk.put("job.json", &job.to_string());
-        desk.put("answers.json", &answers.to_string());
-        desk
+        let folder = Self(tempfile::tempdir().expect("a temporary folder can be made"));
+        folder.put("job.json", &job.to_string());
+        folder.put("answers.json", &answers.to_string());
+        folder
     }
 
     fn put(&self, name: &str, text: &str) {
@@ -66,13 +66,13 @@ impl Desk {
 }
 
 #[tokio::test]
-async fn an_inspection_leaves_nothing_behind() {
-    let desk = Desk::new(&json!({}), &json!([]));
-    let ran = desk.adapter("inspect", "hello", &[]).await;
+async fn an_inspection_leaves_no_files() {
+    let folder = WorkFolder::new(&json!({}), &json!([]));
+    let ran = folder.adapter("inspect", "hello", &[]).await;
     assert_eq!(ran.code, Some(0), "{ran:?}");
     assert!(ran.out.contains("operations  get-portfolio\n"), "{}", ran.out);
     assert!(ran.out.contains("imports     hoth:adapter/log@0.1.0"), "{}", ran.out);
-    let left = std::fs::read_dir(desk.0.path()).expect("the folder can be read").count();
+    let left = std::fs::read_dir(folder.0.path()).expect("the folder can be read").count();
     assert_eq!(left, 2, "only the job and the answers are there");
 }
 
@@ -80,10 +80,10 @@ async fn an_inspection_leaves_nothing_behind() {
 async fn scripted_answers_lead_a_job_to_its_outcome() {
     let mut asked = job("job-1", "HELLO", "GET_PORTFOLIO");
     asked["portfolioId"] = json!("p 1");
-    let desk = Desk::new(&asked, &json!([]));
+    let folder = WorkFolder::new(&asked, &json!([]));
     let account = r#"{"id": "p 1", "account_owner": "Ada", "budget": 1.10}"#;
-    desk.put("answers.json", &format!(r#"[{{"status": 200, "body": {account}}}]"#));
-    let ran = desk.scripted("hello").await;
+    folder.put("answers.json", &format!(r#"[{{"status": 200, "body": {account}}}]"#));
+    let ran = folder.scripted("hello").await;
     assert_eq!(ran.code, Some(0), "{ran:?}");
     for line in [
         "run 1: begin",
@@ -109,20 +109,20 @@ async fn every_kind_of_end_has_its_exit_code() {
         (json!([{"status": "200"}]), 2, "answer 1"),
         (json!({}), 2, "answers in answers.json"),
     ] {
-        let ran = Desk::new(&asked, &answers).scripted("hello").await;
+        let ran = WorkFolder::new(&asked, &answers).scripted("hello").await;
         assert_eq!(ran.code, Some(code), "{answers}: {ran:?}");
         assert!(format!("{}{}", ran.out, ran.err).contains(expected), "{answers}: {ran:?}");
     }
     let mut wrong = asked.clone();
     wrong["payload"] = Value::Null;
-    let ran = Desk::new(&wrong, &json!([])).scripted("hello").await;
+    let ran = WorkFolder::new(&wrong, &json!([])).scripted("hello").await;
     assert_eq!(ran.code, Some(2));
     assert!(ran.err.contains("payload: "), "{ran:?}");
-    let desk = Desk::new(&asked, &json!([]));
-    assert_eq!(desk.run("hello", &["--settings", "[]"]).await.code, Some(2));
+    let folder = WorkFolder::new(&asked, &json!([]));
+    assert_eq!(folder.run("hello", &["--settings", "[]"]).await.code, Some(2));
     let both = ["--answers", "answers.json", "--base-url", "http://127.0.0.1:1"];
-    assert_eq!(desk.run("hello", &both).await.code, Some(2));
-    let ran = Desk::new(&job("job-1", "HELLO", "ADD_ENVIRONMENT"), &json!([]));
+    assert_eq!(folder.run("hello", &both).await.code, Some(2));
+    let ran = WorkFolder::new(&job("job-1", "HELLO", "ADD_ENVIRONMENT"), &json!([]));
     let ran = ran.scripted("hello").await;
     assert_eq!(ran.code, Some(1));
     assert!(ran.out.contains("has no operation add-environment"), "{}", ran.out);
@@ -139,7 +139,7 @@ async fn waits_of_a_script_take_no_time_and_checkpoints_are_shown() {
         data(json!({"operationId": "op", "state": "DONE"})),
     ]);
     let asked = job("job-1", "CSP_S", "ADD_ENVIRONMENT");
-    let ran = Desk::new(&asked, &answers).scripted("stratus").await;
+    let ran = WorkFolder::new(&asked, &answers).scripted("stratus").await;
     assert_eq!(ran.code, Some(1), "{ran:?}");
     for line in [
         // Up to 3600 s, less the milliseconds since the answer came.
@@ -157,8 +157,8 @@ async fn waits_of_a_script_take_no_time_and_checkpoints_are_shown() {
 #[tokio::test]
 async fn programs_get_one_json_object_per_line() {
     let charges = r#"{"data":{"charges":[{"funding":"F","line":"1","period":"2022-01","micros":"1100000","nature":"billed"}]}}"#;
-    let desk = Desk::new(&cost("r-1", "CSP_S"), &json!([{"status": 200, "body": charges}]));
-    let ran = desk.run("stratus", &["--answers", "answers.json", "--json"]).await;
+    let folder = WorkFolder::new(&cost("r-1", "CSP_S"), &json!([{"status": 200, "body": charges}]));
+    let ran = folder.run("stratus", &["--answers", "answers.json", "--json"]).await;
     assert_eq!(ran.code, Some(0), "{ran:?}");
     let lines: Vec<Value> = ran
         .out
@@ -176,21 +176,21 @@ async fn programs_get_one_json_object_per_line() {
 async fn real_calls_go_through_the_hosts_egress() {
     let csp =
         csp::scripted([Answer::text(503, ""), Answer::json(200, &json!({"id": "p-1"}))]).await;
-    let desk = Desk::new(&job("job-1", "HELLO", "GET_PORTFOLIO"), &json!([]));
-    let ran = desk.run("hello", &["--base-url", csp.base_url()]).await;
+    let folder = WorkFolder::new(&job("job-1", "HELLO", "GET_PORTFOLIO"), &json!([]));
+    let ran = folder.run("hello", &["--base-url", csp.base_url()]).await;
     assert_eq!(ran.code, Some(0), "{ran:?}");
     let calls = csp::calls(&csp);
     assert_eq!(calls.len(), 2, "a 503 is tried again");
     assert_eq!(csp::line(&calls[0]), "GET /atat/api/v1/accounts/p-1");
-    let ran = desk.run("hello", &["--base-url", "http://192.0.2.1"]).await;
+    let ran = folder.run("hello", &["--base-url", "http://192.0.2.1"]).await;
     assert_eq!(ran.code, Some(2), "only loopback is spoken to without TLS: {ran:?}");
 }
 
 #[tokio::test]
 async fn a_run_can_use_the_configuration_of_a_csp() {
     let csp = Stratus::start(Options::default()).await.expect("a port is free");
-    let desk = Desk::new(&job("job-1", "CSP_S", "ADD_ENVIRONMENT"), &json!([]));
-    desk.put(
+    let folder = WorkFolder::new(&job("job-1", "CSP_S", "ADD_ENVIRONMENT"), &json!([]));
+    folder.put(
         "hoth.toml",
         &format!(
             "[polling]\ninitial_ms = 20\nmax_ms = 100\n[csp.CSP_S]\nadapter = 'stratus'\nbase_url = '{}'\n\
@@ -198,15 +198,15 @@ async fn a_run_can_use_the_configuration_of_a_csp() {
             csp.base_url()
         ),
     );
-    let ran = desk.run("stratus", &["--config", "hoth.toml"]).await;
+    let ran = folder.run("stratus", &["--config", "hoth.toml"]).await;
     assert_eq!(ran.code, Some(0), "{ran:?}");
     assert_eq!(csp.accounts(), 1);
     assert_eq!(csp.server().violations(), Vec::<String>::new());
     assert!(!format!("{ran:?}").contains(mock_csp::stratus::KEY));
-    assert!(!Path::new(desk.0.path()).join("adapters").exists());
+    assert!(!Path::new(folder.0.path()).join("adapters").exists());
 
-    desk.put("job.json", &job("job-1", "OTHER", "ADD_ENVIRONMENT").to_string());
-    let ran = desk.run("stratus", &["--config", "hoth.toml"]).await;
+    folder.put("job.json", &job("job-1", "OTHER", "ADD_ENVIRONMENT").to_string());
+    let ran = folder.run("stratus", &["--config", "hoth.toml"]).await;
     assert_eq!(ran.code, Some(2));
     assert!(ran.err.contains("[csp.OTHER]"), "{ran:?}");
 }

@@ -54,7 +54,7 @@ async fn json_is_read_whatever_its_content_type() {
 }
 
 #[tokio::test]
-async fn success_without_json_is_a_failure_that_says_so() {
+async fn success_without_json_is_reported_as_a_failure() {
     for answer in [Answer::text(200, "fine!"), Answer::text(200, "")] {
         let (message, calls) = message_after(answer).await;
         assert_eq!(message.code(), 502, "{message}");
@@ -64,7 +64,7 @@ async fn success_without_json_is_a_failure_that_says_so() {
 }
 
 #[tokio::test]
-async fn refusals_go_out_with_their_status_and_body_after_one_call() {
+async fn a_refusal_is_reported_with_status_and_body_after_one_call() {
     for status in [400, 402, 403, 404, 405, 409, 410, 422, 451] {
         let (message, calls) =
             message_after(Answer::json(status, &json!({"mock_portfolio": "no"}))).await;
@@ -75,7 +75,7 @@ async fn refusals_go_out_with_their_status_and_body_after_one_call() {
 }
 
 #[tokio::test]
-async fn a_refusal_in_text_or_without_words_becomes_details() {
+async fn a_text_or_empty_refusal_becomes_details() {
     let (message, _) = message_after(Answer::text(404, "Not Found")).await;
     assert_eq!(*message.response(), json!({"details": "Not Found"}));
     let (message, _) = message_after(Answer::text(400, "")).await;
@@ -125,7 +125,7 @@ async fn server_errors_are_reported_with_the_last_answer_after_three_calls() {
 }
 
 #[tokio::test]
-async fn a_transient_refusal_that_stays_is_reported_as_a_refusal() {
+async fn a_persistent_transient_refusal_is_reported_as_a_refusal() {
     for status in [408, 425, 429] {
         let (message, calls) =
             message_after(Answer::json(status, &json!({"slow_down": true}))).await;
@@ -136,7 +136,7 @@ async fn a_transient_refusal_that_stays_is_reported_as_a_refusal() {
 }
 
 #[tokio::test]
-async fn an_answer_that_is_too_large_is_a_failure_that_says_so() {
+async fn a_too_large_answer_is_reported_as_a_failure() {
     let (message, calls) = message_after(Answer::text(200, &"x".repeat(300 * 1024))).await;
     let code = message.code();
     assert!((500..600).contains(&code), "{code}");
@@ -179,7 +179,7 @@ async fn costs_come_in_camel_case_beside_the_request() {
 }
 
 #[tokio::test]
-async fn cost_failures_are_messages_too() {
+async fn cost_failures_are_collected_as_messages() {
     for (answer, code, response) in [
         (
             Answer::json(404, &json!({"mock_portfolio": "not found"})),

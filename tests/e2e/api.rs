@@ -35,7 +35,7 @@ async fn requests_are_echoed_as_accepted() {
 }
 
 #[tokio::test]
-async fn a_missing_job_id_is_made_and_travels_to_the_outcome() {
+async fn a_missing_job_id_is_generated_and_reported_in_the_outcome() {
     let (host, _csp) = host().await;
     let snow = host.servicenow();
     let mut posted = job("", "CSP_TEST", "ADD_PORTFOLIO");
@@ -208,7 +208,7 @@ async fn waiting_ends_with_the_first_outcome() {
 }
 
 #[tokio::test]
-async fn a_client_that_hangs_up_while_waiting_takes_nothing_with_it() {
+async fn a_client_that_hangs_up_while_waiting_consumes_no_outcome() {
     let (host, _csp) = host().await;
     let snow = host.servicenow();
     for _ in 0..5 {
@@ -221,7 +221,7 @@ async fn a_client_that_hangs_up_while_waiting_takes_nothing_with_it() {
 }
 
 #[tokio::test]
-async fn leases_are_acknowledged_released_and_run_out() {
+async fn leases_are_acknowledged_released_and_expire() {
     let (host, _csp) = host().await;
     let snow = host.servicenow();
     snow.provision(&job("job-1", "CSP_TEST", "ADD_PORTFOLIO")).await;

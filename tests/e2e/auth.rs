@@ -57,7 +57,7 @@ fn operator(host: &TestHost, token: Option<&str>) -> ServiceNow {
 }
 
 #[tokio::test]
-async fn every_route_takes_its_role_and_those_above() {
+async fn every_route_accepts_its_role_and_higher_ones() {
     let (host, _csp) = keyed_host("").await;
     let (none, read, write, admin) = (0, 1, 2, 3);
     let (api, office) = (host.api(), host.admin());

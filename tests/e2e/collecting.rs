@@ -163,7 +163,7 @@ async fn redeliver(snow: &ServiceNow, route: &str, which: Value) -> u64 {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_thousand_broken_connections_lose_nothing_that_redelivery_does_not_bring_back() {
+async fn outcomes_lost_to_broken_connections_can_be_redelivered() {
     let (host, _csp) = stocked().await;
     let snow = host.servicenow();
     let (mut broken, mut taken) = (0, 0);
@@ -215,7 +215,7 @@ async fn recover(host: &TestHost, got: &mut Vec<String>) -> usize {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_thousand_broken_connections_lose_nothing_that_is_leased() {
+async fn a_thousand_broken_connections_lose_no_leased_outcome() {
     let (host, _csp) = stocked().await;
     host.leaves_work("the last round redelivers every outcome");
     let snow = host.servicenow();
@@ -250,7 +250,7 @@ async fn a_thousand_broken_connections_lose_nothing_that_is_leased() {
 }
 
 #[tokio::test]
-async fn two_clients_share_what_there_is_and_keep_the_order_of_each_portfolio() {
+async fn two_clients_share_the_outcomes_and_keep_the_order_of_each_portfolio() {
     let (host, _csp) = stocked().await;
     // Neither gives up before both together have everything: one may get nothing
     // for a while, as what the other has taken is still being deleted.

@@ -112,7 +112,7 @@ pub fn apart(first: &Call, second: &Call) -> Duration {
 
 /// Asserts that no call so far broke a rule of the API.
 #[track_caller]
-pub fn assert_lawful(csp: &MockCsp) {
+pub fn assert_no_violations(csp: &MockCsp) {
     let violations = csp.violations();
     assert!(violations.is_empty(), "{}", violations.join("\n"));
 }

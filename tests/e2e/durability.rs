@@ -124,7 +124,7 @@ async fn a_repetition_is_recognised_after_a_restart() {
 }
 
 #[tokio::test]
-async fn a_host_that_is_told_to_stop_finishes_its_running_jobs() {
+async fn a_stopping_host_finishes_its_running_jobs() {
     let gate = Gate::closed();
     let csp = csp::scripted([Answer::behave().held_by(&gate)]).await;
     let mut host = Setup::new().csp("CSP_TEST", &csp).with(PATIENT_DRAIN).start().await;

@@ -262,7 +262,7 @@ async fn a_slow_body_is_refused_in_time() {
 }
 
 #[tokio::test]
-async fn a_client_that_does_not_read_loses_its_connection_and_no_message() {
+async fn a_client_that_does_not_read_is_disconnected_and_loses_no_message() {
     let large = "x".repeat(900 * 1_024);
     let csp = csp::scripted([csp::Answer::json(200, &json!({"id": large}))]).await;
     let host = Setup::new()

@@ -53,7 +53,7 @@ async fn jobs_of_one_portfolio_run_one_at_a_time_in_order() {
 }
 
 #[tokio::test]
-async fn portfolios_run_side_by_side() {
+async fn portfolios_run_concurrently() {
     // No call is answered before all have come.
     let gate = Gate::closed();
     let csp = csp::scripted([Answer::behave().held_by(&gate)]).await;

@@ -76,7 +76,7 @@ async fn the_last_server_error_stays_the_code_when_the_connection_breaks() {
 
 #[tokio::test]
 async fn a_server_error_whose_body_breaks_off_keeps_its_code() {
-    let csp = csp::scripted([Answer::json(503, &json!({"why": 1})).says_length(100)]).await;
+    let csp = csp::scripted([Answer::json(503, &json!({"why": 1})).announcing(100)]).await;
     let outcome = provision(&csp).await;
     assert_eq!(outcome.code(), 503, "{outcome}");
     assert_eq!(csp::calls(&csp).len(), 3);
@@ -103,7 +103,7 @@ async fn a_401_gets_one_more_call_with_a_fresh_token() {
 }
 
 #[tokio::test]
-async fn a_second_401_is_the_answer() {
+async fn a_second_401_is_reported() {
     let csp = csp::scripted([Answer::json(401, &json!({"no_way": 1}))]).await;
     let outcome = provision(&csp).await;
     assert_eq!(outcome.code(), 401);
@@ -145,5 +145,5 @@ async fn tokens_are_fetched_once_per_scope() {
     snow.collect_all("/provisioning-jobs", 5).await;
     snow.collect_all("/cost-jobs", 5).await;
     assert_eq!(csp::token_calls(&csp), 2);
-    csp::assert_lawful(&csp);
+    csp::assert_no_violations(&csp);
 }

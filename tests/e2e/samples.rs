@@ -102,7 +102,7 @@ async fn the_same_input_gives_the_same_steps_bit_for_bit() {
 }
 
 #[tokio::test]
-async fn wasi_gives_an_adapter_nothing_but_its_job() {
+async fn wasi_gives_an_adapter_no_access_beyond_its_job() {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port is free");
     let address = listener.local_addr().expect("it has an address");
     let adapter = engine().load("roams", sample("roams")).await.expect("the sample loads");

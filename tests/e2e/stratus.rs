@@ -54,13 +54,13 @@ async fn wait_for_call(csp: &Stratus, part: &str) {
 }
 
 #[track_caller]
-fn assert_lawful(csp: &Stratus) {
+fn assert_no_violations(csp: &Stratus) {
     let violations = csp.server().violations();
     assert!(violations.is_empty(), "{}", violations.join("\n"));
 }
 
 #[tokio::test]
-async fn every_operation_that_the_csp_has_ends_well() {
+async fn every_supported_operation_succeeds() {
     let csp = start(Options::default()).await;
     let host = host(&csp).await;
 
@@ -97,7 +97,7 @@ async fn every_operation_that_the_csp_has_ends_well() {
     assert_eq!(message.code(), 200, "{message}");
     let contacts = &message.response()["operators"]["contacts"];
     assert_eq!(contacts.as_array().map(Vec::len), Some(2), "{message}");
-    assert_lawful(&csp);
+    assert_no_violations(&csp);
 }
 
 #[tokio::test]
@@ -149,11 +149,11 @@ async fn costs_are_gathered_from_all_pages() {
     let orders = message.response()["taskOrders"].as_array().expect("a list").clone();
     assert_eq!(orders.len(), 1, "{message}");
     assert_eq!(orders[0]["clins"].as_array().map(Vec::len), Some(1), "{message}");
-    assert_lawful(&csp);
+    assert_no_violations(&csp);
 }
 
 #[tokio::test]
-async fn a_kill_between_the_calls_goes_on_at_the_checkpoint() {
+async fn a_job_killed_between_calls_resumes_at_the_checkpoint() {
     let csp = start(Options::default()).await;
     let attach = Matching::path("/contacts").and_method("PUT");
     csp.server().script_for(attach, [Answer::hang(), Answer::behave()]);
@@ -167,7 +167,7 @@ async fn a_kill_between_the_calls_goes_on_at_the_checkpoint() {
     assert_eq!(csp.accounts(), 1);
     assert_eq!(lines_with(&csp, "POST").len(), 1, "the account was ordered again");
     assert_eq!(lines_with(&csp, "PUT").len(), 2);
-    assert_lawful(&csp);
+    assert_no_violations(&csp);
 }
 
 #[tokio::test]
@@ -186,7 +186,7 @@ async fn a_kill_before_the_first_checkpoint_makes_no_second_account() {
     assert_eq!(message.code(), 200, "{message}");
     assert_eq!(lines_with(&csp, "POST").len(), 2);
     assert_eq!(csp.accounts(), 1);
-    assert_lawful(&csp);
+    assert_no_violations(&csp);
 }
 
 #[tokio::test]
@@ -202,7 +202,7 @@ async fn a_retry_request_inside_a_200_is_honoured() {
     let message = snow.cost_outcome().await;
     assert_eq!(message.response()["taskOrders"][0]["taskOrderNumber"], "F-1");
     assert_eq!(lines_with(&csp, "/charges").len(), 9, "three pages, each put off twice");
-    assert_lawful(&csp);
+    assert_no_violations(&csp);
 }
 
 #[tokio::test]
@@ -259,8 +259,8 @@ async fn two_kinds_of_csp_are_served_by_one_host() {
     for message in snow.collect_all("/provisioning-jobs", 8).await {
         assert_eq!(message.code(), 200, "{message}");
     }
-    csp::assert_lawful(&atat);
-    assert_lawful(&other);
+    csp::assert_no_violations(&atat);
+    assert_no_violations(&other);
     assert_eq!(other.accounts(), 4);
     for call in csp::calls(&atat) {
         assert!(!format!("{:?}", call.headers).contains(KEY), "{}", call.line());

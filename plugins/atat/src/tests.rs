@@ -132,7 +132,7 @@ fn an_environment_has_a_deadline_by_its_classification() {
 }
 
 #[test]
-fn the_deadline_that_is_reported_is_the_one_that_was_sent() {
+fn the_reported_deadline_equals_the_sent_one() {
     let mut run = start("add-environment", "1.3.1");
     run.pass(Duration::from_secs(600)).answer(Answer::new(200, r#"{"environment_id":"e"}"#));
     let done = run.done();

@@ -61,7 +61,7 @@ fn every_quotation_is_in_its_file() {
 }
 
 #[test]
-fn every_link_of_the_pages_leads_somewhere() {
+fn every_link_of_the_pages_resolves() {
     for page in PAGES {
         let text = read(page);
         for link in text.split("](").skip(1) {

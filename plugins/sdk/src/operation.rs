@@ -230,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn an_operation_from_the_future_is_unsupported() {
+    fn an_unknown_operation_is_unsupported() {
         check("close-portfolio", "{}", "400 the CSP's API has no operation close-portfolio");
     }
 }

@@ -18,7 +18,7 @@ use hoth_runtime::EntryPoint;
 use hoth_runtime::JobContext;
 
 use crate::figure::Figure;
-use crate::figure::Floor;
+use crate::figure::Target;
 use crate::figure::quantile;
 use crate::host::Built;
 
@@ -47,19 +47,19 @@ pub async fn isolated(built: &Built) -> anyhow::Result<Vec<Figure>> {
         input: SMALL_INPUT.to_owned(),
         ..facts()
     };
-    let row = |name, measured, limit, floor| Figure { name, measured, unit: "us", limit, floor };
+    let row = |name, measured, limit, target| Figure { name, measured, unit: "us", limit, target };
     Ok(vec![
         row(
             "small adapter, one call in a fresh instance, p50",
             call(&built.small_adapter, &small).await?,
             None,
-            Floor::AtMost(15.0),
+            Target::AtMost(15.0),
         ),
         row(
             "bundled adapter with an 800-byte request, p50",
             call(&built.adapter, &facts()).await?,
             Some(("the same Rust, native", native())),
-            Floor::None,
+            Target::None,
         ),
     ])
 }
@@ -70,7 +70,7 @@ async fn call(adapter: &Path, facts: &JobContext) -> anyhow::Result<f64> {
     let adapter = load(adapter, &engine(cache.path())?).await?;
     let mut samples = Vec::with_capacity(CALLS);
     for n in 0..WARM_UP + CALLS {
-        let begun = Instant::now();
+        let started_at = Instant::now();
         let call = Call {
             facts,
             now: Timestamp::from_millis(1_893_542_400_000),
@@ -79,7 +79,7 @@ async fn call(adapter: &Path, facts: &JobContext) -> anyhow::Result<f64> {
         };
         adapter.call(call).await?;
         if n >= WARM_UP {
-            samples.push(micros(begun.elapsed()));
+            samples.push(micros(started_at.elapsed()));
         }
     }
     Ok(quantile(&mut samples, 0.5))
@@ -88,14 +88,14 @@ async fn call(adapter: &Path, facts: &JobContext) -> anyhow::Result<f64> {
 /// Measures compiling and loading from the cache, for a small adapter and for
 /// the bundled one.
 pub async fn loading(built: &Built) -> anyhow::Result<Vec<Figure>> {
-    let row = |name, measured, floor| Figure { name, measured, unit: "ms", limit: None, floor };
+    let row = |name, measured, target| Figure { name, measured, unit: "ms", limit: None, target };
     let (small, small_cached) = load_times(&built.small_adapter).await?;
     let (bundled, bundled_cached) = load_times(&built.adapter).await?;
     Ok(vec![
-        row("small adapter, compiled and loaded, p50", small, Floor::AtMost(100.0)),
-        row("small adapter, loaded from the cache, p50", small_cached, Floor::AtMost(1.0)),
-        row("bundled adapter, compiled and loaded, p50", bundled, Floor::None),
-        row("bundled adapter, loaded from the cache, p50", bundled_cached, Floor::None),
+        row("small adapter, compiled and loaded, p50", small, Target::AtMost(100.0)),
+        row("small adapter, loaded from the cache, p50", small_cached, Target::AtMost(1.0)),
+        row("bundled adapter, compiled and loaded, p50", bundled, Target::None),
+        row("bundled adapter, loaded from the cache, p50", bundled_cached, Target::None),
     ])
 }
 
@@ -108,9 +108,9 @@ async fn load_times(adapter: &Path) -> anyhow::Result<(f64, f64)> {
         let cache = tempfile::tempdir().context("making a temporary folder")?;
         for samples in [&mut compiled, &mut cached] {
             let engine = engine(cache.path())?;
-            let begun = Instant::now();
+            let started_at = Instant::now();
             load(adapter, &engine).await?;
-            samples.push(micros(begun.elapsed()) / 1_000.0);
+            samples.push(micros(started_at.elapsed()) / 1_000.0);
         }
     }
     Ok((quantile(&mut compiled, 0.5), quantile(&mut cached, 0.5)))
@@ -120,10 +120,10 @@ async fn load_times(adapter: &Path) -> anyhow::Result<(f64, f64)> {
 fn native() -> f64 {
     let mut samples = Vec::with_capacity(CALLS);
     for _ in 0..WARM_UP + CALLS {
-        let begun = Instant::now();
+        let started_at = Instant::now();
         let job = job("add-portfolio", black_box(INPUT)).settings(SETTINGS).build();
         let step = Atat::begin(&job);
-        samples.push(micros(begun.elapsed()));
+        samples.push(micros(started_at.elapsed()));
         drop(black_box(step));
     }
     quantile(&mut samples[WARM_UP..], 0.5)

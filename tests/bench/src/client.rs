@@ -94,13 +94,13 @@ pub async fn load(
     expected_status: u16,
     request: impl Fn(usize, u64) -> Vec<u8> + Clone + Send + 'static,
 ) -> anyhow::Result<f64> {
-    let begun = Instant::now();
+    let started_at = Instant::now();
     let clients = (0..connections).map(|client| {
         let request = request.clone();
         tokio::spawn(async move {
             let mut connection = Connection::open(address).await?;
             let mut done = 0;
-            while begun.elapsed() < time {
+            while started_at.elapsed() < time {
                 let answer = connection.exchange(&request(client, done)).await?;
                 if answer.status != expected_status {
                     bail!("status {}: {}", answer.status, String::from_utf8_lossy(&answer.body));
@@ -115,5 +115,5 @@ pub async fn load(
         all += client.await.context("a client panicked")??;
     }
     #[expect(clippy::cast_precision_loss, reason = "a run has fewer than 2^53 exchanges")]
-    Ok(all as f64 / begun.elapsed().as_secs_f64())
+    Ok(all as f64 / started_at.elapsed().as_secs_f64())
 }

@@ -10,11 +10,11 @@ pub struct Figure {
     /// The best that the machine can do by the same measure, with its name.
     pub limit: Option<(&'static str, f64)>,
     /// The target that the value must meet.
-    pub floor: Floor,
+    pub target: Target,
 }
 
 /// The target of a figure.
-pub enum Floor {
+pub enum Target {
     AtLeast(f64),
     AtMost(f64),
     /// At least this part of the limit.
@@ -27,17 +27,17 @@ pub enum Floor {
 
 impl Figure {
     /// Returns `true` if the target is met.
-    pub fn holds(&self) -> bool {
-        match self.floor {
-            Floor::AtLeast(floor) => self.measured >= floor,
-            Floor::AtMost(ceiling) => self.measured <= ceiling,
-            Floor::PartOfLimit(part) => {
+    pub fn is_met(&self) -> bool {
+        match self.target {
+            Target::AtLeast(least) => self.measured >= least,
+            Target::AtMost(most) => self.measured <= most,
+            Target::PartOfLimit(part) => {
                 self.limit.is_some_and(|(_, limit)| self.measured >= part * limit)
             }
-            Floor::AtMostPartOfLimit(part) => {
+            Target::AtMostPartOfLimit(part) => {
                 self.limit.is_some_and(|(_, limit)| self.measured <= part * limit)
             }
-            Floor::None => true,
+            Target::None => true,
         }
     }
 }
@@ -51,14 +51,14 @@ impl fmt::Display for Figure {
         } else {
             write!(f, " {:<48}", "")?;
         }
-        let promise = match self.floor {
-            Floor::AtLeast(floor) => format!(">= {}", number(floor)),
-            Floor::AtMost(ceiling) => format!("<= {}", number(ceiling)),
-            Floor::PartOfLimit(part) => format!(">= {part:.2}x"),
-            Floor::AtMostPartOfLimit(part) => format!("<= {part:.2}x"),
-            Floor::None => return Ok(()),
+        let target = match self.target {
+            Target::AtLeast(least) => format!(">= {}", number(least)),
+            Target::AtMost(most) => format!("<= {}", number(most)),
+            Target::PartOfLimit(part) => format!(">= {part:.2}x"),
+            Target::AtMostPartOfLimit(part) => format!("<= {part:.2}x"),
+            Target::None => return Ok(()),
         };
-        write!(f, " {promise} {}", if self.holds() { "kept" } else { "MISSED" })
+        write!(f, " {target} {}", if self.is_met() { "met" } else { "MISSED" })
     }
 }
 

@@ -26,7 +26,7 @@ use hoth_queue::embedded::EmbeddedQueue;
 
 use crate::calls::INPUT;
 use crate::figure::Figure;
-use crate::figure::Floor;
+use crate::figure::Target;
 
 /// Backlogs that are compared.
 const FEW: u64 = 1_000;
@@ -72,14 +72,14 @@ pub async fn backlog(time: Duration) -> anyhow::Result<Vec<Figure>> {
             measured: few,
             unit: "/s",
             limit: Some(("plain SQLite inserts, 64 a commit", plain)),
-            floor: Floor::None,
+            target: Target::None,
         },
         Figure {
             name: "queued and taken again, 1 000 000 waiting",
             measured: many,
             unit: "/s",
             limit: Some(("the same with 1 000 waiting", few)),
-            floor: Floor::PartOfLimit(0.8),
+            target: Target::PartOfLimit(0.8),
         },
     ])
 }
@@ -101,7 +101,7 @@ pub async fn file() -> anyhow::Result<Figure> {
         measured: sizes[1],
         unit: "MiB",
         limit: Some(("after the first time", sizes[0])),
-        floor: Floor::AtMostPartOfLimit(1.1),
+        target: Target::AtMostPartOfLimit(1.1),
     })
 }
 
@@ -171,9 +171,9 @@ impl TempQueue {
     /// Has every caller send and delete one message again and again, and returns
     /// the messages per second.
     async fn in_and_out(self: &Arc<Self>, time: Duration) -> anyhow::Result<f64> {
-        let (before, begun) = (self.sent.load(Ordering::Relaxed), Instant::now());
+        let (before, started_at) = (self.sent.load(Ordering::Relaxed), Instant::now());
         each(self, move |queue| async move {
-            while begun.elapsed() < time {
+            while started_at.elapsed() < time {
                 queue.send().await?;
                 queue.take(1).await?;
             }
@@ -182,19 +182,19 @@ impl TempQueue {
         .await?;
         let moved = self.sent.load(Ordering::Relaxed) - before;
         #[expect(clippy::cast_precision_loss, reason = "a run has fewer than 2^53 messages")]
-        Ok(moved as f64 / begun.elapsed().as_secs_f64())
+        Ok(moved as f64 / started_at.elapsed().as_secs_f64())
     }
 
     /// Waits until no deduplication key is remembered.
     async fn forgotten(&self) -> anyhow::Result<()> {
         let sql = rusqlite::Connection::open(self.file()).context("looking at the file")?;
-        let begun = Instant::now();
+        let started_at = Instant::now();
         loop {
             let left: u64 = sql.query_row("SELECT count(*) FROM dedup", [], |row| row.get(0))?;
             if left == 0 {
                 return Ok(());
             }
-            ensure!(begun.elapsed() < FORGETTING, "{left} messages are still remembered");
+            ensure!(started_at.elapsed() < FORGETTING, "{left} messages are still remembered");
             tokio::time::sleep(Duration::from_millis(200)).await;
         }
     }
@@ -227,8 +227,8 @@ where
 fn plain_inserts(time: Duration) -> anyhow::Result<f64> {
     let folder = tempfile::tempdir().context("making a temporary folder")?;
     let mut sql = open_plain(folder.path())?;
-    let (mut rows, begun) = (0_u32, Instant::now());
-    while begun.elapsed() < time {
+    let (mut rows, started_at) = (0_u32, Instant::now());
+    while started_at.elapsed() < time {
         let transaction = sql.transaction()?;
         for _ in 0..CALLERS {
             let mut insert = transaction.prepare_cached("INSERT INTO plain (body) VALUES (?1)")?;
@@ -237,7 +237,7 @@ fn plain_inserts(time: Duration) -> anyhow::Result<f64> {
         }
         transaction.commit()?;
     }
-    Ok(f64::from(rows) / begun.elapsed().as_secs_f64())
+    Ok(f64::from(rows) / started_at.elapsed().as_secs_f64())
 }
 
 fn open_plain(folder: &Path) -> anyhow::Result<rusqlite::Connection> {

@@ -8,7 +8,7 @@ use mock_csp::MockCsp;
 use crate::client::Connection;
 use crate::client::get;
 use crate::figure::Figure;
-use crate::figure::Floor;
+use crate::figure::Target;
 use crate::figure::quantile;
 use crate::host::Built;
 use crate::host::Host;
@@ -40,9 +40,9 @@ pub async fn post_to_message(
             samples.push(started_at.elapsed().as_secs_f64() * 1_000.0);
         }
     }
-    let row = |name, measured, floor| Figure { name, measured, unit: "ms", limit: None, floor };
+    let row = |name, measured, target| Figure { name, measured, unit: "ms", limit: None, target };
     Ok(vec![
-        row("POST to message, unloaded, p50", quantile(&mut samples, 0.5), Floor::AtMost(3.0)),
-        row("POST to message, unloaded, p99", quantile(&mut samples, 0.99), Floor::None),
+        row("POST to message, unloaded, p50", quantile(&mut samples, 0.5), Target::AtMost(3.0)),
+        row("POST to message, unloaded, p99", quantile(&mut samples, 0.99), Target::None),
     ])
 }

@@ -74,7 +74,7 @@ async fn measure(arguments: Arguments) -> anyhow::Result<()> {
     let mut show = |figures: Vec<Figure>| {
         for figure in figures {
             println!("{figure}");
-            missed += u32::from(!figure.holds());
+            missed += u32::from(!figure.is_met());
         }
     };
     if wanted("calls") {

@@ -9,7 +9,7 @@ use mock_csp::MockCsp;
 
 use crate::client::Connection;
 use crate::figure::Figure;
-use crate::figure::Floor;
+use crate::figure::Target;
 use crate::host::Built;
 use crate::host::Host;
 use crate::jobs;
@@ -48,6 +48,6 @@ pub async fn waiting(built: &Built, csp: &MockCsp) -> anyhow::Result<Figure> {
         measured: peak,
         unit: "MiB",
         limit: Some(("the idle host", idle)),
-        floor: Floor::AtMost(300.0),
+        target: Target::AtMost(300.0),
     })
 }

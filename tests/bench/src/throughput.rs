@@ -16,7 +16,7 @@ use crate::client::get;
 use crate::client::load;
 use crate::echo::Echo;
 use crate::figure::Figure;
-use crate::figure::Floor;
+use crate::figure::Target;
 use crate::host::Built;
 use crate::host::Host;
 use crate::jobs;
@@ -45,7 +45,7 @@ pub async fn accepts(built: &Built, csp: &MockCsp, time: Duration) -> anyhow::Re
         measured,
         unit: "/s",
         limit: Some(("echo on the same listener", limit)),
-        floor: Floor::PartOfLimit(0.5),
+        target: Target::PartOfLimit(0.5),
     })
 }
 
@@ -59,7 +59,7 @@ pub async fn end_to_end(built: &Built, csp: &MockCsp, time: Duration) -> anyhow:
         measured: jobs_per_second(built, csp, time, "").await?,
         unit: "/s",
         limit: Some(("the CSP called by a bare client", bare)),
-        floor: Floor::AtLeast(2_000.0),
+        target: Target::AtLeast(2_000.0),
     })
 }
 
@@ -78,7 +78,7 @@ pub async fn journals(built: &Built, csp: &MockCsp, time: Duration) -> anyhow::R
         measured: with / turns,
         unit: "/s",
         limit: Some(("without journals", without / turns)),
-        floor: Floor::None,
+        target: Target::None,
     })
 }
 

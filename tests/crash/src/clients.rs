@@ -48,7 +48,7 @@ const PAUSE: Duration = Duration::from_millis(10);
 
 /// One life of the host, as the clients see it.
 #[derive(Debug, Clone, Copy)]
-pub struct Life {
+pub struct HostRun {
     pub api: SocketAddr,
 }
 
@@ -56,8 +56,8 @@ pub struct Life {
 pub struct Shared {
     http: Client,
     /// Held for reading during a request, and for writing by the trial while it
-    /// exchanges the host: no client is at work between two lives.
-    pub life: RwLock<Option<Life>>,
+    /// exchanges the host: no client is at work between two runs.
+    pub run: RwLock<Option<HostRun>>,
     ledger: Mutex<Ledger>,
     stage: watch::Sender<Stage>,
     /// `true` if the host may refuse because it cannot store anything now.
@@ -86,7 +86,7 @@ impl Shared {
     pub fn new(refuses: bool) -> anyhow::Result<Arc<Self>> {
         Ok(Arc::new(Self {
             http: http()?,
-            life: RwLock::new(None),
+            run: RwLock::new(None),
             ledger: Mutex::default(),
             stage: watch::Sender::new(Stage::All),
             refuses,
@@ -158,14 +158,14 @@ impl Submitter {
     /// Sends one job. Returns `false` if there was nothing to do or no host.
     async fn turn(&mut self) -> bool {
         let shared = Arc::clone(&self.shared);
-        let life = shared.life.read().await;
-        let Some(life) = *life else { return false };
+        let run = shared.run.read().await;
+        let Some(run) = *run else { return false };
         if shared.ledger().open() >= OPEN_MAX {
             return false;
         }
         let (path, id, body) = self.again.take().unwrap_or_else(|| self.next());
         shared.ledger().posting(&id);
-        let url = format!("http://{}{path}", life.api);
+        let url = format!("http://{}{path}", run.api);
         let request = shared.http.post(url).header("content-type", "application/json");
         let answer = answered(request.body(body.to_string())).await;
         match answer {
@@ -242,17 +242,17 @@ impl Collector {
 
     async fn turn(&mut self) -> bool {
         let shared = Arc::clone(&self.shared);
-        let life = shared.life.read().await;
-        let Some(life) = *life else { return false };
+        let run = shared.run.read().await;
+        let Some(run) = *run else { return false };
         if let Some(batch) = self.batch.take() {
-            return self.settle(life, batch).await;
+            return self.settle(run, batch).await;
         }
         let path = if self.rng.bool() { "/provisioning-jobs" } else { "/cost-jobs" };
         let query = match self.leases {
             true => format!("?wait=1&lease={LEASE_S}"),
             false => "?wait=1".to_owned(),
         };
-        let request = shared.http.get(format!("http://{}{path}{query}", life.api));
+        let request = shared.http.get(format!("http://{}{path}{query}", run.api));
         let Ok((status, batch, text)) = answered(request).await else { return false };
         if status == StatusCode::SERVICE_UNAVAILABLE && shared.refuses {
             return false;
@@ -281,9 +281,9 @@ impl Collector {
         true
     }
 
-    async fn settle(&mut self, life: Life, batch: Batch) -> bool {
+    async fn settle(&mut self, run: HostRun, batch: Batch) -> bool {
         let shared = Arc::clone(&self.shared);
-        let url = format!("http://{}{}/{}", life.api, batch.path, batch.how);
+        let url = format!("http://{}{}/{}", run.api, batch.path, batch.how);
         let request = shared.http.post(url).header("content-type", "application/json");
         let body = json!({"batch": batch.name}).to_string();
         let answer = answered(request.body(body)).await;

@@ -12,7 +12,7 @@ use crate::host::Host;
 use crate::shim;
 use crate::trial::Trial;
 
-/// Lives of a host.
+/// The number of runs of a host.
 const TIMES: u32 = 12;
 
 /// The offsets of the clock in turn, in seconds.

@@ -11,7 +11,7 @@ use crate::shim;
 use crate::trial::Trial;
 use crate::volume::Volume;
 
-/// Lives of a host.
+/// The number of runs of a host.
 const TIMES: u32 = 10;
 
 /// The size of the volume: room for everything that a trial writes.

@@ -81,17 +81,17 @@ pub struct Item {
 struct Job {
     acknowledged: bool,
     lost: bool,
-    got: Option<Got>,
+    received: Option<Received>,
 }
 
 #[derive(Debug, Clone, Copy)]
-struct Got {
+struct Received {
     hash: u64,
-    how: How,
+    handover: Handover,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum How {
+enum Handover {
     /// Consumed with this answer: the number of the collector, and of its answer.
     Consumed(usize, u64),
     /// Consumed, and found on disk after the host died, so it comes again.
@@ -105,7 +105,7 @@ enum How {
 #[derive(Debug, Default)]
 pub struct Ledger {
     jobs: HashMap<String, Job>,
-    /// The number of each collector's newest answer in this life of the host.
+    /// The number of each collector's newest answer in this run of the host.
     newest: BTreeMap<usize, u64>,
     /// Acknowledged jobs whose outcome no client has for good.
     open: BTreeSet<String>,
@@ -124,7 +124,7 @@ impl Ledger {
         let entry = self.jobs.entry(job.to_owned()).or_default();
         if !std::mem::replace(&mut entry.acknowledged, true) {
             self.counts.acknowledged += 1;
-            if entry.got.is_none() {
+            if entry.received.is_none() {
                 self.open.insert(job.to_owned());
             }
         }
@@ -133,7 +133,7 @@ impl Ledger {
     /// Records that a collector has read a whole answer to a plain GET.
     pub fn consumed(&mut self, collector: usize, answer: u64, items: &[Item]) {
         for item in items {
-            self.got(item, How::Consumed(collector, answer));
+            self.received(item, Handover::Consumed(collector, answer));
             self.open.remove(&item.job);
         }
         self.newest.insert(collector, answer);
@@ -141,15 +141,15 @@ impl Ledger {
 
     /// Records that a collector has read a whole leased batch.
     pub fn leased(&mut self, items: &[Item]) {
-        items.iter().for_each(|item| self.got(item, How::Leased));
+        items.iter().for_each(|item| self.received(item, Handover::Leased));
     }
 
     /// Records that a collector has returned a batch unread.
     pub fn returned(&mut self, items: &[Item]) {
         for item in items {
             let Some(job) = self.jobs.get_mut(&item.job) else { continue };
-            if job.got.is_some_and(|got| got.how == How::Leased) {
-                job.got = None;
+            if job.received.is_some_and(|received| received.handover == Handover::Leased) {
+                job.received = None;
                 self.counts.outcomes -= 1;
             }
         }
@@ -157,20 +157,22 @@ impl Ledger {
 
     /// Records the answer to the acknowledgement of a batch: done, or too late.
     pub fn settled(&mut self, items: &[Item], in_time: bool) {
-        let how = if in_time { How::Acknowledged } else { How::LeaseEnded };
+        let handover = if in_time { Handover::Acknowledged } else { Handover::LeaseEnded };
         for item in items {
-            if let Some(got) = self.jobs.get_mut(&item.job).and_then(|job| job.got.as_mut()) {
-                got.how = how;
+            if let Some(received) =
+                self.jobs.get_mut(&item.job).and_then(|job| job.received.as_mut())
+            {
+                received.handover = handover;
             }
             self.open.remove(&item.job);
         }
     }
 
-    fn got(&mut self, item: &Item, how: How) {
+    fn received(&mut self, item: &Item, handover: Handover) {
         let Some(job) = self.jobs.get_mut(&item.job) else {
             return self.error(format!("an outcome of {}, which no client sent", item.job));
         };
-        let before = job.got.replace(Got { hash: item.hash, how });
+        let before = job.received.replace(Received { hash: item.hash, handover });
         let Some(before) = before else {
             self.counts.outcomes += 1;
             return;
@@ -178,12 +180,12 @@ impl Ledger {
         if before.hash != item.hash {
             self.error(format!("two different outcomes of {}", item.job));
         }
-        match before.how {
-            How::InFlight => self.counts.repeated_in_flight += 1,
-            How::LeaseEnded => self.counts.repeated_after_lease += 1,
-            How::Consumed(..) | How::Leased | How::Acknowledged => {
+        match before.handover {
+            Handover::InFlight => self.counts.repeated_in_flight += 1,
+            Handover::LeaseEnded => self.counts.repeated_after_lease += 1,
+            Handover::Consumed(..) | Handover::Leased | Handover::Acknowledged => {
                 self.counts.repeated += 1;
-                self.tell(format!("{} came again, after {:?}", item.job, before.how));
+                self.report(format!("{} came again, after {:?}", item.job, before.handover));
             }
         }
     }
@@ -201,20 +203,24 @@ impl Ledger {
             if *count > 1 {
                 broken.push(format!("{count} messages of {id} are on disk"));
             }
-            let Some(got) = job.got.as_mut() else { continue };
-            match got.how {
-                How::Consumed(collector, answer) if newest.get(&collector) == Some(&answer) => {
-                    got.how = How::InFlight;
+            let Some(received) = job.received.as_mut() else { continue };
+            match received.handover {
+                Handover::Consumed(collector, answer)
+                    if newest.get(&collector) == Some(&answer) =>
+                {
+                    received.handover = Handover::InFlight;
                 }
-                How::Consumed(..) => broken.push(format!("{id} was consumed, and is on disk")),
-                How::Acknowledged => broken.push(format!("{id} was acknowledged, and is on disk")),
-                How::InFlight | How::Leased | How::LeaseEnded => {}
+                Handover::Consumed(..) => broken.push(format!("{id} was consumed, and is on disk")),
+                Handover::Acknowledged => {
+                    broken.push(format!("{id} was acknowledged, and is on disk"))
+                }
+                Handover::InFlight | Handover::Leased | Handover::LeaseEnded => {}
             }
         }
         let mut lost = Vec::new();
         for id in &self.open {
             let job = self.jobs.get_mut(id).expect("what is open is in the ledger");
-            if job.got.is_none() && !on_disk.contains_key(id) {
+            if job.received.is_none() && !on_disk.contains_key(id) {
                 job.lost = true;
                 lost.push(id.clone());
             }
@@ -222,7 +228,7 @@ impl Ledger {
         self.counts.lost += lost.len() as u64;
         for id in lost {
             self.open.remove(&id);
-            self.tell(format!("{id} was acknowledged, and is lost"));
+            self.report(format!("{id} was acknowledged, and is lost"));
         }
         broken.into_iter().for_each(|error| self.error(error));
     }
@@ -240,10 +246,10 @@ impl Ledger {
     /// Records a broken rule that has no count of its own.
     pub fn error(&mut self, error: String) {
         self.counts.other += 1;
-        self.tell(error);
+        self.report(error);
     }
 
-    fn tell(&mut self, error: String) {
+    fn report(&mut self, error: String) {
         if self.printed.len() < PRINTED_MAX {
             self.printed.push(error);
         }
@@ -277,7 +283,7 @@ mod tests {
     }
 
     #[test]
-    fn an_acknowledged_job_that_is_nowhere_is_lost() {
+    fn an_acknowledged_job_without_a_message_is_lost() {
         let mut ledger = ledger(&["a", "b"]);
         ledger.posting("unanswered");
         ledger.died(&on_disk(&["a"]));
@@ -287,7 +293,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_newest_answer_may_come_again_and_only_once_the_host_died() {
+    fn only_the_newest_answer_may_be_repeated_and_only_after_a_crash() {
         let mut ledger = ledger(&["a", "b"]);
         ledger.consumed(0, 1, &[item("a")]);
         ledger.consumed(0, 2, &[item("b")]);
@@ -301,7 +307,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_consumed_earlier_must_be_gone() {
+    fn an_outcome_consumed_earlier_must_be_deleted() {
         let mut ledger = ledger(&["a", "b"]);
         ledger.consumed(0, 1, &[item("a")]);
         ledger.consumed(0, 2, &[item("b")]);
@@ -310,7 +316,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_acknowledged_never_comes_again() {
+    fn an_acknowledged_outcome_is_never_repeated() {
         let mut ledger = ledger(&["a"]);
         ledger.leased(&[item("a")]);
         ledger.died(&on_disk(&["a"]));
@@ -322,7 +328,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lease_that_ran_out_excuses_a_repetition_and_a_return_none() {
+    fn only_an_expired_lease_or_a_release_permits_a_second_delivery() {
         let mut ledger = ledger(&["a", "b"]);
         ledger.leased(&[item("a")]);
         ledger.settled(&[item("a")], false);
@@ -337,7 +343,7 @@ mod tests {
     }
 
     #[test]
-    fn two_outcomes_of_one_job_are_an_error_wherever_they_are() {
+    fn two_outcomes_of_one_job_are_an_error_on_disk_and_at_a_client() {
         let mut ledger = ledger(&["a", "b"]);
         ledger.died(&HashMap::from([("a".to_owned(), 2), ("b".to_owned(), 1)]));
         ledger.leased(&[item("b")]);

@@ -103,8 +103,8 @@ impl Part {
 }
 
 fn main() -> ExitCode {
-    let done = match drive::asked_for() {
-        Some(place) => drive::be(&place).map(|()| true),
+    let done = match drive::requested_place() {
+        Some(place) => drive::serve(&place).map(|()| true),
         None => run_all(),
     };
     match done {

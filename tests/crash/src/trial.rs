@@ -18,7 +18,7 @@ use tokio::sync::RwLockWriteGuard;
 use tokio::task::JoinHandle;
 
 use crate::clients;
-use crate::clients::Life;
+use crate::clients::HostRun;
 use crate::clients::Shared;
 use crate::disk;
 use crate::host::Built;
@@ -26,13 +26,13 @@ use crate::host::Deployment;
 use crate::host::Host;
 use crate::ledger::Counts;
 
-/// The length of a host's life under load, in milliseconds.
-const LIFE: std::ops::Range<u64> = 20..1_200;
+/// The length of a run under load, in milliseconds.
+const RUN_MS: std::ops::Range<u64> = 20..1_200;
 
 /// One in so many hosts is killed once more while it starts, within this many
 /// milliseconds.
-const EARLY_DEATHS: u32 = 8;
-const EARLY: std::ops::Range<u64> = 0..300;
+const EARLY_KILLS: u32 = 8;
+const EARLY_MS: std::ops::Range<u64> = 0..300;
 
 /// The longest time that the last host may take to finish all work.
 const DRAIN: Duration = Duration::from_secs(180);
@@ -114,47 +114,47 @@ impl Trial {
         Ok(Self { what, csps, deployment, shared, clients, rng, reported_at, started_at })
     }
 
-    /// Lets a host live for a while under load, `cycles` times, and has `end_life`
-    /// end each life. Compares the ledger with the disk between the lives.
+    /// Lets a host live for a while under load, `cycles` times, and has `end_run`
+    /// end each run. Compares the ledger with the disk between the runs.
     pub async fn cycles(
         &mut self,
         cycles: u32,
-        mut end_life: impl AsyncFnMut(Host) -> anyhow::Result<()>,
+        mut end_run: impl AsyncFnMut(Host) -> anyhow::Result<()>,
     ) -> anyhow::Result<()> {
         let shared = Arc::clone(&self.shared);
-        let mut pause = shared.life.write().await;
+        let mut pause = shared.run.write().await;
         for cycle in 1..=cycles {
-            self.die_early().await?;
-            let host = self.live(&mut pause).await?;
+            self.kill_early().await?;
+            let host = self.start_run(&mut pause).await?;
             drop(pause);
-            tokio::time::sleep(Duration::from_millis(self.rng.u64(LIFE))).await;
-            end_life(host).await.with_context(|| format!("in cycle {cycle}"))?;
-            pause = shared.life.write().await;
+            tokio::time::sleep(Duration::from_millis(self.rng.u64(RUN_MS))).await;
+            end_run(host).await.with_context(|| format!("in cycle {cycle}"))?;
+            pause = shared.run.write().await;
             *pause = None;
             self.report(cycle, cycles);
         }
         Ok(())
     }
 
-    async fn die_early(&mut self) -> anyhow::Result<()> {
-        if self.rng.u32(0..EARLY_DEATHS) > 0 {
+    async fn kill_early(&mut self) -> anyhow::Result<()> {
+        if self.rng.u32(0..EARLY_KILLS) > 0 {
             return Ok(());
         }
         let mut early = self.deployment.spawn()?;
-        tokio::time::sleep(Duration::from_millis(self.rng.u64(EARLY))).await;
+        tokio::time::sleep(Duration::from_millis(self.rng.u64(EARLY_MS))).await;
         early.kill().await.context("killing a host that starts")
     }
 
     /// Starts a host, compares the ledger with the disk, and publishes the host's
     /// address to the clients, which go on when `pause` is dropped.
-    async fn live(
+    async fn start_run(
         &mut self,
-        pause: &mut RwLockWriteGuard<'_, Option<Life>>,
+        pause: &mut RwLockWriteGuard<'_, Option<HostRun>>,
     ) -> anyhow::Result<Host> {
         self.csps.script_failures();
         let host = self.deployment.start().await?;
         self.compare()?;
-        **pause = Some(Life { api: host.api });
+        **pause = Some(HostRun { api: host.api });
         Ok(host)
     }
 
@@ -182,8 +182,8 @@ impl Trial {
     /// returns the counts.
     pub async fn end(mut self) -> anyhow::Result<Counts> {
         let shared = Arc::clone(&self.shared);
-        let mut pause = shared.life.write().await;
-        let host = self.live(&mut pause).await?;
+        let mut pause = shared.run.write().await;
+        let host = self.start_run(&mut pause).await?;
         drop(pause);
         shared.only_collect();
         let drained = self.drained().await;

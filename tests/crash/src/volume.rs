@@ -83,10 +83,12 @@ impl Volume {
 
     /// Unmounts the volume. No process may have a file of it open.
     pub fn unmount(&self) -> anyhow::Result<()> {
-        let begun = Instant::now();
+        let started_at = Instant::now();
         loop {
             match run("umount", &[self.folder.as_ref()]) {
-                Err(_) if begun.elapsed() < PATIENCE => thread::sleep(Duration::from_millis(20)),
+                Err(_) if started_at.elapsed() < PATIENCE => {
+                    thread::sleep(Duration::from_millis(20))
+                }
                 done => return done,
             }
         }
@@ -156,10 +158,10 @@ fn run(program: &str, arguments: &[&OsStr]) -> anyhow::Result<()> {
     let mut command = Command::new(program);
     command.args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
     let mut child = command.spawn().with_context(|| format!("running {program}"))?;
-    let begun = Instant::now();
+    let started_at = Instant::now();
     // Its output fits into a pipe, so the program never waits for a reader.
     while child.try_wait().with_context(|| format!("waiting for {program}"))?.is_none() {
-        ensure!(begun.elapsed() < RUN_MAX, "{program} {arguments:?} does not come to an end");
+        ensure!(started_at.elapsed() < RUN_MAX, "{program} {arguments:?} does not come to an end");
         thread::sleep(CHECK_EVERY);
     }
     let output = child.wait_with_output().with_context(|| format!("hearing from {program}"))?;

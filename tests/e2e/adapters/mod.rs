@@ -224,7 +224,7 @@ async fn a_deploy_that_is_killed_at_any_step_leaves_one_active_version() {
 }
 
 #[tokio::test]
-async fn a_rollback_that_is_killed_after_it_was_recorded_has_happened() {
+async fn a_rollback_killed_after_its_record_takes_effect() {
     for point in [FailPoint::ChoiceRecorded, FailPoint::VersionActivated] {
         let (_, to, now) = killed_at(point, true).await;
         assert_eq!(now, to, "{}", point.name());

@@ -2,12 +2,12 @@
 //! operation, a poll or a cost request is under way.
 //!
 //! [`table`] lists the faults, [`rule`] derives the expected result of each from
-//! the contract, [`wire`] produces them, and [`stage`] runs them all at once on one
+//! the contract, [`wire`] produces them, and [`fixture`] runs them all at once on one
 //! host: each fault at a CSP of its own, once, twice and permanently, beside a
 //! portfolio and a CSP without faults.
 
+mod fixture;
 mod rule;
-mod stage;
 mod table;
 mod wire;
 
@@ -17,108 +17,128 @@ use std::time::Instant;
 use crate::harness::Outcome;
 use serde_json::json;
 
+use fixture::Case;
+use fixture::Fixture;
+use fixture::Observed;
 use rule::Calls;
 use rule::Code;
 use rule::End;
 use rule::Expected;
-use stage::Case;
-use stage::Seen;
-use stage::Stage;
 use table::Answered;
 use table::Body;
-use table::Break;
+use table::CallKind;
 use table::Fault;
 use table::Kind;
-use table::Spell;
-use table::Tokenless;
-use table::Way;
+use table::Recurrence;
+use table::TokenFault;
+use table::TransportFault;
 
 /// Returns `true` if the fault can happen at all, and end within a test.
-fn applies(fault: &Fault, way: Way, spell: Spell) -> bool {
+fn applies(fault: &Fault, call_kind: CallKind, recurrence: Recurrence) -> bool {
     let hour = matches!(&fault.kind, Kind::Answers(Answered { retry_after: Some(3_600), .. }));
-    let no_token_ever = matches!(fault.kind, Kind::NoToken(Tokenless::Breaks(Break::Refuses)));
-    match way {
+    let no_token_ever =
+        matches!(fault.kind, Kind::NoToken(TokenFault::Transport(TransportFault::Refuses)));
+    match call_kind {
         // A CSP that asks for a wait of an hour gets it.
-        Way::Poll if hour => spell == Spell::ForGood,
+        CallKind::Poll if hour => recurrence == Recurrence::Permanent,
         // Without a token no job is accepted that could be polled.
-        Way::Poll if no_token_ever => false,
-        Way::Sync | Way::Async | Way::Poll | Way::Cost => {
-            !fault.is_absence() || spell == Spell::ForGood
+        CallKind::Poll if no_token_ever => false,
+        CallKind::Sync | CallKind::Async | CallKind::Poll | CallKind::Cost => {
+            !fault.is_unreachable() || recurrence == Recurrence::Permanent
         }
     }
 }
 
-/// Returns each fault with the spells that run at one CSP.
-fn acts(way: Way, is_for: impl Fn(&Expected) -> bool) -> Vec<(Fault, Vec<(Spell, Expected)>)> {
-    let mut acts = Vec::new();
+/// Returns each fault with the recurrences that run at one CSP.
+fn selected(
+    call_kind: CallKind,
+    is_for: impl Fn(&Expected) -> bool,
+) -> Vec<(Fault, Vec<(Recurrence, Expected)>)> {
+    let mut selected = Vec::new();
     for fault in table::faults() {
-        let spells = Spell::ALL.into_iter().filter(|spell| applies(&fault, way, *spell));
-        let spells = spells.map(|spell| (spell, rule::expected(&fault, way, spell)));
-        let spells: Vec<_> = spells.filter(|(_, expected)| is_for(expected)).collect();
+        let recurrences = Recurrence::ALL
+            .into_iter()
+            .filter(|recurrence| applies(&fault, call_kind, *recurrence));
+        let recurrences = recurrences
+            .map(|recurrence| (recurrence, rule::expected(&fault, call_kind, recurrence)));
+        let recurrences: Vec<_> = recurrences.filter(|(_, expected)| is_for(expected)).collect();
         if fault.is_general() {
-            acts.extend(spells.into_iter().map(|spell| (fault.clone(), vec![spell])));
-        } else if !spells.is_empty() {
-            acts.push((fault, spells));
+            selected.extend(
+                recurrences.into_iter().map(|recurrence| (fault.clone(), vec![recurrence])),
+            );
+        } else if !recurrences.is_empty() {
+            selected.push((fault, recurrences));
         }
     }
-    acts
+    selected
 }
 
 /// Runs the cases on one host, and checks each against the rule.
-async fn play(way: Way, polling: &str, is_for: impl Fn(&Expected) -> bool, stories: bool) {
+async fn run(
+    call_kind: CallKind,
+    polling: &str,
+    is_for: impl Fn(&Expected) -> bool,
+    with_poll_sequences: bool,
+) {
     let started_at = Instant::now();
-    let mut stage = Stage::new(way).await;
-    for (fault, spells) in acts(way, is_for) {
-        stage.add_fault(&fault, &spells).await;
+    let mut fixture = Fixture::new(call_kind).await;
+    for (fault, recurrences) in selected(call_kind, is_for) {
+        fixture.add_fault(&fault, &recurrences).await;
     }
-    if stories {
-        for story in table::STORIES {
-            let (turns, expected) = parse_story(story);
-            stage.story(story, turns, expected).await;
+    if with_poll_sequences {
+        for sequence in table::POLL_SEQUENCES {
+            let (answers, expected) = parse_poll_sequence(sequence);
+            fixture.poll_sequence(sequence, answers, expected).await;
         }
     }
-    let seen = stage.play(polling).await;
+    let observed = fixture.run(polling).await;
     let mut wrong = Vec::new();
-    for (case, seen) in stage.cases.iter().zip(&seen) {
-        let found = check(&stage, way, case, seen);
-        wrong.extend(found.map(|reason| format!("{}: {reason}: {}", case.name, seen.message)));
+    for (case, observed) in fixture.cases.iter().zip(&observed) {
+        let found = check(&fixture, call_kind, case, observed);
+        wrong.extend(found.map(|reason| format!("{}: {reason}: {}", case.name, observed.message)));
     }
-    assert!(wrong.is_empty(), "{} cases of {way:?}:\n{}", wrong.len(), wrong.join("\n"));
-    others_were_undisturbed(&stage, &seen);
+    assert!(wrong.is_empty(), "{} cases of {call_kind:?}:\n{}", wrong.len(), wrong.join("\n"));
+    assert_no_delay_at_the_healthy_csp(&fixture, &observed);
     eprintln!(
-        "{} cases of {way:?} at {} CSPs in {:.1?}",
-        stage.cases.len(),
-        stage.actors.len(),
+        "{} cases of {call_kind:?} at {} CSPs in {:.1?}",
+        fixture.cases.len(),
+        fixture.csps.len(),
         started_at.elapsed()
     );
 }
 
 /// Asserts that jobs at another CSP did not wait for hanging calls.
-fn others_were_undisturbed(stage: &Stage, seen: &[Seen]) {
-    let cases = || stage.cases.iter().zip(seen);
-    let calm = cases().filter(|(case, _)| stage.is_at_the_calm_csp(case));
-    let calm = calm.map(|(_, seen)| seen.after).max().expect("there is a calm CSP");
-    let hanging = cases().filter(|(case, _)| case.name == "hangs for-good");
-    if let Some(hanging) = hanging.map(|(_, seen)| seen.after).min() {
-        assert!(calm < hanging, "calm jobs took {calm:?}, hanging ones {hanging:?}");
+fn assert_no_delay_at_the_healthy_csp(fixture: &Fixture, observed: &[Observed]) {
+    let cases = || fixture.cases.iter().zip(observed);
+    let healthy = cases().filter(|(case, _)| fixture.is_at_the_healthy_csp(case));
+    let healthy =
+        healthy.map(|(_, observed)| observed.after).max().expect("there is a healthy CSP");
+    let hanging = cases().filter(|(case, _)| case.name == "hangs permanently");
+    if let Some(hanging) = hanging.map(|(_, observed)| observed.after).min() {
+        assert!(healthy < hanging, "healthy jobs took {healthy:?}, hanging ones {hanging:?}");
     }
-    for (case, actor) in cases().map(|(case, _)| (case, &stage.actors[case.at])) {
-        if stage.is_at_the_calm_csp(case) {
-            crate::csp::assert_lawful(&actor.csp);
+    for (case, entry) in cases().map(|(case, _)| (case, &fixture.csps[case.at])) {
+        if fixture.is_at_the_healthy_csp(case) {
+            crate::csp::assert_no_violations(&entry.csp);
         }
     }
 }
 
 /// Returns the first deviation of a case from the rule.
-fn check(stage: &Stage, way: Way, case: &Case, seen: &Seen) -> Option<String> {
+fn check(
+    fixture: &Fixture,
+    call_kind: CallKind,
+    case: &Case,
+    observed: &Observed,
+) -> Option<String> {
     let expected = &case.expected;
-    let message = check_message(way, case, &seen.message);
-    let calls = check_calls(case, seen);
-    let found = message.or(calls).or_else(|| check_pace(stage, case, seen));
+    let message = check_message(call_kind, case, &observed.message);
+    let calls = check_calls(case, observed);
+    let found = message.or(calls).or_else(|| check_pace(fixture, case, observed));
     found.map(|reason| format!("{reason}, but expected {expected:?}"))
 }
 
-fn check_message(way: Way, case: &Case, message: &Outcome) -> Option<String> {
+fn check_message(call_kind: CallKind, case: &Case, message: &Outcome) -> Option<String> {
     let wrong = |what: &str| Some(what.to_owned());
     let code = message["code"].as_u64()?;
     let (request, response) = (message.request(), message.response());
@@ -166,21 +186,21 @@ fn check_message(way: Way, case: &Case, message: &Outcome) -> Option<String> {
             }
         }
     }
-    if way == Way::Cost && !response["status"].is_null() {
+    if call_kind == CallKind::Cost && !response["status"].is_null() {
         return wrong("costs have no status");
     }
     None
 }
 
-fn check_calls(case: &Case, seen: &Seen) -> Option<String> {
-    let absent = case.fault.as_ref().is_some_and(Fault::is_absence);
+fn check_calls(case: &Case, observed: &Observed) -> Option<String> {
+    let unreachable = case.fault.as_ref().is_some_and(Fault::is_unreachable);
     // A CSP that refuses connections counts no calls; the host's log does.
-    let calls = if absent { seen.tries } else { seen.calls.len() };
-    let tokens = seen.token_calls;
+    let calls = if unreachable { observed.tries } else { observed.calls.len() };
+    let tokens = observed.token_calls;
     let fits = match case.expected.calls {
         Calls::Csp(expected) => calls == expected,
         Calls::CspAtLeast(least) => calls >= least,
-        Calls::IdentityProvider(expected) if absent => calls == expected,
+        Calls::IdentityProvider(expected) if unreachable => calls == expected,
         Calls::IdentityProvider(expected) => tokens == expected && calls == 0,
         // One token was granted, for the operation's call.
         Calls::IdentityProviderAtLeast(least) => tokens > least && calls == 0,
@@ -189,26 +209,26 @@ fn check_calls(case: &Case, seen: &Seen) -> Option<String> {
 }
 
 /// Checks that every copy of a request has the same key, and that none is early.
-fn check_pace(stage: &Stage, case: &Case, seen: &Seen) -> Option<String> {
-    let asks_for_patience = case.expected.apart.min(stage.apart_max());
+fn check_pace(fixture: &Fixture, case: &Case, observed: &Observed) -> Option<String> {
+    let requested_wait = case.expected.gap.min(fixture.gap_max());
     // The deadline does not wait for the next interval.
-    let last = matches!(case.expected.calls, Calls::CspAtLeast(_)).then_some(seen.calls.len());
-    for (number, pair) in seen.calls.windows(2).enumerate() {
-        let apart = pair[1].arrived.duration_since(pair[0].arrived);
+    let last = matches!(case.expected.calls, Calls::CspAtLeast(_)).then_some(observed.calls.len());
+    for (number, pair) in observed.calls.windows(2).enumerate() {
+        let gap = pair[1].arrived.duration_since(pair[0].arrived);
         let keys = [0, 1].map(|n| pair[n].header("idempotency-key"));
         let polls = pair[0].method == "GET" && pair[0].target.ends_with("/status");
         if !polls && keys[0] != keys[1] {
             return Some(format!("the keys {keys:?}"));
         }
         let token = is_401(case);
-        let least = if token { Duration::ZERO } else { stage.apart_min() };
-        let least = if number == 0 { least.max(asks_for_patience.mul_f64(0.98)) } else { least };
+        let least = if token { Duration::ZERO } else { fixture.gap_min() };
+        let least = if number == 0 { least.max(requested_wait.mul_f64(0.98)) } else { least };
         let zero = matches!(
             case.fault.as_ref().map(|fault| &fault.kind),
             Some(Kind::Answers(Answered { retry_after: Some(0), .. }))
         );
-        if apart < least && !zero && last != Some(number + 2) {
-            return Some(format!("call {} came after {apart:?}", number + 2));
+        if gap < least && !zero && last != Some(number + 2) {
+            return Some(format!("call {} came after {gap:?}", number + 2));
         }
     }
     None
@@ -225,18 +245,18 @@ fn is_401(case: &Case) -> bool {
 }
 
 /// Parses the answers of a story, and returns them with the expected result.
-fn parse_story(story: &'static str) -> (Vec<mock_csp::Answer>, Expected) {
-    let turns: Vec<Answered> = story
+fn parse_poll_sequence(sequence: &'static str) -> (Vec<mock_csp::Answer>, Expected) {
+    let answers: Vec<Answered> = sequence
         .split(' ')
-        .map(|turn| {
-            let status = turn.parse();
-            let body = if status.is_ok() { Body::Object } else { Body::Status(turn) };
+        .map(|answer| {
+            let status = answer.parse();
+            let body = if status.is_ok() { Body::Object } else { Body::Status(answer) };
             Answered { status: status.unwrap_or(200), body, retry_after: None, location: None }
         })
         .collect();
-    let (end, polls) = rule::story(&turns);
-    let expected = Expected { end, calls: Calls::Csp(polls), apart: Duration::ZERO };
-    (turns.iter().map(|turn| wire::answer(turn, "told", "")).collect(), expected)
+    let (end, polls) = rule::poll_sequence(&answers);
+    let expected = Expected { end, calls: Calls::Csp(polls), gap: Duration::ZERO };
+    (answers.iter().map(|answer| wire::answer(answer, "polled", "")).collect(), expected)
 }
 
 fn ends_at_the_deadline(expected: &Expected) -> bool {
@@ -245,26 +265,26 @@ fn ends_at_the_deadline(expected: &Expected) -> bool {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_fault_in_an_operation_ends_as_the_contract_says() {
-    play(Way::Sync, "", |_| true, false).await;
+    run(CallKind::Sync, "", |_| true, false).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_fault_in_an_operation_for_later_ends_as_the_contract_says() {
-    play(Way::Async, "", |_| true, false).await;
+    run(CallKind::Async, "", |_| true, false).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_fault_in_a_cost_request_ends_as_the_contract_says() {
-    play(Way::Cost, "", |_| true, false).await;
+    run(CallKind::Cost, "", |_| true, false).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_fault_in_a_poll_ends_as_the_contract_says() {
-    play(Way::Poll, "", |expected| !ends_at_the_deadline(expected), true).await;
+    run(CallKind::Poll, "", |expected| !ends_at_the_deadline(expected), true).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn polls_that_fail_for_good_go_on_until_the_deadline() {
+async fn polls_that_always_fail_continue_until_the_deadline() {
     // Some four seconds.
-    play(Way::Poll, "deadline_hours = 0.001", ends_at_the_deadline, false).await;
+    run(CallKind::Poll, "deadline_hours = 0.001", ends_at_the_deadline, false).await;
 }

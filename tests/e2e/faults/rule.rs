@@ -9,15 +9,15 @@ use serde_json::Value;
 
 use super::table::Answered;
 use super::table::Body;
-use super::table::Break;
+use super::table::CallKind;
 use super::table::Fault;
 use super::table::Kind;
+use super::table::LARGE_RESPONSES;
 use super::table::Location;
 use super::table::RESPONSE_BYTES_MAX;
-use super::table::ROOMY;
-use super::table::Spell;
-use super::table::Tokenless;
-use super::table::Way;
+use super::table::Recurrence;
+use super::table::TokenFault;
+use super::table::TransportFault;
 use super::wire;
 
 /// The number of calls if a failure is transient.
@@ -39,7 +39,7 @@ pub struct Expected {
     pub end: End,
     pub calls: Calls,
     /// The shortest time between the first two calls.
-    pub apart: Duration,
+    pub gap: Duration,
 }
 
 /// The expected calls.
@@ -81,7 +81,7 @@ pub enum Code {
 }
 
 /// One attempt, as the contract distinguishes it.
-enum Seen<'a> {
+enum Attempt<'a> {
     /// A whole answer within the size limit.
     Answer(&'a Answered),
     /// An answer that is too large to be read. `None` if its status is unknown.
@@ -93,73 +93,87 @@ enum Seen<'a> {
 }
 
 /// Returns the expected result of a fault.
-pub fn expected(fault: &Fault, way: Way, spell: Spell) -> Expected {
-    let seen = seen(fault);
-    let apart = apart(fault);
-    match way {
-        Way::Poll => polled(&seen, spell, apart),
-        Way::Sync | Way::Async | Way::Cost => called(&seen, way, spell, apart),
+pub fn expected(fault: &Fault, call_kind: CallKind, recurrence: Recurrence) -> Expected {
+    let attempt = attempt(fault);
+    let gap = gap(fault);
+    match call_kind {
+        CallKind::Poll => polled(&attempt, recurrence, gap),
+        CallKind::Sync | CallKind::Async | CallKind::Cost => {
+            called(&attempt, call_kind, recurrence, gap)
+        }
     }
 }
 
-fn seen(fault: &Fault) -> Seen<'_> {
+fn attempt(fault: &Fault) -> Attempt<'_> {
     match &fault.kind {
         Kind::Answers(answered) if is_too_large(fault, answered.body) => {
-            Seen::TooLarge(Some(answered.status))
+            Attempt::TooLarge(Some(answered.status))
         }
-        Kind::Answers(answered) => Seen::Answer(answered),
-        Kind::Breaks(Break::HeaderWithoutEnd) => Seen::TooLarge(None),
-        Kind::Breaks(_) => Seen::Nothing,
-        Kind::NoToken(Tokenless::Refused(_)) => Seen::NoToken { may_pass: false },
-        Kind::NoToken(_) => Seen::NoToken { may_pass: true },
+        Kind::Answers(answered) => Attempt::Answer(answered),
+        Kind::Transport(TransportFault::HeaderWithoutEnd) => Attempt::TooLarge(None),
+        Kind::Transport(_) => Attempt::Nothing,
+        Kind::NoToken(TokenFault::Refused(_)) => Attempt::NoToken { may_pass: false },
+        Kind::NoToken(_) => Attempt::NoToken { may_pass: true },
     }
 }
 
 fn is_too_large(fault: &Fault, body: Body) -> bool {
-    matches!(body, Body::Large(bytes) if bytes > RESPONSE_BYTES_MAX) && fault.settings != ROOMY
+    matches!(body, Body::Large(bytes) if bytes > RESPONSE_BYTES_MAX)
+        && fault.settings != LARGE_RESPONSES
 }
 
-fn apart(fault: &Fault) -> Duration {
+fn gap(fault: &Fault) -> Duration {
     match &fault.kind {
         Kind::Answers(Answered { retry_after: Some(seconds), .. }) => Duration::from_secs(*seconds),
-        Kind::Answers(_) | Kind::Breaks(_) | Kind::NoToken(_) => Duration::ZERO,
+        Kind::Answers(_) | Kind::Transport(_) | Kind::NoToken(_) => Duration::ZERO,
     }
 }
 
 /// Returns the expected calls: up to three if the failure is transient, up to two
 /// if the token is refused, and else one.
-fn called(seen: &Seen<'_>, way: Way, spell: Spell, apart: Duration) -> Expected {
-    let attempts = match seen {
-        Seen::Answer(Answered { status, .. }) | Seen::TooLarge(Some(status)) => match status {
-            408 | 425 | 429 | 500..=599 => ATTEMPTS,
-            401 => ATTEMPTS_WITH_FRESH_TOKEN,
-            _ => 1,
-        },
-        Seen::Nothing | Seen::NoToken { may_pass: true } => ATTEMPTS,
-        Seen::TooLarge(None) | Seen::NoToken { may_pass: false } => 1,
+fn called(
+    attempt: &Attempt<'_>,
+    call_kind: CallKind,
+    recurrence: Recurrence,
+    gap: Duration,
+) -> Expected {
+    let attempts = match attempt {
+        Attempt::Answer(Answered { status, .. }) | Attempt::TooLarge(Some(status)) => {
+            match status {
+                408 | 425 | 429 | 500..=599 => ATTEMPTS,
+                401 => ATTEMPTS_WITH_FRESH_TOKEN,
+                _ => 1,
+            }
+        }
+        Attempt::Nothing | Attempt::NoToken { may_pass: true } => ATTEMPTS,
+        Attempt::TooLarge(None) | Attempt::NoToken { may_pass: false } => 1,
     };
-    let recovers = spell.calls() < attempts;
-    let calls = if recovers { spell.calls() + 1 } else { attempts };
-    let end = if recovers || is_good(seen, way) { End::Success } else { failed(seen, way) };
-    let calls = match (seen, recovers) {
-        (Seen::NoToken { .. }, false) => Calls::IdentityProvider(calls),
-        (Seen::NoToken { .. }, true) => Calls::Csp(1),
+    let recovers = recurrence.calls() < attempts;
+    let calls = if recovers { recurrence.calls() + 1 } else { attempts };
+    let end = if recovers || is_good(attempt, call_kind) {
+        End::Success
+    } else {
+        failed(attempt, call_kind)
+    };
+    let calls = match (attempt, recovers) {
+        (Attempt::NoToken { .. }, false) => Calls::IdentityProvider(calls),
+        (Attempt::NoToken { .. }, true) => Calls::Csp(1),
         _ => Calls::Csp(calls),
     };
-    Expected { end, calls, apart: if attempts > 1 { apart } else { Duration::ZERO } }
+    Expected { end, calls, gap: if attempts > 1 { gap } else { Duration::ZERO } }
 }
 
 /// Returns `true` for a good answer. That of an accepted operation is a 202 with a
 /// usable location.
-fn is_good(seen: &Seen<'_>, way: Way) -> bool {
+fn is_good(attempt: &Attempt<'_>, call_kind: CallKind) -> bool {
     let usable = |location| matches!(location, Some(Location::Usable(_)));
-    matches!(seen, Seen::Answer(Answered { status: 202, location, .. }) if usable(*location))
-        && way != Way::Cost
+    matches!(attempt, Attempt::Answer(Answered { status: 202, location, .. }) if usable(*location))
+        && call_kind != CallKind::Cost
 }
 
-fn failed(seen: &Seen<'_>, way: Way) -> End {
+fn failed(attempt: &Attempt<'_>, call_kind: CallKind) -> End {
     // Costs have no job whose status could be polled.
-    let has_status = way != Way::Cost;
+    let has_status = call_kind != CallKind::Cost;
     let failure = |code, says: &str, csp_response| End::Failure {
         code,
         says: says.to_owned(),
@@ -167,32 +181,34 @@ fn failed(seen: &Seen<'_>, way: Way) -> End {
         has_status,
     };
     let too_large = RESPONSE_BYTES_MAX.to_string();
-    match seen {
-        Seen::Answer(Answered { status: 200, body: Body::Large(_), .. }) => {
+    match attempt {
+        Attempt::Answer(Answered { status: 200, body: Body::Large(_), .. }) => {
             failure(Code::OfServerError, TOO_LARGE_FOR_A_MESSAGE, None)
         }
-        Seen::Answer(Answered { status: 202, .. }) if way != Way::Cost => End::Failure {
-            code: Code::Is(500),
-            says: "Location header was invalid or not provided".to_owned(),
-            csp_response: Some(wire::object_in_camel_case()),
-            has_status: false,
-        },
-        Seen::Answer(Answered { status: status @ 400..=499, body, .. }) => {
+        Attempt::Answer(Answered { status: 202, .. }) if call_kind != CallKind::Cost => {
+            End::Failure {
+                code: Code::Is(500),
+                says: "Location header was invalid or not provided".to_owned(),
+                csp_response: Some(wire::object_in_camel_case()),
+                has_status: false,
+            }
+        }
+        Attempt::Answer(Answered { status: status @ 400..=499, body, .. }) => {
             End::Refused { code: *status, response: words(*body) }
         }
-        Seen::Answer(Answered { status: status @ 500..=599, body, .. }) => {
+        Attempt::Answer(Answered { status: status @ 500..=599, body, .. }) => {
             failure(Code::Is(*status), "", (*body == Body::Object).then(wire::object_in_camel_case))
         }
         // The API has no other status, and no other body.
-        Seen::Answer(Answered { status, .. }) => End::Failure {
+        Attempt::Answer(Answered { status, .. }) => End::Failure {
             code: Code::Is(502),
             says: status.to_string(),
             csp_response: None,
             has_status: false,
         },
-        Seen::TooLarge(Some(status @ 500..=599)) => failure(Code::Is(*status), &too_large, None),
-        Seen::TooLarge(Some(_)) => failure(Code::OfServerError, &too_large, None),
-        Seen::TooLarge(None) | Seen::Nothing | Seen::NoToken { .. } => {
+        Attempt::TooLarge(Some(status @ 500..=599)) => failure(Code::Is(*status), &too_large, None),
+        Attempt::TooLarge(Some(_)) => failure(Code::OfServerError, &too_large, None),
+        Attempt::TooLarge(None) | Attempt::Nothing | Attempt::NoToken { .. } => {
             failure(Code::OfServerError, "", None)
         }
     }
@@ -207,7 +223,7 @@ fn words(body: Body) -> Value {
         Body::Empty => details(""),
         Body::Array => details(wire::ARRAY),
         Body::Null => details("null"),
-        Body::HalfJson | Body::Large(_) | Body::Status(_) | Body::LongerThanItSays => {
+        Body::TruncatedJson | Body::Large(_) | Body::Status(_) | Body::LongerThanAnnounced => {
             unreachable!("no refusal of the table has such a body")
         }
     }
@@ -234,34 +250,36 @@ pub fn poll_result(answered: &Answered) -> PollResult {
             | Body::Empty
             | Body::Array
             | Body::Null
-            | Body::HalfJson
+            | Body::TruncatedJson
             | Body::Large(_)
             | Body::Status(_)
-            | Body::LongerThanItSays => PollResult::Nothing,
+            | Body::LongerThanAnnounced => PollResult::Nothing,
         },
-        404 => PollResult::Unknown(failed(&Seen::Answer(answered), Way::Poll)),
+        404 => PollResult::Unknown(failed(&Attempt::Answer(answered), CallKind::Poll)),
         401 | 408 | 425 | 429 | 500..=599 => PollResult::Nothing,
-        _ => PollResult::Over(failed(&Seen::Answer(answered), Way::Poll)),
+        _ => PollResult::Over(failed(&Attempt::Answer(answered), CallKind::Poll)),
     }
 }
 
 /// Returns the expected result of a fault during polls. A failed poll is repeated
 /// at the next interval, until the CSP denies that it knows the job, or until the
 /// deadline.
-fn polled(seen: &Seen<'_>, spell: Spell, apart: Duration) -> Expected {
-    let result = match seen {
-        Seen::Answer(answered) => poll_result(answered),
-        Seen::TooLarge(_) | Seen::Nothing | Seen::NoToken { .. } => PollResult::Nothing,
+fn polled(attempt: &Attempt<'_>, recurrence: Recurrence, gap: Duration) -> Expected {
+    let result = match attempt {
+        Attempt::Answer(answered) => poll_result(answered),
+        Attempt::TooLarge(_) | Attempt::Nothing | Attempt::NoToken { .. } => PollResult::Nothing,
     };
-    let lasts = spell == Spell::ForGood;
+    let lasts = recurrence == Recurrence::Permanent;
     // The last two polls find the job in progress, and done.
-    let recovered = Calls::Csp(spell.calls().saturating_add(2));
+    let recovered = Calls::Csp(recurrence.calls().saturating_add(2));
     let (end, calls) = match result {
         PollResult::Over(end) => (end, Calls::Csp(1)),
         PollResult::Unknown(end) if lasts => (end, Calls::Csp(NOT_FOUND_MAX)),
-        PollResult::Unknown(_) | PollResult::Nothing if !lasts => match seen {
-            Seen::NoToken { .. } => (End::Success, Calls::Csp(2)),
-            Seen::Answer(_) | Seen::TooLarge(_) | Seen::Nothing => (End::Success, recovered),
+        PollResult::Unknown(_) | PollResult::Nothing if !lasts => match attempt {
+            Attempt::NoToken { .. } => (End::Success, Calls::Csp(2)),
+            Attempt::Answer(_) | Attempt::TooLarge(_) | Attempt::Nothing => {
+                (End::Success, recovered)
+            }
         },
         PollResult::Unknown(_) | PollResult::Nothing => (
             End::Failure {
@@ -270,29 +288,31 @@ fn polled(seen: &Seen<'_>, spell: Spell, apart: Duration) -> Expected {
                 csp_response: None,
                 has_status: true,
             },
-            match seen {
-                Seen::NoToken { .. } => Calls::IdentityProviderAtLeast(1),
-                Seen::Answer(_) | Seen::TooLarge(_) | Seen::Nothing => Calls::CspAtLeast(1),
+            match attempt {
+                Attempt::NoToken { .. } => Calls::IdentityProviderAtLeast(1),
+                Attempt::Answer(_) | Attempt::TooLarge(_) | Attempt::Nothing => {
+                    Calls::CspAtLeast(1)
+                }
             },
         ),
     };
-    Expected { end, calls, apart }
+    Expected { end, calls, gap }
 }
 
 /// Returns the expected end of a story and the number of polls. The story lists
 /// words and statuses in turn, until the job is over.
-pub fn story(turns: &[Answered]) -> (End, usize) {
+pub fn poll_sequence(answers: &[Answered]) -> (End, usize) {
     let mut unknown = 0;
     let mut polls = 0;
     let mut renewed = false;
-    for turn in turns {
+    for answer in answers {
         polls += 1;
         // A fresh token gets a poll of its own, in the same interval.
-        renewed = turn.status == 401 && !renewed;
+        renewed = answer.status == 401 && !renewed;
         if renewed {
             continue;
         }
-        match poll_result(turn) {
+        match poll_result(answer) {
             PollResult::Over(end) => return (end, polls),
             PollResult::Unknown(end) => {
                 unknown += 1;
@@ -303,5 +323,5 @@ pub fn story(turns: &[Answered]) -> (End, usize) {
             PollResult::Nothing => unknown = 0,
         }
     }
-    panic!("the story has no end");
+    panic!("the sequence has no end");
 }

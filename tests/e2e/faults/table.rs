@@ -17,9 +17,9 @@ pub enum Kind {
     /// A whole answer of the CSP that is readable as HTTP.
     Answers(Answered),
     /// No whole answer of the CSP.
-    Breaks(Break),
+    Transport(TransportFault),
     /// No token, which is not a fault of the CSP.
-    NoToken(Tokenless),
+    NoToken(TokenFault),
 }
 
 /// An answer of the table.
@@ -42,13 +42,13 @@ pub enum Body {
     Array,
     Null,
     /// JSON that breaks off, in a body that is complete.
-    HalfJson,
+    TruncatedJson,
     /// A JSON object of this many bytes.
     Large(usize),
     /// A job's status in this word.
     Status(&'static str),
     /// A body that goes on after its length.
-    LongerThanItSays,
+    LongerThanAnnounced,
 }
 
 /// A `Location`. `{p}` stands for the portfolio, `{origin}` for the CSP's origin.
@@ -61,7 +61,7 @@ pub enum Location {
 
 /// The way in which an answer fails to come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Break {
+pub enum TransportFault {
     /// The connection is refused.
     Refuses,
     /// The connection is reset before the request's body was read.
@@ -75,20 +75,20 @@ pub enum Break {
     /// No answer comes until the client gives up.
     Hangs,
     /// Bytes of a good answer come, more slowly than the client waits.
-    Drips,
+    SlowBody,
     /// The body ends before its length.
-    EndsEarly,
+    Truncated,
     /// A chunk has no valid size.
-    ChunksBadly,
+    InvalidChunk,
     /// The answer is no HTTP.
-    TalksNonsense,
+    NotHttp,
     /// The header has no end.
     HeaderWithoutEnd,
 }
 
 /// The way in which a token fails to come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Tokenless {
+pub enum TokenFault {
     /// The identity provider refuses with this status.
     Refused(u16),
     /// The identity provider answers with this status, which is no refusal.
@@ -96,20 +96,20 @@ pub enum Tokenless {
     /// The identity provider answers 200 with this body.
     Grants(&'static str),
     /// The identity provider gives no whole answer.
-    Breaks(Break),
+    Transport(TransportFault),
 }
 
 /// The number of times in a row that a fault happens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Spell {
+pub enum Recurrence {
     Once,
     Twice,
-    ForGood,
+    Permanent,
 }
 
 /// The kind of call that a fault strikes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Way {
+pub enum CallKind {
     /// An operation that the CSP carries out at once.
     Sync,
     /// An operation that the CSP accepts for later.
@@ -119,15 +119,15 @@ pub enum Way {
     Cost,
 }
 
-impl Spell {
-    pub const ALL: [Self; 3] = [Self::Once, Self::Twice, Self::ForGood];
+impl Recurrence {
+    pub const ALL: [Self; 3] = [Self::Once, Self::Twice, Self::Permanent];
 
     /// Returns the number of calls in a row that fail.
     pub fn calls(self) -> usize {
         match self {
             Self::Once => 1,
             Self::Twice => 2,
-            Self::ForGood => usize::MAX,
+            Self::Permanent => usize::MAX,
         }
     }
 }
@@ -138,27 +138,28 @@ impl Fault {
     pub fn is_general(&self) -> bool {
         match self.kind {
             Kind::Answers(_) => false,
-            Kind::Breaks(how) => how == Break::Refuses,
+            Kind::Transport(how) => how == TransportFault::Refuses,
             Kind::NoToken(_) => true,
         }
     }
 
     /// Returns `true` if connections are refused, in which case no server can recover
     /// later.
-    pub fn is_absence(&self) -> bool {
+    pub fn is_unreachable(&self) -> bool {
         matches!(
             self.kind,
-            Kind::Breaks(Break::Refuses) | Kind::NoToken(Tokenless::Breaks(Break::Refuses))
+            Kind::Transport(TransportFault::Refuses)
+                | Kind::NoToken(TokenFault::Transport(TransportFault::Refuses))
         )
     }
 }
 
-impl fmt::Display for Spell {
+impl fmt::Display for Recurrence {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Once => "once",
             Self::Twice => "twice",
-            Self::ForGood => "for-good",
+            Self::Permanent => "permanently",
         })
     }
 }
@@ -187,8 +188,8 @@ const BODIES: &[(&str, u16, Body)] = &[
     ("success without a word",       200, Body::Empty),
     ("success in a list",            200, Body::Array),
     ("success as null",              200, Body::Null),
-    ("success in half",              200, Body::HalfJson),
-    ("success longer than it says",  200, Body::LongerThanItSays),
+    ("success in half",              200, Body::TruncatedJson),
+    ("success longer than it says",  200, Body::LongerThanAnnounced),
     ("success of one byte too many", 200, Body::Large(RESPONSE_BYTES_MAX + 1)),
     ("success of a mebibyte",        200, Body::Large(MEBIBYTE)),
     ("refusal in text",              403, Body::Text),
@@ -229,50 +230,50 @@ const LOCATIONS: &[(&str, Option<Location>)] = &[
 ];
 
 /// A setting with which answers of a mebibyte are read.
-pub const ROOMY: &str = "max_response_bytes = 2097152";
+pub const LARGE_RESPONSES: &str = "max_response_bytes = 2097152";
 
 /// A time limit that healthy calls keep on a busy machine, and that a test can
 /// wait for three times.
-const IMPATIENT: &str = "timeout_ms = 4000";
+const SHORT_TIMEOUT: &str = "timeout_ms = 4000";
 
-const BREAKS: &[(&str, Break, &str)] = &[
-    ("refuses connections", Break::Refuses, ""),
-    ("resets before reading", Break::ResetsBeforeReading, ""),
-    ("resets after reading", Break::ResetsAfterReading, ""),
-    ("resets in the body", Break::ResetsInTheBody, ""),
-    ("closes without an answer", Break::Closes, ""),
-    ("hangs", Break::Hangs, IMPATIENT),
-    ("drips", Break::Drips, IMPATIENT),
-    ("ends early", Break::EndsEarly, ""),
-    ("chunks badly", Break::ChunksBadly, ""),
-    ("talks nonsense", Break::TalksNonsense, ""),
-    ("has a header without end", Break::HeaderWithoutEnd, ""),
+const BREAKS: &[(&str, TransportFault, &str)] = &[
+    ("refuses connections", TransportFault::Refuses, ""),
+    ("resets before reading", TransportFault::ResetsBeforeReading, ""),
+    ("resets after reading", TransportFault::ResetsAfterReading, ""),
+    ("resets in the body", TransportFault::ResetsInTheBody, ""),
+    ("closes without an answer", TransportFault::Closes, ""),
+    ("hangs", TransportFault::Hangs, SHORT_TIMEOUT),
+    ("drips", TransportFault::SlowBody, SHORT_TIMEOUT),
+    ("ends early", TransportFault::Truncated, ""),
+    ("chunks badly", TransportFault::InvalidChunk, ""),
+    ("is not HTTP", TransportFault::NotHttp, ""),
+    ("has a header without end", TransportFault::HeaderWithoutEnd, ""),
 ];
 
 #[rustfmt::skip]
-const TOKENS: &[(&str, Tokenless, &str)] = &[
-    ("token refused with 400",       Tokenless::Refused(400), ""),
-    ("token refused with 401",       Tokenless::Refused(401), ""),
-    ("token refused with 403",       Tokenless::Refused(403), ""),
-    ("tokens are down with 500",     Tokenless::Answered(500), ""),
-    ("tokens are down with 503",     Tokenless::Answered(503), ""),
-    ("tokens are busy",              Tokenless::Answered(429), ""),
-    ("tokens have moved",            Tokenless::Answered(302), ""),
-    ("tokens are text",              Tokenless::Grants("here you are"), ""),
-    ("tokens are nothing",           Tokenless::Grants(""), ""),
-    ("tokens are missing",           Tokenless::Grants(r#"{"expires_in":3600}"#), ""),
-    ("tokens are of another kind",   Tokenless::Grants(r#"{"access_token":"a","token_type":"mac"}"#), ""),
-    ("tokens cannot be sent",        Tokenless::Grants(r#"{"access_token":"a\nb","token_type":"bearer"}"#), ""),
-    ("tokens are not to be reached", Tokenless::Breaks(Break::Refuses), ""),
-    ("tokens hang",                  Tokenless::Breaks(Break::Hangs), IMPATIENT),
-    ("tokens drip",                  Tokenless::Breaks(Break::Drips), IMPATIENT),
-    ("tokens reset",                 Tokenless::Breaks(Break::ResetsAfterReading), ""),
-    ("tokens end early",             Tokenless::Breaks(Break::EndsEarly), ""),
+const TOKENS: &[(&str, TokenFault, &str)] = &[
+    ("token refused with 400",       TokenFault::Refused(400), ""),
+    ("token refused with 401",       TokenFault::Refused(401), ""),
+    ("token refused with 403",       TokenFault::Refused(403), ""),
+    ("tokens are down with 500",     TokenFault::Answered(500), ""),
+    ("tokens are down with 503",     TokenFault::Answered(503), ""),
+    ("tokens are busy",              TokenFault::Answered(429), ""),
+    ("tokens have moved",            TokenFault::Answered(302), ""),
+    ("tokens are text",              TokenFault::Grants("here you are"), ""),
+    ("tokens are nothing",           TokenFault::Grants(""), ""),
+    ("tokens are missing",           TokenFault::Grants(r#"{"expires_in":3600}"#), ""),
+    ("tokens are of another kind",   TokenFault::Grants(r#"{"access_token":"a","token_type":"mac"}"#), ""),
+    ("tokens cannot be sent",        TokenFault::Grants(r#"{"access_token":"a\nb","token_type":"bearer"}"#), ""),
+    ("tokens are not to be reached", TokenFault::Transport(TransportFault::Refuses), ""),
+    ("tokens hang",                  TokenFault::Transport(TransportFault::Hangs), SHORT_TIMEOUT),
+    ("tokens drip",                  TokenFault::Transport(TransportFault::SlowBody), SHORT_TIMEOUT),
+    ("tokens reset",                 TokenFault::Transport(TransportFault::ResetsAfterReading), ""),
+    ("tokens end early",             TokenFault::Transport(TransportFault::Truncated), ""),
 ];
 
 /// The answers of a CSP to polls until a job is done or has failed: HTTP statuses,
 /// and states of the API in an answer of 200.
-pub const STORIES: &[&str] = &[
+pub const POLL_SEQUENCES: &[&str] = &[
     "SUCCESS",
     "COMPLETE",
     "FAILURE",
@@ -315,14 +316,14 @@ pub fn faults() -> Vec<Fault> {
         faults.push(answers((*name).to_owned(), 202, Body::Object, None, *location));
     }
     for (name, how, settings) in BREAKS {
-        faults.push(Fault { name: (*name).to_owned(), kind: Kind::Breaks(*how), settings });
+        faults.push(Fault { name: (*name).to_owned(), kind: Kind::Transport(*how), settings });
     }
     for (name, how, settings) in TOKENS {
         faults.push(Fault { name: (*name).to_owned(), kind: Kind::NoToken(*how), settings });
     }
     // The answer is read whole, but its outcome does not fit a message.
     faults.push(Fault {
-        settings: ROOMY,
+        settings: LARGE_RESPONSES,
         ..answers(
             "success too large for a message".to_owned(),
             200,

@@ -9,9 +9,9 @@ use serde_json::json;
 
 use super::table::Answered;
 use super::table::Body;
-use super::table::Break;
 use super::table::Location;
-use super::table::Tokenless;
+use super::table::TokenFault;
+use super::table::TransportFault;
 
 /// Bytes and pause of a slow body, which takes longer than any time limit of the
 /// table.
@@ -49,10 +49,10 @@ pub fn answer(answered: &Answered, portfolio: &str, origin: &str) -> Answer {
         Body::Empty => Answer::bytes(status, ""),
         Body::Array => Answer::bytes(status, ARRAY),
         Body::Null => Answer::bytes(status, "null"),
-        Body::HalfJson => Answer::bytes(status, r#"{"id": "p-1", "#),
+        Body::TruncatedJson => Answer::bytes(status, r#"{"id": "p-1", "#),
         Body::Large(bytes) => Answer::of_size(bytes).with_status(status),
         Body::Status(word) => Answer::json(status, &self::status(word, portfolio)),
-        Body::LongerThanItSays => Answer::wrong_length(),
+        Body::LongerThanAnnounced => Answer::wrong_length(),
     };
     if let Some(seconds) = answered.retry_after {
         answer = answer.header("retry-after", &seconds.to_string());
@@ -73,33 +73,33 @@ pub fn status(word: &str, portfolio: &str) -> Value {
 }
 
 /// Returns the broken answer, or `None` if there is no server to send it.
-pub fn broken(how: Break, good: &Value) -> Option<Answer> {
+pub fn broken(how: TransportFault, good: &Value) -> Option<Answer> {
     let body = good.to_string();
     let json = || Answer::json(200, good);
     Some(match how {
-        Break::Refuses => return None,
-        Break::ResetsBeforeReading => Answer::reset_before_read(),
-        Break::ResetsAfterReading => Answer::reset_after_read(),
-        Break::ResetsInTheBody => json().says_length(body.len() + 100).then(Then::Reset),
-        Break::Closes => Answer::close(),
-        Break::Hangs => Answer::hang(),
-        Break::Drips => json().dripping(DRIP.0, DRIP.1),
-        Break::EndsEarly => json().says_length(body.len() + 100),
-        Break::ChunksBadly => json().chunked_badly(),
-        Break::TalksNonsense => Answer::raw("250 smtp.example.com at your service\r\n\r\n"),
-        Break::HeaderWithoutEnd => Answer::endless_head(),
+        TransportFault::Refuses => return None,
+        TransportFault::ResetsBeforeReading => Answer::reset_before_read(),
+        TransportFault::ResetsAfterReading => Answer::reset_after_read(),
+        TransportFault::ResetsInTheBody => json().announcing(body.len() + 100).then(Then::Reset),
+        TransportFault::Closes => Answer::close(),
+        TransportFault::Hangs => Answer::hang(),
+        TransportFault::SlowBody => json().dripping(DRIP.0, DRIP.1),
+        TransportFault::Truncated => json().announcing(body.len() + 100),
+        TransportFault::InvalidChunk => json().chunked_badly(),
+        TransportFault::NotHttp => Answer::raw("250 smtp.example.com at your service\r\n\r\n"),
+        TransportFault::HeaderWithoutEnd => Answer::endless_head(),
     })
 }
 
 /// Returns the answer of the identity provider, or `None` if it refuses
 /// connections.
-pub fn tokenless(how: Tokenless) -> Option<Answer> {
+pub fn token_answer(how: TokenFault) -> Option<Answer> {
     let good =
         json!({"access_token": "a-token-of-forty-characters-or-even-more", "token_type": "bearer"});
     Some(match how {
-        Tokenless::Refused(status) => Answer::json(status, &json!({"error": "invalid_client"})),
-        Tokenless::Answered(status) => Answer::text(status, "").header("location", "/elsewhere"),
-        Tokenless::Grants(body) => Answer::bytes(200, body),
-        Tokenless::Breaks(how) => return broken(how, &good),
+        TokenFault::Refused(status) => Answer::json(status, &json!({"error": "invalid_client"})),
+        TokenFault::Answered(status) => Answer::text(status, "").header("location", "/elsewhere"),
+        TokenFault::Grants(body) => Answer::bytes(200, body),
+        TokenFault::Transport(how) => return broken(how, &good),
     })
 }

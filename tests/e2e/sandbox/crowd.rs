@@ -5,10 +5,10 @@ use std::time::Instant;
 
 use serde_json::json;
 
+use super::add_misbehaving_csp;
 use super::asks;
 use super::forged;
 use super::misbehaviors::Misbehavior;
-use super::rogue;
 use super::verdicts::MEMORY_MAX;
 use crate::csp;
 use crate::csp::Answer;
@@ -59,8 +59,9 @@ async fn jobs_of_a_healthy_adapter_end_while_all_guests_misbehave() {
         .with("[adapters.limits.atat]\ndeadline_ms = 60000");
     let name = |n: usize| format!("ROGUE_{n}");
     for n in 0..Misbehavior::ALL.len() {
-        setup = rogue(setup, &name(n), &target, &elsewhere);
-        setup = setup.with(&format!("[adapters.limits.rogue-{n}]\ndeadline_ms = {COMPUTES_MS}"));
+        setup = add_misbehaving_csp(setup, &name(n), &target, &elsewhere);
+        setup =
+            setup.with(&format!("[adapters.limits.misbehaves-{n}]\ndeadline_ms = {COMPUTES_MS}"));
     }
     // The refused components are in the directory, too.
     for (n, (_, wasm, _)) in forged::refused().into_iter().enumerate() {

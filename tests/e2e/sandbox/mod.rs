@@ -5,7 +5,7 @@
 
 mod crowd;
 mod forged;
-#[path = "../../guests/rogue/src/misbehaviors.rs"]
+#[path = "../../guests/misbehaves/src/misbehaviors.rs"]
 mod misbehaviors;
 mod tangled;
 mod verdicts;
@@ -20,12 +20,12 @@ use crate::harness::guest;
 use crate::harness::job;
 use misbehaviors::Misbehavior;
 
-/// Adds the CSP `name`, served by the guest `rogue` under a name of its own. Its
+/// Adds the CSP `name`, served by the guest `misbehaves` under a name of its own. Its
 /// requests must not reach `elsewhere`.
-fn rogue(setup: Setup, name: &str, csp: &MockCsp, elsewhere: &MockCsp) -> Setup {
+fn add_misbehaving_csp(setup: Setup, name: &str, csp: &MockCsp, elsewhere: &MockCsp) -> Setup {
     let adapter = name.to_lowercase().replace('_', "-");
     let (base_url, elsewhere) = (csp.base_url(), elsewhere.base_url());
-    let wasm = std::fs::read(guest("rogue")).expect("the guest can be read");
+    let wasm = std::fs::read(guest("misbehaves")).expect("the guest can be read");
     setup.adapter(&adapter, wasm).with(&format!(
         r#"
 [csp.{name}]
@@ -37,7 +37,7 @@ breaker = {{ enabled = false }}
     ))
 }
 
-/// Returns a job that makes the guest `rogue` misbehave in this way.
+/// Returns a job that makes the guest show this misbehavior.
 fn asks(csp: &str, misbehavior: Misbehavior, id: &str) -> Value {
     let mut job = job(id, csp, "ADD_PORTFOLIO");
     job["payload"]["name"] = misbehavior.name().into();

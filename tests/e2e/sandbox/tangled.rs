@@ -63,10 +63,10 @@ async fn a_component_that_compiles_for_minutes_is_refused_and_jobs_end_meanwhile
         .start()
         .await;
     let snow = host.servicenow();
-    let (wasm, begun) = (tangled(), Instant::now());
+    let (wasm, started_at) = (tangled(), Instant::now());
     let (mut jobs, mut meanwhile) = (0, 0);
     while meanwhile < JOBS_MEANWHILE {
-        assert!(begun.elapsed() < PATIENCE, "{meanwhile} jobs ended beside a compiler");
+        assert!(started_at.elapsed() < PATIENCE, "{meanwhile} jobs ended beside a compiler");
         let url = format!("{}/adapters/atat", host.admin());
         let deploying = tokio::spawn(client().put(url).body(wasm.clone()).send());
         let compiler = eventually("the compiler to be started", || async {

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use super::add_misbehaving_csp;
 use super::asks;
 use super::misbehaviors::Misbehavior;
-use super::rogue;
 use super::words;
 use crate::csp;
 use crate::csp::Answer;
@@ -115,7 +115,7 @@ async fn done(misbehaviors: &[Misbehavior]) -> (TestHost, BTreeMap<&'static str,
         deadline_ms = {PATIENT_DEADLINE_MS}"
     ));
     for name in [HASTY, PATIENT] {
-        setup = rogue(setup, name, &csp, &elsewhere);
+        setup = add_misbehaving_csp(setup, name, &csp, &elsewhere);
     }
     let host = setup.start().await;
     let snow = host.servicenow();

@@ -5,8 +5,8 @@
 //! the host has written or answered is searched for every secret, in every
 //! encoding.
 
-mod front;
-mod needle;
+mod search_term;
+mod tls_proxy;
 
 use std::path::Path;
 use std::time::Instant;
@@ -29,8 +29,8 @@ use crate::harness::TestHost;
 use crate::harness::client;
 use crate::harness::cost;
 use crate::harness::job;
-use front::TlsFront;
-use needle::Needle;
+use search_term::SearchTerm;
+use tls_proxy::TlsProxy;
 
 /// Odd ones, that look different wherever they are encoded.
 const CLIENT_SECRET: &str = r#"cl1ent/"s3cret"+with\odd %41 &=chars"#;
@@ -49,20 +49,20 @@ const NAME: &str = r#"A "portfolio" of ours / theirs"#;
 const CANARY: &str = r#"c4nary/"job"+with\odd %41 &=id"#;
 
 /// A text that the host wrote or answered, and its place.
-struct Hay {
+struct Document {
     place: String,
     bytes: Vec<u8>,
 }
 
-/// The stage of one run.
-struct Stage {
+/// The fixture of one run.
+struct Fixture {
     host: TestHost,
     /// Those whose tokens are secrets.
     oauth2: Vec<MockCsp>,
     fixed: Vec<MockCsp>,
     keys: TempDir,
     client_key: String,
-    _front: TlsFront,
+    _proxy: TlsProxy,
 }
 
 fn table(name: &str, base_url: &str, rest: &str) -> String {
@@ -74,7 +74,7 @@ fn bearer(name: &str, role: &str, token: &str) -> String {
     format!("[[auth.bearer]]\nname = \"{name}\"\nrole = \"{role}\"\nsha256 = \"{sha256}\"\n")
 }
 
-async fn start() -> Stage {
+async fn start() -> Fixture {
     let keys = tempfile::tempdir().expect("a temporary folder can be made");
     let secretive = || async {
         let options = Options { client_secret: CLIENT_SECRET.to_owned(), ..Options::default() };
@@ -87,8 +87,8 @@ async fn start() -> Stage {
     let fixed = vec![csp::sync().await, csp::sync().await];
     echo(&oauth2, &fixed);
     let behind = oauth2[4].origin().trim_start_matches("http://").to_owned();
-    let (front, client_key) = TlsFront::start(&behind, keys.path()).await;
-    let shown = format!("{}/atat/api/v1", front.origin);
+    let (proxy, client_key) = TlsProxy::start(&behind, keys.path()).await;
+    let shown = format!("{}/atat/api/v1", proxy.origin);
     let tls = format!(
         "[csp.CERT.tls]\nca = \"{0}/ca.pem\"\ncertificate = \"{0}/client.pem\"\nkey = \"{0}/client.key\"",
         keys.path().display()
@@ -132,7 +132,7 @@ async fn start() -> Stage {
             fixed[0].base_url()
         ));
     let host = setup.start().await;
-    Stage { host, oauth2, fixed, keys, client_key, _front: front }
+    Fixture { host, oauth2, fixed, keys, client_key, _proxy: proxy }
 }
 
 /// The portfolios, and the statuses with which a CSP answers calls for them, each
@@ -175,8 +175,8 @@ fn work(id: &str, csp: &str, portfolio: &str) -> Value {
 
 /// Posts everything, by every kind of caller, and returns how many jobs and
 /// cost requests there are.
-async fn post(stage: &Stage, answers: &mut Vec<Hay>) -> (usize, usize) {
-    let snow = ServiceNow::at(client(), stage.host.api(), Some(WRITE_TOKEN));
+async fn post(fixture: &Fixture, answers: &mut Vec<Document>) -> (usize, usize) {
+    let snow = ServiceNow::at(client(), fixture.host.api(), Some(WRITE_TOKEN));
     let mut jobs = vec![work(CANARY, "OAUTH", "quoted")];
     for csp in ["OAUTH", "KEY", "BASIC", "CERT"] {
         for (portfolio, _) in PORTFOLIOS {
@@ -191,7 +191,7 @@ async fn post(stage: &Stage, answers: &mut Vec<Hay>) -> (usize, usize) {
     for job in &jobs {
         let answer = snow.send(Method::POST, "/provisioning-jobs", Some(job)).await;
         assert_eq!(answer.status, 201, "{}", answer.text);
-        answers.push(hay("the answer to a POST", answer.text));
+        answers.push(document("the answer to a POST", answer.text));
     }
     let mut costs = 0;
     for csp in ["OAUTH", "KEY", "BASIC", "CERT", "REFUSED", "DOWN", "NONSENSE"] {
@@ -207,9 +207,9 @@ async fn post(stage: &Stage, answers: &mut Vec<Hay>) -> (usize, usize) {
                 declared: true,
                 skew: 0,
             };
-            let (status, text) = signed.send(&stage.host).await;
+            let (status, text) = signed.send(&fixture.host).await;
             assert_eq!(status, 202, "{text}");
-            answers.push(hay("the answer to a signed POST", text));
+            answers.push(document("the answer to a signed POST", text));
             costs += 1;
         }
     }
@@ -217,47 +217,48 @@ async fn post(stage: &Stage, answers: &mut Vec<Hay>) -> (usize, usize) {
 }
 
 /// Sends unauthenticated and malformed requests of every kind.
-async fn send_bad_requests(stage: &Stage, answers: &mut Vec<Hay>) {
+async fn send_bad_requests(fixture: &Fixture, answers: &mut Vec<Document>) {
     let posted = work("never", "OAUTH", "any");
-    for base in [stage.host.api(), stage.host.admin()] {
+    for base in [fixture.host.api(), fixture.host.admin()] {
         for token in [UNKNOWN_TOKEN, WRITE_TOKEN, SIGNING_SECRET] {
             let caller = ServiceNow::at(client(), base.clone(), Some(token));
             for path in ["/csps", "/provisioning-jobs/redeliver", "/elsewhere"] {
                 let answer = caller.send(Method::POST, path, Some(&json!({"a": 1}))).await;
-                answers.push(hay("an answer to an unknown client", answer.text));
+                answers.push(document("an answer to an unknown client", answer.text));
             }
         }
         for scheme in ["Basic", "Bearer  ", "AWS4-HMAC-SHA256 Credential=", ""] {
             let request = client().post(format!("{base}/provisioning-jobs"));
             let request = request.header("authorization", format!("{scheme}{UNKNOWN_TOKEN}"));
             let answer = request.body(posted.to_string()).send().await.expect("HOTH answers");
-            answers.push(hay("an answer to nonsense", answer.text().await.expect("it is text")));
+            answers
+                .push(document("an answer to nonsense", answer.text().await.expect("it is text")));
         }
     }
     let body = posted.to_string();
     for (skew, secret) in [(3_600, SIGNING_SECRET), (0, UNKNOWN_TOKEN)] {
         let (method, target) = ("POST", "/provisioning-jobs");
         let signed = Signed { method, target, body: &body, secret, declared: false, skew };
-        let (status, text) = signed.send(&stage.host).await;
+        let (status, text) = signed.send(&fixture.host).await;
         assert_eq!(status, 401, "{text}");
-        answers.push(hay("an answer to a bad signature", text));
+        answers.push(document("an answer to a bad signature", text));
     }
 }
 
-async fn collect(stage: &Stage, jobs: usize, costs: usize) -> Vec<Hay> {
-    let snow = ServiceNow::at(client(), stage.host.api(), Some(WRITE_TOKEN));
+async fn collect(fixture: &Fixture, jobs: usize, costs: usize) -> Vec<Document> {
+    let snow = ServiceNow::at(client(), fixture.host.api(), Some(WRITE_TOKEN));
     let mut messages = Vec::new();
     for (route, count) in [("/provisioning-jobs", jobs), ("/cost-jobs", costs)] {
         for message in snow.collect_all(route, count).await {
-            messages.push(hay("an outcome message", message.to_string()));
+            messages.push(document("an outcome message", message.to_string()));
         }
     }
     messages
 }
 
 /// Collects the answers of the admin API.
-async fn inspect(stage: &Stage) -> Vec<Hay> {
-    let operator = ServiceNow::at(client(), stage.host.admin(), Some(ADMIN_TOKEN));
+async fn inspect(fixture: &Fixture) -> Vec<Document> {
+    let operator = ServiceNow::at(client(), fixture.host.admin(), Some(ADMIN_TOKEN));
     let queues = operator.send(Method::GET, "/queues", None).await.json();
     let queues = queues["queues"].as_array().expect("a list").clone();
     let names = queues.iter().map(|queue| queue["name"].as_str().expect("a name"));
@@ -271,16 +272,16 @@ async fn inspect(stage: &Stage) -> Vec<Hay> {
     for path in paths {
         let answer = operator.send(Method::GET, &path, None).await;
         assert_eq!(answer.status, 200, "{path}: {}", answer.text);
-        answers.push(hay(&path, answer.text));
+        answers.push(document(&path, answer.text));
     }
     let refused = operator.send(Method::PUT, "/adapters/broken", Some(&json!("no wasm"))).await;
     assert_ne!(refused.status, 200);
-    answers.push(hay("a refused adapter", refused.text));
+    answers.push(document("a refused adapter", refused.text));
     answers
 }
 
 /// Collects every file below the host's folder: configuration, queue, journals.
-fn files(folder: &Path, found: &mut Vec<Hay>) {
+fn files(folder: &Path, found: &mut Vec<Document>) {
     for entry in std::fs::read_dir(folder).expect("a folder can be read") {
         let path = entry.expect("a folder entry can be read").path();
         if path.is_dir() {
@@ -288,38 +289,38 @@ fn files(folder: &Path, found: &mut Vec<Hay>) {
         } else if path.extension().is_none_or(|ending| ending != "wasm") {
             // A journal may be replaced at any time.
             let Ok(bytes) = std::fs::read(&path) else { continue };
-            found.push(Hay { place: path.display().to_string(), bytes });
+            found.push(Document { place: path.display().to_string(), bytes });
         }
     }
 }
 
-fn hay(place: &str, text: String) -> Hay {
-    Hay { place: place.to_owned(), bytes: text.into() }
+fn document(place: &str, text: String) -> Document {
+    Document { place: place.to_owned(), bytes: text.into() }
 }
 
-async fn deploy_the_trap(stage: &Stage) {
+async fn deploy_trapping_guest(fixture: &Fixture) {
     let file = crate::harness::guest("traps");
     let component = std::fs::read(file).expect("the guest was built");
-    let url = format!("{}/adapters/traps", stage.host.admin());
+    let url = format!("{}/adapters/traps", fixture.host.admin());
     let put = client().put(url).bearer_auth(ADMIN_TOKEN).body(component).send().await;
     assert_eq!(put.expect("HOTH answers").status(), 200);
 }
 
 /// Returns every secret of the run.
-fn secrets(stage: &Stage) -> Vec<Needle> {
-    let mut needles = vec![
-        Needle::new("the client secret", CLIENT_SECRET),
-        Needle::new("the API key", API_KEY),
-        Needle::new("the API key without its scheme", API_KEY.trim_start_matches("ApiKey ")),
-        Needle::new("the password", PASSWORD),
-        Needle::new("ServiceNow's token", WRITE_TOKEN),
-        Needle::new("the operator's token", ADMIN_TOKEN),
-        Needle::new("an unknown token", UNKNOWN_TOKEN),
-        Needle::new("the signing secret", SIGNING_SECRET),
+fn secrets(fixture: &Fixture) -> Vec<SearchTerm> {
+    let mut terms = vec![
+        SearchTerm::new("the client secret", CLIENT_SECRET),
+        SearchTerm::new("the API key", API_KEY),
+        SearchTerm::new("the API key without its scheme", API_KEY.trim_start_matches("ApiKey ")),
+        SearchTerm::new("the password", PASSWORD),
+        SearchTerm::new("ServiceNow's token", WRITE_TOKEN),
+        SearchTerm::new("the operator's token", ADMIN_TOKEN),
+        SearchTerm::new("an unknown token", UNKNOWN_TOKEN),
+        SearchTerm::new("the signing secret", SIGNING_SECRET),
     ];
-    let lines = stage.client_key.lines().filter(|line| !line.starts_with('-'));
-    needles.extend(lines.map(|line| Needle::new("the client certificate's key", line)));
-    let mut tokens: Vec<String> = stage
+    let lines = fixture.client_key.lines().filter(|line| !line.starts_with('-'));
+    terms.extend(lines.map(|line| SearchTerm::new("the client certificate's key", line)));
+    let mut tokens: Vec<String> = fixture
         .oauth2
         .iter()
         .flat_map(csp::calls)
@@ -329,16 +330,16 @@ fn secrets(stage: &Stage) -> Vec<Needle> {
     tokens.sort();
     tokens.dedup();
     assert!(tokens.len() > 4, "tokens were refused and renewed: {}", tokens.len());
-    needles.extend(tokens.iter().map(|token| Needle::new("an access token", token)));
-    needles
+    terms.extend(tokens.iter().map(|token| SearchTerm::new("an access token", token)));
+    terms
 }
 
-fn found(needles: &[Needle], hays: &[&Hay]) -> Vec<String> {
+fn found(terms: &[SearchTerm], documents: &[&Document]) -> Vec<String> {
     let mut found = Vec::new();
-    for hay in hays {
-        for needle in needles {
-            if let Some(form) = needle.found_in(&hay.bytes) {
-                found.push(format!("{} {form} in {}", needle.name, hay.place));
+    for document in documents {
+        for term in terms {
+            if let Some(form) = term.found_in(&document.bytes) {
+                found.push(format!("{} {form} in {}", term.name, document.place));
             }
         }
     }
@@ -347,28 +348,28 @@ fn found(needles: &[Needle], hays: &[&Hay]) -> Vec<String> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_secret_is_found_where_it_does_not_belong() {
-    let stage = start().await;
-    deploy_the_trap(&stage).await;
+    let fixture = start().await;
+    deploy_trapping_guest(&fixture).await;
     let mut answers = Vec::new();
-    let (jobs, costs) = post(&stage, &mut answers).await;
-    send_bad_requests(&stage, &mut answers).await;
+    let (jobs, costs) = post(&fixture, &mut answers).await;
+    send_bad_requests(&fixture, &mut answers).await;
     let started_at = Instant::now();
-    let mut admin = inspect(&stage).await;
+    let mut admin = inspect(&fixture).await;
     // Before the outcomes are collected: they are on the queue.
-    while stage.fixed.iter().chain(&stage.oauth2).any(|csp| csp.at_once() > 0) {
+    while fixture.fixed.iter().chain(&fixture.oauth2).any(|csp| csp.at_once() > 0) {
         assert!(started_at.elapsed() < PATIENCE, "calls go on and on");
         tokio::time::sleep(std::time::Duration::from_millis(10)).await;
     }
     let mut written = Vec::new();
-    files(stage.host.directory(), &mut written);
-    let outcomes = collect(&stage, jobs, costs).await;
-    files(stage.host.directory(), &mut written);
-    admin.extend(inspect(&stage).await);
-    let log: Vec<Hay> =
-        stage.host.log().iter().map(|line| hay("the log", line.to_string())).collect();
+    files(fixture.host.directory(), &mut written);
+    let outcomes = collect(&fixture, jobs, costs).await;
+    files(fixture.host.directory(), &mut written);
+    admin.extend(inspect(&fixture).await);
+    let log: Vec<Document> =
+        fixture.host.log().iter().map(|line| document("the log", line.to_string())).collect();
 
     // A secret would be found: the canary is, wherever it was sent.
-    let canary = [Needle::new("the canary", CANARY)];
+    let canary = [SearchTerm::new("the canary", CANARY)];
     assert!(!found(&canary, &log.iter().collect::<Vec<_>>()).is_empty(), "the log is searched");
     assert_eq!(found(&canary, &outcomes.iter().collect::<Vec<_>>()).len(), 1);
     let files = found(&canary, &written.iter().collect::<Vec<_>>());
@@ -380,14 +381,14 @@ async fn no_secret_is_found_where_it_does_not_belong() {
         |what: &str| log.iter().any(|line| String::from_utf8_lossy(&line.bytes).contains(what));
     assert!(from("TRACE") && from("hyper"), "the log holds everything");
 
-    let everything: Vec<&Hay> =
+    let everything: Vec<&Document> =
         answers.iter().chain(&admin).chain(&written).chain(&outcomes).chain(&log).collect();
-    let leaks = found(&secrets(&stage), &everything);
+    let leaks = found(&secrets(&fixture), &everything);
     assert!(leaks.is_empty(), "{} leaks:\n{}", leaks.len(), leaks.join("\n"));
 
     // The contents of jobs belong into queues and answers, and nowhere else.
-    let business = [Needle::new("an e-mail address", EMAIL), Needle::new("a name", NAME)];
+    let business = [SearchTerm::new("an e-mail address", EMAIL), SearchTerm::new("a name", NAME)];
     let leaks = found(&business, &log.iter().chain(&admin).collect::<Vec<_>>());
     assert!(leaks.is_empty(), "{} leaks:\n{}", leaks.len(), leaks.join("\n"));
-    assert!(stage.keys.path().join("client.key").is_file(), "it was there all the time");
+    assert!(fixture.keys.path().join("client.key").is_file(), "it was there all the time");
 }

@@ -10,11 +10,11 @@
 //! under a name that describes it.
 
 mod adapter_step;
+pub mod corpus_run;
 mod location;
 mod queue_message;
 mod request_body;
 mod signature;
-pub mod tour;
 
 use std::fmt;
 use std::path::Path;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use hoth_fuzz::Target;
-use hoth_fuzz::tour;
+use hoth_fuzz::corpus_run;
 
 /// Enough to notice a corpus that no longer fits its target, in a second
 /// or two. `cargo xtask fuzz` sets a time instead, where there is no
@@ -11,37 +11,37 @@ use hoth_fuzz::tour;
 const VARIATIONS: u64 = 1_000;
 
 #[track_caller]
-fn tour(target: Target) {
+fn run_corpus(target: Target) {
     let seconds = std::env::var_os("HOTH_FUZZ_SECONDS");
     let until = match seconds.and_then(|text| text.to_str()?.parse().ok()) {
-        Some(seconds) => tour::Until::Passed(Duration::from_secs(seconds)),
-        None => tour::Until::Tried(VARIATIONS),
+        Some(seconds) => corpus_run::Until::Passed(Duration::from_secs(seconds)),
+        None => corpus_run::Until::Tried(VARIATIONS),
     };
-    let tried = tour::run(target, until);
+    let tried = corpus_run::run(target, until);
     assert!(tried.corpus >= 5, "{target} has a corpus of {}", tried.corpus);
 }
 
 #[test]
-fn no_request_body_breaks_a_promise() {
-    tour(Target::RequestBody);
+fn no_request_body_breaks_an_invariant() {
+    run_corpus(Target::RequestBody);
 }
 
 #[test]
-fn no_signature_breaks_a_promise() {
-    tour(Target::Signature);
+fn no_signature_breaks_an_invariant() {
+    run_corpus(Target::Signature);
 }
 
 #[test]
-fn no_adapter_step_breaks_a_promise() {
-    tour(Target::AdapterStep);
+fn no_adapter_step_breaks_an_invariant() {
+    run_corpus(Target::AdapterStep);
 }
 
 #[test]
-fn no_location_breaks_a_promise() {
-    tour(Target::Location);
+fn no_location_breaks_an_invariant() {
+    run_corpus(Target::Location);
 }
 
 #[test]
-fn no_queue_message_breaks_a_promise() {
-    tour(Target::QueueMessage);
+fn no_queue_message_breaks_an_invariant() {
+    run_corpus(Target::QueueMessage);
 }

@@ -12,7 +12,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A request, to be changed before it is sent.
 #[derive(Debug, Clone)]
-pub struct Asked {
+pub struct TestRequest {
     pub method: String,
     pub path: String,
     pub headers: Vec<(String, String)>,
@@ -21,13 +21,13 @@ pub struct Asked {
 
 /// The answer to a request.
 #[derive(Debug)]
-pub struct Answered {
+pub struct TestResponse {
     pub status: u16,
     pub head: String,
     pub body: Value,
 }
 
-impl Asked {
+impl TestRequest {
     /// Returns a request without headers. A body of `null` means none.
     pub fn bare(method: &str, path: &str, body: &Value) -> Self {
         Self {
@@ -51,7 +51,7 @@ impl Asked {
     }
 
     /// Sends the request on a connection of its own.
-    pub async fn send(&self, origin: &str) -> Answered {
+    pub async fn send(&self, origin: &str) -> TestResponse {
         let mut text = format!("{} {} HTTP/1.1\r\nconnection: close\r\n", self.method, self.path);
         for (name, value) in &self.headers {
             text.push_str(&format!("{name}: {value}\r\n"));
@@ -64,7 +64,7 @@ impl Asked {
         let read = tokio::time::timeout(PATIENCE, client.read_to_string(&mut answer)).await;
         read.expect("an answer comes in time").unwrap();
         let (head, body) = answer.split_once("\r\n\r\n").expect("a header and a body");
-        Answered {
+        TestResponse {
             status: head[9..12].parse().unwrap(),
             head: head.to_owned(),
             body: serde_json::from_str(body).unwrap(),
@@ -72,7 +72,7 @@ impl Asked {
     }
 }
 
-impl Answered {
+impl TestResponse {
     pub fn header(&self, name: &str) -> Option<&str> {
         self.head.lines().find_map(|line| line.strip_prefix(&format!("{name}: ")))
     }

@@ -106,13 +106,13 @@ struct Refusal {
 
 impl Behaviour for Identity {
     fn answer(&self, call: &Call) -> Reply {
-        match self.judge(call) {
+        match self.validate(call) {
             Ok(scopes) => {
                 let token = self.tokens.issue(scopes, self.lifetime);
                 let body = json!({
                     "access_token": token, "token_type": "Bearer", "expires_in": self.lifetime.as_secs()
                 });
-                Reply::lawful(Answer::json(200, &body).header("cache-control", "no-store"))
+                Reply::valid(Answer::json(200, &body).header("cache-control", "no-store"))
             }
             Err(Refusal { status, error, broken }) => {
                 let body = json!({"error": error, "error_description": broken.join("; ")});
@@ -124,10 +124,10 @@ impl Behaviour for Identity {
 
 impl Identity {
     /// Returns the requested scopes if the request is valid.
-    fn judge(&self, call: &Call) -> Result<BTreeSet<String>, Refusal> {
+    fn validate(&self, call: &Call) -> Result<BTreeSet<String>, Refusal> {
         let mut broken = Vec::new();
         if (call.method.as_str(), call.target.as_str()) != ("POST", TOKEN_PATH) {
-            broken.push(format!("tokens are had by POST {TOKEN_PATH}"));
+            broken.push(format!("request tokens with POST {TOKEN_PATH}"));
         }
         let media_type = call.header("content-type").unwrap_or_default();
         if media_type.split(';').next() != Some("application/x-www-form-urlencoded") {

@@ -34,14 +34,14 @@ Requests that break a rule of the API are refused and named on standard error.";
 struct Arguments {
     /// API to serve; the options for names, versions and clients apply to the
     /// ATAT API only
-    #[arg(long, value_enum, default_value_t = Kind::Atat)]
-    api: Kind,
+    #[arg(long, value_enum, default_value_t = Api::Atat)]
+    api: Api,
     /// Address of the API; port 0 takes a free one
     #[arg(long, default_value = "127.0.0.1:0", value_name = "ADDRESS")]
     listen: SocketAddr,
     /// Do work at once, or accept it for later
-    #[arg(long, value_enum, default_value_t = Style::Sync)]
-    mode: Style,
+    #[arg(long, value_enum, default_value_t = Timing::Sync)]
+    mode: Timing,
     /// Delay of each answer of the API, in milliseconds
     #[arg(long, default_value_t = 0, value_name = "N")]
     slow_ms: u64,
@@ -67,13 +67,13 @@ struct Arguments {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Kind {
+enum Api {
     Atat,
     Stratus,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
-enum Style {
+enum Timing {
     Sync,
     Async,
 }
@@ -83,8 +83,8 @@ impl From<Arguments> for Options {
         Self {
             listen: arguments.listen,
             mode: match arguments.mode {
-                Style::Sync => Mode::Sync,
-                Style::Async => Mode::Async { polls: arguments.polls },
+                Timing::Sync => Mode::Sync,
+                Timing::Async => Mode::Async { polls: arguments.polls },
             },
             api_version: arguments.api_version,
             client_id: arguments.client_id,
@@ -102,8 +102,8 @@ impl From<Arguments> for Options {
 async fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
     match arguments.api {
-        Kind::Atat => serve_atat(arguments.into()).await,
-        Kind::Stratus => serve_stratus(&arguments).await,
+        Api::Atat => serve_atat(arguments.into()).await,
+        Api::Stratus => serve_stratus(&arguments).await,
     }
 }
 
@@ -194,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn without_arguments_it_is_the_csp_of_the_tests() {
+    fn the_defaults_are_those_of_the_tests() {
         let options = Options::from(Arguments::parse_from(["mock-csp"]));
         assert_eq!(format!("{options:?}"), format!("{:?}", Options::default()));
     }

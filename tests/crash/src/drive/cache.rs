@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_read_is_what_was_written_last() {
+    fn a_read_returns_the_last_write() {
         let mut cache = Cache::default();
         cache.write(4_094, &[1, 2, 3, 4]);
         cache.flush();
@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_flushed_survives_every_cut() {
+    fn flushed_data_survives_every_power_cut() {
         for seed in 0..100 {
             let mut cache = Cache::default();
             cache.write(0, &[1; 3 * PAGE]);
@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn of_what_was_not_flushed_any_state_of_any_sector_may_survive() {
+    fn any_unflushed_state_of_a_sector_may_survive() {
         let mut seen = [false; 4];
         let mut torn = false;
         for seed in 0..200 {
@@ -233,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_told_of_a_cut_is_understood() {
+    fn a_printed_cut_is_parsed_back() {
         let cut = Cut { held: 1, held_flushes: 2, cached: 3, lost: 4, flushes: 5 };
         assert_eq!(cut.to_string().parse::<Cut>().expect("it is well formed"), cut);
         assert!("1 2 3".parse::<Cut>().is_err());

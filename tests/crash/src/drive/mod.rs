@@ -11,7 +11,7 @@ use fastrand::Rng;
 
 use self::cache::Cut;
 use self::process::Drive;
-pub use self::process::be;
+pub use self::process::serve;
 use crate::host::Built;
 use crate::host::Host;
 use crate::trial::Trial;
@@ -22,9 +22,9 @@ pub fn is_possible() -> bool {
     Path::new(process::DEVICE).exists()
 }
 
-/// Returns the place in which this process must [be] a drive, if its arguments
+/// Returns the place in which this process must [serve] a drive, if its arguments
 /// say so.
-pub fn asked_for() -> Option<PathBuf> {
+pub fn requested_place() -> Option<PathBuf> {
     let mut arguments = std::env::args_os().skip(1);
     (arguments.next()? == process::ROLE).then(|| arguments.next().map(PathBuf::from))?
 }
@@ -109,7 +109,7 @@ pub async fn cuts(built: &Built, place: &Path, seed: u64, cuts: u32) -> anyhow::
     }
     let Cut { held, held_flushes, cached, lost, flushes } = machine.shut_down()?;
     println!(
-        "drive: {flushes} flushes in {cuts} lives; the cuts found {cached} sectors in the write \
+        "drive: {flushes} flushes in {cuts} runs; the cuts found {cached} sectors in the write \
          cache, {lost} of which lost what was written last, and {held} requests on their way, \
          {held_flushes} of them flushes"
     );

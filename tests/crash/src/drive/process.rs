@@ -24,7 +24,7 @@ use crate::drive::file;
 use crate::volume;
 
 /// The first argument of a process that must be a drive; the second is its place.
-pub const ROLE: &str = "be-a-drive";
+pub const ROLE: &str = "serve-drive";
 
 /// The kernel's device for file systems in user space.
 pub const DEVICE: &str = "/dev/fuse";
@@ -125,17 +125,17 @@ fn folder_in(place: &Path) -> PathBuf {
 ///
 /// Returns an error if the file system cannot be mounted. Later errors are
 /// answers to commands.
-pub fn be(place: &Path) -> anyhow::Result<()> {
+pub fn serve(place: &Path) -> anyhow::Result<()> {
     let folder = folder_in(place);
     let drive = file::Drive::default();
     let mut config = Config::default();
     config.mount_options = vec![MountOption::FSName("hoth-drive".to_owned())];
     let mounted = fuser::spawn_mount(drive.clone(), &folder, &config);
     let outcome = mounted.as_ref().map(|_| String::new());
-    say(&outcome.map_err(|error| anyhow::anyhow!("mounting the drive: {error}")))?;
+    respond(&outcome.map_err(|error| anyhow::anyhow!("mounting the drive: {error}")))?;
     let _mounted = mounted.context("mounting the drive")?;
     for command in std::io::stdin().lines() {
-        say(&obey(&drive, &command.context("reading a command")?))?;
+        respond(&execute(&drive, &command.context("reading a command")?))?;
     }
     // All waiting requests must have failed before: an unmount that waited for
     // this process would keep it from ending.
@@ -145,7 +145,7 @@ pub fn be(place: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn obey(drive: &file::Drive, command: &str) -> anyhow::Result<String> {
+fn execute(drive: &file::Drive, command: &str) -> anyhow::Result<String> {
     let (command, argument) = command.split_once(' ').unwrap_or((command, ""));
     match command {
         "ignore-flushes" => drive.ignore_flushes(),
@@ -157,7 +157,7 @@ fn obey(drive: &file::Drive, command: &str) -> anyhow::Result<String> {
     Ok(String::new())
 }
 
-fn say(answer: &anyhow::Result<String>) -> anyhow::Result<()> {
+fn respond(answer: &anyhow::Result<String>) -> anyhow::Result<()> {
     let mut out = std::io::stdout().lock();
     match answer {
         Ok(answer) => writeln!(out, "ok {answer}"),

@@ -14,8 +14,8 @@ use super::Mode;
 use super::Options;
 use super::route::Operation;
 use super::rules;
-use super::rules::Lawful;
-use super::rules::Unlawful;
+use super::rules::InvalidRequest;
+use super::rules::ValidRequest;
 use crate::identity::Tokens;
 use crate::server::Answer;
 use crate::server::Behaviour;
@@ -60,22 +60,22 @@ impl Api {
         }
     }
 
-    fn grant(&self, lawful: Lawful) -> Answer {
-        match lawful.operation {
-            Operation::AddPortfolio if self.fails(&lawful.body["name"]) => {
+    fn grant(&self, valid: ValidRequest) -> Answer {
+        match valid.operation {
+            Operation::AddPortfolio if self.fails(&valid.body["name"]) => {
                 Answer::json(503, &json!({"message": "the portfolio cannot be made now"}))
             }
-            Operation::Poll => self.status(&lawful.ids[0]),
+            Operation::Poll => self.status(&valid.ids[0]),
             Operation::GetPortfolio | Operation::Cost | Operation::CostOfClin => {
-                Answer::json(200, &self.thing(lawful))
+                Answer::json(200, &self.thing(valid))
             }
             Operation::AddPortfolio
             | Operation::AddEnvironment
             | Operation::AddTaskOrder
             | Operation::UpdateTaskOrder
             | Operation::AddOperators => match self.options.mode {
-                Mode::Sync => Answer::json(200, &self.thing(lawful)),
-                Mode::Async { polls } => self.accept(lawful, polls),
+                Mode::Sync => Answer::json(200, &self.thing(valid)),
+                Mode::Async { polls } => self.accept(valid, polls),
             },
         }
     }
@@ -87,7 +87,7 @@ impl Api {
     }
 
     /// Returns the resource that was read or made, with its ids.
-    fn thing(&self, Lawful { operation, ids, mut body }: Lawful) -> Value {
+    fn thing(&self, ValidRequest { operation, ids, mut body }: ValidRequest) -> Value {
         match operation {
             Operation::AddPortfolio => {
                 body["id"] = self.id("portfolio");
@@ -124,7 +124,7 @@ impl Api {
     }
 
     /// Accepts work for later.
-    fn accept(&self, Lawful { operation, ids, .. }: Lawful, polls: u32) -> Answer {
+    fn accept(&self, ValidRequest { operation, ids, .. }: ValidRequest, polls: u32) -> Answer {
         let portfolio_id = match ids.first() {
             Some(id) => json!(id),
             None => self.id("portfolio"),
@@ -186,9 +186,9 @@ impl Job {
 
 impl Behaviour for Api {
     fn answer(&self, call: &Call) -> Reply {
-        let reply = match rules::judge(call, self.options.api_version, &self.tokens) {
-            Ok(lawful) => Reply::lawful(self.grant(lawful)),
-            Err(Unlawful { status, broken }) => {
+        let reply = match rules::validate(call, self.options.api_version, &self.tokens) {
+            Ok(valid) => Reply::valid(self.grant(valid)),
+            Err(InvalidRequest { status, broken }) => {
                 Reply { answer: Answer::json(status, &json!({"errors": broken})), broken }
             }
         };

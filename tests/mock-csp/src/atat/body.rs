@@ -24,7 +24,7 @@ const ENVIRONMENT_KEYS: &[&str] = &[
 ];
 
 /// Adds the rules that a body breaks to `broken`.
-pub fn judge(operation: Operation, body: &Value, broken: &mut Vec<String>) {
+pub fn validate(operation: Operation, body: &Value, broken: &mut Vec<String>) {
     snake_case(body, "", broken);
     let Value::Object(body) = body else {
         broken.push("the body is not a JSON object".to_owned());

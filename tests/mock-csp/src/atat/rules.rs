@@ -24,7 +24,7 @@ const DEADLINE_TOLERANCE: Duration = Duration::minutes(5);
 
 /// A request that breaks no rule.
 #[derive(Debug)]
-pub struct Lawful {
+pub struct ValidRequest {
     pub operation: Operation,
     /// The decoded ids of the path, in their order.
     pub ids: Vec<String>,
@@ -34,14 +34,18 @@ pub struct Lawful {
 
 /// A request that breaks rules.
 #[derive(Debug)]
-pub struct Unlawful {
+pub struct InvalidRequest {
     /// The status of the answer: 401 or 403 if only the token is bad.
     pub status: u16,
     pub broken: Vec<String>,
 }
 
 /// Checks a request against version `version` of the API.
-pub fn judge(call: &Call, version: Version, tokens: &Tokens) -> Result<Lawful, Unlawful> {
+pub fn validate(
+    call: &Call,
+    version: Version,
+    tokens: &Tokens,
+) -> Result<ValidRequest, InvalidRequest> {
     let mut broken = Vec::new();
     rules::equal(call, "user-agent", USER_AGENT, &mut broken);
     rules::equal(call, "x-atat-api-version", &version.to_string(), &mut broken);
@@ -49,7 +53,7 @@ pub fn judge(call: &Call, version: Version, tokens: &Tokens) -> Result<Lawful, U
         Ok(found) => found,
         Err(reason) => {
             broken.push(reason);
-            return Err(Unlawful { status: 400, broken });
+            return Err(InvalidRequest { status: 400, broken });
         }
     };
     query(call, route, &mut broken);
@@ -62,9 +66,9 @@ pub fn judge(call: &Call, version: Version, tokens: &Tokens) -> Result<Lawful, U
     };
     broken.extend(refused.map(|(_, reason)| reason));
     if broken.is_empty() {
-        return Ok(Lawful { operation: route.operation, ids, body });
+        return Ok(ValidRequest { operation: route.operation, ids, body });
     }
-    Err(Unlawful { status, broken })
+    Err(InvalidRequest { status, broken })
 }
 
 fn query(call: &Call, route: &Route, broken: &mut Vec<String>) {
@@ -98,7 +102,7 @@ fn read_body(call: &Call, route: &Route, broken: &mut Vec<String>) -> Value {
     }
     let body = rules::json(call, broken);
     if let Some(body) = &body {
-        body::judge(route.operation, body, broken);
+        body::validate(route.operation, body, broken);
     }
     body.unwrap_or_default()
 }

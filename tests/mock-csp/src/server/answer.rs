@@ -25,7 +25,7 @@ pub struct Answer {
     pub(super) gate: Option<Gate>,
     /// `true` if the request's body is awaited first.
     pub(super) reads: bool,
-    pub(super) what: What,
+    pub(super) what: Content,
     pub(super) then: Then,
 }
 
@@ -43,7 +43,7 @@ pub enum Then {
 }
 
 #[derive(Debug, Clone)]
-pub(super) enum What {
+pub(super) enum Content {
     Nothing,
     /// The behaviour's answer.
     Behave,
@@ -93,7 +93,7 @@ impl Answer {
     /// Returns an answer of any bytes, without a content type.
     pub fn bytes(status: u16, body: impl Into<Bytes>) -> Self {
         let (headers, framing) = (Vec::new(), Framing::Length);
-        Self::of(What::Response(Response { status, headers, body: body.into(), framing }))
+        Self::of(Content::Response(Response { status, headers, body: body.into(), framing }))
     }
 
     /// Returns 200 and a JSON object of `bytes` bytes, which must be at least 11.
@@ -104,25 +104,25 @@ impl Answer {
 
     /// Writes these bytes and closes the connection.
     pub fn raw(bytes: impl Into<Bytes>) -> Self {
-        Self::of(What::Bytes(bytes.into())).then(Then::Close)
+        Self::of(Content::Bytes(bytes.into())).then(Then::Close)
     }
 
     /// Returns the behaviour's answer. In a list of answers it ends the failures:
     /// fail twice, then behave.
     pub fn behave() -> Self {
-        Self::of(What::Behave)
+        Self::of(Content::Behave)
     }
 
     /// Quotes the request in the body and in the header, as some gateways do with
     /// a request that they refuse.
     pub fn echo(status: u16) -> Self {
         let (headers, framing) = (Vec::new(), Framing::Length);
-        Self::of(What::Echo(Response { status, headers, body: Bytes::new(), framing }))
+        Self::of(Content::Echo(Response { status, headers, body: Bytes::new(), framing }))
     }
 
     /// Reads the request and resets the connection.
     pub fn reset_after_read() -> Self {
-        Self::of(What::Nothing).then(Then::Reset)
+        Self::of(Content::Nothing).then(Then::Reset)
     }
 
     /// Resets the connection as soon as the request's header is complete, without
@@ -133,12 +133,12 @@ impl Answer {
 
     /// Reads the request and closes the connection in order.
     pub fn close() -> Self {
-        Self::of(What::Nothing).then(Then::Close)
+        Self::of(Content::Nothing).then(Then::Close)
     }
 
     /// Reads the request and sends nothing until the client gives up.
     pub fn hang() -> Self {
-        Self::of(What::Nothing).then(Then::Hang)
+        Self::of(Content::Nothing).then(Then::Hang)
     }
 
     /// Returns 200 with a body that ends before its announced length.
@@ -146,12 +146,12 @@ impl Answer {
         let body = r#"{"id":"cut off"#;
         Self::bytes(200, body)
             .header("content-type", "application/json")
-            .says_length(body.len() + MISSING_BYTES)
+            .announcing(body.len() + MISSING_BYTES)
     }
 
     /// Returns 200 with a body that goes on after its announced length.
     pub fn wrong_length() -> Self {
-        Self::json(200, &serde_json::json!({"id": "longer than it says"})).says_length(10)
+        Self::json(200, &serde_json::json!({"id": "longer than it says"})).announcing(10)
     }
 
     /// Returns 200 and a chunked body whose second chunk has no valid size.
@@ -162,7 +162,7 @@ impl Answer {
     /// Returns 200 and header lines without end. The server stops writing after
     /// 16 MiB and waits until the client gives up.
     pub fn endless_head() -> Self {
-        Self::of(What::EndlessHead).then(Then::Hang)
+        Self::of(Content::EndlessHead).then(Then::Hang)
     }
 
     /// Replaces the status.
@@ -178,7 +178,7 @@ impl Answer {
     /// Announces this `content-length`. If the body is shorter, the connection is
     /// closed after it; if it is longer, the rest stands in place of the next
     /// answer.
-    pub fn says_length(self, bytes: usize) -> Self {
+    pub fn announcing(self, bytes: usize) -> Self {
         let mut short = false;
         let changed = self.change(|response| {
             short = response.body.len() < bytes;
@@ -215,12 +215,12 @@ impl Answer {
         Self { then, ..self }
     }
 
-    fn of(what: What) -> Self {
+    fn of(what: Content) -> Self {
         Self { delay: Duration::ZERO, gate: None, reads: true, what, then: Then::Stay }
     }
 
     fn change(mut self, change: impl FnOnce(&mut Response)) -> Self {
-        let (What::Response(response) | What::Echo(response)) = &mut self.what else {
+        let (Content::Response(response) | Content::Echo(response)) = &mut self.what else {
             panic!("only a response has headers and a body");
         };
         change(response);
@@ -262,7 +262,7 @@ impl Response {
             Framing::Length | Framing::SaysLength(_) => bytes.put_slice(body),
             Framing::BadChunk => {
                 let half = &body[..body.len() / 2];
-                // A chunk of no bytes would be a lawful end.
+                // A chunk of no bytes would be a valid end.
                 if !half.is_empty() {
                     bytes.put_slice(format!("{:x}\r\n", half.len()).as_bytes());
                     bytes.put_slice(half);

@@ -13,9 +13,9 @@ use tokio::net::TcpStream;
 use super::Reply;
 use super::Shared;
 use super::answer::Answer;
+use super::answer::Content;
 use super::answer::Pieces;
 use super::answer::Then;
-use super::answer::What;
 use super::call::Call;
 use super::gate::Gate;
 use super::record::UnderWay;
@@ -34,7 +34,7 @@ const AHEAD_BYTES_MAX: usize = HEAD_BYTES_MAX + BODY_BYTES_MAX;
 /// reset the connection, and the answer would be lost.
 const LINGER_MAX: Duration = Duration::from_secs(1);
 
-/// The size at which [`What::EndlessHead`] stops after all.
+/// The size at which [`Content::EndlessHead`] stops after all.
 const ENDLESS_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// One client's connection.
@@ -137,9 +137,9 @@ impl Connection {
         }
         let mut under_way = Some(under_way);
         match answer.what {
-            What::Nothing => {}
-            What::Behave | What::Echo(_) => unreachable!("an answer was made of it"),
-            What::Response(response) => {
+            Content::Nothing => {}
+            Content::Behave | Content::Echo(_) => unreachable!("an answer was made of it"),
+            Content::Response(response) => {
                 let Pieces { pieces, pause } = response.encode(&call.method);
                 for (number, piece) in pieces.iter().enumerate() {
                     if number > 0 {
@@ -153,8 +153,8 @@ impl Connection {
                     self.socket.write_all(piece).await?;
                 }
             }
-            What::Bytes(bytes) => self.socket.write_all(&bytes).await?,
-            What::EndlessHead => self.write_endless_head().await?,
+            Content::Bytes(bytes) => self.socket.write_all(&bytes).await?,
+            Content::EndlessHead => self.write_endless_head().await?,
         }
         if answer.then != Then::Hang {
             drop(under_way);
@@ -209,7 +209,8 @@ impl Connection {
 
     async fn refuse(&mut self, unserved: &Unserved) {
         self.shared.record.violated("(no call)", std::slice::from_ref(&unserved.reason));
-        let What::Response(response) = Answer::text(unserved.status, &unserved.reason).what else {
+        let Content::Response(response) = Answer::text(unserved.status, &unserved.reason).what
+        else {
             unreachable!("text is a response");
         };
         for piece in response.encode("").pieces {
@@ -225,9 +226,9 @@ impl Connection {
 /// Returns the script's answer, or else the behaviour's.
 fn answer(shared: &Shared, call: &Call, scripted: Option<Answer>) -> Answer {
     let (delay, gate) = match scripted {
-        Some(Answer { delay, gate, what: What::Behave, .. }) => (delay, gate),
-        Some(Answer { what: What::Echo(response), delay, gate, reads, then }) => {
-            let what = What::Response(response.quoting(call));
+        Some(Answer { delay, gate, what: Content::Behave, .. }) => (delay, gate),
+        Some(Answer { what: Content::Echo(response), delay, gate, reads, then }) => {
+            let what = Content::Response(response.quoting(call));
             return Answer { what, delay, gate, reads, then };
         }
         Some(answer) => return answer,

@@ -57,7 +57,7 @@ pub struct Reply {
 
 impl Reply {
     /// Returns an answer to a call that broke no rule.
-    pub fn lawful(answer: Answer) -> Self {
+    pub fn valid(answer: Answer) -> Self {
         Self { answer, broken: Vec::new() }
     }
 }

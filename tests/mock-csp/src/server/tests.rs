@@ -82,7 +82,7 @@ async fn asked_once(answer: Answer) -> (String, Option<ErrorKind>) {
 }
 
 #[tokio::test]
-async fn calls_are_kept_as_they_came() {
+async fn calls_are_recorded_verbatim() {
     let server = server().await;
     let mut client = connect(&server).await;
     send(&mut client, GET).await;
@@ -107,7 +107,7 @@ async fn calls_are_kept_as_they_came() {
 }
 
 #[tokio::test]
-async fn requests_in_a_row_are_answered_in_a_row() {
+async fn requests_on_one_connection_are_answered_in_order() {
     let server = server().await;
     let mut client = connect(&server).await;
     send(&mut client, &GET.repeat(3)).await;
@@ -115,7 +115,7 @@ async fn requests_in_a_row_are_answered_in_a_row() {
 }
 
 #[tokio::test]
-async fn a_client_that_wants_to_close_is_closed() {
+async fn a_connection_close_request_is_honoured() {
     let server = server().await;
     for last in ["GET / HTTP/1.1\r\nConnection: close\r\n\r\n", "GET / HTTP/1.0\r\n\r\n"] {
         let mut client = connect(&server).await;
@@ -125,7 +125,7 @@ async fn a_client_that_wants_to_close_is_closed() {
 }
 
 #[tokio::test]
-async fn without_recording_calls_are_counted_only() {
+async fn without_recording_calls_are_only_counted() {
     let server = server().await;
     server.record(false);
     let mut client = connect(&server).await;
@@ -144,7 +144,7 @@ async fn broken_rules_are_named_with_their_call() {
 }
 
 #[tokio::test]
-async fn what_is_no_request_is_refused_in_words() {
+async fn malformed_requests_are_refused_with_a_reason() {
     let endless = format!("GET / HTTP/1.1\r\nx: {}", "x".repeat(request::HEAD_BYTES_MAX));
     for (sent, status, reason) in [
         ("no http\r\n\r\n", 400, "not HTTP"),
@@ -172,7 +172,7 @@ async fn what_is_no_request_is_refused_in_words() {
 }
 
 #[tokio::test]
-async fn scripts_go_on_with_their_last_answer() {
+async fn a_script_repeats_its_last_answer() {
     let server = scripted([Answer::text(503, ""), Answer::behave()]).await;
     let mut client = connect(&server).await;
     send(&mut client, GET).await;
@@ -186,7 +186,7 @@ async fn scripts_go_on_with_their_last_answer() {
 }
 
 #[tokio::test]
-async fn a_script_for_some_calls_goes_before_the_general_one() {
+async fn a_specific_script_precedes_the_general_one() {
     let server = scripted([Answer::bytes(200, "general")]).await;
     server.script_for(Matching::path("/p-1"), [Answer::bytes(200, "path   ")]);
     server.script_for(Matching::path("/p-2").and_method("PUT"), [Answer::bytes(200, "both   ")]);
@@ -204,7 +204,7 @@ async fn a_script_for_some_calls_goes_before_the_general_one() {
 }
 
 #[tokio::test]
-async fn answers_hold_what_they_were_given() {
+async fn answers_contain_the_given_status_headers_and_body() {
     let answer = Answer::json(202, &json!({"a": 1})).header("Location", "/b").then(Then::Close);
     let written = "HTTP/1.1 202 Accepted\r\ncontent-type: application/json\r\n\
                    Location: /b\r\ncontent-length: 7\r\n\r\n{\"a\":1}";
@@ -224,7 +224,7 @@ async fn bodies_can_have_any_size() {
 }
 
 #[tokio::test]
-async fn a_reset_is_a_reset() {
+async fn a_reset_answer_resets_the_connection() {
     for answer in [Answer::reset_after_read(), Answer::reset_before_read()] {
         assert_eq!(asked_once(answer).await, (String::new(), Some(ErrorKind::ConnectionReset)));
     }
@@ -250,13 +250,13 @@ async fn only_a_reset_after_the_read_waits_for_the_body() {
 }
 
 #[tokio::test]
-async fn a_close_is_no_reset() {
+async fn a_close_answer_closes_without_a_reset() {
     assert_eq!(asked_once(Answer::close()).await, (String::new(), None));
     assert_eq!(asked_once(Answer::raw("HTTP/1.1 20")).await, ("HTTP/1.1 20".to_owned(), None));
 }
 
 #[tokio::test]
-async fn lengths_can_be_wrong_either_way() {
+async fn announced_lengths_can_be_too_long_or_too_short() {
     let (answer, end) = asked_once(Answer::truncated()).await;
     let (head, body) = answer.split_once("\r\n\r\n").unwrap();
     assert!(head.ends_with(&format!("content-length: {}", body.len() + 100)), "{head}");
@@ -269,7 +269,7 @@ async fn lengths_can_be_wrong_either_way() {
 }
 
 #[tokio::test]
-async fn a_body_can_break_off_in_a_reset() {
+async fn a_body_can_end_in_a_reset() {
     let answer = Answer::truncated().then(Then::Reset);
     let server = scripted([answer]).await;
     let mut client = connect(&server).await;
@@ -278,7 +278,7 @@ async fn a_body_can_break_off_in_a_reset() {
 }
 
 #[tokio::test]
-async fn a_chunk_can_be_bad() {
+async fn a_chunk_can_be_invalid() {
     let (answer, _) = asked_once(Answer::bytes(200, "abcdef").chunked_badly()).await;
     let written = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\nno size\r\n";
     assert_eq!(answer, written);
@@ -286,15 +286,15 @@ async fn a_chunk_can_be_bad() {
 }
 
 #[tokio::test]
-async fn a_body_can_drip() {
+async fn a_body_can_be_sent_slowly() {
     let every = Duration::from_millis(20);
     let server = scripted([Answer::bytes(200, "abcde").dripping(2, every)]).await;
     let mut client = connect(&server).await;
-    let begun = Instant::now();
+    let started_at = Instant::now();
     send(&mut client, GET).await;
     let whole = "HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nabcde";
     assert_eq!(read(&mut client, whole.len()).await, whole);
-    assert!(begun.elapsed() >= 3 * every, "{:?}", begun.elapsed());
+    assert!(started_at.elapsed() >= 3 * every, "{:?}", started_at.elapsed());
 }
 
 #[tokio::test]
@@ -302,10 +302,10 @@ async fn a_delay_comes_before_the_answer() {
     let delay = Duration::from_millis(50);
     let server = scripted([Answer::behave().after(delay)]).await;
     let mut client = connect(&server).await;
-    let begun = Instant::now();
+    let started_at = Instant::now();
     send(&mut client, GET).await;
     assert_eq!(read(&mut client, ECHO.len()).await, ECHO);
-    assert!(begun.elapsed() >= delay, "{:?}", begun.elapsed());
+    assert!(started_at.elapsed() >= delay, "{:?}", started_at.elapsed());
 }
 
 #[tokio::test]
@@ -342,16 +342,16 @@ async fn hanging_lasts_until_the_client_gives_up() {
         server.wait_for_calls(1).await;
         assert_eq!(server.at_once(), 1);
         drop(client);
-        let begun = Instant::now();
+        let started_at = Instant::now();
         while server.at_once() > 0 {
-            assert!(begun.elapsed() < PATIENCE, "the server did not see the client go");
+            assert!(started_at.elapsed() < PATIENCE, "the server did not see the client go");
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
     }
 }
 
 #[tokio::test]
-async fn a_head_can_be_endless() {
+async fn a_header_can_be_endless() {
     let server = scripted([Answer::endless_head()]).await;
     let mut client = connect(&server).await;
     send(&mut client, GET).await;
@@ -361,7 +361,7 @@ async fn a_head_can_be_endless() {
 }
 
 #[tokio::test]
-async fn calls_at_once_are_counted() {
+async fn concurrent_calls_are_counted() {
     let server = scripted([Answer::hang()]).await;
     let mut clients = Vec::new();
     for _ in 0..3 {

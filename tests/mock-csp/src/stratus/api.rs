@@ -16,8 +16,8 @@ use super::data;
 use super::fault;
 use super::route::Operation;
 use super::rules;
-use super::rules::Lawful;
-use super::rules::Unlawful;
+use super::rules::InvalidRequest;
+use super::rules::ValidRequest;
 use crate::server::Answer;
 use crate::server::Behaviour;
 use crate::server::Call;
@@ -30,11 +30,11 @@ const THINGS_MAX: usize = 100_000;
 /// The API of one CSP.
 pub struct Api {
     options: Options,
-    world: Mutex<World>,
+    state: Mutex<State>,
 }
 
 #[derive(Default)]
-struct World {
+struct State {
     /// The number of things made so far, from which the next id comes.
     made: u64,
     tenants: BTreeMap<String, Value>,
@@ -68,31 +68,31 @@ struct Fault {
 
 impl Api {
     pub fn new(options: Options) -> Self {
-        Self { options, world: Mutex::default() }
+        Self { options, state: Mutex::default() }
     }
 
     pub fn accounts(&self) -> usize {
-        self.world().accounts.len()
+        self.state().accounts.len()
     }
 
-    fn world(&self) -> MutexGuard<'_, World> {
-        self.world.lock().unwrap_or_else(PoisonError::into_inner)
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn grant(&self, call: &Call, lawful: Lawful) -> Reply {
-        let mut world = self.world();
+    fn grant(&self, call: &Call, valid: ValidRequest) -> Reply {
+        let mut state = self.state();
         if self.options.busy > 0 {
-            let times = world.put_off.entry(call.line()).or_default();
+            let times = state.put_off.entry(call.line()).or_default();
             if *times < self.options.busy {
                 *times += 1;
-                return Reply::lawful(busy(self.options.busy_ms));
+                return Reply::valid(busy(self.options.busy_ms));
             }
         }
-        if lawful.operation == Operation::ReadCharges {
-            return self.charges(&lawful);
+        if valid.operation == Operation::ReadCharges {
+            return self.charges(&valid);
         }
-        match world.do_once(&self.options, call, lawful) {
-            Ok(shown) => Reply::lawful(data(&shown)),
+        match state.do_once(&self.options, call, valid) {
+            Ok(shown) => Reply::valid(data(&shown)),
             Err(Fault { kind, text, breaks_rule }) => Reply {
                 answer: fault(kind, &text),
                 broken: if breaks_rule { vec![text] } else { Vec::new() },
@@ -100,14 +100,14 @@ impl Api {
         }
     }
 
-    fn charges(&self, lawful: &Lawful) -> Reply {
-        match charges::page(&lawful.query, self.options.page_size) {
+    fn charges(&self, valid: &ValidRequest) -> Reply {
+        match charges::page(&valid.query, self.options.page_size) {
             Some((shown, next)) => {
                 let mut body = json!({ "data": shown });
                 if let Some(next) = next {
                     body["next"] = json!(next);
                 }
-                Reply::lawful(Answer::json(200, &body))
+                Reply::valid(Answer::json(200, &body))
             }
             None => {
                 let text = "`page` is no token that was given".to_owned();
@@ -117,11 +117,16 @@ impl Api {
     }
 }
 
-impl World {
+impl State {
     /// Carries out the request, or repeats the answer to an earlier one.
-    fn do_once(&mut self, options: &Options, call: &Call, lawful: Lawful) -> Result<Value, Fault> {
-        let Some(once) = lawful.once.clone() else { return self.grant(options, lawful) };
-        let asked = format!("{} {}", call.line(), lawful.body);
+    fn do_once(
+        &mut self,
+        options: &Options,
+        call: &Call,
+        valid: ValidRequest,
+    ) -> Result<Value, Fault> {
+        let Some(once) = valid.once.clone() else { return self.grant(options, valid) };
+        let asked = format!("{} {}", call.line(), valid.body);
         match self.once.get(&once) {
             Some((before, answer)) if *before == asked => Ok(answer.clone()),
             Some(_) => Err(Fault {
@@ -130,7 +135,7 @@ impl World {
                 breaks_rule: true,
             }),
             None => {
-                let answer = self.grant(options, lawful)?;
+                let answer = self.grant(options, valid)?;
                 if self.once.len() < THINGS_MAX {
                     self.once.insert(once, (asked, answer.clone()));
                 }
@@ -139,8 +144,8 @@ impl World {
         }
     }
 
-    fn grant(&mut self, options: &Options, lawful: Lawful) -> Result<Value, Fault> {
-        let Lawful { operation, ids, mut body, .. } = lawful;
+    fn grant(&mut self, options: &Options, valid: ValidRequest) -> Result<Value, Fault> {
+        let ValidRequest { operation, ids, mut body, .. } = valid;
         let id = ids.into_iter().next().unwrap_or_default();
         match operation {
             Operation::MakeTenant => {
@@ -170,7 +175,7 @@ impl World {
                 Ok(body)
             }
             Operation::Poll => self.poll(&id),
-            Operation::ReadCharges => unreachable!("charges are nothing of this world"),
+            Operation::ReadCharges => unreachable!("charges are nothing of this state"),
         }
     }
 
@@ -237,12 +242,12 @@ impl World {
 
 impl Behaviour for Api {
     fn answer(&self, call: &Call) -> Reply {
-        let reply = match rules::judge(call, &self.options.key) {
-            Ok(lawful) => self.grant(call, lawful),
-            Err(Unlawful { status: 200, broken }) => {
+        let reply = match rules::validate(call, &self.options.key) {
+            Ok(valid) => self.grant(call, valid),
+            Err(InvalidRequest { status: 200, broken }) => {
                 Reply { answer: fault("malformed", &broken.join("; ")), broken }
             }
-            Err(Unlawful { status, broken }) => {
+            Err(InvalidRequest { status, broken }) => {
                 Reply { answer: Answer::json(status, &json!({"errors": broken})), broken }
             }
         };

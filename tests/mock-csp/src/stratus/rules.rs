@@ -28,7 +28,7 @@ const TIERS: &[&str] = &["open", "guarded"];
 
 /// A request that breaks no rule.
 #[derive(Debug)]
-pub struct Lawful {
+pub struct ValidRequest {
     pub operation: Operation,
     /// Those of the path, decoded, in their order.
     pub ids: Vec<String>,
@@ -41,18 +41,18 @@ pub struct Lawful {
 
 /// A request that breaks rules.
 #[derive(Debug)]
-pub struct Unlawful {
+pub struct InvalidRequest {
     /// The status of the answer: 401 if only the key is bad, else 200.
     pub status: u16,
     pub broken: Vec<String>,
 }
 
 /// Judges a request.
-pub fn judge(call: &Call, key: &str) -> Result<Lawful, Unlawful> {
+pub fn validate(call: &Call, key: &str) -> Result<ValidRequest, InvalidRequest> {
     let mut broken = Vec::new();
     rules::equal(call, KEY_HEADER, key, &mut broken);
     if !broken.is_empty() {
-        return Err(Unlawful { status: 401, broken });
+        return Err(InvalidRequest { status: 401, broken });
     }
     if call.header("authorization").is_some() {
         broken.push("there is an `authorization`, which the API does not know".to_owned());
@@ -61,16 +61,16 @@ pub fn judge(call: &Call, key: &str) -> Result<Lawful, Unlawful> {
         Ok(found) => found,
         Err(reason) => {
             broken.push(reason);
-            return Err(Unlawful { status: 200, broken });
+            return Err(InvalidRequest { status: 200, broken });
         }
     };
     let query = query(call, route, &mut broken);
     let body = body(call, route, &mut broken);
     let once = once(call, route, &mut broken);
     if broken.is_empty() {
-        return Ok(Lawful { operation: route.operation, ids, query, body, once });
+        return Ok(ValidRequest { operation: route.operation, ids, query, body, once });
     }
-    Err(Unlawful { status: 200, broken })
+    Err(InvalidRequest { status: 200, broken })
 }
 
 fn query(call: &Call, route: &Route, broken: &mut Vec<String>) -> BTreeMap<String, String> {

@@ -3,10 +3,11 @@
 use serde_json::Value;
 
 use super::*;
-use crate::client::Asked;
+use crate::client::TestRequest;
 
-fn asked(method: &str, path: &str, body: &Value) -> Asked {
-    let asked = Asked::bare(method, &format!("{BASE_PATH}{path}"), body).with(KEY_HEADER, KEY);
+fn asked(method: &str, path: &str, body: &Value) -> TestRequest {
+    let asked =
+        TestRequest::bare(method, &format!("{BASE_PATH}{path}"), body).with(KEY_HEADER, KEY);
     if body.is_null() { asked } else { asked.with("content-type", "application/json") }
 }
 
@@ -14,7 +15,7 @@ async fn start(options: Options) -> Stratus {
     Stratus::start(options).await.unwrap()
 }
 
-async fn ask(csp: &Stratus, asked: &Asked) -> Value {
+async fn ask(csp: &Stratus, asked: &TestRequest) -> Value {
     let answered = asked.send(csp.server().origin()).await;
     assert_eq!(answered.status, 200, "{answered:?}");
     answered.body
@@ -24,7 +25,7 @@ async fn get(csp: &Stratus, path: &str) -> Value {
     ask(csp, &asked("GET", path, &Value::Null)).await
 }
 
-fn account(alias: &str, once: &str) -> Asked {
+fn account(alias: &str, once: &str) -> TestRequest {
     let body = serde_json::json!({"alias": alias, "tier": "open"});
     asked("POST", "/tenants/p-1/accounts", &body).with("stratus-once", once)
 }
@@ -53,7 +54,7 @@ async fn an_account_is_made_polled_and_given_contacts() {
 }
 
 #[tokio::test]
-async fn what_is_asked_for_once_is_made_once() {
+async fn a_repeated_request_creates_one_resource() {
     let csp = start(Options::default()).await;
     let first = ask(&csp, &account("E", "job-1")).await;
     assert_eq!(ask(&csp, &account("E", "job-1")).await, first);
@@ -65,7 +66,7 @@ async fn what_is_asked_for_once_is_made_once() {
 }
 
 #[tokio::test]
-async fn a_busy_csp_looks_at_nothing() {
+async fn a_busy_csp_does_not_process_the_call() {
     let csp = start(Options { busy: 2, ..Options::default() }).await;
     for _ in 0..2 {
         let answered = ask(&csp, &account("E", "job-1")).await;
@@ -96,7 +97,7 @@ async fn charges_come_in_pages_and_by_line() {
 }
 
 #[tokio::test]
-async fn an_operation_breaks_by_the_alias_of_its_account() {
+async fn an_operation_fails_by_the_alias_of_its_account() {
     let csp = start(Options { polls: 0, ..Options::default() }).await;
     let made = ask(&csp, &account(BROKEN_ALIAS, "job-1")).await;
     let operation = made["data"]["operationId"].as_str().unwrap();
@@ -104,17 +105,17 @@ async fn an_operation_breaks_by_the_alias_of_its_account() {
 }
 
 #[tokio::test]
-async fn each_rule_is_held() {
+async fn each_rule_is_checked() {
     let csp = start(Options::default()).await;
-    let lawful = account("E", "job-1");
-    let wrong_key = lawful.clone().with(KEY_HEADER, "other");
+    let valid = account("E", "job-1");
+    let wrong_key = valid.clone().with(KEY_HEADER, "other");
     assert_eq!(wrong_key.send(csp.server().origin()).await.status, 401);
-    for (nth, unlawful) in [
-        lawful.clone().without("stratus-once"),
-        lawful.clone().with("authorization", "Bearer x"),
-        lawful.clone().without("content-type"),
-        Asked { body: r#"{"alias":"E","tier":"gold"}"#.to_owned(), ..lawful.clone() },
-        Asked { body: r#"{"alias":"E","tier":"open","x":1}"#.to_owned(), ..lawful.clone() },
+    for (nth, invalid) in [
+        valid.clone().without("stratus-once"),
+        valid.clone().with("authorization", "Bearer x"),
+        valid.clone().without("content-type"),
+        TestRequest { body: r#"{"alias":"E","tier":"gold"}"#.to_owned(), ..valid.clone() },
+        TestRequest { body: r#"{"alias":"E","tier":"open","x":1}"#.to_owned(), ..valid.clone() },
         asked("PUT", "/accounts/a/contacts", &serde_json::json!({"contacts": [{"mail": "x"}]})),
         asked("GET", "/operations/1", &Value::Null).with("stratus-once", "x"),
         asked("GET", "/operations/1?x=1", &Value::Null),
@@ -126,7 +127,7 @@ async fn each_rule_is_held() {
     .enumerate()
     {
         let before = csp.server().violations().len();
-        assert_eq!(ask(&csp, &unlawful).await["fault"]["kind"], "malformed", "{nth}");
+        assert_eq!(ask(&csp, &invalid).await["fault"]["kind"], "malformed", "{nth}");
         assert!(csp.server().violations().len() > before, "{nth}");
     }
     assert_eq!(csp.accounts(), 0);

@@ -78,7 +78,7 @@ fn send_datagram(address: &str) -> std::io::Result<usize> {
 
 #[expect(clippy::disallowed_methods, reason = "it must not get the machine's clock")]
 fn surroundings(report: Object) -> Object {
-    let begun = Instant::now();
+    let started_at = Instant::now();
     let clock = SystemTime::now().duration_since(UNIX_EPOCH);
     report
         .with("variables", std::env::vars().count().to_string())
@@ -88,6 +88,6 @@ fn surroundings(report: Object) -> Object {
             got(std::thread::Builder::new().spawn(|| ()), |_| "started".to_owned()),
         )
         .with("clockMs", got(clock, |since| since.as_millis().to_string()))
-        .with("elapsedNs", begun.elapsed().as_nanos().to_string())
+        .with("elapsedNs", started_at.elapsed().as_nanos().to_string())
         .with("random", format!("{:016x}", RandomState::new().hash_one("seed")))
 }

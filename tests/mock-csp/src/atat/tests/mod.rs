@@ -14,10 +14,10 @@ use time::OffsetDateTime;
 use time::macros::format_description;
 
 use super::*;
-use crate::client::Answered;
-use crate::client::Asked;
+use crate::client::TestRequest;
+use crate::client::TestResponse;
 
-impl Asked {
+impl TestRequest {
     /// Returns a request that breaks no rule, except that it has no token.
     fn new(method: &str, path: &str, body: &Value) -> Self {
         let asked = Self::bare(method, &format!("{BASE_PATH}{path}"), body)
@@ -33,14 +33,14 @@ async fn start(options: Options) -> MockCsp {
 }
 
 /// Returns a valid request for a token.
-fn token_request(csp: &MockCsp, scope: &str) -> Asked {
+fn token_request(csp: &MockCsp, scope: &str) -> TestRequest {
     let credentials = STANDARD.encode(format!("{}:{}", csp.client_id(), csp.client_secret()));
     let form = format!(
         "grant_type=client_credentials&client_id={}&scope={}",
         csp.client_id(),
         scope.replace('/', "%2F")
     );
-    Asked { body: form, ..Asked::bare("POST", TOKEN_PATH, &Value::Null) }
+    TestRequest { body: form, ..TestRequest::bare("POST", TOKEN_PATH, &Value::Null) }
         .with("authorization", &format!("Basic {credentials}"))
         .with("content-type", "application/x-www-form-urlencoded")
 }
@@ -53,7 +53,7 @@ async fn bearer(csp: &MockCsp, scope: &str) -> String {
 }
 
 /// Sends a request with a fresh token.
-async fn ask(csp: &MockCsp, scope: &str, asked: &Asked) -> Answered {
+async fn ask(csp: &MockCsp, scope: &str, asked: &TestRequest) -> TestResponse {
     asked.clone().with("authorization", &bearer(csp, scope).await).send(csp.origin()).await
 }
 

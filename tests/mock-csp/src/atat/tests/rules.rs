@@ -5,13 +5,13 @@ use crate::atat::route::READ_COST;
 use crate::atat::route::READ_PORTFOLIO;
 use crate::atat::route::WRITE_PORTFOLIO;
 
-fn add_environment(body: &Value) -> Asked {
-    Asked::new("POST", "/portfolios/p-1/environments", body)
+fn add_environment(body: &Value) -> TestRequest {
+    TestRequest::new("POST", "/portfolios/p-1/environments", body)
         .with("x-provision-deadline", &deadline(2))
 }
 
-fn costs(query: &str) -> Asked {
-    Asked::new("GET", &format!("/portfolios/p-1/costs{query}"), &Value::Null)
+fn costs(query: &str) -> TestRequest {
+    TestRequest::new("GET", &format!("/portfolios/p-1/costs{query}"), &Value::Null)
 }
 
 /// Replaces the value that a JSON pointer names.
@@ -33,7 +33,7 @@ fn merged(mut value: Value, more: Value) -> Value {
 }
 
 #[tokio::test]
-async fn lawful_requests_pass() {
+async fn valid_requests_pass() {
     let secret = changed(environment(), "/classification_level", json!("TOP_SECRET"));
     let migrated = merged(environment(), json!({"is_migration": true}));
     let full = merged(
@@ -52,23 +52,23 @@ async fn lawful_requests_pass() {
     let dates = "?start_date=2022-01-01&end_date=2022-12";
     #[rustfmt::skip]
     let rows = [
-        ("1.3.1", WRITE_PORTFOLIO, Asked::new("POST", "/portfolios", &portfolio())),
-        ("1.3.1", WRITE_PORTFOLIO, Asked::new("POST", "/portfolios", &portfolio_of_servicenow)),
-        ("1.3.1", WRITE_PORTFOLIO, Asked::new("POST", "/portfolios", &portfolio()).with("content-type", "application/json; charset=utf-8")),
-        ("1.3.1", READ_PORTFOLIO, Asked::new("GET", "/portfolios/this%3Aneeds%2Fto", &none)),
+        ("1.3.1", WRITE_PORTFOLIO, TestRequest::new("POST", "/portfolios", &portfolio())),
+        ("1.3.1", WRITE_PORTFOLIO, TestRequest::new("POST", "/portfolios", &portfolio_of_servicenow)),
+        ("1.3.1", WRITE_PORTFOLIO, TestRequest::new("POST", "/portfolios", &portfolio()).with("content-type", "application/json; charset=utf-8")),
+        ("1.3.1", READ_PORTFOLIO, TestRequest::new("GET", "/portfolios/this%3Aneeds%2Fto", &none)),
         ("1.3.1", WRITE_PORTFOLIO, add_environment(&environment())),
         ("1.3.1", WRITE_PORTFOLIO, add_environment(&full)),
         ("1.3.1", WRITE_PORTFOLIO, add_environment(&secret).with("x-provision-deadline", &deadline(72))),
         ("1.3.1", WRITE_PORTFOLIO, add_environment(&migrated).without("x-provision-deadline")),
-        ("1.3.1", WRITE_PORTFOLIO, Asked::new("POST", "/portfolios/p-1/task-orders", &task_order())),
-        ("1.3.1", WRITE_PORTFOLIO, Asked::new("PUT", "/portfolios/p-1/task-orders/%C3%BC%3F", &task_order())),
-        ("1.0.2", WRITE_PORTFOLIO, Asked::new("PATCH", "/portfolios/p-1", &patched)),
-        ("1.1.0", WRITE_PORTFOLIO, Asked::new("PATCH", "/portfolios/p-1/environments/e-1", &patched)),
-        ("1.3.1", WRITE_PORTFOLIO, Asked::new("PATCH", "/portfolios/p-1/environments/e-1", &patched)),
+        ("1.3.1", WRITE_PORTFOLIO, TestRequest::new("POST", "/portfolios/p-1/task-orders", &task_order())),
+        ("1.3.1", WRITE_PORTFOLIO, TestRequest::new("PUT", "/portfolios/p-1/task-orders/%C3%BC%3F", &task_order())),
+        ("1.0.2", WRITE_PORTFOLIO, TestRequest::new("PATCH", "/portfolios/p-1", &patched)),
+        ("1.1.0", WRITE_PORTFOLIO, TestRequest::new("PATCH", "/portfolios/p-1/environments/e-1", &patched)),
+        ("1.3.1", WRITE_PORTFOLIO, TestRequest::new("PATCH", "/portfolios/p-1/environments/e-1", &patched)),
         ("1.3.1", READ_COST, costs(dates)),
         ("1.3.2", READ_COST, costs(dates)),
-        ("1.0.2", READ_COST, Asked::new("GET", &format!("/portfolios/p-1/cost{dates}"), &none)),
-        ("1.3.1", READ_COST, Asked::new("GET", &format!("/portfolios/p-1/task-orders/T%2F1/clins/0001/costs{dates}"), &none)),
+        ("1.0.2", READ_COST, TestRequest::new("GET", &format!("/portfolios/p-1/cost{dates}"), &none)),
+        ("1.3.1", READ_COST, TestRequest::new("GET", &format!("/portfolios/p-1/task-orders/T%2F1/clins/0001/costs{dates}"), &none)),
     ];
     for (version, scope, asked) in rows {
         let api_version = version.parse().unwrap();
@@ -82,7 +82,7 @@ async fn lawful_requests_pass() {
 }
 
 /// Sends each request and expects exactly one violation, with the given text.
-async fn check(rows: impl IntoIterator<Item = (&'static str, Asked, &str)>) {
+async fn check(rows: impl IntoIterator<Item = (&'static str, TestRequest, &str)>) {
     for (scope, asked, said) in rows {
         let csp = start(Options::default()).await;
         let answered = ask(&csp, scope, &asked).await;
@@ -98,15 +98,16 @@ async fn check(rows: impl IntoIterator<Item = (&'static str, Asked, &str)>) {
 
 #[tokio::test]
 async fn broken_rules_of_paths_are_named() {
-    let get = |path: &str| Asked::new("GET", path, &Value::Null);
-    let patch = |path: &str| Asked::new("PATCH", path, &json!({"administrators": operators()}));
-    let elsewhere = Asked { path: "/portfolios/p-1".to_owned(), ..get("") };
+    let get = |path: &str| TestRequest::new("GET", path, &Value::Null);
+    let patch =
+        |path: &str| TestRequest::new("PATCH", path, &json!({"administrators": operators()}));
+    let elsewhere = TestRequest { path: "/portfolios/p-1".to_owned(), ..get("") };
     check([
         (READ_PORTFOLIO, get("/portfolioz/p-1"), "no such path"),
         (READ_PORTFOLIO, get("/portfolios/p-1/"), "no such path"),
         (READ_PORTFOLIO, elsewhere, "no such path"),
         (READ_COST, get("/portfolios/p-1/cost"), "version 1.3.1 of the API has no such path"),
-        (READ_PORTFOLIO, Asked::new("DELETE", "/portfolios/p-1", &Value::Null), "takes GET"),
+        (READ_PORTFOLIO, TestRequest::new("DELETE", "/portfolios/p-1", &Value::Null), "takes GET"),
         (WRITE_PORTFOLIO, patch("/portfolios/p-1"), "takes GET in version 1.3.1"),
         (READ_PORTFOLIO, get("/portfolios/"), "is empty or not percent-encoded"),
         (READ_PORTFOLIO, get("/portfolios/a:b"), "`a:b` is empty or not percent-encoded"),
@@ -125,13 +126,13 @@ async fn broken_rules_of_paths_are_named() {
 
 #[tokio::test]
 async fn broken_rules_of_headers_are_named() {
-    let get = Asked::new("GET", "/portfolios/p-1", &Value::Null);
+    let get = TestRequest::new("GET", "/portfolios/p-1", &Value::Null);
     let twice = {
         let mut asked = get.clone();
         asked.headers.push(("user-agent".to_owned(), "ATAT CSP Api Client".to_owned()));
         asked
     };
-    let post = Asked::new("POST", "/portfolios", &portfolio());
+    let post = TestRequest::new("POST", "/portfolios", &portfolio());
     let environment = add_environment(&environment());
     let with_deadline = |value: &str| environment.clone().with("x-provision-deadline", value);
     let migrated = add_environment(&merged(self::environment(), json!({"is_migration": true})));
@@ -142,7 +143,7 @@ async fn broken_rules_of_headers_are_named() {
         (READ_PORTFOLIO, twice, "`user-agent`"),
         (READ_PORTFOLIO, get.clone().with("x-atat-api-version", "1.3.0"), "not `1.3.1`"),
         (READ_PORTFOLIO, get.clone().without("x-atat-api-version"), "`x-atat-api-version` is []"),
-        (READ_PORTFOLIO, Asked { body: "{}".to_owned(), ..get.clone() }, "there is a body"),
+        (READ_PORTFOLIO, TestRequest { body: "{}".to_owned(), ..get.clone() }, "there is a body"),
         (READ_PORTFOLIO, get.with("x-provision-deadline", &deadline(2)), "there is an `x-prov"),
         (WRITE_PORTFOLIO, post.clone().without("content-type"), "`content-type` is []"),
         (WRITE_PORTFOLIO, post.clone().with("content-type", "text/json"), "[\"text/json\"]"),
@@ -160,13 +161,13 @@ async fn broken_rules_of_headers_are_named() {
 
 #[tokio::test]
 async fn broken_rules_of_bodies_are_named() {
-    let raw = |body: &str| Asked {
+    let raw = |body: &str| TestRequest {
         body: body.to_owned(),
-        ..Asked::new("POST", "/portfolios", &portfolio())
+        ..TestRequest::new("POST", "/portfolios", &portfolio())
     };
-    let add = |body: Value| Asked::new("POST", "/portfolios", &body);
-    let order = |body: Value| Asked::new("PUT", "/portfolios/p-1/task-orders/t-1", &body);
-    let patch = |body: Value| Asked::new("PATCH", "/portfolios/p-1/environments/e-1", &body);
+    let add = |body: Value| TestRequest::new("POST", "/portfolios", &body);
+    let order = |body: Value| TestRequest::new("PUT", "/portfolios/p-1/task-orders/t-1", &body);
+    let patch = |body: Value| TestRequest::new("PATCH", "/portfolios/p-1/environments/e-1", &body);
     let environment = |more: Value| add_environment(&merged(environment(), more));
     let clin =
         |key: &str, new: Value| order(changed(task_order(), &format!("/clins/0/{key}"), new));

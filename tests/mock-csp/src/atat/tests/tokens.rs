@@ -6,7 +6,7 @@ use crate::atat::route::READ_PORTFOLIO;
 use crate::atat::route::WRITE_PORTFOLIO;
 
 #[tokio::test]
-async fn a_token_says_what_it_is() {
+async fn a_token_response_describes_the_token() {
     let csp = start(Options::default()).await;
     let asked = token_request(&csp, READ_COST);
     let answered = asked.send(csp.identity().origin()).await;
@@ -18,7 +18,7 @@ async fn a_token_says_what_it_is() {
 }
 
 #[tokio::test]
-async fn credentials_are_form_encoded_and_secrets_may_be_odd() {
+async fn credentials_are_form_encoded() {
     let client_secret = "a b:c/ü%+".to_owned();
     let csp = start(Options { client_secret, ..Options::default() }).await;
     let encoded = STANDARD.encode(format!("{}:a+b%3Ac%2F%C3%BC%25%2B", csp.client_id()));
@@ -30,12 +30,17 @@ async fn credentials_are_form_encoded_and_secrets_may_be_odd() {
 async fn broken_rules_of_token_requests_are_named() {
     let csp = start(Options::default()).await;
     let good = token_request(&csp, READ_COST);
-    let form = |from: &str, to: &str| Asked { body: good.body.replace(from, to), ..good.clone() };
+    let form =
+        |from: &str, to: &str| TestRequest { body: good.body.replace(from, to), ..good.clone() };
     let wrong = STANDARD.encode(format!("{}:wrong", csp.client_id()));
     let wrong = good.clone().with("authorization", &format!("Basic {wrong}"));
     let rows = [
-        (Asked { method: "PUT".to_owned(), ..good.clone() }, 400, "tokens are had by POST"),
-        (Asked { path: "/token".to_owned(), ..good.clone() }, 400, "tokens are had by POST"),
+        (TestRequest { method: "PUT".to_owned(), ..good.clone() }, 400, "request tokens with POST"),
+        (
+            TestRequest { path: "/token".to_owned(), ..good.clone() },
+            400,
+            "request tokens with POST",
+        ),
         (good.clone().with("content-type", "application/json"), 400, "which is no form"),
         (form("grant_type=client_credentials&", ""), 400, "no `grant_type`"),
         (form("client_credentials", "password"), 400, "not `client_credentials`"),
@@ -61,11 +66,11 @@ async fn broken_rules_of_token_requests_are_named() {
 }
 
 #[tokio::test]
-async fn tokens_open_only_what_they_are_for_and_not_for_good() {
+async fn tokens_are_limited_to_their_scope_and_lifetime() {
     let csp = start(Options::default()).await;
     let elsewhere = start(Options::default()).await;
     let brief = start(Options { token_lifetime: Duration::ZERO, ..Options::default() }).await;
-    let get = Asked::new("GET", "/portfolios/p-1", &Value::Null);
+    let get = TestRequest::new("GET", "/portfolios/p-1", &Value::Null);
     let rows = [
         (&csp, bearer(&csp, WRITE_PORTFOLIO).await, 403, "not for atat/read-portfolio"),
         (&csp, bearer(&elsewhere, READ_PORTFOLIO).await, 401, "not issued here"),

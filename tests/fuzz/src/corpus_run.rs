@@ -75,7 +75,7 @@ fn corpus(target: Target) -> Vec<(String, Vec<u8>)> {
 fn attempt(target: Target, name: &str, input: &[u8]) {
     if let Err(panic) = catch_unwind(AssertUnwindSafe(|| target.run(input))) {
         let shown = input.escape_ascii();
-        panic!("{target} broke a promise on {name}: {}\nb\"{shown}\"", message(&*panic));
+        panic!("{target} broke an invariant on {name}: {}\nb\"{shown}\"", message(&*panic));
     }
 }
 

@@ -11,13 +11,13 @@ use percent_encoding::utf8_percent_encode;
 const FORM_BYTES_MIN: usize = 8;
 
 /// A secret that must not be found.
-pub struct Needle {
+pub struct SearchTerm {
     /// The description of the secret, without its value.
     pub name: String,
     forms: Vec<(&'static str, String)>,
 }
 
-impl Needle {
+impl SearchTerm {
     /// Returns a secret with its encodings, also as part of a longer text: a Basic
     /// credential is the base64 of the user's name, a colon and the password.
     pub fn new(name: impl Into<String>, text: &str) -> Self {
@@ -54,9 +54,9 @@ impl Needle {
     }
 
     /// Returns the encoding in which the secret is found.
-    pub fn found_in(&self, hay: &[u8]) -> Option<&'static str> {
+    pub fn found_in(&self, document: &[u8]) -> Option<&'static str> {
         let found =
-            self.forms.iter().find(|(_, form)| memmem::find(hay, form.as_bytes()).is_some());
+            self.forms.iter().find(|(_, form)| memmem::find(document, form.as_bytes()).is_some());
         found.map(|(name, _)| *name)
     }
 }
@@ -79,7 +79,7 @@ fn in_base64(engine: &impl base64::Engine, text: &str, before: usize) -> String 
 #[test]
 fn a_secret_is_found_in_every_encoding() {
     let secret = r#"s3cret/"of"+many\odd %41 &=ü"#;
-    let needle = Needle::new("secret", secret);
+    let term = SearchTerm::new("secret", secret);
     let base64 = |text: String| base64::engine::general_purpose::STANDARD.encode(text);
     let noise = "a line of innocent text, /\"of\"+many sorts %41 ".repeat(100);
     for written in [
@@ -96,8 +96,8 @@ fn a_secret_is_found_in_every_encoding() {
         base64(format!("user:{secret}:and more")),
         base64(format!("use:{secret}")).replace('+', "-").replace('/', "_"),
     ] {
-        let hay = format!("{noise}{written}{noise}");
-        assert!(needle.found_in(hay.as_bytes()).is_some(), "{written}");
+        let document = format!("{noise}{written}{noise}");
+        assert!(term.found_in(document.as_bytes()).is_some(), "{written}");
     }
-    assert_eq!(needle.found_in(noise.as_bytes()), None);
+    assert_eq!(term.found_in(noise.as_bytes()), None);
 }

@@ -10,8 +10,8 @@ wit_bindgen::generate!({
     path: "../../../wit/v0.1",
     // Of WASI only what sleeping takes.
     inline: "
-        package guest:rogue;
-        world rogue {
+        package guest:misbehaves;
+        world misbehaves {
             include hoth:adapter/csp-adapter@0.1.0;
             import wasi:io/poll@0.2.0;
             import wasi:clocks/monotonic-clock@0.2.0;
@@ -27,7 +27,7 @@ wit_bindgen::generate!({
             }
         }
     ",
-    world: "guest:rogue/rogue",
+    world: "guest:misbehaves/misbehaves",
     generate_all,
 });
 
@@ -59,7 +59,7 @@ mod exported {
 impl Guest for Adapter {
     fn describe() -> Info {
         Info {
-            name: "rogue".to_owned(),
+            name: "misbehaves".to_owned(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             operations: vec!["add-portfolio".to_owned()],
             states: (1, 1),

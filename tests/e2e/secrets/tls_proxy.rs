@@ -18,12 +18,12 @@ use tokio::task::JoinHandle;
 use tokio_rustls::TlsAcceptor;
 
 /// A proxy that terminates TLS and forwards the plain bytes.
-pub struct TlsFront {
+pub struct TlsProxy {
     pub origin: String,
     task: JoinHandle<()>,
 }
 
-impl TlsFront {
+impl TlsProxy {
     /// Starts a proxy for the address `behind`. Writes `ca.pem`, and `client.pem`
     /// with `client.key` for permitted clients, into `folder`. Returns the key.
     pub async fn start(behind: &str, folder: &Path) -> (Self, String) {
@@ -75,7 +75,7 @@ impl TlsFront {
     }
 }
 
-impl Drop for TlsFront {
+impl Drop for TlsProxy {
     fn drop(&mut self) {
         self.task.abort();
     }

@@ -1,4 +1,4 @@
-//! One host with a CSP for each fault, and a portfolio for each spell.
+//! One host with a CSP for each fault, and a portfolio for each recurrence.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -14,12 +14,12 @@ use serde_json::json;
 
 use super::rule::Calls;
 use super::rule::Expected;
-use super::table::Break;
+use super::table::CallKind;
 use super::table::Fault;
 use super::table::Kind;
-use super::table::Spell;
-use super::table::Tokenless;
-use super::table::Way;
+use super::table::Recurrence;
+use super::table::TokenFault;
+use super::table::TransportFault;
 use super::wire;
 use crate::csp;
 use crate::harness::Outcome;
@@ -38,15 +38,15 @@ const BACKOFF_MAX: Duration = Duration::from_secs(2);
 /// one can be told from the other.
 const POLL: Duration = Duration::from_millis(250);
 
-/// The longest wait for all jobs of a stage; the slowest take three time limits.
+/// The longest wait for all jobs of a fixture; the slowest take three time limits.
 const PATIENCE: Duration = Duration::from_secs(300);
 
 /// The portfolio at each CSP without a fault.
-pub const CALM: &str = "calm";
+pub const HEALTHY: &str = "healthy";
 
 /// The CSP without a fault, and the number of its portfolios.
-const CALM_CSP: &str = "CALM";
-const CALM_PORTFOLIOS: usize = 20;
+const HEALTHY_CSP: &str = "HEALTHY";
+const HEALTHY_PORTFOLIOS: usize = 20;
 
 /// One job, its fault and the expected result.
 pub struct Case {
@@ -55,29 +55,29 @@ pub struct Case {
     /// `None` if the case has no fault.
     pub fault: Option<Fault>,
     pub expected: Expected,
-    /// The index of its CSP on the stage.
+    /// The index of its CSP on the fixture.
     pub at: usize,
     pub portfolio: String,
 }
 
-/// A CSP of the stage.
-pub struct Actor {
+/// A CSP of the fixture.
+pub struct FixtureCsp {
     name: String,
     pub csp: MockCsp,
     /// An address that refuses connections, if that is the fault.
-    absent: Option<Refused>,
+    unreachable: Option<Refused>,
     settings: String,
 }
 
 /// All cases of one host.
-pub struct Stage {
-    way: Way,
-    pub actors: Vec<Actor>,
+pub struct Fixture {
+    call_kind: CallKind,
+    pub csps: Vec<FixtureCsp>,
     pub cases: Vec<Case>,
 }
 
 /// The observed result of one case.
-pub struct Seen {
+pub struct Observed {
     pub message: Outcome,
     /// The time since the first job was posted.
     pub after: Duration,
@@ -89,37 +89,42 @@ pub struct Seen {
     pub tries: usize,
 }
 
-impl Stage {
-    pub async fn new(way: Way) -> Self {
-        let mut stage = Self { way, actors: Vec::new(), cases: Vec::new() };
-        let calm = stage.actor(CALM_CSP, "", None).await;
-        for number in 0..CALM_PORTFOLIOS {
-            stage.calm(calm, &format!("{CALM}-{number}"));
+impl Fixture {
+    pub async fn new(call_kind: CallKind) -> Self {
+        let mut fixture = Self { call_kind, csps: Vec::new(), cases: Vec::new() };
+        let healthy = fixture.add_csp(HEALTHY_CSP, "", None).await;
+        for number in 0..HEALTHY_PORTFOLIOS {
+            fixture.add_healthy_job(healthy, &format!("{HEALTHY}-{number}"));
         }
-        stage
+        fixture
     }
 
     /// Adds a CSP without a fault, and returns its index.
-    pub async fn actor(&mut self, name: &str, settings: &str, absent: Option<Refused>) -> usize {
-        let csp = match self.way {
-            Way::Sync | Way::Cost | Way::Poll => csp::sync().await,
-            Way::Async => csp::asynchronous(1).await,
+    pub async fn add_csp(
+        &mut self,
+        name: &str,
+        settings: &str,
+        unreachable: Option<Refused>,
+    ) -> usize {
+        let csp = match self.call_kind {
+            CallKind::Sync | CallKind::Cost | CallKind::Poll => csp::sync().await,
+            CallKind::Async => csp::asynchronous(1).await,
         };
         let settings = settings.to_owned();
-        self.actors.push(Actor { name: name.to_owned(), csp, absent, settings });
-        self.actors.len() - 1
+        self.csps.push(FixtureCsp { name: name.to_owned(), csp, unreachable, settings });
+        self.csps.len() - 1
     }
 
-    /// Adds a CSP with this fault, and a job for each of these spells.
-    pub async fn add_fault(&mut self, fault: &Fault, spells: &[(Spell, Expected)]) {
-        let absent = fault.is_absence().then(csp::nowhere);
-        let name = format!("F{:03}", self.actors.len());
-        let at = self.actor(&name, fault.settings, absent).await;
-        for (spell, expected) in spells {
-            let portfolio = spell.to_string();
-            self.set(at, fault, *spell, &portfolio);
+    /// Adds a CSP with this fault, and a job for each of these recurrences.
+    pub async fn add_fault(&mut self, fault: &Fault, recurrences: &[(Recurrence, Expected)]) {
+        let unreachable = fault.is_unreachable().then(csp::nowhere);
+        let name = format!("F{:03}", self.csps.len());
+        let at = self.add_csp(&name, fault.settings, unreachable).await;
+        for (recurrence, expected) in recurrences {
+            let portfolio = recurrence.to_string();
+            self.script_fault(at, fault, *recurrence, &portfolio);
             self.cases.push(Case {
-                name: format!("{} {spell}", fault.name),
+                name: format!("{} {recurrence}", fault.name),
                 fault: Some(fault.clone()),
                 expected: expected.clone(),
                 at,
@@ -127,15 +132,15 @@ impl Stage {
             });
         }
         if !fault.is_general() {
-            self.calm(at, CALM);
+            self.add_healthy_job(at, HEALTHY);
         }
     }
 
     /// Adds a job without a fault.
-    fn calm(&mut self, at: usize, portfolio: &str) {
-        let calls = if self.way == Way::Poll {
+    fn add_healthy_job(&mut self, at: usize, portfolio: &str) {
+        let calls = if self.call_kind == CallKind::Poll {
             self.accept(at, portfolio);
-            self.tell(at, portfolio, []);
+            self.script_polls(at, portfolio, []);
             2
         } else {
             1
@@ -143,75 +148,75 @@ impl Stage {
         let expected = Expected {
             end: super::rule::End::Success,
             calls: Calls::Csp(calls),
-            apart: Duration::ZERO,
+            gap: Duration::ZERO,
         };
-        let name = format!("{portfolio} at {}", self.actors[at].name);
+        let name = format!("{portfolio} at {}", self.csps[at].name);
         let portfolio = portfolio.to_owned();
         self.cases.push(Case { name, fault: None, expected, at, portfolio });
     }
 
     /// Adds a job that is accepted and whose polls get these answers.
-    pub async fn story(&mut self, name: &str, turns: Vec<Answer>, expected: Expected) {
-        let csp = format!("S{:03}", self.actors.len());
-        let at = self.actor(&csp, "", None).await;
-        let portfolio = "told".to_owned();
+    pub async fn poll_sequence(&mut self, name: &str, answers: Vec<Answer>, expected: Expected) {
+        let csp = format!("S{:03}", self.csps.len());
+        let at = self.add_csp(&csp, "", None).await;
+        let portfolio = "polled".to_owned();
         self.accept(at, &portfolio);
-        self.actors[at].csp.script_for(Matching::path(&status_path(&portfolio)), turns);
+        self.csps[at].csp.script_for(Matching::path(&status_path(&portfolio)), answers);
         self.cases.push(Case { name: name.to_owned(), fault: None, expected, at, portfolio });
     }
 
     /// Makes the CSP accept the portfolio's operation for later.
     fn accept(&self, at: usize, portfolio: &str) {
-        let actor = &self.actors[at];
-        let origin = actor.absent.as_deref().unwrap_or_default();
+        let entry = &self.csps[at];
+        let origin = entry.unreachable.as_deref().unwrap_or_default();
         let location = format!("{origin}/atat/api/v1{}", status_path(portfolio));
         let accepted = Answer::json(202, &json!({})).header("location", &location);
-        actor.csp.script_for(Matching::path(&portfolio_path(portfolio)), [accepted]);
+        entry.csp.script_for(Matching::path(&portfolio_path(portfolio)), [accepted]);
     }
 
     /// Answers polls with these answers, then with a job in progress, and then with
     /// a job that is done.
-    fn tell(&self, at: usize, portfolio: &str, first: impl IntoIterator<Item = Answer>) {
+    fn script_polls(&self, at: usize, portfolio: &str, first: impl IntoIterator<Item = Answer>) {
         let status = |word| Answer::json(200, &wire::status(word, portfolio));
         let answers = first.into_iter().chain([status("IN_PROGRESS"), status("SUCCESS")]);
-        self.actors[at].csp.script_for(Matching::path(&status_path(portfolio)), answers);
+        self.csps[at].csp.script_for(Matching::path(&status_path(portfolio)), answers);
     }
 
-    fn set(&self, at: usize, fault: &Fault, spell: Spell, portfolio: &str) {
-        let csp = &self.actors[at].csp;
+    fn script_fault(&self, at: usize, fault: &Fault, recurrence: Recurrence, portfolio: &str) {
+        let csp = &self.csps[at].csp;
         // The last answer of a script repeats.
-        let times = if spell == Spell::ForGood { 1 } else { spell.calls() };
-        let spell_of = |answer: Answer| {
-            let then = (spell != Spell::ForGood).then(Answer::behave);
+        let times = if recurrence == Recurrence::Permanent { 1 } else { recurrence.calls() };
+        let repeated = |answer: Answer| {
+            let then = (recurrence != Recurrence::Permanent).then(Answer::behave);
             std::iter::repeat_n(answer, times).chain(then)
         };
-        if self.way == Way::Poll {
+        if self.call_kind == CallKind::Poll {
             self.accept(at, portfolio);
-            self.tell(at, portfolio, []);
+            self.script_polls(at, portfolio, []);
         }
         let good = wire::status("SUCCESS", portfolio);
         let answer = match &fault.kind {
             Kind::Answers(answered) => Some(wire::answer(answered, portfolio, csp.origin())),
-            Kind::Breaks(how) => wire::broken(*how, &good),
+            Kind::Transport(how) => wire::broken(*how, &good),
             Kind::NoToken(how) => {
-                if let Some(answer) = wire::tokenless(*how) {
+                if let Some(answer) = wire::token_answer(*how) {
                     // The operation's call needs one, too.
-                    let first = (self.way == Way::Poll).then(Answer::behave);
-                    csp.script_tokens(first.into_iter().chain(spell_of(answer)));
+                    let first = (self.call_kind == CallKind::Poll).then(Answer::behave);
+                    csp.script_tokens(first.into_iter().chain(repeated(answer)));
                 }
                 None
             }
         };
         let Some(answer) = answer else { return };
-        match (self.way, spell) {
-            (Way::Poll, Spell::ForGood) => {
+        match (self.call_kind, recurrence) {
+            (CallKind::Poll, Recurrence::Permanent) => {
                 csp.script_for(Matching::path(&status_path(portfolio)), [answer]);
             }
-            (Way::Poll, Spell::Once | Spell::Twice) => {
-                self.tell(at, portfolio, std::iter::repeat_n(answer, times));
+            (CallKind::Poll, Recurrence::Once | Recurrence::Twice) => {
+                self.script_polls(at, portfolio, std::iter::repeat_n(answer, times));
             }
-            (Way::Sync | Way::Async | Way::Cost, _) => {
-                csp.script_for(Matching::path(&portfolio_path(portfolio)), spell_of(answer));
+            (CallKind::Sync | CallKind::Async | CallKind::Cost, _) => {
+                csp.script_for(Matching::path(&portfolio_path(portfolio)), repeated(answer));
                 // A location that can be used leads there.
                 csp.script_for(Matching::path(&status_path(portfolio)), [Answer::json(200, &good)]);
             }
@@ -219,20 +224,21 @@ impl Stage {
     }
 
     /// Starts the host, posts every job, and collects every message.
-    pub async fn play(&self, polling: &str) -> Vec<Seen> {
+    pub async fn run(&self, polling: &str) -> Vec<Observed> {
         let host = self.host(polling).await;
         let snow = host.servicenow();
         let started_at = Instant::now();
         let mut posted = BTreeMap::new();
         for (number, case) in self.cases.iter().enumerate() {
             let request = self.request(case);
-            match self.way {
-                Way::Cost => snow.ask_cost(&request).await,
-                Way::Sync | Way::Async | Way::Poll => snow.provision(&request).await,
+            match self.call_kind {
+                CallKind::Cost => snow.ask_cost(&request).await,
+                CallKind::Sync | CallKind::Async | CallKind::Poll => snow.provision(&request).await,
             }
             posted.insert(id(&request).to_owned(), number);
         }
-        let route = if self.way == Way::Cost { "/cost-jobs" } else { "/provisioning-jobs" };
+        let route =
+            if self.call_kind == CallKind::Cost { "/cost-jobs" } else { "/provisioning-jobs" };
         let mut messages: BTreeMap<usize, (Outcome, Duration)> = BTreeMap::new();
         while messages.len() < self.cases.len() {
             let missing = || {
@@ -255,15 +261,15 @@ impl Stage {
         let cases = self.cases.iter().zip(messages.into_values());
         cases
             .map(|(case, (message, after))| {
-                let actor = &self.actors[case.at];
-                Seen {
+                let entry = &self.csps[case.at];
+                Observed {
                     message,
                     after,
                     calls: self.calls(case),
-                    token_calls: actor.csp.token_call_count(),
+                    token_calls: entry.csp.token_call_count(),
                     tries: log
                         .iter()
-                        .filter(|line| line["csp"] == actor.name.as_str())
+                        .filter(|line| line["csp"] == entry.name.as_str())
                         .filter(|line| line["code"].is_string() && line["attempt"].is_u64())
                         .count(),
                 }
@@ -281,74 +287,78 @@ impl Stage {
                 "[polling]\ninitial_ms = {0}\nmax_ms = {0}\n{polling}",
                 POLL.as_millis()
             ));
-        for actor in &self.actors {
-            let (mut base, mut token) = (actor.csp.base_url(), actor.csp.token_url());
-            let mut lines = actor.settings.clone();
-            if let Some(absent) = &actor.absent {
-                let tokenless = self.cases.iter().any(|case| {
-                    self.actors[case.at].name == actor.name
+        for entry in &self.csps {
+            let (mut base, mut token) = (entry.csp.base_url(), entry.csp.token_url());
+            let mut lines = entry.settings.clone();
+            if let Some(unreachable) = &entry.unreachable {
+                let token_refused = self.cases.iter().any(|case| {
+                    self.csps[case.at].name == entry.name
                         && matches!(
                             case.fault.as_ref().map(|fault| &fault.kind),
-                            Some(Kind::NoToken(Tokenless::Breaks(Break::Refuses)))
+                            Some(Kind::NoToken(TokenFault::Transport(TransportFault::Refuses)))
                         )
                 });
-                match (tokenless, self.way) {
-                    (true, _) => token = absent,
-                    (false, Way::Poll) => {
-                        lines.push_str(&format!("\nallowed_origins = [\"{}\"]", &**absent));
+                match (token_refused, self.call_kind) {
+                    (true, _) => token = unreachable,
+                    (false, CallKind::Poll) => {
+                        lines.push_str(&format!("\nallowed_origins = [\"{}\"]", &**unreachable));
                     }
-                    (false, Way::Sync | Way::Async | Way::Cost) => base = absent,
+                    (false, CallKind::Sync | CallKind::Async | CallKind::Cost) => {
+                        base = unreachable
+                    }
                 }
             }
-            setup = setup.csp_at(&actor.name, base, token, &actor.csp, &lines);
+            setup = setup.csp_at(&entry.name, base, token, &entry.csp, &lines);
         }
         setup.start().await
     }
 
     fn request(&self, case: &Case) -> Value {
-        let csp = &self.actors[case.at].name;
+        let csp = &self.csps[case.at].name;
         let id = format!("{csp}/{}", case.portfolio);
-        let mut request = match self.way {
-            Way::Cost => cost(&id, csp),
-            Way::Sync => job(&id, csp, "ADD_TASK_ORDER"),
-            Way::Async | Way::Poll => job(&id, csp, "ADD_ENVIRONMENT"),
+        let mut request = match self.call_kind {
+            CallKind::Cost => cost(&id, csp),
+            CallKind::Sync => job(&id, csp, "ADD_TASK_ORDER"),
+            CallKind::Async | CallKind::Poll => job(&id, csp, "ADD_ENVIRONMENT"),
         };
         request["portfolioId"] = json!(case.portfolio);
         request
     }
 
     fn request_in<'a>(&self, message: &'a Value) -> &'a Value {
-        match self.way {
-            Way::Cost => &message["content"]["request"],
-            Way::Sync | Way::Async | Way::Poll => &message["initialSnowRequest"],
+        match self.call_kind {
+            CallKind::Cost => &message["content"]["request"],
+            CallKind::Sync | CallKind::Async | CallKind::Poll => &message["initialSnowRequest"],
         }
     }
 
     fn calls(&self, case: &Case) -> Vec<std::sync::Arc<Call>> {
-        let path = match self.way {
-            Way::Poll => status_path(&case.portfolio),
-            Way::Sync | Way::Async | Way::Cost => portfolio_path(&case.portfolio),
+        let path = match self.call_kind {
+            CallKind::Poll => status_path(&case.portfolio),
+            CallKind::Sync | CallKind::Async | CallKind::Cost => portfolio_path(&case.portfolio),
         };
-        let calls = self.actors[case.at].csp.calls();
+        let calls = self.csps[case.at].csp.calls();
         calls.into_iter().filter(|call| call.target.contains(&path)).collect()
     }
 
     /// Returns the shortest time between two calls.
-    pub fn apart_min(&self) -> Duration {
-        match self.way {
-            Way::Poll => POLL.mul_f64(0.9),
+    pub fn gap_min(&self) -> Duration {
+        match self.call_kind {
+            CallKind::Poll => POLL.mul_f64(0.9),
             // The jitter takes a fifth.
-            Way::Sync | Way::Async | Way::Cost => Duration::from_millis(BACKOFF_MS).mul_f64(0.8),
+            CallKind::Sync | CallKind::Async | CallKind::Cost => {
+                Duration::from_millis(BACKOFF_MS).mul_f64(0.8)
+            }
         }
     }
 
     /// Returns the longest wait between two calls that the host keeps.
-    pub fn apart_max(&self) -> Duration {
+    pub fn gap_max(&self) -> Duration {
         BACKOFF_MAX
     }
 
-    pub fn is_at_the_calm_csp(&self, case: &Case) -> bool {
-        self.actors[case.at].name == CALM_CSP
+    pub fn is_at_the_healthy_csp(&self, case: &Case) -> bool {
+        self.csps[case.at].name == HEALTHY_CSP
     }
 }
 
