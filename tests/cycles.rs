@@ -1,4 +1,4 @@
-//! Holds that no two sibling modules of a crate depend on each other, directly
+//! Checks that no two sibling modules of a crate depend on each other, directly
 //! or over other siblings.
 //!
 //! A module may name its parent and its children. Between siblings the names
@@ -100,7 +100,7 @@ impl Crate {
         Some(at)
     }
 
-    /// Returns, for each parent, which of its children name which others.
+    /// Returns the references between the children of each parent.
     fn sibling_edges(&self) -> BTreeMap<ModulePath, BTreeMap<String, BTreeSet<String>>> {
         let mut edges: BTreeMap<ModulePath, BTreeMap<String, BTreeSet<String>>> = BTreeMap::new();
         for (from, module) in &self.modules {

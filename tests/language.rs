@@ -1,4 +1,4 @@
-//! Holds the rules for language that a program can check.
+//! Checks the language rules that a program can check.
 //!
 //! CONTRIBUTING.md has the rules themselves, with examples.
 
@@ -27,7 +27,8 @@ fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
-/// Reads every text below [`ROOTS`] and at the top with one of these extensions.
+/// Reads every text below [`ROOTS`] and at the top with one of these
+/// extensions.
 fn texts(extensions: &[&str]) -> Vec<Text> {
     let root = repository();
     let mut files = Vec::new();

@@ -18,8 +18,8 @@ async fn host(csp: &MockCsp) -> TestHost {
     Setup::new().csp("CSP_TEST", csp).start().await
 }
 
-/// Returns the outcome of an ADD_PORTFOLIO that the CSP answers with `answer`, and
-/// the number of calls.
+/// Returns the outcome of an ADD_PORTFOLIO that the CSP answers with `answer`,
+/// and the number of calls.
 async fn message_after(answer: Answer) -> (Outcome, usize) {
     let csp = csp::scripted([answer]).await;
     let message = provision(&csp).await;

@@ -20,8 +20,8 @@ use crate::harness::job;
 /// holds jobs for longer than any test takes.
 const BREAKER: &str = "breaker = { failures = 5, over_ms = 300, open_ms = 50, max_open_ms = 200, max_hold_ms = 3600000 }";
 
-/// A backoff with which no job makes its third call before the breaker has opened,
-/// even if the machine takes seconds to accept five jobs.
+/// A backoff with which no job makes its third call before the breaker has
+/// opened, even if the machine takes seconds to accept five jobs.
 const RETRY: &str = "[retry]\ninitial_backoff_ms = 4000\nmax_backoff_ms = 8000";
 
 /// Portfolios at each CSP: more than it takes to open its breaker.

@@ -1,5 +1,5 @@
-//! Collecting without loss: clients that hang up at any byte, two at once, in both
-//! modes.
+//! Collecting without loss: clients that hang up at any byte, two at once, in
+//! both modes.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::AtomicUsize;
@@ -29,9 +29,9 @@ use crate::harness::job;
 const OUTCOMES: usize = 40;
 const PORTFOLIOS: usize = 8;
 
-/// Connections of each of two clients in one round, and the number of rounds. More
-/// than a thousand of all are broken; the others find an empty queue, whose answer
-/// is short.
+/// Connections of each of two clients in one round, and the number of rounds.
+/// More than a thousand of all are broken; the others find an empty queue,
+/// whose answer is short.
 const HANG_UPS: usize = 50;
 const ROUNDS: usize = 18;
 
@@ -43,7 +43,8 @@ fn all() -> BTreeSet<String> {
     (0..OUTCOMES).map(id).collect()
 }
 
-/// Starts a host with outcomes of a few bytes up to more than a socket's buffer.
+/// Starts a host with outcomes of a few bytes up to more than a socket's
+/// buffer.
 async fn stocked() -> (TestHost, MockCsp) {
     let sizes = [20, 3_000, 70_000, 200_000];
     let csp = csp::scripted(sizes.map(Answer::of_size).into_iter().cycle().take(OUTCOMES)).await;
@@ -62,8 +63,8 @@ fn ids(messages: &[Outcome]) -> Vec<String> {
     messages.iter().map(|message| message.job_id().to_owned()).collect()
 }
 
-/// Sends a request, reads up to `bytes` bytes of the answer, and hangs up. Returns
-/// the header and the messages if the answer was complete.
+/// Sends a request, reads up to `bytes` bytes of the answer, and hangs up.
+/// Returns the header and the messages if the answer was complete.
 async fn break_off(
     host: &TestHost,
     target: &str,
@@ -116,8 +117,8 @@ fn limit(round: usize, turn: usize) -> usize {
     }
 }
 
-/// Runs both clients of a round at once, and returns the answers that they read to
-/// the end.
+/// Runs both clients of a round at once, and returns the answers that they read
+/// to the end.
 async fn hang_up(host: &TestHost, target: &str, round: usize) -> Vec<(String, Vec<Outcome>)> {
     let client = async |first: usize| {
         let mut read = Vec::new();
@@ -189,10 +190,10 @@ async fn outcomes_lost_to_broken_connections_can_be_redelivered() {
     assert_eq!(got.len(), OUTCOMES, "each comes once");
 }
 
-/// Has everything redelivered that is not in `got`, until it is, and returns how
-/// many outcomes were missing at first: the kernel alone had taken them. Requests
-/// whose clients have hung up may still be served meanwhile, and take some of
-/// them once more.
+/// Has everything redelivered that is not in `got`, until it is, and returns
+/// how many outcomes were missing at first: the kernel alone had taken them.
+/// Requests whose clients have hung up may still be served meanwhile, and take
+/// some of them once more.
 async fn recover(host: &TestHost, got: &mut Vec<String>) -> usize {
     let (snow, started_at) = (host.servicenow(), Instant::now());
     let missing = |got: &[String]| -> Vec<String> {
@@ -223,7 +224,8 @@ async fn a_thousand_broken_connections_lose_no_leased_outcome() {
     for round in 0..ROUNDS {
         let read = hang_up(&host, "/provisioning-jobs?lease=1", round).await;
         broken += 2 * HANG_UPS - read.len();
-        // Broken batches are not acknowledged and come back when their leases end.
+        // Broken batches are not acknowledged and come back when their leases
+        // end.
         let mut acknowledged = BTreeSet::new();
         let (started_at, mut ack) = (Instant::now(), String::new());
         while acknowledged.len() < OUTCOMES {
@@ -252,8 +254,9 @@ async fn a_thousand_broken_connections_lose_no_leased_outcome() {
 #[tokio::test]
 async fn two_clients_share_the_outcomes_and_keep_the_order_of_each_portfolio() {
     let (host, _csp) = stocked().await;
-    // Neither gives up before both together have everything: one may get nothing
-    // for a while, as what the other has taken is still being deleted.
+    // Both clients continue until they have every outcome together. One client
+    // may get none for a while, because the outcomes of the other one are still
+    // being deleted.
     let (taken, started_at) = (AtomicUsize::new(0), Instant::now());
     let client = async || {
         let (snow, mut got) = (host.servicenow(), Vec::new());

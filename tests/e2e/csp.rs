@@ -38,8 +38,8 @@ pub async fn slow(delay: Duration) -> MockCsp {
     start(Options { delay, ..Options::default() }).await
 }
 
-/// Starts a CSP that answers every call from this list; the last answer repeats.
-/// Requests for tokens do not count.
+/// Starts a CSP that answers every call from this list; the last answer
+/// repeats. Requests for tokens do not count.
 pub async fn scripted(answers: impl IntoIterator<Item = Answer>) -> MockCsp {
     let csp = sync().await;
     csp.script(answers);

@@ -1,5 +1,5 @@
-//! Limits of outgoing requests, which no CSP, adapter, name server or environment
-//! variable can lift.
+//! Limits of outgoing requests, which no CSP, adapter, name server or
+//! environment variable can lift.
 
 use std::net::ToSocketAddrs as _;
 use std::sync::Arc;
@@ -84,8 +84,8 @@ async fn a_location_in_a_private_network_is_not_followed() {
     assert!(!was_called(&trap).await, "a location led elsewhere");
 }
 
-/// Returns a name, other than those of loopback, that this machine resolves to an
-/// address of its own or of a private network.
+/// Returns a name, other than those of loopback, that this machine resolves to
+/// an address of its own or of a private network.
 fn neighbour() -> String {
     let hosts = std::fs::read_to_string("/etc/hosts").expect("every Linux has one");
     let lines = hosts.lines().map(|line| line.split('#').next().unwrap_or_default());

@@ -29,8 +29,8 @@ const LEASED: &[FailPoint] =
 /// Steps that only an unreadable job reaches.
 const DEAD_LETTERED: &[FailPoint] = &[FailPoint::BeforeDeadLetter, FailPoint::AfterDeadLetter];
 
-/// A client that acts as ServiceNow and restarts the host when it dies. A request
-/// without an answer is sent again.
+/// A client that acts as ServiceNow and restarts the host when it dies. A
+/// request without an answer is sent again.
 struct Persistent {
     host: TestHost,
     deaths: u32,
@@ -78,7 +78,8 @@ impl Persistent {
         }
     }
 
-    /// Consumes until the queues are empty, and returns every message that came.
+    /// Consumes until the queues are empty, and returns every message that
+    /// came.
     async fn consume(&mut self) -> Vec<Value> {
         let mut got = array(&self.first("wait=1").await);
         // A consumed message has been deleted, unless the host died before.
@@ -101,7 +102,8 @@ impl Persistent {
     async fn settle(&mut self, how: &str, batch: &str) {
         let path = format!("/provisioning-jobs/{how}");
         let answer = self.ask(Method::POST, &path, Some(&json!({"batch": batch}))).await;
-        // A release that took effect before the host died finds its lease ended.
+        // A release that took effect before the host died finds its lease
+        // ended.
         let done = answer.status == 200 || how == "release" && answer.status == 409;
         assert!(done, "{how}: {} {}", answer.status, answer.text);
     }
@@ -132,8 +134,8 @@ async fn start(point: FailPoint, time: u32) -> (Persistent, mock_csp::MockCsp) {
     (Persistent { host, deaths: 0 }, csp)
 }
 
-/// Runs a job for a client that consumes. Returns the messages, and the number of
-/// deaths.
+/// Runs a job for a client that consumes. Returns the messages, and the number
+/// of deaths.
 async fn consuming(point: FailPoint, time: u32) -> (Vec<Value>, u32) {
     let (mut snow, _csp) = start(point, time).await;
     snow.submit().await;
@@ -155,9 +157,9 @@ async fn consuming(point: FailPoint, time: u32) -> (Vec<Value>, u32) {
     (got, snow.deaths)
 }
 
-/// Runs a job for a client that leases, returns the batch once, leases again and
-/// acknowledges. Returns the messages that it acknowledged, and the number of
-/// deaths.
+/// Runs a job for a client that leases, returns the batch once, leases again
+/// and acknowledges. Returns the messages that it acknowledged, and the number
+/// of deaths.
 async fn leasing(point: FailPoint) -> (Vec<Value>, u32) {
     let (mut snow, _csp) = start(point, 1).await;
     snow.submit().await;
@@ -170,8 +172,8 @@ async fn leasing(point: FailPoint) -> (Vec<Value>, u32) {
     (array(&kept), snow.deaths)
 }
 
-/// Runs a job whose message becomes unreadable in its queue. Returns the messages,
-/// and the number of deaths.
+/// Runs a job whose message becomes unreadable in its queue. Returns the
+/// messages, and the number of deaths.
 async fn unreadable(point: FailPoint) -> (Vec<Value>, u32) {
     let (mut snow, _csp) = start(FailPoint::JobReceived, 1).await;
     snow.host.leaves_work("the unreadable job becomes a dead letter");
@@ -201,9 +203,9 @@ async fn run_with_kill(point: FailPoint) {
     };
     let name = point.name();
     assert_eq!(deaths, 1, "{name}: no job comes to this step, or the build has no fail points");
-    // The client had the whole answer when the host died, and the host could not
-    // know: the outcome comes again, unchanged. The same may happen where the
-    // outcome had just been stored, as a waiting client gets it at once.
+    // The client had the whole answer when the host died, and the host could
+    // not know: the outcome comes again, unchanged. The same may happen where
+    // the outcome had just been stored, as a waiting client gets it at once.
     let had = point == FailPoint::OutcomesLeft;
     let may_have_had =
         had || [FailPoint::AfterOutcome, FailPoint::AfterDeadLetter].contains(&point);
@@ -221,7 +223,8 @@ async fn a_kill_at_any_step_of_a_job_leaves_one_message() {
 }
 
 /// Kills a host before and after every commit of a job, named step or not: one
-/// host after the other, until a job ends before its host reaches the fail point.
+/// host after the other, until a job ends before its host reaches the fail
+/// point.
 #[tokio::test]
 async fn a_kill_at_any_commit_leaves_one_message() {
     for point in [FailPoint::BeforeCommit, FailPoint::AfterCommit] {

@@ -34,8 +34,8 @@ async fn connect(host: &TestHost) -> TcpStream {
 /// The time to wait for more answers than expected.
 const MOMENT: Duration = Duration::from_millis(300);
 
-/// Sends these bytes, and reads the answer until the host closes the connection or
-/// sends nothing for a while.
+/// Sends these bytes, and reads the answer until the host closes the connection
+/// or sends nothing for a while.
 async fn exchange(host: &TestHost, bytes: &[u8]) -> String {
     exchange_many(host, bytes, 1).await
 }
@@ -230,7 +230,8 @@ async fn pipelined_requests_are_answered_one_after_the_other() {
         (0..5).map(|n| answer.find(&format!("r-{n}")).expect("it is answered")).collect();
     assert!(order.is_sorted(), "{answer}");
     host.settled().await;
-    // Two at once: the second does not get the messages that the first consumed.
+    // Two at once: the second does not get the messages that the first
+    // consumed.
     let get = "GET /cost-jobs HTTP/1.1\r\nhost: hoth\r\n\r\n".repeat(2);
     let answer = exchange_many(&host, get.as_bytes(), 2).await;
     assert_eq!(statuses(&answer), [200, 200], "{answer}");
@@ -369,8 +370,8 @@ async fn the_rate_limit_of_one_key_does_not_affect_other_keys() {
     assert_eq!(ask(None).await, 401);
 }
 
-/// Opens more connections than the host takes, as far as this process may have so
-/// many: each one idle, or with half a head.
+/// Opens more connections than the host takes, as far as this process may have
+/// so many: each one idle, or with half a head.
 #[tokio::test]
 async fn ten_thousand_idle_connections_do_not_block_requests() {
     let limit = hoth_platform::descriptors::raise_limit();

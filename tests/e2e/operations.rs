@@ -10,8 +10,8 @@ use crate::harness::Setup;
 use crate::harness::cost;
 use crate::harness::job;
 
-/// Submits `job` to a CSP of `version`, and returns the outcome, the request line
-/// and the body of the one call.
+/// Submits `job` to a CSP of `version`, and returns the outcome, the request
+/// line and the body of the one call.
 async fn one_call(version: &str, job: &Value) -> (Outcome, String, Value) {
     let csp = csp::sync_of_version(version).await;
     let lines = format!("settings = {{ api_version = \"{version}\" }}");

@@ -154,7 +154,8 @@ async fn a_job_runs_through_an_adapter_in_every_language() {
             csp.base_url()
         ));
     }
-    // Compiled beforehand, since it takes longer than the wait for a host's start.
+    // Compiled beforehand, since it takes longer than the wait for a host's
+    // start.
     let engine = engine();
     for language in SAMPLES {
         engine.load(language, sample(language)).await.expect("the sample loads");

@@ -1,6 +1,6 @@
 //! Several hosts on one set of queues, on SQS.
 //!
-//! `cargo xtask test` starts a local SQS and hands over where it is. With
+//! `cargo xtask test` starts a local SQS and passes its address. With
 //! `HOTH_TEST_SQS=aws` these tests run on AWS, and leave queues there whose
 //! names begin with `hoth-e2e-`.
 
@@ -43,7 +43,7 @@ fn endpoint() -> Option<String> {
     ))
 }
 
-/// Queues that no other test uses, by way of `endpoint`.
+/// Returns the configuration of queues at `endpoint` that no other test uses.
 fn queues_at(endpoint: Option<&str>) -> String {
     let unique = uuid::Uuid::new_v4().simple().to_string();
     let queue = format!("backend = \"sqs\"\nprefix = \"hoth-e2e-{}-\"\n", &unique[..8]);
@@ -74,8 +74,8 @@ async fn hosts_share_the_work_and_each_portfolio_keeps_its_order() {
     let api = on_sqs().csp("CSP_TEST", &csp).roles("api").start().await;
     let snow = api.servicenow();
     let workers = [api.another("worker").await, api.another("worker,watcher").await];
-    // At least thirty jobs, and as many as it takes for each worker to have one:
-    // a worker that starts slowly finds the first ones taken.
+    // At least thirty jobs, and as many as it takes for each worker to have
+    // one: a worker that starts slowly finds the first ones taken.
     let (started_at, mut jobs) = (Instant::now(), 0);
     while jobs < 30 || !workers.iter().all(has_begun_a_job) {
         assert!(started_at.elapsed() < PATIENCE, "a worker has no job of {jobs}");
@@ -140,7 +140,7 @@ async fn an_id_that_is_used_for_two_jobs_has_two_outcomes() {
         .collect();
     keys.sort_unstable();
     keys.dedup();
-    assert_eq!(keys.len(), 4, "to a CSP these are four pieces of work");
+    assert_eq!(keys.len(), 4, "a CSP sees four different requests");
 }
 
 #[tokio::test]
@@ -209,23 +209,25 @@ async fn a_batch_leased_from_one_host_is_acknowledged_at_another() {
     assert_eq!(settle("redeliver", &again).await, 501);
 }
 
-// The wire must go on while the host is dropped, which blocks this thread.
+// The connection to SQS must be served while the drop of the host blocks this
+// thread.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_outage_of_sqs_refuses_posts_and_recovers_by_itself() {
     let csp = csp::sync().await;
     let Some(endpoint) = endpoint() else {
-        // There is no cutting off AWS; the local server shows the same.
+        // AWS cannot be disconnected; the local server shows the same
+        // behaviour.
         return;
     };
     let wire = Wire::to(&endpoint).await;
-    // A receive that is cut off may still get the next job, which then waits for
-    // the end of that lease.
+    // A receive that is cut off may still get the next job, which then waits
+    // for the end of that lease.
     let setup = Setup::new().queue(&queues_at(Some(&wire.url))).with(LEASE);
     let host = setup.csp("CSP_TEST", &csp).start().await;
     let snow = host.servicenow();
     snow.provision(&in_portfolio("job-1", "p-1")).await;
     assert_eq!(snow.outcome().await.job_id(), "job-1");
-    // What was collected and not deleted would hold back its group.
+    // An outcome that was collected and not deleted would block its group.
     host.emptied().await;
 
     wire.cut();
@@ -278,13 +280,13 @@ impl Wire {
         self.state.send_replace(WireState::Cut);
     }
 
-    /// Carries connections again.
+    /// Forwards connections again.
     fn mend(&self) {
         self.state.send_replace(WireState::Whole);
     }
 }
 
-/// Carries one connection until the wire is cut.
+/// Forwards one connection until the wire is cut.
 async fn carry(mut near: TcpStream, upstream: String, mut state: watch::Receiver<WireState>) {
     let carried = async {
         let mut far = TcpStream::connect(upstream).await?;

@@ -39,7 +39,8 @@ impl Certificate {
         self.directory.path().join("key.pem")
     }
 
-    /// Writes another certificate, which clients of the one before do not trust.
+    /// Writes another certificate, which clients of the one before do not
+    /// trust.
     fn renew(&self) {
         let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]);
         let made = made.expect("a certificate can be made");
@@ -56,8 +57,8 @@ impl Certificate {
         )
     }
 
-    /// Returns a client that trusts only this certificate, and opens a connection
-    /// for each call.
+    /// Returns a client that trusts only this certificate, and opens a
+    /// connection for each call.
     fn client(&self) -> reqwest::Client {
         self.client_with(|builder| builder)
     }
@@ -121,8 +122,8 @@ async fn both_listeners_speak_only_tls() {
     assert!(listed.status.success() && text.contains("atat"), "{text}{listed:?}");
 }
 
-/// Returns the first message of a client that knows nothing newer than `version`,
-/// with suites of its time.
+/// Returns the first message of a client that knows nothing newer than
+/// `version`, with suites of its time.
 fn client_hello(version: [u8; 2]) -> Vec<u8> {
     let suites = [0xc0, 0x13, 0xc0, 0x14, 0x00, 0x2f, 0x00, 0x35, 0x00, 0x0a];
     let mut hello = version.to_vec();

@@ -32,8 +32,8 @@ async fn host(csp: &MockCsp) -> TestHost {
     Setup::new().csp("CSP_TEST", csp).start().await
 }
 
-/// Returns the outcome of an ADD_ENVIRONMENT that is accepted and whose polls get
-/// these answers, and the number of polls.
+/// Returns the outcome of an ADD_ENVIRONMENT that is accepted and whose polls
+/// get these answers, and the number of polls.
 async fn message_after(polls: impl IntoIterator<Item = Answer>) -> (Outcome, usize) {
     let csp = csp::scripted([accepted()].into_iter().chain(polls)).await;
     let message =

@@ -37,7 +37,8 @@ pub struct Arguments {
     /// Also build the misbehaving guests of the tests, into target/guests/
     #[arg(long)]
     guests: bool,
-    /// Also build the samples in Rust for WASI, Python and JavaScript, into target/samples/
+    /// Also build the samples in Rust for WASI, Python and JavaScript, into
+    /// target/samples/
     #[arg(long)]
     samples: bool,
 }

@@ -14,7 +14,7 @@ use crate::workspace::workspace;
 /// Test programs that need components, a host or minutes.
 const SLOW_PROGRAMS: [&str; 2] = ["corpora", "e2e"];
 
-/// Check formatting, lints and fast tests, as the loop of daily work
+/// Check formatting and lints, and run the fast tests
 ///
 /// Runs `cargo fmt --check`, clippy with warnings as errors, and the tests that
 /// need no components, no hosts and no SQS: unit tests, and the tests of layers

@@ -26,7 +26,7 @@ use crate::workspace::target;
 #[derive(clap::Args)]
 #[command(verbatim_doc_comment)]
 pub struct Arguments {
-    /// Keep everything running until Ctrl-C, to go on with curl
+    /// Keep everything running until Ctrl-C, for requests with curl
     #[arg(long)]
     keep: bool,
     /// Run three hosts on a local SQS and kill one of them

@@ -44,8 +44,8 @@ pub struct Arguments {
     /// Run only this input, to reproduce a failure
     #[arg(long, requires = "targets")]
     again: Option<PathBuf>,
-    /// Afterwards, add to `tests/fuzz/corpus` the smallest inputs that reach the
-    /// same code
+    /// Afterwards, add to `tests/fuzz/corpus` the smallest inputs that reach
+    /// the same code
     #[arg(long)]
     keep: bool,
 }
@@ -54,8 +54,8 @@ pub struct Arguments {
 const TARGETS: [&str; 5] =
     ["request-body", "signature", "adapter-step", "location", "queue-message"];
 
-/// Environment variable with the folder of libFuzzer. Set for cargo, which passes
-/// it to this program when it calls it in place of rustc.
+/// Environment variable with the folder of libFuzzer. Set for cargo, which
+/// passes it to this program when it calls it in place of rustc.
 const ENGINE: &str = "HOTH_FUZZ_ENGINE";
 
 /// Crates that are compiled with coverage counters.
@@ -63,8 +63,8 @@ const COUNTED: [&str; 2] = ["hoth", "hoth_fuzz"];
 /// Crates that are linked against libFuzzer.
 const LINKED: [&str; 2] = ["hoth_fuzzer", "corpora"];
 
-/// Compiler flags of `cargo fuzz`, without those for sanitizers. Sanitizers need
-/// a nightly compiler, and code without `unsafe` needs them less.
+/// Compiler flags of `cargo fuzz`, without those for sanitizers. Sanitizers
+/// need a nightly compiler, and code without `unsafe` needs them less.
 const COUNTERS: [&str; 7] = [
     "-Cpasses=sancov-module",
     "-Cllvm-args=-sanitizer-coverage-level=4",
@@ -85,7 +85,7 @@ const KEPT_BYTES_MAX: u64 = 2 * 1024;
 /// bodies between other requests.
 const INPUT_SECONDS_MAX: u64 = 5;
 
-/// Most memory of the fuzzer.
+/// Memory limit of the fuzzer, in MiB.
 const MEMORY_MIB_MAX: u64 = 1024;
 
 /// Runs `cargo xtask fuzz`.

@@ -1,4 +1,5 @@
-//! `cargo xtask schemathesis`: tests a running host against its OpenAPI document.
+//! `cargo xtask schemathesis`: tests a running host against its OpenAPI
+//! document.
 
 use std::io::BufRead as _;
 use std::io::BufReader;
@@ -21,10 +22,11 @@ use crate::workspace::workspace;
 /// Test a running host against its `/openapi.json`
 ///
 /// Sends requests that the document allows and requests that it forbids. Fails
-/// on a response with a 5xx status, on a status or a body that the document does
-/// not describe, on an invalid request that the host accepts, and on a request
-/// without a key that the host admits. Runs Schemathesis, in the versions of
-/// tests/schemathesis, in a virtual environment below target. Needs Python 3.
+/// on a response with a 5xx status, on a status or a body that the document
+/// does not describe, on an invalid request that the host accepts, and on a
+/// request without a key that the host admits. Runs Schemathesis, in the
+/// versions of tests/schemathesis, in a virtual environment below target. Needs
+/// Python 3.
 ///
 /// Examples:
 ///   cargo xtask schemathesis
@@ -32,10 +34,10 @@ use crate::workspace::workspace;
 #[derive(clap::Args)]
 #[command(verbatim_doc_comment)]
 pub struct Arguments {
-    /// Most generated bodies for each operation
+    /// Maximum number of generated bodies for each operation
     #[arg(long, default_value_t = 40)]
     examples: u32,
-    /// Seed of the generator; the same seed makes the same requests
+    /// Seed of the generator; the same seed generates the same requests
     #[arg(long, default_value_t = 1)]
     seed: u32,
 }
@@ -50,8 +52,8 @@ role = "admin"
 sha256 = "ec66c0be6ebd917bd5221a965472ea65b2e9cf8def0c0d21a8988271e30848b4"
 "#;
 
-/// Check that every valid request is accepted. A valid request may name a CSP or
-/// a batch that the tested host does not have, and is rejected for that.
+/// Check that every valid request is accepted. A valid request may name a CSP
+/// or a batch that the tested host does not have, and is rejected for that.
 const EXCLUDED: &str = "positive_data_acceptance";
 
 /// Runs `cargo xtask schemathesis`.

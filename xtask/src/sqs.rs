@@ -57,8 +57,8 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts the server, and installs it first if it is missing. The server can
-    /// be used when [`Server::ready`] returns.
+    /// Starts the server, and installs it first if it is missing. The server
+    /// can be used when [`Server::ready`] returns.
     pub fn start() -> anyhow::Result<Self> {
         let folder = workspace::target()?.join("sqs");
         let python = install(&folder)?;

@@ -20,8 +20,8 @@ use crate::sqs;
 /// The last line is `N passed, N failed`. A build or a program that fails
 /// counts as one failure.
 ///
-/// The samples in other languages (target/samples) need tools from PyPI and npm.
-/// Their tests run only with --samples, which fetches these tools.
+/// The samples in other languages (target/samples) need tools from PyPI and
+/// npm. Their tests run only with --samples, which fetches these tools.
 ///
 /// Examples:
 ///   cargo xtask test

@@ -102,8 +102,8 @@ impl Toolchain {
         Ok(Some(Self { target, compiler, linkers: linkers()? }))
     }
 
-    /// Returns a call of `cargo build` for the target, with `folder` as the target
-    /// directory.
+    /// Returns a call of `cargo build` for the target, with `folder` as the
+    /// target directory.
     pub fn cargo_build(&self, folder: &Path) -> anyhow::Result<Command> {
         let mut command = cargo::command();
         let triple = self.target.triple();

@@ -39,7 +39,8 @@ impl<'a> Version<'a> {
         self.text
     }
 
-    /// The owner of operators: the portfolio, or this environment.
+    /// Returns the owner of operators: `None` for the portfolio, or this
+    /// environment.
     pub fn operators(self, environment_id: Option<&str>) -> Result<Option<&str>, Failure> {
         if self.numbers <= LAST_WITH_PORTFOLIO_OPERATORS {
             Ok(None)

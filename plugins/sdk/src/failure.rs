@@ -79,7 +79,7 @@ impl Failure {
         Self::with_details(Class::Unsupported, 400, message)
     }
 
-    /// The CSP accepted the work and then failed.
+    /// Creates the failure of a job that the CSP accepted and then failed.
     pub fn job_failed(message: impl Into<String>, response: Object) -> Self {
         Self::new(Class::JobFailed, 500, message, response)
     }

@@ -38,7 +38,7 @@ fn write(level: &'static str, message: &dyn Display) {
     log::log(level, &message.to_string());
 }
 
-/// The lines of a test, which has no host; the test kit reads them.
+/// Keeps a line for the test kit, because a test has no host.
 #[cfg(not(target_family = "wasm"))]
 fn write(level: &'static str, message: &dyn Display) {
     LINES.with_borrow_mut(|lines| lines.push(format!("{level}: {message}")));

@@ -57,7 +57,7 @@ fn read(event: Event) -> Result<Reading, Failure> {
     }
 }
 
-/// The text of a field that the CSP must answer.
+/// Returns the text of a field that the CSP must answer.
 fn id(result: &Json, name: &str) -> Result<String, Failure> {
     let text = result.as_object().and_then(|object| object.text(name)).map(str::to_owned);
     text.ok_or_else(|| Failure::invalid_answer(format!("the CSP's answer lacks {name}")))

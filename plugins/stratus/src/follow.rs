@@ -68,7 +68,7 @@ fn ask_later(operation: String, made: Made, note: &str, data: &Object) -> Step<S
     Wait { after: envelope::pause(data, "checkInMs"), ..wait }.into()
 }
 
-/// The status that an operation reports.
+/// Returns the step after the status that an operation reports.
 fn operated(job: &Job, operation: String, made: Made, data: Object) -> Next<Stratus> {
     let word = data.text("state").unwrap_or_default().to_owned();
     match (word.as_str(), made) {

@@ -39,8 +39,8 @@ pub const INPUT: &str = r#"{"jobId":"81b31a89-e3e5-46ee-acfe-75436bd14577","user
 /// The adapter's settings in that request.
 pub const SETTINGS: &str = r#"{"api_version":"1.3.1"}"#;
 
-/// Measures one call in a fresh instance: of a small adapter, and of the bundled
-/// one beside the same Rust code run natively.
+/// Measures one call in a fresh instance: of a small adapter, and of the
+/// bundled one beside the same Rust code run natively.
 pub async fn isolated(built: &Built) -> anyhow::Result<Vec<Figure>> {
     let small = JobContext {
         operation: "get-portfolio".to_owned(),

@@ -85,8 +85,8 @@ pub fn get(path: &str) -> Vec<u8> {
     format!("GET {path} HTTP/1.1\r\nhost: localhost\r\n\r\n").into_bytes()
 }
 
-/// Returns the exchanges per second of `connections` clients, each of which sends
-/// the requests that `request` makes, one after the other, for `time`.
+/// Returns the exchanges per second of `connections` clients, each of which
+/// sends the requests that `request` makes, one after the other, for `time`.
 pub async fn load(
     address: SocketAddr,
     connections: usize,

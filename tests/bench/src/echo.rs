@@ -1,5 +1,5 @@
-//! The limit of the HTTP front: a handler on the host's own listener that echoes
-//! the body and stores nothing.
+//! The limit of the HTTP front: a handler on the host's own listener that
+//! echoes the body and stores nothing.
 
 use std::net::SocketAddr;
 use std::process::Stdio;

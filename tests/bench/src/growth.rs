@@ -168,8 +168,8 @@ impl TempQueue {
         .await
     }
 
-    /// Has every caller send and delete one message again and again, and returns
-    /// the messages per second.
+    /// Has every caller send and delete one message again and again, and
+    /// returns the messages per second.
     async fn in_and_out(self: &Arc<Self>, time: Duration) -> anyhow::Result<f64> {
         let (before, started_at) = (self.sent.load(Ordering::Relaxed), Instant::now());
         each(self, move |queue| async move {

@@ -1,4 +1,4 @@
-//! The latency of one job when there is no other.
+//! The latency of one job on an idle host.
 
 use std::time::Instant;
 

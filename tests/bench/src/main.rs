@@ -5,7 +5,7 @@
 //! distorts the figures.
 
 #![expect(clippy::print_stdout, reason = "figures are for a terminal")]
-#![expect(clippy::print_stderr, reason = "and so are the warnings of the host")]
+#![expect(clippy::print_stderr, reason = "warnings of the host are for a terminal")]
 
 mod calls;
 mod client;
@@ -29,23 +29,23 @@ use mock_csp::MockCsp;
 use crate::figure::Figure;
 use crate::host::Built;
 
-/// Measures HOTH and prints each figure beside its limit.
+/// Measure HOTH and print each figure beside its limit
 #[derive(Debug, Parser)]
 struct Arguments {
-    /// The `hoth` program, built for release.
+    /// Path of the `hoth` program, built for release
     #[arg(long)]
     program: PathBuf,
-    /// The bundled adapter, as a component.
+    /// Path of the bundled adapter, as a component
     #[arg(long)]
     adapter: PathBuf,
-    /// An adapter that makes a single call.
+    /// Path of an adapter that makes a single call
     #[arg(long)]
     small_adapter: PathBuf,
-    /// The length of each load, in seconds.
+    /// Length of each load, in seconds
     #[arg(long, default_value_t = 10)]
     seconds: u64,
     /// Measure only figures whose group contains this text: calls, latency,
-    /// accepts, jobs, journals, swaps, memory, growth.
+    /// accepts, jobs, journals, swaps, memory, growth
     #[arg(long, default_value = "")]
     only: String,
 }

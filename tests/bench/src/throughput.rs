@@ -49,8 +49,8 @@ pub async fn accepts(built: &Built, csp: &MockCsp, time: Duration) -> anyhow::Re
     })
 }
 
-/// Measures jobs per second from POST to collected outcome, beside the same calls
-/// to the CSP made by a bare client.
+/// Measures jobs per second from POST to collected outcome, beside the same
+/// calls to the CSP made by a bare client.
 pub async fn end_to_end(built: &Built, csp: &MockCsp, time: Duration) -> anyhow::Result<Figure> {
     let address = csp.origin().trim_start_matches("http://").parse()?;
     let bare = load(address, CLIENTS, time, 200, bare_call(csp)).await?;
@@ -63,8 +63,8 @@ pub async fn end_to_end(built: &Built, csp: &MockCsp, time: Duration) -> anyhow:
     })
 }
 
-/// Measures jobs per second with journals, beside the same without. The two take
-/// turns, so that other load on the machine affects both.
+/// Measures jobs per second with journals, beside the same without. The two
+/// take turns, so that other load on the machine affects both.
 pub async fn journals(built: &Built, csp: &MockCsp, time: Duration) -> anyhow::Result<Figure> {
     let turn = time / JOURNAL_TURNS;
     let (mut with, mut without) = (0.0, 0.0);
@@ -82,8 +82,8 @@ pub async fn journals(built: &Built, csp: &MockCsp, time: Duration) -> anyhow::R
     })
 }
 
-/// Returns the jobs per second from POST to collected outcome. `tables` is added
-/// to the configuration.
+/// Returns the jobs per second from POST to collected outcome. `tables` is
+/// added to the configuration.
 async fn jobs_per_second(
     built: &Built,
     csp: &MockCsp,

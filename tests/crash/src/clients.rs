@@ -46,7 +46,7 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 /// The pause of a client that has nothing to do, or no host to talk to.
 const PAUSE: Duration = Duration::from_millis(10);
 
-/// One life of the host, as the clients see it.
+/// One run of the host process, as the clients see it.
 #[derive(Debug, Clone, Copy)]
 pub struct HostRun {
     pub api: SocketAddr,
@@ -182,7 +182,8 @@ impl Submitter {
                 false
             }
             Err(_) => {
-                // Some clients post again when they have no answer, and some do not.
+                // Some clients post again when they have no answer, and some do
+                // not.
                 self.again = self.rng.bool().then_some((path, id, body));
                 false
             }
@@ -274,7 +275,8 @@ impl Collector {
         shared.ledger().leased(&items);
         let how = if self.rng.u8(0..8) == 0 { "release" } else { "ack" };
         if how == "release" {
-            // Recorded before the request: from then on another client may have it.
+            // Recorded before the request: from then on another client may have
+            // it.
             shared.ledger().returned(&items);
         }
         self.batch = Some(Batch { path, name, items, how });

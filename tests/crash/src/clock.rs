@@ -22,9 +22,9 @@ const OFFSETS: [i64; 4] = [3_600, 0, -3_600, 0];
 const GOES_ON: Duration = Duration::from_millis(500);
 
 /// Sets the clock while a host runs, lets it go on, kills it, and starts the
-/// next one under the new time. Leases must neither end early nor stay, and jobs
-/// that wait for their CSP must be polled in time. Otherwise outcomes would be
-/// repeated, or messages would be left at the end.
+/// next one under the new time. Leases must neither end early nor stay, and
+/// jobs that wait for their CSP must be polled in time. Otherwise outcomes
+/// would be repeated, or messages would be left at the end.
 pub async fn jumps(built: &Built, place: &Path, seed: u64) -> anyhow::Result<bool> {
     let queue = place.join("hoth.db");
     let mut trial = Trial::begin("clock", built, place, &queue, seed, false).await?;

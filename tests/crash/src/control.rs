@@ -1,4 +1,5 @@
-//! Controls that must lose something; without them the power cuts prove nothing.
+//! Control trials that must lose messages: they show that a power cut can lose
+//! some, and that the ledger detects the loss.
 
 use std::path::Path;
 
@@ -13,7 +14,7 @@ use crate::power;
 use crate::trial::Trial;
 use crate::volume::Volume;
 
-/// Power cuts within which something must be lost.
+/// Power cuts within which a message must be lost.
 const CUTS_MAX: u32 = 20;
 
 /// Read only by builds with debug assertions; see `queue/embedded/schema.rs`.
@@ -46,7 +47,7 @@ async fn shutdown(built: &Built, place: &Path, seed: u64) -> anyhow::Result<()> 
     must_lose(trial, "synchronous=NORMAL, shutdown", cut).await
 }
 
-/// Cuts the power of an honest drive under a queue that does not wait for the
+/// Cuts the power of a correct drive under a queue that does not wait for the
 /// disk.
 async fn drive(built: &Built, place: &Path, seed: u64) -> anyhow::Result<()> {
     let mut machine = Machine::make(place, seed)?;
@@ -70,7 +71,7 @@ async fn begin(built: &Built, place: &Path, volume: &Path, seed: u64) -> anyhow:
     Trial::begin("control", built, place, &volume.join("hoth.db"), seed, true).await
 }
 
-/// Cuts the power until something is lost.
+/// Cuts the power until a message is lost.
 async fn must_lose(
     mut trial: Trial,
     what: &str,

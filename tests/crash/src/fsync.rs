@@ -1,4 +1,4 @@
-//! A disk that reports that it could not store something.
+//! A disk whose fsync reports errors.
 
 use std::path::Path;
 
@@ -30,7 +30,7 @@ pub async fn failures(built: &Built, place: &Path, seed: u64) -> anyhow::Result<
     let trigger = shim::load(&mut trial.deployment, place, shim::FSYNC, "HOTH_SHIM_FSYNC")?;
     let fail = async |host: Host| {
         std::fs::write(&trigger, "").context("making fsync fail")?;
-        let code = host.exited().await.context("fsync fails, and the host goes on")?;
+        let code = host.exited().await.context("the host still runs although fsync fails")?;
         ensure!(code == FAILURE, "the host ended with code {code} when fsync failed");
         volume.cut_power()?;
         volume.restore_power()?;

@@ -48,8 +48,8 @@ struct Caller<'a> {
 }
 
 impl Caller<'_> {
-    /// Submits a job. Returns `false` if the host refused with 503 and a time to
-    /// wait.
+    /// Submits a job. Returns `false` if the host refused with 503 and a time
+    /// to wait.
     async fn submit(&mut self, id: &str, filling: usize) -> anyhow::Result<bool> {
         let body = json!({
             "jobId": id, "userId": "u-1", "portfolioId": id, "targetCspName": "CSP_A",
@@ -81,7 +81,8 @@ impl Caller<'_> {
         Ok(response.status().as_u16())
     }
 
-    /// Leases one batch, acknowledges it, and returns the number of its messages.
+    /// Leases one batch, acknowledges it, and returns the number of its
+    /// messages.
     async fn collect(&mut self) -> anyhow::Result<usize> {
         let base = format!("http://{}/provisioning-jobs", self.host.api);
         let response = self.http.get(format!("{base}?lease=60&wait=1")).send().await?;

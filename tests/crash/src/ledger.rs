@@ -4,20 +4,20 @@
 //! the answers that reach it. The ledger holds the host to these rules:
 //!
 //! - A job is *acknowledged* when its client has read a whole 201 or 202. From
-//!   then on it is on disk, in one place, until its outcome is with a client.
-//!   Anything else is **lost**.
-//! - An outcome is *consumed* when its client has read a whole answer to a plain
-//!   GET. The host deletes it after that, without telling the client. So if the
-//!   host dies
-//!   while a collector's newest answer is the one that had it, it may still be
-//!   on disk, and then it comes again: **repeated in flight**. An older answer
-//!   is not in flight, because a GET lets go of the batch before it first.
+//!   then on it is on disk, in one place, until a client has its outcome.
+//!   Otherwise the job is **lost**.
+//! - An outcome is *consumed* when its client has read a whole answer to a
+//!   plain GET. The host deletes it after that, without notifying the client.
+//!   If the host dies while the collector's newest answer contained the
+//!   outcome, the outcome may still be on disk, and is delivered again:
+//!   **repeated in flight**. An older answer is not in flight, because a GET
+//!   first settles the previous batch.
 //! - A leased outcome comes once, unless its lease runs out. After the 200 to
-//!   its acknowledgement it is gone for good.
+//!   its acknowledgement it never comes again.
 //! - A repeated outcome is byte for byte the same as before.
 //!
-//! Any other repetition is **repeated**, and an error, as is a second message of
-//! one job on disk.
+//! Any other repetition is **repeated**, and an error, as is a second message
+//! of one job on disk.
 
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
@@ -34,7 +34,7 @@ pub struct Counts {
     /// Jobs whose client has at least one message, acknowledged or not.
     pub outcomes: u64,
     pub lost: u64,
-    /// Outcomes that came again without an excuse.
+    /// Outcomes that were delivered again without a permitted reason.
     pub repeated: u64,
     /// Outcomes that came again because an answer was in flight when the host
     /// died.
@@ -73,7 +73,7 @@ impl fmt::Display for Counts {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Item {
     pub job: String,
-    /// The hash of its text, which a repetition must have, too.
+    /// The hash of its text, which a repetition must share.
     pub hash: u64,
 }
 
@@ -92,9 +92,11 @@ struct Received {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Handover {
-    /// Consumed with this answer: the number of the collector, and of its answer.
+    /// Consumed with this answer: the number of the collector, and of its
+    /// answer.
     Consumed(usize, u64),
-    /// Consumed, and found on disk after the host died, so it comes again.
+    /// Consumed, and found on disk after the host died, so it is delivered
+    /// again.
     InFlight,
     Leased,
     LeaseEnded,
@@ -190,8 +192,8 @@ impl Ledger {
         }
     }
 
-    /// Compares the record with the disk while the host is dead and no client is
-    /// at work. `on_disk` counts the messages of each job.
+    /// Compares the record with the disk while the host is dead and no client
+    /// is at work. `on_disk` counts the messages of each job.
     pub fn died(&mut self, on_disk: &HashMap<String, u64>) {
         let mut broken = Vec::new();
         let newest = std::mem::take(&mut self.newest);
@@ -219,7 +221,7 @@ impl Ledger {
         }
         let mut lost = Vec::new();
         for id in &self.open {
-            let job = self.jobs.get_mut(id).expect("what is open is in the ledger");
+            let job = self.jobs.get_mut(id).expect("an open job is in the ledger");
             if job.received.is_none() && !on_disk.contains_key(id) {
                 job.lost = true;
                 lost.push(id.clone());

@@ -2,8 +2,8 @@
 //!
 //! `cargo xtask crash-test` builds everything and runs this. A host, in a
 //! process of its own, works under load while it is killed again and again. A
-//! [`ledger`] of the answers to its clients is compared with its queue file each
-//! time, and at the end with the outcomes that the clients have.
+//! [`ledger`] of the answers to its clients is compared with its queue file
+//! each time, and at the end with the outcomes that the clients have.
 
 #![expect(clippy::print_stdout, reason = "counts are for a terminal")]
 #![expect(clippy::print_stderr, reason = "errors are for a terminal")]
@@ -35,19 +35,19 @@ use crate::host::Built;
 use crate::host::Host;
 use crate::trial::Trial;
 
-/// Kills a host under load and counts lost jobs, of which there must be none.
+/// Kill a host under load and count lost jobs; fails if a job is lost
 #[derive(Debug, Parser)]
 struct Arguments {
-    /// The `hoth` program
+    /// Path of the `hoth` program
     #[arg(long)]
     program: PathBuf,
-    /// The bundled adapter, as a component
+    /// Path of the bundled adapter, as a component
     #[arg(long)]
     adapter: PathBuf,
-    /// Kill the host this many times
+    /// Number of times that the host is killed
     #[arg(long, default_value_t = 300)]
     cycles: u32,
-    /// Cut the power this many times, in each of two ways
+    /// Number of power cuts, in each of two ways
     #[arg(long, default_value_t = 100)]
     power_cuts: u32,
     /// Repeat the choices of an earlier run; the scheduling of threads and

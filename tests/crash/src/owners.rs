@@ -25,6 +25,6 @@ pub async fn two(built: &Built, place: &Path) -> anyhow::Result<bool> {
     ensure!(named, "the second host does not name the owner of the file: {log}");
     first.kill().await?;
     deployment.start().await.context("after the first host was killed")?.kill().await?;
-    println!("owners: the second host was refused and told of process {id}");
+    println!("owners: the second host refused to start and named process {id}");
     Ok(true)
 }

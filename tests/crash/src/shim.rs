@@ -16,9 +16,9 @@ pub const FSYNC: &str = include_str!("../shims/fsync.c");
 /// `shims/clock.c`.
 pub const CLOCK: &str = include_str!("../shims/clock.c");
 
-/// Compiles `source` into `place` and has every host of `deployment` load
-/// it, with
-/// `variable` naming the file that controls it. Returns that file's name.
+/// Compiles `source` into `place`, and makes every host of `deployment` load
+/// the library. `variable` passes it the file that controls it. Returns the
+/// path of that file.
 pub fn load(
     deployment: &mut Deployment,
     place: &Path,
@@ -33,7 +33,7 @@ pub fn load(
     let said = String::from_utf8_lossy(&output.stderr);
     ensure!(output.status.success(), "a shim does not compile: {said}");
     let control = place.join("shim.control");
-    let text = |path: &Path| path.to_str().map(str::to_owned).context("a path that is no text");
+    let text = |path: &Path| path.to_str().map(str::to_owned).context("a path is not UTF-8");
     deployment.set("LD_PRELOAD", &text(&library)?);
     deployment.set(variable, &text(&control)?);
     Ok(control)

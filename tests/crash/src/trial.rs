@@ -40,8 +40,8 @@ const DRAIN: Duration = Duration::from_secs(180);
 /// The pause between two progress lines.
 const REPORT_EVERY: Duration = Duration::from_secs(10);
 
-/// A CSP that answers at once, and one that accepts work for later. Both take a
-/// moment, and fail now and then.
+/// A CSP that answers at once, and one that accepts work for later. Both delay
+/// their answers and fail occasionally.
 pub struct Csps {
     sync: MockCsp,
     asynchronous: MockCsp,
@@ -114,8 +114,9 @@ impl Trial {
         Ok(Self { what, csps, deployment, shared, clients, rng, reported_at, started_at })
     }
 
-    /// Lets a host live for a while under load, `cycles` times, and has `end_run`
-    /// end each run. Compares the ledger with the disk between the runs.
+    /// Lets a host run for a while under load, `cycles` times, and has
+    /// `end_run` end each run. Compares the ledger with the disk between the
+    /// runs.
     pub async fn cycles(
         &mut self,
         cycles: u32,
@@ -145,8 +146,8 @@ impl Trial {
         early.kill().await.context("killing a host that starts")
     }
 
-    /// Starts a host, compares the ledger with the disk, and publishes the host's
-    /// address to the clients, which go on when `pause` is dropped.
+    /// Starts a host, compares the ledger with the disk, and publishes the
+    /// host's address to the clients, which go on when `pause` is dropped.
     async fn start_run(
         &mut self,
         pause: &mut RwLockWriteGuard<'_, Option<HostRun>>,
@@ -178,8 +179,8 @@ impl Trial {
         self.clients.iter().for_each(JoinHandle::abort);
     }
 
-    /// Starts the last host, waits until all work is finished and collected, and
-    /// returns the counts.
+    /// Starts the last host, waits until all work is finished and collected,
+    /// and returns the counts.
     pub async fn end(mut self) -> anyhow::Result<Counts> {
         let shared = Arc::clone(&self.shared);
         let mut pause = shared.run.write().await;

@@ -1,5 +1,5 @@
-//! An ext4 file system on a loop device that can be shut down, filled, or laid on
-//! a drive that can lose its power.
+//! An ext4 file system on a loop device that can be shut down, filled, or laid
+//! on a drive that can lose its power.
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -94,8 +94,8 @@ impl Volume {
         }
     }
 
-    /// Cuts the power: nothing reaches the disk any more, and writes that have not
-    /// reached it are lost.
+    /// Cuts the power: nothing reaches the disk any more, and writes that have
+    /// not reached it are lost.
     #[expect(unsafe_code, reason = "the kernel's call has no safe wrapper")]
     pub fn cut_power(&self) -> anyhow::Result<()> {
         let root = File::open(&self.folder).context("opening the volume")?;
@@ -104,8 +104,8 @@ impl Volume {
         cut.context("shutting the file system down")
     }
 
-    /// Restores the power by unmounting and mounting. No process may have a file
-    /// of the volume open.
+    /// Restores the power by unmounting and mounting. No process may have a
+    /// file of the volume open.
     pub fn restore_power(&self) -> anyhow::Result<()> {
         self.unmount()?;
         self.mount()
@@ -150,7 +150,8 @@ pub fn folder_in(place: &Path) -> PathBuf {
 
 /// Unmounts the volume at `folder` as soon as no process uses it any more.
 pub fn detach(folder: &Path) {
-    // A mount that cannot be removed now ends with the next start of the machine.
+    // A mount that cannot be removed now ends with the next start of the
+    // machine.
     let _ = run("umount", &["-l".as_ref(), folder.as_ref()]);
 }
 
@@ -161,10 +162,14 @@ fn run(program: &str, arguments: &[&OsStr]) -> anyhow::Result<()> {
     let started_at = Instant::now();
     // Its output fits into a pipe, so the program never waits for a reader.
     while child.try_wait().with_context(|| format!("waiting for {program}"))?.is_none() {
-        ensure!(started_at.elapsed() < RUN_MAX, "{program} {arguments:?} does not come to an end");
+        ensure!(
+            started_at.elapsed() < RUN_MAX,
+            "{program} {arguments:?} did not end within {RUN_MAX:?}"
+        );
         thread::sleep(CHECK_EVERY);
     }
-    let output = child.wait_with_output().with_context(|| format!("hearing from {program}"))?;
+    let output =
+        child.wait_with_output().with_context(|| format!("reading the output of {program}"))?;
     if !output.status.success() {
         bail!("{program}: {}", String::from_utf8_lossy(&output.stderr).trim());
     }

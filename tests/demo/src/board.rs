@@ -64,7 +64,7 @@ impl Board {
     }
 
     fn set(&self, id: &str, doing: String) {
-        let mut rows = self.rows.lock().expect("no one panics while holding the rows");
+        let mut rows = self.rows.lock().expect("no thread panics while it holds the rows");
         let Some(row) = rows.iter_mut().find(|row| row.id == id) else { return };
         row.doing = doing;
         if !self.live {
@@ -74,14 +74,14 @@ impl Board {
         let up = rows.len();
         drop(rows);
         print!("\x1b[{up}A{}", self.table());
-        // A terminal that went away ends the demo by itself.
+        // A closed terminal ends the demo anyway.
         let _ = std::io::stdout().flush();
     }
 
     /// Formats the table with one line per row. Long lines are cut off and not
     /// wrapped, because the cursor must move up by the number of rows.
     fn table(&self) -> String {
-        let rows = self.rows.lock().expect("no one panics while holding the rows");
+        let rows = self.rows.lock().expect("no thread panics while it holds the rows");
         let mut table = rows.iter().fold(String::from("\x1b[?7l"), |mut table, row| {
             let Row { id, csp, what, doing } = row;
             let line = writeln!(table, "\x1b[2K  {id:<22} {csp:<10} {what:<16} {doing}");

@@ -57,7 +57,8 @@ impl From<Reachable> for OauthCsp {
 }
 
 impl Deployment {
-    /// Starts everything, with further `tables` in the configuration of the host.
+    /// Starts everything, with further `tables` in the configuration of the
+    /// host.
     pub async fn start(built: &Built, tables: &str) -> anyhow::Result<Self> {
         let directory = tempfile::tempdir().context("making a temporary folder")?;
         let mut config =
@@ -103,7 +104,7 @@ impl Deployment {
     /// Prints commands to try, and waits for Ctrl-C.
     pub async fn stay_up(&self) -> anyhow::Result<()> {
         println!(
-            "\nEverything stays up until Ctrl-C; files are in {}. To go on:\n",
+            "\nEverything keeps running until Ctrl-C; files are in {}. Commands to try:\n",
             self.directory.path().display()
         );
         let (api, admin) = (&self.api, &self.admin);
@@ -133,10 +134,10 @@ pub async fn stop(mut host: HostProcess) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A job to go on with.
+/// A job that the reader can submit with curl.
 const MINE: &str = r#"{"userId": "me", "targetCspName": "CSP_SYNC", "operationType": "ADD_PORTFOLIO", "payload": {"name": "Mine", "taskOrders": []}}"#;
 
-/// Slow enough to be watched.
+/// A polling schedule that is slow enough to watch.
 const POLLING: &str = "[polling]\ninitial_ms = 1000\nmax_ms = 2000";
 
 async fn start_csp(program: &Path, name: &str) -> anyhow::Result<(Child, Reachable)> {

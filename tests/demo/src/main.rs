@@ -36,13 +36,13 @@ const PATIENCE: Duration = Duration::from_secs(120);
 /// Show HOTH at work
 #[derive(Parser)]
 struct Arguments {
-    /// The `hoth` program
+    /// Path of the `hoth` program
     #[arg(long)]
     program: PathBuf,
-    /// The `mock-csp` program
+    /// Path of the `mock-csp` program
     #[arg(long)]
     mock_csp: PathBuf,
-    /// The bundled adapter, as a component
+    /// Path of the bundled adapter, as a component
     #[arg(long)]
     adapter: PathBuf,
     #[command(subcommand)]
@@ -121,7 +121,7 @@ async fn play(built: &Built, keep: bool) -> anyhow::Result<()> {
     if keep {
         deployment.stay_up().await?;
     } else {
-        println!("`cargo xtask demo --keep` stays up, to go on with curl.");
+        println!("`cargo xtask demo --keep` keeps everything running, for requests with curl.");
     }
     deployment.stop().await
 }

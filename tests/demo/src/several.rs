@@ -24,14 +24,15 @@ use crate::jobs::DemoJob;
 
 const CSP: &str = "CSP_SLOW";
 
-/// The time that the CSP takes for each call: long enough for a kill during one.
+/// The time that the CSP takes for each call: long enough for a kill during
+/// one.
 const CALL: Duration = Duration::from_millis(1_500);
 
 const JOBS: usize = 24;
 const PORTFOLIOS: usize = 8;
 
-/// The number of calls after which a worker is killed. By then both workers have
-/// calls under way.
+/// The number of calls after which a worker is killed. By then both workers
+/// have calls under way.
 const KILL_AFTER: usize = 10;
 
 /// The longest time for all jobs once everything is built.

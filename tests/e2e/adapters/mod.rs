@@ -1,5 +1,5 @@
-//! Replacement of adapters while jobs run, through the API, the drop directory and
-//! rollbacks, and across kills of the host.
+//! Replacement of adapters while jobs run, through the API, the drop directory
+//! and rollbacks, and across kills of the host.
 
 mod coverage;
 
@@ -33,8 +33,8 @@ const SWAPS: usize = 200;
 /// The pause of each CSP's client between two jobs.
 const PACE: Duration = Duration::from_millis(20);
 
-/// Returns a version of the guest that makes three requests in a run and fails if
-/// another version goes on with the run.
+/// Returns a version of the guest that makes three requests in a run and fails
+/// if another version goes on with the run.
 fn version(number: u32) -> Vec<u8> {
     const MARK: &[u8] = b"hoth-guest-mark-0000";
     let mut wasm = std::fs::read(guest("steps")).expect("the guest can be read");
@@ -172,8 +172,9 @@ async fn two_hundred_swaps_under_load_fail_no_job_and_no_run_sees_two_versions()
     assert!(listing["versions"].as_array().expect("a list").iter().all(|v| v["jobsInFlight"] == 0));
 }
 
-/// Kills the host at `point` during a deploy or a rollback, and starts it again.
-/// Returns the digests before, after, and of the version that is active then.
+/// Kills the host at `point` during a deploy or a rollback, and starts it
+/// again. Returns the digests before, after, and of the version that is active
+/// then.
 async fn killed_at(point: FailPoint, rolling_back: bool) -> (String, String, String) {
     let csp = csp::sync().await;
     let mut host = Setup::new().csp("CSP_TEST", &csp).start().await;
@@ -205,8 +206,8 @@ async fn killed_at(point: FailPoint, rolling_back: bool) -> (String, String, Str
     (from, to, now)
 }
 
-/// Returns the fail point at its second pass. The first one is at the start, which
-/// activates the version that was active.
+/// Returns the fail point at its second pass. The first one is at the start,
+/// which activates the version that was active.
 fn at(point: FailPoint) -> String {
     let again = if point == FailPoint::VersionActivated { "@2" } else { "" };
     format!("{}{again}", point.name())
@@ -216,8 +217,8 @@ fn at(point: FailPoint) -> String {
 async fn a_deploy_that_is_killed_at_any_step_leaves_one_active_version() {
     for point in FailPoint::DEPLOY {
         let (from, to, now) = killed_at(*point, false).await;
-        // Before the version is in the drop directory nothing has happened; after that
-        // the deploy is complete.
+        // Before the version is in the drop directory nothing has happened;
+        // after that the deploy is complete.
         let happened = !matches!(point, FailPoint::ComponentValidated | FailPoint::ComponentStored);
         assert_eq!(now, if happened { to } else { from }, "{}", point.name());
     }

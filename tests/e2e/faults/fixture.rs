@@ -28,7 +28,8 @@ use crate::harness::TestHost;
 use crate::harness::cost;
 use crate::harness::job;
 
-/// The pause before a second call: short, so that the whole table is soon over.
+/// The pause before a second call: short, so that the whole table takes little
+/// time.
 const BACKOFF_MS: u64 = 20;
 
 /// The longest wait that a CSP can ask for before a retry.
@@ -38,7 +39,8 @@ const BACKOFF_MAX: Duration = Duration::from_secs(2);
 /// one can be told from the other.
 const POLL: Duration = Duration::from_millis(250);
 
-/// The longest wait for all jobs of a fixture; the slowest take three time limits.
+/// The longest wait for all jobs of a fixture; the slowest take three time
+/// limits.
 const PATIENCE: Duration = Duration::from_secs(300);
 
 /// The portfolio at each CSP without a fault.
@@ -55,7 +57,7 @@ pub struct Case {
     /// `None` if the case has no fault.
     pub fault: Option<Fault>,
     pub expected: Expected,
-    /// The index of its CSP on the fixture.
+    /// The index of its CSP in [`Fixture::csps`].
     pub at: usize,
     pub portfolio: String,
 }
@@ -174,8 +176,8 @@ impl Fixture {
         entry.csp.script_for(Matching::path(&portfolio_path(portfolio)), [accepted]);
     }
 
-    /// Answers polls with these answers, then with a job in progress, and then with
-    /// a job that is done.
+    /// Answers polls with these answers, then with a job in progress, and then
+    /// with a job that is done.
     fn script_polls(&self, at: usize, portfolio: &str, first: impl IntoIterator<Item = Answer>) {
         let status = |word| Answer::json(200, &wire::status(word, portfolio));
         let answers = first.into_iter().chain([status("IN_PROGRESS"), status("SUCCESS")]);

@@ -1,10 +1,10 @@
 //! Every way in which a CSP or its identity provider can fail, while an
 //! operation, a poll or a cost request is under way.
 //!
-//! [`table`] lists the faults, [`rule`] derives the expected result of each from
-//! the contract, [`wire`] produces them, and [`fixture`] runs them all at once on one
-//! host: each fault at a CSP of its own, once, twice and permanently, beside a
-//! portfolio and a CSP without faults.
+//! [`table`] lists the faults, [`rule`] derives the expected result of each
+//! from the contract, [`wire`] produces them, and [`fixture`] runs them all at
+//! once on one host: each fault at a CSP of its own, once, twice and
+//! permanently, beside a portfolio and a CSP without faults.
 
 mod fixture;
 mod rule;
@@ -39,9 +39,10 @@ fn applies(fault: &Fault, call_kind: CallKind, recurrence: Recurrence) -> bool {
     let no_token_ever =
         matches!(fault.kind, Kind::NoToken(TokenFault::Transport(TransportFault::Refuses)));
     match call_kind {
-        // A CSP that asks for a wait of an hour gets it.
+        // The host honours a requested wait of an hour, so only the deadline
+        // ends the polls.
         CallKind::Poll if hour => recurrence == Recurrence::Permanent,
-        // Without a token no job is accepted that could be polled.
+        // Without a token the CSP accepts no job that could be polled.
         CallKind::Poll if no_token_ever => false,
         CallKind::Sync | CallKind::Async | CallKind::Poll | CallKind::Cost => {
             !fault.is_unreachable() || recurrence == Recurrence::Permanent
@@ -208,7 +209,8 @@ fn check_calls(case: &Case, observed: &Observed) -> Option<String> {
     (!fits).then(|| format!("{calls} calls, {tokens} tokens asked for"))
 }
 
-/// Checks that every copy of a request has the same key, and that none is early.
+/// Checks that every copy of a request has the same key, and that none is
+/// early.
 fn check_pace(fixture: &Fixture, case: &Case, observed: &Observed) -> Option<String> {
     let requested_wait = case.expected.gap.min(fixture.gap_max());
     // The deadline does not wait for the next interval.
@@ -234,8 +236,8 @@ fn check_pace(fixture: &Fixture, case: &Case, observed: &Observed) -> Option<Str
     None
 }
 
-/// Returns `true` if the fault is a 401, after which a fresh token gets a call at
-/// once.
+/// Returns `true` if the fault is a 401, after which a fresh token gets a call
+/// at once.
 fn is_401(case: &Case) -> bool {
     case.name.contains("401")
         || matches!(
@@ -244,7 +246,8 @@ fn is_401(case: &Case) -> bool {
         )
 }
 
-/// Parses the answers of a story, and returns them with the expected result.
+/// Parses a sequence of answers to polls, and returns the answers with the
+/// expected result.
 fn parse_poll_sequence(sequence: &'static str) -> (Vec<mock_csp::Answer>, Expected) {
     let answers: Vec<Answered> = sequence
         .split(' ')
@@ -285,6 +288,6 @@ async fn every_fault_in_a_poll_ends_as_the_contract_says() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn polls_that_always_fail_continue_until_the_deadline() {
-    // Some four seconds.
+    // The deadline is about four seconds.
     run(CallKind::Poll, "deadline_hours = 0.001", ends_at_the_deadline, false).await;
 }

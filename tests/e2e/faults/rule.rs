@@ -26,8 +26,8 @@ const ATTEMPTS: usize = 3;
 /// The number of calls if a token may have become invalid.
 const ATTEMPTS_WITH_FRESH_TOKEN: usize = 2;
 
-/// The details of a message about an outcome that is larger than the adapter may
-/// return, or than fits a message. The host may meet either limit first.
+/// The details of a message about an outcome that is larger than the adapter
+/// may return, or than fits a message. The host may meet either limit first.
 const TOO_LARGE_FOR_A_MESSAGE: &str = " bytes";
 
 /// The number of answers in a row by which a CSP may deny that it knows a job.
@@ -129,8 +129,8 @@ fn gap(fault: &Fault) -> Duration {
     }
 }
 
-/// Returns the expected calls: up to three if the failure is transient, up to two
-/// if the token is refused, and else one.
+/// Returns the expected calls: up to three if the failure is transient, up to
+/// two if the token is refused, and else one.
 fn called(
     attempt: &Attempt<'_>,
     call_kind: CallKind,
@@ -163,8 +163,8 @@ fn called(
     Expected { end, calls, gap: if attempts > 1 { gap } else { Duration::ZERO } }
 }
 
-/// Returns `true` for a good answer. That of an accepted operation is a 202 with a
-/// usable location.
+/// Returns `true` for a good answer. That of an accepted operation is a 202
+/// with a usable location.
 fn is_good(attempt: &Attempt<'_>, call_kind: CallKind) -> bool {
     let usable = |location| matches!(location, Some(Location::Usable(_)));
     matches!(attempt, Attempt::Answer(Answered { status: 202, location, .. }) if usable(*location))
@@ -261,9 +261,9 @@ pub fn poll_result(answered: &Answered) -> PollResult {
     }
 }
 
-/// Returns the expected result of a fault during polls. A failed poll is repeated
-/// at the next interval, until the CSP denies that it knows the job, or until the
-/// deadline.
+/// Returns the expected result of a fault during polls. A failed poll is
+/// repeated at the next interval, until the CSP denies that it knows the job,
+/// or until the deadline.
 fn polled(attempt: &Attempt<'_>, recurrence: Recurrence, gap: Duration) -> Expected {
     let result = match attempt {
         Attempt::Answer(answered) => poll_result(answered),
@@ -299,8 +299,8 @@ fn polled(attempt: &Attempt<'_>, recurrence: Recurrence, gap: Duration) -> Expec
     Expected { end, calls, gap }
 }
 
-/// Returns the expected end of a story and the number of polls. The story lists
-/// words and statuses in turn, until the job is over.
+/// Returns the expected end of a sequence of answers, and the number of polls.
+/// The sequence contains states and HTTP statuses, until the job is over.
 pub fn poll_sequence(answers: &[Answered]) -> (End, usize) {
     let mut unknown = 0;
     let mut polls = 0;

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// One way to fail.
+/// One fault.
 #[derive(Debug, Clone)]
 pub struct Fault {
     /// The name in the table, which names the case in reports.
@@ -41,7 +41,7 @@ pub enum Body {
     Empty,
     Array,
     Null,
-    /// JSON that breaks off, in a body that is complete.
+    /// Truncated JSON, in a complete body.
     TruncatedJson,
     /// A JSON object of this many bytes.
     Large(usize),
@@ -51,7 +51,8 @@ pub enum Body {
     LongerThanAnnounced,
 }
 
-/// A `Location`. `{p}` stands for the portfolio, `{origin}` for the CSP's origin.
+/// A `Location`. `{p}` stands for the portfolio, `{origin}` for the CSP's
+/// origin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Location {
     /// A location that leads to the job's status.
@@ -59,7 +60,7 @@ pub enum Location {
     Unusable(&'static str),
 }
 
-/// The way in which an answer fails to come.
+/// A fault of the connection or of HTTP, without a whole answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TransportFault {
     /// The connection is refused.
@@ -80,13 +81,13 @@ pub enum TransportFault {
     Truncated,
     /// A chunk has no valid size.
     InvalidChunk,
-    /// The answer is no HTTP.
+    /// The answer is not HTTP.
     NotHttp,
     /// The header has no end.
     HeaderWithoutEnd,
 }
 
-/// The way in which a token fails to come.
+/// A fault of the identity provider, without a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TokenFault {
     /// The identity provider refuses with this status.
@@ -107,7 +108,7 @@ pub enum Recurrence {
     Permanent,
 }
 
-/// The kind of call that a fault strikes.
+/// The kind of call that a fault affects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CallKind {
     /// An operation that the CSP carries out at once.
@@ -143,8 +144,8 @@ impl Fault {
         }
     }
 
-    /// Returns `true` if connections are refused, in which case no server can recover
-    /// later.
+    /// Returns `true` if connections are refused, in which case no server can
+    /// recover later.
     pub fn is_unreachable(&self) -> bool {
         matches!(
             self.kind,
@@ -271,8 +272,8 @@ const TOKENS: &[(&str, TokenFault, &str)] = &[
     ("tokens end early",             TokenFault::Transport(TransportFault::Truncated), ""),
 ];
 
-/// The answers of a CSP to polls until a job is done or has failed: HTTP statuses,
-/// and states of the API in an answer of 200.
+/// The answers of a CSP to polls until a job is done or has failed: HTTP
+/// statuses, and states of the API in an answer of 200.
 pub const POLL_SEQUENCES: &[&str] = &[
     "SUCCESS",
     "COMPLETE",

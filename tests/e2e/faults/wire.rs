@@ -13,8 +13,8 @@ use super::table::Location;
 use super::table::TokenFault;
 use super::table::TransportFault;
 
-/// Bytes and pause of a slow body, which takes longer than any time limit of the
-/// table.
+/// Bytes and pause of a slow body, which takes longer than any time limit of
+/// the table.
 const DRIP: (usize, Duration) = (1, Duration::from_millis(200));
 
 /// Returns the object of [`Body::Object`], as the CSP sends it.

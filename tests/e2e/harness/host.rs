@@ -88,8 +88,8 @@ impl TestHost {
         eventually(what, || async { self.log().into_iter().find(&matches) }).await
     }
 
-    /// Waits until the log has the ends of `jobs` jobs, and so everything before
-    /// them: the log is read some time after it was written.
+    /// Waits until the log has the ends of `jobs` jobs, and so everything
+    /// before them: the log is read some time after it was written.
     pub async fn logged_ends(&self, jobs: usize) {
         eventually("the jobs' ends in the log", || async {
             let ends = self.log().iter().filter(|line| line["event"] == "end").count();
@@ -173,8 +173,8 @@ impl TestHost {
         self.try_admin_json(path).await.expect("the admin API answers")
     }
 
-    /// Does the same as [`admin_json`](Self::admin_json) with a host that may be
-    /// dead.
+    /// Does the same as [`admin_json`](Self::admin_json) with a host that may
+    /// be dead.
     pub async fn try_admin_json(&self, path: &str) -> reqwest::Result<Value> {
         admin_json(&client(), &self.admin(), self.admin_token.as_deref(), path).await
     }

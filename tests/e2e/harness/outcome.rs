@@ -6,8 +6,8 @@ use std::ops::Deref;
 use serde::Deserialize;
 use serde_json::Value;
 
-/// A message about a job that has ended. Whatever has no accessor here is read
-/// as the JSON that it is.
+/// A message about a job that has ended. Fields without an
+/// accessor are read as JSON.
 #[derive(Clone, PartialEq, Deserialize)]
 #[serde(transparent)]
 pub struct Outcome(Value);

@@ -19,7 +19,8 @@ pub fn task_order() -> Value {
     })
 }
 
-/// Returns a provisioning job at `csp`, with the portfolio `p-1` if one is needed.
+/// Returns a provisioning job at `csp`, with the portfolio `p-1` if one is
+/// needed.
 pub fn job(id: &str, csp: &str, operation: &str) -> Value {
     let operator = json!({"email": "admin1@mail.mil", "dodId": "1122334455"});
     let payload = match operation {

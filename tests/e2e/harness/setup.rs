@@ -17,8 +17,8 @@ use super::compiled_adapters;
 use super::component;
 use super::job;
 
-/// The deadline of one call into an adapter. A correct adapter must not reach it
-/// on a busy machine; tests of the deadline set another one.
+/// The deadline of one call into an adapter. A correct adapter must not reach
+/// it on a busy machine; tests of the deadline set another one.
 const DEADLINE_MS: u64 = 60_000;
 
 /// A host to be started: its configuration, adapters and roles.

@@ -47,8 +47,8 @@ fn sha256(wasm: &[u8]) -> String {
     hoth_core::domain::Digest::of(wasm).to_string()
 }
 
-/// Starts a host that has done every operation once, one of them with polls, with
-/// the guest `varies` as its adapter.
+/// Starts a host that has done every operation once, one of them with polls,
+/// with the guest `varies` as its adapter.
 async fn experienced(policy: &str) -> (TestHost, MockCsp) {
     let csp = csp::asynchronous(2).await;
     // A replay has all the time that it needs, and only what computes for much
@@ -192,7 +192,8 @@ async fn the_block_policy_keeps_the_active_version() {
     assert_eq!(status, 400);
 }
 
-/// Waits for a refusal of the adapter's file after `before`, and returns its time.
+/// Waits for a refusal of the adapter's file after `before`, and returns its
+/// time.
 async fn refused_after(host: &TestHost, before: &str) -> String {
     eventually("another refusal", || async {
         let listing = host.admin_json("/adapters/atat").await;

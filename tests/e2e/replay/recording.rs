@@ -30,7 +30,8 @@ fn spellings(text: &str) -> Vec<String> {
     ]
 }
 
-/// Returns the first of `texts` that a file below `folder` holds, in any encoding.
+/// Returns the first of `texts` that a file below `folder` holds, in any
+/// encoding.
 fn found_below(folder: &Path, texts: &[String]) -> Option<String> {
     for entry in std::fs::read_dir(folder).expect("a folder can be read") {
         let path = entry.expect("a folder entry can be read").path();

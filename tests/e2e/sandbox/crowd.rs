@@ -20,14 +20,14 @@ use crate::harness::job;
 /// Jobs for each guest.
 const JOBS_EACH: usize = 4;
 
-/// Jobs for the neighbour, one after the other, and the limit on their total time.
-/// They take seconds; if each of them waited for the guests that compute, they
-/// would take minutes.
+/// Jobs for the neighbour, one after the other, and the limit on their total
+/// time. They take seconds; if each of them waited for the guests that compute,
+/// they would take minutes.
 const NEIGHBOUR_JOBS: usize = 50;
 const NEIGHBOUR_MAX: Duration = Duration::from_secs(90);
 
-/// The deadline of a guest that computes: none reaches it before the neighbour's
-/// jobs have ended.
+/// The deadline of a guest that computes: none reaches it before the
+/// neighbour's jobs have ended.
 const COMPUTES_MS: u64 = 60_000;
 
 /// Runs one job of the neighbour, and fails if it does not succeed.
@@ -45,8 +45,9 @@ pub async fn neighbours_job(snow: &ServiceNow, id: &str) {
     .await;
 }
 
-/// Runs a misbehavior with each guest, and also a job that computes for longer than
-/// the test takes. So threads, memory and instances are in demand all the time.
+/// Runs a misbehavior with each guest, and also a job that computes for longer
+/// than the test takes. So threads, memory and instances are in demand all the
+/// time.
 #[tokio::test]
 async fn jobs_of_a_healthy_adapter_end_while_all_guests_misbehave() {
     let (neighbour, elsewhere) = (csp::sync().await, csp::sync().await);

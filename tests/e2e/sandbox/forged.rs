@@ -114,7 +114,7 @@ fn bad_starts() -> Vec<Case> {
     let name_of_65 = "(i32.store (i32.const 516) (i32.const 65))";
     vec![
         (
-            "spins when it is asked what it is",
+            "spins in `describe`",
             describing("(loop (br 0))"),
             "the component does not describe itself: the adapter did not answer within",
         ),
@@ -124,12 +124,12 @@ fn bad_starts() -> Vec<Case> {
             "the component does not describe itself: the adapter did not answer within",
         ),
         (
-            "traps when it is asked what it is",
+            "traps in `describe`",
             describing("(unreachable)"),
             "the component does not describe itself: the adapter trapped",
         ),
         (
-            "hoards when it is asked what it is",
+            "exhausts its memory in `describe`",
             describing(
                 "(loop (if (i32.eq (memory.grow (i32.const 1)) (i32.const -1)) \
                  (then (unreachable))) (br 0))",

@@ -1,7 +1,7 @@
 //! Adapters that misbehave, and adapters that share a host with them.
 //!
-//! [`misbehaviors`] lists what a guest can do, and [`verdicts`] the expected outcome
-//! of each. Components that no compiler would make are in [`forged`].
+//! [`misbehaviors`] lists what a guest can do, and [`verdicts`] the expected
+//! outcome of each. Components that no compiler would make are in [`forged`].
 
 mod crowd;
 mod forged;
@@ -20,8 +20,8 @@ use crate::harness::guest;
 use crate::harness::job;
 use misbehaviors::Misbehavior;
 
-/// Adds the CSP `name`, served by the guest `misbehaves` under a name of its own. Its
-/// requests must not reach `elsewhere`.
+/// Adds the CSP `name`, served by the guest `misbehaves` under its own adapter
+/// name. Its requests must not reach `elsewhere`.
 fn add_misbehaving_csp(setup: Setup, name: &str, csp: &MockCsp, elsewhere: &MockCsp) -> Setup {
     let adapter = name.to_lowercase().replace('_', "-");
     let (base_url, elsewhere) = (csp.base_url(), elsewhere.base_url());

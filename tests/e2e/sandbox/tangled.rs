@@ -19,9 +19,9 @@ const COMPILE_MS: u64 = 3_000;
 const JOBS_MEANWHILE: usize = 10;
 
 /// The number of nested loops, and of variables that the innermost one changes.
-/// Each loop may carry each variable, so the compiler visits all of them again and
-/// again. It took 74 s of processor time for these 6 KB,
-/// and 28 s for 200 of each.
+/// Each loop may carry each variable, so the compiler visits all of them again
+/// and again. It took 74 s of processor time for these 6 KB, and 28 s for 200
+/// of each.
 const LOOPS: usize = 300;
 const VARIABLES: usize = 300;
 

@@ -12,26 +12,28 @@ use crate::harness::Outcome;
 use crate::harness::Setup;
 use crate::harness::TestHost;
 
-/// The limit of the host's memory while guests misbehave in all ways at once: the
-/// 512 MiB that large calls may have together, and the rest of the host.
+/// The limit of the host's memory while guests misbehave in all ways at once:
+/// the 512 MiB that large calls may have together, and the rest of the host.
 pub const MEMORY_MAX: u64 = 768 << 20;
 
 /// The bytes that a guest which logs a gigabyte may get into the log: 1 MiB at
 /// once, and 16 KiB a second for a minute.
 const LOG_BYTES_MAX: usize = 2 << 20;
 
-/// The CSP of the guests that must reach a time limit, and the deadline of their
-/// calls. [`Misbehavior::Dawdles`] sleeps for a fifth of it in each call, so the
-/// run uses ten deadlines before it makes 64 requests, and no call uses one.
+/// The CSP of the guests that must reach a time limit, and the deadline of
+/// their calls. [`Misbehavior::Dawdles`] sleeps for a fifth of it in each call,
+/// so the run uses ten deadlines before it makes 64 requests, and no call uses
+/// one.
 const HASTY: &str = "HASTY";
 const HASTY_DEADLINE_MS: u64 = 2_000;
 
-/// The CSP of all other guests, and the deadline of their calls: so long that each
-/// guest reaches its own limit first, however slow the machine is.
+/// The CSP of all other guests, and the deadline of their calls: so long that
+/// each guest reaches its own limit first, however slow the machine is.
 const PATIENT: &str = "PATIENT";
 const PATIENT_DEADLINE_MS: u64 = 60_000;
 
-/// Returns the CSP whose limits leave the misbehavior only its own limit to reach.
+/// Returns the CSP whose limits leave the misbehavior only its own limit to
+/// reach.
 fn csp_of(misbehavior: Misbehavior) -> &'static str {
     if matches!(misbehavior, Misbehavior::Spins | Misbehavior::Dawdles) { HASTY } else { PATIENT }
 }
@@ -89,7 +91,7 @@ const fn verdict(misbehavior: Misbehavior) -> (u16, &'static str) {
         Misbehavior::SetsLength => (502, "the header `content-length` is the host's to set"),
         Misbehavior::OtherCredential => (502, "billing"),
 
-        // They do their work, too.
+        // These misbehaviors also complete the job.
         Misbehavior::LogsGigabyte | Misbehavior::LogsForged => (200, "{}"),
     }
 }
@@ -172,6 +174,6 @@ async fn every_misbehavior_fails_only_its_own_job_with_a_reason() {
     let bytes: usize = said.iter().map(|message| message.len()).sum();
     assert!(bytes < LOG_BYTES_MAX, "the guests wrote {bytes} bytes");
     let forged = r#"one line {"level":"ERROR","message":"forged"}   [2Jgone"#;
-    assert!(said.contains(&forged), "what was to look like another line is part of its own");
+    assert!(said.contains(&forged), "a forged line must stay part of the guest's own line");
     assert!(!log.iter().any(|line| line["message"] == "forged"), "a guest wrote a line");
 }

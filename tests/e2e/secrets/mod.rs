@@ -1,8 +1,8 @@
-//! A search for secrets where they do not belong.
+//! A search for secrets in everything that the host writes or answers.
 //!
 //! One host has every kind of credential on both sides, and CSPs and identity
-//! providers that fail and quote requests in their answers. Then everything that
-//! the host has written or answered is searched for every secret, in every
+//! providers that fail and quote requests in their answers. Then everything
+//! that the host has written or answered is searched for every secret, in every
 //! encoding.
 
 mod search_term;
@@ -32,7 +32,7 @@ use crate::harness::job;
 use search_term::SearchTerm;
 use tls_proxy::TlsProxy;
 
-/// Odd ones, that look different wherever they are encoded.
+/// Secrets with characters that every encoding changes.
 const CLIENT_SECRET: &str = r#"cl1ent/"s3cret"+with\odd %41 &=chars"#;
 const API_KEY: &str = r#"ApiKey k3y/"of"+gr8\value %41 &=worth"#;
 const PASSWORD: &str = r#"p4ss/"word"+for\basic %41 &=use"#;
@@ -41,11 +41,11 @@ const ADMIN_TOKEN: &str = "b3arer+of/an/operator==";
 const UNKNOWN_TOKEN: &str = "b3arer+with/a/typing/error==";
 const SIGNING_SECRET: &str = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY";
 
-/// The host may know them, and must not tell them to its log.
+/// Business data, which must not appear in the log.
 const EMAIL: &str = "pat.tern@mail.mil.example";
 const NAME: &str = r#"A "portfolio" of ours / theirs"#;
 
-/// No secret; to see that one would be found.
+/// A text that is not secret, which proves that the search finds texts.
 const CANARY: &str = r#"c4nary/"job"+with\odd %41 &=id"#;
 
 /// A text that the host wrote or answered, and its place.
@@ -54,10 +54,10 @@ struct Document {
     bytes: Vec<u8>,
 }
 
-/// The fixture of one run.
+/// The host, its CSPs and its keys.
 struct Fixture {
     host: TestHost,
-    /// Those whose tokens are secrets.
+    /// The CSPs with OAuth 2.0, whose tokens are secrets.
     oauth2: Vec<MockCsp>,
     fixed: Vec<MockCsp>,
     keys: TempDir,
@@ -135,8 +135,8 @@ async fn start() -> Fixture {
     Fixture { host, oauth2, fixed, keys, client_key, _proxy: proxy }
 }
 
-/// The portfolios, and the statuses with which a CSP answers calls for them, each
-/// quoting the request.
+/// The portfolios, and the statuses with which a CSP answers calls for them,
+/// each quoting the request.
 const PORTFOLIOS: &[(&str, &[u16])] = &[
     ("quoted", &[200]),
     ("renewed", &[401, 200]),
@@ -231,8 +231,10 @@ async fn send_bad_requests(fixture: &Fixture, answers: &mut Vec<Document>) {
             let request = client().post(format!("{base}/provisioning-jobs"));
             let request = request.header("authorization", format!("{scheme}{UNKNOWN_TOKEN}"));
             let answer = request.body(posted.to_string()).send().await.expect("HOTH answers");
-            answers
-                .push(document("an answer to nonsense", answer.text().await.expect("it is text")));
+            answers.push(document(
+                "an answer to a malformed credential",
+                answer.text().await.expect("it is text"),
+            ));
         }
     }
     let body = posted.to_string();
@@ -357,7 +359,7 @@ async fn no_secret_is_found_where_it_does_not_belong() {
     let mut admin = inspect(&fixture).await;
     // Before the outcomes are collected: they are on the queue.
     while fixture.fixed.iter().chain(&fixture.oauth2).any(|csp| csp.at_once() > 0) {
-        assert!(started_at.elapsed() < PATIENCE, "calls go on and on");
+        assert!(started_at.elapsed() < PATIENCE, "calls do not end");
         tokio::time::sleep(std::time::Duration::from_millis(10)).await;
     }
     let mut written = Vec::new();
@@ -390,5 +392,5 @@ async fn no_secret_is_found_where_it_does_not_belong() {
     let business = [SearchTerm::new("an e-mail address", EMAIL), SearchTerm::new("a name", NAME)];
     let leaks = found(&business, &log.iter().chain(&admin).collect::<Vec<_>>());
     assert!(leaks.is_empty(), "{} leaks:\n{}", leaks.len(), leaks.join("\n"));
-    assert!(fixture.keys.path().join("client.key").is_file(), "it was there all the time");
+    assert!(fixture.keys.path().join("client.key").is_file(), "the key file is still there");
 }

@@ -18,8 +18,9 @@ pub struct SearchTerm {
 }
 
 impl SearchTerm {
-    /// Returns a secret with its encodings, also as part of a longer text: a Basic
-    /// credential is the base64 of the user's name, a colon and the password.
+    /// Returns a secret with its encodings, also as part of a longer text: a
+    /// Basic credential is the base64 of the user's name, a colon and the
+    /// password.
     pub fn new(name: impl Into<String>, text: &str) -> Self {
         let hex: String = text.bytes().map(|byte| format!("{byte:02x}")).collect();
         let json = in_json(text);
@@ -66,12 +67,13 @@ fn in_json(text: &str) -> String {
     quoted[1..quoted.len() - 1].to_owned()
 }
 
-/// Returns the part that is the same in the base64 of every text with `text` after
-/// `before` bytes, or after that many plus a multiple of three.
+/// Returns the part that is the same in the base64 of every text with `text`
+/// after `before` bytes, or after that many plus a multiple of three.
 fn in_base64(engine: &impl base64::Engine, text: &str, before: usize) -> String {
     let mut bytes = vec![0; before];
     bytes.extend_from_slice(text.as_bytes());
-    // Six bits a character: the first and the last one may hold other bits as well.
+    // Six bits a character: the first and the last one may hold other bits as
+    // well.
     let (first, end) = ((before * 8).div_ceil(6), bytes.len() * 8 / 6);
     engine.encode(&bytes)[first..end].to_owned()
 }

@@ -24,8 +24,9 @@ pub struct TlsProxy {
 }
 
 impl TlsProxy {
-    /// Starts a proxy for the address `behind`. Writes `ca.pem`, and `client.pem`
-    /// with `client.key` for permitted clients, into `folder`. Returns the key.
+    /// Starts a proxy for the address `behind`. Writes `ca.pem`, and
+    /// `client.pem` with `client.key` for permitted clients, into `folder`.
+    /// Returns the key.
     pub async fn start(behind: &str, folder: &Path) -> (Self, String) {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let mut params = CertificateParams::new(Vec::new()).expect("no names are good names");

@@ -24,7 +24,7 @@ const STATES: (u32, u32) = (1, 3);
 
 const WAITING: &str = include_str!("../../../host/core/src/domain/fixtures/job-v1-waiting.json");
 
-/// A step, made of the bytes as `arbitrary` makes values of them.
+/// Reads a step that `arbitrary` makes of the bytes.
 pub fn run(input: &[u8]) {
     let mut bytes = Unstructured::new(input);
     let (Ok(polled), Ok(step)) = (bool::arbitrary(&mut bytes), step(&mut bytes)) else { return };
@@ -136,7 +136,7 @@ fn outcome(u: &mut Unstructured<'_>) -> arbitrary::Result<guest::Outcome> {
     })
 }
 
-/// One of `words`, which blind bytes would not find, or any text.
+/// Returns one of `words`, which random bytes would not produce, or any text.
 fn word(u: &mut Unstructured<'_>, words: &[&str]) -> arbitrary::Result<String> {
     match u.arbitrary()? {
         true => u.choose(words).map(|word| (*word).to_owned()),

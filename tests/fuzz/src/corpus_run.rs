@@ -1,4 +1,4 @@
-//! A target's corpus, and blind variations of it.
+//! Runs of a target over its corpus and random variations of it.
 
 use std::panic::AssertUnwindSafe;
 use std::panic::catch_unwind;
@@ -9,13 +9,13 @@ use fastrand::Rng;
 
 use crate::Target;
 
-/// The same variations each time, so that what fails once fails again.
+/// A fixed seed, so that a failure repeats.
 const SEED: u64 = 0x4854_4f48;
 
 /// The largest variation; a few inputs of the corpus are larger.
 const INPUT_BYTES_MAX: usize = 64 * 1024;
 
-/// When a tour is over.
+/// The end of a run.
 #[derive(Debug, Clone, Copy)]
 pub enum Until {
     /// The number of variations.
@@ -84,7 +84,8 @@ fn message(panic: &(dyn std::any::Any + Send)) -> &str {
     text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("it panicked")
 }
 
-/// Some inputs of the corpus, cut, joined, repeated and with bytes changed.
+/// Combines inputs of the corpus: cuts, joins and repeats them, and changes
+/// bytes.
 fn vary(corpus: &[&[u8]], rng: &mut Rng) -> Vec<u8> {
     let pick = |rng: &mut Rng| corpus.get(rng.usize(..corpus.len().max(1))).copied();
     let mut input = pick(rng).unwrap_or_default().to_vec();

@@ -1,4 +1,4 @@
-//! Messages on a queue: SQS keeps what anybody with the right may have sent.
+//! Messages on a queue. On SQS, any principal with permission can send them.
 
 use hoth_core::domain::AdapterState;
 use hoth_core::domain::Digest;

@@ -18,7 +18,8 @@ use serde_json::Value;
 /// something for the words.
 const ERRORS_BYTES_MAX: usize = 64 * 1024;
 
-/// The first byte says whose body the others are.
+/// Reads the kind of the body from the first byte, and the body from the
+/// others.
 pub fn run(input: &[u8]) {
     let Some((route, body)) = input.split_first() else { return };
     let csps =

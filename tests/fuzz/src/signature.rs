@@ -19,8 +19,8 @@ static KEYS: LazyLock<Keys> = LazyLock::new(|| {
     Keys::new(config.open().expect("the secret can be read"))
 });
 
-/// A request as it is on the wire: method and target, headers, an empty line,
-/// a body.
+/// Reads a request as on the wire: method and target, headers, an empty line, a
+/// body.
 pub fn run(input: &[u8]) {
     let Some((head, body)) = read(input) else { return };
     let authenticate = || KEYS.authenticate(&head, NOW);

@@ -1,4 +1,4 @@
-//! Every target over its corpus, and blind variations of it.
+//! Every target over its corpus and random variations of it.
 
 use std::time::Duration;
 

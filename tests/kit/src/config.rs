@@ -9,7 +9,7 @@ use mock_csp::MockCsp;
 
 use crate::process::HostCommand;
 
-/// Quick retries and polls, with which a test need not wait.
+/// Short intervals of retries and polls, so that a test need not wait.
 const QUICK: [(&str, &str); 2] = [
     ("retry", "[retry]\ninitial_backoff_ms = 20\nmax_backoff_ms = 2000\n"),
     ("polling", "[polling]\ninitial_ms = 20\nmax_ms = 100\n"),
@@ -73,7 +73,7 @@ impl Default for HostConfig {
 }
 
 impl HostConfig {
-    /// Makes retries and polls quick, unless a table says otherwise.
+    /// Shortens the intervals of retries and polls, unless a table sets them.
     pub fn quick(mut self) -> Self {
         self.is_quick = true;
         self

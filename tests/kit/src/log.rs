@@ -14,8 +14,8 @@ use anyhow::Context as _;
 use serde_json::Value;
 use tokio::sync::watch;
 
-/// Everything that a host has written to its standard error. A line that is no
-/// JSON is kept as a string.
+/// Everything that a host has written to its standard error. A line that is
+/// not JSON is kept as a string.
 #[derive(Clone)]
 pub struct HostLog {
     shared: Arc<Shared>,
@@ -117,13 +117,13 @@ impl LogFollower {
 #[expect(clippy::print_stderr, reason = "the log of the host belongs to the test that runs it")]
 fn read(source: impl Read, shared: &Shared, mut tee: Tee) {
     for line in BufReader::new(source).split(b'\n') {
-        // A pipe that breaks has no more lines.
+        // A broken pipe ends the log.
         let Ok(line) = line else { break };
         let line = String::from_utf8_lossy(&line);
         match &mut tee {
             Tee::Nothing => {}
             Tee::StandardError => eprintln!("{line}"),
-            // A log that cannot be kept is no reason to stop reading it.
+            // A failed copy must not stop the reader: the host would block.
             Tee::File(file) => drop(writeln!(file, "{line}")),
         }
         let line = serde_json::from_str(&line).unwrap_or_else(|_| Value::from(line.as_ref()));

@@ -66,8 +66,8 @@ impl HostCommand {
         self
     }
 
-    /// Sets the log filter. It must let the host's `info` lines from
-    /// `hoth::app` through, which tell that it is ready.
+    /// Sets the log filter. It must pass the host's `info` lines from
+    /// `hoth::app`, which announce that the host is ready.
     pub fn log_filter(mut self, filter: &str) -> Self {
         filter.clone_into(&mut self.log_filter);
         self

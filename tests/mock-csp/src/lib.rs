@@ -3,8 +3,8 @@
 //! [`server`] speaks HTTP over sockets that it controls to the last byte: it
 //! follows scripts, makes faults and keeps records, and knows no API. A
 //! [`Behaviour`] answers the calls that no script answers: [`identity`] is a
-//! token endpoint, [`atat`] the ATAT API with its rules, [`stratus`] an API of an
-//! entirely different kind. A further API is a module beside these.
+//! token endpoint, [`atat`] the ATAT API with its rules, [`stratus`] an API of
+//! an entirely different kind. A further API is a module beside these.
 
 pub mod atat;
 #[cfg(test)]

@@ -28,7 +28,7 @@ When it serves, it prints one line of JSON with base_url and what a client needs
 to show who it is: token_url, client_id and client_secret, or key_header and key.
 Requests that break a rule of the API are refused and named on standard error.";
 
-/// A Cloud Service Provider that serves until it is killed.
+/// Serve a mock Cloud Service Provider until killed
 #[derive(Debug, Parser)]
 #[command(name = "mock-csp", version, after_help = EXAMPLE)]
 struct Arguments {
@@ -141,7 +141,7 @@ async fn serve_stratus(arguments: &Arguments) -> anyhow::Result<()> {
 
 fn say(line: &serde_json::Value) -> anyhow::Result<()> {
     let mut stdout = std::io::stdout();
-    writeln!(stdout, "{line}").and_then(|()| stdout.flush()).context("saying where it serves")
+    writeln!(stdout, "{line}").and_then(|()| stdout.flush()).context("printing the addresses")
 }
 
 /// Prints violations as they happen.

@@ -2,8 +2,8 @@
 
 use percent_encoding::percent_decode_str;
 
-/// Returns `true` if the segments of a path match a pattern, in which `{}` stands
-/// for an id.
+/// Returns `true` if the segments of a path match a pattern, in which `{}`
+/// stands for an id.
 pub fn fits(pattern: &[&str], segments: &[&str]) -> bool {
     pattern.len() == segments.len()
         && pattern.iter().zip(segments).all(|(part, segment)| *part == "{}" || part == segment)
@@ -21,7 +21,8 @@ pub fn ids(pattern: &[&str], segments: &[&str]) -> Result<Vec<String>, String> {
 
 /// Decodes an id.
 fn decode_id(segment: &str) -> Result<String, String> {
-    // The characters that `encodeURIComponent` leaves alone, and the percent sign.
+    // The characters that `encodeURIComponent` leaves alone, and the percent
+    // sign.
     let plain = |b: u8| b.is_ascii_alphanumeric() || b"-_.~!*'()%".contains(&b);
     if segment.is_empty() || !segment.bytes().all(plain) {
         return Err(format!("the id `{segment}` is empty or not percent-encoded"));

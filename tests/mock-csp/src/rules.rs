@@ -14,7 +14,8 @@ pub fn equal(call: &Call, name: &str, expected: &str, broken: &mut Vec<String>) 
     }
 }
 
-/// Checks that the body is JSON and labelled so. Returns `None` if it is not JSON.
+/// Checks that the body is JSON and labelled so. Returns `None` if it is not
+/// JSON.
 pub fn json(call: &Call, broken: &mut Vec<String>) -> Option<Value> {
     let types: Vec<&str> = call.headers_named("content-type").collect();
     let is_json = |text: &str| text.split(';').next().map(str::trim) == Some("application/json");

@@ -1,8 +1,9 @@
 //! The contents of a drive: the flushed pages, and the write cache.
 //!
 //! A flush makes everything durable that was written before it. When the power
-//! goes, each sector of the write cache has the state in which the drive happened
-//! to write it last: any state since the flush, in any order among the sectors.
+//! goes, each sector of the write cache has the state in which the drive
+//! happened to write it last: any state since the flush, in any order among the
+//! sectors.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -11,8 +12,8 @@ use std::str::FromStr;
 use anyhow::Context as _;
 use fastrand::Rng;
 
-/// The size of a page in bytes, the unit in which contents are kept. A page that
-/// was never written costs nothing.
+/// The size of a page in bytes, the unit in which contents are kept. A page
+/// that was never written costs nothing.
 const PAGE: usize = 4_096;
 
 /// The largest number of states kept of one page since the last flush. Older
@@ -23,7 +24,8 @@ const STATES_MAX: usize = 16;
 /// drives, 4 096 in new ones.
 const SECTORS: [usize; 2] = [512, PAGE];
 
-/// The shares of the write cache that reach the disk at a power cut, in percent.
+/// The shares of the write cache that reach the disk at a power cut, in
+/// percent.
 const SHARES: [u8; 5] = [0, 10, 50, 90, 100];
 
 type Page = Box<[u8; PAGE]>;
@@ -85,8 +87,8 @@ impl Cache {
         }
     }
 
-    /// Cuts the power: decides which sectors of the write cache have reached the
-    /// disk.
+    /// Cuts the power: decides which sectors of the write cache have reached
+    /// the disk.
     pub fn lose_power(&mut self, seed: u64) -> Cut {
         let mut rng = Rng::with_seed(seed);
         let sector = SECTORS[rng.usize(..SECTORS.len())];
@@ -145,7 +147,8 @@ impl std::ops::AddAssign for Cut {
     }
 }
 
-/// Writes the five numbers as one process of this program sends them to another.
+/// Writes the five numbers as one process of this program sends them to
+/// another.
 impl fmt::Display for Cut {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { held, held_flushes, cached, lost, flushes } = self;
@@ -158,7 +161,7 @@ impl FromStr for Cut {
 
     fn from_str(text: &str) -> anyhow::Result<Self> {
         let mut numbers = text.split(' ').map(str::parse);
-        let mut next = || anyhow::Ok(numbers.next().context("five numbers are told")??);
+        let mut next = || anyhow::Ok(numbers.next().context("a cut has five numbers")??);
         Ok(Self {
             held: next()?,
             held_flushes: next()?,

@@ -47,9 +47,9 @@ pub const SIZE: u64 = 256 * 1_024 * 1_024;
 /// The largest request in bytes.
 const REQUEST_MAX: u32 = 1_024 * 1_024;
 
-/// The largest number of requests that wait without an answer after a cut. A loop
-/// device has 128 at once; any further request gets an error, which cannot be
-/// mistaken for success.
+/// The largest number of requests that wait without an answer after a cut. A
+/// loop device has 128 at once; any further request gets an error, which cannot
+/// be mistaken for success.
 const HELD_MAX: usize = 1_024;
 
 /// The time for which the kernel may cache the attributes of the file.
@@ -83,9 +83,9 @@ struct State {
 enum Power {
     #[default]
     On,
-    /// Nothing is answered.
+    /// No request is answered.
     Silent,
-    /// Everything is answered with an error.
+    /// Every request is answered with an error.
     Off,
 }
 
@@ -107,7 +107,8 @@ impl Held {
 }
 
 impl State {
-    /// Gives a request back if there is power for it.
+    /// Returns the request if the drive has power. Otherwise holds the request,
+    /// or fails it.
     fn powered(&mut self, request: Held) -> Option<Held> {
         match self.power {
             Power::On => return Some(request),
@@ -120,18 +121,18 @@ impl State {
 
 impl Drive {
     fn state(&self) -> MutexGuard<'_, State> {
-        // A panic leaves no half-made change that matters here.
+        // A panic leaves no partial change that matters here.
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Makes the drive acknowledge flushes without doing them. The next cut leaves
-    /// only what has been flushed until now.
+    /// Makes the drive acknowledge flushes without doing them. The next cut
+    /// leaves only what has been flushed until now.
     pub fn ignore_flushes(&self) {
         self.state().ignores_flushes = true;
     }
 
-    /// Cuts the power at this one moment. No request is told: from now on all of
-    /// them wait.
+    /// Cuts the power at one moment. Sends no error: every request from now on
+    /// waits.
     pub fn cut(&self, seed: u64) -> Cut {
         let mut state = self.state();
         state.power = Power::Silent;
@@ -143,7 +144,7 @@ impl Drive {
         Cut { flushes, ..cut }
     }
 
-    /// Fails all waiting and all further requests. Returns only the number of those
+    /// Fails all waiting and all further requests. Counts only the requests
     /// that have waited.
     pub fn fail(&self) -> Cut {
         let mut state = self.state();
@@ -157,11 +158,13 @@ impl Drive {
         cut
     }
 
-    /// Waits until no process has the drive open any more, and restores the power.
+    /// Waits until no process has the drive open any more, and restores the
+    /// power.
     ///
     /// # Errors
     ///
-    /// Returns an error if a process still has the drive open after [`PATIENCE`].
+    /// Returns an error if a process still has the drive open after
+    /// [`PATIENCE`].
     pub fn power_on(&self) -> io::Result<()> {
         let waited = self.0.closed.wait_timeout_while(self.state(), PATIENCE, |s| s.open > 0);
         let (mut state, waited) = waited.unwrap_or_else(PoisonError::into_inner);
@@ -175,7 +178,7 @@ impl Drive {
 
 impl Filesystem for Drive {
     fn init(&mut self, _: &Request, config: &mut KernelConfig) -> io::Result<()> {
-        // The error holds the number that would have been right, and is no failure.
+        // The error only states the nearest supported value.
         let _ = config.set_max_write(REQUEST_MAX);
         Ok(())
     }

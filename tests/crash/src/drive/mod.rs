@@ -22,8 +22,8 @@ pub fn is_possible() -> bool {
     Path::new(process::DEVICE).exists()
 }
 
-/// Returns the place in which this process must [serve] a drive, if its arguments
-/// say so.
+/// Returns the folder in which this process must [serve] a drive, or `None` if
+/// its arguments do not ask for one.
 pub fn requested_place() -> Option<PathBuf> {
     let mut arguments = std::env::args_os().skip(1);
     (arguments.next()? == process::ROLE).then(|| arguments.next().map(PathBuf::from))?
@@ -60,13 +60,13 @@ impl Machine {
 
     /// Cuts the power while the host is at work, and restores it.
     ///
-    /// Between the cut and its end the host gets no answer from the drive. Every
-    /// thread of the host has the signal to die before a request is answered
-    /// again, so none of them sees an answer.
+    /// Between the cut and its end the host gets no answer from the drive.
+    /// Every thread of the host has the signal to die before a request is
+    /// answered again, so none of them sees an answer.
     pub async fn cut_power(&mut self, mut host: Host) -> anyhow::Result<()> {
         self.cuts += self.drive.cut(self.rng.u64(..))?;
         let killed = host.start_kill();
-        // Even if the kill failed: no request may wait for ever.
+        // Runs even if the kill failed, so that no request waits for ever.
         self.cuts += self.drive.fail()?;
         killed?;
         host.killed().await?;
@@ -98,8 +98,8 @@ impl Machine {
     }
 }
 
-/// Cuts the power `cuts` times. Nothing may be lost; if it is, the queue's files
-/// are kept in `place`, since the drive forgets them.
+/// Cuts the power `cuts` times. Nothing may be lost; if it is, the queue's
+/// files are kept in `place`, since the drive forgets them.
 pub async fn cuts(built: &Built, place: &Path, seed: u64, cuts: u32) -> anyhow::Result<bool> {
     let mut machine = Machine::make(place, seed)?;
     let done = cut_under_load(&mut machine, built, place, seed, cuts).await;

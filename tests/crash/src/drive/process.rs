@@ -1,6 +1,6 @@
 //! The drive as a process of its own, so that it can be taken away from the
 //! kernel at any time: when it ends, every request that waits for it gets an
-//! error. It obeys commands, one a line. When its standard input ends, the
+//! error. It executes commands, one per line. When its standard input ends, the
 //! process that started it is gone, and it removes the mounts.
 
 use std::io::BufRead as _;
@@ -23,7 +23,8 @@ use crate::drive::cache::Cut;
 use crate::drive::file;
 use crate::volume;
 
-/// The first argument of a process that must be a drive; the second is its place.
+/// The first argument of a process that serves a drive; the second is its
+/// folder.
 pub const ROLE: &str = "serve-drive";
 
 /// The kernel's device for file systems in user space.
@@ -42,8 +43,8 @@ impl Drive {
     ///
     /// # Errors
     ///
-    /// Returns an error if the process cannot be started, or must not mount a file
-    /// system here.
+    /// Returns an error if the process cannot be started, or must not mount a
+    /// file system here.
     pub fn start(place: &Path) -> anyhow::Result<Self> {
         let folder = folder_in(place);
         std::fs::create_dir_all(&folder).context("making the drive's folder")?;
@@ -89,15 +90,15 @@ impl Drive {
     }
 
     fn command(&mut self, command: &str) -> anyhow::Result<String> {
-        writeln!(self.commands, "{command}").context("telling the drive something")?;
-        self.answer().with_context(|| format!("having the drive do `{command}`"))
+        writeln!(self.commands, "{command}").context("sending a command to the drive")?;
+        self.answer().with_context(|| format!("running the drive command `{command}`"))
     }
 
     /// Reads the answer to a command. The longest wait is that of
     /// [`file::Drive::power_on`]; the drive waits for no other process.
     fn answer(&mut self) -> anyhow::Result<String> {
         let mut line = String::new();
-        self.answers.read_line(&mut line).context("hearing from the drive")?;
+        self.answers.read_line(&mut line).context("reading from the drive")?;
         match line.trim_end_matches('\n').split_once(' ') {
             Some(("ok", answer)) => Ok(answer.to_owned()),
             Some((_, error)) => bail!("{error}"),
@@ -108,7 +109,7 @@ impl Drive {
 
 impl Drop for Drive {
     fn drop(&mut self) {
-        // A process that has ended already is as good.
+        // Errors are ignored: the process may have ended already.
         let _ = self.process.kill();
         let _ = self.process.wait();
         volume::detach(&self.folder);

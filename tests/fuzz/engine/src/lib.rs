@@ -1,1 +1,1 @@
-//! Nothing but the library that it depends on.
+//! An empty crate, which has libFuzzer built.

@@ -15,8 +15,8 @@ pub fn deep() -> Step {
     outcome(200, &format!("{{\"deep\":{open}{close}}}"))
 }
 
-/// Returns a request whose hundred parameters point at one text: little memory in
-/// the guest, and a hundred times as much in a copy.
+/// Returns a request whose hundred parameters point at one text: little memory
+/// in the guest, and a hundred times as much in a copy.
 pub fn aliased() -> Step {
     let text = ManuallyDrop::new("x".repeat(1 << 20));
     let alias = || {

@@ -8,7 +8,7 @@ mod resource_abuse;
 
 wit_bindgen::generate!({
     path: "../../../wit/v0.1",
-    // Of WASI only what sleeping takes.
+    // The only imports of WASI are those for sleeping.
     inline: "
         package guest:misbehaves;
         world misbehaves {
@@ -49,7 +49,7 @@ use misbehaviors::Misbehavior;
 
 struct Adapter;
 
-#[expect(unsafe_code, reason = "what wit-bindgen exports has the ABI of C")]
+#[expect(unsafe_code, reason = "the exports of wit-bindgen have the C ABI")]
 mod exported {
     use super::Adapter;
 
@@ -90,7 +90,7 @@ fn act(job: &Job, steps: u32) -> Step {
         Misbehavior::Spins => resource_abuse::spin(),
         Misbehavior::Dawdles => resource_abuse::dawdle(steps),
         Misbehavior::Hoards => resource_abuse::hoard(),
-        Misbehavior::Traps => panic!("job {} is more than this adapter can bear", job.id),
+        Misbehavior::Traps => panic!("job {} makes this adapter panic", job.id),
         Misbehavior::Recurses => done(&format!("{{\"depth\":{}}}", resource_abuse::recurse(steps))),
 
         Misbehavior::AnswersVast => done(&format!("{{\"vast\":\"{}\"}}", "x".repeat(10_000_000))),

@@ -1,5 +1,5 @@
-//! Every misbehavior by name. The tests include this file as well and `match` on
-//! it, so that one without an expected outcome does not compile.
+//! Every misbehavior by name. The tests include this file as well and `match`
+//! on it, so that one without an expected outcome does not compile.
 
 macro_rules! misbehaviors {
     ($($(#[doc = $doc:literal])+ $misbehavior:ident = $name:literal,)+) => {
@@ -60,7 +60,7 @@ misbehaviors! {
     ArrayJson = "array json",
     /// Arrays in arrays, a hundred thousand.
     DeepJson = "deep json",
-    /// Half of a surrogate pair, which is no character.
+    /// Half of a surrogate pair, which is not a character.
     HalfCharacter = "half a character",
 
     /// Makes one request after the other.

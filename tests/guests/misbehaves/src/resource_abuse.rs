@@ -15,8 +15,8 @@ const LINE_BYTES: usize = 1 << 20;
 const LINES: u32 = 64;
 const CALLS: u32 = 16;
 
-/// Iterations of [`dawdle`] in each call: some tens of milliseconds, so that the
-/// host interrupts it more than once.
+/// Iterations of [`dawdle`] in each call: some tens of milliseconds, so that
+/// the host interrupts it more than once.
 const TURNS: u64 = 20_000_000;
 
 /// The sleep of [`dawdle`] in each call, in nanoseconds: 400 ms. It makes the
@@ -49,8 +49,8 @@ pub fn hoard() -> ! {
     }
 }
 
-/// Recurses deeper than any stack, in a way that the compiler cannot turn into a
-/// loop.
+/// Recurses deeper than any stack, in a way that the compiler cannot turn into
+/// a loop.
 pub fn recurse(depth: u32) -> u32 {
     let frame = black_box([depth; 64]);
     if depth == u32::MAX { depth } else { recurse(depth + 1).wrapping_add(frame[0]) }

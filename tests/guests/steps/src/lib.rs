@@ -1,5 +1,5 @@
-//! A guest that makes three requests in one run, and fails if another version goes
-//! on with the run than the one that began it.
+//! A guest that makes three requests in one run, and fails if another version
+//! goes on with the run than the one that began it.
 //!
 //! A test makes versions of it by writing over `MARK` in the component.
 

@@ -11,7 +11,7 @@ use hoth::adapter::types::Step;
 
 struct Adapter;
 
-#[expect(unsafe_code, reason = "what wit-bindgen exports has the ABI of C")]
+#[expect(unsafe_code, reason = "the exports of wit-bindgen have the C ABI")]
 mod exported {
     use super::Adapter;
 
@@ -30,7 +30,7 @@ impl Guest for Adapter {
     }
 
     fn begin(job: Job) -> Step {
-        panic!("job {} is more than this adapter can bear", job.id)
+        panic!("job {} makes this adapter panic", job.id)
     }
 
     fn resume(job: Job, _: State, _: Event) -> Step {

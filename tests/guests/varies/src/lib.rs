@@ -1,6 +1,6 @@
 //! The `atat` adapter with one change, which a test selects by writing over
-//! [`VARIANT`] in the component's file. Each variant is a version of its own, as an
-//! integrator could have made it by a change or by mistake.
+//! [`VARIANT`] in the component's file. Each variant is a version of its own,
+//! as an integrator could have made it by a change or by mistake.
 
 use std::hint::black_box;
 

@@ -22,7 +22,8 @@ use crate::server::Behaviour;
 use crate::server::Call;
 use crate::server::Reply;
 
-/// The largest number of jobs. Older ones are forgotten, and their status is 404.
+/// The largest number of jobs. Older ones are forgotten, and their status is
+/// 404.
 const JOBS_MAX: usize = 100_000;
 
 /// The number of refusals of a portfolio that fails twice.

@@ -100,8 +100,8 @@ fn clin(clin: &Object, at: &str, broken: &mut Vec<String>) {
     date(clin, at, "pop_end_date", broken);
 }
 
-/// Adds every key with an upper-case letter to `broken`, at any depth. The parser
-/// bounds the depth.
+/// Adds every key with an upper-case letter to `broken`, at any depth. The
+/// parser bounds the depth.
 fn snake_case(value: &Value, at: &str, broken: &mut Vec<String>) {
     match value {
         Value::Object(object) => {

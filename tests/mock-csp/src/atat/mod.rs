@@ -63,14 +63,14 @@ pub struct Options {
 pub enum Mode {
     /// At once: answers 200.
     Sync,
-    /// Later: answers 202, and the work is done after `polls` polls that find it
-    /// in progress. Requests that only read are answered at once.
+    /// Later: answers 202, and the work is done after `polls` polls that find
+    /// it in progress. Requests that only read are answered at once.
     Async { polls: u32 },
 }
 
 impl Default for Options {
-    /// Returns a CSP on a free port of loopback that does everything at once, with
-    /// version 1.3.1 of the API.
+    /// Returns a CSP on a free port of loopback that does everything at once,
+    /// with version 1.3.1 of the API.
     fn default() -> Self {
         Self {
             listen: (Ipv4Addr::LOCALHOST, 0).into(),
@@ -89,8 +89,8 @@ impl Default for Options {
 /// A CSP that serves until it is dropped.
 ///
 /// A request that breaks a rule of the API is a violation, and answered 400
-/// (401 or 403 if only the token is bad). Requests that a script answers are not
-/// checked. Scripts, calls and counts are those of the API; the identity
+/// (401 or 403 if only the token is bad). Requests that a script answers are
+/// not checked. Scripts, calls and counts are those of the API; the identity
 /// provider has its own.
 pub struct MockCsp {
     api: Server,

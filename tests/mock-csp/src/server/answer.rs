@@ -96,7 +96,8 @@ impl Answer {
         Self::of(Content::Response(Response { status, headers, body: body.into(), framing }))
     }
 
-    /// Returns 200 and a JSON object of `bytes` bytes, which must be at least 11.
+    /// Returns 200 and a JSON object of `bytes` bytes, which must be at least
+    /// 11.
     pub fn of_size(bytes: usize) -> Self {
         let filling = "x".repeat(bytes.saturating_sub(r#"{"large":""}"#.len()));
         Self::json(200, &serde_json::json!({ "large": filling }))
@@ -107,14 +108,14 @@ impl Answer {
         Self::of(Content::Bytes(bytes.into())).then(Then::Close)
     }
 
-    /// Returns the behaviour's answer. In a list of answers it ends the failures:
-    /// fail twice, then behave.
+    /// Returns the behaviour's answer. In a list of answers it ends the
+    /// failures: fail twice, then behave.
     pub fn behave() -> Self {
         Self::of(Content::Behave)
     }
 
-    /// Quotes the request in the body and in the header, as some gateways do with
-    /// a request that they refuse.
+    /// Quotes the request in the body and in the header, as some gateways do
+    /// with a request that they refuse.
     pub fn echo(status: u16) -> Self {
         let (headers, framing) = (Vec::new(), Framing::Length);
         Self::of(Content::Echo(Response { status, headers, body: Bytes::new(), framing }))
@@ -125,8 +126,8 @@ impl Answer {
         Self::of(Content::Nothing).then(Then::Reset)
     }
 
-    /// Resets the connection as soon as the request's header is complete, without
-    /// awaiting its body.
+    /// Resets the connection as soon as the request's header is complete,
+    /// without awaiting its body.
     pub fn reset_before_read() -> Self {
         Self { reads: false, ..Self::reset_after_read() }
     }
@@ -175,9 +176,9 @@ impl Answer {
         self.change(|response| response.headers.push((name.to_owned(), value.to_owned())))
     }
 
-    /// Announces this `content-length`. If the body is shorter, the connection is
-    /// closed after it; if it is longer, the rest stands in place of the next
-    /// answer.
+    /// Announces this `content-length`. If the body is shorter, the connection
+    /// is closed after it; if it is longer, the rest stands in place of the
+    /// next answer.
     pub fn announcing(self, bytes: usize) -> Self {
         let mut short = false;
         let changed = self.change(|response| {
@@ -187,7 +188,8 @@ impl Answer {
         if short { changed.then(Then::Close) } else { changed }
     }
 
-    /// Sends the body's first half as a chunk, and then bytes that are no chunk.
+    /// Sends the body's first half as a chunk, and then bytes that are no
+    /// chunk.
     pub fn chunked_badly(self) -> Self {
         self.change(|response| response.framing = Framing::BadChunk).then(Then::Close)
     }
@@ -204,8 +206,8 @@ impl Answer {
     }
 
     /// Waits until `gate` is open before anything is written, unless the client
-    /// gives up first. What the answer tells has happened when the gate holds
-    /// it.
+    /// gives up first. The effects that the answer reports have happened by
+    /// then.
     pub fn held_by(self, gate: &Gate) -> Self {
         Self { gate: Some(gate.clone()), ..self }
     }

@@ -10,8 +10,8 @@ pub struct Call {
     pub method: String,
     /// Path and query exactly as on the wire.
     pub target: String,
-    /// Names and values in the order and spelling of the wire; bytes that are not
-    /// UTF-8 are replaced.
+    /// Names and values in the order and spelling of the wire; bytes that are
+    /// not UTF-8 are replaced.
     pub headers: Vec<(String, String)>,
     /// The body, which is also empty if the answer did not wait for it.
     pub body: Bytes,

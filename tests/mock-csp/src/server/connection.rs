@@ -27,7 +27,8 @@ use super::request::Unserved;
 /// The buffer space for each read, into which most requests fit.
 const READ_BYTES: usize = 8 * 1024;
 
-/// The largest number of bytes that are read ahead while an answer is under way.
+/// The largest number of bytes that are read ahead while an answer is under
+/// way.
 const AHEAD_BYTES_MAX: usize = HEAD_BYTES_MAX + BODY_BYTES_MAX;
 
 /// The time for which a refused client may go on sending. Closing earlier would
@@ -66,8 +67,8 @@ impl Connection {
 
     /// Serves until either side closes the connection.
     pub async fn serve(mut self) {
-        // Without TCP_NODELAY an answer in pieces waits for acknowledgements. The
-        // call fails only on a socket that is closed already.
+        // Without TCP_NODELAY an answer in pieces waits for acknowledgements.
+        // The call fails only on a socket that is closed already.
         let _ = self.socket.set_nodelay(true);
         loop {
             match self.exchange().await {
@@ -145,8 +146,9 @@ impl Connection {
                     if number > 0 {
                         self.pause(pause).await?;
                     }
-                    // Counted as ended before the last byte: a client that has it may make its
-                    // next call, which must not count as one beside this.
+                    // Counted as ended before the last byte: a client that has
+                    // it may make its next call, which must not count as one
+                    // beside this.
                     if number + 1 == pieces.len() && answer.then != Then::Hang {
                         under_way.take();
                     }

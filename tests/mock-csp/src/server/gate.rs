@@ -1,4 +1,4 @@
-//! Answers that wait for a test's word.
+//! Answers that wait until a test releases them.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ impl Gate {
         Self(Arc::new(watch::Sender::new(false)))
     }
 
-    /// Lets through what is held, and whatever comes later.
+    /// Releases all held and all later answers.
     pub fn open(&self) {
         self.0.send_replace(true);
     }

@@ -42,8 +42,8 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(10);
 
 /// The answers to calls that no script answers.
 pub trait Behaviour: Send + Sync + 'static {
-    /// Checks the call against the rules of the API and answers it. Called on any
-    /// thread; must not block.
+    /// Checks the call against the rules of the API and answers it. Called on
+    /// any thread; must not block.
     fn answer(&self, call: &Call) -> Reply;
 }
 

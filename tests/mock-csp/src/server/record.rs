@@ -12,8 +12,8 @@ use tokio::sync::Notify;
 
 use super::call::Call;
 
-/// The largest number of kept calls; later ones are only counted. A test makes a
-/// few; a benchmark, which makes more, should not record.
+/// The largest number of kept calls; later ones are only counted. A test makes
+/// a few; a benchmark, which makes more, should not record.
 pub const CALLS_MAX: usize = 100_000;
 
 /// The largest memory of the kept calls, in bytes.
@@ -112,7 +112,8 @@ impl Record {
     /// Calls `look` after every change until it returns something.
     pub async fn wait_for<T>(&self, look: impl Fn() -> Option<T>) -> T {
         loop {
-            // Subscribed before looking, so that no change is missed in between.
+            // Subscribed before looking, so that no change is missed in
+            // between.
             let mut changed = std::pin::pin!(self.changed.notified());
             changed.as_mut().enable();
             if let Some(found) = look() {

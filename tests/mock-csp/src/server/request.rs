@@ -33,8 +33,8 @@ pub struct Unserved {
 }
 
 impl Head {
-    /// Takes a request's header from the front of `buffer`. Returns `None` if it is
-    /// not complete yet.
+    /// Takes a request's header from the front of `buffer`. Returns `None` if
+    /// it is not complete yet.
     pub fn take(buffer: &mut BytesMut, connection: u64) -> Result<Option<Self>, Unserved> {
         let mut headers = [httparse::EMPTY_HEADER; HEADERS_MAX];
         let mut request = httparse::Request::new(&mut headers);

@@ -54,8 +54,8 @@ async fn send(client: &mut TcpStream, request: &str) {
     client.write_all(request.as_bytes()).await.unwrap();
 }
 
-/// Reads until the server ends the connection, and returns the text and the error,
-/// if there was one.
+/// Reads until the server ends the connection, and returns the text and the
+/// error, if there was one.
 async fn read_to_end(client: &mut TcpStream) -> (String, Option<ErrorKind>) {
     let mut bytes = Vec::new();
     let end = tokio::time::timeout(PATIENCE, client.read_to_end(&mut bytes)).await;

@@ -175,7 +175,7 @@ impl State {
                 Ok(body)
             }
             Operation::Poll => self.poll(&id),
-            Operation::ReadCharges => unreachable!("charges are nothing of this state"),
+            Operation::ReadCharges => unreachable!("charges are fixed"),
         }
     }
 

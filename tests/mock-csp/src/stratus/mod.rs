@@ -3,8 +3,8 @@
 //!
 //! An answer is 200 and `{"data": …}`, with `next` beside it where there are
 //! more pages, or `{"fault": {"kind", "text"}}`. A key in a header
-//! authenticates the client. A call with the header `Stratus-Once` makes its thing
-//! only once.
+//! authenticates the client. A call with the header `Stratus-Once` makes its
+//! thing only once.
 
 mod api;
 mod charges;
@@ -45,8 +45,8 @@ pub struct Options {
     pub key: String,
     /// The number of polls that find an operation at work.
     pub polls: u32,
-    /// The number of times that each call, told by method and target, is put off
-    /// as busy before it is answered.
+    /// The number of times that each call, told by method and target, is put
+    /// off as busy before it is answered.
     pub busy: u32,
     /// The wait that a busy CSP asks for, in milliseconds.
     pub busy_ms: u64,
@@ -57,8 +57,8 @@ pub struct Options {
 }
 
 impl Default for Options {
-    /// Returns a CSP on a free port of loopback, with one poll, never busy, and five
-    /// charges a page.
+    /// Returns a CSP on a free port of loopback, with one poll, never busy, and
+    /// five charges a page.
     fn default() -> Self {
         Self {
             listen: (Ipv4Addr::LOCALHOST, 0).into(),
@@ -75,8 +75,8 @@ impl Default for Options {
 /// A CSP that serves until it is dropped.
 ///
 /// A request that breaks a rule of the API is a violation, and a fault is
-/// answered (401 if only the key is bad). Requests that a script answers are not
-/// checked.
+/// answered (401 if only the key is bad). Requests that a script answers are
+/// not checked.
 pub struct Stratus {
     server: Server,
     api: Arc<Api>,

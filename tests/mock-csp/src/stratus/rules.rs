@@ -30,10 +30,10 @@ const TIERS: &[&str] = &["open", "guarded"];
 #[derive(Debug)]
 pub struct ValidRequest {
     pub operation: Operation,
-    /// Those of the path, decoded, in their order.
+    /// The decoded ids of the path, in their order.
     pub ids: Vec<String>,
     pub query: BTreeMap<String, String>,
-    /// `null` without one.
+    /// The body, or `null` if there is none.
     pub body: Value,
     /// The value of `Stratus-Once`, if the route makes something.
     pub once: Option<String>,
@@ -47,7 +47,7 @@ pub struct InvalidRequest {
     pub broken: Vec<String>,
 }
 
-/// Judges a request.
+/// Validates a request.
 pub fn validate(call: &Call, key: &str) -> Result<ValidRequest, InvalidRequest> {
     let mut broken = Vec::new();
     rules::equal(call, KEY_HEADER, key, &mut broken);
