@@ -17,8 +17,8 @@ use hoth_core::config::Table;
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
-    /// Writes journals of finished jobs. Existing journals are replayed in any
-    /// case.
+    /// `true` to write journals of finished jobs. Existing journals are replayed
+    /// in any case.
     pub record: bool,
     /// The directory of the journals, with a folder for each adapter.
     pub directory: PathBuf,
@@ -37,11 +37,12 @@ pub struct Config {
     pub slower_ratio: f64,
     /// Longest duration of one replay, in milliseconds: 100 to 60 000.
     pub max_ms: u64,
+    /// Keys that adapt the redaction to the site.
     pub redact: RedactConfig,
 }
 
-/// `[replay.redact]`: keys in addition to the built-in ones, in any spelling:
-/// `dodId`, `dod_id` and `DOD-ID` are equal.
+/// The table `[replay.redact]`: keys in addition to the built-in ones, in any
+/// spelling: `dodId`, `dod_id` and `DOD-ID` are equal.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct RedactConfig {
@@ -125,6 +126,7 @@ impl Table for Config {
         ];
         let problem = |(key, value, bounds)| Problem::out_of_range(key, value, &bounds);
         let mut problems: Vec<_> = bounded.into_iter().filter_map(problem).collect();
+        // Negated as a whole, because a NaN fails every comparison.
         if !(self.slower_ratio >= 1.1 && self.slower_ratio.is_finite()) {
             problems.push(Problem::new(
                 "slower_ratio",

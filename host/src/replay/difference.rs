@@ -13,16 +13,16 @@ const VALUE_CHARS_MAX: usize = 160;
 pub struct Difference {
     /// `request`, `header x-api-version`, `body /name`, and the like.
     pub place: String,
-    /// The value of the active version; `None` if it has none.
+    /// The value of the active version; `None` if it has no value there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub before: Option<String>,
-    /// The value of the candidate; `None` if it has none.
+    /// The value of the candidate; `None` if it has no value there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after: Option<String>,
 }
 
 impl Difference {
-    /// A difference at `place`. Long values are cut.
+    /// Creates a difference at `place`, and cuts long values.
     pub(super) fn new(
         place: impl Into<String>,
         before: Option<impl Into<String>>,

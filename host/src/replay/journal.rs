@@ -1,12 +1,12 @@
 //! The stored form of a journal: written by one release and read by the next.
 //!
-//! A journal holds the redacted inputs of an adapter while one job ran. Of its
-//! steps it holds only their kinds: a state is opaque and could contain
+//! A journal holds the redacted inputs of an adapter while one job ran. It holds
+//! only the kinds of the adapter's steps: a state is opaque and could contain
 //! anything, and both requests and states are produced anew when the inputs are
 //! replayed.
 //!
 //! Every form that was ever written stays readable. `fixtures/` beside this
-//! file holds one of each, and they are never edited.
+//! file holds a journal of each form; these files are never edited.
 
 use bytes::Bytes;
 use serde::Deserialize;
@@ -31,7 +31,7 @@ const FORM: u32 = 1;
 pub struct Journal {
     v: u32,
     pub adapter: String,
-    /// The version that ended it.
+    /// The version that ended the job.
     pub version: Digest,
     pub csp: CspName,
     pub finished_at: Timestamp,
@@ -138,7 +138,7 @@ pub enum UnreadableJournal {
 }
 
 impl Journal {
-    /// A journal of the present form.
+    /// Creates a journal of the present form.
     pub fn new(
         adapter: String,
         version: Digest,
@@ -150,7 +150,7 @@ impl Journal {
         Self { v: FORM, adapter, version, csp, finished_at, job, calls }
     }
 
-    /// Returns the text of its file.
+    /// Returns the text of the journal's file.
     pub fn encode(&self) -> String {
         serde_json::to_string(self).expect("maps have string keys and writing to memory succeeds")
     }
@@ -160,12 +160,15 @@ impl Journal {
     ///
     /// # Errors
     ///
-    /// [`UnreadableJournal`]: the caller skips the file.
+    /// Returns [`UnreadableJournal`] if the text is malformed or of a later form.
+    /// The caller skips the file.
     pub fn decode(text: &str) -> Result<Self, UnreadableJournal> {
         #[derive(Deserialize)]
         struct Form {
             v: u32,
         }
+        // The form alone first: a later form may lack fields of this one, and is
+        // to be reported as later and not as malformed.
         let Form { v } = serde_json::from_str(text)?;
         if v > FORM {
             return Err(UnreadableJournal::LaterForm(v));

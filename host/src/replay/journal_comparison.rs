@@ -94,13 +94,14 @@ impl Versions<'_> {
         let candidate = replay_calls(self.candidate, journal, whole, deadline, stays).await?;
         let mut differences = JobDifferences::default();
         differences.compare(journal, &active.steps, &candidate.steps, 0, "");
-        // Otherwise the times would be those of different calls.
+        // Only of complete replays: otherwise the times of different calls would
+        // be compared.
         let all_the_way = candidate.steps.len() == active.steps.len();
         let times =
             all_the_way.then_some(CallTimes { active: active.time, candidate: candidate.time });
         let mut unreadable_state = None;
-        // A candidate that already differs would show the same differences
-        // again.
+        // Skipped for a candidate that already differs: it would show the same
+        // differences again.
         if differences.is_empty() {
             unreadable_state =
                 self.compare_handovers(journal, &active, deadline, &mut differences).await?;
@@ -155,7 +156,7 @@ impl Versions<'_> {
                 unreadable_state = Some(state.version);
                 continue;
             }
-            // Up to the next wait: what follows that one resumes another state.
+            // Up to the next wait: the calls after it resume another state.
             let rest = journal.calls.iter().skip(from + 1);
             let length = 1 + rest.take_while(|call| call.input != Input::Timer).count();
             let range = CallRange { from, to: from + length, state: Some(state) };
@@ -265,6 +266,8 @@ impl JobDifferences {
         from: usize,
         remark: &str,
     ) {
+        // The candidate may have stopped earlier than the active version; the
+        // steps that it did not take are no differences of their own.
         for (at, (active, step)) in active.iter().zip(candidate).enumerate() {
             let differences = compare(active, step);
             if differences.is_empty() {

@@ -1,9 +1,9 @@
 //! The files of journals, one for each job:
 //! `<adapter>/<finished ms>.<operation>.<ending>.<random>.json`.
 //!
-//! So an operator can inspect one job and delete it. Files
-//! are not synced: losing a journal in a power cut does no harm. Several hosts
-//! may share a directory.
+//! With a file for each job, an operator can inspect one job and delete it.
+//! Files are not synced: losing a journal in a power cut does no harm. Several
+//! hosts may share a directory.
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -48,7 +48,7 @@ struct JournalFile {
 }
 
 impl JournalStore {
-    /// The journals in `directory`, which need not exist yet.
+    /// Creates a store of the journals in `directory`, which need not exist yet.
     pub fn new(directory: PathBuf, limits: JournalLimits) -> Self {
         Self { directory, limits }
     }
@@ -58,13 +58,14 @@ impl JournalStore {
         &self.directory
     }
 
-    /// Writes a journal, and deletes others beyond the limits: the oldest of
+    /// Writes a journal, and deletes journals beyond the limits: the oldest of
     /// the most frequent kind of job, so that rare kinds are kept longer than
     /// common ones.
     ///
     /// # Errors
     ///
-    /// The file cannot be written.
+    /// Returns the system's error if the file cannot be written, or if a journal
+    /// beyond the limits cannot be deleted.
     pub fn write(&self, journal: &Journal) -> io::Result<()> {
         let folder = self.directory.join(&journal.adapter);
         // Readable by the host's user only, although journals are redacted.
@@ -101,7 +102,8 @@ impl JournalStore {
             Vec::new()
         });
         entries.retain(|entry| now.since(entry.finished_at) <= self.limits.age);
-        // Other hosts may write here, beyond this host's limit.
+        // The oldest are left out: other hosts may write here, beyond the limit
+        // of this host.
         entries.drain(..entries.len().saturating_sub(self.limits.jobs));
         entries.iter().rev().filter_map(|entry| read(&entry.path)).collect()
     }
@@ -153,7 +155,7 @@ fn eviction_candidate(entries: &[JournalFile]) -> usize {
     for (at, entry) in entries.iter().enumerate() {
         counts.entry(&entry.kind).or_insert((0, at)).0 += 1;
     }
-    // Of equally frequent kinds the one with the oldest file.
+    // If several kinds are the most frequent, the kind with the oldest file.
     let most = counts.values().max_by_key(|(count, first)| (*count, std::cmp::Reverse(*first)));
     most.map_or(0, |(_, first)| *first)
 }
@@ -178,8 +180,8 @@ fn journal_files(folder: &Path) -> io::Result<Vec<JournalFile>> {
     Ok(entries)
 }
 
-/// Parses a file name. Names of incomplete files are parsed, too, so that they
-/// are deleted by age; they are never read as journals.
+/// Parses a file name. Names of incomplete files are parsed, too, so that such
+/// files are deleted by age; they are never read as journals.
 fn parse(name: &OsStr) -> Option<(Timestamp, String)> {
     let name = name.to_str()?.trim_start_matches('.');
     let (finished, rest) = name.split_once('.')?;

@@ -71,11 +71,11 @@ struct WaitingRecordings {
 
 impl Recorder {
     /// Starts a recorder with its writer thread, which ends with the recorder.
-    /// Returns one that is off if `config` says so.
+    /// Returns a recorder that is off if `config` says so.
     ///
     /// # Errors
     ///
-    /// The thread cannot be started.
+    /// Returns the system's error if the thread cannot be started.
     pub fn start(config: &Config, store: Arc<JournalStore>, clock: Clock) -> std::io::Result<Self> {
         if !config.record {
             return Ok(Self::off());
@@ -99,8 +99,8 @@ impl Recorder {
         if !active.within_start_rate(adapter) {
             return None;
         }
-        // The job is repeated after a crash. Its earlier run never ended, so
-        // that recording is useless.
+        // A recording of the same job exists if the job is repeated after a run
+        // that never ended. Such a recording is useless.
         active.waiting().take(csp, &job.id);
         Some(Recording::new(adapter.to_owned(), csp.clone(), job.clone()))
     }
@@ -114,6 +114,7 @@ impl Recorder {
     /// Keeps the recording of a job that waits.
     pub fn wait(&self, recording: Option<Recording>) {
         let (Some(active), Some(mut recording)) = (&self.0, recording) else { return };
+        // First, because it may bring the recording back below its limits.
         recording.drop_repeated_poll();
         let adapter = recording.adapter.clone();
         if recording.is_too_large() {
@@ -177,11 +178,11 @@ impl WaitingRecordings {
         Some(recording)
     }
 
-    /// Returns `false` if there is no room.
+    /// Adds a recording. Returns `false` if there is no room.
     fn put(&mut self, recording: Recording) -> bool {
         if !self.has_room_for(&recording) {
-            // Only now: dropping old recordings while there is room would lose
-            // jobs that take long.
+            // Only now: if old recordings were dropped while there is room, the
+            // recordings of long jobs would be lost.
             self.recordings.retain(|_, recording| recording.started_at.elapsed() < WAITING_AGE_MAX);
             self.bytes = self.recordings.values().map(Recording::bytes).sum();
             if !self.has_room_for(&recording) {
@@ -190,6 +191,8 @@ impl WaitingRecordings {
         }
         self.bytes += recording.bytes();
         let key = (recording.csp.clone(), recording.job.id.clone());
+        // A job that was delivered twice may have left a recording; only the later
+        // one counts.
         if let Some(before) = self.recordings.insert(key, recording) {
             self.bytes -= before.bytes();
         }

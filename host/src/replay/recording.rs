@@ -10,9 +10,9 @@ use hoth_core::domain::HttpResponse;
 use hoth_core::domain::Timestamp;
 use hoth_core::domain::TransportFailure;
 
-/// Size of one recording in bytes. Most jobs take a few kilobytes; one whose
-/// responses are near the limit on responses is not worth the memory of so many
-/// others.
+/// Size of one recording in bytes. Most jobs take a few kilobytes. A job whose
+/// responses are near the limit on responses is not worth the memory of that
+/// many others.
 const BYTES_MAX: usize = 1 << 20;
 
 /// Calls in one recording. The longest known run has five, and repeated polls
@@ -32,7 +32,8 @@ pub struct Recording {
     pub(super) calls: Vec<RecordedCall>,
     /// The start of the recording; old ones give way when memory is short.
     pub(super) started_at: Instant,
-    /// The size of everything above, so that it need not be counted again.
+    /// The size of all fields above, kept up to date so that the limits can be
+    /// checked at every call.
     bytes: usize,
 }
 
@@ -48,7 +49,7 @@ pub struct RecordedCall {
 }
 
 impl Recording {
-    /// An empty recording for a job.
+    /// Creates an empty recording for a job.
     pub fn new(adapter: String, csp: CspName, job: hoth_runtime::JobContext) -> Self {
         let bytes = job.id.len() + job.input.len() + job.settings.len();
         Self { adapter, csp, job, calls: Vec::new(), started_at: Instant::now(), bytes }
@@ -64,8 +65,8 @@ impl Recording {
         }
     }
 
-    /// Returns `true` if the job exceeds the limits of a recording, which is of
-    /// no use then.
+    /// Returns `true` if the job exceeds the limits of a recording. The recording
+    /// is of no use then.
     pub(super) fn is_too_large(&self) -> bool {
         self.bytes > BYTES_MAX || self.calls.len() > CALLS_MAX
     }
@@ -75,9 +76,9 @@ impl Recording {
         self.bytes
     }
 
-    /// Drops the poll before the last one if it went like the polls around it.
-    /// A job may be polled thousands of times; of equal polls the first and the
-    /// last are kept.
+    /// Drops the poll before the last one if it took the same steps as the polls
+    /// around it. A job may be polled thousands of times; only the first and the
+    /// last of equal polls are kept.
     pub(super) fn drop_repeated_poll(&mut self) {
         let starts_run = |call: &RecordedCall| matches!(call.event, None | Some(Event::Timer));
         let starts: Vec<usize> =

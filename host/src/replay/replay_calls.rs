@@ -31,7 +31,7 @@ pub(super) struct CallRange<'a> {
 }
 
 impl CallRange<'_> {
-    /// The range of all calls.
+    /// Returns the range of all calls.
     pub fn whole(journal: &Journal) -> Self {
         Self { from: 0, to: journal.calls.len(), state: None }
     }
@@ -61,10 +61,14 @@ pub(super) async fn replay_calls(
     let mut waited = range.state.cloned();
     let mut sent: Option<AdapterState> = None;
     for (at, recorded) in journal.calls.iter().enumerate().take(range.to).skip(range.from) {
+        // Checked between calls only: a call ends at its own deadline, so a replay
+        // takes longer than its limit by one call at most.
         if Instant::now() >= deadline {
             return None;
         }
         facts.attempt = recorded.attempt;
+        // Only the last state of each kind is needed: a response answers the last
+        // request, and a timer ends the last wait.
         let state = match recorded.input {
             Input::Begin => None,
             Input::Timer => waited.as_ref(),

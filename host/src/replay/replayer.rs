@@ -52,7 +52,7 @@ pub struct Replayer {
 }
 
 impl Replayer {
-    /// A replayer of the journals in `store`.
+    /// Creates a replayer of the journals in `store`.
     pub fn new(config: Config, store: Arc<JournalStore>, clock: Clock) -> Self {
         Self { config, store, clock }
     }
@@ -149,6 +149,7 @@ impl Replayer {
         mut timings: Vec<(&Journal, journal_comparison::CallTimes)>,
         deadline: Instant,
     ) -> Option<Timing> {
+        // The comparison was round 0, with the active version first.
         'rounds: for round in 1..TIMING_ROUNDS {
             for (journal, best) in &mut timings {
                 let candidate_first = round % 2 == 1;
@@ -253,8 +254,8 @@ impl Tally {
             groups.entry(key).and_modify(|group| group.jobs += 1).or_insert(finding);
         }
         self.findings = groups.into_values().collect();
-        // A stable sort: of equally frequent findings the worse one stays
-        // first.
+        // The sort is stable, and the map is ordered by kind: among findings of
+        // equal frequency the worse one stays first.
         self.findings.sort_by_key(|finding| std::cmp::Reverse(finding.jobs));
         if self.findings.len() > FINDINGS_MAX {
             let more = self.findings.len() - FINDINGS_MAX;
@@ -298,7 +299,7 @@ impl Tally {
     }
 }
 
-/// Returns the lower median, or `None` of an empty list.
+/// Returns the lower median, or `None` if the list is empty.
 fn median(mut times: Vec<Duration>) -> Option<Duration> {
     times.sort_unstable();
     times.get(times.len().checked_sub(1)? / 2).copied()

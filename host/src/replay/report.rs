@@ -14,7 +14,8 @@ use hoth_core::domain::Digest;
 #[serde(rename_all = "camelCase")]
 pub struct ReplayReport {
     pub adapter: String,
-    /// The version that it was compared with; `None` if none is active.
+    /// The version that the candidate was compared with; `None` if none is
+    /// active.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub active: Option<ComparedVersion>,
     pub candidate: ComparedVersion,
@@ -35,7 +36,7 @@ pub struct ReplayReport {
 /// One of the two versions.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ComparedVersion {
-    /// The version in its description.
+    /// The version in the component's description.
     pub version: String,
     pub sha256: Digest,
 }
@@ -77,13 +78,14 @@ pub struct JobCounts {
     pub same: usize,
     pub different: usize,
     pub trap: usize,
-    /// The active version breaks, the candidate does not. No reason for a
-    /// refusal.
+    /// Jobs that the active version breaks and the candidate does not: no reason
+    /// for a refusal.
     pub mended: usize,
-    /// The active version does not take the steps of the recorded job, so it is
-    /// no reference.
+    /// Jobs whose steps the active version does not repeat, so that it is no
+    /// reference.
     pub not_comparable: usize,
-    /// Skipped, because the time was up or the candidate broke too many jobs.
+    /// Jobs that were skipped, because the time was up or the candidate broke too
+    /// many jobs.
     pub not_replayed: usize,
 }
 
@@ -309,7 +311,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_policy_block_refuses_and_only_worse_candidates() {
+    fn only_the_policy_block_refuses_a_candidate_that_is_worse() {
         for (policy, verdict, refuses) in [
             (Policy::Block, Verdict::Untested, false),
             (Policy::Block, Verdict::Same, false),

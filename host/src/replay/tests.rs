@@ -48,7 +48,7 @@ fn test_replay() -> TestReplay {
     let directory = tempfile::tempdir().unwrap();
     let config = hoth_runtime::Config {
         directory: directory.path().to_owned(),
-        // No guest here is to meet it, however slow the machine is.
+        // Longer than any guest here takes on a slow machine.
         deadline_ms: 60_000,
         ..hoth_runtime::Config::default()
     };
@@ -102,7 +102,7 @@ fn patient() -> Config {
 const DONE: StepKind = StepKind::Done { code: 200 };
 
 #[tokio::test]
-async fn the_same_component_is_the_same() {
+async fn a_component_does_not_differ_from_itself() {
     let test = test_replay();
     test.write_journals(5, &DONE);
     let echo = test.load(ECHO_BEGIN).await;
@@ -195,7 +195,7 @@ async fn a_job_that_the_active_version_does_not_repeat_is_not_comparable() {
 }
 
 #[tokio::test]
-async fn without_journals_or_an_active_version_the_verdict_is_untested() {
+async fn the_verdict_is_untested_without_journals_or_an_active_version() {
     let test = test_replay();
     let echo = test.load(ECHO_BEGIN).await;
     let report = test.replay(&echo, &echo, patient()).await;

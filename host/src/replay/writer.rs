@@ -17,6 +17,7 @@ use hoth_core::domain::Timestamp;
 use hoth_platform::clock::Clock;
 
 /// Time after which journals that are too old are deleted if none is written.
+/// Writing a journal deletes them for its own adapter only.
 const PRUNE_EVERY: Duration = Duration::from_secs(10 * 60);
 
 /// The recording of a finished job.

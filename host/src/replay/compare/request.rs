@@ -10,9 +10,9 @@ use hoth_core::domain::HttpRequest;
 use hoth_core::domain::Target;
 
 /// Returns `true` if the response to one request is also a response to the
-/// other: both ask the same resource with the same method. Headers and bodies
-/// may differ. A CSP could answer differently to those, but the recorded
-/// response is the best approximation.
+/// other: both have the same method and resource. Headers and bodies may differ.
+/// A CSP could respond to them differently, but the recorded response is the
+/// best approximation.
 pub fn same_resource(before: &HttpRequest, after: &HttpRequest) -> bool {
     before.method == after.method
         && before.target == after.target

@@ -62,6 +62,8 @@ pub(super) fn json(
                 json(place, &format!("{pointer}/{index}"), a, b, differences);
             }
         }
+        // Lists of different lengths are shown as a whole: one inserted element
+        // would make all later ones differ.
         (before, after) => differences.push(Difference::new(
             at(pointer),
             Some(before.to_string()),

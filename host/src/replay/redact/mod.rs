@@ -6,7 +6,7 @@
 //! tokens [anywhere in a text](text). The second pass replaces each of them,
 //! wherever it occurs in the job, by the same [pseudonym] of the same shape.
 //! Equal values stay equal, so that a replay takes the steps of the job. The
-//! mapping is not stored, and every job has another one.
+//! mapping is not stored, and every job has a mapping of its own.
 
 mod pseudonym;
 mod rules;
@@ -54,8 +54,8 @@ impl RedactionRules {
 
         let mut found = PseudonymBuilder::default();
         let mut finder = Finder { rules: self, found: &mut found };
-        // All of the job before anything is replaced: a value that only the
-        // last response reveals may occur in the first request.
+        // The whole job is searched before anything is replaced: a value that
+        // only the last response reveals may occur in the first request.
         finder.texts(&texts);
         calls.iter().for_each(|call| finder.call(call));
         let pseudonyms = found.assign()?;
@@ -130,14 +130,14 @@ impl Finder<'_> {
         }
     }
 
-    /// `inherited` is the sensitivity of the key above.
+    /// Finds values in JSON. `inherited` is the sensitivity of the key above.
     fn json(&mut self, value: &Value, inherited: Option<Sensitivity>) {
         match (value, inherited) {
             (Value::Null | Value::Bool(_), _) => {}
             (Value::String(text), Some(class)) => {
                 self.found.add(text, class);
-                // A list of addresses is replaced as a whole here, and each
-                // address of it where it occurs alone.
+                // A list of addresses is replaced as a whole here. Its addresses
+                // are found too, for the places where one occurs alone.
                 self.text(text);
             }
             (Value::String(text), None) => self.text(text),
@@ -189,8 +189,8 @@ impl Replacer<'_> {
         self.pairs(&mut response.headers);
         let JournalBody::Text(text) = &mut response.body else { return };
         match serde_json::from_str(text) {
-            // Serialized again even if nothing is replaced: of a duplicate key
-            // the first pass has seen only the last value.
+            // Serialized again even if nothing is replaced: the first pass has
+            // seen only the last value of a duplicate key.
             Ok(mut json) => {
                 self.json(&mut json);
                 *text = json.to_string();
@@ -216,6 +216,7 @@ impl Replacer<'_> {
             }
             Value::Array(values) => values.iter_mut().for_each(|each| self.json(each)),
             Value::Object(fields) => {
+                // Keys can be data, such as addresses in a map of members.
                 let renamed = std::mem::take(fields).into_iter().map(|(mut key, mut value)| {
                     self.pseudonyms.replace_in_key(&mut key);
                     self.json(&mut value);

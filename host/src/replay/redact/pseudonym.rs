@@ -25,7 +25,7 @@ const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'
 #[derive(Debug, Default)]
 pub(super) struct PseudonymBuilder {
     found: Vec<(String, Sensitivity)>,
-    /// The same in lower case, to add each once.
+    /// The same values in lower case, so that each is added once.
     known: HashSet<String>,
 }
 
@@ -34,8 +34,8 @@ pub(super) struct PseudonymBuilder {
 pub(super) struct Pseudonyms {
     /// Values as written and percent-encoded, in lower case.
     names: HashMap<String, String>,
-    /// The same by their first byte in lower case, longer ones first, so that a
-    /// value is not replaced by the pseudonym of a part of it.
+    /// The same values by their first byte in lower case. Longer values come
+    /// first, so that a value is not replaced by the pseudonym of its part.
     by_first: BTreeMap<u8, Vec<Value>>,
 }
 
@@ -51,7 +51,7 @@ struct Value {
 /// The characters that must not surround a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Boundary {
-    /// Digits: it is a number.
+    /// Digits, for a value that is a number.
     Digits,
     /// Letters and digits.
     Word,
@@ -84,7 +84,7 @@ impl PseudonymBuilder {
         let mut names = HashMap::new();
         for (number, (value, class)) in self.found.iter().enumerate() {
             let name = match class {
-                // Without a trace of its length.
+                // Its shape would disclose the length of the secret.
                 Sensitivity::Secret => format!("secret-{}", number + 1),
                 Sensitivity::Personal => {
                     // Neither another pseudonym nor a value of the job.
@@ -254,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn no_two_values_share_a_pseudonym_and_no_value_is_one() {
+    fn pseudonyms_are_unique_and_differ_from_every_value() {
         let mut found = PseudonymBuilder::default();
         let values: Vec<String> = (10..910).map(|n| format!("{n}")).collect();
         values.iter().for_each(|value| found.add(value, Sensitivity::Personal));

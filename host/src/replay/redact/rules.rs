@@ -85,7 +85,7 @@ const SECRET_ENDINGS: [&str; 18] = [
 ];
 
 impl RedactionRules {
-    /// The built-in keys and those of the configuration.
+    /// Creates the rules from the built-in keys and the configuration's.
     pub fn new(config: &RedactConfig) -> Self {
         let of = |keys: &[String], class: Option<Sensitivity>| -> Vec<_> {
             keys.iter().map(|key| (normal(key), class)).collect()
@@ -101,10 +101,13 @@ impl RedactionRules {
     /// be kept.
     pub(super) fn sensitivity_of(&self, key: &str) -> Option<Sensitivity> {
         let key = normal(key);
+        // The configuration first: it can exempt a built-in key.
         if let Some(configured) = self.configured.get(&key) {
             return *configured;
         }
         let ends = |endings: &[&str]| endings.iter().any(|ending| key.ends_with(ending));
+        // Secrets before personal data, because the pseudonym of a secret
+        // discloses less.
         if ends(&SECRET_ENDINGS) {
             return Some(Sensitivity::Secret);
         }

@@ -32,7 +32,8 @@ fn addresses(text: &str, found: &mut impl FnMut(&str)) {
             let domain = rest[..after].trim_end_matches(['.', '-']);
             if before > 0 && !domain.is_empty() {
                 let local = &text[at - before..at];
-                // In its usual form; the encoded form is searched for anyway.
+                // Added in the usual form. The encoded form of every value is
+                // replaced, too.
                 found(&format!("{local}@{domain}"));
             }
         }
@@ -45,6 +46,8 @@ fn numbers(text: &str, found: &mut impl FnMut(&str)) {
     let mut at = 0;
     while at < bytes.len() {
         let digits = bytes[at..].iter().take_while(|byte| byte.is_ascii_digit()).count();
+        // The whole run of digits counts: a part of a longer number, such as a
+        // task order's, is no DoD id.
         if digits == DOD_ID_DIGITS {
             found(&text[at..at + digits]);
         }
@@ -78,7 +81,9 @@ fn tokens(text: &str, found: &mut impl FnMut(&str)) {
         if word.is_empty() {
             continue;
         }
+        // AWS access key ids: `AKIA` for long-term keys, `ASIA` for temporary ones.
         let aws = word.len() == 20 && (word.starts_with("AKIA") || word.starts_with("ASIA"));
+        // `eyJ` is `{"` in base64, the begin of a token's JSON header.
         let jwt = word.starts_with("eyJ") && word.matches('.').count() >= 2;
         // Eight characters at least, because `basic` is also a word of ordinary
         // sentences.
@@ -103,6 +108,7 @@ fn after_keys(text: &str, rules: &RedactionRules, found: &mut impl FnMut(&str, S
     while let Some(start) = rest.find(part) {
         let key_on = &rest[start..];
         let (key, after) = key_on.split_at(key_on.find(|c| !part(c)).unwrap_or(key_on.len()));
+        // The text after a closing tag is not the value of its key.
         let closes = rest[..start].ends_with('/') && after.starts_with('>');
         rest = after;
         if closes {
