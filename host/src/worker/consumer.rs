@@ -21,7 +21,7 @@ use hoth_queue::Delivery;
 use hoth_queue::QueueName;
 
 /// Jobs in hand beyond the CSP's concurrent requests. A job that sleeps before
-/// a retry holds no connection, and must not keep other portfolios waiting.
+/// a retry holds no connection, and must not make other portfolios wait.
 const RESTING_MAX: u32 = 256;
 
 /// Pauses after a queue error: from the first, doubled up to the second. Long
@@ -39,11 +39,14 @@ pub struct Consumer {
     in_hand: Arc<Semaphore>,
     /// The tasks of all consumers, for the drain to wait for.
     tasks: TaskTracker,
+    /// Cancelled first: no more messages are received.
     stopping: CancellationToken,
+    /// Cancelled second: jobs that still run are dropped.
     aborting: CancellationToken,
 }
 
 impl Consumer {
+    /// Creates a consumer of `queue` that spawns its jobs on `tasks`.
     pub fn new(
         context: Arc<Context>,
         csp: CspRuntime,
@@ -66,6 +69,8 @@ impl Consumer {
     async fn receive_forever(&self) {
         let mut backoff = RECEIVE_BACKOFF.0;
         loop {
+            // Each of these waits can outlast the condition of the one before, so
+            // the receive below checks the pause and the breaker again.
             self.ready().await;
             let breaker = self.csp.client.breaker();
             let admission = breaker.admission().await;
@@ -73,7 +78,9 @@ impl Consumer {
             // others stay on the queue.
             let permits = self.permits(if admission.probe.is_some() { 1 } else { BATCH_MAX }).await;
             let received = tokio::select! {
-                // First, so that a change since the admission counts.
+                // In this order, so that a change since the waits above counts
+                // before a message is received. A dropped receive leaves no
+                // lease behind.
                 biased;
                 () = self.csp.pause.paused() => continue,
                 () = breaker.ended(&admission) => continue,
@@ -83,6 +90,8 @@ impl Consumer {
                 Ok(deliveries) => {
                     backoff = RECEIVE_BACKOFF.0;
                     let tasks = self.hand_out(deliveries, permits);
+                    // The next job follows when this one is over, or after the
+                    // pause: a call that hangs must not be the last probe.
                     if let Some(pause) = admission.probe {
                         tokio::select! {
                             () = breaker.ended(&admission) => {}
@@ -125,6 +134,8 @@ impl Consumer {
     async fn permits(&self, max: usize) -> Vec<OwnedSemaphorePermit> {
         let first = Arc::clone(&self.in_hand).acquire_owned().await;
         let mut permits = vec![first.expect("the semaphore is never closed")];
+        // Only the first permit is waited for: a full batch is no reason to delay
+        // a job that could run now.
         while permits.len() < max {
             match Arc::clone(&self.in_hand).try_acquire_owned() {
                 Ok(permit) => permits.push(permit),
@@ -143,6 +154,8 @@ impl Consumer {
     ) -> Vec<JoinHandle<()>> {
         let mut tasks = Vec::new();
         for batch in by_group(deliveries) {
+            // A permit for each message of the group. Permits beyond the batch are
+            // dropped with `permits`.
             let held = permits.split_off(permits.len().saturating_sub(batch.len()));
             let handler = DeliveryHandler {
                 context: Arc::clone(&self.context),

@@ -19,6 +19,8 @@ pub async fn beat(queue: &dyn Queue, name: &QueueName, receipts: &[Receipt], lea
     let mut ticks = tokio::time::interval_at(tokio::time::Instant::now() + interval, interval);
     loop {
         ticks.tick().await;
+        // All leases of the group in one call: if one is lost, another worker may
+        // run the group, so the work on all of them stops.
         match queue.change_lease(name, receipts, lease).await {
             Ok(()) => {}
             Err(QueueError::LeaseEnded) => return,

@@ -51,8 +51,11 @@ use hoth_queue::WAIT_MAX;
 /// Everything that all workers of a process share.
 pub struct Context {
     pub queue: Arc<dyn Queue>,
+    /// Selects the version of an adapter at the begin of each run.
     pub registry: Arc<Registry>,
+    /// The retries of a request within one run.
     pub retry: RetryPolicy,
+    /// The waits of a job between two runs.
     pub polling: PollPolicy,
     /// Records the inputs of adapters, for replays.
     pub recorder: Recorder,
@@ -77,19 +80,21 @@ pub struct CspRuntime {
     pub name: CspName,
     /// The name of the adapter that speaks to the CSP.
     pub adapter: String,
+    /// Makes the calls, and holds the circuit breaker.
     pub client: hoth_egress::Client,
+    /// Shared with the admin API.
     pub pause: PauseSwitch,
-    /// The most requests under way at one time. It also bounds the jobs in
-    /// hand.
+    /// The largest number of requests under way at one time. It also bounds the
+    /// jobs in hand.
     pub max_concurrent: NonZeroU32,
 }
 
 /// The stages of a job that this process serves, by its roles.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ServedStages {
-    /// Begin accepted jobs.
+    /// `true` to begin accepted jobs.
     pub requests: bool,
-    /// Resume jobs that wait for their CSP.
+    /// `true` to resume jobs that wait for their CSP.
     pub polls: bool,
 }
 
@@ -105,6 +110,7 @@ impl ServedStages {
 
 /// The running workers of a process.
 pub struct Workers {
+    /// The consumers and the jobs in hand.
     tasks: TaskTracker,
     /// Cancelled first: no more messages are received.
     stopping: CancellationToken,
@@ -143,6 +149,8 @@ impl Workers {
                 workers.spawn_ending(context, queue.clone());
             }
         }
+        // A closed tracker still takes tasks; closing it only lets `wait` return
+        // when the last one has ended (tokio-util documentation).
         workers.tasks.close();
         workers
     }
@@ -172,8 +180,8 @@ impl Workers {
     pub async fn drain(self, grace: Duration) -> Drained {
         self.stopping.cancel();
         let waited = tokio::time::timeout(grace, self.tasks.wait()).await;
-        // Dropping a task drops its leases, and a dropped lease gives its
-        // message back. So this comes only after the grace period.
+        // Only after the grace period: dropping a task drops its leases, and a
+        // dropped lease gives its message back.
         self.aborting.cancel();
         self.tasks.wait().await;
         match waited {

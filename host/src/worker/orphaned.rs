@@ -65,7 +65,7 @@ async fn end(context: &Context, csp: &CspName, delivery: Delivery) {
         }
         Err(reason) => Disposition::unreadable(&delivery, &reason),
     };
-    // A message that cannot be settled stays on its queue and is received
-    // again, so the result needs no look.
+    // The result is ignored: a message that cannot be settled stays on its queue
+    // and is received again.
     let _settled = settle::settle(&*context.queue, delivery, disposition).instrument(span).await;
 }

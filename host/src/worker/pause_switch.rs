@@ -7,7 +7,7 @@ use tokio::sync::watch;
 /// A switch for one CSP: while it is paused, the jobs of the CSP stay on their
 /// queues.
 ///
-/// Cheap to clone; all clones are one switch. The configuration sets its
+/// A clone is cheap, and all clones are one switch. The configuration sets the
 /// initial position, also after a restart.
 #[derive(Debug, Clone)]
 pub struct PauseSwitch(Arc<watch::Sender<Position>>);
@@ -19,7 +19,7 @@ enum Position {
 }
 
 impl PauseSwitch {
-    /// Makes a switch in the position that the configuration asks for.
+    /// Creates a switch in the position that the configuration asks for.
     pub fn new(paused: bool) -> Self {
         let position = if paused { Position::Paused } else { Position::Running };
         Self(Arc::new(watch::Sender::new(position)))
@@ -35,6 +35,7 @@ impl PauseSwitch {
         self.0.send_replace(Position::Paused);
     }
 
+    /// Returns `true` if jobs are held back.
     pub fn is_paused(&self) -> bool {
         *self.0.borrow() == Position::Paused
     }

@@ -44,8 +44,9 @@ impl DeliveryHandler {
     /// of all of them meanwhile. When the workers stop, deliveries that have
     /// not begun are dropped, which returns them to their queue.
     pub async fn process_group(self, batch: Vec<Delivery>) {
-        // Receipts of the deliveries that are not settled yet, in their order:
-        // the messages behind the current one must stay leased, too.
+        // Receipts of the deliveries that are not settled yet, in their order.
+        // The messages behind the current one must stay leased, too: another
+        // worker would otherwise run them before the current one ends.
         let mut unsettled: Vec<Receipt> =
             batch.iter().map(|delivery| delivery.lease.receipt().clone()).collect();
         for delivery in batch {

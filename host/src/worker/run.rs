@@ -41,8 +41,8 @@ pub struct Run {
     pub recording: Option<Recording>,
 }
 
-/// Returns the version of the adapter for this run. The run keeps it to its end,
-/// whatever is activated meanwhile.
+/// Returns the version of the adapter for this run. The run keeps the version to
+/// its end, whatever is activated meanwhile.
 pub async fn version_for(
     context: &Context,
     csp: &CspRuntime,
@@ -122,10 +122,11 @@ struct RunLoop<'a> {
     recording: Option<Recording>,
     retry: RetryPolicy,
     started_at: Instant,
-    /// Bounds requests, computing and time, for adapters that never decide.
+    /// Bounds the requests, the computing time and the duration of a run whose
+    /// adapter never ends it.
     budget: RunBudget,
     retry_after: Option<Duration>,
-    /// The URL that was called last: a relative location refers to it.
+    /// The last URL that was called. A relative location refers to this URL.
     called: Option<Url>,
 }
 
@@ -182,6 +183,7 @@ impl RunLoop<'_> {
                 step: step.as_ref().map_or(StepKind::Broken, StepKind::of),
             });
         }
+        // After the recording, which shows the call that used up the budget.
         self.budget.computed(used)?;
         step.map_err(|error| JobError::Adapter(error.to_string()))
     }

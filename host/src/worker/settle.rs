@@ -112,8 +112,8 @@ pub async fn settle(queue: &dyn Queue, delivery: Delivery, disposition: Disposit
             Ok(()) => return settled(delivery, disposition),
             Err(QueueError::LeaseEnded) => {
                 warn!("Lease lost; another worker owns this message now");
-                // The message has a new holder: giving it back would end a
-                // lease that is not ours.
+                // The message has a new holder: giving it back would end that
+                // holder's lease.
                 delivery.lease.keep();
                 return Settled::HoldGroup;
             }
@@ -161,7 +161,7 @@ async fn try_settle(
 
 /// Logs a disposition that has been carried out.
 fn settled(delivery: Delivery, disposition: Disposition) -> Settled {
-    // The lease has ended with the message, or was given its new length:
+    // The lease has ended with the message, or has its new length. In both cases
     // there is nothing to give back.
     delivery.lease.keep();
     if let Some((_, after)) = disposition.fail_points() {

@@ -24,7 +24,8 @@ impl CspRuntime {
         }
     }
 
-    /// Returns no names while the CSP has no active adapter.
+    /// Returns the names of the missing credentials; none while the CSP has no
+    /// active adapter.
     fn missing_credentials(&self, registry: &Registry) -> Vec<String> {
         let Ok(version) = registry.serving(&self.name) else { return Vec::new() };
         let required = version.adapter().info().credentials.iter();
