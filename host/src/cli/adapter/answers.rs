@@ -13,7 +13,7 @@ use hoth_core::domain::HttpResponse;
 use hoth_core::domain::TransportCode;
 use hoth_core::domain::TransportFailure;
 
-/// Failures before which nothing was sent.
+/// Failures of requests that were not sent.
 const UNSENT: [TransportCode; 3] =
     [TransportCode::Connect, TransportCode::OriginRefused, TransportCode::RequestRefused];
 
@@ -59,8 +59,8 @@ pub fn parse(text: &str) -> anyhow::Result<Answers> {
 
 impl Answers {
     /// Returns the event for the next request, or `None` if the list is used
-    /// up. Timers before it belong to waits that did not happen, and are
-    /// skipped.
+    /// up. Skips timers before that event, which belong to waits that did not
+    /// happen.
     pub fn answer(&mut self) -> Option<Event> {
         loop {
             match self.0.pop_front()? {
@@ -71,8 +71,9 @@ impl Answers {
         }
     }
 
-    /// Ends a wait. Returns `false` if nothing follows it.
+    /// Ends a wait. Returns `false` if nothing follows the wait.
     pub fn timer(&mut self) -> bool {
+        // Timers are optional in a list; a wait without one ends all the same.
         if let Some(Entry::Timer) = self.0.front() {
             self.0.pop_front();
             return true;

@@ -34,7 +34,7 @@ pub enum Csp {
 /// Everything that a run needs.
 pub struct Inputs {
     pub job: Job,
-    /// A JSON object.
+    /// The settings of the CSP, a JSON object.
     pub settings: String,
     pub csp: Csp,
     pub retry: RetryPolicy,
@@ -50,6 +50,8 @@ pub fn read(run: &RunArgs) -> anyhow::Result<Inputs> {
         Some(file) => Config::load(file)?,
         None => toml::from_str("").context("the defaults")?,
     };
+    // clap excludes combinations of `--config`, `--base-url` and `--answers`, so
+    // the order of these cases decides nothing.
     let client = match (&run.config, &run.base_url) {
         (Some(_), _) => Some(configured(&config, &job.csp)?),
         (None, Some(url)) => Some(at(url, &job.csp)?),
@@ -90,6 +92,8 @@ fn job(text: &str) -> anyhow::Result<Job> {
 }
 
 fn settings(given: &str) -> anyhow::Result<String> {
+    // No file name starts with a brace in practice, and settings must be an
+    // object.
     let text = match given.trim_start().starts_with('{') {
         true => given.to_owned(),
         false => read_file(Path::new(given))?,
@@ -113,7 +117,7 @@ fn configured(config: &Config, name: &CspName) -> anyhow::Result<hoth_egress::Cl
     hoth_egress::Client::build(name, settings).with_context(|| format!("csp.{name}"))
 }
 
-/// Returns a client for a CSP of which only the base URL is known.
+/// Returns a client for a CSP that has only a base URL and no configuration.
 fn at(base_url: &str, name: &CspName) -> anyhow::Result<hoth_egress::Client> {
     let base_url = toml::Value::from(base_url);
     let settings =
@@ -176,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn settings_are_an_object() {
+    fn settings_must_be_an_object() {
         assert_eq!(settings(r#" {"a":1}"#).unwrap(), r#" {"a":1}"#);
         assert!(settings("{").is_err());
         assert!(settings("no-such-file.json").unwrap_err().to_string().contains("no-such-file"));

@@ -30,8 +30,8 @@ use hoth_runtime::Call;
 use hoth_runtime::EntryPoint;
 use hoth_runtime::JobContext;
 
-/// Runs of one job. Each ends with a wait, and a script has an end; this limit
-/// is for a CSP that never finishes.
+/// The largest number of runs of one job. A script has an end; this limit is for
+/// a CSP that never finishes.
 const RUNS_MAX: u32 = 10_000;
 
 /// Runs the job to its end. Returns `true` if it succeeded.
@@ -81,8 +81,11 @@ struct JobRun<'a> {
     /// The total of scripted waits. They take no time, but the clock that the
     /// adapter sees moves on.
     skipped: Duration,
+    /// The position of the job; `None` before its first wait.
     resumption: Option<Resumption>,
+    /// The requests of all runs so far, which the budget limits.
     requests: u32,
+    /// The delay that the CSP's last response asked for.
     retry_after: Option<Duration>,
 }
 
@@ -214,8 +217,8 @@ impl<'a> JobRun<'a> {
     }
 }
 
-/// Returns the delay in seconds, the form that most CSPs use. A date would
-/// depend on the day of the run.
+/// Returns the delay of `Retry-After` in seconds, the form that most CSPs use.
+/// Returns `None` for a date, which would depend on the day of the run.
 fn retry_after(event: &Event) -> Option<Duration> {
     match event {
         Event::Response(response) => {

@@ -23,12 +23,12 @@ const TEXT_CHARS_MAX: usize = 2_000;
 
 /// Prints to standard output.
 pub struct Printer {
-    /// One JSON object per line.
+    /// `true` to print one JSON object per line.
     pub json: bool,
 }
 
 impl Printer {
-    /// Prints the begin of a run.
+    /// Prints the start of a run.
     pub fn run_begins(&self, nth: u32, resumption: Option<&Resumption>) {
         let what = match resumption {
             None => "begin",
@@ -145,6 +145,8 @@ struct Message<'a> {
 /// Indents JSON, and keeps each token as it is written.
 fn indented(json: &str) -> String {
     let (mut text, mut depth) = (String::with_capacity(json.len() * 2), 0_usize);
+    // Not parsed and printed again, because that would change the spelling of
+    // numbers and strings.
     let (mut in_string, mut escaped) = (false, false);
     let line = |text: &mut String, depth: usize| {
         text.push('\n');
