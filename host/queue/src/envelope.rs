@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn two_jobs_with_one_id_have_nothing_in_common() {
+    fn two_jobs_with_one_id_have_different_keys() {
         let outcome =
             QueuedOutcome::decode(include_str!("../../core/src/domain/fixtures/outcome-v1.json"));
         let outcome = outcome.unwrap();

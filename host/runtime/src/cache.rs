@@ -28,29 +28,32 @@ use hoth_core::domain::Digest;
 /// The first bytes of every file: its kind, and the version of its form.
 const MAGIC: [u8; 8] = *b"HOTHcw\0\x01";
 
-/// The most files; the oldest are removed first. A few versions of a few dozen adapters.
+/// The most files; the oldest are removed first. This is enough for a few
+/// versions of a few dozen adapters.
 const FILES_MAX: usize = 128;
 
-/// The largest compiled component, in bytes. That of CPython has 60 MB.
+/// The largest compiled component, in bytes. Compiled CPython has
+/// 60 MB.
 pub(super) const FILE_BYTES_MAX: u64 = 512 << 20;
 
 /// A directory of compiled components.
 #[derive(Debug)]
 pub(super) struct Cache {
     directory: PathBuf,
-    /// The compatibility hash of this engine's code: the version of wasmtime, the
-    /// machine, and every setting of the compiler.
+    /// The compatibility hash of this engine's code: the version of wasmtime,
+    /// the machine, and every setting of the compiler.
     compatibility: Digest,
 }
 
 impl Cache {
-    /// Opens the directory, and creates it where it does not exist.
+    /// Opens the directory, and creates it if it does not exist.
     pub fn open(directory: &Path, engine: &Engine) -> io::Result<Self> {
         // Only the cache is private; its parent may be shared.
         if let Some(parent) = directory.parent() {
             fs::create_dir_all(parent)?;
         }
         fs::DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
+        // Without following a link, which another user may have put there.
         check_private(&fs::symlink_metadata(directory)?)?;
         Ok(Self { directory: directory.to_owned(), compatibility: compatibility(engine) })
     }
@@ -93,11 +96,13 @@ impl Cache {
     /// Writes to a temporary file and renames it, so that a file is complete or
     /// absent.
     fn write(&self, path: &Path, code: &[u8]) -> io::Result<()> {
+        // Another process may still write the same file after this check. Its
+        // rename then replaces one complete file by another.
         if path.try_exists()? {
             return Ok(());
         }
-        /// Numbers the writes: two adapters may be the same component, and load at
-        /// the same time.
+        /// Numbers the writes: two adapters may be the same component, and load
+        /// at the same time.
         static WRITES: AtomicU64 = AtomicU64::new(0);
         let write = WRITES.fetch_add(1, Ordering::Relaxed);
         let aside = path.with_extension(format!("{}-{write}.tmp", std::process::id()));
@@ -110,6 +115,9 @@ impl Cache {
         file.write_all(&MAGIC)?;
         file.write_all(Digest::of(code).as_bytes())?;
         file.write_all(code)?;
+        // Synced before the rename: after a power cut the final name has the
+        // whole file or does not exist. The directory is synced to make the
+        // name last.
         file.sync_all()?;
         fs::rename(&aside, path)?;
         fs::File::open(&self.directory)?.sync_all()
@@ -135,8 +143,8 @@ pub(super) fn compatibility(engine: &Engine) -> Digest {
     Digest::of(&hashed.0)
 }
 
-/// Checks that only this user can write to the directory: machine code of another
-/// user would run with this user's rights.
+/// Checks that only this user can write to the directory: machine code of
+/// another user would run with this user's rights.
 fn check_private(directory: &fs::Metadata) -> io::Result<()> {
     let refused = |what| Err(io::Error::new(io::ErrorKind::PermissionDenied, what));
     if !directory.is_dir() {
@@ -145,7 +153,8 @@ fn check_private(directory: &fs::Metadata) -> io::Result<()> {
     if directory.mode() & 0o077 != 0 {
         return refused("other users may read or write it; its mode must be 0700");
     }
-    // Root can read what is private to others.
+    // The mode alone is not enough: root could open a directory that is private
+    // to another user, and would run that user's code.
     if let Ok(this_process) = fs::metadata("/proc/self")
         && this_process.uid() != directory.uid()
     {
@@ -156,6 +165,7 @@ fn check_private(directory: &fs::Metadata) -> io::Result<()> {
 
 fn read(path: &Path) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
+    // A longer file is cut here, and then fails the check of its digest.
     fs::File::open(path)?.take(FILE_BYTES_MAX).read_to_end(&mut bytes)?;
     Ok(bytes)
 }

@@ -18,17 +18,19 @@ use super::usage::FAILURES_IN_A_ROW;
 use hoth_core::domain::Digest;
 use hoth_core::domain::Step;
 
-/// One loaded version of one adapter. Cheap to clone; the last clone unloads the
-/// compiled code.
+/// One loaded version of one adapter. Cheap to clone; the last clone unloads
+/// the compiled code.
 #[derive(Clone)]
 pub struct Adapter(Arc<Loaded>);
 
+/// The parts of a loaded adapter.
 pub(super) struct Loaded {
     pub guest: Guest,
     pub digest: Digest,
     pub size_bytes: usize,
     pub imports: Vec<String>,
     pub info: Info,
+    /// The counters, which a later load of the same version continues.
     pub usage: Arc<Usage>,
 }
 
@@ -62,8 +64,8 @@ impl Adapter {
         self.0.size_bytes
     }
 
-    /// Returns the imports of the component, by their names. An adapter without an
-    /// import of `wasi:` cannot read even the time.
+    /// Returns the imports of the component, by their names. An adapter without
+    /// an import of `wasi:` cannot read even the time.
     pub fn imports(&self) -> &[String] {
         &self.0.imports
     }
@@ -81,11 +83,11 @@ impl Adapter {
 
     /// Asks the adapter for its next step, in a fresh instance.
     ///
-    /// The instance is dropped when this returns, and when the future is dropped.
-    /// A guest that computes yields to other tasks every 10 ms, and needs a
-    /// processor slot after 20 ms. The deadline counts the time that the guest
-    /// uses, not the waits for an instance, a slot or memory. These waits are
-    /// bounded by the deadlines of the calls that hold them.
+    /// The instance is dropped when this returns, and when the future is
+    /// dropped. A guest that computes yields to other tasks every 10 ms, and
+    /// needs a processor slot after 20 ms. The deadline counts the time that
+    /// the guest uses, not the waits for an instance, a slot or memory. These
+    /// waits are bounded by the deadlines of the calls that hold them.
     ///
     /// # Errors
     ///
@@ -108,6 +110,8 @@ impl Adapter {
                     .await
             }
             EntryPoint::Resume { state, event } => {
+                // The lowered event borrows its headers, so they are made
+                // first.
                 let headers = lower::headers(&event);
                 let event = lower::event(&event, &headers);
                 let state = lower::state(state);
@@ -118,6 +122,8 @@ impl Adapter {
                     .await
             }
         };
+        // Checked before the call is counted: a step against the contract is a
+        // failure of the version, too.
         let step = step.and_then(|step| {
             lift::step(step, info.states).map_err(|what| CallError::InvalidStep { what })
         });

@@ -1,4 +1,4 @@
-//! Compiling a component, in a child process with limits of its own.
+//! The compiler of components, in a child process with limits of its own.
 //!
 //! The compiler is the largest part of the host that reads untrusted input. A
 //! component that makes it loop or crash ends only the child. The child is this
@@ -41,8 +41,8 @@ const STDERR_BYTES_MAX: u64 = 16 << 10;
 /// limited.
 const NICENESS: i32 = 5;
 
-/// The messages of an allocation failure: that of Rust before it aborts, and that
-/// of cranelift.
+/// The messages of an allocation failure: that of Rust before it aborts, and
+/// that of cranelift.
 const OUT_OF_MEMORY: [&str; 2] = ["memory allocation of", "out of memory"];
 
 /// Compiles in this process.
@@ -67,6 +67,8 @@ pub(super) async fn in_subprocess(
     if !finished.status.success() {
         return Err(finished.failure(limits));
     }
+    // The hash comes before the code. Loading machine code is unsafe, so only
+    // the code of this very build may pass.
     match finished.output.split_first_chunk::<32>() {
         Some((made_for, code)) if made_for == compatibility.as_bytes() => Ok(code.to_vec()),
         Some(_) | None => Err(LoadError::NoCompiler(io::Error::new(
@@ -80,6 +82,8 @@ fn start(limits: CompileLimits) -> io::Result<Child> {
     Command::new(THIS_PROGRAM)
         .arg(COMMAND)
         .args(["--memory-bytes", &limits.memory_bytes.to_string()])
+        // One second more, because this limit has whole seconds. The exact
+        // limit is the parent's timeout.
         .args(["--seconds", &limits.time.as_secs().saturating_add(1).to_string()])
         // The environment holds secrets.
         .env_clear()
@@ -111,6 +115,8 @@ async fn run_child(mut child: Child, wasm: &[u8]) -> io::Result<Finished> {
         let _ = input.write_all(wasm).await;
         drop(input);
     };
+    // All streams at once: a child that blocks on a full pipe would not read
+    // the rest of its input.
     let ((), read, heard) =
         tokio::join!(write, output.read_to_end(&mut code), words.read_to_end(&mut said));
     read?;
@@ -122,7 +128,11 @@ async fn run_child(mut child: Child, wasm: &[u8]) -> io::Result<Finished> {
 impl Finished {
     /// Returns the reason that the child made no code.
     fn failure(self, limits: CompileLimits) -> LoadError {
+        /// The exit status of a child that refuses the component.
         const REFUSED: i32 = 1;
+        // The kernel sends SIGXCPU at the soft limit of the processor time and
+        // SIGKILL at the hard one (setrlimit(2)). Both have the same value
+        // here.
         let signal = self.status.signal();
         if signal == Some(Signal::XCPU.as_raw()) || signal == Some(Signal::KILL.as_raw()) {
             return LoadError::CompileTime { limit: limits.time };
@@ -133,6 +143,7 @@ impl Finished {
         if self.status.code() == Some(REFUSED) {
             return invalid(self.stderr);
         }
+        // A panic ends with its message, which only notes follow.
         let said = self.stderr.lines().rfind(|line| !line.starts_with("note:"));
         let last = said.unwrap_or("no message");
         invalid(format!("the compiler crashed ({}): {last}", self.status))
@@ -141,7 +152,7 @@ impl Finished {
 
 fn invalid(mut what: String) -> LoadError {
     if what.contains("async") {
-        what.push_str("; the host speaks the synchronous ABI only");
+        what.push_str("; the host supports the synchronous ABI only");
     }
     LoadError::Invalid { what }
 }
@@ -153,6 +164,7 @@ fn invalid(mut what: String) -> LoadError {
 /// The limits cannot be set, the component cannot be read or compiled, or the
 /// code cannot be written: the parent may have gone.
 pub fn compile_as_child(memory_bytes: u64, seconds: u64) -> Result<(), String> {
+    // Before the first byte of the component is read.
     restrict(memory_bytes, seconds).map_err(|error| format!("limits: {error}"))?;
     let config = settings::compiler_config();
     let engine = wasmtime::Engine::new(&config).map_err(|error| format!("{error:#}"))?;
@@ -160,6 +172,7 @@ pub fn compile_as_child(memory_bytes: u64, seconds: u64) -> Result<(), String> {
     let limit = settings::COMPONENT_BYTES_MAX as u64 + 1;
     io::stdin().lock().take(limit).read_to_end(&mut wasm).map_err(|error| error.to_string())?;
     let code = engine.precompile_component(&wasm).map_err(|error| format!("{error:#}"))?;
+    // The hash first, so that the parent can refuse the code of another build.
     let mut output = io::stdout().lock();
     output
         .write_all(cache::compatibility(&engine).as_bytes())
@@ -175,7 +188,9 @@ fn restrict(memory_bytes: u64, seconds: u64) -> io::Result<()> {
         (Resource::Data, memory_bytes),
         // Of all threads together.
         (Resource::Cpu, seconds.saturating_mul(cores)),
+        // No files: the output goes to a pipe, which this limit does not count.
         (Resource::Fsize, 0),
+        // A core file would be a copy of the component, of any size.
         (Resource::Core, 0),
     ] {
         rustix::process::setrlimit(

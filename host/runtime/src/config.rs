@@ -24,21 +24,22 @@ pub struct Config {
     pub max_memory_bytes: u64,
     /// The time of one call, in milliseconds: 1 to 60 000.
     pub deadline_ms: u64,
-    /// The time to compile one component, in milliseconds: 100 to 3 600 000. The
-    /// host compiles in a child process.
+    /// The time to compile one component, in milliseconds: 100 to 3 600 000.
+    /// The host compiles in a child process.
     pub compile_timeout_ms: u64,
     /// The memory to compile one component, in bytes: 64 MiB to 64 GiB.
     pub compile_max_memory_bytes: u64,
     /// Limits of single adapters, by name: `[adapters.limits.NAME]`.
     pub limits: BTreeMap<String, Limits>,
-    /// True if a component must be signed by one of `trusted_keys`. The registry
-    /// enforces both.
+    /// True if a component must be signed by one of `trusted_keys`. The
+    /// registry enforces both.
     pub require_signature: bool,
-    /// Trusted public keys, in the form of minisign. Several keys allow a rotation.
+    /// Trusted public keys, in the form of minisign. Several keys allow a
+    /// rotation.
     pub trusted_keys: Vec<String>,
 }
 
-/// The limits of one adapter; `None` for the common limit.
+/// The limits of one adapter. `None` selects the common limit.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Limits {
@@ -65,8 +66,8 @@ pub(super) struct CompileLimits {
 /// The process in which components are compiled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Compiler {
-    /// This process, without limits: for tools and tests that compile components
-    /// they trust.
+    /// This process, without limits: for tools and tests that compile
+    /// components they trust.
     InProcess,
     /// A child of this process, which must be the `hoth` program.
     Subprocess,
@@ -89,17 +90,20 @@ impl Default for Config {
 }
 
 impl Config {
-    /// From one MiB, which the shadow stack of a Rust adapter takes alone, to the
-    /// address space of a 32-bit guest.
+    /// The bounds of a memory limit: from one MiB, which the shadow stack of a
+    /// Rust adapter takes alone, to the address space of a 32-bit guest.
     const MEMORY_BYTES: RangeInclusive<u64> = 1 << 20..=4 << 30;
 
-    /// The longest deadline: an adapter computes a step and does not wait.
+    /// The bounds of a deadline. A minute is enough, because an adapter
+    /// computes a step and does not wait.
     const DEADLINE_MS: RangeInclusive<u64> = 1..=60_000;
 
-    /// Up to an hour, far beyond any real component.
+    /// The bounds of the time to compile: up to an hour, far beyond any real
+    /// component.
     const COMPILE_MS: RangeInclusive<u64> = 100..=3_600_000;
 
-    /// An empty component does not compile with less than the first.
+    /// The bounds of the memory to compile. An empty component does not compile
+    /// with less than the lower one.
     const COMPILE_MEMORY_BYTES: RangeInclusive<u64> = 64 << 20..=64 << 30;
 
     /// Makes relative paths relative to `folder`.

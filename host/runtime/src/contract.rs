@@ -7,9 +7,9 @@ use hoth_core::domain::Timestamp;
 /// The description that an adapter gives of itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Info {
-    /// For people.
+    /// The adapter's own name, for people.
     pub name: String,
-    /// For people.
+    /// The adapter's own version, for people.
     pub version: String,
     /// The operations that the adapter supports, as in `job.operation`.
     pub operations: Vec<String>,
@@ -24,11 +24,11 @@ pub struct Info {
 pub struct JobContext {
     pub id: String,
     pub operation: String,
-    /// One JSON object.
+    /// The request, as one JSON object.
     pub input: String,
-    /// One JSON object.
+    /// The operator's settings for the CSP, as one JSON object.
     pub settings: String,
-    /// From 1.
+    /// The number of the attempt, from 1.
     pub attempt: u32,
     pub context: Vec<(String, String)>,
 }
@@ -37,7 +37,9 @@ pub struct JobContext {
 #[derive(Debug)]
 pub struct Call<'a> {
     pub facts: &'a JobContext,
+    /// The time that the guest sees, in the job and in WASI.
     pub now: Timestamp,
+    /// The seed of the guest's randomness. A replay passes the same seed.
     pub entropy: (u64, u64),
     pub entry: EntryPoint<'a>,
 }
@@ -45,6 +47,8 @@ pub struct Call<'a> {
 /// The exported function that a call enters.
 #[derive(Debug)]
 pub enum EntryPoint<'a> {
+    /// `begin`: the first call of a job.
     Begin,
+    /// `resume`: every later call.
     Resume { state: &'a AdapterState, event: Event },
 }

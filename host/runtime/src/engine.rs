@@ -1,4 +1,4 @@
-//! The engine: what all adapters of a process share.
+//! The engine: the state that all adapters of a process share.
 
 use std::fmt;
 use std::sync::Arc;
@@ -25,19 +25,19 @@ use hoth_core::config::Names;
 use hoth_core::config::Table as _;
 use hoth_core::domain::Digest;
 
-/// Components compiled at one time. Each compiler uses every core that it gets.
+/// The most compilers at one time. Each one uses every core that it gets.
 const COMPILES_MAX: usize = 2;
 
-/// Calls into one version of an adapter at one time; at least twice as many as
-/// there are processors.
+/// The calls that one version of an adapter may have at one time. Twice the
+/// number of processors replaces it if that is more.
 const CALLS_PER_ADAPTER_MIN: usize = 8;
 
 /// The time that a guest may hold a thread of the runtime before other tasks
 /// run. A deadline may be noticed this much too late.
 const EPOCH_TICK: Duration = Duration::from_millis(10);
 
-/// Runs adapters. Cheap to clone; the last clone, adapters included, ends the
-/// thread behind it.
+/// An engine that runs adapters. Cheap to clone; the last clone, adapters
+/// included, ends the thread behind it.
 #[derive(Clone)]
 pub struct Engine(Arc<Shared>);
 
@@ -74,7 +74,7 @@ impl Engine {
     ///
     /// # Errors
     ///
-    /// As for [`Engine::with`].
+    /// The errors of [`Engine::with`].
     pub fn new(config: &Config) -> Result<Self, EngineError> {
         Self::with(config, Compiler::InProcess)
     }
@@ -101,12 +101,12 @@ impl Engine {
         })
     }
 
-    /// Makes an engine that keeps nothing on disk, for commands that inspect one
-    /// component.
+    /// Makes an engine that keeps nothing on disk, for commands that inspect
+    /// one component.
     ///
     /// # Errors
     ///
-    /// As for [`Engine::with`].
+    /// The errors of [`Engine::with`].
     pub fn without_cache(config: &Config, compiler: Compiler) -> Result<Self, EngineError> {
         Self::build(config, compiler, |_| None)
     }
@@ -127,6 +127,7 @@ impl Engine {
             wasmtime::Engine::new(&settings::wasmtime_config(memory_bytes)).map_err(unsupported)?;
         let cache = cache(&wasmtime);
         let processors = thread::available_parallelism().map_or(1, usize::from);
+        // A weak handle, so that the thread does not keep the engine alive.
         start_epochs(wasmtime.weak()).map_err(EngineError::Thread)?;
         Ok(Self(Arc::new(Shared {
             contract: host::link_contract(&wasmtime).map_err(unsupported)?,

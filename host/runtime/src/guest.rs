@@ -43,13 +43,15 @@ pub(super) struct Guest {
     /// One permit per concurrent call, so that one adapter cannot take every
     /// instance of the pool.
     calls: Semaphore,
+    /// The bound on log output, over all calls.
     log_volume: Arc<LogVolume>,
 }
 
 /// The resources that a call has used.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct CallUsage {
-    /// The time on a thread, without waits for an instance, a processor or memory.
+    /// The time on a thread, without waits for an instance, a processor or
+    /// memory.
     pub time: Duration,
     pub memory_bytes: usize,
 }
@@ -98,9 +100,11 @@ impl Guest {
         let _own = self.calls.acquire().await.expect("the semaphore is never closed");
         let _instance = self.engine.instance_permit().await;
         let limit = self.deadline();
+        // The time starts after both waits, which other calls cause.
         let pace = Pace::start(limit, self.engine.cpu_slots());
         let mut store = self.store(now, entropy, &pace);
         let run = async {
+            // Within the deadline, because it runs the guest's start functions.
             let guest =
                 self.component.instantiate_async(&mut store).await.map_err(Broken::Starting)?;
             call(guest.hoth_adapter_adapter(), &mut store).await.map_err(Broken::Running)
@@ -128,11 +132,14 @@ impl Guest {
         store.set_max_component_handles(HANDLES_MAX);
         let mut at_epoch = pace.at_epoch();
         store.epoch_deadline_callback(move |_| at_epoch());
+        // The first interruption comes with the next epoch. The callback sets
+        // the later ones.
         store.set_epoch_deadline(1);
         store
     }
 
-    /// Returns the memory limit. The engine has checked that it can be addressed.
+    /// Returns the memory limit. The engine has checked that it can be
+    /// addressed.
     fn memory_bytes(&self) -> usize {
         usize::try_from(self.limits.memory_bytes).unwrap_or(usize::MAX)
     }

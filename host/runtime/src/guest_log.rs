@@ -36,12 +36,12 @@ const VOLUME_BYTES_MAX: u64 = 1 << 20;
 const VOLUME_BYTES_PER_SECOND: u64 = 16 << 10;
 
 /// The bytes that must be available before a version that was throttled may
-/// write again. With fewer, a flood would pass in drops, each with a line of
-/// the host.
+/// write again. Without this gap, a flood would pass line by line, each with a
+/// report of the host.
 const VOLUME_BYTES_TO_GO_ON: u64 = VOLUME_BYTES_MAX / 4;
 
-/// The free space that a stream reports. It accepts every write; this bounds the
-/// bytes of one write.
+/// The free space that a stream reports. It accepts every write; this bounds
+/// the bytes of one write.
 const STREAM_BYTES_MAX: usize = 64 << 10;
 
 /// The token bucket of one version of an adapter, over all its calls.
@@ -52,7 +52,8 @@ pub(super) struct LogVolume(Mutex<Volume>);
 struct Volume {
     left: u64,
     counted_at: Instant,
-    /// The lines dropped since the bucket was empty; `None` while it is not.
+    /// The lines dropped since the bucket was empty. `None` while lines are
+    /// written.
     dropped: Option<u64>,
 }
 
@@ -77,10 +78,14 @@ impl Default for LogVolume {
 impl LogVolume {
     fn take(&self, bytes: usize, now: Instant) -> LineDecision {
         let bytes = bytes as u64;
+        // A panic of another call leaves plain counts behind, so a poisoned
+        // lock is still usable.
         let mut volume = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let waited = now.saturating_duration_since(volume.counted_at).as_millis();
         let refill = u64::try_from(waited).unwrap_or(u64::MAX);
         let refill = refill.saturating_mul(VOLUME_BYTES_PER_SECOND) / 1_000;
+        // Too short a time for one byte must not be taken off, or frequent
+        // lines would keep the bucket from ever being refilled.
         if refill > 0 {
             volume.left = volume.left.saturating_add(refill).min(VOLUME_BYTES_MAX);
             volume.counted_at = now;
@@ -95,6 +100,7 @@ impl LogVolume {
                 LineDecision::DropAndReport
             }
             Some(dropped) if volume.left >= VOLUME_BYTES_TO_GO_ON => {
+                // The caller cuts lines to far less than this bound.
                 volume.left -= bytes;
                 volume.dropped = None;
                 LineDecision::WriteAfter(dropped)
@@ -121,6 +127,8 @@ impl GuestLog {
     }
 
     pub fn line(&self, level: Level, message: &str) {
+        // Dropped lines are counted, too, so exactly one of them reports the
+        // limit.
         let logged = self.lines.fetch_add(1, Ordering::Relaxed);
         let adapter = &*self.adapter;
         if logged >= LINES_MAX {
@@ -191,8 +199,8 @@ impl StdoutStream for GuestStream {
     }
 }
 
-/// Collects bytes into lines. The last line is written when the stream is
-/// dropped.
+/// A stream that splits bytes into lines. The last line is written when the
+/// stream is dropped.
 struct Lines {
     log: GuestLog,
     level: Level,
@@ -214,6 +222,7 @@ impl OutputStream for Lines {
             if nth > 0 {
                 self.end_line();
             }
+            // The rest of a long line is dropped, up to its line break.
             let room = LINE_BYTES_MAX.saturating_sub(self.partial.len());
             self.partial.extend_from_slice(&piece[..piece.len().min(room)]);
         }

@@ -17,8 +17,8 @@ use hoth_core::domain::Timestamp;
 pub(super) struct HostState {
     pub limiter: Limiter,
     log: GuestLog,
-    /// `Some` only for a component that imports WASI: making it costs more than a
-    /// small call.
+    /// `Some` only for a component that imports WASI: making it costs more than
+    /// a small call.
     wasi: Option<Box<Wasi>>,
 }
 
@@ -57,6 +57,7 @@ pub(super) fn link_contract(engine: &wasmtime::Engine) -> wasmtime::Result<Linke
 /// Makes a linker with the imports of the contract and of WASI.
 pub(super) fn link_wasi(engine: &wasmtime::Engine) -> wasmtime::Result<Linker<HostState>> {
     let mut linker = link_contract(engine)?;
+    // Without `wasi:http`: a request is a step, which the host carries out.
     wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
     Ok(linker)
 }

@@ -1,4 +1,5 @@
-//! Lifts values of the guest to host types, and checks their sizes and shapes.
+//! The lifting of guest values to host types, with checks of their sizes and
+//! shapes.
 //!
 //! Nothing that a guest returns is trusted before it has passed through this
 //! module. `hoth-egress` decides whether a request may be sent.
@@ -21,8 +22,8 @@ use hoth_core::domain::Step;
 use hoth_core::domain::Target;
 use hoth_core::domain::WaitStep;
 
-/// The longest JSON text, in bytes, by the WIT; also the limit of SQS for a whole
-/// message.
+/// The longest JSON text, in bytes, by the WIT; also the limit of SQS for a
+/// whole message.
 const JSON_BYTES_MAX: usize = 1 << 20;
 
 /// The deepest nesting in an outcome. Common JSON parsers stop at 128; the
@@ -39,8 +40,8 @@ const SCOPES_MAX: usize = 16;
 /// The longest scope, in bytes.
 const SCOPE_BYTES_MAX: usize = 256;
 
-/// The longest name of an adapter, an operation, a credential or a failure class,
-/// in bytes.
+/// The longest name of an adapter, an operation, a credential or a failure
+/// class, in bytes.
 const NAME_BYTES_MAX: usize = 64;
 
 /// The most operations, and the most credentials, in a description. HOTH has
@@ -57,8 +58,8 @@ const REFERENCE_BYTES_MAX: usize = 2_048;
 /// A violation of the contract, as a clause.
 pub type Violation = String;
 
-/// Checks a step of `begin` or `resume`. `states` are the versions that `describe`
-/// declares.
+/// Checks a step of `begin` or `resume`. `states` are the versions that
+/// `describe` declares.
 pub fn step(step: types::Step, states: (u32, u32)) -> Result<Step, Violation> {
     Ok(match step {
         types::Step::Send(types::SendStep { request, state }) => Step::Send(SendStep {
@@ -123,10 +124,12 @@ fn outcome(outcome: types::Outcome) -> Result<Outcome, Violation> {
 }
 
 fn json_object(field: &str, text: String) -> Result<Box<RawValue>, Violation> {
+    // The size first, so that no parser reads more than the limit.
     at_most(&format!("the outcome's {field} has"), text.len(), JSON_BYTES_MAX)?;
     let json = RawValue::from_string(text)
         .map_err(|error| format!("the outcome's {field} is not JSON: {error}"))?;
-    // A raw value begins with its first token: space around it is gone.
+    // A raw value begins with its first token, because `serde_json` drops the
+    // white space around it.
     if !json.get().starts_with('{') {
         return Err(format!("the outcome's {field} is not a JSON object"));
     }
@@ -143,6 +146,8 @@ fn incompatible_json(json: &str) -> Option<String> {
         let digits = escape.strip_prefix("\\u")?.get(..4)?;
         u16::from_str_radix(digits, 16).ok()
     };
+    // In UTF-8 no other character contains a byte of ASCII, so the scan can go
+    // by bytes.
     let bytes = json.as_bytes();
     let (mut at, mut depth, mut in_text) = (0, 0_usize, false);
     while let Some(byte) = bytes.get(at) {
@@ -155,10 +160,14 @@ fn incompatible_json(json: &str) -> Option<String> {
                     return Some(format!("is nested deeper than {JSON_DEPTH_MAX} levels"));
                 }
             }
+            // The JSON is valid, so every closing bracket has an opening one.
             (b'}' | b']', false) => depth -= 1,
             // The JSON is valid, so a backslash in a text begins an escape.
             (b'\\', true) => {
                 let escape = &json[at - 1..];
+                // Skips the escape without its backslash: a letter, or `u` and
+                // four digits, or both halves of a pair with the backslash
+                // between.
                 at += match unit(escape) {
                     None => 1,
                     Some(0xd800..=0xdbff)
@@ -243,7 +252,7 @@ fn names(what: &str, names: &[String]) -> Result<(), Violation> {
     if names.len() > NAMES_MAX {
         return Err(format!("it has {} {what}s, more than {NAMES_MAX}", names.len()));
     }
-    names.iter().try_for_each(|name| short(&format!("the name of an {what}"), name))
+    names.iter().try_for_each(|name| short(&format!("the {what} name"), name))
 }
 
 fn short(what: &str, name: &str) -> Result<(), Violation> {

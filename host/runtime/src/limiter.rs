@@ -12,12 +12,12 @@ use super::pace::Stopwatch;
 /// `atat` adapter takes 2 to 3 MiB, of which one is its stack.
 const SMALL_BYTES: usize = 4 << 20;
 
-/// The size of the pool, in bytes, for calls that hold more than [`SMALL_BYTES`].
-/// Each counts with its limit: eight of them at the default of 64 MiB. A call
-/// whose limit exceeds the pool runs alone.
+/// The size of the pool, in bytes, for calls that hold more than
+/// [`SMALL_BYTES`]. Each counts with its limit: eight of them at the default of
+/// 64 MiB. A call whose limit exceeds the pool runs alone.
 const LARGE_BYTES_MAX: usize = 512 << 20;
 
-/// MemoryPool is counted in this.
+/// The unit of the pool, in bytes.
 const MIB: usize = 1 << 20;
 
 /// The bytes of one table element on the host.
@@ -41,22 +41,27 @@ impl MemoryPool {
     }
 }
 
-/// Counts all memories and tables of a store together. The limits of wasmtime
-/// count each memory by itself, and a component may have several.
+/// A limiter that counts all memories and tables of a store together. The
+/// limits of wasmtime count each memory by itself, and a component may have
+/// several.
 #[derive(Debug)]
 pub(super) struct Limiter {
     limit: usize,
+    /// The bytes of all memories and tables. Never more than `limit`.
     held: usize,
+    /// True once the guest was refused memory, to explain a trap that follows.
     refused: bool,
     pool: MemoryPool,
     /// The share of the pool, from the moment the call holds more than
     /// [`SMALL_BYTES`] to its end.
     large: Option<OwnedSemaphorePermit>,
+    /// The call's stopwatch, paused while the call waits for the pool.
     stopwatch: Stopwatch,
 }
 
 impl Limiter {
-    /// `stopwatch` stands while the call waits for pool.
+    /// Makes the limiter of one call. `stopwatch` is paused while the call
+    /// waits for the pool.
     pub fn new(limit: usize, pool: MemoryPool, stopwatch: Stopwatch) -> Self {
         Self { limit, held: 0, refused: false, pool, large: None, stopwatch }
     }
@@ -66,8 +71,8 @@ impl Limiter {
         self.held
     }
 
-    /// Returns true if the guest was refused memory. A guest may handle that and
-    /// still succeed.
+    /// Returns true if the guest was refused memory. A guest may handle that
+    /// and still succeed.
     pub fn has_refused(&self) -> bool {
         self.refused
     }
@@ -84,6 +89,8 @@ impl Limiter {
         }
         self.held += more;
         if self.held > SMALL_BYTES && self.large.is_none() {
+            // The whole limit at once: two calls that took their shares bit by
+            // bit could wait for each other.
             let _paused = self.stopwatch.pause();
             self.large = Some(self.pool.take(self.limit).await);
         }

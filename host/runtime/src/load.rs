@@ -1,5 +1,5 @@
-//! Loads a component: checks, compiles and links it, and asks it to describe
-//! itself.
+//! The loading of a component: it is checked, compiled, linked, and asked to
+//! describe itself.
 
 use std::sync::Arc;
 
@@ -23,8 +23,8 @@ use super::wit::CspAdapterPre;
 use hoth_core::domain::Digest;
 use hoth_core::domain::Timestamp;
 
-/// The packages of WASI that the host offers, as stubs. `wasi:http` is not among
-/// them: the host makes the requests.
+/// The packages of WASI that the host offers, as stubs. `wasi:http` is not
+/// among them: the host makes the requests.
 const WASI: [&str; 6] =
     ["wasi:cli/", "wasi:clocks/", "wasi:filesystem/", "wasi:io/", "wasi:random/", "wasi:sockets/"];
 
@@ -39,7 +39,8 @@ impl Engine {
         self.load_counting(name, wasm, Arc::default()).await
     }
 
-    /// Loads a component as [`Engine::load`] does, and counts its calls in `usage`.
+    /// Loads a component as [`Engine::load`] does, and counts its calls in
+    /// `usage`.
     ///
     /// # Errors
     ///
@@ -51,10 +52,13 @@ impl Engine {
         usage: Arc<Usage>,
     ) -> Result<Adapter, LoadError> {
         let wasm = wasm.into();
+        // Before the compiler, which is the largest part that reads the bytes.
         check_bytes(&wasm)?;
         let size_bytes = wasm.len();
         let (component, digest) = self.component(wasm).await?;
 
+        // Before the linker, whose error does not say what an adapter may
+        // import.
         let imports = self.imports(&component);
         if let Some(import) = imports.iter().find(|import| !is_offered(import)) {
             return Err(LoadError::UnknownImport { import: import.clone() });
@@ -63,6 +67,8 @@ impl Engine {
         let linked = self.link(&component, imports_wasi)?;
         let limits = self.config().call_limits(name);
         let guest = Guest::new(name.into(), linked, imports_wasi, limits, self.clone());
+        // The description is a property of the component, so time and entropy
+        // have fixed values.
         let (info, _) = guest
             .run(Timestamp::from_millis(0), (0, 0), async |adapter, store| {
                 adapter.call_describe(store).await
@@ -75,6 +81,9 @@ impl Engine {
 
     /// Returns the compiled component, from the cache or from the compiler.
     async fn component(&self, wasm: Bytes) -> Result<(Component, Digest), LoadError> {
+        // The cache before the permit: a start with a full cache must not wait
+        // for a compiler. Hashing and reading block, so a blocking thread does
+        // both.
         let (engine, bytes) = (self.clone(), wasm.clone());
         let (digest, cached) = run_blocking(move || {
             let digest = Digest::of(&bytes);
@@ -101,6 +110,8 @@ impl Engine {
             // Fails if the component needs more than the pool of instances has.
             let component = cache::deserialize(engine.wasmtime(), &code)
                 .map_err(|error| LoadError::Invalid { what: format!("{error:#}") })?;
+            // Stored after it was loaded, so that the cache has only usable
+            // code.
             if let Some(cache) = engine.cache() {
                 cache.store(&digest, &code);
             }
@@ -145,7 +156,7 @@ impl Engine {
     }
 }
 
-/// Runs long work on a thread for blocking work.
+/// Runs long work on a blocking thread.
 async fn run_blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, LoadError> + Send + 'static,
 ) -> Result<T, LoadError> {
@@ -175,8 +186,8 @@ fn check_bytes(wasm: &[u8]) -> Result<(), LoadError> {
     Ok(())
 }
 
-/// Returns true if the host offers the import. The linker checks its version and
-/// types.
+/// Returns true if the host offers the import. The linker checks its version
+/// and types.
 fn is_offered(import: &str) -> bool {
     ["hoth:adapter/types@0.1.0", "hoth:adapter/log@0.1.0"].contains(&import)
         || WASI.iter().any(|package| import.starts_with(package))

@@ -1,4 +1,5 @@
-//! Lowers host values to the types of the WIT, borrowed and not copied.
+//! The lowering of host values to the types of the WIT, borrowed and not
+//! copied.
 
 use super::contract::JobContext;
 use super::wit::types;
@@ -8,10 +9,12 @@ use hoth_core::domain::HttpResponse;
 use hoth_core::domain::Timestamp;
 use hoth_core::domain::TransportFailure;
 
+/// Lowers pairs of names and values.
 pub(super) fn pairs(pairs: &[(String, String)]) -> Vec<types::PairParam<'_>> {
     pairs.iter().map(|(name, value)| types::PairParam { name, value }).collect()
 }
 
+/// Lowers a job, at the time `now`.
 pub(super) fn job<'a>(
     facts: &'a JobContext,
     now: Timestamp,
@@ -30,11 +33,13 @@ pub(super) fn job<'a>(
     }
 }
 
+/// Lowers a state.
 pub(super) fn state(state: &AdapterState) -> types::StateParam<'_> {
     types::StateParam { version: state.version, bytes: &state.bytes }
 }
 
-/// Returns the headers of the response in an event; empty without a response.
+/// Lowers the headers of the response in an event. Returns an empty list if the
+/// event has no response.
 pub(super) fn headers(event: &Event) -> Vec<types::PairParam<'_>> {
     match event {
         Event::Response(response)

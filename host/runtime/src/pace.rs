@@ -20,8 +20,8 @@ const FREE_EPOCHS: u32 = 2;
 /// The interval at which the deadline of a paused call is checked.
 const CHECK_INTERVAL: Duration = Duration::from_millis(100);
 
-/// Measures the time that a call uses. It is paused while the call waits for
-/// other calls, which must not use up its deadline.
+/// A stopwatch for the time that a call uses. It is paused while the call waits
+/// for other calls, which must not use up its deadline.
 #[derive(Debug, Clone)]
 pub(super) struct Stopwatch(Arc<Mutex<Reading>>);
 
@@ -62,8 +62,8 @@ impl Stopwatch {
             if left.is_zero() {
                 return;
             }
-            // A paused stopwatch uses no time, so sleeping for the rest would
-            // overshoot; look again at short intervals.
+            // The stopwatch may be paused now and started again later, so the
+            // time left is checked again at short intervals.
             tokio::time::sleep(left.min(CHECK_INTERVAL)).await;
         }
     }
@@ -84,6 +84,7 @@ impl Drop for PausedStopwatch {
 pub(super) struct Pace {
     stopwatch: Stopwatch,
     limit: Duration,
+    /// The processor slots of the engine.
     slots: Arc<Semaphore>,
     /// The slot, held only while the guest is on a thread.
     slot: Arc<Mutex<Option<OwnedSemaphorePermit>>>,
@@ -108,6 +109,8 @@ impl Pace {
         let pace = self.clone();
         let mut epochs = 0;
         move || {
+            // Before the yield: past its deadline the guest gets no further
+            // epoch.
             if pace.stopwatch.used() >= pace.limit {
                 return Err(wasmtime::Error::new(DeadlineExceeded));
             }
@@ -116,6 +119,7 @@ impl Pace {
             Ok(UpdateDeadline::YieldCustom(
                 1,
                 Box::pin(async move {
+                    // Paused for the yield, too: other tasks use that time.
                     let _paused = pace.stopwatch.pause();
                     tokio::task::yield_now().await;
                     if epochs >= FREE_EPOCHS {
@@ -131,12 +135,15 @@ impl Pace {
         let mut call = pin!(call);
         let on_a_thread = poll_fn(|context| {
             let polled = call.as_mut().poll(context);
+            // The guest is off its thread, perhaps for long: it waits for a
+            // slot, for memory or in WASI.
             if polled.is_pending() {
                 self.release_slot();
             }
             polled
         });
         tokio::select! {
+            // An answer that is ready at the deadline still counts.
             biased;
             ended = on_a_thread => Some(ended),
             // Epochs stop a guest that computes. This stops a guest that waits
@@ -146,6 +153,8 @@ impl Pace {
     }
 
     async fn take_slot(&self) {
+        // Released first. The semaphore is fair, so every waiting call gets its
+        // turn before this one continues.
         self.release_slot();
         let slot = Arc::clone(&self.slots).acquire_owned().await;
         let slot = slot.expect("the semaphore is never closed");

@@ -7,39 +7,41 @@ use wasmtime::PoolingAllocationConfig;
 pub const COMPONENT_BYTES_MAX: usize = 64 << 20;
 
 /// The most instances at one time, over all adapters. A call waits only for the
-/// processor, so a few per core would do. The others are for guests that spin or
-/// sleep and hold their instance until the deadline: thirty such adapters must
-/// not keep a well-behaved one waiting.
+/// processor, so a few per core would do. The others are for guests that spin
+/// or sleep and hold their instance until the deadline: thirty such adapters
+/// must not keep a well-behaved one waiting.
 pub(super) const INSTANCES_MAX: u32 = 256;
 
-/// The most memories, and tables, of one component and of one module in it. A Rust
-/// adapter has one memory and two tables, CPython one and three.
+/// The most memories, and tables, of one component and of one module in it. A
+/// Rust adapter has one memory and two tables, CPython one and three.
 const PER_INSTANCE_MAX: u32 = 4;
 
-/// The most core instances of one component. Only a count, without a reservation.
-/// Components linked from shared libraries have dozens.
+/// The most core instances of one component. Only a count, without a
+/// reservation. Components linked from shared libraries have dozens.
 const CORE_INSTANCES_MAX: u32 = 64;
 
 /// The most elements of one table. CPython needs over 20 000.
 const TABLE_ELEMENTS_MAX: usize = 100_000;
 
-/// The instances' worth of memory kept mapped for idle versions. More would keep
-/// memory of versions that are no longer called.
+/// The instances' worth of memory kept mapped for idle versions. More would
+/// keep memory of versions that are no longer called.
 const WARM_SLOTS_MAX: u32 = 32;
 
-/// The bytes of a memory that stay mapped between two calls, because clearing is
-/// cheaper than a page fault: the 1 MiB shadow stack of Rust guests, and as much
-/// heap.
+/// The bytes of a memory that stay mapped between two calls, because clearing
+/// is cheaper than a page fault: the 1 MiB shadow stack of Rust guests, and as
+/// much heap.
 const KEEP_RESIDENT_BYTES: usize = 2 << 20;
 
 /// The bytes of a table that stay mapped. A Rust adapter has a few hundred
 /// elements.
 const KEEP_RESIDENT_TABLE_BYTES: usize = 16 << 10;
 
-/// Returns the settings of an engine that runs adapters of up to `memory_bytes`.
+/// Returns the settings of an engine that runs adapters of up to
+/// `memory_bytes`.
 pub(super) fn wasmtime_config(memory_bytes: usize) -> wasmtime::Config {
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(INSTANCES_MAX)
+        // Every call is asynchronous, and runs on a stack of its own.
         .total_stacks(INSTANCES_MAX)
         .total_memories(INSTANCES_MAX * PER_INSTANCE_MAX)
         .total_tables(INSTANCES_MAX * PER_INSTANCE_MAX)
@@ -65,6 +67,8 @@ pub(super) fn wasmtime_config(memory_bytes: usize) -> wasmtime::Config {
 pub(super) fn compiler_config() -> wasmtime::Config {
     let mut config = wasmtime::Config::new();
     config
+        // Cheaper than fuel (wasmtime documentation,
+        // `Config::epoch_interruption`), and a deadline is about time.
         .epoch_interruption(true)
         // The asynchronous ABI is not part of the contract, and doing without
         // it makes every call cheaper.

@@ -16,9 +16,9 @@ pub struct TestGuest {
     pub operations: &'static [&'static str],
     /// At most eight names of at most 32 bytes.
     pub credentials: &'static [&'static str],
-    /// Code that `describe` runs before it writes its result to address 512, and
-    /// after.
+    /// Code that `describe` runs before it writes its result to address 512.
     pub describe: &'static str,
+    /// Code that `describe` runs after that.
     pub described: &'static str,
     /// More fields of the core module: memories, tables, a start function.
     pub fields: &'static str,
@@ -39,7 +39,8 @@ pub struct TestGuest {
 /// The reason that building a guest cannot fail.
 const VALID: &str = "the test's WAT and WIT are valid";
 
-/// Done with code 200, the settings as the request, the input as the response.
+/// The body of a `begin` that is done with code 200, the settings as the
+/// request and the input as the response.
 pub const ECHO_BEGIN: &str = "
     (i32.store8 (i32.const 512) (i32.const 2))
     (i32.store16 (i32.const 520) (i32.const 200))
@@ -49,8 +50,8 @@ pub const ECHO_BEGIN: &str = "
     (i32.store (i32.const 536) (local.get 5))
     (i32.const 512)";
 
-/// Done with the response's status, the state as the request, the body as the
-/// response.
+/// The body of a `resume` that is done with the response's status, the state as
+/// the request and the body as the response.
 pub const ECHO_RESUME: &str = "
     (i32.store8 (i32.const 512) (i32.const 2))
     (i32.store16 (i32.const 520) (i32.load16_u (i32.add (local.get 0) (i32.const 88))))
@@ -81,7 +82,7 @@ impl Default for TestGuest {
 }
 
 impl TestGuest {
-    /// The component's bytes.
+    /// Builds the component, and returns its bytes.
     pub fn build(&self) -> Vec<u8> {
         let mut resolve = Resolve::default();
         resolve.push_path(concat!(env!("CARGO_MANIFEST_DIR"), "/../../wit/v0.1")).expect(VALID);
@@ -149,8 +150,8 @@ impl TestGuest {
     }
 }
 
-/// Returns the fields that place `words` at `at`, and the code that lists them at
-/// `list`.
+/// Returns the fields that place `words` at `at`, and the code that lists them
+/// at `list`.
 fn words(words: &[&str], at: usize, list: usize) -> (String, String) {
     let (mut fields, mut code) = (String::new(), String::new());
     for (n, word) in words.iter().enumerate() {

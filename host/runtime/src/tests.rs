@@ -21,21 +21,21 @@ struct Fixture {
     _directory: tempfile::TempDir,
 }
 
-/// A deadline that no lawful guest of these tests meets, however slow or busy
-/// the machine is: loading a guest is a call, too.
+/// A deadline that no well-behaved guest of these tests reaches, however slow or
+/// busy the machine is: loading a guest is a call, too.
 const FAR_MS: u64 = 60_000;
 
-/// A deadline for guests that never come to an end. It is long enough for a busy
-/// machine to load them.
+/// A deadline for guests that never end. It is long enough for a busy machine to
+/// load them.
 const NEAR_MS: u64 = 2_000;
 const NEAR: Duration = Duration::from_millis(NEAR_MS);
 
 fn fixture() -> Fixture {
-    house_until(FAR_MS)
+    fixture_with_deadline(FAR_MS)
 }
 
-/// A fixture whose guests may each use `deadline_ms` for one call.
-fn house_until(deadline_ms: u64) -> Fixture {
+/// Makes a fixture whose guests may each use `deadline_ms` for one call.
+fn fixture_with_deadline(deadline_ms: u64) -> Fixture {
     fixture_with(Config { max_memory_bytes: 16 * MIB, deadline_ms, ..Config::default() })
 }
 
@@ -84,7 +84,7 @@ fn assert_send<T: Send>(value: T) -> T {
 }
 
 #[tokio::test]
-async fn facts_go_in_and_a_step_comes_out() {
+async fn a_call_passes_the_job_and_returns_a_step() {
     let fixture = fixture();
     let wasm = TestGuest { states: (1, 7), ..TestGuest::default() }.build();
     let adapter = fixture.engine.load("atat", wasm.clone()).await.unwrap();
@@ -123,7 +123,7 @@ async fn a_request_of_a_megabyte_fits() {
 
 #[tokio::test(flavor = "current_thread")]
 async fn a_guest_that_spins_is_stopped_and_lets_others_run_meanwhile() {
-    let fixture = house_until(NEAR_MS);
+    let fixture = fixture_with_deadline(NEAR_MS);
     let spin = begin(&fixture, "(loop (br 0)) (unreachable)");
     tokio::pin!(spin);
     let mut turns = 0_u32;
@@ -139,7 +139,7 @@ async fn a_guest_that_spins_is_stopped_and_lets_others_run_meanwhile() {
 }
 
 #[tokio::test]
-async fn a_guest_that_breaks_is_only_its_own_jobs_failure() {
+async fn a_failing_guest_fails_only_its_own_job() {
     let fixture = fixture();
     let trapped = |message: &str| CallError::Trapped { message: message.to_owned() };
     for (body, expected) in [
@@ -176,7 +176,7 @@ async fn a_guest_that_breaks_is_only_its_own_jobs_failure() {
 }
 
 #[tokio::test]
-async fn a_guest_that_is_refused_memory_may_find_another_way() {
+async fn a_guest_may_succeed_after_a_refusal_of_memory() {
     let fixture = fixture();
     let body = "(drop (memory.grow (i32.const 10000)))
         (i32.store8 (i32.const 512) (i32.const 2))
@@ -188,7 +188,7 @@ async fn a_guest_that_is_refused_memory_may_find_another_way() {
 }
 
 #[tokio::test]
-async fn what_a_guest_hands_over_is_bounded_before_it_is_copied() {
+async fn data_of_a_guest_is_bounded_before_it_is_copied() {
     let fixture = fixture();
     // A state of 16 MiB less a page, which is all of memory.
     let body = "(drop (memory.grow (i32.const 192)))
@@ -203,7 +203,7 @@ async fn what_a_guest_hands_over_is_bounded_before_it_is_copied() {
 }
 
 #[tokio::test]
-async fn nothing_of_one_call_is_seen_by_the_next() {
+async fn a_call_sees_nothing_of_an_earlier_call() {
     let fixture = fixture();
     // Traps when the word it leaves behind is there already.
     let body = "(if (i32.load (i32.const 4096)) (then (unreachable)))
@@ -236,7 +236,7 @@ async fn more_calls_than_instances_wait_for_one_another() {
 }
 
 #[tokio::test]
-async fn a_call_that_is_given_up_gives_its_instance_back() {
+async fn a_cancelled_call_returns_its_instance() {
     let fixture = fixture();
     let wasm = TestGuest { begin: "(loop (br 0)) (unreachable)", ..TestGuest::default() }.build();
     let adapter = fixture.engine.load("spins", wasm).await.unwrap();
@@ -258,7 +258,8 @@ const WASI: &[&str] = &[
     interface monotonic-clock { now: func() -> u64; }",
 ];
 
-/// Puts the clocks and a random number into the state's bytes and waits.
+/// Makes a guest that puts the clocks and a random number into the bytes of its
+/// state, and waits.
 fn wasi_guest() -> TestGuest {
     TestGuest {
         imports: r#"
@@ -281,7 +282,7 @@ fn wasi_guest() -> TestGuest {
 }
 
 #[tokio::test]
-async fn wasi_is_the_same_every_time() {
+async fn wasi_gives_the_same_values_in_every_call() {
     let fixture = fixture();
     let adapter = fixture.engine.load("wasi", wasi_guest().build()).await.unwrap();
     assert!(adapter.imports().contains(&"wasi:random/random@0.2.0".to_owned()));
@@ -303,7 +304,7 @@ async fn wasi_is_the_same_every_time() {
 
 #[tokio::test]
 async fn a_guest_that_sleeps_in_wasi_is_woken_at_the_deadline() {
-    let fixture = house_until(NEAR_MS);
+    let fixture = fixture_with_deadline(NEAR_MS);
     let guest = TestGuest {
         imports: r#"
             (import "wasi:clocks/monotonic-clock@0.2.0" "subscribe-duration"
@@ -373,7 +374,7 @@ async fn a_component_that_is_no_adapter_is_refused_with_the_reason() {
 }
 
 #[tokio::test]
-async fn a_component_of_the_asynchronous_abi_is_told_so() {
+async fn a_component_of_the_asynchronous_abi_is_refused_with_the_reason() {
     let fixture = fixture();
     let wasm = wat::parse_str(
         r#"(component
@@ -385,11 +386,11 @@ async fn a_component_of_the_asynchronous_abi_is_told_so() {
     )
     .unwrap();
     let error = fixture.engine.load("bad", wasm).await.unwrap_err().to_string();
-    assert!(error.contains("the host speaks the synchronous ABI only"), "{error}");
+    assert!(error.contains("the host supports the synchronous ABI only"), "{error}");
 }
 
 #[tokio::test]
-async fn a_guest_may_not_need_more_memory_than_there_is_to_start() {
+async fn a_guest_that_needs_too_much_memory_to_start_is_refused() {
     let fixture = fixture_with(Config {
         max_memory_bytes: 2 * MIB,
         deadline_ms: FAR_MS,
@@ -407,7 +408,7 @@ fn with_limits(limits: Limits) -> Config {
 }
 
 #[tokio::test]
-async fn an_adapter_has_the_limits_that_its_name_has() {
+async fn limits_are_selected_by_the_name_of_an_adapter() {
     let own = Limits { max_memory_bytes: Some(2 * MIB), deadline_ms: Some(NEAR_MS) };
     let fixture = fixture_with(with_limits(own));
     // 64 pages are 4 MiB.

@@ -2,7 +2,8 @@
 
 use std::borrow::Cow;
 
-/// Returns the beginning of a text, at most `bytes` long, with a mark at the cut.
+/// Returns the beginning of a text, at most `bytes` long, with a mark at the
+/// cut.
 pub(super) fn cut(text: &str, bytes: usize) -> Cow<'_, str> {
     const MARK: &str = "…";
     if text.len() <= bytes {
@@ -12,7 +13,7 @@ pub(super) fn cut(text: &str, bytes: usize) -> Cow<'_, str> {
     format!("{}{MARK}", &text[..kept]).into()
 }
 
-/// Cuts as [`cut`] does, without a copy where the text is short enough.
+/// Cuts as [`cut`] does, without a copy if the text is short enough.
 pub(super) fn cut_owned(text: String, bytes: usize) -> String {
     if text.len() <= bytes { text } else { cut(&text, bytes).into_owned() }
 }

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use super::CallError;
 
-/// The failures in a row at which a version counts as failing. One or two may be
-/// the fault of a job; five are the fault of the version.
+/// The failures in a row at which a version counts as failing. One or two may
+/// be the fault of a job; five are the fault of the version.
 pub const FAILURES_IN_A_ROW: u64 = 5;
 
 /// The counters of one version, shared by everything that loads it.
@@ -44,8 +44,8 @@ impl Usage {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Counts a call. Returns true if the version counts as failing from this call
-    /// on.
+    /// Counts a call. Returns true if the version counts as failing from this
+    /// call on.
     pub(super) fn count(
         &self,
         took: Duration,
@@ -69,13 +69,14 @@ impl Usage {
         }
         counted.failures_in_a_row += 1;
         counted.last_failure = Some(failed.to_string());
+        // Equal, not greater: a row of failures is reported once.
         counted.failures_in_a_row == FAILURES_IN_A_ROW
     }
 }
 
 impl Counted {
-    /// Returns a sentence for operators, or `None` if the version does not count as
-    /// failing.
+    /// Returns a sentence for operators, or `None` if the version does not
+    /// count as failing.
     pub fn problem(&self) -> Option<String> {
         let last = self.last_failure.as_ref()?;
         (self.failures_in_a_row >= FAILURES_IN_A_ROW).then(|| {

@@ -29,19 +29,22 @@ pub(super) struct Wasi {
 }
 
 impl Wasi {
-    /// Makes a WASI without files, environment, arguments and sockets. Its clock is
-    /// fixed at `now`, randomness is derived from `entropy`, and output goes to
-    /// `log`.
+    /// Makes a WASI without files, environment, arguments and sockets. Its
+    /// clock is fixed at `now`, randomness is derived from `entropy`, and
+    /// output goes to `log`.
     pub fn new(now: Timestamp, entropy: (u64, u64), log: &GuestLog) -> Self {
         let clock = FixedClock(Duration::from_millis(now.as_millis()));
         let (high, low) = entropy;
         let context = WasiCtx::builder()
+            // Sockets are linked, because common libraries import them, and
+            // refuse every use.
             .allow_tcp(false)
             .allow_udp(false)
             .allow_ip_name_lookup(false)
             .wall_clock(clock)
             .monotonic_clock(clock)
             .secure_random(Xoroshiro::new(entropy))
+            // Another seed, so that the two generators give different bytes.
             .insecure_random(Xoroshiro::new((low, high)))
             .insecure_random_seed((u128::from(high) << 64) | u128::from(low))
             .max_random_size(RANDOM_BYTES_MAX)

@@ -42,7 +42,8 @@ fn cases() -> u32 {
     ProptestConfig::default().cases / 4
 }
 
-/// One act on one of two queues: requests, and outcomes, which have an archive.
+/// One act on one of two queues: a queue of requests, or a queue of outcomes,
+/// which has an archive.
 #[derive(Debug, Clone)]
 enum Act {
     Send {
@@ -127,7 +128,7 @@ fn new() -> impl Strategy<Value = New> {
     (0..3_u8, 0..40_u8, content).prop_map(|(group, key, content)| New { group, key, content })
 }
 
-/// Mostly times of the length of leases; sometimes a day.
+/// Generates times: mostly of the length of leases, sometimes a day.
 fn seconds() -> impl Strategy<Value = u64> {
     prop_oneof![10 => 0..20_u64, 1 => Just(60 * 60), 1 => Just(24 * 60 * 60 - 1)]
 }
@@ -171,7 +172,7 @@ struct Pair {
 struct Both {
     queue: QueueName,
     receipts: [Receipt; 2],
-    /// The same on both sides.
+    /// The message, which is equal on both sides.
     message: Received,
     deliveries: Option<[Delivery; 2]>,
 }
@@ -213,7 +214,7 @@ impl Pair {
         self.embedded.as_ref().expect("it is open between two acts")
     }
 
-    /// Does the same act on both, and compares the results.
+    /// Carries out the same act on both backends, and compares the results.
     async fn ask<T: std::fmt::Debug>(
         &self,
         of: impl AsyncFn(usize, &dyn Queue) -> Result<T, QueueError>,
@@ -386,7 +387,7 @@ impl Pair {
         both
     }
 
-    /// Compares the state that both show.
+    /// Compares the state of both backends.
     async fn compare(&self) -> Result<(), TestCaseError> {
         // Dropping a delivery requests its release, but does not wait for it.
         self.embedded().wake_waiters().await;
