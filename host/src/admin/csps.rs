@@ -86,7 +86,7 @@ pub async fn pause(
     Extension(principal): Extension<Principal>,
     Path(name): Path<String>,
 ) -> Result<Json<CspState>, AdminError> {
-    // A repetition changes nothing and is audited all the same: it shows the
+    // A repetition changes nothing, but is audited, because it shows the
     // operator's intent. The switch is in memory; a restart resets it to the
     // configuration.
     find(&state, &name)?.pause.pause();

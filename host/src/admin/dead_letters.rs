@@ -242,8 +242,8 @@ impl<'a> SelectedPages<'a> {
         Self { state, queue, selection, started_at, remaining, after: None }
     }
 
-    /// Returns the selected dead letters of the next page, possibly none of
-    /// them. Returns `None` at the end.
+    /// Returns the selected dead letters of the next page; the list is empty if
+    /// the page has none. Returns `None` at the end.
     async fn next(&mut self) -> Result<Option<Vec<DeadLetter>>, AdminError> {
         if self.remaining == 0 {
             return Ok(None);
@@ -283,7 +283,7 @@ fn redriven_message(queue: &QueueName, letter: &DeadLetter) -> Option<NewMessage
         Stage::Requests(_) | Stage::Polls(_) => {
             // The generation is part of every later deduplication key. Without a
             // new one, the queue would take the job's next outcome for a
-            // repetition of the one that was reported when the job died.
+            // repetition of the failure that was reported when the job died.
             let mut queued = QueuedJob::decode(&letter.body).ok()?;
             queued.generation = queued.generation.saturating_add(1);
             Some(NewMessage::redriven(&queued))

@@ -70,7 +70,7 @@ pub fn find<'a>(state: &'a AdminState, name: &str) -> Result<&'a QueueName, Admi
 pub struct Explanation {
     #[serde(flatten)]
     queue: QueueRow,
-    /// One text per reason; empty if nothing delays the queue.
+    /// A text for each reason; empty if nothing delays the queue.
     reasons: Vec<String>,
     /// The oldest hundred blocked groups; missing if the backend cannot tell.
     #[serde(skip_serializing_if = "Option::is_none")]

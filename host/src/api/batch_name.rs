@@ -18,7 +18,7 @@ use hoth_queue::Receipt;
 /// The length of the MAC at the front of a name: 128 bits cannot be guessed.
 const MAC_BYTES: usize = 16;
 
-/// Signs and verifies the names of batches.
+/// A signer and verifier of the names of batches.
 ///
 /// With a key, only hosts that have the key can make a name. Without one, the
 /// MAC detects only accidents. A made-up name is still useless, because the
@@ -33,7 +33,8 @@ impl Default for BatchSigner {
 }
 
 impl BatchSigner {
-    /// Creates a signer with this key, which all hosts that share queues share.
+    /// Creates a signer with this key, which must be the same on all hosts that
+    /// share queues.
     pub fn new(key: &[u8]) -> Self {
         Self(Hmac::new_from_slice(key).expect("HMAC takes keys of any length"))
     }

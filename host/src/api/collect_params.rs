@@ -10,7 +10,7 @@ use hoth_queue::LEASE_MAX;
 use hoth_queue::WAIT_MAX;
 
 /// The largest number of parameters. Three are known. A head of 32 KiB could
-/// hold ten thousand, and each one is compared with all before it.
+/// hold ten thousand, and each is compared with all parameters before it.
 const PARAMETERS_MAX: usize = 16;
 
 /// The parameters of a `GET`: waiting, leasing and acknowledging.

@@ -16,8 +16,8 @@ use hoth_core::domain::JobKind;
 /// few milliseconds. A client that reads slowly must not delay other clients.
 const GRACE: Duration = Duration::from_millis(250);
 
-/// Counts the batches of each kind whose response is in flight or whose deletion
-/// is under way.
+/// The numbers of batches, by kind, whose response is in flight or whose
+/// deletion is under way.
 #[derive(Debug, Clone, Default)]
 pub struct InFlightResponses {
     /// Watched and not merely counted, so that a `GET` can wait for zero.
@@ -25,7 +25,7 @@ pub struct InFlightResponses {
     cost: Arc<watch::Sender<usize>>,
 }
 
-/// Counts one batch as in flight until it is dropped.
+/// A guard that counts one batch as in flight until it is dropped.
 #[derive(Debug)]
 pub struct InFlightGuard(Arc<watch::Sender<usize>>);
 

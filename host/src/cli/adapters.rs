@@ -368,6 +368,8 @@ impl Host {
         // reqwest requires a TLS provider even for plain HTTP URLs. An error
         // means that one is already installed.
         let _ = rustls::crypto::ring::default_provider().install_default();
+        // Without the proxy of the environment, which would see the token of the
+        // operator.
         let mut client = reqwest::Client::builder().timeout(ANSWER_TIMEOUT).no_proxy();
         if let Some(ca) = &self.ca {
             let pem = std::fs::read(ca).with_context(|| format!("reading {}", ca.display()))?;
@@ -397,6 +399,7 @@ async fn answer(request: reqwest::RequestBuilder) -> anyhow::Result<Vec<u8>> {
     if status.is_success() {
         return Ok(body.to_vec());
     }
+    // The body may come from a proxy and be no JSON; it is then shown as it is.
     let json: serde_json::Value = serde_json::from_slice(&body).unwrap_or_default();
     if let Ok(report) = ReplayReport::deserialize(&json["report"]) {
         say(report.to_string().trim_end());

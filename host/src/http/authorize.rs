@@ -42,10 +42,11 @@ const DENIAL_LOG_RATE: Rate = Rate {
     burst: const { NonZeroU32::new(10).expect("it is not zero") },
 };
 
-/// Returns the role that a request needs, or `None` if it needs no key.
+/// A function that returns the role that a request needs, or `None` if the
+/// request needs no key.
 pub type RequiredRole = fn(&Method, &str) -> Option<Role>;
 
-/// Authenticates the requests of one listener.
+/// The authentication and the rate limit of one listener.
 pub struct Authenticator {
     /// Shared with the reload of the configuration, which replaces the keys.
     keys: Keys,
@@ -87,8 +88,8 @@ impl Authenticator {
             }
             AuthDecision::NeedsBody(pending) => pending,
         };
-        // Without a declared digest the sender may be anyone until the body has
-        // been read, so the body's bound is lower.
+        // Without a declared digest the sender is unknown until the body has been
+        // read, so the bound of the body is lower.
         let bytes_max = match pending.covers_declared_digest() {
             true => self.body_bytes_max,
             false => self.body_bytes_max.min(UNAUTHENTICATED_BODY_BYTES_MAX),

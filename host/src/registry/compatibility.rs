@@ -219,7 +219,7 @@ mod tests {
         Requirements { operations, credentials }
     }
 
-    /// The message for a version whose adapter is named by these CSPs; empty if
+    /// Returns the message for a version whose adapter these CSPs name; empty if
     /// it is compatible.
     fn problem(info: &Info, active: Option<&Info>, required: &[Requirements]) -> String {
         let names: Vec<CspName> =
@@ -229,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn a_version_keeps_the_operations_of_the_active_one_for_csps_without_a_list() {
+    fn a_version_keeps_the_active_operations_for_csps_without_a_list() {
         let unlisted = || require(&[], &[]);
         let some = ["add-portfolio", "get-portfolio"];
         for (case, candidate, active, required, expected) in [

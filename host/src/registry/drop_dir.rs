@@ -18,8 +18,8 @@ use super::files::FileStamp;
 use super::ledger::SeenFile;
 use hoth_core::domain::Digest;
 
-/// Adapters in one directory, more than there are CSPs in the world. Further
-/// ones, in alphabetical order, are not loaded.
+/// The largest number of adapters in one directory: more than there are CSPs in
+/// the world. Further adapters, in alphabetical order, are not loaded.
 const ADAPTERS_MAX: usize = 256;
 
 /// A directory that operators put components into.

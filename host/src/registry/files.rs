@@ -80,8 +80,8 @@ fn write_synced(path: &Path, contents: &[u8]) -> io::Result<FileStamp> {
     let mut file = fs::File::create(path)?;
     file.write_all(contents)?;
     file.sync_all()?;
-    // Taken before the rename, which changes none of it. After it the file may
-    // already be another one.
+    // Taken before the rename, which does not change it. After the rename another
+    // host may have replaced the file.
     Ok(FileStamp::of(&file.metadata()?))
 }
 

@@ -1,4 +1,5 @@
-//! Loading of components: new ones, and retained ones from the object store.
+//! Loading of components: new components, and retained components from the
+//! object store.
 
 use std::sync::Arc;
 
@@ -71,7 +72,8 @@ impl Registry {
             return Ok(version);
         }
         let version = self.load_retained(name, digest).await?;
-        // Held weakly: the jobs keep it loaded, and later ones find it here.
+        // Held weakly: the jobs keep the version loaded, and later jobs find it
+        // here.
         self.table.update_silently(name, |slot| slot.hold(&version));
         Ok(version)
     }

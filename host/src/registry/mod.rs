@@ -220,7 +220,7 @@ impl Registry {
         self.table.subscribe()
     }
 
-    /// Returns all adapters by name, both loaded and missing ones.
+    /// Returns all adapters by name, loaded or missing.
     pub fn list(&self) -> Vec<AdapterListing> {
         listing::list(&self.table.load(), &self.bindings, &self.replay_gate.last_replays())
     }

@@ -17,9 +17,10 @@ use super::observed::RefusedDrop;
 
 /// A component of the drop directory that the ledger has as active.
 enum Recorded {
-    /// This host has written the ledger.
+    /// A ledger that this host has written.
     ByUs(History),
-    /// Another host was faster; its history may already have moved on.
+    /// A ledger that another host has written first. Its history may contain
+    /// later changes already.
     ByAnotherHost(History),
 }
 
@@ -135,8 +136,8 @@ impl Registry {
             (observed.drop_file.clone(), observed.refused.clone())
         };
         let was_refused = refused.is_some();
-        // A component may arrive before its signature. So a refusal holds only
-        // as long as the signature file is the one that was there then.
+        // A component may arrive before its signature. So a refusal holds only as
+        // long as the signature file is the same as at the refusal.
         let same_signature = refused.is_none_or(|refused| refused.signature == signature);
         if same_signature && last_file.as_ref().is_some_and(|last| last.stamp == stamp) {
             return Ok(());
@@ -144,7 +145,7 @@ impl Registry {
         let Some((file, package)) = self.drop_dir.read(name).await? else { return Ok(()) };
         // Another inode with the same time and content is the accepted file, in
         // a restored backup or as another machine sees it, and no new arrival.
-        // A refused file that is put back like that is one: the reason for the
+        // A refused file with another inode is a new arrival: the reason for the
         // refusal may be gone.
         if same_signature && !was_refused && last_file.is_some_and(|last| last.is_same(&file)) {
             observed.lock().await.drop_file = Some(file);
@@ -183,8 +184,8 @@ impl Registry {
                 self.promote(name, candidate.version, history, policy);
             }
             Err(error) => {
-                // Activated all the same: the file is still in the drop
-                // directory, so a restart has the same result.
+                // Activated nevertheless: the file is still in the drop directory,
+                // so a restart has the same result.
                 warn!(
                     adapter = %name,
                     "Cannot record the new version of {name}; a restart ingests its file again: \

@@ -35,7 +35,8 @@ pub(super) struct Slot {
 pub(super) struct LastRefusal {
     pub at: Timestamp,
     pub sha256: Digest,
-    /// One of a closed set of names, for metrics and the API.
+    /// The kind of the refusal, from a closed set of names for metrics and the
+    /// API.
     pub reason: &'static str,
     pub message: String,
 }
@@ -73,8 +74,8 @@ impl Slot {
         if let Some(before) = self.active.replace(Arc::clone(&version)) {
             self.others.push(Arc::downgrade(&before));
         }
-        // The new active version may have been among the others, and is dropped
-        // from them, as are versions that no job holds any more.
+        // Drops versions that no job holds any more, and the new active version,
+        // which may have been on this list.
         self.others
             .retain(|other| other.upgrade().is_some_and(|other| !Arc::ptr_eq(&other, &version)));
         self.track_usage(&version);

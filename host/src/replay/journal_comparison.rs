@@ -70,7 +70,7 @@ impl Versions<'_> {
     /// passed.
     ///
     /// The reference is the active version on the redacted journal, not the
-    /// recorded steps: those may have depended on data that redaction has
+    /// recorded steps: these may have depended on data that redaction has
     /// removed. If the active version does not even take the same kinds of
     /// steps as the recorded job, redaction or an intermediate version has made
     /// the journal useless.

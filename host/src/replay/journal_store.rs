@@ -30,7 +30,7 @@ pub struct JournalLimits {
     pub age: Duration,
 }
 
-/// Journals on disk.
+/// The journals on disk.
 #[derive(Debug)]
 pub struct JournalStore {
     directory: PathBuf,

@@ -1,7 +1,7 @@
 //! Recordings of running jobs: start, wait, and finish.
 //!
 //! Recording never delays a job. A recording starts only within the rate and
-//! memory limits, and one that cannot be handed on is dropped and counted.
+//! memory limits. A recording that cannot be handed on is dropped and counted.
 
 use std::collections::HashMap;
 use std::sync::Arc;

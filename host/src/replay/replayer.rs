@@ -43,7 +43,7 @@ const BROKEN_JOBS_MAX: usize = 10;
 /// Findings in one report.
 const FINDINGS_MAX: usize = 50;
 
-/// Replays journals on candidates.
+/// The part that replays journals on candidates.
 #[derive(Debug, Clone)]
 pub struct Replayer {
     config: Config,
@@ -153,7 +153,7 @@ impl Replayer {
         'rounds: for round in 1..TIMING_ROUNDS {
             for (journal, best) in &mut timings {
                 let candidate_first = round % 2 == 1;
-                // Out of time: the rounds so far count.
+                // The time is up, so only the rounds so far count.
                 let Some(times) = versions.time(journal, candidate_first, deadline).await else {
                     break 'rounds;
                 };

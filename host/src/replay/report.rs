@@ -70,7 +70,7 @@ impl Verdict {
     }
 }
 
-/// Jobs by result.
+/// The numbers of jobs by result.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct JobCounts {

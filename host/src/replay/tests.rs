@@ -93,8 +93,8 @@ impl TestReplay {
     }
 }
 
-/// For tests that are not about time: no replay meets its end, and no candidate
-/// is slower because the machine had other work while it was timed.
+/// Returns a configuration for tests that are not about time: no replay reaches
+/// its time limit, and no candidate is slower because the machine is busy.
 fn patient() -> Config {
     Config { max_ms: 60_000, slower_ratio: 1_000.0, ..Config::default() }
 }

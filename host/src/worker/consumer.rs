@@ -35,7 +35,7 @@ pub struct Consumer {
     context: Arc<Context>,
     csp: CspRuntime,
     queue: QueueName,
-    /// One permit per job in hand: bounds the memory that jobs take.
+    /// The permits of jobs in hand, which bound the memory that jobs take.
     in_hand: Arc<Semaphore>,
     /// The tasks of all consumers, for the drain to wait for.
     tasks: TaskTracker,

@@ -48,7 +48,7 @@ use hoth_queue::Receive;
 use hoth_queue::Stage;
 use hoth_queue::WAIT_MAX;
 
-/// Everything that all workers of a process share.
+/// The state that all workers of a process share.
 pub struct Context {
     pub queue: Arc<dyn Queue>,
     /// Selects the version of an adapter at the begin of each run.

@@ -31,7 +31,7 @@ use hoth_queue::NewMessage;
 use hoth_queue::QueueName;
 use hoth_queue::Receipt;
 
-/// Processes the deliveries of one group, in a task of its own.
+/// The handler of the deliveries of one group, in a task of its own.
 pub struct DeliveryHandler {
     pub context: Arc<Context>,
     pub csp: CspRuntime,

@@ -42,7 +42,7 @@ pub struct Run {
 }
 
 /// Returns the version of the adapter for this run. The run keeps the version to
-/// its end, whatever is activated meanwhile.
+/// its end, even if another version is activated meanwhile.
 pub async fn version_for(
     context: &Context,
     csp: &CspRuntime,

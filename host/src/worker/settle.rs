@@ -69,8 +69,8 @@ impl Disposition {
         }
     }
 
-    /// Dead-letters a message that does not decode. Its id is still known, so
-    /// ServiceNow gets a failure message about it.
+    /// Makes a message that does not decode a dead letter. The id of the message
+    /// is still known, so ServiceNow gets a failure message.
     pub fn unreadable(delivery: &Delivery, reason: &Unreadable) -> Self {
         let kind = delivery.lease.queue().kind;
         let error = JobError::Unreadable(reason.to_string());

@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::reference;
 
-/// Success, where there is nothing else to report.
+/// The body of a success without a result.
 #[derive(Debug, Serialize)]
 pub struct Done {}
 

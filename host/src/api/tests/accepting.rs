@@ -1,4 +1,4 @@
-//! Accepting requests, and refusing invalid or unauthorized ones.
+//! Tests of accepted, invalid and unauthorized requests.
 
 use super::*;
 use crate::http::auth::BearerKey;

@@ -36,7 +36,7 @@ struct Written<'a> {
     status: Option<u16>,
     #[serde(default)]
     headers: BTreeMap<String, String>,
-    /// A string is sent as text, anything else as JSON.
+    /// The body: a string is text, any other value is JSON.
     #[serde(borrow)]
     body: Option<&'a RawValue>,
     failure: Option<String>,
@@ -73,7 +73,7 @@ impl Answers {
 
     /// Ends a wait. Returns `false` if nothing follows the wait.
     pub fn timer(&mut self) -> bool {
-        // Timers are optional in a list; a wait without one ends all the same.
+        // Timers are optional in a list: a wait without a timer ends, too.
         if let Some(Entry::Timer) = self.0.front() {
             self.0.pop_front();
             return true;

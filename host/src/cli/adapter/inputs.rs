@@ -31,7 +31,7 @@ pub enum Csp {
     Network(hoth_egress::Client),
 }
 
-/// Everything that a run needs.
+/// The inputs of a run.
 pub struct Inputs {
     pub job: Job,
     /// The settings of the CSP, a JSON object.

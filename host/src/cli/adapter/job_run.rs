@@ -1,6 +1,6 @@
 //! Runs one job on an adapter: calls it step by step, and executes the steps.
 //!
-//! The decisions are those of the [`workflow`], as in a host. There is no queue:
+//! The [`workflow`] makes the decisions, as in a host. There is no queue:
 //! nothing is stored, and nothing is resumed after a crash.
 
 use std::time::Duration;

@@ -21,7 +21,7 @@ use hoth_core::domain::Target;
 /// complete.
 const TEXT_CHARS_MAX: usize = 2_000;
 
-/// Prints to standard output.
+/// A printer to standard output.
 pub struct Printer {
     /// `true` to print one JSON object per line.
     pub json: bool,

@@ -97,7 +97,7 @@ impl Listener {
                 Ok(accepted) => return accepted,
                 Err(error) => {
                     warn!(%error, "Accepting a connection failed");
-                    // If the process is out of descriptors, this frees one.
+                    // If the process has no free descriptor, this frees one.
                     self.slots.evict();
                     tokio::time::sleep(ACCEPT_PAUSE).await;
                 }

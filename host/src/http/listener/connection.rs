@@ -152,8 +152,8 @@ async fn serve_http<T, S, B>(
     }
 }
 
-/// Wraps the service: marks the connection as active for each request, and
-/// tracks each response until it is flushed.
+/// A wrapper of the service that marks the connection as active for each
+/// request, and tracks each response until it is flushed.
 struct ConnectionService<S> {
     service: S,
     peer: SocketAddr,

@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 /// The slots of one listener.
 pub struct ConnectionSlots {
-    /// One permit per free slot.
+    /// A permit for each free slot.
     free: Arc<Semaphore>,
     /// The connections that may be evicted.
     idle: Mutex<Idle>,

@@ -47,7 +47,7 @@ const GET: &[u8] = b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n";
 struct Server {
     address: SocketAddr,
     stop: CancellationToken,
-    /// One receiver per request served so far.
+    /// A receiver for each request served so far.
     flushes: Arc<Mutex<Vec<oneshot::Receiver<()>>>>,
 }
 

@@ -89,8 +89,8 @@ impl<T: Write + Unpin> Write for TrackedIo<T> {
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let polled = Pin::new(&mut self.io).poll_flush(context);
         if matches!(polled, Poll::Ready(Ok(()))) {
-            // Everything is with the kernel, so the next response starts with a
-            // full timeout, and all notices so far are due.
+            // The kernel has every byte, so the next response starts with a full
+            // timeout, and all notices so far are due.
             self.deadline = None;
             self.pending.flushed();
         }

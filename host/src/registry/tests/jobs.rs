@@ -44,7 +44,7 @@ async fn a_waiting_job_resumes_on_a_version_that_reads_its_state() {
     assert!(matches!(gone, NotServing::StateUnreadable { state_version: 1, .. }), "{gone}");
 }
 
-/// State versions of two programs have nothing to do with each other.
+/// Checks that equal state versions of two programs are not taken for one format.
 #[tokio::test]
 async fn a_waiting_job_stays_with_its_program_when_another_is_installed() {
     let test = test_registry().await;

@@ -64,8 +64,8 @@ impl TestRegistry {
         version.adapter().info().version.clone()
     }
 
-    /// Lists the versions of `atat`: the active one with a star, those that are
-    /// only on disk in brackets.
+    /// Lists the versions of `atat`: the active version with a star, versions
+    /// that are only on disk in brackets.
     fn versions(&self) -> String {
         let adapters = self.registry.list();
         let atat = adapters.iter().find(|adapter| adapter.name.as_str() == "atat").unwrap();

@@ -89,8 +89,8 @@ fn header(text: &mut String, headers: &HeaderMap, name: &str) -> Result<(), Deni
         text.push(if n == 0 { ':' } else { ',' });
         let value = str::from_utf8(value.as_bytes())
             .map_err(|_| Denied::Malformed("a signed header is not text"))?;
-        // Clients and proxies may change the spaces of a value; the canonical
-        // form has none at its ends and single ones inside.
+        // Clients and proxies may change the spaces of a value. The canonical
+        // form has no space at its ends, and single spaces inside.
         let words = value.split([' ', '\t']).filter(|word| !word.is_empty());
         for (n, word) in words.enumerate() {
             if n > 0 {

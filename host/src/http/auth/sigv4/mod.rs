@@ -154,7 +154,7 @@ impl<'a> Claim<'a> {
     ///
     /// These are the host, which ties the signature to this host, and the
     /// body's digest if it is given. HOTH acts on no other header that a client
-    /// could sign, so the client chooses freely which further ones to cover.
+    /// could sign, so the client may or may not cover further headers.
     /// The date is part of the signed text in any case.
     fn check_covered(&self, headers: &HeaderMap) -> Result<(), Denied> {
         let covered: Vec<&str> = self.signed_headers.split(';').collect();
