@@ -99,6 +99,7 @@ fn preflights(routes: &[Route]) -> Vec<Route> {
     let posts = routes.iter().filter(|route| route.method == Method::POST);
     let preflight = |route: &Route| {
         let methods = methods_of(routes, &route.path);
+        // `OPTIONS` itself is not among the routes yet.
         let allow = header_value(methods.into_iter().chain([Method::OPTIONS]));
         Route {
             path: route.path.clone(),
@@ -118,6 +119,7 @@ pub fn allowed(routes: &[Route]) -> BTreeMap<String, HeaderValue> {
 }
 
 fn methods_of(routes: &[Route], path: &str) -> Vec<Method> {
+    // In a fixed order, so that the `Allow` header of a path never changes.
     let has = |method: &Method| routes.iter().any(|r| r.path == path && r.method == *method);
     [Method::GET, Method::POST, Method::OPTIONS].into_iter().filter(has).collect()
 }

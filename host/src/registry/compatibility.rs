@@ -85,6 +85,7 @@ pub(super) fn check<'a>(
         let missing: BTreeSet<Operation> = needed.difference(&described).copied().collect();
         if !missing.is_empty() {
             add_gap(gap(missing));
+        // Reported only if no operation is missing by name, which says more.
         } else if described.is_empty() {
             add_gap(Gap::NoOperations);
         }

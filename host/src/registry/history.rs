@@ -67,6 +67,8 @@ impl History {
     /// Makes a new version active, and forgets the oldest versions beyond the
     /// limit, starting with versions that were rolled back.
     pub fn activate_new(&mut self, version: RetainedVersion) {
+        // A version that is installed again moves to the end. It is in the history
+        // once, so the limit counts versions and not installations.
         self.activations.retain(|other| other.sha256 != version.sha256);
         self.rolled_back.retain(|other| other.sha256 != version.sha256);
         self.activations.push(version);
@@ -74,6 +76,7 @@ impl History {
         let surplus = retained.saturating_sub(VERSIONS_MAX);
         let from_rolled_back = surplus.min(self.rolled_back.len());
         self.rolled_back.drain(..from_rolled_back);
+        // The active version is last, so it is never among the oldest.
         self.activations.drain(..surplus - from_rolled_back);
     }
 
@@ -89,6 +92,8 @@ impl History {
         let Some(at) = self.rolled_back.iter().position(is_target) else {
             return false;
         };
+        // The version that was active stays before it, so a rollback without a
+        // target returns to that version.
         let version = self.rolled_back.remove(at);
         self.activations.push(version);
         true

@@ -81,6 +81,8 @@ impl Ledger {
         let damaged = |problem: String| io::Error::new(io::ErrorKind::InvalidData, problem);
         let ledger: Self =
             serde_json::from_slice(text).map_err(|error| damaged(error.to_string()))?;
+        // Never guessed: hosts of different releases may share the directory, and
+        // a ledger that is misread would be written back with losses.
         if ledger.form != FORM {
             return Err(damaged(format!("unknown form {}, expected {FORM}", ledger.form)));
         }
@@ -142,6 +144,7 @@ impl LedgerStore {
             let mut found = Vec::new();
             for entry in entries {
                 let name = entry?.file_name();
+                // The folder also has the lock, temporary files and objects.
                 let name = name.to_str().and_then(|name| name.strip_suffix(".json"));
                 found.extend(name.and_then(|name| name.parse().ok()));
             }

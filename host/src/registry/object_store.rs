@@ -40,6 +40,8 @@ impl ObjectStore {
             if let Some(folder) = path.parent() {
                 fs::create_dir_all(folder)?;
             }
+            // Read and not only looked up: a component that was damaged on disk is
+            // repaired by its next installation.
             let stored = read_object(&path, &digest);
             if stored.is_ok_and(|stored| stored.signature == package.signature) {
                 return Ok(());
@@ -63,6 +65,8 @@ impl ObjectStore {
         name: &AdapterName,
         history: &History,
     ) -> io::Result<()> {
+        // Only under the lock: another host may have written a component that no
+        // ledger names yet.
         let folder = self.folder.join(name.as_str());
         let retained: BTreeSet<String> =
             history.versions().map(|version| file_name(&version.sha256)).collect();

@@ -75,6 +75,8 @@ impl VersionTable {
     /// Swaps in a changed copy. The copy is cheap: it holds pointers and
     /// histories only.
     fn swap<T>(&self, change: impl FnOnce(&mut Slots) -> T) -> T {
+        // A panic in `change` poisons the lock and leaves the table as it was,
+        // because only a copy was changed. So the lock can still be used.
         let _swapping = self.swap_lock.lock().unwrap_or_else(PoisonError::into_inner);
         let mut slots = Slots::clone(&self.load());
         let result = change(&mut slots);

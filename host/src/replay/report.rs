@@ -141,6 +141,8 @@ impl ReplayReport {
     pub fn refuses(&self) -> bool {
         match (self.policy, self.verdict) {
             (Policy::Block, Verdict::Slower | Verdict::Different | Verdict::Trap) => true,
+            // `Untested` does not refuse: otherwise the first version of an adapter,
+            // which has nothing to be compared with, could not be deployed.
             (Policy::Block, Verdict::Untested | Verdict::Same)
             | (Policy::Off | Policy::Warn, _) => false,
         }

@@ -65,7 +65,9 @@ impl Table for Config {
 pub struct RetryConfig {
     /// The number of calls, the first one included.
     pub attempts: NonZeroU32,
+    /// The pause before the second call; doubled before each further one.
     pub initial_backoff_ms: u64,
+    /// The longest pause, also for a pause that a CSP asks for.
     pub max_backoff_ms: u64,
 }
 
@@ -88,8 +90,8 @@ impl RetryConfig {
 }
 
 impl Table for RetryConfig {
-    /// The types hold every bound: a backoff of 0 is allowed, and `attempts`
-    /// cannot be 0.
+    /// Finds no problems, because the types hold every bound: a backoff of 0 is
+    /// allowed, and `attempts` cannot be 0.
     fn check(&self, _: &Names<'_>) -> Vec<Problem> {
         Vec::new()
     }
@@ -99,9 +101,12 @@ impl Table for RetryConfig {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct PollingConfig {
+    /// The delay of the first poll; doubled for each further one.
     pub initial_ms: u64,
+    /// The longest scheduled delay. A CSP's `Retry-After` may exceed it.
     pub max_ms: u64,
-    /// A fraction is allowed.
+    /// The time after its first wait at which a job that still waits ends. A
+    /// fraction is allowed.
     pub deadline_hours: f64,
 }
 
@@ -112,8 +117,8 @@ impl Default for PollingConfig {
 }
 
 impl PollingConfig {
-    /// Returns the policy for the polls of waiting jobs, and for the outcomes
-    /// of those that failed.
+    /// Returns the policy for the polls of waiting jobs, and for the outcomes of
+    /// jobs that fail while they wait.
     pub fn policy(&self, provisioning: &ProvisioningConfig) -> PollPolicy {
         PollPolicy {
             initial: Duration::from_millis(self.initial_ms),

@@ -133,6 +133,8 @@ impl Workers {
             stopping: CancellationToken::new(),
             aborting: CancellationToken::new(),
         };
+        // A consumer for each queue, with its own bound on jobs in hand: polls do
+        // not wait behind new jobs, and no CSP waits for another one.
         for csp in csps.values() {
             for kind in JobKind::ALL {
                 for queue in

@@ -38,6 +38,8 @@ const RUNS_MAX: u32 = 10_000;
 pub async fn run(adapter: &Adapter, inputs: Inputs, printer: &Printer) -> anyhow::Result<bool> {
     let mut run = JobRun::new(adapter, inputs, printer);
     for nth in 1..=RUNS_MAX {
+        // Each run gets a new budget, as in a host, but the number of requests
+        // counts over all runs.
         run.printer.run_begins(nth, run.resumption.as_ref());
         let Some(end) = run.run_once().await else {
             printer.stopped("no response to this request");

@@ -48,8 +48,10 @@ pub(super) fn requests(
     }
     headers(&before.headers, &after.headers, differences);
     bodies(before.body.as_deref(), after.body.as_deref(), differences);
+    // A request without a credential's name uses the default one.
     let name = |credential: &Option<String>| credential.clone().unwrap_or("default".to_owned());
     unequal("credential", &name(&before.credential), &name(&after.credential), differences);
+    // The order of scopes has no meaning (RFC 6749 section 3.3).
     let scopes = |request: &HttpRequest| {
         let scopes: BTreeSet<&str> = request.scopes.iter().map(String::as_str).collect();
         scopes.into_iter().collect::<Vec<_>>().join(" ")
@@ -65,6 +67,8 @@ fn headers(
     after: &[(String, String)],
     differences: &mut Vec<Difference>,
 ) {
+    // Names are case-insensitive (RFC 9110 section 5.1). The order of values with
+    // the same name matters (section 5.3), so these are joined and not sorted.
     let lower = |pairs: &[(String, String)]| -> Vec<(String, String)> {
         pairs.iter().map(|(name, value)| (name.to_ascii_lowercase(), value.clone())).collect()
     };
