@@ -21,7 +21,9 @@ pub struct CspName(Arc<str>);
 pub struct BadCspName(String);
 
 impl CspName {
-    /// The longest name, in characters.
+    /// The longest name, in characters. In the longest SQS queue name,
+    /// `dead-async-provisioning-jobs-` and `.fifo` take 34 more, which leaves
+    /// 14 for the operator's prefix.
     pub const LEN_MAX: usize = 32;
 
     /// Returns the name as text.

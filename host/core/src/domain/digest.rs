@@ -29,6 +29,7 @@ impl Digest {
     pub fn of_fields(fields: &[&str]) -> Self {
         let mut hasher = Sha256::new();
         for field in fields {
+            // Eight bytes for every length, so that no field can imitate one.
             hasher.update((field.len() as u64).to_be_bytes());
             hasher.update(field.as_bytes());
         }

@@ -19,7 +19,7 @@ pub struct Job {
     pub kind: JobKind,
     pub operation: Operation,
     pub csp: CspName,
-    /// Never empty.
+    /// The portfolio, if the request names one. Never empty.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub portfolio_id: Option<String>,
     /// The posted request, verbatim except for a `jobId` that HOTH generated.

@@ -70,8 +70,8 @@ impl Operation {
     }
 
     /// Returns the name in the HTTP API and the configuration, as in
-    /// `operationType`. Cost requests have no such field; their names follow the
-    /// same pattern.
+    /// `operationType`. Cost requests have no such field; their names follow
+    /// the same pattern.
     pub fn api_name(self) -> &'static str {
         match self {
             Self::AddPortfolio => "ADD_PORTFOLIO",
@@ -88,12 +88,14 @@ impl Operation {
     /// Reads an [`Operation::api_name`], or the older name of `ADD_OPERATORS`.
     /// Returns `None` if there is no such operation.
     pub fn from_api_name(name: &str) -> Option<Self> {
+        // First, because it also reads the older name, which `api_name` never
+        // has.
         let by_type = Self::from_operation_type(name);
         by_type.or_else(|| Self::ALL.into_iter().find(|operation| operation.api_name() == name))
     }
 
-    /// Reads ServiceNow's `operationType`. `ADD_ADMINISTRATOR` is the older name
-    /// of `ADD_OPERATORS`. Returns `None` if there is no such operation.
+    /// Reads ServiceNow's `operationType`. `ADD_ADMINISTRATOR` is the older
+    /// name of `ADD_OPERATORS`. Returns `None` if there is no such operation.
     pub fn from_operation_type(word: &str) -> Option<Self> {
         match word {
             "ADD_PORTFOLIO" => Some(Self::AddPortfolio),

@@ -100,6 +100,7 @@ impl FailureClass {
             "invalid-answer" => Self::InvalidAnswer,
             "unsupported" => Self::Unsupported,
             "job-failed" => Self::JobFailed,
+            // Perhaps a class of a later version of the WIT.
             _ => Self::Refused,
         }
     }

@@ -50,6 +50,8 @@ impl TryFrom<Vec<String>> for SupportedOperations {
     type Error = BadOperations;
 
     fn try_from(words: Vec<String>) -> Result<Self, BadOperations> {
+        // A CSP without any operation is useless, so an empty list is a
+        // mistake.
         if words.is_empty() {
             return Err(BadOperations::Empty);
         }

@@ -66,6 +66,8 @@ impl TransportCode {
             | Self::Reset
             | Self::Truncated
             | Self::TokenUnavailable => true,
+            // Each of these needs a change first: of the CSP, of the
+            // configuration, or of the adapter.
             Self::Tls
             | Self::TooLarge
             | Self::TokenRefused

@@ -1,4 +1,4 @@
-//! Decides the next move of a job at the end of a run of its adapter.
+//! The decision on the next move of a job, at the end of a run of its adapter.
 
 use std::time::Duration;
 
@@ -333,7 +333,8 @@ mod tests {
         }
     }
 
-    /// A job that has been polled `polls` times since START.
+    /// Makes the resumption of a job that has been polled `polls` times since
+    /// START.
     fn polled(polls: u32, not_found: u32) -> Resumption {
         Resumption {
             state: AdapterState { version: 1, bytes: vec![7] },

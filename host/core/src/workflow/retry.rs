@@ -10,7 +10,7 @@ pub struct RetryPolicy {
     pub attempts: NonZeroU32,
     /// The pause before the second call; doubled before each further one.
     pub initial_backoff: Duration,
-    /// The longest pause, also for one that a CSP asks for.
+    /// The longest pause, even if a CSP asks for a longer one.
     pub max_backoff: Duration,
 }
 

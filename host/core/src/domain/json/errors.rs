@@ -16,6 +16,8 @@ pub struct Errors(BTreeMap<String, String>);
 impl Errors {
     /// Records a problem of the field at `path`, unless it has one already.
     pub fn add(&mut self, path: &Path<'_>, problem: impl Into<String>) {
+        // Checked before the path is written out, so that a body with very many
+        // wrong fields costs no further time.
         if self.0.len() < ERRORS_MAX {
             self.0.entry(path.text()).or_insert_with(|| problem.into());
         }

@@ -63,6 +63,8 @@ struct Strict<'a> {
 
 impl Strict<'_> {
     fn enter<E: serde::de::Error>(&self) -> Result<(), E> {
+        // Before the elements are read: it bounds the recursion, and so the
+        // stack.
         if self.depth < NESTING_MAX {
             return Ok(());
         }

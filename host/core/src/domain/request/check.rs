@@ -1,4 +1,4 @@
-//! Checks requests against their [shapes](super::shape).
+//! The check of requests against their [shapes](super::shape).
 
 use std::borrow::Cow;
 

@@ -78,11 +78,11 @@ pub enum FieldKind {
     NonEmptyText,
     /// A string with a form of its own.
     Formatted(&'static Format),
-    /// One of some words.
+    /// A word of a list.
     OneOf(&'static Words),
     Bool,
     Object(&'static Shape),
-    /// An object that has one of some shapes.
+    /// An object that has exactly one of several shapes.
     OneShapeOf(&'static Choice),
     /// A list of objects.
     ListOf(&'static Shape),

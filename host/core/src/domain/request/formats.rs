@@ -22,6 +22,8 @@ pub const ID: Format = Format {
     examples: &["81b31a89-e3e5-46ee-acfe-75436bd14577"],
     constraint: Constraint::BoundedPattern {
         pattern: r"^[^\u0000-\u001f\u007f-\u009f]*$",
+        // JSON Schema counts characters, so it accepts some ids that are too
+        // long in bytes.
         max: Job::ID_BYTES_MAX,
     },
     problem: "must be 1 to 256 bytes without control characters",
@@ -60,6 +62,7 @@ fn is_date(text: &str) -> bool {
     let parts: Vec<&str> = text.split('-').collect();
     let lengths: Vec<usize> = parts.iter().map(|part| part.len()).collect();
     let digits = parts.iter().all(|part| part.bytes().all(|b| b.is_ascii_digit()));
+    // Fixed widths: ISO 8601 has leading zeros, and adapters may rely on them.
     if !digits || !(lengths == [4, 2] || lengths == [4, 2, 2]) {
         return false;
     }

@@ -254,6 +254,7 @@ pub const UNKNOWN_OPERATION: Shape = Shape::closed(
     &[
         JOB_ID,
         USER_ID,
+        // Only some operations require it.
         optional("portfolioId", Text),
         operation_type(&Words::inline(&Operation::OPERATION_TYPES)),
         TARGET_CSP,

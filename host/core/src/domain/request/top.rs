@@ -42,6 +42,8 @@ pub fn csp(
     errors: &mut Errors,
 ) -> Option<CspName> {
     let name = object.get("targetCspName").and_then(Value::as_str)?;
+    // A name that does not parse cannot be configured, so one error serves
+    // both.
     let csp = name.parse().ok().filter(|name| known.contains_key(name));
     if csp.is_none() {
         let names: Vec<&str> = known.keys().map(CspName::as_str).collect();
