@@ -81,8 +81,10 @@ impl Config {
             ("endpoint_url", self.endpoint_url.is_some()),
             ("prefix", self.prefix.is_some()),
         ];
+        // Refused and not ignored: an operator who wrote such a key expects
+        // SQS.
         let foreign = foreign.into_iter().filter(|(_, given)| *given);
-        foreign.map(|(key, _)| Problem::new(key, "goes with `backend = \"sqs\"`")).collect()
+        foreign.map(|(key, _)| Problem::new(key, "requires `backend = \"sqs\"`")).collect()
     }
 
     fn check_sqs(&self, names: &Names<'_>) -> Vec<Problem> {
@@ -94,12 +96,14 @@ impl Config {
             ));
         }
         if self.path.is_some() {
-            problems.push(Problem::new("path", "goes with `backend = \"embedded\"`"));
+            problems.push(Problem::new("path", "requires `backend = \"embedded\"`"));
         }
         if self.region.as_ref().is_some_and(String::is_empty) {
-            let message = "must not be empty; left out, it is the environment's";
+            let message = "must not be empty; omit it to use the environment's region";
             problems.push(Problem::new("region", message));
         }
+        // Messages hold personal data, so only this machine is reached in clear
+        // text.
         let insecure = |url: &&Url| {
             url.scheme() != "https" && !(url.scheme() == "http" && points_at_loopback(url))
         };
@@ -150,11 +154,11 @@ mod tests {
         }
         for (bad, expected) in [
             ("backend = 'kafka'", "unknown variant `kafka`, expected `embedded` or `sqs`"),
-            ("prefix = 'x'", "prefix: goes with `backend = \"sqs\"`"),
-            ("backend = 'sqs'\npath = 'a.db'", "path: goes with `backend = \"embedded\"`"),
+            ("prefix = 'x'", "prefix: requires `backend = \"sqs\"`"),
+            ("backend = 'sqs'\npath = 'a.db'", "path: requires `backend = \"embedded\"`"),
             (
                 "backend = 'sqs'\nregion = ''",
-                "region: must not be empty; left out, it is the environment's",
+                "region: must not be empty; omit it to use the environment's region",
             ),
             (
                 "backend = 'sqs'\nendpoint_url = 'http://sqs.example.com'",
@@ -163,7 +167,7 @@ mod tests {
             ("backend = 'sqs'\nprefix = 'a.b'", "prefix: may have letters, digits, `-` and `_`"),
             (
                 "backend = 'sqs'\nprefix = 'hoth-in-the-account-that-all-of-us-share--'",
-                "prefix: is too long: SQS has 80 characters for a queue's name, and \
+                "prefix: is too long: an SQS queue name has at most 80 characters, and \
                  `hoth-in-the-account-that-all-of-us-share--dead-async-provisioning-jobs-CSP_A.fifo` \
                  has 81",
             ),

@@ -61,6 +61,7 @@ impl Lease {
 
     /// Leaves the message leased until it is settled or the lease runs out.
     pub fn keep(mut self) -> Receipt {
+        // Taken out, so that dropping this lease does nothing.
         if let Some(releases) = self.releases.take() {
             releases.kept(&self.receipt);
         }

@@ -47,15 +47,14 @@ impl Table for SqsConfig {
         if !self.prefix.bytes().all(plain) {
             problems.push(Problem::new("prefix", "may have letters, digits, `-` and `_`"));
         }
-        // Of its two queues on SQS, that of the dead letters has the longer
-        // name.
+        // The name for dead letters is the longer one of each pair.
         let queues = QueueName::all(names.csps.iter().copied());
         let longest = queues.iter().map(|name| self.dead_letters_of(name)).max_by_key(String::len);
         if let Some(name) = longest.filter(|name| name.len() > NAME_LEN_MAX) {
             problems.push(Problem::new(
                 "prefix",
                 format!(
-                    "is too long: SQS has {NAME_LEN_MAX} characters for a queue's name, and \
+                    "is too long: an SQS queue name has at most {NAME_LEN_MAX} characters, and \
                      `{name}` has {}",
                     name.len()
                 ),

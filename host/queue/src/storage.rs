@@ -7,7 +7,7 @@ use crate::embedded::EmbeddedQueue;
 #[cfg(feature = "sqs")]
 use crate::sqs::SqsQueue;
 
-/// The backend, with the calls that are its owner's alone.
+/// The backend, with the calls that only its owner makes.
 #[derive(Debug, Clone)]
 pub enum Storage {
     Embedded(Arc<EmbeddedQueue>),

@@ -39,9 +39,9 @@ pub trait Operation: Send + 'static {
     /// The result that the caller gets.
     type Output: Send;
 
-    /// Tells operations that add to the tables from those that delete from
-    /// them or leave their size as it is. The former are refused while the disk
-    /// is full.
+    /// True for operations that add to the tables, false for operations that
+    /// delete from them or leave their size as it is. The former are refused
+    /// while the disk is full.
     const NEEDS_ROOM: bool;
 
     /// Applies the change inside the writer's transaction.
@@ -78,8 +78,8 @@ pub trait Command: Send {
 /// An operation and its caller.
 pub struct Call<O: Operation> {
     operation: O,
-    /// `None` if no caller waits for the result: a dropped lease, or one that
-    /// could not be handed over.
+    /// `None` if no caller waits for the result: the release of a lease that
+    /// was dropped, or that could not be handed over.
     reply: Option<Reply<O::Output>>,
     /// The result, from `apply` until the commit is known. A second `apply`,
     /// after a rollback, replaces it.

@@ -130,8 +130,8 @@ impl Queue for EmbeddedQueue {
             return Err(InvalidArgument::RedeliverKeys.into());
         }
         // One transaction for each part, so that other callers get their turns.
-        // Outcomes that are consumed meanwhile, perhaps those of an earlier
-        // part, are not put back again.
+        // Outcomes that are consumed while this loop runs, perhaps after an
+        // earlier part put them back, are not put back again.
         let until = self.clock.now();
         let mut count = 0;
         loop {

@@ -21,7 +21,7 @@ use hoth_core::domain::Timestamp;
 pub struct QueueReader<'a> {
     sql: &'a Connection,
     id: i64,
-    /// In milliseconds, as in the tables.
+    /// The time of the reading, in milliseconds as in the tables.
     now: i64,
 }
 

@@ -21,8 +21,8 @@ pub struct Transaction<'a> {
     /// neither leased by the first nor waited for by the second, and its
     /// receiver would miss it.
     pub store: Store<'a>,
-    /// Outcomes that were consumed earlier are forgotten, even those that have
-    /// not been deleted yet.
+    /// The limit of the archive: outcomes that were consumed earlier are
+    /// forgotten, even if they have not been deleted yet.
     pub archived_from: Timestamp,
     /// A cache of the queues' ids.
     pub ids: &'a mut HashMap<QueueName, i64>,

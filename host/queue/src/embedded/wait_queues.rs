@@ -130,8 +130,8 @@ impl WaitQueues {
         }
     }
 
-    /// Removes and returns the receivers whose wait is over and those that have
-    /// gone away.
+    /// Removes and returns the receivers whose wait is over, and the receivers
+    /// that have gone away.
     pub fn take_expired(&mut self, now: Instant) -> Vec<Waiter> {
         let mut expired = Vec::new();
         for queue in self.0.values_mut() {

@@ -37,7 +37,7 @@ use hoth_platform::failpoint;
 use hoth_platform::failpoint::FailPoint;
 
 /// The most requests of one transaction: enough to share a sync among all
-/// callers, few enough that none waits long for the others.
+/// callers, few enough that no caller waits long for the rest.
 const BATCH_MAX: usize = 512;
 
 /// The pause between two deletions of expired rows, and the pause while there
@@ -62,7 +62,7 @@ pub struct Writer {
     clock: Clock,
     /// Requests of all callers, in order of arrival.
     requests: Receiver<Request>,
-    /// True after an I/O error. It is never reset: see [`Writer::fail`].
+    /// True after an I/O error, and never reset: see [`Writer::fail`].
     failed: watch::Sender<bool>,
     /// The time for which consumed outcomes can be redelivered.
     archive_for: Duration,
@@ -77,11 +77,12 @@ pub struct Writer {
     expire_at: Instant,
 }
 
-/// Tells a transaction to serve waiting receivers after its commands, or not
-/// to.
+/// The treatment of waiting receivers by a transaction.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum ServeWaiters {
+    /// Serves them after the commands.
     Yes,
+    /// Leaves them waiting.
     No,
 }
 

@@ -244,8 +244,8 @@ impl Scan<'_> {
                         self.seen.extend(message.receipt_handle().map(str::to_owned));
                     }
                     Visit::Keep => {}
-                    // The rest of the batch is visited all the same: it has to
-                    // be released.
+                    // The rest of the batch is visited, too, because it must be
+                    // released.
                     Visit::KeepAndStop => enough = true,
                 }
             }

@@ -73,8 +73,8 @@ pub fn cut(text: &str) -> &str {
     &text[..end]
 }
 
-/// Makes an attribute of bytes. SQS refuses empty ones, so an empty text becomes
-/// one space.
+/// Makes an attribute of bytes. SQS refuses empty ones, so an empty text
+/// becomes one space.
 pub fn binary(text: &str) -> MessageAttributeValue {
     let bytes = if text.is_empty() { " " } else { text };
     attribute("Binary", |value| value.binary_value(Blob::new(bytes)))
@@ -108,8 +108,8 @@ pub const SYSTEM: [MessageSystemAttributeName; 4] = [
     MessageSystemAttributeName::SequenceNumber,
 ];
 
-/// Reads the fields of a message from SQS. Missing fields get defaults, because
-/// another program may have sent the message.
+/// A reader of the fields of a message from SQS. Missing fields get defaults,
+/// because another program may have sent the message.
 pub struct Read<'a>(pub &'a Message);
 
 impl Read<'_> {

@@ -13,7 +13,7 @@ use std::time::Instant;
 
 use crate::lease::Receipt;
 
-/// The number of leases from which on those that have run out are forgotten.
+/// The number of known leases at which ended leases are forgotten.
 /// Leases in use are bounded by the jobs in progress; this bounds the rest.
 const SWEEP_FROM: usize = 1_024;
 

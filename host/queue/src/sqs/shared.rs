@@ -19,8 +19,9 @@ pub struct QueuePair {
     pub dead_url: String,
     /// Messages that are being released.
     pub releases: Releases,
-    /// Serializes scans of the dead letters in this process: a scan hides what
-    /// it has seen, so a second one would see only a part.
+    /// The lock that serializes scans of the dead letters in this process. A
+    /// scan hides the letters that it has seen, so a second one would see only
+    /// a part.
     pub scanning: tokio::sync::Mutex<()>,
 }
 
