@@ -44,9 +44,9 @@ pub struct Engine(Arc<Shared>);
 /// The state behind all clones of an engine.
 struct Shared {
     wasmtime: wasmtime::Engine,
-    /// Links the contract alone.
+    /// The linker with the contract alone.
     contract: Linker<HostState>,
-    /// Links the contract and WASI.
+    /// The linker with the contract and WASI.
     wasi: Linker<HostState>,
     /// `None` if the cache directory cannot be used.
     cache: Option<Cache>,

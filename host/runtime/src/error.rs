@@ -80,7 +80,7 @@ impl LoadError {
     }
 }
 
-/// A call into an adapter that returned no step. It fails its own job alone. The
+/// A call into an adapter that returned no step. Only its own job fails. The
 /// texts may be shown to ServiceNow.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CallError {

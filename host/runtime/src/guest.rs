@@ -58,9 +58,9 @@ pub(super) struct CallUsage {
 
 /// A call that ended without a result.
 enum Broken {
-    /// Before the guest's function was entered.
+    /// The call ended before the guest's function was entered.
     Starting(wasmtime::Error),
-    /// In the guest's function, or while its result was read.
+    /// The call ended in the guest's function, or while its result was read.
     Running(wasmtime::Error),
 }
 

@@ -21,12 +21,12 @@ struct Fixture {
     _directory: tempfile::TempDir,
 }
 
-/// A deadline that no well-behaved guest of these tests reaches, however slow or
-/// busy the machine is: loading a guest is a call, too.
+/// A deadline that no well-behaved guest of these tests reaches, however slow
+/// or busy the machine is: loading a guest is a call, too.
 const FAR_MS: u64 = 60_000;
 
-/// A deadline for guests that never end. It is long enough for a busy machine to
-/// load them.
+/// A deadline for guests that never end. It is long enough for a busy machine
+/// to load them.
 const NEAR_MS: u64 = 2_000;
 const NEAR: Duration = Duration::from_millis(NEAR_MS);
 
@@ -243,7 +243,8 @@ async fn a_cancelled_call_returns_its_instance() {
     for _ in 0..300 {
         let facts = facts();
         let call = adapter.call(call(&facts, EntryPoint::Begin));
-        // One poll, up to the first epoch; on a busy machine up to the deadline.
+        // One poll, up to the first epoch; on a busy machine up to the
+        // deadline.
         drop(futures_util::FutureExt::now_or_never(call));
     }
     assert!(begin(&fixture, testing::ECHO_BEGIN).await.is_ok());
@@ -417,7 +418,7 @@ async fn limits_are_selected_by_the_name_of_an_adapter() {
     assert!(refused.contains(&format!("more than its {} bytes", 2 * MIB)), "{refused}");
     fixture.engine.load("other", wasm.clone()).await.unwrap();
 
-    // And more than the others.
+    // The own limit may also be higher than the common one.
     let own = Limits { max_memory_bytes: Some(128 * MIB), deadline_ms: Some(NEAR_MS) };
     let config = Config { max_memory_bytes: 2 * MIB, ..with_limits(own) };
     let fixture = fixture_with(config);
@@ -493,7 +494,7 @@ async fn compiled_components_are_kept_privately_and_damage_is_noticed() {
         assert_ne!(std::fs::read(&file).unwrap(), damaged);
     }
 
-    // A directory that others can write is not trusted, and not needed.
+    // A directory that other users can write is not trusted, and not needed.
     std::fs::set_permissions(&cache, std::fs::Permissions::from_mode(0o755)).unwrap();
     std::fs::remove_file(&file).unwrap();
     load_again(&config).await;
