@@ -183,7 +183,9 @@ fn paths_in(code: &str) -> Vec<Vec<String>> {
             }
             let end = code[at..].find(|c: char| !(is_word(c) || c == ':'));
             let text = &code[at..end.map_or(code.len(), |end| at + end)];
-            paths.push(text.split("::").map(str::to_owned).filter(|part| !part.is_empty()).collect());
+            paths.push(
+                text.split("::").map(str::to_owned).filter(|part| !part.is_empty()).collect(),
+            );
         }
     }
     paths

@@ -140,7 +140,8 @@ fn no_text_hides_its_subject_behind_a_pronoun() {
 
 #[test]
 fn summaries_are_found_at_the_start_of_each_block() {
-    let source = "//! One.\n//! More.\n\n/// Two.\n///\n/// More.\nfn f() {}\n//// None.\n  /// Three.";
+    let source =
+        "//! One.\n//! More.\n\n/// Two.\n///\n/// More.\nfn f() {}\n//// None.\n  /// Three.";
     let found: Vec<&str> = summaries(source).into_iter().map(|(_, summary)| summary).collect();
     assert_eq!(found, ["One.", "Two.", "Three."]);
 }

@@ -358,7 +358,10 @@ mod tests {
         let text = format!("{SMALLEST}operations = ['ADD_PORTFOLIO', 'add-portfolio']");
         let error = toml::from_str::<Config>(&text).unwrap_err().to_string();
         assert!(error.contains("line 3"), "{error}");
-        assert!(error.contains("`add-portfolio` is not an operation; expected one of ADD_P"), "{error}");
+        assert!(
+            error.contains("`add-portfolio` is not an operation; expected one of ADD_P"),
+            "{error}"
+        );
     }
 
     #[test]
