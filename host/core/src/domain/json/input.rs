@@ -140,6 +140,8 @@ impl<'de: 'a, 'a> Deserialize<'de> for Entries<'a> {
             }
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Entries<'de>, A::Error> {
+                // A list, because a map would lose the order. Keys are owned,
+                // because a key with escapes cannot be borrowed from the text.
                 let mut entries = Vec::new();
                 while let Some((key, value)) = map.next_entry::<String, &RawValue>()? {
                     entries.push((key, Entry::Posted(value)));

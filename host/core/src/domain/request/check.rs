@@ -120,6 +120,8 @@ impl FieldKind {
                 }
             }
             Self::OneOf(words) => {
+                // A value that is no string gets this error, too: it lists all
+                // accepted values.
                 if !value.as_str().is_some_and(|word| words.all.contains(&word)) {
                     errors.add(path, format!("must be one of {}", words.all.join(", ")));
                 }
