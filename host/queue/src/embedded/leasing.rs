@@ -105,6 +105,8 @@ impl Store<'_> {
             Holder::Process => 1,
             Holder::Client => 2,
         };
+        // The new number replaces that of the last lease, so from now on no act
+        // under an earlier receipt finds the row.
         self.sql
             .prepare_cached(
                 "UPDATE messages SET visible_at = ?2, lease = ?3, holder = ?4,

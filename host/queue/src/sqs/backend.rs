@@ -102,6 +102,8 @@ impl SqsQueue {
             .send_message()
             .queue_url(url)
             .message_group_id(message.group.as_str())
+            // A retry by the SDK, after a lost answer, has the same id, and SQS
+            // drops it.
             .message_deduplication_id(dedup_id);
         let body = encoding::to_body(&message.body);
         if body.escaped {

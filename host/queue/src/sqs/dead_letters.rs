@@ -157,6 +157,8 @@ fn letter(number: &SequenceNumber, message: &Message) -> DeadLetter {
     let read = Read(message);
     let moved = || format!("received {} times and never settled", read.receive_count());
     let received = read.received();
+    // A letter that SQS itself moved has none of HOTH's attributes. Its own
+    // group, time and count stand in for them.
     DeadLetter {
         id: number.to_id(),
         group: read.bytes(encoding::GROUP).unwrap_or(received.group),

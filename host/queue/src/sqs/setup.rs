@@ -74,6 +74,8 @@ struct Found {
 
 impl Wanted {
     async fn find_or_make(self, client: &Client) -> Result<Found, OpenError> {
+        // Made only if it is missing, so that a host without the permission to
+        // make queues can use those of an administrator.
         let url = match client.get_queue_url().queue_name(&self.name).send().await {
             Ok(found) => found.queue_url.unwrap_or_default(),
             Err(error) if error.as_service_error().is_some_and(|e| e.is_queue_does_not_exist()) => {
