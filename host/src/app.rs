@@ -53,11 +53,11 @@ use hoth_runtime::Engine;
 /// A role of a process; several hosts may share the work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
 pub enum Role {
-    /// Accept requests and hand out outcomes.
+    /// Accept requests and deliver outcomes
     Api,
-    /// Begin accepted jobs.
+    /// Start accepted jobs
     Worker,
-    /// Resume jobs that a CSP works on.
+    /// Poll CSPs for waiting jobs and resume them
     Watcher,
 }
 

@@ -11,32 +11,32 @@ use tracing_subscriber::EnvFilter;
 
 use crate::http::audit;
 
-/// How log lines look.
+/// The format of log lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum LogFormat {
-    /// One readable line per event.
+    /// One line of text per event
     Text,
-    /// One JSON object per line.
+    /// One JSON object per line
     Json,
 }
 
-/// Why logging or metrics cannot be set up.
+/// An error in the setup of logs or metrics.
 #[derive(Debug, thiserror::Error)]
 pub enum TelemetryError {
-    #[error("`{0}` is not a log filter, such as `info` or `hoth=debug,warn`")]
+    #[error("`{0}` is not a log filter; expected a form such as `info` or `hoth=debug,warn`")]
     Filter(String),
-    #[error("logging was set up before")]
+    #[error("logs are set up already")]
     Logs,
-    #[error("metrics were set up before")]
+    #[error("metrics are set up already")]
     Metrics(#[from] metrics_exporter_prometheus::BuildError),
 }
 
-/// Sends this process's log lines to standard error. `filter` is written as
-/// for `RUST_LOG`; audit lines come in any case, unless it names `audit`.
+/// Writes the log lines of this process to standard error. `filter` has the form
+/// of `RUST_LOG`. Audit lines are always written, unless it names `audit`.
 ///
 /// # Errors
 ///
-/// For a bad filter, and when it is called twice.
+/// Returns an error for an invalid filter, and at a second call.
 pub fn start_logs(format: LogFormat, filter: &str) -> Result<(), TelemetryError> {
     let filter = EnvFilter::try_new(with_audit(filter))
         .map_err(|_| TelemetryError::Filter(filter.to_owned()))?;
@@ -56,17 +56,18 @@ pub fn start_logs(format: LogFormat, filter: &str) -> Result<(), TelemetryError>
     started.map_err(|_| TelemetryError::Logs)
 }
 
-/// Audit lines are written whatever else is filtered out, unless the filter
-/// names their target itself: what comes later counts.
+/// Returns a filter that also passes audit lines. Later directives take
+/// precedence, so a filter that names the target `audit` decides itself.
 fn with_audit(filter: &str) -> String {
     format!("{}=info,{filter}", audit::TARGET)
 }
 
-/// Collects this process's metrics; the handle renders them.
+/// Installs the recorder of this process's metrics, and returns the handle that
+/// renders them.
 ///
 /// # Errors
 ///
-/// When it is called twice.
+/// Returns an error at a second call.
 pub fn start_metrics() -> Result<PrometheusHandle, TelemetryError> {
     Ok(PrometheusBuilder::new().install_recorder()?)
 }
@@ -78,7 +79,7 @@ mod tests {
     use super::with_audit;
 
     #[test]
-    fn audit_lines_come_unless_a_filter_names_them() {
+    fn audit_lines_are_written_unless_the_filter_names_them() {
         for (filter, expected) in [
             ("info", "audit=info,info"),
             ("hoth=debug,warn", "audit=info,hoth=debug,warn"),

@@ -50,7 +50,7 @@ async fn an_operator_handles_a_paused_csp_and_a_dead_letter_from_the_command_lin
         sql.expect("the file can be opened").execute("UPDATE messages SET body = 'oops'", []);
     assert_eq!(changed.expect("it can be changed"), 1);
     host.restart().await;
-    assert_eq!(done(&host, &["csps", "resume", "CSP_TEST"]).await, "CSP_TEST is at work\n");
+    assert_eq!(done(&host, &["csps", "resume", "CSP_TEST"]).await, "CSP_TEST is active\n");
     assert_eq!(host.servicenow().outcome().await.code(), 500);
 
     let letters = done(&host, &["queues", "dead-letters", QUEUE]).await;

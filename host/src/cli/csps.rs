@@ -1,4 +1,5 @@
-//! `hoth csps`: how the CSPs of a running host stand, through its admin API.
+//! `hoth csps`: shows, pauses and resumes the CSPs of a running host, through its
+//! admin API.
 
 use serde_json::Value;
 use serde_json::json;
@@ -10,41 +11,51 @@ use super::table::Table;
 
 #[derive(Debug, clap::Subcommand)]
 pub enum Command {
-    /// Shows which CSPs are paused, and which are left alone as they are down.
+    /// List CSPs with pause, circuit breaker and missing credentials
+    ///
+    /// BREAKER is `closed` while the CSP responds, `open` or `half-open` while
+    /// its jobs wait because it does not, and `given-up` when they have waited
+    /// for `breaker.max_hold_ms`. SINCE is the time of the last change.
     #[command(after_help = "Example:\n  hoth csps list")]
     List {
         #[command(flatten)]
         host: Host,
     },
-    /// Holds a CSP's jobs back; those in hand go on.
+    /// Pause the jobs of a CSP
+    ///
+    /// Jobs in hand continue. A restart ends the pause; `paused = true` in the
+    /// configuration is permanent.
     #[command(after_help = "Example:\n  hoth csps pause CSP_A")]
     Pause {
+        /// CSP name, as in the table `[csp.NAME]`
         name: String,
         #[command(flatten)]
         host: Host,
     },
-    /// Lets a CSP's jobs go on.
+    /// Resume the jobs of a CSP
     #[command(after_help = "Example:\n  hoth csps resume CSP_A")]
     Resume {
+        /// CSP name, as in the table `[csp.NAME]`
         name: String,
         #[command(flatten)]
         host: Host,
     },
 }
 
-/// Carries out a command about CSPs.
+/// Runs a command.
 pub async fn run(command: Command) -> anyhow::Result<()> {
     match command {
         Command::List { host } => list(&host.get("csps").await?),
-        Command::Pause { name, host } => switch(&host, &name, "pause").await?,
-        Command::Resume { name, host } => switch(&host, &name, "resume").await?,
+        Command::Pause { name, host } => set_paused(&host, &name, "pause").await?,
+        Command::Resume { name, host } => set_paused(&host, &name, "resume").await?,
     }
     Ok(())
 }
 
-async fn switch(host: &Host, name: &str, act: &str) -> anyhow::Result<()> {
-    let state = host.post(&format!("csps/{name}/{act}"), &json!({})).await?;
-    say(&format!("{name} is {}", work(&state)));
+/// Sends the action `pause` or `resume`, and prints the new status.
+async fn set_paused(host: &Host, name: &str, action: &str) -> anyhow::Result<()> {
+    let state = host.post(&format!("csps/{name}/{action}"), &json!({})).await?;
+    say(&format!("{name} is {}", job_status(&state)));
     Ok(())
 }
 
@@ -57,7 +68,7 @@ fn list(answer: &Value) {
         table.row([
             text(&csp["name"]),
             text(&csp["adapter"]),
-            work(csp),
+            job_status(csp),
             text(&csp["breaker"]["state"]),
             text(&csp["breaker"]["since"]),
             &missing.join(","),
@@ -66,9 +77,9 @@ fn list(answer: &Value) {
     table.lines().iter().for_each(|line| say(line));
 }
 
-fn work(csp: &Value) -> &'static str {
+fn job_status(csp: &Value) -> &'static str {
     match csp["paused"] == true {
         true => "paused",
-        false => "at work",
+        false => "active",
     }
 }

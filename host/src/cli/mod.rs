@@ -1,4 +1,5 @@
-//! The command line: arguments in, an exit code out.
+//! The command line: parses the arguments, runs a command, returns an exit
+//! code.
 
 mod adapter;
 mod adapters;
@@ -29,14 +30,14 @@ use hoth_platform::failpoint;
 use hoth_runtime::Compiler;
 use hoth_runtime::Engine;
 
-/// It did not work.
+/// The exit code of a command that failed.
 const FAILURE: u8 = 1;
 
-/// It was called wrongly, or the configuration is wrong. (clap's own code for
-/// usage errors is the same.)
+/// The exit code for invalid arguments or an invalid configuration. clap uses the
+/// same one for invalid arguments.
 const USAGE: u8 = 2;
 
-/// HOTH: a durable host for WebAssembly adapters to Cloud Service Providers.
+/// A durable host for WebAssembly adapters to cloud service providers (CSPs)
 #[derive(Debug, Parser)]
 #[command(
     name = "hoth",
@@ -51,7 +52,7 @@ Examples:
   hoth adapters list --admin http://127.0.0.1:8081
   hoth queues explain provisioning-requests-CSP_A
 
-Exit codes: 0 success, 1 failure, 2 wrong usage or configuration."
+Exit codes: 0 success; 1 failure; 2 invalid usage or configuration."
 )]
 pub struct Arguments {
     #[command(subcommand)]
@@ -60,22 +61,26 @@ pub struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Runs the host until SIGTERM or SIGINT, then drains.
+    /// Run the host until SIGTERM or SIGINT
+    ///
+    /// The signal starts a drain: the host receives no new jobs, and jobs in
+    /// hand have the time `worker.drain_ms` to end.
     Serve(Serve),
-    /// Checks a configuration, with the secrets that it names and the adapters
-    /// that are there; starts nothing.
+    /// Validate a configuration, its secrets and the deployed adapters
+    ///
+    /// Starts nothing and connects to nothing.
     Check {
-        /// The configuration file.
+        /// Configuration file in TOML
         #[arg(long, value_name = "FILE")]
         config: PathBuf,
     },
-    /// Compiles what is on standard input; the host starts it for itself.
+    /// Compile the component on standard input; started by the host itself
     #[command(name = hoth_runtime::COMPILE_COMMAND, hide = true)]
     Compile {
-        /// What it may take of memory.
+        /// Limit on the memory of the process, in bytes
         #[arg(long)]
         memory_bytes: u64,
-        /// What it may take of each processor.
+        /// Limit on the processor time of the process, in seconds
         #[arg(long)]
         seconds: u64,
     },
@@ -85,10 +90,10 @@ enum Command {
     /// List, deploy and roll back the adapters of a running host
     #[command(subcommand)]
     Adapters(adapters::Command),
-    /// Looks after the queues of a running host: depths, dead letters, blocks.
+    /// Inspect and repair queues: depths, blocked groups, dead letters
     #[command(subcommand)]
     Queues(queues::Command),
-    /// Shows how CSPs stand, holds the jobs of one back, or lets them go on.
+    /// Show CSP status; pause or resume a CSP
     #[command(subcommand)]
     Csps(csps::Command),
 }
@@ -100,11 +105,11 @@ Examples:
   HOTH__API__LISTEN=127.0.0.1:9000 hoth serve --config hoth.toml
   hoth serve --config hoth.toml --roles api --log json --log-filter hoth=debug")]
 struct Serve {
-    /// The configuration file; its keys can be overridden by
-    /// HOTH__SECTION__KEY.
+    /// Configuration file in TOML; environment variables HOTH__SECTION__KEY
+    /// override its keys
     #[arg(long, value_name = "FILE")]
     config: PathBuf,
-    /// What this process does.
+    /// Roles of this process, separated by commas
     #[arg(
         long,
         value_enum,
@@ -112,15 +117,15 @@ struct Serve {
         default_values_t = [Role::Api, Role::Worker, Role::Watcher],
     )]
     roles: Vec<Role>,
-    /// How log lines look.
+    /// Format of log lines, which go to standard error
     #[arg(long, value_enum, default_value_t = LogFormat::Text)]
     log: LogFormat,
-    /// Which log lines are written, as for RUST_LOG.
+    /// Filter of log lines: a level, or levels by target
     #[arg(long, value_name = "FILTER", default_value = "info", env = "RUST_LOG")]
     log_filter: String,
 }
 
-/// Carries out a command line.
+/// Runs the command of a command line.
 pub fn run(arguments: Arguments) -> ExitCode {
     let done = match arguments.command {
         Command::Serve(serve) => return run_serve(&serve),
@@ -147,8 +152,9 @@ fn run_serve(serve: &Serve) -> ExitCode {
     }
     let roles: BTreeSet<Role> = serve.roles.iter().copied().collect();
     exit_code(in_runtime(async move {
-        // Before anybody is told that the host listens: whoever stops it then is
-        // heard.
+        // Installed before the listeners are bound: a supervisor may send SIGTERM
+        // as soon as the host answers, and the default action would kill it
+        // without a drain.
         let stop = stop_signal()?;
         App::build(config, roles).await?.run(stop).await
     }))
@@ -175,17 +181,20 @@ fn run_check(path: &Path) -> ExitCode {
         }
         let file = config.adapters.directory.join(format!("{}.wasm", settings.adapter));
         if !file.is_file() {
-            say(&format!("note: jobs for {name} wait for an adapter: no {}", file.display()));
+            say(&format!(
+                "note: {} does not exist; jobs for {name} wait until it is deployed",
+                file.display()
+            ));
         }
     }
     if let Err(error) = in_runtime(check_adapters(&config)) {
         return refuse(&error);
     }
-    say(&format!("{}: good, {} CSPs", path.display(), config.csp.len()));
+    say(&format!("{}: valid, {} CSPs", path.display(), config.csp.len()));
     ExitCode::SUCCESS
 }
 
-/// Validates the adapters in the drop directory.
+/// Validates the adapters in the adapters directory.
 async fn check_adapters(config: &Config) -> anyhow::Result<()> {
     let engine = Engine::without_cache(&config.adapters, Compiler::Subprocess)
         .context("setting up the adapter engine")?;
@@ -197,30 +206,34 @@ async fn check_adapters(config: &Config) -> anyhow::Result<()> {
     let said: Vec<_> = refused
         .iter()
         .map(|(name, why)| {
-            format!("{name}.wasm in {} would be refused: {why}", directory.display())
+            let file = directory.join(format!("{name}.wasm"));
+            format!("{} would be refused: {why}", file.display())
         })
         .collect();
     ensure!(said.is_empty(), "{}", said.join("\n"));
     Ok(())
 }
 
-/// Standard output is for the code, so nothing else is said there.
+/// Compiles in this process. Standard output carries the machine code, so
+/// messages go to standard error.
 fn compile(memory_bytes: u64, seconds: u64) -> ExitCode {
     match hoth_runtime::compile_as_child(memory_bytes, seconds) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(why) => {
-            complain_plainly(&why);
+        Err(error) => {
+            print_error_text(&error);
             ExitCode::from(FAILURE)
         }
     }
 }
 
+/// Runs `work` to its end on a new async runtime.
 fn in_runtime<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     runtime.context("starting the async runtime")?.block_on(work)
 }
 
-/// Ends at the first SIGTERM or SIGINT.
+/// Installs the signal handlers, and returns a future that completes at the
+/// first SIGTERM or SIGINT.
 fn stop_signal() -> anyhow::Result<impl Future<Output = ()>> {
     let mut terminate = signal(SignalKind::terminate()).context("listening for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("listening for SIGINT")?;
@@ -232,33 +245,38 @@ fn stop_signal() -> anyhow::Result<impl Future<Output = ()>> {
     })
 }
 
+/// Reports an error, and returns the exit code of a command.
 fn exit_code(done: anyhow::Result<()>) -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            complain(&error);
+            print_error(&error);
             ExitCode::from(FAILURE)
         }
     }
 }
 
+/// Reports invalid arguments or an invalid configuration.
 fn refuse(error: &anyhow::Error) -> ExitCode {
-    complain(error);
+    print_error(error);
     ExitCode::from(USAGE)
 }
 
-/// What a command answers goes to standard output. Whoever reads may have
-/// left, as `head` does, and then there is nobody to tell.
+/// Writes a line of a command's result to standard output. Errors are ignored: a
+/// reader such as `head` may have closed the pipe.
 fn say(line: &str) {
     let _ = writeln!(std::io::stdout(), "{line}");
 }
 
-#[expect(clippy::print_stderr, reason = "the parent reads it and says it in its own words")]
-fn complain_plainly(why: &str) {
-    eprintln!("{why}");
+#[expect(
+    clippy::print_stderr,
+    reason = "the parent process reads the text and adds its own prefix"
+)]
+fn print_error_text(text: &str) {
+    eprintln!("{text}");
 }
 
-#[expect(clippy::print_stderr, reason = "why a command failed goes to standard error")]
-fn complain(error: &anyhow::Error) {
+#[expect(clippy::print_stderr, reason = "errors of commands go to standard error")]
+fn print_error(error: &anyhow::Error) {
     eprintln!("hoth: {error:#}");
 }

@@ -1,5 +1,5 @@
-//! `hoth queues`: looks after the queues of a running host, through its admin
-//! API.
+//! `hoth queues`: inspects and repairs the queues of a running host, through its
+//! admin API.
 
 use anyhow::Context as _;
 use serde_json::Value;
@@ -11,58 +11,70 @@ use super::table::Table;
 
 #[derive(Debug, clap::Subcommand)]
 pub enum Command {
-    /// Shows depth, leases, ages and dead letters of every queue.
+    /// List queues with depth, leases, ages and dead letters
+    ///
+    /// OLDEST is the age of the oldest message; CLAIMABLE is that of the oldest
+    /// one that a worker could lease now. Both are in seconds.
     #[command(after_help = "Example:\n  hoth queues list")]
     List {
         #[command(flatten)]
         host: Host,
     },
-    /// Says why nothing comes out of a queue.
+    /// Explain why messages of a queue are not processed
     #[command(after_help = "Example:\n  hoth queues explain provisioning-requests-CSP_A")]
     Explain {
+        /// Queue name, as `hoth queues list` shows it
         queue: String,
         #[command(flatten)]
         host: Host,
     },
-    /// Lists the messages of a queue that could not be worked off.
+    /// List the dead letters of a queue: messages that could not be processed
     #[command(after_help = "Example:\n  hoth queues dead-letters provisioning-requests-CSP_A")]
     DeadLetters {
+        /// Queue name, as `hoth queues list` shows it
         queue: String,
-        /// Goes on behind this one.
+        /// Continue after this dead letter [default: start with the oldest]
         #[arg(long, value_name = "ID")]
         after: Option<String>,
         #[command(flatten)]
         host: Host,
     },
-    /// Shows one dead letter with its body, which holds business data.
+    /// Show a dead letter as JSON, with its body
+    ///
+    /// The body holds business data.
     #[command(after_help = "Example:\n  hoth queues show provisioning-requests-CSP_A 42")]
     Show {
+        /// Queue name, as `hoth queues list` shows it
         queue: String,
+        /// Id of the dead letter, as `hoth queues dead-letters` shows it
         id: String,
         #[command(flatten)]
         host: Host,
     },
-    /// Puts dead letters back onto their queue.
+    /// Send dead letters back to their queue
     #[command(
         after_help = "Examples:\n  hoth queues redrive provisioning-requests-CSP_A --dry-run\n  \
                       hoth queues redrive provisioning-requests-CSP_A --reason unreadable --max 10"
     )]
     Redrive {
+        /// Queue name, as `hoth queues list` shows it
         queue: String,
         #[command(flatten)]
-        which: Which,
+        selection: Selection,
         #[command(flatten)]
         host: Host,
     },
-    /// Forgets dead letters for good.
+    /// Delete dead letters permanently
     #[command(
         after_help = "Example:\n  hoth queues purge provisioning-requests-CSP_A --confirm provisioning-requests-CSP_A"
     )]
     Purge {
+        /// Queue name, as `hoth queues list` shows it
         queue: String,
         #[command(flatten)]
-        which: Which,
-        /// The queue's name once more.
+        selection: Selection,
+        /// Name of the queue again, to confirm; required unless --dry-run is
+        /// given
         #[arg(long, value_name = "QUEUE")]
         confirm: Option<String>,
         #[command(flatten)]
@@ -70,25 +82,26 @@ pub enum Command {
     },
 }
 
-/// Which dead letters; all of them where nothing is said.
+/// A selection of dead letters; without any option all of a queue.
 #[derive(Debug, clap::Args)]
-pub struct Which {
-    /// Only that of this job; may be given several times.
+pub struct Selection {
+    /// Select the dead letters of this job; can be repeated
     #[arg(long = "job", value_name = "ID")]
     jobs: Vec<String>,
-    /// Only those with this in their reason.
+    /// Select dead letters whose reason contains this text
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
-    /// At most so many, the oldest first.
-    #[arg(long)]
+    /// Maximum number of dead letters, oldest first [default: no limit]
+    #[arg(long, value_name = "NUMBER")]
     max: Option<u64>,
-    /// Only counts them.
+    /// Count the selected dead letters and change nothing
     #[arg(long)]
     dry_run: bool,
 }
 
-impl Which {
-    fn selection(&self) -> Value {
+impl Selection {
+    /// Returns the body of a request to the admin API.
+    fn to_json(&self) -> Value {
         let mut selection = json!({"dryRun": self.dry_run});
         if !self.jobs.is_empty() {
             selection["keys"] = json!(self.jobs);
@@ -103,7 +116,7 @@ impl Which {
     }
 }
 
-/// Carries out a command about queues.
+/// Runs a command.
 pub async fn run(command: Command) -> anyhow::Result<()> {
     match command {
         Command::List { host } => list(&host.get("queues").await?),
@@ -118,18 +131,18 @@ pub async fn run(command: Command) -> anyhow::Result<()> {
             let letter = host.get(&format!("queues/{queue}/dead-letters/{id}")).await?;
             say(&serde_json::to_string_pretty(&letter).context("writing JSON")?);
         }
-        Command::Redrive { queue, which, host } => {
+        Command::Redrive { queue, selection, host } => {
             let path = format!("queues/{queue}/redrive");
-            let done = host.post(&path, &which.selection()).await?;
+            let done = host.post(&path, &selection.to_json()).await?;
             say(&format!(
                 "{} matched, {} redriven, {} unreadable",
                 done["matched"], done["redriven"], done["unreadable"]
             ));
         }
-        Command::Purge { queue, which, confirm, host } => {
-            let mut selection = which.selection();
-            selection["confirm"] = json!(confirm);
-            let done = host.post(&format!("queues/{queue}/purge"), &selection).await?;
+        Command::Purge { queue, selection, confirm, host } => {
+            let mut body = selection.to_json();
+            body["confirm"] = json!(confirm);
+            let done = host.post(&format!("queues/{queue}/purge"), &body).await?;
             say(&format!("{} matched, {} purged", done["matched"], done["purged"]));
         }
     }
@@ -159,7 +172,7 @@ fn explain(queue: &str, answer: &Value) {
     say(&format!("{queue}: {} waiting, {} leased", answer["depth"], answer["inFlight"]));
     let reasons = answer["reasons"].as_array().map(Vec::as_slice).unwrap_or_default();
     if reasons.is_empty() {
-        say("  nothing holds it up");
+        say("  no problem found");
     }
     reasons.iter().for_each(|reason| say(&format!("  {}", text(reason))));
     for group in answer["blocked"].as_array().into_iter().flatten() {

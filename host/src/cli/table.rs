@@ -1,6 +1,6 @@
-//! Columns as wide as what stands in them.
+//! Text tables with aligned columns.
 
-/// Rows of `N` cells under a heading.
+/// A table of `N` columns: a heading and rows.
 pub struct Table<const N: usize> {
     rows: Vec<[String; N]>,
 }
@@ -14,7 +14,8 @@ impl<const N: usize> Table<N> {
         self.rows.push(cells.map(Into::into));
     }
 
-    /// The heading and every row. Numbers stand to the right.
+    /// Returns the heading and every row, as wide as their longest cells. Numbers
+    /// are aligned to the right.
     pub fn lines(&self) -> Vec<String> {
         let width = |at: usize| self.rows.iter().map(|row| row[at].chars().count()).max();
         let widths: Vec<usize> = (0..N).map(|at| width(at).unwrap_or_default()).collect();
@@ -39,7 +40,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn columns_are_as_wide_as_what_stands_in_them() {
+    fn columns_have_the_width_of_their_longest_cells() {
         let mut table = Table::new(["NAME", "CALLS", "WHY"]);
         table.row(["atat", "17", ""]);
         table.row(["a-long-name", "123456", "käse"]);
