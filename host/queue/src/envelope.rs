@@ -25,7 +25,7 @@ impl NewMessage {
     /// they were accepted.
     pub fn accepted(queued: &QueuedJob) -> Self {
         let job = &queued.job;
-        let key = dedup_key(&[job.kind.as_str(), &job.id, "accepted"]);
+        let key = dedup_key(&[job.kind.as_str(), job.id.as_str(), "accepted"]);
         let dedup = Dedup { key, content: job.content_digest() };
         Self { dedup, ..job_message(queued, group_id(job.request_group())) }
     }
@@ -34,7 +34,8 @@ impl NewMessage {
     /// own, so that no job's poll waits for another job.
     pub fn waiting(queued: &QueuedJob) -> Self {
         let job = &queued.job;
-        let group = group_id(Digest::of_fields(&["job", job.csp.as_str(), &job.id]).short());
+        let group =
+            group_id(Digest::of_fields(&["job", job.csp.as_str(), job.id.as_str()]).short());
         let not_before = queued.resumption.as_ref().map(|from| from.due_at);
         Self { not_before, ..job_message(queued, group) }
     }
@@ -77,7 +78,7 @@ fn job_message(queued: &QueuedJob, group: GroupId) -> NewMessage {
     let wait = queued.resumption.as_ref().map_or(0, |from| from.waits);
     let (generation, wait) = (queued.generation.to_string(), wait.to_string());
     let stage = ["wait", &acceptance(queued), &generation, &wait];
-    new_message(queued.job.kind, &queued.job.id, group, &stage, queued.encode())
+    new_message(queued.job.kind, queued.job.id.as_str(), group, &stage, queued.encode())
 }
 
 fn outcome_message(queued: &QueuedOutcome, group: GroupId, stage: &[&str]) -> NewMessage {

@@ -32,7 +32,7 @@ pub async fn accept(authed: AuthedRequest, kind: JobKind) -> Result<Response, Ap
     // leaves no trace.
     let (job, status) = match kind {
         JobKind::Provisioning => {
-            let new_id = || Uuid::now_v7().to_string();
+            let new_id = || Uuid::now_v7().to_string().parse().expect("a UUID is a valid job id");
             (request::provisioning(&body, known, new_id)?, StatusCode::CREATED)
         }
         JobKind::Cost => (request::cost(&body, known)?, api.cost_accepted),

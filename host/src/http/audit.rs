@@ -10,6 +10,7 @@ use tracing::info;
 use super::auth::Principal;
 use hoth_core::domain::CspName;
 use hoth_core::domain::Digest;
+use hoth_core::domain::JobId;
 use hoth_core::domain::JobKind;
 use hoth_core::domain::Operation;
 
@@ -28,7 +29,7 @@ pub enum Submission {
 /// Records that a job was submitted.
 pub fn submitted(
     by: &Principal,
-    job_id: &str,
+    job_id: &JobId,
     csp: &CspName,
     operation: Operation,
     submission: Submission,

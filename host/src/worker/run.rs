@@ -72,7 +72,7 @@ pub async fn run_adapter(
         return Run { end, requests: 0, retry_after: None, recording: None };
     }
     let facts = hoth_runtime::JobContext {
-        id: queued.job.id.clone(),
+        id: queued.job.id.to_string(),
         operation: queued.job.operation.wit_name().to_owned(),
         input: queued.job.input(),
         settings: csp.client.settings_json().to_owned(),

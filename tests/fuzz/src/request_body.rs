@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use hoth_core::domain::Job;
+use hoth_core::domain::JobId;
 use hoth_core::domain::JobKind;
 use hoth_core::domain::QueuedJob;
 use hoth_core::domain::SupportedOperations;
@@ -25,7 +26,7 @@ pub fn run(input: &[u8]) {
     let csps =
         BTreeMap::from([("CSP_A".parse().expect("it is a name"), SupportedOperations::default())]);
     let known = Known { csps: &csps };
-    let new_id = || "made".to_owned();
+    let new_id = || "made".parse().expect("a valid id");
     match route {
         b'p' => check(request::provisioning(body, known, new_id), |job| {
             request::provisioning(job.request.get().as_bytes(), known, new_id)
@@ -48,7 +49,7 @@ pub fn run(input: &[u8]) {
 fn check(parsed: Result<Job, Refusal>, again: impl FnOnce(&Job) -> Result<Job, Refusal>) {
     refusal_is_short(parsed.as_ref().err());
     let Ok(job) = parsed else { return };
-    assert!((1..=Job::ID_BYTES_MAX).contains(&job.id.len()), "an id has a bound");
+    assert!(JobId::is_valid(job.id.as_str()), "an id has a bound");
 
     // The answer of a POST, posted again, is a repetition of it.
     let repeated = again(&job).expect("what was echoed is accepted");

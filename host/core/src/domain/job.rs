@@ -6,8 +6,10 @@ use serde_json::value::RawValue;
 
 use super::CspName;
 use super::Digest;
+use super::JobId;
 use super::JobKind;
 use super::Operation;
+use super::PortfolioId;
 use super::json::content;
 use super::json::provisioning_input;
 
@@ -15,21 +17,18 @@ use super::json::provisioning_input;
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Job {
     /// ServiceNow's `jobId` or `requestId`: the idempotency key.
-    pub id: String,
+    pub id: JobId,
     pub kind: JobKind,
     pub operation: Operation,
     pub csp: CspName,
-    /// The portfolio, if the request names one. Never empty.
+    /// The portfolio, or `None` if the request names none.
     #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub portfolio_id: Option<String>,
+    pub portfolio_id: Option<PortfolioId>,
     /// The posted request, verbatim except for a `jobId` that HOTH generated.
     pub request: Box<RawValue>,
 }
 
 impl Job {
-    /// The longest `jobId` or `requestId`, in bytes. Clients send UUIDs.
-    pub const ID_BYTES_MAX: usize = 256;
-
     /// Returns the group of this job on its request queue. The jobs of one
     /// portfolio at one CSP share a group, and a job without a portfolio has a
     /// group of its own.
@@ -48,7 +47,7 @@ impl Job {
     /// Returns the input of an adapter: see `wit/v0.1/operations.md`.
     pub fn input(&self) -> String {
         match self.kind {
-            JobKind::Provisioning => provisioning_input(&self.id, &self.request),
+            JobKind::Provisioning => provisioning_input(self.id.as_str(), &self.request),
             JobKind::Cost => self.request.get().to_owned(),
         }
     }
@@ -60,7 +59,8 @@ impl Job {
     /// repetition.
     pub fn request_key(&self, ordinal: u32) -> String {
         let content = self.content_digest().to_string();
-        Digest::of_fields(&[self.csp.as_str(), &self.id, &content, &ordinal.to_string()]).short()
+        Digest::of_fields(&[self.csp.as_str(), self.id.as_str(), &content, &ordinal.to_string()])
+            .short()
     }
 
     /// Returns the digest of the posted request, independent of the order of
@@ -74,8 +74,8 @@ impl Job {
     fn owner(&self) -> (&'static str, &str) {
         // The word in front keeps a job id apart from an equal portfolio id.
         match &self.portfolio_id {
-            Some(portfolio) => ("portfolio", portfolio),
-            None => ("job", &self.id),
+            Some(portfolio) => ("portfolio", portfolio.as_str()),
+            None => ("job", self.id.as_str()),
         }
     }
 }

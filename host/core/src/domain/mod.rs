@@ -5,6 +5,7 @@
 mod csp;
 mod digest;
 mod http;
+mod id;
 mod job;
 mod json;
 mod message;
@@ -23,6 +24,10 @@ pub use http::HttpRequest;
 pub use http::HttpResponse;
 pub use http::Method;
 pub use http::Target;
+pub use id::BadJobId;
+pub use id::EmptyPortfolioId;
+pub use id::JobId;
+pub use id::PortfolioId;
 pub use job::Job;
 pub use message::MESSAGE_BYTES_MAX;
 pub use message::OutcomeMessage;

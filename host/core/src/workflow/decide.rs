@@ -305,11 +305,11 @@ mod tests {
 
     fn job() -> Job {
         Job {
-            id: "job-1".to_owned(),
+            id: "job-1".parse().expect("a valid id"),
             kind: JobKind::Provisioning,
             operation: Operation::AddEnvironment,
             csp: "CSP_A".parse().expect("a valid name"),
-            portfolio_id: Some("p-1".to_owned()),
+            portfolio_id: Some("p-1".parse().expect("a valid id")),
             request: raw(r#"{"jobId":"job-1"}"#),
         }
     }

@@ -14,6 +14,7 @@ use crate::domain::JobKind;
 use crate::domain::MESSAGE_BYTES_MAX;
 use crate::domain::Outcome;
 use crate::domain::OutcomeMessage;
+use crate::domain::PortfolioId;
 use crate::domain::QueuedOutcome;
 use crate::domain::Resumption;
 
@@ -141,7 +142,7 @@ impl Report {
     /// Returns the message about `job` for the outcome queue. A message over
     /// [`MESSAGE_BYTES_MAX`] becomes a failure message that says so.
     pub fn to_queued(&self, job: &Job) -> QueuedOutcome {
-        let queued = self.queued(job.kind, &job.id, &job.request);
+        let queued = self.queued(job.kind, job.id.as_str(), &job.request);
         let bytes = queued.encode().len();
         if bytes <= MESSAGE_BYTES_MAX {
             return queued;
@@ -149,7 +150,7 @@ impl Report {
         // Without the reference of the resumption: the adapter chose its
         // length.
         let too_large = JobError::OutcomeTooLarge { bytes };
-        Self::of_error(job, None, &too_large).queued(job.kind, &job.id, &job.request)
+        Self::of_error(job, None, &too_large).queued(job.kind, job.id.as_str(), &job.request)
     }
 
     /// Returns the message about a job of which only the id is known.
@@ -185,7 +186,8 @@ fn no_answer(kind: JobKind, id: &str, portfolio: Option<&str>, details: &str) ->
 }
 
 fn no_answer_about(job: &Job, details: &str) -> Value {
-    no_answer(job.kind, &job.id, job.portfolio_id.as_deref(), details)
+    let portfolio = job.portfolio_id.as_ref().map(PortfolioId::as_str);
+    no_answer(job.kind, job.id.as_str(), portfolio, details)
 }
 
 fn raw(value: &Value) -> Box<RawValue> {

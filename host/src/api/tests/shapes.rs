@@ -138,7 +138,8 @@ async fn provisioning_requests_are_read_as_described() {
     let validator = description.validator_of(shape::PROVISIONING_REQUEST.name);
     let csps = csps();
     let reads = |body: &[u8]| {
-        request::provisioning(body, Known { csps: &csps }, || "made".to_owned()).is_ok()
+        request::provisioning(body, Known { csps: &csps }, || "made".parse().expect("a valid id"))
+            .is_ok()
     };
     for shape in shape::PROVISIONING_REQUEST.shapes {
         for sample in samples(shape) {

@@ -78,7 +78,7 @@ fn job(text: &str) -> anyhow::Result<Job> {
     let csps = BTreeMap::from([(name.parse::<CspName>()?, SupportedOperations::default())]);
     let (known, bytes) = (Known { csps: &csps }, text.as_bytes());
     let read = match body["operationType"].is_null() {
-        false => request::provisioning(bytes, known, || "job-1".to_owned()),
+        false => request::provisioning(bytes, known, || "job-1".parse().expect("a valid id")),
         true => request::cost(bytes, known),
     };
     read.map_err(|refusal| match refusal {

@@ -94,7 +94,7 @@ struct JobRun<'a> {
 impl<'a> JobRun<'a> {
     fn new(adapter: &'a Adapter, inputs: Inputs, printer: &'a Printer) -> Self {
         let facts = JobContext {
-            id: inputs.job.id.clone(),
+            id: inputs.job.id.to_string(),
             operation: inputs.job.operation.wit_name().to_owned(),
             input: inputs.job.input(),
             settings: inputs.settings.clone(),
@@ -192,7 +192,7 @@ impl<'a> JobRun<'a> {
         let context = hoth_egress::Context {
             retry: &retry,
             previous_url: called.as_ref(),
-            job: &self.inputs.job.id,
+            job: self.inputs.job.id.as_str(),
             idempotency_key: &self.inputs.job.request_key(ordinal),
         };
         let result = client.exchange(request, &context).await;

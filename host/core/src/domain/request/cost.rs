@@ -31,13 +31,13 @@ pub fn cost(body: &[u8], known: Known<'_>) -> Parsed {
         top::check_offered(known.csps, csp, operation, "targetCspName", &mut errors);
     }
     errors.into_result()?;
-    let required = |name| top::text(&object, name).map(str::to_owned);
+    let id = top::text(&object, "requestId").expect("the shape requires one");
     Ok(Job {
-        id: required("requestId").expect("the shape requires one"),
+        id: id.parse().expect("the shape accepts job ids only"),
         kind: JobKind::Cost,
         operation,
         csp: csp.expect("the shape requires a name, and an unknown one is an error"),
-        portfolio_id: required("portfolioId"),
+        portfolio_id: top::portfolio_id(&object),
         request: top::verbatim(body),
     })
 }

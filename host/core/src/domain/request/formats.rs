@@ -6,12 +6,12 @@ use time::format_description::well_known::Rfc3339;
 use super::field::Constraint;
 use super::field::Format;
 use crate::domain::CspName;
-use crate::domain::Job;
+use crate::domain::JobId;
 use crate::domain::Timestamp;
 
 // The texts below repeat both bounds as literals, because a constant cannot be
 // formatted into a `&'static str`.
-const _: () = assert!(Job::ID_BYTES_MAX == 256 && CspName::LEN_MAX == 32);
+const _: () = assert!(JobId::BYTES_MAX == 256 && CspName::LEN_MAX == 32);
 
 pub const ID: Format = Format {
     name: Some("Id"),
@@ -24,10 +24,10 @@ pub const ID: Format = Format {
         pattern: r"^[^\u0000-\u001f\u007f-\u009f]*$",
         // JSON Schema counts characters, so it accepts some ids that are too
         // long in bytes.
-        max: Job::ID_BYTES_MAX,
+        max: JobId::BYTES_MAX,
     },
     problem: "must be 1 to 256 bytes without control characters",
-    accepts: |id| (1..=Job::ID_BYTES_MAX).contains(&id.len()) && !id.chars().any(char::is_control),
+    accepts: JobId::is_valid,
 };
 
 pub const CSP_NAME: Format = Format {

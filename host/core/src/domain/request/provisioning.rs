@@ -5,6 +5,7 @@ use super::Parsed;
 use super::shape;
 use super::top;
 use crate::domain::Job;
+use crate::domain::JobId;
 use crate::domain::JobKind;
 use crate::domain::Operation;
 use crate::domain::json::Errors;
@@ -17,7 +18,7 @@ use crate::domain::json::with_job_id;
 /// # Errors
 ///
 /// [`Refusal`](super::Refusal), with every wrong field.
-pub fn provisioning(body: &[u8], known: Known<'_>, new_id: impl FnOnce() -> String) -> Parsed {
+pub fn provisioning(body: &[u8], known: Known<'_>, new_id: impl FnOnce() -> JobId) -> Parsed {
     let object = top::object(body)?;
     let mut errors = Errors::default();
     let operation = top::text(&object, "operationType").and_then(Operation::from_operation_type);
@@ -35,10 +36,10 @@ pub fn provisioning(body: &[u8], known: Known<'_>, new_id: impl FnOnce() -> Stri
     // The shape has refused an empty `jobId`, so `None` means missing or null.
     // An id is generated only for an accepted request.
     let (id, request) = match top::text(&object, "jobId") {
-        Some(id) => (id.to_owned(), top::verbatim(body)),
+        Some(id) => (id.parse().expect("the shape accepts job ids only"), top::verbatim(body)),
         None => {
             let id = new_id();
-            let request = with_job_id(body, &id);
+            let request = with_job_id(body, id.as_str());
             (id, request)
         }
     };
@@ -47,7 +48,7 @@ pub fn provisioning(body: &[u8], known: Known<'_>, new_id: impl FnOnce() -> Stri
         kind: JobKind::Provisioning,
         operation: operation.expect("the shape requires a known one"),
         csp: csp.expect("the shape requires a name, and an unknown one is an error"),
-        portfolio_id: top::text(&object, "portfolioId").map(str::to_owned),
+        portfolio_id: top::portfolio_id(&object),
         request,
     })
 }

@@ -28,7 +28,7 @@ fn parse(body: &Value) -> Result<Job, Refusal> {
 }
 
 fn parse_text(body: &str) -> Result<Job, Refusal> {
-    provisioning(body.as_bytes(), Known { csps: &csps() }, || "made".to_owned())
+    provisioning(body.as_bytes(), Known { csps: &csps() }, || "made".parse().expect("a valid id"))
 }
 
 fn parse_cost(body: &Value) -> Result<Job, Refusal> {
@@ -118,7 +118,7 @@ fn every_operation_is_accepted_as_servicenow_sends_it() {
         let job = parse(&body).unwrap_or_else(|refusal| panic!("{body}: {refusal:?}"));
         assert_eq!(job.operation, expected);
         assert_eq!(job.request.get(), body.to_string());
-        assert_eq!(job.portfolio_id.as_deref(), Some("p"));
+        assert_eq!(job.portfolio_id, Some("p".parse().expect("a valid id")));
     }
 }
 
@@ -270,7 +270,8 @@ fn malformed_bodies_are_told_apart() {
         assert_eq!(parse_text(text).expect_err(text), refusal, "{text}");
     }
     assert_eq!(
-        provisioning(b"\"\xff\"", Known { csps: &csps() }, String::new).expect_err("not UTF-8"),
+        provisioning(b"\"\xff\"", Known { csps: &csps() }, || unreachable!())
+            .expect_err("not UTF-8"),
         Refusal::NotJson
     );
     for text in ["[]", "1", "\"x\"", &deep(64)] {
@@ -312,7 +313,10 @@ fn snake_case_keys_are_accepted_only_below_the_fields_of_a_payload() {
         "requestId": "r", "portfolioId": "p", "targetCspName": "CSP_A",
         "startDate": "2022-01-01", "endDate": "2022-12", "portfolio_id": "kept"
     });
-    assert_eq!(parse_cost(&cost).expect("accepted").portfolio_id.as_deref(), Some("p"));
+    assert_eq!(
+        parse_cost(&cost).expect("accepted").portfolio_id,
+        Some("p".parse().expect("a valid id"))
+    );
     let Err(Refusal::Invalid(errors)) = parse_cost(&changed(cost, "/portfolioId", None)) else {
         panic!("accepted");
     };

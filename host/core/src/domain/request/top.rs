@@ -8,6 +8,7 @@ use serde_json::value::RawValue;
 
 use crate::domain::CspName;
 use crate::domain::Operation;
+use crate::domain::PortfolioId;
 use crate::domain::SupportedOperations;
 use crate::domain::json;
 use crate::domain::json::Errors;
@@ -30,6 +31,11 @@ pub fn object(body: &[u8]) -> Result<Map<String, Value>, Refusal> {
 /// Reports no error: the check of the shape does that, before or after.
 pub fn text<'a>(object: &'a Map<String, Value>, name: &str) -> Option<&'a str> {
     object.get(name).and_then(Value::as_str).filter(|text| !text.is_empty())
+}
+
+/// Returns the portfolio that a request names, or `None` if it names none.
+pub fn portfolio_id(object: &Map<String, Value>) -> Option<PortfolioId> {
+    text(object, "portfolioId").and_then(|id| id.parse().ok())
 }
 
 /// Returns the CSP that a request names, if it is configured.
