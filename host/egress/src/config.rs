@@ -1,4 +1,4 @@
-//! What an operator says about one CSP.
+//! The configuration of one CSP.
 
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
@@ -9,20 +9,20 @@ use std::time::Duration;
 use serde::Deserialize;
 use url::Url;
 
+use crate::auth::config::ApiKeyConfig;
+use crate::auth::config::BasicConfig;
+use crate::auth::config::CredentialConfig;
+use crate::auth::config::OAuth2Config;
 use crate::breaker::BreakerConfig;
-use crate::credential_config::ApiKeyConfig;
-use crate::credential_config::BasicConfig;
-use crate::credential_config::CredentialConfig;
-use crate::credential_config::OAuth2Config;
-use crate::network::Network;
-use crate::origin;
-use crate::origin::Origin;
-use crate::tls::TlsConfig;
+use crate::policy::network::Network;
+use crate::policy::origin;
+use crate::policy::origin::Origin;
+use crate::transport::client::ClientConfig;
+use crate::transport::tls::TlsConfig;
 use hoth_core::config::Names;
 use hoth_core::config::Problem;
 use hoth_core::config::Table;
 use hoth_core::domain::SupportedOperations;
-use hoth_platform::loopback::points_at_loopback;
 
 /// The table `[csp.<NAME>]`.
 #[derive(Debug, Clone, Deserialize)]
@@ -30,11 +30,12 @@ use hoth_platform::loopback::points_at_loopback;
 pub struct Config {
     /// The name of the adapter that speaks to this CSP.
     pub adapter: String,
-    /// What may be asked of it. Its adapter has to do all of that; where it is
-    /// not said, whatever the adapter does.
+    /// The operations that the CSP supports. Its adapter must support all of
+    /// them. By default these are the adapter's operations.
     #[serde(default)]
     pub operations: SupportedOperations,
-    /// What every path is joined to, with or without a slash at the end.
+    /// The URL that every path is appended to, with or without a slash at its
+    /// end.
     pub base_url: Url,
     /// Further origins that a `Location` of the CSP may name.
     #[serde(default)]
@@ -43,30 +44,30 @@ pub struct Config {
     /// `base_url`, `token_url` and `allowed_origins` may resolve to.
     #[serde(default)]
     pub private_networks: Vec<Network>,
-    /// For one call, from connecting to the last byte of the answer.
+    /// The limit of one call, from connecting to the last byte of the response.
     #[serde(default = "default_timeout_ms")]
     pub timeout_ms: NonZeroU64,
-    /// For one call up to the end of the answer's header. None: as long as the
-    /// whole call.
+    /// The limit of one call up to the end of the response's header. By default
+    /// the limit of the whole call.
     pub header_timeout_ms: Option<NonZeroU64>,
-    /// For resolving the name, connecting, and the TLS handshake.
+    /// The limit for resolving the name, connecting, and the TLS handshake.
     #[serde(default = "default_connect_timeout_ms")]
     pub connect_timeout_ms: NonZeroU64,
-    /// Calls at the same time, of all kinds of work together.
+    /// The bound on concurrent calls, of all kinds of work together.
     #[serde(default = "default_max_concurrent")]
     pub max_concurrent: NonZeroU32,
-    /// Whether its jobs wait from the start, until somebody resumes it.
+    /// True if the CSP starts paused: its jobs wait until an operator resumes it.
     #[serde(default)]
     pub paused: bool,
-    /// The longest body of an answer that is read.
+    /// The largest body of a response that is read, in bytes.
     #[serde(default = "default_max_response_bytes")]
     pub max_response_bytes: NonZeroU32,
     /// Handed to the adapter as JSON. Not secret.
     #[serde(default)]
     pub settings: toml::Table,
-    /// Calls to what is not on this machine go through this proxy: by CONNECT,
-    /// so it sees names and ports and no more. The proxy then resolves the
-    /// CSP's name, and `private_networks` holds for the proxy's own name only.
+    /// The proxy for calls that leave this machine. They use CONNECT, so the
+    /// proxy sees names and ports only. The proxy then resolves the CSP's name,
+    /// and `private_networks` applies to the proxy's own name only.
     pub proxy: Option<Url>,
     pub tls: Option<TlsConfig>,
     /// The default credential is one of these three; without any, requests
@@ -81,12 +82,12 @@ pub struct Config {
     pub breaker: BreakerConfig,
 }
 
-/// As long as the predecessor waited for a CSP.
+/// Returns the limit that the predecessor of HOTH had.
 fn default_timeout_ms() -> NonZeroU64 {
     const { NonZeroU64::new(300_000).unwrap() }
 }
 
-/// Three lost SYN packets (1 s + 2 s + 4 s) still connect.
+/// Returns a limit that allows for three lost SYN packets (1 s + 2 s + 4 s).
 fn default_connect_timeout_ms() -> NonZeroU64 {
     const { NonZeroU64::new(10_000).unwrap() }
 }
@@ -95,27 +96,26 @@ fn default_max_concurrent() -> NonZeroU32 {
     const { NonZeroU32::new(64).unwrap() }
 }
 
-/// Four answers of this size, as JSON within JSON, still fit one message.
+/// Returns a bound at which four responses, as JSON within JSON, fit one message.
 fn default_max_response_bytes() -> NonZeroU32 {
     const { NonZeroU32::new(262_144).unwrap() }
 }
 
 impl Config {
-    /// A call that takes longer than an hour is asynchronous work, and for
-    /// that there is 202.
+    /// One hour: a CSP should answer 202 to work that takes longer.
     const TIMEOUT_MS_MAX: u64 = 3_600_000;
-    /// More sockets to one peer than ephemeral ports allow.
+    /// More connections to one peer than there are ephemeral ports make no sense.
     const CONCURRENT_MAX: u32 = 10_000;
-    /// Every call at work may hold that much.
+    /// A bound on memory: each running call may hold as much.
     const RESPONSE_BYTES_MAX: u32 = 8 * 1024 * 1024;
-    /// The WIT's bound on what an adapter can ask for.
+    /// The bound of the WIT on the credential names of adapters.
     const CREDENTIAL_NAME_BYTES_MAX: usize = 64;
 
     /// Returns the problems of the default credential and of the named ones.
     fn check_credentials(&self, names: &Names<'_>) -> Vec<Problem> {
         let mut problems = Vec::new();
         let default = self.default_credential();
-        if default.kinds() > 1 {
+        if default.kind_count() > 1 {
             let key = if default.oauth2.is_some() { "oauth2" } else { "api_key" };
             problems.push(Problem::new(
                 key,
@@ -132,7 +132,7 @@ impl Config {
                 ));
             }
             let table = format!("credentials.{name}");
-            if credential.kinds() != 1 {
+            if credential.kind_count() != 1 {
                 let message = "must have exactly one of `oauth2`, `api_key` and `basic`";
                 problems.push(Problem::new(&table, message));
             }
@@ -142,8 +142,9 @@ impl Config {
         problems
     }
 
-    /// The numbers that have a bound.
+    /// Returns the bounded settings: key, value and maximum.
     fn bounded(&self) -> [(&'static str, u64, u64); 5] {
+        // A missing value passes as the smallest one.
         let header_timeout_ms = self.header_timeout_ms.unwrap_or(NonZeroU64::MIN);
         [
             ("timeout_ms", self.timeout_ms.get(), Self::TIMEOUT_MS_MAX),
@@ -158,7 +159,7 @@ impl Config {
         ]
     }
 
-    /// The credential of requests that ask for none by name.
+    /// Returns the credential of requests that name none.
     pub fn default_credential(&self) -> CredentialConfig {
         CredentialConfig {
             oauth2: self.oauth2.clone(),
@@ -167,7 +168,7 @@ impl Config {
         }
     }
 
-    /// Finds the secrets that cannot be read now. Blocks on the file system.
+    /// Returns the secrets that cannot be read now. Blocks on the file system.
     pub fn missing_secrets(&self) -> Vec<Problem> {
         let default = self.default_credential();
         let named = self.credentials.iter().map(|(name, it)| (format!("credentials.{name}."), it));
@@ -178,12 +179,12 @@ impl Config {
                 it.secrets().map(move |(key, from)| (format!("{table}{key}"), from))
             })
             .filter_map(|(key, from)| {
-                Some(Problem::new(key, format!("cannot be had: {}", from.read().err()?)))
+                Some(Problem::new(key, format!("cannot be read: {}", from.read().err()?)))
             })
             .collect()
     }
 
-    /// Makes relative file paths ones below `dir`, the folder of the
+    /// Resolves relative file paths against `dir`, the folder of the
     /// configuration file.
     pub fn resolve_against(&mut self, dir: &Path) {
         let mut default = self.default_credential();
@@ -197,35 +198,44 @@ impl Config {
         }
     }
 
-    /// The settings as one JSON object.
+    /// Returns `settings` as one JSON object.
     pub fn settings_json(&self) -> String {
         to_json(toml::Value::Table(self.settings.clone())).to_string()
     }
 
+    /// Returns the limit of one call.
     pub(super) fn timeout(&self) -> Duration {
         Duration::from_millis(self.timeout_ms.get())
     }
 
-    /// None when the bound on the whole call comes first.
+    /// Returns the limit of the header, or `None` if the limit of the whole call
+    /// is not longer.
     pub(super) fn header_timeout(&self) -> Option<Duration> {
         let limit = Duration::from_millis(self.header_timeout_ms?.get());
         (limit < self.timeout()).then_some(limit)
     }
 
-    /// Never longer than the bounds it lies within, so a call that timed out
-    /// while it connected is known not to have been sent.
-    pub(super) fn connect_timeout(&self) -> Duration {
+    /// Returns the limit of connecting. It never exceeds the limits around it, so
+    /// that a timeout while connecting is known to be one: such a request was
+    /// not sent and may be repeated.
+    fn connect_timeout(&self) -> Duration {
         let within = self.header_timeout().unwrap_or(self.timeout());
         Duration::from_millis(self.connect_timeout_ms.get()).min(within)
     }
 
-    /// Whether a proxy stands before `url`.
-    pub(super) fn is_proxied(&self, url: &Url) -> bool {
-        self.proxy.is_some() && !points_at_loopback(url)
+    /// Returns the settings of the connections.
+    pub(super) fn client_config(&self) -> ClientConfig {
+        ClientConfig {
+            connect_timeout: self.connect_timeout(),
+            idle_connections_max: self.max_concurrent.get() as usize,
+            proxy: self.proxy.clone(),
+            tls: self.tls.clone(),
+            needs_tls: self.needs_tls(),
+        }
     }
 
-    /// Whether any URL that the operator names is encrypted.
-    pub(super) fn needs_tls(&self) -> bool {
+    /// Returns true if any configured URL is https.
+    fn needs_tls(&self) -> bool {
         self.base_url.scheme() == "https"
             || self.allowed_origins.iter().any(Origin::is_https)
             || self.proxy.as_ref().is_some_and(|proxy| proxy.scheme() == "https")
@@ -249,7 +259,7 @@ impl Table for Config {
         if let Some(missing) = self.tls.as_ref().and_then(TlsConfig::missing) {
             problems.push(Problem::new(
                 format!("tls.{missing}"),
-                "is missing: a certificate and its key come together",
+                "is missing: `tls.certificate` and `tls.key` require each other",
             ));
         }
         for (key, value, max) in self.bounded() {
@@ -264,8 +274,8 @@ impl Table for Config {
     }
 }
 
-/// Says in JSON what TOML says. Dates, which JSON lacks, become text; so do
-/// numbers that are not finite.
+/// Converts TOML to JSON. Dates and numbers that are not finite become text,
+/// because JSON has neither.
 fn to_json(value: toml::Value) -> serde_json::Value {
     match value {
         toml::Value::String(text) => text.into(),
@@ -295,7 +305,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_left_out_has_its_default() {
+    fn settings_have_defaults() {
         let config = parse(SMALLEST);
         assert_eq!(config.timeout(), Duration::from_secs(300));
         assert_eq!(config.connect_timeout(), Duration::from_secs(10));
@@ -307,7 +317,7 @@ mod tests {
     }
 
     #[test]
-    fn everything_can_be_written() {
+    fn every_setting_can_be_configured() {
         let config = parse(
             r#"
             adapter = "atat"
@@ -333,7 +343,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_meant_is_refused_where_it_stands() {
+    fn invalid_values_are_refused_by_the_parser() {
         for line in [
             "base_urll = 'https://h'",
             "timeout_ms = 0",
@@ -354,7 +364,7 @@ mod tests {
     }
 
     #[test]
-    fn an_operation_that_there_is_not_is_refused_with_its_line() {
+    fn an_unknown_operation_is_refused_with_its_line() {
         let text = format!("{SMALLEST}operations = ['ADD_PORTFOLIO', 'add-portfolio']");
         let error = toml::from_str::<Config>(&text).unwrap_err().to_string();
         assert!(error.contains("line 3"), "{error}");
@@ -365,7 +375,7 @@ mod tests {
     }
 
     #[test]
-    fn validation_names_the_key() {
+    fn validation_names_each_invalid_key() {
         let check = |toml: &str, expected: Expect| {
             let found: Vec<String> =
                 parse(toml).check(&Names::default()).iter().map(ToString::to_string).collect();
@@ -386,7 +396,7 @@ mod tests {
     }
 
     #[test]
-    fn a_configuration_can_be_printed() {
+    fn the_debug_output_of_a_configuration_names_the_source_of_a_secret() {
         let toml = format!(
             "{SMALLEST}[oauth2]\ntoken_url = 'https://h'\nclient_id = 'x'\nclient_secret.env = 'PATH'"
         );

@@ -1,5 +1,5 @@
-//! One request of an adapter: checked, tried as often as the policy says, and
-//! turned into the event that the adapter is resumed with.
+//! One request of an adapter: checks it, makes the calls that the retry policy
+//! allows, and returns the event that resumes the adapter.
 
 use std::time::Duration;
 
@@ -14,18 +14,18 @@ use url::Url;
 use uuid::Uuid;
 
 use crate::Context;
-use crate::Exchanged;
+use crate::ExchangeResult;
 use crate::Inner;
-use crate::breaker::Verdict;
-use crate::call;
-use crate::call::Answer;
-use crate::credential::Credential;
-use crate::credential::Pass;
-use crate::failure::CallFailure;
-use crate::headers;
-use crate::retry_after;
-use crate::scrub::Scrubber;
-use crate::token::Scopes;
+use crate::auth::credential::Credential;
+use crate::auth::header::AuthHeader;
+use crate::auth::scopes::Scopes;
+use crate::breaker::CallHealth;
+use crate::policy::headers;
+use crate::policy::scrub::Scrubber;
+use crate::transport::call;
+use crate::transport::call::RawResponse;
+use crate::transport::failure::CallFailure;
+use crate::transport::retry_after;
 use hoth_core::domain::Event;
 use hoth_core::domain::HttpRequest;
 use hoth_core::domain::HttpResponse;
@@ -36,19 +36,19 @@ use hoth_core::workflow::Attempt;
 use hoth_platform::failpoint;
 use hoth_platform::failpoint::FailPoint;
 
-/// What identity providers take is shorter by far.
+/// The bound on all scopes of a request. Identity providers accept far less.
 const SCOPE_BYTES_MAX: usize = 4096;
 
-/// Does all of [`crate::Client::exchange`].
-pub async fn run(inner: &Inner, request: &HttpRequest, context: &Context<'_>) -> Exchanged {
+/// Implements [`crate::Client::exchange`].
+pub async fn run(inner: &Inner, request: &HttpRequest, context: &Context<'_>) -> ExchangeResult {
     match Exchange::prepare(inner, request, context) {
         Ok(exchange) => exchange.run(context).await,
         Err(refused) => {
             warn!(
                 csp = %inner.name, method = request.method.as_str(), error = %refused,
-                "The request to {} is not made", inner.name,
+                "Refused a request to {}", inner.name,
             );
-            Exchanged {
+            ExchangeResult {
                 event: Event::TransportFailure(TransportFailure {
                     code: refused.code,
                     message: refused.message,
@@ -63,7 +63,7 @@ pub async fn run(inner: &Inner, request: &HttpRequest, context: &Context<'_>) ->
     }
 }
 
-/// A request that may be made, and what has come of it so far.
+/// A checked request, and the state of its calls.
 struct Exchange<'a> {
     inner: &'a Inner,
     method: Method,
@@ -73,47 +73,51 @@ struct Exchange<'a> {
     body: Option<Bytes>,
     credential: Option<&'a Credential>,
     scopes: Scopes,
-    /// When the last call began.
+    /// The start of the last try, for the breaker: failures of calls that began
+    /// before its last change do not count.
     called_at: Instant,
-    /// Calls to the CSP, also such that did not get there.
+    /// Calls attempted, including those that never reached the CSP.
     calls: u32,
-    /// Whether any copy may have arrived.
+    /// True if the CSP may have received any copy of the request.
     sent: bool,
-    /// Whether a 401 has had its one further call.
+    /// True if the credential was renewed after a 401. Once is enough: a CSP that
+    /// refuses a new token too would otherwise get calls without end.
     renewed: bool,
-    last: Option<Answered>,
+    /// The last response. It survives later tries without one.
+    last: Option<ReceivedResponse>,
 }
 
-/// The newest answer.
+/// A response in the form that the adapter gets.
 #[derive(Clone)]
-struct Answered {
+struct ReceivedResponse {
     response: HttpResponse,
     retry_after: Option<Duration>,
-    /// Why the response is without its body, where that could not be read.
+    /// The failure of reading the body, which is then empty.
     unread: Option<CallFailure>,
 }
 
 impl<'a> Exchange<'a> {
-    /// Checks everything that can be checked before anything is sent.
+    /// Checks a request before a name is resolved or a token is requested.
     fn prepare(
         inner: &'a Inner,
         request: &HttpRequest,
         context: &Context<'_>,
     ) -> Result<Self, CallFailure> {
         let refuse = |cause, reason: String| {
-            let message = format!("HOTH did not make the request to {}: {reason}", inner.name);
+            let message = format!("HOTH refused the request to {}: {reason}", inner.name);
             CallFailure::unsent(cause, message)
         };
         let url = inner
-            .egress
+            .targets
             .url(&request.target, &request.query, context.previous_url)
             .map_err(|refusal| refuse(refusal.code(), refusal.to_string()))?;
         let (method, key) = (request.method, context.idempotency_key);
-        let headers = headers::assemble(method, &request.headers, key, inner.credentials.headers())
-            .map_err(|bad| refuse(TransportCode::RequestRefused, bad.to_string()))?;
+        let headers =
+            headers::assemble(method, &request.headers, key, inner.credentials.header_names())
+                .map_err(|bad| refuse(TransportCode::RequestRefused, bad.to_string()))?;
         let credential = inner
             .credentials
-            .choose(&inner.name, request.credential.as_deref())
+            .select(&inner.name, request.credential.as_deref())
             .map_err(|unknown| refuse(TransportCode::RequestRefused, unknown.to_string()))?;
         if request.body.as_ref().is_some_and(|body| body.len() > HttpRequest::BODY_BYTES_MAX) {
             let reason = format!("its body has more than {} bytes", HttpRequest::BODY_BYTES_MAX);
@@ -140,33 +144,37 @@ impl<'a> Exchange<'a> {
         })
     }
 
-    async fn run(mut self, context: &Context<'_>) -> Exchanged {
+    /// Makes calls until the retry policy ends the exchange.
+    async fn run(mut self, context: &Context<'_>) -> ExchangeResult {
         let breaker = &self.inner.breaker;
         let mut tries = 0;
         loop {
-            let pass = breaker.pass().await;
+            // While the breaker is open this waits for the probe slot.
+            let permit = breaker.call_permit().await;
             let tried = self.attempt().await;
-            let verdict = verdict(&tried);
-            if let Some(verdict) = verdict {
-                breaker.report(context.job, self.called_at, verdict);
+            let health = health(&tried);
+            if let Some(health) = health {
+                breaker.report(context.job, self.called_at, health);
             }
-            drop(pass);
+            // Returned before any backoff, so that the next waiting job can probe.
+            drop(permit);
             let attempt = match &tried {
-                Ok(answered) => Attempt::Answered {
-                    status: answered.response.status,
-                    retry_after: answered.retry_after,
+                Ok(received) => Attempt::Answered {
+                    status: received.response.status,
+                    retry_after: received.retry_after,
                 },
-                Err(unanswered) => unanswered.as_attempt(),
+                Err(failure) => failure.as_attempt(),
             };
-            // An outage burns no try: the breaker says when to call again.
-            let is_outage = verdict == Some(Verdict::Failed) && breaker.holds();
+            // A failure while the breaker is open does not count as a try: the
+            // breaker decides on the time of the next call.
+            let is_outage = health == Some(CallHealth::Failed) && breaker.holds_calls();
             if is_outage && context.retry.repeats(self.idempotent, attempt) {
-                self.log(tries, &tried, Next::Held);
+                self.log(tries, &tried, NextCall::Held);
                 continue;
             }
             tries += 1;
             let next = context.retry.next(tries, self.idempotent, attempt, jitter());
-            self.log(tries, &tried, Next::After(next));
+            self.log(tries, &tried, NextCall::After(next));
             match next {
                 Some(delay) => {
                     failpoint::reach(FailPoint::RetryDecided);
@@ -177,117 +185,122 @@ impl<'a> Exchange<'a> {
         }
     }
 
-    /// One try: a credential, a call, and when the CSP does not take the
-    /// credential, once in the whole exchange, a fresh one and another call at
-    /// once.
-    async fn attempt(&mut self) -> Result<Answered, CallFailure> {
+    /// Makes one try: obtains the credential and calls. If the CSP refuses the
+    /// credential, renews it and calls again, once in the whole exchange.
+    async fn attempt(&mut self) -> Result<ReceivedResponse, CallFailure> {
         self.called_at = Instant::now();
         let Some(credential) = self.credential else {
             return self.call(None).await;
         };
-        let pass = credential.get(&self.scopes).await?;
+        let auth = credential.header(&self.scopes).await?;
         failpoint::reach(FailPoint::CredentialObtained);
-        let answered = self.call(Some(&pass)).await?;
-        if answered.response.status != 401 || self.renewed {
-            return Ok(answered);
+        let received = self.call(Some(&auth)).await?;
+        if received.response.status != 401 || self.renewed {
+            return Ok(received);
         }
         self.renewed = true;
-        match credential.renew(&self.scopes, &pass).await? {
-            Some(fresh) => self.call(Some(&fresh)).await,
-            None => Ok(answered),
+        match credential.renew(&self.scopes, &auth).await? {
+            Some(renewed) => self.call(Some(&renewed)).await,
+            None => Ok(received),
         }
     }
 
-    async fn call(&mut self, pass: Option<&Pass>) -> Result<Answered, CallFailure> {
+    /// Makes one call and remembers its response.
+    async fn call(&mut self, auth: Option<&AuthHeader>) -> Result<ReceivedResponse, CallFailure> {
         let inner = self.inner;
-        let request = self.request(pass);
-        // Held for the exchange of bytes alone: neither a backoff nor a slow
-        // token endpoint keeps others from calling.
+        let request = self.request(auth);
+        // Held for the call only: neither a backoff nor a slow token endpoint
+        // uses up the bound on concurrent calls.
         let permit = inner.permits.acquire().await.expect("the semaphore is never closed");
         self.calls += 1;
+        // Set again after the wait for the permit and for the token.
         self.called_at = Instant::now();
         failpoint::reach(FailPoint::BeforeCspCall);
-        let called = call::call(&inner.http, request, &inner.peer).await;
+        let called = call::call(&inner.http, request, &inner.target).await;
         failpoint::reach(FailPoint::AfterCspCall);
         drop(permit);
         match called {
-            Ok(answer) => {
+            Ok(response) => {
                 self.sent = true;
-                let answered = self.read(answer, &Scrubber::new(pass));
-                self.last = Some(answered.clone());
-                Ok(answered)
+                let received = self
+                    .read(response, &Scrubber::new(auth.into_iter().flat_map(AuthHeader::secrets)));
+                self.last = Some(received.clone());
+                Ok(received)
             }
-            Err(unanswered) => {
-                self.sent |= unanswered.sent;
-                Err(unanswered)
+            Err(failure) => {
+                self.sent |= failure.sent;
+                Err(failure)
             }
         }
     }
 
-    fn request(&self, pass: Option<&Pass>) -> reqwest::Request {
-        let mut request = reqwest::Request::new(verb(self.method), self.url.clone());
+    /// Makes a copy of the request. All copies are equal but for the credential.
+    fn request(&self, auth: Option<&AuthHeader>) -> reqwest::Request {
+        let mut request = reqwest::Request::new(http_method(self.method), self.url.clone());
         *request.headers_mut() = self.headers.clone();
-        if let Some(pass) = pass {
-            pass.sign(request.headers_mut());
+        if let Some(auth) = auth {
+            auth.apply(request.headers_mut());
         }
         *request.body_mut() = self.body.clone().map(reqwest::Body::from);
         request
     }
 
-    /// Hands an answer on as the WIT has it: names in lower case, text only,
-    /// no credential, and no `Location` that could not be followed.
-    fn read(&self, answer: Answer, scrubber: &Scrubber) -> Answered {
-        let retry_after = retry_after::read(&answer.headers, &self.inner.clock);
-        let mut headers = Vec::with_capacity(answer.headers.len());
-        for (name, value) in &answer.headers {
+    /// Converts a response to the form of the WIT: header names in lower case,
+    /// text values only, no credential, and no `Location` that is not allowed.
+    fn read(&self, response: RawResponse, scrubber: &Scrubber) -> ReceivedResponse {
+        let retry_after = retry_after::read(&response.headers, &self.inner.clock);
+        let mut headers = Vec::with_capacity(response.headers.len());
+        for (name, value) in &response.headers {
             let Ok(value) = std::str::from_utf8(value.as_bytes()) else { continue };
             let value = scrubber.text(value.to_owned());
             if name != header::LOCATION {
                 headers.push((name.as_str().to_owned(), value));
                 continue;
             }
-            match self.inner.egress.follow(&value, &self.url) {
+            match self.inner.targets.follow(&value, &self.url) {
                 Ok(url) => headers.push((name.as_str().to_owned(), url.into())),
                 Err(bad) => warn!(
                     csp = %self.inner.name, error = %bad,
-                    "The `Location` that {} answered {bad}; it is left out", self.inner.name,
+                    "Dropped a `Location` of {} that {bad}", self.inner.name,
                 ),
             }
         }
-        let (body, unread) = match answer.body {
+        let (body, unread) = match response.body {
             Ok(body) => (scrubber.body(body), None),
             Err(unread) => (Bytes::new(), Some(unread)),
         };
-        let response = HttpResponse { status: answer.status, headers, body };
-        Answered { response, retry_after, unread }
+        let response = HttpResponse { status: response.status, headers, body };
+        ReceivedResponse { response, retry_after, unread }
     }
 
-    fn finish(self, tried: Result<Answered, CallFailure>, tries: u32) -> Exchanged {
-        let retry_after = self.last.as_ref().and_then(|answered| answered.retry_after);
-        // A body that was not read is no answer to go by, whatever its status.
-        let tried = tried.and_then(|answered| match answered.unread {
-            None => Ok(answered.response),
+    /// Makes the result from the last try.
+    fn finish(self, tried: Result<ReceivedResponse, CallFailure>, tries: u32) -> ExchangeResult {
+        let retry_after = self.last.as_ref().and_then(|received| received.retry_after);
+        // A response without its body is a failure, whatever its status: the
+        // adapter could not tell it from one with an empty body.
+        let tried = tried.and_then(|received| match received.unread {
+            None => Ok(received.response),
             Some(unread) => Err(unread),
         });
         let event = match tried {
             Ok(response) => Event::Response(response),
-            Err(unanswered) => Event::TransportFailure(TransportFailure {
-                code: unanswered.code,
-                message: format!("{unanswered}{}", self.count(&unanswered, tries)),
+            Err(failure) => Event::TransportFailure(TransportFailure {
+                code: failure.code,
+                message: format!("{failure}{}", self.count_suffix(&failure, tries)),
                 sent: self.sent,
-                last_response: self.last.map(|answered| answered.response),
+                last_response: self.last.map(|received| received.response),
             }),
         };
         let url = (self.calls > 0).then_some(self.url);
-        Exchanged { event, url, calls: self.calls, retry_after }
+        ExchangeResult { event, url, calls: self.calls, retry_after }
     }
 
-    /// Says how hard it was tried, where that is of interest.
-    fn count(&self, unanswered: &CallFailure, tries: u32) -> String {
+    /// Returns ` (3 calls made)` for failures that are retried.
+    fn count_suffix(&self, failure: &CallFailure, tries: u32) -> String {
         let counted = |count: u32, one: &str, many: &str| {
             format!(" ({count} {})", if count == 1 { one } else { many })
         };
-        match unanswered.code {
+        match failure.code {
             TransportCode::TokenUnavailable => counted(tries, "try", "tries"),
             TransportCode::Connect
             | TransportCode::Timeout
@@ -301,67 +314,69 @@ impl<'a> Exchange<'a> {
         }
     }
 
-    /// The query stays out of the log: that is where data goes.
-    fn log(&self, attempt: u32, tried: &Result<Answered, CallFailure>, next: Next) {
+    /// Logs a try. Omits the query, which carries data of the job.
+    fn log(&self, attempt: u32, tried: &Result<ReceivedResponse, CallFailure>, next: NextCall) {
         let csp = &self.inner.name;
         let method = self.method.as_str();
         let path = self.url.path();
         let next = match next {
-            Next::After(next) => next,
-            // The breaker has said that it is down, and this is no news.
-            Next::Held => {
-                debug!(%csp, method, path, attempt, "A request waits until {csp} answers again");
+            NextCall::After(next) => next,
+            // The breaker has logged the outage; a line for each waiting job
+            // would drown it.
+            NextCall::Held => {
+                debug!(%csp, method, path, attempt, "A request waits until {csp} responds again");
                 return;
             }
         };
         let next_ms = next.map(|delay| delay.as_millis() as u64);
         match tried {
-            Ok(Answered { response: HttpResponse { status, .. }, unread, .. }) => {
+            Ok(ReceivedResponse { response: HttpResponse { status, .. }, unread, .. }) => {
                 if let Some(error) = unread {
                     let code = error.code.as_str();
-                    warn!(%csp, method, path, status, code, %error, attempt, next_ms, "{csp} answered {status}, and its body could not be read");
+                    warn!(%csp, method, path, status, code, %error, attempt, next_ms, "{csp} responded with status {status}, but its body could not be read");
                 } else if next.is_some() {
-                    warn!(%csp, method, path, status, attempt, next_ms, "{csp} answered {status}");
+                    warn!(%csp, method, path, status, attempt, next_ms, "{csp} responded with status {status}");
                 } else {
-                    info!(%csp, method, path, status, attempt, "{csp} answered {status}");
+                    info!(%csp, method, path, status, attempt, "{csp} responded with status {status}");
                 }
             }
             Err(error) => {
                 let code = error.code.as_str();
-                warn!(%csp, method, path, code, %error, attempt, next_ms, "{csp} gave no answer");
+                warn!(%csp, method, path, code, %error, attempt, next_ms, "{csp} did not respond");
             }
         }
     }
 }
 
-/// When a request is made again.
-enum Next {
-    /// After this time; none: it is not.
+/// The time of the next call.
+enum NextCall {
+    /// After this time, or never if `None`.
     After(Option<Duration>),
-    /// When the breaker lets it.
+    /// As soon as the breaker allows it.
     Held,
 }
 
-/// What one try says about the CSP; none when it says nothing.
-fn verdict(tried: &Result<Answered, CallFailure>) -> Option<Verdict> {
+/// Returns what one try says about the health of the CSP, or `None` if it says
+/// nothing.
+fn health(tried: &Result<ReceivedResponse, CallFailure>) -> Option<CallHealth> {
     match tried {
-        // These are what gateways say of a service that is not there, and
-        // services that are overloaded. Any other comes from one that is there,
-        // and is about the request: the next one may be another.
-        Ok(answered) => match answered.response.status {
-            502..=504 => Some(Verdict::Failed),
-            _ => Some(Verdict::Answered),
+        // Gateways send these for a service that is down or overloaded. Any
+        // other status comes from the service itself and concerns this request
+        // only.
+        Ok(received) => match received.response.status {
+            502..=504 => Some(CallHealth::Failed),
+            _ => Some(CallHealth::Responded),
         },
-        Err(unanswered) => crate::failure::verdict(unanswered.code),
+        Err(failure) => crate::transport::failure::health(failure.code),
     }
 }
 
-/// Uniform in 0 to 1; good enough to keep jobs apart.
+/// Returns a number from 0 to 1, uniform enough to spread the retries of jobs.
 fn jitter() -> f64 {
     f64::from(Uuid::new_v4().as_u128() as u32) / f64::from(u32::MAX)
 }
 
-fn verb(method: Method) -> reqwest::Method {
+fn http_method(method: Method) -> reqwest::Method {
     match method {
         Method::Get => reqwest::Method::GET,
         Method::Head => reqwest::Method::HEAD,

@@ -1,32 +1,20 @@
-//! The way out: egress rules, credentials, HTTP, circuit breaker.
+//! Calls to CSPs: egress rules, authentication, HTTP, circuit breaker.
 //!
-//! Everything that leaves for a CSP leaves through [`Client::exchange`], and
-//! nothing leaves for a host that the operator did not name. An adapter's
-//! request is checked whole before a name is resolved or a token asked for.
+//! Every call to a CSP goes through [`Client::exchange`], and no call leaves for
+//! a host that the operator did not configure. A request is checked completely
+//! before a name is resolved or a token is requested.
 //!
-//! What is deliberately not here: what an answer means (the adapter's), whether
-//! a job goes on (`workflow`'s), and redirects (nobody's).
+//! Not part of this crate: the meaning of a response (the adapter's), the next
+//! step of a job (`workflow`'s), and redirects, which are never followed.
 
+mod auth;
 mod breaker;
-mod call;
 mod config;
-mod credential;
-mod credential_config;
 mod exchange;
-mod failure;
-mod headers;
-mod http_client;
-mod network;
-mod origin;
-mod resolver;
-mod retry_after;
-mod scrub;
-mod target;
+mod policy;
 #[cfg(test)]
 mod tests;
-mod tls;
-mod token;
-mod token_endpoint;
+mod transport;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -34,35 +22,35 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 use url::Url;
 
-pub use breaker::Admission;
+pub use auth::config::ApiKeyConfig;
+pub use auth::config::BasicConfig;
+pub use auth::config::CredentialConfig;
+pub use auth::config::OAuth2Config;
 pub use breaker::Breaker;
 pub use breaker::BreakerConfig;
+pub use breaker::BreakerPhase;
 pub use breaker::BreakerStatus;
-pub use breaker::Phase;
+pub use breaker::ReceivePermit;
 pub use config::Config;
-pub use credential_config::ApiKeyConfig;
-pub use credential_config::BasicConfig;
-pub use credential_config::CredentialConfig;
-pub use credential_config::OAuth2Config;
-pub use network::BadNetwork;
-pub use network::Network;
-pub use origin::BadUrl;
-pub use origin::Origin;
-pub use tls::TlsConfig;
-pub use tls::TlsError;
+pub use policy::network::BadNetwork;
+pub use policy::network::Network;
+pub use policy::origin::BadUrl;
+pub use policy::origin::Origin;
+pub use transport::tls::TlsConfig;
+pub use transport::tls::TlsError;
 
-/// The rules for what an adapter asks for, for `tests/fuzz`.
+/// The egress rules, for the fuzz targets in `tests/fuzz`.
 #[cfg(feature = "testing")]
 pub mod fuzz {
-    pub use super::headers::assemble;
-    pub use super::target::Egress;
+    pub use super::policy::headers::assemble;
+    pub use super::policy::target::TargetPolicy;
 }
 
-use crate::call::Peer;
-use crate::credential::Credentials;
-use crate::http_client::HttpClient;
-use crate::resolver::Resolver;
-use crate::target::Egress;
+use crate::auth::credential::Credentials;
+use crate::policy::resolver::Resolver;
+use crate::policy::target::TargetPolicy;
+use crate::transport::call::CallTarget;
+use crate::transport::client::HttpClient;
 use hoth_core::config::Names;
 use hoth_core::config::Problem;
 use hoth_core::config::Table as _;
@@ -72,90 +60,94 @@ use hoth_core::domain::HttpRequest;
 use hoth_core::workflow::RetryPolicy;
 use hoth_platform::clock::Clock;
 
-/// The way to one CSP. Cheap to clone; all clones share its connections, its
-/// tokens and its bound on calls at the same time.
+/// The client of one CSP. Cheap to clone: clones share their connections, their
+/// tokens and their bound on concurrent calls.
 #[derive(Debug, Clone)]
 pub struct Client(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
     name: CspName,
+    /// The settings for the adapter, as one JSON object.
     settings: String,
-    egress: Egress,
+    targets: TargetPolicy,
     http: HttpClient,
-    peer: Peer,
+    /// The CSP as the peer of a call, with the bounds of that call.
+    target: CallTarget,
     credentials: Credentials,
     breaker: Breaker,
-    /// One for each call that may be under way.
+    /// The bound on concurrent calls.
     permits: Semaphore,
     clock: Clock,
 }
 
-/// What a request needs to know about the job it belongs to.
+/// The job that a request belongs to, as far as the request needs it.
 #[derive(Debug, Clone, Copy)]
 pub struct Context<'a> {
-    /// [`RetryPolicy::ONCE`] for polls.
+    /// The retry policy: [`RetryPolicy::ONCE`] for polls.
     pub retry: &'a RetryPolicy,
-    /// The URL that was called last in this run: the base of a relative
-    /// location. None: the CSP's base URL.
+    /// The last URL that was called in this run, the base of a relative
+    /// location. If `None`, the base is the CSP's base URL.
     pub previous_url: Option<&'a Url>,
-    /// Whose request it is; an outage is told by how many jobs fail.
+    /// The id of the job. The breaker counts failing jobs, not failing calls.
     pub job: &'a str,
-    /// The same at every copy of the request, also after a crash.
+    /// The idempotency key: the same for every copy of the request, also after
+    /// a crash.
     pub idempotency_key: &'a str,
 }
 
-/// How a request ended.
+/// The result of [`Client::exchange`].
 #[derive(Debug)]
-pub struct Exchanged {
+pub struct ExchangeResult {
     /// A response or a transport failure.
     pub event: Event,
-    /// The URL that was called; none when nothing was.
+    /// The URL that was called, or `None` if no call was made.
     pub url: Option<Url>,
-    /// Calls to the CSP, also such that did not get there.
+    /// Calls attempted, including those that never reached the CSP.
     pub calls: u32,
-    /// What the last answer asked for, at most 30 days.
+    /// The wait that the last response asked for, at most 30 days.
     pub retry_after: Option<Duration>,
 }
 
-/// A configuration from which no client can be made.
+/// The error of a configuration from which no client can be made.
 #[derive(Debug, thiserror::Error)]
 pub enum BuildError {
     #[error(transparent)]
     Invalid(#[from] Problem),
     #[error(transparent)]
     Tls(#[from] TlsError),
-    #[error("the HTTP client cannot be set up")]
+    #[error("cannot set up the HTTP client")]
     Http(#[source] reqwest::Error),
 }
 
 impl Client {
-    /// Makes the client of one CSP; connects to nobody yet.
+    /// Makes the client of one CSP. Opens no connection.
     pub fn build(name: &CspName, config: &Config) -> Result<Self, BuildError> {
         Self::build_with(name, config, Resolver::system(&config.private_networks))
     }
 
-    /// The CSP's settings as the adapter gets them: one JSON object.
+    /// Returns the CSP's settings in the form that the adapter gets: one JSON
+    /// object.
     pub fn settings_json(&self) -> &str {
         &self.0.settings
     }
 
-    /// Whether the CSP's jobs should wait. Every exchange tells it how it went.
+    /// Returns the CSP's breaker. Every exchange reports its calls to it.
     pub fn breaker(&self) -> &Breaker {
         &self.0.breaker
     }
 
-    /// Whether the operator has bound a credential to this name.
+    /// Returns true if a credential with this name is configured.
     pub fn has_credential(&self, name: &str) -> bool {
         self.0.credentials.has(name)
     }
 
-    /// Makes an adapter's request, again where the policy says so, and gives
-    /// back what the adapter is to be resumed with. It never fails otherwise:
-    /// what the operator's rules refuse is a transport failure, too.
+    /// Makes an adapter's request, repeats it as the retry policy allows, and
+    /// returns the event that resumes the adapter. A request that the egress
+    /// rules refuse is a transport failure too.
     ///
-    /// May be dropped at any time; a call that is under way is then cut off.
-    pub async fn exchange(&self, request: &HttpRequest, context: &Context<'_>) -> Exchanged {
+    /// Cancellation-safe: dropping the future cuts a running call off.
+    pub async fn exchange(&self, request: &HttpRequest, context: &Context<'_>) -> ExchangeResult {
         exchange::run(&self.0, request, context).await
     }
 
@@ -163,23 +155,30 @@ impl Client {
         if let Some(invalid) = config.check(&Names::default()).into_iter().next() {
             return Err(invalid.into());
         }
-        let http = HttpClient::build(name, config, resolver)?;
+        let http = HttpClient::build(name, config.client_config(), resolver)?;
         let clock = Clock::system();
-        let peer = Peer {
+        let target = CallTarget {
             name: name.to_string(),
             timeout: config.timeout(),
             header_timeout: config.header_timeout(),
-            proxied: config.is_proxied(&config.base_url),
+            proxied: http.is_proxied(&config.base_url),
             response_bytes_max: config.max_response_bytes.get() as usize,
             response_bytes_hint: " (`max_response_bytes`)",
         };
+        let default = config.default_credential();
         Ok(Self(Arc::new(Inner {
             name: name.clone(),
             settings: config.settings_json(),
-            egress: Egress::new(config.base_url.clone(), &config.allowed_origins),
-            credentials: Credentials::new(name, config, &http),
+            targets: TargetPolicy::new(config.base_url.clone(), &config.allowed_origins),
+            credentials: Credentials::new(
+                name,
+                &default,
+                &config.credentials,
+                &http,
+                config.timeout(),
+            ),
             http,
-            peer,
+            target,
             breaker: Breaker::new(name, &config.breaker, clock.clone()),
             permits: Semaphore::new(config.max_concurrent.get() as usize),
             clock,

@@ -124,7 +124,7 @@ fn reasons(
             if status.paused {
                 reasons.push(format!("{csp} is paused: resume it with `POST /csps/{csp}/resume`"));
             }
-            if !status.breaker.lets_through() {
+            if !status.breaker.allows_jobs() {
                 let since = status.breaker.since.to_rfc3339();
                 reasons.push(format!("{csp} does not respond: its breaker is open since {since}"));
             }

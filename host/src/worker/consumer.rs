@@ -73,17 +73,17 @@ impl Consumer {
             // the receive below checks the pause and the breaker again.
             self.ready().await;
             let breaker = self.csp.client.breaker();
-            let admission = breaker.admission().await;
+            let permit = breaker.receive_permit().await;
             // While the breaker is half open one job probes the CSP, and the
             // others stay on the queue.
-            let permits = self.permits(if admission.probe.is_some() { 1 } else { BATCH_MAX }).await;
+            let permits = self.permits(if permit.probe.is_some() { 1 } else { BATCH_MAX }).await;
             let received = tokio::select! {
                 // In this order, so that a change since the waits above counts
                 // before a message is received. A dropped receive leaves no
                 // lease behind.
                 biased;
                 () = self.csp.pause.paused() => continue,
-                () = breaker.ended(&admission) => continue,
+                () = breaker.revoked(&permit) => continue,
                 received = self.context.receive(&self.queue, permits.len()) => received,
             };
             match received {
@@ -92,9 +92,9 @@ impl Consumer {
                     let tasks = self.hand_out(deliveries, permits);
                     // The next job follows when this one is over, or after the
                     // pause: a call that hangs must not be the last probe.
-                    if let Some(pause) = admission.probe {
+                    if let Some(pause) = permit.probe {
                         tokio::select! {
-                            () = breaker.ended(&admission) => {}
+                            () = breaker.revoked(&permit) => {}
                             _ = tokio::time::timeout(pause, join_all(tasks)) => {}
                         }
                     }

@@ -83,12 +83,14 @@ const fn verdict(misbehavior: Misbehavior) -> (u16, &'static str) {
         Misbehavior::ForeignPath => (502, "its path does not begin with `/`"),
         Misbehavior::ClimbsOut | Misbehavior::ClimbsEncoded => (502, "its path has a dot segment"),
         Misbehavior::CutsPath => (502, "its path has a character that must be percent-encoded"),
-        Misbehavior::BreaksValue => (502, "the header `x-a` has a value that cannot be sent"),
+        Misbehavior::BreaksValue => (502, "the header `x-a` has an invalid value"),
         Misbehavior::BreaksName => (502, "a header has a name that cannot be sent"),
-        Misbehavior::SetsHost => (502, "the header `host` is the host's to set"),
-        Misbehavior::SetsAuthorization => (502, "the header `authorization` is the host's to set"),
-        Misbehavior::SetsCookie => (502, "the header `cookie` is the host's to set"),
-        Misbehavior::SetsLength => (502, "the header `content-length` is the host's to set"),
+        Misbehavior::SetsHost => (502, "the header `host` is reserved for the host"),
+        Misbehavior::SetsAuthorization => {
+            (502, "the header `authorization` is reserved for the host")
+        }
+        Misbehavior::SetsCookie => (502, "the header `cookie` is reserved for the host"),
+        Misbehavior::SetsLength => (502, "the header `content-length` is reserved for the host"),
         Misbehavior::OtherCredential => (502, "billing"),
 
         // These misbehaviors also complete the job.

@@ -11,7 +11,7 @@ use hoth_core::workflow::Decision;
 use hoth_core::workflow::RunContext;
 use hoth_core::workflow::RunEnd;
 use hoth_core::workflow::decide;
-use hoth_egress::fuzz as csp;
+use hoth_egress::fuzz as egress;
 use hoth_queue::NewMessage;
 use hoth_runtime::fuzz as guest;
 use url::Url;
@@ -55,12 +55,12 @@ pub fn run(input: &[u8]) {
 
 fn request_keeps_the_rules(request: &hoth_core::domain::HttpRequest) {
     let base = Url::parse("https://csp.example.com/atat").expect("it is a URL");
-    let egress = csp::Egress::new(base, &[]);
-    if let Ok(url) = egress.url(&request.target, &request.query, None) {
+    let policy = egress::TargetPolicy::new(base, &[]);
+    if let Ok(url) = policy.url(&request.target, &request.query, None) {
         assert_eq!(url.origin().ascii_serialization(), "https://csp.example.com");
         assert!(!url.as_str().contains(char::is_control));
     }
-    if let Ok(headers) = csp::assemble(request.method, &request.headers, "key", &[]) {
+    if let Ok(headers) = egress::assemble(request.method, &request.headers, "key", &[]) {
         for name in ["host", "authorization", "cookie", "content-length", "transfer-encoding"] {
             assert!(!headers.contains_key(name), "an adapter set `{name}`");
         }

@@ -2,7 +2,7 @@
 
 use hoth_core::domain::Target;
 use hoth_egress::Origin;
-use hoth_egress::fuzz::Egress;
+use hoth_egress::fuzz::TargetPolicy;
 use url::Url;
 
 /// Reads two lines: the path that was called before, below the base URL, and a
@@ -18,13 +18,13 @@ pub fn run(input: &[u8]) {
 fn check(base: &str, called: &str, target: &str) {
     let base = Url::parse(base).expect("it is a URL");
     let named = Origin::parse("https://status.example.com").expect("it is an origin");
-    let egress = Egress::new(base.clone(), std::slice::from_ref(&named));
+    let policy = TargetPolicy::new(base.clone(), std::slice::from_ref(&named));
     let origins = [Origin::of(&base), named];
-    let called = egress.url(&Target::Path(called.to_owned()), &[], None).ok();
+    let called = policy.url(&Target::Path(called.to_owned()), &[], None).ok();
     let query = [("q".to_owned(), target.to_owned())];
     match target.strip_prefix('@') {
         None => {
-            let Ok(url) = egress.url(&Target::Path(target.to_owned()), &query, None) else {
+            let Ok(url) = policy.url(&Target::Path(target.to_owned()), &query, None) else {
                 return;
             };
             stays_within(&url, &origins);
@@ -33,12 +33,12 @@ fn check(base: &str, called: &str, target: &str) {
         }
         Some(location) => {
             let location = Target::Location(location.to_owned());
-            let Ok(url) = egress.url(&location, &[], called.as_ref()) else { return };
+            let Ok(url) = policy.url(&location, &[], called.as_ref()) else { return };
             stays_within(&url, &origins);
             // A target that an adapter stores and returns later is the same.
             let kept = Target::Location(url.clone().into());
-            assert_eq!(egress.url(&kept, &[], None).as_ref(), Ok(&url));
-            let longer = egress.url(&kept, &query, None);
+            assert_eq!(policy.url(&kept, &[], None).as_ref(), Ok(&url));
+            let longer = policy.url(&kept, &query, None);
             if let Ok(longer) = longer {
                 stays_within(&longer, &origins);
                 assert_eq!(longer.path(), url.path(), "a query changes no path");

@@ -1,4 +1,4 @@
-//! What an operator says about the breaker of one CSP.
+//! The configuration of one CSP's breaker.
 
 use std::num::NonZeroU32;
 use std::num::NonZeroU64;
@@ -14,45 +14,45 @@ use hoth_core::config::Table;
 #[serde(default, deny_unknown_fields)]
 pub struct BreakerConfig {
     pub enabled: bool,
-    /// How many different jobs must have a call that fails, with no answer
-    /// between them.
+    /// The number of different jobs with a failed call, without a response in
+    /// between, that opens the breaker.
     pub failures: NonZeroU32,
-    /// How long that must have gone on.
+    /// The shortest time over which these calls must have failed.
     pub over_ms: u64,
-    /// The first pause; doubled after each failure that follows it.
+    /// The first pause. It doubles after each failed probe.
     pub open_ms: NonZeroU64,
-    /// The bound on that doubling: how long after its return a CSP is noticed.
+    /// The longest pause, and so the longest time until a CSP that is back is
+    /// noticed.
     pub max_open_ms: NonZeroU64,
-    /// How long jobs are held back in all. Then they take their chance, and
-    /// the breaker stays out of the way until the CSP has answered.
+    /// The longest time for which jobs are held back. Then they run as without a
+    /// breaker, until the CSP responds.
     pub max_hold_ms: NonZeroU64,
 }
 
 impl Default for BreakerConfig {
     fn default() -> Self {
-        // Twenty are more than the jobs that go wrong on an ordinary day. Two
-        // seconds are less than a job needs for all its calls (1 s and 2 s
-        // between them), so that those in hand are spared, too. A pause of a
-        // second costs little where it was a service that restarts. Ten minutes
-        // outlast most outages, and are what a CSP that answers some and not
-        // others may cost the others.
+        // Twenty jobs are more than fail on an ordinary day. Two seconds are
+        // less than a job needs for all its tries (1 s and 2 s between them),
+        // so that running jobs are spared too. A pause of one second costs
+        // little if a service just restarts. Ten minutes outlast most outages,
+        // and bound the delay of good jobs if a CSP answers only some.
         Self {
             enabled: true,
             failures: const { NonZeroU32::new(20).expect("twenty is not zero") },
             over_ms: 2_000,
             open_ms: const { NonZeroU64::new(1_000).expect("a thousand is not zero") },
-            max_open_ms: const { NonZeroU64::new(30_000).expect("it is not zero") },
-            max_hold_ms: const { NonZeroU64::new(600_000).expect("it is not zero") },
+            max_open_ms: const { NonZeroU64::new(30_000).expect("thirty thousand is not zero") },
+            max_hold_ms: const { NonZeroU64::new(600_000).expect("ten minutes is not zero") },
         }
     }
 }
 
 impl BreakerConfig {
-    /// The failing jobs are remembered by name.
+    /// A bound on memory: the failing jobs are remembered by id.
     const FAILURES_MAX: u32 = 1_000;
-    /// Jobs that wait must find out soon that the CSP is back.
+    /// Five minutes: waiting jobs must notice soon that the CSP is back.
     const OPEN_MS_MAX: u64 = 300_000;
-    /// Somebody waits for what becomes of a job.
+    /// One day: a job must not wait for ever for its outcome.
     const HOLD_MS_MAX: u64 = 86_400_000;
 }
 
@@ -86,7 +86,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_cannot_be_meant_is_named() {
+    fn invalid_keys_are_named() {
         let check = |toml: &str, expected: &[&str]| {
             let config: BreakerConfig = toml::from_str(toml).unwrap();
             let keys: Vec<String> =

@@ -1,22 +1,21 @@
-//! The circuit breaker of one CSP: during an outage its jobs wait and do not
-//! burn their attempts.
+//! The circuit breaker of one CSP: during an outage jobs wait and keep their
+//! tries.
 //!
-//! It opens when calls of many different jobs have failed in a row for some
-//! time. One job that fails and fails again says little about a CSP, and
-//! neither does a burst within a second. While it is open nothing is taken from
-//! the CSP's queues, and who has a call to make waits with it. After a pause it
-//! is half open: one call is made, then, if that hangs, another after each
-//! further pause, in the order in which they wait. The first answer closes the
-//! breaker, and the next failure opens it for twice as long, up to a bound. A
-//! call that fails while the breaker holds others back does not count as one of
-//! its request's tries.
+//! The breaker opens when calls of many different jobs have failed in a row for
+//! some time. One job that fails repeatedly says little about a CSP, and neither
+//! does a burst within a second. While the breaker is open, no job is received
+//! from the CSP's queues, and calls of running jobs wait. After a pause the
+//! breaker is half open: one call probes the CSP. If that call hangs, another
+//! one follows after each further pause, in the order of their arrival. The
+//! first response closes the breaker. A failed probe opens it for twice as long,
+//! up to a bound. A failed probe does not count as one of its request's tries.
 //!
-//! It cannot hold jobs for ever: after a time it gives up, and stays out of the
-//! way until the CSP has answered. So a job is delayed by no more than that, and
-//! ends as it would without a breaker.
+//! The time for which jobs are held is bounded: then the breaker gives up and
+//! lets all jobs run until the CSP responds. So a job is delayed by no more than
+//! that bound, and ends as it would without a breaker.
 
 mod config;
-mod machine;
+mod state;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,178 +29,186 @@ use tracing::info;
 use tracing::warn;
 
 pub use config::BreakerConfig;
-pub use machine::Phase;
+pub use state::BreakerPhase;
 
 use hoth_core::domain::CspName;
 use hoth_core::domain::Timestamp;
 use hoth_platform::clock::Clock;
-use machine::Machine;
+use state::BreakerState;
+use state::Transition;
 
-/// What one call says about the CSP.
+/// The evidence of one call about the health of the CSP.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verdict {
-    /// It answered, be it to refuse.
-    Answered,
-    /// No connection, no answer, no token, or a gateway without it.
+pub enum CallHealth {
+    /// The CSP responded, perhaps with a refusal.
+    Responded,
+    /// No connection, no response, no token, or a gateway without its service.
     Failed,
 }
 
-/// The breaker of one CSP. Cheap to clone; all clones are one.
+/// The breaker of one CSP. Cheap to clone; clones share their state.
 #[derive(Debug, Clone)]
 pub struct Breaker(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
     csp: CspName,
-    machine: watch::Sender<Machine>,
-    /// One for who makes the call that shows whether the CSP is back. Those
-    /// who wait get it in the order in which they came.
+    /// Watched, so that waiting calls and permits notice each change.
+    state: watch::Sender<BreakerState>,
+    /// The slot of the probing call. The semaphore is fair, so that waiting
+    /// calls get the slot in the order of their arrival.
     probe: Arc<Semaphore>,
     clock: Clock,
 }
 
-/// Leave to take jobs from a queue, until the breaker changes.
+/// The permission to receive jobs from a queue, until the breaker changes.
 #[derive(Debug, Clone, Copy)]
-pub struct Admission {
-    /// Take one job, and another when that one is over or this has passed.
+pub struct ReceivePermit {
+    /// If set, one job may be received, and another when that job has ended or
+    /// this time has passed.
     pub probe: Option<Duration>,
+    /// The epoch of the breaker for which the permit holds.
     epoch: u64,
 }
 
-/// Leave to make one call; given back when it is dropped.
+/// The permission to make one call, returned when it is dropped.
 #[derive(Debug)]
-pub struct Pass {
+pub struct CallPermit {
+    /// Dropping the sender ends the task that keeps the probe slot.
     _probe: Option<oneshot::Sender<()>>,
 }
 
-/// What operators see of a breaker.
+/// The status of a breaker for operators.
 #[derive(Debug, Clone, Copy)]
 pub struct BreakerStatus {
-    pub phase: Phase,
+    pub phase: BreakerPhase,
     pub since: Timestamp,
-    /// Different jobs with a failing call since the last answer, counted up to
-    /// `failures`.
+    /// The number of different jobs with a failed call since the last response,
+    /// counted up to the setting `failures`.
     pub failures: usize,
 }
 
 impl Breaker {
     pub fn new(csp: &CspName, config: &BreakerConfig, clock: Clock) -> Self {
-        let machine = watch::Sender::new(Machine::new(config, Instant::now()));
+        let state = watch::Sender::new(BreakerState::new(config, Instant::now()));
         let probe = Arc::new(Semaphore::new(1));
-        Self(Arc::new(Inner { csp: csp.clone(), machine, probe, clock }))
+        Self(Arc::new(Inner { csp: csp.clone(), state, probe, clock }))
     }
 
-    /// Takes note of how a call of `job`, begun at `called_at`, has ended.
-    pub fn report(&self, job: &str, called_at: Instant, verdict: Verdict) {
+    /// Records the end of a call of `job` that began at `called_at`.
+    pub fn report(&self, job: &str, called_at: Instant, health: CallHealth) {
         let csp = &self.0.csp;
-        let mut pause = None;
-        let changed = self.0.machine.send_if_modified(|machine| {
-            let changed = match verdict {
-                Verdict::Answered => machine.answered(Instant::now()),
-                Verdict::Failed => machine.failed(job, called_at, Instant::now()),
+        let mut transition = Transition::Unchanged;
+        self.0.state.send_if_modified(|state| {
+            transition = match health {
+                CallHealth::Responded => state.record_response(Instant::now()),
+                CallHealth::Failed => state.record_failure(job, called_at, Instant::now()),
             };
-            pause = machine.pause();
-            changed
+            transition != Transition::Unchanged
         });
-        match (changed, pause) {
-            (false, _) => {}
-            (true, Some(pause)) => {
+        match transition {
+            Transition::Unchanged => {}
+            Transition::Opened { pause } => {
                 counter!("hoth_breaker_openings_total", "csp" => csp.to_string()).increment(1);
-                warn!(%csp, event = "breaker-open", "{csp} does not answer; its jobs wait {pause:?}");
+                warn!(%csp, event = "breaker-open", "{csp} does not respond; its jobs wait {pause:?}");
             }
-            (true, None) => {
-                info!(%csp, event = "breaker-closed", "{csp} answers again; jobs go on")
+            Transition::Closed => {
+                info!(%csp, event = "breaker-closed", "{csp} responds again; its jobs resume")
             }
         }
     }
 
-    /// Whether jobs are held back now.
-    pub fn holds(&self) -> bool {
-        !self.0.machine.borrow().phase(Instant::now()).lets_through()
+    /// Returns true if calls are held back now.
+    pub fn holds_calls(&self) -> bool {
+        !self.0.state.borrow().phase(Instant::now()).allows_jobs()
     }
 
     /// Waits until a call may be made.
-    pub async fn pass(&self) -> Pass {
-        let lets_through = self.until(Phase::lets_through);
-        tokio::pin!(lets_through);
-        // First come, first served, also over several pauses: so each gets its
-        // turn, whoever else fails.
+    pub async fn call_permit(&self) -> CallPermit {
+        let allows_jobs = self.until(BreakerPhase::allows_jobs);
+        tokio::pin!(allows_jobs);
+        // The slot is awaited before the half-open phase: a call keeps its place
+        // in line over several pauses, and each call gets its turn.
         let permit = tokio::select! {
             biased;
-            _ = &mut lets_through => return Pass { _probe: None },
+            _ = &mut allows_jobs => return CallPermit { _probe: None },
             permit = Arc::clone(&self.0.probe).acquire_owned() => {
                 permit.expect("the semaphore is never closed")
             }
         };
         let pause = tokio::select! {
             biased;
-            _ = &mut lets_through => return Pass { _probe: None },
-            pause = self.until(|phase| phase == Phase::HalfOpen) => pause,
+            _ = &mut allows_jobs => return CallPermit { _probe: None },
+            pause = self.until(|phase| phase == BreakerPhase::HalfOpen) => pause,
         };
-        // A call that hangs must not keep the next one from finding out.
-        let (probe, over) = oneshot::channel();
+        // A probe that hangs keeps the slot for one pause at most: the next call
+        // must be able to probe. The task holds the slot because the permit of
+        // the hanging call stays alive.
+        let (probe, ended) = oneshot::channel();
         tokio::spawn(async move {
-            let _ = tokio::time::timeout(pause, over).await;
+            let _ = tokio::time::timeout(pause, ended).await;
             drop(permit);
         });
-        Pass { _probe: Some(probe) }
+        CallPermit { _probe: Some(probe) }
     }
 
-    /// Waits while the breaker is open.
-    pub async fn admission(&self) -> Admission {
-        self.until(|phase| phase != Phase::Open).await;
-        let machine = self.0.machine.borrow();
-        let lets_through = machine.phase(Instant::now()).lets_through();
-        Admission { probe: machine.pause().filter(|_| !lets_through), epoch: machine.epoch() }
+    /// Waits while the breaker is open, then returns a permit to receive jobs.
+    pub async fn receive_permit(&self) -> ReceivePermit {
+        self.until(|phase| phase != BreakerPhase::Open).await;
+        let state = self.0.state.borrow();
+        let allows_jobs = state.phase(Instant::now()).allows_jobs();
+        ReceivePermit { probe: state.pause().filter(|_| !allows_jobs), epoch: state.epoch() }
     }
 
-    /// Returns when an admission holds no longer.
-    pub async fn ended(&self, admission: &Admission) {
-        let mut changes = self.0.machine.subscribe();
-        let ended = changes.wait_for(|machine| machine.epoch() != admission.epoch).await;
-        ended.expect("the sender lives as long as `self`");
+    /// Waits until the breaker changes and `permit` is no longer valid.
+    pub async fn revoked(&self, permit: &ReceivePermit) {
+        let mut changes = self.0.state.subscribe();
+        let revoked = changes.wait_for(|state| state.epoch() != permit.epoch).await;
+        revoked.expect("the sender lives as long as `self`");
     }
 
-    /// Waits for a phase, and returns the length of its state's pause; zero
-    /// where it has none.
-    async fn until(&self, is_it: impl Fn(Phase) -> bool) -> Duration {
-        let mut changes = self.0.machine.subscribe();
+    /// Waits for a phase. Returns the length of its pause, or zero if it has none.
+    async fn until(&self, matches: impl Fn(BreakerPhase) -> bool) -> Duration {
+        let mut changes = self.0.state.subscribe();
         loop {
             let now = Instant::now();
             let (phase, pause, changes_at) = {
-                let machine = changes.borrow_and_update();
-                (machine.phase(now), machine.pause(), machine.changes_at(now))
+                let state = changes.borrow_and_update();
+                (state.phase(now), state.pause(), state.changes_at(now))
             };
-            if is_it(phase) {
+            if matches(phase) {
                 return pause.unwrap_or_default();
             }
-            let by_itself = async {
+            // Half-open and given-up begin by time alone, without a change of
+            // the watched state.
+            let timer = async {
                 match changes_at {
                     Some(at) => tokio::time::sleep_until(at).await,
                     None => std::future::pending().await,
                 }
             };
             tokio::select! {
-                () = by_itself => {}
+                () = timer => {}
                 changed = changes.changed() => changed.expect("the sender lives as long as `self`"),
             }
         }
     }
 
+    /// Returns the status for operators.
     pub fn status(&self) -> BreakerStatus {
         let (now, clock_now) = (Instant::now(), self.0.clock.now());
-        let machine = self.0.machine.borrow();
-        let phase = machine.phase(now);
-        let lasted = u64::try_from(machine.lasted(now).as_millis()).unwrap_or(u64::MAX);
+        let state = self.0.state.borrow();
+        let phase = state.phase(now);
+        let lasted = u64::try_from(state.lasted(now).as_millis()).unwrap_or(u64::MAX);
         let since = Timestamp::from_millis(clock_now.as_millis().saturating_sub(lasted));
-        BreakerStatus { phase, since, failures: machine.failures() }
+        BreakerStatus { phase, since, failures: state.failures() }
     }
 }
 
 impl BreakerStatus {
-    /// Whether jobs are taken as usual.
-    pub fn lets_through(&self) -> bool {
-        self.phase.lets_through()
+    /// Returns true if jobs run as usual.
+    pub fn allows_jobs(&self) -> bool {
+        self.phase.allows_jobs()
     }
 }
 
@@ -217,56 +224,56 @@ mod tests {
     const PAUSE: Duration = Duration::from_millis(100);
     const QUICK: &str = "failures = 1\nover_ms = 0\nopen_ms = 100\nmax_open_ms = 100";
 
-    /// With a pause that no test sees the end of.
+    /// A configuration with a pause that outlasts every test.
     const SLOW: &str = "failures = 1\nover_ms = 0\nopen_ms = 30000\nmax_open_ms = 30000";
 
     #[tokio::test]
-    async fn nothing_is_admitted_while_it_is_open() {
+    async fn an_open_breaker_gives_no_receive_permit() {
         let breaker = breaker(SLOW);
-        let first = breaker.admission().await;
-        breaker.report("a", Instant::now(), Verdict::Failed);
-        breaker.ended(&first).await;
-        assert_eq!(breaker.status().phase, Phase::Open);
-        let mut next = std::pin::pin!(breaker.admission());
+        let first = breaker.receive_permit().await;
+        breaker.report("a", Instant::now(), CallHealth::Failed);
+        breaker.revoked(&first).await;
+        assert_eq!(breaker.status().phase, BreakerPhase::Open);
+        let mut next = std::pin::pin!(breaker.receive_permit());
         assert!(futures_util::poll!(next.as_mut()).is_pending());
     }
 
     #[tokio::test]
-    async fn admissions_wait_while_it_is_open_and_end_when_it_changes() {
+    async fn receive_permits_wait_for_the_pause_and_are_revoked_by_each_change() {
         let breaker = breaker(QUICK);
-        let first = breaker.admission().await;
+        let first = breaker.receive_permit().await;
         assert!(first.probe.is_none());
 
-        let begun = Instant::now();
-        breaker.report("a", begun, Verdict::Failed);
-        breaker.ended(&first).await;
-        let second = breaker.admission().await;
-        assert!(second.probe == Some(PAUSE) && begun.elapsed() >= PAUSE);
-        assert_eq!(breaker.status().phase, Phase::HalfOpen);
+        let started_at = Instant::now();
+        breaker.report("a", started_at, CallHealth::Failed);
+        breaker.revoked(&first).await;
+        let second = breaker.receive_permit().await;
+        assert!(second.probe == Some(PAUSE) && started_at.elapsed() >= PAUSE);
+        assert_eq!(breaker.status().phase, BreakerPhase::HalfOpen);
 
-        breaker.report("b", Instant::now(), Verdict::Answered);
-        breaker.ended(&second).await;
-        assert!(breaker.admission().await.probe.is_none());
+        breaker.report("b", Instant::now(), CallHealth::Responded);
+        breaker.revoked(&second).await;
+        assert!(breaker.receive_permit().await.probe.is_none());
     }
 
-    /// Makes calls through `breaker` of which so many fail. Every job ends with
-    /// a call that is answered, or fails when nobody is held. Returns the jobs
-    /// in the order of their calls.
+    /// Makes calls through `breaker`, of which the first `failing` fail. A job
+    /// ends with a response, or with a failure while no calls are held. Returns
+    /// the jobs in the order of their calls.
     async fn calls(breaker: &Breaker, jobs: &[&str], failing: usize) -> String {
         let made = std::sync::Mutex::new(String::new());
         let tasks = jobs.iter().map(|job| async {
             loop {
-                let pass = breaker.pass().await;
+                let permit = breaker.call_permit().await;
                 let called_at = Instant::now();
                 let fails = {
                     let mut made = made.lock().unwrap();
                     made.push_str(job);
                     made.len() <= failing
                 };
-                let verdict = if fails { Verdict::Failed } else { Verdict::Answered };
-                breaker.report(job, called_at, verdict);
-                drop(pass);
-                if !fails || !breaker.holds() {
+                let health = if fails { CallHealth::Failed } else { CallHealth::Responded };
+                breaker.report(job, called_at, health);
+                drop(permit);
+                if !fails || !breaker.holds_calls() {
                     return;
                 }
             }
@@ -276,55 +283,55 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_waits_gets_a_call_each_in_turn_until_one_is_answered() {
+    async fn waiting_calls_probe_in_turn_until_one_gets_a_response() {
         let breaker = breaker(QUICK);
-        let begun = Instant::now();
-        breaker.report("x", begun, Verdict::Failed);
+        let started_at = Instant::now();
+        breaker.report("x", started_at, CallHealth::Failed);
         let made = calls(&breaker, &["a", "b", "c"], 4).await;
         assert_eq!(made[..5], *"abcab", "{made}");
-        assert_eq!(made.len(), 7, "the others go on at once: {made}");
-        assert!(begun.elapsed() >= PAUSE * 5, "{:?}", begun.elapsed());
+        assert_eq!(made.len(), 7, "the remaining jobs run at once: {made}");
+        assert!(started_at.elapsed() >= PAUSE * 5, "{:?}", started_at.elapsed());
     }
 
     #[tokio::test]
-    async fn nobody_is_held_longer_than_it_may_hold() {
+    async fn no_call_is_held_longer_than_the_longest_hold() {
         let breaker = breaker(&format!("{QUICK}\nmax_hold_ms = 350"));
-        let begun = Instant::now();
-        breaker.report("x", begun, Verdict::Failed);
+        let started_at = Instant::now();
+        breaker.report("x", started_at, CallHealth::Failed);
         let made = calls(&breaker, &["a", "b", "c", "d", "e"], usize::MAX).await;
-        assert!(begun.elapsed() >= Duration::from_millis(350), "{:?}", begun.elapsed());
-        // Three pauses fit, and then each has one more.
+        assert!(started_at.elapsed() >= Duration::from_millis(350), "{:?}", started_at.elapsed());
+        // Three pauses fit, and then each job makes one more call.
         assert!((5..=8).contains(&made.len()), "{made}");
-        assert_eq!(breaker.status().phase, Phase::GivenUp);
-        assert!(breaker.admission().await.probe.is_none());
-        breaker.report("c", Instant::now(), Verdict::Answered);
-        assert_eq!(breaker.status().phase, Phase::Closed);
+        assert_eq!(breaker.status().phase, BreakerPhase::GivenUp);
+        assert!(breaker.receive_permit().await.probe.is_none());
+        breaker.report("c", Instant::now(), CallHealth::Responded);
+        assert_eq!(breaker.status().phase, BreakerPhase::Closed);
     }
 
     #[tokio::test]
-    async fn a_call_that_hangs_keeps_the_next_one_waiting_for_one_pause_only() {
+    async fn a_hanging_probe_delays_the_next_one_by_one_pause_only() {
         let breaker = breaker(QUICK);
-        let begun = Instant::now();
-        breaker.report("x", begun, Verdict::Failed);
-        let hanging = breaker.pass().await;
-        assert!(begun.elapsed() >= PAUSE);
-        let next = breaker.pass().await;
-        assert!(begun.elapsed() >= PAUSE * 2);
+        let started_at = Instant::now();
+        breaker.report("x", started_at, CallHealth::Failed);
+        let hanging = breaker.call_permit().await;
+        assert!(started_at.elapsed() >= PAUSE);
+        let next = breaker.call_permit().await;
+        assert!(started_at.elapsed() >= PAUSE * 2);
         drop((hanging, next));
     }
 
     #[tokio::test]
-    async fn a_call_that_is_given_up_makes_room_for_the_next_one_at_once() {
+    async fn a_dropped_probe_frees_the_slot_at_once() {
         let slow = breaker("failures = 1\nover_ms = 0\nopen_ms = 2000\nmax_open_ms = 2000");
-        slow.report("x", Instant::now(), Verdict::Failed);
-        let given_up = slow.pass().await;
-        let mut next = std::pin::pin!(slow.pass());
+        slow.report("x", Instant::now(), CallHealth::Failed);
+        let dropped = slow.call_permit().await;
+        let mut next = std::pin::pin!(slow.call_permit());
         assert!(futures_util::poll!(next.as_mut()).is_pending(), "two calls at once");
-        drop(given_up);
-        // The task that keeps the place sees it at its next poll.
+        drop(dropped);
+        // The task that keeps the slot notices at its next poll.
         let mut turns = 0;
         while futures_util::poll!(next.as_mut()).is_pending() {
-            assert!(turns < 10, "it waits for a timer");
+            assert!(turns < 10, "the probe slot waits for a timer");
             turns += 1;
             tokio::task::yield_now().await;
         }

@@ -16,7 +16,7 @@ use super::server::answer;
 use super::*;
 
 #[tokio::test]
-async fn the_csp_sees_what_the_adapter_wrote() {
+async fn the_csp_gets_the_request_of_the_adapter() {
     let csp = Server::start([answer(200, "", "")]).await;
     let client = client(&format!("{}/atat/api/v1/", csp.url()), "");
     let request = HttpRequest {
@@ -31,8 +31,8 @@ async fn the_csp_sees_what_the_adapter_wrote() {
             Target::Path("/portfolios/this%3Aneeds%2Fto%3Bbe%20encoded%2C".into()),
         )
     };
-    let exchanged = exchange(&client, &request, &THRICE).await;
-    assert_eq!((exchanged.response().status, exchanged.calls), (200, 1));
+    let result = exchange(&client, &request, &THRICE).await;
+    assert_eq!((result.response().status, result.calls), (200, 1));
     let seen = csp.requests().concat().replace(&csp.url()["http://".len()..], "HOST");
     expect![[r#"
         POST /atat/api/v1/portfolios/this%3Aneeds%2Fto%3Bbe%20encoded%2C?start_date=2026%2001 HTTP/1.1
@@ -63,35 +63,35 @@ async fn a_get_carries_no_idempotency_key_and_no_body() {
 }
 
 #[tokio::test]
-async fn the_adapter_sees_what_the_csp_answered() {
+async fn the_adapter_gets_the_response_of_the_csp() {
     let mut raw = b"HTTP/1.1 418 I'm a teapot\r\nX-One: 1\r\nx-one: 2\r\nx-bad: \xff\r\nX-Utf8: \xc3\xbc\r\ncontent-length: 3\r\n\r\n".to_vec();
     raw.extend_from_slice(b"\x00\xffx");
     let csp = Server::start([Act::Answer(raw)]).await;
-    let exchanged = exchange(&client(&csp.url(), ""), &get("/x"), &THRICE).await;
-    let response = exchanged.response();
+    let result = exchange(&client(&csp.url(), ""), &get("/x"), &THRICE).await;
+    let response = result.response();
     let headers: Vec<_> =
         response.headers.iter().map(|(name, value)| format!("{name}: {value}")).collect();
     assert_eq!(response.status, 418);
     assert_eq!(headers, ["x-one: 1", "x-one: 2", "x-utf8: ü", "content-length: 3"]);
     assert_eq!(&response.body[..], b"\x00\xffx");
-    assert_eq!(exchanged.url.unwrap().as_str(), format!("{}/x", csp.url()));
+    assert_eq!(result.url.unwrap().as_str(), format!("{}/x", csp.url()));
 }
 
 #[tokio::test]
-async fn what_a_head_announces_is_not_read() {
+async fn the_announced_body_of_a_head_response_is_not_read() {
     let raw = b"HTTP/1.1 200 OK\r\ncontent-length: 99999999\r\n\r\n".to_vec();
     let csp = Server::start([Act::Answer(raw)]).await;
     let head = request(Method::Head, Target::Path("/x".into()));
-    let exchanged = exchange(&client(&csp.url(), ""), &head, &THRICE).await;
-    assert_eq!((exchanged.word().as_str(), exchanged.response().body.len()), ("200", 0));
+    let result = exchange(&client(&csp.url(), ""), &head, &THRICE).await;
+    assert_eq!((result.outcome().as_str(), result.response().body.len()), ("200", 0));
 }
 
 #[tokio::test]
-async fn connections_are_used_again() {
+async fn connections_are_reused() {
     let csp = Server::start([answer(200, "", "x")]).await;
     let client = client(&csp.url(), "");
     for _ in 0..3 {
-        assert_eq!(exchange(&client, &get("/x"), &THRICE).await.word(), "200");
+        assert_eq!(exchange(&client, &get("/x"), &THRICE).await.outcome(), "200");
     }
     assert_eq!((csp.calls(), csp.connections()), (3, 1));
 }
@@ -103,21 +103,21 @@ async fn check(act: Act, expected: &Expect) {
 async fn check_with(more: &str, act: Act, expected: &Expect) {
     let csp = Server::start([act]).await;
     let client = client(&csp.url(), &format!("{more}max_response_bytes = 10"));
-    let exchanged = exchange(&client, &get("/x"), &RetryPolicy::ONCE).await;
-    let text = match &exchanged.event {
+    let result = exchange(&client, &get("/x"), &RetryPolicy::ONCE).await;
+    let text = match &result.event {
         Event::Response(response) => format!("{} {:?}", response.status, response.body),
         Event::TransportFailure(failure) => {
             format!("{} sent={} {}", failure.code.as_str(), failure.sent, failure.message)
         }
-        Event::Timer => unreachable!("nobody waits"),
+        Event::Timer => unreachable!("an exchange ends with a response or a failure"),
     };
     expected.assert_eq(&text);
 }
 
 #[tokio::test]
-async fn a_connection_that_breaks_is_a_reset() {
+async fn a_connection_closed_before_the_response_is_a_reset() {
     let gone =
-        expect!["reset sent=true CSP_A closed the connection without an answer (1 call made)"];
+        expect!["reset sent=true CSP_A closed the connection without a response (1 call made)"];
     check(Act::ResetUnread, &gone).await;
     check(Act::Reset(b"".to_vec()), &gone).await;
     check(Act::AnswerAndClose(b"".to_vec()), &gone).await;
@@ -125,8 +125,8 @@ async fn a_connection_that_breaks_is_a_reset() {
 }
 
 #[tokio::test]
-async fn an_answer_that_ends_early_is_truncated() {
-    let truncated = expect!["truncated sent=true the answer of CSP_A broke off (1 call made)"];
+async fn a_response_that_ends_early_is_truncated() {
+    let truncated = expect!["truncated sent=true the response of CSP_A ended early (1 call made)"];
     let short = b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nabc".to_vec();
     check(Act::AnswerAndClose(short), &truncated).await;
     let chunked = b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n".to_vec();
@@ -135,7 +135,7 @@ async fn an_answer_that_ends_early_is_truncated() {
     check(Act::AnswerAndClose(bad_chunk), &truncated).await;
     check(
         Act::AnswerAndClose(b"220 mail.example.com ESMTP\r\n".to_vec()),
-        &expect!["truncated sent=true the answer of CSP_A is not readable as HTTP (1 call made)"],
+        &expect!["truncated sent=true the response of CSP_A is not valid HTTP (1 call made)"],
     )
     .await;
 }
@@ -145,12 +145,12 @@ async fn a_server_error_that_ends_early_keeps_its_status() {
     let check = async |head: &str, expected: &str| {
         let short = format!("HTTP/1.1 {head}\r\ncontent-length: 9\r\n\r\nabc");
         let csp = Server::start([Act::AnswerAndClose(short.into())]).await;
-        let exchanged = exchange(&client(&csp.url(), ""), &get("/x"), &THRICE).await;
-        let Event::TransportFailure(failure) = &exchanged.event else {
-            panic!("there is no answer: {:?}", exchanged.event)
+        let result = exchange(&client(&csp.url(), ""), &get("/x"), &THRICE).await;
+        let Event::TransportFailure(failure) = &result.event else {
+            panic!("there is no answer: {:?}", result.event)
         };
         let last = failure.last_response.as_ref().map(|last| last.status);
-        assert_eq!(format!("{} {} {last:?}", exchanged.calls, failure.code), expected, "{head}");
+        assert_eq!(format!("{} {} {last:?}", result.calls, failure.code), expected, "{head}");
     };
     check("503 x", "3 truncated Some(503)").await;
     check("599 x", "3 truncated Some(599)").await;
@@ -161,7 +161,7 @@ async fn a_server_error_that_ends_early_keeps_its_status() {
 }
 
 #[tokio::test]
-async fn what_lies_beyond_the_announced_length_is_not_read() {
+async fn bytes_beyond_the_announced_length_are_not_read() {
     let long = b"HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\nabcdefghijklmnop".to_vec();
     check(Act::AnswerAndClose(long), &expect![[r#"200 b"abc""#]]).await;
     let until_close = b"HTTP/1.1 200 OK\r\n\r\nabc".to_vec();
@@ -169,8 +169,8 @@ async fn what_lies_beyond_the_announced_length_is_not_read() {
 }
 
 #[tokio::test]
-async fn silence_is_a_timeout() {
-    let late = expect!["timeout sent=true CSP_A did not answer within 1000 ms (1 call made)"];
+async fn a_peer_that_sends_nothing_more_is_a_timeout() {
+    let late = expect!["timeout sent=true CSP_A did not respond within 1000 ms (1 call made)"];
     let silences = [
         Act::Hang(b"".to_vec()),
         Act::Hang(b"HTTP/1.1 200 OK\r\n".to_vec()),
@@ -184,9 +184,9 @@ async fn silence_is_a_timeout() {
 }
 
 #[tokio::test]
-async fn an_answer_beyond_the_bound_is_too_large() {
+async fn a_body_beyond_the_bound_is_too_large() {
     let large = expect![
-        "too-large sent=true CSP_A answered with more than 10 bytes (`max_response_bytes`)"
+        "too-large sent=true CSP_A sent a body of more than 10 bytes (`max_response_bytes`)"
     ];
     check(Act::Answer(server::bytes(200, "", "0123456789")), &expect![[r#"200 b"0123456789""#]])
         .await;
@@ -202,9 +202,8 @@ async fn an_answer_beyond_the_bound_is_too_large() {
 }
 
 #[tokio::test]
-async fn a_header_has_a_bound_too() {
-    let large =
-        expect!["too-large sent=true CSP_A answered with a header of more than 65536 bytes"];
+async fn a_header_beyond_the_bound_is_too_large() {
+    let large = expect!["too-large sent=true CSP_A sent a header of more than 65536 bytes"];
     let one = format!("HTTP/1.1 200 OK\r\nx: {}\r\ncontent-length: 0\r\n\r\n", "x".repeat(65_536));
     check(Act::Answer(one.into()), &large).await;
     let endless = format!("HTTP/1.1 200 OK\r\nx: {}", "x".repeat(1_000_000));
@@ -214,20 +213,20 @@ async fn a_header_has_a_bound_too() {
 }
 
 #[tokio::test]
-async fn the_status_of_an_answer_that_is_too_large_says_whether_it_is_asked_for_again() {
+async fn the_status_of_a_response_that_is_too_large_decides_on_a_retry() {
     let check = async |answers: Vec<Act>, expected: &str| {
         let csp = Server::start(answers).await;
         let client = client(&csp.url(), "max_response_bytes = 10");
-        let exchanged = exchange(&client, &get("/x"), &THRICE).await;
-        let last = match &exchanged.event {
+        let result = exchange(&client, &get("/x"), &THRICE).await;
+        let last = match &result.event {
             Event::Response(response) => format!("{}", response.status),
             Event::TransportFailure(failure) => {
                 let last = failure.last_response.as_ref().map(|last| (last.status, &*last.body));
                 format!("{} {last:?}", failure.code)
             }
-            Event::Timer => unreachable!("nobody waits here"),
+            Event::Timer => unreachable!("an exchange ends with a response or a failure"),
         };
-        assert_eq!(format!("{} calls: {last}", exchanged.calls), expected);
+        assert_eq!(format!("{} calls: {last}", result.calls), expected);
     };
     let large = |status| answer(status, "", "0123456789a");
     check(vec![large(200)], "1 calls: too-large Some((200, []))").await;
@@ -240,26 +239,24 @@ async fn the_status_of_an_answer_that_is_too_large_says_whether_it_is_asked_for_
 async fn a_refused_connection_is_unsent() {
     let closed = ClosedPort::bind();
     let client = client(&closed.url(), "");
-    let exchanged = exchange(&client, &get("/x"), &THRICE).await;
-    let failure = exchanged.failure();
-    expect!["CSP_A could not be reached: connection refused (3 calls made)"]
+    let result = exchange(&client, &get("/x"), &THRICE).await;
+    let failure = result.failure();
+    expect!["cannot connect to CSP_A: connection refused (3 calls made)"]
         .assert_eq(&failure.message);
-    assert_eq!((failure.code.as_str(), failure.sent, exchanged.calls), ("connect", false, 3));
+    assert_eq!((failure.code.as_str(), failure.sent, result.calls), ("connect", false, 3));
     assert!(failure.last_response.is_none());
 }
 
 #[tokio::test]
-async fn a_connection_that_is_never_made_is_unsent() {
+async fn a_connection_that_times_out_is_unsent() {
     // The kernel accepts; nobody answers the TLS handshake.
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let base_url = format!("https://127.0.0.1:{}", listener.local_addr().unwrap().port());
     let client = client(&base_url, "connect_timeout_ms = 50");
-    let exchanged = exchange(&client, &get("/x"), &THRICE).await;
-    let failure = exchanged.failure();
-    expect![
-        "CSP_A could not be reached: no connection in time (`connect_timeout_ms`) (3 calls made)"
-    ]
-    .assert_eq(&failure.message);
+    let result = exchange(&client, &get("/x"), &THRICE).await;
+    let failure = result.failure();
+    expect!["cannot connect to CSP_A: timed out (`connect_timeout_ms`) (3 calls made)"]
+        .assert_eq(&failure.message);
     assert_eq!((failure.code.as_str(), failure.sent), ("connect", false));
 }
 
@@ -268,15 +265,15 @@ async fn a_name_with_a_private_address_is_not_called() {
     let csp = Server::start([answer(200, "", "")]).await;
     let base_url = csp.url().replace("http://127.0.0.1", "https://csp-a.example.com");
     let client = resolving("127.0.0.1", &base_url, "");
-    let exchanged = exchange(&client, &get("/x"), &THRICE).await;
+    let result = exchange(&client, &get("/x"), &THRICE).await;
     expect!["CSP_A cannot be called: `csp-a.example.com` resolves to 127.0.0.1, which is private and not in `private_networks`"]
-        .assert_eq(&exchanged.failure().message);
-    assert_eq!((exchanged.word().as_str(), exchanged.failure().sent), ("origin-refused", false));
-    assert_eq!((exchanged.calls, csp.connections()), (1, 0));
+        .assert_eq(&result.failure().message);
+    assert_eq!((result.outcome().as_str(), result.failure().sent), ("origin-refused", false));
+    assert_eq!((result.calls, csp.connections()), (1, 0));
 }
 
 #[tokio::test]
-async fn a_named_private_network_is_called_and_must_speak_tls() {
+async fn an_allowed_private_network_is_called_over_tls_only() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     let base_url = format!("https://csp-a.example.com:{port}");
@@ -286,21 +283,21 @@ async fn a_named_private_network_is_called_and_must_speak_tls() {
         let _ = socket.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n");
     });
     let client = resolving("127.0.0.1", &base_url, "private_networks = ['127.0.0.0/8']");
-    let exchanged = exchange(&client, &get("/x"), &THRICE).await;
-    assert_eq!((exchanged.word().as_str(), exchanged.failure().sent), ("tls", false));
-    assert_eq!(exchanged.calls, 1);
+    let result = exchange(&client, &get("/x"), &THRICE).await;
+    assert_eq!((result.outcome().as_str(), result.failure().sent), ("tls", false));
+    assert_eq!(result.calls, 1);
 }
 
 #[tokio::test]
-async fn localhost_is_called_without_further_ado() {
+async fn localhost_needs_no_private_networks_setting() {
     let csp = Server::start([answer(200, "", "")]).await;
     let base_url = csp.url().replace("127.0.0.1", "localhost");
-    let exchanged = exchange(&client(&base_url, ""), &get("/x"), &THRICE).await;
-    assert_eq!(exchanged.word(), "200");
+    let result = exchange(&client(&base_url, ""), &get("/x"), &THRICE).await;
+    assert_eq!(result.outcome(), "200");
 }
 
 #[tokio::test]
-async fn a_request_that_breaks_the_rules_goes_nowhere() {
+async fn a_request_that_breaks_the_rules_is_not_sent() {
     let csp = Server::start([answer(200, "", "")]).await;
     let client = client(&csp.url(), "");
     let header = |name: &str, value: &str| HttpRequest {
@@ -310,9 +307,12 @@ async fn a_request_that_breaks_the_rules_goes_nowhere() {
     let cases = [
         (get("/../admin"), "its path has a dot segment"),
         (get("https://evil.example/"), "its path does not begin with `/`"),
-        (header("Host", "evil.example"), "the header `host` is the host's to set"),
-        (header("Authorization", "Bearer x"), "the header `authorization` is the host's to set"),
-        (header("x", "a\r\nb: c"), "the header `x` has a value that cannot be sent"),
+        (header("Host", "evil.example"), "the header `host` is reserved for the host"),
+        (
+            header("Authorization", "Bearer x"),
+            "the header `authorization` is reserved for the host",
+        ),
+        (header("x", "a\r\nb: c"), "the header `x` has an invalid value"),
         (
             HttpRequest { credential: Some("other".into()), ..get("/x") },
             "it asks for the credential \"other\", and there is no `[csp.CSP_A.credentials.other]`",
@@ -327,11 +327,11 @@ async fn a_request_that_breaks_the_rules_goes_nowhere() {
         ),
     ];
     for (request, reason) in cases {
-        let exchanged = exchange(&client, &request, &THRICE).await;
-        let failure = exchanged.failure();
-        assert_eq!(failure.message, format!("HOTH did not make the request to CSP_A: {reason}"));
+        let result = exchange(&client, &request, &THRICE).await;
+        let failure = result.failure();
+        assert_eq!(failure.message, format!("HOTH refused the request to CSP_A: {reason}"));
         assert_eq!((failure.code.as_str(), failure.sent), ("request-refused", false));
-        assert!(exchanged.calls == 0 && exchanged.url.is_none());
+        assert!(result.calls == 0 && result.url.is_none());
     }
     assert_eq!(csp.connections(), 0);
 }
@@ -344,7 +344,7 @@ async fn no_more_calls_at_once_than_configured() {
     let calls: Vec<_> = (0..6)
         .map(|_| {
             let client = client.clone();
-            tokio::spawn(async move { exchange(&client, &get("/x"), &THRICE).await.word() })
+            tokio::spawn(async move { exchange(&client, &get("/x"), &THRICE).await.outcome() })
         })
         .collect();
     for begun in 2..=6 {
@@ -364,8 +364,8 @@ async fn a_call_that_is_dropped_makes_room() {
     let client = client(&csp.url(), "max_concurrent = 1");
     let request = get("/x");
     tokio::select! {
-        exchanged = exchange(&client, &request, &THRICE) => panic!("{exchanged:?}"),
+        result = exchange(&client, &request, &THRICE) => panic!("{result:?}"),
         () = csp.reached(1) => {}
     }
-    assert_eq!(exchange(&client, &get("/x"), &THRICE).await.word(), "200");
+    assert_eq!(exchange(&client, &get("/x"), &THRICE).await.outcome(), "200");
 }

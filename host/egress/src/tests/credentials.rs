@@ -30,7 +30,7 @@ fn shown(csp: &Server) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn an_api_key_goes_into_its_header() {
+async fn an_api_key_is_sent_in_its_header() {
     let dir = tempfile::tempdir().unwrap();
     let value = secret(dir.path(), "key", "k-12345678\n");
     let csp = Server::start([answer(200, "", "")]).await;
@@ -39,13 +39,13 @@ async fn an_api_key_goes_into_its_header() {
     {
         let more = format!("api_key = {{ header = '{header}', value = {value} }}");
         let client = client(&csp.url(), &more);
-        assert_eq!(exchange(&client, &get("/x"), &THRICE).await.word(), "200");
+        assert_eq!(exchange(&client, &get("/x"), &THRICE).await.outcome(), "200");
         assert_eq!(shown(&csp), [line]);
     }
 }
 
 #[tokio::test]
-async fn a_user_name_and_a_password_go_as_basic() {
+async fn a_user_name_and_a_password_are_sent_as_basic_credentials() {
     let dir = tempfile::tempdir().unwrap();
     let password = secret(dir.path(), "password", "p:ä ss");
     let csp = Server::start([answer(200, "", "")]).await;
@@ -56,7 +56,7 @@ async fn a_user_name_and_a_password_go_as_basic() {
 }
 
 #[tokio::test]
-async fn an_adapter_asks_for_a_credential_by_its_name() {
+async fn an_adapter_selects_a_credential_by_its_name() {
     let dir = tempfile::tempdir().unwrap();
     let (key, password) = (secret(dir.path(), "k", "k-1"), secret(dir.path(), "p", "p-1"));
     let token = answer(200, "", r#"{"access_token": "t-1", "expires_in": 3600}"#);
@@ -79,54 +79,54 @@ async fn an_adapter_asks_for_a_credential_by_its_name() {
         (with("reports"), "authorization: Bearer t-1"),
         (with("other"), "x-other: k-1"),
     ] {
-        assert_eq!(exchange(&client, &request, &THRICE).await.word(), "200");
+        assert_eq!(exchange(&client, &request, &THRICE).await.outcome(), "200");
         assert_eq!(shown(&csp), [line]);
     }
     assert!(client.has_credential("billing") && !client.has_credential("default"));
 
     let calls = csp.calls();
-    let exchanged = exchange(&client, &with("Billing"), &THRICE).await;
-    expect![[r#"HOTH did not make the request to CSP_A: it asks for the credential "Billing", and there is no `[csp.CSP_A.credentials.Billing]`"#]]
-        .assert_eq(&exchanged.failure().message);
-    assert_eq!((exchanged.word().as_str(), csp.calls()), ("request-refused", calls));
+    let result = exchange(&client, &with("Billing"), &THRICE).await;
+    expect![[r#"HOTH refused the request to CSP_A: it asks for the credential "Billing", and there is no `[csp.CSP_A.credentials.Billing]`"#]]
+        .assert_eq(&result.failure().message);
+    assert_eq!((result.outcome().as_str(), csp.calls()), ("request-refused", calls));
 }
 
 #[tokio::test]
-async fn no_adapter_sets_the_header_of_a_credential() {
+async fn an_adapter_cannot_set_the_header_of_a_credential() {
     let dir = tempfile::tempdir().unwrap();
     let key = secret(dir.path(), "k", "k-1");
     let csp = Server::start([answer(200, "", "")]).await;
     let more = format!("credentials.other.api_key = {{ header = 'X-Other', value = {key} }}");
     let request = HttpRequest { headers: vec![("x-OTHER".into(), "mine".into())], ..get("/x") };
-    let exchanged = exchange(&client(&csp.url(), &more), &request, &THRICE).await;
-    expect!["HOTH did not make the request to CSP_A: the header `x-other` is the host's to set"]
-        .assert_eq(&exchanged.failure().message);
+    let result = exchange(&client(&csp.url(), &more), &request, &THRICE).await;
+    expect!["HOTH refused the request to CSP_A: the header `x-other` is reserved for the host"]
+        .assert_eq(&result.failure().message);
     assert_eq!(csp.connections(), 0);
 }
 
 #[tokio::test]
-async fn a_key_that_was_replaced_is_read_again_after_a_401() {
+async fn a_replaced_key_is_read_again_after_a_401() {
     let dir = tempfile::tempdir().unwrap();
     let key = secret(dir.path(), "k", "old");
     let csp = Server::start([answer(401, "", ""), answer(401, "", ""), answer(200, "", "")]).await;
     let client = client(&csp.url(), &format!("api_key = {{ header = 'X-Key', value = {key} }}"));
-    let exchanged = exchange(&client, &get("/x"), &THRICE).await;
-    assert_eq!((exchanged.word().as_str(), exchanged.calls), ("401", 1), "nothing else to show");
+    let result = exchange(&client, &get("/x"), &THRICE).await;
+    assert_eq!((result.outcome().as_str(), result.calls), ("401", 1), "nothing else to show");
 
     secret(dir.path(), "k", "new");
-    let exchanged = exchange(&client, &get("/x"), &THRICE).await;
-    assert_eq!((exchanged.word().as_str(), exchanged.calls), ("200", 2));
+    let result = exchange(&client, &get("/x"), &THRICE).await;
+    assert_eq!((result.outcome().as_str(), result.calls), ("200", 2));
     assert_eq!(shown(&csp), ["x-key: new"]);
 }
 
 #[tokio::test]
-async fn a_secret_that_cannot_be_used_costs_no_call() {
+async fn an_unusable_secret_prevents_the_call() {
     let dir = tempfile::tempdir().unwrap();
     let bad = secret(dir.path(), "bad", "two\nlines");
     let csp = Server::start([answer(200, "", "")]).await;
     let check = async |more: String, expected: expect_test::Expect| {
-        let exchanged = exchange(&client(&csp.url(), &more), &get("/x"), &THRICE).await;
-        let failure = exchanged.failure();
+        let result = exchange(&client(&csp.url(), &more), &get("/x"), &THRICE).await;
+        let failure = result.failure();
         assert_eq!((failure.code.as_str(), failure.sent), ("token-unavailable", false));
         expected.assert_eq(&failure.message);
     };
@@ -144,7 +144,7 @@ async fn a_secret_that_cannot_be_used_costs_no_call() {
 }
 
 #[tokio::test]
-async fn an_answer_that_quotes_the_credential_is_handed_on_without_it() {
+async fn a_credential_is_masked_in_the_response_that_quotes_it() {
     let dir = tempfile::tempdir().unwrap();
     let password = secret(dir.path(), "p", "hunter2hunter2");
     let encoded = "bWU6aHVudGVyMmh1bnRlcjI=";
@@ -152,12 +152,12 @@ async fn an_answer_that_quotes_the_credential_is_handed_on_without_it() {
     let body = format!(r#"{{"e": "bad header 'Basic {encoded}' (me:hunter2hunter2)"}}"#);
     let csp = Server::start([answer(202, &headers, &body)]).await;
     let more = format!("basic = {{ username = 'me', password = {password} }}");
-    let exchanged = exchange(&client(&csp.url(), &more), &get("/x"), &THRICE).await;
-    let response = exchanged.response();
+    let result = exchange(&client(&csp.url(), &more), &get("/x"), &THRICE).await;
+    let response = result.response();
     assert_eq!(&response.body[..], br#"{"e": "bad header 'Basic ***' (me:***)"}"#);
     assert_eq!(response.header("x-echo"), Some("Basic ***"));
     assert_eq!(response.header("location"), Some(&*format!("{}/9?p=***", csp.url())));
     for secret in ["hunter2", encoded] {
-        assert!(!format!("{exchanged:?}").contains(secret));
+        assert!(!format!("{result:?}").contains(secret));
     }
 }

@@ -10,9 +10,9 @@ use super::*;
 async fn rewritten(location: &str, more: &str) -> Option<String> {
     let csp = Server::start([answer(202, &format!("location: {location}\r\n"), "")]).await;
     let client = client(&format!("{}/atat/v1", csp.url()), more);
-    let exchanged = exchange(&client, &get("/jobs"), &THRICE).await;
-    assert_eq!(exchanged.word(), "202");
-    let seen = exchanged.response().header("location")?;
+    let result = exchange(&client, &get("/jobs"), &THRICE).await;
+    assert_eq!(result.outcome(), "202");
+    let seen = result.response().header("location")?;
     Some(seen.replace(&csp.url(), "BASE"))
 }
 
@@ -31,7 +31,7 @@ async fn a_usable_location_becomes_absolute() {
 }
 
 #[tokio::test]
-async fn an_unusable_location_is_left_out() {
+async fn an_unusable_location_is_dropped() {
     for location in [
         "",
         "https://status.example.com/9",
@@ -49,41 +49,41 @@ async fn an_unusable_location_is_left_out() {
 }
 
 #[tokio::test]
-async fn of_several_locations_the_usable_ones_stay() {
+async fn usable_locations_are_kept_among_several() {
     let headers = "location: https://evil.example/\r\nlocation: /9\r\nx: y\r\n";
     let csp = Server::start([answer(202, headers, "")]).await;
-    let exchanged = exchange(&client(&csp.url(), ""), &get("/jobs"), &THRICE).await;
-    assert_eq!(exchanged.response().header("location"), Some(&*format!("{}/9", csp.url())));
-    assert_eq!(exchanged.response().header("x"), Some("y"));
+    let result = exchange(&client(&csp.url(), ""), &get("/jobs"), &THRICE).await;
+    assert_eq!(result.response().header("location"), Some(&*format!("{}/9", csp.url())));
+    assert_eq!(result.response().header("x"), Some("y"));
 }
 
 #[tokio::test]
-async fn nobody_follows_a_redirect() {
+async fn redirects_are_not_followed() {
     for status in [301, 302, 303, 307, 308] {
         let csp = Server::start([answer(status, "location: /elsewhere\r\n", "")]).await;
-        let exchanged = exchange(&client(&csp.url(), ""), &get("/x"), &THRICE).await;
-        assert_eq!((exchanged.response().status, csp.calls()), (status, 1));
+        let result = exchange(&client(&csp.url(), ""), &get("/x"), &THRICE).await;
+        assert_eq!((result.response().status, csp.calls()), (status, 1));
     }
 }
 
 #[tokio::test]
-async fn a_location_elsewhere_gets_neither_a_call_nor_a_token() {
+async fn a_location_outside_the_allowed_origins_gets_no_call_and_no_token() {
     let csp = Server::start([answer(200, "", "")]).await;
     let elsewhere = Server::start([answer(200, "", "")]).await;
     let idp = Server::start([answer(200, "", r#"{"access_token": "t"}"#)]).await;
     let oauth2 = oauth2(&idp.url(), SECRET);
     let follow = request(Method::Get, Target::Location(format!("{}/9", elsewhere.url())));
 
-    let exchanged = exchange(&client(&csp.url(), &oauth2), &follow, &THRICE).await;
-    let failure = exchanged.failure();
+    let result = exchange(&client(&csp.url(), &oauth2), &follow, &THRICE).await;
+    let failure = result.failure();
     assert_eq!((failure.code.as_str(), failure.sent), ("origin-refused", false));
     assert!(failure.message.contains(&elsewhere.url()), "{}", failure.message);
-    assert!(exchanged.calls == 0 && exchanged.url.is_none());
+    assert!(result.calls == 0 && result.url.is_none());
     assert_eq!([csp.connections(), elsewhere.connections(), idp.connections()], [0, 0, 0]);
 
     let allowed = format!("allowed_origins = ['{}']\n{oauth2}", elsewhere.url());
-    let exchanged = exchange(&client(&csp.url(), &allowed), &follow, &THRICE).await;
-    assert_eq!(exchanged.word(), "200");
+    let result = exchange(&client(&csp.url(), &allowed), &follow, &THRICE).await;
+    assert_eq!(result.outcome(), "200");
     assert_eq!([csp.calls(), elsewhere.calls(), idp.calls()], [0, 1, 1]);
     assert!(elsewhere.requests().concat().contains("authorization: Bearer t\r\n"));
 }

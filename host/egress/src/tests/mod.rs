@@ -17,8 +17,8 @@ use std::time::Duration;
 use crate::Client;
 use crate::Config;
 use crate::Context;
-use crate::Exchanged;
-use crate::resolver::Resolver;
+use crate::ExchangeResult;
+use crate::policy::resolver::Resolver;
 use hoth_core::domain::Event;
 use hoth_core::domain::HttpRequest;
 use hoth_core::domain::HttpResponse;
@@ -78,13 +78,13 @@ fn request(method: Method, target: Target) -> HttpRequest {
     }
 }
 
-async fn exchange(client: &Client, request: &HttpRequest, retry: &RetryPolicy) -> Exchanged {
+async fn exchange(client: &Client, request: &HttpRequest, retry: &RetryPolicy) -> ExchangeResult {
     let context = Context { retry, ..CONTEXT };
     let exchange = client.exchange(request, &context);
     tokio::time::timeout(PATIENCE, exchange).await.expect("every exchange ends")
 }
 
-impl Exchanged {
+impl ExchangeResult {
     #[track_caller]
     fn response(&self) -> &HttpResponse {
         match &self.event {
@@ -102,7 +102,7 @@ impl Exchanged {
     }
 
     /// `200`, or `connect`.
-    fn word(&self) -> String {
+    fn outcome(&self) -> String {
         match &self.event {
             Event::Response(response) => response.status.to_string(),
             Event::TransportFailure(failure) => failure.code.to_string(),

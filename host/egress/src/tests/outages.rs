@@ -7,14 +7,14 @@ use super::server::answer;
 use super::tokens::SECRET;
 use super::tokens::oauth2;
 use super::*;
-use crate::Phase;
+use crate::BreakerPhase;
 
 /// Opens when two jobs have failed, whenever that was.
 const QUICK: &str = "breaker = { failures = 2, over_ms = 0, open_ms = 50 }\n";
 
 async fn exchange_of(job: &str, client: &Client) -> String {
     let context = Context { job, ..CONTEXT };
-    client.exchange(&get("/x"), &context).await.word()
+    client.exchange(&get("/x"), &context).await.outcome()
 }
 
 #[tokio::test]
@@ -48,7 +48,7 @@ async fn an_outage_is_no_answer_or_that_of_a_gateway() {
 }
 
 #[tokio::test]
-async fn no_connection_and_no_token_are_an_outage_and_a_refusal_is_none() {
+async fn failed_connections_and_tokens_count_as_outages_and_refusals_do_not() {
     let closed = ClosedPort::bind();
     let nowhere = client(&closed.url(), QUICK);
     exchange_of("job-1", &nowhere).await;
@@ -65,22 +65,22 @@ async fn no_connection_and_no_token_are_an_outage_and_a_refusal_is_none() {
 
     let client = client(&csp.url(), QUICK);
     let refused = exchange(&client, &get("/../x"), &THRICE).await;
-    assert_eq!(refused.word(), "request-refused");
+    assert_eq!(refused.outcome(), "request-refused");
     assert_eq!(client.breaker().status().failures, 0);
 }
 
 #[tokio::test]
-async fn one_job_never_opens_it_and_a_second_one_does_and_waits_for_an_answer() {
+async fn a_second_failing_job_opens_the_breaker_and_waits_for_a_response() {
     let csp =
         Server::start(std::iter::repeat_n(answer(503, "", ""), 12).chain([answer(404, "", "")]))
             .await;
     let client = client(&csp.url(), QUICK);
     for _ in 0..3 {
         assert_eq!(exchange_of("job-1", &client).await, "503");
-        assert_eq!(client.breaker().status().phase, Phase::Closed);
+        assert_eq!(client.breaker().status().phase, BreakerPhase::Closed);
     }
     // Nine calls were made; the tenth opens it, and two more count for nobody.
     assert_eq!(exchange_of("job-2", &client).await, "404");
     assert_eq!(csp.calls(), 13);
-    assert_eq!(client.breaker().status().phase, Phase::Closed);
+    assert_eq!(client.breaker().status().phase, BreakerPhase::Closed);
 }

@@ -11,9 +11,9 @@ async fn check<const N: usize>(script: [Act; N], idempotent: bool, expected: (&s
     let hangs = script.iter().any(|act| matches!(act, Act::Hang(_)));
     let csp = Server::start(script).await;
     let request = HttpRequest { idempotent, ..get("/x") };
-    let exchanged =
+    let result =
         exchange(&client(&csp.url(), if hangs { IMPATIENT } else { "" }), &request, &THRICE).await;
-    assert_eq!((exchanged.word().as_str(), exchanged.calls), expected);
+    assert_eq!((result.outcome().as_str(), result.calls), expected);
     assert_eq!(csp.calls() as u32, expected.1);
 }
 
@@ -22,7 +22,7 @@ fn status(status: u16) -> Act {
 }
 
 #[tokio::test]
-async fn what_may_pass_is_tried_three_times_in_all() {
+async fn transient_failures_are_tried_three_times_in_all() {
     for code in [408, 425, 429, 500, 502, 503, 504] {
         check([status(code)], true, (&code.to_string(), 3)).await;
         check([status(code), status(200)], true, ("200", 2)).await;
@@ -36,14 +36,14 @@ async fn what_may_pass_is_tried_three_times_in_all() {
 }
 
 #[tokio::test]
-async fn every_other_answer_is_final() {
+async fn every_other_status_is_final() {
     for code in [200, 201, 202, 204, 301, 302, 307, 308, 400, 401, 402, 403, 404, 405, 409, 422] {
         check([status(code)], true, (&code.to_string(), 1)).await;
     }
 }
 
 #[tokio::test]
-async fn what_is_not_idempotent_is_repeated_only_if_it_cannot_have_acted() {
+async fn a_request_that_is_not_idempotent_is_repeated_only_if_it_had_no_effect() {
     check([status(503), status(200)], false, ("503", 1)).await;
     check([Act::Reset(Vec::new()), status(200)], false, ("reset", 1)).await;
     check([Act::Hang(Vec::new()), status(200)], false, ("timeout", 1)).await;
@@ -57,12 +57,12 @@ async fn what_is_not_idempotent_is_repeated_only_if_it_cannot_have_acted() {
 #[tokio::test]
 async fn a_poll_is_made_once() {
     let csp = Server::start([status(503)]).await;
-    let exchanged = exchange(&client(&csp.url(), ""), &get("/x"), &RetryPolicy::ONCE).await;
-    assert_eq!((exchanged.word().as_str(), exchanged.calls), ("503", 1));
+    let result = exchange(&client(&csp.url(), ""), &get("/x"), &RetryPolicy::ONCE).await;
+    assert_eq!((result.outcome().as_str(), result.calls), ("503", 1));
 }
 
 #[tokio::test]
-async fn every_copy_is_the_same() {
+async fn every_copy_of_a_request_is_the_same() {
     let csp = Server::start([status(503)]).await;
     let request = HttpRequest {
         body: Some(b"{}".to_vec()),
@@ -75,38 +75,38 @@ async fn every_copy_is_the_same() {
 }
 
 #[tokio::test]
-async fn the_last_answer_survives_a_later_silence() {
+async fn the_last_response_survives_a_later_timeout() {
     let csp = Server::start([
         answer(503, "", "first"),
         answer(500, "retry-after: 0\r\n", "second"),
         Act::Hang(Vec::new()),
     ])
     .await;
-    let exchanged = exchange(&client(&csp.url(), IMPATIENT), &get("/x"), &THRICE).await;
-    let failure = exchanged.failure();
-    assert_eq!((failure.code.as_str(), failure.sent, exchanged.calls), ("timeout", true, 3));
-    assert_eq!(failure.message, "CSP_A did not answer within 1000 ms (3 calls made)");
+    let result = exchange(&client(&csp.url(), IMPATIENT), &get("/x"), &THRICE).await;
+    let failure = result.failure();
+    assert_eq!((failure.code.as_str(), failure.sent, result.calls), ("timeout", true, 3));
+    assert_eq!(failure.message, "CSP_A did not respond within 1000 ms (3 calls made)");
     let last = failure.last_response.as_ref().unwrap();
     assert_eq!((last.status, &last.body[..]), (500, &b"second"[..]));
-    assert_eq!(exchanged.retry_after, Some(Duration::ZERO));
+    assert_eq!(result.retry_after, Some(Duration::ZERO));
 }
 
 #[tokio::test]
-async fn retry_after_is_waited_for_and_handed_on() {
+async fn retry_after_is_obeyed_and_passed_on() {
     let csp = Server::start([answer(503, "retry-after: 1\r\n", ""), status(200)]).await;
     let patient = RetryPolicy { max_backoff: Duration::from_secs(5), ..THRICE };
     let begun = std::time::Instant::now();
-    let exchanged = exchange(&client(&csp.url(), ""), &get("/x"), &patient).await;
-    assert_eq!((exchanged.word().as_str(), exchanged.retry_after), ("200", None));
+    let result = exchange(&client(&csp.url(), ""), &get("/x"), &patient).await;
+    assert_eq!((result.outcome().as_str(), result.retry_after), ("200", None));
     assert!(begun.elapsed() >= Duration::from_secs(1));
 
     let csp = Server::start([answer(202, "retry-after: 120\r\n", "")]).await;
-    let exchanged = exchange(&client(&csp.url(), ""), &get("/x"), &THRICE).await;
-    assert_eq!(exchanged.retry_after, Some(Duration::from_secs(120)));
+    let result = exchange(&client(&csp.url(), ""), &get("/x"), &THRICE).await;
+    assert_eq!(result.retry_after, Some(Duration::from_secs(120)));
 }
 
 #[tokio::test]
-async fn one_that_waits_to_try_again_keeps_nobody_from_calling() {
+async fn a_backoff_uses_no_call_slot() {
     let csp = Server::start([answer(503, "retry-after: 3600\r\n", ""), status(200)]).await;
     let client = client(&csp.url(), "max_concurrent = 1");
     let patient = RetryPolicy { max_backoff: Duration::from_secs(3600), ..THRICE };
@@ -115,7 +115,7 @@ async fn one_that_waits_to_try_again_keeps_nobody_from_calling() {
         async move { exchange(&client, &get("/waits"), &patient).await }
     });
     csp.reached(1).await;
-    assert_eq!(exchange(&client, &get("/goes"), &THRICE).await.word(), "200");
+    assert_eq!(exchange(&client, &get("/goes"), &THRICE).await.outcome(), "200");
     assert!(!waiting.is_finished());
     waiting.abort();
 }

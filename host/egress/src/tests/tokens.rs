@@ -36,7 +36,7 @@ fn grant(token: &str, expires_in: u32) -> Act {
 }
 
 #[tokio::test]
-async fn a_token_is_asked_for_with_the_clients_credentials() {
+async fn a_token_request_carries_the_client_credentials() {
     let idp = Server::start([grant("t1", 3600)]).await;
     let csp = Server::start([answer(200, "", "")]).await;
     let client = client(&csp.url(), &oauth2(&idp.url(), SECRET));
@@ -58,19 +58,19 @@ async fn a_token_is_asked_for_with_the_clients_credentials() {
 }
 
 #[tokio::test]
-async fn a_token_is_kept_for_its_scopes() {
+async fn a_token_is_cached_for_its_scopes() {
     let idp = Server::start([grant("t1", 3600), grant("t2", 3600)]).await;
     let csp = Server::start([answer(200, "", "")]).await;
     let client = client(&csp.url(), &oauth2(&idp.url(), SECRET));
     for scopes in [&["a", "b"][..], &["b", "a", "a"], &["a"], &["a"]] {
-        assert_eq!(exchange(&client, &reading(scopes), &THRICE).await.word(), "200");
+        assert_eq!(exchange(&client, &reading(scopes), &THRICE).await.outcome(), "200");
     }
     let sent: Vec<bool> = csp.requests().iter().map(|r| r.contains("Bearer t1\r\n")).collect();
     assert_eq!((idp.calls(), sent), (2, vec![true, true, false, false]));
 }
 
 #[tokio::test]
-async fn a_token_that_has_expired_is_asked_for_again() {
+async fn an_expired_token_is_requested_again() {
     let idp = Server::start([grant("t1", 0), grant("t2", 0)]).await;
     let csp = Server::start([answer(200, "", "")]).await;
     let client = client(&csp.url(), &oauth2(&idp.url(), SECRET));
@@ -81,7 +81,7 @@ async fn a_token_that_has_expired_is_asked_for_again() {
 }
 
 #[tokio::test]
-async fn issuers_are_read_with_patience() {
+async fn token_responses_are_read_leniently() {
     for (body, calls) in [
         (r#"{"access_token": "t"}"#, 1),
         (r#"{"access_token": "t", "token_type": "bearer", "expires_in": "3600"}"#, 1),
@@ -93,14 +93,14 @@ async fn issuers_are_read_with_patience() {
         let csp = Server::start([answer(200, "", "")]).await;
         let client = client(&csp.url(), &oauth2(&idp.url(), SECRET));
         for _ in 0..2 {
-            assert_eq!(exchange(&client, &reading(&[]), &THRICE).await.word(), "200", "{body}");
+            assert_eq!(exchange(&client, &reading(&[]), &THRICE).await.outcome(), "200", "{body}");
         }
         assert_eq!(idp.calls(), calls, "{body}");
     }
 }
 
 #[tokio::test]
-async fn everyone_waits_for_one_fetch() {
+async fn concurrent_requests_share_one_token_fetch() {
     let gate = Arc::new(Semaphore::new(0));
     let body = server::bytes(200, "", r#"{"access_token": "t", "expires_in": 0}"#);
     let idp = Server::start([Act::Gated(Arc::clone(&gate), body)]).await;
@@ -114,13 +114,13 @@ async fn everyone_waits_for_one_fetch() {
         idp.reached(1).await;
         gate.add_permits(1);
     };
-    let (exchanged, ()) = tokio::join!(everyone, opener);
-    assert!(exchanged.iter().all(|exchanged| exchanged.word() == "200"));
+    let (result, ()) = tokio::join!(everyone, opener);
+    assert!(result.iter().all(|result| result.outcome() == "200"));
     assert_eq!((idp.calls(), csp.calls()), (1, 20));
 }
 
 #[tokio::test]
-async fn a_failed_fetch_is_shared_but_not_kept() {
+async fn a_failed_token_fetch_is_shared_but_not_cached() {
     let gate = Arc::new(Semaphore::new(0));
     let failing = Act::Gated(Arc::clone(&gate), server::bytes(500, "", ""));
     let idp = Server::start([failing, grant("t", 3600)]).await;
@@ -134,27 +134,27 @@ async fn a_failed_fetch_is_shared_but_not_kept() {
         idp.reached(1).await;
         gate.add_permits(1);
     };
-    let (exchanged, ()) = tokio::join!(everyone, opener);
-    assert!(exchanged.iter().all(|exchanged| exchanged.word() == "token-unavailable"));
+    let (result, ()) = tokio::join!(everyone, opener);
+    assert!(result.iter().all(|result| result.outcome() == "token-unavailable"));
     assert_eq!((idp.calls(), csp.calls()), (1, 0));
-    assert_eq!(exchange(&client, &request, &RetryPolicy::ONCE).await.word(), "200");
+    assert_eq!(exchange(&client, &request, &RetryPolicy::ONCE).await.outcome(), "200");
 }
 
 #[tokio::test]
-async fn a_fetch_ends_with_the_last_who_waits_for_it() {
+async fn a_token_fetch_is_cancelled_with_its_last_waiter() {
     let idp = Server::start([Act::Hang(Vec::new()), grant("t", 3600)]).await;
     let csp = Server::start([answer(200, "", "")]).await;
     let client = client(&csp.url(), &oauth2(&idp.url(), SECRET));
     let request = reading(&[]);
     tokio::select! {
-        exchanged = exchange(&client, &request, &THRICE) => panic!("{exchanged:?}"),
+        result = exchange(&client, &request, &THRICE) => panic!("{result:?}"),
         () = idp.reached(1) => {}
     }
-    assert_eq!(exchange(&client, &request, &THRICE).await.word(), "200");
+    assert_eq!(exchange(&client, &request, &THRICE).await.outcome(), "200");
 }
 
 #[tokio::test]
-async fn one_that_waits_for_a_token_keeps_nobody_from_calling() {
+async fn a_wait_for_a_token_uses_no_call_slot() {
     let idp = Server::start([Act::Hang(Vec::new()), grant("t", 3600)]).await;
     let csp = Server::start([answer(200, "", "")]).await;
     let more = format!("max_concurrent = 1\n{}", oauth2(&idp.url(), SECRET));
@@ -164,21 +164,21 @@ async fn one_that_waits_for_a_token_keeps_nobody_from_calling() {
         async move { exchange(&client, &reading(&["slow"]), &THRICE).await }
     });
     idp.reached(1).await;
-    assert_eq!(exchange(&client, &reading(&["fast"]), &THRICE).await.word(), "200");
+    assert_eq!(exchange(&client, &reading(&["fast"]), &THRICE).await.outcome(), "200");
     assert!(!waiting.is_finished());
     waiting.abort();
 }
 
 #[tokio::test]
-async fn a_401_gets_one_further_call_with_a_fresh_token() {
+async fn a_401_causes_one_more_call_with_a_new_token() {
     let check = async |script: &[u16], expected: (&str, u32), tokens: usize| {
         let idp = Server::start([grant("t1", 3600), grant("t2", 3600)]).await;
         let csp = Server::start(script.iter().map(|status| answer(*status, "", ""))).await;
         let client = client(&csp.url(), &oauth2(&idp.url(), SECRET));
         let request = HttpRequest { idempotent: false, ..reading(&["a"]) };
         let request = if script.contains(&503) { reading(&["a"]) } else { request };
-        let exchanged = exchange(&client, &request, &THRICE).await;
-        assert_eq!((exchanged.word().as_str(), exchanged.calls), expected, "{script:?}");
+        let result = exchange(&client, &request, &THRICE).await;
+        assert_eq!((result.outcome().as_str(), result.calls), expected, "{script:?}");
         assert_eq!(idp.calls(), tokens, "{script:?}");
         if tokens == 2 {
             assert!(csp.requests().last().unwrap().contains("Bearer t2\r\n"));
@@ -195,34 +195,31 @@ async fn a_401_gets_one_further_call_with_a_fresh_token() {
 }
 
 #[tokio::test]
-async fn a_401_without_a_token_is_an_answer() {
+async fn a_401_without_a_credential_is_a_final_response() {
     let csp = Server::start([answer(401, "", ""), answer(200, "", "")]).await;
-    let exchanged = exchange(&client(&csp.url(), ""), &get("/x"), &THRICE).await;
-    assert_eq!((exchanged.word().as_str(), exchanged.calls), ("401", 1));
+    let result = exchange(&client(&csp.url(), ""), &get("/x"), &THRICE).await;
+    assert_eq!((result.outcome().as_str(), result.calls), ("401", 1));
 }
 
 #[tokio::test]
-async fn a_fresh_token_that_cannot_be_had_leaves_the_401_as_the_last_answer() {
+async fn a_failed_renewal_keeps_the_401_as_the_last_response() {
     let idp = Server::start([grant("t1", 3600), answer(400, "", "")]).await;
     let csp = Server::start([answer(401, "", "expired")]).await;
     let client = client(&csp.url(), &oauth2(&idp.url(), SECRET));
-    let exchanged = exchange(&client, &reading(&[]), &THRICE).await;
-    let failure = exchanged.failure();
-    assert_eq!((failure.code.as_str(), failure.sent, exchanged.calls), ("token-refused", true, 1));
+    let result = exchange(&client, &reading(&[]), &THRICE).await;
+    let failure = result.failure();
+    assert_eq!((failure.code.as_str(), failure.sent, result.calls), ("token-refused", true, 1));
     assert_eq!(failure.last_response.as_ref().unwrap().status, 401);
 }
 
 #[tokio::test]
-async fn a_copy_that_may_have_arrived_is_not_forgotten() {
+async fn a_request_that_may_have_arrived_stays_sent_after_a_token_failure() {
     let idp = Server::start([grant("t1", 0), answer(500, "", "")]).await;
     let csp = Server::start([Act::Reset(Vec::new())]).await;
     let client = client(&csp.url(), &oauth2(&idp.url(), SECRET));
-    let exchanged = exchange(&client, &reading(&[]), &THRICE).await;
-    let failure = exchanged.failure();
-    assert_eq!(
-        (failure.code.as_str(), failure.sent, exchanged.calls),
-        ("token-unavailable", true, 1)
-    );
+    let result = exchange(&client, &reading(&[]), &THRICE).await;
+    let failure = result.failure();
+    assert_eq!((failure.code.as_str(), failure.sent, result.calls), ("token-unavailable", true, 1));
 }
 
 /// How an exchange ends when the token endpoint does this for good.
@@ -231,27 +228,30 @@ async fn failing(act: Act, code: &str, tries: usize) -> String {
     let idp = Server::start([act]).await;
     let csp = Server::start([answer(200, "", "")]).await;
     let more = format!("{patience}{}", oauth2(&idp.url(), SECRET));
-    let exchanged = exchange(&client(&csp.url(), &more), &reading(&[]), &THRICE).await;
-    let failure = exchanged.failure();
-    assert_eq!((failure.code.as_str(), failure.sent, exchanged.calls), (code, false, 0));
+    let result = exchange(&client(&csp.url(), &more), &reading(&[]), &THRICE).await;
+    let failure = result.failure();
+    assert_eq!((failure.code.as_str(), failure.sent, result.calls), (code, false, 0));
     assert_eq!((idp.calls(), csp.connections()), (tries, 0));
-    assert!(exchanged.url.is_none());
+    assert!(result.url.is_none());
     failure.message.clone()
 }
 
 #[tokio::test]
-async fn a_token_that_is_refused_is_not_asked_for_again() {
+async fn a_refused_token_request_is_not_repeated() {
     let said = failing(answer(401, "", r#"{"error": "invalid_client"}"#), "token-refused", 1).await;
-    expect!["there is no token for CSP_A: the token endpoint answered 401 (`invalid_client`)"]
+    expect!["cannot get a token for CSP_A: the token endpoint responded with status 401 (`invalid_client`)"]
         .assert_eq(&said);
     let said = failing(answer(400, "", "no JSON"), "token-refused", 1).await;
-    expect!["there is no token for CSP_A: the token endpoint answered 400"].assert_eq(&said);
+    expect!["cannot get a token for CSP_A: the token endpoint responded with status 400"]
+        .assert_eq(&said);
     let evil = r#"{"error": "hoth-secret", "error_description": "the secret is hoth"}"#;
     let said = failing(answer(403, "", evil), "token-refused", 1).await;
-    expect!["there is no token for CSP_A: the token endpoint answered 403"].assert_eq(&said);
+    expect!["cannot get a token for CSP_A: the token endpoint responded with status 403"]
+        .assert_eq(&said);
     let long = format!(r#"{{"error": "{}"}}"#, "e".repeat(1000));
     let said = failing(answer(404, "", &long), "token-refused", 1).await;
-    expect!["there is no token for CSP_A: the token endpoint answered 404"].assert_eq(&said);
+    expect!["cannot get a token for CSP_A: the token endpoint responded with status 404"]
+        .assert_eq(&said);
 }
 
 #[tokio::test]
@@ -261,14 +261,14 @@ async fn a_token_endpoint_that_is_down_is_tried_three_times() {
     };
     check(
         answer(503, "", r#"{"error": "temporarily_unavailable"}"#),
-        &expect!["there is no token for CSP_A: the token endpoint answered 503 (`temporarily_unavailable`) (3 tries)"],
+        &expect!["cannot get a token for CSP_A: the token endpoint responded with status 503 (`temporarily_unavailable`) (3 tries)"],
     )
     .await;
     for status in [408, 425, 429, 500, 302] {
         failing(answer(status, "", ""), "token-unavailable", 3).await;
     }
     let unclear = expect![
-        "there is no token for CSP_A: the token endpoint's answer cannot be understood (3 tries)"
+        "cannot get a token for CSP_A: the token endpoint's response cannot be parsed (3 tries)"
     ];
     for body in ["", "{", "[]", "{}", r#"{"access_token": 1}"#, "<html>"] {
         check(answer(200, "", body), &unclear).await;
@@ -276,25 +276,27 @@ async fn a_token_endpoint_that_is_down_is_tried_three_times() {
     for body in [r#"{"access_token": ""}"#, r#"{"access_token": "a\r\nb"}"#] {
         check(
             answer(200, "", body),
-            &expect!["there is no token for CSP_A: the token cannot be sent in a header (3 tries)"],
+            &expect![
+                "cannot get a token for CSP_A: the token cannot be sent in a header (3 tries)"
+            ],
         )
         .await;
     }
     check(
         answer(200, "", r#"{"access_token": "t", "token_type": "mac"}"#),
-        &expect!["there is no token for CSP_A: the token endpoint granted something else than a bearer token (3 tries)"],
+        &expect!["cannot get a token for CSP_A: the token endpoint granted a token that is not a bearer token (3 tries)"],
     )
     .await;
     check(
         Act::Hang(Vec::new()),
         &expect![
-            "there is no token for CSP_A: the token endpoint did not answer within 1000 ms (3 tries)"
+            "cannot get a token for CSP_A: the token endpoint did not respond within 1000 ms (3 tries)"
         ],
     )
     .await;
     check(
         answer(200, "", &"x".repeat(64 * 1024 + 1)),
-        &expect!["there is no token for CSP_A: the token endpoint answered with more than 65536 bytes (3 tries)"],
+        &expect!["cannot get a token for CSP_A: the token endpoint sent a body of more than 65536 bytes (3 tries)"],
     )
     .await;
 }
@@ -304,9 +306,9 @@ async fn an_unreachable_token_endpoint_is_named() {
     let csp = Server::start([answer(200, "", "")]).await;
     let closed = ClosedPort::bind();
     let client = client(&csp.url(), &oauth2(&closed.url(), SECRET));
-    let exchanged = exchange(&client, &reading(&[]), &THRICE).await;
-    expect!["there is no token for CSP_A: the token endpoint could not be reached: connection refused (3 tries)"]
-        .assert_eq(&exchanged.failure().message);
+    let result = exchange(&client, &reading(&[]), &THRICE).await;
+    expect!["cannot get a token for CSP_A: cannot connect to the token endpoint: connection refused (3 tries)"]
+        .assert_eq(&result.failure().message);
 }
 
 #[tokio::test]
@@ -314,8 +316,8 @@ async fn a_token_endpoint_that_recovers_costs_tries_and_no_calls() {
     let idp = Server::start([answer(500, "", ""), grant("t", 3600)]).await;
     let csp = Server::start([answer(503, "", "")]).await;
     let client = client(&csp.url(), &oauth2(&idp.url(), SECRET));
-    let exchanged = exchange(&client, &reading(&[]), &THRICE).await;
-    assert_eq!((exchanged.word().as_str(), exchanged.calls), ("503", 2));
+    let result = exchange(&client, &reading(&[]), &THRICE).await;
+    assert_eq!((result.outcome().as_str(), result.calls), ("503", 2));
 }
 
 #[tokio::test]
@@ -327,12 +329,12 @@ async fn the_secret_is_read_at_each_fetch() {
     let source = format!("{{ file = '{}' }}", file.display());
     let client = client(&csp.url(), &oauth2(&idp.url(), &source));
 
-    let exchanged = exchange(&client, &reading(&[]), &RetryPolicy::ONCE).await;
+    let result = exchange(&client, &reading(&[]), &RetryPolicy::ONCE).await;
     expect!["the client secret for CSP_A cannot be read (1 try)"]
-        .assert_eq(&exchanged.failure().message);
+        .assert_eq(&result.failure().message);
     for secret in ["old\n", "new"] {
         std::fs::write(&file, secret).unwrap();
-        assert_eq!(exchange(&client, &reading(&[]), &THRICE).await.word(), "200");
+        assert_eq!(exchange(&client, &reading(&[]), &THRICE).await.outcome(), "200");
     }
     let seen = idp.requests();
     assert!(seen[0].contains("Basic bWU6b2xk\r\n") && seen[1].contains("Basic bWU6bmV3\r\n"));
@@ -354,7 +356,7 @@ impl io::Write for Log {
 }
 
 #[tokio::test]
-async fn neither_the_log_nor_a_debug_print_tells_a_secret() {
+async fn log_and_debug_output_contain_no_secret() {
     // While there is one subscriber only, `tracing` asks whichever thread comes
     // first whether a line is wanted, and remembers that for all threads.
     let _second = tracing::Dispatch::new(tracing::subscriber::NoSubscriber::new());
@@ -382,8 +384,8 @@ async fn neither_the_log_nor_a_debug_print_tells_a_secret() {
         body: Some(b"b0dy".to_vec()),
         ..reading(&["a"])
     };
-    let exchanged = exchange(&client, &request, &THRICE).await;
-    assert_eq!((exchanged.word().as_str(), exchanged.calls), ("200", 3));
+    let result = exchange(&client, &request, &THRICE).await;
+    assert_eq!((result.outcome().as_str(), result.calls), ("200", 3));
     drop(guard);
 
     let log = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();

@@ -1,8 +1,8 @@
-//! Which addresses a name may resolve to.
+//! The addresses that a name may resolve to.
 //!
-//! A name is somebody else's word: whoever answers for it could point the host
-//! at the machine's own services or at a cloud's metadata address. A number in
-//! the configuration is the operator's word, and is not checked here.
+//! The owner of a name decides on its addresses, and could point the host at
+//! services of this machine or at a cloud's metadata address. An IP address in
+//! the configuration was chosen by the operator and is not checked here.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -15,7 +15,7 @@ use serde::Deserialize;
 
 use hoth_platform::loopback::is_loopback_name;
 
-/// A range of addresses: `10.0.0.0/8`, `fd00::/8`.
+/// A range of addresses in CIDR notation: `10.0.0.0/8`, `fd00::/8`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
 pub struct Network {
@@ -23,12 +23,12 @@ pub struct Network {
     prefix: u8,
 }
 
-/// A text that is not a network.
+/// The error of a text that is not a network.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{0}` is not a network such as `10.0.0.0/8`")]
 pub struct BadNetwork(String);
 
-/// A name that has only addresses which nobody named.
+/// The error of a name that has only private addresses, none of them allowed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{name}` resolves to {address}, which is private and not in `private_networks`")]
 pub struct PrivateAddress {
@@ -36,23 +36,25 @@ pub struct PrivateAddress {
     address: IpAddr,
 }
 
-/// Keeps the addresses that a name may have: for `localhost` those of
-/// loopback, for all others the public ones and those in `named`.
+/// Returns the addresses that a name may have: for `localhost` those of
+/// loopback, for other names the public ones and those in `allowed`.
 pub fn admit(
     name: &str,
     resolved: impl IntoIterator<Item = SocketAddr>,
-    named: &[Network],
+    allowed: &[Network],
 ) -> Result<Vec<SocketAddr>, PrivateAddress> {
     let local = is_loopback_name(&name.to_ascii_lowercase());
-    let may = |address: IpAddr| {
+    let is_allowed = |address: IpAddr| {
         if local {
             address.is_loopback()
         } else {
-            is_public(address) || named.iter().any(|network| network.contains(address))
+            is_public(address) || allowed.iter().any(|network| network.contains(address))
         }
     };
+    // Canonical, so that an IPv4 address written as `::ffff:a.b.c.d` is checked
+    // as the IPv4 address to which the connection would go.
     let (admitted, refused): (Vec<_>, Vec<_>) =
-        resolved.into_iter().partition(|resolved| may(resolved.ip().to_canonical()));
+        resolved.into_iter().partition(|resolved| is_allowed(resolved.ip().to_canonical()));
     match refused.first() {
         Some(address) if admitted.is_empty() => {
             Err(PrivateAddress { name: name.to_owned(), address: address.ip() })
@@ -61,8 +63,8 @@ pub fn admit(
     }
 }
 
-/// Whether an address belongs to the Internet at large (the IANA registries of
-/// special-purpose addresses, by what could be somebody's machine).
+/// Returns true if an address belongs to the public Internet, by the IANA
+/// registries of special-purpose addresses.
 fn is_public(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(v4) => is_public_v4(v4),
@@ -80,10 +82,10 @@ fn is_public(address: IpAddr) -> bool {
 
 fn is_global_v6(v6: Ipv6Addr) -> bool {
     let [a, b, ..] = v6.segments();
-    // Global unicast is 2000::/3 so far; loopback, unique local, link-local,
-    // multicast and IPv4 in other disguises all lie outside.
+    // Global unicast is 2000::/3 so far. Loopback, unique local, link-local,
+    // multicast and other embedded IPv4 addresses all lie outside.
     let unicast = a & 0xe000 == 0x2000;
-    // Teredo, benchmarks, ORCHID and the like.
+    // Teredo (RFC 4380), benchmarks (RFC 5180), ORCHID (RFC 7343).
     let protocol = a == 0x2001 && b & 0xfe00 == 0;
     let documentation = a == 0x2001 && b == 0x0db8 || a == 0x3fff && b & 0xf000 == 0;
     unicast && !protocol && !documentation
@@ -162,12 +164,12 @@ impl fmt::Display for Network {
 mod tests {
     use super::*;
 
-    /// Which of the addresses, in one string, the name may have.
+    /// Checks the addresses, in one string, that a name may have.
     #[track_caller]
-    fn check(name: &str, resolved: &str, named: &[&str], expected: Option<&str>) {
+    fn check(name: &str, resolved: &str, allowed: &[&str], expected: Option<&str>) {
         let resolved = resolved.split(' ').map(|ip| SocketAddr::new(ip.parse().unwrap(), 0));
-        let named: Vec<Network> = named.iter().map(|text| text.parse().unwrap()).collect();
-        let admitted = admit(name, resolved, &named).ok().map(|addresses| {
+        let allowed: Vec<Network> = allowed.iter().map(|text| text.parse().unwrap()).collect();
+        let admitted = admit(name, resolved, &allowed).ok().map(|addresses| {
             let text: Vec<String> = addresses.iter().map(|a| a.ip().to_string()).collect();
             text.join(" ")
         });
@@ -234,25 +236,25 @@ mod tests {
     }
 
     #[test]
-    fn a_named_network_is_reachable_and_no_other() {
-        let named = ["10.0.0.0/8", "fd00::/8"];
-        check("h", "10.255.0.1", &named, Some("10.255.0.1"));
-        check("h", "::ffff:10.0.0.1", &named, Some("::ffff:10.0.0.1"));
-        check("h", "fdff::1", &named, Some("fdff::1"));
+    fn allowed_private_networks_are_reachable_and_others_are_not() {
+        let allowed = ["10.0.0.0/8", "fd00::/8"];
+        check("h", "10.255.0.1", &allowed, Some("10.255.0.1"));
+        check("h", "::ffff:10.0.0.1", &allowed, Some("::ffff:10.0.0.1"));
+        check("h", "fdff::1", &allowed, Some("fdff::1"));
         check("h", "11.0.0.1", &["11.0.0.0/32"], Some("11.0.0.1"));
-        check("h", "192.168.0.1", &named, None);
-        check("h", "fc00::1", &named, None);
+        check("h", "192.168.0.1", &allowed, None);
+        check("h", "fc00::1", &allowed, None);
         check("h", "192.168.0.1", &["0.0.0.0/0"], Some("192.168.0.1"));
         check("h", "192.168.0.2", &["192.168.0.1/32"], None);
     }
 
     #[test]
-    fn what_is_refused_is_left_out_of_what_is_not() {
+    fn refused_addresses_of_a_name_are_dropped() {
         check("h", "10.0.0.1 93.184.216.34 ::1", &[], Some("93.184.216.34"));
     }
 
     #[test]
-    fn localhost_is_loopback_and_nothing_else() {
+    fn localhost_resolves_to_loopback_only() {
         for name in ["localhost", "LOCALHOST.", "a.localhost"] {
             check(
                 name,
@@ -277,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn the_refusal_says_what_to_do() {
+    fn the_error_names_the_setting_that_allows_a_network() {
         let error = admit("h", [SocketAddr::from(([10, 0, 0, 1], 0))], &[]).unwrap_err();
         assert_eq!(
             error.to_string(),

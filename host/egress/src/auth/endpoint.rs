@@ -13,27 +13,27 @@ use serde::Deserialize;
 use serde::Deserializer;
 use url::form_urlencoded;
 
-use crate::call;
-use crate::call::Answer;
-use crate::call::Peer;
-use crate::credential;
-use crate::credential_config::OAuth2Config;
-use crate::failure::CallFailure;
-use crate::http_client::HttpClient;
-use crate::token::Scopes;
+use crate::auth::config::OAuth2Config;
+use crate::auth::scopes::Scopes;
+use crate::auth::secret::read_secret;
+use crate::transport::call;
+use crate::transport::call::CallTarget;
+use crate::transport::call::RawResponse;
+use crate::transport::client::HttpClient;
+use crate::transport::failure::CallFailure;
 use hoth_core::domain::CspName;
 use hoth_core::domain::TransportCode;
 
-/// An identity provider that takes longer is down; calls to a CSP may well
-/// take longer.
+/// The longest time for one token request. An identity provider that takes
+/// longer is down, while calls to a CSP may well take longer.
 const TIMEOUT_MAX: Duration = Duration::from_secs(30);
 
-/// Tokens with many claims have some 10 KiB.
-const ANSWER_BYTES_MAX: usize = 64 * 1024;
+/// The largest response that is read. Tokens with many claims have some 10 KiB.
+const RESPONSE_BYTES_MAX: usize = 64 * 1024;
 
-/// The error words of RFC 6749 sections 4.1.2.1 and 5.2, and of RFC 8707. Another
-/// word may be anything: an issuer might quote the secret that it did not like.
-const ERROR_WORDS: [&str; 10] = [
+/// The error codes of RFC 6749 sections 4.1.2.1 and 5.2, and of RFC 8707. Other
+/// text is not repeated: an issuer might quote the secret that it refused.
+const ERROR_CODES: [&str; 10] = [
     "access_denied",
     "invalid_client",
     "invalid_grant",
@@ -46,52 +46,47 @@ const ERROR_WORDS: [&str; 10] = [
     "unsupported_grant_type",
 ];
 
-/// Where the tokens of one CSP come from.
+/// The token endpoint of one CSP.
 #[derive(Debug)]
 pub struct TokenEndpoint {
     csp: CspName,
     config: OAuth2Config,
     http: HttpClient,
-    peer: Peer,
+    target: CallTarget,
 }
 
-/// A token as its issuer granted it.
+/// A token as its issuer granted it, not yet cached.
 #[derive(Debug)]
-pub struct Granted {
+pub struct GrantedToken {
     /// `Bearer …`, marked as sensitive.
     pub header: HeaderValue,
+    /// The lifetime, or `None` if the issuer states none.
     pub expires_in: Option<Duration>,
 }
 
 impl TokenEndpoint {
-    pub fn new(
-        csp: &CspName,
-        config: &OAuth2Config,
-        http: HttpClient,
-        timeout: Duration,
-        proxied: bool,
-    ) -> Self {
-        let peer = Peer {
+    pub fn new(csp: &CspName, config: &OAuth2Config, http: HttpClient, timeout: Duration) -> Self {
+        let target = CallTarget {
             name: "the token endpoint".to_owned(),
             timeout: timeout.min(TIMEOUT_MAX),
             header_timeout: None,
-            proxied,
-            response_bytes_max: ANSWER_BYTES_MAX,
+            proxied: http.is_proxied(&config.token_url),
+            response_bytes_max: RESPONSE_BYTES_MAX,
             response_bytes_hint: "",
         };
-        Self { csp: csp.clone(), config: config.clone(), http, peer }
+        Self { csp: csp.clone(), config: config.clone(), http, target }
     }
 
-    /// Requests a token once. Reads the client secret again each time.
-    pub async fn request(&self, scopes: &Scopes) -> Result<Granted, CallFailure> {
-        let secret =
-            credential::read_secret(&self.csp, &self.config.client_secret, "client secret").await?;
+    /// Requests a token once. Reads the client secret again each time, so that a
+    /// rotated secret takes effect.
+    pub async fn request(&self, scopes: &Scopes) -> Result<GrantedToken, CallFailure> {
+        let secret = read_secret(&self.csp, &self.config.client_secret, "client secret").await?;
         let body = self.post(&secret, scopes).await?;
         // Ignores bytes after the object. The error is dropped because it may
         // quote the body, and with it a token.
-        match TokenAnswer::deserialize(&mut serde_json::Deserializer::from_slice(&body)) {
-            Ok(answer) => self.read(&answer),
-            Err(_) => Err(self.unavailable("the token endpoint's answer cannot be understood")),
+        match TokenResponse::deserialize(&mut serde_json::Deserializer::from_slice(&body)) {
+            Ok(response) => self.read(&response),
+            Err(_) => Err(self.unavailable("the token endpoint's response cannot be parsed")),
         }
     }
 
@@ -108,11 +103,11 @@ impl TokenEndpoint {
         let agent = HeaderValue::from_static(concat!("hoth/", env!("CARGO_PKG_VERSION")));
         headers.insert(header::USER_AGENT, agent);
         *request.body_mut() = Some(form(&self.config.client_id, scopes).into());
-        let answer = call::call(&self.http, request, &self.peer).await;
-        let Answer { status, body, .. } = answer.map_err(|unanswered| match unanswered.code {
-            // Trying again does not change who the endpoint is.
+        let called = call::call(&self.http, request, &self.target).await;
+        let RawResponse { status, body, .. } = called.map_err(|failure| match failure.code {
+            // A retry does not change the address of the endpoint.
             TransportCode::OriginRefused => {
-                self.failure(TransportCode::OriginRefused, &unanswered.message)
+                self.failure(TransportCode::OriginRefused, &failure.message)
             }
             TransportCode::Connect
             | TransportCode::Timeout
@@ -122,34 +117,42 @@ impl TokenEndpoint {
             | TransportCode::TooLarge
             | TransportCode::TokenRefused
             | TransportCode::TokenUnavailable
-            | TransportCode::RequestRefused => self.unavailable(&unanswered.message),
+            | TransportCode::RequestRefused => self.unavailable(&failure.message),
         })?;
         let read = body.as_deref().unwrap_or_default();
         match status {
-            // Only the body goes on: a media type that is not quite JSON's
-            // does not make a token useless.
+            // The media type is not checked: some issuers send a token as
+            // `text/plain`.
             200..=299 => match body {
                 Ok(body) => Ok(body),
                 Err(too_large) => Err(self.unavailable(&too_large.message)),
             },
-            408 | 425 | 429 => Err(self.unavailable(&said_no(status, read))),
-            400..=499 => Err(self.failure(TransportCode::TokenRefused, &said_no(status, read))),
-            _ => Err(self.unavailable(&said_no(status, read))),
+            // A retry of these may succeed; any other 4xx is about the client
+            // or the request and stays.
+            408 | 425 | 429 => Err(self.unavailable(&error_message(status, read))),
+            400..=499 => {
+                Err(self.failure(TransportCode::TokenRefused, &error_message(status, read)))
+            }
+            _ => Err(self.unavailable(&error_message(status, read))),
         }
     }
 
-    fn read(&self, answer: &TokenAnswer) -> Result<Granted, CallFailure> {
-        if !answer.token_type.eq_ignore_ascii_case("bearer") {
+    /// Reads a granted token.
+    fn read(&self, response: &TokenResponse) -> Result<GrantedToken, CallFailure> {
+        if !response.token_type.eq_ignore_ascii_case("bearer") {
             return Err(
-                self.unavailable("the token endpoint granted something else than a bearer token")
+                self.unavailable("the token endpoint granted a token that is not a bearer token")
             );
         }
-        let token = answer.access_token.expose_secret();
+        let token = response.access_token.expose_secret();
         let header = HeaderValue::from_str(&format!("Bearer {token}"));
         match header {
             Ok(mut header) if !token.is_empty() => {
                 header.set_sensitive(true);
-                Ok(Granted { header, expires_in: answer.expires_in.map(Duration::from_secs) })
+                Ok(GrantedToken {
+                    header,
+                    expires_in: response.expires_in.map(Duration::from_secs),
+                })
             }
             Ok(_) | Err(_) => Err(self.unavailable("the token cannot be sent in a header")),
         }
@@ -159,14 +162,14 @@ impl TokenEndpoint {
         self.failure(TransportCode::TokenUnavailable, reason)
     }
 
-    /// The CSP itself has not heard of any of this, hence unsent.
+    /// Makes a failure. It counts as unsent because the CSP got no request.
     fn failure(&self, code: TransportCode, reason: &str) -> CallFailure {
-        CallFailure::unsent(code, format!("there is no token for {}: {reason}", self.csp))
+        CallFailure::unsent(code, format!("cannot get a token for {}: {reason}", self.csp))
     }
 }
 
-/// Returns `Basic …`, marked as sensitive. RFC 6749 section 2.3.1 wants id and
-/// secret in the form encoding first, unlike Basic credentials elsewhere.
+/// Returns `Basic …`, marked as sensitive. RFC 6749 section 2.3.1 asks for the
+/// form encoding of id and secret first, unlike RFC 7617.
 fn basic_credentials(id: &str, secret: &SecretString) -> HeaderValue {
     let encoded = |text: &str| form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
     let pair = format!("{}:{}", encoded(id), encoded(secret.expose_secret()));
@@ -176,7 +179,8 @@ fn basic_credentials(id: &str, secret: &SecretString) -> HeaderValue {
     header
 }
 
-/// Returns the body of the request. Some issuers want `client_id` here too.
+/// Returns the body of the request. It repeats `client_id` because some issuers
+/// require that.
 fn form(client_id: &str, scopes: &Scopes) -> String {
     let mut form = form_urlencoded::Serializer::new(String::new());
     form.append_pair("grant_type", "client_credentials");
@@ -188,24 +192,26 @@ fn form(client_id: &str, scopes: &Scopes) -> String {
     form.finish()
 }
 
-/// Names the status, and why, where the answer has a standard word for it.
-fn said_no(status: u16, body: &[u8]) -> String {
+/// Describes a response that grants no token: the status, and the error code if
+/// it is a standard one.
+fn error_message(status: u16, body: &[u8]) -> String {
     #[derive(Deserialize)]
-    struct Refusal {
+    struct ErrorResponse {
         error: String,
     }
-    let said = serde_json::from_slice(body).ok();
-    let word = said.and_then(|Refusal { error }| ERROR_WORDS.into_iter().find(|it| *it == error));
-    match word {
-        Some(word) => format!("the token endpoint answered {status} (`{word}`)"),
-        None => format!("the token endpoint answered {status}"),
+    let response = serde_json::from_slice(body).ok();
+    let code = response
+        .and_then(|ErrorResponse { error }| ERROR_CODES.into_iter().find(|it| *it == error));
+    match code {
+        Some(code) => format!("the token endpoint responded with status {status} (`{code}`)"),
+        None => format!("the token endpoint responded with status {status}"),
     }
 }
 
-/// Successful response, read more leniently than the standard asks for: some
+/// A successful response, read more leniently than RFC 6749 section 5.1: some
 /// issuers leave the type out, and some write the lifetime as a string.
 #[derive(Deserialize)]
-struct TokenAnswer {
+struct TokenResponse {
     access_token: SecretString,
     #[serde(default = "bearer")]
     token_type: String,
@@ -217,7 +223,7 @@ fn bearer() -> String {
     "bearer".to_owned()
 }
 
-/// Reads 3600, 3600.0 and "3600"; anything else counts as not said.
+/// Reads 3600, 3600.0 and "3600". Anything else counts as absent.
 fn seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
     let value = serde_json::Value::deserialize(deserializer)?;
     let text = value.as_str().and_then(|text| text.trim().parse().ok());

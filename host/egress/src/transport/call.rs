@@ -1,4 +1,5 @@
-//! One HTTP call: sent once, read to a bound, and its failure named.
+//! One HTTP call: sends a request once, reads the response up to a bound, and
+//! classifies failures.
 
 use std::error::Error;
 use std::io;
@@ -8,81 +9,84 @@ use bytes::Bytes;
 use bytes::BytesMut;
 use http::HeaderMap;
 
-use crate::failure::CallFailure;
-use crate::http_client::HttpClient;
-use crate::network::PrivateAddress;
+use crate::policy::network::PrivateAddress;
+use crate::transport::client::HttpClient;
+use crate::transport::failure::CallFailure;
 use hoth_core::domain::TransportCode;
 
-/// The names and values of an answer's header. Common servers send at most
-/// 8 KiB; this much can be handed on without a thought.
+/// The bound on names and values of a response's header. Common servers send at
+/// most 8 KiB; this much fits into a message of the queue.
 const HEADER_BYTES_MAX: usize = 64 * 1024;
 
-/// What a library says about a failure is cut after so many characters.
+/// The bound on a library's error text within a message, in characters.
 const REASON_CHARS_MAX: usize = 200;
 
-/// Whom a call goes to, and its bounds.
+/// The peer of a call, and the bounds of the call.
 #[derive(Debug, Clone)]
-pub struct Peer {
-    /// As messages have it: `CSP_A`.
+pub struct CallTarget {
+    /// The name in messages: `CSP_A`.
     pub name: String,
-    /// From connecting to the last byte.
+    /// The limit from connecting to the last byte.
     pub timeout: Duration,
-    /// From connecting to the end of the header, where that has a bound of its
-    /// own.
+    /// The limit from connecting to the end of the header, if it has its own.
     pub header_timeout: Option<Duration>,
-    /// Whether a proxy stands between.
+    /// True if the call goes through a proxy.
     pub proxied: bool,
+    /// The largest body that is read.
     pub response_bytes_max: usize,
-    /// Where to change that: `` (`max_response_bytes`)``.
+    /// A hint at the setting of that bound: `` (`max_response_bytes`)``.
     pub response_bytes_hint: &'static str,
 }
 
-/// What came back, as it came.
+/// A response as it arrived.
 #[derive(Debug)]
-pub struct Answer {
+pub struct RawResponse {
     pub status: u16,
     pub headers: HeaderMap,
-    /// An error where it is too large, or where that of a 5xx broke off:
-    /// status and header count all the same.
+    /// The body, or an error if it is too large or if the body of a 5xx broke
+    /// off: status and header are usable without it.
     pub body: Result<Bytes, CallFailure>,
 }
 
-/// Sends a request once and reads the answer.
+/// Sends a request once and reads the response.
 pub async fn call(
     http: &HttpClient,
     mut request: reqwest::Request,
-    peer: &Peer,
-) -> Result<Answer, CallFailure> {
-    *request.timeout_mut() = Some(peer.timeout);
+    target: &CallTarget,
+) -> Result<RawResponse, CallFailure> {
+    *request.timeout_mut() = Some(target.timeout);
     let http = http.get().await;
-    let mut response = peer.header_in_time(http.execute(request)).await?;
+    let mut response = target.header_in_time(http.execute(request)).await?;
     let header_bytes: usize =
         response.headers().iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
     if header_bytes > HEADER_BYTES_MAX {
-        return Err(peer.header_too_large());
+        return Err(target.header_too_large());
     }
     let status = response.status();
-    let body = match peer.read_body(&mut response).await {
-        // What the body of a server's error would have said changes nothing; any
-        // other answer is none without it.
-        Err(broken_off)
-            if broken_off.code != TransportCode::TooLarge && !status.is_server_error() =>
-        {
-            return Err(broken_off);
+    let body = match target.read_body(&mut response).await {
+        // The status of a server error decides on a retry, with or without
+        // its body. Any other response is useless if its body broke off.
+        Err(failure) if failure.code != TransportCode::TooLarge && !status.is_server_error() => {
+            return Err(failure);
         }
         body => body,
     };
-    Ok(Answer { status: status.as_u16(), headers: std::mem::take(response.headers_mut()), body })
+    Ok(RawResponse {
+        status: status.as_u16(),
+        headers: std::mem::take(response.headers_mut()),
+        body,
+    })
 }
 
-/// What was being waited for when a call failed.
+/// The part of the response that was awaited when a call failed.
 #[derive(Debug, Clone, Copy)]
-enum Phase {
+enum AwaitedPart {
     Header,
     Body,
 }
 
-impl Peer {
+impl CallTarget {
+    /// Waits for the header within its limit.
     async fn header_in_time(
         &self,
         executing: impl Future<Output = reqwest::Result<reqwest::Response>>,
@@ -94,18 +98,21 @@ impl Peer {
                 Err(_elapsed) => return Err(self.header_too_late(limit)),
             },
         };
-        executed.map_err(|error| self.unanswered(&error, Phase::Header))
+        executed.map_err(|error| self.failure_of(&error, AwaitedPart::Header))
     }
 
+    /// Reads the body up to the bound.
     async fn read_body(&self, response: &mut reqwest::Response) -> Result<Bytes, CallFailure> {
         let max = self.response_bytes_max;
+        // The announced length is enough: nothing is read to find out.
         if response.content_length().is_some_and(|length| length > max as u64) {
             return Err(self.body_too_large());
         }
         let mut body = BytesMut::new();
         while let Some(chunk) =
-            response.chunk().await.map_err(|error| self.unanswered(&error, Phase::Body))?
+            response.chunk().await.map_err(|error| self.failure_of(&error, AwaitedPart::Body))?
         {
+            // Chunked bodies announce no length, and a peer may lie.
             if body.len() + chunk.len() > max {
                 return Err(self.body_too_large());
             }
@@ -119,7 +126,7 @@ impl Peer {
         self.sent(
             TransportCode::TooLarge,
             format!(
-                "{name} answered with more than {response_bytes_max} bytes{response_bytes_hint}"
+                "{name} sent a body of more than {response_bytes_max} bytes{response_bytes_hint}"
             ),
         )
     }
@@ -128,14 +135,14 @@ impl Peer {
         let name = &self.name;
         self.sent(
             TransportCode::TooLarge,
-            format!("{name} answered with a header of more than {HEADER_BYTES_MAX} bytes"),
+            format!("{name} sent a header of more than {HEADER_BYTES_MAX} bytes"),
         )
     }
 
     fn header_too_late(&self, limit: Duration) -> CallFailure {
         let (name, within) = (&self.name, limit.as_millis());
         let message =
-            format!("{name} did not begin to answer within {within} ms (`header_timeout_ms`)");
+            format!("{name} did not begin to respond within {within} ms (`header_timeout_ms`)");
         self.sent(TransportCode::Timeout, message)
     }
 
@@ -143,8 +150,9 @@ impl Peer {
         CallFailure { code, message, sent: true }
     }
 
-    /// Names what went wrong. The order matters: causes lie within each other.
-    fn unanswered(&self, error: &reqwest::Error, phase: Phase) -> CallFailure {
+    /// Classifies an error of the HTTP client. The order of the checks matters:
+    /// one error may have several of these causes.
+    fn failure_of(&self, error: &reqwest::Error, awaited: AwaitedPart) -> CallFailure {
         let name = &self.name;
         if error.is_builder() {
             let message = format!("{name} cannot be called: the request cannot be sent as HTTP");
@@ -155,22 +163,24 @@ impl Peer {
             return CallFailure::unsent(TransportCode::OriginRefused, message);
         }
         if error.is_connect() {
-            let (cause, reason) = unconnected(error);
+            let (cause, reason) = connect_failure(error);
             let through = if self.proxied { " through its proxy" } else { "" };
-            let message = format!("{name} could not be reached{through}: {reason}");
+            let message = format!("cannot connect to {name}{through}: {reason}");
             return CallFailure::unsent(cause, message);
         }
         if error.is_timeout() {
             let within = self.timeout.as_millis();
-            return self
-                .sent(TransportCode::Timeout, format!("{name} did not answer within {within} ms"));
+            return self.sent(
+                TransportCode::Timeout,
+                format!("{name} did not respond within {within} ms"),
+            );
         }
         if let Some(hyper) = find::<hyper::Error>(error) {
             if hyper.is_parse_too_large() {
                 return self.header_too_large();
             }
             if hyper.is_parse() {
-                let message = format!("the answer of {name} is not readable as HTTP");
+                let message = format!("the response of {name} is not valid HTTP");
                 return self.sent(TransportCode::Truncated, message);
             }
             if hyper.is_canceled() || hyper.is_closed() {
@@ -180,27 +190,27 @@ impl Peer {
         }
         let reset = find::<io::Error>(error)
             .is_some_and(|error| error.kind() == io::ErrorKind::ConnectionReset);
-        match phase {
-            Phase::Body if !reset => {
-                self.sent(TransportCode::Truncated, format!("the answer of {name} broke off"))
+        match awaited {
+            AwaitedPart::Body if !reset => {
+                self.sent(TransportCode::Truncated, format!("the response of {name} ended early"))
             }
-            Phase::Body | Phase::Header => self.sent(
+            AwaitedPart::Body | AwaitedPart::Header => self.sent(
                 TransportCode::Reset,
-                format!("{name} closed the connection without an answer"),
+                format!("{name} closed the connection without a response"),
             ),
         }
     }
 }
 
-/// Why there is no connection.
-fn unconnected(error: &reqwest::Error) -> (TransportCode, String) {
+/// Returns the code and the reason of a connection that could not be made.
+fn connect_failure(error: &reqwest::Error) -> (TransportCode, String) {
     if let Some(tls) = find::<rustls::Error>(error) {
         return (TransportCode::Tls, shorten(&tls.to_string()));
     }
     let reason = if error.is_timeout() {
-        "no connection in time (`connect_timeout_ms`)".to_owned()
+        "timed out (`connect_timeout_ms`)".to_owned()
     } else if error.is_dns() {
-        "its name could not be resolved".to_owned()
+        "its name cannot be resolved".to_owned()
     } else {
         match find::<io::Error>(error) {
             Some(io) if io.kind() == io::ErrorKind::ConnectionRefused => {
@@ -210,15 +220,15 @@ fn unconnected(error: &reqwest::Error) -> (TransportCode, String) {
                 "connection reset".to_owned()
             }
             Some(io) => shorten(&io.to_string()),
-            // What a proxy answers has no type, only words.
+            // A refusal of the proxy has no type of its own, only a text.
             None => shorten(&root(error).to_string()),
         }
     };
     (TransportCode::Connect, reason)
 }
 
-/// Finds a kind of error among the causes of another, also within an
-/// `io::Error`, which leaves what it wraps out of its own chain.
+/// Finds an error type among the causes of `error`. Also looks into an
+/// `io::Error`, whose `source` skips the error that it wraps.
 fn find<'e, T: Error + 'static>(error: &'e (dyn Error + 'static)) -> Option<&'e T> {
     let mut next = Some(error);
     while let Some(error) = next {
@@ -234,6 +244,7 @@ fn find<'e, T: Error + 'static>(error: &'e (dyn Error + 'static)) -> Option<&'e 
     None
 }
 
+/// Returns the last cause of `error`.
 fn root<'e>(error: &'e (dyn Error + 'static)) -> &'e (dyn Error + 'static) {
     let mut root = error;
     while let Some(source) = root.source() {
@@ -242,6 +253,7 @@ fn root<'e>(error: &'e (dyn Error + 'static)) -> &'e (dyn Error + 'static) {
     root
 }
 
+/// Cuts a text to the bound and drops control characters.
 fn shorten(text: &str) -> String {
     text.chars().filter(|c| !c.is_control()).take(REASON_CHARS_MAX).collect()
 }

@@ -1,4 +1,4 @@
-//! Whom a CSP's connections trust, and how they show who calls.
+//! TLS files: trusted authorities and the client certificate.
 
 use std::fs::File;
 use std::io;
@@ -13,8 +13,8 @@ use secrecy::ExposeSecret as _;
 use secrecy::SecretSlice;
 use serde::Deserialize;
 
-/// The largest file that is read. All authorities that a common system trusts
-/// take a quarter of that.
+/// The largest file that is read. The authorities of a common system take a
+/// quarter of that.
 const PEM_BYTES_MAX: u64 = 1024 * 1024;
 
 /// The table `[csp.<NAME>.tls]`: PEM files, for the CSP, its token endpoint
@@ -22,8 +22,7 @@ const PEM_BYTES_MAX: u64 = 1024 * 1024;
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TlsConfig {
-    /// Certificate authorities. With it these are trusted and no others;
-    /// without it those of the machine.
+    /// Trusted certificate authorities. They replace those of the machine.
     pub ca: Option<PathBuf>,
     /// The host's own certificate, and the chain up to its authority.
     pub certificate: Option<PathBuf>,
@@ -31,38 +30,39 @@ pub struct TlsConfig {
     pub key: Option<PathBuf>,
 }
 
-/// Files from which no connection can be secured. Never quotes them.
+/// The error of unusable TLS files. It never quotes their content.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
-    #[error("the file `{}` cannot be read", .0.display())]
+    #[error("cannot read the file `{}`", .0.display())]
     Unreadable(PathBuf, #[source] io::Error),
     #[error("the file `{}` has more than {PEM_BYTES_MAX} bytes", .0.display())]
     TooLong(PathBuf),
-    #[error("the file `{}` holds no certificate in PEM", .0.display())]
+    #[error("the file `{}` contains no PEM certificate", .0.display())]
     NoCertificate(PathBuf),
-    #[error("the files `{}` and `{}` hold no certificate and key in PEM", .0.display(), .1.display())]
+    #[error("the files `{}` and `{}` contain no PEM certificate and key", .0.display(), .1.display())]
     NoIdentity(PathBuf, PathBuf),
 }
 
-/// What the files hold.
-pub struct Material {
-    /// None: those of the machine.
+/// The content of the TLS files.
+pub struct TlsMaterial {
+    /// The trusted authorities, or `None` for those of the machine.
     pub authorities: Option<Vec<Certificate>>,
     pub identity: Option<Identity>,
 }
 
-/// Tells one form of the files from another; none for one that is not there.
-pub type Stamps = Vec<Option<(SystemTime, u64)>>;
+/// Modification time and size of each file, or `None` if a file is missing.
+/// Comparing them shows changes without reading the files.
+pub type FileStamps = Vec<Option<(SystemTime, u64)>>;
 
 impl TlsConfig {
-    /// Makes relative paths ones below `dir`.
+    /// Resolves relative paths against `dir`.
     pub fn resolve_against(&mut self, dir: &Path) {
         for path in [&mut self.ca, &mut self.certificate, &mut self.key].into_iter().flatten() {
             *path = dir.join(&*path);
         }
     }
 
-    /// The key that is missing beside another.
+    /// Returns the missing key if only one of `certificate` and `key` is given.
     pub fn missing(&self) -> Option<&'static str> {
         match (&self.certificate, &self.key) {
             (Some(_), None) => Some("key"),
@@ -72,17 +72,17 @@ impl TlsConfig {
     }
 
     /// Reads and checks the files. Blocks on the file system.
-    pub fn read(&self) -> Result<Material, TlsError> {
+    pub fn read(&self) -> Result<TlsMaterial, TlsError> {
         let authorities = self.ca.as_deref().map(read_authorities).transpose()?;
         let identity = match (&self.certificate, &self.key) {
             (Some(certificate), Some(key)) => Some(read_identity(certificate, key)?),
             (Some(_), None) | (None, Some(_)) | (None, None) => None,
         };
-        Ok(Material { authorities, identity })
+        Ok(TlsMaterial { authorities, identity })
     }
 
-    /// What the files are like now. Blocks on the file system.
-    pub fn stamps(&self) -> Stamps {
+    /// Returns the current stamps of the files. Blocks on the file system.
+    pub fn stamps(&self) -> FileStamps {
         let files = [&self.ca, &self.certificate, &self.key].into_iter().flatten();
         files
             .map(|file| {
@@ -103,8 +103,10 @@ fn read_authorities(path: &Path) -> Result<Vec<Certificate>, TlsError> {
 
 fn read_identity(certificate: &Path, key: &Path) -> Result<Identity, TlsError> {
     let mut pem = read(key)?;
+    // The key file may lack a newline at its end.
     pem.push(b'\n');
     pem.extend_from_slice(&read(certificate)?);
+    // Wiped when it is dropped, as it contains the key.
     let pem = SecretSlice::from(pem);
     Identity::from_pem(pem.expose_secret())
         .map_err(|_| TlsError::NoIdentity(certificate.to_owned(), key.to_owned()))
@@ -114,6 +116,7 @@ fn read(path: &Path) -> Result<Vec<u8>, TlsError> {
     let unreadable = |error| TlsError::Unreadable(path.to_owned(), error);
     let mut bytes = Vec::new();
     let file = File::open(path).map_err(unreadable)?;
+    // One byte more than allowed, to notice a file that is too long.
     file.take(PEM_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(unreadable)?;
     if bytes.len() as u64 > PEM_BYTES_MAX {
         return Err(TlsError::TooLong(path.to_owned()));
@@ -126,7 +129,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_error_names_the_file_and_not_what_it_holds() {
+    fn an_error_names_the_file_and_hides_its_content() {
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join("bad.pem"), "hunter2").unwrap();
         std::fs::write(dir.path().join("long.pem"), vec![b'x'; PEM_BYTES_MAX as usize + 1])
@@ -137,17 +140,17 @@ mod tests {
             let error = config.read().map(drop).unwrap_err().to_string();
             assert_eq!(error.replace(&*dir.path().to_string_lossy(), "DIR"), expected, "{toml}");
         };
-        check("ca = 'bad.pem'", "the file `DIR/bad.pem` holds no certificate in PEM");
-        check("ca = 'none.pem'", "the file `DIR/none.pem` cannot be read");
+        check("ca = 'bad.pem'", "the file `DIR/bad.pem` contains no PEM certificate");
+        check("ca = 'none.pem'", "cannot read the file `DIR/none.pem`");
         check("ca = 'long.pem'", "the file `DIR/long.pem` has more than 1048576 bytes");
         check(
             "certificate = 'bad.pem'\nkey = 'bad.pem'",
-            "the files `DIR/bad.pem` and `DIR/bad.pem` hold no certificate and key in PEM",
+            "the files `DIR/bad.pem` and `DIR/bad.pem` contain no PEM certificate and key",
         );
     }
 
     #[test]
-    fn a_certificate_and_its_key_come_together() {
+    fn a_certificate_requires_its_key_and_the_reverse() {
         for (toml, missing) in [
             ("", None),
             ("ca = 'a'", None),

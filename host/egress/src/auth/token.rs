@@ -1,6 +1,5 @@
-//! Access tokens by the client credentials grant, fetched once for everyone.
+//! Access tokens of the client credentials grant, cached for each set of scopes.
 
-use std::collections::BTreeSet;
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
@@ -16,34 +15,34 @@ use futures_util::future::WeakShared;
 use http::header;
 use tokio::time::Instant;
 
-use crate::credential::Pass;
-use crate::credential_config::OAuth2Config;
-use crate::failure::CallFailure;
-use crate::http_client::HttpClient;
-use crate::token_endpoint::Granted;
-use crate::token_endpoint::TokenEndpoint;
+use crate::auth::config::OAuth2Config;
+use crate::auth::endpoint::GrantedToken;
+use crate::auth::endpoint::TokenEndpoint;
+use crate::auth::header::AuthHeader;
+use crate::auth::scopes::Scopes;
+use crate::transport::client::HttpClient;
+use crate::transport::failure::CallFailure;
 use hoth_core::domain::CspName;
 
 /// A token is not used in the last seconds of its life: the CSP's clock may be
 /// ahead, and the request has to get there.
 const EXPIRY_MARGIN: Duration = Duration::from_secs(30);
 
-/// How long a token is taken to live when its issuer does not say.
+/// The lifetime of a token whose issuer states none.
 const LIFETIME_DEFAULT: Duration = Duration::from_secs(60);
 
-/// Nobody is trusted to forget a token later than this.
+/// The longest lifetime of a token here, whatever its issuer states: a token
+/// that was revoked must be replaced at some time.
 const LIFETIME_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// Adapters choose scopes, and an adapter might choose new ones for each job.
+/// The bound of the cache. Adapters choose scopes, and an adapter might choose
+/// new ones for each job.
 const SCOPE_SETS_MAX: usize = 256;
 
-/// A set of scopes; their order and repetition mean nothing.
-pub type Scopes = BTreeSet<String>;
-
-/// A token, and how long it is good.
+/// A token and the end of its use.
 #[derive(Debug, Clone)]
 struct Token {
-    pass: Pass,
+    header: AuthHeader,
     usable_until: Instant,
 }
 
@@ -60,90 +59,93 @@ struct Inner {
 #[derive(Default)]
 struct Cache {
     slots: HashMap<Scopes, Slot>,
-    /// Fetches that have ended.
+    /// The number of fetches that have ended, to number tokens.
     fetches: u64,
 }
 
-/// What there is for one set of scopes.
+/// The state of one set of scopes.
 #[derive(Default)]
 struct Slot {
     token: Option<Token>,
-    /// The fetch under way. It belongs to those who wait for it: when all of
-    /// them have gone it ends, and the next caller starts another.
+    /// The running fetch. Its waiters own it, the cache does not: when the last
+    /// waiter is dropped the fetch is cancelled, and the next caller starts
+    /// another one.
     fetch: Option<WeakShared<Fetch>>,
 }
 
 type Fetch = BoxFuture<'static, Result<Token, CallFailure>>;
 
 impl Tokens {
-    pub fn new(
-        csp: &CspName,
-        config: &OAuth2Config,
-        http: HttpClient,
-        timeout: Duration,
-        proxied: bool,
-    ) -> Self {
-        let endpoint = TokenEndpoint::new(csp, config, http, timeout, proxied);
+    pub fn new(csp: &CspName, config: &OAuth2Config, http: HttpClient, timeout: Duration) -> Self {
+        let endpoint = TokenEndpoint::new(csp, config, http, timeout);
         Self(Arc::new(Inner { endpoint, cache: Mutex::default() }))
     }
 
-    /// A token that is good for some time yet: the cached one, else a new one.
-    /// Everyone who asks while it is fetched waits for that one fetch, and
-    /// shares its failure; the next to ask after a failure tries again.
-    pub async fn get(&self, scopes: &Scopes) -> Result<Pass, CallFailure> {
-        let token = match self.find(scopes) {
-            Found::Token(token) => token,
-            Found::Fetch(fetch) => fetch.await?,
+    /// Returns the header with a usable token: the cached token, or a new one.
+    ///
+    /// Callers that arrive during a fetch wait for that fetch and share its
+    /// failure. A failure is not cached: the next caller fetches again.
+    pub async fn header(&self, scopes: &Scopes) -> Result<AuthHeader, CallFailure> {
+        let token = match self.lookup(scopes) {
+            Lookup::Cached(token) => token,
+            Lookup::Fetching(fetch) => fetch.await?,
         };
-        Ok(token.pass)
+        Ok(token.header)
     }
 
-    /// Forgets a token that the CSP did not take, unless another has taken its
-    /// place already.
-    pub fn discard(&self, scopes: &Scopes, refused: &Pass) {
+    /// Drops a token that the CSP refused, unless its successor is cached
+    /// already.
+    pub fn discard(&self, scopes: &Scopes, refused: &AuthHeader) {
         if let Some(slot) = self.0.lock().slots.get_mut(scopes) {
-            slot.token.take_if(|token| token.pass.number == refused.number);
+            // Many calls may get a 401 for one token. The first replaces it;
+            // the generation keeps the later ones from dropping the new token.
+            slot.token.take_if(|token| token.header.generation == refused.generation);
         }
     }
 
-    fn find(&self, scopes: &Scopes) -> Found {
+    /// Returns the cached token, joins the running fetch, or starts one. All
+    /// under one lock, so that two callers cannot start two fetches.
+    fn lookup(&self, scopes: &Scopes) -> Lookup {
         let mut cache = self.0.lock();
         cache.make_room(scopes);
         let slot = cache.slots.entry(scopes.clone()).or_default();
         if let Some(token) = slot.usable() {
-            return Found::Token(token.clone());
+            return Lookup::Cached(token.clone());
         }
         if let Some(fetch) = slot.fetch.as_ref().and_then(WeakShared::upgrade) {
-            return Found::Fetch(fetch);
+            return Lookup::Fetching(fetch);
         }
         let fetch = fetch(Arc::clone(&self.0), scopes.clone()).boxed().shared();
         slot.fetch = fetch.downgrade();
-        Found::Fetch(fetch)
+        Lookup::Fetching(fetch)
     }
 }
 
-enum Found {
-    Token(Token),
-    Fetch(Shared<Fetch>),
+enum Lookup {
+    Cached(Token),
+    Fetching(Shared<Fetch>),
 }
 
 async fn fetch(inner: Arc<Inner>, scopes: Scopes) -> Result<Token, CallFailure> {
-    let asked_at = Instant::now();
+    // The lifetime counts from the request: the issuer starts it some time
+    // before the response arrives.
+    let requested_at = Instant::now();
     let granted = inner.endpoint.request(&scopes).await;
     let mut cache = inner.lock();
     cache.fetches += 1;
-    let number = cache.fetches;
+    let generation = cache.fetches;
+    // The slot may have been evicted during the request; then it is made anew.
     let slot = cache.slots.entry(scopes).or_default();
     slot.fetch = None;
-    let Granted { header, expires_in } = granted?;
-    let pass = Pass { header: header::AUTHORIZATION, value: header, within: None, number };
-    let token = Token { pass, usable_until: asked_at + usable_for(expires_in) };
+    let GrantedToken { header: value, expires_in } = granted?;
+    let header = AuthHeader { name: header::AUTHORIZATION, value, password: None, generation };
+    let token = Token { header, usable_until: requested_at + usable_for(expires_in) };
     slot.token = Some(token.clone());
     Ok(token)
 }
 
-/// How long a token is used. One that lives shortly is used for half its life,
-/// so that there is something to cache at all.
+/// Returns the time for which a token is used. A short-lived token is used for
+/// half its life, so that the margin does not leave nothing to cache.
 fn usable_for(expires_in: Option<Duration>) -> Duration {
     let lifetime = expires_in.unwrap_or(LIFETIME_DEFAULT).min(LIFETIME_MAX);
     lifetime - EXPIRY_MARGIN.min(lifetime / 2)
@@ -151,19 +153,22 @@ fn usable_for(expires_in: Option<Duration>) -> Duration {
 
 impl Inner {
     fn lock(&self) -> MutexGuard<'_, Cache> {
-        // Nothing is half done when the lock is left, not even by a panic.
+        // A panic cannot leave the cache half changed, so a poisoned lock is
+        // as good as any.
         self.cache.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Cache {
-    /// Keeps the cache within its bound before a new set comes in: what has
-    /// expired goes first, and if that is not enough, all that nobody waits
-    /// for.
+    /// Keeps the cache within its bound before a new set of scopes is added.
+    /// Evicts expired tokens first, and if that is not enough every slot
+    /// without waiters.
     fn make_room(&mut self, scopes: &Scopes) {
         if self.slots.len() < SCOPE_SETS_MAX || self.slots.contains_key(scopes) {
             return;
         }
+        // A slot with waiters stays: without it the next caller would start a
+        // second fetch for the same scopes.
         self.slots.retain(|_, slot| slot.is_awaited() || slot.usable().is_some());
         if self.slots.len() >= SCOPE_SETS_MAX {
             self.slots.retain(|_, slot| slot.is_awaited());
@@ -213,14 +218,14 @@ mod tests {
     #[test]
     fn the_cache_has_a_bound() {
         let scopes = |number: usize| Scopes::from([number.to_string()]);
-        let pass = Pass {
-            header: header::AUTHORIZATION,
+        let header = AuthHeader {
+            name: header::AUTHORIZATION,
             value: HeaderValue::from_static("t"),
-            within: None,
-            number: 0,
+            password: None,
+            generation: 0,
         };
         let slot = |usable_until| Slot {
-            token: Some(Token { pass: pass.clone(), usable_until }),
+            token: Some(Token { header: header.clone(), usable_until }),
             fetch: None,
         };
         let now = Instant::now();
@@ -230,13 +235,13 @@ mod tests {
             cache.slots.insert(scopes(number), slot(if number == 0 { later } else { now }));
         }
         cache.make_room(&scopes(0));
-        assert_eq!(cache.slots.len(), SCOPE_SETS_MAX, "a set that is there needs no room");
+        assert_eq!(cache.slots.len(), SCOPE_SETS_MAX, "a cached set evicts nothing");
         cache.make_room(&scopes(SCOPE_SETS_MAX));
-        assert_eq!(cache.slots.len(), 1, "what has expired goes");
+        assert_eq!(cache.slots.len(), 1, "expired tokens are evicted first");
         for number in 0..SCOPE_SETS_MAX {
             cache.slots.insert(scopes(number), slot(later));
         }
         cache.make_room(&scopes(SCOPE_SETS_MAX));
-        assert_eq!(cache.slots.len(), 0, "else everything goes");
+        assert_eq!(cache.slots.len(), 0, "without expired tokens all are evicted");
     }
 }

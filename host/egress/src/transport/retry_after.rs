@@ -8,25 +8,28 @@ use http::header;
 
 use hoth_platform::clock::Clock;
 
-/// No job lives longer than its polling deadline of some days, so a wait
-/// beyond this is as good as any longer one, and cannot overflow a time.
+/// The longest wait that is returned. No job outlives its polling deadline of
+/// some days, so a longer wait has the same effect, and the bound keeps times
+/// from overflowing.
 const RETRY_AFTER_MAX: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
-/// How long the CSP asks to wait: seconds, or a date, which is compared with
-/// the answer's own `Date`, so that the two clocks need not agree.
+/// Returns the time that the CSP asks to wait, or `None` if the field is absent
+/// or invalid. A date is compared with the response's own `Date`, so that the
+/// two clocks need not agree.
 pub fn read(headers: &HeaderMap, clock: &Clock) -> Option<Duration> {
     let value = headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim();
-    let asked = if !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit()) {
-        // More digits than a number holds are very long, too.
+    let requested = if !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit()) {
+        // Digits that overflow the number ask for the longest wait.
         Duration::from_secs(value.parse().unwrap_or(u64::MAX))
     } else {
         let until = httpdate::parse_http_date(value).ok()?;
-        until.duration_since(answered_at(headers, clock)).unwrap_or_default()
+        until.duration_since(responded_at(headers, clock)).unwrap_or_default()
     };
-    Some(asked.min(RETRY_AFTER_MAX))
+    Some(requested.min(RETRY_AFTER_MAX))
 }
 
-fn answered_at(headers: &HeaderMap, clock: &Clock) -> SystemTime {
+/// Returns the time of the response, by its `Date` if it has one.
+fn responded_at(headers: &HeaderMap, clock: &Clock) -> SystemTime {
     let date = headers.get(header::DATE).and_then(|date| date.to_str().ok());
     date.and_then(|date| httpdate::parse_http_date(date).ok())
         .unwrap_or_else(|| SystemTime::UNIX_EPOCH + Duration::from_millis(clock.wall().as_millis()))
@@ -40,7 +43,7 @@ mod tests {
     use hoth_core::domain::Timestamp;
 
     #[test]
-    fn it_is_a_number_of_seconds_or_a_date() {
+    fn retry_after_is_a_number_of_seconds_or_a_date() {
         // 2026-01-02T03:04:05Z
         let clock = Clock::manual(Timestamp::from_millis(1_767_323_045_000));
         let month = Some(30 * 86_400);

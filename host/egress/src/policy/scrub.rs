@@ -1,9 +1,9 @@
-//! Takes credentials out of answers.
+//! Masks credentials in responses.
 //!
-//! Some gateways quote the header that they did not like, and an adapter hands
-//! on to ServiceNow what it is given. So what was sent as a secret does not
-//! come back in: as it was sent, and as JSON, a URL or a page of HTML has it. A
-//! CSP that wants to tell what it was told can always say it in other words.
+//! Some gateways quote the header that they refused, and an adapter may pass a
+//! response on to ServiceNow. So the secrets of a request are masked in its
+//! response: as they were sent, and in the spellings of JSON, URLs and HTML. A
+//! CSP that wants to disclose a credential can always encode it differently.
 
 use bytes::Bytes;
 use bytes::BytesMut;
@@ -11,17 +11,15 @@ use memchr::memmem;
 use percent_encoding::AsciiSet;
 use percent_encoding::NON_ALPHANUMERIC;
 use percent_encoding::utf8_percent_encode;
-use secrecy::ExposeSecret as _;
 
-use crate::credential::Pass;
-
-/// What stands where a secret stood; it can stand within a JSON string.
+/// The replacement for a secret. It needs no escape within a JSON string.
 const MASK: &[u8] = b"***";
 
-/// Anything shorter is found in innocent text, and guessed in no time.
+/// The shortest secret that is masked. A shorter one would match ordinary text,
+/// and is easy to guess anyway.
 const SECRET_BYTES_MIN: usize = 8;
 
-/// All but the unreserved characters of RFC 3986.
+/// All characters but the unreserved ones of RFC 3986 section 2.3.
 const URL: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// The secrets of one request, in every spelling.
@@ -30,37 +28,36 @@ pub struct Scrubber {
 }
 
 impl Scrubber {
-    /// Looks for what `pass` carries: each word of the header, and what lies
-    /// within it.
-    pub fn new(pass: Option<&Pass>) -> Self {
-        let words = pass.into_iter().flat_map(|pass| pass.value.as_bytes().split(|b| *b == b' '));
-        let within = pass.and_then(|pass| pass.within.as_deref());
-        let mut secrets: Vec<Vec<u8>> = words
-            .chain(within.map(|secret| secret.expose_secret().as_bytes()))
+    /// Makes a scrubber for the given secrets. Ignores those that are too short.
+    pub fn new<'s>(secrets: impl IntoIterator<Item = &'s [u8]>) -> Self {
+        let mut secrets: Vec<Vec<u8>> = secrets
+            .into_iter()
             .filter(|secret| secret.len() >= SECRET_BYTES_MIN)
             .flat_map(spellings)
             .collect();
-        // The longer ones first: a shorter one may be part of them.
+        // Longer ones first: a shorter secret may be part of a longer one, and
+        // masking it first would leave the rest of the longer one.
         secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
         Self { secrets }
     }
 
-    /// Masks what is found in a body; the same body where nothing is.
+    /// Masks the secrets in a body. Copies it only if it contains one.
     pub fn body(&self, body: Bytes) -> Bytes {
         self.secrets.iter().fold(body, |body, secret| mask(&body, secret).unwrap_or(body))
     }
 
-    /// Masks what is found in a text.
+    /// Masks the secrets in a text.
     pub fn text(&self, text: String) -> String {
         self.secrets.iter().fold(text, |text, secret| {
             let masked = mask(text.as_bytes(), secret);
-            // A secret is whole characters of the text, or it was not found.
+            // A match covers whole characters: the text and a secret that is
+            // found in it are both UTF-8.
             masked.and_then(|text| String::from_utf8(text.into()).ok()).unwrap_or(text)
         })
     }
 }
 
-/// How a secret may be written: as it is, and the others where they differ.
+/// Returns the spellings of a secret: as it is, and those that differ.
 fn spellings(secret: &[u8]) -> Vec<Vec<u8>> {
     let mut spellings = vec![secret.to_vec()];
     let Ok(text) = std::str::from_utf8(secret) else { return spellings };
@@ -85,7 +82,7 @@ fn spellings(secret: &[u8]) -> Vec<Vec<u8>> {
     spellings
 }
 
-/// The same with the digits of its escapes in lower case.
+/// Converts the digits of percent escapes to lower case.
 fn in_lower_case(url: &str) -> String {
     let mut parts = url.split('%');
     let first = parts.next().unwrap_or_default().to_owned();
@@ -95,7 +92,7 @@ fn in_lower_case(url: &str) -> String {
     })
 }
 
-/// None: the secret is not there.
+/// Masks one secret. Returns `None` if it does not occur.
 fn mask(haystack: &[u8], secret: &[u8]) -> Option<Bytes> {
     let mut masked = BytesMut::new();
     let mut rest = 0;
@@ -113,28 +110,18 @@ fn mask(haystack: &[u8], secret: &[u8]) -> Option<Bytes> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
-    use http::HeaderValue;
-    use http::header;
-
     use super::*;
 
     #[track_caller]
-    fn check(value: &str, within: Option<&str>, answer: &str, expected: &str) {
-        let pass = Pass {
-            header: header::AUTHORIZATION,
-            value: HeaderValue::from_str(value).unwrap(),
-            within: within.map(|secret| Arc::new(secret.into())),
-            number: 0,
-        };
-        let scrubber = Scrubber::new(Some(&pass));
-        assert_eq!(scrubber.text(answer.to_owned()), expected);
-        assert_eq!(&scrubber.body(answer.to_owned().into())[..], expected.as_bytes());
+    fn check(value: &str, password: Option<&str>, response: &str, expected: &str) {
+        let secrets = value.split(' ').chain(password).map(str::as_bytes);
+        let scrubber = Scrubber::new(secrets);
+        assert_eq!(scrubber.text(response.to_owned()), expected);
+        assert_eq!(&scrubber.body(response.to_owned().into())[..], expected.as_bytes());
     }
 
     #[test]
-    fn what_was_sent_as_a_secret_does_not_come_back() {
+    fn secrets_of_the_request_are_masked() {
         let token = "Bearer eyJhbGciOi.abc";
         check(token, None, "", "");
         check(token, None, "eyJhbGciOi.ab", "eyJhbGciOi.ab");
@@ -151,28 +138,28 @@ mod tests {
     }
 
     #[test]
-    fn they_do_not_come_back_in_another_spelling_either() {
+    fn other_spellings_of_a_secret_are_masked() {
         let key = r#"k/"3"y\<&>+12345678"#;
-        for spelt in [
+        for spelling in [
             r#"k/\"3\"y\\<&>+12345678"#,
             r#"k\/\"3\"y\\<&>+12345678"#,
             "k%2F%223%22y%5C%3C%26%3E%2B12345678",
             "k%2f%223%22y%5c%3c%26%3e%2b12345678",
             r"k/&quot;3&quot;y\&lt;&amp;&gt;+12345678",
         ] {
-            check(key, None, &format!("<{spelt}>"), "<***>");
+            check(key, None, &format!("<{spelling}>"), "<***>");
         }
         check("Basic bWU6aHVu/GVyMjI=", None, r"bWU6aHVu\/GVyMjI=", "***");
     }
 
     #[test]
-    fn short_words_are_no_secrets() {
+    fn short_words_are_not_masked() {
         check("Bearer short", None, "Bearer short", "Bearer short");
         check("Basic", Some("admin"), "admin", "admin");
     }
 
     #[test]
-    fn a_request_without_a_credential_has_nothing_to_hide() {
-        assert_eq!(Scrubber::new(None).text("Bearer x".to_owned()), "Bearer x");
+    fn a_request_without_a_credential_masks_nothing() {
+        assert_eq!(Scrubber::new([]).text("Bearer x".to_owned()), "Bearer x");
     }
 }

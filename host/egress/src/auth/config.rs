@@ -1,4 +1,4 @@
-//! How a CSP is shown who calls, as an operator writes it.
+//! The configuration of credentials.
 
 use std::path::Path;
 
@@ -8,8 +8,8 @@ use serde::Deserializer;
 use serde::de::Error as _;
 use url::Url;
 
-use crate::headers;
-use crate::origin;
+use crate::policy::headers;
+use crate::policy::origin;
 use hoth_core::config::Names;
 use hoth_core::config::Problem;
 use hoth_core::config::Table;
@@ -35,15 +35,16 @@ pub struct OAuth2Config {
     pub client_secret: SecretSource,
 }
 
-/// The table `api_key`: a value that never changes by itself.
+/// The table `api_key`: a key that only its owner replaces.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ApiKeyConfig {
-    /// Which header carries it. No adapter of this CSP may set that one.
+    /// The header field that carries the key. Adapters of this CSP must not set
+    /// it.
     #[serde(deserialize_with = "header_name")]
     pub header: HeaderName,
-    /// The whole of the header's value: `abc`, or `ApiKey abc`. Read anew
-    /// every few seconds.
+    /// The whole field value: `abc`, or `ApiKey abc`. Read again every few
+    /// seconds.
     pub value: SecretSource,
 }
 
@@ -52,20 +53,20 @@ pub struct ApiKeyConfig {
 #[serde(deny_unknown_fields)]
 pub struct BasicConfig {
     pub username: String,
-    /// Read anew every few seconds.
+    /// Read again every few seconds.
     pub password: SecretSource,
 }
 
 impl CredentialConfig {
-    /// How many kinds are given. One that can be used has one.
-    pub fn kinds(&self) -> usize {
+    /// Returns the number of kinds that are given. A usable credential has one.
+    pub fn kind_count(&self) -> usize {
         [self.oauth2.is_some(), self.api_key.is_some(), self.basic.is_some()]
             .into_iter()
             .filter(|given| *given)
             .count()
     }
 
-    /// Every secret, and the key that names its place.
+    /// Returns every secret with the key that configures it.
     pub fn secrets(&self) -> impl Iterator<Item = (&'static str, &SecretSource)> {
         let oauth2 = self.oauth2.as_ref().map(|it| ("oauth2.client_secret", &it.client_secret));
         let api_key = self.api_key.as_ref().map(|it| ("api_key.value", &it.value));
@@ -73,7 +74,7 @@ impl CredentialConfig {
         [oauth2, api_key, basic].into_iter().flatten()
     }
 
-    /// Makes relative file paths ones below `dir`.
+    /// Resolves relative file paths against `dir`.
     pub fn resolve_against(&mut self, dir: &Path) {
         let oauth2 = self.oauth2.as_mut().map(|it| &mut it.client_secret);
         let api_key = self.api_key.as_mut().map(|it| &mut it.value);
@@ -83,7 +84,7 @@ impl CredentialConfig {
         }
     }
 
-    /// Whether its token comes by an encrypted connection.
+    /// Returns true if the token endpoint is called over TLS.
     pub fn needs_tls(&self) -> bool {
         self.oauth2.as_ref().is_some_and(|oauth2| oauth2.token_url.scheme() == "https")
     }
@@ -103,7 +104,7 @@ impl Table for CredentialConfig {
         if let Some(api_key) = &self.api_key
             && !headers::may_carry_key(&api_key.header)
         {
-            let message = format!("cannot be `{}`, which has another meaning", api_key.header);
+            let message = format!("must not be `{}`, which is a reserved header", api_key.header);
             problems.push(Problem::new("api_key.header", message));
         }
         if let Some(basic) = &self.basic
@@ -119,5 +120,5 @@ impl Table for CredentialConfig {
 fn header_name<'de, D: Deserializer<'de>>(deserializer: D) -> Result<HeaderName, D::Error> {
     let text = String::deserialize(deserializer)?;
     HeaderName::try_from(&text)
-        .map_err(|_| D::Error::custom(format!("`{text}` is not the name of a header")))
+        .map_err(|_| D::Error::custom(format!("`{text}` is not a header name")))
 }

@@ -1,33 +1,33 @@
-//! Where a request may go, and which `Location` may be followed.
+//! The URLs that a request may have, and the `Location`s that may be followed.
 
 use percent_encoding::AsciiSet;
 use percent_encoding::NON_ALPHANUMERIC;
 use percent_encoding::utf8_percent_encode;
 use url::Url;
 
-use crate::origin;
-use crate::origin::Origin;
+use crate::policy::origin;
+use crate::policy::origin::Origin;
 use hoth_core::domain::Target;
 use hoth_core::domain::TransportCode;
 
-/// RFC 9110 section 4.1 asks for at least 8000 octets from everyone; CSPs
-/// refuse longer ones themselves.
+/// The longest URL. RFC 9110 section 4.1 asks all parties to support at least
+/// 8000 octets; CSPs refuse longer ones themselves.
 const URL_BYTES_MAX: usize = 8192;
 
-/// All but the unreserved characters of RFC 3986.
+/// All characters but the unreserved ones of RFC 3986 section 2.3.
 const QUERY: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
-/// What the operator allows one CSP's requests.
+/// The base URL and the origins that the operator allows for one CSP.
 #[derive(Debug)]
-pub struct Egress {
+pub struct TargetPolicy {
     base: Url,
-    /// The origin of `base`, then the further ones.
+    /// The origin of `base`, then those in `allowed_origins`.
     origins: Vec<Origin>,
 }
 
-/// Why a request is not made.
+/// The error of a request with a target that is not allowed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Refusal {
+pub enum BadTarget {
     #[error("its path {0}")]
     Path(BadPath),
     #[error("its URL is longer than {URL_BYTES_MAX} bytes")]
@@ -36,7 +36,7 @@ pub enum Refusal {
     Location(BadLocation),
 }
 
-/// What is wrong with a path.
+/// The error of a path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum BadPath {
     #[error("does not begin with `/`")]
@@ -51,7 +51,7 @@ pub enum BadPath {
     BadEscape,
 }
 
-/// What is wrong with a URL that a CSP answered.
+/// The error of a `Location`.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BadLocation {
     #[error("is empty")]
@@ -62,48 +62,48 @@ pub enum BadLocation {
     TooLong,
     #[error("has a user name or a password")]
     Userinfo,
-    #[error("leads to {0}, which is neither in `base_url` nor in `allowed_origins`")]
+    #[error("points to {0}, which is neither in `base_url` nor in `allowed_origins`")]
     Origin(String),
 }
 
-impl Egress {
-    /// `base` has passed [`origin::check_endpoint`].
+impl TargetPolicy {
+    /// Makes the policy. `base` has passed [`origin::check_endpoint`].
     pub fn new(base: Url, allowed: &[Origin]) -> Self {
         let mut origins = vec![Origin::of(&base)];
         origins.extend_from_slice(allowed);
         Self { base, origins }
     }
 
-    /// The URL that a request goes to. `previous` is the one that was called
+    /// Returns the URL of a request. `previous` is the URL that was called
     /// before, the base of a relative location.
     pub fn url(
         &self,
         target: &Target,
         query: &[(String, String)],
         previous: Option<&Url>,
-    ) -> Result<Url, Refusal> {
+    ) -> Result<Url, BadTarget> {
         let mut url = match target {
-            Target::Path(path) => self.join(path).map_err(Refusal::Path)?,
-            Target::Location(location) => {
-                self.follow(location, previous.unwrap_or(&self.base)).map_err(Refusal::Location)?
-            }
+            Target::Path(path) => self.join(path).map_err(BadTarget::Path)?,
+            Target::Location(location) => self
+                .follow(location, previous.unwrap_or(&self.base))
+                .map_err(BadTarget::Location)?,
         };
         url.set_fragment(None);
         append(&mut url, query);
         if url.as_str().len() > URL_BYTES_MAX {
-            return Err(Refusal::TooLong);
+            return Err(BadTarget::TooLong);
         }
         Ok(url)
     }
 
-    /// The URL that a `Location` of an answer means. `called` is the URL that
-    /// was answered.
+    /// Resolves the `Location` of a response. `called` is the URL whose response
+    /// it is.
     pub fn follow(&self, location: &str, called: &Url) -> Result<Url, BadLocation> {
         if location.trim().is_empty() {
             return Err(BadLocation::Empty);
         }
-        // The parser is the one that the HTTP client uses, so nothing can mean
-        // one host here and another one there.
+        // The parser is that of the HTTP client, so that no text can mean one
+        // host here and another one there.
         let url = called.join(location).map_err(|_| BadLocation::Unreadable)?;
         let origin = Origin::of(&url);
         if !self.origins.contains(&origin) {
@@ -118,19 +118,19 @@ impl Egress {
         Ok(url)
     }
 
-    /// Appends a path to the base URL and leaves every byte of it as it is.
+    /// Appends a path to the base URL without changing any byte of it.
     fn join(&self, path: &str) -> Result<Url, BadPath> {
         check_path(path)?;
         let mut url = self.base.clone();
         let joined = format!("{}{path}", self.base.path().trim_end_matches('/'));
         url.set_path(&joined);
-        debug_assert_eq!(url.path(), joined, "a checked path needs no normalising");
+        debug_assert_eq!(url.path(), joined, "the URL parser leaves a checked path unchanged");
         Ok(url)
     }
 }
 
-impl Refusal {
-    /// The word that the adapter gets to see.
+impl BadTarget {
+    /// Returns the code that the adapter gets.
     pub fn code(&self) -> TransportCode {
         match self {
             Self::Path(_) | Self::TooLong => TransportCode::RequestRefused,
@@ -139,8 +139,8 @@ impl Refusal {
     }
 }
 
-/// Holds a path to RFC 3986 (`path-abempty`), without empty and dot segments.
-/// A slash at the end is no empty segment.
+/// Checks a path by RFC 3986 section 3.3 (`path-abempty`), without empty and dot
+/// segments: servers disagree on these. One slash at the end is allowed.
 fn check_path(path: &str) -> Result<(), BadPath> {
     let Some(relative) = path.strip_prefix('/') else {
         return Err(BadPath::NotAbsolute);
@@ -162,7 +162,8 @@ fn check_path(path: &str) -> Result<(), BadPath> {
         {
             return Err(BadPath::BadEscape);
         }
-        // The URL standard reads `%2e` as a dot here, and so do servers.
+        // The URL standard reads `%2e` as a dot in such a segment, and so do
+        // servers.
         if matches!(segment.to_ascii_lowercase().replace("%2e", ".").as_str(), "." | "..") {
             return Err(BadPath::DotSegment);
         }
@@ -170,12 +171,12 @@ fn check_path(path: &str) -> Result<(), BadPath> {
     Ok(())
 }
 
-/// RFC 3986 section 3.3, without the escapes.
+/// Returns true for `pchar` of RFC 3986 section 3.3, without the escapes.
 fn is_pchar(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=:@".contains(&byte)
 }
 
-/// Appends pairs to the query that a URL has, or gives it one.
+/// Appends pairs to the query of a URL.
 fn append(url: &mut Url, pairs: &[(String, String)]) {
     if pairs.is_empty() {
         return;
@@ -202,15 +203,15 @@ mod tests {
 
     use super::*;
 
-    fn egress(base: &str) -> Egress {
+    fn policy(base: &str) -> TargetPolicy {
         let status = Origin::parse("https://status.example.com").unwrap();
-        Egress::new(Url::parse(base).unwrap(), &[status])
+        TargetPolicy::new(Url::parse(base).unwrap(), &[status])
     }
 
     fn url(base: &str, target: Target, query: &[(&str, &str)]) -> String {
         let query: Vec<(String, String)> =
             query.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
-        match egress(base).url(&target, &query, None) {
+        match policy(base).url(&target, &query, None) {
             Ok(url) => url.into(),
             Err(refusal) => refusal.to_string(),
         }
@@ -230,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn escapes_stay_as_the_adapter_wrote_them() {
+    fn percent_escapes_of_a_path_are_unchanged() {
         for segment in [
             "this%3Aneeds%2Fto%3Bbe%20encoded%2C",
             "%2e%2E%2e",
@@ -249,10 +250,10 @@ mod tests {
     }
 
     #[test]
-    fn a_path_that_could_be_read_in_two_ways_is_refused() {
+    fn an_ambiguous_path_is_refused() {
         let check = |path: &str, expected: BadPath| {
-            let refused = egress("https://h/v1").url(&Target::Path(path.to_owned()), &[], None);
-            assert_eq!(refused.unwrap_err(), Refusal::Path(expected), "{path:?}");
+            let refused = policy("https://h/v1").url(&Target::Path(path.to_owned()), &[], None);
+            assert_eq!(refused.unwrap_err(), BadTarget::Path(expected), "{path:?}");
         };
         for path in ["", "portfolios", "https://evil.example", "mailto:x", "evil.example:443/x"] {
             check(path, BadPath::NotAbsolute);
@@ -294,16 +295,16 @@ mod tests {
     proptest! {
         #[test]
         fn no_path_leaves_the_base(path in "[/.%\\\\25eEfF?#@:a\u{e9} \t]{0,12}") {
-            let egress = egress("https://h/atat/v1/");
-            if let Ok(url) = egress.url(&Target::Path(path.clone()), &[], None) {
+            let policy = policy("https://h/atat/v1/");
+            if let Ok(url) = policy.url(&Target::Path(path.clone()), &[], None) {
                 prop_assert_eq!(url.as_str(), format!("https://h/atat/v1{path}"));
             }
         }
 
         #[test]
-        fn no_location_leaves_the_named_origins(location in "[htps:/.%\\\\2e?#@a\u{e9} \t]{0,16}") {
-            let egress = egress("https://h/atat/v1/");
-            if let Ok(url) = egress.follow(&location, &egress.base) {
+        fn no_location_leaves_the_allowed_origins(location in "[htps:/.%\\\\2e?#@a\u{e9} \t]{0,16}") {
+            let policy = policy("https://h/atat/v1/");
+            if let Ok(url) = policy.follow(&location, &policy.base) {
                 prop_assert_eq!(url.host_str(), Some("h"));
                 prop_assert!(!origin::has_userinfo(&url));
             }
@@ -328,7 +329,7 @@ mod tests {
     }
 
     #[test]
-    fn a_url_has_a_bound() {
+    fn the_length_of_a_url_is_bounded() {
         let path = format!("/{}", "a".repeat(URL_BYTES_MAX));
         expect!["its URL is longer than 8192 bytes"].assert_eq(&url(
             "https://h",
@@ -341,7 +342,7 @@ mod tests {
     fn a_location_is_resolved_against_the_url_that_was_called() {
         let called = Url::parse("https://h/atat/v1/portfolios?x=1").unwrap();
         let check = |location: &str, expected: &str| {
-            let url = egress("https://h/atat/v1").follow(location, &called);
+            let url = policy("https://h/atat/v1").follow(location, &called);
             assert_eq!(url.unwrap().as_str(), expected, "{location:?}");
         };
         check("/provisioning/9/status", "https://h/provisioning/9/status");
@@ -356,14 +357,14 @@ mod tests {
     }
 
     #[test]
-    fn a_location_elsewhere_is_refused() {
+    fn a_location_outside_the_allowed_origins_is_refused() {
         let check = |location: &str, expected: &Expect| {
             let called = Url::parse("https://h/atat/v1/portfolios").unwrap();
-            let refused = egress("https://h/atat/v1").follow(location, &called).unwrap_err();
+            let refused = policy("https://h/atat/v1").follow(location, &called).unwrap_err();
             expected.assert_eq(&refused.to_string());
         };
         let elsewhere = expect![
-            "leads to https://evil.example, which is neither in `base_url` nor in `allowed_origins`"
+            "points to https://evil.example, which is neither in `base_url` nor in `allowed_origins`"
         ];
         for location in [
             "https://evil.example/x",
@@ -377,23 +378,23 @@ mod tests {
         }
         check(
             "http://h/x",
-            &expect!["leads to http://h, which is neither in `base_url` nor in `allowed_origins`"],
+            &expect!["points to http://h, which is neither in `base_url` nor in `allowed_origins`"],
         );
         check(
             "https://h:444/",
             &expect![
-                "leads to https://h:444, which is neither in `base_url` nor in `allowed_origins`"
+                "points to https://h:444, which is neither in `base_url` nor in `allowed_origins`"
             ],
         );
         check(
             "https://h.evil.example",
             &expect![
-                "leads to https://h.evil.example, which is neither in `base_url` nor in `allowed_origins`"
+                "points to https://h.evil.example, which is neither in `base_url` nor in `allowed_origins`"
             ],
         );
         check(
             "file:///etc/passwd",
-            &expect!["leads to null, which is neither in `base_url` nor in `allowed_origins`"],
+            &expect!["points to null, which is neither in `base_url` nor in `allowed_origins`"],
         );
         check("https://user:secret@h/x", &expect!["has a user name or a password"]);
         check("", &expect!["is empty"]);
@@ -404,7 +405,7 @@ mod tests {
     }
 
     #[test]
-    fn a_number_is_one_host_however_it_is_written() {
+    fn every_spelling_of_an_ip_address_is_the_same_host() {
         let spellings = [
             "127.0.0.1",
             "127.1",
@@ -417,17 +418,17 @@ mod tests {
             "%31%32%37.0.0.1",
             "\u{ff11}27\u{3002}0\u{3002}0\u{3002}1",
         ];
-        let machine = Egress::new(Url::parse("http://127.0.0.1:8080/atat").unwrap(), &[]);
+        let machine = TargetPolicy::new(Url::parse("http://127.0.0.1:8080/atat").unwrap(), &[]);
         for host in spellings {
             let followed = machine.follow(&format!("http://{host}:8080/9"), &machine.base).unwrap();
             assert_eq!(followed.as_str(), "http://127.0.0.1:8080/9", "{host}");
-            let refused = egress("https://h").url(
+            let refused = policy("https://h").url(
                 &Target::Location(format!("https://{host}/latest/meta-data")),
                 &[],
                 None,
             );
             let elsewhere = BadLocation::Origin("https://127.0.0.1".to_owned());
-            assert_eq!(refused, Err(Refusal::Location(elsewhere)), "{host}");
+            assert_eq!(refused, Err(BadTarget::Location(elsewhere)), "{host}");
         }
         for host in ["[::ffff:127.0.0.1]", "[::1]", "[::127.0.0.1]", "localhost", "127.0.0.2"] {
             let refused = machine.follow(&format!("http://{host}:8080/9"), &machine.base);
@@ -440,7 +441,7 @@ mod tests {
     }
 
     #[test]
-    fn a_relative_location_needs_no_earlier_call() {
+    fn a_relative_location_without_an_earlier_call_starts_at_the_base_url() {
         let location = Target::Location("status/9".to_owned());
         assert_eq!(url("https://h/atat/v1/", location, &[]), "https://h/atat/v1/status/9");
     }

@@ -1,4 +1,4 @@
-//! Which headers an adapter may set, and what the host adds.
+//! The headers that an adapter may set, and those that the host adds.
 
 use http::HeaderMap;
 use http::HeaderName;
@@ -29,37 +29,38 @@ const RESERVED: [&str; 13] = [
     "upgrade",
 ];
 
+/// The prefix of headers for proxies, such as `proxy-authorization`.
 const RESERVED_PREFIX: &str = "proxy-";
 
-/// What is encoded of an idempotency key, so that every key is a header value
-/// and two keys stay two.
+/// The characters that are percent-encoded in an idempotency key. Every key then
+/// is a valid field value. `%` is among them so that two keys stay different.
 const KEY: &AsciiSet = &CONTROLS.add(b' ').add(b'%');
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
-/// Why a header is refused. Values are data and not repeated.
+/// The error of a header. It names no value, as values are data of the job.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BadHeader {
     #[error("it has more than {} headers", HttpRequest::PAIRS_MAX)]
     TooMany,
     #[error("its headers have more than {} bytes", HttpRequest::PAIRS_BYTES_MAX)]
     TooLarge,
-    #[error("a header has a name that cannot be sent")]
+    #[error("a header has an invalid name")]
     Name,
-    #[error("the header `{0}` has a value that cannot be sent")]
+    #[error("the header `{0}` has an invalid value")]
     Value(HeaderName),
-    #[error("the header `{0}` is the host's to set")]
+    #[error("the header `{0}` is reserved for the host")]
     Reserved(HeaderName),
 }
 
-/// Whether an operator may choose the header for an API key. `authorization`
-/// is free for that: it is reserved for credentials, and this is one.
+/// Returns true if an operator may choose the header for an API key. This
+/// includes `authorization`, which is reserved for credentials.
 pub fn may_carry_key(name: &HeaderName) -> bool {
     name == header::AUTHORIZATION || !is_reserved(name)
 }
 
-/// Makes the headers of a request from the adapter's, all but the credential,
-/// which goes into one of `credentials`.
+/// Makes the headers of a request from those of the adapter, without the
+/// credential. `credentials` are the headers that carry one in some request.
 pub fn assemble(
     method: Method,
     given: &[(String, String)],
@@ -67,6 +68,7 @@ pub fn assemble(
     credentials: &[HeaderName],
 ) -> Result<HeaderMap, BadHeader> {
     let mut headers = read(given, credentials)?;
+    // Defaults only: the adapter's own values win.
     let defaults = [
         (header::ACCEPT, HeaderValue::from_static("application/json")),
         (header::USER_AGENT, HeaderValue::from_static(concat!("hoth/", env!("CARGO_PKG_VERSION")))),
@@ -78,7 +80,7 @@ pub fn assemble(
         Method::Get | Method::Head => {}
         Method::Post | Method::Put | Method::Patch | Method::Delete => {
             let key = utf8_percent_encode(idempotency_key, KEY).to_string();
-            let key = HeaderValue::from_str(&key).expect("what is left is visible ASCII");
+            let key = HeaderValue::from_str(&key).expect("the encoded key is visible ASCII");
             headers.entry(IDEMPOTENCY_KEY).or_insert(key);
         }
     }
@@ -100,6 +102,8 @@ fn read(given: &[(String, String)], credentials: &[HeaderName]) -> Result<Header
     let mut headers = HeaderMap::new();
     for (name, value) in given {
         let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| BadHeader::Name)?;
+        // Also the headers of other credentials: an adapter could otherwise
+        // present a key of its own where the CSP expects the operator's.
         if is_reserved(&name) || credentials.contains(&name) {
             return Err(BadHeader::Reserved(name));
         }
@@ -133,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn the_host_fills_in_what_the_adapter_leaves_out() {
+    fn the_host_adds_missing_headers() {
         check(
             Method::Get,
             &[],
@@ -159,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_adapter_sets_stays() {
+    fn headers_of_the_adapter_replace_the_defaults() {
         check(
             Method::Post,
             &[
@@ -177,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn headers_of_the_connection_and_of_the_host_are_refused() {
+    fn reserved_headers_are_refused() {
         let names = RESERVED.iter().copied().chain(["Proxy-Authorization", "PROXY-CONNECTION"]);
         for name in names.flat_map(|name| [name.to_owned(), name.to_uppercase()]) {
             let refused = assemble(Method::Get, &[(name.clone(), "x".to_owned())], "k", &[]);
@@ -186,35 +190,31 @@ mod tests {
     }
 
     #[test]
-    fn the_header_of_a_credential_is_the_hosts() {
+    fn the_header_of_a_credential_is_reserved() {
         let key = [HeaderName::from_static("x-api-key")];
         let given = [("X-Api-Key".to_owned(), "mine".to_owned())];
         let refused = assemble(Method::Get, &given, "k", &key);
         assert!(matches!(refused, Err(BadHeader::Reserved(_))));
         assert!(assemble(Method::Get, &given, "k", &[]).is_ok());
-        for (name, may) in
+        for (name, allowed) in
             [("x-api-key", true), ("authorization", true), ("host", false), ("proxy-x", false)]
         {
-            assert_eq!(may_carry_key(&HeaderName::from_static(name)), may, "{name}");
+            assert_eq!(may_carry_key(&HeaderName::from_static(name)), allowed, "{name}");
         }
     }
 
     #[test]
-    fn what_could_split_a_message_is_refused() {
+    fn names_and_values_that_could_split_a_message_are_refused() {
         for name in ["", "a b", "a\r\nb", "a:b", "é", "a\0"] {
-            check(Method::Get, &[(name, "x")], expect!["a header has a name that cannot be sent"]);
+            check(Method::Get, &[(name, "x")], expect!["a header has an invalid name"]);
         }
         for value in ["a\r\nHost: evil", "a\n", "\0", "\x7f"] {
-            check(
-                Method::Get,
-                &[("x-a", value)],
-                expect!["the header `x-a` has a value that cannot be sent"],
-            );
+            check(Method::Get, &[("x-a", value)], expect!["the header `x-a` has an invalid value"]);
         }
     }
 
     #[test]
-    fn headers_have_bounds() {
+    fn number_and_size_of_headers_are_bounded() {
         let many: Vec<_> = (0..65).map(|_| ("a".to_owned(), String::new())).collect();
         assert_eq!(assemble(Method::Get, &many, "k", &[]), Err(BadHeader::TooMany));
         let large = [("a".to_owned(), "x".repeat(16 * 1024))];

@@ -1,4 +1,4 @@
-//! Origins (scheme, host, port), and which URLs an operator may name.
+//! Origins (scheme, host, port), and the rules for configured URLs.
 
 use std::fmt;
 
@@ -7,15 +7,15 @@ use url::Url;
 
 use hoth_platform::loopback::points_at_loopback;
 
-/// One origin that requests may go to: `https://status.csp-a.example.com`.
+/// An origin that requests may go to: `https://status.csp-a.example.com`.
 ///
-/// Equal as the URL standard has it: scheme, host, and port, where a missing
-/// port is the scheme's.
+/// Origins compare by the URL standard: scheme, host and port, where a missing
+/// port is the default of the scheme.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
 pub struct Origin(url::Origin);
 
-/// What is wrong with a URL in the configuration.
+/// The error of a URL in the configuration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum BadUrl {
     #[error("is not a URL")]
@@ -26,19 +26,19 @@ pub enum BadUrl {
     Userinfo,
     #[error("must not have a query or a fragment")]
     QueryOrFragment,
-    #[error("must be an origin: a scheme, a host, perhaps a port, and no path")]
+    #[error("must be an origin: a scheme, a host, an optional port, and no path")]
     NotAnOrigin,
     #[error("must be http or https")]
     NotAProxy,
 }
 
 impl Origin {
-    /// The origin of a URL.
+    /// Returns the origin of a URL.
     pub fn of(url: &Url) -> Self {
         Self(url.origin())
     }
 
-    /// Reads an origin as the configuration has it; one `/` may end it.
+    /// Parses an origin of the configuration. It may end with one `/`.
     pub fn parse(text: &str) -> Result<Self, BadUrl> {
         let url = Url::parse(text).map_err(|_| BadUrl::Unreadable)?;
         check_endpoint(&url)?;
@@ -48,7 +48,7 @@ impl Origin {
         Ok(Self::of(&url))
     }
 
-    /// Whether connections to it are encrypted.
+    /// Returns true if the scheme is https.
     pub fn is_https(&self) -> bool {
         match &self.0 {
             url::Origin::Tuple(scheme, _, _) => scheme == "https",
@@ -71,8 +71,8 @@ impl TryFrom<String> for Origin {
     }
 }
 
-/// Checks a URL that the operator names: https unless it stays on this
-/// machine, and nothing in it that a path could not be joined to.
+/// Checks a configured URL: https unless it points at loopback, and without
+/// parts that prevent appending a path.
 pub fn check_endpoint(url: &Url) -> Result<(), BadUrl> {
     let secure = url.scheme() == "https" || (url.scheme() == "http" && points_at_loopback(url));
     if !secure || !url.has_host() {
@@ -87,8 +87,8 @@ pub fn check_endpoint(url: &Url) -> Result<(), BadUrl> {
     Ok(())
 }
 
-/// Checks the URL of a proxy. It need not be https: the CSP's encryption goes
-/// through it whole.
+/// Checks the URL of a proxy. Plain HTTP is allowed: the TLS connection to the
+/// CSP runs through it end to end.
 pub fn check_proxy(url: &Url) -> Result<(), BadUrl> {
     if !matches!(url.scheme(), "http" | "https") || !url.has_host() {
         return Err(BadUrl::NotAProxy);
@@ -102,7 +102,7 @@ pub fn check_proxy(url: &Url) -> Result<(), BadUrl> {
     Ok(())
 }
 
-/// Whether a user name or a password stands before the host.
+/// Returns true if a URL has a user name or a password.
 pub fn has_userinfo(url: &Url) -> bool {
     !url.username().is_empty() || url.password().is_some()
 }
@@ -112,7 +112,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_leaves_the_machine_is_encrypted() {
+    fn urls_beyond_loopback_must_be_https() {
         let check = |url: &str, expected: Result<(), BadUrl>| {
             assert_eq!(check_endpoint(&Url::parse(url).unwrap()), expected, "{url}");
         };
@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn an_origin_is_scheme_host_and_port_and_nothing_else() {
+    fn an_origin_has_no_path_and_must_be_secure() {
         let check = |text: &str, expected: Result<&str, BadUrl>| {
             let parsed = Origin::parse(text).map(|origin| origin.to_string());
             assert_eq!(parsed, expected.map(str::to_owned), "{text}");

@@ -1,0 +1,9 @@
+//! TargetPolicy rules: the targets, headers and addresses that requests may use, and
+//! the secrets that responses must not bring back.
+
+pub mod headers;
+pub mod network;
+pub mod origin;
+pub mod resolver;
+pub mod scrub;
+pub mod target;

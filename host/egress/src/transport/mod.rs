@@ -1,0 +1,8 @@
+//! HTTP calls: connections, TLS files, one request and its response, and the
+//! classification of failures.
+
+pub mod call;
+pub mod client;
+pub mod failure;
+pub mod retry_after;
+pub mod tls;
