@@ -84,7 +84,7 @@ const fn verdict(misbehavior: Misbehavior) -> (u16, &'static str) {
         Misbehavior::ClimbsOut | Misbehavior::ClimbsEncoded => (502, "its path has a dot segment"),
         Misbehavior::CutsPath => (502, "its path has a character that must be percent-encoded"),
         Misbehavior::BreaksValue => (502, "the header `x-a` has an invalid value"),
-        Misbehavior::BreaksName => (502, "a header has a name that cannot be sent"),
+        Misbehavior::BreaksName => (502, "a header has an invalid name"),
         Misbehavior::SetsHost => (502, "the header `host` is reserved for the host"),
         Misbehavior::SetsAuthorization => {
             (502, "the header `authorization` is reserved for the host")

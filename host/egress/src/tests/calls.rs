@@ -1,4 +1,4 @@
-//! One call: what the CSP sees, and how each way of failing is named.
+//! One call: the request on the wire, the response, and the code of each failure.
 
 use std::io::Read as _;
 use std::io::Write as _;
@@ -116,12 +116,12 @@ async fn check_with(more: &str, act: Act, expected: &Expect) {
 
 #[tokio::test]
 async fn a_connection_closed_before_the_response_is_a_reset() {
-    let gone =
+    let reset =
         expect!["reset sent=true CSP_A closed the connection without a response (1 call made)"];
-    check(Act::ResetUnread, &gone).await;
-    check(Act::Reset(b"".to_vec()), &gone).await;
-    check(Act::AnswerAndClose(b"".to_vec()), &gone).await;
-    check(Act::AnswerAndClose(b"HTTP/1.1 200 OK\r\ncont".to_vec()), &gone).await;
+    check(Act::ResetUnread, &reset).await;
+    check(Act::Reset(b"".to_vec()), &reset).await;
+    check(Act::AnswerAndClose(b"".to_vec()), &reset).await;
+    check(Act::AnswerAndClose(b"HTTP/1.1 200 OK\r\ncont".to_vec()), &reset).await;
 }
 
 #[tokio::test]
@@ -147,14 +147,14 @@ async fn a_server_error_that_ends_early_keeps_its_status() {
         let csp = Server::start([Act::AnswerAndClose(short.into())]).await;
         let result = exchange(&client(&csp.url(), ""), &get("/x"), &THRICE).await;
         let Event::TransportFailure(failure) = &result.event else {
-            panic!("there is no answer: {:?}", result.event)
+            panic!("not a failure: {:?}", result.event)
         };
         let last = failure.last_response.as_ref().map(|last| last.status);
         assert_eq!(format!("{} {} {last:?}", result.calls, failure.code), expected, "{head}");
     };
     check("503 x", "3 truncated Some(503)").await;
     check("599 x", "3 truncated Some(599)").await;
-    // Without its body, no other answer is one.
+    // Any other response is useless without its body.
     check("200 x", "3 truncated None").await;
     check("404 x", "3 truncated None").await;
     check("429 x", "3 truncated None").await;
@@ -178,7 +178,7 @@ async fn a_peer_that_sends_nothing_more_is_a_timeout() {
         // A header that never ends.
         Act::Drip(b"HTTP/1.1 200 OK\r\nx: ".to_vec()),
     ];
-    // All at once, as each takes a whole timeout.
+    // All at once, because each takes a whole timeout.
     let checks = silences.map(|act| check_with(IMPATIENT, act, &late));
     futures_util::future::join_all(checks).await;
 }
@@ -192,7 +192,7 @@ async fn a_body_beyond_the_bound_is_too_large() {
         .await;
     check(Act::Answer(server::bytes(200, "", "0123456789a")), &large).await;
     check(Act::Answer(server::bytes(503, "", "0123456789a")), &large).await;
-    // The announced length is enough to know; nobody waits for the bytes.
+    // The announced length is enough: the bytes are not awaited.
     check(Act::Hang(b"HTTP/1.1 200 OK\r\ncontent-length: 99999999999\r\n\r\n".to_vec()), &large)
         .await;
     let chunked =
@@ -249,7 +249,7 @@ async fn a_refused_connection_is_unsent() {
 
 #[tokio::test]
 async fn a_connection_that_times_out_is_unsent() {
-    // The kernel accepts; nobody answers the TLS handshake.
+    // The kernel accepts the connection, but the TLS handshake gets no reply.
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let base_url = format!("https://127.0.0.1:{}", listener.local_addr().unwrap().port());
     let client = client(&base_url, "connect_timeout_ms = 50");
@@ -337,7 +337,7 @@ async fn a_request_that_breaks_the_rules_is_not_sent() {
 }
 
 #[tokio::test]
-async fn no_more_calls_at_once_than_configured() {
+async fn concurrent_calls_are_bounded() {
     let gate = Arc::new(Semaphore::new(0));
     let csp = Server::start([Act::Gated(Arc::clone(&gate), server::bytes(200, "", ""))]).await;
     let client = client(&csp.url(), "max_concurrent = 2");
@@ -347,8 +347,8 @@ async fn no_more_calls_at_once_than_configured() {
             tokio::spawn(async move { exchange(&client, &get("/x"), &THRICE).await.outcome() })
         })
         .collect();
-    for begun in 2..=6 {
-        csp.reached(begun).await;
+    for started in 2..=6 {
+        csp.reached(started).await;
         gate.add_permits(1);
     }
     gate.add_permits(1);
@@ -359,7 +359,7 @@ async fn no_more_calls_at_once_than_configured() {
 }
 
 #[tokio::test]
-async fn a_call_that_is_dropped_makes_room() {
+async fn a_dropped_call_frees_its_slot() {
     let csp = Server::start([Act::Hang(b"".to_vec()), answer(200, "", "")]).await;
     let client = client(&csp.url(), "max_concurrent = 1");
     let request = get("/x");

@@ -1,5 +1,5 @@
-//! Keys, passwords and named credentials: what a request carries, and what an
-//! answer may not bring back.
+//! Keys, passwords and named credentials: sending them, and masking them in
+//! responses.
 
 use std::path::Path;
 
@@ -11,7 +11,7 @@ use super::tokens::SECRET;
 use super::tokens::oauth2;
 use super::*;
 
-/// Writes a secret, and says where it stands.
+/// Writes a secret to a file. Returns the source for the configuration.
 fn secret(dir: &Path, name: &str, value: &str) -> String {
     let file = dir.join(name);
     std::fs::write(&file, value).unwrap();
@@ -22,7 +22,7 @@ fn with(credential: &str) -> HttpRequest {
     HttpRequest { credential: Some(credential.to_owned()), ..get("/x") }
 }
 
-/// The lines of the newest request that could carry a credential.
+/// Returns the lines of the last request that could carry a credential.
 fn shown(csp: &Server) -> Vec<String> {
     let request = csp.requests().pop().unwrap();
     let carries = |line: &&str| line.starts_with("authorization") || line.starts_with("x-");
@@ -111,7 +111,11 @@ async fn a_replaced_key_is_read_again_after_a_401() {
     let csp = Server::start([answer(401, "", ""), answer(401, "", ""), answer(200, "", "")]).await;
     let client = client(&csp.url(), &format!("api_key = {{ header = 'X-Key', value = {key} }}"));
     let result = exchange(&client, &get("/x"), &THRICE).await;
-    assert_eq!((result.outcome().as_str(), result.calls), ("401", 1), "nothing else to show");
+    assert_eq!(
+        (result.outcome().as_str(), result.calls),
+        ("401", 1),
+        "the key is still the refused one"
+    );
 
     secret(dir.path(), "k", "new");
     let result = exchange(&client, &get("/x"), &THRICE).await;

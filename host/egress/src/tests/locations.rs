@@ -1,4 +1,4 @@
-//! `Location`: which are handed on, and which are followed.
+//! `Location`s: those that are passed on, and those that are followed.
 
 use super::server::Server;
 use super::server::answer;
@@ -6,7 +6,7 @@ use super::tokens::SECRET;
 use super::tokens::oauth2;
 use super::*;
 
-/// The `location` that an adapter gets to see for one that the CSP wrote.
+/// Returns the `location` that an adapter gets for one that a CSP sent.
 async fn rewritten(location: &str, more: &str) -> Option<String> {
     let csp = Server::start([answer(202, &format!("location: {location}\r\n"), "")]).await;
     let client = client(&format!("{}/atat/v1", csp.url()), more);

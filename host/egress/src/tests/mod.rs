@@ -1,5 +1,4 @@
-//! The way out against a real socket: what leaves, what comes back, and what
-//! never leaves.
+//! Tests of the client against real sockets.
 
 mod calls;
 mod credentials;
@@ -27,7 +26,7 @@ use hoth_core::domain::Target;
 use hoth_core::domain::TransportFailure;
 use hoth_core::workflow::RetryPolicy;
 
-/// Three calls, as configured by default, but a thousand times as fast.
+/// The default retry policy of three tries, a thousand times as fast.
 const THRICE: RetryPolicy = RetryPolicy {
     attempts: NonZeroU32::new(3).unwrap(),
     initial_backoff: Duration::from_millis(1),
@@ -37,24 +36,24 @@ const THRICE: RetryPolicy = RetryPolicy {
 const CONTEXT: Context<'static> =
     Context { retry: &THRICE, previous_url: None, job: "job-1", idempotency_key: "job-1" };
 
-/// The longest wait for something that ends by itself. It is far more than
-/// needed: two busy cores must not fail a test.
+/// The longest wait for an event that a test expects. It is far longer than
+/// needed, so that a busy machine fails no test.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// For tests in which a timeout must happen. It is long enough for a busy
-/// machine to send a request, and to answer one.
+/// A timeout for tests in which it must expire. It is long enough for a busy
+/// machine to send a request and a response.
 const IMPATIENT: &str = "timeout_ms = 1000\n";
 
 fn config(base_url: &str, more: &str) -> Config {
     toml::from_str(&format!("adapter = 'a'\nbase_url = '{base_url}'\n{more}")).unwrap()
 }
 
-/// A client of `CSP_A`; `more` continues its configuration.
+/// Returns a client of `CSP_A`. `more` continues its configuration.
 fn client(base_url: &str, more: &str) -> Client {
     Client::build(&"CSP_A".parse().unwrap(), &config(base_url, more)).unwrap()
 }
 
-/// A client whose every name has one address.
+/// Returns a client that resolves every name to one address.
 fn resolving(address: &str, base_url: &str, more: &str) -> Client {
     let config = config(base_url, more);
     let resolver = Resolver::fixed(&config.private_networks, &[address.parse().unwrap()]);
@@ -101,7 +100,7 @@ impl ExchangeResult {
         }
     }
 
-    /// `200`, or `connect`.
+    /// Returns the status or the failure code: `200` or `connect`.
     fn outcome(&self) -> String {
         match &self.event {
             Event::Response(response) => response.status.to_string(),

@@ -1,4 +1,5 @@
-//! Which endings count against a CSP, and when its jobs should wait.
+//! The results that count as an outage of a CSP, and the breaker that opens on
+//! them.
 
 use super::server::Act;
 use super::server::ClosedPort;
@@ -9,7 +10,7 @@ use super::tokens::oauth2;
 use super::*;
 use crate::BreakerPhase;
 
-/// Opens when two jobs have failed, whenever that was.
+/// A breaker that opens when two jobs have failed, without a minimum time.
 const QUICK: &str = "breaker = { failures = 2, over_ms = 0, open_ms = 50 }\n";
 
 async fn exchange_of(job: &str, client: &Client) -> String {
@@ -18,7 +19,7 @@ async fn exchange_of(job: &str, client: &Client) -> String {
 }
 
 #[tokio::test]
-async fn an_outage_is_no_answer_or_that_of_a_gateway() {
+async fn missing_responses_and_gateway_errors_count_as_outages() {
     for (act, failures) in [
         (answer(200, "", ""), 0),
         (answer(400, "", ""), 0),
@@ -38,12 +39,12 @@ async fn an_outage_is_no_answer_or_that_of_a_gateway() {
         (Act::Hang(Vec::new()), 1),
         (Act::AnswerAndClose(b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\n".to_vec()), 1),
     ] {
-        let said = format!("{act:?}");
+        let case = format!("{act:?}");
         let csp = Server::start([act]).await;
         let more = format!("{IMPATIENT}{QUICK}max_response_bytes = 10");
         let client = client(&csp.url(), &more);
         exchange_of("job-1", &client).await;
-        assert_eq!(client.breaker().status().failures, failures, "{said}");
+        assert_eq!(client.breaker().status().failures, failures, "{case}");
     }
 }
 
@@ -79,7 +80,8 @@ async fn a_second_failing_job_opens_the_breaker_and_waits_for_a_response() {
         assert_eq!(exchange_of("job-1", &client).await, "503");
         assert_eq!(client.breaker().status().phase, BreakerPhase::Closed);
     }
-    // Nine calls were made; the tenth opens it, and two more count for nobody.
+    // Nine calls were made before. The tenth opens the breaker, and two failed
+    // probes count as no tries.
     assert_eq!(exchange_of("job-2", &client).await, "404");
     assert_eq!(csp.calls(), 13);
     assert_eq!(client.breaker().status().phase, BreakerPhase::Closed);

@@ -1,4 +1,4 @@
-//! How often a request is made, and what is handed on in the end.
+//! The number of calls for a request, and its final result.
 
 use super::server::Act;
 use super::server::ClosedPort;
@@ -6,7 +6,7 @@ use super::server::Server;
 use super::server::answer;
 use super::*;
 
-/// Runs a script and compares how it ends and how many calls that took.
+/// Plays a script and compares the result and the number of calls.
 async fn check<const N: usize>(script: [Act; N], idempotent: bool, expected: (&str, u32)) {
     let hangs = script.iter().any(|act| matches!(act, Act::Hang(_)));
     let csp = Server::start(script).await;
@@ -95,10 +95,10 @@ async fn the_last_response_survives_a_later_timeout() {
 async fn retry_after_is_obeyed_and_passed_on() {
     let csp = Server::start([answer(503, "retry-after: 1\r\n", ""), status(200)]).await;
     let patient = RetryPolicy { max_backoff: Duration::from_secs(5), ..THRICE };
-    let begun = std::time::Instant::now();
+    let started_at = std::time::Instant::now();
     let result = exchange(&client(&csp.url(), ""), &get("/x"), &patient).await;
     assert_eq!((result.outcome().as_str(), result.retry_after), ("200", None));
-    assert!(begun.elapsed() >= Duration::from_secs(1));
+    assert!(started_at.elapsed() >= Duration::from_secs(1));
 
     let csp = Server::start([answer(202, "retry-after: 120\r\n", "")]).await;
     let result = exchange(&client(&csp.url(), ""), &get("/x"), &THRICE).await;

@@ -1,5 +1,5 @@
-//! How a CSP is reached: trust, certificates of our own, proxies, and how long
-//! each part may take.
+//! Connections to a CSP: trusted authorities, client certificates, proxies and
+//! timeouts.
 
 use expect_test::expect;
 
@@ -95,7 +95,8 @@ async fn an_unusable_tls_file_prevents_the_start() {
     expect!["cannot read the file `/nowhere/ca.pem`"].assert_eq(&refused.unwrap_err().to_string());
 }
 
-/// A client that would be refused every name, if it resolved one.
+/// Returns a client whose resolver refuses every name, so that only calls
+/// through the proxy succeed.
 fn proxied(proxy: &Proxy, csp: &str, ca: &std::path::Path) -> Client {
     let more = format!("proxy = 'http://127.0.0.1:{}'\ntls.ca = '{}'", proxy.port, ca.display());
     resolving("10.0.0.1", csp, &more)
@@ -182,11 +183,11 @@ async fn the_header_has_a_timeout_of_its_own() {
         .assert_eq(&failure.message);
     assert_eq!((failure.code.as_str(), failure.sent), ("timeout", true));
 
-    // One that has begun may take longer.
+    // A response that has begun may take longer.
     let gate = std::sync::Arc::new(tokio::sync::Semaphore::new(1));
-    let mut slow = server::bytes(200, "", "0123456789");
-    slow.truncate(slow.len() - 5);
-    let csp = Server::start([Act::Gated(gate, slow)]).await;
+    let mut incomplete = server::bytes(200, "", "0123456789");
+    incomplete.truncate(incomplete.len() - 5);
+    let csp = Server::start([Act::Gated(gate, incomplete)]).await;
     let both = "header_timeout_ms = 1000\ntimeout_ms = 2000";
     let result = exchange(&client(&csp.url(), both), &get("/x"), &RetryPolicy::ONCE).await;
     expect!["CSP_A did not respond within 2000 ms (1 call made)"]

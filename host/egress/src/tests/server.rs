@@ -1,4 +1,4 @@
-//! A server of a few lines that does exactly what a test says, down to bytes.
+//! A small server that plays the script of a test, byte for byte.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,26 +12,26 @@ use tokio::sync::Semaphore;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-/// What the server does with one request.
+/// The server's action for one request.
 #[derive(Debug, Clone)]
 pub enum Act {
-    /// Reads it, writes these bytes, and waits for the next one.
+    /// Reads the request, writes these bytes, and keeps the connection open.
     Answer(Vec<u8>),
-    /// Reads it, writes these bytes, and closes the connection.
+    /// Reads the request, writes these bytes, and closes the connection.
     AnswerAndClose(Vec<u8>),
-    /// Reads it and answers when the gate lets one through.
+    /// Reads the request and responds when the semaphore has a permit.
     Gated(Arc<Semaphore>, Vec<u8>),
-    /// Resets the connection with the request unread.
+    /// Resets the connection without reading the request.
     ResetUnread,
-    /// Reads it, writes these bytes, and resets the connection.
+    /// Reads the request, writes these bytes, and resets the connection.
     Reset(Vec<u8>),
-    /// Reads it, writes these bytes, and waits until the client gives up.
+    /// Reads the request, writes these bytes, and waits until the client closes.
     Hang(Vec<u8>),
-    /// Reads it, writes these bytes, and then one byte each millisecond.
+    /// Reads the request, writes these bytes, and then one byte each millisecond.
     Drip(Vec<u8>),
 }
 
-/// Listens on a free port of loopback until it is dropped.
+/// A server on a free loopback port, stopped when it is dropped.
 #[derive(Debug)]
 pub struct Server {
     port: u16,
@@ -48,15 +48,15 @@ struct State {
 #[derive(Debug, Default)]
 struct Log {
     connections: usize,
-    /// As it came, header and body.
+    /// The requests as they arrived, header and body.
     requests: Vec<String>,
-    /// Acts begun; the next one is the script's, its last one repeats.
+    /// The number of started acts. The last act of the script repeats.
     acts: usize,
     in_flight: usize,
     in_flight_max: usize,
 }
 
-/// An answer with a body and its right length.
+/// Returns a response with a body and its length.
 pub fn answer(status: u16, headers: &str, body: &str) -> Act {
     Act::Answer(bytes(status, headers, body))
 }
@@ -65,8 +65,8 @@ pub fn bytes(status: u16, headers: &str, body: &str) -> Vec<u8> {
     format!("HTTP/1.1 {status} X\r\ncontent-length: {}\r\n{headers}\r\n{body}", body.len()).into()
 }
 
-/// A port that refuses connections. It is bound, so that nobody else gets it,
-/// but nobody listens.
+/// A port that refuses connections: bound, so that no other socket gets it, but
+/// not listening.
 #[derive(Debug)]
 pub struct ClosedPort(TcpSocket);
 
@@ -112,7 +112,7 @@ impl Server {
         self.state.log.borrow().in_flight_max
     }
 
-    /// Waits until so many requests have been begun.
+    /// Waits until this many requests have arrived.
     pub async fn reached(&self, calls: usize) {
         let mut log = self.state.log.subscribe();
         let reached = log.wait_for(|log| log.acts >= calls);
@@ -134,7 +134,7 @@ async fn accept(listener: TcpListener, state: Arc<State>) {
     }
 }
 
-/// Errors of the socket are the client's affair here.
+/// Serves one connection. Ignores errors of the socket: the client may close it.
 async fn serve(mut socket: TcpStream, state: Arc<State>) {
     while matches!(socket.peek(&mut [0]).await, Ok(1)) {
         let mut act = None;
@@ -144,14 +144,14 @@ async fn serve(mut socket: TcpStream, state: Arc<State>) {
             log.in_flight += 1;
             log.in_flight_max = log.in_flight_max.max(log.in_flight);
         });
-        let goes_on = perform(act.unwrap(), &mut socket, &state).await;
-        if !matches!(goes_on, Ok(true)) {
+        let stays_open = perform(act.unwrap(), &mut socket, &state).await;
+        if !matches!(stays_open, Ok(true)) {
             return;
         }
     }
 }
 
-/// Does it, and says whether the connection stays open.
+/// Performs one act. Returns true if the connection stays open.
 async fn perform(act: Act, socket: &mut TcpStream, state: &State) -> std::io::Result<bool> {
     if let Act::ResetUnread = act {
         socket.set_zero_linger()?;

@@ -1,5 +1,4 @@
-//! Servers that speak TLS, the authorities behind their certificates, and a
-//! proxy before them.
+//! TLS servers, certificate authorities, and a proxy.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -21,10 +20,10 @@ use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsAcceptor;
 
-/// The name of every server here.
+/// The host name of every server in this module.
 pub const NAME: &str = "csp-a.example.com";
 
-/// Who signs certificates.
+/// A certificate authority.
 pub struct Authority(CertifiedIssuer<'static, KeyPair>);
 
 impl Authority {
@@ -34,7 +33,7 @@ impl Authority {
         Self(CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap())
     }
 
-    /// Writes its own certificate.
+    /// Writes the authority's own certificate.
     pub fn write(&self, path: &Path) {
         std::fs::write(path, self.0.pem()).unwrap();
     }
@@ -53,8 +52,8 @@ impl Authority {
         Arc::new(roots)
     }
 
-    /// What a server shows that is called [`NAME`]. With `clients`, it wants to
-    /// see a certificate of theirs.
+    /// Returns the configuration of a server called [`NAME`]. With `clients`, the
+    /// server requires a client certificate of that authority.
     fn server_config(&self, clients: Option<&Authority>) -> ServerConfig {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let pair = KeyPair::generate().unwrap();
@@ -72,7 +71,7 @@ impl Authority {
     }
 }
 
-/// Answers 200 to whom it lets in.
+/// A TLS server that responds with 200 to each client that it accepts.
 pub struct TlsServer {
     pub port: u16,
     task: JoinHandle<()>,
@@ -88,7 +87,7 @@ impl TlsServer {
                 let (socket, _) = listener.accept().await.unwrap();
                 let acceptor = acceptor.clone();
                 tokio::spawn(async move {
-                    // Who is not let in finds out by itself.
+                    // A refused client learns that from the failed handshake.
                     let Ok(mut socket) = acceptor.accept(socket).await else { return };
                     let head = read_head(&mut socket).await;
                     assert!(head.contains(NAME), "{head}");
@@ -113,7 +112,7 @@ impl Drop for TlsServer {
     }
 }
 
-/// A proxy that connects to the asked port of this machine, or answers with
+/// A proxy that connects to the requested port on this machine, or responds with
 /// `refusal`.
 pub struct Proxy {
     pub port: u16,
@@ -138,7 +137,7 @@ impl Proxy {
         Self { port, heads, task }
     }
 
-    /// What was asked of it.
+    /// Returns the request heads that the proxy got.
     pub fn heads(&self) -> Vec<String> {
         self.heads.lock().unwrap().clone()
     }
@@ -164,7 +163,7 @@ async fn forward(
     }
     let mut peer = TcpStream::connect(("127.0.0.1", port.unwrap())).await.unwrap();
     socket.write_all(b"HTTP/1.1 200 Connected\r\n\r\n").await.unwrap();
-    // How the two end it is their affair.
+    // Either side may end the connection in any way.
     let _ = tokio::io::copy_bidirectional(&mut socket, &mut peer).await;
 }
 

@@ -1,4 +1,4 @@
-//! Tokens: how they are asked for, kept, renewed, and never told.
+//! Tokens: requesting, caching, renewing, and keeping them secret.
 
 use std::io;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use super::server::Server;
 use super::server::answer;
 use super::*;
 
-/// A request with these scopes.
+/// Returns a request with these scopes.
 fn reading(scopes: &[&str]) -> HttpRequest {
     HttpRequest { scopes: scopes.iter().map(|scope| (*scope).to_owned()).collect(), ..get("/x") }
 }
@@ -24,7 +24,7 @@ pub fn oauth2(idp: &str, source: &str) -> String {
     format!("oauth2 = {{ token_url = '{idp}/token', client_id = 'me', client_secret = {source} }}")
 }
 
-/// A file that holds `hoth`.
+/// A secret file that contains `hoth`.
 pub const SECRET: &str =
     concat!("{ file = '", env!("CARGO_MANIFEST_DIR"), "/src/tests/client-secret.txt' }");
 
@@ -107,14 +107,14 @@ async fn concurrent_requests_share_one_token_fetch() {
     let csp = Server::start([answer(200, "", "")]).await;
     let client = client(&csp.url(), &oauth2(&idp.url(), SECRET));
     let request = reading(&["a"]);
-    let everyone = futures_util::future::join_all(
+    let exchanges = futures_util::future::join_all(
         (0..20).map(|_| exchange(&client, &request, &RetryPolicy::ONCE)),
     );
     let opener = async {
         idp.reached(1).await;
         gate.add_permits(1);
     };
-    let (result, ()) = tokio::join!(everyone, opener);
+    let (result, ()) = tokio::join!(exchanges, opener);
     assert!(result.iter().all(|result| result.outcome() == "200"));
     assert_eq!((idp.calls(), csp.calls()), (1, 20));
 }
@@ -127,14 +127,14 @@ async fn a_failed_token_fetch_is_shared_but_not_cached() {
     let csp = Server::start([answer(200, "", "")]).await;
     let client = client(&csp.url(), &oauth2(&idp.url(), SECRET));
     let request = reading(&["a"]);
-    let everyone = futures_util::future::join_all(
+    let exchanges = futures_util::future::join_all(
         (0..20).map(|_| exchange(&client, &request, &RetryPolicy::ONCE)),
     );
     let opener = async {
         idp.reached(1).await;
         gate.add_permits(1);
     };
-    let (result, ()) = tokio::join!(everyone, opener);
+    let (result, ()) = tokio::join!(exchanges, opener);
     assert!(result.iter().all(|result| result.outcome() == "token-unavailable"));
     assert_eq!((idp.calls(), csp.calls()), (1, 0));
     assert_eq!(exchange(&client, &request, &RetryPolicy::ONCE).await.outcome(), "200");
@@ -188,7 +188,7 @@ async fn a_401_causes_one_more_call_with_a_new_token() {
     check(&[401, 401, 200], ("401", 2), 2).await;
     check(&[401, 404], ("404", 2), 2).await;
     check(&[403], ("403", 1), 1).await;
-    // The further call is not one of the three.
+    // The call after a renewal does not count as one of the three tries.
     check(&[503, 401, 503, 200], ("200", 4), 2).await;
     check(&[401, 503, 503, 503], ("503", 4), 2).await;
     check(&[401, 503, 401, 200], ("401", 3), 2).await;
@@ -222,7 +222,8 @@ async fn a_request_that_may_have_arrived_stays_sent_after_a_token_failure() {
     assert_eq!((failure.code.as_str(), failure.sent, result.calls), ("token-unavailable", true, 1));
 }
 
-/// How an exchange ends when the token endpoint does this for good.
+/// Runs an exchange whose token endpoint always performs `act`. Returns the
+/// message of the failure.
 async fn failing(act: Act, code: &str, tries: usize) -> String {
     let patience = if matches!(act, Act::Hang(_)) { IMPATIENT } else { "" };
     let idp = Server::start([act]).await;
@@ -238,24 +239,25 @@ async fn failing(act: Act, code: &str, tries: usize) -> String {
 
 #[tokio::test]
 async fn a_refused_token_request_is_not_repeated() {
-    let said = failing(answer(401, "", r#"{"error": "invalid_client"}"#), "token-refused", 1).await;
+    let message =
+        failing(answer(401, "", r#"{"error": "invalid_client"}"#), "token-refused", 1).await;
     expect!["cannot get a token for CSP_A: the token endpoint responded with status 401 (`invalid_client`)"]
-        .assert_eq(&said);
-    let said = failing(answer(400, "", "no JSON"), "token-refused", 1).await;
+        .assert_eq(&message);
+    let message = failing(answer(400, "", "no JSON"), "token-refused", 1).await;
     expect!["cannot get a token for CSP_A: the token endpoint responded with status 400"]
-        .assert_eq(&said);
+        .assert_eq(&message);
     let evil = r#"{"error": "hoth-secret", "error_description": "the secret is hoth"}"#;
-    let said = failing(answer(403, "", evil), "token-refused", 1).await;
+    let message = failing(answer(403, "", evil), "token-refused", 1).await;
     expect!["cannot get a token for CSP_A: the token endpoint responded with status 403"]
-        .assert_eq(&said);
+        .assert_eq(&message);
     let long = format!(r#"{{"error": "{}"}}"#, "e".repeat(1000));
-    let said = failing(answer(404, "", &long), "token-refused", 1).await;
+    let message = failing(answer(404, "", &long), "token-refused", 1).await;
     expect!["cannot get a token for CSP_A: the token endpoint responded with status 404"]
-        .assert_eq(&said);
+        .assert_eq(&message);
 }
 
 #[tokio::test]
-async fn a_token_endpoint_that_is_down_is_tried_three_times() {
+async fn an_unavailable_token_endpoint_is_tried_three_times() {
     let check = async |act: Act, expected: &Expect| {
         expected.assert_eq(&failing(act, "token-unavailable", 3).await);
     };
@@ -267,11 +269,11 @@ async fn a_token_endpoint_that_is_down_is_tried_three_times() {
     for status in [408, 425, 429, 500, 302] {
         failing(answer(status, "", ""), "token-unavailable", 3).await;
     }
-    let unclear = expect![
+    let unparsable = expect![
         "cannot get a token for CSP_A: the token endpoint's response cannot be parsed (3 tries)"
     ];
     for body in ["", "{", "[]", "{}", r#"{"access_token": 1}"#, "<html>"] {
-        check(answer(200, "", body), &unclear).await;
+        check(answer(200, "", body), &unparsable).await;
     }
     for body in [r#"{"access_token": ""}"#, r#"{"access_token": "a\r\nb"}"#] {
         check(
@@ -312,7 +314,7 @@ async fn an_unreachable_token_endpoint_is_named() {
 }
 
 #[tokio::test]
-async fn a_token_endpoint_that_recovers_costs_tries_and_no_calls() {
+async fn token_failures_count_as_tries_and_not_as_calls() {
     let idp = Server::start([answer(500, "", ""), grant("t", 3600)]).await;
     let csp = Server::start([answer(503, "", "")]).await;
     let client = client(&csp.url(), &oauth2(&idp.url(), SECRET));
@@ -321,7 +323,7 @@ async fn a_token_endpoint_that_recovers_costs_tries_and_no_calls() {
 }
 
 #[tokio::test]
-async fn the_secret_is_read_at_each_fetch() {
+async fn the_client_secret_is_read_for_each_token_request() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("secret");
     let idp = Server::start([grant("t", 0)]).await;
@@ -340,7 +342,7 @@ async fn the_secret_is_read_at_each_fetch() {
     assert!(seen[0].contains("Basic bWU6b2xk\r\n") && seen[1].contains("Basic bWU6bmV3\r\n"));
 }
 
-/// Collects what is logged.
+/// A writer that collects the log.
 #[derive(Debug, Clone, Default)]
 struct Log(Arc<Mutex<Vec<u8>>>);
 
@@ -357,8 +359,8 @@ impl io::Write for Log {
 
 #[tokio::test]
 async fn log_and_debug_output_contain_no_secret() {
-    // While there is one subscriber only, `tracing` asks whichever thread comes
-    // first whether a line is wanted, and remembers that for all threads.
+    // With a single subscriber, `tracing` caches for all threads whether the
+    // first thread wants a line. A second subscriber prevents that.
     let _second = tracing::Dispatch::new(tracing::subscriber::NoSubscriber::new());
     let log = Log::default();
     let subscriber = tracing_subscriber::fmt()
