@@ -103,9 +103,9 @@ impl<'a> Exchange<'a> {
         request: &HttpRequest,
         context: &Context<'_>,
     ) -> Result<Self, CallFailure> {
-        let refuse = |cause, reason: String| {
+        let refuse = |code, reason: String| {
             let message = format!("HOTH refused the request to {}: {reason}", inner.name);
-            CallFailure::unsent(cause, message)
+            CallFailure::unsent(code, message)
         };
         let url = inner
             .targets

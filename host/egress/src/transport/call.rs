@@ -162,11 +162,13 @@ impl CallTarget {
             let message = format!("{name} cannot be called: {private}");
             return CallFailure::unsent(TransportCode::OriginRefused, message);
         }
+        // Before the timeout: a timeout while connecting is unsent, and may be
+        // repeated.
         if error.is_connect() {
-            let (cause, reason) = connect_failure(error);
+            let (code, reason) = connect_failure(error);
             let through = if self.proxied { " through its proxy" } else { "" };
             let message = format!("cannot connect to {name}{through}: {reason}");
-            return CallFailure::unsent(cause, message);
+            return CallFailure::unsent(code, message);
         }
         if error.is_timeout() {
             let within = self.timeout.as_millis();
@@ -183,6 +185,7 @@ impl CallTarget {
                 let message = format!("the response of {name} is not valid HTTP");
                 return self.sent(TransportCode::Truncated, message);
             }
+            // An idle connection that the peer closed before the request left.
             if hyper.is_canceled() || hyper.is_closed() {
                 let message = format!("{name} closed the connection before the request was sent");
                 return CallFailure::unsent(TransportCode::Reset, message);
