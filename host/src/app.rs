@@ -170,13 +170,13 @@ impl App {
         let storage = self.storage.clone();
         let running = self.spawn();
         let end = tokio::select! {
-            () = stop => End::Told,
+            () = stop => End::StopRequested,
             () = storage.failed() => End::StorageFailed,
         };
         running.drain(grace, end).await;
         storage.close().await;
         match end {
-            End::Told => {
+            End::StopRequested => {
                 info!("Stopped");
                 Ok(())
             }
@@ -245,8 +245,8 @@ impl App {
 /// The reason for the end of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum End {
-    /// The operator or the system told the process to stop.
-    Told,
+    /// A signal asked the process to stop.
+    StopRequested,
     /// The storage of the queue cannot be trusted any more.
     StorageFailed,
 }
@@ -268,7 +268,7 @@ impl Running {
     /// workers, then the listeners, then the deletions of collected outcomes.
     async fn drain(self, grace: Duration, end: End) {
         let grace = match end {
-            End::Told => grace,
+            End::StopRequested => grace,
             // From here on nothing can be stored, so waiting for jobs is
             // futile.
             End::StorageFailed => {
@@ -278,7 +278,7 @@ impl Running {
         };
         self.draining.cancel();
         info!("Draining: receiving no more jobs; jobs in hand have {grace:?} to end");
-        if self.workers.drain(grace).await == Drained::Aborted && end == End::Told {
+        if self.workers.drain(grace).await == Drained::Aborted && end == End::StopRequested {
             warn!("Some jobs did not end in time; their messages are back on their queues");
         }
         self.closing.cancel();

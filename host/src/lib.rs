@@ -21,12 +21,12 @@
 
 mod admin;
 mod api;
-pub mod app;
+mod app;
 pub mod cli;
-pub mod config;
+mod config;
 pub mod http;
 mod registry;
-pub mod reload;
+mod reload;
 pub mod replay;
-pub mod telemetry;
-pub mod worker;
+mod telemetry;
+mod worker;
