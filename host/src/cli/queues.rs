@@ -13,8 +13,8 @@ use super::table::Table;
 pub enum Command {
     /// List queues with depth, leases, ages and dead letters
     ///
-    /// OLDEST is the age of the oldest message; CLAIMABLE is that of the oldest
-    /// one that a worker could lease now. Both are in seconds.
+    /// OLDEST is the age of the oldest message, CLAIMABLE that of the oldest
+    /// message that can be leased now, both in seconds.
     #[command(after_help = "Example:\n  hoth queues list")]
     List {
         #[command(flatten)]
