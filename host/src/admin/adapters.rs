@@ -96,8 +96,7 @@ pub async fn deploy(
         let report = state.registry.dry_run(&name, package, replay).await.map_err(refused)?;
         return Ok(Json(report).into_response());
     }
-    let version =
-        state.registry.install_with_policy(&name, package, replay).await.map_err(refused)?;
+    let version = state.registry.install(&name, package, replay).await.map_err(refused)?;
     // Audited after the activation: a refused component is no deployment. A
     // crash in between loses only this line; the registry logs the activation.
     let activated = activated(name, &version);

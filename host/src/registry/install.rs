@@ -51,27 +51,14 @@ pub(super) struct Candidate {
 impl Registry {
     /// Validates a component, stores it, writes it to the drop directory as
     /// `<name>.wasm`, and activates it for new jobs. Nothing changes until all
-    /// of that has succeeded.
+    /// of that has succeeded. `policy` overrides the configured replay policy
+    /// for this installation.
     ///
     /// # Errors
     ///
     /// Returns [`InstallError`] if the name or the component is refused, or if
     /// the component cannot be written.
     pub async fn install(
-        &self,
-        name: &str,
-        package: impl Into<Package>,
-    ) -> Result<Arc<Version>, InstallError> {
-        self.install_with_policy(name, package, None).await
-    }
-
-    /// Installs a component as [`Registry::install`] does. `policy` overrides
-    /// the configured replay policy for this installation.
-    ///
-    /// # Errors
-    ///
-    /// Returns the same errors as [`Registry::install`].
-    pub async fn install_with_policy(
         &self,
         name: &str,
         package: impl Into<Package>,

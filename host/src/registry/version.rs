@@ -63,13 +63,6 @@ impl Version {
     }
 }
 
-impl JobGuard {
-    /// Returns the adapter that this run uses to its end.
-    pub fn adapter(&self) -> &Adapter {
-        self.0.adapter()
-    }
-}
-
 impl Drop for JobGuard {
     fn drop(&mut self) {
         self.0.jobs.fetch_sub(1, Ordering::Relaxed);

@@ -29,8 +29,8 @@ async fn a_version_stays_loaded_while_a_job_runs_on_it() {
 #[tokio::test]
 async fn a_waiting_job_resumes_on_a_version_that_reads_its_state() {
     let test = test_registry().await;
-    let old = test.registry.install("atat", wasm("1", (1, 1))).await.unwrap();
-    let new = test.registry.install("atat", wasm("2", (2, 3))).await.unwrap();
+    let old = test.registry.install("atat", wasm("1", (1, 1)), None).await.unwrap();
+    let new = test.registry.install("atat", wasm("2", (2, 3)), None).await.unwrap();
     let resuming = async |state, written_by: Digest| {
         let version = test.registry.resuming(&csp("CSP_A"), state, &written_by).await;
         version.map(|version| version.adapter().info().version.clone())
@@ -48,10 +48,10 @@ async fn a_waiting_job_resumes_on_a_version_that_reads_its_state() {
 #[tokio::test]
 async fn a_waiting_job_stays_with_its_program_when_another_is_installed() {
     let test = test_registry().await;
-    let old = test.registry.install("atat", wasm("1", (1, 1))).await.unwrap();
+    let old = test.registry.install("atat", wasm("1", (1, 1)), None).await.unwrap();
     let old = old.adapter().digest();
     let foreign = TestGuest { name: "foreign", version: "9", ..TestGuest::default() }.build();
-    test.registry.install("atat", foreign).await.unwrap();
+    test.registry.install("atat", foreign, None).await.unwrap();
     let serving = test.registry.serving(&csp("CSP_A")).unwrap();
     assert!(serving.adapter().info().version == "9" && serving.adapter().resumes(1));
     let resumed = test.registry.resuming(&csp("CSP_A"), 1, &old).await.unwrap();
@@ -75,7 +75,7 @@ async fn call(adapter: &Adapter) -> Result<Step, CallError> {
 async fn a_trapping_version_is_reported_and_continues_its_counters_after_a_rollback() {
     let test = test_registry().await;
     let bad = TestGuest { version: "bad", begin: "(unreachable)", ..TestGuest::default() };
-    let bad = test.registry.install("atat", bad.build()).await.unwrap();
+    let bad = test.registry.install("atat", bad.build(), None).await.unwrap();
     for _ in 0..5 {
         call(bad.adapter()).await.unwrap_err();
     }
@@ -102,8 +102,9 @@ async fn jobs_run_while_versions_change() {
         async move {
             let mut done = 0_u32;
             while !stop.is_cancelled() {
-                let job = registry.serving(&csp("CSP_A")).unwrap().begin_job();
-                call(job.adapter()).await.unwrap();
+                let version = registry.serving(&csp("CSP_A")).unwrap();
+                let _job = version.begin_job();
+                call(version.adapter()).await.unwrap();
                 done += 1;
             }
             done

@@ -85,7 +85,7 @@ impl TestRegistry {
     }
 
     async fn install(&self, version: &'static str) -> Arc<Version> {
-        self.registry.install("atat", wasm(version, (1, 1))).await.unwrap()
+        self.registry.install("atat", wasm(version, (1, 1)), None).await.unwrap()
     }
 }
 
@@ -187,9 +187,9 @@ async fn a_refused_installation_changes_nothing() {
     let test = test_registry().await;
     test.install("1.0.0").await;
     let before = fs::read(test.directory.path().join("atat.wasm")).unwrap();
-    let refused = test.registry.install("atat", "nonsense").await.unwrap_err();
+    let refused = test.registry.install("atat", "nonsense", None).await.unwrap_err();
     assert!(matches!(refused, InstallError::Refused(_)), "{refused}");
-    let refused = test.registry.install("../atat", wasm("2.0.0", (1, 1))).await.unwrap_err();
+    let refused = test.registry.install("../atat", wasm("2.0.0", (1, 1)), None).await.unwrap_err();
     assert!(matches!(refused, InstallError::BadName(_)), "{refused}");
     assert_eq!(test.versions(), "1.0.0*");
     assert_eq!(fs::read(test.directory.path().join("atat.wasm")).unwrap(), before);
@@ -255,7 +255,7 @@ async fn the_active_version_survives_the_loss_of_its_file_and_a_bad_file() {
 async fn a_damaged_store_does_not_affect_other_adapters_and_has_a_remedy() {
     let test = test_registry().await;
     let version = test.install("1").await.adapter().digest();
-    test.registry.install("other", wasm("1", (1, 1))).await.unwrap();
+    test.registry.install("other", wasm("1", (1, 1)), None).await.unwrap();
     let store = test.directory.path().join(".store");
     let not_serving = async || {
         let registry = open(test.directory.path()).await;
@@ -393,11 +393,11 @@ async fn only_signed_components_are_accepted_over_the_api_and_from_the_directory
     let listed = || registry.list().into_iter().find(|each| each.name.as_str() == "atat").unwrap();
 
     let one = wasm("1", (1, 1));
-    let refused = registry.install("atat", one.clone()).await.unwrap_err();
+    let refused = registry.install("atat", one.clone(), None).await.unwrap_err();
     assert!(refused.to_string().contains("`minisign -S -m FILE.wasm`"), "{refused}");
     assert_eq!(listed().refused.unwrap().reason, "unsigned");
     let package = Package { signature: sign(&keys[0], &one), wasm: one.into() };
-    registry.install("atat", package).await.unwrap();
+    registry.install("atat", package, None).await.unwrap();
     assert!(listed().refused.is_none());
 
     // The file first and then its signature, with a pass in between.
