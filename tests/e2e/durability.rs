@@ -220,7 +220,7 @@ async fn jobs_of_a_csp_that_was_removed_end_with_a_message() {
             (&json!(500), &json!("FAILURE"))
         );
         let details = response["details"].as_str().expect("a sentence");
-        assert!(details.contains("not in the configuration"), "{details}");
+        assert!(details.contains("no longer in the configuration"), "{details}");
     }
     let order = ended.iter().map(|m| &m["initialSnowRequest"]["jobId"]);
     let order: Vec<_> = order.filter(|id| *id != "accepted").collect();

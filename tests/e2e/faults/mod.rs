@@ -12,7 +12,6 @@ mod table;
 mod wire;
 
 use std::time::Duration;
-use std::time::Instant;
 
 use crate::harness::Outcome;
 use serde_json::json;
@@ -81,7 +80,6 @@ async fn run(
     is_for: impl Fn(&Expected) -> bool,
     with_poll_sequences: bool,
 ) {
-    let started_at = Instant::now();
     let mut fixture = Fixture::new(call_kind).await;
     for (fault, recurrences) in selected(call_kind, is_for) {
         fixture.add_fault(&fault, &recurrences).await;
@@ -100,12 +98,6 @@ async fn run(
     }
     assert!(wrong.is_empty(), "{} cases of {call_kind:?}:\n{}", wrong.len(), wrong.join("\n"));
     assert_no_delay_at_the_healthy_csp(&fixture, &observed);
-    eprintln!(
-        "{} cases of {call_kind:?} at {} CSPs in {:.1?}",
-        fixture.cases.len(),
-        fixture.csps.len(),
-        started_at.elapsed()
-    );
 }
 
 /// Asserts that jobs at another CSP did not wait for hanging calls.

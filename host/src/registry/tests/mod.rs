@@ -278,7 +278,7 @@ async fn a_damaged_store_does_not_affect_other_adapters_and_has_a_remedy() {
     assert!(reason.contains("deploy the component again"), "{reason}");
 
     let again = open(test.directory.path()).await;
-    again.install("atat", wasm("2", (1, 1))).await.unwrap();
+    again.install("atat", wasm("2", (1, 1)), None).await.unwrap();
     let again = open(test.directory.path()).await;
     assert_eq!(again.serving(&csp("CSP_A")).unwrap().adapter().info().version, "2");
 }
@@ -313,7 +313,7 @@ async fn hosts_that_share_a_directory_follow_each_other() {
     test.roll_back(None).await.unwrap();
     follows("1").await;
     // A version that one host installs can be rolled back by the other.
-    other.install("atat", wasm("3", (1, 1))).await.unwrap();
+    other.install("atat", wasm("3", (1, 1)), None).await.unwrap();
     assert_eq!(test.roll_back(None).await, Ok("1".to_owned()));
     follows("1").await;
     stop.cancel();
