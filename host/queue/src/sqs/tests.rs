@@ -9,19 +9,19 @@
 //! The backend does not rely on the rest, so no check is left out for it:
 //!
 //! - *A handle whose lease has ended deletes a message that was received again*
-//! (V6).
+//!   (V6).
 //! - *Changing a lease that has ended says that it was done* (V9).
 //! - *The end of a lease is not noticed while a message that was received
-//! earlier is held, and the messages behind it in its group are offered
-//! meanwhile* (G4, G8).
+//!   earlier is held, and the messages behind it in its group are offered
+//!   meanwhile* (G4, G8).
 //! - *A lease beyond 12 hours is accepted* (V10). The contract refuses it first.
 //! - *`ReceiveRequestAttemptId` has no effect* (A1). It matters if an answer of
-//! SQS is lost; the message is then late by its lease.
+//!   SQS is lost; the message is then late by its lease.
 //! - *A message that SQS moves to the dead letters keeps its deduplication id*
-//! (R5). No two messages of a queue share one while SQS remembers it.
+//!   (R5). No two messages of a queue share one while SQS remembers it.
 //! - *Redriving to a FIFO queue by `StartMessageMoveTask` moves nothing* (R8), *a
-//! queue that is not FIFO is accepted for dead letters* (R3), *a delayed
-//! message blocks its group* (G11). The backend uses neither.
+//!   queue that is not FIFO is accepted for dead letters* (R3), *a delayed
+//!   message blocks its group* (G11). The backend uses neither.
 //!
 //! `cargo xtask test` sets its memory of deduplication ids (D9) to a minute
 //! instead of five, to save time.
