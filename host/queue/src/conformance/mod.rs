@@ -4,7 +4,7 @@
 //! tested through the contract alone. A backend provides a [`Fixture`], and runs
 //! every check with [`full_conformance_suite!`](crate::full_conformance_suite):
 //!
-//! ```ignore
+//! ```text
 //! struct MyFixture { .. }
 //! impl hoth_queue::conformance::Fixture for MyFixture { .. }
 //! // In a test module; the crate needs `tokio` with `macros` and `rt`.
