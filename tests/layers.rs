@@ -22,10 +22,11 @@ const CRATES: &[(&str, &[&str])] = &[
 /// The modules of package `hoth`, and which of its other modules each one may
 /// name.
 const LAYERS: &[(&str, &[&str])] = &[
-    ("replay", &[]),
+    ("supervisor", &[]),
+    ("replay", &["supervisor"]),
     ("registry", &["replay"]),
     ("http", &[]),
-    ("worker", &["registry", "replay"]),
+    ("worker", &["registry", "replay", "supervisor"]),
     ("api", &["http"]),
     ("admin", &["http", "registry", "replay", "worker"]),
     ("config", &["admin", "api", "http", "registry", "replay", "worker"]),
@@ -33,7 +34,18 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("telemetry", &["http"]),
     (
         "app",
-        &["admin", "api", "config", "http", "registry", "reload", "replay", "telemetry", "worker"],
+        &[
+            "admin",
+            "api",
+            "config",
+            "http",
+            "registry",
+            "reload",
+            "replay",
+            "supervisor",
+            "telemetry",
+            "worker",
+        ],
     ),
     ("cli", &["app", "config", "registry", "replay", "telemetry"]),
     ("main", &[]),

@@ -8,6 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
 use secrecy::ExposeSecret as _;
 use secrecy::SecretString;
 use tokio::task::JoinHandle;
@@ -29,6 +31,10 @@ use crate::reload::Reload;
 use crate::replay;
 use crate::replay::JournalStore;
 use crate::replay::Recorder;
+use crate::supervisor::Beat;
+use crate::supervisor::PartEnded;
+use crate::supervisor::Supervisor;
+use crate::supervisor::Watchdog;
 use crate::telemetry;
 use crate::worker;
 use crate::worker::CspRuntime;
@@ -61,6 +67,9 @@ pub enum Role {
     Watcher,
 }
 
+/// The exit code of a host with a stuck part: that of any failure.
+const STUCK: i32 = 1;
+
 /// The time that deletions of collected outcomes have to end.
 const DELETIONS_GRACE: Duration = Duration::from_secs(1);
 
@@ -91,6 +100,7 @@ impl App {
         // seen to have changed.
         let seen = reload::digest_files(&config).await;
         let metrics = telemetry::start_metrics().context("setting up metrics")?;
+        let supervisor = Supervisor::new();
         let clock = Clock::system();
         let storage = open_queue(&config, &clock).await?;
         let engine = Engine::with(&config.adapters, Compiler::Subprocess)
@@ -116,8 +126,8 @@ impl App {
             retry: config.retry.policy(),
             polling: config.poll_policy(),
             lease: config.worker.lease(),
-            recorder: Recorder::start(&config.replay, journals, clock.clone())
-                .context("starting the thread that writes journals")?,
+            recorder: recorder(&config, journals, &clock, &supervisor)?,
+            supervisor,
             clock,
         });
         let csps = csps(&config)?;
@@ -140,8 +150,7 @@ impl App {
         let listen = config.admin.listen;
         let admin =
             bind("admin", &config, listen, ADMIN_CONNECTIONS_MAX, admin_tls.clone()).await?;
-        let exposed = !config.admin.listen.ip().is_loopback()
-            || api.is_some() && !config.api.listen.ip().is_loopback();
+        let exposed = is_exposed(&config, api.is_some());
         let reload = Reload { seen, keys: keys.clone(), api_tls, admin_tls, exposed };
         Ok(Self {
             config,
@@ -159,21 +168,25 @@ impl App {
         })
     }
 
-    /// Serves until `stop` completes or storage fails, then drains: no new
+    /// Serves until `stop` completes, storage fails, or a part of the host ends
+    /// unasked, then drains: no new
     /// requests, jobs in hand end, and the rest returns to its queues.
     ///
     /// # Errors
     ///
-    /// Storage has failed, so the process must start again.
+    /// Storage has failed or a part has ended, so the process must start again.
     pub async fn run(self, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
         let grace = self.config.worker.drain();
         let storage = self.storage.clone();
-        let running = self.spawn();
+        let supervisor = self.context.supervisor.clone();
+        let alive = self.start_watchdog().context("starting the watchdog")?;
+        let running = self.spawn(alive);
         let end = tokio::select! {
             () = stop => End::StopRequested,
             () = storage.failed() => End::StorageFailed,
+            ended = supervisor.part_ended() => End::PartEnded(ended),
         };
-        running.drain(grace, end).await;
+        running.drain(grace, &end).await;
         storage.close().await;
         match end {
             End::StopRequested => {
@@ -181,26 +194,85 @@ impl App {
                 Ok(())
             }
             End::StorageFailed => anyhow::bail!("queue storage failed"),
+            End::PartEnded(ended) => Err(ended.into()),
         }
     }
 
     /// Starts the tasks: workers, watchers of files, and both listeners.
-    fn spawn(self) -> Running {
+    fn spawn(self, alive: Beat) -> Running {
         let (draining, closing) = (CancellationToken::new(), CancellationToken::new());
         let workers =
             Workers::start(&self.context, &self.csps, &self.orphaned, self.served_stages());
-        let registry = Arc::clone(&self.context.registry);
-        let until_closing = closing.clone();
-        tokio::spawn(async move { registry.watch(until_closing).await });
         let admin_router = admin::router(self.admin_state(draining.clone()));
         let api_state = self.api_state();
         let responses = api_state.in_flight();
         let api_router = api::router(api_state);
-        tokio::spawn(self.reload.watch(self.config.clone(), closing.clone()));
-        let admin = tokio::spawn(self.admin.serve(admin_router, closing.clone()));
-        let api = self.api.map(|api| tokio::spawn(api.serve(api_router, closing.clone())));
+        let part = |name: &str, work: BoxFuture<'static, ()>| {
+            let supervisor = &self.context.supervisor;
+            tokio::spawn(supervisor.until_stopped(name, closing.clone(), work))
+        };
+        let registry = Arc::clone(&self.context.registry);
+        let until_closing = closing.clone();
+        let watch = async move { registry.watch(until_closing, || alive.beat()).await };
+        part("the watcher of the adapters directory", watch.boxed());
+        part(
+            "the watcher of the configuration",
+            self.reload.watch(self.config.clone(), closing.clone()).boxed(),
+        );
+        let serve = self.admin.serve(admin_router, closing.clone());
+        let admin = part("the admin listener", serve.boxed());
+        let serve = self.api.map(|api| api.serve(api_router, closing.clone()).boxed());
+        let api = serve.map(|serve| part("the API listener", serve));
         let listeners = api.into_iter().chain([admin]).collect();
         Running { workers, listeners, responses, draining, closing }
+    }
+
+    /// Starts the watchdog, with the parts that it can tell apart. Returns the
+    /// sign of life of the watcher of the adapters directory.
+    fn start_watchdog(&self) -> std::io::Result<Beat> {
+        let bound = self.config.worker.stuck_after();
+        let mut watchdog = Watchdog::new(bound);
+        let (pause, runtime) = (watchdog.interval(), watchdog.watch("the async runtime", bound));
+        tokio::spawn(async move {
+            loop {
+                runtime.beat();
+                tokio::time::sleep(pause).await;
+            }
+        });
+        if let Storage::Embedded(queue) = &self.storage {
+            // The probe runs on the runtime. Its bound is two looks longer, so
+            // that a stuck runtime is not taken for a stuck writer.
+            let longer = bound.saturating_add(pause * 2);
+            let (queue, writer) = (Arc::clone(queue), watchdog.watch("the queue writer", longer));
+            tokio::spawn(async move {
+                loop {
+                    // A refusal is a sign of life as well.
+                    let _ = queue.check().await;
+                    writer.beat();
+                    tokio::time::sleep(pause).await;
+                }
+            });
+        }
+        // A pass compiles and replays new components, which may take this long.
+        let adapters = &self.config.adapters;
+        let compiling = Duration::from_millis(adapters.compile_timeout_ms);
+        let replaying = Duration::from_millis(self.config.replay.max_ms);
+        let names = u32::try_from(self.config.csp.len()).unwrap_or(u32::MAX);
+        let pass = compiling.saturating_add(replaying).saturating_mul(names);
+        let alive =
+            watchdog.watch("the watcher of the adapters directory", bound.saturating_add(pass));
+        watchdog.start(|part, silent| {
+            error!(
+                event = "part-stuck",
+                "Part of the host is stuck: {part} has shown no sign of life for {silent:?}"
+            );
+            telemetry::write_last(&format!("hoth: {part} is stuck; the host must be restarted\n"));
+            telemetry::flush_logs();
+            // A drain could wait for the stuck part, and what is on disk needs
+            // none.
+            std::process::exit(STUCK);
+        })?;
+        Ok(alive)
     }
 
     fn served_stages(&self) -> ServedStages {
@@ -243,12 +315,14 @@ impl App {
 }
 
 /// The reason for the end of a run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 enum End {
     /// A signal asked the process to stop.
     StopRequested,
     /// The storage of the queue cannot be trusted any more.
     StorageFailed,
+    /// A part of the host has ended, and a restart starts it again.
+    PartEnded(PartEnded),
 }
 
 /// The tasks of a host that serves.
@@ -266,9 +340,10 @@ struct Running {
 impl Running {
     /// Stops the tasks in the order in which they depend on each other: the
     /// workers, then the listeners, then the deletions of collected outcomes.
-    async fn drain(self, grace: Duration, end: End) {
+    async fn drain(self, grace: Duration, end: &End) {
         let grace = match end {
-            End::StopRequested => grace,
+            // The other parts work, so jobs in hand can end.
+            End::StopRequested | End::PartEnded(_) => grace,
             // From here on nothing can be stored, so waiting for jobs is
             // futile.
             End::StorageFailed => {
@@ -278,7 +353,7 @@ impl Running {
         };
         self.draining.cancel();
         info!("Draining: receiving no more jobs; jobs in hand have {grace:?} to end");
-        if self.workers.drain(grace).await == Drained::Aborted && end == End::StopRequested {
+        if self.workers.drain(grace).await == Drained::Aborted && *end != End::StorageFailed {
             warn!("Some jobs did not end in time; their messages are back on their queues");
         }
         self.closing.cancel();
@@ -330,6 +405,21 @@ fn journals(config: &Config, clock: &Clock) -> Arc<JournalStore> {
     let store = JournalStore::new(config.replay.directory.clone(), config.replay.limits());
     store.prune_all(clock.now());
     Arc::new(store)
+}
+
+/// Returns `true` if other machines can reach a listener.
+fn is_exposed(config: &Config, has_api: bool) -> bool {
+    !config.admin.listen.ip().is_loopback() || has_api && !config.api.listen.ip().is_loopback()
+}
+
+fn recorder(
+    config: &Config,
+    journals: Arc<JournalStore>,
+    clock: &Clock,
+    supervisor: &Supervisor,
+) -> anyhow::Result<Recorder> {
+    let recorder = Recorder::start(&config.replay, journals, clock.clone(), supervisor);
+    recorder.context("starting the thread that writes journals")
 }
 
 fn csps(config: &Config) -> anyhow::Result<BTreeMap<CspName, CspRuntime>> {

@@ -3,6 +3,7 @@
 //! The list below has the modules from bottom to top. ARCHITECTURE.md states
 //! which modules each one may name, and `tests/layers.rs` checks it.
 //!
+//! - `supervisor`: notices parts that end or are stuck.
 //! - [`replay`]: journals of finished jobs, and the replay gate for candidates.
 //! - [`registry`]: adapter versions: installation, activation, rollback.
 //! - [`worker`]: receives jobs, runs adapters, carries out decisions.
@@ -28,5 +29,6 @@ pub mod http;
 mod registry;
 mod reload;
 pub mod replay;
+mod supervisor;
 mod telemetry;
 mod worker;

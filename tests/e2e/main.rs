@@ -26,5 +26,6 @@ mod sandbox;
 mod secrets;
 mod several;
 mod stratus;
+mod supervision;
 mod tls;
 mod watcher;

@@ -2,6 +2,8 @@
 //!
 //! `HOTH_FAIL_POINT=after-send-before-delete` ends the process by SIGKILL when
 //! it reaches that step, and `…@3` when it reaches the step for the third time.
+//! With `…:panic` the thread panics instead, and with `…:hang` it never returns
+//! from the step, as does every thread that reaches it later.
 //! No destructor runs and no buffer is flushed, so the state is that of a crash
 //! at this step. Only builds with debug assertions have fail points: in a
 //! release build [`reach`] is empty and the variable has no effect.
@@ -101,6 +103,14 @@ fail_points! {
         OutcomesRedelivered = "outcomes-redelivered",
     }
 
+    /// The steps of the parts that run as long as the host.
+    LOOPS {
+        /// A consumer is about to receive from its queue.
+        ConsumerLoop = "consumer-loop",
+        /// The watcher is about to read the adapters directory.
+        WatcherPass = "watcher-pass",
+    }
+
     /// The steps from a component to the active version, in their order.
     DEPLOY {
         /// A component is a valid adapter, and is not stored yet.
@@ -120,7 +130,7 @@ fail_points! {
 /// The error for a value of [`VARIABLE`] that names no step.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "{VARIABLE} is {value:?}; expected one of these, optionally with @N for the N-th pass: {}",
+    "{VARIABLE} is {value:?}; expected one of these, optionally with @N for the N-th pass, and with :panic or :hang: {}",
     names()
 )]
 pub struct BadFailPoint {
@@ -182,6 +192,18 @@ mod armed {
         pub point: FailPoint,
         /// The pass, counted from 1.
         pub time: NonZeroU32,
+        pub act: Act,
+    }
+
+    /// The effect of a fail point.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+    pub enum Act {
+        /// Ends the process by SIGKILL.
+        Die,
+        /// Panics in the thread that reaches the step.
+        Panic,
+        /// Blocks every thread that reaches the step from then on.
+        Hang,
     }
 
     static ARMED: OnceLock<Armed> = OnceLock::new();
@@ -190,29 +212,49 @@ mod armed {
     pub fn arm() -> Result<(), BadFailPoint> {
         let Ok(value) = std::env::var(VARIABLE) else { return Ok(()) };
         let target = parse(&value).ok_or(BadFailPoint { value })?;
-        warn!("This process will die at {}, pass {}", target.point.name(), target.time);
+        warn!(
+            "This process will fail ({:?}) at {}, pass {}",
+            target.act,
+            target.point.name(),
+            target.time
+        );
         ARMED.get_or_init(|| Armed { target, reached: AtomicU32::new(0) });
         Ok(())
     }
 
     pub fn parse(value: &str) -> Option<Target> {
-        let (name, time) = match value.split_once('@') {
-            None => (value, NonZeroU32::MIN),
+        let (place, act) = match value.split_once(':') {
+            None => (value, Act::Die),
+            Some((place, "panic")) => (place, Act::Panic),
+            Some((place, "hang")) => (place, Act::Hang),
+            Some(_) => return None,
+        };
+        let (name, time) = match place.split_once('@') {
+            None => (place, NonZeroU32::MIN),
             Some((name, time)) => (name, time.parse().ok()?),
         };
         let point = FailPoint::ALL.iter().copied().find(|point| point.name() == name)?;
-        Some(Target { point, time })
+        Some(Target { point, time, act })
     }
 
     pub fn reach(point: FailPoint) {
         let Some(armed) = ARMED.get().filter(|armed| armed.target.point == point) else { return };
         // Each pass gets a number of its own, so exactly one thread ends the
         // process even if several reach the step together.
-        if armed.reached.fetch_add(1, Ordering::SeqCst) + 1 == armed.target.time.get() {
-            warn!("Dying at {}", point.name());
-            // Not `abort`, which would write a core file first.
-            let _ = kill_process(getpid(), Signal::KILL);
-            unreachable!("a process that kills itself is gone before the call returns");
+        let pass = armed.reached.fetch_add(1, Ordering::SeqCst) + 1;
+        let time = armed.target.time.get();
+        match armed.target.act {
+            Act::Die if pass == time => {
+                // Not `abort`, which would write a core file first.
+                let _ = kill_process(getpid(), Signal::KILL);
+                unreachable!("a process that kills itself is gone before the call returns");
+            }
+            Act::Panic if pass == time => panic!("fail point {}", point.name()),
+            // Later passes hang as well, so that every thread of a pool can.
+            Act::Hang if pass >= time => loop {
+                std::thread::park();
+            },
+            Act::Die | Act::Panic | Act::Hang => {}
         }
     }
 }
@@ -245,6 +287,8 @@ mod tests {
             ("job-received@0", None),
             ("job-received@-1", None),
             ("job-received@two", None),
+            ("job-received:sleep", None),
+            ("job-received@3:hang", Some((FailPoint::JobReceived, 3))),
         ] {
             assert_eq!(read(text), expected, "{text:?}");
         }

@@ -12,6 +12,7 @@ use std::io::Write as _;
 use std::path::Path;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use anyhow::ensure;
@@ -36,6 +37,9 @@ const FAILURE: u8 = 1;
 /// The exit code for invalid arguments or an invalid configuration. clap uses the
 /// same one for invalid arguments.
 const USAGE: u8 = 2;
+
+/// The time that blocking calls have to end when the work is over.
+const BLOCKING_GRACE: Duration = Duration::from_secs(5);
 
 /// A durable host for WebAssembly adapters to cloud service providers (CSPs)
 #[derive(Debug, Parser)]
@@ -144,20 +148,30 @@ fn run_serve(serve: &Serve) -> ExitCode {
         Ok(config) => config,
         Err(error) => return refuse(&error.into()),
     };
-    if let Err(error) = telemetry::start_logs(serve.log, &serve.log_filter) {
-        return refuse(&error.into());
-    }
+    // Dropped at the end, which flushes the log.
+    let _logs = match telemetry::start_logs(serve.log, &serve.log_filter) {
+        Ok(logs) => logs,
+        Err(error) => return refuse(&error.into()),
+    };
     if let Err(error) = failpoint::arm() {
         return refuse(&error.into());
     }
     let roles: BTreeSet<Role> = serve.roles.iter().copied().collect();
-    exit_code(in_runtime(async move {
+    let done = in_runtime(async move {
         // Installed before the listeners are bound: a supervisor may send SIGTERM
         // as soon as the host answers, and the default action would kill it
         // without a drain.
         let stop = stop_signal()?;
         App::build(config, roles).await?.run(stop).await
-    }))
+    });
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // Through the log: standard error may have a reader that stalls.
+            telemetry::write_last(&format!("hoth: {error:#}\n"));
+            ExitCode::from(FAILURE)
+        }
+    }
 }
 
 fn run_check(path: &Path) -> ExitCode {
@@ -229,7 +243,12 @@ fn compile(memory_bytes: u64, seconds: u64) -> ExitCode {
 /// Runs `work` to its end on a new async runtime.
 fn in_runtime<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-    runtime.context("starting the async runtime")?.block_on(work)
+    let runtime = runtime.context("starting the async runtime")?;
+    let done = runtime.block_on(work);
+    // Without a limit, one blocking read of a file system that hangs would keep
+    // the process from its end.
+    runtime.shutdown_timeout(BLOCKING_GRACE);
+    done
 }
 
 /// Installs the signal handlers, and returns a future that completes at the

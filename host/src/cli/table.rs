@@ -1,5 +1,7 @@
 //! Text tables with aligned columns.
 
+use hoth_core::domain::printable;
+
 /// A table of `N` columns: a heading and rows.
 pub struct Table<const N: usize> {
     rows: Vec<[String; N]>,
@@ -11,7 +13,8 @@ impl<const N: usize> Table<N> {
     }
 
     pub fn row(&mut self, cells: [impl Into<String>; N]) {
-        self.rows.push(cells.map(Into::into));
+        // Ids and reasons come from clients, CSPs and adapters.
+        self.rows.push(cells.map(|cell| printable(&cell.into()).into_owned()));
     }
 
     /// Returns the heading and every row, as wide as their longest cells. Numbers
@@ -38,6 +41,13 @@ fn is_number(cell: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_cell_cannot_move_the_cursor_or_start_a_line() {
+        let mut table = Table::new(["REASON"]);
+        table.row(["a\nb\u{1b}[2J"]);
+        assert_eq!(table.lines(), ["REASON", "a\\nb\\u{1b}[2J"]);
+    }
 
     #[test]
     fn columns_have_the_width_of_their_longest_cells() {

@@ -3,7 +3,8 @@
 //! Every line has `act`, `by` (a key's name, or `anyone` on a host without
 //! keys) and the ids of the objects concerned. No line holds a secret: the name
 //! of a batch would let its reader acknowledge the batch, so the line holds its
-//! digest.
+//! digest. Names and ids are fields of type text, which the log quotes and
+//! escapes, so none of them can look like another field.
 
 use tracing::info;
 
@@ -38,73 +39,73 @@ pub fn submitted(
         Submission::New => (false, "Job accepted"),
         Submission::Repeat => (true, "Job was accepted before"),
     };
-    info!(target: TARGET, act = "submit", %by, job.id = %job_id, %csp, %operation, again, "{message}");
+    info!(target: TARGET, act = "submit", by = by.name(), job.id = job_id.as_str(), %csp, %operation, again, "{message}");
 }
 
 /// Records that an outcome was consumed.
 pub fn collected(by: &Principal, kind: JobKind, job_id: &str) {
     let kind = kind.as_str();
-    info!(target: TARGET, act = "collect", %by, kind, job.id = %job_id, "Outcome collected");
+    info!(target: TARGET, act = "collect", by = by.name(), kind, job.id = job_id, "Outcome collected");
 }
 
 /// Records that an outcome was leased, as part of a batch.
 pub fn leased(by: &Principal, kind: JobKind, job_id: &str, batch: &str) {
     let (kind, batch) = (kind.as_str(), digest(batch));
-    info!(target: TARGET, act = "lease", %by, kind, job.id = %job_id, batch, "Outcome leased");
+    info!(target: TARGET, act = "lease", by = by.name(), kind, job.id = job_id, batch, "Outcome leased");
 }
 
 /// Records that a leased batch was deleted.
 pub fn acknowledged(by: &Principal, kind: JobKind, batch: &str) {
     let (kind, batch) = (kind.as_str(), digest(batch));
-    info!(target: TARGET, act = "acknowledge", %by, kind, batch, "Batch acknowledged");
+    info!(target: TARGET, act = "acknowledge", by = by.name(), kind, batch, "Batch acknowledged");
 }
 
 /// Records that a leased batch was returned to its queue.
 pub fn released(by: &Principal, kind: JobKind, batch: &str) {
     let (kind, batch) = (kind.as_str(), digest(batch));
-    info!(target: TARGET, act = "release", %by, kind, batch, "Batch released");
+    info!(target: TARGET, act = "release", by = by.name(), kind, batch, "Batch released");
 }
 
 /// Records that consumed outcomes were redelivered; `asked` is the selection.
 pub fn redelivered(by: &Principal, kind: JobKind, asked: &str, redelivered: u64) {
     let kind = kind.as_str();
-    info!(target: TARGET, act = "redeliver", %by, kind, asked, redelivered, "Outcomes redelivered");
+    info!(target: TARGET, act = "redeliver", by = by.name(), kind, asked, redelivered, "Outcomes redelivered");
 }
 
 /// Records that a version of an adapter was activated; `replay` is the policy
 /// that the caller chose.
 pub fn deployed(by: &Principal, adapter: &str, sha256: &str, replay: &str) {
-    info!(target: TARGET, act = "deploy", %by, adapter, sha256, replay, "Adapter deployed");
+    info!(target: TARGET, act = "deploy", by = by.name(), adapter, sha256, replay, "Adapter deployed");
 }
 
 /// Records that an earlier version of an adapter was activated.
 pub fn rolled_back(by: &Principal, adapter: &str, sha256: &str) {
-    info!(target: TARGET, act = "roll-back", %by, adapter, sha256, "Adapter rolled back");
+    info!(target: TARGET, act = "roll-back", by = by.name(), adapter, sha256, "Adapter rolled back");
 }
 
 /// Records that a CSP was paused.
 pub fn paused(by: &Principal, csp: &str) {
-    info!(target: TARGET, act = "pause", %by, csp, "CSP paused");
+    info!(target: TARGET, act = "pause", by = by.name(), csp, "CSP paused");
 }
 
 /// Records that a CSP was resumed.
 pub fn resumed(by: &Principal, csp: &str) {
-    info!(target: TARGET, act = "resume", %by, csp, "CSP resumed");
+    info!(target: TARGET, act = "resume", by = by.name(), csp, "CSP resumed");
 }
 
 /// Records that dead letters were returned to their queue.
 pub fn redriven(by: &Principal, queue: &str, redriven: u64, unreadable: u64) {
-    info!(target: TARGET, act = "redrive", %by, queue, redriven, unreadable, "Dead letters redriven");
+    info!(target: TARGET, act = "redrive", by = by.name(), queue, redriven, unreadable, "Dead letters redriven");
 }
 
 /// Records that dead letters were deleted.
 pub fn purged(by: &Principal, queue: &str, purged: u64) {
-    info!(target: TARGET, act = "purge", %by, queue, purged, "Dead letters purged");
+    info!(target: TARGET, act = "purge", by = by.name(), queue, purged, "Dead letters purged");
 }
 
 /// Records that an authenticated caller was refused for its role.
 pub fn forbidden(by: &Principal, method: &str, path: &str) {
-    info!(target: TARGET, act = "forbid", %by, method, path, "Request forbidden");
+    info!(target: TARGET, act = "forbid", by = by.name(), method, path, "Request forbidden");
 }
 
 /// Records that the keys were reloaded.

@@ -17,6 +17,8 @@ use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use super::Registry;
+use hoth_platform::failpoint;
+use hoth_platform::failpoint::FailPoint;
 
 /// Time without events after which a file counts as complete: half a component
 /// would be refused, if only for a moment.
@@ -37,7 +39,8 @@ const RESCAN_EVERY: Duration = Duration::from_secs(10);
 impl Registry {
     /// Reconciles whenever the drop directory or a ledger changes, until
     /// `stop`. A file that is deleted changes nothing: its version is retained.
-    pub async fn watch(&self, stop: CancellationToken) {
+    /// Calls `alive` before each pass.
+    pub async fn watch(&self, stop: CancellationToken, alive: impl Fn()) {
         let events = Arc::new(DirEvents::default());
         // Kept for its thread, which ends when the watcher is dropped.
         let _watcher = watcher([self.drop_dir.path(), self.ledgers.folder()], Arc::clone(&events))
@@ -48,6 +51,8 @@ impl Registry {
                 );
             });
         loop {
+            alive();
+            failpoint::reach(FailPoint::WatcherPass);
             // Before the first wait: a file may have arrived between the start
             // of the host and the start of the watcher.
             if let Err(error) = self.reconcile().await {

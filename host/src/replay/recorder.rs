@@ -21,6 +21,7 @@ use super::RedactionRules;
 use super::writer;
 use super::writer::FinishedRecording;
 use super::writer::count_dropped;
+use crate::supervisor::Supervisor;
 use hoth_core::domain::CspName;
 use hoth_core::domain::Digest;
 use hoth_platform::clock::Clock;
@@ -76,13 +77,18 @@ impl Recorder {
     /// # Errors
     ///
     /// Returns the system's error if the thread cannot be started.
-    pub fn start(config: &Config, store: Arc<JournalStore>, clock: Clock) -> std::io::Result<Self> {
+    pub fn start(
+        config: &Config,
+        store: Arc<JournalStore>,
+        clock: Clock,
+        supervisor: &Supervisor,
+    ) -> std::io::Result<Self> {
         if !config.record {
             return Ok(Self::off());
         }
         let (finished, arrivals) = mpsc::sync_channel(FINISHED_MAX);
         let rules = RedactionRules::new(&config.redact);
-        writer::start(arrivals, rules, store, clock.clone())?;
+        writer::start(arrivals, rules, store, clock.clone(), supervisor)?;
         let (start_rates, waiting) = (Mutex::default(), Mutex::default());
         Ok(Self(Some(ActiveRecorder { finished, clock, start_rates, waiting })))
     }

@@ -12,6 +12,7 @@ use tracing::warn;
 use super::JournalStore;
 use super::Recording;
 use super::RedactionRules;
+use crate::supervisor::Supervisor;
 use hoth_core::domain::Digest;
 use hoth_core::domain::Timestamp;
 use hoth_platform::clock::Clock;
@@ -35,6 +36,7 @@ pub(super) fn start(
     rules: RedactionRules,
     store: Arc<JournalStore>,
     clock: Clock,
+    supervisor: &Supervisor,
 ) -> std::io::Result<()> {
     let write = move || {
         loop {
@@ -45,7 +47,7 @@ pub(super) fn start(
             }
         }
     };
-    std::thread::Builder::new().name("journals".to_owned()).spawn(write).map(drop)
+    supervisor.thread("journal-writer", write)
 }
 
 /// Redacts a recording and writes its journal. A journal that cannot be written

@@ -17,6 +17,10 @@ use hoth_core::workflow::RetryPolicy;
 /// lease; above them the jobs of a host that died would wait too long.
 const LEASE_SECONDS: RangeInclusive<u64> = 5..=3_600;
 
+/// The bounds of the time after which a part is stuck. Below them a busy
+/// machine could end a healthy host; above them the watch has no use.
+const STUCK_AFTER_MS: RangeInclusive<u64> = 1_000..=3_600_000;
+
 /// The longest configurable wait, thirteen days: SQS deletes a message after
 /// fourteen.
 const DEADLINE_HOURS_MAX: f64 = 312.0;
@@ -30,13 +34,16 @@ pub struct Config {
     /// The lease of a message, after which a worker must extend it. When a host
     /// dies that shares its queues with others, its jobs wait for this time.
     pub lease_seconds: u64,
+    /// The time without a sign of life after which the host ends itself, in
+    /// milliseconds: 1 000 to 3 600 000.
+    pub stuck_after_ms: u64,
 }
 
 impl Default for Config {
     fn default() -> Self {
         // The lease is longer than nearly every job takes, so that few need a
         // heartbeat.
-        Self { drain_ms: 25_000, lease_seconds: 120 }
+        Self { drain_ms: 25_000, lease_seconds: 120, stuck_after_ms: 60_000 }
     }
 }
 
@@ -44,6 +51,11 @@ impl Config {
     /// Returns the length of a lease.
     pub fn lease(&self) -> Duration {
         Duration::from_secs(self.lease_seconds)
+    }
+
+    /// Returns the time without a sign of life after which a part is stuck.
+    pub fn stuck_after(&self) -> Duration {
+        Duration::from_millis(self.stuck_after_ms)
     }
 
     /// Returns the time that a drain gives to the jobs in hand.
@@ -55,7 +67,8 @@ impl Config {
 impl Table for Config {
     fn check(&self, _: &Names<'_>) -> Vec<Problem> {
         let lease = Problem::out_of_range("lease_seconds", self.lease_seconds, &LEASE_SECONDS);
-        lease.into_iter().collect()
+        let stuck = Problem::out_of_range("stuck_after_ms", self.stuck_after_ms, &STUCK_AFTER_MS);
+        lease.into_iter().chain(stuck).collect()
     }
 }
 

@@ -16,6 +16,8 @@ use tracing::warn;
 use super::Context;
 use super::CspRuntime;
 use super::process::DeliveryHandler;
+use hoth_platform::failpoint;
+use hoth_platform::failpoint::FailPoint;
 use hoth_queue::BATCH_MAX;
 use hoth_queue::Delivery;
 use hoth_queue::QueueName;
@@ -72,6 +74,7 @@ impl Consumer {
             // Each of these waits can outlast the condition of the one before, so
             // the receive below checks the pause and the breaker again.
             self.ready().await;
+            failpoint::reach(FailPoint::ConsumerLoop);
             let breaker = self.csp.client.breaker();
             let permit = breaker.receive_permit().await;
             // While the breaker is half open one job probes the CSP, and the

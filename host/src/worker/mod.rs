@@ -34,6 +34,7 @@ pub use status::CspStatus;
 
 use crate::registry::Registry;
 use crate::replay::Recorder;
+use crate::supervisor::Supervisor;
 use hoth_core::domain::CspName;
 use hoth_core::domain::JobKind;
 use hoth_core::workflow::PollPolicy;
@@ -59,6 +60,8 @@ pub struct Context {
     pub polling: PollPolicy,
     /// Records the inputs of adapters, for replays.
     pub recorder: Recorder,
+    /// Notices a consumer that ends.
+    pub supervisor: Supervisor,
     /// The length of a message's lease; each heartbeat renews it.
     pub lease: Duration,
     pub clock: Clock,
@@ -158,14 +161,17 @@ impl Workers {
     }
 
     fn spawn_ending(&self, context: &Arc<Context>, queue: QueueName) {
+        let part = format!("the handling of orphaned jobs on {queue}");
         let ending = orphaned::end_jobs(Arc::clone(context), queue);
         let stopping = self.stopping.clone();
-        self.tasks.spawn(async move {
+        let work = async move {
             stopping.run_until_cancelled(ending).await;
-        });
+        };
+        self.tasks.spawn(context.supervisor.until_done(&part, work));
     }
 
     fn spawn_consumer(&self, context: &Arc<Context>, csp: &CspRuntime, queue: QueueName) {
+        let part = format!("the consumer of {queue}");
         let consumer = consumer::Consumer::new(
             Arc::clone(context),
             csp.clone(),
@@ -174,7 +180,8 @@ impl Workers {
             self.stopping.clone(),
             self.aborting.clone(),
         );
-        self.tasks.spawn(consumer.serve());
+        let stopping = self.stopping.clone();
+        self.tasks.spawn(context.supervisor.until_stopped(&part, stopping, consumer.serve()));
     }
 
     /// Stops receiving, gives jobs in hand up to `grace` to end, and returns

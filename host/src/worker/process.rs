@@ -55,7 +55,7 @@ impl DeliveryHandler {
             }
             let span = info_span!(
                 "job",
-                job.id = %delivery.message.key,
+                job.id = delivery.message.key.as_str(),
                 csp = %self.csp.name,
                 queue = %delivery.lease.queue().family(),
             );
@@ -155,7 +155,7 @@ impl DeliveryHandler {
             Decision::Report(report) => Disposition::reported(&queued, &report),
             Decision::Resume(resumption) => {
                 let pause = self.context.clock.until(resumption.due_at);
-                let logged = format!("Job waits {pause:.1?}: {}", resumption.progress.note);
+                let logged = format!("Job waits {pause:.1?}: {:?}", resumption.progress.note);
                 let queue = QueueName::polls(queued.job.kind, &queued.job.csp);
                 let next = queued.waiting(resumption);
                 Disposition::Replaced { queue, message: NewMessage::waiting(&next), logged }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering;
 use std::thread;
+use std::time::Duration;
 use std::time::Instant;
 
 use hoth_platform::failpoint;
@@ -76,6 +77,34 @@ impl TestHost {
     /// Returns a client that calls this host as ServiceNow does.
     pub fn servicenow(&self) -> ServiceNow {
         ServiceNow::at(client(), self.api(), None)
+    }
+
+    /// Returns a client that calls `base` as ServiceNow does.
+    pub fn servicenow_at(&self, base: &str) -> ServiceNow {
+        ServiceNow::at(client(), base.to_owned(), None)
+    }
+
+    /// Stops the process by a signal for this time, as a machine that sleeps.
+    pub async fn suspend_for(&self, time: Duration) {
+        let process = &self.running().process;
+        process.freeze().await.expect("the host can be frozen");
+        tokio::time::sleep(time).await;
+        process.thaw().expect("the host can be thawed");
+    }
+
+    /// Starts the stopped host with these roles, which the next starts keep,
+    /// and a fail point. Waits until it has ended by itself with exit code 1,
+    /// removes the fail point, and returns the log as text.
+    pub async fn fails(&mut self, roles: &str) -> String {
+        assert!(self.running.is_none(), "the host still runs");
+        self.command = self.command.clone().roles(roles);
+        let mut process = self.command.spawn().expect("the host starts");
+        let status = process.wait().await.expect("the host ends by itself");
+        process.log().ended().await;
+        let text = process.log().text();
+        assert_eq!(status.code(), Some(1), "{status}: {text}");
+        self.command.remove_environment(failpoint::VARIABLE);
+        text
     }
 
     /// Returns the log so far of the process that was started last.

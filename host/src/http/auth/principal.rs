@@ -32,10 +32,15 @@ impl Principal {
     pub fn anyone() -> Self {
         Self { key: None, role: Role::Admin }
     }
+
+    /// Returns the key's name, or `anyone` on a host without keys.
+    pub fn name(&self) -> &str {
+        self.key.as_deref().unwrap_or("anyone")
+    }
 }
 
 impl fmt::Display for Principal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.key.as_deref().unwrap_or("anyone"))
+        f.write_str(self.name())
     }
 }

@@ -290,7 +290,7 @@ async fn hosts_that_share_a_directory_follow_each_other() {
     let stop = CancellationToken::new();
     let watching = tokio::spawn({
         let (registry, stop) = (Arc::clone(&other), stop.clone());
-        async move { registry.watch(stop).await }
+        async move { registry.watch(stop, || {}).await }
     });
     let follows = async |expected: &str| {
         let mut changed = other.changed();
@@ -339,7 +339,7 @@ async fn dropped_files_are_ingested_and_a_rollback_holds_until_then() {
     let stop = CancellationToken::new();
     let watching = tokio::spawn({
         let (registry, stop) = (Arc::clone(&test.registry), stop.clone());
-        async move { registry.watch(stop).await }
+        async move { registry.watch(stop, || {}).await }
     });
     let put = |version, how: fn(&Path, &Path)| {
         let aside = test.directory.path().join("upload");

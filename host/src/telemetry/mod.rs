@@ -1,15 +1,32 @@
 //! Logs and metrics.
 //!
 //! Log lines go to standard error, as text for people or JSON for machines,
-//! and hold ids, names, statuses and times: no payloads, no secrets.
+//! and hold ids, names, statuses and times: no payloads, no secrets. A thread
+//! with a bounded [buffer](log_buffer) writes them.
+
+mod log_buffer;
 
 use std::io::IsTerminal as _;
+use std::panic;
+use std::sync::OnceLock;
+use std::thread;
+use std::time::Duration;
 
 use metrics_exporter_prometheus::PrometheusBuilder;
 use metrics_exporter_prometheus::PrometheusHandle;
+use tracing::error;
 use tracing_subscriber::EnvFilter;
 
+use self::log_buffer::LogBuffer;
+use self::log_buffer::ROOM;
 use crate::http::audit;
+
+/// The longest wait for log lines at the end of a process: a reader that stalls
+/// must not keep the process from its restart.
+const FLUSH_MAX: Duration = Duration::from_secs(1);
+
+/// The buffer of this process.
+static BUFFER: OnceLock<LogBuffer> = OnceLock::new();
 
 /// The format of log lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -27,22 +44,26 @@ pub enum TelemetryError {
     Filter(String),
     #[error("logs are set up already")]
     Logs,
+    #[error("the thread that writes logs cannot be started")]
+    LogThread(#[source] std::io::Error),
     #[error("metrics are set up already")]
     Metrics(#[from] metrics_exporter_prometheus::BuildError),
 }
 
 /// Writes the log lines of this process to standard error. `filter` has the form
-/// of `RUST_LOG`. Audit lines are always written, unless it names `audit`.
+/// of `RUST_LOG`. Audit lines are always written, unless it names `audit`. The
+/// returned value flushes the log when it is dropped.
 ///
 /// # Errors
 ///
 /// Returns an error for an invalid filter, and at a second call.
-pub fn start_logs(format: LogFormat, filter: &str) -> Result<(), TelemetryError> {
+pub fn start_logs(format: LogFormat, filter: &str) -> Result<FlushOnDrop, TelemetryError> {
     let filter = EnvFilter::try_new(with_audit(filter))
         .map_err(|_| TelemetryError::Filter(filter.to_owned()))?;
+    let buffer = LogBuffer::start(std::io::stderr(), ROOM).map_err(TelemetryError::LogThread)?;
     let lines = tracing_subscriber::fmt()
         .with_ansi(std::io::stderr().is_terminal())
-        .with_writer(std::io::stderr)
+        .with_writer(buffer.clone())
         .with_env_filter(filter);
     let started = match format {
         LogFormat::Text => lines.try_init(),
@@ -53,7 +74,48 @@ pub fn start_logs(format: LogFormat, filter: &str) -> Result<(), TelemetryError>
             .with_span_list(false)
             .try_init(),
     };
-    started.map_err(|_| TelemetryError::Logs)
+    started.map_err(|_| TelemetryError::Logs)?;
+    BUFFER.get_or_init(|| buffer);
+    log_panics();
+    Ok(FlushOnDrop)
+}
+
+/// Flushes the log when it is dropped, at the end of a process or by the
+/// unwinding of a panic.
+#[must_use = "the log is flushed when this is dropped"]
+#[derive(Debug)]
+pub struct FlushOnDrop;
+
+impl Drop for FlushOnDrop {
+    fn drop(&mut self) {
+        flush_logs();
+    }
+}
+
+/// Waits until the log lines are written, for [`FLUSH_MAX`] at most.
+pub fn flush_logs() {
+    if let Some(buffer) = BUFFER.get() {
+        buffer.flush(FLUSH_MAX);
+    }
+}
+
+/// Writes the last words of a process to the log, behind all lines.
+pub fn write_last(text: &str) {
+    if let Some(buffer) = BUFFER.get() {
+        buffer.push_last(text);
+    }
+}
+
+/// Makes panics lines of the log. The standard library writes them to standard
+/// error directly, which blocks when its reader stalls.
+fn log_panics() {
+    panic::set_hook(Box::new(|panicked| {
+        let text = panicked.payload_as_str().unwrap_or("a panic without a text");
+        let place = panicked.location().map(ToString::to_string).unwrap_or_default();
+        let thread = thread::current();
+        let thread = thread.name().unwrap_or("unnamed");
+        error!(event = "panic", thread, place, "Panic: {text}");
+    }));
 }
 
 /// Returns a filter that also passes audit lines. Later directives take
