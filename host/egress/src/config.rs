@@ -40,6 +40,10 @@ pub struct Config {
     /// Further origins that a `Location` of the CSP may name.
     #[serde(default)]
     pub allowed_origins: Vec<Origin>,
+    /// Those of `allowed_origins` that get the default credential, too. Without
+    /// this setting only the origin of `base_url` gets it.
+    #[serde(default)]
+    pub credential_origins: Vec<Origin>,
     /// Networks with private or link-local addresses that the names in
     /// `base_url`, `token_url` and `allowed_origins` may resolve to.
     #[serde(default)]
@@ -234,6 +238,19 @@ impl Config {
         }
     }
 
+    /// Returns the origins that get the default credential.
+    pub(super) fn default_origins(&self) -> Vec<Origin> {
+        let base = Origin::of(&self.base_url);
+        [base].into_iter().chain(self.credential_origins.iter().cloned()).collect()
+    }
+
+    /// Returns the first credential origin that no request may go to.
+    fn unlisted_credential_origin(&self) -> Option<&Origin> {
+        let base = Origin::of(&self.base_url);
+        let mut origins = self.credential_origins.iter();
+        origins.find(|origin| **origin != base && !self.allowed_origins.contains(origin))
+    }
+
     /// Returns true if any configured URL is https.
     fn needs_tls(&self) -> bool {
         self.base_url.scheme() == "https"
@@ -252,6 +269,10 @@ impl Table for Config {
         }
         if let Err(bad) = origin::check_endpoint(&self.base_url) {
             problems.push(Problem::new("base_url", bad));
+        }
+        if let Some(origin) = self.unlisted_credential_origin() {
+            let message = format!("must be in `allowed_origins` too: {origin}");
+            problems.push(Problem::new("credential_origins", message));
         }
         if let Some(Err(bad)) = self.proxy.as_ref().map(origin::check_proxy) {
             problems.push(Problem::new("proxy", bad));

@@ -6,6 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::HeaderMap;
 use http::header;
+use metrics::counter;
 use tokio::time::Instant;
 use tracing::debug;
 use tracing::info;
@@ -33,6 +34,8 @@ use hoth_core::domain::Method;
 use hoth_core::domain::TransportCode;
 use hoth_core::domain::TransportFailure;
 use hoth_core::workflow::Attempt;
+use hoth_core::workflow::Finding;
+use hoth_core::workflow::RetryPolicy;
 use hoth_platform::failpoint;
 use hoth_platform::failpoint::FailPoint;
 
@@ -58,6 +61,8 @@ pub async fn run(inner: &Inner, request: &HttpRequest, context: &Context<'_>) ->
                 url: None,
                 calls: 0,
                 retry_after: None,
+                finding: (refused.code == TransportCode::RequestRefused)
+                    .then_some(Finding::RequestRefused),
             }
         }
     }
@@ -83,6 +88,8 @@ struct Exchange<'a> {
     /// True if the credential was renewed after a 401. Once is enough: a CSP that
     /// refuses a new token too would otherwise get calls without end.
     renewed: bool,
+    /// The finding of the last try.
+    finding: Option<Finding>,
     /// The last response. It survives later tries without one.
     last: Option<ReceivedResponse>,
 }
@@ -117,7 +124,7 @@ impl<'a> Exchange<'a> {
                 .map_err(|bad| refuse(TransportCode::RequestRefused, bad.to_string()))?;
         let credential = inner
             .credentials
-            .select(&inner.name, request.credential.as_deref())
+            .select(&inner.name, request.credential.as_deref(), &url)
             .map_err(|unknown| refuse(TransportCode::RequestRefused, unknown.to_string()))?;
         if request.body.as_ref().is_some_and(|body| body.len() > HttpRequest::BODY_BYTES_MAX) {
             let reason = format!("its body has more than {} bytes", HttpRequest::BODY_BYTES_MAX);
@@ -140,6 +147,7 @@ impl<'a> Exchange<'a> {
             calls: 0,
             sent: false,
             renewed: false,
+            finding: None,
             last: None,
         })
     }
@@ -151,7 +159,7 @@ impl<'a> Exchange<'a> {
         loop {
             // While the breaker is open this waits for the probe slot.
             let permit = breaker.call_permit().await;
-            let tried = self.attempt().await;
+            let tried = self.attempt(context.retry.max_retry_after).await;
             let health = health(&tried);
             if let Some(health) = health {
                 breaker.report(context.job, self.called_at, health);
@@ -174,6 +182,7 @@ impl<'a> Exchange<'a> {
             }
             tries += 1;
             let next = context.retry.next(tries, self.idempotent, attempt, jitter());
+            self.finding = self.find(context.retry, &tried, attempt);
             self.log(tries, &tried, NextCall::After(next));
             match next {
                 Some(delay) => {
@@ -187,19 +196,19 @@ impl<'a> Exchange<'a> {
 
     /// Makes one try: obtains the credential and calls. If the CSP refuses the
     /// credential, renews it and calls again, once in the whole exchange.
-    async fn attempt(&mut self) -> Result<ReceivedResponse, CallFailure> {
+    async fn attempt(&mut self, patience: Duration) -> Result<ReceivedResponse, CallFailure> {
         self.called_at = Instant::now();
         let Some(credential) = self.credential else {
             return self.call(None).await;
         };
-        let auth = credential.header(&self.scopes).await?;
+        let auth = credential.header(&self.scopes, patience).await?;
         failpoint::reach(FailPoint::CredentialObtained);
         let received = self.call(Some(&auth)).await?;
         if received.response.status != 401 || self.renewed {
             return Ok(received);
         }
         self.renewed = true;
-        match credential.renew(&self.scopes, &auth).await? {
+        match credential.renew(&self.scopes, &auth, patience).await? {
             Some(renewed) => self.call(Some(&renewed)).await,
             None => Ok(received),
         }
@@ -266,16 +275,37 @@ impl<'a> Exchange<'a> {
             }
         }
         let (body, unread) = match response.body {
-            Ok(body) => (scrubber.body(body), None),
+            Ok(body) => (scrubber.body(without_mark(body)), None),
             Err(unread) => (Bytes::new(), Some(unread)),
         };
         let response = HttpResponse { status: response.status, headers, body };
         ReceivedResponse { response, retry_after, unread }
     }
 
+    /// Returns what the host knows about the end of a try.
+    fn find(
+        &self,
+        retry: &RetryPolicy,
+        tried: &Result<ReceivedResponse, CallFailure>,
+        attempt: Attempt,
+    ) -> Option<Finding> {
+        match tried {
+            Ok(received) if received.response.status == 401 && self.credential.is_some() => {
+                Some(Finding::CredentialRefused)
+            }
+            Ok(_) => retry.too_long(attempt).map(Finding::AskedToWait),
+            // The HTTP client cannot send such a request either.
+            Err(failure) => {
+                (failure.code == TransportCode::RequestRefused).then_some(Finding::RequestRefused)
+            }
+        }
+    }
+
     /// Makes the result from the last try.
     fn finish(self, tried: Result<ReceivedResponse, CallFailure>, tries: u32) -> ExchangeResult {
-        let retry_after = self.last.as_ref().and_then(|received| received.retry_after);
+        let asked = tried.as_ref().err().and_then(|failure| failure.retry_after);
+        let last = self.last.as_ref().and_then(|received| received.retry_after);
+        let retry_after = asked.or(last);
         // A response without its body is a failure, whatever its status: the
         // adapter could not tell it from one with an empty body.
         let tried = tried.and_then(|received| match received.unread {
@@ -292,7 +322,7 @@ impl<'a> Exchange<'a> {
             }),
         };
         let url = (self.calls > 0).then_some(self.url);
-        ExchangeResult { event, url, calls: self.calls, retry_after }
+        ExchangeResult { event, url, calls: self.calls, retry_after, finding: self.finding }
     }
 
     /// Returns ` (3 calls made)` for failures that are retried.
@@ -334,6 +364,10 @@ impl<'a> Exchange<'a> {
                 if let Some(error) = unread {
                     let code = error.code.as_str();
                     warn!(%csp, method, path, status, code, %error, attempt, next_ms, "{csp} responded with status {status}, but its body could not be read");
+                } else if *status == 401 && self.credential.is_some() {
+                    counter!("hoth_credential_refusals_total", "csp" => csp.to_string())
+                        .increment(1);
+                    warn!(%csp, method, path, status, attempt, event = "credential-refused", "{csp} refuses the credential of this host; check its configuration");
                 } else if next.is_some() {
                     warn!(%csp, method, path, status, attempt, next_ms, "{csp} responded with status {status}");
                 } else {
@@ -367,7 +401,16 @@ fn health(tried: &Result<ReceivedResponse, CallFailure>) -> Option<CallHealth> {
             502..=504 => Some(CallHealth::Failed),
             _ => Some(CallHealth::Responded),
         },
-        Err(failure) => crate::transport::failure::health(failure.code),
+        Err(failure) => failure.health(),
+    }
+}
+
+/// Drops a byte order mark before JSON, which is not part of it (RFC 8259
+/// section 8.1). Other bodies stay as they are.
+fn without_mark(body: Bytes) -> Bytes {
+    match body.strip_prefix(b"\xef\xbb\xbf").map(<[u8]>::trim_ascii_start) {
+        Some([b'{' | b'[', ..]) => body.slice(3..),
+        Some(_) | None => body,
     }
 }
 

@@ -57,6 +57,7 @@ use hoth_core::config::Table as _;
 use hoth_core::domain::CspName;
 use hoth_core::domain::Event;
 use hoth_core::domain::HttpRequest;
+use hoth_core::workflow::Finding;
 use hoth_core::workflow::RetryPolicy;
 use hoth_platform::clock::Clock;
 
@@ -107,6 +108,8 @@ pub struct ExchangeResult {
     pub calls: u32,
     /// The wait that the last response asked for, at most 30 days.
     pub retry_after: Option<Duration>,
+    /// A fact about the exchange that the response does not show.
+    pub finding: Option<Finding>,
 }
 
 /// The error of a configuration from which no client can be made.
@@ -165,14 +168,14 @@ impl Client {
             response_bytes_max: config.max_response_bytes.get() as usize,
             response_bytes_hint: " (`max_response_bytes`)",
         };
-        let default = config.default_credential();
         Ok(Self(Arc::new(Inner {
             name: name.clone(),
             settings: config.settings_json(),
             targets: TargetPolicy::new(config.base_url.clone(), &config.allowed_origins),
             credentials: Credentials::new(
                 name,
-                &default,
+                &config.default_credential(),
+                config.default_origins(),
                 &config.credentials,
                 &http,
                 config.timeout(),

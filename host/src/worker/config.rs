@@ -21,6 +21,10 @@ const LEASE_SECONDS: RangeInclusive<u64> = 5..=3_600;
 /// machine could end a healthy host; above them the watch has no use.
 const STUCK_AFTER_MS: RangeInclusive<u64> = 1_000..=3_600_000;
 
+/// The bounds of a pause that a CSP may ask for. A job holds its lease and its
+/// place among the jobs in hand meanwhile.
+const RETRY_AFTER_MS: RangeInclusive<u64> = 0..=3_600_000;
+
 /// The longest configurable wait, thirteen days: SQS deletes a message after
 /// fourteen.
 const DEADLINE_HOURS_MAX: f64 = 312.0;
@@ -80,14 +84,23 @@ pub struct RetryConfig {
     pub attempts: NonZeroU32,
     /// The pause before the second call; doubled before each further one.
     pub initial_backoff_ms: u64,
-    /// The longest pause, also for a pause that a CSP asks for.
+    /// The longest pause that the host chooses by itself.
     pub max_backoff_ms: u64,
+    /// The longest pause that a CSP may ask for with `Retry-After`. A longer one
+    /// ends the job.
+    pub max_retry_after_ms: u64,
 }
 
 impl Default for RetryConfig {
     fn default() -> Self {
         let attempts = const { NonZeroU32::new(3).expect("three is not zero") };
-        Self { attempts, initial_backoff_ms: 1_000, max_backoff_ms: 30_000 }
+        Self {
+            attempts,
+            initial_backoff_ms: 1_000,
+            max_backoff_ms: 30_000,
+            // Common quotas of cloud APIs are renewed within minutes.
+            max_retry_after_ms: 900_000,
+        }
     }
 }
 
@@ -98,15 +111,17 @@ impl RetryConfig {
             attempts: self.attempts,
             initial_backoff: Duration::from_millis(self.initial_backoff_ms),
             max_backoff: Duration::from_millis(self.max_backoff_ms),
+            max_retry_after: Duration::from_millis(self.max_retry_after_ms),
         }
     }
 }
 
 impl Table for RetryConfig {
-    /// Finds no problems, because the types hold every bound: a backoff of 0 is
-    /// allowed, and `attempts` cannot be 0.
+    /// Checks `max_retry_after_ms` only: a backoff of 0 is allowed, and
+    /// `attempts` cannot be 0.
     fn check(&self, _: &Names<'_>) -> Vec<Problem> {
-        Vec::new()
+        let asked = self.max_retry_after_ms;
+        Problem::out_of_range("max_retry_after_ms", asked, &RETRY_AFTER_MS).into_iter().collect()
     }
 }
 

@@ -139,8 +139,7 @@ impl DeliveryHandler {
         let from = RunContext { job: &queued.job, resumption: queued.resumption.as_ref() };
         let now = self.context.clock.now();
         let policy = &self.context.polling;
-        let (requests, retry_after) = (run.requests, run.retry_after);
-        let decision = workflow::decide(policy, from, run.end, now, requests, retry_after);
+        let decision = workflow::decide(policy, from, run.end, now, run.totals);
         match &decision {
             Decision::Report(_) => {
                 self.context.recorder.finish(run.recording, version.adapter().digest());

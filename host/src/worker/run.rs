@@ -21,10 +21,12 @@ use hoth_core::domain::Job;
 use hoth_core::domain::QueuedJob;
 use hoth_core::domain::SendStep;
 use hoth_core::domain::Step;
+use hoth_core::workflow::Finding;
 use hoth_core::workflow::JobError;
 use hoth_core::workflow::RetryPolicy;
 use hoth_core::workflow::RunBudget;
 use hoth_core::workflow::RunEnd;
+use hoth_core::workflow::RunTotals;
 use hoth_platform::failpoint;
 use hoth_platform::failpoint::FailPoint;
 use hoth_runtime::Call;
@@ -33,10 +35,7 @@ use hoth_runtime::EntryPoint;
 /// The result of a run.
 pub struct Run {
     pub end: RunEnd,
-    /// The job's requests so far, earlier runs included.
-    pub requests: u32,
-    /// The delay that the CSP's last answer asked for.
-    pub retry_after: Option<Duration>,
+    pub totals: RunTotals,
     /// The inputs of the adapter; `None` for a job that is not recorded.
     pub recording: Option<Recording>,
 }
@@ -69,7 +68,7 @@ pub async fn run_adapter(
     let resumption = queued.resumption.as_ref();
     if resumption.is_none() && !version.adapter().supports(queued.job.operation.wit_name()) {
         let end = RunEnd::Broken(JobError::not_offered(&queued.job));
-        return Run { end, requests: 0, retry_after: None, recording: None };
+        return Run { end, totals: RunTotals::default(), recording: None };
     }
     let facts = hoth_runtime::JobContext {
         id: queued.job.id.to_string(),
@@ -103,11 +102,16 @@ pub async fn run_adapter(
             version.adapter().deadline(),
         ),
         retry_after: None,
+        finding: None,
         called: None,
     };
     let end = run.step_to_end(resumption.map(|from| from.state.clone())).await;
-    let requests = run.budget.requests();
-    Run { end, requests, retry_after: run.retry_after, recording: run.recording }
+    let totals = RunTotals {
+        requests: run.budget.requests(),
+        retry_after: run.retry_after,
+        finding: run.finding,
+    };
+    Run { end, totals, recording: run.recording }
 }
 
 /// The state of one run. Nothing of it outlives the run: a job that waits is
@@ -126,6 +130,7 @@ struct RunLoop<'a> {
     /// adapter never ends it.
     budget: RunBudget,
     retry_after: Option<Duration>,
+    finding: Option<Finding>,
     /// The last URL that was called. A relative location refers to this URL.
     called: Option<Url>,
 }
@@ -201,6 +206,7 @@ impl RunLoop<'_> {
         let exchanged = self.csp.client.exchange(request, &context).await;
         debug!(calls = exchanged.calls, "Request answered");
         self.retry_after = exchanged.retry_after;
+        self.finding = exchanged.finding;
         self.called = exchanged.url.or(self.called.take());
         exchanged.event
     }

@@ -10,6 +10,7 @@ use hoth_core::domain::Step;
 use hoth_core::workflow::Decision;
 use hoth_core::workflow::RunContext;
 use hoth_core::workflow::RunEnd;
+use hoth_core::workflow::RunTotals;
 use hoth_core::workflow::decide;
 use hoth_egress::fuzz as egress;
 use hoth_queue::NewMessage;
@@ -38,7 +39,7 @@ pub fn run(input: &[u8]) {
         Step::Fail(failure) => RunEnd::Fail(failure),
     };
     let course = RunContext { job: &queued.job, resumption };
-    match decide(&POLICY, course, end, NOW, 1, None) {
+    match decide(&POLICY, course, end, NOW, RunTotals { requests: 1, ..RunTotals::default() }) {
         Decision::Report(report) => {
             assert!((200..=599).contains(&report.code), "the code is {}", report.code);
             for text in [&report.request, &report.response] {

@@ -12,6 +12,7 @@ use hoth_core::domain::WaitStep;
 use hoth_core::workflow::Decision;
 use hoth_core::workflow::RunContext;
 use hoth_core::workflow::RunEnd;
+use hoth_core::workflow::RunTotals;
 use hoth_core::workflow::decide;
 use hoth_queue::DeadLetterId;
 use hoth_queue::GroupId;
@@ -51,7 +52,9 @@ fn job(queued: &QueuedJob) {
     assert!(input.get().starts_with('{'), "an adapter's input is an object");
     for end in [wait(), fail(FailureClass::NotFound), fail(FailureClass::Unavailable)] {
         let course = RunContext { job: &queued.job, resumption: queued.resumption.as_ref() };
-        if let Decision::Resume(next) = decide(&POLICY, course, end, NOW, 1, None) {
+        if let Decision::Resume(next) =
+            decide(&POLICY, course, end, NOW, RunTotals { requests: 1, ..RunTotals::default() })
+        {
             assert!(next.due_at >= NOW, "nothing is due before it waits");
         }
     }

@@ -6,6 +6,7 @@
 
 mod budget;
 mod decide;
+mod finding;
 mod report;
 mod retry;
 
@@ -15,9 +16,11 @@ pub use decide::NO_VERSION_PAUSE;
 pub use decide::PollPolicy;
 pub use decide::RunContext;
 pub use decide::RunEnd;
+pub use decide::RunTotals;
 pub use decide::decide;
 pub use decide::postpone;
 pub use decide::replace_early_delivery;
+pub use finding::Finding;
 pub use report::JobError;
 pub use report::Report;
 pub use retry::Attempt;

@@ -1,5 +1,6 @@
 //! The outcome of a job, as ServiceNow reads it.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -7,8 +8,10 @@ use serde_json::json;
 use serde_json::value::RawValue;
 use serde_json::value::to_raw_value;
 
+use super::Finding;
 use crate::domain::CspName;
 use crate::domain::Failure;
+use crate::domain::FailureClass;
 use crate::domain::Job;
 use crate::domain::JobKind;
 use crate::domain::MESSAGE_BYTES_MAX;
@@ -92,6 +95,54 @@ impl JobError {
             | Self::Unreadable(_) => 500,
         }
     }
+}
+
+impl Failure {
+    /// Adds to a failure what the host found in its last exchange. A CSP that
+    /// asks for too long a pause has refused the request, whatever the adapter
+    /// makes of its answer.
+    pub(super) fn explained(mut self, job: &Job, finding: Finding) -> Self {
+        let csp = &job.csp;
+        let (class, details) = match finding {
+            Finding::RequestRefused => return self,
+            Finding::AskedToWait(asked) => (
+                FailureClass::Refused,
+                format!(
+                    "{csp} asks for a pause of {} s, which is longer than HOTH waits",
+                    asked.as_secs()
+                ),
+            ),
+            Finding::CredentialRefused => (
+                self.class,
+                format!(
+                    "{csp} refuses the credential of HOTH; the credential of the caller is not \
+                     the cause"
+                ),
+            ),
+        };
+        if matches!(self.class, FailureClass::Refused | FailureClass::Unavailable) {
+            self.class = class;
+            self.message = format!("{}; {details}", self.message);
+            self.outcome.response = with_details(&self.outcome.response, details);
+        }
+        self
+    }
+}
+
+/// Adds `details` to a JSON object, behind its own details if they are text.
+/// Other values stay as they are, digit for digit.
+fn with_details(object: &RawValue, details: String) -> Box<RawValue> {
+    let parsed = serde_json::from_str::<BTreeMap<String, Box<RawValue>>>(object.get());
+    let Ok(mut entries) = parsed else { return object.to_owned() };
+    let details = match entries.get("details").map(|own| serde_json::from_str::<String>(own.get()))
+    {
+        None => details,
+        Some(Ok(own)) if own.is_empty() => details,
+        Some(Ok(own)) => format!("{own}; {details}"),
+        Some(Err(_)) => return object.to_owned(),
+    };
+    entries.insert("details".to_owned(), raw(&Value::String(details)));
+    to_raw_value(&entries).expect("raw values in a map are valid JSON")
 }
 
 impl Report {

@@ -10,8 +10,11 @@ pub struct RetryPolicy {
     pub attempts: NonZeroU32,
     /// The pause before the second call; doubled before each further one.
     pub initial_backoff: Duration,
-    /// The longest pause, even if a CSP asks for a longer one.
+    /// The longest pause that this policy chooses by itself.
     pub max_backoff: Duration,
+    /// The longest pause that a CSP may ask for. A CSP that asks for a longer
+    /// one gets no further call.
+    pub max_retry_after: Duration,
 }
 
 /// The end of an unsuccessful call.
@@ -25,6 +28,8 @@ pub enum Attempt {
         sent: bool,
         /// True if the cause may pass.
         transient: bool,
+        /// The pause that the issuer of tokens asks for.
+        retry_after: Option<Duration>,
     },
 }
 
@@ -34,6 +39,7 @@ impl RetryPolicy {
         attempts: NonZeroU32::MIN,
         initial_backoff: Duration::ZERO,
         max_backoff: Duration::ZERO,
+        max_retry_after: Duration::ZERO,
     };
 
     /// Returns the pause before the next call, or `None` if there is no next
@@ -52,11 +58,11 @@ impl RetryPolicy {
         if made >= self.attempts.get() || !self.repeats(idempotent, attempt) {
             return None;
         }
-        match attempt {
-            // A longer pause belongs in a `wait`: during this one the job holds
-            // its worker and its lease.
-            Attempt::Answered { retry_after: Some(asked), .. } => Some(asked.min(self.max_backoff)),
-            Attempt::Answered { retry_after: None, .. } | Attempt::Unanswered { .. } => {
+        match attempt.retry_after() {
+            // Never cut short: a CSP that is called early may throttle its
+            // caller for longer.
+            Some(asked) => Some(asked),
+            None => {
                 let doubled = 2_u32.saturating_pow(made.saturating_sub(1));
                 let backoff = self.initial_backoff.saturating_mul(doubled);
                 // The bound comes last, so that jitter cannot exceed it.
@@ -67,10 +73,18 @@ impl RetryPolicy {
 }
 
 impl RetryPolicy {
+    /// Returns the pause that `attempt` asks for if it is longer than the policy
+    /// allows, so that the call is not repeated.
+    pub fn too_long(&self, attempt: Attempt) -> Option<Duration> {
+        let repeats = self.attempts > NonZeroU32::MIN && attempt.may_pass();
+        attempt.retry_after().filter(|asked| repeats && *asked > self.max_retry_after)
+    }
+
     /// Returns true if this end of a first call leads to a second one.
     pub fn repeats(&self, idempotent: bool, attempt: Attempt) -> bool {
         self.attempts > NonZeroU32::MIN
             && attempt.may_pass()
+            && self.too_long(attempt).is_none()
             && (idempotent || !attempt.may_have_acted())
     }
 }
@@ -83,6 +97,15 @@ impl Attempt {
             // requests (RFC 6585), and every failure of the server.
             Self::Answered { status, .. } => matches!(status, 408 | 425 | 429 | 500..=599),
             Self::Unanswered { transient, .. } => transient,
+        }
+    }
+
+    /// Returns the pause that the other side asks for.
+    fn retry_after(self) -> Option<Duration> {
+        match self {
+            Self::Answered { retry_after, .. } | Self::Unanswered { retry_after, .. } => {
+                retry_after
+            }
         }
     }
 
@@ -104,6 +127,7 @@ mod tests {
         attempts: NonZeroU32::new(3).unwrap(),
         initial_backoff: Duration::from_secs(1),
         max_backoff: Duration::from_secs(30),
+        max_retry_after: Duration::from_secs(900),
     };
 
     fn answered(status: u16, retry_after: Option<u64>) -> Attempt {
@@ -123,7 +147,7 @@ mod tests {
             check(2, true, answered(status, None), Some(2_000));
             check(3, true, answered(status, None), None);
         }
-        let refused = Attempt::Unanswered { sent: false, transient: true };
+        let refused = Attempt::Unanswered { sent: false, transient: true, retry_after: None };
         check(1, true, refused, Some(1_000));
         check(2, true, refused, Some(2_000));
         check(3, true, refused, None);
@@ -134,20 +158,47 @@ mod tests {
         for status in (100..=599).filter(|s| !matches!(s, 408 | 425 | 429 | 500..=599)) {
             check(1, true, answered(status, Some(1)), None);
         }
-        check(1, true, Attempt::Unanswered { sent: false, transient: false }, None);
+        check(
+            1,
+            true,
+            Attempt::Unanswered { sent: false, transient: false, retry_after: None },
+            None,
+        );
     }
 
     #[test]
-    fn retry_after_is_honoured_up_to_the_bound() {
+    fn retry_after_is_honoured_in_full_or_ends_the_request() {
         check(1, true, answered(503, Some(0)), Some(0));
         check(1, true, answered(429, Some(7)), Some(7_000));
-        check(1, true, answered(429, Some(3_600)), Some(30_000));
+        check(1, true, answered(429, Some(900)), Some(900_000));
+        check(1, true, answered(429, Some(901)), None);
+        let long = Some(Duration::from_secs(901));
+        assert_eq!(POLICY.too_long(answered(429, Some(901))), long);
+        assert_eq!(POLICY.too_long(answered(429, Some(900))), None);
+        assert_eq!(POLICY.too_long(answered(403, Some(901))), None);
+        assert_eq!(RetryPolicy::ONCE.too_long(answered(429, Some(901))), None);
+        check(
+            1,
+            true,
+            Attempt::Unanswered { sent: false, transient: true, retry_after: long },
+            None,
+        );
     }
 
     #[test]
     fn a_request_that_is_not_idempotent_is_repeated_only_if_it_cannot_have_acted() {
-        check(1, false, Attempt::Unanswered { sent: false, transient: true }, Some(1_000));
-        check(1, false, Attempt::Unanswered { sent: true, transient: true }, None);
+        check(
+            1,
+            false,
+            Attempt::Unanswered { sent: false, transient: true, retry_after: None },
+            Some(1_000),
+        );
+        check(
+            1,
+            false,
+            Attempt::Unanswered { sent: true, transient: true, retry_after: None },
+            None,
+        );
         check(1, false, answered(503, None), None);
         check(1, false, answered(408, None), None);
         check(1, false, answered(429, None), Some(1_000));

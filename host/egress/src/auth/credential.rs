@@ -15,6 +15,7 @@ use http::header;
 use secrecy::ExposeSecret as _;
 use secrecy::SecretString;
 use tokio::time::Instant;
+use url::Url;
 
 use crate::auth::config::ApiKeyConfig;
 use crate::auth::config::BasicConfig;
@@ -23,6 +24,7 @@ use crate::auth::header::AuthHeader;
 use crate::auth::scopes::Scopes;
 use crate::auth::secret::read_secret;
 use crate::auth::token::Tokens;
+use crate::policy::origin::Origin;
 use crate::transport::client::HttpClient;
 use crate::transport::failure::CallFailure;
 use hoth_core::domain::CspName;
@@ -37,6 +39,9 @@ const REREAD_INTERVAL: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub struct Credentials {
     default: Option<Credential>,
+    /// The origins that get the default credential: that of `base_url`, and
+    /// those in `credential_origins`.
+    default_origins: Vec<Origin>,
     named: BTreeMap<String, Credential>,
     /// Every header field that carries a credential in some request.
     header_names: Vec<HeaderName>,
@@ -81,6 +86,7 @@ impl Credentials {
     pub fn new(
         csp: &CspName,
         default: &CredentialConfig,
+        default_origins: Vec<Origin>,
         named: &BTreeMap<String, CredentialConfig>,
         http: &HttpClient,
         timeout: Duration,
@@ -93,6 +99,7 @@ impl Credentials {
         header_names.extend(api_keys.map(|api_key| api_key.header.clone()));
         Self {
             default: make(default),
+            default_origins,
             named: named
                 .iter()
                 .filter_map(|(name, config)| Some((name.clone(), make(config)?)))
@@ -101,14 +108,19 @@ impl Credentials {
         }
     }
 
-    /// Selects the credential of a request. Without a name this is the default
-    /// credential, or `None` if the CSP has no default credential.
+    /// Selects the credential of a request to `url`. Without a name this is the
+    /// default credential, or `None` if the CSP has no default credential or if
+    /// the origin of `url` does not get it.
     pub fn select(
         &self,
         csp: &CspName,
         name: Option<&str>,
+        url: &Url,
     ) -> Result<Option<&Credential>, UnknownCredential> {
-        let Some(name) = name else { return Ok(self.default.as_ref()) };
+        let Some(name) = name else {
+            let origin = Origin::of(url);
+            return Ok(self.default.as_ref().filter(|_| self.default_origins.contains(&origin)));
+        };
         let unknown = || UnknownCredential { csp: csp.clone(), name: name.to_owned() };
         self.named.get(name).map(Some).ok_or_else(unknown)
     }
@@ -142,9 +154,14 @@ impl Credential {
     }
 
     /// Returns the header of the next request, from the cache if possible.
-    pub async fn header(&self, scopes: &Scopes) -> Result<AuthHeader, CallFailure> {
+    /// Waits up to `patience` while the issuer asks for a pause.
+    pub async fn header(
+        &self,
+        scopes: &Scopes,
+        patience: Duration,
+    ) -> Result<AuthHeader, CallFailure> {
         match self {
-            Self::OAuth2(tokens) => tokens.header(scopes).await,
+            Self::OAuth2(tokens) => tokens.header(scopes, patience).await,
             Self::Static(credential) => credential.header().await,
         }
     }
@@ -155,11 +172,12 @@ impl Credential {
         &self,
         scopes: &Scopes,
         refused: &AuthHeader,
+        patience: Duration,
     ) -> Result<Option<AuthHeader>, CallFailure> {
         match self {
             Self::OAuth2(tokens) => {
                 tokens.discard(scopes, refused);
-                tokens.header(scopes).await.map(Some)
+                tokens.header(scopes, patience).await.map(Some)
             }
             Self::Static(credential) => {
                 let read = credential.read().await?;

@@ -21,8 +21,10 @@ use crate::transport::call::CallTarget;
 use crate::transport::call::RawResponse;
 use crate::transport::client::HttpClient;
 use crate::transport::failure::CallFailure;
+use crate::transport::retry_after;
 use hoth_core::domain::CspName;
 use hoth_core::domain::TransportCode;
+use hoth_platform::clock::Clock;
 
 /// The longest time for one token request. An identity provider that takes
 /// longer is down, while calls to a CSP may well take longer.
@@ -53,6 +55,8 @@ pub struct TokenEndpoint {
     config: OAuth2Config,
     http: HttpClient,
     target: CallTarget,
+    /// Compares the date of a `Retry-After` that has one.
+    clock: Clock,
 }
 
 /// A token as its issuer granted it, not yet cached.
@@ -74,7 +78,7 @@ impl TokenEndpoint {
             response_bytes_max: RESPONSE_BYTES_MAX,
             response_bytes_hint: "",
         };
-        Self { csp: csp.clone(), config: config.clone(), http, target }
+        Self { csp: csp.clone(), config: config.clone(), http, target, clock: Clock::system() }
     }
 
     /// Requests a token once. Reads the client secret again each time, so that a
@@ -84,7 +88,8 @@ impl TokenEndpoint {
         let body = self.post(&secret, scopes).await?;
         // Ignores bytes after the object. The error is dropped because it may
         // quote the body, and with it a token.
-        match TokenResponse::deserialize(&mut serde_json::Deserializer::from_slice(&body)) {
+        let json = without_mark(&body);
+        match TokenResponse::deserialize(&mut serde_json::Deserializer::from_slice(json)) {
             Ok(response) => self.read(&response),
             Err(_) => Err(self.unavailable("the token endpoint's response cannot be parsed")),
         }
@@ -94,6 +99,7 @@ impl TokenEndpoint {
     async fn post(&self, secret: &SecretString, scopes: &Scopes) -> Result<Bytes, CallFailure> {
         let mut request = reqwest::Request::new(http::Method::POST, self.config.token_url.clone());
         let headers = request.headers_mut();
+        headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         headers.insert(header::ACCEPT, HeaderValue::from_static("application/json"));
         headers.insert(
             header::CONTENT_TYPE,
@@ -104,23 +110,34 @@ impl TokenEndpoint {
         headers.insert(header::USER_AGENT, agent);
         *request.body_mut() = Some(form(&self.config.client_id, scopes).into());
         let called = call::call(&self.http, request, &self.target).await;
-        let RawResponse { status, body, .. } = called.map_err(|failure| match failure.code {
-            // A retry does not change the address of the endpoint.
-            TransportCode::OriginRefused => {
-                self.failure(TransportCode::OriginRefused, &failure.message)
-            }
-            TransportCode::Connect
-            | TransportCode::Timeout
-            | TransportCode::Reset
-            | TransportCode::Tls
-            | TransportCode::Truncated
-            | TransportCode::TooLarge
-            | TransportCode::TokenRefused
-            | TransportCode::TokenUnavailable
-            | TransportCode::RequestRefused => self.unavailable(&failure.message),
-        })?;
-        let read = body.as_deref().unwrap_or_default();
+        let RawResponse { status, headers, body } =
+            called.map_err(|failure| match failure.code {
+                // A retry does not change the address of the endpoint.
+                TransportCode::OriginRefused => {
+                    self.failure(TransportCode::OriginRefused, &failure.message)
+                }
+                TransportCode::Connect
+                | TransportCode::Timeout
+                | TransportCode::Reset
+                | TransportCode::Tls
+                | TransportCode::Truncated
+                | TransportCode::TooLarge
+                | TransportCode::TokenRefused
+                | TransportCode::TokenUnavailable
+                | TransportCode::RequestRefused => self.unavailable(&failure.message),
+            })?;
+        let read = without_mark(body.as_deref().unwrap_or_default());
+        let pause = retry_after::read(&headers, &self.clock);
+        let word = error_word(read);
+        let message = error_message(status, word.as_deref());
+        // Some issuers send a refusal or an overload with status 200 or 400.
+        if matches!(status, 200..=499) && word.as_deref().is_some_and(may_pass) {
+            return Err(self.throttled(&message, pause));
+        }
         match status {
+            200..=299 if word.is_some() && !grants(read) => {
+                Err(self.failure(TransportCode::TokenRefused, &message))
+            }
             // The media type is not checked: some issuers send a token as
             // `text/plain`.
             200..=299 => match body {
@@ -129,20 +146,21 @@ impl TokenEndpoint {
             },
             // A retry of these may succeed; any other 4xx is about the client
             // or the request and stays.
-            408 | 425 | 429 => Err(self.unavailable(&error_message(status, read))),
-            400..=499 => {
-                Err(self.failure(TransportCode::TokenRefused, &error_message(status, read)))
-            }
-            _ => Err(self.unavailable(&error_message(status, read))),
+            408 | 425 | 429 => Err(self.throttled(&message, pause)),
+            400..=499 => Err(self.failure(TransportCode::TokenRefused, &message)),
+            _ => Err(self.throttled(&message, pause)),
         }
     }
 
     /// Reads a granted token.
     fn read(&self, response: &TokenResponse) -> Result<GrantedToken, CallFailure> {
-        if !response.token_type.eq_ignore_ascii_case("bearer") {
-            return Err(
-                self.unavailable("the token endpoint granted a token that is not a bearer token")
-            );
+        // A token of another type (`mac`, `DPoP`) needs a proof that a bearer
+        // token does not have; the next one would be of the same type.
+        if !is_bearer(response.token_type.as_deref()) {
+            return Err(self.failure(
+                TransportCode::TokenRefused,
+                "the token endpoint granted a token that is not a bearer token",
+            ));
         }
         let token = response.access_token.expose_secret();
         let header = HeaderValue::from_str(&format!("Bearer {token}"));
@@ -156,6 +174,13 @@ impl TokenEndpoint {
             }
             Ok(_) | Err(_) => Err(self.unavailable("the token cannot be sent in a header")),
         }
+    }
+
+    /// Makes the failure of an endpoint that asks for a pause, if it does.
+    fn throttled(&self, reason: &str, pause: Option<Duration>) -> CallFailure {
+        let asks = pause.map(|pause| format!(", and asks for a pause of {:.1?}", pause));
+        let reason = format!("{reason}{}", asks.unwrap_or_default());
+        CallFailure { retry_after: pause, ..self.unavailable(&reason) }
     }
 
     fn unavailable(&self, reason: &str) -> CallFailure {
@@ -192,19 +217,51 @@ fn form(client_id: &str, scopes: &Scopes) -> String {
     form.finish()
 }
 
-/// Describes a response that grants no token: the status, and the error code if
-/// it is a standard one.
-fn error_message(status: u16, body: &[u8]) -> String {
+/// Returns the error of a response: a standard code, or an empty text for any
+/// other. Returns `None` if the response has none.
+fn error_word(body: &[u8]) -> Option<String> {
     #[derive(Deserialize)]
     struct ErrorResponse {
         error: String,
     }
-    let response = serde_json::from_slice(body).ok();
-    let code = response
-        .and_then(|ErrorResponse { error }| ERROR_CODES.into_iter().find(|it| *it == error));
-    match code {
-        Some(code) => format!("the token endpoint responded with status {status} (`{code}`)"),
-        None => format!("the token endpoint responded with status {status}"),
+    let parsed = ErrorResponse::deserialize(&mut serde_json::Deserializer::from_slice(body));
+    let ErrorResponse { error } = parsed.ok()?;
+    Some(if ERROR_CODES.contains(&error.as_str()) { error } else { String::new() })
+}
+
+/// Returns true for the errors that RFC 6749 has for an endpoint that cannot
+/// answer now.
+fn may_pass(error: &str) -> bool {
+    matches!(error, "server_error" | "temporarily_unavailable")
+}
+
+/// Returns true if the body has a token, whatever else it has.
+fn grants(body: &[u8]) -> bool {
+    TokenResponse::deserialize(&mut serde_json::Deserializer::from_slice(body)).is_ok()
+}
+
+/// Returns true for the types of bearer tokens. Some issuers leave the type out,
+/// send `null`, or have their own spelling.
+fn is_bearer(token_type: Option<&str>) -> bool {
+    let named = token_type.unwrap_or_default().trim();
+    named.is_empty()
+        || named.eq_ignore_ascii_case("bearer")
+        || named.eq_ignore_ascii_case("bearertoken")
+}
+
+/// Drops a byte order mark.
+fn without_mark(body: &[u8]) -> &[u8] {
+    body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body)
+}
+
+/// Describes a response that grants no token: the status, and the error if it
+/// is a standard one.
+fn error_message(status: u16, word: Option<&str>) -> String {
+    match word {
+        Some(word) if !word.is_empty() => {
+            format!("the token endpoint responded with status {status} (`{word}`)")
+        }
+        Some(_) | None => format!("the token endpoint responded with status {status}"),
     }
 }
 
@@ -213,14 +270,10 @@ fn error_message(status: u16, body: &[u8]) -> String {
 #[derive(Deserialize)]
 struct TokenResponse {
     access_token: SecretString,
-    #[serde(default = "bearer")]
-    token_type: String,
+    #[serde(default)]
+    token_type: Option<String>,
     #[serde(default, deserialize_with = "seconds")]
     expires_in: Option<u64>,
-}
-
-fn bearer() -> String {
-    "bearer".to_owned()
 }
 
 /// Reads 3600, 3600.0 and "3600". Anything else counts as absent.

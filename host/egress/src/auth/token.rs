@@ -53,6 +53,9 @@ pub struct Tokens(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     endpoint: TokenEndpoint,
+    /// The end of the pause that the endpoint asked for last, and the failure
+    /// that asked for it. Requests wait instead of calling it meanwhile.
+    throttled: Mutex<Option<(Instant, CallFailure)>>,
     cache: Mutex<Cache>,
 }
 
@@ -78,14 +81,25 @@ type Fetch = BoxFuture<'static, Result<Token, CallFailure>>;
 impl Tokens {
     pub fn new(csp: &CspName, config: &OAuth2Config, http: HttpClient, timeout: Duration) -> Self {
         let endpoint = TokenEndpoint::new(csp, config, http, timeout);
-        Self(Arc::new(Inner { endpoint, cache: Mutex::default() }))
+        Self(Arc::new(Inner { endpoint, throttled: Mutex::default(), cache: Mutex::default() }))
     }
 
     /// Returns the header with a usable token: the cached token, or a new one.
     ///
     /// Callers that arrive during a fetch wait for that fetch and share its
     /// failure. A failure is not cached: the next caller fetches again.
-    pub async fn header(&self, scopes: &Scopes) -> Result<AuthHeader, CallFailure> {
+    ///
+    /// While the endpoint asks for a pause of at most `patience`, waits for its
+    /// end. A longer one is a failure, without a call.
+    pub async fn header(
+        &self,
+        scopes: &Scopes,
+        patience: Duration,
+    ) -> Result<AuthHeader, CallFailure> {
+        if let Some(header) = self.0.cached(scopes) {
+            return Ok(header);
+        }
+        self.0.pause_over(patience).await?;
         let token = match self.lookup(scopes) {
             Lookup::Cached(token) => token,
             Lookup::Fetching(fetch) => fetch.await?,
@@ -131,6 +145,11 @@ async fn fetch(inner: Arc<Inner>, scopes: Scopes) -> Result<Token, CallFailure> 
     // before the response arrives.
     let requested_at = Instant::now();
     let granted = inner.endpoint.request(&scopes).await;
+    let asked = granted
+        .as_ref()
+        .err()
+        .and_then(|failure| Some((Instant::now() + failure.retry_after?, failure.clone())));
+    *inner.throttle() = asked;
     let mut cache = inner.lock();
     cache.fetches += 1;
     let generation = cache.fetches;
@@ -152,6 +171,26 @@ fn usable_for(expires_in: Option<Duration>) -> Duration {
 }
 
 impl Inner {
+    fn cached(&self, scopes: &Scopes) -> Option<AuthHeader> {
+        let cache = self.lock();
+        cache.slots.get(scopes)?.usable().map(|token| token.header.clone())
+    }
+
+    /// Waits for the end of the endpoint's pause.
+    async fn pause_over(&self, patience: Duration) -> Result<(), CallFailure> {
+        let Some((until, failure)) = self.throttle().clone() else { return Ok(()) };
+        let left = until.saturating_duration_since(Instant::now());
+        if left > patience {
+            return Err(CallFailure { retry_after: Some(left), ..failure });
+        }
+        tokio::time::sleep_until(until).await;
+        Ok(())
+    }
+
+    fn throttle(&self) -> MutexGuard<'_, Option<(Instant, CallFailure)>> {
+        self.throttled.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn lock(&self) -> MutexGuard<'_, Cache> {
         // A panic cannot leave the cache half changed, so a poisoned lock is
         // as good as any.

@@ -105,6 +105,7 @@ impl TargetPolicy {
         // The parser is that of the HTTP client, so that no text can mean one
         // host here and another one there.
         let url = called.join(location).map_err(|_| BadLocation::Unreadable)?;
+        let url = self.behind_tls(url);
         let origin = Origin::of(&url);
         if !self.origins.contains(&origin) {
             return Err(BadLocation::Origin(origin.to_string()));
@@ -116,6 +117,18 @@ impl TargetPolicy {
             return Err(BadLocation::TooLong);
         }
         Ok(url)
+    }
+
+    /// Returns the https form of an http URL if the policy allows that form. A
+    /// server behind a proxy that terminates TLS does not know that its clients
+    /// use https, and writes http into its locations.
+    fn behind_tls(&self, url: Url) -> Url {
+        let mut secure = url.clone();
+        let is_upgrade = url.scheme() == "http"
+            && !self.origins.contains(&Origin::of(&url))
+            && secure.set_scheme("https").is_ok()
+            && self.origins.contains(&Origin::of(&secure));
+        if is_upgrade { secure } else { url }
     }
 
     /// Appends a path to the base URL without changing any byte of it.
@@ -354,6 +367,10 @@ mod tests {
         check("HTTPS://H/a%2Fb", "https://h/a%2Fb");
         check("https://status.example.com/9", "https://status.example.com/9");
         check("  /x  ", "https://h/x");
+        // From a server behind a proxy that terminates TLS.
+        check("http://h/x", "https://h/x");
+        check("http://h:443/x?a", "https://h/x?a");
+        check("http://status.example.com/9", "https://status.example.com/9");
     }
 
     #[test]
@@ -377,8 +394,10 @@ mod tests {
             check(location, &elsewhere);
         }
         check(
-            "http://h/x",
-            &expect!["points to http://h, which is neither in `base_url` nor in `allowed_origins`"],
+            "http://h:8080/x",
+            &expect![
+                "points to http://h:8080, which is neither in `base_url` nor in `allowed_origins`"
+            ],
         );
         check(
             "https://h:444/",

@@ -39,6 +39,7 @@ async fn the_csp_gets_the_request_of_the_adapter() {
         user-agent: ATAT CSP Api Client
         content-type: application/json
         accept: application/json
+        accept-encoding: identity
         idempotency-key: job-1
         host: HOST
         content-length: 12
@@ -56,6 +57,7 @@ async fn a_get_carries_no_idempotency_key_and_no_body() {
         GET /x HTTP/1.1
         accept: application/json
         user-agent: hoth/0.1.0
+        accept-encoding: identity
         host: HOST
 
     "#]]
@@ -203,13 +205,79 @@ async fn a_body_beyond_the_bound_is_too_large() {
 
 #[tokio::test]
 async fn a_header_beyond_the_bound_is_too_large() {
-    let large = expect!["too-large sent=true CSP_A sent a header of more than 65536 bytes"];
+    let large =
+        expect!["too-large sent=true CSP_A sent a header of more than 65536 bytes or 512 fields"];
     let one = format!("HTTP/1.1 200 OK\r\nx: {}\r\ncontent-length: 0\r\n\r\n", "x".repeat(65_536));
     check(Act::Answer(one.into()), &large).await;
     let endless = format!("HTTP/1.1 200 OK\r\nx: {}", "x".repeat(1_000_000));
     check(Act::Answer(endless.into()), &large).await;
     let many = format!("HTTP/1.1 200 OK\r\n{}\r\n", "a: b\r\n".repeat(1_000));
     check(Act::Answer(many.into()), &large).await;
+}
+
+#[tokio::test]
+async fn a_byte_order_mark_before_json_is_ignored() {
+    for (body, expected) in [
+        ("\u{feff}{}", "{}"),
+        ("\u{feff} [1]", " [1]"),
+        ("\u{feff}text", "\u{feff}text"),
+        ("{}\u{feff}", "{}\u{feff}"),
+    ] {
+        let csp = Server::start([answer(200, "", body)]).await;
+        let result = exchange(&client(&csp.url(), ""), &get("/x"), &THRICE).await;
+        assert_eq!(result.response().body, expected, "{body:?}");
+    }
+}
+
+/// Returns a response whose body is `text` in gzip.
+fn zipped(coding: &str, text: &[u8]) -> Act {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+    std::io::Write::write_all(&mut encoder, text).unwrap();
+    let body = encoder.finish().unwrap();
+    let length = body.len();
+    let head = format!(
+        "HTTP/1.1 200 OK\r\ncontent-encoding: {coding}\r\ncontent-length: {length}\r\n\r\n"
+    );
+    Act::Answer([head.as_bytes(), &body].concat())
+}
+
+#[tokio::test]
+async fn a_response_in_gzip_is_decoded_within_the_bound() {
+    for coding in ["gzip", "x-gzip"] {
+        let csp = Server::start([zipped(coding, br#"{"id": 1}"#)]).await;
+        let result = exchange(&client(&csp.url(), ""), &get("/x"), &THRICE).await;
+        let response = result.response();
+        assert_eq!((response.body.as_ref(), response.headers.len()), (&br#"{"id": 1}"#[..], 0));
+        assert!(csp.requests()[0].contains("accept-encoding: identity\r\n"));
+    }
+    // Some kilobytes that hold ten megabytes.
+    let csp = Server::start([zipped("gzip", &vec![b' '; 10_000_000])]).await;
+    let result = exchange(&client(&csp.url(), ""), &get("/x"), &THRICE).await;
+    assert_eq!((result.outcome().as_str(), result.calls), ("too-large", 1));
+}
+
+#[tokio::test]
+async fn a_content_coding_that_cannot_be_decoded_is_named_and_not_repeated() {
+    let csp = Server::start([zipped("br", b"x")]).await;
+    let client = client(&csp.url(), "breaker = { failures = 1, over_ms = 0 }");
+    let result = exchange(&client, &get("/x"), &THRICE).await;
+    assert_eq!(
+        (result.failure().message.as_str(), result.calls),
+        (
+            "CSP_A sent a body that has the content coding `br`, although the request allows \
+             `identity` only (1 call made)",
+            1
+        )
+    );
+    assert!(client.breaker().status().allows_jobs(), "the CSP is up");
+}
+
+#[tokio::test]
+async fn a_response_may_have_hundreds_of_header_fields() {
+    let many = format!("HTTP/1.1 200 OK\r\n{}content-length: 0\r\n\r\n", "a: b\r\n".repeat(500));
+    let csp = Server::start([Act::Answer(many.into())]).await;
+    let result = exchange(&client(&csp.url(), ""), &get("/x"), &THRICE).await;
+    assert_eq!(result.response().headers.len(), 501);
 }
 
 #[tokio::test]

@@ -81,10 +81,17 @@ async fn a_location_outside_the_allowed_origins_gets_no_call_and_no_token() {
     assert!(result.calls == 0 && result.url.is_none());
     assert_eq!([csp.connections(), elsewhere.connections(), idp.connections()], [0, 0, 0]);
 
+    // The default credential belongs to the origin of `base_url`.
     let allowed = format!("allowed_origins = ['{}']\n{oauth2}", elsewhere.url());
     let result = exchange(&client(&csp.url(), &allowed), &follow, &THRICE).await;
     assert_eq!(result.outcome(), "200");
-    assert_eq!([csp.calls(), elsewhere.calls(), idp.calls()], [0, 1, 1]);
+    assert_eq!([csp.calls(), elsewhere.calls(), idp.calls()], [0, 1, 0]);
+    assert!(!elsewhere.requests().concat().contains("authorization"));
+
+    let trusted = format!("credential_origins = ['{}']\n{allowed}", elsewhere.url());
+    let result = exchange(&client(&csp.url(), &trusted), &follow, &THRICE).await;
+    assert_eq!(result.outcome(), "200");
+    assert_eq!([csp.calls(), elsewhere.calls(), idp.calls()], [0, 2, 1]);
     assert!(elsewhere.requests().concat().contains("authorization: Bearer t\r\n"));
 }
 

@@ -31,6 +31,7 @@ const THRICE: RetryPolicy = RetryPolicy {
     attempts: NonZeroU32::new(3).unwrap(),
     initial_backoff: Duration::from_millis(1),
     max_backoff: Duration::from_millis(30),
+    max_retry_after: Duration::from_secs(10),
 };
 
 const CONTEXT: Context<'static> =

@@ -5,6 +5,7 @@ use super::server::ClosedPort;
 use super::server::Server;
 use super::server::answer;
 use super::*;
+use hoth_core::workflow::Finding;
 
 /// Plays a script and compares the result and the number of calls.
 async fn check<const N: usize>(script: [Act; N], idempotent: bool, expected: (&str, u32)) {
@@ -94,9 +95,8 @@ async fn the_last_response_survives_a_later_timeout() {
 #[tokio::test]
 async fn retry_after_is_obeyed_and_passed_on() {
     let csp = Server::start([answer(503, "retry-after: 1\r\n", ""), status(200)]).await;
-    let patient = RetryPolicy { max_backoff: Duration::from_secs(5), ..THRICE };
     let started_at = std::time::Instant::now();
-    let result = exchange(&client(&csp.url(), ""), &get("/x"), &patient).await;
+    let result = exchange(&client(&csp.url(), ""), &get("/x"), &THRICE).await;
     assert_eq!((result.outcome().as_str(), result.retry_after), ("200", None));
     assert!(started_at.elapsed() >= Duration::from_secs(1));
 
@@ -106,10 +106,30 @@ async fn retry_after_is_obeyed_and_passed_on() {
 }
 
 #[tokio::test]
+async fn a_pause_that_is_longer_than_allowed_ends_the_exchange() {
+    let csp = Server::start([answer(429, "retry-after: 11\r\n", "quota"), status(200)]).await;
+    let result = exchange(&client(&csp.url(), ""), &get("/x"), &THRICE).await;
+    assert_eq!((result.outcome().as_str(), result.calls), ("429", 1));
+    assert_eq!(result.finding, Some(Finding::AskedToWait(Duration::from_secs(11))));
+    // A poll passes the pause on.
+    let result = exchange(&client(&csp.url(), ""), &get("/x"), &RetryPolicy::ONCE).await;
+    assert_eq!(result.finding, None);
+}
+
+#[tokio::test]
+async fn a_fraction_of_a_second_in_retry_after_is_obeyed() {
+    let csp = Server::start([answer(503, "retry-after: 0.4\r\n", ""), status(200)]).await;
+    let started_at = std::time::Instant::now();
+    let result = exchange(&client(&csp.url(), ""), &get("/x"), &THRICE).await;
+    assert_eq!(result.outcome(), "200");
+    assert!(started_at.elapsed() >= Duration::from_millis(400));
+}
+
+#[tokio::test]
 async fn a_backoff_uses_no_call_slot() {
     let csp = Server::start([answer(503, "retry-after: 3600\r\n", ""), status(200)]).await;
     let client = client(&csp.url(), "max_concurrent = 1");
-    let patient = RetryPolicy { max_backoff: Duration::from_secs(3600), ..THRICE };
+    let patient = RetryPolicy { max_retry_after: Duration::from_secs(3600), ..THRICE };
     let waiting = tokio::spawn({
         let client = client.clone();
         async move { exchange(&client, &get("/waits"), &patient).await }

@@ -8,15 +8,15 @@ use std::time::Duration;
 use bytes::Bytes;
 use bytes::BytesMut;
 use http::HeaderMap;
+use http::header;
 
 use crate::policy::network::PrivateAddress;
 use crate::transport::client::HttpClient;
+use crate::transport::coding;
 use crate::transport::failure::CallFailure;
+use crate::transport::limits::HEADER_BYTES_MAX;
+use crate::transport::limits::HEADER_FIELDS_MAX;
 use hoth_core::domain::TransportCode;
-
-/// The bound on names and values of a response's header. Common servers send at
-/// most 8 KiB; this much fits into a message of the queue.
-const HEADER_BYTES_MAX: usize = 64 * 1024;
 
 /// The bound on a library's error text within a message, in characters.
 const REASON_CHARS_MAX: usize = 200;
@@ -63,7 +63,7 @@ pub async fn call(
         return Err(target.header_too_large());
     }
     let status = response.status();
-    let body = match target.read_body(&mut response).await {
+    let body = match target.read_decoded(&mut response).await {
         // The status of a server error decides on a retry, with or without
         // its body. Any other response is useless if its body broke off.
         Err(failure) if failure.code != TransportCode::TooLarge && !status.is_server_error() => {
@@ -101,6 +101,30 @@ impl CallTarget {
         executed.map_err(|error| self.failure_of(&error, AwaitedPart::Header))
     }
 
+    /// Reads the body and removes its content coding. The bound holds for the
+    /// body as it arrives and as it is decoded.
+    async fn read_decoded(&self, response: &mut reqwest::Response) -> Result<Bytes, CallFailure> {
+        let body = self.read_body(response).await?;
+        // A response to HEAD names the coding of the body that GET would have.
+        if body.is_empty() || !response.headers().contains_key(header::CONTENT_ENCODING) {
+            return Ok(body);
+        }
+        match coding::decode(response.headers(), body, self.response_bytes_max) {
+            Ok(Some(decoded)) => {
+                let headers = response.headers_mut();
+                headers.remove(header::CONTENT_ENCODING);
+                headers.remove(header::CONTENT_LENGTH);
+                Ok(decoded)
+            }
+            Ok(None) => Err(self.body_too_large()),
+            Err(undecodable) => {
+                let message = format!("{} sent a body that {undecodable}", self.name);
+                let failure = self.sent(TransportCode::Truncated, message);
+                Err(CallFailure { permanent: undecodable.is_permanent(), ..failure })
+            }
+        }
+    }
+
     /// Reads the body up to the bound.
     async fn read_body(&self, response: &mut reqwest::Response) -> Result<Bytes, CallFailure> {
         let max = self.response_bytes_max;
@@ -135,7 +159,10 @@ impl CallTarget {
         let name = &self.name;
         self.sent(
             TransportCode::TooLarge,
-            format!("{name} sent a header of more than {HEADER_BYTES_MAX} bytes"),
+            format!(
+                "{name} sent a header of more than {HEADER_BYTES_MAX} bytes or \
+                 {HEADER_FIELDS_MAX} fields"
+            ),
         )
     }
 
@@ -147,7 +174,7 @@ impl CallTarget {
     }
 
     fn sent(&self, code: TransportCode, message: String) -> CallFailure {
-        CallFailure { code, message, sent: true }
+        CallFailure::sent(code, message)
     }
 
     /// Classifies an error of the HTTP client. The order of the checks matters:
@@ -177,6 +204,10 @@ impl CallTarget {
                 format!("{name} did not respond within {within} ms"),
             );
         }
+        if find::<h2::Error>(error).is_some_and(is_unprocessed) {
+            let message = format!("{name} closed the stream before it processed the request");
+            return CallFailure::unsent(TransportCode::Reset, message);
+        }
         if let Some(hyper) = find::<hyper::Error>(error) {
             if hyper.is_parse_too_large() {
                 return self.header_too_large();
@@ -203,6 +234,15 @@ impl CallTarget {
             ),
         }
     }
+}
+
+/// Returns true if the server says that it did not process the request: by
+/// REFUSED_STREAM, or by a GOAWAY that leaves the stream out (RFC 9113 sections
+/// 6.8 and 8.7). h2 passes a GOAWAY only to the streams that it leaves out.
+fn is_unprocessed(error: &h2::Error) -> bool {
+    let refused = error.is_reset() && error.reason() == Some(h2::Reason::REFUSED_STREAM);
+    let left_out = error.is_go_away() && error.reason() == Some(h2::Reason::NO_ERROR);
+    error.is_remote() && (refused || left_out)
 }
 
 /// Returns the code and the reason of a connection that could not be made.

@@ -15,6 +15,8 @@ use url::Url;
 
 use crate::BuildError;
 use crate::policy::resolver::Resolver;
+use crate::transport::limits::HEADER_BYTES_MAX;
+use crate::transport::limits::HEADER_FIELDS_MAX;
 use crate::transport::tls::FileStamps;
 use crate::transport::tls::TlsConfig;
 use hoth_core::domain::CspName;
@@ -172,7 +174,9 @@ fn build(config: &ClientConfig, resolver: &Resolver) -> Result<reqwest::Client, 
         .dns_resolver(Arc::new(resolver.clone()))
         .connect_timeout(config.connect_timeout)
         .pool_idle_timeout(POOL_IDLE_TIMEOUT)
-        .pool_max_idle_per_host(config.idle_connections_max);
+        .pool_max_idle_per_host(config.idle_connections_max)
+        .http1_max_headers(HEADER_FIELDS_MAX)
+        .http2_max_header_list_size(HEADER_BYTES_MAX as u32);
     if let Some(url) = &config.proxy {
         builder = builder.proxy(proxy(url.clone()));
     }

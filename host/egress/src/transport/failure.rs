@@ -1,5 +1,7 @@
 //! Calls to a CSP without a usable response.
 
+use std::time::Duration;
+
 use crate::breaker::CallHealth;
 use hoth_core::domain::TransportCode;
 use hoth_core::workflow::Attempt;
@@ -13,23 +15,51 @@ pub struct CallFailure {
     pub message: String,
     /// True if the peer may have received the request.
     pub sent: bool,
+    /// True if the same call would fail again, whatever `code` says: the peer
+    /// is up, and its response cannot be used.
+    pub permanent: bool,
+    /// The pause that the token endpoint asks for.
+    pub retry_after: Option<Duration>,
 }
 
 impl CallFailure {
     /// Makes the failure of a request that was not sent.
     pub fn unsent(code: TransportCode, message: String) -> Self {
-        Self { code, message, sent: false }
+        Self { code, message, sent: false, permanent: false, retry_after: None }
+    }
+
+    /// Makes the failure of a request that may have arrived.
+    pub fn sent(code: TransportCode, message: String) -> Self {
+        Self { sent: true, ..Self::unsent(code, message) }
     }
 
     /// Returns this failure as the retry policy sees it.
     pub fn as_attempt(&self) -> Attempt {
-        Attempt::Unanswered { sent: self.sent, transient: self.code.is_transient() }
+        Attempt::Unanswered {
+            sent: self.sent,
+            transient: self.code.is_transient() && !self.permanent,
+            retry_after: self.retry_after,
+        }
+    }
+
+    /// Returns what this failure says about the health of the CSP, or `None` if
+    /// it says nothing.
+    pub fn health(&self) -> Option<CallHealth> {
+        // A token endpoint that asks for a pause is up. Its tokens are fetched
+        // again after that pause, and not at the breaker's.
+        if self.retry_after.is_some() {
+            return None;
+        }
+        if self.permanent {
+            return Some(CallHealth::Responded);
+        }
+        health(self.code)
     }
 }
 
 /// Returns what a failure says about the health of the CSP, or `None` if it
 /// says nothing because the CSP was not called.
-pub fn health(code: TransportCode) -> Option<CallHealth> {
+fn health(code: TransportCode) -> Option<CallHealth> {
     match code {
         // No token counts as an outage too: the CSP's jobs can make no call.
         TransportCode::Connect

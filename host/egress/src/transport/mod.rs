@@ -3,6 +3,8 @@
 
 pub mod call;
 pub mod client;
+mod coding;
 pub mod failure;
+mod limits;
 pub mod retry_after;
 pub mod tls;

@@ -14,18 +14,31 @@ use hoth_platform::clock::Clock;
 const RETRY_AFTER_MAX: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
 /// Returns the time that the CSP asks to wait, or `None` if the field is absent
-/// or invalid. A date is compared with the response's own `Date`, so that the
+/// or invalid. Some servers send a fraction of a second, which RFC 9110 does not
+/// have. A date is compared with the response's own `Date`, so that the
 /// two clocks need not agree.
 pub fn read(headers: &HeaderMap, clock: &Clock) -> Option<Duration> {
     let value = headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim();
-    let requested = if !value.is_empty() && value.bytes().all(|byte| byte.is_ascii_digit()) {
-        // Digits that overflow the number ask for the longest wait.
-        Duration::from_secs(value.parse().unwrap_or(u64::MAX))
+    let requested = if let Some(seconds) = seconds(value) {
+        seconds
     } else {
         let until = httpdate::parse_http_date(value).ok()?;
         until.duration_since(responded_at(headers, clock)).unwrap_or_default()
     };
     Some(requested.min(RETRY_AFTER_MAX))
+}
+
+/// Reads digits, with a fraction or without one. Signs, exponents and words,
+/// which the number parser would take, are invalid.
+fn seconds(value: &str) -> Option<Duration> {
+    let (whole, fraction) = value.split_once('.').unwrap_or((value, "0"));
+    let is_digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    if !is_digits(whole) || !is_digits(fraction) {
+        return None;
+    }
+    // A number that overflows a duration asks for the longest wait.
+    let seconds = value.parse().map(Duration::try_from_secs_f64);
+    Some(seconds.ok()?.unwrap_or(Duration::MAX))
 }
 
 /// Returns the time of the response, by its `Date` if it has one.
@@ -60,7 +73,11 @@ mod tests {
             ("Fri, 02 Jan 2026 03:04:15 GMT", Some("today"), Some(10)),
             ("", None, None),
             ("-1", None, None),
-            ("1.5", None, None),
+            ("1.5.0", None, None),
+            (".5", None, None),
+            ("1.", None, None),
+            ("1e3", None, None),
+            ("inf", None, None),
             ("soon", None, None),
         ] {
             let mut headers = HeaderMap::new();
@@ -70,6 +87,9 @@ mod tests {
             }
             assert_eq!(read(&headers, &clock), seconds.map(Duration::from_secs), "{value:?}");
         }
+        let mut headers = HeaderMap::new();
+        headers.insert(header::RETRY_AFTER, HeaderValue::from_static("3.5"));
+        assert_eq!(read(&headers, &clock), Some(Duration::from_millis(3_500)));
         assert_eq!(read(&HeaderMap::new(), &clock), None);
     }
 }

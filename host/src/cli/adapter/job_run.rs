@@ -19,11 +19,13 @@ use hoth_core::domain::Step;
 use hoth_core::domain::Timestamp;
 use hoth_core::workflow;
 use hoth_core::workflow::Decision;
+use hoth_core::workflow::Finding;
 use hoth_core::workflow::JobError;
 use hoth_core::workflow::RetryPolicy;
 use hoth_core::workflow::RunBudget;
 use hoth_core::workflow::RunContext;
 use hoth_core::workflow::RunEnd;
+use hoth_core::workflow::RunTotals;
 use hoth_platform::clock::Clock;
 use hoth_runtime::Adapter;
 use hoth_runtime::Call;
@@ -45,15 +47,9 @@ pub async fn run(adapter: &Adapter, inputs: Inputs, printer: &Printer) -> anyhow
             printer.stopped("no response to this request");
             return Ok(false);
         };
+        let (now, totals) = (run.now(), run.totals());
         let context = RunContext { job: &run.inputs.job, resumption: run.resumption.as_ref() };
-        let decision = workflow::decide(
-            &run.inputs.polling,
-            context,
-            end,
-            run.now(),
-            run.requests,
-            run.retry_after.take(),
-        );
+        let decision = workflow::decide(&run.inputs.polling, context, end, now, totals);
         match decision {
             Decision::Report(report) => {
                 printer.message(&report.to_queued(&run.inputs.job));
@@ -89,6 +85,8 @@ struct JobRun<'a> {
     requests: u32,
     /// The delay that the CSP's last response asked for.
     retry_after: Option<Duration>,
+    /// The finding of the last exchange.
+    finding: Option<Finding>,
 }
 
 impl<'a> JobRun<'a> {
@@ -111,6 +109,16 @@ impl<'a> JobRun<'a> {
             resumption: None,
             requests: 0,
             retry_after: None,
+            finding: None,
+        }
+    }
+
+    /// Returns the totals of the run that has ended.
+    fn totals(&mut self) -> RunTotals {
+        RunTotals {
+            requests: self.requests,
+            retry_after: self.retry_after.take(),
+            finding: self.finding.take(),
         }
     }
 
@@ -197,6 +205,7 @@ impl<'a> JobRun<'a> {
         };
         let result = client.exchange(request, &context).await;
         self.retry_after = result.retry_after;
+        self.finding = result.finding;
         *called = result.url.or(called.take());
         Some(result.event)
     }
