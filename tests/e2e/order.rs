@@ -123,7 +123,7 @@ async fn a_waiting_retry_takes_no_slot_from_other_jobs() {
     let csp = csp::scripted_for("p-busy", [busy]).await;
     let host = Setup::new()
         .csp_with("CSP_TEST", &csp, "max_concurrent = 1")
-        .with("[retry]\nmax_backoff_ms = 3600000")
+        .with("[retry]\nmax_retry_after_ms = 3600000")
         .start()
         .await;
     let snow = host.servicenow();

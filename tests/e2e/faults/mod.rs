@@ -149,8 +149,8 @@ fn check_message(call_kind: CallKind, case: &Case, message: &Outcome) -> Option<
                 return wrong("not failed as the CSP said");
             }
         }
-        End::Refused { code: expected, response: words } => {
-            if code != u64::from(*expected) || response != words {
+        End::Refused { code: expected, response: words, adds } => {
+            if code != u64::from(*expected) || !is_body_with(response, words, adds) {
                 return wrong("not refused as the CSP did");
             }
         }
@@ -183,6 +183,22 @@ fn check_message(call_kind: CallKind, case: &Case, message: &Outcome) -> Option<
         return wrong("costs have no status");
     }
     None
+}
+
+/// Returns `true` if a response is the CSP's body, and its details also contain
+/// what HOTH adds.
+fn is_body_with(response: &serde_json::Value, body: &serde_json::Value, adds: &str) -> bool {
+    if adds.is_empty() {
+        return response == body;
+    }
+    let details = |of: &serde_json::Value| of["details"].as_str().unwrap_or_default().to_owned();
+    let without = |of: &serde_json::Value| {
+        let mut rest = of.clone();
+        rest.as_object_mut().map(|entries| entries.remove("details"));
+        rest
+    };
+    let is_kept = details(response).starts_with(&details(body));
+    is_kept && details(response).contains(adds) && without(response) == without(body)
 }
 
 fn check_calls(case: &Case, observed: &Observed) -> Option<String> {

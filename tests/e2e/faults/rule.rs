@@ -30,6 +30,9 @@ const ATTEMPTS_WITH_FRESH_TOKEN: usize = 2;
 /// may return, or than fits a message. The host may meet either limit first.
 const TOO_LARGE_FOR_A_MESSAGE: &str = " bytes";
 
+/// The longest pause that a CSP may ask for.
+const RETRY_AFTER_MAX: Duration = Duration::from_secs(900);
+
 /// The number of answers in a row by which a CSP may deny that it knows a job.
 const NOT_FOUND_MAX: usize = 5;
 
@@ -59,10 +62,12 @@ pub enum End {
     Success,
     /// A job that the CSP accepted and then failed, in the CSP's word.
     JobFailed(&'static str),
-    /// The CSP's own body, with its status.
+    /// The CSP's own body, with its status. The details also contain what HOTH
+    /// adds.
     Refused {
         code: u16,
         response: Value,
+        adds: String,
     },
     /// A failure whose details contain this text.
     Failure {
@@ -113,6 +118,10 @@ fn attempt(fault: &Fault) -> Attempt<'_> {
         Kind::Transport(TransportFault::HeaderWithoutEnd) => Attempt::TooLarge(None),
         Kind::Transport(_) => Attempt::Nothing,
         Kind::NoToken(TokenFault::Refused(_)) => Attempt::NoToken { may_pass: false },
+        // Every further token would be of the same type.
+        Kind::NoToken(TokenFault::Grants(body)) if body.contains("mac") => {
+            Attempt::NoToken { may_pass: false }
+        }
         Kind::NoToken(_) => Attempt::NoToken { may_pass: true },
     }
 }
@@ -138,6 +147,7 @@ fn called(
     gap: Duration,
 ) -> Expected {
     let attempts = match attempt {
+        Attempt::Answer(_) if gap > RETRY_AFTER_MAX => 1,
         Attempt::Answer(Answered { status, .. }) | Attempt::TooLarge(Some(status)) => {
             match status {
                 408 | 425 | 429 | 500..=599 => ATTEMPTS,
@@ -152,6 +162,11 @@ fn called(
     let calls = if recovers { recurrence.calls() + 1 } else { attempts };
     let end = if recovers || is_good(attempt, call_kind) {
         End::Success
+    } else if let Attempt::Answer(Answered { status, body, .. }) = attempt
+        && gap > RETRY_AFTER_MAX
+    {
+        let adds = format!("a pause of {} s", gap.as_secs());
+        End::Refused { code: *status, response: words(*body), adds }
     } else {
         failed(attempt, call_kind)
     };
@@ -194,7 +209,8 @@ fn failed(attempt: &Attempt<'_>, call_kind: CallKind) -> End {
             }
         }
         Attempt::Answer(Answered { status: status @ 400..=499, body, .. }) => {
-            End::Refused { code: *status, response: words(*body) }
+            let adds = if *status == 401 { "the credential of HOTH" } else { "" };
+            End::Refused { code: *status, response: words(*body), adds: adds.to_owned() }
         }
         Attempt::Answer(Answered { status: status @ 500..=599, body, .. }) => {
             failure(Code::Is(*status), "", (*body == Body::Object).then(wire::object_in_camel_case))
