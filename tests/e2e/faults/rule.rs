@@ -209,8 +209,7 @@ fn failed(attempt: &Attempt<'_>, call_kind: CallKind) -> End {
             }
         }
         Attempt::Answer(Answered { status: status @ 400..=499, body, .. }) => {
-            let adds = if *status == 401 { "the credential of HOTH" } else { "" };
-            End::Refused { code: *status, response: words(*body), adds: adds.to_owned() }
+            End::Refused { code: *status, response: words(*body), adds: String::new() }
         }
         Attempt::Answer(Answered { status: status @ 500..=599, body, .. }) => {
             failure(Code::Is(*status), "", (*body == Body::Object).then(wire::object_in_camel_case))

@@ -103,25 +103,16 @@ impl Failure {
     /// makes of its answer.
     pub(super) fn explained(mut self, job: &Job, finding: Finding) -> Self {
         let csp = &job.csp;
-        let (class, details) = match finding {
-            Finding::RequestRefused => return self,
-            Finding::AskedToWait(asked) => (
-                FailureClass::Refused,
-                format!(
-                    "{csp} asks for a pause of {} s, which is longer than HOTH waits",
-                    asked.as_secs()
-                ),
-            ),
-            Finding::CredentialRefused => (
-                self.class,
-                format!(
-                    "{csp} refuses the credential of HOTH; the credential of the caller is not \
-                     the cause"
-                ),
-            ),
+        let asked = match finding {
+            // The response of a refusal is the body of the CSP as it is. The
+            // log and a metric name the credential.
+            Finding::RequestRefused | Finding::CredentialRefused => return self,
+            Finding::AskedToWait(asked) => asked.as_secs(),
         };
+        let details =
+            format!("{csp} asks for a pause of {asked} s, which is longer than HOTH waits");
         if matches!(self.class, FailureClass::Refused | FailureClass::Unavailable) {
-            self.class = class;
+            self.class = FailureClass::Refused;
             self.message = format!("{}; {details}", self.message);
             self.outcome.response = with_details(&self.outcome.response, details);
         }
