@@ -193,7 +193,10 @@ impl App {
                 info!("Stopped");
                 Ok(())
             }
-            End::StorageFailed => anyhow::bail!("queue storage failed"),
+            End::StorageFailed => Err(match storage.failure() {
+                Some(failure) => anyhow::Error::new(failure).context("queue storage failed"),
+                None => anyhow::anyhow!("queue storage failed"),
+            }),
             End::PartEnded(ended) => Err(ended.into()),
         }
     }
@@ -384,7 +387,11 @@ async fn open_queue(config: &Config, clock: &Clock) -> anyhow::Result<Storage> {
     match config.queue.backend() {
         Backend::Embedded { path } => {
             let redelivery_hours = config.api.redelivery_hours;
-            let settings = hoth_queue::embedded::Config { path, redelivery_hours };
+            let settings = hoth_queue::embedded::Config {
+                path,
+                redelivery_hours,
+                log_max_bytes: hoth_queue::embedded::LOG_MAX_BYTES,
+            };
             let opened = EmbeddedQueue::open(&settings, clock.clone())
                 .with_context(|| format!("opening the queue {}", settings.path.display()))?;
             Ok(Storage::Embedded(Arc::new(opened)))

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::contract::Queue;
 use crate::embedded::EmbeddedQueue;
+use crate::embedded::StorageFailure;
 #[cfg(feature = "sqs")]
 use crate::sqs::SqsQueue;
 
@@ -32,6 +33,25 @@ impl Storage {
             Self::Embedded(queue) => queue.failed().await,
             #[cfg(feature = "sqs")]
             Self::Sqs(_) => std::future::pending().await,
+        }
+    }
+
+    /// Returns the failure of storage, if there is one. Complete after
+    /// [`Self::close`].
+    pub fn failure(&self) -> Option<StorageFailure> {
+        match self {
+            Self::Embedded(queue) => queue.failure(),
+            #[cfg(feature = "sqs")]
+            Self::Sqs(_) => None,
+        }
+    }
+
+    /// Returns the size of the embedded backend's log on disk.
+    pub fn log_bytes(&self) -> Option<u64> {
+        match self {
+            Self::Embedded(queue) => Some(queue.log_bytes()),
+            #[cfg(feature = "sqs")]
+            Self::Sqs(_) => None,
         }
     }
 

@@ -23,6 +23,7 @@ use hoth_queue::QueueName;
 use hoth_queue::Receive;
 use hoth_queue::embedded::Config;
 use hoth_queue::embedded::EmbeddedQueue;
+use hoth_queue::embedded::LOG_MAX_BYTES;
 
 use crate::calls::INPUT;
 use crate::figure::Figure;
@@ -108,7 +109,11 @@ pub async fn file() -> anyhow::Result<Figure> {
 impl TempQueue {
     fn new() -> anyhow::Result<Self> {
         let folder = tempfile::tempdir().context("making a temporary folder")?;
-        let config = Config { path: folder.path().join("hoth.db"), redelivery_hours: 24 };
+        let config = Config {
+            path: folder.path().join("hoth.db"),
+            redelivery_hours: 24,
+            log_max_bytes: LOG_MAX_BYTES,
+        };
         let clock = Clock::manual(Timestamp::from_millis(1_893_542_400_000));
         let queue = EmbeddedQueue::open(&config, clock.clone()).context("opening the queue")?;
         let csp = "CSP_A".parse().context("naming a CSP")?;

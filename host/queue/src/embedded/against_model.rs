@@ -12,6 +12,7 @@ use tempfile::TempDir;
 
 use super::backend::EmbeddedQueue;
 use super::config::Config;
+use super::config::LOG_MAX_BYTES;
 use crate::contract::Holder;
 use crate::contract::Queue;
 use crate::contract::Receive;
@@ -205,7 +206,11 @@ impl Pair {
     }
 
     fn open(&mut self) {
-        let config = Config { path: self.folder.path().join("queue.db"), redelivery_hours: 24 };
+        let config = Config {
+            path: self.folder.path().join("queue.db"),
+            redelivery_hours: 24,
+            log_max_bytes: LOG_MAX_BYTES,
+        };
         let opened = EmbeddedQueue::open(&config, self.clock.clone());
         self.embedded = Some(opened.expect("the file can be opened"));
     }

@@ -6,6 +6,8 @@ use std::fs::DirBuilder;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::sync::Arc;
 use std::sync::Mutex;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering;
 use std::sync::mpsc;
 use std::time::Duration;
 
@@ -19,13 +21,17 @@ use super::command::Operation;
 use super::command::Request;
 use super::config::Config;
 use super::config::OpenError;
+use super::failure::StorageFailure;
+use super::identity::QueueFiles;
 use super::inspect::QueueReader;
 use super::lock::FileLock;
 use super::operations::ChangeLeases;
+use super::pulse::Pulse;
 use super::receipt::LeaseId;
 use super::reserve::Reserve;
 use super::schema;
 use super::store::Store;
+use super::writer::Opened;
 use super::writer::Writer;
 use crate::error::QueueError;
 use crate::lease::Receipt;
@@ -47,13 +53,15 @@ pub struct EmbeddedQueue {
     callers: Semaphore,
     /// The connection that reads the state. WAL mode lets it read beside the
     /// writer. The lock serializes readers, which use blocking threads.
-    reader: Arc<Mutex<Connection>>,
+    /// `None` after [`EmbeddedQueue::close`].
+    reader: Arc<Mutex<Option<Connection>>>,
     /// The queue's time, as the writer sees it.
     pub(super) clock: Clock,
-    /// True once storage has failed.
-    failed: watch::Receiver<bool>,
-    /// The file's lock, until the queue is closed.
-    lock: Mutex<Option<FileLock>>,
+    /// The failure of storage, once there is one.
+    failed: watch::Receiver<Option<StorageFailure>>,
+    pulse: Arc<Pulse>,
+    /// True from the call of [`EmbeddedQueue::close`] on: the writer may end.
+    closing: AtomicBool,
 }
 
 /// The channel to the writer.
@@ -102,19 +110,30 @@ impl EmbeddedQueue {
         // Before the file is opened: SQLite itself would let two hosts write in
         // turns, each with leases that the other does not know.
         let lock = FileLock::take(path)?;
-        let sql = schema::open_writer(path)?;
+        let sql = schema::open_writer(&lock.path)?;
         // The clock is set first: everything after this compares with its time.
         schema::continue_time(&sql, &clock)
             .and_then(|()| Store { sql: &sql, now: clock.now() }.end_process_leases())
-            .map_err(|source| OpenError::Database { path: path.clone(), source })?;
+            .and_then(|_| sql.busy_timeout(schema::BUSY_WAIT))
+            .map_err(|source| schema::database_error(path, source))?;
         // After the writer, which makes the tables and the shared memory file:
         // a read-only connection cannot.
-        let reader = schema::open_reader(path)?;
+        let reader = schema::open_reader(&lock.path)?;
+        let files = QueueFiles::note(path, &lock)
+            .map_err(|_| OpenError::Displaced { path: path.clone() })?;
+        let opened = Opened {
+            sql,
+            files,
+            clock: clock.clone(),
+            reserve: Reserve::open(&lock.path),
+            archive_for: Duration::from_secs(u64::from(config.redelivery_hours) * 60 * 60),
+            log_max_bytes: config.log_max_bytes,
+            lock,
+        };
         let (requests, received) = mpsc::channel();
-        let (failing, failed) = watch::channel(false);
-        let archive_for = Duration::from_secs(u64::from(config.redelivery_hours) * 60 * 60);
-        let reserve = Reserve::open(path);
-        let writer = Writer::new(sql, clock.clone(), received, failing, archive_for, reserve);
+        let (failing, failed) = watch::channel(None);
+        let pulse = Arc::new(Pulse::new());
+        let writer = Writer::new(opened, received, failing, Arc::clone(&pulse));
         std::thread::Builder::new()
             .name("queue-writer".to_owned())
             .spawn(move || writer.run())
@@ -122,34 +141,62 @@ impl EmbeddedQueue {
         Ok(Self {
             requests: Arc::new(Requests(requests)),
             callers: Semaphore::new(CALLERS_MAX),
-            reader: Arc::new(Mutex::new(reader)),
+            reader: Arc::new(Mutex::new(Some(reader))),
             clock,
             failed,
-            lock: Mutex::new(Some(lock)),
+            pulse,
+            closing: AtomicBool::new(false),
         })
     }
 
-    /// Returns when storage has failed. From then on every call is refused, and
-    /// only a restart helps.
+    /// Returns when storage has failed, or when the writer has ended without
+    /// being asked to. From then on every call is refused, and only a restart
+    /// helps.
     pub async fn failed(&self) {
         let mut failed = self.failed.clone();
-        if failed.wait_for(|failed| *failed).await.is_err() {
+        let ended = failed.wait_for(Option::is_some).await.is_err();
+        if ended && self.closing.load(Ordering::SeqCst) {
             // The writer was closed without a failure.
             std::future::pending::<()>().await;
         }
     }
 
-    /// Waits until the writer has served its requests and has closed the file,
-    /// then unlocks the file.
+    /// Returns the failure of storage, if there is one. Where messages had to
+    /// be saved, their place is known after [`Self::close`].
+    pub fn failure(&self) -> Option<StorageFailure> {
+        let ended = || self.failed.has_changed().is_err() && !self.closing.load(Ordering::SeqCst);
+        let failure = self.failed.borrow().clone();
+        failure.or_else(|| ended().then_some(StorageFailure::WriterEnded))
+    }
+
+    /// Returns the time since the writer last went round its loop. It does so
+    /// twice in a second, unless it waits for the disk, for the lock of another
+    /// process (5 s), or copies a file that was removed.
+    pub fn since_turn(&self) -> Duration {
+        self.pulse.since_turn()
+    }
+
+    /// Returns the size of SQLite's log.
+    pub fn log_bytes(&self) -> u64 {
+        self.pulse.log_bytes()
+    }
+
+    /// Waits until the writer has served its requests and has closed and
+    /// unlocked the file.
     pub async fn close(&self) {
+        self.closing.store(true, Ordering::SeqCst);
+        let reader = Arc::clone(&self.reader);
+        // Before the writer, which is to be the last one: only the last
+        // connection empties the log. On a blocking thread, because a read may
+        // be in progress.
+        let closing =
+            tokio::task::spawn_blocking(move || drop(reader.lock().map(|mut r| r.take())));
+        let _ = closing.await;
         let (reply, closed) = oneshot::channel();
         if self.requests.send(Request::Close { reply }).is_ok() {
             // An error means that the writer was closed before.
             let _ = closed.await;
         }
-        // Unlocked last: no other host may open the file while it is still
-        // open.
-        self.lock.lock().expect("nothing panics while holding the lock").take();
     }
 
     /// Has the writer check its waiting receivers, after a test has moved the
@@ -180,10 +227,11 @@ impl EmbeddedQueue {
     ) -> Result<T, QueueError> {
         let reader = Arc::clone(&self.reader);
         let reading = tokio::task::spawn_blocking(move || {
-            read(&reader.lock().expect("nothing panics while holding the reader"))
+            let reader = reader.lock().expect("nothing panics while holding the reader");
+            reader.as_ref().map(read)
         });
         let result = reading.await.expect("reading the state does not panic");
-        result.map_err(|error| QueueError::Unreachable(error.into()))
+        result.ok_or_else(closed)?.map_err(|error| QueueError::Unreachable(error.into()))
     }
 
     /// Has the writer apply an operation, and waits for the commit.

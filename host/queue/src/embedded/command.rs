@@ -24,6 +24,14 @@ pub enum Request {
 }
 
 impl Request {
+    /// Returns the bytes of messages that the request stores.
+    pub fn bytes(&self) -> usize {
+        match self {
+            Self::Apply(command) => command.bytes(),
+            Self::Receive(_) | Self::Close { .. } => 0,
+        }
+    }
+
     /// Answers the caller with an error, without doing anything.
     pub fn refuse(self, error: QueueError) {
         match self {
@@ -44,6 +52,11 @@ pub trait Operation: Send + 'static {
     /// while the disk is full.
     const NEEDS_ROOM: bool;
 
+    /// Returns the bytes of messages that the operation stores.
+    fn bytes(&self) -> usize {
+        0
+    }
+
     /// Applies the change inside the writer's transaction.
     ///
     /// # Errors
@@ -61,6 +74,9 @@ pub trait Operation: Send + 'static {
 pub trait Command: Send {
     /// Returns [`Operation::NEEDS_ROOM`].
     fn needs_room(&self) -> bool;
+
+    /// Returns [`Operation::bytes`].
+    fn bytes(&self) -> usize;
 
     /// Applies the operation, and keeps its result for [`Command::answer`].
     ///
@@ -101,6 +117,10 @@ impl<O: Operation> Call<O> {
 impl<O: Operation> Command for Call<O> {
     fn needs_room(&self) -> bool {
         O::NEEDS_ROOM
+    }
+
+    fn bytes(&self) -> usize {
+        self.operation.bytes()
     }
 
     fn apply(&mut self, transaction: &mut Transaction<'_>) -> rusqlite::Result<()> {

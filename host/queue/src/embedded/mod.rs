@@ -13,13 +13,19 @@ mod backend;
 mod command;
 mod config;
 mod contract;
+mod failure;
+mod identity;
 mod inspect;
 mod leasing;
 mod lock;
+mod log_size;
 mod operations;
+mod pulse;
 mod receipt;
+mod rescue;
 mod reserve;
 mod schema;
+mod sorting;
 mod store;
 #[cfg(test)]
 mod tests;
@@ -29,4 +35,6 @@ mod writer;
 
 pub use self::backend::EmbeddedQueue;
 pub use self::config::Config;
+pub use self::config::LOG_MAX_BYTES;
 pub use self::config::OpenError;
+pub use self::failure::StorageFailure;

@@ -27,6 +27,10 @@ impl Operation for SendMessage {
     type Output = Sent;
     const NEEDS_ROOM: bool = true;
 
+    fn bytes(&self) -> usize {
+        self.message.body.len()
+    }
+
     fn apply(&self, transaction: &mut Transaction<'_>) -> Applied<Sent> {
         let queue = transaction.change(&self.queue)?;
         Ok(Ok(transaction.store.send(queue, &self.message)?))
@@ -93,6 +97,10 @@ impl Operation for SettleMessage {
     // be able to end on a full disk.
     const NEEDS_ROOM: bool = false;
 
+    fn bytes(&self) -> usize {
+        self.successor.body.len()
+    }
+
     fn apply(&self, transaction: &mut Transaction<'_>) -> Applied<()> {
         let queue = transaction.change(&self.queue)?;
         let successor_queue = transaction.change(&self.successor_queue)?;
@@ -113,6 +121,10 @@ pub struct DeadLetterMessage {
 impl Operation for DeadLetterMessage {
     type Output = ();
     const NEEDS_ROOM: bool = false;
+
+    fn bytes(&self) -> usize {
+        self.report.as_ref().map_or(0, |(_, report)| report.body.len())
+    }
 
     fn apply(&self, transaction: &mut Transaction<'_>) -> Applied<()> {
         let queue = transaction.change(&self.queue)?;
@@ -158,6 +170,10 @@ pub struct RedriveLetter {
 impl Operation for RedriveLetter {
     type Output = Redrive;
     const NEEDS_ROOM: bool = true;
+
+    fn bytes(&self) -> usize {
+        self.message.body.len()
+    }
 
     fn apply(&self, transaction: &mut Transaction<'_>) -> Applied<Redrive> {
         let queue = transaction.change(&self.queue)?;

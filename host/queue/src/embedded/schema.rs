@@ -1,16 +1,16 @@
 //! The tables of the queue file, and its connections.
 
-use std::fs::OpenOptions;
-use std::io;
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
+use std::time::Duration;
 
 use rusqlite::Connection;
+use rusqlite::ErrorCode;
 use rusqlite::OpenFlags;
 use rusqlite::OptionalExtension as _;
 use rusqlite::params;
 
 use super::config::OpenError;
+use super::log_size::KEPT_BYTES;
 use super::store::millis;
 use super::store::timestamp;
 use hoth_platform::clock::Clock;
@@ -24,6 +24,14 @@ const CACHE_KIB: i64 = 32 * 1_024;
 
 /// The prepared statements that a connection keeps: more than this module has.
 const STATEMENTS_MAX: usize = 64;
+
+/// The longest wait for the lock of another process at the start. It may be a
+/// backup or a VACUUM.
+const OPEN_WAIT: Duration = Duration::from_secs(30);
+
+/// The longest wait for the lock of another process while the host runs. Every
+/// caller waits behind it.
+pub const BUSY_WAIT: Duration = Duration::from_secs(5);
 
 // The oldest message of a group is its head, and only heads are offered.
 // `visible_at` is the time from which on a message is claimable. So the next
@@ -88,9 +96,12 @@ const FROM_1: &str = "ALTER TABLE archive ADD COLUMN lease INTEGER;";
 /// Opens the connection that writes. Makes the tables of a new file, and
 /// upgrades those of an older one.
 pub fn open_writer(path: &Path) -> Result<Connection, OpenError> {
-    let database = |source| OpenError::Database { path: path.to_owned(), source };
-    make_private(path).map_err(|source| OpenError::Io { path: path.to_owned(), source })?;
-    let connection = Connection::open(path).map_err(database)?;
+    let database = |source| database_error(path, source);
+    // Without SQLITE_OPEN_CREATE: the file was made when it was locked, and
+    // another one must not take its place.
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags).map_err(database)?;
+    connection.busy_timeout(OPEN_WAIT).map_err(database)?;
     configure(&connection).map_err(database)?;
     // Read back, because SQLite keeps the old mode without an error where it
     // cannot change it (WAL needs shared memory, which some file systems lack).
@@ -111,16 +122,6 @@ pub fn open_writer(path: &Path) -> Result<Connection, OpenError> {
     let change = format!("BEGIN IMMEDIATE; {change} PRAGMA user_version = {VERSION}; COMMIT;");
     connection.execute_batch(&change).map_err(database)?;
     Ok(connection)
-}
-
-/// Makes a missing file, readable by its owner alone. SQLite gives its WAL and
-/// shared memory files the mode of the database. The mode of an existing file
-/// is the operator's choice, and stays.
-fn make_private(path: &Path) -> io::Result<()> {
-    match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
-        Ok(_) | Err(_) => Ok(()),
-    }
 }
 
 // One row: on this boot of the machine, at this uptime, the queue's time was
@@ -158,9 +159,21 @@ pub fn continue_time(connection: &Connection, clock: &Clock) -> rusqlite::Result
     transaction.commit()
 }
 
+/// Returns the error of opening the file, apart from that of a file which
+/// another process has locked.
+pub fn database_error(path: &Path, source: rusqlite::Error) -> OpenError {
+    let path = path.to_owned();
+    match source.sqlite_error_code() {
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
+            OpenError::Locked { path, waited: OPEN_WAIT }
+        }
+        _ => OpenError::Database { path, source },
+    }
+}
+
 /// Opens the connection that reads.
 pub fn open_reader(path: &Path) -> Result<Connection, OpenError> {
-    let database = |source| OpenError::Database { path: path.to_owned(), source };
+    let database = |source| database_error(path, source);
     // The readers share one lock already, so SQLite needs none of its own.
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags).map_err(database)?;
@@ -174,6 +187,7 @@ fn configure(connection: &Connection) -> rusqlite::Result<()> {
     // In WAL mode, NORMAL does not sync at a commit, and a power cut may lose
     // the last commits (SQLite documentation, "PRAGMA synchronous").
     connection.pragma_update(None, "synchronous", synchronous())?;
+    connection.pragma_update(None, "journal_size_limit", KEPT_BYTES)?;
     connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
     connection.pragma_update(None, "temp_store", "MEMORY")
 }

@@ -8,6 +8,7 @@ use tempfile::TempDir;
 
 use super::backend::EmbeddedQueue;
 use super::config::Config;
+use super::config::LOG_MAX_BYTES;
 use super::config::OpenError;
 use crate::conformance::Fixture;
 use crate::conformance::message;
@@ -60,7 +61,11 @@ impl Embedded {
 }
 
 fn open(folder: &TempDir, clock: &Clock) -> Result<EmbeddedQueue, OpenError> {
-    let config = Config { path: folder.path().join("queue.db"), redelivery_hours: 24 };
+    let config = Config {
+        path: folder.path().join("queue.db"),
+        redelivery_hours: 24,
+        log_max_bytes: LOG_MAX_BYTES,
+    };
     EmbeddedQueue::open(&config, clock.clone())
 }
 
@@ -73,7 +78,11 @@ fn new_files_are_private_and_existing_files_keep_their_mode() {
     let mode =
         |path: &str| std::fs::metadata(at(path)).expect("it exists").permissions().mode() & 0o777;
     let open = || {
-        let config = Config { path: at("data/hoth/queue.db"), redelivery_hours: 24 };
+        let config = Config {
+            path: at("data/hoth/queue.db"),
+            redelivery_hours: 24,
+            log_max_bytes: LOG_MAX_BYTES,
+        };
         EmbeddedQueue::open(&config, Clock::manual(Timestamp::from_millis(1))).expect("it opens")
     };
     let queue = open();
@@ -243,7 +252,7 @@ async fn a_second_host_is_refused_with_the_name_of_the_first() {
     let Err(OpenError::InUse { holder, .. }) = open(&f.folder, &f.clock) else {
         panic!("two hosts use one file");
     };
-    assert_eq!(holder, format!("process {}", std::process::id()));
+    assert_eq!(holder, format!(" (process {})", std::process::id()));
 }
 
 #[tokio::test]

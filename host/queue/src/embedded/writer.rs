@@ -7,22 +7,34 @@
 //! claimable.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 use std::sync::mpsc::RecvTimeoutError;
 use std::time::Duration;
 use std::time::Instant;
 
 use rusqlite::Connection;
-use rusqlite::ErrorCode;
 use tokio::sync::watch;
 use tracing::error;
+use tracing::info;
 use tracing::warn;
 
 use super::command::Call;
 use super::command::Command;
 use super::command::Request;
+use super::failure::StorageFailure;
+use super::identity::Displaced;
+use super::identity::QueueFiles;
+use super::lock::FileLock;
+use super::log_size::LogSize;
 use super::operations::ChangeLeases;
+use super::pulse::Pulse;
+use super::rescue;
 use super::reserve::Reserve;
+use super::schema::BUSY_WAIT;
+use super::sorting::Phase;
+use super::sorting::Verdict;
+use super::sorting::sort;
 use super::store::Backlog;
 use super::store::Store;
 use super::transaction::Served;
@@ -45,36 +57,62 @@ const BATCH_MAX: usize = 512;
 const EXPIRE_EVERY: Duration = Duration::from_secs(30);
 const EXPIRE_AGAIN: Duration = Duration::from_millis(50);
 
-/// The pause before receivers are checked again on a full disk.
+/// The most bytes of messages in one transaction, unless one message alone has
+/// more: they are written and synced while every caller waits.
+const BATCH_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// The pause before receivers are checked again on a full disk, or behind the
+/// lock of another process.
 const FULL_PAUSE: Duration = Duration::from_secs(1);
 
-/// The longest sleep of the writer. It bounds the harm of a clock that is set
+/// The pause between two reports of the same trouble.
+const REPORT_EVERY: Duration = Duration::from_secs(60);
+
+/// The longest sleep of the writer. It bounds the time for which it goes
+/// unnoticed that the file was removed, and the harm of a clock that is set
 /// while the writer sleeps.
-const IDLE_MAX: Duration = Duration::from_secs(30);
+const IDLE_MAX: Duration = Duration::from_millis(500);
+
+/// The parts of an opened queue that the writer works with.
+pub struct Opened {
+    /// The only connection of this process that writes. It is declared before
+    /// the lock, and so closed before it: see [`FileLock`].
+    pub sql: Connection,
+    pub lock: FileLock,
+    pub files: QueueFiles,
+    /// The queue's time. Deadlines of callers and pauses are measured in
+    /// [`Instant`] instead, which no operator can set.
+    pub clock: Clock,
+    /// Disk space that is released when the disk is full, so that deletions
+    /// still commit.
+    pub reserve: Reserve,
+    /// The time for which consumed outcomes can be redelivered.
+    pub archive_for: Duration,
+    /// The size of the log from which on new messages are refused.
+    pub log_max_bytes: u64,
+}
 
 /// The state of the writer's thread.
 pub struct Writer {
-    /// The only connection that writes, so no transaction ever waits for a
-    /// lock of another.
-    sql: Connection,
-    /// The queue's time. Deadlines of callers and pauses are measured in
-    /// [`Instant`] instead, which no operator can set.
-    clock: Clock,
+    opened: Opened,
     /// Requests of all callers, in order of arrival.
     requests: Receiver<Request>,
-    /// True after an I/O error, and never reset: see [`Writer::fail`].
-    failed: watch::Sender<bool>,
-    /// The time for which consumed outcomes can be redelivered.
-    archive_for: Duration,
+    /// The failure of storage, which is never reset: see [`Writer::fail`].
+    failed: watch::Sender<Option<StorageFailure>>,
+    pulse: Arc<Pulse>,
     /// The queues' ids, which saves a query for each command.
     ids: HashMap<QueueName, i64>,
     /// Receives that have found nothing so far.
     waiting: WaitQueues,
-    /// Disk space that is released when the disk is full, so that deletions
-    /// still commit.
-    reserve: Reserve,
+    log: LogSize,
     /// The time of the next deletion of expired rows.
     expire_at: Instant,
+    /// The time of the next look at the files without a commit.
+    look_at: Instant,
+    /// The time of the next report of a lock that another process holds.
+    report_lock_at: Instant,
+    /// The database has got a second name, which has been reported.
+    linked: bool,
 }
 
 /// The treatment of waiting receivers by a transaction.
@@ -86,92 +124,119 @@ enum ServeWaiters {
     No,
 }
 
-/// The reason why a transaction was rolled back.
-enum Rollback {
+/// The reason why a transaction must not be answered with success.
+enum NotStored {
+    /// Nothing was stored, and later transactions may work.
+    Wait(rusqlite::Error, Phase),
     /// The disk is full. Nothing was stored, and later transactions may work.
     Full,
     /// The state of the file is unknown.
     Failed(rusqlite::Error),
-}
-
-impl From<rusqlite::Error> for Rollback {
-    fn from(error: rusqlite::Error) -> Self {
-        match error.sqlite_error_code() {
-            Some(ErrorCode::DiskFull) => Self::Full,
-            // No other error is expected, so they are not told apart: a restart
-            // reads the true state of the file.
-            _ => Self::Failed(error),
-        }
-    }
+    /// Everything was stored, but not in the file that a restart will open.
+    Displaced(Displaced),
 }
 
 impl Writer {
     pub fn new(
-        sql: Connection,
-        clock: Clock,
+        opened: Opened,
         requests: Receiver<Request>,
-        failed: watch::Sender<bool>,
-        archive_for: Duration,
-        reserve: Reserve,
+        failed: watch::Sender<Option<StorageFailure>>,
+        pulse: Arc<Pulse>,
     ) -> Self {
         Self {
-            sql,
-            clock,
+            log: LogSize::new(opened.log_max_bytes),
+            opened,
             requests,
             failed,
-            archive_for,
+            pulse,
             ids: HashMap::new(),
             waiting: WaitQueues::default(),
-            reserve,
             expire_at: Instant::now() + EXPIRE_EVERY,
+            look_at: Instant::now(),
+            report_lock_at: Instant::now(),
+            linked: false,
         }
     }
 
     /// Serves requests until [`Request::Close`], or until every sender is gone.
     pub fn run(mut self) {
         loop {
+            self.pulse.turn();
             let mut batch = match self.requests.recv_timeout(self.sleep()) {
                 Ok(request) => vec![request],
                 Err(RecvTimeoutError::Timeout) => Vec::new(),
-                Err(RecvTimeoutError::Disconnected) => return,
+                Err(RecvTimeoutError::Disconnected) => return self.end(),
             };
-            // Requests that arrived during the last sync share the next one.
-            while batch.len() < BATCH_MAX {
-                match self.requests.try_recv() {
-                    Ok(request) => batch.push(request),
-                    // After a disconnect the next `recv_timeout` ends the loop,
-                    // when this batch has its answers.
-                    Err(_) => break,
-                }
-            }
+            self.gather(&mut batch);
             let close = batch.iter().position(|request| matches!(request, Request::Close { .. }));
             let late = close.map(|at| batch.split_off(at));
             self.process(batch);
             if let Some(late) = late {
                 // `close` promises a closed file, so the connection goes before
                 // the answer.
-                drop(self);
+                self.end();
                 late.into_iter().for_each(|request| request.refuse(closed()));
                 return;
             }
         }
     }
 
+    /// Adds the requests that arrived during the last sync, which share the
+    /// next one.
+    fn gather(&self, batch: &mut Vec<Request>) {
+        let mut bytes: usize = batch.iter().map(Request::bytes).sum();
+        // The first request above the bound still joins: requests cannot be put
+        // back, and a message has a bound of its own.
+        while batch.len() < BATCH_MAX && bytes < BATCH_BYTES_MAX {
+            match self.requests.try_recv() {
+                Ok(request) => {
+                    bytes = bytes.saturating_add(request.bytes());
+                    batch.push(request);
+                }
+                // After a disconnect the next `recv_timeout` ends the loop,
+                // when this batch has its answers.
+                Err(_) => return,
+            }
+        }
+    }
+
+    /// Closes the file, with everything in the database and an empty log, so
+    /// that a copy of the database alone holds everything.
+    fn end(self) {
+        let Opened { sql, lock, files, .. } = self.opened;
+        if self.failed.borrow().is_some() {
+            // Neither may SQLite move a log that it may not be able to read
+            // back, nor delete another file in the log's place. The process is
+            // about to end, which closes the file as well.
+            std::mem::forget(sql);
+            return;
+        }
+        if !rescue::empty_log(&sql) {
+            warn!(
+                "Another process reads the queue file, so recent messages stay in {}: a copy of \
+                 the database needs this file as well",
+                files.log.display()
+            );
+        }
+        drop(sql);
+        drop(lock);
+    }
+
     /// Returns the time until the next wait is over, the next message is due,
     /// or rows expire.
     fn sleep(&self) -> Duration {
-        if *self.failed.borrow() {
+        if self.failed.borrow().is_some() {
             return IDLE_MAX;
         }
         let now = Instant::now();
         let until = |at: Instant| at.saturating_duration_since(now);
-        let due = self.waiting.next_due().map(|due| self.clock.until(due));
+        let due = self.waiting.next_due().map(|due| self.opened.clock.until(due));
         let times = [due, self.waiting.next_expiry().map(until), Some(until(self.expire_at))];
         times.into_iter().flatten().min().unwrap_or(IDLE_MAX).min(IDLE_MAX)
     }
 
     fn process(&mut self, batch: Vec<Request>) {
-        if *self.failed.borrow() {
+        if self.failed.borrow().is_some() {
             return batch.into_iter().for_each(|request| request.refuse(storage_failed()));
         }
         let mut commands = Vec::with_capacity(batch.len());
@@ -186,25 +251,77 @@ impl Writer {
             }
         }
         let mut commands = self.refuse_without_room(commands);
-        match self.transact(&mut commands, ServeWaiters::Yes) {
-            Ok(served) => self.answer(commands, served),
-            Err(Rollback::Full) => self.process_one_by_one(commands),
-            Err(Rollback::Failed(cause)) => self.fail(commands, &cause),
+        // Without work, a lock of another process would be waited for in vain.
+        let idle = commands.is_empty() && self.waiting.dirty(self.opened.clock.now()).is_empty();
+        if idle {
+            self.look_after_a_pause();
+        } else {
+            match self.transact(&mut commands, ServeWaiters::Yes) {
+                Ok(served) => self.answer(commands, served),
+                Err(NotStored::Full) => {
+                    self.opened.reserve.release();
+                    self.process_one_by_one(commands);
+                }
+                Err(NotStored::Wait(cause, Phase::Begin)) => self.postpone(commands, &cause),
+                Err(NotStored::Wait(_, Phase::Inside)) => self.process_one_by_one(commands),
+                Err(NotStored::Failed(cause)) => self.fail(commands, &cause),
+                Err(NotStored::Displaced(displaced)) => self.displace(commands, displaced),
+            }
         }
         // After the transaction, which may have served an expired receiver with
         // a message that it would otherwise miss.
         for waiter in self.waiting.take_expired(Instant::now()) {
             waiter.answer(Ok(Vec::new()));
         }
-        if self.expire_at <= Instant::now() {
-            self.delete_expired();
+        if self.failed.borrow().is_none() {
+            if self.expire_at <= Instant::now() {
+                self.delete_expired();
+            }
+            self.log.shrink(&self.opened.sql);
         }
+    }
+
+    /// Looks at the files if no commit has done so for a while.
+    fn look_after_a_pause(&mut self) {
+        if self.look_at > Instant::now() {
+            return;
+        }
+        if let Err(displaced) = self.look_at_files() {
+            self.displace(Vec::new(), displaced);
+        }
+    }
+
+    /// Checks that a restart would open the files that this process writes.
+    fn look_at_files(&mut self) -> Result<(), Displaced> {
+        self.look_at = Instant::now() + IDLE_MAX;
+        match self.opened.files.check() {
+            Ok(found) => {
+                let found = found?;
+                self.log.note(found.log_bytes);
+                self.pulse.set_log_bytes(found.log_bytes);
+                let linked = found.links > 1;
+                if linked && !std::mem::replace(&mut self.linked, linked) {
+                    warn!(
+                        links = found.links,
+                        "The queue file has got another name (a hard link), which is no backup: \
+                         remove the other name, or the next start is refused"
+                    );
+                }
+                self.linked = linked;
+            }
+            // Says nothing about the files, which SQLite has open.
+            Err(error) => {
+                warn!(error = &error as &dyn std::error::Error, "Cannot look at the queue file");
+                self.look_at = Instant::now() + REPORT_EVERY;
+            }
+        }
+        Ok(())
     }
 
     /// Refuses the commands that need room while there is none, and returns the
     /// rest.
     fn refuse_without_room(&mut self, commands: Vec<Box<dyn Command>>) -> Vec<Box<dyn Command>> {
-        if self.reserve.is_held() {
+        if self.opened.reserve.is_held() && self.log.has_room() {
             return commands;
         }
         let (refused, rest): (Vec<_>, Vec<_>) =
@@ -215,26 +332,60 @@ impl Writer {
         rest
     }
 
-    /// Applies the commands of a transaction that met a full disk, each in a
-    /// transaction of its own: deletions must not fail together with sends.
+    /// Applies the commands of a transaction that was rolled back, each in a
+    /// transaction of its own: deletions must not fail together with sends, and
+    /// a command that can never succeed fails alone.
     fn process_one_by_one(&mut self, commands: Vec<Box<dyn Command>>) {
-        self.reserve.release();
-        for mut command in self.refuse_without_room(commands) {
+        let mut commands = self.refuse_without_room(commands).into_iter();
+        while let Some(mut command) = commands.next() {
             // Receivers are served at the end: an update may find no room, and
             // would roll back the command with it.
             match self.transact(std::slice::from_mut(&mut command), ServeWaiters::No) {
                 Ok(served) => self.answer(vec![command], served),
-                Err(Rollback::Full) => command.answer(Err(QueueError::Full)),
-                Err(Rollback::Failed(cause)) => return self.fail(vec![command], &cause),
+                Err(NotStored::Full) => {
+                    self.opened.reserve.release();
+                    command.answer(Err(QueueError::Full));
+                }
+                Err(NotStored::Wait(cause, Phase::Inside)) => refuse_one(command, &cause),
+                Err(NotStored::Wait(cause, Phase::Begin)) => {
+                    let rest = [command].into_iter().chain(commands).collect();
+                    return self.postpone(rest, &cause);
+                }
+                Err(NotStored::Failed(cause)) => {
+                    let rest = [command].into_iter().chain(commands).collect();
+                    return self.fail(rest, &cause);
+                }
+                Err(NotStored::Displaced(displaced)) => {
+                    let rest = [command].into_iter().chain(commands).collect();
+                    return self.displace(rest, displaced);
+                }
             }
         }
         match self.transact(&mut [], ServeWaiters::Yes) {
             Ok(served) => self.answer(Vec::new(), served),
-            Err(Rollback::Full) => {
+            Err(NotStored::Full) => {
                 warn!("Queue storage is full; receives wait until there is room");
-                self.waiting.defer(self.clock.now() + FULL_PAUSE);
+                self.waiting.defer(self.opened.clock.now() + FULL_PAUSE);
             }
-            Err(Rollback::Failed(cause)) => self.fail(Vec::new(), &cause),
+            Err(NotStored::Wait(cause, _)) => self.postpone(Vec::new(), &cause),
+            Err(NotStored::Failed(cause)) => self.fail(Vec::new(), &cause),
+            Err(NotStored::Displaced(displaced)) => self.displace(Vec::new(), displaced),
+        }
+    }
+
+    /// Refuses commands for now, and has receivers wait.
+    fn postpone(&mut self, commands: Vec<Box<dyn Command>>, cause: &rusqlite::Error) {
+        if self.report_lock_at <= Instant::now() {
+            self.report_lock_at = Instant::now() + REPORT_EVERY;
+            warn!(
+                error = cause as &dyn std::error::Error,
+                "The queue file could not be written for {BUSY_WAIT:?}, probably because another \
+                 process holds its lock (`sqlite3`, a backup): calls are refused until it is free"
+            );
+        }
+        self.waiting.defer(self.opened.clock.now() + FULL_PAUSE);
+        for command in commands {
+            command.answer(Err(in_use()));
         }
     }
 
@@ -247,7 +398,31 @@ impl Writer {
     /// the stored state.
     fn fail(&mut self, commands: Vec<Box<dyn Command>>, cause: &rusqlite::Error) {
         error!(error = cause as &dyn std::error::Error, "Queue storage failed");
-        self.failed.send_replace(true);
+        let path = self.opened.files.path.clone();
+        self.refuse_all(commands, StorageFailure::Unknown { path, cause: cause.to_string() });
+    }
+
+    /// Refuses everything from now on, because the file that is written is not
+    /// the one that a restart will open. Saves what has been accepted.
+    fn displace(&mut self, commands: Vec<Box<dyn Command>>, displacement: Displaced) {
+        let path = self.opened.files.path.clone();
+        let failure = |rescue| StorageFailure::Displaced {
+            path: path.clone(),
+            displacement: displacement.clone(),
+            rescue,
+        };
+        // Callers are refused first: a copy of a large queue takes a while.
+        self.refuse_all(commands, failure(None));
+        error!("{}: saving the accepted messages", failure(None));
+        let Opened { sql, lock, files, clock, .. } = &self.opened;
+        let rescue = rescue::save(sql, lock, files, &displacement, clock.now());
+        let failure = failure(Some(rescue));
+        info!("Ended saving: {failure}");
+        self.failed.send_replace(Some(failure));
+    }
+
+    fn refuse_all(&mut self, commands: Vec<Box<dyn Command>>, failure: StorageFailure) {
+        self.failed.send_replace(Some(failure));
         for command in commands {
             command.answer(Err(storage_failed()));
         }
@@ -273,10 +448,12 @@ impl Writer {
             // The recursion ends: each round takes a receiver off its queue.
             Ok(served) => self.answer(releases, served),
             // The leases run out by themselves, later.
-            Err(Rollback::Full) => {
+            Err(NotStored::Full) => {
                 warn!("Queue storage is full; messages come back when their leases run out");
             }
-            Err(Rollback::Failed(cause)) => self.fail(releases, &cause),
+            Err(NotStored::Wait(cause, _)) => self.postpone(releases, &cause),
+            Err(NotStored::Failed(cause)) => self.fail(releases, &cause),
+            Err(NotStored::Displaced(displaced)) => self.displace(releases, displaced),
         }
     }
 
@@ -285,7 +462,7 @@ impl Writer {
         &mut self,
         commands: &mut [Box<dyn Command>],
         serve: ServeWaiters,
-    ) -> Result<Served, Rollback> {
+    ) -> Result<Served, NotStored> {
         let mut served = Served::new();
         let committed = self.in_transaction(|transaction| {
             for command in commands {
@@ -298,11 +475,11 @@ impl Writer {
         });
         match committed {
             Ok(()) => Ok(served),
-            Err(rollback) => {
+            Err(not_stored) => {
                 // The rollback has undone the leases, so the receivers wait
                 // again, in their old places.
                 self.waiting.put_back(served.into_iter().map(|(waiter, _)| waiter));
-                Err(rollback)
+                Err(not_stored)
             }
         }
     }
@@ -312,32 +489,54 @@ impl Writer {
     fn in_transaction<T>(
         &mut self,
         work: impl FnOnce(&mut Transaction<'_>) -> rusqlite::Result<T>,
-    ) -> Result<T, Rollback> {
-        self.sql.execute_batch("BEGIN IMMEDIATE")?;
-        let (now, known) = (self.clock.now(), self.ids.len());
+    ) -> Result<T, NotStored> {
+        let begun = self.opened.sql.execute_batch("BEGIN IMMEDIATE");
+        begun.map_err(|error| self.not_stored(error, Phase::Begin))?;
+        let (now, known) = (self.opened.clock.now(), self.ids.len());
         let mut transaction = Transaction {
-            store: Store { sql: &self.sql, now },
+            store: Store { sql: &self.opened.sql, now },
             archived_from: self.archived_from(now),
             ids: &mut self.ids,
             waiting: &mut self.waiting,
         };
         let committed = work(&mut transaction).and_then(|done| {
             failpoint::reach(FailPoint::BeforeCommit);
-            self.sql.execute_batch("COMMIT")?;
+            self.opened.sql.execute_batch("COMMIT")?;
             failpoint::reach(FailPoint::AfterCommit);
             Ok(done)
         });
-        committed.map_err(|error| {
-            // Rows of queues that were made inside are rolled back, and their
-            // ids may be given to other queues.
-            if self.ids.len() > known {
-                self.ids.clear();
+        match committed {
+            Ok(done) => {
+                // Before anything is answered: a success is for the file that a
+                // restart will open.
+                self.look_at_files().map_err(NotStored::Displaced)?;
+                Ok(done)
             }
-            // SQLite rolls back by itself after some errors (SQLITE_FULL and
-            // SQLITE_IOERR among them), and then this fails.
-            let _ = self.sql.execute_batch("ROLLBACK");
-            error.into()
-        })
+            Err(error) => {
+                // Rows of queues that were made inside are rolled back, and
+                // their ids may be given to other queues.
+                if self.ids.len() > known {
+                    self.ids.clear();
+                }
+                Err(self.not_stored(error, Phase::Inside))
+            }
+        }
+    }
+
+    /// Sorts an error, and rolls back.
+    fn not_stored(&self, error: rusqlite::Error, phase: Phase) -> NotStored {
+        let sql = &self.opened.sql;
+        // Before the rollback, which may fail with an error of its own.
+        let verdict = sort(sql, &error, phase);
+        // SQLite rolls back by itself after some errors (SQLITE_FULL and
+        // SQLITE_IOERR among them), and then this fails.
+        let _ = sql.execute_batch("ROLLBACK");
+        let rolled_back = sql.is_autocommit();
+        match verdict {
+            Verdict::Wait if rolled_back => NotStored::Wait(error, phase),
+            Verdict::Full if rolled_back => NotStored::Full,
+            Verdict::Wait | Verdict::Full | Verdict::Stop => NotStored::Failed(error),
+        }
     }
 
     fn delete_expired(&mut self) {
@@ -346,12 +545,15 @@ impl Writer {
         });
         let pause = match deleted {
             Ok(Backlog::Remains) => EXPIRE_AGAIN,
-            // A full disk is no failure: the rows expire at a later try.
+            // A full disk, or a lock of another process, is no failure: the
+            // rows expire at a later try.
             Ok(Backlog::None) | Err(_) => EXPIRE_EVERY,
         };
         self.expire_at = Instant::now() + pause;
-        if let Err(Rollback::Failed(cause)) = deleted {
-            self.fail(Vec::new(), &cause);
+        match deleted {
+            Ok(_) | Err(NotStored::Wait(..) | NotStored::Full) => {}
+            Err(NotStored::Failed(cause)) => self.fail(Vec::new(), &cause),
+            Err(NotStored::Displaced(displaced)) => self.displace(Vec::new(), displaced),
         }
     }
 
@@ -359,7 +561,7 @@ impl Writer {
     /// Outcomes that were consumed earlier are forgotten, even before they are
     /// deleted.
     fn archived_from(&self, now: Timestamp) -> Timestamp {
-        let (now, kept) = (now.as_millis(), self.archive_for.as_millis());
+        let (now, kept) = (now.as_millis(), self.opened.archive_for.as_millis());
         // An outcome that was consumed exactly this long ago is forgotten, too,
         // hence the added millisecond.
         let forgotten = now.saturating_sub(u64::try_from(kept).unwrap_or(u64::MAX));
@@ -371,6 +573,17 @@ impl Writer {
 fn release(undelivered: Undelivered) -> Box<dyn Command> {
     let Undelivered { queue, leases } = undelivered;
     Call::without_caller(ChangeLeases { queue, leases, after: Duration::ZERO })
+}
+
+/// Refuses a command that cannot be applied, or that another hand's rows stand
+/// against. Nothing was stored.
+fn refuse_one(command: Box<dyn Command>, cause: &rusqlite::Error) {
+    warn!(error = cause as &dyn std::error::Error, "The queue file refused a change");
+    command.answer(Err(QueueError::Unreachable(cause.to_string().into())));
+}
+
+fn in_use() -> QueueError {
+    QueueError::Unreachable("another process holds the lock of the queue file".into())
 }
 
 fn closed() -> QueueError {

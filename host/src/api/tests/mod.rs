@@ -88,6 +88,7 @@ impl Host {
         let storage = embedded::Config {
             path: folder.path().join("queue.db"),
             redelivery_hours: config.redelivery_hours,
+            log_max_bytes: embedded::LOG_MAX_BYTES,
         };
         let queue = EmbeddedQueue::open(&storage, clock.clone()).expect("the file can be opened");
         let queue = Arc::new(queue);

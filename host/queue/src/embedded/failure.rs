@@ -1,0 +1,60 @@
+//! The reasons for which the queue's storage ends for good.
+
+use std::path::Path;
+use std::path::PathBuf;
+
+use super::identity::Displaced;
+use super::identity::Part;
+use super::rescue::Rescue;
+
+/// The reason why storage failed so that only a restart helps.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum StorageFailure {
+    /// The state of the file is unknown to this process.
+    #[error(
+        "the last write to {path} failed, so its state is unknown to this process ({cause}); start \
+         the host again, which reads what is stored"
+    )]
+    Unknown { path: PathBuf, cause: String },
+    /// A file of the queue is not the one that this process has open.
+    #[error("{}{}", displaced(path, displacement), rescued(rescue.as_ref(), path))]
+    Displaced {
+        path: PathBuf,
+        displacement: Displaced,
+        /// The place of the content; `None` while it is being saved.
+        rescue: Option<Rescue>,
+    },
+    /// The thread that writes has ended by itself.
+    #[error("the thread that writes the queue has ended; the log before this has its last words")]
+    WriterEnded,
+}
+
+fn displaced(path: &Path, displaced: &Displaced) -> String {
+    let part = match &displaced.part {
+        Part::Database => path,
+        Part::Beside(part) => part.as_path(),
+    };
+    format!("{} {} while the host was running", part.display(), displaced.what)
+}
+
+fn rescued(rescue: Option<&Rescue>, path: &Path) -> String {
+    let path = path.display();
+    match rescue {
+        None => String::new(),
+        Some(Rescue::InPlace) => {
+            format!("; every accepted message is in {path}: start the host again")
+        }
+        Some(Rescue::Restored) => {
+            format!("; every accepted message was stored in {path} again: start the host again")
+        }
+        Some(Rescue::At(file)) => format!(
+            "; every accepted message is in {}: put the file that is to be the queue at {path}, \
+             and start the host again",
+            file.display()
+        ),
+        Some(Rescue::Failed(cause)) => format!(
+            "; recent messages could not be saved ({cause}): put the file back at {path}, or a \
+             backup, and start the host again"
+        ),
+    }
+}
