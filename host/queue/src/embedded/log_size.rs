@@ -12,10 +12,7 @@ use tracing::info;
 use tracing::warn;
 
 use super::rescue::empty_log;
-
-/// The size of the log to which SQLite shrinks it when it starts it anew: twice
-/// the size at which it moves the log to the database (1000 pages of 4 KiB).
-pub const KEPT_BYTES: i64 = 8 * 1024 * 1024;
+use super::schema::BUSY_WAIT;
 
 /// The size from which on the log is reported.
 const WARN_BYTES: u64 = 64 * 1024 * 1024;
@@ -80,7 +77,7 @@ impl LogSize {
         if waits.is_ok() {
             empty_log(sql);
         }
-        if let Err(error) = sql.busy_timeout(super::schema::BUSY_WAIT) {
+        if let Err(error) = sql.busy_timeout(BUSY_WAIT) {
             warn!(error = &error as &dyn std::error::Error, "Cannot set the wait for locks");
         }
     }

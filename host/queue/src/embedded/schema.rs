@@ -10,7 +10,6 @@ use rusqlite::OptionalExtension as _;
 use rusqlite::params;
 
 use super::config::OpenError;
-use super::log_size::KEPT_BYTES;
 use super::store::millis;
 use super::store::timestamp;
 use hoth_platform::clock::Clock;
@@ -170,6 +169,10 @@ pub fn database_error(path: &Path, source: rusqlite::Error) -> OpenError {
         _ => OpenError::Database { path, source },
     }
 }
+
+/// The size of the log to which SQLite shrinks it when it starts it anew: twice
+/// the size at which it moves the log to the database (1000 pages of 4 KiB).
+const KEPT_BYTES: i64 = 8 * 1024 * 1024;
 
 /// Opens the connection that reads.
 pub fn open_reader(path: &Path) -> Result<Connection, OpenError> {
