@@ -4,7 +4,7 @@
 //! that stalls stops no other thread. While the reader stalls, lines gather in
 //! the buffer. When its first part is full, lines are dropped and counted; the
 //! second part is for audit lines alone. When that is full, too, one audit line
-//! waits for [`AUDIT_WAIT_MAX`]; if the reader still stalls, that line and the
+//! waits for at most a second; if the reader still stalls, that line and the
 //! ones after it are dropped and counted as well, until the reader goes on.
 
 use std::io;
