@@ -193,11 +193,11 @@ impl App {
                 info!("Stopped");
                 Ok(())
             }
+            End::PartEnded(ended) => Err(ended.into()),
             End::StorageFailed => Err(match storage.failure() {
                 Some(failure) => anyhow::Error::new(failure).context("queue storage failed"),
                 None => anyhow::anyhow!("queue storage failed"),
             }),
-            End::PartEnded(ended) => Err(ended.into()),
         }
     }
 
@@ -250,7 +250,11 @@ impl App {
             tokio::spawn(async move {
                 loop {
                     // A refusal is a sign of life as well.
-                    let _ = queue.check().await;
+                    tokio::select! {
+                        _ = queue.check() => {}
+                        // The writer may then save messages for a while.
+                        () = queue.failed() => {}
+                    }
                     writer.beat();
                     tokio::time::sleep(pause).await;
                 }
@@ -306,6 +310,7 @@ impl App {
         queues.extend_from_slice(&self.orphaned);
         admin::AdminState {
             queue: Arc::clone(&self.context.queue),
+            storage: self.storage.clone(),
             queues,
             registry: Arc::clone(&self.context.registry),
             csps: self.csps.clone(),
@@ -385,12 +390,12 @@ const ADMIN_CONNECTIONS_MAX: usize = 256;
 
 async fn open_queue(config: &Config, clock: &Clock) -> anyhow::Result<Storage> {
     match config.queue.backend() {
-        Backend::Embedded { path } => {
+        Backend::Embedded { path, max_log_bytes } => {
             let redelivery_hours = config.api.redelivery_hours;
             let settings = hoth_queue::embedded::Config {
                 path,
                 redelivery_hours,
-                log_max_bytes: hoth_queue::embedded::LOG_MAX_BYTES,
+                log_max_bytes: max_log_bytes,
             };
             let opened = EmbeddedQueue::open(&settings, clock.clone())
                 .with_context(|| format!("opening the queue {}", settings.path.display()))?;

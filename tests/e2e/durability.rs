@@ -257,6 +257,49 @@ async fn a_host_that_must_stop_at_once_returns_its_leased_messages() {
 }
 
 #[tokio::test]
+async fn a_host_whose_queue_file_is_removed_ends_and_loses_nothing() {
+    let gate = Gate::closed();
+    let csp = csp::scripted([Answer::behave().held_by(&gate)]).await;
+    let mut host = Setup::new().csp("CSP_TEST", &csp).start().await;
+    for job in numbered(7) {
+        host.servicenow().provision(&job).await;
+    }
+    csp::wait_for_calls(&csp, 7).await;
+    std::fs::remove_file(host.directory().join("data/hoth.db")).expect("the file can be removed");
+    assert_eq!(host.ended().await, Some(1));
+    let said = host.log().iter().any(|line| {
+        let text = line.to_string();
+        text.contains("was removed or moved while the host was running")
+    });
+    assert!(said, "{:?}", host.log());
+    gate.open();
+    host.restart().await;
+    let messages = host.servicenow().collect_all("/provisioning-jobs", 7).await;
+    assert_eq!(ids(&messages).len(), 7);
+}
+
+#[tokio::test]
+async fn a_stopped_host_leaves_one_file_that_holds_every_job() {
+    let csp = csp::sync().await;
+    let mut host = Setup::new().csp_with("CSP_TEST", &csp, "paused = true").start().await;
+    for job in numbered(20) {
+        host.servicenow().provision(&job).await;
+    }
+    assert_eq!(host.terminate().await, Some(0));
+    let data = host.directory().join("data");
+    assert!(!data.join("hoth.db-wal").exists(), "a copy of the database holds everything");
+    let copy = std::fs::read(data.join("hoth.db")).expect("the file can be read");
+    std::fs::remove_dir_all(&data).expect("the directory can be removed");
+    std::fs::create_dir(&data).expect("the directory can be made");
+    std::fs::write(data.join("hoth.db"), copy).expect("the file can be written");
+    host.restart().await;
+    let resume = client().post(format!("{}/csps/CSP_TEST/resume", host.admin()));
+    assert_eq!(resume.send().await.expect("HOTH answers").status(), 200);
+    let messages = host.servicenow().collect_all("/provisioning-jobs", 20).await;
+    assert_eq!(ids(&messages).len(), 20);
+}
+
+#[tokio::test]
 async fn a_second_host_on_the_same_file_refuses_to_start() {
     let csp = csp::sync().await;
     let host = Setup::new().csp("CSP_TEST", &csp).start().await;

@@ -1,11 +1,13 @@
 //! The table `[queue]`: the backend that stores messages.
 
+use std::num::NonZeroU64;
 use std::path::Path;
 use std::path::PathBuf;
 
 use serde::Deserialize;
 use url::Url;
 
+use crate::embedded::LOG_MAX_BYTES;
 use crate::sqs_config::SqsConfig;
 use hoth_core::config::Names;
 use hoth_core::config::Problem;
@@ -23,6 +25,8 @@ pub struct Config {
     backend: Choice,
     /// The SQLite file of the embedded backend.
     path: Option<PathBuf>,
+    /// The size of its log from which on new messages are refused.
+    max_log_bytes: Option<NonZeroU64>,
     region: Option<String>,
     endpoint_url: Option<Url>,
     prefix: Option<String>,
@@ -40,7 +44,7 @@ enum Choice {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Backend {
     /// One SQLite file, for one host.
-    Embedded { path: PathBuf },
+    Embedded { path: PathBuf, max_log_bytes: u64 },
     /// Amazon SQS, for several hosts.
     Sqs(SqsConfig),
 }
@@ -49,7 +53,10 @@ impl Config {
     /// Returns the selected backend, with its settings.
     pub fn backend(&self) -> Backend {
         match self.backend {
-            Choice::Embedded => Backend::Embedded { path: self.path() },
+            Choice::Embedded => Backend::Embedded {
+                path: self.path(),
+                max_log_bytes: self.max_log_bytes.map_or(LOG_MAX_BYTES, NonZeroU64::get),
+            },
             Choice::Sqs => Backend::Sqs(self.sqs()),
         }
     }
@@ -98,6 +105,10 @@ impl Config {
         if self.path.is_some() {
             problems.push(Problem::new("path", "requires `backend = \"embedded\"`"));
         }
+        if self.max_log_bytes.is_some() {
+            let message = "requires `backend = \"embedded\"`";
+            problems.push(Problem::new("max_log_bytes", message));
+        }
         if self.region.as_ref().is_some_and(String::is_empty) {
             let message = "must not be empty; omit it to use the environment's region";
             problems.push(Problem::new("region", message));
@@ -144,7 +155,7 @@ mod tests {
     fn every_backend_has_its_own_keys() {
         for good in [
             "",
-            "backend = 'embedded'\npath = 'a.db'",
+            "backend = 'embedded'\npath = 'a.db'\nmax_log_bytes = 1000000",
             "backend = 'sqs'",
             "backend = 'sqs'\nregion = 'us-gov-west-1'\nprefix = ''",
             "backend = 'sqs'\nendpoint_url = 'http://127.0.0.1:4566'",
@@ -156,6 +167,10 @@ mod tests {
             ("backend = 'kafka'", "unknown variant `kafka`, expected `embedded` or `sqs`"),
             ("prefix = 'x'", "prefix: requires `backend = \"sqs\"`"),
             ("backend = 'sqs'\npath = 'a.db'", "path: requires `backend = \"embedded\"`"),
+            (
+                "backend = 'sqs'\nmax_log_bytes = 1",
+                "max_log_bytes: requires `backend = \"embedded\"`",
+            ),
             (
                 "backend = 'sqs'\nregion = ''",
                 "region: must not be empty; omit it to use the environment's region",

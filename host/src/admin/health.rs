@@ -51,6 +51,9 @@ pub async fn metrics(State(state): State<Arc<AdminState>>) -> Result<String, Adm
     for name in &state.queues {
         publish(name, &state.queue.stats(name).await?);
     }
+    if let Some(bytes) = state.storage.log_bytes() {
+        publish_log(bytes);
+    }
     for csp in state.csps.values() {
         publish_csp(&csp.name, &csp.status(&state.registry));
     }
@@ -102,6 +105,11 @@ fn publish(name: &QueueName, stats: &QueueStats) {
     gauge!("hoth_queue_oldest_claimable_age_seconds", "queue" => queue.clone())
         .set(seconds(stats.oldest_claimable_age));
     gauge!("hoth_queue_dead_letters", "queue" => queue).set(stats.dead_letters as f64);
+}
+
+#[expect(clippy::cast_precision_loss, reason = "gauges are doubles; no log has 2^53 bytes")]
+fn publish_log(bytes: u64) {
+    gauge!("hoth_queue_log_bytes").set(bytes as f64);
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a breaker counts up to 1000")]

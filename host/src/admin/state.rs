@@ -13,10 +13,13 @@ use hoth_core::domain::CspName;
 use hoth_platform::clock::Clock;
 use hoth_queue::Queue;
 use hoth_queue::QueueName;
+use hoth_queue::Storage;
 
 /// The state of the admin API, shared by all handlers.
 pub struct AdminState {
     pub queue: Arc<dyn Queue>,
+    /// The backend of `queue`, for its own metrics.
+    pub storage: Storage,
     /// The configured queues, and orphaned queues that still hold messages.
     pub queues: Vec<QueueName>,
     pub registry: Arc<Registry>,

@@ -229,7 +229,7 @@ client_secret = { env = "CSP_A_SECRET" }
         assert_eq!((csp.adapter.as_str(), csp.timeout_ms.get()), ("7", 9));
         assert_eq!(csp.oauth2.as_ref().expect("it is there").client_id, "8");
         assert!(
-            matches!(config.queue.backend(), hoth_queue::Backend::Embedded { path } if path == Path::new("10"))
+            matches!(config.queue.backend(), hoth_queue::Backend::Embedded { path, .. } if path == Path::new("10"))
         );
     }
 

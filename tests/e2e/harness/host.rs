@@ -178,6 +178,11 @@ impl TestHost {
         self.command.remove_environment(failpoint::VARIABLE);
     }
 
+    /// Waits until the host ends by itself, and returns its exit code.
+    pub async fn ended(&mut self) -> Option<i32> {
+        self.take_process().wait().await.expect("the host ends").code()
+    }
+
     /// Sets an environment variable for the next start.
     pub fn set_environment(&mut self, name: &str, value: &str) {
         self.command.set_environment(name, value);

@@ -7,6 +7,7 @@ use std::os::unix::fs::DirBuilderExt as _;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::atomic::AtomicBool;
+use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc;
 use std::time::Duration;
@@ -26,7 +27,6 @@ use super::identity::QueueFiles;
 use super::inspect::QueueReader;
 use super::lock::FileLock;
 use super::operations::ChangeLeases;
-use super::pulse::Pulse;
 use super::receipt::LeaseId;
 use super::reserve::Reserve;
 use super::schema;
@@ -59,7 +59,8 @@ pub struct EmbeddedQueue {
     pub(super) clock: Clock,
     /// The failure of storage, once there is one.
     failed: watch::Receiver<Option<StorageFailure>>,
-    pulse: Arc<Pulse>,
+    /// The size of the log, as the writer saw it last.
+    log_bytes: Arc<AtomicU64>,
     /// True from the call of [`EmbeddedQueue::close`] on: the writer may end.
     closing: AtomicBool,
 }
@@ -132,8 +133,8 @@ impl EmbeddedQueue {
         };
         let (requests, received) = mpsc::channel();
         let (failing, failed) = watch::channel(None);
-        let pulse = Arc::new(Pulse::new());
-        let writer = Writer::new(opened, received, failing, Arc::clone(&pulse));
+        let log_bytes = Arc::new(AtomicU64::new(0));
+        let writer = Writer::new(opened, received, failing, Arc::clone(&log_bytes));
         std::thread::Builder::new()
             .name("queue-writer".to_owned())
             .spawn(move || writer.run())
@@ -144,7 +145,7 @@ impl EmbeddedQueue {
             reader: Arc::new(Mutex::new(Some(reader))),
             clock,
             failed,
-            pulse,
+            log_bytes,
             closing: AtomicBool::new(false),
         })
     }
@@ -169,16 +170,9 @@ impl EmbeddedQueue {
         failure.or_else(|| ended().then_some(StorageFailure::WriterEnded))
     }
 
-    /// Returns the time since the writer last went round its loop. It does so
-    /// twice in a second, unless it waits for the disk, for the lock of another
-    /// process (5 s), or copies a file that was removed.
-    pub fn since_turn(&self) -> Duration {
-        self.pulse.since_turn()
-    }
-
     /// Returns the size of SQLite's log.
     pub fn log_bytes(&self) -> u64 {
-        self.pulse.log_bytes()
+        self.log_bytes.load(Ordering::Relaxed)
     }
 
     /// Waits until the writer has served its requests and has closed and

@@ -6,8 +6,12 @@ use std::time::Duration;
 use rusqlite::Connection;
 use rusqlite::OptionalExtension as _;
 use rusqlite::params;
+use rusqlite::types::ValueRef;
 
+use super::store::count;
 use super::store::millis;
+use super::store::number;
+use super::store::text;
 use super::store::timestamp;
 use crate::limits::BLOCKED_MAX;
 use crate::state::Blocked;
@@ -31,7 +35,7 @@ pub fn names_in_use(sql: &Connection) -> rusqlite::Result<Vec<String>> {
         "SELECT name FROM queues WHERE EXISTS (SELECT 1 FROM messages WHERE queue = queues.id)
          OR EXISTS (SELECT 1 FROM dead_letters WHERE queue = queues.id) ORDER BY name",
     )?;
-    statement.query_map([], |row| row.get(0))?.collect()
+    statement.query_map([], |row| text(row, 0))?.collect()
 }
 
 impl<'a> QueueReader<'a> {
@@ -65,7 +69,13 @@ impl<'a> QueueReader<'a> {
                 "SELECT MIN(sent_at), MIN(CASE WHEN visible_at <= ?2 THEN sent_at END)
                  FROM messages WHERE queue = ?1 AND head = 1",
             )?
-            .query_row([self.id, self.now], |row| Ok((row.get(0)?, row.get(1)?)))?;
+            .query_row([self.id, self.now], |row| {
+                let number = |column| match row.get_ref(column) {
+                    Ok(ValueRef::Integer(number)) => Some(number),
+                    Ok(_) | Err(_) => None,
+                };
+                Ok((number(0), number(1)))
+            })?;
         let age = |sent_at: i64| {
             Duration::from_millis(self.now.saturating_sub(sent_at).max(0).unsigned_abs())
         };
@@ -90,13 +100,13 @@ impl<'a> QueueReader<'a> {
         let rows = statement.query_map(params![self.id, after, limit], |row| {
             Ok(DeadLetter {
                 id: DeadLetterId::new(row.get::<_, i64>(0)?.to_string()),
-                group: row.get(1)?,
-                key: row.get(2)?,
-                body: row.get(3)?,
-                reason: row.get(4)?,
-                sent_at: timestamp(row.get(5)?),
-                died_at: timestamp(row.get(6)?),
-                receive_count: row.get(7)?,
+                group: text(row, 1)?,
+                key: text(row, 2)?,
+                body: text(row, 3)?,
+                reason: text(row, 4)?,
+                sent_at: timestamp(number(row, 5)?),
+                died_at: timestamp(number(row, 6)?),
+                receive_count: count(row, 7)?,
             })
         })?;
         rows.collect()
@@ -113,13 +123,16 @@ impl<'a> QueueReader<'a> {
         let limit = i64::try_from(BLOCKED_MAX).unwrap_or(i64::MAX);
         let rows = statement.query_map(params![self.id, self.now, limit], |row| {
             Ok(BlockedGroup {
-                group: row.get(0)?,
-                head: row.get(1)?,
-                until: timestamp(row.get(2)?),
-                why: match row.get::<_, Option<i64>>(3)? {
-                    None => Blocked::NotDue,
-                    Some(1) => Blocked::LeasedToWorker,
-                    Some(_) => Blocked::LeasedToClient,
+                group: text(row, 0)?,
+                head: text(row, 1)?,
+                until: timestamp(number(row, 2)?),
+                why: match row.get_ref(3)? {
+                    ValueRef::Null => Blocked::NotDue,
+                    ValueRef::Integer(1) => Blocked::LeasedToWorker,
+                    ValueRef::Integer(_)
+                    | ValueRef::Real(_)
+                    | ValueRef::Text(_)
+                    | ValueRef::Blob(_) => Blocked::LeasedToClient,
                 },
                 waiting: row.get::<_, i64>(4)?.unsigned_abs(),
             })

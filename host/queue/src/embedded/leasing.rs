@@ -10,7 +10,9 @@ use super::store::Position;
 use super::store::QueueRow;
 use super::store::Result;
 use super::store::Store;
+use super::store::count;
 use super::store::millis;
+use super::store::number;
 use super::store::text;
 use super::store::timestamp;
 use crate::contract::Holder;
@@ -51,13 +53,13 @@ impl Store<'_> {
         // The index `claimable` has this order, so the cost does not grow with
         // the number of messages.
         let mut statement = self.sql.prepare_cached(
-            "SELECT seq, grp FROM messages
+            "SELECT seq FROM messages
              WHERE queue = ?1 AND head = 1 AND visible_at <= ?2
              ORDER BY visible_at, seq LIMIT ?3",
         )?;
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         let rows = statement.query_map(params![queue.id, millis(self.now), limit], |row| {
-            Ok(MessageRow { seq: row.get(0)?, grp: text(row, 1)?, position: Position::Head })
+            Ok(MessageRow { seq: row.get(0)?, position: Position::Head })
         })?;
         rows.collect()
     }
@@ -82,7 +84,7 @@ impl Store<'_> {
                     format!("received {} times and never settled", message.receive_count - 1);
                 let is_head = lease.seq == head.seq;
                 let position = if is_head { Position::Head } else { Position::Behind };
-                let died = MessageRow { seq: lease.seq, grp: head.grp.clone(), position };
+                let died = MessageRow { seq: lease.seq, position };
                 self.dead_letter(queue, &died, &reason)?;
                 // The rest of the prefix is out of date: the next message may
                 // have become the head. The caller reads the heads again.
@@ -125,27 +127,28 @@ impl Store<'_> {
         limit: usize,
     ) -> Result<Vec<(LeaseId, Received)>> {
         let mut statement = self.sql.prepare_cached(
-            "SELECT seq, key, body, sent_at, receive_count, visible_at FROM messages
-             WHERE queue = ?1 AND grp = ?2 AND seq >= ?3 ORDER BY seq LIMIT ?4",
+            "SELECT seq, key, body, sent_at, receive_count, visible_at, grp FROM messages
+             WHERE queue = ?1 AND seq >= ?2
+             AND grp = (SELECT grp FROM messages WHERE seq = ?2) ORDER BY seq LIMIT ?3",
         )?;
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-        let mut rows = statement.query(params![queue.id, head.grp, head.seq, limit])?;
+        let mut rows = statement.query(params![queue.id, head.seq, limit])?;
         // Collected before the caller changes the rows: a SELECT may or may not
         // see changes that are made while it runs (SQLite documentation,
         // "Isolation In SQLite").
         let mut prefix = Vec::new();
         while let Some(row) = rows.next()? {
-            let visible_at: i64 = row.get(5)?;
+            let visible_at = number(row, 5)?;
             if visible_at > millis(self.now) {
                 break;
             }
             let lease = LeaseId { seq: row.get(0)?, lease: new_lease() };
             let message = Received {
-                group: head.grp.clone(),
+                group: text(row, 6)?,
                 key: text(row, 1)?,
                 body: text(row, 2)?,
-                sent_at: timestamp(row.get(3)?),
-                receive_count: row.get::<_, u32>(4)?.saturating_add(1),
+                sent_at: timestamp(number(row, 3)?),
+                receive_count: count(row, 4)?.saturating_add(1),
             };
             prefix.push((lease, message));
         }

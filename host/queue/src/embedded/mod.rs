@@ -14,13 +14,14 @@ mod command;
 mod config;
 mod contract;
 mod failure;
+#[cfg(test)]
+mod files_tests;
 mod identity;
 mod inspect;
 mod leasing;
 mod lock;
 mod log_size;
 mod operations;
-mod pulse;
 mod receipt;
 mod rescue;
 mod reserve;

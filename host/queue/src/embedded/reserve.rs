@@ -81,7 +81,19 @@ impl Reserve {
         if found.is_ok_and(|file| file.blocks() * 512 >= BYTES as u64) {
             return Ok(());
         }
-        File::create(&self.file)?.write_all(&vec![0; BYTES])?;
+        let mut file = File::create(&self.file)?;
+        file.write_all(&incompressible(BYTES))?;
+        // Some file systems choose the blocks only now.
+        file.sync_all()?;
+        let occupied = file.metadata()?.blocks() * 512;
+        if occupied < BYTES as u64 {
+            // No failure: some file systems count blocks later.
+            warn!(
+                occupied,
+                "The reserve of {BYTES} bytes occupies less on this file system, so \
+                 acknowledgements may fail on a full disk"
+            );
+        }
         info!(bytes = BYTES, "Reserved disk space for acknowledgements on a full disk");
         Ok(())
     }
@@ -90,6 +102,20 @@ impl Reserve {
         // If this fails, deletions have less room. There is no other remedy.
         let _ = std::fs::remove_file(&self.file);
     }
+}
+
+/// Makes bytes that no file system can compress or share with another file: a
+/// reserve of zeros occupies nothing on some.
+fn incompressible(bytes: usize) -> Vec<u8> {
+    // splitmix64, from a random start. The bytes keep no secret.
+    let (mut state, _) = uuid::Uuid::new_v4().as_u64_pair();
+    let words = std::iter::repeat_with(|| {
+        state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    });
+    words.take(bytes / 8).flat_map(u64::to_le_bytes).collect()
 }
 
 #[cfg(test)]
@@ -111,6 +137,18 @@ mod tests {
         assert!(!reserve.is_held() && !file.exists(), "not before the pause is over");
         reserve.next_try = Instant::now();
         assert!(reserve.is_held() && file.exists());
+    }
+
+    #[test]
+    fn the_bytes_of_a_reserve_do_not_repeat() {
+        let bytes = incompressible(64 * 1024);
+        let (words, _) = bytes.as_chunks::<8>();
+        let distinct: std::collections::HashSet<_> = words.iter().collect();
+        assert_eq!(distinct.len(), 8 * 1024);
+        let mut counts = [0_u32; 256];
+        bytes.iter().for_each(|byte| counts[usize::from(*byte)] += 1);
+        assert!(counts.iter().all(|count| (128..=384).contains(count)), "{counts:?}");
+        assert_ne!(bytes, incompressible(64 * 1024), "two files could share blocks");
     }
 
     #[test]

@@ -64,7 +64,6 @@ pub enum Backlog {
 /// A message in its group.
 pub struct MessageRow {
     pub seq: i64,
-    pub grp: String,
     pub position: Position,
 }
 
@@ -94,7 +93,8 @@ pub fn timestamp(millis: i64) -> Timestamp {
     Timestamp::from_millis(u64::try_from(millis).unwrap_or(0))
 }
 
-/// Reads a text column, with U+FFFD for bytes that are not UTF-8. An operator's
+/// Reads a text column, with U+FFFD for bytes that are not UTF-8, and whatever
+/// else is there as text. An operator's
 /// tool may have written them: SQLite does not check texts. The message must
 /// reach a receiver all the same, which finds it unreadable and dead-letters
 /// it.
@@ -103,8 +103,23 @@ pub fn text(row: &Row<'_>, column: usize) -> Result<String> {
         ValueRef::Text(bytes) | ValueRef::Blob(bytes) => {
             Ok(String::from_utf8_lossy(bytes).into_owned())
         }
-        ValueRef::Null | ValueRef::Integer(_) | ValueRef::Real(_) => row.get(column),
+        ValueRef::Null => Ok(String::new()),
+        ValueRef::Integer(number) => Ok(number.to_string()),
+        ValueRef::Real(number) => Ok(number.to_string()),
     }
+}
+
+/// Reads a column of whole numbers, with 0 for anything else: see [`text`].
+pub fn number(row: &Row<'_>, column: usize) -> Result<i64> {
+    match row.get_ref(column)? {
+        ValueRef::Integer(number) => Ok(number),
+        ValueRef::Null | ValueRef::Real(_) | ValueRef::Text(_) | ValueRef::Blob(_) => Ok(0),
+    }
+}
+
+/// Reads the number of deliveries: see [`number`].
+pub fn count(row: &Row<'_>, column: usize) -> Result<u32> {
+    Ok(u32::try_from(number(row, column)?).unwrap_or(0))
 }
 
 impl Store<'_> {
@@ -195,12 +210,12 @@ impl Store<'_> {
         // cases.
         self.sql
             .prepare_cached(
-                "SELECT grp, head FROM messages
+                "SELECT head FROM messages
                  WHERE seq = ?1 AND queue = ?2 AND lease = ?3 AND visible_at > ?4",
             )?
             .query_row(params![lease.seq, queue.id, lease.lease, millis(self.now)], |row| {
-                let position = if row.get(1)? { Position::Head } else { Position::Behind };
-                Ok(MessageRow { seq: lease.seq, grp: row.get(0)?, position })
+                let position = if row.get(0)? { Position::Head } else { Position::Behind };
+                Ok(MessageRow { seq: lease.seq, position })
             })
             .optional()
     }
@@ -231,19 +246,22 @@ impl Store<'_> {
     }
 
     fn remove(&self, queue: QueueRow<'_>, message: &MessageRow) -> Result<()> {
-        self.sql.prepare_cached("DELETE FROM messages WHERE seq = ?1")?.execute([message.seq])?;
         match message.position {
             Position::Behind => {}
             Position::Head => {
-                // Changes nothing if the group is empty now.
+                // Before the deletion, because the group is named by the row:
+                // another hand may have stored bytes that are not a text.
+                // Changes nothing if the group has no other message.
                 self.sql
                     .prepare_cached(
                         "UPDATE messages SET head = 1 WHERE seq =
-                         (SELECT MIN(seq) FROM messages WHERE queue = ?1 AND grp = ?2)",
+                         (SELECT MIN(seq) FROM messages WHERE queue = ?1 AND seq > ?2
+                          AND grp = (SELECT grp FROM messages WHERE seq = ?2))",
                     )?
-                    .execute(params![queue.id, message.grp])?;
+                    .execute(params![queue.id, message.seq])?;
             }
         }
+        self.sql.prepare_cached("DELETE FROM messages WHERE seq = ?1")?.execute([message.seq])?;
         Ok(())
     }
 

@@ -8,6 +8,8 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering;
 use std::sync::mpsc::Receiver;
 use std::sync::mpsc::RecvTimeoutError;
 use std::time::Duration;
@@ -28,7 +30,6 @@ use super::identity::QueueFiles;
 use super::lock::FileLock;
 use super::log_size::LogSize;
 use super::operations::ChangeLeases;
-use super::pulse::Pulse;
 use super::rescue;
 use super::reserve::Reserve;
 use super::schema::BUSY_WAIT;
@@ -99,7 +100,8 @@ pub struct Writer {
     requests: Receiver<Request>,
     /// The failure of storage, which is never reset: see [`Writer::fail`].
     failed: watch::Sender<Option<StorageFailure>>,
-    pulse: Arc<Pulse>,
+    /// The size of the log, for others to read.
+    log_bytes: Arc<AtomicU64>,
     /// The queues' ids, which saves a query for each command.
     ids: HashMap<QueueName, i64>,
     /// Receives that have found nothing so far.
@@ -141,14 +143,14 @@ impl Writer {
         opened: Opened,
         requests: Receiver<Request>,
         failed: watch::Sender<Option<StorageFailure>>,
-        pulse: Arc<Pulse>,
+        log_bytes: Arc<AtomicU64>,
     ) -> Self {
         Self {
             log: LogSize::new(opened.log_max_bytes),
             opened,
             requests,
             failed,
-            pulse,
+            log_bytes,
             ids: HashMap::new(),
             waiting: WaitQueues::default(),
             expire_at: Instant::now() + EXPIRE_EVERY,
@@ -161,7 +163,6 @@ impl Writer {
     /// Serves requests until [`Request::Close`], or until every sender is gone.
     pub fn run(mut self) {
         loop {
-            self.pulse.turn();
             let mut batch = match self.requests.recv_timeout(self.sleep()) {
                 Ok(request) => vec![request],
                 Err(RecvTimeoutError::Timeout) => Vec::new(),
@@ -298,7 +299,7 @@ impl Writer {
             Ok(found) => {
                 let found = found?;
                 self.log.note(found.log_bytes);
-                self.pulse.set_log_bytes(found.log_bytes);
+                self.log_bytes.store(found.log_bytes, Ordering::Relaxed);
                 let linked = found.links > 1;
                 if linked && !std::mem::replace(&mut self.linked, linked) {
                     warn!(

@@ -1,0 +1,235 @@
+//! Acts of other hands on the files of an open queue.
+
+use std::path::Path;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use tempfile::TempDir;
+
+use super::backend::EmbeddedQueue;
+use super::config::Config;
+use super::config::LOG_MAX_BYTES;
+use super::config::OpenError;
+use crate::conformance::message;
+use crate::conformance::receive;
+use crate::conformance::requests;
+use crate::contract::Queue;
+use crate::error::QueueError;
+use hoth_core::domain::Timestamp;
+use hoth_platform::clock::Clock;
+
+/// The time in which a queue must notice what was done to its files.
+const NOTICE_MAX: Duration = Duration::from_secs(30);
+
+fn open(path: &Path) -> Result<EmbeddedQueue, OpenError> {
+    let config =
+        Config { path: path.to_owned(), redelivery_hours: 24, log_max_bytes: LOG_MAX_BYTES };
+    EmbeddedQueue::open(&config, Clock::manual(Timestamp::from_millis(1_700_000_000_000)))
+}
+
+/// Opens a queue with three messages.
+async fn with_messages() -> (TempDir, PathBuf, EmbeddedQueue) {
+    let folder = tempfile::tempdir().expect("a temporary folder can be made");
+    let data = folder.path().join("data");
+    let path = data.join("hoth.db");
+    let queue = open(&path).expect("a new file can be opened");
+    for name in ["a", "b", "c"] {
+        queue.send(&requests(), message(name, name)).await.expect("there is room");
+    }
+    (folder, path, queue)
+}
+
+/// Waits until an idle queue has noticed what was done, and closes it. Returns
+/// the sentence for the operator.
+async fn noticed(queue: EmbeddedQueue) -> String {
+    tokio::time::timeout(NOTICE_MAX, queue.failed()).await.expect("it is noticed");
+    let refused = queue.send(&requests(), message("late", "late")).await;
+    assert!(matches!(refused, Err(QueueError::Unreachable(_))), "{refused:?}");
+    queue.close().await;
+    queue.failure().expect("there is a reason").to_string()
+}
+
+async fn count(path: &Path) -> u64 {
+    let queue = open(path).expect("the file can be opened again");
+    let depth = queue.stats(&requests()).await.expect("the file can be read").depth;
+    queue.close().await;
+    depth
+}
+
+/// Counts the messages in a copy of the database alone. The queue that was
+/// displaced is still open in this process, so SQLite would mix the two.
+async fn count_copy(path: &Path) -> u64 {
+    let folder = tempfile::tempdir().expect("a temporary folder can be made");
+    let copy = folder.path().join("copy.db");
+    std::fs::copy(path, &copy).expect("the file can be copied");
+    count(&copy).await
+}
+
+fn saved_in(folder: &Path) -> PathBuf {
+    let found = std::fs::read_dir(folder).expect("a directory");
+    let mut names = found.map(|entry| entry.expect("an entry").path());
+    names.find(|path| path.to_string_lossy().contains(".saved-")).expect("a saved file")
+}
+
+#[tokio::test]
+async fn a_removed_file_is_stored_again() {
+    let (_folder, path, queue) = with_messages().await;
+    std::fs::remove_file(&path).expect("the file can be removed");
+    let reason = noticed(queue).await;
+    assert!(reason.contains("was removed or moved while the host was running"), "{reason}");
+    assert!(reason.contains("was stored in"), "{reason}");
+    assert_eq!(count(&path).await, 3);
+}
+
+#[tokio::test]
+async fn a_removed_directory_is_made_again() {
+    let (_folder, path, queue) = with_messages().await;
+    std::fs::remove_dir_all(path.parent().expect("a directory")).expect("it can be removed");
+    let reason = noticed(queue).await;
+    assert!(reason.contains("was stored in"), "{reason}");
+    assert_eq!(count(&path).await, 3);
+}
+
+#[tokio::test]
+async fn a_moved_file_has_everything_and_is_named() {
+    let (folder, path, queue) = with_messages().await;
+    let moved = folder.path().join("elsewhere.db");
+    std::fs::rename(&path, &moved).expect("the file can be moved");
+    let reason = noticed(queue).await;
+    assert!(reason.contains(&format!("is in {}", moved.display())), "{reason}");
+    assert_eq!(count_copy(&moved).await, 3);
+}
+
+#[tokio::test]
+async fn a_moved_directory_has_everything() {
+    let (folder, path, queue) = with_messages().await;
+    let moved = folder.path().join("elsewhere");
+    std::fs::rename(path.parent().expect("a directory"), &moved).expect("it can be moved");
+    let reason = noticed(queue).await;
+    let file = moved.join("hoth.db");
+    assert!(reason.contains(&format!("is in {}", file.display())), "{reason}");
+    assert_eq!(count_copy(&file).await, 3);
+}
+
+#[tokio::test]
+async fn a_file_that_was_replaced_leaves_both_contents() {
+    let (folder, path, queue) = with_messages().await;
+    let backup = folder.path().join("backup.db");
+    let earlier = open(&backup).expect("a new file can be opened");
+    earlier.send(&requests(), message("z", "z")).await.expect("there is room");
+    earlier.close().await;
+    std::fs::rename(&backup, &path).expect("the file can be replaced");
+    let reason = noticed(queue).await;
+    assert!(reason.contains("was replaced by another file"), "{reason}");
+    let saved = saved_in(path.parent().expect("a directory"));
+    assert!(reason.contains(&format!("is in {}", saved.display())), "{reason}");
+    assert_eq!(count(&path).await, 1, "the log of the old file was applied to the backup");
+    assert_eq!(count(&saved).await, 3);
+}
+
+#[tokio::test]
+async fn a_removed_log_loses_nothing() {
+    for suffix in ["-wal", "-shm"] {
+        let (_folder, path, queue) = with_messages().await;
+        let log = PathBuf::from(format!("{}{suffix}", path.display()));
+        std::fs::remove_file(&log).expect("the file can be removed");
+        let reason = noticed(queue).await;
+        assert!(reason.contains(&format!("{} was removed", log.display())), "{reason}");
+        assert!(reason.contains("every accepted message is in"), "{reason}");
+        assert_eq!(count_copy(&path).await, 3, "{suffix}");
+    }
+}
+
+#[tokio::test]
+async fn nothing_is_accepted_after_the_file_was_removed() {
+    let (_folder, path, queue) = with_messages().await;
+    std::fs::remove_file(&path).expect("the file can be removed");
+    let sent = queue.send(&requests(), message("d", "d")).await;
+    assert!(matches!(sent, Err(QueueError::Unreachable(_))), "{sent:?}");
+    queue.close().await;
+}
+
+#[tokio::test]
+async fn a_file_has_one_owner_by_whatever_path() {
+    let (folder, path, queue) = with_messages().await;
+    let (symbolic, hard) = (folder.path().join("symbolic.db"), folder.path().join("hard.db"));
+    std::os::unix::fs::symlink(&path, &symbolic).expect("a link can be made");
+    std::fs::hard_link(&path, &hard).expect("a link can be made");
+    std::fs::remove_file(format!("{}.lock", path.display())).expect("the lock can be removed");
+    for other in [&path, &symbolic, &hard] {
+        let second = open(other);
+        assert!(matches!(second, Err(OpenError::InUse { .. })), "{other:?}: {second:?}");
+    }
+    queue.close().await;
+    for name in [&path, &hard] {
+        let linked = open(name);
+        assert!(matches!(linked, Err(OpenError::Linked { links: 2, .. })), "{linked:?}");
+    }
+    std::fs::remove_file(&hard).expect("the link can be removed");
+    assert_eq!(count(&symbolic).await, 3);
+}
+
+#[tokio::test]
+async fn a_log_without_its_database_is_not_thrown_away() {
+    let folder = tempfile::tempdir().expect("a temporary folder can be made");
+    let path = folder.path().join("hoth.db");
+    std::fs::write(folder.path().join("hoth.db-wal"), "commits").expect("a file can be written");
+    let opened = open(&path);
+    assert!(matches!(opened, Err(OpenError::OrphanedLog { .. })), "{opened:?}");
+    assert!(!path.exists(), "a new database would end the log");
+}
+
+#[tokio::test]
+async fn a_closed_queue_is_one_file_that_holds_everything() {
+    let (folder, path, queue) = with_messages().await;
+    queue.close().await;
+    let beside = |suffix: &str| PathBuf::from(format!("{}{suffix}", path.display())).exists();
+    assert!(!beside("-wal") && !beside("-shm"), "the log is empty, and gone");
+    assert_eq!(count_copy(&path).await, 3);
+    drop(folder);
+}
+
+#[tokio::test]
+async fn a_lock_of_another_process_refuses_calls_and_ends_nothing() {
+    let (_folder, path, queue) = with_messages().await;
+    let other = rusqlite::Connection::open(&path).expect("the file can be opened");
+    other.execute_batch("BEGIN IMMEDIATE").expect("the lock is free");
+    let sent = queue.send(&requests(), message("d", "d")).await;
+    assert!(matches!(sent, Err(QueueError::Unreachable(_))), "{sent:?}");
+    other.execute_batch("ROLLBACK").expect("a transaction is open");
+    queue.send(&requests(), message("d", "d")).await.expect("the lock is free again");
+    let received = queue.receive(&requests(), receive(10, Duration::from_secs(30))).await;
+    assert_eq!(received.expect("it is served").len(), 4);
+    assert!(queue.failure().is_none());
+    queue.close().await;
+}
+
+#[tokio::test]
+async fn rows_of_another_hand_can_be_received_listed_and_purged() {
+    let (_folder, path, queue) = with_messages().await;
+    let other = rusqlite::Connection::open(&path).expect("the file can be opened");
+    // A group of bytes, a body of bytes, and numbers in the places of texts.
+    other
+        .execute_batch(
+            "INSERT INTO messages (queue, grp, key, body, sent_at, visible_at, head)
+             SELECT id, x'fffe', x'fffe', x'fffe', 'x', 0, 1 FROM queues;
+             INSERT INTO messages (queue, grp, key, body, sent_at, visible_at, head)
+             SELECT id, CAST(x'fffd' AS TEXT), 'k', CAST(x'fffd' AS TEXT), 0, 0, 1 FROM queues;
+             INSERT INTO messages (queue, grp, key, body, sent_at, visible_at, head, receive_count)
+             SELECT id, 'g', 7, 8, 'x', 0, 1, 'many' FROM queues;
+             INSERT INTO dead_letters
+             SELECT 1000, id, x'fffe', x'fffe', x'fffe', 'x', -1, x'fffe', 'x' FROM queues;",
+        )
+        .expect("another hand may write");
+    let deliveries = queue.receive(&requests(), receive(10, Duration::from_secs(30))).await;
+    let deliveries = deliveries.expect("the rows can be read");
+    assert_eq!(deliveries.len(), 6, "{deliveries:?}");
+    queue.blocked(&requests()).await.expect("the rows can be read");
+    let receipts: Vec<_> = deliveries.into_iter().map(|delivery| delivery.lease.keep()).collect();
+    queue.delete(&requests(), &receipts).await.expect("the leases hold");
+    assert_eq!(queue.stats(&requests()).await.expect("it can be read").depth, 0);
+    let letters = queue.dead_letters(&requests(), None, 10).await.expect("it can be listed");
+    let ids: Vec<_> = letters.into_iter().map(|letter| letter.id).collect();
+    assert_eq!(queue.discard(&requests(), &ids).await.expect("it can be purged"), 1);
+    queue.close().await;
+}
