@@ -8,6 +8,7 @@ use toml::Value;
 
 use super::Config;
 use super::ConfigError;
+use super::mistake;
 
 /// The prefix of every variable that overrides a key.
 const PREFIX: &str = "HOTH__";
@@ -32,7 +33,7 @@ pub fn parse(
 ) -> Result<Config, ConfigError> {
     let syntax = |error: toml::de::Error| ConfigError::Syntax {
         path: path.to_owned(),
-        message: error.to_string().trim_end().to_owned(),
+        message: mistake::in_file(text, &error),
     };
     if overrides.is_empty() {
         return toml::from_str(text).map_err(syntax);
@@ -40,8 +41,10 @@ pub fn parse(
     let mut table: Table = toml::from_str(text).map_err(syntax)?;
     let mut laid = Vec::new();
     for (variable, value) in overrides {
-        let one = lay_over(&mut table, variable, value)
-            .map_err(|message| ConfigError::Environment { variable: variable.clone(), message })?;
+        let one = lay_over(&mut table, variable, value).map_err(|message| {
+            let message = mistake::in_variable(variable, value, &message);
+            ConfigError::Environment { variable: variable.clone(), message }
+        })?;
         laid.push(one);
     }
     merged(table, &mut laid).map_err(|wrong| {
@@ -54,7 +57,10 @@ pub fn parse(
             blamed.extend(&laid);
         }
         let variables: Vec<&str> = blamed.iter().map(|one| one.variable).collect();
-        ConfigError::Environment { variable: variables.join(", "), message: wrong.message }
+        let values = overrides.iter().map(|(_, value)| value.as_str()).collect::<Vec<_>>();
+        let message =
+            mistake::in_variable(&variables.join(" "), &values.join("\n"), &wrong.message);
+        ConfigError::Environment { variable: variables.join(", "), message }
     })
 }
 

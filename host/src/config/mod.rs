@@ -6,6 +6,7 @@
 
 mod check;
 mod environment;
+mod mistake;
 #[cfg(test)]
 mod tests;
 
