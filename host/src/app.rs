@@ -40,6 +40,7 @@ use crate::worker;
 use crate::worker::CspRuntime;
 use crate::worker::Drained;
 use crate::worker::PauseSwitch;
+use crate::worker::SecretWatch;
 use crate::worker::ServedStages;
 use crate::worker::Workers;
 use hoth_core::domain::CspName;
@@ -443,6 +444,7 @@ fn csps(config: &Config) -> anyhow::Result<BTreeMap<CspName, CspRuntime>> {
             adapter: settings.adapter.clone(),
             client,
             pause: PauseSwitch::new(settings.paused),
+            secrets: SecretWatch::open(name, settings),
             max_concurrent: settings.max_concurrent,
         };
         Ok((name.clone(), csp))

@@ -93,3 +93,27 @@ async fn a_check_finds_the_adapter_that_would_be_refused() {
     std::fs::remove_file(&adapter).expect("a file can be removed");
     assert_eq!(check().await, (Some(0), String::new()), "a CSP may wait for its adapter");
 }
+
+#[tokio::test]
+async fn jobs_wait_for_a_secret_that_cannot_be_read_and_go_on_by_themselves() {
+    let folder = tempfile::tempdir().expect("a temporary folder can be made");
+    let file = folder.path().join("late");
+    let value = format!("{{ file = \"{}\" }}", file.display());
+    let late =
+        format!("credentials = {{ late = {{ api_key = {{ header = \"x\", value = {value} }} }} }}");
+    let (csp, other) = (csp::sync().await, csp::sync().await);
+    let host = Setup::new().csp_with("LATE", &csp, &late).csp("OTHER", &other).start().await;
+    let snow = host.servicenow();
+    snow.provision(&job("job-1", "LATE", "ADD_PORTFOLIO")).await;
+    snow.provision(&job("job-2", "OTHER", "ADD_PORTFOLIO")).await;
+    assert_eq!(snow.outcome().await["initialSnowRequest"]["jobId"], "job-2");
+    let missing = host.admin_json("/csps/LATE").await["missingSecret"].clone();
+    let missing = missing.as_str().expect("the reason is shown");
+    assert!(missing.starts_with("csp.LATE.credentials.late.api_key.value: cannot be read"));
+    assert_eq!(csp::calls(&csp).len(), 0);
+
+    std::fs::write(&file, "k").expect("a file can be written");
+    let outcome = snow.outcome().await;
+    assert_eq!((outcome.code(), &outcome["initialSnowRequest"]["jobId"]), (200, &"job-1".into()));
+    assert!(host.admin_json("/csps/LATE").await["missingSecret"].is_null());
+}

@@ -36,6 +36,8 @@ pub struct Csp {
     adapter: String,
     paused: bool,
     breaker: Breaker,
+    /// The secret that cannot be read, and the reason. Jobs wait meanwhile.
+    missing_secret: Option<String>,
     /// Credential names that the adapter needs and the configuration lacks.
     missing_credentials: Vec<String>,
 }
@@ -76,6 +78,7 @@ fn row(state: &AdminState, csp: &CspRuntime) -> Csp {
             since: status.breaker.since.to_rfc3339(),
             failures: status.breaker.failures,
         },
+        missing_secret: status.missing_secret,
         missing_credentials: status.missing_credentials,
     }
 }

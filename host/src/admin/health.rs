@@ -117,6 +117,8 @@ fn publish_csp(csp: &CspName, status: &CspStatus) {
     let csp = csp.to_string();
     let as_number = |truth: bool| f64::from(u8::from(truth));
     gauge!("hoth_csp_paused", "csp" => csp.clone()).set(as_number(status.paused));
+    gauge!("hoth_csp_secret_missing", "csp" => csp.clone())
+        .set(as_number(status.missing_secret.is_some()));
     gauge!("hoth_breaker_open", "csp" => csp.clone()).set(as_number(!status.breaker.allows_jobs()));
     gauge!("hoth_breaker_failures", "csp" => csp).set(status.breaker.failures as f64);
 }

@@ -124,6 +124,9 @@ fn reasons(
             if status.paused {
                 reasons.push(format!("{csp} is paused: resume it with `POST /csps/{csp}/resume`"));
             }
+            if let Some(missing) = &status.missing_secret {
+                reasons.push(format!("{csp} lacks a secret: {missing}"));
+            }
             if !status.breaker.allows_jobs() {
                 let since = status.breaker.since.to_rfc3339();
                 reasons.push(format!("{csp} does not respond: its breaker is open since {since}"));

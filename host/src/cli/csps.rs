@@ -78,8 +78,9 @@ fn list(answer: &Value) {
 }
 
 fn job_status(csp: &Value) -> &'static str {
-    match csp["paused"] == true {
-        true => "paused",
-        false => "active",
+    match (csp["paused"] == true, csp["missingSecret"].is_string()) {
+        (true, _) => "paused",
+        (false, true) => "no secret",
+        (false, false) => "active",
     }
 }

@@ -86,6 +86,7 @@ impl Consumer {
                 // lease behind.
                 biased;
                 () = self.csp.pause.paused() => continue,
+                () = self.csp.secrets.unreadable() => continue,
                 () = breaker.revoked(&permit) => continue,
                 received = self.context.receive(&self.queue, permits.len()) => received,
             };
@@ -111,9 +112,11 @@ impl Consumer {
         }
     }
 
-    /// Waits until the CSP is not paused and has an active adapter.
+    /// Waits until the CSP is not paused, its secrets can be read, and it has an
+    /// active adapter.
     async fn ready(&self) {
         self.csp.pause.resumed().await;
+        self.csp.secrets.readable().await;
         // Subscribed before the first look, so that an adapter which arrives
         // between the look and the wait is not missed.
         let mut changes = self.context.registry.changed();

@@ -14,6 +14,7 @@ mod orphaned;
 mod pause_switch;
 mod process;
 mod run;
+mod secrets;
 mod settle;
 mod status;
 
@@ -30,6 +31,7 @@ pub use config::PollingConfig;
 pub use config::ProvisioningConfig;
 pub use config::RetryConfig;
 pub use pause_switch::PauseSwitch;
+pub use secrets::SecretWatch;
 pub use status::CspStatus;
 
 use crate::registry::Registry;
@@ -87,6 +89,8 @@ pub struct CspRuntime {
     pub client: hoth_egress::Client,
     /// Shared with the admin API.
     pub pause: PauseSwitch,
+    /// Holds jobs back while a secret cannot be read.
+    pub secrets: SecretWatch,
     /// The largest number of requests under way at one time. It also bounds the
     /// jobs in hand.
     pub max_concurrent: NonZeroU32,
@@ -139,6 +143,7 @@ impl Workers {
         // A consumer for each queue, with its own bound on jobs in hand: polls do
         // not wait behind new jobs, and no CSP waits for another one.
         for csp in csps.values() {
+            workers.spawn_secret_watch(context, csp);
             for kind in JobKind::ALL {
                 for queue in
                     [QueueName::requests(kind, &csp.name), QueueName::polls(kind, &csp.name)]
@@ -168,6 +173,17 @@ impl Workers {
             stopping.run_until_cancelled(ending).await;
         };
         self.tasks.spawn(context.supervisor.until_done(&part, work));
+    }
+
+    /// Also in a process without consumers, whose admin API shows the state.
+    fn spawn_secret_watch(&self, context: &Arc<Context>, csp: &CspRuntime) {
+        let part = format!("the watch over the secrets of {}", csp.name);
+        let (stopping, secrets) = (self.stopping.clone(), csp.secrets.clone());
+        let work = async move {
+            stopping.run_until_cancelled(secrets.follow()).await;
+        };
+        let stopping = self.stopping.clone();
+        self.tasks.spawn(context.supervisor.until_stopped(&part, stopping, work));
     }
 
     fn spawn_consumer(&self, context: &Arc<Context>, csp: &CspRuntime, queue: QueueName) {

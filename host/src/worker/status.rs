@@ -8,6 +8,8 @@ use hoth_egress::BreakerStatus;
 #[derive(Debug, Clone)]
 pub struct CspStatus {
     pub paused: bool,
+    /// The reason why a secret cannot be read. Jobs wait meanwhile.
+    pub missing_secret: Option<String>,
     pub breaker: BreakerStatus,
     /// Names of credentials that the adapter asks for and the configuration
     /// lacks.
@@ -19,6 +21,7 @@ impl CspRuntime {
     pub fn status(&self, registry: &Registry) -> CspStatus {
         CspStatus {
             paused: self.pause.is_paused(),
+            missing_secret: self.secrets.missing(),
             breaker: self.client.breaker().status(),
             missing_credentials: self.missing_credentials(registry),
         }
