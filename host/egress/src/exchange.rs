@@ -20,8 +20,11 @@ use crate::Inner;
 use crate::auth::credential::Credential;
 use crate::auth::header::AuthHeader;
 use crate::auth::scopes::Scopes;
+use crate::breaker::Breaker;
 use crate::breaker::CallHealth;
+use crate::breaker::CallPermit;
 use crate::policy::headers;
+use crate::policy::origin::Origin;
 use crate::policy::scrub::Scrubber;
 use crate::transport::call;
 use crate::transport::call::RawResponse;
@@ -154,11 +157,12 @@ impl<'a> Exchange<'a> {
 
     /// Makes calls until the retry policy ends the exchange.
     async fn run(mut self, context: &Context<'_>) -> ExchangeResult {
-        let breaker = &self.inner.breaker;
+        let breaker = self.inner.breaker_of(&self.url);
         let mut tries = 0;
         loop {
-            // While the breaker is open this waits for the probe slot.
-            let permit = breaker.call_permit().await;
+            let Some(permit) = self.call_permit(breaker, context.retry).await else {
+                return self.held();
+            };
             let tried = self.attempt(context.retry.max_retry_after).await;
             let health = health(&tried);
             if let Some(health) = health {
@@ -192,6 +196,30 @@ impl<'a> Exchange<'a> {
                 None => return self.finish(tried, tries),
             }
         }
+    }
+
+    /// Waits for the permission to call: while the breaker is open, for the
+    /// probe slot. Returns `None` for a poll of another origin than that of the
+    /// base URL. Its job is not held back on the queue, and would take the place
+    /// of a job at an origin that is up.
+    async fn call_permit(&self, breaker: &Breaker, retry: &RetryPolicy) -> Option<CallPermit> {
+        if *retry == RetryPolicy::ONCE && !std::ptr::eq(breaker, &self.inner.breaker) {
+            return breaker.try_call_permit();
+        }
+        Some(breaker.call_permit().await)
+    }
+
+    /// Makes the result of a poll that is not made.
+    fn held(self) -> ExchangeResult {
+        let (csp, origin) = (&self.inner.name, Origin::of(&self.url));
+        let message = format!("{csp} does not respond at {origin}, so it was not called");
+        let event = Event::TransportFailure(TransportFailure {
+            code: TransportCode::Connect,
+            message,
+            sent: false,
+            last_response: None,
+        });
+        ExchangeResult { event, url: None, calls: 0, retry_after: None, finding: None }
     }
 
     /// Makes one try: obtains the credential and calls. If the CSP refuses the
@@ -388,6 +416,15 @@ enum NextCall {
     After(Option<Duration>),
     /// As soon as the breaker allows it.
     Held,
+}
+
+impl Inner {
+    /// Returns the breaker of the origin of a checked URL.
+    fn breaker_of(&self, url: &Url) -> &Breaker {
+        let origin = Origin::of(url);
+        let found = self.other_breakers.iter().find(|(other, _)| *other == origin);
+        found.map_or(&self.breaker, |(_, breaker)| breaker)
+    }
 }
 
 /// Returns what one try says about the health of the CSP, or `None` if it says

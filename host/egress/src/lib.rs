@@ -76,7 +76,10 @@ struct Inner {
     /// The CSP as the peer of a call, with the bounds of that call.
     target: CallTarget,
     credentials: Credentials,
+    /// The breaker of the origin of the base URL, where jobs begin.
     breaker: Breaker,
+    /// The breakers of the other allowed origins.
+    other_breakers: Vec<(Origin, Breaker)>,
     /// The bound on concurrent calls.
     permits: Semaphore,
     clock: Clock,
@@ -135,9 +138,15 @@ impl Client {
         &self.0.settings
     }
 
-    /// Returns the CSP's breaker. Every exchange reports its calls to it.
+    /// Returns the breaker of the origin of `base_url`, where jobs begin. Every
+    /// exchange reports its calls to the breaker of the origin that it calls.
     pub fn breaker(&self) -> &Breaker {
         &self.0.breaker
+    }
+
+    /// Returns the breakers of the other allowed origins.
+    pub fn other_breakers(&self) -> &[(Origin, Breaker)] {
+        &self.0.other_breakers
     }
 
     /// Returns true if a credential with this name is configured.
@@ -168,6 +177,14 @@ impl Client {
             response_bytes_max: config.max_response_bytes.get() as usize,
             response_bytes_hint: " (`max_response_bytes`)",
         };
+        let base = Origin::of(&config.base_url);
+        let others = config.allowed_origins.iter().filter(|origin| **origin != base);
+        let other_breakers = others
+            .map(|origin| {
+                let peer = format!("{name} at {origin}");
+                (origin.clone(), Breaker::new(name, peer, &config.breaker, clock.clone()))
+            })
+            .collect();
         Ok(Self(Arc::new(Inner {
             name: name.clone(),
             settings: config.settings_json(),
@@ -182,7 +199,8 @@ impl Client {
             ),
             http,
             target,
-            breaker: Breaker::new(name, &config.breaker, clock.clone()),
+            breaker: Breaker::new(name, name.to_string(), &config.breaker, clock.clone()),
+            other_breakers,
             permits: Semaphore::new(config.max_concurrent.get() as usize),
             clock,
         })))

@@ -13,6 +13,7 @@ use super::state::AdminState;
 use crate::http::audit;
 use crate::http::auth::Principal;
 use crate::worker::CspRuntime;
+use hoth_egress::BreakerStatus;
 
 /// The response to a pause or a resumption.
 #[derive(Debug, Serialize)]
@@ -35,14 +36,24 @@ pub struct Csp {
     /// The name of its adapter, which may be missing or refused.
     adapter: String,
     paused: bool,
+    /// The breaker of the origin of its base URL.
     breaker: Breaker,
+    /// The breakers of its other origins.
+    other_origins: Vec<OtherOrigin>,
     /// The secret that cannot be read, and the reason. Jobs wait meanwhile.
     missing_secret: Option<String>,
     /// Credential names that the adapter needs and the configuration lacks.
     missing_credentials: Vec<String>,
 }
 
-/// The state of a CSP's circuit breaker.
+/// Another origin of a CSP.
+#[derive(Debug, Serialize)]
+struct OtherOrigin {
+    origin: String,
+    breaker: Breaker,
+}
+
+/// The state of a circuit breaker.
 #[derive(Debug, Serialize)]
 struct Breaker {
     /// `closed`, `open`, `half-open` or `given-up`.
@@ -52,6 +63,16 @@ struct Breaker {
     /// Jobs with a failed call since the last response; counted up to the
     /// number that opens the breaker.
     failures: usize,
+}
+
+impl Breaker {
+    fn of(status: &BreakerStatus) -> Self {
+        Self {
+            state: status.phase.as_str(),
+            since: status.since.to_rfc3339(),
+            failures: status.failures,
+        }
+    }
 }
 
 /// Handles `GET /csps`.
@@ -73,11 +94,15 @@ fn row(state: &AdminState, csp: &CspRuntime) -> Csp {
         name: csp.name.to_string(),
         adapter: csp.adapter.clone(),
         paused: status.paused,
-        breaker: Breaker {
-            state: status.breaker.phase.as_str(),
-            since: status.breaker.since.to_rfc3339(),
-            failures: status.breaker.failures,
-        },
+        breaker: Breaker::of(&status.breaker),
+        other_origins: status
+            .other_breakers
+            .iter()
+            .map(|(origin, breaker)| OtherOrigin {
+                origin: origin.to_string(),
+                breaker: Breaker::of(breaker),
+            })
+            .collect(),
         missing_secret: status.missing_secret,
         missing_credentials: status.missing_credentials,
     }

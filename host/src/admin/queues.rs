@@ -131,6 +131,11 @@ fn reasons(
                 let since = status.breaker.since.to_rfc3339();
                 reasons.push(format!("{csp} does not respond: its breaker is open since {since}"));
             }
+            for (origin, breaker) in &status.other_breakers {
+                if !breaker.allows_jobs() {
+                    reasons.push(format!("{csp} does not respond at {origin}: polls there wait"));
+                }
+            }
         }
         match state.registry.serving(csp) {
             Ok(version) => {

@@ -3,6 +3,7 @@
 use super::CspRuntime;
 use crate::registry::Registry;
 use hoth_egress::BreakerStatus;
+use hoth_egress::Origin;
 
 /// The status of one CSP.
 #[derive(Debug, Clone)]
@@ -10,7 +11,10 @@ pub struct CspStatus {
     pub paused: bool,
     /// The reason why a secret cannot be read. Jobs wait meanwhile.
     pub missing_secret: Option<String>,
+    /// The breaker of the origin of the CSP's base URL.
     pub breaker: BreakerStatus,
+    /// The breakers of its other origins.
+    pub other_breakers: Vec<(Origin, BreakerStatus)>,
     /// Names of credentials that the adapter asks for and the configuration
     /// lacks.
     pub missing_credentials: Vec<String>,
@@ -23,6 +27,12 @@ impl CspRuntime {
             paused: self.pause.is_paused(),
             missing_secret: self.secrets.missing(),
             breaker: self.client.breaker().status(),
+            other_breakers: self
+                .client
+                .other_breakers()
+                .iter()
+                .map(|(origin, breaker)| (origin.clone(), breaker.status()))
+                .collect(),
             missing_credentials: self.missing_credentials(registry),
         }
     }

@@ -1,4 +1,4 @@
-//! The circuit breaker of one CSP: during an outage jobs wait and keep their
+//! The circuit breaker of one origin of a CSP: during an outage jobs wait and keep their
 //! tries.
 //!
 //! The breaker opens when calls of many different jobs have failed in a row for
@@ -21,6 +21,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use metrics::counter;
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::Semaphore;
 use tokio::sync::oneshot;
 use tokio::sync::watch;
@@ -46,13 +47,15 @@ pub enum CallHealth {
     Failed,
 }
 
-/// The breaker of one CSP. Cheap to clone; clones share their state.
+/// The breaker of one origin of a CSP. Cheap to clone; clones share their state.
 #[derive(Debug, Clone)]
 pub struct Breaker(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
     csp: CspName,
+    /// The origin in log lines: the name of the CSP for that of its base URL.
+    peer: String,
     /// Watched, so that waiting calls and permits notice each change.
     state: watch::Sender<BreakerState>,
     /// The slot of the probing call. The semaphore is fair, so that waiting
@@ -89,15 +92,16 @@ pub struct BreakerStatus {
 }
 
 impl Breaker {
-    pub fn new(csp: &CspName, config: &BreakerConfig, clock: Clock) -> Self {
+    /// Makes a closed breaker. `peer` is the origin in log lines.
+    pub fn new(csp: &CspName, peer: String, config: &BreakerConfig, clock: Clock) -> Self {
         let state = watch::Sender::new(BreakerState::new(config, Instant::now()));
         let probe = Arc::new(Semaphore::new(1));
-        Self(Arc::new(Inner { csp: csp.clone(), state, probe, clock }))
+        Self(Arc::new(Inner { csp: csp.clone(), peer, state, probe, clock }))
     }
 
     /// Records the end of a call of `job` that began at `called_at`.
     pub fn report(&self, job: &str, called_at: Instant, health: CallHealth) {
-        let csp = &self.0.csp;
+        let (csp, peer) = (&self.0.csp, &self.0.peer);
         let mut transition = Transition::Unchanged;
         self.0.state.send_if_modified(|state| {
             transition = match health {
@@ -110,10 +114,10 @@ impl Breaker {
             Transition::Unchanged => {}
             Transition::Opened { pause } => {
                 counter!("hoth_breaker_openings_total", "csp" => csp.to_string()).increment(1);
-                warn!(%csp, event = "breaker-open", "{csp} does not respond; its jobs wait {pause:?}");
+                warn!(%csp, event = "breaker-open", "{peer} does not respond; its jobs wait {pause:?}");
             }
             Transition::Closed => {
-                info!(%csp, event = "breaker-closed", "{csp} responds again; its jobs resume")
+                info!(%csp, event = "breaker-closed", "{peer} responds again; its jobs resume")
             }
         }
     }
@@ -141,15 +145,23 @@ impl Breaker {
             _ = &mut allows_jobs => return CallPermit { _probe: None },
             pause = self.until(|phase| phase == BreakerPhase::HalfOpen) => pause,
         };
-        // A probe that hangs keeps the slot for one pause at most: the next call
-        // must be able to probe. The task holds the slot because the permit of
-        // the hanging call stays alive.
-        let (probe, ended) = oneshot::channel();
-        tokio::spawn(async move {
-            let _ = tokio::time::timeout(pause, ended).await;
-            drop(permit);
-        });
-        CallPermit { _probe: Some(probe) }
+        CallPermit::probing(permit, pause)
+    }
+
+    /// Returns a permit if a call may be made now.
+    pub fn try_call_permit(&self) -> Option<CallPermit> {
+        let (phase, pause) = {
+            let state = self.0.state.borrow();
+            (state.phase(Instant::now()), state.pause().unwrap_or_default())
+        };
+        match phase {
+            BreakerPhase::Closed | BreakerPhase::GivenUp => Some(CallPermit { _probe: None }),
+            BreakerPhase::Open => None,
+            BreakerPhase::HalfOpen => {
+                let slot = Arc::clone(&self.0.probe).try_acquire_owned().ok()?;
+                Some(CallPermit::probing(slot, pause))
+            }
+        }
     }
 
     /// Waits while the breaker is open, then returns a permit to receive jobs.
@@ -205,6 +217,20 @@ impl Breaker {
     }
 }
 
+impl CallPermit {
+    /// Makes the permit of a call that probes. A probe that hangs keeps the slot
+    /// for one pause at most: the next call must be able to probe. The task
+    /// holds the slot because the permit of the hanging call stays alive.
+    fn probing(slot: OwnedSemaphorePermit, pause: Duration) -> Self {
+        let (probe, ended) = oneshot::channel();
+        tokio::spawn(async move {
+            let _ = tokio::time::timeout(pause, ended).await;
+            drop(slot);
+        });
+        Self { _probe: Some(probe) }
+    }
+}
+
 impl BreakerStatus {
     /// Returns true if jobs run as usual.
     pub fn allows_jobs(&self) -> bool {
@@ -218,7 +244,7 @@ mod tests {
 
     fn breaker(config: &str) -> Breaker {
         let config = toml::from_str(config).unwrap();
-        Breaker::new(&"CSP_A".parse().unwrap(), &config, Clock::system())
+        Breaker::new(&"CSP_A".parse().unwrap(), "CSP_A".to_owned(), &config, Clock::system())
     }
 
     const PAUSE: Duration = Duration::from_millis(100);

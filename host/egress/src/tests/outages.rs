@@ -86,3 +86,26 @@ async fn a_second_failing_job_opens_the_breaker_and_waits_for_a_response() {
     assert_eq!(csp.calls(), 13);
     assert_eq!(client.breaker().status().phase, BreakerPhase::Closed);
 }
+
+#[tokio::test]
+async fn an_origin_that_is_down_holds_back_no_call_to_another_one() {
+    let csp = Server::start([answer(200, "", "")]).await;
+    let down = ClosedPort::bind();
+    let more = format!(
+        "allowed_origins = ['{}']\nbreaker = {{ failures = 1, over_ms = 0, open_ms = 300000, \
+         max_open_ms = 300000 }}",
+        down.url()
+    );
+    let client = client(&csp.url(), &more);
+    let location = Target::Location(format!("{}/jobs/1", down.url()));
+    let poll = request(Method::Get, location);
+    let failed = exchange(&client, &poll, &RetryPolicy::ONCE).await;
+    assert_eq!((failed.outcome().as_str(), failed.calls), ("connect", 1));
+    assert!(!client.other_breakers()[0].1.status().allows_jobs());
+
+    assert!(client.breaker().status().allows_jobs(), "the other origin is up");
+    assert_eq!(exchange(&client, &get("/x"), &THRICE).await.outcome(), "200");
+    // A poll of the origin that is down waits for its next turn, not in hand.
+    let held = exchange(&client, &poll, &RetryPolicy::ONCE).await;
+    assert_eq!((held.outcome().as_str(), held.calls, held.url), ("connect", 0, None));
+}
