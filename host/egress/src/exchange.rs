@@ -28,6 +28,7 @@ use crate::policy::origin::Origin;
 use crate::policy::scrub::Scrubber;
 use crate::transport::call;
 use crate::transport::call::RawResponse;
+use crate::transport::coding;
 use crate::transport::failure::CallFailure;
 use crate::transport::retry_after;
 use hoth_core::domain::Event;
@@ -160,7 +161,7 @@ impl<'a> Exchange<'a> {
         let breaker = self.inner.breaker_of(&self.url);
         let mut tries = 0;
         loop {
-            let Some(permit) = self.call_permit(breaker, context.retry).await else {
+            let Some(permit) = self.call_permit(breaker, context.is_poll).await else {
                 return self.held();
             };
             let tried = self.attempt(context.retry.max_retry_after).await;
@@ -202,8 +203,8 @@ impl<'a> Exchange<'a> {
     /// probe slot. Returns `None` for a poll of another origin than that of the
     /// base URL. Its job is not held back on the queue, and would take the place
     /// of a job at an origin that is up.
-    async fn call_permit(&self, breaker: &Breaker, retry: &RetryPolicy) -> Option<CallPermit> {
-        if *retry == RetryPolicy::ONCE && !std::ptr::eq(breaker, &self.inner.breaker) {
+    async fn call_permit(&self, breaker: &Breaker, is_poll: bool) -> Option<CallPermit> {
+        if is_poll && !std::ptr::eq(breaker, &self.inner.breaker) {
             return breaker.try_call_permit();
         }
         Some(breaker.call_permit().await)
@@ -318,9 +319,6 @@ impl<'a> Exchange<'a> {
         attempt: Attempt,
     ) -> Option<Finding> {
         match tried {
-            Ok(received) if received.response.status == 401 && self.credential.is_some() => {
-                Some(Finding::CredentialRefused)
-            }
             Ok(_) => retry.too_long(attempt).map(Finding::AskedToWait),
             // The HTTP client cannot send such a request either.
             Err(failure) => {
@@ -442,12 +440,12 @@ fn health(tried: &Result<ReceivedResponse, CallFailure>) -> Option<CallHealth> {
     }
 }
 
-/// Drops a byte order mark before JSON, which is not part of it (RFC 8259
-/// section 8.1). Other bodies stay as they are.
+/// Drops a byte order mark before JSON. Other bodies stay as they are.
 fn without_mark(body: Bytes) -> Bytes {
-    match body.strip_prefix(b"\xef\xbb\xbf").map(<[u8]>::trim_ascii_start) {
-        Some([b'{' | b'[', ..]) => body.slice(3..),
-        Some(_) | None => body,
+    let rest = coding::without_byte_order_mark(&body);
+    match rest.trim_ascii_start() {
+        [b'{' | b'[', ..] => body.slice_ref(rest),
+        _ => body,
     }
 }
 

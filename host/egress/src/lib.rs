@@ -90,6 +90,9 @@ struct Inner {
 pub struct Context<'a> {
     /// The retry policy: [`RetryPolicy::ONCE`] for polls.
     pub retry: &'a RetryPolicy,
+    /// True for a poll. While an origin other than that of `base_url` does not
+    /// respond, a poll there fails without a call, and a later one follows.
+    pub is_poll: bool,
     /// The last URL that was called in this run, the base of a relative
     /// location. If `None`, the base is the CSP's base URL.
     pub previous_url: Option<&'a Url>,

@@ -54,7 +54,7 @@ impl Supervisor {
     where
         W: Future<Output = ()>,
     {
-        let (supervisor, part, work) = (self.clone(), part.to_owned(), self.to_end_of(work));
+        let (supervisor, part, work) = (self.clone(), part.to_owned(), to_end_of(work));
         async move {
             match work.await {
                 Err(message) => supervisor.report(PartEnded::Panicked { part, message }),
@@ -69,7 +69,7 @@ impl Supervisor {
     where
         W: Future<Output = ()>,
     {
-        let (supervisor, part, work) = (self.clone(), part.to_owned(), self.to_end_of(work));
+        let (supervisor, part, work) = (self.clone(), part.to_owned(), to_end_of(work));
         async move {
             if let Err(message) = work.await {
                 supervisor.report(PartEnded::Panicked { part, message });
@@ -108,16 +108,6 @@ impl Supervisor {
         ended.clone().expect("the wait ends with a value")
     }
 
-    fn to_end_of<W>(&self, work: W) -> impl Future<Output = Result<(), String>> + use<W>
-    where
-        W: Future<Output = ()>,
-    {
-        async move {
-            let ended = AssertUnwindSafe(work).catch_unwind().await;
-            ended.map_err(|panic| panic_message(&*panic))
-        }
-    }
-
     fn report(&self, ended: PartEnded) {
         error!(event = "part-ended", "Part of the host is gone: {ended}");
         self.first.send_if_modified(|first| {
@@ -126,6 +116,12 @@ impl Supervisor {
             is_first
         });
     }
+}
+
+/// Runs `work`, and returns the text of a panic as the error.
+async fn to_end_of(work: impl Future<Output = ()>) -> Result<(), String> {
+    let ended = AssertUnwindSafe(work).catch_unwind().await;
+    ended.map_err(|panic| panic_message(&*panic))
 }
 
 /// Returns the text of a panic. `panic!` makes a `&str` or a `String`.

@@ -103,7 +103,7 @@ impl LogBuffer {
         Ok(buffer)
     }
 
-    /// Adds text that is written whatever the room is: the last words of a
+    /// Adds text that is written whatever the room is: the last message of a
     /// process.
     pub fn push_last(&self, text: &str) {
         self.pending().bytes.extend_from_slice(text.as_bytes());

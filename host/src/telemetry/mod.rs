@@ -99,7 +99,7 @@ pub fn flush_logs() {
     }
 }
 
-/// Writes the last words of a process to the log, behind all lines.
+/// Writes the last message of a process to the log, behind all lines.
 pub fn write_last(text: &str) {
     if let Some(buffer) = BUFFER.get() {
         buffer.push_last(text);

@@ -83,6 +83,7 @@ pub async fn run_adapter(
         None => recorder.begin(&csp.adapter, &csp.name, &facts),
         Some(_) => recorder.resume(&csp.name, &facts.id),
     };
+    let is_poll = resumption.is_some_and(|from| from.is_poll());
     let mut run = RunLoop {
         context,
         csp,
@@ -92,10 +93,8 @@ pub async fn run_adapter(
         recording,
         // A failed poll is repeated at the next wait; any other request is
         // retried at once.
-        retry: match resumption {
-            Some(from) if !from.checkpoint => RetryPolicy::ONCE,
-            Some(_) | None => context.retry,
-        },
+        retry: if is_poll { RetryPolicy::ONCE } else { context.retry },
+        is_poll,
         started_at: Instant::now(),
         budget: RunBudget::new(
             resumption.map_or(0, |from| from.requests),
@@ -125,6 +124,7 @@ struct RunLoop<'a> {
     facts: hoth_runtime::JobContext,
     recording: Option<Recording>,
     retry: RetryPolicy,
+    is_poll: bool,
     started_at: Instant,
     /// Bounds the requests, the computing time and the duration of a run whose
     /// adapter never ends it.
@@ -199,6 +199,7 @@ impl RunLoop<'_> {
         let key = self.job.request_key(ordinal);
         let context = hoth_egress::Context {
             retry: &self.retry,
+            is_poll: self.is_poll,
             previous_url: self.called.as_ref(),
             job: &self.facts.id,
             idempotency_key: &key,

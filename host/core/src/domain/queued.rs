@@ -66,6 +66,14 @@ pub struct Resumption {
     pub requests: u32,
 }
 
+impl Resumption {
+    /// Returns true if the run after this wait polls the CSP. After a
+    /// checkpoint the adapter continues its own work instead.
+    pub fn is_poll(&self) -> bool {
+        !self.checkpoint
+    }
+}
+
 /// An outcome on an outcome queue.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct QueuedOutcome {

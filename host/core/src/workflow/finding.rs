@@ -9,6 +9,4 @@ pub enum Finding {
     RequestRefused,
     /// The CSP asked for this pause, which is longer than the host waits.
     AskedToWait(Duration),
-    /// The CSP refused the credential of the host, and a new one as well.
-    CredentialRefused,
 }

@@ -8,7 +8,6 @@ use serde_json::json;
 use serde_json::value::RawValue;
 use serde_json::value::to_raw_value;
 
-use super::Finding;
 use crate::domain::CspName;
 use crate::domain::Failure;
 use crate::domain::FailureClass;
@@ -98,17 +97,10 @@ impl JobError {
 }
 
 impl Failure {
-    /// Adds to a failure what the host found in its last exchange. A CSP that
-    /// asks for too long a pause has refused the request, whatever the adapter
-    /// makes of its answer.
-    pub(super) fn explained(mut self, job: &Job, finding: Finding) -> Self {
-        let csp = &job.csp;
-        let asked = match finding {
-            // The response of a refusal is the body of the CSP as it is. The
-            // log and a metric name the credential.
-            Finding::RequestRefused | Finding::CredentialRefused => return self,
-            Finding::AskedToWait(asked) => asked.as_secs(),
-        };
+    /// Adds that the CSP asked for a pause which is too long. Such a CSP has
+    /// refused the request, whatever the adapter makes of its answer.
+    pub(super) fn after_asking_to_wait(mut self, job: &Job, asked: Duration) -> Self {
+        let (csp, asked) = (&job.csp, asked.as_secs());
         let details =
             format!("{csp} asks for a pause of {asked} s, which is longer than HOTH waits");
         if matches!(self.class, FailureClass::Refused | FailureClass::Unavailable) {

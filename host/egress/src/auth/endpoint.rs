@@ -20,6 +20,7 @@ use crate::transport::call;
 use crate::transport::call::CallTarget;
 use crate::transport::call::RawResponse;
 use crate::transport::client::HttpClient;
+use crate::transport::coding::without_byte_order_mark;
 use crate::transport::failure::CallFailure;
 use crate::transport::retry_after;
 use hoth_core::domain::CspName;
@@ -88,7 +89,7 @@ impl TokenEndpoint {
         let body = self.post(&secret, scopes).await?;
         // Ignores bytes after the object. The error is dropped because it may
         // quote the body, and with it a token.
-        let json = without_mark(&body);
+        let json = without_byte_order_mark(&body);
         match TokenResponse::deserialize(&mut serde_json::Deserializer::from_slice(json)) {
             Ok(response) => self.read(&response),
             Err(_) => Err(self.unavailable("the token endpoint's response cannot be parsed")),
@@ -126,7 +127,7 @@ impl TokenEndpoint {
                 | TransportCode::TokenUnavailable
                 | TransportCode::RequestRefused => self.unavailable(&failure.message),
             })?;
-        let read = without_mark(body.as_deref().unwrap_or_default());
+        let read = without_byte_order_mark(body.as_deref().unwrap_or_default());
         let pause = retry_after::read(&headers, &self.clock);
         let word = error_word(read);
         let message = error_message(status, word.as_deref());
@@ -247,11 +248,6 @@ fn is_bearer(token_type: Option<&str>) -> bool {
     named.is_empty()
         || named.eq_ignore_ascii_case("bearer")
         || named.eq_ignore_ascii_case("bearertoken")
-}
-
-/// Drops a byte order mark.
-fn without_mark(body: &[u8]) -> &[u8] {
-    body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body)
 }
 
 /// Describes a response that grants no token: the status, and the error if it

@@ -1,5 +1,5 @@
-//! The circuit breaker of one origin of a CSP: during an outage jobs wait and keep their
-//! tries.
+//! The circuit breaker of one origin of a CSP: during an outage jobs wait and
+//! keep their tries.
 //!
 //! The breaker opens when calls of many different jobs have failed in a row for
 //! some time. One job that fails repeatedly says little about a CSP, and neither

@@ -34,8 +34,13 @@ const THRICE: RetryPolicy = RetryPolicy {
     max_retry_after: Duration::from_secs(10),
 };
 
-const CONTEXT: Context<'static> =
-    Context { retry: &THRICE, previous_url: None, job: "job-1", idempotency_key: "job-1" };
+const CONTEXT: Context<'static> = Context {
+    retry: &THRICE,
+    is_poll: false,
+    previous_url: None,
+    job: "job-1",
+    idempotency_key: "job-1",
+};
 
 /// The longest wait for an event that a test expects. It is far longer than
 /// needed, so that a busy machine fails no test.

@@ -99,13 +99,14 @@ async fn an_origin_that_is_down_holds_back_no_call_to_another_one() {
     let client = client(&csp.url(), &more);
     let location = Target::Location(format!("{}/jobs/1", down.url()));
     let poll = request(Method::Get, location);
-    let failed = exchange(&client, &poll, &RetryPolicy::ONCE).await;
+    let context = Context { retry: &RetryPolicy::ONCE, is_poll: true, ..CONTEXT };
+    let failed = client.exchange(&poll, &context).await;
     assert_eq!((failed.outcome().as_str(), failed.calls), ("connect", 1));
     assert!(!client.other_breakers()[0].1.status().allows_jobs());
 
     assert!(client.breaker().status().allows_jobs(), "the other origin is up");
     assert_eq!(exchange(&client, &get("/x"), &THRICE).await.outcome(), "200");
     // A poll of the origin that is down waits for its next turn, not in hand.
-    let held = exchange(&client, &poll, &RetryPolicy::ONCE).await;
+    let held = client.exchange(&poll, &context).await;
     assert_eq!((held.outcome().as_str(), held.calls, held.url), ("connect", 0, None));
 }

@@ -66,6 +66,12 @@ pub fn decode(headers: &HeaderMap, body: Bytes, max: usize) -> Result<Option<Byt
     Ok(Some(body))
 }
 
+/// Drops a byte order mark, which is not part of a JSON text (RFC 8259 section
+/// 8.1).
+pub fn without_byte_order_mark(body: &[u8]) -> &[u8] {
+    body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body)
+}
+
 #[cfg(test)]
 mod tests {
     use std::io::Write as _;

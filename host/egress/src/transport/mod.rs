@@ -3,7 +3,7 @@
 
 pub mod call;
 pub mod client;
-mod coding;
+pub mod coding;
 pub mod failure;
 mod limits;
 pub mod retry_after;

@@ -25,7 +25,7 @@ pub enum StorageFailure {
         rescue: Option<Rescue>,
     },
     /// The thread that writes has ended by itself.
-    #[error("the thread that writes the queue has ended; the log before this has its last words")]
+    #[error("the thread that writes the queue has ended by itself; the log has the reason")]
     WriterEnded,
 }
 

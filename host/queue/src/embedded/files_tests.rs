@@ -1,4 +1,4 @@
-//! Acts of other hands on the files of an open queue.
+//! Changes by other programs to the files of an open queue.
 
 use std::path::Path;
 use std::path::PathBuf;
@@ -206,7 +206,7 @@ async fn a_lock_of_another_process_refuses_calls_and_ends_nothing() {
 }
 
 #[tokio::test]
-async fn rows_of_another_hand_can_be_received_listed_and_purged() {
+async fn rows_of_another_program_can_be_received_listed_and_purged() {
     let (_folder, path, queue) = with_messages().await;
     let other = rusqlite::Connection::open(&path).expect("the file can be opened");
     // A group of bytes, a body of bytes, and numbers in the places of texts.
@@ -221,7 +221,7 @@ async fn rows_of_another_hand_can_be_received_listed_and_purged() {
              INSERT INTO dead_letters
              SELECT 1000, id, x'fffe', x'fffe', x'fffe', 'x', -1, x'fffe', 'x' FROM queues;",
         )
-        .expect("another hand may write");
+        .expect("another program may write");
     let deliveries = queue.receive(&requests(), receive(10, Duration::from_secs(30))).await;
     let deliveries = deliveries.expect("the rows can be read");
     assert_eq!(deliveries.len(), 6, "{deliveries:?}");

@@ -43,7 +43,7 @@ fn system_error(sql: &Connection) -> io::Error {
 
 fn verdict(error: &rusqlite::Error, system: &io::Error, phase: Phase) -> Verdict {
     let rusqlite::Error::SqliteFailure(failure, _) = error else {
-        // A value that another hand has written and that cannot be read. The
+        // A value that another program has written and that cannot be read. The
         // transaction was rolled back.
         return Verdict::Wait;
     };
@@ -74,7 +74,7 @@ fn verdict(error: &rusqlite::Error, system: &io::Error, phase: Phase) -> Verdict
             ErrorCode::FileLockingProtocolFailed | ErrorCode::OutOfMemory | ErrorCode::CannotOpen,
             Phase::Begin,
         ) => Verdict::Wait,
-        // One command is refused because of what it, or another hand, has
+        // One command is refused because of what it, or another program, has
         // written. The transaction was rolled back.
         (
             ErrorCode::ConstraintViolation

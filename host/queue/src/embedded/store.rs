@@ -93,11 +93,10 @@ pub fn timestamp(millis: i64) -> Timestamp {
     Timestamp::from_millis(u64::try_from(millis).unwrap_or(0))
 }
 
-/// Reads a text column, with U+FFFD for bytes that are not UTF-8, and whatever
-/// else is there as text. An operator's
-/// tool may have written them: SQLite does not check texts. The message must
-/// reach a receiver all the same, which finds it unreadable and dead-letters
-/// it.
+/// Reads a text column, with U+FFFD for bytes that are not UTF-8, and a number
+/// as its digits. An operator's tool may have written them: SQLite does not
+/// check texts. The message must reach a receiver all the same, which finds it
+/// unreadable and dead-letters it.
 pub fn text(row: &Row<'_>, column: usize) -> Result<String> {
     match row.get_ref(column)? {
         ValueRef::Text(bytes) | ValueRef::Blob(bytes) => {
@@ -250,7 +249,7 @@ impl Store<'_> {
             Position::Behind => {}
             Position::Head => {
                 // Before the deletion, because the group is named by the row:
-                // another hand may have stored bytes that are not a text.
+                // another program may have stored bytes that are not a text.
                 // Changes nothing if the group has no other message.
                 self.sql
                     .prepare_cached(

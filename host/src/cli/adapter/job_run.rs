@@ -193,12 +193,11 @@ impl<'a> JobRun<'a> {
             Csp::Network(client) => client,
         };
         // A failed poll is repeated by the next run, so it is attempted once.
-        let retry = match &self.resumption {
-            Some(from) if !from.checkpoint => RetryPolicy::ONCE,
-            Some(_) | None => self.inputs.retry,
-        };
+        let is_poll = self.resumption.as_ref().is_some_and(|from| from.is_poll());
+        let retry = if is_poll { RetryPolicy::ONCE } else { self.inputs.retry };
         let context = hoth_egress::Context {
             retry: &retry,
+            is_poll,
             previous_url: called.as_ref(),
             job: self.inputs.job.id.as_str(),
             idempotency_key: &self.inputs.job.request_key(ordinal),

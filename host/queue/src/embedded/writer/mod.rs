@@ -473,8 +473,8 @@ fn release(undelivered: Undelivered) -> Box<dyn Command> {
     Call::without_caller(ChangeLeases { queue, leases, after: Duration::ZERO })
 }
 
-/// Refuses a command that cannot be applied, or that another hand's rows stand
-/// against. Nothing was stored.
+/// Refuses a command that cannot be applied, or that rows of another program
+/// contradict. Nothing was stored.
 fn refuse_one(command: Box<dyn Command>, cause: &rusqlite::Error) {
     warn!(error = cause as &dyn std::error::Error, "The queue file refused a change");
     command.answer(Err(QueueError::Unreachable(cause.to_string().into())));

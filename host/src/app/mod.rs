@@ -1,5 +1,7 @@
 //! The application: builds the host from its configuration, runs and drains it.
 
+mod watchdog;
+
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 use std::future::Future;
@@ -34,7 +36,6 @@ use crate::replay::Recorder;
 use crate::supervisor::Beat;
 use crate::supervisor::PartEnded;
 use crate::supervisor::Supervisor;
-use crate::supervisor::Watchdog;
 use crate::telemetry;
 use crate::worker;
 use crate::worker::CspRuntime;
@@ -67,9 +68,6 @@ pub enum Role {
     /// Poll CSPs for waiting jobs and resume them
     Watcher,
 }
-
-/// The exit code of a host with a stuck part: that of any failure.
-const STUCK: i32 = 1;
 
 /// The time that deletions of collected outcomes have to end.
 const DELETIONS_GRACE: Duration = Duration::from_secs(1);
@@ -170,8 +168,8 @@ impl App {
     }
 
     /// Serves until `stop` completes, storage fails, or a part of the host ends
-    /// unasked, then drains: no new
-    /// requests, jobs in hand end, and the rest returns to its queues.
+    /// by itself. Then drains: no new requests, jobs in hand end, and the rest
+    /// returns to its queues.
     ///
     /// # Errors
     ///
@@ -180,6 +178,9 @@ impl App {
         let grace = self.config.worker.drain();
         let storage = self.storage.clone();
         let supervisor = self.context.supervisor.clone();
+        // A supervisor waits for the line that says that the host listens, and
+        // a crash would lose it in the buffer.
+        telemetry::flush_logs();
         let alive = self.start_watchdog().context("starting the watchdog")?;
         let running = self.spawn(alive);
         let end = tokio::select! {
@@ -229,58 +230,6 @@ impl App {
         let api = serve.map(|serve| part("the API listener", serve));
         let listeners = api.into_iter().chain([admin]).collect();
         Running { workers, listeners, responses, draining, closing }
-    }
-
-    /// Starts the watchdog, with the parts that it can tell apart. Returns the
-    /// sign of life of the watcher of the adapters directory.
-    fn start_watchdog(&self) -> std::io::Result<Beat> {
-        let bound = self.config.worker.stuck_after();
-        let mut watchdog = Watchdog::new(bound);
-        let (pause, runtime) = (watchdog.interval(), watchdog.watch("the async runtime", bound));
-        tokio::spawn(async move {
-            loop {
-                runtime.beat();
-                tokio::time::sleep(pause).await;
-            }
-        });
-        if let Storage::Embedded(queue) = &self.storage {
-            // The probe runs on the runtime. Its bound is two looks longer, so
-            // that a stuck runtime is not taken for a stuck writer.
-            let longer = bound.saturating_add(pause * 2);
-            let (queue, writer) = (Arc::clone(queue), watchdog.watch("the queue writer", longer));
-            tokio::spawn(async move {
-                loop {
-                    // A refusal is a sign of life as well.
-                    tokio::select! {
-                        _ = queue.check() => {}
-                        // The writer may then save messages for a while.
-                        () = queue.failed() => {}
-                    }
-                    writer.beat();
-                    tokio::time::sleep(pause).await;
-                }
-            });
-        }
-        // A pass compiles and replays new components, which may take this long.
-        let adapters = &self.config.adapters;
-        let compiling = Duration::from_millis(adapters.compile_timeout_ms);
-        let replaying = Duration::from_millis(self.config.replay.max_ms);
-        let names = u32::try_from(self.config.csp.len()).unwrap_or(u32::MAX);
-        let pass = compiling.saturating_add(replaying).saturating_mul(names);
-        let alive =
-            watchdog.watch("the watcher of the adapters directory", bound.saturating_add(pass));
-        watchdog.start(|part, silent| {
-            error!(
-                event = "part-stuck",
-                "Part of the host is stuck: {part} has shown no sign of life for {silent:?}"
-            );
-            telemetry::write_last(&format!("hoth: {part} is stuck; the host must be restarted\n"));
-            telemetry::flush_logs();
-            // A drain could wait for the stuck part, and what is on disk needs
-            // none.
-            std::process::exit(STUCK);
-        })?;
-        Ok(alive)
     }
 
     fn served_stages(&self) -> ServedStages {

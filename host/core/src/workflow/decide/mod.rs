@@ -199,12 +199,14 @@ impl Decider<'_> {
     fn fail(&self, failure: Failure) -> Decision {
         // After a checkpoint the adapter resumes its own work: a failure there
         // is final, as in a first run. Only a failed poll is polled again.
-        let polled = self.run.resumption.filter(|r| !r.checkpoint);
+        let polled = self.run.resumption.filter(|r| r.is_poll());
         let (failure, polled) = match self.totals.finding {
             None => (failure, polled),
             // The next poll would be refused too.
             Some(Finding::RequestRefused) => (failure, None),
-            Some(finding) => (failure.explained(self.run.job, finding), polled),
+            Some(Finding::AskedToWait(asked)) => {
+                (failure.after_asking_to_wait(self.run.job, asked), polled)
+            }
         };
         match (failure.class, polled) {
             (FailureClass::Unavailable, Some(before)) => self.poll_again(before, 0, &failure),
@@ -296,5 +298,4 @@ impl Decider<'_> {
 }
 
 #[cfg(test)]
-#[path = "decide_tests.rs"]
 mod tests;

@@ -270,12 +270,3 @@ fn a_pause_that_is_too_long_ends_the_job_with_the_answer_of_the_csp() {
         );
     }
 }
-
-#[test]
-fn a_refused_credential_ends_the_job_with_the_body_of_the_csp() {
-    let refused =
-        |before| found(before, failure(FailureClass::Refused, 401), Finding::CredentialRefused);
-    let expected = r#"report 401 {"a":1}"#;
-    assert_eq!(refused(None), expected);
-    assert_eq!(refused(Some(&polled(1, 0))), expected);
-}

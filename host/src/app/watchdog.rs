@@ -1,0 +1,70 @@
+//! The parts of a host that the watchdog watches.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tracing::error;
+
+use super::App;
+use crate::supervisor::Beat;
+use crate::supervisor::Watchdog;
+use crate::telemetry;
+use hoth_queue::Queue as _;
+use hoth_queue::Storage;
+
+/// The exit code of a host with a stuck part: that of any failure.
+const STUCK: i32 = 1;
+
+impl App {
+    /// Starts the watchdog, with the parts that it can tell apart. Returns the
+    /// sign of life of the watcher of the adapters directory.
+    pub(super) fn start_watchdog(&self) -> std::io::Result<Beat> {
+        let bound = self.config.worker.stuck_after();
+        let mut watchdog = Watchdog::new(bound);
+        let (pause, runtime) = (watchdog.interval(), watchdog.watch("the async runtime", bound));
+        tokio::spawn(async move {
+            loop {
+                runtime.beat();
+                tokio::time::sleep(pause).await;
+            }
+        });
+        if let Storage::Embedded(queue) = &self.storage {
+            // The probe runs on the runtime. Its bound is two looks longer, so
+            // that a stuck runtime is not taken for a stuck writer.
+            let longer = bound.saturating_add(pause * 2);
+            let (queue, writer) = (Arc::clone(queue), watchdog.watch("the queue writer", longer));
+            tokio::spawn(async move {
+                loop {
+                    // A refusal is a sign of life as well.
+                    tokio::select! {
+                        _ = queue.check() => {}
+                        // The writer may then save messages for a while.
+                        () = queue.failed() => {}
+                    }
+                    writer.beat();
+                    tokio::time::sleep(pause).await;
+                }
+            });
+        }
+        // A pass compiles and replays new components, which may take this long.
+        let adapters = &self.config.adapters;
+        let compiling = Duration::from_millis(adapters.compile_timeout_ms);
+        let replaying = Duration::from_millis(self.config.replay.max_ms);
+        let names = u32::try_from(self.config.csp.len()).unwrap_or(u32::MAX);
+        let pass = compiling.saturating_add(replaying).saturating_mul(names);
+        let alive =
+            watchdog.watch("the watcher of the adapters directory", bound.saturating_add(pass));
+        watchdog.start(|part, silent| {
+            error!(
+                event = "part-stuck",
+                "Part of the host is stuck: {part} has shown no sign of life for {silent:?}"
+            );
+            telemetry::write_last(&format!("hoth: {part} is stuck; the host must be restarted\n"));
+            telemetry::flush_logs();
+            // A drain could wait for the stuck part, and what is on disk needs
+            // none.
+            std::process::exit(STUCK);
+        })?;
+        Ok(alive)
+    }
+}
