@@ -44,7 +44,7 @@ pub enum SecretError {
 
 /// The source as it is written in the configuration.
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "`{ env = \"NAME\" }` or `{ file = \"PATH\" }`")]
 struct Written {
     env: Option<String>,
     file: Option<PathBuf>,

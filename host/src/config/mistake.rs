@@ -131,6 +131,14 @@ mod tests {
     }
 
     #[test]
+    fn a_secret_that_is_written_in_clear_is_answered_with_the_forms_of_a_reference() {
+        let text = "[csp.CSP_A.basic]\nusername = 'u'\npassword = 'hunter22'\n";
+        let described = described(&format!("{CSP}{text}"));
+        let expected = "expected `{ env = \"NAME\" }` or `{ file = \"PATH\" }`";
+        assert!(described.contains(expected), "{described}");
+    }
+
+    #[test]
     fn a_mistake_elsewhere_is_shown_with_its_line() {
         let described = described(&format!("{CSP}timeout_ms = 'soon'\n"));
         assert!(described.contains("4 | timeout_ms = 'soon'"), "{described}");
