@@ -16,6 +16,7 @@ use crate::csp::Answer;
 use crate::harness::Outcome;
 use crate::harness::component;
 use crate::harness::cost;
+use crate::harness::guest;
 use crate::harness::job;
 
 /// The output and the exit code of a command.
@@ -42,10 +43,10 @@ impl WorkFolder {
     }
 
     /// Runs `hoth adapter` in the folder.
-    async fn adapter(&self, command: &str, name: &str, arguments: &[&str]) -> Ran {
+    async fn adapter(&self, command: &str, wasm: &Path, arguments: &[&str]) -> Ran {
         let output = Command::new(env!("CARGO_BIN_EXE_hoth"))
             .args(["adapter", command])
-            .arg(component(name))
+            .arg(wasm)
             .args(arguments)
             .current_dir(self.0.path())
             .env("DESK_KEY", mock_csp::stratus::KEY)
@@ -57,7 +58,7 @@ impl WorkFolder {
     }
 
     async fn run(&self, name: &str, arguments: &[&str]) -> Ran {
-        self.adapter("run", name, &[&["--job", "job.json"], arguments].concat()).await
+        self.adapter("run", &component(name), &[&["--job", "job.json"], arguments].concat()).await
     }
 
     async fn scripted(&self, name: &str) -> Ran {
@@ -68,7 +69,7 @@ impl WorkFolder {
 #[tokio::test]
 async fn an_inspection_leaves_no_files() {
     let folder = WorkFolder::new(&json!({}), &json!([]));
-    let ran = folder.adapter("inspect", "hello", &[]).await;
+    let ran = folder.adapter("inspect", &component("hello"), &[]).await;
     assert_eq!(ran.code, Some(0), "{ran:?}");
     assert!(ran.out.contains("operations  get-portfolio\n"), "{}", ran.out);
     assert!(ran.out.contains("imports     hoth:adapter/log@0.1.0"), "{}", ran.out);
@@ -126,6 +127,47 @@ async fn every_kind_of_end_has_its_exit_code() {
     let ran = ran.scripted("hello").await;
     assert_eq!(ran.code, Some(1));
     assert!(ran.out.contains("has no operation add-environment"), "{}", ran.out);
+}
+
+#[tokio::test]
+async fn a_request_that_a_host_refuses_gets_no_scripted_answer() {
+    let good = json!([{"status": 200, "body": {"id": "p-1"}}, "timer", {"status": 500}]);
+    for (misbehavior, reason) in [
+        ("sets cookie", "the header `cookie` is reserved for the host"),
+        ("climbs out", "its path has a dot segment"),
+        ("other credential", "the adapter declares no credential `billing`"),
+    ] {
+        let mut asked = job("job-1", "CSP_TEST", "ADD_PORTFOLIO");
+        asked["payload"]["name"] = json!(misbehavior);
+        let ran = WorkFolder::new(&asked, &good)
+            .adapter(
+                "run",
+                &guest("misbehaves"),
+                &["--job", "job.json", "--answers", "answers.json"],
+            )
+            .await;
+        assert_eq!(ran.code, Some(1), "{ran:?}");
+        let refused = format!(
+            "answer  none: HOTH refused the request to CSP_TEST: {reason}; the request was not sent"
+        );
+        assert!(ran.out.contains(&refused), "{misbehavior}: {}", ran.out);
+        assert!(ran.err.contains("Answers 1 to 3 were not used"), "{misbehavior}: {}", ran.err);
+    }
+}
+
+#[tokio::test]
+async fn answers_that_a_job_leaves_are_named() {
+    let account = json!({"status": 200, "body": {"id": "p-1"}});
+    let asked = job("job-1", "HELLO", "GET_PORTFOLIO");
+    for (answers, expected) in [
+        (json!([account, "timer"]), None),
+        (json!([account, account]), Some("Answer 2 was not used")),
+    ] {
+        let ran = WorkFolder::new(&asked, &answers).scripted("hello").await;
+        assert_eq!(ran.code, Some(0), "{ran:?}");
+        assert_eq!(ran.err.contains("not used"), expected.is_some(), "{ran:?}");
+        assert!(ran.err.contains(expected.unwrap_or_default()), "{ran:?}");
+    }
 }
 
 #[tokio::test]

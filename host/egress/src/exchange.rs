@@ -23,7 +23,7 @@ use crate::auth::scopes::Scopes;
 use crate::breaker::Breaker;
 use crate::breaker::CallHealth;
 use crate::breaker::CallPermit;
-use crate::policy::headers;
+use crate::check;
 use crate::policy::origin::Origin;
 use crate::policy::scrub::Scrubber;
 use crate::transport::call;
@@ -42,9 +42,6 @@ use hoth_core::workflow::Finding;
 use hoth_core::workflow::RetryPolicy;
 use hoth_platform::failpoint;
 use hoth_platform::failpoint::FailPoint;
-
-/// The bound on all scopes of a request. Identity providers accept far less.
-const SCOPE_BYTES_MAX: usize = 4096;
 
 /// Implements [`crate::Client::exchange`].
 pub async fn run(inner: &Inner, request: &HttpRequest, context: &Context<'_>) -> ExchangeResult {
@@ -114,30 +111,18 @@ impl<'a> Exchange<'a> {
         request: &HttpRequest,
         context: &Context<'_>,
     ) -> Result<Self, CallFailure> {
-        let refuse = |code, reason: String| {
-            let message = format!("HOTH refused the request to {}: {reason}", inner.name);
-            CallFailure::unsent(code, message)
-        };
-        let url = inner
-            .targets
-            .url(&request.target, &request.query, context.previous_url)
-            .map_err(|refusal| refuse(refusal.code(), refusal.to_string()))?;
-        let (method, key) = (request.method, context.idempotency_key);
-        let headers =
-            headers::assemble(method, &request.headers, key, inner.credentials.header_names())
-                .map_err(|bad| refuse(TransportCode::RequestRefused, bad.to_string()))?;
+        let (url, headers) = check::check(
+            &inner.name,
+            &inner.targets,
+            inner.credentials.header_names(),
+            request,
+            context.previous_url,
+            context.idempotency_key,
+        )?;
         let credential = inner
             .credentials
             .select(&inner.name, request.credential.as_deref(), &url)
-            .map_err(|unknown| refuse(TransportCode::RequestRefused, unknown.to_string()))?;
-        if request.body.as_ref().is_some_and(|body| body.len() > HttpRequest::BODY_BYTES_MAX) {
-            let reason = format!("its body has more than {} bytes", HttpRequest::BODY_BYTES_MAX);
-            return Err(refuse(TransportCode::RequestRefused, reason));
-        }
-        if request.scopes.iter().map(String::len).sum::<usize>() > SCOPE_BYTES_MAX {
-            let reason = format!("its scopes have more than {SCOPE_BYTES_MAX} bytes");
-            return Err(refuse(TransportCode::RequestRefused, reason));
-        }
+            .map_err(|unknown| check::refusal(&inner.name, &unknown.to_string()))?;
         Ok(Self {
             inner,
             method: request.method,

@@ -9,6 +9,7 @@
 
 mod auth;
 mod breaker;
+mod check;
 mod config;
 mod exchange;
 mod policy;
@@ -31,6 +32,7 @@ pub use breaker::BreakerConfig;
 pub use breaker::BreakerPhase;
 pub use breaker::BreakerStatus;
 pub use breaker::ReceivePermit;
+pub use check::check_unconfigured;
 pub use config::Config;
 pub use policy::network::BadNetwork;
 pub use policy::network::Network;

@@ -19,7 +19,11 @@ const UNSENT: [TransportCode; 3] =
 
 /// The remaining responses.
 #[derive(Debug, Default)]
-pub struct Answers(VecDeque<Entry>);
+pub struct Answers {
+    left: VecDeque<Entry>,
+    /// The length of the whole list.
+    total: usize,
+}
 
 /// An entry of the list.
 #[derive(Debug)]
@@ -54,7 +58,8 @@ pub fn parse(text: &str) -> anyhow::Result<Answers> {
     let entries = written.into_iter().enumerate().map(|(nth, written)| {
         Entry::parse(written.get()).with_context(|| format!("answer {}", nth + 1))
     });
-    Ok(Answers(entries.collect::<anyhow::Result<_>>()?))
+    let left = entries.collect::<anyhow::Result<VecDeque<_>>>()?;
+    Ok(Answers { total: left.len(), left })
 }
 
 impl Answers {
@@ -63,7 +68,7 @@ impl Answers {
     /// happen.
     pub fn answer(&mut self) -> Option<Event> {
         loop {
-            match self.0.pop_front()? {
+            match self.left.pop_front()? {
                 Entry::Response(response) => return Some(Event::Response(response)),
                 Entry::Failure(failure) => return Some(Event::TransportFailure(failure)),
                 Entry::Timer => {}
@@ -74,11 +79,18 @@ impl Answers {
     /// Ends a wait. Returns `false` if nothing follows the wait.
     pub fn timer(&mut self) -> bool {
         // Timers are optional in a list: a wait without a timer ends, too.
-        if let Some(Entry::Timer) = self.0.front() {
-            self.0.pop_front();
+        if let Some(Entry::Timer) = self.left.front() {
+            self.left.pop_front();
             return true;
         }
-        !self.0.is_empty()
+        !self.left.is_empty()
+    }
+
+    /// Returns the numbers of the first and the last entry that is left, or
+    /// `None` if only timers are left.
+    pub fn unused(&self) -> Option<(usize, usize)> {
+        let is_left = self.left.iter().any(|entry| !matches!(entry, Entry::Timer));
+        is_left.then(|| (self.total - self.left.len() + 1, self.total))
     }
 }
 
@@ -143,10 +155,12 @@ mod tests {
         let Some(Event::TransportFailure(second)) = answers.answer() else { panic!("a failure") };
         assert_eq!((second.code.as_str(), second.sent), ("timeout", true));
         assert_eq!(&second.last_response.unwrap().body[..], b"down");
+        assert_eq!(answers.unused(), Some((4, 4)));
         assert!(answers.timer(), "another answer follows");
         let Some(Event::Response(third)) = answers.answer() else { panic!("an answer") };
         assert!(third.body.is_empty());
         assert!(answers.answer().is_none() && !answers.timer());
+        assert_eq!(answers.unused(), None);
     }
 
     #[test]

@@ -6,6 +6,7 @@
 use std::time::Duration;
 use std::time::Instant;
 
+use tracing::warn;
 use uuid::Uuid;
 
 use super::inputs::Csp;
@@ -17,6 +18,7 @@ use hoth_core::domain::HttpRequest;
 use hoth_core::domain::Resumption;
 use hoth_core::domain::Step;
 use hoth_core::domain::Timestamp;
+use hoth_core::domain::TransportCode;
 use hoth_core::workflow;
 use hoth_core::workflow::Decision;
 use hoth_core::workflow::Finding;
@@ -37,36 +39,11 @@ use hoth_runtime::JobContext;
 const RUNS_MAX: u32 = 10_000;
 
 /// Runs the job to its end. Returns `true` if it succeeded.
-pub async fn run(adapter: &Adapter, inputs: Inputs, printer: &Printer) -> anyhow::Result<bool> {
+pub async fn run(adapter: &Adapter, inputs: Inputs, printer: &Printer) -> bool {
     let mut run = JobRun::new(adapter, inputs, printer);
-    for nth in 1..=RUNS_MAX {
-        // Each run gets a new budget, as in a host, but the number of requests
-        // counts over all runs.
-        run.printer.run_begins(nth, run.resumption.as_ref());
-        let Some(end) = run.run_once().await else {
-            printer.stopped("no response to this request");
-            return Ok(false);
-        };
-        let (now, totals) = (run.now(), run.totals());
-        let context = RunContext { job: &run.inputs.job, resumption: run.resumption.as_ref() };
-        let decision = workflow::decide(&run.inputs.polling, context, end, now, totals);
-        match decision {
-            Decision::Report(report) => {
-                printer.message(&report.to_queued(&run.inputs.job));
-                return Ok(report.code < 400);
-            }
-            Decision::Resume(resumption) => {
-                printer.pause(&resumption, resumption.due_at.since(run.now()));
-                if !run.wait(&resumption).await {
-                    printer.stopped("the job waits, and no more answers are given");
-                    return Ok(false);
-                }
-                run.resumption = Some(resumption);
-            }
-        }
-    }
-    printer.stopped("the job did not finish within the limit of runs");
-    Ok(false)
+    let succeeded = run.run_all().await;
+    run.warn_of_unused_answers();
+    succeeded
 }
 
 /// A job under way.
@@ -124,6 +101,39 @@ impl<'a> JobRun<'a> {
 
     fn now(&self) -> Timestamp {
         self.clock.now() + self.skipped
+    }
+
+    /// Runs the job from wait to wait until it ends. Returns `true` if it
+    /// succeeded.
+    async fn run_all(&mut self) -> bool {
+        for nth in 1..=RUNS_MAX {
+            // Each run gets a new budget, as in a host, but the number of
+            // requests counts over all runs.
+            self.printer.run_begins(nth, self.resumption.as_ref());
+            let Some(end) = self.run_once().await else {
+                self.printer.stopped("no response to this request");
+                return false;
+            };
+            let (now, totals) = (self.now(), self.totals());
+            let context =
+                RunContext { job: &self.inputs.job, resumption: self.resumption.as_ref() };
+            match workflow::decide(&self.inputs.polling, context, end, now, totals) {
+                Decision::Report(report) => {
+                    self.printer.message(&report.to_queued(&self.inputs.job));
+                    return report.code < 400;
+                }
+                Decision::Resume(resumption) => {
+                    self.printer.pause(&resumption, resumption.due_at.since(self.now()));
+                    if !self.wait(&resumption).await {
+                        self.printer.stopped("the job waits, and no more answers are given");
+                        return false;
+                    }
+                    self.resumption = Some(resumption);
+                }
+            }
+        }
+        self.printer.stopped("the job did not finish within the limit of runs");
+        false
     }
 
     /// Runs the job from its state to its next wait or its end. Returns `None`
@@ -186,7 +196,21 @@ impl<'a> JobRun<'a> {
     ) -> Option<Event> {
         let client = match &mut self.inputs.csp {
             Csp::Script(answers) => {
+                // A request that a host refuses uses up no answer.
+                let declared = &self.adapter.info().credentials;
+                let csp = &self.inputs.job.csp;
+                let checked =
+                    hoth_egress::check_unconfigured(csp, request, declared, called.as_ref());
+                match checked {
+                    Ok(url) => *called = Some(url),
+                    Err(refused) => {
+                        self.finding = (refused.code == TransportCode::RequestRefused)
+                            .then_some(Finding::RequestRefused);
+                        return Some(Event::TransportFailure(refused));
+                    }
+                }
                 let event = answers.answer()?;
+                self.finding = None;
                 self.retry_after = retry_after(&event);
                 return Some(event);
             }
@@ -207,6 +231,17 @@ impl<'a> JobRun<'a> {
         self.finding = result.finding;
         *called = result.url.or(called.take());
         Some(result.event)
+    }
+
+    /// Warns of answers that the job did not ask for: the adapter makes fewer
+    /// requests than the author of the script expects.
+    fn warn_of_unused_answers(&self) {
+        let Csp::Script(answers) = &self.inputs.csp else { return };
+        match answers.unused() {
+            None => {}
+            Some((first, last)) if first == last => warn!("Answer {first} was not used"),
+            Some((first, last)) => warn!("Answers {first} to {last} were not used"),
+        }
     }
 
     /// Waits until the job is due. Returns `false` if that never happens. Waits

@@ -54,7 +54,8 @@ The answers are a list with one entry per request:
    {"failure": "timeout", "sent": true},
    "timer"]
 A failure is one of the codes of `transport-failure` in the WIT. Waits end at once;
-a "timer" in the list stands for one.
+a "timer" in the list stands for one. A request that a host refuses gets the refusal
+and no answer, and answers that are left at the end are reported on standard error.
 
 Exit codes: 0 the job succeeded; 1 it failed or did not finish, or the component is
 invalid; 2 invalid usage, job, settings or answers."#;
@@ -124,7 +125,7 @@ fn run_job(run: &RunArgs) -> ExitCode {
     let printer = printer::Printer { json: run.json };
     let finished = in_runtime(async {
         let adapter = load(&run.file).await?;
-        job_run::run(&adapter, inputs, &printer).await
+        Ok(job_run::run(&adapter, inputs, &printer).await)
     });
     match finished {
         Ok(true) => ExitCode::SUCCESS,

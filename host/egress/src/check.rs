@@ -1,0 +1,156 @@
+//! The checks of a request before a name is resolved or a token is requested.
+
+use http::HeaderMap;
+use http::HeaderName;
+use http::header;
+use url::Url;
+
+use crate::policy::headers;
+use crate::policy::origin::Origin;
+use crate::policy::target::TargetPolicy;
+use crate::transport::failure::CallFailure;
+use hoth_core::domain::CspName;
+use hoth_core::domain::HttpRequest;
+use hoth_core::domain::Target;
+use hoth_core::domain::TransportCode;
+use hoth_core::domain::TransportFailure;
+
+/// The bound on all scopes of a request. Identity providers accept far less.
+const SCOPE_BYTES_MAX: usize = 4096;
+
+/// Checks a request of an adapter without a configured CSP, by the rules that do
+/// not depend on one. `declared` are the credentials that the adapter declares.
+/// Returns the URL that would be called, or the failure that the adapter gets.
+pub fn check_unconfigured(
+    csp: &CspName,
+    request: &HttpRequest,
+    declared: &[String],
+    previous: Option<&Url>,
+) -> Result<Url, TransportFailure> {
+    let base = Url::parse("https://csp.invalid").expect("the text is a URL");
+    // The operator decides on the origins of locations, so every origin that
+    // the configuration accepts passes.
+    let configurable = match &request.target {
+        Target::Location(location) => {
+            let url = previous.unwrap_or(&base).join(location).ok();
+            url.map(|url| configurable_origins(&url)).unwrap_or_default()
+        }
+        Target::Path(_) => Vec::new(),
+    };
+    let targets = TargetPolicy::new(base, &configurable);
+    let checked = check(csp, &targets, &[header::AUTHORIZATION], request, previous, "job");
+    let undeclared = request.credential.as_ref().filter(|name| !declared.contains(name));
+    let checked = checked.and_then(|(url, _)| match undeclared {
+        None => Ok(url),
+        Some(name) => Err(refusal(csp, &format!("the adapter declares no credential `{name}`"))),
+    });
+    checked.map_err(|refused| TransportFailure {
+        code: refused.code,
+        message: refused.message,
+        sent: false,
+        last_response: None,
+    })
+}
+
+/// Returns the origins that an operator could allow for a URL: its own one, and
+/// that of its https form.
+fn configurable_origins(url: &Url) -> Vec<Origin> {
+    let mut secure = url.clone();
+    let secure = secure.set_scheme("https").is_ok().then_some(secure);
+    let origins = [Some(url), secure.as_ref()].into_iter().flatten().map(Origin::of);
+    origins.filter_map(|origin| Origin::parse(&origin.to_string()).ok()).collect()
+}
+
+/// Checks the target, the headers and the bounds of a request. Returns its URL
+/// and its headers, without the credential.
+pub fn check(
+    csp: &CspName,
+    targets: &TargetPolicy,
+    credential_headers: &[HeaderName],
+    request: &HttpRequest,
+    previous: Option<&Url>,
+    key: &str,
+) -> Result<(Url, HeaderMap), CallFailure> {
+    let url = targets
+        .url(&request.target, &request.query, previous)
+        .map_err(|bad| refusal_as(csp, bad.code(), &bad.to_string()))?;
+    let headers = headers::assemble(request.method, &request.headers, key, credential_headers)
+        .map_err(|bad| refusal(csp, &bad.to_string()))?;
+    if request.body.as_ref().is_some_and(|body| body.len() > HttpRequest::BODY_BYTES_MAX) {
+        let reason = format!("its body has more than {} bytes", HttpRequest::BODY_BYTES_MAX);
+        return Err(refusal(csp, &reason));
+    }
+    if request.scopes.iter().map(String::len).sum::<usize>() > SCOPE_BYTES_MAX {
+        return Err(refusal(csp, &format!("its scopes have more than {SCOPE_BYTES_MAX} bytes")));
+    }
+    Ok((url, headers))
+}
+
+/// Makes the failure of a request that the adapter cannot make.
+pub fn refusal(csp: &CspName, reason: &str) -> CallFailure {
+    refusal_as(csp, TransportCode::RequestRefused, reason)
+}
+
+fn refusal_as(csp: &CspName, code: TransportCode, reason: &str) -> CallFailure {
+    CallFailure::unsent(code, format!("HOTH refused the request to {csp}: {reason}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn checked(request: &HttpRequest, previous: &str) -> Result<String, String> {
+        let csp = "CSP_A".parse().unwrap();
+        let previous = Url::parse(previous).unwrap();
+        let checked = check_unconfigured(&csp, request, &["billing".to_owned()], Some(&previous));
+        let reason = |refused: TransportFailure| {
+            assert!(!refused.sent);
+            let prefix = "HOTH refused the request to CSP_A: ";
+            refused.message.strip_prefix(prefix).expect("the prefix").to_owned()
+        };
+        checked.map(String::from).map_err(reason)
+    }
+
+    fn get(target: Target) -> HttpRequest {
+        HttpRequest {
+            method: hoth_core::domain::Method::Get,
+            target,
+            query: Vec::new(),
+            headers: Vec::new(),
+            body: None,
+            idempotent: true,
+            credential: None,
+            scopes: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn without_a_configuration_every_origin_that_could_be_allowed_passes() {
+        let check = |location: &str, expected: Result<&str, &str>| {
+            let request = get(Target::Location(location.to_owned()));
+            let url = checked(&request, "https://csp.invalid/a/b");
+            let expected = expected.map(str::to_owned).map_err(str::to_owned);
+            assert_eq!(url, expected, "{location}");
+        };
+        check("c", Ok("https://csp.invalid/a/c"));
+        check("https://status.example.com/9?x", Ok("https://status.example.com/9?x"));
+        check("http://127.0.0.1:8080/9", Ok("http://127.0.0.1:8080/9"));
+        // From a server behind a proxy that terminates TLS.
+        check("http://status.example.com/9", Ok("https://status.example.com/9"));
+        check("https://a:b@h/9", Err("its location has a user name or a password"));
+        check("", Err("its location is empty"));
+        let null = "points to null, which is neither in `base_url` nor in `allowed_origins`";
+        check("file:///etc/passwd", Err(&format!("its location {null}")));
+    }
+
+    #[test]
+    fn a_credential_must_be_declared_by_the_adapter() {
+        let mut request = get(Target::Path("/a".to_owned()));
+        request.credential = Some("billing".to_owned());
+        let url = checked(&request, "https://csp.invalid");
+        assert_eq!(url, Ok("https://csp.invalid/a".to_owned()));
+        request.credential = Some("other".to_owned());
+        let refused = "the adapter declares no credential `other`".to_owned();
+        assert_eq!(checked(&request, "https://csp.invalid"), Err(refused));
+    }
+}
