@@ -115,9 +115,11 @@ async fn inspect(file: &Path) -> anyhow::Result<()> {
 }
 
 fn run_job(run: &RunArgs) -> ExitCode {
-    if let Err(error) = telemetry::start_logs(LogFormat::Text, &run.log_filter) {
-        return refuse(&error.into());
-    }
+    // Dropped at the end, which flushes the log.
+    let _logs = match telemetry::start_logs(LogFormat::Text, &run.log_filter) {
+        Ok(logs) => logs,
+        Err(error) => return refuse(&error.into()),
+    };
     let inputs = match inputs::read(run) {
         Ok(inputs) => inputs,
         Err(error) => return refuse(&error),
