@@ -15,7 +15,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("core", &[]),
     ("platform", &["core"]),
     ("queue", &["core", "platform"]),
-    ("runtime", &["core"]),
+    ("runtime", &["core", "platform"]),
     ("egress", &["core", "platform"]),
 ];
 
@@ -31,7 +31,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("admin", &["http", "registry", "replay", "worker"]),
     ("config", &["admin", "api", "http", "registry", "replay", "worker"]),
     ("reload", &["config", "http"]),
-    ("telemetry", &["http"]),
+    ("telemetry", &["http", "supervisor"]),
     (
         "app",
         &[

@@ -23,6 +23,7 @@ use crate::harness::Setup;
 use crate::harness::TestHost;
 use crate::harness::eventually;
 use crate::harness::job;
+use crate::supervision::ends_and_loses_nothing;
 
 /// A short lease, and still one that a busy machine extends in time.
 const LEASE: &str = "[worker]\nlease_seconds = 15\n";
@@ -65,6 +66,13 @@ fn in_portfolio(id: &str, portfolio: &str) -> Value {
 
 fn id(message: &Outcome) -> String {
     message.job_id().to_owned()
+}
+
+#[tokio::test]
+async fn a_background_task_of_the_queue_that_panics_ends_the_process_and_loses_no_job() {
+    let queue = queues_at(endpoint().as_deref());
+    let sentence = "hoth: a background task of the queue ended without a request to stop";
+    ends_and_loses_nothing("queue-poll:panic", |setup| setup.queue(&queue), sentence).await;
 }
 
 #[tokio::test]

@@ -20,7 +20,11 @@ const JOBS: usize = 2_000;
 /// Starts a host that accepts a job and then fails at `point`. Waits until it
 /// has ended with exit code 1 and a last line that contains `sentence`.
 /// Restarts it without the fail point, and expects the job's outcome.
-async fn ends_and_loses_nothing(point: &str, setup: impl FnOnce(Setup) -> Setup, sentence: &str) {
+pub async fn ends_and_loses_nothing(
+    point: &str,
+    setup: impl FnOnce(Setup) -> Setup,
+    sentence: &str,
+) {
     let csp = csp::sync().await;
     // The job is on disk before the part fails.
     let mut host = setup(Setup::new().csp("CSP_TEST", &csp)).roles("api").start().await;
@@ -43,6 +47,18 @@ async fn a_consumer_that_panics_ends_the_process_and_loses_no_job() {
 async fn a_watcher_that_panics_ends_the_process_and_loses_no_job() {
     let sentence = "hoth: the watcher of the adapters directory panicked: fail point watcher-pass";
     ends_and_loses_nothing("watcher-pass:panic", |setup| setup, sentence).await;
+}
+
+#[tokio::test]
+async fn a_panic_of_the_thread_that_interrupts_adapters_ends_the_process_and_loses_no_job() {
+    let sentence = "hoth: the thread that interrupts adapters ended without a request to stop";
+    ends_and_loses_nothing("epoch-tick:panic", |setup| setup, sentence).await;
+}
+
+#[tokio::test]
+async fn a_panic_of_the_thread_that_writes_the_log_ends_the_process_and_loses_no_job() {
+    let sentence = "hoth: the thread that writes the log panicked: fail point log-writer";
+    ends_and_loses_nothing("log-writer:panic", |setup| setup, sentence).await;
 }
 
 #[tokio::test]

@@ -109,6 +109,12 @@ fail_points! {
         ConsumerLoop = "consumer-loop",
         /// The watcher is about to read the adapters directory.
         WatcherPass = "watcher-pass",
+        /// The thread that interrupts adapters is about to count up.
+        EpochTick = "epoch-tick",
+        /// A receive on SQS is about to poll.
+        QueuePoll = "queue-poll",
+        /// The thread that writes the log is about to wait for lines.
+        LogWriter = "log-writer",
     }
 
     /// The steps from a component to the active version, in their order.

@@ -2,6 +2,9 @@
 
 use std::sync::Arc;
 
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
+
 use crate::contract::Queue;
 use crate::embedded::EmbeddedQueue;
 use crate::embedded::StorageFailure;
@@ -33,6 +36,16 @@ impl Storage {
             Self::Embedded(queue) => queue.failed().await,
             #[cfg(feature = "sqs")]
             Self::Sqs(_) => std::future::pending().await,
+        }
+    }
+
+    /// Returns when a background task of the backend has panicked. The embedded
+    /// backend has none; [`Self::failed`] notices the end of its writer.
+    pub fn task_panicked(&self) -> BoxFuture<'static, ()> {
+        match self {
+            Self::Embedded(_) => std::future::pending().boxed(),
+            #[cfg(feature = "sqs")]
+            Self::Sqs(queue) => queue.task_panicked().boxed(),
         }
     }
 

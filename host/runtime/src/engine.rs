@@ -1,12 +1,14 @@
 //! The engine: the state that all adapters of a process share.
 
 use std::fmt;
+use std::future::Future;
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
 use tokio::sync::Semaphore;
 use tokio::sync::SemaphorePermit;
+use tokio::sync::watch;
 use tracing::warn;
 use wasmtime::EngineWeak;
 use wasmtime::component::Linker;
@@ -24,6 +26,8 @@ use super::settings::INSTANCES_MAX;
 use hoth_core::config::Names;
 use hoth_core::config::Table as _;
 use hoth_core::domain::Digest;
+use hoth_platform::failpoint;
+use hoth_platform::failpoint::FailPoint;
 
 /// The most compilers at one time. Each one uses every core that it gets.
 const COMPILES_MAX: usize = 2;
@@ -67,6 +71,8 @@ struct Shared {
     /// other work always finds one.
     cpu_slots: Arc<Semaphore>,
     processors: usize,
+    /// Closed when the thread that interrupts adapters has ended.
+    interrupter: watch::Receiver<()>,
 }
 
 impl Engine {
@@ -128,7 +134,7 @@ impl Engine {
         let cache = cache(&wasmtime);
         let processors = thread::available_parallelism().map_or(1, usize::from);
         // A weak handle, so that the thread does not keep the engine alive.
-        start_epochs(wasmtime.weak()).map_err(EngineError::Thread)?;
+        let interrupter = start_epochs(wasmtime.weak()).map_err(EngineError::Thread)?;
         Ok(Self(Arc::new(Shared {
             contract: host::link_contract(&wasmtime).map_err(unsupported)?,
             wasi: host::link_wasi(&wasmtime).map_err(unsupported)?,
@@ -142,7 +148,16 @@ impl Engine {
             memory_pool: MemoryPool::new(),
             cpu_slots: Arc::new(Semaphore::new((processors / 2).max(1))),
             processors,
+            interrupter,
         })))
+    }
+
+    /// Returns when the thread that interrupts adapters has ended: after the
+    /// engine, or by a panic. Without it, an adapter that computes without end
+    /// keeps a thread for ever.
+    pub fn interrupter_ended(&self) -> impl Future<Output = ()> + use<> {
+        let mut interrupter = self.0.interrupter.clone();
+        async move { while interrupter.changed().await.is_ok() {} }
     }
 
     pub(super) fn wasmtime(&self) -> &wasmtime::Engine {
@@ -200,16 +215,22 @@ impl fmt::Debug for Engine {
     }
 }
 
-/// Starts the thread that increments the epoch until the engine is dropped.
-fn start_epochs(engine: EngineWeak) -> std::io::Result<()> {
+/// Starts the thread that increments the epoch until the engine is dropped. The
+/// returned channel is closed when the thread ends.
+fn start_epochs(engine: EngineWeak) -> std::io::Result<watch::Receiver<()>> {
+    let (running, ended) = watch::channel(());
     let count = move || {
+        // Dropped by a panic as well.
+        let _running = running;
         loop {
             thread::sleep(EPOCH_TICK);
+            failpoint::reach(FailPoint::EpochTick);
             match engine.upgrade() {
                 Some(engine) => engine.increment_epoch(),
                 None => return,
             }
         }
     };
-    thread::Builder::new().name("adapter-epochs".to_owned()).spawn(count).map(drop)
+    thread::Builder::new().name("adapter-epochs".to_owned()).spawn(count)?;
+    Ok(ended)
 }

@@ -224,6 +224,10 @@ impl App {
             "the watcher of the configuration",
             self.reload.watch(self.config.clone(), closing.clone()).boxed(),
         );
+        // The crates of the queue and of the runtime start these.
+        part("a background task of the queue", self.storage.task_panicked());
+        let interrupter_ended = self.context.registry.interrupter_ended();
+        part("the thread that interrupts adapters", interrupter_ended.boxed());
         let serve = self.admin.serve(admin_router, closing.clone());
         let admin = part("the admin listener", serve.boxed());
         let serve = self.api.map(|api| api.serve(api_router, closing.clone()).boxed());

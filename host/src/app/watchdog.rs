@@ -22,18 +22,20 @@ impl App {
         let bound = self.config.worker.stuck_after();
         let mut watchdog = Watchdog::new(bound);
         let (pause, runtime) = (watchdog.interval(), watchdog.watch("the async runtime", bound));
-        tokio::spawn(async move {
+        let supervisor = &self.context.supervisor;
+        let beating = async move {
             loop {
                 runtime.beat();
                 tokio::time::sleep(pause).await;
             }
-        });
+        };
+        tokio::spawn(supervisor.until_done("the beat of the async runtime", beating));
         if let Storage::Embedded(queue) = &self.storage {
             // The probe runs on the runtime. Its bound is two looks longer, so
             // that a stuck runtime is not taken for a stuck writer.
             let longer = bound.saturating_add(pause * 2);
             let (queue, writer) = (Arc::clone(queue), watchdog.watch("the queue writer", longer));
-            tokio::spawn(async move {
+            let probing = async move {
                 loop {
                     // A refusal is a sign of life as well.
                     tokio::select! {
@@ -44,7 +46,8 @@ impl App {
                     writer.beat();
                     tokio::time::sleep(pause).await;
                 }
-            });
+            };
+            tokio::spawn(supervisor.until_done("the probe of the queue writer", probing));
         }
         // A pass compiles and replays new components, which may take this long.
         let adapters = &self.config.adapters;
@@ -54,7 +57,7 @@ impl App {
         let pass = compiling.saturating_add(replaying).saturating_mul(names);
         let alive =
             watchdog.watch("the watcher of the adapters directory", bound.saturating_add(pass));
-        watchdog.start(|part, silent| {
+        watchdog.start(supervisor, |part, silent| {
             error!(
                 event = "part-stuck",
                 "Part of the host is stuck: {part} has shown no sign of life for {silent:?}"

@@ -225,6 +225,11 @@ impl Registry {
         listing::list(&self.table.load(), &self.bindings, &self.replay_gate.last_replays())
     }
 
+    /// Returns when the thread that interrupts adapters has ended.
+    pub fn interrupter_ended(&self) -> impl Future<Output = ()> + use<> {
+        self.engine.interrupter_ended()
+    }
+
     fn adapter_of(&self, csp: &CspName) -> Result<&AdapterName, NotServing> {
         let binding = self.bindings.get(csp);
         binding

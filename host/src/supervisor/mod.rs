@@ -125,7 +125,7 @@ async fn to_end_of(work: impl Future<Output = ()>) -> Result<(), String> {
 }
 
 /// Returns the text of a panic. `panic!` makes a `&str` or a `String`.
-fn panic_message(panic: &(dyn Any + Send)) -> String {
+pub fn panic_message(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().copied();
     let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
     text.unwrap_or("a panic without a text").to_owned()

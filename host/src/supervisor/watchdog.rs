@@ -8,6 +8,8 @@ use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::Duration;
 
+use super::Supervisor;
+
 /// Looks within the shortest bound. The watchdog counts looks and not time: a
 /// process that was suspended, with its machine or by a signal, misses no more
 /// than one look, however long it slept.
@@ -99,12 +101,17 @@ impl Watchdog {
 
     /// Starts the thread, which calls `stuck` with the name of the first part
     /// that is stuck, and the time without a beat. The thread is one of the
-    /// system's, because the async runtime may be the part that is stuck.
+    /// system's, because the async runtime may be the part that is stuck. A
+    /// panic in it is reported to `supervisor`.
     ///
     /// # Errors
     ///
     /// Returns the system's error if the thread cannot be started.
-    pub fn start(mut self, stuck: impl FnOnce(&str, Duration) + Send + 'static) -> io::Result<()> {
+    pub fn start(
+        mut self,
+        supervisor: &Supervisor,
+        stuck: impl FnOnce(&str, Duration) + Send + 'static,
+    ) -> io::Result<()> {
         let look = move || {
             loop {
                 thread::sleep(self.interval);
@@ -115,7 +122,7 @@ impl Watchdog {
                 }
             }
         };
-        thread::Builder::new().name("watchdog".to_owned()).spawn(look).map(drop)
+        supervisor.thread("the watchdog", look)
     }
 }
 

@@ -7,8 +7,11 @@
 //! waits for at most a second; if the reader still stalls, that line and the
 //! ones after it are dropped and counted as well, until the reader goes on.
 
+use std::convert::Infallible;
 use std::io;
 use std::io::Write;
+use std::panic::AssertUnwindSafe;
+use std::panic::catch_unwind;
 use std::sync::Arc;
 use std::sync::Condvar;
 use std::sync::Mutex;
@@ -23,7 +26,10 @@ use tracing::warn;
 use tracing_subscriber::fmt::MakeWriter;
 
 use crate::http::audit;
+use crate::supervisor::panic_message;
 use hoth_core::domain::printable;
+use hoth_platform::failpoint;
+use hoth_platform::failpoint::FailPoint;
 
 /// The sizes of the two parts of the buffer.
 #[derive(Debug, Clone, Copy)]
@@ -84,12 +90,17 @@ struct Shared {
 pub(super) struct LogBuffer(Arc<Shared>);
 
 impl LogBuffer {
-    /// Starts the thread that writes to `output`.
+    /// Starts the thread that writes to `output`. If the thread panics, it
+    /// writes what it has and calls `ended`, its last act.
     ///
     /// # Errors
     ///
     /// Returns the system's error if the thread cannot be started.
-    pub fn start(output: impl Write + Send + 'static, room: Room) -> io::Result<Self> {
+    pub fn start(
+        mut output: impl Write + Send + 'static,
+        room: Room,
+        ended: impl FnOnce() + Send + 'static,
+    ) -> io::Result<Self> {
         let buffer = Self(Arc::new(Shared {
             room,
             pending: Mutex::default(),
@@ -97,9 +108,20 @@ impl LogBuffer {
             written: Condvar::new(),
         }));
         let writer = buffer.clone();
-        thread::Builder::new()
-            .name("log-writer".to_owned())
-            .spawn(move || writer.write_forever(output))?;
+        let write = move || {
+            let panic = catch_unwind(AssertUnwindSafe(|| writer.write_forever(&mut output)));
+            let Err(panic) = panic;
+            writer.push_last(&format!(
+                "hoth: the thread that writes the log panicked: {}\n",
+                panic_message(&*panic)
+            ));
+            // The lines that are still in the buffer are of the time before the
+            // panic, or tell of it.
+            let rest = std::mem::take(&mut writer.pending().bytes);
+            let _ = output.write_all(&rest);
+            ended();
+        };
+        thread::Builder::new().name("log-writer".to_owned()).spawn(write)?;
         Ok(buffer)
     }
 
@@ -147,9 +169,10 @@ impl LogBuffer {
         self.0.arrived.notify_one();
     }
 
-    fn write_forever(&self, mut output: impl Write) {
+    fn write_forever(&self, output: &mut impl Write) -> Infallible {
         let mut batch = Vec::new();
         loop {
+            failpoint::reach(FailPoint::LogWriter);
             let waited = self.0.arrived.wait_while(self.pending(), |p| p.bytes.is_empty());
             let mut pending = waited.unwrap_or_else(PoisonError::into_inner);
             std::mem::swap(&mut pending.bytes, &mut batch);
@@ -243,7 +266,7 @@ mod tests {
         let (go, gate) = mpsc::channel();
         let (sent, written) = mpsc::channel();
         let room = Room { all: 8, audit: 8, audit_wait: Duration::from_millis(50) };
-        let buffer = LogBuffer::start(Stalling(gate, sent), room).unwrap();
+        let buffer = LogBuffer::start(Stalling(gate, sent), room, || ()).unwrap();
         buffer.push(Class::Other, b"first\n");
         // The thread has taken the line, and waits in its write.
         while !buffer.pending().is_writing {
@@ -263,6 +286,34 @@ mod tests {
         let lines: Vec<u8> = written.try_iter().flatten().collect();
         assert_eq!(String::from_utf8(lines).unwrap(), "first\nother1\naudit1\n");
         assert!(!buffer.pending().has_stalled);
+    }
+
+    /// An output that panics at its first write.
+    struct Panicking(bool, mpsc::Sender<Vec<u8>>);
+
+    impl Write for Panicking {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            assert!(std::mem::replace(&mut self.0, true), "the test wants this");
+            self.1.send(bytes.to_vec()).map_err(io::Error::other)?;
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_panic_of_the_thread_is_written_and_reported() {
+        let (sent, written) = mpsc::channel();
+        let (ending, ended) = mpsc::channel();
+        let ended_by = move || ending.send(()).unwrap();
+        let buffer = LogBuffer::start(Panicking(false, sent), ROOM, ended_by).unwrap();
+        buffer.push(Class::Other, b"first\n");
+        ended.recv().unwrap();
+        let last = String::from_utf8(written.recv().unwrap()).unwrap();
+        let sentence = "hoth: the thread that writes the log panicked: the test wants this\n";
+        assert!(last.ends_with(sentence), "{last}");
     }
 
     #[test]

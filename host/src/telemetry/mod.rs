@@ -60,7 +60,10 @@ pub enum TelemetryError {
 pub fn start_logs(format: LogFormat, filter: &str) -> Result<FlushOnDrop, TelemetryError> {
     let filter = EnvFilter::try_new(with_audit(filter))
         .map_err(|_| TelemetryError::Filter(filter.to_owned()))?;
-    let buffer = LogBuffer::start(std::io::stderr(), ROOM).map_err(TelemetryError::LogThread)?;
+    // Without the thread there is no log, and no audit trail.
+    let ended = || std::process::exit(1);
+    let buffer = LogBuffer::start(std::io::stderr(), ROOM, ended);
+    let buffer = buffer.map_err(TelemetryError::LogThread)?;
     let lines = tracing_subscriber::fmt()
         .with_ansi(std::io::stderr().is_terminal())
         .with_writer(buffer.clone())

@@ -3,13 +3,14 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use futures_util::TryStreamExt as _;
-use tokio_util::task::TaskTracker;
 
+use super::background::BackgroundTasks;
 use super::client;
 use super::encoding;
 use super::error;
@@ -66,24 +67,21 @@ impl SqsQueue {
             .map_ok(|queue| (queue.name.clone(), Arc::new(queue)))
             .try_collect()
             .await?;
-        let shared = Shared {
-            client,
-            leases: Leases::default(),
-            tasks: TaskTracker::new(),
-            runtime: tokio::runtime::Handle::current(),
-        };
+        let shared = Shared { client, leases: Leases::default(), tasks: BackgroundTasks::new() };
         Ok(Self { shared: Arc::new(shared), queues })
     }
 
     /// Waits, for [`CLOSE_GRACE`] at most, until polls in progress have ended
     /// and their messages are released.
     pub async fn close(&self) {
-        // A tracker must be closed before `wait` can end. Releases of leases
-        // that are dropped from now on are still added to it.
-        self.shared.tasks.close();
         // Messages that are not released in time are received again when their
         // leases have run out.
-        let _ = tokio::time::timeout(CLOSE_GRACE, self.shared.tasks.wait()).await;
+        self.shared.tasks.wait(CLOSE_GRACE).await;
+    }
+
+    /// Returns when a background task has panicked.
+    pub fn task_panicked(&self) -> impl Future<Output = ()> + use<> {
+        self.shared.tasks.panicked()
     }
 
     pub(super) fn pair(&self, queue: &QueueName) -> Result<&Arc<QueuePair>, QueueError> {

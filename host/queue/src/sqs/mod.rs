@@ -7,6 +7,7 @@
 //! settlements need two calls and not three.
 
 mod backend;
+mod background;
 mod client;
 mod contract;
 mod dead_letters;

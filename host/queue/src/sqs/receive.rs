@@ -26,6 +26,8 @@ use crate::error::QueueError;
 use crate::lease::Delivery;
 use crate::lease::Lease;
 use crate::lease::Receipt;
+use hoth_platform::failpoint;
+use hoth_platform::failpoint::FailPoint;
 
 /// The shortest wait of one poll. A poll without a wait asks only a subset of
 /// SQS's servers, and may return nothing although there is a message (AWS
@@ -65,6 +67,7 @@ impl Poll {
     ) -> Result<Vec<Delivery>, QueueError> {
         let until = Instant::now() + self.receive.wait;
         loop {
+            failpoint::reach(FailPoint::QueuePoll);
             let left = until.saturating_duration_since(Instant::now());
             // At least one poll, even for a receive that does not wait, and
             // long enough to ask every server.

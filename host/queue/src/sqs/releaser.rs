@@ -32,7 +32,7 @@ impl Releases for Releaser {
             Task::Running => {}
             Task::Start => {
                 let (shared, queue) = (Arc::clone(&self.shared), Arc::clone(&self.queue));
-                self.shared.tasks.spawn_on(release_all(shared, queue), &self.shared.runtime);
+                self.shared.tasks.spawn(release_all(shared, queue));
             }
         }
     }

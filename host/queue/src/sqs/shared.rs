@@ -4,8 +4,8 @@ use std::collections::HashMap;
 
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::types::QueueAttributeName;
-use tokio_util::task::TaskTracker;
 
+use super::background::BackgroundTasks;
 use super::error;
 use super::leases::Leases;
 use super::release::Releases;
@@ -32,9 +32,7 @@ pub struct Shared {
     /// The leases of this process, as far as they are known.
     pub leases: Leases,
     /// Polls and releases in progress. A stop waits for them.
-    pub tasks: TaskTracker,
-    /// The runtime for releases: a lease may be dropped on any thread.
-    pub runtime: tokio::runtime::Handle,
+    pub tasks: BackgroundTasks,
 }
 
 /// Approximate counts of messages.
