@@ -10,8 +10,8 @@ use crate::workspace::target;
 /// Kill a host under load, again and again, and count lost messages
 ///
 /// Further parts shut down the file system of the queue, cut the power of the
-/// drive below it, let fsync fail, fill the disk, and start two hosts on one
-/// file.
+/// drive below it, let fsync fail, fill the disk, start two hosts on one file,
+/// and do to the files and the process of a host what people do.
 ///
 /// Clients submit, consume, lease and acknowledge meanwhile. After each crash
 /// the queue must hold everything that the host acknowledged, and at the end
@@ -23,6 +23,7 @@ use crate::workspace::target;
 ///   cargo xtask crash-test --cycles 20
 ///   cargo xtask crash-test --only kill --seed 4711
 ///   cargo xtask crash-test --only drive --power-cuts 300
+///   cargo xtask crash-test --only hands --rounds 5
 #[derive(clap::Args)]
 #[command(verbatim_doc_comment)]
 pub struct Arguments {
@@ -32,6 +33,9 @@ pub struct Arguments {
     /// Number of power cuts, in each of two ways; needs root
     #[arg(long, default_value_t = 100)]
     power_cuts: u32,
+    /// Number of times that each act of the part `hands` is performed
+    #[arg(long, default_value_t = 1)]
+    rounds: u32,
     /// Repeat the choices of an earlier run
     #[arg(long)]
     seed: Option<u64>,
@@ -50,6 +54,7 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     command.arg("--adapter").arg(target()?.join("adapters/atat.wasm"));
     command.arg("--cycles").arg(arguments.cycles.to_string());
     command.arg("--power-cuts").arg(arguments.power_cuts.to_string());
+    command.arg("--rounds").arg(arguments.rounds.to_string());
     if let Some(seed) = arguments.seed {
         command.arg("--seed").arg(seed.to_string());
     }

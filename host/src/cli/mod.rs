@@ -256,6 +256,11 @@ fn in_runtime<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Resul
 fn stop_signal() -> anyhow::Result<impl Future<Output = ()>> {
     let mut terminate = signal(SignalKind::terminate()).context("listening for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("listening for SIGINT")?;
+    // With a handler, which stays, a write beyond the limit on the size of a
+    // file (RLIMIT_FSIZE) fails. Without one, the signal would end the process
+    // (setrlimit(2)).
+    let too_large = SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw());
+    drop(signal(too_large).context("listening for SIGXFSZ")?);
     Ok(async move {
         tokio::select! {
             _ = terminate.recv() => {}

@@ -15,6 +15,7 @@ mod disk;
 mod drive;
 mod fsync;
 mod full;
+mod hands;
 mod host;
 mod ledger;
 mod owners;
@@ -50,6 +51,9 @@ struct Arguments {
     /// Number of power cuts, in each of two ways
     #[arg(long, default_value_t = 100)]
     power_cuts: u32,
+    /// Number of times that each act of the part `hands` is performed
+    #[arg(long, default_value_t = 1)]
+    rounds: u32,
     /// Repeat the choices of an earlier run; the scheduling of threads and
     /// processes still differs
     #[arg(long)]
@@ -79,6 +83,9 @@ enum Part {
     Clock,
     /// Two hosts on one file
     Owners,
+    /// Other people and programs that copy, move, remove, lock, read, back up,
+    /// restore and limit
+    Hands,
 }
 
 impl Part {
@@ -86,7 +93,7 @@ impl Part {
     fn mounts(self) -> bool {
         match self {
             Self::Power | Self::Drive | Self::Control | Self::Fsync | Self::Full => true,
-            Self::Kill | Self::Clock | Self::Owners => false,
+            Self::Kill | Self::Clock | Self::Owners | Self::Hands => false,
         }
     }
 
@@ -153,6 +160,7 @@ async fn run(arguments: &Arguments) -> anyhow::Result<bool> {
             Part::Full => full::disk(&built, &place).await,
             Part::Clock => clock::jumps(&built, &place, seed).await,
             Part::Owners => owners::two(&built, &place).await,
+            Part::Hands => hands::all(&built, &place, seed, arguments.rounds).await,
         };
         match done {
             Ok(one) => good &= one,

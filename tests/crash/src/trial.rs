@@ -122,19 +122,38 @@ impl Trial {
         cycles: u32,
         mut end_run: impl AsyncFnMut(Host) -> anyhow::Result<()>,
     ) -> anyhow::Result<()> {
-        let shared = Arc::clone(&self.shared);
-        let mut pause = shared.run.write().await;
         for cycle in 1..=cycles {
-            self.kill_early().await?;
-            let host = self.start_run(&mut pause).await?;
-            drop(pause);
-            tokio::time::sleep(Duration::from_millis(self.rng.u64(RUN_MS))).await;
-            end_run(host).await.with_context(|| format!("in cycle {cycle}"))?;
-            pause = shared.run.write().await;
-            *pause = None;
+            self.cycle(&mut end_run).await.with_context(|| format!("in cycle {cycle}"))?;
             self.report(cycle, cycles);
         }
         Ok(())
+    }
+
+    /// Lets a host run for a while under load, and has `end_run` end the run.
+    /// Afterwards no client is at work, and the host is dead.
+    pub async fn cycle(
+        &mut self,
+        end_run: impl AsyncFnOnce(Host) -> anyhow::Result<()>,
+    ) -> anyhow::Result<()> {
+        let shared = Arc::clone(&self.shared);
+        self.kill_early().await?;
+        let mut pause = shared.run.write().await;
+        let host = self.start_run(&mut pause).await?;
+        drop(pause);
+        tokio::time::sleep(Duration::from_millis(self.rng.u64(RUN_MS))).await;
+        end_run(host).await?;
+        *shared.run.write().await = None;
+        Ok(())
+    }
+
+    /// Sets up a second host that shares nothing with the first but its queue.
+    pub fn second(
+        &self,
+        built: &Built,
+        folder: &Path,
+        queue: &Path,
+    ) -> anyhow::Result<Deployment> {
+        Deployment::new(built, folder, queue, &self.csps.all())
     }
 
     async fn kill_early(&mut self) -> anyhow::Result<()> {

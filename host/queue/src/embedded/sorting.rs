@@ -47,9 +47,12 @@ fn verdict(error: &rusqlite::Error, system: &io::Error, phase: Phase) -> Verdict
         // transaction was rolled back.
         return Verdict::Wait;
     };
-    // SQLite reports a quota as a failed write, and only ENOSPC as a full disk.
-    let no_room =
-        matches!(system.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded);
+    // SQLite reports a quota, and a limit of the process or of the file system
+    // for one file, as a failed write, and only ENOSPC as a full disk.
+    let no_room = matches!(
+        system.kind(),
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge
+    );
     match (failure.code, phase) {
         (ErrorCode::DiskFull, _) => Verdict::Full,
         // A frame of the log that was written in part has no valid checksum, so
@@ -92,6 +95,7 @@ mod tests {
     use super::*;
 
     const EIO: i32 = 5;
+    const EFBIG: i32 = 27;
     const ENOSPC: i32 = 28;
     const EROFS: i32 = 30;
     const EDQUOT: i32 = 122;
@@ -119,10 +123,12 @@ mod tests {
             (ffi::SQLITE_FULL, 0, Full, Full),
             (ffi::SQLITE_IOERR_WRITE, ENOSPC, Full, Full),
             (ffi::SQLITE_IOERR_WRITE, EDQUOT, Full, Full),
+            (ffi::SQLITE_IOERR_WRITE, EFBIG, Full, Full),
             (ffi::SQLITE_IOERR_WRITE, EIO, Stop, Stop),
             (ffi::SQLITE_IOERR_WRITE, EROFS, Stop, Stop),
             (ffi::SQLITE_IOERR_SHMSIZE, ENOSPC, Full, Stop),
             (ffi::SQLITE_IOERR_SHMSIZE, EDQUOT, Full, Stop),
+            (ffi::SQLITE_IOERR_SHMSIZE, EFBIG, Full, Stop),
             (ffi::SQLITE_IOERR_SHMSIZE, EIO, Stop, Stop),
             // After a failed sync nothing is known, whatever the reason.
             (ffi::SQLITE_IOERR_FSYNC, EIO, Stop, Stop),

@@ -1,0 +1,147 @@
+//! The acts, and what a host does about each.
+
+use std::path::PathBuf;
+
+use super::scene::Scene;
+
+/// One thing that people or programs do to the files or the process of a host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Act {
+    CopyFiles,
+    Backup,
+    Read,
+    Lock,
+    Vacuum,
+    Checkpoint,
+    DeleteArchive,
+    Suspend,
+    LimitFileSize,
+    LimitOpenFiles,
+    SecondBySymbolicLink,
+    SecondByHardLink,
+    SecondWithoutLockFile,
+    RestoreAfterStop,
+    RemoveDatabase,
+    MoveDatabase,
+    ReplaceDatabase,
+    RemoveFolder,
+    MoveFolder,
+    RemoveLog,
+    RemoveIndex,
+}
+
+/// The right behaviour of a host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Expected {
+    /// It accepts jobs again after the act, and until it is killed.
+    GoesOn,
+    /// It ends by itself with this exit code.
+    Ends(i32),
+}
+
+impl Act {
+    pub const ALL: [Self; 21] = [
+        Self::CopyFiles,
+        Self::Backup,
+        Self::Read,
+        Self::Lock,
+        Self::Vacuum,
+        Self::Checkpoint,
+        Self::DeleteArchive,
+        Self::Suspend,
+        Self::LimitFileSize,
+        Self::LimitOpenFiles,
+        Self::SecondBySymbolicLink,
+        Self::SecondByHardLink,
+        Self::SecondWithoutLockFile,
+        Self::RestoreAfterStop,
+        Self::RemoveDatabase,
+        Self::MoveDatabase,
+        Self::ReplaceDatabase,
+        Self::RemoveFolder,
+        Self::MoveFolder,
+        Self::RemoveLog,
+        Self::RemoveIndex,
+    ];
+
+    /// Returns the act as it would be typed or told.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::CopyFiles => "cp hoth.db* elsewhere",
+            Self::Backup => "VACUUM INTO a backup",
+            Self::Read => "a read transaction, open for 3 s",
+            Self::Lock => "BEGIN IMMEDIATE, held for 7 s",
+            Self::Vacuum => "VACUUM",
+            Self::Checkpoint => "PRAGMA wal_checkpoint(TRUNCATE)",
+            Self::DeleteArchive => "DELETE FROM archive",
+            Self::Suspend => "SIGSTOP for 3 s",
+            Self::LimitFileSize => "a file size limit of 64 KiB (RLIMIT_FSIZE) for 2 s",
+            Self::LimitOpenFiles => "no more open files (RLIMIT_NOFILE) for 2 s",
+            Self::SecondBySymbolicLink => "a second host, by a symbolic link",
+            Self::SecondByHardLink => "a second host, by a hard link",
+            Self::SecondWithoutLockFile => "a second host, after rm hoth.db.lock",
+            Self::RestoreAfterStop => "a stop, and hoth.db alone restored from a copy",
+            Self::RemoveDatabase => "rm hoth.db",
+            Self::MoveDatabase => "mv hoth.db",
+            Self::ReplaceDatabase => "a backup moved over hoth.db",
+            Self::RemoveFolder => "rm -r of the directory",
+            Self::MoveFolder => "mv of the directory",
+            Self::RemoveLog => "rm hoth.db-wal",
+            Self::RemoveIndex => "rm hoth.db-shm",
+        }
+    }
+
+    pub fn expected(self) -> Expected {
+        match self {
+            Self::CopyFiles
+            | Self::Backup
+            | Self::Read
+            | Self::Lock
+            | Self::Vacuum
+            | Self::Checkpoint
+            | Self::DeleteArchive
+            | Self::Suspend
+            | Self::LimitFileSize
+            | Self::LimitOpenFiles
+            | Self::SecondBySymbolicLink
+            | Self::SecondByHardLink
+            | Self::SecondWithoutLockFile => Expected::GoesOn,
+            Self::RestoreAfterStop => Expected::Ends(0),
+            Self::RemoveDatabase
+            | Self::MoveDatabase
+            | Self::ReplaceDatabase
+            | Self::RemoveFolder
+            | Self::MoveFolder
+            | Self::RemoveLog
+            | Self::RemoveIndex => Expected::Ends(1),
+        }
+    }
+
+    /// Returns the path by which a second host opens the queue, if the act
+    /// needs one.
+    pub fn other_queue(self, scene: &Scene) -> Option<PathBuf> {
+        match self {
+            Self::SecondBySymbolicLink => Some(scene.other.join("symbolic.db")),
+            Self::SecondByHardLink => Some(scene.other.join("hard.db")),
+            Self::SecondWithoutLockFile => Some(scene.queue.clone()),
+            Self::CopyFiles
+            | Self::Backup
+            | Self::Read
+            | Self::Lock
+            | Self::Vacuum
+            | Self::Checkpoint
+            | Self::DeleteArchive
+            | Self::Suspend
+            | Self::LimitFileSize
+            | Self::LimitOpenFiles
+            | Self::RestoreAfterStop
+            | Self::RemoveDatabase
+            | Self::MoveDatabase
+            | Self::ReplaceDatabase
+            | Self::RemoveFolder
+            | Self::MoveFolder
+            | Self::RemoveLog
+            | Self::RemoveIndex => None,
+        }
+    }
+}
