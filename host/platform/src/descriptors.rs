@@ -1,15 +1,22 @@
-//! The limit on file descriptors, and its division among their users.
+//! The limits on file descriptors and on the size of files, and the division of
+//! the first among their users.
 //!
 //! Every connection takes a descriptor. If clients could take all of them, the
 //! queue and the requests to CSPs would fail, so listeners get the rest.
 
 use rustix::process::Resource;
 use rustix::process::Rlimit;
+use rustix::process::Signal;
 use rustix::process::getrlimit;
 use rustix::process::setrlimit;
 
 /// The descriptors for the queue's files, adapters, logs and name resolution.
 const RESERVE: u64 = 256;
+
+/// The signal for a write beyond the limit on the size of a file (RLIMIT_FSIZE).
+/// It ends a process that has no handler for it; with a handler, the write
+/// fails with EFBIG (setrlimit(2)).
+pub const FILE_SIZE_SIGNAL: i32 = Signal::XFSZ.as_raw();
 
 /// The fewest connections of a listener, even under a small limit.
 const CONNECTIONS_MIN: usize = 16;

@@ -27,6 +27,7 @@ use crate::config::Config;
 use crate::registry;
 use crate::telemetry;
 use crate::telemetry::LogFormat;
+use hoth_platform::descriptors::FILE_SIZE_SIGNAL;
 use hoth_platform::failpoint;
 use hoth_runtime::Compiler;
 use hoth_runtime::Engine;
@@ -256,11 +257,10 @@ fn in_runtime<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Resul
 fn stop_signal() -> anyhow::Result<impl Future<Output = ()>> {
     let mut terminate = signal(SignalKind::terminate()).context("listening for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("listening for SIGINT")?;
-    // With a handler, which stays, a write beyond the limit on the size of a
-    // file (RLIMIT_FSIZE) fails. Without one, the signal would end the process
-    // (setrlimit(2)).
-    let too_large = SignalKind::from_raw(rustix::process::Signal::XFSZ.as_raw());
-    drop(signal(too_large).context("listening for SIGXFSZ")?);
+    // The handler stays when the stream is dropped, and keeps the signal from
+    // ending the process.
+    let file_size = SignalKind::from_raw(FILE_SIZE_SIGNAL);
+    drop(signal(file_size).context("listening for SIGXFSZ")?);
     Ok(async move {
         tokio::select! {
             _ = terminate.recv() => {}

@@ -147,12 +147,7 @@ impl Trial {
     }
 
     /// Sets up a second host that shares nothing with the first but its queue.
-    pub fn second(
-        &self,
-        built: &Built,
-        folder: &Path,
-        queue: &Path,
-    ) -> anyhow::Result<Deployment> {
+    pub fn second(&self, built: &Built, folder: &Path, queue: &Path) -> anyhow::Result<Deployment> {
         Deployment::new(built, folder, queue, &self.csps.all())
     }
 

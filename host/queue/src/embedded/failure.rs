@@ -16,7 +16,8 @@ pub enum StorageFailure {
          the host again, which reads what is stored"
     )]
     Unknown { path: PathBuf, cause: String },
-    /// A file of the queue is not the one that this process has open.
+    /// A file of the queue is not the one that this process has open, or was
+    /// overwritten.
     #[error("{}{}", displaced(path, displacement), rescued(rescue.as_ref(), path))]
     Displaced {
         path: PathBuf,
@@ -51,6 +52,12 @@ fn rescued(rescue: Option<&Rescue>, path: &Path) -> String {
             "; every accepted message is in {}: put the file that is to be the queue at {path}, \
              and start the host again",
             file.display()
+        ),
+        Some(Rescue::LogAt(log)) => format!(
+            "; accepted messages may be lost: put a backup at {path}, or start the host again to \
+             go on with the file as it is; the log, which does not belong to it any more, is now \
+             {}",
+            log.display()
         ),
         Some(Rescue::Failed(cause)) => format!(
             "; recent messages could not be saved ({cause}): put the file back at {path}, or a \

@@ -140,6 +140,80 @@ async fn a_removed_log_loses_nothing() {
     }
 }
 
+/// Overwrites a file in place, as `cp` does: the file is truncated first.
+fn overwrite(path: &Path, content: &[u8]) {
+    std::fs::write(path, content).expect("the file can be written");
+}
+
+#[tokio::test]
+async fn a_log_that_was_overwritten_is_noticed_and_set_aside() {
+    for keep in ["nothing", "half", "the length"] {
+        let (_folder, path, queue) = with_messages().await;
+        let log = PathBuf::from(format!("{}-wal", path.display()));
+        let mut content = std::fs::read(&log).expect("the log can be read");
+        match keep {
+            "nothing" => content.clear(),
+            "half" => content.truncate(content.len() / 2),
+            _ => content.fill(7),
+        }
+        overwrite(&log, &content);
+        let reason = noticed(queue).await;
+        assert!(reason.contains("was overwritten or truncated by another program"), "{reason}");
+        let aside = saved_in(path.parent().expect("a directory"));
+        assert!(reason.contains(&format!("is now {}", aside.display())), "{reason}");
+        assert!(!log.exists(), "SQLite would apply the log to the database");
+        assert_eq!(std::fs::read(&aside).expect("the log is there").len(), content.len());
+    }
+}
+
+#[tokio::test]
+async fn a_backup_that_was_copied_over_the_open_file_is_whole_afterwards() {
+    let (folder, path, queue) = with_messages().await;
+    let backup = folder.path().join("backup.db");
+    let earlier = open(&backup).expect("a new file can be opened");
+    earlier.send(&requests(), message("z", "z")).await.expect("there is room");
+    earlier.close().await;
+    overwrite(&path, &std::fs::read(&backup).expect("the backup can be read"));
+    let reason = noticed(queue).await;
+    assert!(reason.contains("was overwritten or truncated by another program"), "{reason}");
+    assert!(reason.contains("start the host again to go on with the file as it is"), "{reason}");
+    assert_eq!(count_copy(&path).await, 1);
+}
+
+#[tokio::test]
+async fn a_truncated_database_is_noticed() {
+    let (_folder, path, queue) = with_messages().await;
+    overwrite(&path, &[]);
+    let reason = noticed(queue).await;
+    assert!(reason.contains("was overwritten or truncated by another program"), "{reason}");
+}
+
+#[tokio::test]
+async fn a_file_that_was_touched_or_written_under_its_lock_is_no_reason_to_end() {
+    let (_folder, path, queue) = with_messages().await;
+    let other = rusqlite::Connection::open(&path).expect("the file can be opened");
+    for round in 0..20 {
+        // A connection of its own: closing this descriptor would release the
+        // locks of SQLite in this process.
+        let file = std::fs::File::options().write(true).open(&path).expect("it can be opened");
+        file.set_modified(std::time::UNIX_EPOCH + Duration::from_secs(round))
+            .expect("it can be touched");
+        std::mem::forget(file);
+        other
+            .execute_batch(
+                "PRAGMA wal_checkpoint(PASSIVE); DELETE FROM archive;
+                 CREATE TABLE other (x); INSERT INTO other VALUES (1); DROP TABLE other;
+                 PRAGMA wal_checkpoint(TRUNCATE); VACUUM;",
+            )
+            .expect("another program may write");
+        let name = format!("d{round}");
+        queue.send(&requests(), message(&name, &name)).await.expect("there is room");
+    }
+    assert!(queue.failure().is_none());
+    assert_eq!(queue.stats(&requests()).await.expect("it can be read").depth, 23);
+    queue.close().await;
+}
+
 #[tokio::test]
 async fn nothing_is_accepted_after_the_file_was_removed() {
     let (_folder, path, queue) = with_messages().await;

@@ -12,6 +12,8 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::path::PathBuf;
 
+use super::in_place::Changed;
+use super::in_place::Content;
 use super::lock::FileLock;
 use super::lock::beside;
 
@@ -27,6 +29,7 @@ pub struct QueueFiles {
     database_id: FileId,
     log_id: FileId,
     shared_memory_id: FileId,
+    content: Content,
 }
 
 /// The number of a file, which stays when the file is renamed.
@@ -42,7 +45,8 @@ impl From<Metadata> for FileId {
     }
 }
 
-/// A file of the queue that is not the one that SQLite has open.
+/// A file of the queue that is not the one that SQLite has open, or does not
+/// have the content that SQLite has written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Displaced {
     pub part: Part,
@@ -63,6 +67,8 @@ pub enum Displacement {
     Gone,
     /// The path names another file.
     Replaced,
+    /// The path names the file, and another program has changed its content.
+    Overwritten,
 }
 
 impl fmt::Display for Displacement {
@@ -70,6 +76,7 @@ impl fmt::Display for Displacement {
         f.write_str(match self {
             Self::Gone => "was removed or moved",
             Self::Replaced => "was replaced by another file",
+            Self::Overwritten => "was overwritten or truncated by another program",
         })
     }
 }
@@ -90,13 +97,15 @@ impl QueueFiles {
     /// `NotFound` if they are no longer in their places.
     pub fn note(path: &Path, lock: &FileLock) -> io::Result<Self> {
         let (log, shared_memory) = (beside(&lock.path, "-wal"), beside(&lock.path, "-shm"));
-        let files = Self {
+        let content = Content::note(&lock.database, &log, &shared_memory)?;
+        let mut files = Self {
             path: path.to_owned(),
             database_id: lock.database.metadata()?.into(),
             log_id: log.metadata()?.into(),
             shared_memory_id: shared_memory.metadata()?.into(),
             log,
             shared_memory,
+            content,
         };
         // The descriptor of the lock was opened before SQLite's. If the path
         // still names that file, SQLite has the same one.
@@ -104,14 +113,15 @@ impl QueueFiles {
         Ok(files)
     }
 
-    /// Compares the files with those that SQLite has open. Costs three `stat`
-    /// calls.
+    /// Compares the files with those that SQLite has open, and their content
+    /// with what SQLite has written. Costs three `stat` calls and two short
+    /// reads.
     ///
     /// # Errors
     ///
     /// The inner error is the file that is not in its place. The outer error
     /// says that the files cannot be looked at, and nothing about them.
-    pub fn check(&self) -> io::Result<Result<InPlace, Displaced>> {
+    pub fn check(&mut self) -> io::Result<Result<InPlace, Displaced>> {
         let database = match look(&self.path, self.database_id)? {
             Ok(found) => found,
             Err(what) => return Ok(Err(Displaced { part: Part::Database, what })),
@@ -124,6 +134,14 @@ impl QueueFiles {
         };
         if let Err(what) = look(&self.shared_memory, self.shared_memory_id)? {
             return displaced(&self.shared_memory, what);
+        }
+        match self.content.check(&database)? {
+            None => {}
+            Some(Changed::Log) => return displaced(&self.log, Displacement::Overwritten),
+            Some(Changed::Database) => {
+                let what = Displacement::Overwritten;
+                return Ok(Err(Displaced { part: Part::Database, what }));
+            }
         }
         Ok(Ok(InPlace { log_bytes: log.len(), links: database.nlink() }))
     }

@@ -17,6 +17,7 @@ mod failure;
 #[cfg(test)]
 mod files_tests;
 mod identity;
+mod in_place;
 mod inspect;
 mod leasing;
 mod lock;

@@ -1,4 +1,5 @@
-//! Saving the content of a queue whose files were removed, moved or replaced.
+//! Saving the content of a queue whose files were removed, moved, replaced or
+//! overwritten.
 //!
 //! SQLite still has the files open, so nothing that was committed is gone yet.
 //! It is put where a restart, or an operator, finds it.
@@ -37,6 +38,9 @@ pub enum Rescue {
     Restored,
     /// The database file was moved here, or was copied to here.
     At(PathBuf),
+    /// The content of the database or of the log is lost. The log is here,
+    /// because it no longer belongs to the database.
+    LogAt(PathBuf),
     /// Nothing could be saved, for this reason.
     Failed(String),
 }
@@ -50,6 +54,10 @@ pub fn save(
     displaced: &Displaced,
     now: Timestamp,
 ) -> Rescue {
+    if displaced.what == Displacement::Overwritten {
+        let saved = set_log_aside(files, now);
+        return saved.unwrap_or_else(|error| Rescue::Failed(error.to_string()));
+    }
     let whole = empty_log(sql);
     if whole && displaced.part != Part::Database {
         return Rescue::InPlace;
@@ -82,6 +90,16 @@ pub fn empty_log(sql: &Connection) -> bool {
         Ok((row.get::<_, i64>(1)?, row.get::<_, i64>(2)?))
     });
     matches!(moved, Ok((frames, moved)) if frames == moved)
+}
+
+/// Moves the log away from a database that it does not belong to: SQLite would
+/// apply it, and damage the database, even if that is an intact backup.
+fn set_log_aside(files: &QueueFiles, now: Timestamp) -> io::Result<Rescue> {
+    let aside = beside(&files.path, &format!(".saved-{}-wal", now.as_millis()));
+    std::fs::rename(&files.log, &aside)?;
+    files.remove_log();
+    sync_folder(&aside);
+    Ok(Rescue::LogAt(aside))
 }
 
 /// Returns the present path of an open file, or `None` if it has none.

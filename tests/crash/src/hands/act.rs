@@ -28,6 +28,9 @@ pub enum Act {
     MoveFolder,
     RemoveLog,
     RemoveIndex,
+    CopyOverDatabase,
+    TruncateDatabase,
+    TruncateLog,
 }
 
 /// The right behaviour of a host.
@@ -40,7 +43,8 @@ pub enum Expected {
 }
 
 impl Act {
-    pub const ALL: [Self; 21] = [
+    /// The acts that destroy nothing. No job is lost by them.
+    pub const HARMLESS: [Self; 21] = [
         Self::CopyFiles,
         Self::Backup,
         Self::Read,
@@ -63,6 +67,10 @@ impl Act {
         Self::RemoveLog,
         Self::RemoveIndex,
     ];
+
+    /// The acts that destroy content. A host ends when it notices one.
+    pub const DESTRUCTIVE: [Self; 3] =
+        [Self::CopyOverDatabase, Self::TruncateDatabase, Self::TruncateLog];
 
     /// Returns the act as it would be typed or told.
     pub fn name(self) -> &'static str {
@@ -88,6 +96,9 @@ impl Act {
             Self::MoveFolder => "mv of the directory",
             Self::RemoveLog => "rm hoth.db-wal",
             Self::RemoveIndex => "rm hoth.db-shm",
+            Self::CopyOverDatabase => "cp of a backup over hoth.db",
+            Self::TruncateDatabase => "> hoth.db",
+            Self::TruncateLog => "> hoth.db-wal",
         }
     }
 
@@ -113,7 +124,10 @@ impl Act {
             | Self::RemoveFolder
             | Self::MoveFolder
             | Self::RemoveLog
-            | Self::RemoveIndex => Expected::Ends(1),
+            | Self::RemoveIndex
+            | Self::CopyOverDatabase
+            | Self::TruncateDatabase
+            | Self::TruncateLog => Expected::Ends(1),
         }
     }
 
@@ -141,7 +155,10 @@ impl Act {
             | Self::RemoveFolder
             | Self::MoveFolder
             | Self::RemoveLog
-            | Self::RemoveIndex => None,
+            | Self::RemoveIndex
+            | Self::CopyOverDatabase
+            | Self::TruncateDatabase
+            | Self::TruncateLog => None,
         }
     }
 }

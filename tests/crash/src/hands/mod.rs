@@ -8,6 +8,7 @@ use std::path::Path;
 
 use anyhow::Context as _;
 
+use crate::disk;
 use crate::host::Built;
 use crate::trial::Trial;
 
@@ -19,36 +20,73 @@ use self::scene::Seen;
 ///
 /// After each act, the host has either gone on, or has ended by itself and left
 /// every acknowledged job where the next host finds it, perhaps after the step
-/// that its last sentence names.
+/// that its last sentence names. Acts that destroy content are the exception:
+/// after them the host has ended, and the next one starts with what is left.
 pub async fn all(built: &Built, place: &Path, seed: u64, rounds: u32) -> anyhow::Result<bool> {
     let scene = Scene::new(place)?;
     let mut trial = Trial::begin("hands", built, place, &scene.queue, seed, true).await?;
     for _ in 0..rounds {
-        for act in Act::ALL {
-            let second = match act.other_queue(&scene) {
-                Some(queue) => Some(trial.second(built, &scene.other, &queue)?),
-                None => None,
-            };
-            let before = trial.shared.ledger().counts();
-            let shared = trial.shared.clone();
-            let mut seen = Seen::default();
-            trial
-                .cycle(async |host| {
-                    seen = scene.perform(act, host, second.as_ref(), &shared).await?;
-                    Ok(())
-                })
-                .await
-                .with_context(|| format!("{}", act.name()))?;
-            trial.compare()?;
-            let after = trial.shared.ledger().counts();
-            println!(
-                "  {}: {seen}; {} acknowledged, {} of them after its begin, {} lost",
-                act.name(),
-                after.acknowledged - before.acknowledged,
-                after.acknowledged - seen.acknowledged,
-                after.lost - before.lost,
-            );
+        for act in Act::HARMLESS {
+            perform(act, &scene, &mut trial, built).await.context(act.name())?;
         }
     }
-    Ok(trial.end().await?.is_good())
+    let counts = trial.end().await?;
+    for round in 0..rounds {
+        for (number, act) in Act::DESTRUCTIVE.into_iter().enumerate() {
+            let place = place.join(format!("destroyed-{round}-{number}"));
+            destroy(act, &place, built, seed).await.context(act.name())?;
+        }
+    }
+    Ok(counts.is_good())
+}
+
+/// Performs one act, and compares what was acknowledged with what is on disk.
+async fn perform(act: Act, scene: &Scene, trial: &mut Trial, built: &Built) -> anyhow::Result<()> {
+    let before = trial.shared.ledger().counts();
+    let seen = run(act, scene, trial, built).await?;
+    trial.compare()?;
+    let after = trial.shared.ledger().counts();
+    println!(
+        "  {}: {seen}; {} acknowledged, {} of them after its begin, {} lost",
+        act.name(),
+        after.acknowledged - before.acknowledged,
+        after.acknowledged - seen.acknowledged,
+        after.lost - before.lost,
+    );
+    Ok(())
+}
+
+/// Performs an act after which messages are gone, and checks that the next host
+/// starts with an intact file.
+async fn destroy(act: Act, place: &Path, built: &Built, seed: u64) -> anyhow::Result<()> {
+    let scene = Scene::new(place)?;
+    let mut trial = Trial::begin("hands", built, place, &scene.queue, seed, true).await?;
+    let seen = run(act, &scene, &mut trial, built).await?;
+    let counts = trial.shared.ledger().counts();
+    println!(
+        "  {}: {seen}; {} acknowledged, {} of them after its begin; their content is gone",
+        act.name(),
+        counts.acknowledged,
+        counts.acknowledged - seen.acknowledged,
+    );
+    let next = trial.deployment.start().await.context("starting with what is left")?;
+    disk::check(&scene.queue)?;
+    next.kill().await?;
+    trial.abandon();
+    Ok(())
+}
+
+async fn run(act: Act, scene: &Scene, trial: &mut Trial, built: &Built) -> anyhow::Result<Seen> {
+    let second = match act.other_queue(scene) {
+        Some(queue) => Some(trial.second(built, &scene.other, &queue)?),
+        None => None,
+    };
+    let shared = trial.shared.clone();
+    let mut seen = Seen::default();
+    let performed = trial.cycle(async |host| {
+        seen = scene.perform(act, host, second.as_ref(), &shared).await?;
+        Ok(())
+    });
+    performed.await?;
+    Ok(seen)
 }

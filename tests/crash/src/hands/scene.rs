@@ -138,10 +138,19 @@ impl Scene {
             }
             Act::LimitFileSize => limit(process, Resource::Fsize, FILE_SIZE_MAX).await?,
             Act::LimitOpenFiles => limit(process, Resource::Nofile, OPEN_FILES_MAX).await?,
-            Act::SecondBySymbolicLink | Act::SecondByHardLink | Act::SecondWithoutLockFile => {
-                let second = second.context("a second host")?;
-                self.name_again(act, &second.queue)?;
+            Act::SecondBySymbolicLink => {
+                let second = second.context("there is no second host")?;
+                std::os::unix::fs::symlink(queue, &second.queue)?;
                 refuses(second).await?;
+            }
+            Act::SecondByHardLink => {
+                let second = second.context("there is no second host")?;
+                fs::hard_link(queue, &second.queue)?;
+                refuses(second).await?;
+            }
+            Act::SecondWithoutLockFile => {
+                fs::remove_file(self.beside(".lock"))?;
+                refuses(second.context("there is no second host")?).await?;
             }
             Act::RestoreAfterStop => {
                 kill_process(process, Signal::TERM).context("terminating the host")?;
@@ -156,6 +165,12 @@ impl Scene {
             Act::MoveFolder => fs::rename(&self.folder, self.other.join("moved"))?,
             Act::RemoveLog => fs::remove_file(self.beside("-wal"))?,
             Act::RemoveIndex => fs::remove_file(self.beside("-shm"))?,
+            Act::CopyOverDatabase => {
+                self.backup()?;
+                fs::write(queue, fs::read(self.backup_file())?)?;
+            }
+            Act::TruncateDatabase => fs::write(queue, [])?,
+            Act::TruncateLog => fs::write(self.beside("-wal"), [])?,
         }
         Ok(())
     }
@@ -195,7 +210,10 @@ impl Scene {
             | Act::RemoveDatabase
             | Act::RemoveFolder
             | Act::RemoveLog
-            | Act::RemoveIndex => {}
+            | Act::RemoveIndex
+            | Act::CopyOverDatabase
+            | Act::TruncateDatabase
+            | Act::TruncateLog => {}
         }
         Ok(())
     }
@@ -252,21 +270,6 @@ impl Scene {
         let sql = ran.await??;
         tokio::time::sleep(hold).await;
         drop(sql);
-        Ok(())
-    }
-
-    /// Gives the queue a second name, or takes away the file that older hosts
-    /// locked.
-    fn name_again(&self, act: Act, name: &Path) -> anyhow::Result<()> {
-        match act {
-            Act::SecondBySymbolicLink => std::os::unix::fs::symlink(&self.queue, name)?,
-            Act::SecondByHardLink => fs::hard_link(&self.queue, name)?,
-            Act::SecondWithoutLockFile => match fs::remove_file(self.beside(".lock")) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error.into()),
-                Ok(()) | Err(_) => {}
-            },
-            other => anyhow::bail!("{other:?} needs no second host"),
-        }
         Ok(())
     }
 
