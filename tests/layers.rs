@@ -219,11 +219,19 @@ fn in_repository(path: &str) -> PathBuf {
 }
 
 /// Returns every test that a page names: each name in backticks after `Tests:`,
-/// up to the next list item or blank line.
+/// up to the next list item or blank line, and in the last column of tables
+/// whose heading is "tests".
 fn tests_named_in(text: &str) -> Vec<&str> {
     let mut named = Vec::new();
-    let mut in_tests = false;
+    let (mut in_tests, mut in_table) = (false, false);
     for line in text.lines().map(str::trim) {
+        let row = line.strip_prefix('|').and_then(|row| row.strip_suffix('|'));
+        let last = row.and_then(|row| row.rsplit('|').next()).map(str::trim);
+        in_table = last == Some("tests") || in_table && last.is_some();
+        if let (true, Some(cell)) = (in_table, last) {
+            // A part of the crash test is one word.
+            named.extend(cell.split('`').skip(1).step_by(2).filter(|name| name.contains('_')));
+        }
         let names = line.strip_prefix("Tests:");
         in_tests = names.is_some() || in_tests && !line.is_empty() && !line.starts_with("- ");
         if in_tests {
@@ -283,6 +291,11 @@ fn every_invariant_names_a_test_that_exists() {
 #[test]
 fn every_defence_names_a_test_that_exists() {
     every_named_test_exists("docs/threat-model.md");
+}
+
+#[test]
+fn every_failure_names_a_test_that_exists() {
+    every_named_test_exists("docs/failures.md");
 }
 
 /// The longest line of prose in Markdown, in characters.
