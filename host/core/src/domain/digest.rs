@@ -64,7 +64,8 @@ impl FromStr for Digest {
 
     fn from_str(text: &str) -> Result<Self, BadDigest> {
         let bad = || BadDigest(text.to_owned());
-        if text.len() != 64 || !text.is_ascii() {
+        // All digits are checked first: `from_str_radix` accepts a sign.
+        if text.len() != 64 || !text.bytes().all(|b| b.is_ascii_hexdigit()) {
             return Err(bad());
         }
         let mut bytes = [0; 32];
@@ -87,5 +88,22 @@ impl TryFrom<String> for Digest {
 impl From<Digest> for String {
     fn from(digest: Digest) -> Self {
         digest.to_string()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_digest_has_64_hex_digits_and_no_sign() {
+        let digest = Digest::of(b"text");
+        let text = digest.to_string();
+        assert_eq!(text.parse(), Ok(digest));
+        assert_eq!(text.to_uppercase().parse(), Ok(digest));
+        let with = |start: &str| format!("{start}{}", &text[start.len()..]);
+        for bad in [with("+1"), with("-1"), with("g1"), with(" 1"), with("é"), "1".to_owned()] {
+            assert_eq!(bad.parse::<Digest>(), Err(BadDigest(bad)));
+        }
     }
 }

@@ -55,6 +55,17 @@ pub enum JobError {
     PollingDeadline { deadline: Duration, last: String },
     #[error("the job was started {0} times and never ended")]
     TooManyDeliveries(u32),
+    /// A panic. The log has its text, which may hold data of the job.
+    #[error("HOTH failed while it processed the job; its log has the reason")]
+    Panicked,
+    /// Another program has put the message on this queue.
+    #[error("the stored job belongs on the queue {belongs}, and was found on {found}")]
+    WrongQueue { belongs: String, found: String },
+    #[error(
+        "the next message of the job has {bytes} bytes, and its queue takes messages of up to \
+         {bytes_max} bytes"
+    )]
+    MessageTooLarge { bytes: usize, bytes_max: usize },
     /// The CSP was configured when the job was accepted.
     #[error("{0} is no longer in the configuration of HOTH")]
     CspRemoved(CspName),
@@ -82,7 +93,7 @@ impl JobError {
         match self {
             Self::NotOffered { .. } => 400,
             Self::PollingDeadline { .. } => 504,
-            Self::OutcomeTooLarge { .. } => 502,
+            Self::OutcomeTooLarge { .. } | Self::MessageTooLarge { .. } => 502,
             Self::Adapter(_)
             | Self::TooManySteps(_)
             | Self::TooManyRequests(_)
@@ -90,6 +101,8 @@ impl JobError {
             | Self::RunTooLong(_)
             | Self::TooManyCheckpoints(_)
             | Self::TooManyDeliveries(_)
+            | Self::Panicked
+            | Self::WrongQueue { .. }
             | Self::CspRemoved(_)
             | Self::Unreadable(_) => 500,
         }

@@ -36,9 +36,14 @@ impl Entry<'_> {
 }
 
 impl<'a> Entries<'a> {
-    /// Returns the entries of `text`, which is known to be a JSON object.
-    fn of(text: &'a str) -> Self {
-        serde_json::from_str(text).expect("the text has been read as an object before")
+    /// Returns the entries of `text`.
+    ///
+    /// # Errors
+    ///
+    /// The text is not a JSON object, or has a key that is not Unicode: half a
+    /// surrogate pair passes where a text is only skipped, as [`RawValue`] does.
+    fn of(text: &'a str) -> serde_json::Result<Self> {
+        serde_json::from_str(text)
     }
 
     /// Removes and returns the entry `name`. Returns `None` if there is none.
@@ -56,7 +61,8 @@ pub fn with_job_id(body: &[u8], id: &str) -> Box<RawValue> {
     // The text is edited and not written anew from a parsed value, which would
     // change numbers, escapes and white space: ServiceNow gets its request back
     // as it sent it.
-    let posted = Entries::of(text).take("jobId");
+    let entries = Entries::of(text);
+    let posted = entries.expect("the body was read as an object, key by key").take("jobId");
     let filled = match posted {
         Some(null) => {
             let null = null.raw().get();
@@ -77,25 +83,22 @@ pub fn with_job_id(body: &[u8], id: &str) -> Box<RawValue> {
 }
 
 /// Returns true if a stored request has the structure of an accepted one: an
-/// object, and for provisioning an object as its payload.
+/// object, and for provisioning an object as its payload, with keys that can be
+/// read.
 pub fn is_well_formed(kind: JobKind, request: &RawValue) -> bool {
-    // A raw value begins with its first token: `serde_json` drops white space
-    // around it.
-    let is_object = |raw: &RawValue| raw.get().starts_with('{');
-    // The first check guards the second: `Entries::of` panics on other values.
-    is_object(request)
-        && match kind {
-            JobKind::Cost => true,
-            JobKind::Provisioning => Entries::of(request.get())
-                .take("payload")
-                .is_none_or(|payload| is_object(payload.raw())),
+    let Ok(mut entries) = Entries::of(request.get()) else { return false };
+    match kind {
+        JobKind::Cost => true,
+        JobKind::Provisioning => {
+            entries.take("payload").is_none_or(|payload| Entries::of(payload.raw().get()).is_ok())
         }
+    }
 }
 
 /// Returns the input of an adapter for a provisioning request, which must be
 /// [well formed](is_well_formed).
 pub fn provisioning_input(id: &str, request: &RawValue) -> String {
-    let mut entries = Entries::of(request.get());
+    let mut entries = Entries::of(request.get()).expect("the request is well formed");
     let id = to_raw_value(id).expect("a string can be written");
     let mut input = vec![("jobId".to_owned(), Entry::Generated(id))];
     // `wit/v0.1/operations.md` promises these keys alone, and none that is
@@ -116,7 +119,7 @@ pub fn provisioning_input(id: &str, request: &RawValue) -> String {
 /// Renames `operators`, a newer name for `administrators`: adapters know only
 /// the older one.
 fn with_administrators(payload: &RawValue) -> Box<RawValue> {
-    let mut entries = Entries::of(payload.get());
+    let mut entries = Entries::of(payload.get()).expect("the request is well formed");
     let is_null = |entry: &Entry<'_>| entry.raw().get() == "null";
     let named = entries.0.iter().any(|(key, entry)| key == "administrators" && !is_null(entry));
     if !named && let Some(operators) = entries.take("operators") {
