@@ -15,6 +15,7 @@ use crate::harness::client;
 use crate::harness::cost;
 use crate::harness::eventually;
 use crate::harness::job;
+use crate::several;
 
 /// A breaker that opens when five jobs have had failing calls over 300 ms, and
 /// holds jobs for longer than any test takes.
@@ -187,4 +188,93 @@ async fn jobs_of_a_healthy_csp_end_while_another_csp_hangs() {
         assert_eq!(outcome.job_id(), format!("WELL-{number}"));
     }
     assert_eq!((hanging.at_once(), hanging.call_count()), (AT_ONCE, AT_ONCE), "it hung meanwhile");
+}
+
+/// Has jobs wait through more probes than a job may have deliveries, and
+/// expects that none of them notices.
+async fn jobs_wait_through_many_probes(setup: Setup) {
+    /// More than the deliveries after which a job becomes a dead letter.
+    const PROBES: usize = 40;
+    // Probes that fail at once: a receive is then often in progress when the
+    // breaker opens again.
+    let csp = csp::sync().await;
+    let breaker = BREAKER.replace("max_open_ms = 200", "max_open_ms = 50");
+    let host = setup.with(RETRY).csp_with("CSP_TEST", &csp, &breaker).start().await;
+    go_down(&csp, "RESETS");
+    let snow = host.servicenow();
+    for number in 0..PORTFOLIOS {
+        let mut cost = cost(&format!("cost-{number}"), "CSP_TEST");
+        cost["portfolioId"] = json!(format!("p-{number}"));
+        snow.ask_cost(&cost).await;
+    }
+    eventually("the breaker to open", || async {
+        (state(&host, "CSP_TEST").await != "closed").then_some(())
+    })
+    .await;
+    // Those that were posted later, of which no call is waiting.
+    for number in 0..PORTFOLIOS {
+        snow.provision(&work("CSP_TEST", number)).await;
+    }
+    csp::wait_for_calls(&csp, csp.call_count() + PROBES).await;
+    csp.script([]);
+    for message in snow.collect_all("/provisioning-jobs", PORTFOLIOS).await {
+        assert_eq!(message.code(), 200, "{message}");
+    }
+    for message in snow.collect_all("/cost-jobs", PORTFOLIOS).await {
+        assert_eq!(message.code(), 200, "{message}");
+    }
+    host.logged_ends(2 * PORTFOLIOS).await;
+    let begins: Vec<Value> =
+        host.log().into_iter().filter(|line| line["event"] == "begin").collect();
+    assert_eq!(begins.len(), 2 * PORTFOLIOS);
+    for begin in begins {
+        assert_eq!(begin["attempt"], 1, "{begin}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn waiting_for_the_end_of_an_outage_costs_a_job_no_delivery() {
+    jobs_wait_through_many_probes(Setup::new()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn waiting_for_the_end_of_an_outage_costs_a_job_no_delivery_on_sqs() {
+    jobs_wait_through_many_probes(several::on_sqs()).await;
+}
+
+/// Stops a host with a job that hangs in its call and a job that waits for
+/// the only connection, and expects that only the first one was tried.
+async fn a_stop_counts_only_for_jobs_that_made_a_call(setup: Setup) {
+    let csp = csp::scripted([Answer::hang()]).await;
+    let setup = setup.with("[worker]\ndrain_ms = 100");
+    let limits = "max_concurrent = 1\ntimeout_ms = 3600000";
+    let mut host = setup.csp_with("CSP_TEST", &csp, limits).start().await;
+    let begins = |host: &TestHost| -> Vec<(String, u64)> {
+        let lines = host.log().into_iter().filter(|line| line["event"] == "begin");
+        let begin = |line: Value| {
+            let job = line["span"]["job.id"].as_str().expect("a job's id").to_owned();
+            (job, line["attempt"].as_u64().expect("a number"))
+        };
+        lines.map(begin).collect()
+    };
+    host.servicenow().provision(&work("CSP_TEST", 0)).await;
+    csp::wait_for_calls(&csp, 1).await;
+    host.servicenow().provision(&work("CSP_TEST", 1)).await;
+    eventually("both jobs to begin", || async { (begins(&host).len() == 2).then_some(()) }).await;
+    assert_eq!(host.terminate().await, Some(0));
+
+    csp.script([]);
+    host.restart().await;
+    for message in host.servicenow().collect_all("/provisioning-jobs", 2).await {
+        assert_eq!(message.code(), 200, "{message}");
+    }
+    host.logged_ends(2).await;
+    let mut begins = begins(&host);
+    begins.sort();
+    assert_eq!(begins, [("CSP_TEST-0".to_owned(), 2), ("CSP_TEST-1".to_owned(), 1)]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stop_costs_a_job_that_made_no_call_no_delivery() {
+    a_stop_counts_only_for_jobs_that_made_a_call(Setup::new()).await;
 }

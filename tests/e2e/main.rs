@@ -19,6 +19,7 @@ mod hostile;
 mod operating;
 mod operations;
 mod order;
+mod queue_messages;
 mod replay;
 mod retry;
 mod samples;

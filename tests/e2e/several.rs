@@ -54,7 +54,8 @@ fn queues_at(endpoint: Option<&str>) -> String {
     }
 }
 
-fn on_sqs() -> Setup {
+/// Returns a setup with queues on SQS that no other test uses.
+pub fn on_sqs() -> Setup {
     Setup::new().queue(&queues_at(endpoint().as_deref()))
 }
 

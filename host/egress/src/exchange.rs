@@ -149,7 +149,7 @@ impl<'a> Exchange<'a> {
             let Some(permit) = self.call_permit(breaker, context.is_poll).await else {
                 return self.held();
             };
-            let tried = self.attempt(context.retry.max_retry_after).await;
+            let tried = self.attempt(context).await;
             let health = health(&tried);
             if let Some(health) = health {
                 breaker.report(context.job, self.called_at, health);
@@ -210,26 +210,31 @@ impl<'a> Exchange<'a> {
 
     /// Makes one try: obtains the credential and calls. If the CSP refuses the
     /// credential, renews it and calls again, once in the whole exchange.
-    async fn attempt(&mut self, patience: Duration) -> Result<ReceivedResponse, CallFailure> {
+    async fn attempt(&mut self, context: &Context<'_>) -> Result<ReceivedResponse, CallFailure> {
         self.called_at = Instant::now();
         let Some(credential) = self.credential else {
-            return self.call(None).await;
+            return self.call(None, context).await;
         };
+        let patience = context.retry.max_retry_after;
         let auth = credential.header(&self.scopes, patience).await?;
         failpoint::reach(FailPoint::CredentialObtained);
-        let received = self.call(Some(&auth)).await?;
+        let received = self.call(Some(&auth), context).await?;
         if received.response.status != 401 || self.renewed {
             return Ok(received);
         }
         self.renewed = true;
         match credential.renew(&self.scopes, &auth, patience).await? {
-            Some(renewed) => self.call(Some(&renewed)).await,
+            Some(renewed) => self.call(Some(&renewed), context).await,
             None => Ok(received),
         }
     }
 
     /// Makes one call and remembers its response.
-    async fn call(&mut self, auth: Option<&AuthHeader>) -> Result<ReceivedResponse, CallFailure> {
+    async fn call(
+        &mut self,
+        auth: Option<&AuthHeader>,
+        context: &Context<'_>,
+    ) -> Result<ReceivedResponse, CallFailure> {
         let inner = self.inner;
         let request = self.request(auth);
         // Held for the call only: neither a backoff nor a slow token endpoint
@@ -238,6 +243,7 @@ impl<'a> Exchange<'a> {
         self.calls += 1;
         // Set again after the wait for the permit and for the token.
         self.called_at = Instant::now();
+        (context.before_call)();
         failpoint::reach(FailPoint::BeforeCspCall);
         let called = call::call(&inner.http, request, &inner.target).await;
         failpoint::reach(FailPoint::AfterCspCall);

@@ -88,7 +88,7 @@ struct Inner {
 }
 
 /// The job that a request belongs to, as far as the request needs it.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub struct Context<'a> {
     /// The retry policy: [`RetryPolicy::ONCE`] for polls.
     pub retry: &'a RetryPolicy,
@@ -103,6 +103,9 @@ pub struct Context<'a> {
     /// The idempotency key: the same for every copy of the request, also after
     /// a crash.
     pub idempotency_key: &'a str,
+    /// Called before each call, when nothing of HOTH holds it back any more:
+    /// from then on the CSP may receive it.
+    pub before_call: &'a (dyn Fn() + Sync),
 }
 
 /// The result of [`Client::exchange`].

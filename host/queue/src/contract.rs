@@ -108,7 +108,8 @@ pub enum Redrive {
 /// A set of queues.
 ///
 /// Every method may be cancelled by dropping its future. The act has then
-/// happened wholly or not at all, and a dropped receive leaves no lease behind.
+/// happened wholly or not at all. A dropped receive leaves no lease behind, and
+/// counts for no message.
 #[async_trait]
 pub trait Queue: Send + Sync {
     /// Sends a message. `Ok` means that the result is durable.
@@ -143,6 +144,25 @@ pub trait Queue: Send + Sync {
     /// [`QueueError::LeaseEnded`] if any lease has ended already. The others
     /// are changed.
     async fn change_lease(
+        &self,
+        queue: &QueueName,
+        receipts: &[Receipt],
+        after: Duration,
+    ) -> Result<(), QueueError>;
+
+    /// Gives messages back on which no work was started. They become available
+    /// `after` from now, and their receives do not count: a message that its
+    /// holder cannot work on yet comes no nearer to the limit on deliveries.
+    ///
+    /// SQS cannot take a receive back. There each process subtracts what it has
+    /// itself given back while it held the [lease](crate::Lease), so the count is
+    /// exact on one host, and too high after a restart or on another host.
+    ///
+    /// # Errors
+    ///
+    /// [`QueueError::LeaseEnded`] if any lease has ended already. The others
+    /// are given back.
+    async fn give_back(
         &self,
         queue: &QueueName,
         receipts: &[Receipt],

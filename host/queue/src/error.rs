@@ -42,6 +42,9 @@ pub enum InvalidArgument {
     DedupKey,
     #[error("a message has 1 to {MESSAGE_BYTES_MAX} bytes")]
     Body,
+    /// The message as it would be stored exceeds the bound of its queue.
+    #[error("the message has {bytes} bytes, and the queue takes up to {bytes_max}")]
+    MessageTooLarge { bytes: usize, bytes_max: usize },
     #[error("a receive takes 1 to {BATCH_MAX} messages")]
     Batch,
     #[error("a receive waits up to {} s", WAIT_MAX.as_secs())]

@@ -42,6 +42,7 @@ pub use self::contract::Sent;
 pub use self::error::InvalidArgument;
 pub use self::error::QueueError;
 pub use self::lease::Delivery;
+pub use self::lease::Dropped;
 pub use self::lease::Lease;
 pub use self::lease::Receipt;
 pub use self::lease::Releases;

@@ -29,6 +29,11 @@ pub const BLOCKED_MAX: usize = 100;
 /// makes it a dead letter and reports a failure.
 pub const DELIVERIES_MAX: u32 = 20;
 
+/// The time for which a message stays hidden after the work on it panicked. It
+/// bounds the rate of tries of a message that panics every time, and the other
+/// jobs of its group wait for no longer.
+pub const PANIC_PAUSE: Duration = Duration::from_secs(5);
+
 /// The backend's own limit on deliveries. It moves a message to the dead
 /// letters without any report to ServiceNow, so it is the largest that SQS
 /// allows: [`DELIVERIES_MAX`] comes first even where the worker is killed again

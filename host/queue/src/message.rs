@@ -25,12 +25,21 @@ impl NewMessage {
     ///
     /// # Errors
     ///
-    /// [`InvalidArgument::Body`] if the text is empty or too large.
+    /// [`InvalidArgument::Body`] if the text is empty,
+    /// [`InvalidArgument::MessageTooLarge`] if it is too large.
     pub fn check(&self) -> Result<(), InvalidArgument> {
-        match (1..=MESSAGE_BYTES_MAX).contains(&self.body.len()) {
-            true => Ok(()),
-            false => Err(InvalidArgument::Body),
+        if self.body.is_empty() {
+            return Err(InvalidArgument::Body);
         }
+        check_size(self.body.len(), MESSAGE_BYTES_MAX)
+    }
+}
+
+/// Checks the size of a message, as it is stored, against a bound.
+pub fn check_size(bytes: usize, bytes_max: usize) -> Result<(), InvalidArgument> {
+    match bytes > bytes_max {
+        true => Err(InvalidArgument::MessageTooLarge { bytes, bytes_max }),
+        false => Ok(()),
     }
 }
 
@@ -109,6 +118,8 @@ pub struct Received {
     pub key: String,
     pub body: String,
     pub sent_at: Timestamp,
-    /// The number of times it has been received, this one included.
+    /// The number of times it has been received, this one included. A receive
+    /// that was given back does not count: see
+    /// [`Queue::give_back`](crate::Queue::give_back).
     pub receive_count: u32,
 }

@@ -8,6 +8,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use tracing::Instrument as _;
 use tracing::info_span;
 use tracing::warn;
@@ -42,9 +43,9 @@ pub async fn end_jobs(context: Arc<Context>, queue: QueueName) {
         match context.receive(&queue, BATCH_MAX).await {
             Ok(deliveries) => {
                 backoff = RECEIVE_BACKOFF.0;
-                for delivery in deliveries {
-                    end(&context, csp, delivery).await;
-                }
+                // Side by side, so that all of them share one commit.
+                let ending = deliveries.into_iter().map(|one| end(&context, csp, one));
+                join_all(ending).await;
             }
             Err(error) => {
                 warn!(%queue, error = &error as &dyn std::error::Error, event = "receive-failed", "Receive failed; next try in {backoff:?}");

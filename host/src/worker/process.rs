@@ -1,9 +1,12 @@
 //! Processes deliveries: decode, run the adapter, decide, settle.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
+use futures_util::FutureExt as _;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
+use tracing::error;
 use tracing::info;
 use tracing::info_span;
 use tracing::warn;
@@ -16,6 +19,7 @@ use super::settle;
 use super::settle::Disposition;
 use super::settle::Settled;
 use crate::registry::Version;
+use hoth_core::domain::Job;
 use hoth_core::domain::QueuedJob;
 use hoth_core::workflow;
 use hoth_core::workflow::Decision;
@@ -30,6 +34,7 @@ use hoth_queue::LEASE_MAX;
 use hoth_queue::NewMessage;
 use hoth_queue::QueueName;
 use hoth_queue::Receipt;
+use hoth_queue::Stage;
 
 /// The handler of the deliveries of one group, in a task of its own.
 pub struct DeliveryHandler {
@@ -81,17 +86,35 @@ impl DeliveryHandler {
     }
 
     async fn process(&self, delivery: Delivery) -> Settled {
-        let disposition = self.decide(&delivery).await;
+        // A panic ends its job alone, and in a message. It leaves no broken
+        // state behind: what jobs share is behind locks that are not held
+        // during the work of a job.
+        let decided = AssertUnwindSafe(self.decide(&delivery)).catch_unwind().await;
+        let disposition = decided.unwrap_or_else(|_| {
+            error!("Job processing panicked; the standard error output has the place and reason");
+            Disposition::failed(&delivery, &JobError::Panicked)
+        });
         settle::settle(&*self.context.queue, delivery, disposition).await
     }
 
     /// Decides on one delivery: runs its job if the job can run now.
     async fn decide(&self, delivery: &Delivery) -> Disposition {
         let message = &delivery.message;
+        let too_many = message.receive_count > DELIVERIES_MAX;
+        // Before the message is decoded: a message that ends the process each
+        // time, even while it is decoded, must come to an end, too.
+        if too_many && matches!(delivery.lease.queue().stage, Stage::Requests(_)) {
+            return Disposition::failed(delivery, &JobError::TooManyDeliveries(DELIVERIES_MAX));
+        }
         let queued = match QueuedJob::decode(&message.body) {
             Ok(queued) => queued,
             Err(reason) => return Disposition::unreadable(delivery, &reason),
         };
+        // Before any call: no successor of such a job could be sent, and the
+        // adapter of this queue's CSP must not get the job of another one.
+        if let Some(error) = on_wrong_queue(delivery.lease.queue(), &queued.job) {
+            return Disposition::dead_lettered(&queued, &error);
+        }
         // SQS cannot delay a message for as long as a poll may be away, so a
         // message can be delivered before it is due.
         if let Some(from) = &queued.resumption {
@@ -104,7 +127,7 @@ impl DeliveryHandler {
             }
         }
         // After the check for early deliveries, which must not count as tries.
-        if message.receive_count > DELIVERIES_MAX {
+        if too_many {
             let error = JobError::TooManyDeliveries(DELIVERIES_MAX);
             return Disposition::dead_lettered(&queued, &error);
         }
@@ -113,7 +136,7 @@ impl DeliveryHandler {
             Some(_) => FailPoint::PollReceived,
         });
         match run::version_for(&self.context, &self.csp, &queued).await {
-            Ok(version) => self.run_adapter(&version, queued, message.receive_count).await,
+            Ok(version) => self.run_adapter(&version, queued, delivery).await,
             Err(reason) => {
                 warn!("Job waits: {reason}");
                 let Some(from) = &queued.resumption else {
@@ -132,10 +155,11 @@ impl DeliveryHandler {
         &self,
         version: &Arc<Version>,
         queued: QueuedJob,
-        attempt: u32,
+        delivery: &Delivery,
     ) -> Disposition {
+        let attempt = delivery.message.receive_count;
         info!(operation = %queued.job.operation, attempt, event = "begin", "Job begins");
-        let run = run::run_adapter(&self.context, &self.csp, version, &queued, attempt).await;
+        let run = run::run_adapter(&self.context, &self.csp, version, &queued, delivery).await;
         let from = RunContext { job: &queued.job, resumption: queued.resumption.as_ref() };
         let now = self.context.clock.now();
         let policy = &self.context.polling;
@@ -161,4 +185,16 @@ impl DeliveryHandler {
             }
         }
     }
+}
+
+/// Returns the error of a job that another program has put on the queue of
+/// another CSP or kind. Returns `None` if the job belongs on `found`.
+fn on_wrong_queue(found: &QueueName, job: &Job) -> Option<JobError> {
+    let belongs = match found.stage {
+        Stage::Requests(_) => QueueName::requests(job.kind, &job.csp),
+        Stage::Polls(_) => QueueName::polls(job.kind, &job.csp),
+        Stage::Outcomes => QueueName::outcomes(job.kind),
+    };
+    (belongs != *found)
+        .then(|| JobError::WrongQueue { belongs: belongs.to_string(), found: found.to_string() })
 }

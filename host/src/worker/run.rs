@@ -29,6 +29,8 @@ use hoth_core::workflow::RunEnd;
 use hoth_core::workflow::RunTotals;
 use hoth_platform::failpoint;
 use hoth_platform::failpoint::FailPoint;
+use hoth_queue::Delivery;
+use hoth_queue::Lease;
 use hoth_runtime::Call;
 use hoth_runtime::EntryPoint;
 
@@ -62,7 +64,7 @@ pub async fn run_adapter(
     csp: &CspRuntime,
     version: &Arc<Version>,
     queued: &QueuedJob,
-    attempt: u32,
+    delivery: &Delivery,
 ) -> Run {
     let _in_flight = version.begin_job();
     let resumption = queued.resumption.as_ref();
@@ -75,7 +77,7 @@ pub async fn run_adapter(
         operation: queued.job.operation.wit_name().to_owned(),
         input: queued.job.input(),
         settings: csp.client.settings_json().to_owned(),
-        attempt,
+        attempt: delivery.message.receive_count,
         context: Vec::new(),
     };
     let recorder = &context.recorder;
@@ -89,6 +91,7 @@ pub async fn run_adapter(
         csp,
         version,
         job: &queued.job,
+        lease: &delivery.lease,
         facts,
         recording,
         // A failed poll is repeated at the next wait; any other request is
@@ -120,6 +123,8 @@ struct RunLoop<'a> {
     csp: &'a CspRuntime,
     version: &'a Arc<Version>,
     job: &'a Job,
+    /// The lease of the job's message.
+    lease: &'a Lease,
     /// The job as its adapter sees it; the same in every call of the run.
     facts: hoth_runtime::JobContext,
     recording: Option<Recording>,
@@ -203,6 +208,9 @@ impl RunLoop<'_> {
             previous_url: self.called.as_ref(),
             job: &self.facts.id,
             idempotency_key: &key,
+            // A job that is given back before its first call, at a stop, has
+            // done nothing, and its delivery does not count.
+            before_call: &|| self.lease.start(),
         };
         let exchanged = self.csp.client.exchange(request, &context).await;
         debug!(calls = exchanged.calls, "Request answered");

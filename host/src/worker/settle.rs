@@ -13,6 +13,7 @@ use hoth_core::workflow::Report;
 use hoth_platform::failpoint;
 use hoth_platform::failpoint::FailPoint;
 use hoth_queue::Delivery;
+use hoth_queue::InvalidArgument;
 use hoth_queue::NewMessage;
 use hoth_queue::Queue;
 use hoth_queue::QueueError;
@@ -34,7 +35,8 @@ pub enum Disposition {
     Replaced { queue: QueueName, message: NewMessage, logged: String },
     /// The message becomes a dead letter, and a failure message is reported.
     DeadLettered { reason: String, queue: QueueName, report: NewMessage },
-    /// The job cannot go on now; the message is hidden for this time.
+    /// The job cannot begin now: the message is given back, hidden for this
+    /// time.
     Deferred { pause: Duration },
 }
 
@@ -69,13 +71,39 @@ impl Disposition {
         }
     }
 
-    /// Makes a message that does not decode a dead letter. The id of the message
-    /// is still known, so ServiceNow gets a failure message.
+    /// Makes a message that does not decode a dead letter.
     pub fn unreadable(delivery: &Delivery, reason: &Unreadable) -> Self {
+        Self::lost(delivery, &JobError::Unreadable(reason.to_string()))
+    }
+
+    /// Makes the message of a job that cannot be processed a dead letter, with a
+    /// failure message for ServiceNow that says as much as can be read of the
+    /// job.
+    pub fn failed(delivery: &Delivery, error: &JobError) -> Self {
+        // Reading the job may be the step that panics.
+        let body = delivery.message.body.as_str();
+        let reported = std::panic::catch_unwind(|| {
+            let queued = QueuedJob::decode(body).ok()?;
+            Some(Self::dead_lettered(&queued, error))
+        });
+        reported.ok().flatten().unwrap_or_else(|| Self::lost(delivery, error))
+    }
+
+    /// Ends the job with a failure message in place of one that its queue does
+    /// not take.
+    fn too_large(delivery: &Delivery, error: &JobError) -> Self {
+        match QueuedJob::decode(&delivery.message.body) {
+            Ok(queued) => Self::reported(&queued, &Report::of_error(&queued.job, None, error)),
+            Err(_) => Self::lost(delivery, error),
+        }
+    }
+
+    /// Makes a message a dead letter of which only the id is known. It is
+    /// enough for a failure message.
+    fn lost(delivery: &Delivery, error: &JobError) -> Self {
         let kind = delivery.lease.queue().kind;
-        let error = JobError::Unreadable(reason.to_string());
         let message = &delivery.message;
-        let report = Report::of_lost(kind, &message.key, &error);
+        let report = Report::of_lost(kind, &message.key, error);
         Self::DeadLettered {
             reason: error.to_string(),
             queue: QueueName::outcomes(kind),
@@ -102,7 +130,20 @@ impl Disposition {
 
 /// Carries out a disposition, with retries while the queue's storage is full or
 /// unreachable.
-pub async fn settle(queue: &dyn Queue, delivery: Delivery, disposition: Disposition) -> Settled {
+///
+/// A message that its queue does not take, because it is too large, is replaced
+/// by a failure message that says so, and that one by the shortest possible.
+pub async fn settle(
+    queue: &dyn Queue,
+    delivery: Delivery,
+    mut disposition: Disposition,
+) -> Settled {
+    match disposition {
+        // From now on the delivery counts, whatever comes of the settlement.
+        Disposition::Replaced { .. } | Disposition::DeadLettered { .. } => delivery.lease.start(),
+        Disposition::Deferred { .. } => {}
+    }
+    let mut shorter = [Disposition::too_large, Disposition::lost].into_iter();
     if let Some((before, _)) = disposition.fail_points() {
         failpoint::reach(before);
     }
@@ -116,6 +157,13 @@ pub async fn settle(queue: &dyn Queue, delivery: Delivery, disposition: Disposit
                 // holder's lease.
                 delivery.lease.keep();
                 return Settled::HoldGroup;
+            }
+            Err(QueueError::Refused(InvalidArgument::MessageTooLarge { bytes, bytes_max }))
+                if let Some(shorter) = shorter.next() =>
+            {
+                let error = JobError::MessageTooLarge { bytes, bytes_max };
+                warn!("Job fails: {error}");
+                disposition = shorter(&delivery, &error);
             }
             Err(error @ (QueueError::Refused(_) | QueueError::NotOffered(_))) => {
                 error!(
@@ -154,7 +202,7 @@ async fn try_settle(
             queue.dead_letter(from, receipt, &delivery.message, reason, report).await
         }
         Disposition::Deferred { pause } => {
-            queue.change_lease(from, std::slice::from_ref(receipt), *pause).await
+            queue.give_back(from, std::slice::from_ref(receipt), *pause).await
         }
     }
 }

@@ -164,12 +164,29 @@ impl Breaker {
         }
     }
 
-    /// Waits while the breaker is open, then returns a permit to receive jobs.
+    /// Waits until a job that is received could make its call, then returns a
+    /// permit to receive jobs. While the breaker is half open, this is so if no
+    /// running job waits for the probe slot: a job that has to wait is better
+    /// off on its queue.
     pub async fn receive_permit(&self) -> ReceivePermit {
-        self.until(|phase| phase != BreakerPhase::Open).await;
-        let state = self.0.state.borrow();
-        let allows_jobs = state.phase(Instant::now()).allows_jobs();
-        ReceivePermit { probe: state.pause().filter(|_| !allows_jobs), epoch: state.epoch() }
+        loop {
+            self.until(|phase| phase != BreakerPhase::Open).await;
+            let slot = tokio::select! {
+                biased;
+                _ = self.until(BreakerPhase::allows_jobs) => None,
+                slot = self.0.probe.acquire() => Some(slot),
+            };
+            let state = self.0.state.borrow();
+            let phase = state.phase(Instant::now());
+            // Open again while this waited in line: the probe of another job
+            // failed.
+            if phase == BreakerPhase::Open {
+                continue;
+            }
+            drop(slot);
+            let probe = state.pause().filter(|_| !phase.allows_jobs());
+            return ReceivePermit { probe, epoch: state.epoch() };
+        }
     }
 
     /// Waits until the breaker changes and `permit` is no longer valid.
@@ -280,6 +297,26 @@ mod tests {
         breaker.report("b", Instant::now(), CallHealth::Responded);
         breaker.revoked(&second).await;
         assert!(breaker.receive_permit().await.probe.is_none());
+    }
+
+    #[tokio::test]
+    async fn no_job_is_received_while_a_running_job_can_probe() {
+        let breaker = breaker(QUICK);
+        breaker.report("x", Instant::now(), CallHealth::Failed);
+        let probing = breaker.call_permit().await;
+        let mut waiting = std::pin::pin!(breaker.call_permit());
+        assert!(futures_util::poll!(waiting.as_mut()).is_pending());
+        let mut received = std::pin::pin!(breaker.receive_permit());
+        assert!(futures_util::poll!(received.as_mut()).is_pending(), "a call probes");
+        breaker.report("a", Instant::now(), CallHealth::Failed);
+        drop(probing);
+        let next = tokio::select! {
+            next = waiting => next,
+            _ = &mut received => panic!("the waiting call has its turn first"),
+        };
+        assert!(futures_util::poll!(received.as_mut()).is_pending(), "the next call probes");
+        drop(next);
+        assert!(received.await.probe.is_some(), "no call waits");
     }
 
     /// Makes calls through `breaker`, of which the first `failing` fail. A job

@@ -40,6 +40,7 @@ const CONTEXT: Context<'static> = Context {
     previous_url: None,
     job: "job-1",
     idempotency_key: "job-1",
+    before_call: &|| {},
 };
 
 /// The longest wait for an event that a test expects. It is far longer than

@@ -27,6 +27,7 @@ pub async fn a_message_that_is_never_settled_becomes_a_dead_letter(f: &impl Fixt
     for count in 1..=f.deliveries_max().await {
         let mut got = f.queue().receive(&queue, wait).await.expect("it can be received");
         let delivery = got.remove(0);
+        delivery.lease.start();
         assert_eq!(
             (delivery.message.body.as_str(), delivery.message.receive_count),
             ("poison", count)

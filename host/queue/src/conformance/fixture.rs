@@ -132,6 +132,15 @@ pub async fn change(
     f.queue().change_lease(&requests(), std::slice::from_ref(receipt), after).await
 }
 
+/// Gives messages back, hidden for `after`.
+pub async fn give_back(
+    f: &impl Fixture,
+    receipts: &[Receipt],
+    after: Duration,
+) -> Result<(), QueueError> {
+    f.queue().give_back(&requests(), receipts, after).await
+}
+
 pub async fn dead_letter(
     f: &impl Fixture,
     delivery: Delivery,

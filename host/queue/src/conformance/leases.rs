@@ -1,5 +1,7 @@
 //! Statements about leases and receipts (V), and settling.
 
+use std::time::Duration;
+
 use super::fixture::CHANGED_IN_TIME;
 use super::fixture::Fixture;
 use super::fixture::LONG;
@@ -7,6 +9,7 @@ use super::fixture::SHORT;
 use super::fixture::assert_ended;
 use super::fixture::change;
 use super::fixture::delete;
+use super::fixture::give_back;
 use super::fixture::message;
 use super::fixture::names;
 use super::fixture::outcomes;
@@ -18,14 +21,59 @@ use super::fixture::take;
 use super::fixture::take_names;
 use crate::error::QueueError;
 use crate::lease::Receipt;
+use crate::limits::DELIVERIES_MAX;
 
-/// V2: each receive counts.
-pub async fn every_receive_counts(f: &impl Fixture) {
+/// V2: each receive counts whose work was started.
+pub async fn every_started_receive_counts(f: &impl Fixture) {
     send_all(f, "g", &["m1"]).await;
     for count in 1..=3 {
         let delivery = take(f, 1, LONG).await.remove(0);
+        delivery.lease.start();
         assert_eq!(delivery.message.receive_count, count);
     }
+}
+
+/// A message that its holder cannot work on yet comes no nearer to its limit of
+/// deliveries, however often it is held back.
+pub async fn a_message_that_is_held_back_costs_no_delivery(f: &impl Fixture) {
+    send_all(f, "g", &["m1", "m2"]).await;
+    for _ in 0..=DELIVERIES_MAX {
+        let held = take(f, 2, LONG).await;
+        let all: Vec<Receipt> = held.iter().map(|one| one.lease.receipt().clone()).collect();
+        give_back(f, &all, Duration::ZERO).await.expect("held");
+        // As a worker does: a settled lease has nothing to release.
+        held.into_iter().for_each(|one| drop(one.lease.keep()));
+        // Dropped without a start, as by a consumer that stops.
+        drop(take(f, 2, LONG).await);
+    }
+    for delivery in take(f, 2, LONG).await {
+        assert_eq!(delivery.message.receive_count, 1, "{}", delivery.message.body);
+    }
+}
+
+/// V10: a message that was given back for later is hidden until then. Its group
+/// waits, and the receive does not count.
+pub async fn a_message_that_is_given_back_for_later_is_hidden_until_then(f: &impl Fixture) {
+    send_all(f, "g", &["m1", "m2"]).await;
+    let held = take(f, 1, LONG).await.remove(0).lease;
+    let receipt = held.receipt().clone();
+    give_back(f, &[receipt], CHANGED_IN_TIME).await.expect("held");
+    drop(held.keep());
+    assert_eq!(take_names(f, 10).await, [""; 0]);
+    f.advance(CHANGED_IN_TIME).await;
+    let got = take(f, 1, LONG).await.remove(0);
+    assert_eq!((got.message.body.as_str(), got.message.receive_count), ("m1", 1));
+}
+
+/// A receive under an ended lease cannot be taken back: the message may have
+/// another holder.
+pub async fn an_ended_lease_gives_nothing_back(f: &impl Fixture) {
+    send_all(f, "g", &["m1"]).await;
+    let ended = receipts(take(f, 1, SHORT).await);
+    f.advance(SHORT + SHORT).await;
+    assert_ended(give_back(f, &ended, Duration::ZERO).await);
+    let got = take(f, 1, LONG).await.remove(0);
+    assert_eq!(got.message.receive_count, 2);
 }
 
 /// V3: a lease that has run out deletes nothing.

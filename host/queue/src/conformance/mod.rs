@@ -63,6 +63,7 @@ macro_rules! full_conformance_suite {
         $crate::conformance_checks! { $fixture;
             a_released_message_waits_for_held_messages_before_it,
             an_ended_lease_is_not_extended,
+            an_ended_lease_gives_nothing_back,
             an_ended_lease_does_not_affect_the_next_holder,
         }
     };
@@ -84,7 +85,9 @@ macro_rules! common_conformance_suite {
             a_send_wakes_a_waiting_receive,
             expired_messages_come_back_in_order,
             dropped_deliveries_come_back_in_order,
-            every_receive_counts,
+            every_started_receive_counts,
+            a_message_that_is_held_back_costs_no_delivery,
+            a_message_that_is_given_back_for_later_is_hidden_until_then,
             an_ended_lease_deletes_nothing,
             an_extended_lease_holds,
             deleting_twice_is_harmless,

@@ -65,6 +65,10 @@ enum Act {
         held: Vec<Index>,
         after: u64,
     },
+    GiveBack {
+        held: Vec<Index>,
+        after: u64,
+    },
     Settle {
         held: Index,
         to_outcomes: bool,
@@ -74,9 +78,11 @@ enum Act {
         held: Index,
         report: Option<New>,
     },
-    /// Drops a delivery, as a cancelled task does.
+    /// Drops a delivery, as a cancelled task does, before or after its work
+    /// has begun.
     Drop {
         held: Index,
+        started: bool,
     },
     Pass {
         seconds: u64,
@@ -143,11 +149,13 @@ fn act() -> impl Strategy<Value = Act> {
             .prop_map(|(outcomes, max, lease, client)| Act::Receive { outcomes, max, lease, client }),
         4 => some().prop_map(|held| Act::Delete { held }),
         2 => (some(), 0..20_u64).prop_map(|(held, after)| Act::ChangeLease { held, after }),
+        2 => (some(), 0..20_u64).prop_map(|(held, after)| Act::GiveBack { held, after }),
         4 => (any::<Index>(), any::<bool>(), new())
             .prop_map(|(held, to_outcomes, new)| Act::Settle { held, to_outcomes, new }),
         2 => (any::<Index>(), prop::option::of(new()))
             .prop_map(|(held, report)| Act::DeadLetter { held, report }),
-        2 => any::<Index>().prop_map(|held| Act::Drop { held }),
+        2 => (any::<Index>(), any::<bool>())
+            .prop_map(|(held, started)| Act::Drop { held, started }),
         4 => seconds().prop_map(|seconds| Act::Pass { seconds }),
         1 => Just(Act::Restart),
         1 => prop::collection::vec(0..40_u8, 1..8).prop_map(|keys| Act::RedeliverKeys { keys }),
@@ -266,6 +274,11 @@ impl Pair {
                 let after = Duration::from_secs(*after);
                 self.ask(async |side, q| q.change_lease(&queue, &receipts[side], after).await).await
             }
+            Act::GiveBack { held, after } => {
+                let Some((queue, receipts)) = self.pick_some(held) else { return Ok(()) };
+                let after = Duration::from_secs(*after);
+                self.ask(async |side, q| q.give_back(&queue, &receipts[side], after).await).await
+            }
             Act::Settle { held, to_outcomes, new } => {
                 let Some(both) = self.pick(held) else { return Ok(()) };
                 let to = queue(*to_outcomes);
@@ -284,11 +297,8 @@ impl Pair {
                 })
                 .await
             }
-            Act::Drop { held } => {
-                if !self.held.is_empty() {
-                    let at = held.index(self.held.len());
-                    self.held[at].deliveries = None;
-                }
+            Act::Drop { held, started } => {
+                self.drop_deliveries(held, *started);
                 Ok(())
             }
             Act::Pass { seconds } => {
@@ -303,6 +313,18 @@ impl Pair {
             | Act::RedeliverSince { .. }
             | Act::Redrive { .. }
             | Act::Discard { .. } => self.put_back(act).await,
+        }
+    }
+
+    fn drop_deliveries(&mut self, held: &Index, started: bool) {
+        if self.held.is_empty() {
+            return;
+        }
+        let at = held.index(self.held.len());
+        for delivery in self.held[at].deliveries.take().into_iter().flatten() {
+            if started {
+                delivery.lease.start();
+            }
         }
     }
 
@@ -374,6 +396,7 @@ impl Pair {
             | Act::Receive { .. }
             | Act::Delete { .. }
             | Act::ChangeLease { .. }
+            | Act::GiveBack { .. }
             | Act::Settle { .. }
             | Act::DeadLetter { .. }
             | Act::Drop { .. }

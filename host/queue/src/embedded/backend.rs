@@ -27,6 +27,7 @@ use super::identity::QueueFiles;
 use super::inspect::QueueReader;
 use super::lock::FileLock;
 use super::operations::ChangeLeases;
+use super::operations::GiveBackMessages;
 use super::receipt::LeaseId;
 use super::reserve::Reserve;
 use super::schema;
@@ -34,8 +35,10 @@ use super::store::Store;
 use super::writer::Opened;
 use super::writer::Writer;
 use crate::error::QueueError;
+use crate::lease::Dropped;
 use crate::lease::Receipt;
 use crate::lease::Releases;
+use crate::limits::PANIC_PAUSE;
 use crate::name::QueueName;
 use hoth_platform::clock::Clock;
 
@@ -75,13 +78,23 @@ impl Requests {
 }
 
 impl Releases for Requests {
-    fn release(&self, queue: &QueueName, receipt: &Receipt) {
+    fn release(&self, queue: &QueueName, receipt: &Receipt, dropped: Dropped) {
         let Ok(lease) = LeaseId::parse(receipt) else { return };
-        let release =
-            ChangeLeases { queue: queue.clone(), leases: vec![lease], after: Duration::ZERO };
+        let (queue, leases) = (queue.clone(), vec![lease]);
+        let release = match dropped {
+            Dropped::NotStarted => {
+                Call::without_caller(GiveBackMessages { queue, leases, after: Duration::ZERO })
+            }
+            Dropped::Cancelled => {
+                Call::without_caller(ChangeLeases { queue, leases, after: Duration::ZERO })
+            }
+            Dropped::Panicked => {
+                Call::without_caller(ChangeLeases { queue, leases, after: PANIC_PAUSE })
+            }
+        };
         // Without a writer there is nothing to release: the next process ends
         // all leases of this one.
-        let _ = self.send(Request::Apply(Call::without_caller(release)));
+        let _ = self.send(Request::Apply(release));
     }
 }
 

@@ -19,6 +19,7 @@ use super::operations::CheckStorage;
 use super::operations::DeadLetterMessage;
 use super::operations::DeleteMessages;
 use super::operations::DiscardLetters;
+use super::operations::GiveBackMessages;
 use super::operations::RedeliverOutcomes;
 use super::operations::RedriveLetter;
 use super::operations::SendMessage;
@@ -95,6 +96,17 @@ impl Queue for EmbeddedQueue {
         check_lease(after)?;
         let leases = LeaseId::parse_all(receipts)?;
         self.apply(ChangeLeases { queue: queue.clone(), leases, after }).await
+    }
+
+    async fn give_back(
+        &self,
+        queue: &QueueName,
+        receipts: &[Receipt],
+        after: Duration,
+    ) -> Result<(), QueueError> {
+        check_lease(after)?;
+        let leases = LeaseId::parse_all(receipts)?;
+        self.apply(GiveBackMessages { queue: queue.clone(), leases, after }).await
     }
 
     async fn settle(

@@ -83,6 +83,29 @@ impl Operation for ChangeLeases {
     }
 }
 
+/// The return of leased messages on which no work was started. They are hidden
+/// for `after`, and their receives do not count.
+pub struct GiveBackMessages {
+    pub queue: QueueName,
+    pub leases: Vec<LeaseId>,
+    pub after: Duration,
+}
+
+impl Operation for GiveBackMessages {
+    type Output = ();
+    const NEEDS_ROOM: bool = false;
+
+    fn apply(&self, transaction: &mut Transaction<'_>) -> Applied<()> {
+        let queue = transaction.change(&self.queue)?;
+        let store = transaction.store;
+        let mut all = Ok(());
+        for lease in &self.leases {
+            all = all.and(store.give_back(queue, *lease, store.now + self.after)?);
+        }
+        Ok(all.map_err(LeaseEnded::into))
+    }
+}
+
 /// The replacement of a leased message by its successor.
 pub struct SettleMessage {
     pub queue: QueueName,

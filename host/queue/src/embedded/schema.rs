@@ -49,8 +49,8 @@ CREATE TABLE messages (
     sent_at INTEGER NOT NULL,        -- milliseconds since 1970, as all times here
     visible_at INTEGER NOT NULL,     -- claimable from then on; later than now while leased
     receive_count INTEGER NOT NULL DEFAULT 0,
-    lease INTEGER,                   -- the last lease's number
-    holder INTEGER,                  -- 1: this process, 2: an HTTP client
+    lease INTEGER,                   -- the last lease's number, unless it was released
+    holder INTEGER,                  -- 1: this process, 2: an HTTP client, 0: released
     head INTEGER NOT NULL            -- 1: the oldest of its group
 );
 CREATE INDEX in_group ON messages (queue, grp, seq);

@@ -272,11 +272,36 @@ impl Store<'_> {
         until: Timestamp,
     ) -> Result<UnderLease> {
         // `visible_at` is both the end of a lease and the time from which on a
-        // message is claimable, so a lease is released by the same update.
+        // message is claimable, so a lease is released by the same update. A
+        // released row keeps no holder: after a restart with an earlier time it
+        // would look like a lease that is still held.
         let changed = self
             .sql
             .prepare_cached(
-                "UPDATE messages SET visible_at = ?4
+                "UPDATE messages SET visible_at = ?4,
+                 lease = CASE WHEN ?4 > ?5 THEN lease END,
+                 holder = CASE WHEN ?4 > ?5 THEN holder ELSE 0 END
+                 WHERE seq = ?1 AND queue = ?2 AND lease = ?3 AND visible_at > ?5",
+            )?
+            .execute(params![lease.seq, queue.id, lease.lease, millis(until), millis(self.now)])?;
+        Ok(if changed == 1 { Ok(()) } else { Err(LeaseEnded) })
+    }
+
+    /// Ends a lease whose receive does not count, and hides the message until
+    /// `until`.
+    pub fn give_back(
+        &self,
+        queue: QueueRow<'_>,
+        lease: LeaseId,
+        until: Timestamp,
+    ) -> Result<UnderLease> {
+        // Without the lease's number, so that a repetition does not take back
+        // another receive.
+        let changed = self
+            .sql
+            .prepare_cached(
+                "UPDATE messages SET visible_at = ?4, lease = NULL, holder = 0,
+                 receive_count = MAX(receive_count - 1, 0)
                  WHERE seq = ?1 AND queue = ?2 AND lease = ?3 AND visible_at > ?5",
             )?
             .execute(params![lease.seq, queue.id, lease.lease, millis(until), millis(self.now)])?;

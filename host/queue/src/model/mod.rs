@@ -34,9 +34,11 @@ use crate::contract::Sent;
 use crate::contract::check_lease;
 use crate::error::QueueError;
 use crate::lease::Delivery;
+use crate::lease::Dropped;
 use crate::lease::Lease;
 use crate::lease::Receipt;
 use crate::lease::Releases;
+use crate::limits::PANIC_PAUSE;
 use crate::message::NewMessage;
 use crate::message::Received;
 use crate::name::QueueName;
@@ -94,12 +96,12 @@ impl Model {
 }
 
 impl Releases for Model {
-    fn release(&self, queue: &QueueName, receipt: &Receipt) {
+    fn release(&self, queue: &QueueName, receipt: &Receipt, dropped: Dropped) {
         let Ok(lease) = LeaseId::parse(receipt) else { return };
-        self.change(|state, now| {
-            if let Some(at) = state.held(queue, lease, now) {
-                state.queue(queue)[at].visible_at = now;
-            }
+        self.change(|state, now| match dropped {
+            Dropped::NotStarted => state.give_back(queue, lease, now, Duration::ZERO),
+            Dropped::Cancelled => state.change_lease(queue, lease, now, Duration::ZERO),
+            Dropped::Panicked => state.change_lease(queue, lease, now, PANIC_PAUSE),
         });
     }
 }
@@ -189,10 +191,24 @@ impl Queue for Model {
         ended(self.change(|state, now| {
             let mut all = true;
             for lease in leases {
-                match state.held(queue, lease, now) {
-                    Some(at) => state.queue(queue)[at].visible_at = now + after,
-                    None => all = false,
-                }
+                all &= state.change_lease(queue, lease, now, after);
+            }
+            all
+        }))
+    }
+
+    async fn give_back(
+        &self,
+        queue: &QueueName,
+        receipts: &[Receipt],
+        after: Duration,
+    ) -> Result<(), QueueError> {
+        check_lease(after)?;
+        let leases = receipts.iter().map(LeaseId::parse).collect::<Result<Vec<_>, _>>()?;
+        ended(self.change(|state, now| {
+            let mut all = true;
+            for lease in leases {
+                all &= state.give_back(queue, lease, now, after);
             }
             all
         }))

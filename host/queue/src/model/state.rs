@@ -130,6 +130,36 @@ impl State {
         })
     }
 
+    /// Makes a lease end `after` from now. Returns false if it has ended.
+    pub fn change_lease(
+        &mut self,
+        name: &QueueName,
+        lease: LeaseId,
+        now: Timestamp,
+        after: Duration,
+    ) -> bool {
+        let Some(at) = self.held(name, lease, now) else { return false };
+        self.queue(name)[at].visible_at = now + after;
+        true
+    }
+
+    /// Ends a lease whose receive does not count, and hides the message for
+    /// `after`. Returns false if the lease has ended.
+    pub fn give_back(
+        &mut self,
+        name: &QueueName,
+        lease: LeaseId,
+        now: Timestamp,
+        after: Duration,
+    ) -> bool {
+        let Some(at) = self.held(name, lease, now) else { return false };
+        let message = &mut self.queue(name)[at];
+        message.visible_at = now + after;
+        message.receive_count -= 1;
+        message.lease = None;
+        true
+    }
+
     /// Returns the oldest message of each group, in the order in which groups
     /// are served.
     pub fn heads(&mut self, name: &QueueName) -> Vec<Message> {

@@ -15,6 +15,7 @@ use super::client;
 use super::encoding;
 use super::error;
 use super::error::OpenError;
+use super::given_back::GivenBack;
 use super::leases::LeaseState;
 use super::leases::Leases;
 use super::setup;
@@ -24,6 +25,7 @@ use crate::error::InvalidArgument;
 use crate::error::QueueError;
 use crate::lease::Receipt;
 use crate::message::NewMessage;
+use crate::message::check_size;
 use crate::name::QueueName;
 use crate::sqs_config::SqsConfig;
 
@@ -67,7 +69,12 @@ impl SqsQueue {
             .map_ok(|queue| (queue.name.clone(), Arc::new(queue)))
             .try_collect()
             .await?;
-        let shared = Shared { client, leases: Leases::default(), tasks: BackgroundTasks::new() };
+        let shared = Shared {
+            client,
+            leases: Leases::default(),
+            given_back: GivenBack::default(),
+            tasks: BackgroundTasks::new(),
+        };
         Ok(Self { shared: Arc::new(shared), queues })
     }
 
@@ -90,20 +97,23 @@ impl SqsQueue {
 
     pub(super) async fn send_to(
         &self,
-        url: &str,
+        queue: &QueuePair,
         message: &NewMessage,
         dedup_id: &str,
     ) -> Result<(), QueueError> {
+        let body = encoding::to_body(&message.body);
+        // Checked after the encoding, which may make the text longer: SQS would
+        // refuse it each time.
+        check_size(body.text.len(), queue.text_bytes_max)?;
         let mut call = self
             .shared
             .client
             .send_message()
-            .queue_url(url)
+            .queue_url(&queue.url)
             .message_group_id(message.group.as_str())
             // A retry by the SDK, after a lost answer, has the same id, and SQS
             // drops it.
             .message_deduplication_id(dedup_id);
-        let body = encoding::to_body(&message.body);
         if body.escaped {
             call = call.message_attributes(encoding::ESCAPED, encoding::flag());
         }
@@ -148,7 +158,7 @@ impl SqsQueue {
         }
         // By the key alone, without the content: a job that runs again after a
         // crash may end with another text, and still has one outcome.
-        self.send_to(&queue.url, message, key).await?;
+        self.send_to(queue, message, key).await?;
         // After the send: a send that failed must be repeated.
         self.shared.leases.note_sent(receipt, key);
         Ok(())

@@ -36,7 +36,7 @@ impl Queue for SqsQueue {
     async fn send(&self, queue: &QueueName, message: NewMessage) -> Result<Sent, QueueError> {
         message.check()?;
         let dedup_id = encoding::dedup_id_of(&message);
-        self.send_to(&self.pair(queue)?.url, &message, &dedup_id).await?;
+        self.send_to(self.pair(queue)?, &message, &dedup_id).await?;
         // Also for a repetition, which SQS does not report.
         Ok(Sent::Queued)
     }
@@ -62,6 +62,16 @@ impl Queue for SqsQueue {
     ) -> Result<(), QueueError> {
         check_lease(after)?;
         self.shared.change(self.pair(queue)?, receipts, after).await
+    }
+
+    async fn give_back(
+        &self,
+        queue: &QueueName,
+        receipts: &[Receipt],
+        after: Duration,
+    ) -> Result<(), QueueError> {
+        check_lease(after)?;
+        self.shared.give_back(self.pair(queue)?, receipts, after).await
     }
 
     async fn settle(
@@ -132,7 +142,7 @@ impl Queue for SqsQueue {
             return Ok(Redrive::NotFound);
         };
         // Send before delete, as in `settle`: a second try has the same key.
-        self.send_to(&queue.url, &message, message.dedup.key.as_str()).await?;
+        self.send_to(queue, &message, message.dedup.key.as_str()).await?;
         scan.delete(vec![handle]).await?;
         Ok(Redrive::Sent)
     }

@@ -9,6 +9,7 @@ use aws_sdk_sqs::types::DeleteMessageBatchRequestEntry;
 
 use super::encoding::whole_seconds;
 use super::error;
+use super::leases::LeaseEnd;
 use super::leases::LeaseState;
 use super::shared::QueuePair;
 use super::shared::Shared;
@@ -28,12 +29,44 @@ impl Shared {
             let failed = self.delete_handles(&queue.url, handles.collect()).await?;
             for (at, receipt) in some.iter().enumerate() {
                 match failed.iter().find(|entry| entry.id() == at.to_string()) {
-                    None => self.leases.forget(receipt),
+                    None => {
+                        if let Some(message) = self.leases.forget(receipt) {
+                            self.given_back.forget(&message);
+                        }
+                    }
                     Some(entry) => worst.add(error::of_entry(entry)),
                 }
             }
         }
         worst.into_result()
+    }
+
+    /// Makes leases end `after` from now, and notes that their receives do not
+    /// count.
+    pub async fn give_back(
+        &self,
+        queue: &QueuePair,
+        receipts: &[Receipt],
+        after: Duration,
+    ) -> Result<(), QueueError> {
+        let mut all = Ok(());
+        for some in receipts.chunks(BATCH_MAX) {
+            // Noted first: another receive of this process may get the message
+            // before the call returns.
+            let known: Vec<_> = some.iter().map(|receipt| self.leases.message(receipt)).collect();
+            known.iter().flatten().for_each(|message| self.given_back.add(message));
+            match self.change(queue, some, after).await {
+                // A second return of the same receive must not count.
+                Ok(()) => some.iter().for_each(|receipt| drop(self.leases.forget(receipt))),
+                Err(error) => {
+                    // At least one receive counts. Which of them is not known,
+                    // so all do.
+                    known.iter().flatten().for_each(|message| self.given_back.undo(message));
+                    all = Err(error);
+                }
+            }
+        }
+        all
     }
 
     /// Makes leases end `after` from now.
@@ -47,12 +80,11 @@ impl Shared {
         let receipts = self.not_ended(receipts, &mut worst);
         for some in receipts.chunks(BATCH_MAX) {
             let handles = some.iter().map(|receipt| receipt.as_str().to_owned());
+            let started = Instant::now();
             let failed = self.change_handles(&queue.url, handles.collect(), after).await?;
             for (at, receipt) in some.iter().enumerate() {
                 match failed.iter().find(|entry| entry.id() == at.to_string()) {
-                    // From now, after the answer: SQS counts from a little
-                    // earlier, which the margin of a settlement outweighs.
-                    None => self.leases.extend(receipt, Instant::now() + after),
+                    None => self.leases.extend(receipt, LeaseEnd::of_call(started, after)),
                     Some(entry) => worst.add(error::of_entry(entry)),
                 }
             }

@@ -14,6 +14,7 @@ mod dead_letters;
 mod encoding;
 mod entries;
 mod error;
+mod given_back;
 mod leases;
 mod receive;
 mod release;

@@ -18,6 +18,7 @@ use super::encoding;
 use super::encoding::Read;
 use super::encoding::whole_seconds;
 use super::error;
+use super::leases::LeaseEnd;
 use super::releaser::Releaser;
 use super::shared::QueuePair;
 use super::shared::Shared;
@@ -26,6 +27,8 @@ use crate::error::QueueError;
 use crate::lease::Delivery;
 use crate::lease::Lease;
 use crate::lease::Receipt;
+use crate::limits::RECEIVES_MAX;
+use crate::message::Received;
 use hoth_platform::failpoint;
 use hoth_platform::failpoint::FailPoint;
 
@@ -33,6 +36,9 @@ use hoth_platform::failpoint::FailPoint;
 /// SQS's servers, and may return nothing although there is a message (AWS
 /// documentation, "Amazon SQS short and long polling").
 const POLL_MIN: Duration = Duration::from_secs(1);
+
+/// SQS's count of receives from which on all of them count.
+const COUNTED_FROM: u32 = RECEIVES_MAX - 100;
 
 /// Receives messages: polls until there is one, or until the wait is over.
 pub async fn receive(
@@ -71,11 +77,12 @@ impl Poll {
             let left = until.saturating_duration_since(Instant::now());
             // At least one poll, even for a receive that does not wait, and
             // long enough to ask every server.
+            let started = Instant::now();
             let messages = self.poll(left.clamp(POLL_MIN, POLL_MAX)).await?;
             // A receiver that has gone away ends the loop, so that no further
             // message is leased for it.
             if !messages.is_empty() || Instant::now() >= until || reply.is_closed() {
-                return Ok(self.deliveries(&messages));
+                return Ok(self.deliveries(&messages, started));
             }
         }
     }
@@ -98,20 +105,37 @@ impl Poll {
         Ok(got.messages.unwrap_or_default())
     }
 
-    fn deliveries(&self, messages: &[Message]) -> Vec<Delivery> {
+    /// Makes the deliveries of a poll that began at `started`.
+    fn deliveries(&self, messages: &[Message], started: Instant) -> Vec<Delivery> {
         let receipts: Vec<Receipt> = messages
             .iter()
             .map(|message| Receipt::new(message.receipt_handle().unwrap_or_default()))
             .collect();
+        let ids = messages.iter().map(|message| message.message_id().unwrap_or_default());
         // Before the deliveries exist: a lease that is kept is forgotten, and
-        // must not be noted after that. SQS counts from a little earlier, which
-        // the margin of a settlement outweighs.
-        self.shared.leases.hold(&receipts, Instant::now() + self.receive.lease);
+        // must not be noted after that.
+        self.shared.leases.hold(
+            receipts.iter().cloned().zip(ids.map(str::to_owned)),
+            LeaseEnd::of_call(started, self.receive.lease),
+        );
         let releases = Releaser::new(&self.shared, &self.queue);
-        let deliver = |(message, receipt)| Delivery {
-            message: Read(message).received(),
+        let deliver = |(message, receipt): (&Message, Receipt)| Delivery {
+            message: self.received(message),
             lease: Lease::new(self.queue.name.clone(), receipt, Arc::clone(&releases) as _),
         };
         messages.iter().zip(receipts).map(deliver).collect()
+    }
+
+    /// Reads a message, without the receives that do not count.
+    fn received(&self, message: &Message) -> Received {
+        let received = Read(message).received();
+        // SQS counts every receive, and takes the message away at its limit,
+        // without a report. Before that the worker must end the job.
+        if received.receive_count >= COUNTED_FROM {
+            return received;
+        }
+        let held_back = self.shared.given_back.count(message.message_id().unwrap_or_default());
+        let receive_count = received.receive_count.saturating_sub(held_back).max(1);
+        Received { receive_count, ..received }
     }
 }

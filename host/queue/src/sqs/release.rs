@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
+use crate::lease::Dropped;
 use crate::lease::Receipt;
 use crate::limits::BATCH_MAX;
 
@@ -14,11 +15,14 @@ use crate::limits::BATCH_MAX;
 /// the messages being released.
 const PATIENCE: Duration = Duration::from_secs(2);
 
+/// A receipt to release, and the work on its message when it was dropped.
+pub type Release = (Receipt, Dropped);
+
 /// The receipts to release on one queue, and the task that does it. At most one
 /// task runs for a queue, so that messages come back in order. The list holds
 /// no more receipts than were leased.
 pub struct Releases {
-    pending: Mutex<Vec<Receipt>>,
+    pending: Mutex<Vec<Release>>,
     /// True while the task runs. Changed under the lock of `pending`.
     busy: watch::Sender<bool>,
 }
@@ -46,27 +50,29 @@ impl Releases {
     }
 
     /// Adds a receipt to release.
-    pub fn add(&self, receipt: &Receipt) -> Task {
+    pub fn add(&self, receipt: &Receipt, dropped: Dropped) -> Task {
         let mut pending = self.lock();
-        pending.push(receipt.clone());
+        pending.push((receipt.clone(), dropped));
         // Under the lock, as in `next`: either the running task still sees the
         // receipt, or it has already set `busy` to false.
         if self.busy.send_replace(true) { Task::Running } else { Task::Start }
     }
 
-    /// Takes the next receipts, in the order in which they were added. If there
-    /// are none, the task must end.
-    pub fn next(&self) -> Vec<Receipt> {
+    /// Takes the next receipts that were dropped in the same way, in the order
+    /// in which they were added. Returns `None` if there are none: then the task
+    /// must end.
+    pub fn next(&self) -> Option<(Vec<Receipt>, Dropped)> {
         let mut pending = self.lock();
-        let count = pending.len().min(BATCH_MAX);
-        let next: Vec<Receipt> = pending.drain(..count).collect();
-        if next.is_empty() {
+        let Some((_, dropped)) = pending.first().cloned() else {
             self.busy.send_replace(false);
-        }
-        next
+            return None;
+        };
+        let alike = pending.iter().take_while(|(_, other)| *other == dropped).count();
+        let next = pending.drain(..alike.min(BATCH_MAX));
+        Some((next.map(|(receipt, _)| receipt).collect(), dropped))
     }
 
-    fn lock(&self) -> MutexGuard<'_, Vec<Receipt>> {
+    fn lock(&self) -> MutexGuard<'_, Vec<Release>> {
         self.pending.lock().expect("nothing panics while holding the lock")
     }
 }

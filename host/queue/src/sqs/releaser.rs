@@ -9,8 +9,10 @@ use super::release::Task;
 use super::shared::QueuePair;
 use super::shared::Shared;
 use crate::error::QueueError;
+use crate::lease::Dropped;
 use crate::lease::Receipt;
 use crate::lease::Releases;
+use crate::limits::PANIC_PAUSE;
 use crate::name::QueueName;
 
 /// The part of the leases of one queue that ends them.
@@ -27,8 +29,8 @@ impl Releaser {
 }
 
 impl Releases for Releaser {
-    fn release(&self, _: &QueueName, receipt: &Receipt) {
-        match self.queue.releases.add(receipt) {
+    fn release(&self, _: &QueueName, receipt: &Receipt, dropped: Dropped) {
+        match self.queue.releases.add(receipt, dropped) {
             Task::Running => {}
             Task::Start => {
                 let (shared, queue) = (Arc::clone(&self.shared), Arc::clone(&self.queue));
@@ -38,7 +40,7 @@ impl Releases for Releaser {
     }
 
     fn kept(&self, receipt: &Receipt) {
-        self.shared.leases.forget(receipt);
+        let _ = self.shared.leases.forget(receipt);
     }
 }
 
@@ -47,11 +49,13 @@ async fn release_all(shared: Arc<Shared>, queue: Arc<QueuePair>) {
     loop {
         // Ends only here: `next` notes the end of the task under its lock, so
         // no receipt is left without a task.
-        let receipts = queue.releases.next();
-        if receipts.is_empty() {
-            return;
-        }
-        match shared.change(&queue, &receipts, Duration::ZERO).await {
+        let Some((receipts, dropped)) = queue.releases.next() else { return };
+        let released = match dropped {
+            Dropped::NotStarted => shared.give_back(&queue, &receipts, Duration::ZERO).await,
+            Dropped::Cancelled => shared.change(&queue, &receipts, Duration::ZERO).await,
+            Dropped::Panicked => shared.change(&queue, &receipts, PANIC_PAUSE).await,
+        };
+        match released {
             Ok(()) | Err(QueueError::LeaseEnded) => {}
             Err(
                 error @ (QueueError::Full

@@ -8,19 +8,27 @@ use aws_sdk_sqs::types::QueueAttributeName;
 use serde::Deserialize;
 use serde_json::Value;
 use serde_json::json;
+use tracing::warn;
 
 use super::error::OpenError;
 use super::release::Releases;
 use super::shared::QueuePair;
 use crate::name::QueueName;
 use crate::sqs_config::SqsConfig;
+use hoth_core::domain::MESSAGE_BYTES_MAX;
 
 /// The time for which SQS keeps messages: its longest, 14 days.
 const RETENTION_SECONDS: &str = "1209600";
 
-/// The size of the largest message: SQS's largest, 1 MiB. Queues made before
-/// August 2025 allow a quarter of it until the attribute is set.
+/// The size of the largest message of a new queue: SQS's largest, 1 MiB.
 const MESSAGE_BYTES: &str = "1048576";
+
+/// The smallest such size that HOTH works with: the largest of queues made
+/// before August 2025, and of some compatible servers.
+const MESSAGE_BYTES_LEAST: usize = 262_144;
+
+/// The part of a message that its attributes may take.
+const ATTRIBUTE_BYTES: usize = 2_048;
 
 /// Finds a queue and the one for its dead letters, or makes them.
 ///
@@ -40,11 +48,14 @@ pub async fn find_or_make(
         .deliveries_max()
         .map(|most| Redrive { dead_letter_target_arn: dead.arn, max_receive_count: most.into() });
     let wanted = Wanted { name: config.messages_of(&name), dead_letters: redrive };
-    let url = wanted.find_or_make(client).await?.url;
+    let found = wanted.find_or_make(client).await?;
+    // A message must fit the dead letters, too.
+    let message_bytes = found.message_bytes.min(dead.message_bytes);
     Ok(QueuePair {
         name,
-        url,
+        url: found.url,
         dead_url: dead.url,
+        text_bytes_max: message_bytes.saturating_sub(ATTRIBUTE_BYTES).min(MESSAGE_BYTES_MAX),
         releases: Releases::default(),
         scanning: tokio::sync::Mutex::default(),
     })
@@ -70,6 +81,8 @@ struct Redrive {
 struct Found {
     url: String,
     arn: String,
+    /// The size of the largest message, with its attributes.
+    message_bytes: usize,
 }
 
 impl Wanted {
@@ -90,15 +103,40 @@ impl Wanted {
         let attributes = got.attributes.unwrap_or_default();
         self.check(&url, &attributes)?;
         let arn = attributes.get(&QueueAttributeName::QueueArn).cloned().unwrap_or_default();
-        Ok(Found { url, arn })
+        let message_bytes = message_bytes(&attributes);
+        let most: usize = MESSAGE_BYTES.parse().unwrap_or(MESSAGE_BYTES_LEAST);
+        if message_bytes < most {
+            warn!(
+                queue = %self.name,
+                "The queue takes messages of up to {message_bytes} bytes; larger requests are \
+                 refused, and larger outcomes become failures. To allow {MESSAGE_BYTES} bytes: \
+                 aws sqs set-queue-attributes --queue-url {url} --attributes \
+                 MaximumMessageSize={MESSAGE_BYTES}"
+            );
+        }
+        Ok(Found { url, arn, message_bytes })
     }
 
     async fn make(&self, client: &Client) -> Result<String, OpenError> {
-        let attributes = self.attributes();
-        // If another host has just made the queue, with the same attributes,
-        // SQS returns its URL (AWS documentation, "CreateQueue").
-        let call = client.create_queue().queue_name(&self.name);
-        let made = call.set_attributes(Some(attributes)).send().await;
+        let create = async |attributes| {
+            // If another host has just made the queue, with the same
+            // attributes, SQS returns its URL (AWS documentation,
+            // "CreateQueue").
+            let call = client.create_queue().queue_name(&self.name);
+            call.set_attributes(Some(attributes)).send().await
+        };
+        let made = match create(self.attributes()).await {
+            // Some compatible servers know the earlier limit only.
+            Err(error)
+                if error.code().is_some_and(|code| code.contains("InvalidAttributeValue")) =>
+            {
+                let mut attributes = self.attributes();
+                let least = MESSAGE_BYTES_LEAST.to_string();
+                attributes.insert(QueueAttributeName::MaximumMessageSize, least);
+                create(attributes).await
+            }
+            made => made,
+        };
         let made = made.map_err(|error| {
             let hint = match error.code() {
                 Some("QueueDeletedRecently" | "AWS.SimpleQueueService.QueueDeletedRecently") => {
@@ -146,6 +184,8 @@ impl Wanted {
             let has = found.get(&name).map_or("", String::as_str);
             let same = if name == QueueAttributeName::RedrivePolicy {
                 redrive(has) == redrive(&needed)
+            } else if name == QueueAttributeName::MaximumMessageSize {
+                message_bytes(found) >= MESSAGE_BYTES_LEAST
             } else {
                 has == needed
             };
@@ -196,6 +236,13 @@ impl std::fmt::Display for Redrive {
     }
 }
 
+/// Reads the size of the largest message. A server that does not tell is taken
+/// to have the smallest one.
+fn message_bytes(attributes: &HashMap<QueueAttributeName, String>) -> usize {
+    let told = attributes.get(&QueueAttributeName::MaximumMessageSize);
+    told.and_then(|size| size.parse().ok()).unwrap_or(MESSAGE_BYTES_LEAST)
+}
+
 /// Parses a redrive policy, so that two spellings of one policy are equal.
 fn redrive(text: &str) -> Option<(String, String)> {
     let read: Redrive = serde_json::from_str(text).ok()?;
@@ -242,11 +289,11 @@ mod tests {
             check(
                 &wanted(),
                 &[
-                    (QueueAttributeName::MaximumMessageSize, "262144"),
+                    (QueueAttributeName::MaximumMessageSize, "65536"),
                     (QueueAttributeName::MessageRetentionPeriod, "345600"),
                 ]
             ),
-            "the SQS queue `hoth-q.fifo` is not as HOTH needs it: MaximumMessageSize is 262144 and \
+            "the SQS queue `hoth-q.fifo` is not as HOTH needs it: MaximumMessageSize is 65536 and \
              must be 1048576; MessageRetentionPeriod is 345600 and must be 1209600\n\
              hint: aws sqs set-queue-attributes --queue-url https://sqs/q --attributes \
              '{\"MaximumMessageSize\":\"1048576\",\"MessageRetentionPeriod\":\"1209600\"}'"
@@ -260,6 +307,7 @@ mod tests {
             (QueueAttributeName::FifoThroughputLimit, "perMessageGroupId"),
             (QueueAttributeName::DeduplicationScope, "messageGroup"),
             (QueueAttributeName::VisibilityTimeout, "7"),
+            (QueueAttributeName::MaximumMessageSize, "262144"),
         ];
         assert_eq!(check(&wanted(), &own), "good");
     }

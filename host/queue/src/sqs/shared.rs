@@ -7,6 +7,7 @@ use aws_sdk_sqs::types::QueueAttributeName;
 
 use super::background::BackgroundTasks;
 use super::error;
+use super::given_back::GivenBack;
 use super::leases::Leases;
 use super::release::Releases;
 use crate::error::QueueError;
@@ -17,6 +18,8 @@ pub struct QueuePair {
     pub name: QueueName,
     pub url: String,
     pub dead_url: String,
+    /// The largest text of a message, as SQS stores it.
+    pub text_bytes_max: usize,
     /// Messages that are being released.
     pub releases: Releases,
     /// The lock that serializes scans of the dead letters in this process. A
@@ -31,6 +34,8 @@ pub struct Shared {
     pub client: Client,
     /// The leases of this process, as far as they are known.
     pub leases: Leases,
+    /// Receives of this process that do not count.
+    pub given_back: GivenBack,
     /// Polls and releases in progress. A stop waits for them.
     pub tasks: BackgroundTasks,
 }

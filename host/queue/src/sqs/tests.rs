@@ -225,6 +225,24 @@ async fn an_ended_lease_is_not_extended() {
     }
 }
 
+/// V9: see the module's documentation.
+#[tokio::test]
+async fn an_ended_lease_gives_nothing_back() {
+    let f = Sqs::new().await;
+    match f.server {
+        Server::Aws => conformance::an_ended_lease_gives_nothing_back(&f).await,
+        Server::Local { .. } => {
+            send(&f.queue, "m1").await;
+            let ended = take(&f.queue, SHORT).await.remove(0).lease.keep();
+            f.advance(SHORT + SHORT).await;
+            let given_back = f.queue.give_back(&requests(), &[ended], Duration::ZERO).await;
+            given_back.expect("the gap: this server returns success");
+            let got = take(&f.queue, LONG).await.remove(0);
+            assert_eq!((got.message.body.as_str(), got.message.receive_count), ("m1", 2));
+        }
+    }
+}
+
 /// V6: see the module's documentation.
 #[tokio::test]
 async fn an_ended_lease_does_not_affect_the_next_holder() {

@@ -225,6 +225,7 @@ impl<'a> JobRun<'a> {
             previous_url: called.as_ref(),
             job: self.inputs.job.id.as_str(),
             idempotency_key: &self.inputs.job.request_key(ordinal),
+            before_call: &|| {},
         };
         let result = client.exchange(request, &context).await;
         self.retry_after = result.retry_after;

@@ -28,7 +28,7 @@ use super::identity::Displaced;
 use super::identity::QueueFiles;
 use super::lock::FileLock;
 use super::log_size::LogSize;
-use super::operations::ChangeLeases;
+use super::operations::GiveBackMessages;
 use super::reserve::Reserve;
 use super::schema::BUSY_WAIT;
 use super::sorting::Phase;
@@ -470,7 +470,7 @@ impl Writer {
 /// Makes the command that gives messages back at once.
 fn release(undelivered: Undelivered) -> Box<dyn Command> {
     let Undelivered { queue, leases } = undelivered;
-    Call::without_caller(ChangeLeases { queue, leases, after: Duration::ZERO })
+    Call::without_caller(GiveBackMessages { queue, leases, after: Duration::ZERO })
 }
 
 /// Refuses a command that cannot be applied, or that rows of another program
