@@ -66,7 +66,15 @@ const HOMES: &[(&str, &[&str])] = &[
     ("notify", &["src/registry"]),
     ("reqwest", &["src/cli", "egress/src"]),
     ("rusqlite", &["queue/src/embedded"]),
-    ("rustix", &["runtime/src/compile", "platform/src/descriptors", "platform/src/failpoint"]),
+    (
+        "rustix",
+        &[
+            "runtime/src/compile",
+            "platform/src/clock",
+            "platform/src/descriptors",
+            "platform/src/failpoint",
+        ],
+    ),
     // A test of the way out plays a CSP that speaks TLS.
     ("tokio_rustls", &["egress/src/tests", "src/http/listener"]),
     ("wasmtime", &["runtime/src"]),

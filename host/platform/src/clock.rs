@@ -8,6 +8,9 @@ use std::time::Instant;
 use std::time::SystemTime;
 use std::time::UNIX_EPOCH;
 
+use rustix::time::ClockId;
+use rustix::time::clock_gettime;
+
 use hoth_core::domain::Timestamp;
 
 /// A clock, cheap to clone. Clones share one time.
@@ -44,17 +47,21 @@ pub struct Uptime {
 }
 
 impl Uptime {
-    /// Reads the kernel's boot id and uptime. Returns `None` on a system
-    /// without these files; Linux has them.
+    /// Reads the kernel's boot id and the time since that boot. Returns `None`
+    /// on a system without boot ids; Linux has them.
     fn read() -> Option<Self> {
         let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
-        // Includes time in suspend (proc(5)), which the monotonic clock does
-        // not count: a lease must not outlast its end by a sleep of the
-        // machine.
-        let uptime = std::fs::read_to_string("/proc/uptime").ok()?;
-        let seconds: f64 = uptime.split_whitespace().next()?.parse().ok()?;
-        let since = Duration::try_from_secs_f64(seconds).ok()?;
-        Some(Self { boot: boot.trim().to_owned(), since })
+        // Not `/proc/uptime`, which a container may see as its own age (lxcfs):
+        // that starts anew with the container, under the same boot id. This
+        // clock includes time in suspend, unlike the monotonic one: a lease must
+        // not outlast its end by a sleep of the machine.
+        let since = clock_gettime(ClockId::Boottime);
+        let (seconds, nanos) =
+            (u64::try_from(since.tv_sec).ok()?, u32::try_from(since.tv_nsec).ok()?);
+        // Named, because files of earlier releases hold the uptime of
+        // `/proc/uptime` under the boot id alone.
+        let boot = format!("{} boottime", boot.trim());
+        Some(Self { boot, since: Duration::new(seconds, nanos) })
     }
 }
 

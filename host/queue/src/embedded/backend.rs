@@ -32,6 +32,7 @@ use super::receipt::LeaseId;
 use super::reserve::Reserve;
 use super::schema;
 use super::store::Store;
+use super::time;
 use super::writer::Opened;
 use super::writer::Writer;
 use crate::error::QueueError;
@@ -126,7 +127,7 @@ impl EmbeddedQueue {
         let lock = FileLock::take(path)?;
         let sql = schema::open_writer(&lock.path)?;
         // The clock is set first: everything after this compares with its time.
-        schema::continue_time(&sql, &clock)
+        time::continue_time(&sql, &clock)
             .and_then(|()| Store { sql: &sql, now: clock.now() }.end_process_leases())
             .and_then(|_| sql.busy_timeout(schema::BUSY_WAIT))
             .map_err(|source| schema::database_error(path, source))?;

@@ -31,6 +31,9 @@ mod sorting;
 mod store;
 #[cfg(test)]
 mod tests;
+mod time;
+#[cfg(test)]
+mod time_tests;
 mod transaction;
 mod wait_queues;
 mod writer;

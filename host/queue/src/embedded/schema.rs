@@ -6,13 +6,8 @@ use std::time::Duration;
 use rusqlite::Connection;
 use rusqlite::ErrorCode;
 use rusqlite::OpenFlags;
-use rusqlite::OptionalExtension as _;
-use rusqlite::params;
 
 use super::config::OpenError;
-use super::store::millis;
-use super::store::timestamp;
-use hoth_platform::clock::Clock;
 
 /// The schema that this release writes: `user_version` in the file.
 const VERSION: i64 = 2;
@@ -35,7 +30,7 @@ pub const BUSY_WAIT: Duration = Duration::from_secs(5);
 // The oldest message of a group is its head, and only heads are offered.
 // `visible_at` is the time from which on a message is claimable. So the next
 // group to serve is the first entry of `claimable`, however many messages wait.
-const TABLES: &str = "
+pub const TABLES: &str = "
 CREATE TABLE queues (
     id INTEGER PRIMARY KEY,
     name TEXT NOT NULL UNIQUE
@@ -121,41 +116,6 @@ pub fn open_writer(path: &Path) -> Result<Connection, OpenError> {
     let change = format!("BEGIN IMMEDIATE; {change} PRAGMA user_version = {VERSION}; COMMIT;");
     connection.execute_batch(&change).map_err(database)?;
     Ok(connection)
-}
-
-// One row: on this boot of the machine, at this uptime, the queue's time was
-// `time`.
-const MACHINE: &str = "CREATE TABLE IF NOT EXISTS machine (
-    boot TEXT NOT NULL,
-    uptime INTEGER NOT NULL,         -- milliseconds
-    time INTEGER NOT NULL
-)";
-
-/// Sets the clock to continue the time of the last host on this file, if the
-/// machine has not been rebooted since: a wall clock that was set meanwhile
-/// must end no lease early and delay no job. The first host after a boot takes
-/// the wall clock's time, and stores it for the hosts after it.
-pub fn continue_time(connection: &Connection, clock: &Clock) -> rusqlite::Result<()> {
-    let Some(uptime) = clock.uptime() else { return Ok(()) };
-    let uptime_ms = i64::try_from(uptime.since.as_millis()).unwrap_or(i64::MAX);
-    connection.execute(MACHINE, [])?;
-    let known = connection
-        .query_row("SELECT uptime, time FROM machine WHERE boot = ?1", [&uptime.boot], |row| {
-            Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?))
-        })
-        .optional()?;
-    if let Some((then, time)) = known {
-        clock.set(timestamp(time.saturating_add(uptime_ms.saturating_sub(then))));
-        return Ok(());
-    }
-    // One transaction: a crash leaves the old row or the new one.
-    let transaction = connection.unchecked_transaction()?;
-    transaction.execute("DELETE FROM machine", [])?;
-    transaction.execute(
-        "INSERT INTO machine VALUES (?1, ?2, ?3)",
-        params![uptime.boot, uptime_ms, millis(clock.now())],
-    )?;
-    transaction.commit()
 }
 
 /// Returns the error of opening the file, apart from that of a file which

@@ -20,7 +20,7 @@ use hoth_platform::failpoint;
 use hoth_platform::failpoint::FailPoint;
 
 /// The time for which a deduplication key is remembered: 24 h.
-const DEDUP_MS: u64 = 24 * 60 * 60 * 1_000;
+pub const DEDUP_MS: u64 = 24 * 60 * 60 * 1_000;
 
 /// The rows that one transaction deletes from each table when they expire, so
 /// that it delays the next one by no more than a few milliseconds.

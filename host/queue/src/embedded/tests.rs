@@ -215,37 +215,6 @@ async fn a_message_that_becomes_due_during_a_check_reaches_its_receiver() {
     }
 }
 
-#[test]
-fn time_continues_over_a_restart_whatever_the_wall_clock_shows() {
-    let folder = tempfile::tempdir().expect("a temporary folder can be made");
-    let hour = Duration::from_secs(60 * 60);
-    let first = Clock::system();
-    drop(open(&folder, &first).expect("a new file can be opened"));
-    // As if an operator had set the wall clock while no host ran.
-    for wrong in [first.now() + hour, Timestamp::from_millis(first.now().as_millis() - 3_600_000)] {
-        let next = Clock::system();
-        next.set(wrong);
-        let opened = eventually_open(&folder, &next);
-        let (actual, expected) = (next.now(), first.now());
-        assert!(actual.since(expected).max(expected.since(actual)) < Duration::from_secs(60));
-        drop(opened);
-    }
-}
-
-/// Opens the file again. It is unlocked when the writer has ended, which is
-/// shortly after the queue was dropped.
-fn eventually_open(folder: &TempDir, clock: &Clock) -> EmbeddedQueue {
-    let started = Instant::now();
-    loop {
-        match open(folder, clock) {
-            Err(OpenError::InUse { .. }) if started.elapsed() < Duration::from_secs(30) => {
-                std::thread::sleep(Duration::from_millis(5));
-            }
-            opened => return opened.expect("the file can be opened again"),
-        }
-    }
-}
-
 #[tokio::test]
 async fn a_second_host_is_refused_with_the_name_of_the_first() {
     let f = Embedded::new();
