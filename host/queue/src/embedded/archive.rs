@@ -16,6 +16,13 @@ use super::store::millis;
 use crate::contract::Redeliver;
 use hoth_core::domain::Timestamp;
 
+/// Finds outcomes that were consumed in a time. The index has them in this
+/// order, so the statement reads no others: it runs between the commits of all
+/// callers.
+const CONSUMED_BETWEEN: &str = "SELECT seq FROM archive
+     WHERE queue = ?1 AND consumed_at BETWEEN ?2 AND ?3
+     ORDER BY consumed_at, seq LIMIT ?4";
+
 /// The most messages that one transaction takes from the archive, so that it
 /// delays the next one by no more than a few milliseconds.
 pub const REDELIVERED_AT_ONCE: usize = 1_000;
@@ -58,8 +65,8 @@ impl Store<'_> {
     }
 
     /// Moves up to [`REDELIVERED_AT_ONCE`] messages that were consumed within
-    /// `consumed` from the archive back onto their queue, the oldest first, and
-    /// returns their number. Each keeps its sequence number, and so its place
+    /// `consumed` from the archive back onto their queue, those first that were
+    /// consumed first, and returns their number. Each keeps its sequence number, and so its place
     /// in its group.
     pub fn redeliver(
         &self,
@@ -72,10 +79,7 @@ impl Store<'_> {
         let mut found: Vec<i64> = Vec::new();
         match which {
             Redeliver::Since(since) => {
-                let mut statement = self.sql.prepare_cached(
-                    "SELECT seq FROM archive WHERE queue = ?1 AND consumed_at BETWEEN ?2 AND ?3
-                     ORDER BY seq LIMIT ?4",
-                )?;
+                let mut statement = self.sql.prepare_cached(CONSUMED_BETWEEN)?;
                 let from = from.max(millis(*since));
                 let rows =
                     statement.query_map(params![queue.id, from, to, limit], |row| row.get(0))?;
@@ -129,5 +133,28 @@ impl Store<'_> {
         // Last, because both statements above read this row.
         self.sql.prepare_cached("DELETE FROM archive WHERE seq = ?1")?.execute([seq])?;
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rusqlite::Connection;
+
+    use super::CONSUMED_BETWEEN;
+    use crate::embedded::schema::TABLES;
+
+    #[test]
+    fn a_redelivery_reads_no_other_outcome_than_it_puts_back() {
+        let sql = Connection::open_in_memory().expect("memory is free");
+        sql.execute_batch(TABLES).expect("the tables can be made");
+        let mut statement =
+            sql.prepare(&format!("EXPLAIN QUERY PLAN {CONSUMED_BETWEEN}")).expect("valid SQL");
+        let steps = statement.query_map([1, 2, 3, 4], |row| row.get::<_, String>(3));
+        let steps: Vec<String> = steps.expect("it runs").map(|step| step.expect("text")).collect();
+        assert_eq!(
+            steps,
+            ["SEARCH archive USING COVERING INDEX archive_by_time \
+              (queue=? AND consumed_at>? AND consumed_at<?)"]
+        );
     }
 }

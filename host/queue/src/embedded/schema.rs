@@ -10,7 +10,7 @@ use rusqlite::OpenFlags;
 use super::config::OpenError;
 
 /// The schema that this release writes: `user_version` in the file.
-const VERSION: i64 = 2;
+const VERSION: i64 = 3;
 
 /// The page cache of a connection, in KiB: enough for the inner pages of the
 /// indexes of a million messages.
@@ -80,12 +80,16 @@ CREATE TABLE archive (
     consumed_at INTEGER NOT NULL,
     lease INTEGER                    -- under which it was consumed
 );
-CREATE INDEX archive_by_time ON archive (consumed_at);
+CREATE INDEX archive_by_time ON archive (queue, consumed_at, seq);
 CREATE INDEX archive_by_key ON archive (queue, key);
 ";
 
 /// The change from schema 1 to schema 2.
 const FROM_1: &str = "ALTER TABLE archive ADD COLUMN lease INTEGER;";
+
+/// The change from schema 2 to schema 3.
+const FROM_2: &str = "DROP INDEX archive_by_time;
+CREATE INDEX archive_by_time ON archive (queue, consumed_at, seq);";
 
 /// Opens the connection that writes. Makes the tables of a new file, and
 /// upgrades those of an older one.
@@ -108,8 +112,9 @@ pub fn open_writer(path: &Path) -> Result<Connection, OpenError> {
     // In one transaction with the version, so that a crash leaves the old
     // schema or the new one. `user_version` of a new file is 0.
     let change = match pragma::<i64>(&connection, "user_version").map_err(database)? {
-        0 => TABLES,
-        1 => FROM_1,
+        0 => TABLES.to_owned(),
+        1 => format!("{FROM_1} {FROM_2}"),
+        2 => FROM_2.to_owned(),
         VERSION => return Ok(connection),
         found => return Err(OpenError::LaterSchema { path: path.to_owned(), found }),
     };

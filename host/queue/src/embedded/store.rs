@@ -394,7 +394,8 @@ impl Store<'_> {
             .sql
             .prepare_cached(
                 "DELETE FROM archive WHERE seq IN
-                 (SELECT seq FROM archive WHERE consumed_at < ?1 LIMIT ?2)",
+                 (SELECT archive.seq FROM queues CROSS JOIN archive
+                  ON archive.queue = queues.id AND consumed_at < ?1 LIMIT ?2)",
             )?
             .execute(params![millis(archived_from), EXPIRE_MAX])?;
         let full = keys.max(outcomes) as i64 == EXPIRE_MAX;

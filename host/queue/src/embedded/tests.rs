@@ -288,8 +288,12 @@ async fn a_file_of_the_first_schema_is_upgraded() {
     f.queue.close().await;
     let path = f.folder.path().join("queue.db");
     let sql = rusqlite::Connection::open(&path).expect("the file can be opened");
-    sql.execute_batch("ALTER TABLE archive DROP COLUMN lease; PRAGMA user_version = 1;")
-        .expect("the second schema can be undone");
+    sql.execute_batch(
+        "DROP INDEX archive_by_time;
+         CREATE INDEX archive_by_time ON archive (consumed_at);
+         ALTER TABLE archive DROP COLUMN lease; PRAGMA user_version = 1;",
+    )
+    .expect("the later schemas can be undone");
     drop(sql);
     let f = f.restart().await;
     f.queue.delete(&outcomes(), &[first]).await.expect("schema 1 did not store the consumer");
