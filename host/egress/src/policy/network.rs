@@ -137,7 +137,9 @@ impl FromStr for Network {
         let bad = || BadNetwork(text.to_owned());
         let (address, prefix) = text.split_once('/').ok_or_else(bad)?;
         let address: IpAddr = address.parse().map_err(|_| bad())?;
-        let prefix: u8 = prefix.parse().map_err(|_| bad())?;
+        // The parser would also accept a leading `+`.
+        let is_number = prefix.bytes().all(|byte| byte.is_ascii_digit());
+        let prefix: u8 = prefix.parse().ok().filter(|_| is_number).ok_or_else(bad)?;
         let bits = if address.is_ipv4() { 32 } else { 128 };
         if prefix > bits {
             return Err(bad());
@@ -174,6 +176,16 @@ mod tests {
             text.join(" ")
         });
         assert_eq!(admitted.as_deref(), expected);
+    }
+
+    #[test]
+    fn a_network_has_an_address_and_a_prefix_without_a_sign() {
+        for good in ["10.0.0.0/8", "0.0.0.0/0", "fd00::/8", "::1/128"] {
+            assert_eq!(good.parse::<Network>().unwrap().to_string(), good);
+        }
+        for bad in ["10.0.0.0", "10.0.0.0/+8", "10.0.0.0/-8", "10.0.0.0/", "10.0.0.0/33", "h/8"] {
+            assert_eq!(bad.parse::<Network>(), Err(BadNetwork(bad.to_owned())));
+        }
     }
 
     #[test]
