@@ -59,6 +59,13 @@ impl Problem {
             .then(|| Self::new(key, format!("must be {min} to {max}, not {value}")))
     }
 
+    /// Returns the problem of a smaller setting that exceeds a larger one, or
+    /// `None` if it does not.
+    pub fn above(key: &str, value: u64, largest_key: &str, largest: u64) -> Option<Self> {
+        (value > largest)
+            .then(|| Self::new(key, format!("must be at most `{largest_key}`, {largest}")))
+    }
+
     /// Puts the name of the surrounding table before the key.
     #[must_use]
     pub fn in_table(self, table: &str) -> Self {
@@ -82,5 +89,8 @@ mod tests {
         let problem = Problem::of_table("certificate: is missing").in_table("api.tls");
         assert_eq!(problem.to_string(), "api.tls: certificate: is missing");
         assert_eq!(Problem::out_of_range("timeout_ms", 60, &(1..=60)), None);
+        let problem = Problem::above("open_ms", 9, "max_open_ms", 8).expect("9 is above 8");
+        assert_eq!(problem.to_string(), "open_ms: must be at most `max_open_ms`, 8");
+        assert_eq!(Problem::above("open_ms", 8, "max_open_ms", 8), None);
     }
 }

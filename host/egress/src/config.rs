@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 use std::num::NonZeroU64;
+use std::ops::RangeInclusive;
 use std::path::Path;
 use std::time::Duration;
 
@@ -106,12 +107,14 @@ fn default_max_response_bytes() -> NonZeroU32 {
 }
 
 impl Config {
-    /// One hour: a CSP should answer 202 to work that takes longer.
-    const TIMEOUT_MS_MAX: u64 = 3_600_000;
+    /// Up to one hour: a CSP should answer 202 to work that takes longer. Below
+    /// these bounds no call over a network ends in time.
+    const TIMEOUT_MS: RangeInclusive<u64> = 10..=3_600_000;
     /// More connections to one peer than there are ephemeral ports make no sense.
-    const CONCURRENT_MAX: u32 = 10_000;
-    /// A bound on memory: each running call may hold as much.
-    const RESPONSE_BYTES_MAX: u32 = 8 * 1024 * 1024;
+    const CONCURRENT: RangeInclusive<u64> = 1..=10_000;
+    /// Below these bounds ordinary responses do not fit. The upper one is a bound
+    /// on memory: each running call may hold as much.
+    const RESPONSE_BYTES: RangeInclusive<u64> = 1024..=8 * 1024 * 1024;
     /// The bound of the WIT on the credential names of adapters.
     const CREDENTIAL_NAME_BYTES_MAX: usize = 64;
 
@@ -146,21 +149,20 @@ impl Config {
         problems
     }
 
-    /// Returns the bounded settings: key, value and maximum.
-    fn bounded(&self) -> [(&'static str, u64, u64); 5] {
+    /// Returns the problems of numbers outside of their bounds.
+    fn check_numbers(&self) -> impl Iterator<Item = Problem> {
         // A missing value passes as the smallest one.
-        let header_timeout_ms = self.header_timeout_ms.unwrap_or(NonZeroU64::MIN);
-        [
-            ("timeout_ms", self.timeout_ms.get(), Self::TIMEOUT_MS_MAX),
-            ("header_timeout_ms", header_timeout_ms.get(), Self::TIMEOUT_MS_MAX),
-            ("connect_timeout_ms", self.connect_timeout_ms.get(), Self::TIMEOUT_MS_MAX),
-            ("max_concurrent", self.max_concurrent.get().into(), Self::CONCURRENT_MAX.into()),
-            (
-                "max_response_bytes",
-                self.max_response_bytes.get().into(),
-                Self::RESPONSE_BYTES_MAX.into(),
-            ),
-        ]
+        let header_timeout_ms =
+            self.header_timeout_ms.map_or(*Self::TIMEOUT_MS.start(), NonZeroU64::get);
+        let bounded = [
+            ("timeout_ms", self.timeout_ms.get(), Self::TIMEOUT_MS),
+            ("header_timeout_ms", header_timeout_ms, Self::TIMEOUT_MS),
+            ("connect_timeout_ms", self.connect_timeout_ms.get(), Self::TIMEOUT_MS),
+            ("max_concurrent", self.max_concurrent.get().into(), Self::CONCURRENT),
+            ("max_response_bytes", self.max_response_bytes.get().into(), Self::RESPONSE_BYTES),
+        ];
+        let problem = |(key, value, bounds)| Problem::out_of_range(key, value, &bounds);
+        bounded.into_iter().filter_map(problem)
     }
 
     /// Returns the credential of requests that name none.
@@ -283,11 +285,7 @@ impl Table for Config {
                 "is missing: `tls.certificate` and `tls.key` require each other",
             ));
         }
-        for (key, value, max) in self.bounded() {
-            if value > max {
-                problems.push(Problem::new(key, format!("must be at most {max}")));
-            }
-        }
+        problems.extend(self.check_numbers());
         let breaker = self.breaker.check(names).into_iter();
         problems.extend(breaker.map(|problem| problem.in_table("breaker")));
         problems.extend(self.check_credentials(names));
@@ -349,7 +347,7 @@ mod tests {
             timeout_ms = 1000
             connect_timeout_ms = 2000
             max_concurrent = 1
-            max_response_bytes = 1
+            max_response_bytes = 1024
             settings = { api_version = "1.3.1", when = 2026-01-02, n = [1, 2.5, true, inf] }
             [oauth2]
             token_url = "https://idp.example.com/oauth2/token"
@@ -405,7 +403,7 @@ mod tests {
         check(
             "adapter = ''\nbase_url = 'http://h'\ntimeout_ms = 3600001\nmax_concurrent = 10001",
             expect![
-                "adapter: must not be empty; base_url: must be https, unless it points at loopback; timeout_ms: must be at most 3600000; max_concurrent: must be at most 10000"
+                "adapter: must not be empty; base_url: must be https, unless it points at loopback; timeout_ms: must be 10 to 3600000, not 3600001; max_concurrent: must be 1 to 10000, not 10001"
             ],
         );
         check(

@@ -1,6 +1,7 @@
 //! The table `[queue]`: the backend that stores messages.
 
 use std::num::NonZeroU64;
+use std::ops::RangeInclusive;
 use std::path::Path;
 use std::path::PathBuf;
 
@@ -13,6 +14,10 @@ use hoth_core::config::Names;
 use hoth_core::config::Problem;
 use hoth_core::config::Table;
 use hoth_platform::loopback::points_at_loopback;
+
+/// The bounds of the log's size: from four times the size that it has in quiet
+/// operation, so that an ordinary reader refuses no message, to a terabyte.
+const LOG_BYTES: RangeInclusive<u64> = 16 << 20..=1 << 40;
 
 /// The default prefix of the names of SQS queues.
 const DEFAULT_PREFIX: &str = "hoth-";
@@ -91,7 +96,9 @@ impl Config {
         // Refused and not ignored: an operator who wrote such a key expects
         // SQS.
         let foreign = foreign.into_iter().filter(|(_, given)| *given);
-        foreign.map(|(key, _)| Problem::new(key, "requires `backend = \"sqs\"`")).collect()
+        let foreign = foreign.map(|(key, _)| Problem::new(key, "requires `backend = \"sqs\"`"));
+        let log_bytes = self.max_log_bytes.map_or(LOG_MAX_BYTES, NonZeroU64::get);
+        foreign.chain(Problem::out_of_range("max_log_bytes", log_bytes, &LOG_BYTES)).collect()
     }
 
     fn check_sqs(&self, names: &Names<'_>) -> Vec<Problem> {
@@ -155,7 +162,7 @@ mod tests {
     fn every_backend_has_its_own_keys() {
         for good in [
             "",
-            "backend = 'embedded'\npath = 'a.db'\nmax_log_bytes = 1000000",
+            "backend = 'embedded'\npath = 'a.db'\nmax_log_bytes = 16777216",
             "backend = 'sqs'",
             "backend = 'sqs'\nregion = 'us-gov-west-1'\nprefix = ''",
             "backend = 'sqs'\nendpoint_url = 'http://127.0.0.1:4566'",

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::num::NonZeroU64;
+use std::ops::RangeInclusive;
 
 use axum::http::StatusCode;
 use serde::Deserialize;
@@ -12,12 +13,20 @@ use hoth_core::config::Problem;
 use hoth_core::config::Table;
 use hoth_platform::secret::SecretSource;
 
-/// The largest body that can be configured. With the adapter's state and the
-/// queue's own fields it must fit a message of 1 MiB.
-const BODY_BYTES_MAX: usize = 512 * 1_024;
+/// The bounds of the largest body. Below them no ordinary job fits. Above them,
+/// with the adapter's state and the queue's own fields, a job would not fit a
+/// message of 1 MiB.
+const BODY_BYTES: RangeInclusive<u64> = 1_024..=512 * 1_024;
 
-/// The longest time in the archive: 31 days.
-const REDELIVERY_HOURS_MAX: u32 = 744;
+/// The bounds of the time for a body: up to an hour, as for the other timeouts.
+const BODY_TIMEOUT_MS: RangeInclusive<u64> = 100..=3_600_000;
+
+/// The bounds of the time in the archive: up to 31 days. 0 keeps no archive.
+const REDELIVERY_HOURS: RangeInclusive<u64> = 0..=744;
+
+/// The bounds of the number of connections. The system's limit on file
+/// descriptors is lower.
+const CONNECTIONS: RangeInclusive<u64> = 1..=1_000_000;
 
 /// The table `[api]`.
 #[derive(Debug, Clone, Deserialize)]
@@ -71,19 +80,17 @@ impl Config {
 impl Table for Config {
     fn check(&self, names: &Names<'_>) -> Vec<Problem> {
         let mut problems = Vec::new();
-        let mut wrong = |key, message| problems.push(Problem::new(key, message));
         if !matches!(self.cost_accepted_status, 201 | 202) {
-            wrong("cost_accepted_status", "must be 201 or 202".to_owned());
+            problems.push(Problem::new("cost_accepted_status", "must be 201 or 202"));
         }
-        if !(1..=BODY_BYTES_MAX).contains(&self.max_body_bytes) {
-            wrong("max_body_bytes", format!("must be 1 to {BODY_BYTES_MAX}"));
-        }
-        if self.redelivery_hours > REDELIVERY_HOURS_MAX {
-            wrong("redelivery_hours", format!("must be at most {REDELIVERY_HOURS_MAX}"));
-        }
-        if self.max_connections == 0 {
-            wrong("max_connections", "must be at least 1".to_owned());
-        }
+        let bounded = [
+            ("max_body_bytes", self.max_body_bytes as u64, &BODY_BYTES),
+            ("body_timeout_ms", self.body_timeout_ms.get(), &BODY_TIMEOUT_MS),
+            ("redelivery_hours", self.redelivery_hours.into(), &REDELIVERY_HOURS),
+            ("max_connections", self.max_connections as u64, &CONNECTIONS),
+        ];
+        let problem = |(key, value, bounds)| Problem::out_of_range(key, value, bounds);
+        problems.extend(bounded.into_iter().filter_map(problem));
         problems.extend(self.tls.check(names).into_iter().map(|problem| problem.in_table("tls")));
         problems
     }

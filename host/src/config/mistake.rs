@@ -26,7 +26,7 @@ const SECRET_WORDS: [&str; 12] = [
 /// Describes a mistake in the file: position, line and message. Leaves out the
 /// line and the value if they may hold a secret.
 pub fn in_file(text: &str, error: &toml::de::Error) -> String {
-    let whole = error.to_string().trim_end().to_owned();
+    let whole = in_plain_words(error.to_string().trim_end());
     let Some(span) = error.span() else { return without_value(error.message(), text) };
     let lines = lines_of(text, &span);
     let table = text[..lines.start].lines().rev().find(|line| line.trim_start().starts_with('['));
@@ -35,15 +35,29 @@ pub fn in_file(text: &str, error: &toml::de::Error) -> String {
         return whole;
     }
     let position = whole.lines().next().unwrap_or_default();
-    format!("{position}\n{}", without_value(error.message(), quoted))
+    format!("{position}\n{}", in_plain_words(&without_value(error.message(), quoted)))
 }
 
 /// Describes a mistake in a variable that overrides a key.
 pub fn in_variable(name: &str, value: &str, message: &str) -> String {
     if may_hold_secret(name) || may_hold_secret(value) {
-        return without_value(message, value);
+        return in_plain_words(&without_value(message, value));
     }
-    message.to_owned()
+    in_plain_words(message)
+}
+
+/// Replaces the names of Rust's number types at the end of a message.
+fn in_plain_words(message: &str) -> String {
+    let Some((found, expected)) = message.rsplit_once(", expected ") else {
+        return message.to_owned();
+    };
+    let expected = match expected {
+        "u16" | "u32" | "u64" | "usize" => "a number from 0",
+        "a nonzero u32" | "a nonzero u64" => "a number from 1",
+        "f64" => "a number",
+        other => other,
+    };
+    format!("{found}, expected {expected}")
 }
 
 /// Returns true if a line, or the header of its table, has a word of a secret.
@@ -143,6 +157,19 @@ mod tests {
         let described = described(&format!("{CSP}timeout_ms = 'soon'\n"));
         assert!(described.contains("4 | timeout_ms = 'soon'"), "{described}");
         assert!(described.contains("invalid type: string \"soon\""), "{described}");
+    }
+
+    #[test]
+    fn a_number_of_the_wrong_sign_or_kind_is_answered_in_plain_words() {
+        for (line, expected) in [
+            ("timeout_ms = 0", "integer `0`, expected a number from 1"),
+            ("timeout_ms = -5", "integer `-5`, expected a number from 1"),
+            ("timeout_ms = 1.5", "floating point `1.5`, expected a number from 1"),
+            ("breaker.over_ms = -5", "integer `-5`, expected a number from 0"),
+        ] {
+            let described = described(&format!("{CSP}{line}\n"));
+            assert!(described.ends_with(expected), "{line}\n{described}");
+        }
     }
 
     #[test]

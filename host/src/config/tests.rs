@@ -131,3 +131,121 @@ fn the_two_listeners_need_two_addresses() {
         assert_eq!(told, clash, "{api} {admin}");
     }
 }
+
+/// The bounds of numbers as the documentation has them: key, least and most.
+fn documented_bounds() -> Vec<(Vec<String>, i64, i64)> {
+    let text = include_str!("../../../docs/configuration.md");
+    let (_, section) = text.split_once("## Bounds of numbers\n").expect("the section is there");
+    let rows = section.lines().skip_while(|line| !line.starts_with("| `"));
+    let rows = rows.take_while(|line| line.starts_with("| `"));
+    rows.map(|row| {
+        let cells: Vec<&str> = row.split('|').map(str::trim).collect();
+        let [_, key, least, most, _] = cells[..] else { panic!("three cells: {row}") };
+        // The names in the example.
+        let key = key.trim_matches('`').replace("csp.NAME", "csp.CSP_A");
+        let key = key.replace("limits.NAME", "limits.slowcloud");
+        let number = |text: &str| text.parse().expect("a number");
+        (key.split('.').map(str::to_owned).collect(), number(least), number(most))
+    })
+    .collect()
+}
+
+/// Returns the value at `path`.
+fn at<'v>(table: &'v mut Table, path: &[String]) -> &'v mut Value {
+    let (first, rest) = path.split_first().expect("a key");
+    let value = &mut table[first.as_str()];
+    match rest {
+        [] => value,
+        rest => at(value.as_table_mut().expect("a table"), rest),
+    }
+}
+
+/// The example without the keys that exclude each other.
+fn example_to_change() -> Table {
+    let mut example = uncommented();
+    let queue = example["queue"].as_table_mut().expect("a table");
+    for key in ["region", "endpoint_url", "prefix"] {
+        queue.remove(key);
+    }
+    queue["backend"] = "embedded".into();
+    example
+}
+
+/// Returns the problems of the example with another number at `path`.
+fn problems_with(path: &[String], number: i64) -> String {
+    let mut changed = example_to_change();
+    *at(&mut changed, path) = number.into();
+    match Config::deserialize(changed) {
+        Ok(config) => {
+            let problems = check::problems(&config);
+            problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+        }
+        Err(error) => error.to_string(),
+    }
+}
+
+#[test]
+fn every_number_has_the_documented_bounds() {
+    for (path, least, most) in documented_bounds() {
+        let key = path.join(".");
+        let refused = |number| format!("{key}: must be {least} to {most}, not {number}");
+        for good in [least, most] {
+            let problems = problems_with(&path, good);
+            assert!(!problems.contains(&format!("{key}: must be {least} to")), "{problems}");
+        }
+        let problems = problems_with(&path, most + 1);
+        assert!(problems.contains(&refused(most + 1)), "{key}: {problems}");
+        let problems = problems_with(&path, least - 1);
+        // The parser refuses what the type cannot hold.
+        let refused = problems.contains(&refused(least - 1)) || problems.contains("invalid value");
+        assert!(refused, "{key}: {problems}");
+    }
+}
+
+#[test]
+fn the_documentation_has_the_bounds_of_every_number() {
+    fn numbers(table: &Table, path: &[String], found: &mut BTreeSet<String>) {
+        for (key, value) in table {
+            let path = [path, std::slice::from_ref(key)].concat();
+            match value {
+                Value::Table(inner) => numbers(inner, &path, found),
+                Value::Integer(_) | Value::Float(_) => {
+                    found.insert(path.join("."));
+                }
+                Value::String(_) | Value::Boolean(_) | Value::Datetime(_) | Value::Array(_) => {}
+            }
+        }
+    }
+    let mut found = BTreeSet::new();
+    numbers(&uncommented(), &[], &mut found);
+    // A fraction, or one of a few numbers: in the text below the table.
+    for other in [
+        "api.cost_accepted_status",
+        "polling.deadline_hours",
+        "provisioning.async_failure_code",
+        "replay.slower_ratio",
+    ] {
+        assert!(found.remove(other), "{other}");
+    }
+    let documented: BTreeSet<String> =
+        documented_bounds().into_iter().map(|(path, _, _)| path.join(".")).collect();
+    assert_eq!(found, documented);
+}
+
+#[test]
+fn the_smaller_of_two_settings_does_not_exceed_the_larger_one() {
+    for (smaller, larger) in [
+        ("retry.initial_backoff_ms", "retry.max_backoff_ms"),
+        ("polling.initial_ms", "polling.max_ms"),
+        ("csp.CSP_A.breaker.open_ms", "csp.CSP_A.breaker.max_open_ms"),
+        ("csp.CSP_A.breaker.max_open_ms", "csp.CSP_A.breaker.max_hold_ms"),
+    ] {
+        let path = |key: &str| key.split('.').map(str::to_owned).collect::<Vec<_>>();
+        let limit = at(&mut example_to_change(), &path(larger)).as_integer().expect("a number");
+        let name = path(larger).pop().expect("a key");
+        let problems = problems_with(&path(smaller), limit + 1);
+        let expected = format!("{smaller}: must be at most `{name}`, {limit}");
+        assert!(problems.contains(&expected), "{problems}");
+        assert!(!problems_with(&path(smaller), limit).contains("must be at most"), "{smaller}");
+    }
+}

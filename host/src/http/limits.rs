@@ -30,8 +30,11 @@ pub struct Limits {
     pub send_timeout_ms: u64,
 }
 
-/// The bounds of each timeout: up to an hour.
-const TIMEOUT_MS: RangeInclusive<u64> = 1..=3_600_000;
+/// The bounds of each timeout: a few round trips, up to an hour.
+const TIMEOUT_MS: RangeInclusive<u64> = 100..=3_600_000;
+
+/// The largest rate and burst, far beyond what one host serves.
+const REQUESTS_MAX: u64 = 1_000_000;
 
 impl Default for Limits {
     fn default() -> Self {
@@ -66,12 +69,14 @@ impl Limits {
 
 impl Table for Limits {
     fn check(&self, _: &Names<'_>) -> Vec<Problem> {
-        let timeouts = [
-            ("head_timeout_ms", self.head_timeout_ms),
-            ("handshake_timeout_ms", self.handshake_timeout_ms),
-            ("send_timeout_ms", self.send_timeout_ms),
+        let bounded = [
+            ("requests_per_second", self.requests_per_second.into(), 0..=REQUESTS_MAX),
+            ("burst", self.burst.get().into(), 1..=REQUESTS_MAX),
+            ("head_timeout_ms", self.head_timeout_ms, TIMEOUT_MS),
+            ("handshake_timeout_ms", self.handshake_timeout_ms, TIMEOUT_MS),
+            ("send_timeout_ms", self.send_timeout_ms, TIMEOUT_MS),
         ];
-        let problem = |(key, ms)| Problem::out_of_range(key, ms, &TIMEOUT_MS);
-        timeouts.into_iter().filter_map(problem).collect()
+        let problem = |(key, value, bounds)| Problem::out_of_range(key, value, &bounds);
+        bounded.into_iter().filter_map(problem).collect()
     }
 }

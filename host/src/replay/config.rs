@@ -13,6 +13,9 @@ use hoth_core::config::Names;
 use hoth_core::config::Problem;
 use hoth_core::config::Table;
 
+/// The largest ratio of two times. No run is that much slower by accident.
+const SLOWER_RATIO_MAX: f64 = 1_000.0;
+
 /// The limits of journals, and the policy for candidates.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -33,7 +36,7 @@ pub struct Config {
     /// Policies for single adapters, by name.
     pub policies: BTreeMap<String, Policy>,
     /// The ratio to the active version's time above which a candidate counts as
-    /// slower: 1.1 or more.
+    /// slower: 1.1 to 1 000.
     pub slower_ratio: f64,
     /// Longest duration of one replay, in milliseconds: 100 to 60 000.
     pub max_ms: u64,
@@ -126,11 +129,13 @@ impl Table for Config {
         ];
         let problem = |(key, value, bounds)| Problem::out_of_range(key, value, &bounds);
         let mut problems: Vec<_> = bounded.into_iter().filter_map(problem).collect();
-        // Negated as a whole, because a NaN fails every comparison.
-        if !(self.slower_ratio >= 1.1 && self.slower_ratio.is_finite()) {
+        // No range contains a NaN.
+        if !(1.1..=SLOWER_RATIO_MAX).contains(&self.slower_ratio) {
             problems.push(Problem::new(
                 "slower_ratio",
-                "must be 1.1 or more, because two runs never take equally long",
+                format!(
+                    "must be 1.1 to {SLOWER_RATIO_MAX}, because two runs never take equally long"
+                ),
             ));
         }
         for name in self.policies.keys() {

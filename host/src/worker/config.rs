@@ -25,6 +25,22 @@ const STUCK_AFTER_MS: RangeInclusive<u64> = 1_000..=3_600_000;
 /// place among the jobs in hand meanwhile.
 const RETRY_AFTER_MS: RangeInclusive<u64> = 0..=3_600_000;
 
+/// The bounds of a drain: up to an hour. 0 gives every job back at once.
+const DRAIN_MS: RangeInclusive<u64> = 0..=3_600_000;
+
+/// The bounds of the number of calls. One request holds its lease and its place
+/// among the jobs in hand for all of them.
+const ATTEMPTS: RangeInclusive<u64> = 1..=100;
+
+/// The bounds of a backoff. Without any pause, the calls to a CSP that is down
+/// would follow each other as fast as it fails them.
+const BACKOFF_MS: RangeInclusive<u64> = 1..=3_600_000;
+
+/// The bounds of the delay of a poll. Below them a thousand waiting jobs would
+/// poll their CSP without a pause; above them, a day, a finished job would wait
+/// too long for its outcome.
+const POLL_MS: RangeInclusive<u64> = 10..=86_400_000;
+
 /// The longest configurable wait, thirteen days: SQS deletes a message after
 /// fourteen.
 const DEADLINE_HOURS_MAX: f64 = 312.0;
@@ -70,9 +86,13 @@ impl Config {
 
 impl Table for Config {
     fn check(&self, _: &Names<'_>) -> Vec<Problem> {
-        let lease = Problem::out_of_range("lease_seconds", self.lease_seconds, &LEASE_SECONDS);
-        let stuck = Problem::out_of_range("stuck_after_ms", self.stuck_after_ms, &STUCK_AFTER_MS);
-        lease.into_iter().chain(stuck).collect()
+        let bounded = [
+            ("drain_ms", self.drain_ms, DRAIN_MS),
+            ("lease_seconds", self.lease_seconds, LEASE_SECONDS),
+            ("stuck_after_ms", self.stuck_after_ms, STUCK_AFTER_MS),
+        ];
+        let problem = |(key, value, bounds)| Problem::out_of_range(key, value, &bounds);
+        bounded.into_iter().filter_map(problem).collect()
     }
 }
 
@@ -117,11 +137,17 @@ impl RetryConfig {
 }
 
 impl Table for RetryConfig {
-    /// Checks `max_retry_after_ms` only: a backoff of 0 is allowed, and
-    /// `attempts` cannot be 0.
     fn check(&self, _: &Names<'_>) -> Vec<Problem> {
-        let asked = self.max_retry_after_ms;
-        Problem::out_of_range("max_retry_after_ms", asked, &RETRY_AFTER_MS).into_iter().collect()
+        let (initial, max) = (self.initial_backoff_ms, self.max_backoff_ms);
+        let bounded = [
+            ("attempts", self.attempts.get().into(), ATTEMPTS),
+            ("initial_backoff_ms", initial, BACKOFF_MS),
+            ("max_backoff_ms", max, BACKOFF_MS),
+            ("max_retry_after_ms", self.max_retry_after_ms, RETRY_AFTER_MS),
+        ];
+        let problem = |(key, value, bounds)| Problem::out_of_range(key, value, &bounds);
+        let above = Problem::above("initial_backoff_ms", initial, "max_backoff_ms", max);
+        bounded.into_iter().filter_map(problem).chain(above).collect()
     }
 }
 
@@ -159,13 +185,18 @@ impl PollingConfig {
 
 impl Table for PollingConfig {
     fn check(&self, _: &Names<'_>) -> Vec<Problem> {
-        let hours = self.deadline_hours;
+        let (initial, max, hours) = (self.initial_ms, self.max_ms, self.deadline_hours);
+        let mut problems = Vec::new();
+        problems.extend(Problem::out_of_range("initial_ms", initial, &POLL_MS));
+        problems.extend(Problem::out_of_range("max_ms", max, &POLL_MS));
+        problems.extend(Problem::above("initial_ms", initial, "max_ms", max));
         // Not a number fails both comparisons, so it is refused too.
-        if hours > 0.0 && hours <= DEADLINE_HOURS_MAX {
-            return Vec::new();
+        if !(hours > 0.0 && hours <= DEADLINE_HOURS_MAX) {
+            let message =
+                format!("must be more than 0 and at most {DEADLINE_HOURS_MAX}, not {hours}");
+            problems.push(Problem::new("deadline_hours", message));
         }
-        let message = format!("must be more than 0 and at most {DEADLINE_HOURS_MAX}");
-        vec![Problem::new("deadline_hours", message)]
+        problems
     }
 }
 

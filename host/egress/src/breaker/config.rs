@@ -2,6 +2,7 @@
 
 use std::num::NonZeroU32;
 use std::num::NonZeroU64;
+use std::ops::RangeInclusive;
 
 use serde::Deserialize;
 
@@ -48,35 +49,33 @@ impl Default for BreakerConfig {
 }
 
 impl BreakerConfig {
-    /// A bound on memory: the failing jobs are remembered by id.
-    const FAILURES_MAX: u32 = 1_000;
-    /// Five minutes: waiting jobs must notice soon that the CSP is back.
-    const OPEN_MS_MAX: u64 = 300_000;
-    /// One day: a job must not wait for ever for its outcome.
-    const HOLD_MS_MAX: u64 = 86_400_000;
+    /// The upper bound is one on memory: the failing jobs are remembered by id.
+    const FAILURES: RangeInclusive<u64> = 1..=1_000;
+    /// Up to five minutes; 0 counts failures alone.
+    const OVER_MS: RangeInclusive<u64> = 0..=300_000;
+    /// Below these bounds, probes would follow each other without a pause. Above
+    /// them, five minutes, waiting jobs would not notice soon that the CSP is
+    /// back.
+    const OPEN_MS: RangeInclusive<u64> = 10..=300_000;
+    /// Up to one day: a job must not wait for ever for its outcome.
+    const HOLD_MS: RangeInclusive<u64> = 10..=86_400_000;
 }
 
 impl Table for BreakerConfig {
     fn check(&self, _: &Names<'_>) -> Vec<Problem> {
-        let mut problems = Vec::new();
-        if self.failures.get() > Self::FAILURES_MAX {
-            problems.push(Problem::new("failures", "must be at most 1000"));
-        }
-        if self.over_ms > Self::OPEN_MS_MAX {
-            problems.push(Problem::new("over_ms", "must be at most 300000"));
-        }
-        if self.max_open_ms.get() > Self::OPEN_MS_MAX {
-            problems.push(Problem::new("max_open_ms", "must be at most 300000"));
-        }
-        if self.open_ms > self.max_open_ms {
-            problems.push(Problem::new("open_ms", "must be at most `max_open_ms`"));
-        }
-        if self.max_hold_ms.get() > Self::HOLD_MS_MAX {
-            problems.push(Problem::new("max_hold_ms", "must be at most 86400000"));
-        }
-        if self.max_open_ms > self.max_hold_ms {
-            problems.push(Problem::new("max_hold_ms", "must be at least `max_open_ms`"));
-        }
+        let (open, max_open) = (self.open_ms.get(), self.max_open_ms.get());
+        let hold = self.max_hold_ms.get();
+        let bounded = [
+            ("failures", self.failures.get().into(), Self::FAILURES),
+            ("over_ms", self.over_ms, Self::OVER_MS),
+            ("open_ms", open, Self::OPEN_MS),
+            ("max_open_ms", max_open, Self::OPEN_MS),
+            ("max_hold_ms", hold, Self::HOLD_MS),
+        ];
+        let problem = |(key, value, bounds)| Problem::out_of_range(key, value, &bounds);
+        let mut problems: Vec<_> = bounded.into_iter().filter_map(problem).collect();
+        problems.extend(Problem::above("open_ms", open, "max_open_ms", max_open));
+        problems.extend(Problem::above("max_open_ms", max_open, "max_hold_ms", hold));
         problems
     }
 }
@@ -94,11 +93,12 @@ mod tests {
             assert_eq!(keys, expected, "{toml}");
         };
         check("", &[]);
-        check("open_ms = 1\nmax_open_ms = 1\nfailures = 1000\nover_ms = 300000", &[]);
+        check("open_ms = 10\nmax_open_ms = 10\nfailures = 1000\nover_ms = 300000", &[]);
         check("failures = 1001\nover_ms = 300001", &["failures", "over_ms"]);
         check("max_open_ms = 300001", &["max_open_ms"]);
         check("open_ms = 30001", &["open_ms"]);
-        check("max_hold_ms = 29999", &["max_hold_ms"]);
+        check("open_ms = 9", &["open_ms"]);
+        check("max_hold_ms = 29999", &["max_open_ms"]);
         check("max_hold_ms = 86400001", &["max_hold_ms"]);
         assert!(toml::from_str::<BreakerConfig>("failures = 0").is_err());
     }

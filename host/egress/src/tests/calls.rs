@@ -104,7 +104,7 @@ async fn check(act: Act, expected: &Expect) {
 
 async fn check_with(more: &str, act: Act, expected: &Expect) {
     let csp = Server::start([act]).await;
-    let client = client(&csp.url(), &format!("{more}max_response_bytes = 10"));
+    let client = client(&csp.url(), &format!("{more}max_response_bytes = 1024"));
     let result = exchange(&client, &get("/x"), &RetryPolicy::ONCE).await;
     let text = match &result.event {
         Event::Response(response) => format!("{} {:?}", response.status, response.body),
@@ -188,18 +188,19 @@ async fn a_peer_that_sends_nothing_more_is_a_timeout() {
 #[tokio::test]
 async fn a_body_beyond_the_bound_is_too_large() {
     let large = expect![
-        "too-large sent=true CSP_A sent a body of more than 10 bytes (`max_response_bytes`)"
+        "too-large sent=true CSP_A sent a body of more than 1024 bytes (`max_response_bytes`)"
     ];
     check(Act::Answer(server::bytes(200, "", "0123456789")), &expect![[r#"200 b"0123456789""#]])
         .await;
-    check(Act::Answer(server::bytes(200, "", "0123456789a")), &large).await;
-    check(Act::Answer(server::bytes(503, "", "0123456789a")), &large).await;
+    let more = "x".repeat(1025);
+    check(Act::Answer(server::bytes(200, "", &more)), &large).await;
+    check(Act::Answer(server::bytes(503, "", &more)), &large).await;
     // The announced length is enough: the bytes are not awaited.
     check(Act::Hang(b"HTTP/1.1 200 OK\r\ncontent-length: 99999999999\r\n\r\n".to_vec()), &large)
         .await;
     let chunked =
-        b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nb\r\n0123456789a\r\n0\r\n\r\n";
-    check(Act::Answer(chunked.to_vec()), &large).await;
+        format!("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n401\r\n{more}\r\n0\r\n\r\n");
+    check(Act::Answer(chunked.into()), &large).await;
     check(Act::Drip(b"HTTP/1.1 200 OK\r\n\r\n".to_vec()), &large).await;
 }
 
@@ -284,7 +285,7 @@ async fn a_response_may_have_hundreds_of_header_fields() {
 async fn the_status_of_a_response_that_is_too_large_decides_on_a_retry() {
     let check = async |answers: Vec<Act>, expected: &str| {
         let csp = Server::start(answers).await;
-        let client = client(&csp.url(), "max_response_bytes = 10");
+        let client = client(&csp.url(), "max_response_bytes = 1024");
         let result = exchange(&client, &get("/x"), &THRICE).await;
         let last = match &result.event {
             Event::Response(response) => format!("{}", response.status),
@@ -296,7 +297,7 @@ async fn the_status_of_a_response_that_is_too_large_decides_on_a_retry() {
         };
         assert_eq!(format!("{} calls: {last}", result.calls), expected);
     };
-    let large = |status| answer(status, "", "0123456789a");
+    let large = |status| answer(status, "", &"x".repeat(1025));
     check(vec![large(200)], "1 calls: too-large Some((200, []))").await;
     check(vec![large(403)], "1 calls: too-large Some((403, []))").await;
     check(vec![large(503), answer(200, "", "x")], "2 calls: 200").await;

@@ -28,11 +28,11 @@ async fn missing_responses_and_gateway_errors_count_as_outages() {
         (answer(408, "", ""), 0),
         (answer(429, "", ""), 0),
         (answer(501, "", ""), 0),
-        (answer(200, "", &"x".repeat(11)), 0),
+        (answer(200, "", &"x".repeat(1025)), 0),
         (answer(500, "", ""), 0),
         (answer(502, "", ""), 1),
         (answer(503, "", ""), 1),
-        (answer(503, "", &"x".repeat(11)), 1),
+        (answer(503, "", &"x".repeat(1025)), 1),
         (answer(504, "", ""), 1),
         (answer(505, "", ""), 0),
         (Act::ResetUnread, 1),
@@ -41,7 +41,7 @@ async fn missing_responses_and_gateway_errors_count_as_outages() {
     ] {
         let case = format!("{act:?}");
         let csp = Server::start([act]).await;
-        let more = format!("{IMPATIENT}{QUICK}max_response_bytes = 10");
+        let more = format!("{IMPATIENT}{QUICK}max_response_bytes = 1024");
         let client = client(&csp.url(), &more);
         exchange_of("job-1", &client).await;
         assert_eq!(client.breaker().status().failures, failures, "{case}");
