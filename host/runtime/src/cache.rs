@@ -151,7 +151,12 @@ fn check_private(directory: &fs::Metadata) -> io::Result<()> {
         return refused("not a directory");
     }
     if directory.mode() & 0o077 != 0 {
-        return refused("other users may read or write it; its mode must be 0700");
+        return refused(
+            "other users may read or write it, and its mode must be 0700: run `chmod 700` on it, \
+             or set `adapters.cache_directory` to a folder that only this user can reach; on a \
+             Kubernetes volume with `fsGroup`, which changes the mode at each mount, the folder \
+             must be outside of that volume",
+        );
     }
     // The mode alone is not enough: root could open a directory that is private
     // to another user, and would run that user's code.

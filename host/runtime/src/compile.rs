@@ -45,6 +45,15 @@ const NICENESS: i32 = 5;
 /// that of cranelift.
 const OUT_OF_MEMORY: [&str; 2] = ["memory allocation of", "out of memory"];
 
+/// Signals that a crash of the compiler does not raise: SIGKILL of the kernel
+/// when memory is short, or the signal of a terminal or a supervisor.
+const FROM_OUTSIDE: [Signal; 5] =
+    [Signal::KILL, Signal::TERM, Signal::INT, Signal::HUP, Signal::QUIT];
+
+/// Time between SIGXCPU, which ends the compiler and says why, and SIGKILL, in
+/// seconds of processor time.
+const CPU_GRACE_SECONDS: u64 = 5;
+
 /// Compiles in this process.
 pub(super) fn in_process(engine: &wasmtime::Engine, wasm: &[u8]) -> Result<Vec<u8>, LoadError> {
     engine.precompile_component(wasm).map_err(|error| invalid(format!("{error:#}")))
@@ -130,12 +139,15 @@ impl Finished {
     fn failure(self, limits: CompileLimits) -> LoadError {
         /// The exit status of a child that refuses the component.
         const REFUSED: i32 = 1;
-        // The kernel sends SIGXCPU at the soft limit of the processor time and
-        // SIGKILL at the hard one (setrlimit(2)). Both have the same value
-        // here.
-        let signal = self.status.signal();
-        if signal == Some(Signal::XCPU.as_raw()) || signal == Some(Signal::KILL.as_raw()) {
+        // The kernel sends SIGXCPU at the limit of the processor time. The host
+        // itself kills only children that it no longer waits for.
+        if self.status.signal() == Some(Signal::XCPU.as_raw()) {
             return LoadError::CompileTime { limit: limits.time };
+        }
+        if let Some(signal) = self.status.signal()
+            && FROM_OUTSIDE.iter().any(|outside| outside.as_raw() == signal)
+        {
+            return LoadError::CompilerKilled { signal };
         }
         if OUT_OF_MEMORY.iter().any(|words| self.stderr.contains(words)) {
             return LoadError::CompileMemory { limit: limits.memory_bytes };
@@ -183,20 +195,22 @@ pub fn compile_as_child(memory_bytes: u64, seconds: u64) -> Result<(), String> {
 
 fn restrict(memory_bytes: u64, seconds: u64) -> io::Result<()> {
     let cores = thread::available_parallelism().map_or(1, |cores| cores.get() as u64);
-    for (resource, limit) in [
+    for (resource, limit, grace) in [
         // All private memory; address space alone costs nothing.
-        (Resource::Data, memory_bytes),
-        // Of all threads together.
-        (Resource::Cpu, seconds.saturating_mul(cores)),
+        (Resource::Data, memory_bytes, 0),
+        // Of all threads together. The limits differ, because the kernel sends
+        // SIGKILL without a word when both are the same.
+        (Resource::Cpu, seconds.saturating_mul(cores), CPU_GRACE_SECONDS),
         // No files: the output goes to a pipe, which this limit does not count.
-        (Resource::Fsize, 0),
+        (Resource::Fsize, 0, 0),
         // A core file would be a copy of the component, of any size.
-        (Resource::Core, 0),
+        (Resource::Core, 0, 0),
     ] {
-        rustix::process::setrlimit(
-            resource,
-            Rlimit { current: Some(limit), maximum: Some(limit) },
-        )?;
+        // A limit that a service manager has set cannot be raised again.
+        let inherited = rustix::process::getrlimit(resource).maximum.unwrap_or(u64::MAX);
+        let within = |limit: u64| Some(limit.min(inherited));
+        let (current, maximum) = (within(limit), within(limit.saturating_add(grace)));
+        rustix::process::setrlimit(resource, Rlimit { current, maximum })?;
     }
     rustix::process::nice(NICENESS)?;
     Ok(())

@@ -42,6 +42,14 @@ pub enum LoadError {
     /// The compiler process cannot run; the component is not the cause.
     #[error("the compiler cannot be run: {0}")]
     NoCompiler(std::io::Error),
+    /// A signal from outside of the host ended the compiler process; the
+    /// component is not the cause.
+    #[error(
+        "the compiler was killed (signal {signal}), probably because the machine or its container \
+         has no more memory; this says nothing about the component: raise the memory limit of the \
+         container, or lower `adapters.compile_max_memory_bytes`"
+    )]
+    CompilerKilled { signal: i32 },
     #[error(
         "the component imports `{import}`, which the host does not offer: an adapter may import \
          `hoth:adapter/log@0.1.0` and WASI 0.2 without `wasi:http`; requests are steps that it \
@@ -72,10 +80,31 @@ impl LoadError {
             Self::NotAComponent { .. } => "not-a-component",
             Self::Invalid { .. } => "invalid",
             Self::CompileTime { .. } | Self::CompileMemory { .. } => "compile-limit",
-            Self::NoCompiler(_) => "no-compiler",
+            Self::NoCompiler(_) | Self::CompilerKilled { .. } => "no-compiler",
             Self::UnknownImport { .. } | Self::Unlinked { .. } => "import",
             Self::WrongWorld { .. } => "wrong-world",
             Self::Undescribed(_) | Self::Misdescribed { .. } => "description",
+        }
+    }
+}
+
+impl LoadError {
+    /// Returns `true` if the cause is the machine, so that the same component
+    /// may load at a later try.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::NoCompiler(_) | Self::CompilerKilled { .. } => true,
+            Self::TooLarge { .. }
+            | Self::Precompiled
+            | Self::NotAComponent { .. }
+            | Self::Invalid { .. }
+            | Self::CompileTime { .. }
+            | Self::CompileMemory { .. }
+            | Self::UnknownImport { .. }
+            | Self::Unlinked { .. }
+            | Self::WrongWorld { .. }
+            | Self::Undescribed(_)
+            | Self::Misdescribed { .. } => false,
         }
     }
 }
