@@ -52,7 +52,7 @@ async fn check(
 ) -> Result<(), Refusal> {
     // The order of an installation: an untrusted component is not compiled. There
     // is no active version to compare with, because nothing was started.
-    trust.check(&package.wasm, package.signature.as_deref())?;
+    trust.check_and_digest(&package).await?;
     let adapter = engine.load(name.as_str(), package.wasm).await?;
     let required = compatibility::requirements_of(bindings, name);
     compatibility::check(adapter.info(), None, required)?;

@@ -71,8 +71,12 @@ impl DropDir {
         // contents with the new stamp.
         let Some(stamp) = self.stamp(name).await? else { return Ok(None) };
         let path = self.component(name);
-        let package = files::blocking(move || files::read_package(&path)).await?;
-        Ok(Some((SeenFile { stamp, sha256: Digest::of(&package.wasm) }, package)))
+        let read = files::blocking(move || {
+            let package = files::read_package(&path)?;
+            Ok((Digest::of(&package.wasm), package))
+        });
+        let (sha256, package) = read.await?;
+        Ok(Some((SeenFile { stamp, sha256 }, package)))
     }
 
     /// Writes a component and its signature.

@@ -67,7 +67,7 @@ impl Registry {
         let name: AdapterName = name.parse()?;
         let policy = policy.unwrap_or_else(|| self.replay_gate.policy(&name));
         let package = package.into();
-        let digest = Digest::of(&package.wasm);
+        let digest = package.digest().await;
         let not_written = |source| InstallError::NotWritten { adapter: name.clone(), source };
 
         // Before any lock: validation compiles and may take minutes.

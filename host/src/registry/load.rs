@@ -20,9 +20,8 @@ impl Registry {
         package: &Package,
     ) -> Result<Arc<Version>, Refusal> {
         // First of all: an untrusted component does not reach the compiler.
-        self.trust.check(&package.wasm, package.signature.as_deref())?;
+        let digest = self.trust.check_and_digest(package).await?;
         // A version that is loaded again continues its counters.
-        let digest = Digest::of(&package.wasm);
         let usage = self.table.load().get(name).and_then(|slot| slot.usage(&digest).cloned());
         let (wasm, usage) = (package.wasm.clone(), usage.unwrap_or_default());
         let adapter = self.engine.load_counting(name.as_str(), wasm, usage).await?;

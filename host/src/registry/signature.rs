@@ -5,6 +5,9 @@ use minisign_verify::Error;
 use minisign_verify::PublicKey;
 use minisign_verify::Signature;
 
+use super::Package;
+use hoth_core::domain::Digest;
+
 /// Size of a signature file: two comments and two lines of base64.
 pub const SIGNATURE_BYTES_MAX: usize = 4 << 10;
 
@@ -73,13 +76,23 @@ impl Trust {
         Ok(Self { required, keys })
     }
 
+    /// Checks a component on a thread for blocking work, and returns its
+    /// digest: both read up to 64 MiB.
+    pub(super) async fn check_and_digest(
+        &self,
+        package: &Package,
+    ) -> Result<Digest, SignatureError> {
+        let (trust, package) = (self.clone(), package.clone());
+        let checked = tokio::task::spawn_blocking(move || {
+            trust.check(&package.wasm, package.signature.as_deref())?;
+            Ok(Digest::of(&package.wasm))
+        });
+        checked.await.expect("the check does not panic, and is not cancelled")
+    }
+
     /// Checks a component. A present signature must be valid even if none is
     /// required. Without trusted keys signatures are not checked.
-    pub(super) fn check(
-        &self,
-        wasm: &[u8],
-        signature: Option<&[u8]>,
-    ) -> Result<(), SignatureError> {
+    fn check(&self, wasm: &[u8], signature: Option<&[u8]>) -> Result<(), SignatureError> {
         let Some(signature) = signature else {
             return if self.required { Err(SignatureError::Missing) } else { Ok(()) };
         };
