@@ -103,6 +103,29 @@ pub enum ReloadError {
     Refused(#[from] Refusal),
 }
 
+impl Refusal {
+    /// Returns `true` if the cause is the machine and not the component.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Component(error) => error.is_transient(),
+            Self::Signature(_) | Self::Incompatible(_) | Self::Replay(_) => false,
+        }
+    }
+}
+
+impl ReloadError {
+    /// Returns `true` if a later try may succeed: neither is the component lost
+    /// or damaged, nor is it refused.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Missing(error) => {
+                !matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::InvalidData)
+            }
+            Self::Refused(refusal) => refusal.is_transient(),
+        }
+    }
+}
+
 /// A retained version was not activated. The active version stays.
 #[derive(Debug, thiserror::Error)]
 pub enum RollBackError {

@@ -227,6 +227,7 @@ impl Registry {
             slot.history = history;
             slot.activate(version)
         });
+        self.resume_loads.forget(name);
         failpoint::reach(FailPoint::VersionActivated);
         let adapter = version.adapter();
         info!(

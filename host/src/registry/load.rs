@@ -53,24 +53,30 @@ impl Registry {
     }
 
     /// Returns a version that is not active, for a waiting job that needs it.
+    /// A refusal is remembered for some minutes.
     ///
     /// # Errors
     ///
-    /// Returns the same errors as [`Registry::load_retained`].
+    /// Returns the text of an error of [`Registry::load_retained`].
     pub(super) async fn load_for_resume(
         &self,
         name: &AdapterName,
         digest: &Digest,
-    ) -> Result<Arc<Version>, ReloadError> {
+    ) -> Result<Arc<Version>, String> {
         if let Some(version) = self.table.find(name, digest) {
             return Ok(version);
         }
-        let _loading = self.resume_loads.lock().await;
+        let load = self.resume_loads.of(name, digest);
+        let mut last_try = load.lock().await;
         // Another job may have loaded it while this one waited for the lock.
         if let Some(version) = self.table.find(name, digest) {
             return Ok(version);
         }
-        let version = self.load_retained(name, digest).await?;
+        if let Some(problem) = last_try.refusal() {
+            return Err(problem.to_owned());
+        }
+        let loaded = self.load_retained(name, digest).await;
+        let version = loaded.map_err(|error| last_try.refuse(&error))?;
         // Held weakly: the jobs keep the version loaded, and later jobs find it
         // here.
         self.table.update_silently(name, |slot| slot.hold(&version));

@@ -38,6 +38,7 @@ mod observed;
 mod package;
 mod reconcile;
 mod replay_gate;
+mod resume_loads;
 mod rollback;
 mod signature;
 mod slot;
@@ -83,6 +84,7 @@ use self::ledger::LedgerStore;
 use self::object_store::ObjectStore;
 use self::observed::Observations;
 use self::replay_gate::ReplayGate;
+use self::resume_loads::ResumeLoads;
 use self::table::VersionTable;
 use crate::replay::Replayer;
 use hoth_core::domain::CspName;
@@ -107,9 +109,8 @@ pub struct Registry {
     /// The last known state of each adapter's files. Each adapter has its own
     /// lock, so that a slow disk operation on one does not delay the others.
     observed: Observations,
-    /// Held while a retained version is loaded for a waiting job, so that a
-    /// thousand jobs that resume at once load it once.
-    resume_loads: tokio::sync::Mutex<()>,
+    /// The loads of retained versions for waiting jobs.
+    resume_loads: ResumeLoads,
 }
 
 impl Registry {
@@ -156,7 +157,7 @@ impl Registry {
             objects: ObjectStore::new(ledgers.folder()),
             ledgers,
             observed: Observations::default(),
-            resume_loads: tokio::sync::Mutex::default(),
+            resume_loads: ResumeLoads::default(),
         };
         registry.reconcile().await?;
         Ok(registry)
@@ -207,11 +208,11 @@ impl Registry {
         // Boxed, because hardly any job takes this path and every job's future
         // would have to reserve its memory.
         let loaded = Box::pin(self.load_for_resume(name, written_by)).await;
-        loaded.map_err(|error| NotServing::StateUnreadable {
+        loaded.map_err(|problem| NotServing::StateUnreadable {
             adapter: name.clone(),
             state_version,
             written_by: *written_by,
-            problem: error.to_string(),
+            problem,
         })
     }
 

@@ -58,6 +58,21 @@ async fn a_waiting_job_stays_with_its_program_when_another_is_installed() {
     assert_eq!(resumed.adapter().info().version, "1");
 }
 
+#[tokio::test]
+async fn the_refusal_of_a_version_that_jobs_wait_for_is_remembered_until_an_activation() {
+    let test = test_registry().await;
+    let old = test.install("1").await.adapter().digest();
+    test.registry.install("atat", wasm("2", (2, 2)), None).await.unwrap();
+    let resumes = async || test.registry.resuming(&csp("CSP_A"), 1, &old).await.is_ok();
+    let stored = test.directory.path().join(format!(".store/atat/{old}.wasm"));
+    fs::write(&stored, "damaged").unwrap();
+    assert!(!resumes().await);
+    fs::write(&stored, wasm("1", (1, 1))).unwrap();
+    assert!(!resumes().await, "the version was loaded again");
+    test.registry.install("atat", wasm("3", (2, 2)), None).await.unwrap();
+    assert!(resumes().await);
+}
+
 async fn call(adapter: &Adapter) -> Result<Step, CallError> {
     let facts = JobContext {
         id: "job".to_owned(),
