@@ -165,9 +165,9 @@ pub async fn roll_back(
         }
         Err(error) => Err(match error {
             RollBackError::Unknown => AdminError::NotFound(error.to_string()),
-            RollBackError::NothingEarlier | RollBackError::NotRetained(_) => {
-                AdminError::Conflict(error.to_string())
-            }
+            RollBackError::NothingEarlier
+            | RollBackError::NotRetained(_)
+            | RollBackError::Changed => AdminError::Conflict(error.to_string()),
             RollBackError::Unusable { .. } => AdminError::Refused(error.to_string()),
             RollBackError::NotWritten(_) => AdminError::Internal(error.into()),
         }),

@@ -135,6 +135,8 @@ pub enum RollBackError {
     NothingEarlier,
     #[error("version {0} is not retained; run `hoth adapters list` to see the retained versions")]
     NotRetained(Digest),
+    #[error("versions were activated meanwhile; list them and try again")]
+    Changed,
     #[error("version {digest} cannot be activated: {error}")]
     Unusable { digest: Digest, error: ReloadError },
     #[error("writing the ledger")]

@@ -21,7 +21,7 @@ use super::history::History;
 use hoth_core::domain::Digest;
 
 /// Longest wait for the lock. Another host holds it while it writes two small
-/// files and a component, and loads a component at most.
+/// files and a component.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Time between two attempts to get the lock.
