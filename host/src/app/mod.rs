@@ -105,7 +105,6 @@ impl App {
         let engine = Engine::with(&config.adapters, Compiler::Subprocess)
             .context("setting up the adapter engine")?;
         let trust = config.trust().context("reading adapters.trusted_keys")?;
-        let directory = &config.adapters.directory;
         let journals = journals(&config, &clock);
         let replayer =
             replay::Replayer::new(config.replay.clone(), Arc::clone(&journals), clock.clone());
@@ -114,8 +113,9 @@ impl App {
             trust,
             replayer,
             clock.clone(),
-            directory,
+            &config.adapters.directory,
             config.csp_requirements(),
+            config.poll_policy().deadline,
         )
         .await
         .context("opening the adapter registry")?;

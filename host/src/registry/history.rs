@@ -1,6 +1,8 @@
 //! The retained versions of one adapter: the active version, and the targets of
 //! a rollback. This module does no I/O; [`super::ledger`] stores a history.
 
+use std::time::Duration;
+
 use serde::Deserialize;
 use serde::Serialize;
 
@@ -11,6 +13,18 @@ use hoth_core::domain::Timestamp;
 /// back over some weeks, and for jobs that wait with the state of an earlier
 /// version. Sixteen builds of CPython take 300 MB of disk.
 pub(super) const VERSIONS_MAX: usize = 16;
+
+/// The most retained versions while waiting jobs may need them, so that the
+/// ledger and the number of files have a bound.
+pub(super) const NEEDED_MAX: usize = 128;
+
+/// The most bytes of components that are retained beyond [`VERSIONS_MAX`]
+/// versions.
+const NEEDED_BYTES_MAX: usize = 2 << 30;
+
+/// Time that is added for jobs that are late: their CSP was paused, or the host
+/// did not run.
+const MARGIN: Duration = Duration::from_secs(24 * 3_600);
 
 /// A version that can be activated again.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,6 +41,26 @@ pub(super) struct RetainedVersion {
     pub imports: Vec<String>,
     /// The time of the last installation.
     pub arrived_at: Timestamp,
+    /// The time at which another version became active. `None` for the active
+    /// version, and in ledgers of earlier builds.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub inactive_since: Option<Timestamp>,
+}
+
+/// The rule for versions beyond [`VERSIONS_MAX`].
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Retention {
+    pub now: Timestamp,
+    /// Time for which a job that an inactive version has started may still wait
+    /// with a state that only this version reads.
+    pub jobs_wait: Duration,
+}
+
+impl Retention {
+    fn needs(&self, version: &RetainedVersion) -> bool {
+        let Some(since) = version.inactive_since else { return true };
+        self.now.since(since) <= self.jobs_wait.saturating_add(MARGIN)
+    }
 }
 
 /// The activations of one adapter.
@@ -65,37 +99,76 @@ impl History {
     }
 
     /// Makes a new version active, and forgets the oldest versions beyond the
-    /// limit, starting with versions that were rolled back.
-    pub fn activate_new(&mut self, version: RetainedVersion) {
+    /// limit that no waiting job may need, starting with versions that were
+    /// rolled back.
+    pub fn activate_new(&mut self, version: RetainedVersion, retention: Retention) {
         // A version that is installed again moves to the end. It is in the history
         // once, so the limit counts versions and not installations.
         self.activations.retain(|other| other.sha256 != version.sha256);
         self.rolled_back.retain(|other| other.sha256 != version.sha256);
         self.activations.push(version);
-        let retained = self.activations.len() + self.rolled_back.len();
-        let surplus = retained.saturating_sub(VERSIONS_MAX);
-        let from_rolled_back = surplus.min(self.rolled_back.len());
-        self.rolled_back.drain(..from_rolled_back);
-        // The active version is last, so it is never among the oldest.
-        self.activations.drain(..surplus - from_rolled_back);
+        self.mark_inactive(retention.now);
+        while self.forget_one(retention) {}
     }
 
     /// Makes a retained version active again; the versions that were activated
     /// after it count as rolled back. Returns `false` if there is no such
     /// version.
-    pub fn roll_back_to(&mut self, digest: &Digest) -> bool {
+    pub fn roll_back_to(&mut self, digest: &Digest, now: Timestamp) -> bool {
         let is_target = |version: &RetainedVersion| version.sha256 == *digest;
         if let Some(at) = self.activations.iter().position(is_target) {
             self.rolled_back.extend(self.activations.drain(at + 1..).rev());
+        } else if let Some(at) = self.rolled_back.iter().position(is_target) {
+            // The version that was active stays before it, so a rollback without
+            // a target returns to that version.
+            let version = self.rolled_back.remove(at);
+            self.activations.push(version);
+        } else {
+            return false;
+        }
+        self.mark_inactive(now);
+        true
+    }
+
+    /// Marks all versions but the active one as inactive. Versions without a
+    /// time, from ledgers of earlier builds, count from now on.
+    fn mark_inactive(&mut self, now: Timestamp) {
+        let Some((active, earlier)) = self.activations.split_last_mut() else { return };
+        active.inactive_since = None;
+        for version in earlier.iter_mut().chain(&mut self.rolled_back) {
+            version.inactive_since.get_or_insert(now);
+        }
+    }
+
+    /// Forgets one version if there are too many. Returns `false` if there are
+    /// not, or if every version is needed.
+    fn forget_one(&mut self, retention: Retention) -> bool {
+        let retained = self.activations.len() + self.rolled_back.len();
+        if retained <= VERSIONS_MAX {
+            return false;
+        }
+        let unneeded = |version: &RetainedVersion| !retention.needs(version);
+        if self.forget_first(unneeded) {
             return true;
         }
-        let Some(at) = self.rolled_back.iter().position(is_target) else {
+        let bytes: usize = self.versions().map(|version| version.size).sum();
+        let is_full = retained > NEEDED_MAX || bytes > NEEDED_BYTES_MAX;
+        is_full && self.forget_first(|_| true)
+    }
+
+    /// Forgets the oldest version that matches, of the versions that were rolled
+    /// back first. Returns `false` if there is none.
+    fn forget_first(&mut self, matches: impl Fn(&RetainedVersion) -> bool) -> bool {
+        if let Some(at) = self.rolled_back.iter().position(&matches) {
+            self.rolled_back.remove(at);
+            return true;
+        }
+        // The active version is last, and never forgotten.
+        let earlier = self.activations.len().saturating_sub(1);
+        let Some(at) = self.activations[..earlier].iter().position(matches) else {
             return false;
         };
-        // The version that was active stays before it, so a rollback without a
-        // target returns to that version.
-        let version = self.rolled_back.remove(at);
-        self.activations.push(version);
+        self.activations.remove(at);
         true
     }
 }
@@ -112,7 +185,16 @@ mod tests {
             size: 1,
             imports: Vec::new(),
             arrived_at: Timestamp::from_millis(0),
+            inactive_since: None,
         }
+    }
+
+    const HOUR: Duration = Duration::from_secs(3_600);
+
+    /// Returns the rule at a time, for jobs that wait 240 hours at most.
+    fn at(hours: u32) -> Retention {
+        let now = Timestamp::from_millis(0) + HOUR * hours;
+        Retention { now, jobs_wait: HOUR * 240 }
     }
 
     /// Applies changes, `2` for an installation and `<2` for a rollback, and
@@ -122,9 +204,12 @@ mod tests {
         for change in changes.split_whitespace() {
             match change.strip_prefix('<') {
                 Some(to) => {
-                    assert!(history.roll_back_to(&retained(to).sha256), "{changes}: {change}")
+                    assert!(
+                        history.roll_back_to(&retained(to).sha256, at(0).now),
+                        "{changes}: {change}"
+                    )
                 }
-                None => history.activate_new(retained(change)),
+                None => history.activate_new(retained(change), at(0)),
             }
         }
         let versions: Vec<_> = history.versions().map(|each| each.version.clone()).collect();
@@ -149,25 +234,53 @@ mod tests {
         ] {
             assert_eq!(after(changes), expected, "{changes}");
         }
-        assert!(!History::default().roll_back_to(&retained("1").sha256));
+        assert!(!History::default().roll_back_to(&retained("1").sha256, at(0).now));
+    }
+
+    /// Returns a history of `versions` installations, one an hour.
+    fn installed(versions: usize) -> History {
+        let mut history = History::default();
+        for version in 0..versions {
+            history.activate_new(retained(&version.to_string()), at(version as u32));
+        }
+        history
     }
 
     #[test]
     fn history_is_bounded_and_keeps_the_active_version() {
         let mut history = History::default();
-        history.activate_new(retained("first"));
-        history.activate_new(retained("bad"));
-        history.roll_back_to(&retained("first").sha256);
+        history.activate_new(retained("first"), at(0));
+        history.activate_new(retained("bad"), at(0));
+        history.roll_back_to(&retained("first").sha256, at(0).now);
         for version in 0..VERSIONS_MAX - 2 {
-            history.activate_new(retained(&version.to_string()));
+            history.activate_new(retained(&version.to_string()), at(0));
         }
         assert_eq!(history.versions().count(), VERSIONS_MAX);
-        history.activate_new(retained("one more"));
+        let later = at(1_000);
+        history.activate_new(retained("one more"), later);
         assert_eq!(history.versions().count(), VERSIONS_MAX);
         assert_eq!(history.find(&retained("bad").sha256), None, "rolled back versions go first");
         assert!(history.find(&retained("first").sha256).is_some());
-        history.activate_new(retained("and one"));
+        history.activate_new(retained("and one"), later);
         assert_eq!(history.find(&retained("first").sha256), None);
         assert_eq!(history.active(), Some(&retained("and one")));
+    }
+
+    #[test]
+    fn versions_that_waiting_jobs_may_need_are_retained_within_bounds() {
+        let mut history = installed(40);
+        assert_eq!(history.versions().count(), 40, "each was active in the last 240 hours");
+        // The first version became inactive after one hour, and a day is added.
+        history.activate_new(retained("265 h"), at(1 + 240 + 24));
+        assert!(history.find(&retained("0").sha256).is_some());
+        history.activate_new(retained("266 h"), at(1 + 240 + 24 + 1));
+        assert_eq!(history.find(&retained("0").sha256), None);
+        assert!(history.find(&retained("1").sha256).is_some());
+
+        assert_eq!(installed(NEEDED_MAX + 10).versions().count(), NEEDED_MAX);
+        let mut history = installed(VERSIONS_MAX);
+        let large = RetainedVersion { size: NEEDED_BYTES_MAX, ..retained("large") };
+        history.activate_new(large, at(20));
+        assert_eq!(history.versions().count(), VERSIONS_MAX, "components take too many bytes");
     }
 }

@@ -27,9 +27,9 @@ const LOCK_TIMEOUT: Duration = Duration::from_secs(20);
 /// Time between two attempts to get the lock.
 const LOCK_RETRY_EVERY: Duration = Duration::from_millis(5);
 
-/// Size of a ledger: [`super::history::VERSIONS_MAX`] versions with their
-/// imports, of which WASI has dozens.
-const LEDGER_BYTES_MAX: usize = 1 << 20;
+/// Size of a ledger: [`super::history::NEEDED_MAX`] versions with their imports,
+/// of which WASI has dozens.
+const LEDGER_BYTES_MAX: usize = 4 << 20;
 
 /// The format of the ledgers that this host writes.
 const FORM: u32 = 1;

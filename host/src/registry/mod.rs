@@ -52,6 +52,7 @@ mod tests;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::watch as changes;
 use tracing::warn;
@@ -80,6 +81,7 @@ pub use version::Version;
 
 use self::compatibility::CspBinding;
 use self::drop_dir::DropDir;
+use self::history::Retention;
 use self::ledger::LedgerStore;
 use self::object_store::ObjectStore;
 use self::observed::Observations;
@@ -99,6 +101,8 @@ pub struct Registry {
     trust: Trust,
     replay_gate: ReplayGate,
     clock: Clock,
+    /// Longest time for which a job waits for its CSP.
+    jobs_wait: Duration,
     /// The adapter of each CSP and its requirements, from the configuration.
     bindings: BTreeMap<CspName, CspBinding>,
     /// The versions that serve. Every job reads the table, without waiting.
@@ -120,7 +124,8 @@ impl Registry {
     /// not prevent the start: the refusal is logged, listed, and reported to
     /// the jobs of its CSPs.
     ///
-    /// `bindings` has the adapter of each CSP and its requirements.
+    /// `bindings` has the adapter of each CSP and its requirements. A version
+    /// that was active in the last `jobs_wait` is retained for waiting jobs.
     ///
     /// # Errors
     ///
@@ -133,6 +138,7 @@ impl Registry {
         clock: Clock,
         directory: &Path,
         bindings: BTreeMap<CspName, (String, Requirements)>,
+        jobs_wait: Duration,
     ) -> Result<Self, RegistryError> {
         let bindings = compatibility::parse_bindings(bindings)?;
         let drop_dir = DropDir::new(directory);
@@ -151,6 +157,7 @@ impl Registry {
             trust,
             replay_gate: ReplayGate::new(replayer),
             clock,
+            jobs_wait,
             bindings,
             table: VersionTable::default(),
             drop_dir,
@@ -214,6 +221,11 @@ impl Registry {
             written_by: *written_by,
             problem,
         })
+    }
+
+    /// Returns the rule for the retention of versions, as of now.
+    fn retention(&self) -> Retention {
+        Retention { now: self.clock.now(), jobs_wait: self.jobs_wait }
     }
 
     /// Subscribes to changes of the versions that serve.

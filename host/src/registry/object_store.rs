@@ -72,13 +72,16 @@ impl ObjectStore {
             history.versions().map(|version| file_name(&version.sha256)).collect();
         let is_retained = move |name: &str| retained.contains(name.trim_end_matches(".minisig"));
         files::blocking(move || {
+            let mut removed = Ok(());
             for entry in fs::read_dir(folder)? {
                 let entry = entry?;
                 if !entry.file_name().to_str().is_some_and(&is_retained) {
-                    fs::remove_file(entry.path())?;
+                    // Goes on after an error: what cannot be removed, such as a
+                    // folder, must not keep every old version.
+                    removed = removed.and(fs::remove_file(entry.path()));
                 }
             }
-            Ok(())
+            removed
         })
         .await
     }

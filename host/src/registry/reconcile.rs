@@ -192,7 +192,7 @@ impl Registry {
                      {error}"
                 );
                 let mut history = self.table.history(name);
-                history.activate_new(candidate.version.to_retained());
+                history.activate_new(candidate.version.to_retained(), self.retention());
                 self.promote(name, candidate.version, history, policy);
             }
         }
@@ -215,7 +215,7 @@ impl Registry {
         }
         self.store_component(&lock, name, candidate).await?;
         let mut history = ledger.history;
-        history.activate_new(candidate.version.to_retained());
+        history.activate_new(candidate.version.to_retained(), self.retention());
         self.write_ledger(&lock, name, &history, observed).await?;
         Ok(Recorded::ByUs(history))
     }

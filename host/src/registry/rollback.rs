@@ -51,7 +51,7 @@ impl Registry {
             }
             // The ledger before the table: a crash in between leaves the rollback
             // to the next start. The other order could lose it.
-            history.roll_back_to(&digest);
+            history.roll_back_to(&digest, self.clock.now());
             self.write_ledger(&lock, &name, &history, &mut observed).await?;
             drop(lock);
             info!(adapter = %name, sha256 = %digest, "Rolling back {name}");

@@ -47,6 +47,7 @@ impl Version {
             size: self.adapter.size_bytes(),
             imports: self.adapter.imports().to_vec(),
             arrived_at: self.loaded_at,
+            inactive_since: None,
         }
     }
 

@@ -19,6 +19,8 @@ use hoth_runtime::testing::TestGuest;
 /// The longest wait for something that ends by itself.
 const PATIENCE: Duration = Duration::from_secs(120);
 
+const HOUR: Duration = Duration::from_secs(3_600);
+
 struct TestRegistry {
     registry: Arc<Registry>,
     directory: tempfile::TempDir,
@@ -50,7 +52,7 @@ async fn open_with(directory: &Path, trust: Trust) -> Registry {
     let journals =
         replay::JournalStore::new(directory.join("journals"), replay::Config::default().limits());
     let replayer = Replayer::new(replay::Config::default(), Arc::new(journals), clock.clone());
-    Registry::open(engine, trust, replayer, clock, directory, bindings).await.unwrap()
+    Registry::open(engine, trust, replayer, clock, directory, bindings, 240 * HOUR).await.unwrap()
 }
 
 async fn test_registry() -> TestRegistry {
