@@ -77,6 +77,16 @@ async fn a_stuck_runtime_ends_the_process_and_loses_no_job() {
 }
 
 #[tokio::test]
+async fn a_stuck_watcher_of_adapters_ends_the_process_and_loses_no_job() {
+    // Several threads, so that the watcher blocks only one.
+    let setup = |setup: Setup| {
+        setup.with("[worker]\nstuck_after_ms = 1000").environment("TOKIO_WORKER_THREADS", "4")
+    };
+    let sentence = "hoth: the watcher of the adapters directory is stuck";
+    ends_and_loses_nothing("watcher-pass:hang", setup, sentence).await;
+}
+
+#[tokio::test]
 async fn a_suspended_host_is_not_taken_for_a_stuck_one() {
     let csp = csp::sync().await;
     let setup = Setup::new().csp("CSP_TEST", &csp).with("[worker]\nstuck_after_ms = 1000");

@@ -1,11 +1,11 @@
 //! The parts of a host that the watchdog watches.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use tracing::error;
 
 use super::App;
+use crate::registry;
 use crate::supervisor::Beat;
 use crate::supervisor::Watchdog;
 use crate::telemetry;
@@ -49,14 +49,10 @@ impl App {
             };
             tokio::spawn(supervisor.until_done("the probe of the queue writer", probing));
         }
-        // A pass compiles and replays new components, which may take this long.
-        let adapters = &self.config.adapters;
-        let compiling = Duration::from_millis(adapters.compile_timeout_ms);
-        let replaying = Duration::from_millis(self.config.replay.max_ms);
-        let names = u32::try_from(self.config.csp.len()).unwrap_or(u32::MAX);
-        let pass = compiling.saturating_add(replaying).saturating_mul(names);
-        let alive =
-            watchdog.watch("the watcher of the adapters directory", bound.saturating_add(pass));
+        // The watcher beats before each pass. A pass only lists files: tasks of
+        // their own compile and replay, for as long as they may take.
+        let longest = bound.saturating_add(registry::RESCAN_EVERY);
+        let alive = watchdog.watch("the watcher of the adapters directory", longest);
         watchdog.start(supervisor, |part, silent| {
             error!(
                 event = "part-stuck",

@@ -1,37 +1,78 @@
 //! The drop directory: components as `<name>.wasm`, their signatures beside
 //! them as `<name>.wasm.minisig`.
 //!
-//! A component that is put there is installed. Other files are ignored.
+//! A component that is put there is installed. Other files are left alone, and
+//! [`Listed`] has the reason for each.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::Path;
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
 
-use tracing::warn;
+use tokio::sync::Semaphore;
 
 use super::AdapterName;
+use super::BadAdapterName;
 use super::Package;
 use super::RegistryError;
 use super::files;
 use super::files::FileStamp;
 use super::ledger::SeenFile;
+use super::open_files::OpenFiles;
 use hoth_core::domain::Digest;
 
 /// The largest number of adapters in one directory: more than there are CSPs in
 /// the world. Further adapters, in alphabetical order, are not loaded.
 const ADAPTERS_MAX: usize = 256;
 
+/// The most files whose reasons are listed.
+const LEFT_ALONE_MAX: usize = 256;
+
+/// The entry for the files beyond [`LEFT_ALONE_MAX`].
+const OTHERS: &str = "(further files)";
+
+/// The most components that are read at one time, each up to 64 MiB.
+const READS_MAX: usize = 4;
+
+/// Time between two looks at a file. Both must find the same contents: a
+/// program may still be writing the file.
+const SETTLE: Duration = Duration::from_millis(100);
+
+/// The most looks at a file in one pass. A file that changes all the time is
+/// read in a later pass.
+const LOOKS_MAX: usize = 10;
+
 /// A directory that operators put components into.
 #[derive(Debug, Clone)]
 pub(super) struct DropDir {
     directory: PathBuf,
+    reads: Arc<Semaphore>,
+    open_files: Arc<OpenFiles>,
+}
+
+/// The contents of the directory.
+#[derive(Debug, Default)]
+pub(super) struct Listed {
+    /// The names of the components, sorted.
+    pub names: Vec<AdapterName>,
+    /// Other files, each with the reason why it is left alone. Hidden files and
+    /// usable signatures are not listed.
+    pub left_alone: BTreeMap<String, String>,
 }
 
 impl DropDir {
     /// Creates a handle to the directory at a path; touches no file.
     pub fn new(directory: &Path) -> Self {
-        Self { directory: directory.to_owned() }
+        let reads = Arc::new(Semaphore::new(READS_MAX));
+        Self { directory: directory.to_owned(), reads, open_files: Arc::default() }
+    }
+
+    /// Returns the files that are being written, for the watcher.
+    pub fn open_files(&self) -> &Arc<OpenFiles> {
+        &self.open_files
     }
 
     /// Returns the path, for the watcher.
@@ -44,11 +85,11 @@ impl DropDir {
         fs::create_dir_all(&self.directory).map_err(|source| self.unreadable(source))
     }
 
-    /// Returns the names of the components in the directory, sorted.
-    pub async fn names(&self) -> Result<Vec<AdapterName>, RegistryError> {
+    /// Lists the directory.
+    pub async fn list(&self) -> Result<Listed, RegistryError> {
         let path = self.directory.clone();
-        let names = files::blocking(move || names(&path)).await;
-        names.map_err(|source| self.unreadable(source))
+        let listed = files::blocking(move || list(&path)).await;
+        listed.map_err(|source| self.unreadable(source))
     }
 
     /// Returns the stamp of a component's file, or `None` if there is none.
@@ -60,7 +101,7 @@ impl DropDir {
     /// Returns the stamp of a signature's file, or `None` if there is none.
     pub async fn signature_stamp(&self, name: &AdapterName) -> io::Result<Option<FileStamp>> {
         let path = files::signature_of(&self.component(name));
-        files::blocking(move || files::stamp(&path)).await
+        files::blocking(move || files::signature_stamp(&path)).await
     }
 
     /// Reads a component and its signature. Returns `None` if there is no
@@ -79,6 +120,32 @@ impl DropDir {
         Ok(Some((SeenFile { stamp, sha256 }, package)))
     }
 
+    /// Reads a component as [`DropDir::read`] does, once it is complete: nothing
+    /// writes it, and two looks find the same. The beginning of a component may
+    /// be a component. Returns `None` if it is not complete yet; its next event,
+    /// or a later pass, finds it again.
+    pub async fn read_settled(
+        &self,
+        name: &AdapterName,
+    ) -> io::Result<Option<(SeenFile, Package)>> {
+        let _read = self.reads.acquire().await.expect("the semaphore is never closed");
+        let file_name = format!("{name}.wasm");
+        let mut before = None;
+        for _ in 0..LOOKS_MAX {
+            if self.open_files.contains(&file_name) {
+                return Ok(None);
+            }
+            let Some((file, package)) = self.read(name).await? else { return Ok(None) };
+            // Asked again: the read takes time.
+            if before.as_ref() == Some(&file) && !self.open_files.contains(&file_name) {
+                return Ok(Some((file, package)));
+            }
+            before = Some(file);
+            tokio::time::sleep(SETTLE).await;
+        }
+        Ok(None)
+    }
+
     /// Writes a component and its signature.
     pub async fn write(&self, name: &AdapterName, package: Package) -> io::Result<FileStamp> {
         let path = self.component(name);
@@ -95,28 +162,104 @@ impl DropDir {
     }
 }
 
-fn names(directory: &Path) -> io::Result<Vec<AdapterName>> {
-    let mut found = Vec::new();
+fn list(directory: &Path) -> io::Result<Listed> {
+    let mut listed = Listed::default();
     for entry in fs::read_dir(directory)? {
         let path = entry?.path();
-        let Some(name) = adapter_name(&path) else { continue };
-        // Follows links, which operators use to switch versions.
-        match fs::metadata(&path) {
-            Ok(file) if file.is_file() => found.push(name),
-            Ok(_) => {}
-            // Deleted since it was listed, or a dangling link.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(error),
+        let Some(file) = path.file_name().map(|name| name.to_string_lossy().into_owned()) else {
+            continue;
+        };
+        // Hidden files are HOTH's own, or those of an editor or an orchestrator.
+        if file.starts_with('.') {
+            continue;
+        }
+        if file.ends_with(".wasm.minisig") {
+            if let Err(reason) = is_usable(&path) {
+                listed.leave(file, reason);
+            }
+            continue;
+        }
+        match component_name(&file).and_then(|name| is_usable(&path).map(|()| name)) {
+            Ok(name) => listed.names.push(name),
+            Err(reason) => listed.leave(file, reason),
         }
     }
-    found.sort_unstable();
-    if found.len() > ADAPTERS_MAX {
-        warn!("Loading only {ADAPTERS_MAX} of {} adapters", found.len());
-        found.truncate(ADAPTERS_MAX);
+    listed.names.sort_unstable();
+    let surplus = listed.names.len().min(ADAPTERS_MAX);
+    for name in listed.names.split_off(surplus) {
+        let reason = format!("only the first {ADAPTERS_MAX} adapters are loaded");
+        listed.leave(format!("{name}.wasm"), reason);
     }
-    Ok(found)
+    Ok(listed)
 }
 
-fn adapter_name(path: &Path) -> Option<AdapterName> {
-    path.file_name()?.to_str()?.strip_suffix(".wasm")?.parse().ok()
+impl Listed {
+    fn leave(&mut self, file: String, reason: String) {
+        if self.left_alone.len() < LEFT_ALONE_MAX {
+            self.left_alone.insert(file, reason);
+        } else {
+            let reason = format!("more than {LEFT_ALONE_MAX} files are left alone");
+            self.left_alone.insert(OTHERS.to_owned(), reason);
+        }
+    }
+}
+
+/// Returns the adapter that a file name stands for, or the reason why it stands
+/// for none.
+fn component_name(file: &str) -> Result<AdapterName, String> {
+    let Some(name) = file.strip_suffix(".wasm") else {
+        return Err("its name does not end in `.wasm`".to_owned());
+    };
+    name.parse().map_err(|bad: BadAdapterName| bad.to_string())
+}
+
+/// Returns the reason why a file cannot be read as a component. Follows links,
+/// which operators use to switch versions.
+fn is_usable(path: &Path) -> Result<(), String> {
+    match fs::metadata(path) {
+        Ok(file) if file.is_file() => Ok(()),
+        Ok(file) if file.is_dir() => Err("it is a directory".to_owned()),
+        Ok(_) => Err("it is not a regular file".to_owned()),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_good_file_is_listed_whatever_stands_beside_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let at = |file: &str| directory.path().join(file);
+        for file in
+            ["good.wasm", "good.wasm.minisig", ".hidden", "X.WASM", "atat-1.2.wasm", "notes"]
+        {
+            fs::write(at(file), "").unwrap();
+        }
+        fs::create_dir(at("folder.wasm")).unwrap();
+        fs::create_dir(at("signed.wasm.minisig")).unwrap();
+        std::os::unix::fs::symlink("loop.wasm", at("loop.wasm")).unwrap();
+        std::os::unix::fs::symlink("gone", at("dangling.wasm")).unwrap();
+
+        let listed = list(directory.path()).unwrap();
+        assert_eq!(listed.names, ["good".parse().unwrap()]);
+        let left: Vec<_> =
+            listed.left_alone.iter().map(|(file, why)| (&file[..], &why[..])).collect();
+        assert_eq!(
+            left,
+            [
+                ("X.WASM", "its name does not end in `.wasm`"),
+                (
+                    "atat-1.2.wasm",
+                    "`atat-1.2` is not an adapter name (1 to 64 letters, digits, `-` and `_`)"
+                ),
+                ("dangling.wasm", "No such file or directory (os error 2)"),
+                ("folder.wasm", "it is a directory"),
+                ("loop.wasm", "Too many levels of symbolic links (os error 40)"),
+                ("notes", "its name does not end in `.wasm`"),
+                ("signed.wasm.minisig", "it is a directory"),
+            ]
+        );
+    }
 }

@@ -22,26 +22,41 @@ pub(super) struct FileStamp {
     bytes: u64,
     /// Seconds and nanoseconds since 1970.
     modified: (i64, i64),
+    /// The time of the last change of the file or its metadata, which no
+    /// program can set: `cp -p` sets `modified`. `None` in ledgers of earlier
+    /// builds.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    changed: Option<(i64, i64)>,
 }
 
 impl FileStamp {
     /// Returns the stamp of a file.
     pub fn of(file: &fs::Metadata) -> Self {
-        Self { inode: file.ino(), bytes: file.size(), modified: (file.mtime(), file.mtime_nsec()) }
+        Self {
+            inode: file.ino(),
+            bytes: file.size(),
+            modified: (file.mtime(), file.mtime_nsec()),
+            changed: Some((file.ctime(), file.ctime_nsec())),
+        }
     }
 
-    /// Returns `true` if everything but the inode is equal. A restored backup
-    /// has other inodes, and so has another machine's view of a network file
-    /// system.
+    /// Returns `true` if size and time of modification are equal. A restored
+    /// backup has other inodes, and so has another machine's view of a network
+    /// file system.
     pub fn same_time(&self, other: &Self) -> bool {
         (self.bytes, self.modified) == (other.bytes, other.modified)
     }
 }
 
 /// Returns the stamp of a file, or `None` if there is none.
+///
+/// # Errors
+///
+/// Returns an error if it is no regular file: a pipe would block its reader.
 pub(super) fn stamp(path: &Path) -> io::Result<Option<FileStamp>> {
     match fs::metadata(path) {
-        Ok(file) => Ok(Some(FileStamp::of(&file))),
+        Ok(file) if file.is_file() => Ok(Some(FileStamp::of(&file))),
+        Ok(_) => Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file")),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),
     }
@@ -64,11 +79,13 @@ pub(super) fn write(path: &Path, contents: &[u8]) -> io::Result<FileStamp> {
     // With the process id, because hosts may share the folder. Within one
     // process a file is written once at a time.
     let temporary = folder.join(format!(".{}.{}.tmp", name.display(), std::process::id()));
-    let written = write_synced(&temporary, contents).and_then(|stamp| {
+    let written = write_synced(&temporary, contents).and_then(|file| {
         fs::rename(&temporary, path)?;
         // A rename survives a power cut only when its folder is synced.
         fs::File::open(folder)?.sync_all()?;
-        Ok(stamp)
+        // After the rename, which changes the time of change, and from the open
+        // file: by now another host may have replaced it under this path.
+        Ok(FileStamp::of(&file.metadata()?))
     });
     if written.is_err() {
         let _ = fs::remove_file(&temporary);
@@ -76,13 +93,11 @@ pub(super) fn write(path: &Path, contents: &[u8]) -> io::Result<FileStamp> {
     written
 }
 
-fn write_synced(path: &Path, contents: &[u8]) -> io::Result<FileStamp> {
+fn write_synced(path: &Path, contents: &[u8]) -> io::Result<fs::File> {
     let mut file = fs::File::create(path)?;
     file.write_all(contents)?;
     file.sync_all()?;
-    // Taken before the rename, which does not change it. After the rename another
-    // host may have replaced the file.
-    Ok(FileStamp::of(&file.metadata()?))
+    Ok(file)
 }
 
 /// Returns the path of a component's signature.
@@ -95,12 +110,23 @@ pub(super) fn signature_of(wasm: &Path) -> PathBuf {
 /// Reads a component and its signature.
 pub(super) fn read_package(path: &Path) -> io::Result<Package> {
     let wasm = read(path, COMPONENT_BYTES_MAX)?.into();
-    let signature = match read(&signature_of(path), SIGNATURE_BYTES_MAX) {
-        Ok(signature) => Some(signature.into()),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-        Err(error) => return Err(error),
+    let signature = signature_of(path);
+    let signature = match signature_stamp(&signature)? {
+        Some(_) => Some(read(&signature, SIGNATURE_BYTES_MAX)?.into()),
+        None => None,
     };
     Ok(Package { wasm, signature })
+}
+
+/// Returns the stamp of a signature, or `None` if there is none. A folder or a
+/// pipe under its name counts as none: a component may need no signature.
+pub(super) fn signature_stamp(path: &Path) -> io::Result<Option<FileStamp>> {
+    match fs::metadata(path) {
+        Ok(file) if file.is_file() => Ok(Some(FileStamp::of(&file))),
+        Ok(_) => Ok(None),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 /// Writes a component and its signature, and returns the stamp of the

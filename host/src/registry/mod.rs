@@ -35,6 +35,7 @@ mod load;
 mod name;
 mod object_store;
 mod observed;
+mod open_files;
 mod package;
 mod reconcile;
 mod replay_gate;
@@ -43,6 +44,7 @@ mod rollback;
 mod signature;
 mod slot;
 mod table;
+mod tasks;
 mod version;
 mod watch;
 
@@ -52,6 +54,7 @@ mod tests;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::Mutex;
 use std::time::Duration;
 
 use tokio::sync::watch as changes;
@@ -78,6 +81,7 @@ pub use signature::SignatureError;
 pub use signature::Trust;
 pub use signature::TrustError;
 pub use version::Version;
+pub use watch::RESCAN_EVERY;
 
 use self::compatibility::CspBinding;
 use self::drop_dir::DropDir;
@@ -113,16 +117,18 @@ pub struct Registry {
     /// The last known state of each adapter's files. Each adapter has its own
     /// lock, so that a slow disk operation on one does not delay the others.
     observed: Observations,
+    /// Files that are left alone and were logged, each with the reason.
+    left_alone: Mutex<BTreeMap<String, String>>,
     /// The loads of retained versions for waiting jobs.
     resume_loads: ResumeLoads,
 }
 
 impl Registry {
-    /// Loads the versions that were active last, and then the components that
-    /// were put into the directory since, as `<name>.wasm`; creates the
-    /// directory if it does not exist. A component that cannot be loaded does
-    /// not prevent the start: the refusal is logged, listed, and reported to
-    /// the jobs of its CSPs.
+    /// Loads the versions that were active last, and creates the directory if
+    /// it does not exist. A component that cannot be loaded does not prevent
+    /// the start: the refusal is logged, listed, and reported to the jobs of its
+    /// CSPs. Components that were put into the directory since are ingested by
+    /// [`Registry::watch`], because a new component may compile for minutes.
     ///
     /// `bindings` has the adapter of each CSP and its requirements. A version
     /// that was active in the last `jobs_wait` is retained for waiting jobs.
@@ -164,9 +170,10 @@ impl Registry {
             objects: ObjectStore::new(ledgers.folder()),
             ledgers,
             observed: Observations::default(),
+            left_alone: Mutex::default(),
             resume_loads: ResumeLoads::default(),
         };
-        registry.reconcile().await?;
+        registry.follow_ledgers().await?;
         Ok(registry)
     }
 

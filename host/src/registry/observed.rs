@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::PoisonError;
+use std::time::Duration;
+use std::time::Instant;
 
 use super::AdapterName;
 use super::files::FileStamp;
@@ -23,6 +25,13 @@ pub(super) struct Observed {
     /// The ledger's file. Another stamp means that another host has written
     /// it.
     pub ledger: Option<FileStamp>,
+    /// The time of the next try to load the version that the ledger has as
+    /// active, if the machine has prevented the last one.
+    pub retry_at: Option<Instant>,
+    /// `true` if the contents of the file in the drop directory were compared
+    /// since the start. A stamp from before is not enough: not every file
+    /// system has a time that programs cannot set.
+    pub compared: bool,
 }
 
 /// The refusal of a file in the drop directory.
@@ -32,6 +41,24 @@ pub(super) struct RefusedDrop {
     /// arrive before its signature, so another signature file is a reason to
     /// validate again.
     pub signature: Option<FileStamp>,
+    /// The time of the next try, if the machine was the cause. `None` if the
+    /// component was.
+    pub retry_at: Option<Instant>,
+}
+
+/// Time after which a load is tried again that the machine has prevented: the
+/// compiler could not be started or was killed, or the disk failed. A pass
+/// every ten seconds looks at it.
+const RETRY_AFTER: Duration = Duration::from_secs(5);
+
+/// Returns the time of the next try.
+pub(super) fn next_try() -> Instant {
+    Instant::now() + RETRY_AFTER
+}
+
+/// Returns `true` if there is a next try, and it is due.
+pub(super) fn is_due(retry_at: Option<Instant>) -> bool {
+    retry_at.is_some_and(|at| at <= Instant::now())
 }
 
 /// The observations of all adapters.

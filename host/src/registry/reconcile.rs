@@ -1,19 +1,41 @@
 //! Reconciliation: follows the drop directory and the ledgers of other hosts.
 
+use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 use std::io;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::PoisonError;
+use std::time::Duration;
 
 use futures_util::future::join_all;
 use tracing::warn;
 
 use super::AdapterName;
+use super::Package;
+use super::Refusal;
 use super::Registry;
 use super::RegistryError;
+use super::ReloadError;
+use super::Version;
 use super::compatibility;
+use super::files::FileStamp;
 use super::history::History;
 use super::install::Candidate;
+use super::ledger::Ledger;
+use super::ledger::SeenFile;
+use super::observed;
 use super::observed::Observed;
 use super::observed::RefusedDrop;
+use hoth_core::domain::Digest;
+
+/// Longest wait of a start for the versions that were active last: enough for
+/// some compilations after an upgrade, which leaves the cache without use. A
+/// supervisor may restart a host that does not listen after a minute.
+const START_WAIT: Duration = Duration::from_secs(10);
+
+/// Time between two looks if a component that is being validated is replaced.
+const REPLACED_CHECK_EVERY: Duration = Duration::from_secs(1);
 
 /// A component of the drop directory that the ledger has as active.
 enum Recorded {
@@ -21,88 +43,163 @@ enum Recorded {
     ByUs(History),
     /// A ledger that another host has written first. Its history may contain
     /// later changes already.
-    ByAnotherHost(History),
+    ByAnotherHost,
+}
+
+/// The end of an ingestion.
+enum Ingested {
+    /// Nothing is left to do.
+    Here,
+    /// The ledger has the component, and this host has to apply it.
+    ByAnotherHost,
+}
+
+/// A component in the drop directory that was not ingested yet.
+struct NewDrop {
+    file: SeenFile,
+    package: Package,
+    /// The stamp of the signature file from before the component was read.
+    signature: Option<FileStamp>,
+}
+
+/// The load of the version that a ledger has as active.
+struct Loaded {
+    digest: Digest,
+    result: Result<Arc<Version>, ReloadError>,
 }
 
 impl Registry {
-    /// Applies all changes since the last pass: ledgers that other hosts have
-    /// written, and components in the drop directory.
-    pub(super) async fn reconcile(&self) -> Result<(), RegistryError> {
-        let mut names: BTreeSet<AdapterName> = self.drop_dir.names().await?.into_iter().collect();
+    /// Applies the ledgers, for the start of a host, and waits at most
+    /// `START_WAIT` for the versions that they have as active.
+    pub(super) async fn follow_ledgers(&self) -> Result<(), RegistryError> {
+        let names = self.names().await?;
+        let followed = join_all(names.iter().map(|name| self.follow_ledger(name)));
+        // The rest is left to the watcher: jobs of these adapters wait, and all
+        // other jobs must not.
+        if tokio::time::timeout(START_WAIT, followed).await.is_err() {
+            warn!(
+                "Some adapters take longer than {} s to load; the host starts without them",
+                START_WAIT.as_secs()
+            );
+        }
+        Ok(())
+    }
+
+    /// Returns the adapters that have a component in the drop directory or a
+    /// ledger. Logs each file that is left alone, once.
+    pub(super) async fn names(&self) -> Result<BTreeSet<AdapterName>, RegistryError> {
+        let listed = self.drop_dir.list().await?;
+        self.log_left_alone(listed.left_alone);
+        let mut names: BTreeSet<AdapterName> = listed.names.into_iter().collect();
         match self.ledgers.names().await {
             Ok(retained) => names.extend(retained),
             Err(error) => {
                 warn!("Cannot read {}: {error}", self.ledgers.folder().display());
             }
         }
-        join_all(names.iter().map(|name| self.reconcile_adapter(name))).await;
-        Ok(())
+        Ok(names)
     }
 
-    async fn reconcile_adapter(&self, name: &AdapterName) {
-        // The ledger first: it says which file of the drop directory has
-        // already been ingested, by another host or before a restart.
+    fn log_left_alone(&self, left_alone: BTreeMap<String, String>) {
+        let mut logged = self.left_alone.lock().unwrap_or_else(PoisonError::into_inner);
+        for (file, reason) in &left_alone {
+            if logged.get(file) != Some(reason) {
+                // Quoted: a file name may contain line breaks.
+                warn!(file, "{file:?} in the adapters directory is left alone: {reason}");
+            }
+        }
+        *logged = left_alone;
+    }
+
+    /// Applies an adapter's ledger, and reports a failure.
+    pub(super) async fn follow_ledger(&self, name: &AdapterName) {
         if let Err(error) = self.sync_ledger(name).await {
             self.report_problem(name, format!("cannot read `.store/{name}.json`: {error}"));
         }
-        if let Err(error) = self.ingest_drop(name).await {
-            self.report_problem(name, format!("cannot read `{name}.wasm`: {error}"));
+    }
+
+    /// Ingests an adapter's component, and reports a failure.
+    pub(super) async fn follow_drop(&self, name: &AdapterName) {
+        match self.ingest_drop(name).await {
+            Ok(Ingested::Here) => {}
+            // Without the lock that `ingest_drop` holds: the ledger may have
+            // another version by now, which has to be compiled.
+            Ok(Ingested::ByAnotherHost) => self.follow_ledger(name).await,
+            Err(error) => {
+                self.report_problem(name, format!("cannot read `{name}.wasm`: {error}"));
+            }
         }
     }
 
-    /// Applies an adapter's ledger if its file has changed.
+    /// Applies an adapter's ledger if its file has changed, or if the machine
+    /// prevented that at the last try.
     async fn sync_ledger(&self, name: &AdapterName) -> io::Result<()> {
         let observed = self.observed.of(name);
-        let mut observed = observed.lock().await;
         // Taken before the file is read: a write after this has another stamp,
         // and the next pass reads it.
         let stamp = self.ledgers.stamp(name).await?;
-        if stamp == observed.ledger {
-            return Ok(());
-        }
-        let ledger = match self.ledgers.read(name).await {
-            Ok(ledger) => ledger,
-            Err(damaged) => {
-                observed.ledger = stamp;
-                // The file in the drop directory may be a version that was
-                // rolled back, so it counts as seen and is not ingested; a
-                // later file is.
-                observed.drop_file =
-                    self.drop_dir.read(name).await.ok().flatten().map(|(file, _)| file);
-                self.report_problem(
-                    name,
-                    format!(
-                        "cannot read `.store/{name}.json`, which has the active version: \
-                         {damaged}; deploy the component again, or remove that file and put \
-                         `{name}.wasm` into the directory again"
-                    ),
-                );
+        {
+            let observed = observed.lock().await;
+            if stamp == observed.ledger && !observed::is_due(observed.retry_at) {
                 return Ok(());
             }
+        }
+        let read = self.ledgers.read(name).await;
+        // Before the lock, because a version may compile for minutes, and an
+        // installation or rollback of the same adapter must not wait for it.
+        let loaded = match &read {
+            Ok(Some(ledger)) => self.load_active(name, &ledger.history).await,
+            Ok(None) | Err(_) => None,
         };
+        let mut observed = observed.lock().await;
+        // Written meanwhile, by this host or another one: the next pass reads
+        // it.
+        if self.ledgers.stamp(name).await? != stamp {
+            return Ok(());
+        }
+        // Not before: a start that does not wait any longer drops this future,
+        // and the watcher has to begin again.
         observed.ledger = stamp;
-        if let Some(ledger) = ledger {
-            // The other host has accepted its file, so a refusal of an older
-            // one says nothing any more.
-            if ledger.drop_file.is_some() {
-                observed.refused = None;
-            }
-            observed.drop_file = ledger.drop_file.or(observed.drop_file.take());
-            self.apply_ledger(name, ledger.history).await;
+        match read {
+            Ok(Some(ledger)) => self.apply_ledger(name, ledger, loaded, &mut observed),
+            Ok(None) => {}
+            Err(damaged) => self.report_damaged_ledger(name, &damaged, &mut observed).await,
         }
         Ok(())
     }
 
-    /// Activates the version that a ledger's history has as active.
-    async fn apply_ledger(&self, name: &AdapterName, history: History) {
-        let Some(chosen) = history.active().map(|retained| retained.sha256) else { return };
+    /// Loads the version that a history has as active. Returns `None` if it is
+    /// active already, or if there is none.
+    async fn load_active(&self, name: &AdapterName, history: &History) -> Option<Loaded> {
+        let digest = history.active()?.sha256;
         let active = self.table.active(name);
-        if active.is_some_and(|version| version.adapter().digest() == chosen) {
-            self.table.update(name, |slot| slot.history = history);
-            return;
+        if active.is_some_and(|version| version.adapter().digest() == digest) {
+            return None;
         }
-        match self.load_retained(name, &chosen).await {
-            Ok(version) => {
+        self.note_pending(name, "the version that was activated last is being loaded");
+        Some(Loaded { digest, result: self.load_retained(name, &digest).await })
+    }
+
+    /// Applies a ledger, whose active version is already loaded. If the machine
+    /// has prevented the load, a later pass tries again.
+    fn apply_ledger(
+        &self,
+        name: &AdapterName,
+        ledger: Ledger,
+        loaded: Option<Loaded>,
+        observed: &mut Observed,
+    ) {
+        // The host that wrote the ledger has accepted its file, so a refusal of
+        // an older one says nothing any more.
+        if ledger.drop_file.is_some() {
+            observed.refused = None;
+        }
+        observed.drop_file = ledger.drop_file.or(observed.drop_file.take());
+        observed.retry_at = None;
+        let history = ledger.history;
+        match loaded {
+            None => self.table.update(name, |slot| slot.history = history),
+            Some(Loaded { result: Ok(version), .. }) => {
                 let required = compatibility::requirements_of(&self.bindings, name);
                 let incompatible =
                     compatibility::check(version.adapter().info(), None, required).err();
@@ -113,76 +210,142 @@ impl Registry {
                     self.report_problem(name, format!("active version serves, but {incompatible}"));
                 }
             }
-            Err(error) => {
+            Some(Loaded { digest, result: Err(error) }) => {
+                observed.retry_at = error.is_transient().then(observed::next_try);
                 self.table.update(name, |slot| slot.history = history);
                 self.report_problem(
                     name,
-                    format!("cannot load version {chosen}, which was activated last: {error}"),
+                    format!("cannot load version {digest}, which was activated last: {error}"),
                 );
             }
         }
     }
 
+    async fn report_damaged_ledger(
+        &self,
+        name: &AdapterName,
+        damaged: &io::Error,
+        observed: &mut Observed,
+    ) {
+        // The file in the drop directory may be a version that was rolled back,
+        // so it counts as seen and is not ingested; a later file is.
+        observed.drop_file = self.drop_dir.read(name).await.ok().flatten().map(|(file, _)| file);
+        self.report_problem(
+            name,
+            format!(
+                "cannot read `.store/{name}.json`, which has the active version: {damaged}; deploy \
+                 the component again, or remove that file and put `{name}.wasm` into the directory \
+                 again"
+            ),
+        );
+    }
+
     /// Ingests the component in the drop directory if it is new, or if it was
     /// refused and its signature has changed since.
-    async fn ingest_drop(&self, name: &AdapterName) -> io::Result<()> {
-        let Some(stamp) = self.drop_dir.stamp(name).await? else { return Ok(()) };
-        let signature = self.drop_dir.signature_stamp(name).await?;
-        let observed = self.observed.of(name);
-        // Copied instead of kept locked: validation compiles for seconds, and
-        // an installation or rollback of the same adapter must not wait for it.
-        let (last_file, refused) = {
-            let observed = observed.lock().await;
-            (observed.drop_file.clone(), observed.refused.clone())
+    async fn ingest_drop(&self, name: &AdapterName) -> io::Result<Ingested> {
+        let Some(NewDrop { file, package, signature }) = self.find_new_drop(name).await? else {
+            return Ok(Ingested::Here);
         };
-        let was_refused = refused.is_some();
-        // A component may arrive before its signature. So a refusal holds only as
-        // long as the signature file is the same as at the refusal.
-        let same_signature = refused.is_none_or(|refused| refused.signature == signature);
-        if same_signature && last_file.as_ref().is_some_and(|last| last.stamp == stamp) {
-            return Ok(());
-        }
-        let Some((file, package)) = self.drop_dir.read(name).await? else { return Ok(()) };
-        // Another inode with the same time and content is the accepted file, in
-        // a restored backup or as another machine sees it, and no new arrival.
-        // A refused file with another inode is a new arrival: the reason for the
-        // refusal may be gone.
-        if same_signature && !was_refused && last_file.is_some_and(|last| last.is_same(&file)) {
-            observed.lock().await.drop_file = Some(file);
-            return Ok(());
-        }
-        let candidate = self.validate(name, package, self.replay_gate.policy(name)).await;
+        self.note_pending(name, "its component is being validated");
+        let Some(candidate) = self.validate_drop(name, package, &file.stamp).await? else {
+            return Ok(Ingested::Here);
+        };
+        let observed = self.observed.of(name);
         let mut observed = observed.lock().await;
         // The file may have been replaced while it was validated, by an
         // operator or by an installation over the API. Then this result is
         // stale; the watcher has seen the change, and the next pass reads it.
         if self.drop_dir.stamp(name).await?.as_ref() != Some(&file.stamp) {
-            return Ok(());
+            return Ok(Ingested::Here);
         }
-        observed.drop_file = Some(file.clone());
+        (observed.drop_file, observed.compared) = (Some(file.clone()), true);
         // `signature` is the stamp from before the file was read: a signature
         // that has arrived since differs from it, and the file is validated
         // again.
-        observed.refused = candidate.is_err().then_some(RefusedDrop { signature });
+        observed.refused = candidate.as_ref().err().map(|refusal| RefusedDrop {
+            signature,
+            retry_at: refusal.is_transient().then(observed::next_try),
+        });
         match candidate {
-            Ok(candidate) => self.adopt(name, candidate, &mut observed).await,
+            Ok(candidate) => Ok(self.adopt(name, candidate, &mut observed).await),
             Err(refusal) => {
                 self.record_refusal(name, file.sha256, &refusal);
                 self.report_problem(name, format!("refused `{name}.wasm`: {refusal}"));
+                Ok(Ingested::Here)
             }
         }
-        Ok(())
     }
 
-    /// Activates a component of the drop directory, or follows the host that
-    /// has already recorded it.
-    async fn adopt(&self, name: &AdapterName, candidate: Candidate, observed: &mut Observed) {
-        let policy = self.replay_gate.policy(name);
-        match self.record_drop(name, &candidate, observed).await {
-            Ok(Recorded::ByAnotherHost(history)) => self.apply_ledger(name, history).await,
-            Ok(Recorded::ByUs(history)) => {
-                self.promote(name, candidate.version, history, policy);
+    /// Reads the component in the drop directory. Returns `None` if there is
+    /// none, if it has been ingested already, or if it is not complete yet.
+    async fn find_new_drop(&self, name: &AdapterName) -> io::Result<Option<NewDrop>> {
+        let Some(stamp) = self.drop_dir.stamp(name).await? else { return Ok(None) };
+        let signature = self.drop_dir.signature_stamp(name).await?;
+        let observed = self.observed.of(name);
+        // Copied instead of kept locked: reading and validation take seconds,
+        // and an installation or rollback of the same adapter must not wait.
+        let (last_file, refused, compared) = {
+            let observed = observed.lock().await;
+            (observed.drop_file.clone(), observed.refused.clone(), observed.compared)
+        };
+        let is_accepted = refused.is_none();
+        let is_due = refused.as_ref().is_some_and(|refused| observed::is_due(refused.retry_at));
+        // A component may arrive before its signature. So a refusal holds only as
+        // long as the signature file is the same as at the refusal.
+        let same_signature = refused.is_none_or(|refused| refused.signature == signature);
+        let same_stamp = last_file.as_ref().is_some_and(|last| last.stamp == stamp);
+        if compared && same_signature && same_stamp && !is_due {
+            return Ok(None);
+        }
+        let Some((file, package)) = self.drop_dir.read_settled(name).await? else {
+            return Ok(None);
+        };
+        // Another inode with the same time and content is the accepted file, in
+        // a restored backup or as another machine sees it, and no new arrival.
+        // A refused file with another inode is a new arrival: the reason for the
+        // refusal may be gone.
+        if same_signature && is_accepted && last_file.is_some_and(|last| last.is_same(&file)) {
+            let mut observed = observed.lock().await;
+            (observed.drop_file, observed.compared) = (Some(file), true);
+            return Ok(None);
+        }
+        Ok(Some(NewDrop { file, package, signature }))
+    }
+
+    /// Validates a component of the drop directory. Returns `None` if its file
+    /// is replaced meanwhile: the next one may be the remedy for a component
+    /// that compiles for minutes, and must not wait for its end.
+    async fn validate_drop(
+        &self,
+        name: &AdapterName,
+        package: Package,
+        stamp: &FileStamp,
+    ) -> io::Result<Option<Result<Candidate, Refusal>>> {
+        let mut validation = pin!(self.validate(name, package, self.replay_gate.policy(name)));
+        loop {
+            match tokio::time::timeout(REPLACED_CHECK_EVERY, &mut validation).await {
+                Ok(candidate) => return Ok(Some(candidate)),
+                Err(_elapsed) => {
+                    if self.drop_dir.stamp(name).await?.is_some_and(|now| now != *stamp) {
+                        return Ok(None);
+                    }
+                }
             }
+        }
+    }
+
+    /// Activates a component of the drop directory, unless another host has
+    /// already recorded it.
+    async fn adopt(
+        &self,
+        name: &AdapterName,
+        candidate: Candidate,
+        observed: &mut Observed,
+    ) -> Ingested {
+        let policy = self.replay_gate.policy(name);
+        let history = match self.record_drop(name, &candidate, observed).await {
+            Ok(Recorded::ByAnotherHost) => return Ingested::ByAnotherHost,
+            Ok(Recorded::ByUs(history)) => history,
             Err(error) => {
                 // Activated nevertheless: the file is still in the drop directory,
                 // so a restart has the same result.
@@ -193,9 +356,11 @@ impl Registry {
                 );
                 let mut history = self.table.history(name);
                 history.activate_new(candidate.version.to_retained(), self.retention());
-                self.promote(name, candidate.version, history, policy);
+                history
             }
-        }
+        };
+        self.promote(name, candidate.version, history, policy);
+        Ingested::Here
     }
 
     /// Stores a component of the drop directory and writes it to the ledger.
@@ -210,14 +375,22 @@ impl Registry {
         // All hosts that share the directory see the file at the same time; the
         // first one to get the lock records it. Recording it again would undo a
         // rollback that has followed.
-        if ledger.drop_file.is_some() && ledger.drop_file == observed.drop_file {
-            return Ok(Recorded::ByAnotherHost(ledger.history));
+        let recorded = ledger.drop_file.as_ref();
+        if recorded.zip(observed.drop_file.as_ref()).is_some_and(|(one, two)| one.is_same(two)) {
+            return Ok(Recorded::ByAnotherHost);
         }
         self.store_component(&lock, name, candidate).await?;
         let mut history = ledger.history;
         history.activate_new(candidate.version.to_retained(), self.retention());
         self.write_ledger(&lock, name, &history, observed).await?;
         Ok(Recorded::ByUs(history))
+    }
+
+    /// Lists why no version of an adapter serves yet. Its jobs wait.
+    fn note_pending(&self, name: &AdapterName, problem: &str) {
+        if self.table.active(name).is_none() {
+            self.table.update_silently(name, |slot| slot.problem = Some(problem.to_owned()));
+        }
     }
 
     /// Lists and logs a problem of an adapter. A problem that is already

@@ -1,7 +1,9 @@
 //! The watcher of the drop directory and of the ledgers.
 
+use std::collections::BTreeSet;
 use std::error::Error;
 use std::path::Path;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,9 +16,14 @@ use notify::event::AccessMode;
 use notify::event::ModifyKind;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
+use tracing::info;
 use tracing::warn;
 
+use super::AdapterName;
 use super::Registry;
+use super::RegistryError;
+use super::open_files::OpenFiles;
+use super::tasks::Tasks;
 use hoth_platform::failpoint;
 use hoth_platform::failpoint::FailPoint;
 
@@ -34,38 +41,89 @@ const QUIET_PERIODS_MAX: u32 = 10;
 
 /// Time between two passes without any event. Network file systems do not
 /// report what other machines do, and events may be lost.
-const RESCAN_EVERY: Duration = Duration::from_secs(10);
+pub const RESCAN_EVERY: Duration = Duration::from_secs(10);
 
 impl Registry {
-    /// Reconciles whenever the drop directory or a ledger changes, until
-    /// `stop`. A file that is deleted changes nothing: its version is retained.
-    /// Calls `alive` before each pass.
-    pub async fn watch(&self, stop: CancellationToken, alive: impl Fn()) {
+    /// Follows the drop directory and the ledgers until `stop`, with tasks of
+    /// their own for each adapter. A file that is deleted changes nothing: its
+    /// version is retained. Calls `alive` at least every [`RESCAN_EVERY`].
+    pub async fn watch(self: Arc<Self>, stop: CancellationToken, alive: impl Fn()) {
         let events = Arc::new(DirEvents::default());
+        let open_files = Arc::clone(self.drop_dir.open_files());
+        let folders = [self.drop_dir.path(), self.ledgers.folder()];
         // Kept for its thread, which ends when the watcher is dropped.
-        let _watcher = watcher([self.drop_dir.path(), self.ledgers.folder()], Arc::clone(&events))
-            .inspect_err(|error| {
-                warn!(
-                    "Cannot watch the adapter directory; it is read every {} s instead: {error}",
-                    RESCAN_EVERY.as_secs()
-                );
-            });
+        let _watcher = watcher(folders, Arc::clone(&events), open_files).inspect_err(|error| {
+            warn!(
+                "Cannot watch the adapter directory; it is read every {} s instead: {error}",
+                RESCAN_EVERY.as_secs()
+            );
+        });
+        let (mut tasks, mut problem) = (Tasks::default(), None);
+        let mut announced = false;
         loop {
             alive();
             failpoint::reach(FailPoint::WatcherPass);
             // Before the first wait: a file may have arrived between the start
             // of the host and the start of the watcher.
-            if let Err(error) = self.reconcile().await {
-                let error: &dyn Error = &error;
-                warn!(error, "Cannot read the adapter directory");
+            match stop.run_until_cancelled(self.list_patiently(&alive)).await {
+                None => return,
+                Some(Ok(names)) => {
+                    problem = None;
+                    names.into_iter().for_each(|name| tasks.follow(&self, name));
+                }
+                Some(Err(error)) => report(&error, &mut problem),
             }
-            tokio::select! {
-                () = stop.cancelled() => return,
-                () = events.completed.notified() => tokio::time::sleep(SIGNATURE_DELAY).await,
-                () = events.in_progress.notified() => events.settle().await,
-                () = tokio::time::sleep(RESCAN_EVERY) => {}
+            // Kept while tasks end: a change that is dropped half-way is lost.
+            let mut change = pin!(events.changed());
+            let mut rescan = pin!(tokio::time::sleep(RESCAN_EVERY));
+            loop {
+                if !announced && tasks.is_idle() {
+                    announced = true;
+                    // Tests and tools wait for it.
+                    info!(event = "adapters-read", "Read the adapter directory");
+                }
+                tokio::select! {
+                    () = stop.cancelled() => return,
+                    () = tasks.next(&self) => {}
+                    () = &mut change => break,
+                    () = &mut rescan => break,
+                }
             }
         }
+    }
+}
+
+impl Registry {
+    /// Lists the adapters. A file system that does not answer is no reason to
+    /// end the host, which serves without it: calls `alive` meanwhile.
+    async fn list_patiently(
+        &self,
+        alive: &impl Fn(),
+    ) -> Result<BTreeSet<AdapterName>, RegistryError> {
+        let (mut listing, mut is_reported) = (pin!(self.names()), false);
+        loop {
+            if let Ok(names) = tokio::time::timeout(RESCAN_EVERY, &mut listing).await {
+                return names;
+            }
+            alive();
+            if !is_reported {
+                is_reported = true;
+                warn!(
+                    "The file system of the adapter directory has not answered for {} s",
+                    RESCAN_EVERY.as_secs()
+                );
+            }
+        }
+    }
+}
+
+/// Logs that the directory cannot be read, unless that was logged last.
+fn report(error: &RegistryError, reported: &mut Option<String>) {
+    let cause = error.source().map(ToString::to_string);
+    if *reported != cause {
+        let error: &dyn Error = error;
+        warn!(error, "Cannot read the adapter directory");
+        *reported = cause;
     }
 }
 
@@ -93,6 +151,14 @@ impl DirEvents {
         }
     }
 
+    /// Waits for a change that a pass should see.
+    async fn changed(&self) {
+        tokio::select! {
+            () = self.completed.notified() => tokio::time::sleep(SIGNATURE_DELAY).await,
+            () = self.in_progress.notified() => self.settle().await,
+        }
+    }
+
     /// Waits until a file is complete or the directory is quiet.
     async fn settle(&self) {
         for _ in 0..QUIET_PERIODS_MAX {
@@ -110,12 +176,27 @@ impl DirEvents {
     }
 }
 
-fn watcher(folders: [&Path; 2], events: Arc<DirEvents>) -> notify::Result<RecommendedWatcher> {
+fn watcher(
+    folders: [&Path; 2],
+    events: Arc<DirEvents>,
+    open_files: Arc<OpenFiles>,
+) -> notify::Result<RecommendedWatcher> {
     let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
         match event {
-            Ok(event) => events.record(&event.kind),
+            Ok(event) => {
+                // Events were lost, among them perhaps the end of a write.
+                if event.need_rescan() {
+                    open_files.clear();
+                }
+                // Before the pass that this event causes.
+                open_files.record(&event);
+                events.record(&event.kind);
+            }
             // Events may have been lost; a pass finds the changes.
-            Err(_) => events.in_progress.notify_one(),
+            Err(_) => {
+                open_files.clear();
+                events.in_progress.notify_one();
+            }
         }
     })?;
     for folder in folders {

@@ -43,8 +43,9 @@ impl Host {
             .adapter_file("atat", &built.adapter)
             .write(&built.program, directory.path())?
             .roles(roles)
-            .log_filter("hoth::app=info,audit=off,warn");
+            .log_filter("hoth::app=info,hoth::registry::watch=info,audit=off,warn");
         let (process, addresses) = command.start().await?;
+        process.adapters_read().await?;
         let mut log = process.log().follow();
         tokio::spawn(async move {
             while let Some(line) = log.next().await {

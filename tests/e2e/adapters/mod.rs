@@ -2,6 +2,7 @@
 //! and rollbacks, and across kills of the host.
 
 mod coverage;
+mod files;
 
 use std::collections::BTreeSet;
 use std::path::Path;

@@ -56,6 +56,7 @@ impl TestHost {
         admin_token: Option<String>,
     ) -> Self {
         let running = start(&command).await;
+        running.process.adapters_read().await.expect("the host reads its adapters");
         let log = running.process.log().clone();
         let leaves_work = AtomicBool::new(false);
         Self { running: Some(running), log, command, directory, admin_token, leaves_work }
@@ -190,6 +191,13 @@ impl TestHost {
 
     /// Starts the stopped host again in the same directory, on other ports.
     pub async fn restart(&mut self) {
+        self.restart_at_once().await;
+        self.running().process.adapters_read().await.expect("the host reads its adapters");
+    }
+
+    /// Starts the stopped host as [`restart`](Self::restart) does, and waits for
+    /// its listeners only.
+    pub async fn restart_at_once(&mut self) {
         assert!(self.running.is_none(), "the host still runs");
         let running = start(&self.command).await;
         self.log = running.process.log().clone();

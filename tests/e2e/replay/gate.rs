@@ -231,6 +231,7 @@ async fn a_blocked_file_is_replayed_again_when_it_is_replaced_and_at_a_start() {
     // A new modification time, as `touch` sets it.
     let touched = std::fs::File::options().append(true).open(&file).expect("it can be opened");
     touched.set_modified(written + Duration::from_secs(1)).expect("its time can be set");
+    drop(touched);
     eventually("the file to be taken in", || async {
         (active(&host).await == sha256(&variant("body"))).then_some(())
     })

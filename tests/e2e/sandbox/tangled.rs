@@ -1,7 +1,13 @@
-//! A component that takes minutes to compile, and jobs that do not wait for it.
+//! A component that takes minutes to compile: jobs, other adapters and the start
+//! of a host do not wait for it.
 
+use std::path::Path;
 use std::path::PathBuf;
+use std::process::Command;
 use std::time::Instant;
+
+use hoth_core::domain::Digest;
+use serde_json::Value;
 
 use super::crowd::neighbours_job;
 use crate::csp;
@@ -9,7 +15,11 @@ use crate::harness::PATIENCE;
 use crate::harness::Setup;
 use crate::harness::TestHost;
 use crate::harness::client;
+use crate::harness::component;
 use crate::harness::eventually;
+
+/// A limit so long that no compilation ends by it in a run of a test.
+const HOUR_MS: &str = "3600000";
 
 /// The compiler's time limit in these tests.
 const COMPILE_MS: u64 = 3_000;
@@ -41,7 +51,11 @@ fn tangled() -> Vec<u8> {
 
 /// Returns the compiler processes of the host that still run.
 fn compilers(host: &TestHost) -> Vec<PathBuf> {
-    let parent = format!("PPid:\t{}\n", host.process_id());
+    compilers_of(host.process_id())
+}
+
+fn compilers_of(host: u32) -> Vec<PathBuf> {
+    let parent = format!("PPid:\t{host}\n");
     let processes = std::fs::read_dir("/proc").expect("there are processes");
     let paths = processes.map(|entry| entry.expect("an entry can be read").path());
     let is_one = |path: &PathBuf| {
@@ -94,5 +108,158 @@ async fn a_component_that_compiles_for_minutes_is_refused_and_jobs_end_meanwhile
         .await;
     }
     println!("{meanwhile} of {jobs} jobs ended while a compiler was at work");
+    host.emptied().await;
+}
+
+/// Ends a compiler as the kernel does when memory is short. It may have ended.
+fn kill(compiler: &Path) {
+    let id = compiler.file_name().expect("a process id");
+    let killed = Command::new("kill").arg("-9").arg(id).status();
+    killed.expect("`kill` can be started");
+}
+
+/// Returns the hosts that run in `directory`.
+fn hosts_in(directory: &Path) -> Vec<u32> {
+    let processes = std::fs::read_dir("/proc").expect("there are processes");
+    let ids = processes.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+    let runs_there = |id: &u32| {
+        std::fs::read_link(format!("/proc/{id}/cwd")).is_ok_and(|folder| folder == directory)
+    };
+    ids.filter(runs_there).collect()
+}
+
+/// Renames a component into the drop directory.
+fn put(host: &TestHost, name: &str, wasm: &[u8]) {
+    let folder = host.directory().join("adapters");
+    std::fs::write(folder.join(".upload"), wasm).expect("a file can be written");
+    std::fs::rename(folder.join(".upload"), folder.join(name)).expect("and renamed");
+}
+
+/// Returns the `atat` adapter with another digest: it has one more custom
+/// section.
+fn another_atat() -> Vec<u8> {
+    let mut wasm = std::fs::read(component("atat")).expect("the adapter can be read");
+    wasm.extend([0, 4, 3, b'n', b'e', b'w']);
+    wasm
+}
+
+async fn active(host: &TestHost) -> String {
+    let listing = host.admin_json("/adapters/atat").await;
+    let first = &listing["versions"][0];
+    if first["active"] == true {
+        first["sha256"].as_str().unwrap_or_default().to_owned()
+    } else {
+        String::new()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_dropped_component_that_compiles_for_minutes_delays_no_other_file_and_no_start() {
+    let csp = csp::sync().await;
+    let mut host = Setup::new()
+        .csp("NEIGHBOUR", &csp)
+        .environment("HOTH__ADAPTERS__COMPILE_TIMEOUT_MS", HOUR_MS)
+        // Not the cache of all tests: with the component in it, they would find
+        // no compiler at work.
+        .environment("HOTH__ADAPTERS__CACHE_DIRECTORY", "cache")
+        .start()
+        .await;
+    put(&host, "a.wasm", &tangled());
+    let slow =
+        eventually("the compiler to be started", || async { compilers(&host).first().cloned() })
+            .await;
+
+    let other = another_atat();
+    put(&host, "atat.wasm", &other);
+    let digest = Digest::of(&other).to_string();
+    eventually("the other adapter to serve", || async {
+        (active(&host).await == digest).then_some(())
+    })
+    .await;
+    assert!(slow.exists(), "the first compilation is over");
+
+    host.kill().await;
+    host.restart_at_once().await;
+    assert_eq!(active(&host).await, digest);
+    neighbours_job(&host.servicenow(), "job-1").await;
+    let compiling = eventually("the compiler to be started again", || async {
+        compilers(&host).first().cloned()
+    })
+    .await;
+    neighbours_job(&host.servicenow(), "job-2").await;
+    assert!(compiling.exists(), "the first compilation is over");
+    host.emptied().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_replaces_a_component_that_compiles_for_minutes() {
+    let csp = csp::sync().await;
+    let host = Setup::new()
+        .csp("NEIGHBOUR", &csp)
+        .environment("HOTH__ADAPTERS__COMPILE_TIMEOUT_MS", HOUR_MS)
+        .start()
+        .await;
+    put(&host, "atat.wasm", &tangled());
+    let slow =
+        eventually("the compiler to be started", || async { compilers(&host).first().cloned() })
+            .await;
+    let remedy = another_atat();
+    put(&host, "atat.wasm", &remedy);
+    let digest = Digest::of(&remedy).to_string();
+    eventually("the replacement to serve", || async {
+        (active(&host).await == digest).then_some(())
+    })
+    .await;
+    assert!(!slow.exists(), "the replaced component is still being compiled");
+    neighbours_job(&host.servicenow(), "job-1").await;
+    host.emptied().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_killed_compiler_is_no_verdict_about_the_component() {
+    let csp = csp::sync().await;
+    let mut host = Setup::new().csp("NEIGHBOUR", &csp).start().await;
+    let url = format!("{}/adapters/atat", host.admin());
+    let deploying = tokio::spawn(client().put(url).body(tangled()).send());
+    let compiler =
+        eventually("the compiler to be started", || async { compilers(&host).first().cloned() })
+            .await;
+    kill(&compiler);
+    let answer = deploying.await.expect("no panic").expect("HOTH answers");
+    let answer = answer.text().await.expect("a text");
+    assert!(answer.contains("the compiler was killed (signal 9)"), "{answer}");
+    let listing = host.admin_json("/adapters/atat").await;
+    assert_eq!(listing["refused"]["reason"], "no-compiler", "{listing}");
+
+    // At a start without a compile cache, the active version is compiled again.
+    let (before, directory) = (active(&host).await, host.directory().to_owned());
+    for attempt in 0.. {
+        host.kill().await;
+        let cache = directory.join(format!("cache-{attempt}"));
+        let cache = cache.to_str().expect("a path of text");
+        host.set_environment("HOTH__ADAPTERS__CACHE_DIRECTORY", cache);
+        let killing = tokio::task::spawn_blocking({
+            let (directory, started_at) = (directory.clone(), Instant::now());
+            move || loop {
+                let compilers = hosts_in(&directory).into_iter().flat_map(compilers_of);
+                if let Some(compiler) = compilers.into_iter().next() {
+                    return kill(&compiler);
+                }
+                assert!(started_at.elapsed() < PATIENCE, "no compiler was started");
+            }
+        });
+        host.restart_at_once().await;
+        killing.await.expect("no panic");
+        // The compiler may have been faster than the signal.
+        let killed = |line: &Value| line.to_string().contains("the compiler was killed");
+        if host.log().iter().any(killed) {
+            break;
+        }
+    }
+    eventually("the version that was chosen last to serve", || async {
+        (active(&host).await == before).then_some(())
+    })
+    .await;
+    neighbours_job(&host.servicenow(), "job-1").await;
     host.emptied().await;
 }

@@ -228,6 +228,26 @@ impl HostProcess {
         bail!("the host ended before it was ready:\n{}", self.log.text())
     }
 
+    /// Waits until the host has tried every component of its directory, or has
+    /// ended: a fail point may end it before. The log filter must pass `info`
+    /// lines of `hoth::registry`.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the host takes more than [`PATIENCE`].
+    pub async fn adapters_read(&self) -> anyhow::Result<()> {
+        let mut log = self.log.follow();
+        let read = async {
+            while let Some(line) = log.next().await {
+                if line["event"] == "adapters-read" {
+                    return;
+                }
+            }
+        };
+        let read = timeout(PATIENCE, read).await;
+        read.with_context(|| format!("the host did not read adapters:\n{}", self.log.text()))
+    }
+
     /// Returns the log.
     pub fn log(&self) -> &HostLog {
         &self.log

@@ -52,7 +52,19 @@ async fn open_with(directory: &Path, trust: Trust) -> Registry {
     let journals =
         replay::JournalStore::new(directory.join("journals"), replay::Config::default().limits());
     let replayer = Replayer::new(replay::Config::default(), Arc::new(journals), clock.clone());
-    Registry::open(engine, trust, replayer, clock, directory, bindings, 240 * HOUR).await.unwrap()
+    let registry = Registry::open(engine, trust, replayer, clock, directory, bindings, 240 * HOUR)
+        .await
+        .unwrap();
+    reconcile(&registry).await;
+    registry
+}
+
+/// Applies all changes since the last pass, as [`Registry::watch`] does.
+async fn reconcile(registry: &Registry) {
+    for name in registry.names().await.unwrap() {
+        registry.follow_ledger(&name).await;
+        registry.follow_drop(&name).await;
+    }
 }
 
 async fn test_registry() -> TestRegistry {
@@ -406,11 +418,11 @@ async fn only_signed_components_are_accepted_over_the_api_and_from_the_directory
     let drop_file = directory.path().join("atat.wasm");
     let two = wasm("2", (1, 1));
     fs::write(&drop_file, &two).unwrap();
-    registry.reconcile().await.unwrap();
+    reconcile(&registry).await;
     assert_eq!(listed().refused.unwrap().reason, "bad-signature");
     let signature: Option<bytes::Bytes> = sign(&keys[1], &two);
     fs::write(drop_file.with_extension("wasm.minisig"), signature.unwrap()).unwrap();
-    registry.reconcile().await.unwrap();
+    reconcile(&registry).await;
     assert_eq!(listed().versions[0].version, "2");
     registry.roll_back("atat", None).await.unwrap();
 
