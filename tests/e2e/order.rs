@@ -10,6 +10,7 @@ use crate::csp::Answer;
 use crate::csp::Gate;
 use crate::harness::Outcome;
 use crate::harness::Setup;
+use crate::harness::client;
 use crate::harness::cost;
 use crate::harness::job;
 
@@ -134,4 +135,29 @@ async fn a_waiting_retry_takes_no_slot_from_other_jobs() {
     csp::wait_for_calls(&csp, 1).await;
     snow.provision(&job("job-2", "CSP_TEST", "ADD_TASK_ORDER")).await;
     assert_eq!(snow.outcome().await.job_id(), "job-2");
+}
+
+#[tokio::test]
+async fn portfolios_with_long_backlogs_use_every_slot_and_delay_no_other_portfolio() {
+    const PORTFOLIOS: usize = 63;
+    const JOBS: usize = 6;
+    let gate = Gate::closed();
+    let csp = csp::scripted_for("p-slow", [Answer::behave().held_by(&gate)]).await;
+    let host =
+        Setup::new().csp_with("CSP_TEST", &csp, "max_concurrent = 64\npaused = true").start().await;
+    let snow = host.servicenow();
+    for number in 0..PORTFOLIOS * JOBS {
+        let mut slow = job(&format!("job-{number}"), "CSP_TEST", "ADD_TASK_ORDER");
+        slow["portfolioId"] = json!(format!("p-slow-{}", number % PORTFOLIOS));
+        snow.provision(&slow).await;
+    }
+    let resume = client().post(format!("{}/csps/CSP_TEST/resume", host.admin()));
+    assert_eq!(resume.send().await.expect("HOTH answers").status(), 200);
+    // One call for each portfolio, although each has a batch in hand.
+    csp::wait_for_calls(&csp, PORTFOLIOS).await;
+    snow.provision(&job("job-new", "CSP_TEST", "ADD_TASK_ORDER")).await;
+    assert_eq!(snow.outcome().await.job_id(), "job-new");
+    assert_eq!(csp::most_at_once(&csp), PORTFOLIOS + 1);
+    gate.open();
+    snow.collect_all("/provisioning-jobs", PORTFOLIOS * JOBS).await;
 }

@@ -4,7 +4,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::join;
 use futures_util::future::join_all;
+use tokio::sync::Notify;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
@@ -21,8 +23,9 @@ use hoth_platform::failpoint::FailPoint;
 use hoth_queue::BATCH_MAX;
 use hoth_queue::Delivery;
 use hoth_queue::QueueName;
+use hoth_queue::WAIT_MAX;
 
-/// Jobs in hand beyond the CSP's concurrent requests. A job that sleeps before
+/// Groups in hand beyond the CSP's concurrent requests. A job that sleeps before
 /// a retry holds no connection, and must not make other portfolios wait.
 const RESTING_MAX: u32 = 256;
 
@@ -32,19 +35,48 @@ const RESTING_MAX: u32 = 256;
 pub const RECEIVE_BACKOFF: (Duration, Duration) =
     (Duration::from_millis(200), Duration::from_secs(10));
 
+/// Receives at one time while there is a backlog. A receive waits for a commit,
+/// or for SQS, and returns [`BATCH_MAX`] messages at most.
+const RECEIVES_MAX: usize = 8;
+
+/// The most memory that the bodies of messages in hand take, in KiB, and the
+/// share of it that a receive may need: [`BATCH_MAX`] messages of 1 MiB.
+const BODIES_KIB_MAX: usize = 128 * 1024;
+const BATCH_KIB: u32 = 10 * 1024;
+
 /// A consumer of one queue of one CSP.
 pub struct Consumer {
     context: Arc<Context>,
     csp: CspRuntime,
     queue: QueueName,
-    /// The permits of jobs in hand, which bound the memory that jobs take.
+    /// The permits of groups in hand, each of which has one job at work.
     in_hand: Arc<Semaphore>,
+    /// The permits of bodies in hand, one for each KiB.
+    bodies: Arc<Semaphore>,
+    /// Notified when more messages wait than one receive returns.
+    backlog: Notify,
     /// The tasks of all consumers, for the drain to wait for.
     tasks: TaskTracker,
     /// Cancelled first: no more messages are received.
     stopping: CancellationToken,
     /// Cancelled second: jobs that still run are dropped.
     aborting: CancellationToken,
+}
+
+/// The room for the messages of one receive.
+struct Room {
+    /// One for each group that may come.
+    groups: Vec<OwnedSemaphorePermit>,
+    bodies: OwnedSemaphorePermit,
+}
+
+/// The result of a receive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Received {
+    /// As many messages as were asked for, so there may be more.
+    All,
+    /// All messages that there are, or none.
+    Fewer,
 }
 
 impl Consumer {
@@ -58,58 +90,88 @@ impl Consumer {
         aborting: CancellationToken,
     ) -> Self {
         let in_hand_max = csp.max_concurrent.get().saturating_add(RESTING_MAX);
-        let in_hand = Arc::new(Semaphore::new(in_hand_max as usize));
-        Self { context, csp, queue, in_hand, tasks, stopping, aborting }
+        Self {
+            in_hand: Arc::new(Semaphore::new(in_hand_max as usize)),
+            bodies: Arc::new(Semaphore::new(BODIES_KIB_MAX)),
+            backlog: Notify::new(),
+            context,
+            csp,
+            queue,
+            tasks,
+            stopping,
+            aborting,
+        }
     }
 
     /// Serves the queue until the workers stop.
     pub async fn serve(self) {
-        let stopping = self.stopping.clone();
-        stopping.run_until_cancelled(self.receive_forever()).await;
+        let more = join_all((1..RECEIVES_MAX).map(|_| self.receive_backlog()));
+        let all = join(self.receive_forever(), more);
+        self.stopping.run_until_cancelled(all).await;
     }
 
     async fn receive_forever(&self) {
         let mut backoff = RECEIVE_BACKOFF.0;
         loop {
-            // Each of these waits can outlast the condition of the one before, so
-            // the receive below checks the pause and the breaker again.
-            self.ready().await;
-            failpoint::reach(FailPoint::ConsumerLoop);
-            let breaker = self.csp.client.breaker();
-            let permit = breaker.receive_permit().await;
-            // While the breaker is half open one job probes the CSP, and the
-            // others stay on the queue.
-            let permits = self.permits(if permit.probe.is_some() { 1 } else { BATCH_MAX }).await;
-            let received = tokio::select! {
-                // In this order, so that a change since the waits above counts
-                // before a message is received. A dropped receive leaves no
-                // lease behind.
-                biased;
-                () = self.csp.pause.paused() => continue,
-                () = self.csp.secrets.unreadable() => continue,
-                () = breaker.revoked(&permit) => continue,
-                received = self.context.receive(&self.queue, permits.len()) => received,
-            };
-            match received {
-                Ok(deliveries) => {
-                    backoff = RECEIVE_BACKOFF.0;
-                    let tasks = self.hand_out(deliveries, permits);
-                    // The next job follows when this one is over, or after the
-                    // pause: a call that hangs must not be the last probe.
-                    if let Some(pause) = permit.probe {
-                        tokio::select! {
-                            () = breaker.revoked(&permit) => {}
-                            _ = tokio::time::timeout(pause, join_all(tasks)) => {}
-                        }
-                    }
-                }
-                Err(error) => {
-                    warn!(queue = %self.queue, error = &error as &dyn std::error::Error, event = "receive-failed", "Receive failed; next try in {backoff:?}");
-                    tokio::time::sleep(backoff).await;
-                    backoff = (backoff * 2).min(RECEIVE_BACKOFF.1);
-                }
+            if self.receive(WAIT_MAX, &mut backoff).await == Received::All {
+                self.backlog.notify_waiters();
             }
         }
+    }
+
+    /// Receives beside [`Self::receive_forever`] while messages wait.
+    async fn receive_backlog(&self) {
+        let mut backoff = RECEIVE_BACKOFF.0;
+        loop {
+            self.backlog.notified().await;
+            while self.receive(Duration::ZERO, &mut backoff).await == Received::All {}
+        }
+    }
+
+    /// Receives once, as soon as jobs can run, and hands the messages out.
+    async fn receive(&self, wait: Duration, backoff: &mut Duration) -> Received {
+        // Each of these waits can outlast the condition of the one before, so
+        // the receive below checks the pause and the breaker again.
+        self.ready().await;
+        failpoint::reach(FailPoint::ConsumerLoop);
+        let breaker = self.csp.client.breaker();
+        let permit = breaker.receive_permit().await;
+        // While the breaker is half open one job probes the CSP, and the others
+        // stay on the queue.
+        let room = self.room(if permit.probe.is_some() { 1 } else { BATCH_MAX }).await;
+        let asked = room.groups.len();
+        let received = tokio::select! {
+            // In this order, so that a change since the waits above counts
+            // before a message is received. A dropped receive leaves no lease
+            // behind.
+            biased;
+            () = self.csp.pause.paused() => return Received::Fewer,
+            () = self.csp.secrets.unreadable() => return Received::Fewer,
+            () = breaker.revoked(&permit) => return Received::Fewer,
+            received = self.context.receive(&self.queue, asked, wait) => received,
+        };
+        let deliveries = match received {
+            Ok(deliveries) => deliveries,
+            Err(error) => {
+                warn!(queue = %self.queue, error = &error as &dyn std::error::Error, event = "receive-failed", "Receive failed; next try in {backoff:?}");
+                tokio::time::sleep(*backoff).await;
+                *backoff = (*backoff * 2).min(RECEIVE_BACKOFF.1);
+                return Received::Fewer;
+            }
+        };
+        *backoff = RECEIVE_BACKOFF.0;
+        let got_all = deliveries.len() == asked;
+        let tasks = self.hand_out(deliveries, room);
+        // The next job follows when this one is over, or after the pause: a call
+        // that hangs must not be the last probe.
+        if let Some(pause) = permit.probe {
+            tokio::select! {
+                () = breaker.revoked(&permit) => {}
+                _ = tokio::time::timeout(pause, join_all(tasks)) => {}
+            }
+            return Received::Fewer;
+        }
+        if got_all { Received::All } else { Received::Fewer }
     }
 
     /// Waits until the CSP is not paused, its secrets can be read, and it has an
@@ -136,33 +198,29 @@ impl Consumer {
         }
     }
 
-    /// Waits for room for one job, and takes room for up to `max` jobs.
-    async fn permits(&self, max: usize) -> Vec<OwnedSemaphorePermit> {
+    /// Waits for room for one group, and takes room for up to `max` groups.
+    async fn room(&self, max: usize) -> Room {
+        let bodies = Arc::clone(&self.bodies).acquire_many_owned(BATCH_KIB).await;
         let first = Arc::clone(&self.in_hand).acquire_owned().await;
-        let mut permits = vec![first.expect("the semaphore is never closed")];
+        let mut groups = vec![first.expect("the semaphore is never closed")];
         // Only the first permit is waited for: a full batch is no reason to delay
         // a job that could run now.
-        while permits.len() < max {
+        while groups.len() < max {
             match Arc::clone(&self.in_hand).try_acquire_owned() {
-                Ok(permit) => permits.push(permit),
+                Ok(permit) => groups.push(permit),
                 Err(_) => break,
             }
         }
-        permits
+        Room { groups, bodies: bodies.expect("the semaphore is never closed") }
     }
 
     /// Spawns a task for each group of the batch: messages of one group run one
-    /// after the other, groups side by side.
-    fn hand_out(
-        &self,
-        deliveries: Vec<Delivery>,
-        mut permits: Vec<OwnedSemaphorePermit>,
-    ) -> Vec<JoinHandle<()>> {
+    /// after the other, groups side by side. Room beyond the batch is free
+    /// again.
+    fn hand_out(&self, deliveries: Vec<Delivery>, mut room: Room) -> Vec<JoinHandle<()>> {
         let mut tasks = Vec::new();
         for batch in by_group(deliveries) {
-            // A permit for each message of the group. Permits beyond the batch are
-            // dropped with `permits`.
-            let held = permits.split_off(permits.len().saturating_sub(batch.len()));
+            let held = (room.groups.pop(), room.bodies.split(kib(&batch)));
             let handler = DeliveryHandler {
                 context: Arc::clone(&self.context),
                 csp: self.csp.clone(),
@@ -172,9 +230,6 @@ impl Consumer {
             tasks.push(self.tasks.spawn(async move {
                 // `run_until_cancelled` would store the future twice.
                 tokio::select! {
-                    // In this order: a job that waits for a connection must not
-                    // get that of a job which was dropped before it.
-                    biased;
                     () = aborting.cancelled() => {}
                     () = handler.process_group(batch) => {}
                 }
@@ -183,6 +238,12 @@ impl Consumer {
         }
         tasks
     }
+}
+
+/// Returns the memory that the bodies of a batch take, in KiB.
+fn kib(batch: &[Delivery]) -> usize {
+    let bytes: usize = batch.iter().map(|delivery| delivery.message.body.len()).sum();
+    bytes.div_ceil(1024)
 }
 
 /// Splits a batch by group, and keeps the order within each group.

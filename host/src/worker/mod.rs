@@ -49,7 +49,6 @@ use hoth_queue::QueueError;
 use hoth_queue::QueueName;
 use hoth_queue::Receive;
 use hoth_queue::Stage;
-use hoth_queue::WAIT_MAX;
 
 /// The state that all workers of a process share.
 pub struct Context {
@@ -70,11 +69,15 @@ pub struct Context {
 }
 
 impl Context {
-    /// Receives up to `max` messages, and waits for the first one. The leases
-    /// end with this process.
-    async fn receive(&self, queue: &QueueName, max: usize) -> Result<Vec<Delivery>, QueueError> {
-        let lease = self.lease;
-        let receive = Receive { max, wait: WAIT_MAX, lease, holder: Holder::Process };
+    /// Receives up to `max` messages, and waits up to `wait` for the first one.
+    /// The leases end with this process.
+    async fn receive(
+        &self,
+        queue: &QueueName,
+        max: usize,
+        wait: Duration,
+    ) -> Result<Vec<Delivery>, QueueError> {
+        let receive = Receive { max, wait, lease: self.lease, holder: Holder::Process };
         self.queue.receive(queue, receive).await
     }
 }

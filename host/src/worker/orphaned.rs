@@ -24,6 +24,7 @@ use hoth_core::workflow::Report;
 use hoth_queue::BATCH_MAX;
 use hoth_queue::Delivery;
 use hoth_queue::QueueName;
+use hoth_queue::WAIT_MAX;
 
 /// The time between the warning and the first ended job. An operator who has
 /// removed a CSP by mistake can stop the host within it.
@@ -40,7 +41,7 @@ pub async fn end_jobs(context: Arc<Context>, queue: QueueName) {
     tokio::time::sleep(GRACE).await;
     let mut backoff = RECEIVE_BACKOFF.0;
     loop {
-        match context.receive(&queue, BATCH_MAX).await {
+        match context.receive(&queue, BATCH_MAX, WAIT_MAX).await {
             Ok(deliveries) => {
                 backoff = RECEIVE_BACKOFF.0;
                 // Side by side, so that all of them share one commit.
