@@ -2,6 +2,7 @@
 
 mod calls;
 mod credentials;
+mod h2_server;
 mod locations;
 mod outages;
 mod retries;

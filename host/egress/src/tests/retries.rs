@@ -1,9 +1,14 @@
 //! The number of calls for a request, and its final result.
 
+use h2::Reason;
+
+use super::h2_server;
+use super::h2_server::H2Server;
 use super::server::Act;
 use super::server::ClosedPort;
 use super::server::Server;
 use super::server::answer;
+use super::tls_server::Authority;
 use super::*;
 use hoth_core::workflow::Finding;
 
@@ -53,6 +58,50 @@ async fn a_request_that_is_not_idempotent_is_repeated_only_if_it_had_no_effect()
     let client = client(&closed.url(), "");
     let request = HttpRequest { idempotent: false, ..get("/x") };
     assert_eq!(exchange(&client, &request, &THRICE).await.calls, 3);
+}
+
+/// Plays `first` and then a response with 200, on HTTP/2. Only a request that
+/// was not processed is repeated although it is not idempotent.
+async fn check_http2(first: h2_server::Act, is_processed: bool) {
+    let dir = tempfile::tempdir().unwrap();
+    let authority = Authority::new();
+    authority.write(&dir.path().join("ca.pem"));
+    let more =
+        format!("private_networks = ['127.0.0.0/8']\ntls.ca = '{}/ca.pem'", dir.path().display());
+    for idempotent in [true, false] {
+        let script = vec![first.clone(), h2_server::Act::Answer];
+        let csp = H2Server::start(&authority, script).await;
+        let client = resolving("127.0.0.1", &csp.url(), &more);
+        let request = HttpRequest { idempotent, ..get("/x") };
+        let result = exchange(&client, &request, &THRICE).await;
+        if idempotent || !is_processed {
+            assert_eq!((result.outcome().as_str(), result.calls), ("200", 2), "{first:?}");
+        } else {
+            assert_eq!((result.failure().sent, result.calls), (true, 1), "{first:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_request_that_an_http2_server_did_not_process_is_repeated() {
+    use h2_server::Act;
+    for unprocessed in [
+        Act::Reset(Reason::REFUSED_STREAM),
+        Act::GoAway { last: 0, reason: Reason::NO_ERROR },
+        Act::GoAway { last: 0, reason: Reason::ENHANCE_YOUR_CALM },
+    ] {
+        check_http2(unprocessed, false).await;
+    }
+    for processed in [
+        Act::Reset(Reason::CANCEL),
+        Act::Reset(Reason::INTERNAL_ERROR),
+        // Not what a server may do: it has responded.
+        Act::BeginAndReset(Reason::REFUSED_STREAM),
+        Act::GoAway { last: 1, reason: Reason::NO_ERROR },
+        Act::GoAway { last: 1, reason: Reason::INTERNAL_ERROR },
+    ] {
+        check_http2(processed, true).await;
+    }
 }
 
 #[tokio::test]

@@ -54,7 +54,7 @@ impl Authority {
 
     /// Returns the configuration of a server called [`NAME`]. With `clients`, the
     /// server requires a client certificate of that authority.
-    fn server_config(&self, clients: Option<&Authority>) -> ServerConfig {
+    pub fn server_config(&self, clients: Option<&Authority>) -> ServerConfig {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let pair = KeyPair::generate().unwrap();
         let params = CertificateParams::new(vec![NAME.to_owned()]).unwrap();

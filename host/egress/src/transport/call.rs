@@ -204,7 +204,10 @@ impl CallTarget {
                 format!("{name} did not respond within {within} ms"),
             );
         }
-        if find::<h2::Error>(error).is_some_and(is_unprocessed) {
+        // A server that has begun to respond has processed the request, whatever
+        // it says after that.
+        let unanswered = matches!(awaited, AwaitedPart::Header);
+        if unanswered && find::<h2::Error>(error).is_some_and(is_unprocessed) {
             let message = format!("{name} closed the stream before it processed the request");
             return CallFailure::unsent(TransportCode::Reset, message);
         }
@@ -237,12 +240,12 @@ impl CallTarget {
 }
 
 /// Returns true if the server says that it did not process the request: by
-/// REFUSED_STREAM, or by a GOAWAY that leaves the stream out (RFC 9113 sections
-/// 6.8 and 8.7). h2 passes a GOAWAY only to the streams that it leaves out.
+/// REFUSED_STREAM, or by a GOAWAY that leaves the stream out, for any reason (RFC
+/// 9113 sections 6.8 and 8.7). h2 passes a GOAWAY only to the streams that it
+/// leaves out.
 fn is_unprocessed(error: &h2::Error) -> bool {
     let refused = error.is_reset() && error.reason() == Some(h2::Reason::REFUSED_STREAM);
-    let left_out = error.is_go_away() && error.reason() == Some(h2::Reason::NO_ERROR);
-    error.is_remote() && (refused || left_out)
+    error.is_remote() && (refused || error.is_go_away())
 }
 
 /// Returns the code and the reason of a connection that could not be made.
