@@ -48,6 +48,52 @@ async fn a_missing_job_id_is_generated_and_reported_in_the_outcome() {
 }
 
 #[tokio::test]
+async fn numbers_keep_their_digits_from_the_request_to_the_outcome() {
+    let numbers =
+        r#""limit":1e999,"rate":0.1000000000000000000000000001,"id":123456789012345678901"#;
+    let answer = format!("{{\"id\":\"p\",\"task_orders\":[],{numbers}}}");
+    for (status, code) in [(200, 200), (500, 500)] {
+        let csp = csp::scripted([csp::Answer::text(status, &answer)]).await;
+        let host = Setup::new().csp("CSP_TEST", &csp).start().await;
+        let posted = job("job-1", "CSP_TEST", "ADD_PORTFOLIO").to_string();
+        let posted = posted.replacen("\"payload\":{", &format!("\"payload\":{{{numbers},"), 1);
+        let request = client().post(format!("{}/provisioning-jobs", host.api()));
+        let request = request.header("content-type", "application/json").body(posted.clone());
+        let echo = request.send().await.expect("HOTH answers");
+        assert_eq!((echo.status().as_u16(), echo.text().await.expect("a text")), (201, posted));
+        host.settled().await;
+        let sent = String::from_utf8_lossy(&csp::calls(&csp)[0].body).into_owned();
+        let outcome = host.servicenow().send(Method::GET, "/provisioning-jobs", None).await.text;
+        assert!(outcome.starts_with(&format!("[{{\"code\":{code},")), "{outcome}");
+        for number in numbers.split(',') {
+            assert!(sent.contains(number), "{number} is not in {sent}");
+            // In the request that ServiceNow made, in the request to the CSP, and
+            // in its response.
+            let occurrences = outcome.matches(number).count();
+            assert!(occurrences >= 3, "{occurrences} times {number} in {outcome}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn cost_requests_that_are_known_to_fail_are_refused() {
+    let (host, csp) = host().await;
+    let snow = host.servicenow();
+    for (key, value, field, problem) in [
+        ("endDate", "2020-01-01", "endDate", "must not be before startDate"),
+        ("clin", "0001", "taskOrderNumber", "is required together with clin"),
+        ("taskOrderNumber", "t-1", "clin", "is required together with taskOrderNumber"),
+    ] {
+        let mut asked = cost("r-1", "CSP_TEST");
+        asked[key] = json!(value);
+        let answer = snow.send(Method::POST, "/cost-jobs", Some(&asked)).await;
+        assert_eq!((answer.status, &answer.json()["errorMap"]), (400, &json!({field: problem})));
+    }
+    host.settled().await;
+    assert_eq!(csp::calls(&csp).len(), 0);
+}
+
+#[tokio::test]
 async fn cost_requests_can_be_accepted_with_201() {
     let csp = csp::sync().await;
     let host = Setup::new()

@@ -1,6 +1,7 @@
 //! A CSP of another kind than ATAT: calls that build on one another, operations
 //! with ids, "try again" inside a 200, pages, faults in envelopes, a key.
 
+use reqwest::Method;
 use serde_json::Value;
 use serde_json::json;
 
@@ -104,10 +105,12 @@ async fn every_supported_operation_succeeds() {
 async fn an_operation_that_the_csp_does_not_have_is_refused_without_a_call() {
     let csp = start(Options::default()).await;
     let host = host(&csp).await;
-    let message = outcome_of(&host, &job("job-1", "CSP_S", "UPDATE_TASK_ORDER")).await;
-    assert_eq!(message.code(), 400, "{message}");
-    let details = message.response()["details"].as_str().expect("a sentence");
-    assert!(details.contains("update-task-order"), "{details}");
+    let posted = job("job-1", "CSP_S", "UPDATE_TASK_ORDER");
+    let answer = host.servicenow().send(Method::POST, "/provisioning-jobs", Some(&posted)).await;
+    assert_eq!(answer.status, 400, "{}", answer.text);
+    let problem = answer.json()["errorMap"]["operationType"].clone();
+    let problem = problem.as_str().expect("a sentence");
+    assert!(problem.starts_with("CSP_S does not offer UPDATE_TASK_ORDER; it"), "{problem}");
     assert_eq!(csp.server().call_count(), 0);
 }
 

@@ -27,7 +27,7 @@ pub async fn accept(authed: AuthedRequest, kind: JobKind) -> Result<Response, Ap
     let principal = authed.principal.clone();
     let api = authed.api.clone();
     let body = authed.json().await?;
-    let known = Known { csps: &api.csps };
+    let known = Known { csps: &api.csps, served: &*api.served };
     // Validated completely before the queue is touched: a refused request
     // leaves no trace.
     let (job, status) = match kind {

@@ -69,7 +69,7 @@ impl From<QueueError> for ApiError {
 impl From<Refusal> for ApiError {
     fn from(refusal: Refusal) -> Self {
         match refusal {
-            Refusal::NotJson => Self::Front(FrontError::MissingBody),
+            Refusal::NotJson(_) => Self::Front(FrontError::MissingBody),
             Refusal::TooDeep => Self::TooDeep,
             Refusal::Invalid(errors) => Self::Invalid(errors),
         }

@@ -21,9 +21,11 @@ use hoth_queue::Queue;
 /// The state of the API, shared by all handlers.
 pub struct ApiState {
     pub(super) queue: Arc<dyn Queue>,
-    /// The configured CSPs, and the operations that each one offers. Requests
-    /// for any other are refused before they reach the queue.
+    /// The configured CSPs, and the operations that the configuration lists for
+    /// each. Requests for any other are refused before they reach the queue.
     pub(super) csps: BTreeMap<CspName, SupportedOperations>,
+    /// The operations of the adapter that serves a CSP now.
+    pub(super) served: Arc<ServedOperations>,
     pub(super) clock: Clock,
     /// Shared with the authorization layer of the router.
     pub(super) authenticator: Arc<Authenticator>,
@@ -44,6 +46,9 @@ pub struct ApiState {
 }
 
 pub(super) type State = Arc<ApiState>;
+
+/// A look-up of the operations that the adapter of a CSP has.
+pub type ServedOperations = dyn Fn(&CspName) -> SupportedOperations + Send + Sync;
 
 impl ApiState {
     /// Creates the state for the configured CSPs.
@@ -66,6 +71,7 @@ impl ApiState {
         Self {
             queue,
             csps,
+            served: Arc::new(|_| SupportedOperations::Any),
             clock,
             authenticator: Arc::new(authenticator),
             cost_accepted: config.cost_accepted(),
@@ -81,6 +87,12 @@ impl ApiState {
     /// Sets the key that signs the names of leased batches.
     pub fn with_batch_key(self, key: &[u8]) -> Self {
         Self { batch_signer: BatchSigner::new(key), ..self }
+    }
+
+    /// Sets the look-up of the operations that an adapter has. Without it, every
+    /// adapter has all.
+    pub fn with_served(self, served: Arc<ServedOperations>) -> Self {
+        Self { served, ..self }
     }
 
     /// Returns the tracker of responses whose batches are not settled yet.

@@ -253,6 +253,8 @@ impl App {
             self.config.offers(),
             self.context.clock.clone(),
         );
+        let registry = Arc::clone(&self.context.registry);
+        let state = state.with_served(Arc::new(move |csp| registry.operations(csp)));
         match &self.batch_key {
             None => state,
             Some(key) => state.with_batch_key(key.expose_secret().as_bytes()),

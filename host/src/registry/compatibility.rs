@@ -95,7 +95,7 @@ pub(super) fn check<'a>(
 
 /// Returns the described operations that can be requested. Other names in a
 /// description are allowed and ignored.
-fn known_operations(info: &Info) -> BTreeSet<Operation> {
+pub(super) fn known_operations(info: &Info) -> BTreeSet<Operation> {
     let named = |operation: &Operation| info.operations.iter().any(|it| it == operation.wit_name());
     Operation::ALL.into_iter().filter(named).collect()
 }

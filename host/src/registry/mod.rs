@@ -84,6 +84,7 @@ pub use version::Version;
 pub use watch::RESCAN_EVERY;
 
 use self::compatibility::CspBinding;
+use self::compatibility::known_operations;
 use self::drop_dir::DropDir;
 use self::history::Retention;
 use self::ledger::LedgerStore;
@@ -95,6 +96,7 @@ use self::table::VersionTable;
 use crate::replay::Replayer;
 use hoth_core::domain::CspName;
 use hoth_core::domain::Digest;
+use hoth_core::domain::SupportedOperations;
 use hoth_platform::clock::Clock;
 use hoth_runtime::Engine;
 
@@ -193,6 +195,17 @@ impl Registry {
             }
             None => missing(),
         })
+    }
+
+    /// Returns the operations that new jobs of a CSP can have. Without an active
+    /// version every operation is possible, because one may follow.
+    pub fn operations(&self, csp: &CspName) -> SupportedOperations {
+        let described = |version: Arc<Version>| known_operations(version.adapter().info());
+        let operations = self.serving(csp).map(described).unwrap_or_default();
+        match operations.is_empty() {
+            true => SupportedOperations::Any,
+            false => SupportedOperations::Only(operations),
+        }
     }
 
     /// Returns the version that resumes a job.

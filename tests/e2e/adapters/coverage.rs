@@ -104,7 +104,8 @@ async fn an_operation_that_a_csp_does_not_offer_is_not_queued() {
     let cost = |clin: Option<&str>| {
         json!({
             "requestId": "cost-1", "portfolioId": "p", "targetCspName": "CSP_TEST",
-            "startDate": "2026-01", "endDate": "2026-02", "taskOrderNumber": "t", "clin": clin
+            "startDate": "2026-01", "endDate": "2026-02",
+            "taskOrderNumber": clin.map(|_| "t"), "clin": clin
         })
     };
     for (path, body, field, word) in [
@@ -127,6 +128,33 @@ async fn an_operation_that_a_csp_does_not_offer_is_not_queued() {
     assert_eq!(snow.cost_outcome().await.code(), 200);
     assert_eq!(snow.outcome().await.code(), 200);
     host.emptied().await;
+}
+
+#[tokio::test]
+async fn an_operation_that_the_adapter_of_a_csp_does_not_have_is_not_queued() {
+    const TABLE: &str = "[csp.CSP_LATER]\nadapter = \"later\"\npaused = true\n\
+                         base_url = \"http://127.0.0.1:9\"\n";
+    let csp = csp::sync().await;
+    let host = Setup::new().csp("CSP_TEST", &csp).with(TABLE).start().await;
+    let snow = host.servicenow();
+    // While no version is active, the next one may have the operation.
+    snow.provision(&job("1", "CSP_LATER", "ADD_PORTFOLIO")).await;
+    let deploy = client().put(format!("{}/adapters/later", host.admin()));
+    let deployed = deploy.body(describing(&["get-portfolio"], &[])).send().await;
+    assert_eq!(deployed.expect("HOTH answers").status(), StatusCode::OK);
+    let late = job("2", "CSP_LATER", "ADD_PORTFOLIO");
+    let answer = snow.send(Method::POST, "/provisioning-jobs", Some(&late)).await;
+    let problem = "CSP_LATER does not offer ADD_PORTFOLIO; it offers GET_PORTFOLIO";
+    assert_eq!(
+        (answer.status, &answer.json()["errorMap"]),
+        (400, &json!({"operationType": problem}))
+    );
+    let resume = client().post(format!("{}/csps/CSP_LATER/resume", host.admin()));
+    assert_eq!(resume.send().await.expect("HOTH answers").status(), StatusCode::OK);
+    let message = snow.outcome().await;
+    assert_eq!(message.code(), 400, "{message}");
+    let details = message.response()["details"].as_str().expect("a sentence");
+    assert!(details.contains("add-portfolio"), "{details}");
 }
 
 #[tokio::test]

@@ -25,7 +25,7 @@ pub fn run(input: &[u8]) {
     let Some((route, body)) = input.split_first() else { return };
     let csps =
         BTreeMap::from([("CSP_A".parse().expect("it is a name"), SupportedOperations::default())]);
-    let known = Known { csps: &csps };
+    let known = Known::of(&csps);
     let new_id = || "made".parse().expect("a valid id");
     match route {
         b'p' => check(request::provisioning(body, known, new_id), |job| {

@@ -126,10 +126,8 @@ impl Failure {
 }
 
 /// Adds `details` to a JSON object, behind its own details if they are text.
-/// Other values stay as they are, digit for digit.
 fn with_details(object: &RawValue, details: String) -> Box<RawValue> {
-    let parsed = serde_json::from_str::<BTreeMap<String, Box<RawValue>>>(object.get());
-    let Ok(mut entries) = parsed else { return object.to_owned() };
+    let Ok(entries) = entries(object) else { return object.to_owned() };
     let details = match entries.get("details").map(|own| serde_json::from_str::<String>(own.get()))
     {
         None => details,
@@ -137,8 +135,19 @@ fn with_details(object: &RawValue, details: String) -> Box<RawValue> {
         Some(Ok(own)) => format!("{own}; {details}"),
         Some(Err(_)) => return object.to_owned(),
     };
-    entries.insert("details".to_owned(), raw(&Value::String(details)));
+    with_entry(object, "details", raw(&Value::String(details)))
+}
+
+/// Sets one key of a JSON object. Other values stay as they are, digit for
+/// digit. A text that is not an object is returned as it is.
+fn with_entry(object: &RawValue, key: &str, value: Box<RawValue>) -> Box<RawValue> {
+    let Ok(mut entries) = entries(object) else { return object.to_owned() };
+    entries.insert(key.to_owned(), value);
     to_raw_value(&entries).expect("raw values in a map are valid JSON")
+}
+
+fn entries(object: &RawValue) -> serde_json::Result<BTreeMap<String, Box<RawValue>>> {
+    serde_json::from_str(object.get())
 }
 
 impl Report {
@@ -161,17 +170,16 @@ impl Report {
     /// is kept as `cspResponse`.
     pub fn of_unavailable(job: &Job, failure: Failure) -> Self {
         let code = failure.outcome.code;
-        let mut response = no_answer_about(job, &failure.message);
+        let mut response = raw(&no_answer_about(job, &failure.message));
         if failure.outcome.response.get() != "{}" {
-            response["cspResponse"] =
-                serde_json::from_str(failure.outcome.response.get()).unwrap_or(Value::Null);
+            response = with_entry(&response, "cspResponse", failure.outcome.response);
         }
         Self {
             // ServiceNow must see a failure of the CSP, whatever code came with
             // it.
             code: if (500..=599).contains(&code) { code } else { 502 },
             request: failure.outcome.request,
-            response: raw(&response),
+            response,
         }
     }
 

@@ -96,6 +96,9 @@ impl Generator {
         if shape.other_keys == OtherKeys::Refused {
             schema["additionalProperties"] = false.into();
         }
+        if !shape.together.is_empty() {
+            schema["allOf"] = together(shape.together);
+        }
         schema
     }
 
@@ -138,6 +141,16 @@ impl Generator {
             None => schema,
         }
     }
+}
+
+/// Returns the schemas of an object that has all of these keys, or none.
+fn together(names: &[&str]) -> Value {
+    let given = |names: &[&str]| {
+        let is_given = |name: &&str| ((*name).to_owned(), json!({ "not": { "enum": [null, ""] } }));
+        let properties: Map<String, Value> = names.iter().map(is_given).collect();
+        json!({ "required": names, "properties": properties })
+    };
+    names.iter().map(|name| json!({ "if": given(&[*name]), "then": given(names) })).collect()
 }
 
 fn formatted(format: &Format) -> Value {

@@ -138,7 +138,7 @@ async fn provisioning_requests_are_read_as_described() {
     let validator = description.validator_of(shape::PROVISIONING_REQUEST.name);
     let csps = csps();
     let reads = |body: &[u8]| {
-        request::provisioning(body, Known { csps: &csps }, || "made".parse().expect("a valid id"))
+        request::provisioning(body, Known::of(&csps), || "made".parse().expect("a valid id"))
             .is_ok()
     };
     for shape in shape::PROVISIONING_REQUEST.shapes {
@@ -154,7 +154,7 @@ async fn cost_requests_are_read_as_described() {
     let validator = description.validator_of(shape::COST_REQUEST.name);
     let csps = csps();
     for sample in samples(&shape::COST_REQUEST) {
-        agree(&sample, &validator, |body| request::cost(body, Known { csps: &csps }).is_ok());
+        agree(&sample, &validator, |body| request::cost(body, Known::of(&csps)).is_ok());
     }
 }
 

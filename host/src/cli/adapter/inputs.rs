@@ -76,13 +76,13 @@ fn job(text: &str) -> anyhow::Result<Job> {
     let body: Value = serde_json::from_str(text).context("not JSON")?;
     let name = body["targetCspName"].as_str().context("targetCspName: is required")?;
     let csps = BTreeMap::from([(name.parse::<CspName>()?, SupportedOperations::default())]);
-    let (known, bytes) = (Known { csps: &csps }, text.as_bytes());
+    let (known, bytes) = (Known::of(&csps), text.as_bytes());
     let read = match body["operationType"].is_null() {
         false => request::provisioning(bytes, known, || "job-1".parse().expect("a valid id")),
         true => request::cost(bytes, known),
     };
     read.map_err(|refusal| match refusal {
-        Refusal::NotJson => anyhow!("not JSON, or an object has a key twice"),
+        Refusal::NotJson(problem) => anyhow!("the request {problem}"),
         Refusal::TooDeep => anyhow!("nested deeper than {} levels", request::NESTING_MAX),
         Refusal::Invalid(wrong) => {
             let wrong = wrong.iter().map(|(field, problem)| format!("{field}: {problem}"));

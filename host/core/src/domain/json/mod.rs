@@ -1,12 +1,12 @@
 //! The JSON text of requests: strict reading, and edits that leave the rest of
 //! the text as it was posted.
 //!
-//! A key that is given twice, nesting beyond [`NESTING_MAX`], and a number that
-//! no double can hold are refused, because two readers could understand them in
-//! two ways.
+//! A key that is given twice and nesting beyond [`NESTING_MAX`] are refused,
+//! because two readers could understand them in two ways.
 
 mod errors;
 mod input;
+mod numbers;
 mod path;
 mod strict;
 
@@ -28,8 +28,9 @@ pub const NESTING_MAX: usize = 64;
 /// The reason for refusing a request body.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Refusal {
-    /// Text that is not JSON, an empty body, or `null`.
-    NotJson,
+    /// Text that is not JSON, an empty body, or `null`. Holds what is wrong,
+    /// and where: the line, the column and the field.
+    NotJson(String),
     /// Nested deeper than [`NESTING_MAX`] levels.
     TooDeep,
     /// JSON of the wrong shape: every wrong field (the first hundred of them)
@@ -42,5 +43,5 @@ pub enum Refusal {
 pub fn content(request: &RawValue) -> Value {
     // An accepted request can be read. Another program may have written a
     // message that cannot; its content counts as null.
-    read(request.get().as_bytes()).unwrap_or_default()
+    read(&numbers::quoted(request.get().as_bytes())).unwrap_or_default()
 }

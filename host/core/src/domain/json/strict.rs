@@ -18,9 +18,10 @@ use serde_json::Value;
 use super::NESTING_MAX;
 use super::Refusal;
 use super::errors::Errors;
+use super::numbers;
 use super::path::Path;
 
-/// Reads a whole body.
+/// Reads a whole body. A number that no double holds is read as 0.
 ///
 /// # Errors
 ///
@@ -28,7 +29,8 @@ use super::path::Path;
 /// every key that is given twice.
 pub fn read(body: &[u8]) -> Result<Value, Refusal> {
     let findings = RefCell::new(Findings::default());
-    let mut reader = serde_json::Deserializer::from_slice(body);
+    let text = numbers::zeroed(body);
+    let mut reader = serde_json::Deserializer::from_slice(&text);
     let seed = Strict { depth: 0, path: &Path::Root, findings: &findings };
     let value = seed.deserialize(&mut reader).and_then(|value| reader.end().map(|()| value));
     let findings = findings.into_inner();
@@ -38,8 +40,21 @@ pub fn read(body: &[u8]) -> Result<Value, Refusal> {
         return Err(Refusal::TooDeep);
     }
     match value {
-        Err(_) | Ok(Value::Null) => Err(Refusal::NotJson),
+        Err(_) if body.trim_ascii().is_empty() => Err(Refusal::NotJson("is empty".to_owned())),
+        Err(error) => Err(Refusal::NotJson(syntax_problem(&error, findings.broken_at))),
+        Ok(Value::Null) => Err(Refusal::NotJson("is null".to_owned())),
         Ok(value) => findings.repeated_keys.into_result().map(|()| value),
+    }
+}
+
+/// Describes a syntax error with its line, its column and the field around it.
+fn syntax_problem(error: &serde_json::Error, field: Option<String>) -> String {
+    let text = error.to_string();
+    // serde_json calls half of a surrogate pair this in two of three cases.
+    let text = text.replace("unexpected end of hex escape", "lone leading surrogate in hex escape");
+    match field.filter(|field| !field.is_empty()) {
+        Some(field) => format!("is not valid JSON: {text}, in the field {field}"),
+        None => format!("is not valid JSON: {text}"),
     }
 }
 
@@ -51,6 +66,8 @@ pub fn read(body: &[u8]) -> Result<Value, Refusal> {
 #[derive(Default)]
 struct Findings {
     too_deep: bool,
+    /// The innermost value that could not be read.
+    broken_at: Option<String>,
     repeated_keys: Errors,
 }
 
@@ -70,6 +87,13 @@ impl Strict<'_> {
         }
         self.findings.borrow_mut().too_deep = true;
         Err(E::custom("too deep"))
+    }
+
+    /// Records that the value at `path` cannot be read, unless a value inside it
+    /// is the broken one. Returns the error.
+    fn broken<E>(&self, path: &Path<'_>, error: E) -> E {
+        self.findings.borrow_mut().broken_at.get_or_insert_with(|| path.text());
+        error
     }
 
     fn inside<'b>(&'b self, path: &'b Path<'b>) -> Strict<'b> {
@@ -121,7 +145,8 @@ impl<'de> Visitor<'de> for Strict<'_> {
         let mut list = Vec::new();
         loop {
             let path = Path::Item(self.path, list.len());
-            let Some(item) = items.next_element_seed(self.inside(&path))? else { break };
+            let item = items.next_element_seed(self.inside(&path));
+            let Some(item) = item.map_err(|error| self.broken(&path, error))? else { break };
             list.push(item);
         }
         Ok(Value::Array(list))
@@ -134,7 +159,8 @@ impl<'de> Visitor<'de> for Strict<'_> {
             let path = Path::Key(self.path, &key);
             // Read even under a repeated key, so that faults inside it are
             // found.
-            let value = entries.next_value_seed(self.inside(&path))?;
+            let value = entries.next_value_seed(self.inside(&path));
+            let value = value.map_err(|error| self.broken(&path, error))?;
             if map.contains_key(&key) {
                 self.findings.borrow_mut().repeated_keys.add(&path, "is given twice");
             }

@@ -44,6 +44,17 @@ impl Shape {
                 }
             }
         }
+        self.check_together(object, path, errors);
+    }
+
+    fn check_together(&self, object: &Object, path: &Path<'_>, errors: &mut Errors) {
+        // A value that is not a text has its own error.
+        let text = |name: &&str| object.get(*name).and_then(Value::as_str);
+        let is_given = |name: &&str| text(name).is_some_and(|text| !text.is_empty());
+        let Some(given) = self.together.iter().copied().find(is_given) else { return };
+        for missing in self.together.iter().filter(|name| !is_given(name)) {
+            errors.add(&Path::Key(path, missing), format!("is required together with {given}"));
+        }
     }
 
     /// Returns the value of `field` and its key as the client spelled it;

@@ -1,7 +1,11 @@
 //! `POST /cost-jobs`.
 
+use serde_json::Map;
+use serde_json::Value;
+
 use super::Known;
 use super::Parsed;
+use super::formats;
 use super::shape;
 use super::top;
 use crate::domain::Job;
@@ -23,12 +27,15 @@ pub fn cost(body: &[u8], known: Known<'_>) -> Parsed {
     // lists the configured CSPs.
     let csp = top::csp(&object, known.csps, &mut errors);
     shape::COST_REQUEST.check(&object, &Path::Root, &mut errors);
+    check_period(&object, &mut errors);
     let operation = match (top::text(&object, "taskOrderNumber"), top::text(&object, "clin")) {
-        (Some(_), Some(_)) => Operation::CostByClin,
-        (_, None) | (None, _) => Operation::CostByPortfolio,
+        (None, None) => Operation::CostByPortfolio,
+        // One without the other has its error already. Costs of the whole
+        // portfolio would be the response to another question.
+        (Some(_), _) | (_, Some(_)) => Operation::CostByClin,
     };
     if let Some(csp) = &csp {
-        top::check_offered(known.csps, csp, operation, "targetCspName", &mut errors);
+        top::check_offered(known, csp, operation, "targetCspName", &mut errors);
     }
     errors.into_result()?;
     let id = top::text(&object, "requestId").expect("the shape requires one");
@@ -40,4 +47,16 @@ pub fn cost(body: &[u8], known: Known<'_>) -> Parsed {
         portfolio_id: top::portfolio_id(&object),
         request: top::verbatim(body),
     })
+}
+
+/// Adds an error if the last day of `endDate` is before the first day of
+/// `startDate`. A date that is missing or malformed has its error already.
+fn check_period(object: &Map<String, Value>, errors: &mut Errors) {
+    let start = top::text(object, "startDate").and_then(formats::first_day);
+    let end = top::text(object, "endDate").and_then(formats::last_day);
+    if let (Some(start), Some(end)) = (start, end)
+        && end < start
+    {
+        errors.add(&Path::Key(&Path::Root, "endDate"), "must not be before startDate");
+    }
 }

@@ -13,6 +13,8 @@ pub struct Shape {
     pub fields: &'static [Field],
     pub other_keys: OtherKeys,
     pub snake_case: SnakeCase,
+    /// Fields of which all are given, or none. An empty text counts as missing.
+    pub together: &'static [&'static str],
 }
 
 /// The treatment of keys that a shape does not name.
@@ -184,7 +186,7 @@ impl Shape {
         fields: &'static [Field],
     ) -> Self {
         let (other_keys, snake_case) = (OtherKeys::Kept, SnakeCase::Unknown);
-        Self { name, description, fields, other_keys, snake_case }
+        Self { name, description, fields, other_keys, snake_case, together: &[] }
     }
 
     /// Returns a shape that refuses other keys.
@@ -199,6 +201,11 @@ impl Shape {
     /// Returns the shape with keys in snake_case treated as `snake_case` says.
     pub const fn with(self, snake_case: SnakeCase) -> Self {
         Self { snake_case, ..self }
+    }
+
+    /// Returns the shape with fields of which all are given, or none.
+    pub const fn together(self, together: &'static [&'static str]) -> Self {
+        Self { together, ..self }
     }
 
     /// Returns true if the shape names `key`, in camelCase.

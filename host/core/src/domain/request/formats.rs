@@ -45,7 +45,7 @@ pub const DATE: Format = Format {
     examples: &["2026-07-01", "2026-07"],
     constraint: Constraint::Pattern("^[0-9]{4}-(0[1-9]|1[0-2])(-(0[1-9]|[12][0-9]|3[01]))?$"),
     problem: "must be a date such as 2026-07-01 or 2026-07",
-    accepts: is_date,
+    accepts: |text| first_day(text).is_some(),
 };
 
 pub const TIME: Format = Format {
@@ -57,24 +57,36 @@ pub const TIME: Format = Format {
     accepts: |text| parse_time(text).is_some(),
 };
 
-/// Returns true if `text` is a day, `YYYY-MM-DD`, or a month, `YYYY-MM`.
-fn is_date(text: &str) -> bool {
+/// Returns the first day of a day, `YYYY-MM-DD`, or of a month, `YYYY-MM`.
+/// Returns `None` for any other text.
+pub fn first_day(text: &str) -> Option<time::Date> {
     let parts: Vec<&str> = text.split('-').collect();
     let lengths: Vec<usize> = parts.iter().map(|part| part.len()).collect();
     let digits = parts.iter().all(|part| part.bytes().all(|b| b.is_ascii_digit()));
     // Fixed widths: ISO 8601 has leading zeros, and adapters may rely on them.
     if !digits || !(lengths == [4, 2] || lengths == [4, 2, 2]) {
-        return false;
+        return None;
     }
     // A month counts as its first day, so a missing part is 1. A part that does
     // not parse is 0, which no calendar has as a month or a day.
     let number = |at: usize| parts.get(at).map_or(1, |part| part.parse::<u16>().unwrap_or(0));
     let month = u8::try_from(number(1)).ok().and_then(|month| time::Month::try_from(month).ok());
     let day = u8::try_from(number(2)).unwrap_or(0);
-    month.is_some_and(|month| {
-        time::Date::from_calendar_date(i32::from(number(0)), month, day).is_ok()
-    })
+    time::Date::from_calendar_date(i32::from(number(0)), month?, day).ok()
 }
+
+/// Returns the last day of a day or a month. Returns `None` for any other
+/// text.
+pub fn last_day(text: &str) -> Option<time::Date> {
+    let first = first_day(text)?;
+    match text.len() == MONTH_LEN {
+        true => first.replace_day(first.month().length(first.year())).ok(),
+        false => Some(first),
+    }
+}
+
+/// The length of a month, `YYYY-MM`.
+const MONTH_LEN: usize = 7;
 
 /// Parses a time in the format of RFC 3339. Returns `None` for any other text.
 /// A time before 1970 is read as 1970, because nothing was consumed before.

@@ -33,10 +33,20 @@ pub use super::json::NESTING_MAX;
 pub use super::json::Refusal;
 
 /// The configuration that a request is checked against.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub struct Known<'a> {
-    /// The configured CSPs, and what each offers.
+    /// The configured CSPs, and the operations that the configuration lists for
+    /// each.
     pub csps: &'a BTreeMap<CspName, SupportedOperations>,
+    /// Returns the operations of the adapter that serves a CSP now.
+    pub served: &'a dyn Fn(&CspName) -> SupportedOperations,
+}
+
+impl<'a> Known<'a> {
+    /// Makes a configuration whose adapters have every operation.
+    pub fn of(csps: &'a BTreeMap<CspName, SupportedOperations>) -> Self {
+        Self { csps, served: &|_| SupportedOperations::Any }
+    }
 }
 
 /// The job that a body asks for, or the reason for refusing it.

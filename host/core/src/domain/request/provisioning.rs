@@ -30,7 +30,7 @@ pub fn provisioning(body: &[u8], known: Known<'_>, new_id: impl FnOnce() -> JobI
     let shape = operation.map_or(&shape::UNKNOWN_OPERATION, shape::of_operation);
     shape.check(&object, &Path::Root, &mut errors);
     if let (Some(csp), Some(operation)) = (&csp, operation) {
-        top::check_offered(known.csps, csp, operation, "operationType", &mut errors);
+        top::check_offered(known, csp, operation, "operationType", &mut errors);
     }
     errors.into_result()?;
     // The shape has refused an empty `jobId`, so `None` means missing or null.

@@ -51,18 +51,19 @@ pub const PROVISIONING_REQUEST: Choice = Choice {
 /// The body of `POST /cost-jobs`.
 pub const COST_REQUEST: Shape = Shape::open(
     "CostRequest",
-    "A cost request. `taskOrderNumber` and `clin` together ask for the costs of one CLIN. Other \
-     keys are kept.",
+    "A cost request. `taskOrderNumber` and `clin` together ask for the costs of one CLIN; one \
+     without the other is refused. Other keys are kept.",
     &[
         required("requestId", Formatted(&ID)),
         required("portfolioId", NonEmptyText),
         TARGET_CSP,
         required("startDate", Formatted(&DATE)),
-        required("endDate", Formatted(&DATE)),
+        required("endDate", Formatted(&DATE)).described("Not before `startDate`."),
         optional("taskOrderNumber", Text),
         optional("clin", Text),
     ],
-);
+)
+.together(&["taskOrderNumber", "clin"]);
 
 /// The body of `POST …/ack` and `POST …/release`.
 pub const BATCH: Shape = Shape::closed(

@@ -28,11 +28,11 @@ fn parse(body: &Value) -> Result<Job, Refusal> {
 }
 
 fn parse_text(body: &str) -> Result<Job, Refusal> {
-    provisioning(body.as_bytes(), Known { csps: &csps() }, || "made".parse().expect("a valid id"))
+    provisioning(body.as_bytes(), Known::of(&csps()), || "made".parse().expect("a valid id"))
 }
 
 fn parse_cost(body: &Value) -> Result<Job, Refusal> {
-    cost(body.to_string().as_bytes(), Known { csps: &csps() })
+    cost(body.to_string().as_bytes(), Known::of(&csps()))
 }
 
 fn environment() -> Value {
@@ -258,22 +258,42 @@ fn wrong_environments_and_operators_are_named_field_by_field() {
 #[test]
 fn malformed_bodies_are_told_apart() {
     let deep = |levels: usize| format!("{}1{}", "[".repeat(levels), "]".repeat(levels));
+    let not_json = |problem: &str| Refusal::NotJson(problem.to_owned());
     for (text, refusal) in [
-        ("", Refusal::NotJson),
-        ("null", Refusal::NotJson),
-        ("{not json", Refusal::NotJson),
-        ("{} {}", Refusal::NotJson),
-        (r#"{"payload":{"n":1e999}}"#, Refusal::NotJson),
+        ("", not_json("is empty")),
+        (" \r\n", not_json("is empty")),
+        ("null", not_json("is null")),
+        ("{not json", not_json("is not valid JSON: key must be a string at line 1 column 2")),
+        ("{} {}", not_json("is not valid JSON: trailing characters at line 1 column 4")),
+        (
+            "{\n \"payload\": {\"list\": [1, {\"name\": oops}]}}",
+            not_json(
+                "is not valid JSON: expected value at line 2 column 35, in the field \
+                 payload.list[1].name",
+            ),
+        ),
+        (
+            r#"{"payload":{"name":"\ud83d oops"}}"#,
+            not_json(
+                "is not valid JSON: lone leading surrogate in hex escape at line 1 column 27, in \
+                 the field payload.name",
+            ),
+        ),
+        (
+            r#"{"payload":{"name":"\udead"}}"#,
+            not_json(
+                "is not valid JSON: lone leading surrogate in hex escape at line 1 column 26, in \
+                 the field payload.name",
+            ),
+        ),
         (&deep(65), Refusal::TooDeep),
         (&format!("{{\"payload\":{}}}", deep(64)), Refusal::TooDeep),
     ] {
         assert_eq!(parse_text(text).expect_err(text), refusal, "{text}");
     }
-    assert_eq!(
-        provisioning(b"\"\xff\"", Known { csps: &csps() }, || unreachable!())
-            .expect_err("not UTF-8"),
-        Refusal::NotJson
-    );
+    let not_utf8 = provisioning(b"\"\xff\"", Known::of(&csps()), || unreachable!());
+    let problem = "is not valid JSON: invalid unicode code point at line 1 column 2";
+    assert_eq!(not_utf8.expect_err("not UTF-8"), not_json(problem));
     for text in ["[]", "1", "\"x\"", &deep(64)] {
         assert!(matches!(parse_text(text), Err(Refusal::Invalid(_))), "{text}");
     }
@@ -300,7 +320,7 @@ fn a_missing_job_id_is_generated_and_all_else_stays_as_it_was() {
 
 #[test]
 fn numbers_and_texts_are_echoed_as_they_were_posted() {
-    let values = r#"{"a":1.0,"b":1e5,"c":123456789012345678901234567890,"d":-0,"e":"\/\ud83d\ude00","f":[ ],"":{"$serde_json::private::RawValue":1}}"#;
+    let values = r#"{"a":1.0,"b":1e5,"c":123456789012345678901234567890,"g":-1e999,"d":-0,"e":"\/\ud83d\ude00","f":[ ],"":{"$serde_json::private::RawValue":1}}"#;
     let body = format!(
         r#"{{"payload":{values},"jobId":"j","portfolioId":"p","targetCspName":"CSP_A","operationType":"GET_PORTFOLIO"}}"#
     );
@@ -351,7 +371,9 @@ fn cost_requests_are_read() {
     });
     assert_eq!(parse_cost(&good).expect("accepted").operation, Operation::CostByPortfolio);
     let half = changed(good.clone(), "/clin", Some(json!("1")));
-    assert_eq!(parse_cost(&half).expect("accepted").operation, Operation::CostByPortfolio);
+    check_wrong_cost(&half, "taskOrderNumber", "is required together with clin");
+    let other_half = changed(good.clone(), "/taskOrderNumber", Some(json!("t")));
+    check_wrong_cost(&other_half, "clin", "is required together with taskOrderNumber");
     let both = changed(half, "/taskOrderNumber", Some(json!("t")));
     assert_eq!(parse_cost(&both).expect("accepted").operation, Operation::CostByClin);
     for (pointer, value) in [
@@ -373,6 +395,40 @@ fn cost_requests_are_read() {
     }
 }
 
+#[track_caller]
+fn check_wrong_cost(body: &Value, path: &str, problem: &str) {
+    let Err(Refusal::Invalid(errors)) = parse_cost(body) else { panic!("accepted: {body}") };
+    let found: Vec<_> = errors.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
+    assert_eq!(found, [(path, problem)], "{body}");
+}
+
+#[test]
+fn a_cost_request_ends_no_earlier_than_it_starts() {
+    let request = |start: &str, end: &str| {
+        json!({
+            "requestId": "r", "portfolioId": "p", "targetCspName": "CSP_A",
+            "startDate": start, "endDate": end
+        })
+    };
+    for (start, end, accepted) in [
+        ("2026-07-02", "2026-07-01", false),
+        ("2026-07-01", "2026-07-01", true),
+        ("2026-07", "2026-07-01", true),
+        ("2026-07-31", "2026-07", true),
+        ("2026-07-01", "2026-06", false),
+        ("2026-07", "2026-06-30", false),
+        ("2026-07", "2026-07", true),
+        ("2027-01", "2026-12", false),
+        ("2024-02-29", "2024-02", true),
+    ] {
+        let body = request(start, end);
+        match accepted {
+            true => drop(parse_cost(&body).expect("accepted")),
+            false => check_wrong_cost(&body, "endDate", "must not be before startDate"),
+        }
+    }
+}
+
 #[test]
 fn the_content_digest_ignores_the_order_of_keys() {
     let a = parse_text(
@@ -385,6 +441,13 @@ fn the_content_digest_ignores_the_order_of_keys() {
         r#"{"payload":{"b":{},"a":[2]},"userId":"u","jobId":"j","portfolioId":"p","operationType":"GET_PORTFOLIO","targetCspName":"CSP_A"}"#,
     );
     let [a, b, c] = [a, b, c].map(|job| job.expect("accepted").content_digest());
+    let long = |digit: u8| {
+        parse_text(&format!(
+            r#"{{"jobId":"j","portfolioId":"p","operationType":"GET_PORTFOLIO","targetCspName":"CSP_A","payload":{{"n":0.123456789012345678{digit}}}}}"#
+        ))
+    };
+    let [one, other] = [1, 2].map(|digit| long(digit).expect("accepted").content_digest());
+    assert_ne!(one, other, "they differ beyond the digits of a double");
     assert_eq!(a, b);
     assert_ne!(a, c);
 }

@@ -6,6 +6,7 @@ use serde_json::Map;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
+use super::Known;
 use crate::domain::CspName;
 use crate::domain::Operation;
 use crate::domain::PortfolioId;
@@ -61,13 +62,15 @@ pub fn csp(
 
 /// Adds an error to `field` if the CSP does not offer the operation.
 pub fn check_offered(
-    known: &BTreeMap<CspName, SupportedOperations>,
+    known: Known<'_>,
     csp: &CspName,
     operation: Operation,
     field: &str,
     errors: &mut Errors,
 ) {
-    let Some(offer) = known.get(csp).filter(|offer| !offer.includes(operation)) else { return };
+    let lacks = |offer: &SupportedOperations| !offer.includes(operation);
+    let listed = known.csps.get(csp).filter(|offer| lacks(offer)).cloned();
+    let Some(offer) = listed.or_else(|| Some((known.served)(csp)).filter(lacks)) else { return };
     let (name, names) = (operation.api_name(), offer.names().join(", "));
     let problem = format!("{csp} does not offer {name}; it offers {names}");
     errors.add(&Path::Key(&Path::Root, field), problem);
