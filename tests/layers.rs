@@ -70,6 +70,7 @@ const HOMES: &[(&str, &[&str])] = &[
         "rustix",
         &[
             "runtime/src/compile",
+            "runtime/src/machine",
             "platform/src/clock",
             "platform/src/descriptors",
             "platform/src/failpoint",

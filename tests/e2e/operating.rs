@@ -95,6 +95,23 @@ async fn a_check_finds_the_adapter_that_would_be_refused() {
 }
 
 #[tokio::test]
+async fn a_limit_on_address_space_is_named_as_the_cause() {
+    let csp = csp::sync().await;
+    let host = Setup::new().csp("CSP_TEST", &csp).start().await;
+    let output = tokio::process::Command::new("sh")
+        .args(["-c", "ulimit -v 8000000 && exec \"$0\" check --config hoth.toml"])
+        .arg(env!("CARGO_BIN_EXE_hoth"))
+        .current_dir(host.directory())
+        .env("CSP_TEST_CLIENT_SECRET", csp.client_secret())
+        .output()
+        .await
+        .expect("a shell can be run");
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(!output.status.success(), "{text}");
+    assert!(text.contains("remove `LimitAS=`") && text.contains("`ulimit -v`"), "{text}");
+}
+
+#[tokio::test]
 async fn jobs_wait_for_a_secret_that_cannot_be_read_and_go_on_by_themselves() {
     let folder = tempfile::tempdir().expect("a temporary folder can be made");
     let file = folder.path().join("late");

@@ -21,6 +21,7 @@ use super::config::Compiler;
 use super::host;
 use super::host::HostState;
 use super::limiter::MemoryPool;
+use super::machine;
 use super::settings;
 use super::settings::INSTANCES_MAX;
 use hoth_core::config::Names;
@@ -126,11 +127,12 @@ impl Engine {
         if let Some(problem) = config.check(&Names::default()).into_iter().next() {
             return Err(EngineError::Config(problem));
         }
-        let unsupported = |error: wasmtime::Error| EngineError::Unsupported(format!("{error:#}"));
         let memory_bytes = usize::try_from(config.memory_bytes_max())
             .map_err(|error| EngineError::Unsupported(error.to_string()))?;
+        let unsupported = |error| machine::explain(&error);
         let wasmtime =
             wasmtime::Engine::new(&settings::wasmtime_config(memory_bytes)).map_err(unsupported)?;
+        machine::check(&wasmtime)?;
         let cache = cache(&wasmtime);
         let processors = thread::available_parallelism().map_or(1, usize::from);
         // A weak handle, so that the thread does not keep the engine alive.

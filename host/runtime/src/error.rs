@@ -10,7 +10,21 @@ pub enum EngineError {
     /// The first setting of the table that is out of bounds.
     #[error("adapters.{0}")]
     Config(Problem),
-    /// The machine refuses the address space or the instructions.
+    /// The operating system does not let this process make code executable.
+    #[error(
+        "this process may not execute memory that it has written, which components need; remove \
+         `MemoryDenyWriteExecute=yes` from the systemd unit, or the rule of seccomp or SELinux \
+         that denies it"
+    )]
+    NotExecutable,
+    /// A limit on address space, most of which is never used as memory.
+    #[error(
+        "the address space of this process is limited, and components need 5 TiB of it, most of \
+         which is never used as memory; remove `LimitAS=` from the systemd unit, or the limit of \
+         `ulimit -v`, and limit memory with `MemoryMax=` or cgroups"
+    )]
+    AddressSpace,
+    /// The machine refuses the instructions, or something else.
     #[error("the machine does not let components run: {0}")]
     Unsupported(String),
     #[error("starting the thread that interrupts adapters")]

@@ -18,6 +18,7 @@ mod lift;
 mod limiter;
 mod load;
 mod lower;
+mod machine;
 mod pace;
 mod settings;
 mod text;
