@@ -11,6 +11,7 @@ use serde_json::Value;
 use serde_json::json;
 use tokio::io::AsyncReadExt as _;
 use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpSocket;
 use tokio::net::TcpStream;
 
 use mock_csp::MockCsp;
@@ -73,7 +74,7 @@ async fn break_off(
 ) -> Option<(String, Vec<Outcome>)> {
     let address = host.api().trim_start_matches("http://").to_owned();
     let mut stream = TcpStream::connect(address).await.expect("it listens");
-    let request = format!("GET {target} HTTP/1.1\r\nhost: hoth\r\n\r\n");
+    let request = format!("GET {target} HTTP/1.1\r\nhost: localhost\r\n\r\n");
     stream.write_all(request.as_bytes()).await.expect("it reads");
     let mut received = Vec::new();
     let mut part = vec![0; 16 * 1024];
@@ -317,6 +318,44 @@ async fn an_unreadable_outcome_becomes_a_dead_letter_and_blocks_no_other() {
     let letters = host.admin_json("/queues/provisioning-jobs/dead-letters").await;
     let letters = letters["deadLetters"].as_array().expect("a list");
     assert_eq!(letters.len(), 3, "they are kept for an operator: {letters:?}");
+}
+
+#[tokio::test]
+async fn outcomes_that_cannot_be_deleted_at_first_are_collected_once() {
+    let large = json!({"id": "x".repeat(900 * 1_024)});
+    let csp = csp::scripted([Answer::json(200, &large)]).await;
+    let setup = Setup::new().csp_with("CSP_TEST", &csp, "max_response_bytes = 1000000");
+    let host = setup.start().await;
+    let snow = host.servicenow();
+    for number in 0..3 {
+        snow.provision(&job(&id(number), "CSP_TEST", "ADD_PORTFOLIO")).await;
+    }
+    host.settled().await;
+    // The kernel holds only a part of the response, so the outcomes are leased
+    // and not deleted while the client does not read.
+    let socket = TcpSocket::new_v4().expect("a socket");
+    socket.set_recv_buffer_size(8 * 1_024).expect("a small window");
+    let address = host.api().trim_start_matches("http://").parse().expect("an address");
+    let mut lazy = socket.connect(address).await.expect("it listens");
+    let get = b"GET /provisioning-jobs HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
+    lazy.write_all(get).await.expect("it reads");
+    let mut received = vec![lazy.read_u8().await.expect("the response has begun")];
+
+    let file = host.directory().join("data/hoth.db");
+    let other = rusqlite::Connection::open(file).expect("the queue is one SQLite file");
+    other.execute_batch("BEGIN IMMEDIATE").expect("the lock is free");
+    lazy.read_to_end(&mut received).await.expect("the response is complete");
+    assert_eq!(whole(&received).expect("a response").1.len(), 3);
+    // The first refusal shows that the deletion has begun to wait for the lock,
+    // and the second one that it was refused, too.
+    for _ in 0..2 {
+        let posted = job(&id(9), "CSP_TEST", "ADD_PORTFOLIO");
+        let refused = snow.send(Method::POST, "/provisioning-jobs", Some(&posted)).await;
+        assert_eq!(refused.status, 503, "{}", refused.text);
+    }
+    other.execute_batch("ROLLBACK").expect("a transaction is open");
+    assert_eq!(snow.collect("/provisioning-jobs").await.len(), 0, "outcomes were delivered twice");
+    host.emptied().await;
 }
 
 /// Runs an operator's action on the dead letters of the outcomes.

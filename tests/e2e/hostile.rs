@@ -270,6 +270,7 @@ async fn a_client_that_does_not_read_is_disconnected_and_loses_no_message() {
         .csp_with("CSP_TEST", &csp, "max_response_bytes = 1000000")
         // Enough for a client that reads, on a busy machine as well.
         .environment("HOTH__LIMITS__SEND_TIMEOUT_MS", "5000")
+        .environment("HOTH__API__MAX_BATCH_BYTES", "16777216")
         .start()
         .await;
     let snow = host.servicenow();

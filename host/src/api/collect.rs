@@ -26,7 +26,6 @@ use hoth_core::domain::JobKind;
 use hoth_core::domain::QueuedOutcome;
 use hoth_platform::failpoint;
 use hoth_platform::failpoint::FailPoint;
-use hoth_queue::BATCH_MAX;
 use hoth_queue::Delivery;
 use hoth_queue::Holder;
 use hoth_queue::QueueError;
@@ -49,6 +48,13 @@ const UNREADABLE_BATCHES_MAX: usize = 10;
 /// The response header with the name of a leased batch.
 pub const BATCH_HEADER: HeaderName = HeaderName::from_static("hoth-batch");
 
+/// The pause before the second try of a deletion; doubled before each further
+/// one, up to [`DELETE_PAUSE_MAX`].
+const DELETE_PAUSE: Duration = Duration::from_millis(100);
+
+/// The longest pause between two tries of a deletion.
+const DELETE_PAUSE_MAX: Duration = Duration::from_secs(5);
+
 /// Handles `GET`: returns up to ten outcomes, oldest first in each portfolio.
 pub async fn collect(authed: AuthedRequest, kind: JobKind) -> Result<Response, ApiError> {
     let principal = authed.principal.clone();
@@ -63,6 +69,9 @@ pub async fn collect(authed: AuthedRequest, kind: JobKind) -> Result<Response, A
     api.in_flight.wait_for(kind).await;
     let queue = QueueName::outcomes(kind);
     let (messages, deliveries) = receive(&api, &queue, &params).await?;
+    // The leases began before this moment, by less than a second on the
+    // embedded queue.
+    let received_at = Instant::now();
     let mut response = batch_response(&messages);
     if deliveries.is_empty() {
         return Ok(response);
@@ -84,7 +93,7 @@ pub async fn collect(authed: AuthedRequest, kind: JobKind) -> Result<Response, A
     // In a task of its own, because the handler returns before its response is
     // sent, and hyper drops its future if the client hangs up. The guard lets a
     // drain wait for the task.
-    let settlement = BatchSettlement { api, kind, queue, principal, leased };
+    let settlement = BatchSettlement { api, kind, queue, principal, leased, received_at };
     tokio::spawn(async move {
         settlement.settle(flushed, deliveries).await;
         drop(in_flight_guard);
@@ -114,11 +123,12 @@ async fn receive(
         None => (api.flush_timeout() + DELETE_MARGIN, Holder::Process),
         Some(lease) => (lease, Holder::Client),
     };
-    let mut receive = Receive { max: BATCH_MAX, wait: params.wait, lease, holder };
+    let mut receive = Receive { max: params.max, wait: params.wait, lease, holder };
     let until = Instant::now() + params.wait;
     for _ in 0..UNREADABLE_BATCHES_MAX {
         let deliveries = api.queue.receive(queue, receive).await?;
         let is_empty = deliveries.is_empty();
+        let deliveries = within(api.batch_bytes_max, deliveries);
         let decoded = decode_or_dead_letter(api, queue, deliveries).await;
         if is_empty || !decoded.1.is_empty() {
             return Ok(decoded);
@@ -128,6 +138,24 @@ async fn receive(
         receive.wait = until.saturating_duration_since(Instant::now());
     }
     Ok((Vec::new(), Vec::new()))
+}
+
+/// Returns the first deliveries whose messages together have at most
+/// `bytes_max`, but always one. The others return to their queue, in order.
+fn within(bytes_max: usize, deliveries: Vec<Delivery>) -> Vec<Delivery> {
+    let mut bytes = 0;
+    let mut kept = Vec::new();
+    for delivery in deliveries {
+        // The body holds the outcome and a little more, so the response is not
+        // larger than this sum.
+        bytes += delivery.message.body.len();
+        // After the first one that does not fit, later ones stay out as well:
+        // a group must not be overtaken. Dropping them releases their leases.
+        if kept.is_empty() || bytes <= bytes_max {
+            kept.push(delivery);
+        }
+    }
+    kept
 }
 
 /// Decodes a batch. Unreadable messages become dead letters, so that they do not
@@ -166,7 +194,7 @@ async fn decode_or_dead_letter(
     (messages, readable)
 }
 
-/// Returns the outcomes as a JSON list: at most ten messages of 1 MiB.
+/// Returns the outcomes as a JSON list.
 fn batch_response(messages: &[QueuedOutcome]) -> Response {
     let texts: Vec<&str> = messages.iter().map(|outcome| outcome.message.get()).collect();
     let body = format!("[{}]", texts.join(","));
@@ -181,6 +209,7 @@ struct BatchSettlement {
     principal: Principal,
     /// The batch's name if the client leased it; `None` if it is consumed.
     leased: Option<String>,
+    received_at: Instant,
 }
 
 impl BatchSettlement {
@@ -205,21 +234,51 @@ impl BatchSettlement {
         }
         let receipts: Vec<Receipt> =
             deliveries.iter().map(|delivery| delivery.lease.receipt().clone()).collect();
-        match self.api.queue.delete(&self.queue, &receipts).await {
+        // Whether the messages are gone or not, their leases must not be released:
+        // the client has them, and would get them again at once.
+        let keys: Vec<String> =
+            deliveries.iter().map(|delivery| delivery.message.key.clone()).collect();
+        for delivery in deliveries {
+            delivery.lease.keep();
+        }
+        match self.delete(&receipts).await {
             Ok(()) => {
                 failpoint::reach(FailPoint::OutcomesDeleted);
-                // The messages are gone, so their leases must not be released.
-                for delivery in deliveries {
-                    audit::collected(&self.principal, self.kind, &delivery.message.key);
-                    delivery.lease.keep();
+                for key in keys {
+                    audit::collected(&self.principal, self.kind, &key);
                 }
                 counter!("hoth_outcomes_collected_total", "kind" => self.kind.as_str())
                     .increment(count as u64);
             }
-            // Dropping the deliveries releases their leases here, too.
             Err(error) => {
-                warn!(queue = %self.queue, error = &error as &dyn std::error::Error, "Deleting collected outcomes failed; they will be delivered again");
+                warn!(queue = %self.queue, error = &error as &dyn std::error::Error, "Deleting collected outcomes failed until their lease ended; they will be delivered again");
             }
+        }
+    }
+
+    /// Deletes a flushed batch. Tries again while the lease lasts, because the
+    /// client has the outcomes, and a queue that is unreachable now may be
+    /// reachable in a moment.
+    async fn delete(&self, receipts: &[Receipt]) -> Result<(), QueueError> {
+        // The flush took at most the rest of the lease, so this is at least
+        // `DELETE_MARGIN` away.
+        let until = self.received_at + self.api.flush_timeout() + DELETE_MARGIN;
+        let mut pause = DELETE_PAUSE;
+        loop {
+            let error = match self.api.queue.delete(&self.queue, receipts).await {
+                Ok(()) => return Ok(()),
+                // No further try can change these.
+                Err(error @ (QueueError::LeaseEnded | QueueError::Refused(_))) => {
+                    return Err(error);
+                }
+                Err(error) => error,
+            };
+            if Instant::now() + pause >= until {
+                return Err(error);
+            }
+            debug!(queue = %self.queue, error = &error as &dyn std::error::Error, "Deleting collected outcomes failed; the next try follows in {pause:?}");
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(DELETE_PAUSE_MAX);
         }
     }
 }

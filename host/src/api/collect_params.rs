@@ -6,22 +6,31 @@ use std::time::Duration;
 use url::form_urlencoded;
 
 use super::error::ApiError;
+use hoth_queue::BATCH_MAX;
 use hoth_queue::LEASE_MAX;
 use hoth_queue::WAIT_MAX;
 
-/// The largest number of parameters. Three are known. A head of 32 KiB could
+/// The largest number of parameters. Four are known. A head of 32 KiB could
 /// hold ten thousand, and each is compared with all parameters before it.
 const PARAMETERS_MAX: usize = 16;
 
 /// The parameters of a `GET`: waiting, leasing and acknowledging.
-#[derive(Debug, Default, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq)]
 pub struct CollectParams {
+    /// The most outcomes to return.
+    pub max: usize,
     /// The longest wait for a first outcome.
     pub wait: Duration,
     /// The lease of the batch; `None` if the batch is consumed.
     pub lease: Option<Duration>,
     /// The name of a leased batch to acknowledge first.
     pub ack: Option<String>,
+}
+
+impl Default for CollectParams {
+    fn default() -> Self {
+        Self { max: BATCH_MAX, wait: Duration::ZERO, lease: None, ack: None }
+    }
 }
 
 impl CollectParams {
@@ -44,6 +53,9 @@ impl CollectParams {
             // A repeated parameter overwrites the first one here. That does no
             // harm, because its error discards all parameters below.
             let parsed = match name.as_ref() {
+                "max" => number(&value, 1, BATCH_MAX as u64)
+                    .map(|max| params.max = usize::try_from(max).unwrap_or(BATCH_MAX))
+                    .ok_or_else(|| format!("must be 1 to {BATCH_MAX}")),
                 "wait" => seconds(&value, 0, WAIT_MAX).map(|wait| params.wait = wait),
                 "lease" => seconds(&value, 1, LEASE_MAX).map(|lease| params.lease = Some(lease)),
                 "ack" => {
@@ -76,12 +88,15 @@ impl CollectParams {
 
 /// Parses whole seconds from `min` to `max`.
 fn seconds(text: &str, min: u64, max: Duration) -> Result<Duration, String> {
+    let problem = || format!("must be {min} to {} seconds", max.as_secs());
+    number(text, min, max.as_secs()).map(Duration::from_secs).ok_or_else(problem)
+}
+
+/// Parses a whole number from `min` to `max`.
+fn number(text: &str, min: u64, max: u64) -> Option<u64> {
     // The parser of the standard library would also accept a leading `+`.
     let digits = text.bytes().all(|byte| byte.is_ascii_digit());
-    let seconds =
-        text.parse().ok().filter(|_| digits).filter(|n| (min..=max.as_secs()).contains(n));
-    let problem = || format!("must be {min} to {} seconds", max.as_secs());
-    seconds.map(Duration::from_secs).ok_or_else(problem)
+    text.parse().ok().filter(|_| digits).filter(|n| (min..=max).contains(n))
 }
 
 #[cfg(test)]
@@ -91,6 +106,7 @@ mod tests {
     #[test]
     fn a_query_sets_the_collect_parameters() {
         let params = |wait, lease: Option<u64>, ack: Option<&str>| CollectParams {
+            max: 10,
             wait: Duration::from_secs(wait),
             lease: lease.map(Duration::from_secs),
             ack: ack.map(str::to_owned),
@@ -100,6 +116,8 @@ mod tests {
             ("wait=0", params(0, None, None)),
             ("wait=20", params(20, None, None)),
             ("lease=1", params(0, Some(1), None)),
+            ("max=10", params(0, None, None)),
+            ("max=1", CollectParams { max: 1, ..CollectParams::default() }),
             ("ack=b-_%31&lease=43200&wait=7&", params(7, Some(43_200), Some("b-_1"))),
         ] {
             assert_eq!(CollectParams::parse(query).expect(query), expected, "{query}");
@@ -111,6 +129,9 @@ mod tests {
         let (wait, lease) = ("must be 0 to 20 seconds", "must be 1 to 43200 seconds");
         for (query, expected) in [
             ("wait=21", vec![("wait", wait)]),
+            ("max=0", vec![("max", "must be 1 to 10")]),
+            ("max=11", vec![("max", "must be 1 to 10")]),
+            ("max=", vec![("max", "must be 1 to 10")]),
             ("wait=", vec![("wait", wait)]),
             ("wait=%2B1", vec![("wait", wait)]),
             ("wait=1.5", vec![("wait", wait)]),

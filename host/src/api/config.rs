@@ -24,6 +24,10 @@ const BODY_TIMEOUT_MS: RangeInclusive<u64> = 100..=3_600_000;
 /// The bounds of the time in the archive: up to 31 days. 0 keeps no archive.
 const REDELIVERY_HOURS: RangeInclusive<u64> = 0..=744;
 
+/// The bounds of a response. Above them it would have every outcome, as ten of
+/// them have at most 10 MiB.
+const BATCH_BYTES: RangeInclusive<u64> = 1_024..=16 * 1_024 * 1_024;
+
 /// The bounds of the number of connections. The system's limit on file
 /// descriptors is lower.
 const CONNECTIONS: RangeInclusive<u64> = 1..=1_000_000;
@@ -43,6 +47,9 @@ pub struct Config {
     /// The time for which a consumed outcome can be redelivered. It bounds the
     /// size of the archive.
     pub redelivery_hours: u32,
+    /// The largest response to a `GET`, in bytes. A larger outcome is returned
+    /// alone.
+    pub max_batch_bytes: usize,
     /// The largest number of open connections. A further one evicts an idle one.
     pub max_connections: usize,
     /// The certificate; plain HTTP if missing.
@@ -60,6 +67,8 @@ impl Default for Config {
             max_body_bytes: 128 * 1_024,
             body_timeout_ms: const { NonZeroU64::new(30_000).expect("it is not zero") },
             redelivery_hours: 24,
+            // ServiceNow holds strings of up to 5 MB.
+            max_batch_bytes: 4 * 1_024 * 1_024,
             max_connections: 10_000,
             tls: None,
             batch_key: None,
@@ -87,6 +96,7 @@ impl Table for Config {
             ("max_body_bytes", self.max_body_bytes as u64, &BODY_BYTES),
             ("body_timeout_ms", self.body_timeout_ms.get(), &BODY_TIMEOUT_MS),
             ("redelivery_hours", self.redelivery_hours.into(), &REDELIVERY_HOURS),
+            ("max_batch_bytes", self.max_batch_bytes as u64, &BATCH_BYTES),
             ("max_connections", self.max_connections as u64, &CONNECTIONS),
         ];
         let problem = |(key, value, bounds)| Problem::out_of_range(key, value, bounds);

@@ -33,6 +33,8 @@ pub struct ApiState {
     pub(super) cost_accepted: StatusCode,
     /// The largest body of a request.
     pub(super) body_bytes_max: usize,
+    /// The largest response to a `GET`.
+    pub(super) batch_bytes_max: usize,
     /// The longest time for a body to arrive.
     pub(super) body_timeout: Duration,
     /// The listener's bound on sending a response; leases outlast it.
@@ -76,6 +78,7 @@ impl ApiState {
             authenticator: Arc::new(authenticator),
             cost_accepted: config.cost_accepted(),
             body_bytes_max,
+            batch_bytes_max: config.max_batch_bytes,
             body_timeout,
             send_timeout,
             in_flight: InFlightResponses::default(),

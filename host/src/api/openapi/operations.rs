@@ -16,6 +16,7 @@ use crate::api::schema::reference;
 use hoth_core::domain::JobKind;
 use hoth_core::domain::request::NESTING_MAX;
 use hoth_core::domain::request::shape;
+use hoth_queue::BATCH_MAX;
 use hoth_queue::LEASE_MAX;
 use hoth_queue::WAIT_MAX;
 
@@ -100,14 +101,26 @@ pub fn collect(kind: JobKind) -> Value {
         "tags": [tag(kind)],
         "operationId": format!("collect{}", outcomes(kind)),
         "summary": summary,
-        "description": "Returns at most ten outcomes, oldest first within each portfolio. Without \
-                        `lease` they are consumed once the response has left; with it they are \
+        "description": "Returns at most ten outcomes, oldest first within each portfolio, and at \
+                        most `api.max_batch_bytes` (4 MiB) of them, but always one if there is \
+                        one. Without `lease` they are consumed once the response has left; with it they are \
                         leased. Requires role `read`.",
         "parameters": [
             parameter(
                 "wait",
                 "Seconds to wait for a first outcome.",
                 seconds(0, WAIT_MAX),
+            ),
+            parameter(
+                "max",
+                "The most outcomes to return.",
+                json!({
+                    "type": "integer",
+                    "format": "int32",
+                    "minimum": 1,
+                    "maximum": BATCH_MAX,
+                    "default": BATCH_MAX,
+                }),
             ),
             parameter(
                 "lease",

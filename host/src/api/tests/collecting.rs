@@ -207,3 +207,27 @@ async fn a_long_poll_ends_with_the_first_outcome() {
     assert_eq!(nothing.body, "[]");
     assert!(started_at.elapsed() >= Duration::from_secs(1), "{:?}", started_at.elapsed());
 }
+
+#[tokio::test]
+async fn a_batch_has_a_bound_in_messages_and_in_bytes() {
+    let config = Config { max_batch_bytes: 2_500, ..Config::default() };
+    let host = Host::with(config, AuthConfig::default()).await;
+    let small = "x".repeat(700);
+    for (id, filling) in [("a", &*small), ("b", &small), ("c", &small), ("d", &"x".repeat(9_000))] {
+        host.outcome(JOBS, "p", id, filling).await;
+    }
+    host.outcomes(JOBS, "p", &["e", "f", "g"]).await;
+    assert_eq!(host.get("/provisioning-jobs?max=1").await.ids(), ["a"]);
+    host.reaches(JOBS, 6, 0).await;
+    // What does not fit is on its queue again at once, behind nothing else.
+    let leased = host.get("/provisioning-jobs?lease=60").await;
+    assert_eq!(leased.ids(), ["b", "c"]);
+    assert!(leased.body.len() <= 2_500);
+    host.reaches(JOBS, 4, 2).await;
+    let batch = json!({"batch": leased.header("hoth-batch")});
+    host.post("/provisioning-jobs/ack", &batch).await.is(200, &json!({}));
+    assert_eq!(host.get("/provisioning-jobs").await.ids(), ["d"], "alone, and too large");
+    host.reaches(JOBS, 3, 0).await;
+    assert_eq!(host.get("/provisioning-jobs?max=2").await.ids(), ["e", "f"]);
+    assert_eq!(host.get("/provisioning-jobs").await.ids(), ["g"]);
+}

@@ -215,7 +215,8 @@ async fn a_thousand_hang_ups_lose_no_leased_outcome() {
 
 #[tokio::test]
 async fn an_unflushed_response_is_requeued_at_once_and_in_order() {
-    let host = Host::start().await;
+    let config = Config { max_batch_bytes: 16 << 20, ..Config::default() };
+    let host = Host::with(config, AuthConfig::default()).await;
     let ids: Vec<String> = (0..10).map(|n| format!("job-{n}")).collect();
     let filling = "x".repeat(1_000_000);
     for id in &ids {
