@@ -358,6 +358,31 @@ async fn outcomes_that_cannot_be_deleted_at_first_are_collected_once() {
     host.emptied().await;
 }
 
+#[tokio::test]
+async fn an_act_on_dead_letters_needs_a_selection_with_its_content_type() {
+    let csp = csp::sync().await;
+    let host = Setup::new().csp("CSP_TEST", &csp).start().await;
+    let json = Some("application/json");
+    for (content_type, body, status) in [
+        (None, "", 400),
+        (None, "{}", 400),
+        (Some("text/plain"), "{}", 415),
+        (json, "", 400),
+        (json, "{\"max\": \"1\"}", 400),
+        (json, "{\"dryRun\": true}", 200),
+    ] {
+        for act in ["redrive", "purge"] {
+            let url = format!("{}/queues/provisioning-jobs/{act}", host.admin());
+            let mut request = crate::harness::client().post(url).body(body);
+            if let Some(content_type) = content_type {
+                request = request.header("content-type", content_type);
+            }
+            let answer = request.send().await.expect("HOTH answers");
+            assert_eq!(answer.status().as_u16(), status, "{act} {content_type:?} {body}");
+        }
+    }
+}
+
 /// Runs an operator's action on the dead letters of the outcomes.
 async fn operate(host: &TestHost, act: &str, which: Value) -> Value {
     let operator = ServiceNow::at(crate::harness::client(), host.admin(), None);

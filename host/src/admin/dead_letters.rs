@@ -7,8 +7,10 @@ use axum::Json;
 use axum::extract::Path;
 use axum::extract::Query;
 use axum::extract::State;
-use axum::extract::rejection::JsonRejection;
 use axum::extract::rejection::QueryRejection;
+use axum::http::HeaderMap;
+use axum::http::header;
+use bytes::Bytes;
 use serde::Deserialize;
 use serde::Serialize;
 
@@ -149,10 +151,11 @@ pub async fn redrive(
     State(state): State<Arc<AdminState>>,
     Extension(principal): Extension<Principal>,
     Path(name): Path<String>,
-    body: Result<Json<Selection>, JsonRejection>,
+    headers: HeaderMap,
+    body: Bytes,
 ) -> Result<Json<Redriven>, AdminError> {
     let queue = queues::find(&state, &name)?;
-    let selection = parse_selection(body)?;
+    let selection = parse_selection(&headers, &body)?;
     let mut done = Redriven::default();
     let mut pages = SelectedPages::new(&state, queue, &selection);
     while let Some(letters) = pages.next().await? {
@@ -184,10 +187,11 @@ pub async fn purge(
     State(state): State<Arc<AdminState>>,
     Extension(principal): Extension<Principal>,
     Path(name): Path<String>,
-    body: Result<Json<Selection>, JsonRejection>,
+    headers: HeaderMap,
+    body: Bytes,
 ) -> Result<Json<Purged>, AdminError> {
     let queue = queues::find(&state, &name)?;
-    let selection = parse_selection(body)?;
+    let selection = parse_selection(&headers, &body)?;
     // The name must be in the body as well: a request to a mistyped path, or a
     // script over all queues, does not delete by accident.
     if !selection.dry_run && selection.confirm.as_ref() != Some(&name) {
@@ -210,14 +214,24 @@ pub async fn purge(
     Ok(Json(done))
 }
 
-/// Returns the selection in the body. A request without the JSON content type,
-/// such as one without a body, selects everything.
-fn parse_selection(body: Result<Json<Selection>, JsonRejection>) -> Result<Selection, AdminError> {
-    match body {
-        Ok(Json(selection)) => Ok(selection),
-        Err(JsonRejection::MissingJsonContentType(_)) => Ok(Selection::default()),
-        Err(bad) => Err(AdminError::BadRequest(bad.body_text())),
+/// Returns the selection in the body; `{}` selects everything.
+///
+/// # Errors
+///
+/// Returns an error for any other body, and for none: a selection that is
+/// missing or not understood must not select everything.
+fn parse_selection(headers: &HeaderMap, body: &[u8]) -> Result<Selection, AdminError> {
+    let Some(content_type) = headers.get(header::CONTENT_TYPE) else {
+        let problem =
+            "a selection in JSON with its Content-Type is required; {} selects everything";
+        return Err(AdminError::BadRequest(problem.to_owned()));
+    };
+    let essence = content_type.to_str().unwrap_or_default().split(';').next().unwrap_or_default();
+    if !essence.trim().eq_ignore_ascii_case("application/json") {
+        return Err(AdminError::MediaType("a selection must be application/json".to_owned()));
     }
+    serde_json::from_slice(body)
+        .map_err(|error| AdminError::BadRequest(format!("the selection is invalid: {error}")))
 }
 
 /// The selected dead letters, oldest first, one page at a time.

@@ -7,6 +7,7 @@ use axum::response::Response;
 use serde_json::json;
 use tracing::error;
 
+use crate::http::Reason;
 use crate::http::problem;
 use crate::replay::ReplayReport;
 use hoth_queue::QueueError;
@@ -16,6 +17,9 @@ use hoth_queue::QueueError;
 pub enum AdminError {
     #[error("{0}")]
     BadRequest(String),
+    /// The body is not JSON.
+    #[error("{0}")]
+    MediaType(String),
     #[error("{0}")]
     NotFound(String),
     /// The component or request is not acceptable; the text gives the reason and
@@ -51,23 +55,29 @@ impl From<QueueError> for AdminError {
 
 impl IntoResponse for AdminError {
     fn into_response(self) -> Response {
-        let status = match &self {
-            Self::BadRequest(_) => StatusCode::BAD_REQUEST,
-            Self::NotFound(_) => StatusCode::NOT_FOUND,
-            Self::Refused(_) => StatusCode::UNPROCESSABLE_ENTITY,
+        let (status, reason) = match &self {
+            Self::BadRequest(_) => (StatusCode::BAD_REQUEST, Reason::BadRequest),
+            Self::MediaType(_) => {
+                (StatusCode::UNSUPPORTED_MEDIA_TYPE, Reason::UnsupportedMediaType)
+            }
+            Self::NotFound(_) => (StatusCode::NOT_FOUND, Reason::NotFound),
+            Self::Refused(_) => (StatusCode::UNPROCESSABLE_ENTITY, Reason::Refused),
             // With the report beside the usual fields, for
             // `hoth adapters deploy` to print.
             Self::Replayed { message, report } => {
-                let body = json!({"code": "OTHER", "message": message, "report": report});
+                let reason = Reason::Refused;
+                let body = json!({
+                    "code": "OTHER", "reason": reason, "message": message, "report": report
+                });
                 return (StatusCode::UNPROCESSABLE_ENTITY, Json(body)).into_response();
             }
-            Self::Conflict(_) => StatusCode::CONFLICT,
-            Self::NotOffered(_) => StatusCode::NOT_IMPLEMENTED,
+            Self::Conflict(_) => (StatusCode::CONFLICT, Reason::Conflict),
+            Self::NotOffered(_) => (StatusCode::NOT_IMPLEMENTED, Reason::NotSupported),
             Self::Internal(cause) => {
                 error!(error = &**cause as &dyn std::error::Error, "Admin request failed");
-                StatusCode::INTERNAL_SERVER_ERROR
+                (StatusCode::INTERNAL_SERVER_ERROR, Reason::Internal)
             }
         };
-        problem(status, &self.to_string())
+        problem(status, reason, &self.to_string())
     }
 }

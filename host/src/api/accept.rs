@@ -1,5 +1,7 @@
 //! Accepts a job: stores it durably and answers before any of it runs.
 
+use axum::http::HeaderName;
+use axum::http::HeaderValue;
 use axum::http::StatusCode;
 use axum::http::header;
 use axum::response::IntoResponse;
@@ -20,6 +22,9 @@ use hoth_platform::failpoint::FailPoint;
 use hoth_queue::NewMessage;
 use hoth_queue::QueueName;
 use hoth_queue::Sent;
+
+/// The response header of a request that was accepted before.
+const REPEATED_HEADER: HeaderName = HeaderName::from_static("hoth-repeated");
 
 /// Queues the job that the body describes. Answers with the request as posted,
 /// with a generated job id if it had none.
@@ -50,17 +55,25 @@ pub async fn accept(authed: AuthedRequest, kind: JobKind) -> Result<Response, Ap
     // becomes another job.)
     let sent = api.queue.send(&queue, message).await?;
     failpoint::reach(FailPoint::JobAccepted);
-    match sent {
+    let repeated = match sent {
         Sent::Queued => {
             counter!("hoth_jobs_accepted_total", "csp" => csp.to_string(), "kind" => kind.as_str())
                 .increment(1);
             audit::submitted(&principal, &id, &csp, operation, Submission::New);
+            false
         }
-        // The client has lost the first response, so it gets the same one.
+        // The client has lost the first response, so it gets the same one, with
+        // a mark.
         Sent::Duplicate => {
             audit::submitted(&principal, &id, &csp, operation, Submission::Repeat);
+            true
         }
         Sent::Conflict => return Err(ApiError::IdReused),
+    };
+    let json = [(header::CONTENT_TYPE, "application/json")];
+    let mut response = (status, json, echo).into_response();
+    if repeated {
+        response.headers_mut().insert(REPEATED_HEADER, HeaderValue::from_static("true"));
     }
-    Ok((status, [(header::CONTENT_TYPE, "application/json")], echo).into_response())
+    Ok(response)
 }

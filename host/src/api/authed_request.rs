@@ -7,6 +7,7 @@ use axum::body::Body;
 use axum::extract::FromRequest;
 use axum::extract::Request;
 use axum::http::HeaderMap;
+use axum::http::HeaderValue;
 use axum::http::header;
 use axum::http::request::Parts;
 use bytes::Bytes;
@@ -14,7 +15,6 @@ use http_body::Body as _;
 
 use super::error::ApiError;
 use super::state::ApiState;
-use crate::http::FrontError;
 use crate::http::auth::Principal;
 use crate::http::body;
 
@@ -45,27 +45,61 @@ impl AuthedRequest {
         self.parts.uri.query().unwrap_or_default()
     }
 
-    /// Reads the body, which must be JSON.
+    /// Reads the body, which must be JSON. A byte order mark is dropped.
     ///
     /// # Errors
     ///
-    /// Returns an error if the content type is missing or not JSON, or if the
-    /// body is missing, too large or too slow.
+    /// Returns an error if the content type is missing or not JSON, if the
+    /// charset or the content coding is not supported, or if the body is
+    /// missing, too large or too slow.
     pub async fn json(self) -> Result<Bytes, ApiError> {
         expect_json(&self.parts.headers, &self.body)?;
-        Ok(body::read(self.body, self.api.body_bytes_max, self.api.body_timeout).await?)
+        let mut body =
+            body::read(self.body, self.api.body_bytes_max, self.api.body_timeout).await?;
+        // RFC 8259 section 8.1 permits to ignore it. Windows clients send it.
+        if body.starts_with(BYTE_ORDER_MARK) {
+            drop(body.split_to(BYTE_ORDER_MARK.len()));
+        }
+        Ok(body)
     }
 }
 
-/// Checks that the request declares a JSON body.
+/// The byte order mark of UTF-8.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
+/// Checks that the request declares a JSON body in UTF-8 without a coding.
 fn expect_json(headers: &HeaderMap, body: &Body) -> Result<(), ApiError> {
-    match headers.get(header::CONTENT_TYPE) {
-        Some(content_type) if content_type.to_str().is_ok_and(is_json) => Ok(()),
-        Some(_) => Err(ApiError::NotJsonContentType),
-        // Without a body a missing type is not the client's mistake.
-        None if body.is_end_stream() => Err(FrontError::MissingBody.into()),
-        None => Err(ApiError::NoContentType),
+    let Some(content_type) = headers.get(header::CONTENT_TYPE) else {
+        return Err(match body.is_end_stream() {
+            // Without a body a missing type is not the client's mistake.
+            true => ApiError::NotJson("is empty".to_owned()),
+            false => ApiError::NoContentType,
+        });
+    };
+    let Some(content_type) = content_type.to_str().ok().filter(|text| is_json(text)) else {
+        return Err(ApiError::NotJsonContentType);
+    };
+    if !is_utf8(content_type) {
+        return Err(ApiError::NotUtf8Charset);
     }
+    let is_identity = |coding: &HeaderValue| coding.as_bytes().eq_ignore_ascii_case(b"identity");
+    match headers.get_all(header::CONTENT_ENCODING).iter().all(is_identity) {
+        true => Ok(()),
+        false => Err(ApiError::Coded),
+    }
+}
+
+/// Returns `true` if the content type names no charset other than UTF-8. (JSON
+/// defines no such parameter, but clients send it.)
+fn is_utf8(content_type: &str) -> bool {
+    let charset = |parameter: &str| {
+        let (name, value) = parameter.split_once('=')?;
+        let is_charset = name.trim().eq_ignore_ascii_case("charset");
+        is_charset.then(|| value.trim().trim_matches('"').to_ascii_lowercase())
+    };
+    let mut charsets = content_type.split(';').skip(1).filter_map(charset);
+    // ASCII is a part of UTF-8.
+    charsets.all(|charset| matches!(charset.as_str(), "utf-8" | "utf8" | "us-ascii"))
 }
 
 /// Returns `true` for `application/json` and `application/*+json`, with or

@@ -16,7 +16,8 @@ const ALLOW_HEADERS: HeaderValue = HeaderValue::from_static(
 );
 
 /// The headers that a page may read beyond the safelisted ones.
-const EXPOSE_HEADERS: HeaderValue = HeaderValue::from_static("Allow, Hoth-Batch, Retry-After");
+const EXPOSE_HEADERS: HeaderValue =
+    HeaderValue::from_static("Accept-Encoding, Allow, Hoth-Batch, Hoth-Repeated, Retry-After");
 
 /// Answers `OPTIONS`, which a browser sends before the actual request (Fetch
 /// standard, section 3.2).

@@ -14,6 +14,7 @@ use tracing::warn;
 use super::schema::Code;
 use super::schema::Problem;
 use crate::http::FrontError;
+use crate::http::Reason;
 use hoth_core::domain::request::NESTING_MAX;
 use hoth_core::domain::request::Refusal;
 use hoth_queue::QueueError;
@@ -27,6 +28,9 @@ pub enum ApiError {
     /// An error of the HTTP layer below.
     #[error(transparent)]
     Front(#[from] FrontError),
+    /// Holds the problem of the body, and its place.
+    #[error("A valid request body must be provided")]
+    NotJson(String),
     #[error("The request body is nested deeper than {NESTING_MAX} levels")]
     TooDeep,
     #[error("Request failed validation")]
@@ -35,6 +39,10 @@ pub enum ApiError {
     NoContentType,
     #[error("The request body must be application/json")]
     NotJsonContentType,
+    #[error("The request body must have no content coding")]
+    Coded,
+    #[error("The request body must be UTF-8")]
+    NotUtf8Charset,
     #[error("This id was used before with different content")]
     IdReused,
     #[error("The lease has expired; unconsumed outcomes are on the queue again")]
@@ -69,7 +77,7 @@ impl From<QueueError> for ApiError {
 impl From<Refusal> for ApiError {
     fn from(refusal: Refusal) -> Self {
         match refusal {
-            Refusal::NotJson(_) => Self::Front(FrontError::MissingBody),
+            Refusal::NotJson(problem) => Self::NotJson(problem),
             Refusal::TooDeep => Self::TooDeep,
             Refusal::Invalid(errors) => Self::Invalid(errors),
         }
@@ -83,12 +91,71 @@ impl ApiError {
         Self::Invalid(BTreeMap::from([(field.to_owned(), problem)]))
     }
 
+    /// Returns the word for programs. [`FrontError`] has its own.
+    fn reason(&self) -> Reason {
+        match self {
+            Self::NotJson(_) | Self::Invalid(_) => Reason::Validation,
+            Self::Front(_) | Self::TooDeep | Self::NoContentType => Reason::BadRequest,
+            Self::NotJsonContentType | Self::Coded | Self::NotUtf8Charset => {
+                Reason::UnsupportedMediaType
+            }
+            Self::IdReused => Reason::Conflict,
+            Self::LeaseEnded => Reason::LeaseExpired,
+            Self::NotOffered(_) => Reason::NotSupported,
+            Self::Unavailable(_) => Reason::Unavailable,
+            Self::Internal(_) => Reason::Internal,
+        }
+    }
+
+    /// Returns the wrong fields by their paths, if the error names fields.
+    fn error_map(&self) -> Option<BTreeMap<String, String>> {
+        match self {
+            Self::Invalid(errors) => Some(errors.clone()),
+            Self::NotJson(problem) => Some(BTreeMap::from([("body".to_owned(), problem.clone())])),
+            Self::Front(_)
+            | Self::TooDeep
+            | Self::NoContentType
+            | Self::NotJsonContentType
+            | Self::Coded
+            | Self::NotUtf8Charset
+            | Self::IdReused
+            | Self::LeaseEnded
+            | Self::NotOffered(_)
+            | Self::Unavailable(_)
+            | Self::Internal(_) => None,
+        }
+    }
+
+    /// Returns the header that this error adds to its response.
+    fn header(&self) -> Option<(header::HeaderName, HeaderValue)> {
+        match self {
+            Self::Unavailable(_) => Some((header::RETRY_AFTER, RETRY_AFTER)),
+            // RFC 9110 section 15.5.16: the codings that would be accepted.
+            Self::Coded => Some((header::ACCEPT_ENCODING, HeaderValue::from_static("identity"))),
+            Self::Front(_)
+            | Self::NotJson(_)
+            | Self::TooDeep
+            | Self::Invalid(_)
+            | Self::NoContentType
+            | Self::NotJsonContentType
+            | Self::NotUtf8Charset
+            | Self::IdReused
+            | Self::LeaseEnded
+            | Self::NotOffered(_)
+            | Self::Internal(_) => None,
+        }
+    }
+
     /// Returns the status of the response.
     fn status(&self) -> StatusCode {
         match self {
             Self::Front(error) => error.status(),
-            Self::TooDeep | Self::Invalid(_) | Self::NoContentType => StatusCode::BAD_REQUEST,
-            Self::NotJsonContentType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::NotJson(_) | Self::TooDeep | Self::Invalid(_) | Self::NoContentType => {
+                StatusCode::BAD_REQUEST
+            }
+            Self::NotJsonContentType | Self::Coded | Self::NotUtf8Charset => {
+                StatusCode::UNSUPPORTED_MEDIA_TYPE
+            }
             Self::IdReused | Self::LeaseEnded => StatusCode::CONFLICT,
             Self::NotOffered(_) => StatusCode::NOT_IMPLEMENTED,
             Self::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
@@ -111,13 +178,11 @@ impl IntoResponse for ApiError {
         if let Self::Internal(cause) = &self {
             error!(error = cause as &dyn std::error::Error, "Request failed");
         }
-        let error_map = if let Self::Invalid(errors) = &self { Some(errors.clone()) } else { None };
+        let error_map = self.error_map();
         let code = if error_map.is_some() { Code::InvalidInput } else { Code::Other };
-        let problem = Problem { code, message: self.to_string(), error_map };
+        let problem = Problem { code, reason: self.reason(), message: self.to_string(), error_map };
         let mut response = (self.status(), Json(&problem)).into_response();
-        if matches!(self, Self::Unavailable(_)) {
-            response.headers_mut().insert(header::RETRY_AFTER, RETRY_AFTER);
-        }
+        response.headers_mut().extend(self.header());
         response
     }
 }

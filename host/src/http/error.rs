@@ -8,10 +8,63 @@ use axum::http::StatusCode;
 use axum::http::header;
 use axum::response::IntoResponse;
 use axum::response::Response;
+use serde::Serialize;
 use serde_json::json;
 
 /// The two authentication schemes, as a `WWW-Authenticate` header.
 const CHALLENGE: HeaderValue = HeaderValue::from_static("Bearer, AWS4-HMAC-SHA256");
+
+/// The reason of an error, as a word for programs. The words are a contract.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum Reason {
+    /// The body or a parameter is wrong; `errorMap` says what and where.
+    Validation,
+    /// The request is wrong in another way, which the message names.
+    BadRequest,
+    Unauthenticated,
+    Forbidden,
+    NotFound,
+    MethodNotAllowed,
+    /// The request did not arrive in time.
+    Timeout,
+    /// The request contradicts the present state, or an earlier request.
+    Conflict,
+    LeaseExpired,
+    TooLarge,
+    UnsupportedMediaType,
+    /// The content of the request, such as a component, is refused.
+    Refused,
+    TooManyRequests,
+    /// A fault of HOTH; the log has the cause.
+    Internal,
+    /// The queue backend of this host cannot do this.
+    NotSupported,
+    /// The same request may succeed later.
+    Unavailable,
+}
+
+impl Reason {
+    /// Every reason, in the order of statuses.
+    pub const ALL: [Self; 16] = [
+        Self::Validation,
+        Self::BadRequest,
+        Self::Unauthenticated,
+        Self::Forbidden,
+        Self::NotFound,
+        Self::MethodNotAllowed,
+        Self::Timeout,
+        Self::Conflict,
+        Self::LeaseExpired,
+        Self::TooLarge,
+        Self::UnsupportedMediaType,
+        Self::Refused,
+        Self::TooManyRequests,
+        Self::Internal,
+        Self::NotSupported,
+        Self::Unavailable,
+    ];
+}
 
 /// An error of the HTTP layer itself, found before or beside a handler.
 #[derive(Debug, thiserror::Error)]
@@ -56,6 +109,20 @@ impl FrontError {
         }
     }
 
+    /// Returns the word for programs.
+    fn reason(&self) -> Reason {
+        match self {
+            Self::MissingBody | Self::Ambiguous => Reason::BadRequest,
+            Self::TooLarge(_) => Reason::TooLarge,
+            Self::Slow => Reason::Timeout,
+            Self::Unauthenticated => Reason::Unauthenticated,
+            Self::Forbidden => Reason::Forbidden,
+            Self::TooMany(_) => Reason::TooManyRequests,
+            Self::NotFound => Reason::NotFound,
+            Self::MethodNotAllowed(_) => Reason::MethodNotAllowed,
+        }
+    }
+
     /// Returns the header that this error adds to its response.
     fn header(&self) -> Option<(header::HeaderName, HeaderValue)> {
         match self {
@@ -80,13 +147,13 @@ impl FrontError {
 
 impl IntoResponse for FrontError {
     fn into_response(self) -> Response {
-        let mut response = problem(self.status(), &self.to_string());
+        let mut response = problem(self.status(), self.reason(), &self.to_string());
         response.headers_mut().extend(self.header());
         response
     }
 }
 
 /// Returns the JSON form of an error without an error map.
-pub fn problem(status: StatusCode, message: &str) -> Response {
-    (status, Json(json!({"code": "OTHER", "message": message}))).into_response()
+pub fn problem(status: StatusCode, reason: Reason, message: &str) -> Response {
+    (status, Json(json!({"code": "OTHER", "reason": reason, "message": message}))).into_response()
 }

@@ -15,6 +15,7 @@ pub(crate) use authorize::Authenticator;
 pub(crate) use authorize::RequiredRole;
 pub(crate) use authorize::authorize;
 pub(crate) use error::FrontError;
+pub(crate) use error::Reason;
 pub(crate) use error::problem;
 pub(crate) use framing::reject_ambiguous;
 pub use limits::Limits;

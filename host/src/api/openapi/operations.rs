@@ -44,7 +44,12 @@ pub fn accept(kind: JobKind) -> Value {
         }
         JobKind::Cost => ("requestCosts", "Request costs", shape::COST_REQUEST.name),
     };
-    let echo = |status, description: &str| response(status, description, Some(reference(request)));
+    let echo = |status, description: &str| {
+        let (status, mut echo) = response(status, description, Some(reference(request)));
+        let words = "`true` if the request was accepted before with this id. Missing otherwise.";
+        echo["headers"] = responses::headers(&[("Hoth-Repeated", words)]);
+        (status, echo)
+    };
     let accepted = match kind {
         JobKind::Provisioning => vec![echo(
             StatusCode::CREATED,

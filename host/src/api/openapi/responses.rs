@@ -84,7 +84,8 @@ pub fn of_any() -> Vec<Described> {
 
 /// Returns the errors that any request with a body can have.
 pub fn of_post() -> Vec<Described> {
-    let description = "The body is not `application/json`.";
+    let description = "The body is not `application/json` in UTF-8, or has a content coding. \
+                       (Then `Accept-Encoding` says `identity`.)";
     let mut errors = of_any();
     errors.push(problem(StatusCode::UNSUPPORTED_MEDIA_TYPE, description));
     errors

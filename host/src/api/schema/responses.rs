@@ -8,6 +8,7 @@ use serde_json::Value;
 use serde_json::json;
 
 use super::reference;
+use crate::http::Reason;
 
 /// The body of a success without a result.
 #[derive(Debug, Serialize)]
@@ -24,6 +25,7 @@ pub struct Redelivered {
 #[serde(rename_all = "camelCase")]
 pub struct Problem {
     pub code: Code,
+    pub reason: Reason,
     pub message: String,
     /// Every wrong field or parameter by its path, with its problem.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -49,6 +51,7 @@ pub fn schemas() -> Map<String, Value> {
         ("Redelivered", redelivered()),
         ("Problem", problem()),
         ("Code", code()),
+        ("Reason", reason()),
     ];
     schemas.into_iter().map(|(name, schema)| (name.to_owned(), schema)).collect()
 }
@@ -161,13 +164,16 @@ fn problem() -> Value {
     json!({
         "type": "object",
         "description": "An error, for programs and for people.",
-        "required": ["code", "message"],
+        "required": ["code", "reason", "message"],
         "properties": {
             "code": reference("Code"),
+            "reason": reference("Reason"),
             "message": { "type": "string" },
             "errorMap": {
                 "type": "object",
-                "description": "Every wrong field or parameter by its path, with its problem.",
+                "description": "Every wrong field or parameter by its path, with its problem. \
+                                `body` stands for the whole body: a syntax error has its line, \
+                                column and field.",
                 "propertyNames": { "type": "string" },
                 "additionalProperties": { "type": "string" },
                 "examples": [{ "payload.administrators[0].dodId": "is required" }],
@@ -181,5 +187,14 @@ fn code() -> Value {
         "type": "string",
         "description": "`INVALID_INPUT` if `errorMap` names fields to correct, `OTHER` otherwise.",
         "enum": [Code::InvalidInput, Code::Other],
+    })
+}
+
+fn reason() -> Value {
+    json!({
+        "type": "string",
+        "description": "The reason for programs. It says more than the status where one status \
+                        has several reasons.",
+        "enum": Reason::ALL,
     })
 }

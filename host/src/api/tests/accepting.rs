@@ -36,9 +36,10 @@ async fn an_accepted_request_is_echoed_byte_for_byte() {
     let host = Host::start().await;
     let posted = r#"{ "payload":{"taskOrders":[ ],"name":"\u00fc","x":1.0,"y":1e5,"z":123456789012345678901234567890},
         "jobId":"job","userId":"u","targetCspName":"CSP_A","operationType":"ADD_PORTFOLIO"}"#;
-    for _ in 0..2 {
+    for repeated in ["", "true"] {
         let answer = host.ask("POST", "/provisioning-jobs", JSON, posted.as_bytes()).await;
         assert_eq!((answer.status, answer.body.as_str()), (201, posted));
+        assert_eq!(answer.header("hoth-repeated"), repeated);
         assert_eq!(answer.header("content-type"), "application/json");
     }
     let same = r#"{"jobId":"job","userId":"u","targetCspName":"CSP_A","operationType":"ADD_PORTFOLIO","payload":{"x":1.0,"y":100000.0,"z":123456789012345678901234567890,"name":"ü","taskOrders":[]}}"#;
@@ -46,7 +47,7 @@ async fn an_accepted_request_is_echoed_byte_for_byte() {
     assert_eq!((answer.status, answer.body.as_str()), (201, same));
     let reused = host.post("/provisioning-jobs", &portfolio("job")).await;
     let words = "This id was used before with different content";
-    reused.is(409, &json!({"code": "OTHER", "message": words}));
+    reused.is(409, &json!({"code": "OTHER", "reason": "CONFLICT", "message": words}));
     let requests = QueueName::requests(JOBS, &"CSP_A".parse().expect("a name"));
     assert_eq!(host.queue.stats(&requests).await.expect("it can be read").depth, 1);
     // The two resources have separate ids.
@@ -105,9 +106,62 @@ async fn bodies_must_be_json_with_a_content_type() {
         assert_eq!(host.ask("POST", &target, &[], b"{}").await.status, 400);
         assert_eq!(host.ask("POST", &target, &[("content-type", "a/b")], b"{}").await.status, 415);
         let empty = host.ask("POST", &target, JSON, b"null").await;
-        empty.is(400, &json!({"code": "OTHER", "message": no_body}));
+        let expected = json!({
+            "code": "INVALID_INPUT", "reason": "VALIDATION", "message": no_body,
+            "errorMap": {"body": "is null"}
+        });
+        empty.is(400, &expected);
         let wrong = host.post(&target, &json!({"more": 1})).await;
         assert_eq!(wrong.json()["errorMap"]["more"], "is not a known property");
+    }
+}
+
+#[tokio::test]
+async fn a_body_that_is_not_understood_is_refused_with_its_problem() {
+    let host = Host::start().await;
+    let good = portfolio("job").to_string();
+    let marked = [b"\xef\xbb\xbf", good.as_bytes()].concat();
+    let answer = host.ask("POST", "/provisioning-jobs", JSON, &marked).await;
+    assert_eq!((answer.status, answer.body), (201, good.clone()), "a byte order mark is dropped");
+    let half_a_pair = good.replacen("\"n\"", "\"\\ud83d\"", 1);
+    for (body, problem) in [
+        ("", "is empty"),
+        (
+            "{\n \"jobId\": oops}",
+            "is not valid JSON: expected value at line 2 column 11, in the field jobId",
+        ),
+        (
+            &half_a_pair,
+            "is not valid JSON: lone leading surrogate in hex escape at line 1 column 73, in the \
+             field payload.name",
+        ),
+    ] {
+        let answer = host.ask("POST", "/provisioning-jobs", JSON, body.as_bytes()).await;
+        let expected = json!({
+            "code": "INVALID_INPUT", "reason": "VALIDATION",
+            "message": "A valid request body must be provided", "errorMap": {"body": problem}
+        });
+        answer.is(400, &expected);
+    }
+    let json = "application/json";
+    for (content_type, coding, status) in [
+        (json, "identity", 201),
+        (json, "gzip", 415),
+        (json, "identity, br", 415),
+        ("application/json; charset=\"UTF-8\"; v=1", "", 201),
+        ("application/json; charset=utf8", "", 201),
+        ("application/json;Charset=ISO-8859-1", "", 415),
+        ("application/json; charset=utf-16", "", 415),
+    ] {
+        let mut headers = vec![("content-type", content_type), ("content-encoding", coding)];
+        headers.retain(|(_, value)| !value.is_empty());
+        let answer = host.ask("POST", "/provisioning-jobs", &headers, good.as_bytes()).await;
+        assert_eq!(answer.status, status, "{headers:?}: {answer:?}");
+        if status == 415 {
+            assert_eq!(answer.json()["reason"], "UNSUPPORTED_MEDIA_TYPE");
+            let accepted = if coding.is_empty() { "" } else { "identity" };
+            assert_eq!(answer.header("accept-encoding"), accepted, "{headers:?}");
+        }
     }
 }
 
@@ -124,7 +178,7 @@ async fn bodies_have_bounds() {
     assert_eq!(host.post("/provisioning-jobs", &sized(2_000)).await.status, 201);
     let large = host.post("/provisioning-jobs", &sized(2_001)).await;
     let words = "The request body is larger than 2000 bytes";
-    large.is(413, &json!({"code": "OTHER", "message": words}));
+    large.is(413, &json!({"code": "OTHER", "reason": "TOO_LARGE", "message": words}));
     let nested = |levels: usize| {
         // The request and its payload are two of the levels.
         let (open, close) = ("[".repeat(levels - 2), "]".repeat(levels - 2));
@@ -135,7 +189,7 @@ async fn bodies_have_bounds() {
     assert_eq!(deep.status, 201, "{deep:?}");
     let deep = host.ask("POST", "/provisioning-jobs", JSON, nested(65).as_bytes()).await;
     let words = "The request body is nested deeper than 64 levels";
-    deep.is(400, &json!({"code": "OTHER", "message": words}));
+    deep.is(400, &json!({"code": "OTHER", "reason": "BAD_REQUEST", "message": words}));
     for (bytes, status) in [(256, 201), (257, 400)] {
         let answer = host.post("/provisioning-jobs", &portfolio(&"j".repeat(bytes))).await;
         assert_eq!(answer.status, status);
@@ -154,6 +208,7 @@ async fn every_wrong_field_is_named_at_once() {
     let answer = host.post("/provisioning-jobs", &wrong).await;
     let expected = json!({
         "code": "INVALID_INPUT",
+        "reason": "VALIDATION",
         "message": "Request failed validation",
         "errorMap": {
             "jobId": "must be a string",
@@ -169,11 +224,12 @@ async fn every_wrong_field_is_named_at_once() {
 #[tokio::test]
 async fn unknown_paths_are_404_and_unknown_methods_405() {
     let host = Host::start().await;
-    let nothing = json!({"code": "OTHER", "message": "Not found"});
+    let nothing = json!({"code": "OTHER", "reason": "NOT_FOUND", "message": "Not found"});
     for path in ["/", "/provisioning-jobs/", "/provisioning-jobs/nack", "/Cost-jobs", "/healthz"] {
         host.get(path).await.is(404, &nothing);
     }
-    let refused = json!({"code": "OTHER", "message": "Method not allowed"});
+    let message = "Method not allowed";
+    let refused = json!({"code": "OTHER", "reason": "METHOD_NOT_ALLOWED", "message": message});
     for (method, path, allow) in [
         ("PUT", "/provisioning-jobs", "GET, POST, OPTIONS"),
         ("DELETE", "/cost-jobs", "GET, POST, OPTIONS"),
@@ -209,7 +265,8 @@ async fn error_responses_expose_their_headers_to_pages() {
     for (method, path) in [("GET", "/cost-jobs"), ("PUT", "/cost-jobs"), ("GET", "/elsewhere")] {
         let answer = host.ask(method, path, &[], b"").await;
         let exposed = answer.header("access-control-expose-headers");
-        assert_eq!(exposed, "Allow, Hoth-Batch, Retry-After", "{method} {path}");
+        let names = "Accept-Encoding, Allow, Hoth-Batch, Hoth-Repeated, Retry-After";
+        assert_eq!(exposed, names, "{method} {path}");
     }
 }
 
@@ -254,7 +311,7 @@ async fn a_closed_queue_makes_the_api_unavailable() {
         host.post("/cost-jobs/redeliver", &json!({"requestIds": ["r"]})).await,
     ] {
         let words = "The queue cannot be reached; nothing was done";
-        answer.is(503, &json!({"code": "OTHER", "message": words}));
+        answer.is(503, &json!({"code": "OTHER", "reason": "UNAVAILABLE", "message": words}));
         assert_eq!(answer.header("retry-after"), "5");
     }
 }

@@ -48,7 +48,7 @@ async fn a_leased_batch_can_be_acknowledged_repeatedly() {
         host.post("/provisioning-jobs/ack", &batch).await.is(200, &json!({}));
     }
     let released = host.post("/provisioning-jobs/release", &batch).await;
-    released.is(409, &json!({"code": "OTHER", "message": EXPIRED}));
+    released.is(409, &json!({"code": "OTHER", "reason": "LEASE_EXPIRED", "message": EXPIRED}));
     assert_eq!(host.get("/provisioning-jobs").await.ids(), ["c"]);
     host.reaches(JOBS, 0, 0).await;
 }
@@ -70,7 +70,7 @@ async fn a_released_batch_is_back_at_once_and_in_order() {
     host.post("/cost-jobs/release", &batch).await.is(200, &json!({}));
     for route in ["ack", "release"] {
         let late = host.post(&format!("/cost-jobs/{route}"), &batch).await;
-        late.is(409, &json!({"code": "OTHER", "message": EXPIRED}));
+        late.is(409, &json!({"code": "OTHER", "reason": "LEASE_EXPIRED", "message": EXPIRED}));
     }
     assert_eq!(host.get("/cost-jobs").await.ids(), ["d"]);
 }
@@ -82,7 +82,7 @@ async fn an_expired_lease_acknowledges_nothing() {
     let leased = host.get("/provisioning-jobs?lease=60").await;
     let name = leased.header("hoth-batch");
     host.advance(Duration::from_secs(60)).await;
-    let problem = json!({"code": "OTHER", "message": EXPIRED});
+    let problem = json!({"code": "OTHER", "reason": "LEASE_EXPIRED", "message": EXPIRED});
     let batch = json!({"batch": name});
     host.post("/provisioning-jobs/ack", &batch).await.is(409, &problem);
     host.post("/provisioning-jobs/release", &batch).await.is(409, &problem);
@@ -124,7 +124,7 @@ async fn malformed_batch_names_and_those_of_another_resource_are_refused() {
     let given = leased.header("hoth-batch").to_owned();
     let problem = |field: &str| {
         json!({
-            "code": "INVALID_INPUT", "message": "Request failed validation",
+            "code": "INVALID_INPUT", "reason": "VALIDATION", "message": "Request failed validation",
             "errorMap": {field: "is not a Hoth-Batch of this resource"}
         })
     };
