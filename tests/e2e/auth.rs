@@ -27,7 +27,7 @@ use crate::harness::job;
 const ROLES: [&str; 3] = ["read", "write", "admin"];
 
 /// Returns a key for every role: `<role>-key` with the token `<role>-token`.
-fn bearer_keys(roles: &[&str]) -> String {
+pub fn bearer_keys(roles: &[&str]) -> String {
     let mut lines = String::new();
     for role in roles {
         let sha256 = Digest::of(format!("{role}-token").as_bytes());
@@ -160,7 +160,7 @@ impl Signed<'_> {
         (response.status().as_u16(), response.text().await.expect("the answer is text"))
     }
 
-    fn headers(&self, authority: &str) -> Vec<(&'static str, String)> {
+    pub fn headers(&self, authority: &str) -> Vec<(&'static str, String)> {
         #[expect(clippy::disallowed_methods, reason = "clients read the wall clock")]
         let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("it is past 1970");
         let now = i64::try_from(now.as_secs()).expect("it is not that late") + self.skew;
@@ -298,7 +298,39 @@ async fn a_signature_covers_the_body() {
         skew: 0,
     };
     assert_eq!(deploy.send_to(&host.admin()).await.0, 422, "it is no component");
-    assert_eq!(Signed { declared: false, ..deploy }.send_to(&host.admin()).await.0, 413);
+    let (status, text) = Signed { declared: false, ..deploy }.send_to(&host.admin()).await;
+    assert_eq!(status, 413);
+    assert!(text.contains("sign the body's digest in the header X-Amz-Content-Sha256"), "{text}");
+}
+
+#[tokio::test]
+async fn the_debug_log_has_the_canonical_request_of_a_failed_signature() {
+    let secrets = tempfile::tempdir().expect("a temporary folder can be made");
+    let file = secrets.path().join("secret");
+    std::fs::write(&file, SECRET).expect("a file can be written");
+    let csp = csp::sync().await;
+    let keys = format!("{}{}", bearer_keys(&["admin"]), signer("read", &file));
+    let setup = Setup::new().csp("CSP_TEST", &csp).with(&keys).admin_token("admin-token");
+    let host = setup.log_filter("info,hoth::http=debug").start().await;
+    for declared in [true, false] {
+        let target = format!("/cost-jobs?wait={}", u8::from(declared));
+        let denied =
+            Signed { method: "GET", target: &target, body: "", secret: "guess", declared, skew: 0 };
+        assert_eq!(denied.send(&host).await.0, 401);
+        let query = format!("wait={}", u8::from(declared));
+        let line = host
+            .logged("the canonical request", |line| {
+                line["message"].as_str().is_some_and(|text| text.contains(&query))
+            })
+            .await;
+        let text = line["message"].as_str().expect("a text");
+        let host = host.api().trim_start_matches("http://").to_owned();
+        let of_nothing = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+        for part in ["GET\n/cost-jobs\n", &format!("host:{host}\n"), of_nothing] {
+            assert!(text.contains(part), "{part} in {text}");
+        }
+        assert!(!text.contains(SECRET) && !text.contains("guess"), "{text}");
+    }
 }
 
 /// Replaces the host's keys, which are all tables that begin with `[[auth`.

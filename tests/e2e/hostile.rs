@@ -10,6 +10,10 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpSocket;
 use tokio::net::TcpStream;
 
+use crate::auth::SECRET;
+use crate::auth::Signed;
+use crate::auth::bearer_keys;
+use crate::auth::signer;
 use crate::csp;
 use crate::harness::PATIENCE;
 use crate::harness::Setup;
@@ -83,7 +87,7 @@ fn statuses(answer: &str) -> Vec<u16> {
 
 fn post(headers: &str, body: &str) -> String {
     format!(
-        "POST /cost-jobs HTTP/1.1\r\nhost: hoth\r\ncontent-type: application/json\r\n{headers}\r\n{body}"
+        "POST /cost-jobs HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n{headers}\r\n{body}"
     )
 }
 
@@ -95,7 +99,7 @@ async fn malformed_http_is_refused_and_the_connection_closed() {
     let chunked = format!("{length:x}\r\n{body}\r\n0\r\n\r\n");
     let long_header = format!("x-long: {}\r\n", "x".repeat(64 * 1_024));
     let many_headers: String = (0..100).map(|n| format!("x-{n}: y\r\n")).collect();
-    let get = |rest: &str| format!("GET /cost-jobs HTTP/1.1\r\nhost: hoth\r\n{rest}\r\n");
+    let get = |rest: &str| format!("GET /cost-jobs HTTP/1.1\r\nhost: localhost\r\n{rest}\r\n");
     for (what, request, status) in [
         ("no request", "hello\r\n\r\n".to_owned(), 400),
         ("TLS", "\u{16}\u{3}\u{1}\u{2}\u{0}\u{1}\r\n\r\n".to_owned(), 400),
@@ -232,7 +236,7 @@ async fn pipelined_requests_are_answered_one_after_the_other() {
     host.settled().await;
     // Two at once: the second does not get the messages that the first
     // consumed.
-    let get = "GET /cost-jobs HTTP/1.1\r\nhost: hoth\r\n\r\n".repeat(2);
+    let get = "GET /cost-jobs HTTP/1.1\r\nhost: localhost\r\n\r\n".repeat(2);
     let answer = exchange_many(&host, get.as_bytes(), 2).await;
     assert_eq!(statuses(&answer), [200, 200], "{answer}");
     assert_eq!(answer.matches("\"requestId\"").count(), 5, "{answer}");
@@ -282,7 +286,7 @@ async fn a_client_that_does_not_read_is_disconnected_and_loses_no_message() {
     socket.set_recv_buffer_size(8 * 1_024).expect("a small window");
     let address = host.api().trim_start_matches("http://").parse().expect("an address");
     let mut lazy = socket.connect(address).await.expect("the host accepts connections");
-    let get = b"GET /provisioning-jobs HTTP/1.1\r\nhost: hoth\r\n\r\n";
+    let get = b"GET /provisioning-jobs HTTP/1.1\r\nhost: localhost\r\n\r\n";
     lazy.write_all(get).await.expect("the request is taken");
     eventually("the host to begin its answer", || async {
         (lazy.peek(&mut [0]).await.expect("it is open") > 0).then_some(())
@@ -306,7 +310,7 @@ async fn an_idle_connection_is_closed() {
     let (host, _csp) = host(&[("HOTH__LIMITS__HEAD_TIMEOUT_MS", "3000")]).await;
     let mut stream = connect(&host).await;
     for _ in 0..3 {
-        let get = b"GET /cost-jobs HTTP/1.1\r\nhost: hoth\r\n\r\n";
+        let get = b"GET /cost-jobs HTTP/1.1\r\nhost: localhost\r\n\r\n";
         stream.write_all(get).await.expect("the connection is kept");
         let mut answer = Vec::new();
         while !answer.ends_with(b"\r\n\r\n[]") {
@@ -401,4 +405,65 @@ async fn ten_thousand_idle_connections_do_not_block_requests() {
     let each = grown / wanted as u64;
     assert!(each < 48 * 1_024, "{each} bytes for each of {wanted} connections");
     println!("{wanted} connections, {granted} slots: {grown} bytes more, {each} each");
+}
+
+#[tokio::test]
+async fn a_sender_without_a_secret_keeps_no_connection() {
+    let secrets = tempfile::tempdir().expect("a temporary folder can be made");
+    let file = secrets.path().join("secret");
+    std::fs::write(&file, SECRET).expect("a file can be written");
+    let csp = csp::sync().await;
+    let host = Setup::new()
+        .csp("CSP_TEST", &csp)
+        .with(&format!("{}{}", bearer_keys(&["admin"]), signer("write", &file)))
+        .admin_token("admin-token")
+        .environment("HOTH__API__MAX_CONNECTIONS", "4")
+        // Longer than the test waits: only an eviction can free a slot.
+        .environment("HOTH__API__BODY_TIMEOUT_MS", "600000")
+        .start()
+        .await;
+    let address = host.api().trim_start_matches("http://").to_owned();
+    let signed = Signed {
+        method: "POST",
+        target: "/cost-jobs",
+        body: "",
+        secret: "guess",
+        declared: false,
+        skew: 0,
+    };
+    let mut crowd = Vec::new();
+    for _ in 0..4 {
+        let headers = signed.headers(&address).into_iter();
+        let headers: String = headers.map(|(name, text)| format!("{name}: {text}\r\n")).collect();
+        let head = format!(
+            "POST /cost-jobs HTTP/1.1\r\nhost: {address}\r\ncontent-length: 1000\r\n\
+             expect: 100-continue\r\n{headers}\r\n"
+        );
+        let mut stream = connect(&host).await;
+        stream.write_all(head.as_bytes()).await.expect("a new connection is not closed");
+        // The host asks for the body: it has read the head, and does not know
+        // the sender yet.
+        let mut line = [0; 12];
+        stream.read_exact(&mut line).await.expect("the host reads the body");
+        assert_eq!(line, *b"HTTP/1.1 100");
+        stream.write_all(b"x").await.expect("a new connection is not closed");
+        crowd.push(stream);
+    }
+    let good = Signed { method: "GET", secret: SECRET, ..signed };
+    let answered = tokio::time::timeout(PATIENCE, good.send(&host)).await;
+    assert_eq!(answered.expect("a slot becomes free"), (200, "[]".to_owned()));
+}
+
+#[tokio::test]
+async fn a_host_without_keys_answers_to_no_foreign_name() {
+    let (host, _csp) = host(&[]).await;
+    for (base, path) in [(host.api(), "/cost-jobs"), (host.admin(), "/queues")] {
+        for (name, status) in
+            [("evil.example", 403), ("127.0.0.1.evil.example:8081", 403), ("localhost:1", 200)]
+        {
+            let request = crate::harness::client().get(format!("{base}{path}"));
+            let response = request.header("host", name).send().await.expect("HOTH answers");
+            assert_eq!(response.status().as_u16(), status, "{name} {path}");
+        }
+    }
 }

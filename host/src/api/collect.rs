@@ -22,6 +22,7 @@ use super::state::ApiState;
 use crate::http::audit;
 use crate::http::auth::Principal;
 use crate::http::listener::FlushNotice;
+use crate::http::listener::Progress;
 use hoth_core::domain::JobKind;
 use hoth_core::domain::QueuedOutcome;
 use hoth_platform::failpoint;
@@ -77,7 +78,11 @@ pub async fn collect(authed: AuthedRequest, kind: JobKind) -> Result<Response, A
         return Ok(response);
     }
     failpoint::reach(FailPoint::OutcomesReceived);
-    let (notice, flushed) = FlushNotice::new();
+    // Counted before the response is returned, so that the client's next `GET`
+    // finds the batch in flight.
+    let progress = Progress::default();
+    let in_flight_guard = api.in_flight.track(kind, progress.clone());
+    let (notice, flushed) = FlushNotice::new(progress);
     response.extensions_mut().insert(notice);
     let leased = params.lease.map(|_| {
         let receipts: Vec<&Receipt> = deliveries.iter().map(|d| d.lease.receipt()).collect();
@@ -87,9 +92,6 @@ pub async fn collect(authed: AuthedRequest, kind: JobKind) -> Result<Response, A
         let value = HeaderValue::from_str(name).expect("a batch is named in URL-safe letters");
         response.headers_mut().insert(BATCH_HEADER, value);
     }
-    // Counted before the response is returned, so that the client's next `GET`
-    // finds the batch in flight.
-    let in_flight_guard = api.in_flight.track(kind);
     // In a task of its own, because the handler returns before its response is
     // sent, and hyper drops its future if the client hangs up. The guard lets a
     // drain wait for the task.

@@ -14,6 +14,8 @@ use axum::middleware::Next;
 use axum::response::Response;
 use bytes::Bytes;
 use http_body::Body as _;
+use http_body::Frame;
+use http_body_util::BodyExt as _;
 use metrics::counter;
 use tracing::info;
 
@@ -25,9 +27,14 @@ use super::auth::Principal;
 use super::auth::Role;
 use super::body;
 use super::error::FrontError;
+use super::listener::Activation;
+use super::listener::Evicted;
 use super::listener::PeerAddr;
+use super::loopback_only;
 use super::rate::Rate;
 use super::rate::RateLimiter;
+use super::unproven::UNPROVEN_BYTES_MAX;
+use super::unproven::UnprovenBodies;
 use hoth_platform::clock::Clock;
 
 /// The largest body that is read before its sender is authenticated, which is
@@ -58,6 +65,8 @@ pub struct Authenticator {
     denial_log: RateLimiter,
     body_bytes_max: usize,
     body_timeout: Duration,
+    /// The bodies of senders that are not authenticated yet.
+    unproven: UnprovenBodies,
 }
 
 impl Authenticator {
@@ -74,36 +83,72 @@ impl Authenticator {
         body_timeout: Duration,
     ) -> Self {
         let (limiter, denial_log) = (rate.map(RateLimiter::new), RateLimiter::new(DENIAL_LOG_RATE));
-        Self { keys, clock, limiter, denial_log, body_bytes_max, body_timeout }
+        let unproven = UnprovenBodies::new(UNPROVEN_BYTES_MAX);
+        Self { keys, clock, limiter, denial_log, body_bytes_max, body_timeout, unproven }
     }
 
     /// Returns the sender and the request. The body is either untouched or has
     /// been read into memory.
+    ///
+    /// The connection becomes active as soon as the sender is authenticated,
+    /// and not before: until then a new connection may take its slot.
     async fn authenticate(&self, request: Request) -> Result<(Principal, Request), FrontError> {
         let (head, body) = request.into_parts();
         let deny = |denied| self.deny(&denied, &head.extensions);
         let pending = match self.keys.authenticate(&head, self.clock.wall()).map_err(deny)? {
             AuthDecision::Authenticated(principal) => {
+                // Without a key only the name of the host tells a client on
+                // this machine from a web page that has rebound its name.
+                if principal.key.is_none() {
+                    loopback_only::check(&head)?;
+                }
+                activate(&head.extensions)?;
                 return Ok((principal, Request::from_parts(head, body)));
             }
             AuthDecision::NeedsBody(pending) => pending,
         };
-        // Without a declared digest the sender is unknown until the body has been
-        // read, so the bound of the body is lower.
-        let bytes_max = match pending.covers_declared_digest() {
-            true => self.body_bytes_max,
-            false => self.body_bytes_max.min(UNAUTHENTICATED_BODY_BYTES_MAX),
-        };
+        let is_proven = pending.covers_declared_digest();
+        if is_proven {
+            activate(&head.extensions)?;
+        }
         // hyper knows from the head that a request has no body. A signed `GET`
         // then needs neither a read nor a timer.
-        let body = match body.is_end_stream() {
-            true => Bytes::new(),
-            false => body::read(body, bytes_max, self.body_timeout).await?,
+        let body = match (body.is_end_stream(), is_proven) {
+            (true, _) => Bytes::new(),
+            (false, true) => body::read(body, self.body_bytes_max, self.body_timeout).await?,
+            (false, false) => self.read_unproven(body).await?,
         };
         // The handler gets the body only after this check, so it cannot act on
         // bytes that the sender has not signed.
         let principal = pending.verify_body(&body).map_err(deny)?;
+        if !is_proven {
+            activate(&head.extensions)?;
+        }
         Ok((principal, Request::from_parts(head, Body::from(body))))
+    }
+
+    /// Reads a body whose sender is unknown until the whole of it has been
+    /// read. Its bound is lower, and all such bodies have one bound together.
+    async fn read_unproven(&self, body: Body) -> Result<Bytes, FrontError> {
+        let bytes_max = self.body_bytes_max.min(UNAUTHENTICATED_BODY_BYTES_MAX);
+        let unproven = Arc::new(self.unproven.begin());
+        let counting = Arc::clone(&unproven);
+        let body = Body::new(body.map_frame(move |frame: Frame<Bytes>| {
+            counting.add(frame.data_ref().map_or(0, Bytes::len));
+            frame
+        }));
+        let read = tokio::select! {
+            read = body::read(body, bytes_max, self.body_timeout) => read,
+            () = unproven.evicted() => Err(FrontError::Evicted),
+        };
+        // The listener takes larger bodies, from senders that it knows.
+        let has_remedy = bytes_max < self.body_bytes_max;
+        read.map_err(|error| {
+            if has_remedy && matches!(error, FrontError::TooLarge(_)) {
+                return FrontError::DigestNeeded(bytes_max);
+            }
+            error
+        })
     }
 
     /// Counts and logs a failed authentication.
@@ -134,6 +179,13 @@ impl Authenticator {
 
 fn peer(extensions: &Extensions) -> String {
     extensions.get::<PeerAddr>().map(|peer| peer.0.ip().to_string()).unwrap_or_default()
+}
+
+/// Makes the connection of an authenticated request active. A request that did
+/// not come through a listener has none.
+fn activate(extensions: &Extensions) -> Result<(), FrontError> {
+    let activated = extensions.get::<Activation>().map_or(Ok(()), Activation::activate);
+    activated.map_err(|Evicted| FrontError::Evicted)
 }
 
 /// Passes a request on if its sender holds the required role.

@@ -75,6 +75,12 @@ pub enum FrontError {
     /// Holds the bound.
     #[error("The request body is larger than {0} bytes")]
     TooLarge(usize),
+    /// The body needs a declared digest, which is signed. Holds the bound
+    /// without one.
+    #[error(
+        "The request body is larger than {0} bytes; to send more, sign the body's digest in the header X-Amz-Content-Sha256"
+    )]
+    DigestNeeded(usize),
     #[error("The request body did not arrive in time")]
     Slow,
     #[error("The request must name its host once and at most one transfer coding")]
@@ -83,6 +89,11 @@ pub enum FrontError {
     Unauthenticated,
     #[error("These credentials do not allow this request")]
     Forbidden,
+    #[error("Without configured keys, the Host header must be localhost or a loopback address")]
+    ForeignHost,
+    /// Another connection or body needed the place of this one.
+    #[error("Too many connections; this one was closed")]
+    Evicted,
     /// Holds the time until the next request is let through.
     #[error("Too many requests")]
     TooMany(Duration),
@@ -99,10 +110,11 @@ impl FrontError {
     pub fn status(&self) -> StatusCode {
         match self {
             Self::MissingBody | Self::Ambiguous => StatusCode::BAD_REQUEST,
-            Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::TooLarge(_) | Self::DigestNeeded(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Slow => StatusCode::REQUEST_TIMEOUT,
             Self::Unauthenticated => StatusCode::UNAUTHORIZED,
-            Self::Forbidden => StatusCode::FORBIDDEN,
+            Self::Forbidden | Self::ForeignHost => StatusCode::FORBIDDEN,
+            Self::Evicted => StatusCode::SERVICE_UNAVAILABLE,
             Self::TooMany(_) => StatusCode::TOO_MANY_REQUESTS,
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed(_) => StatusCode::METHOD_NOT_ALLOWED,
@@ -113,10 +125,11 @@ impl FrontError {
     fn reason(&self) -> Reason {
         match self {
             Self::MissingBody | Self::Ambiguous => Reason::BadRequest,
-            Self::TooLarge(_) => Reason::TooLarge,
+            Self::TooLarge(_) | Self::DigestNeeded(_) => Reason::TooLarge,
             Self::Slow => Reason::Timeout,
             Self::Unauthenticated => Reason::Unauthenticated,
-            Self::Forbidden => Reason::Forbidden,
+            Self::Forbidden | Self::ForeignHost => Reason::Forbidden,
+            Self::Evicted => Reason::Unavailable,
             Self::TooMany(_) => Reason::TooManyRequests,
             Self::NotFound => Reason::NotFound,
             Self::MethodNotAllowed(_) => Reason::MethodNotAllowed,
@@ -137,10 +150,12 @@ impl FrontError {
             Self::MethodNotAllowed(methods) => Some((header::ALLOW, methods.clone()?)),
             // The rest of the body stays unread, or cannot be trusted. The next
             // request on this connection would begin somewhere inside it.
-            Self::TooLarge(_) | Self::Slow | Self::Ambiguous => {
-                Some((header::CONNECTION, HeaderValue::from_static("close")))
-            }
-            Self::MissingBody | Self::Forbidden | Self::NotFound => None,
+            Self::TooLarge(_)
+            | Self::DigestNeeded(_)
+            | Self::Slow
+            | Self::Ambiguous
+            | Self::Evicted => Some((header::CONNECTION, HeaderValue::from_static("close"))),
+            Self::MissingBody | Self::Forbidden | Self::ForeignHost | Self::NotFound => None,
         }
     }
 }

@@ -9,7 +9,9 @@ mod error;
 mod framing;
 mod limits;
 pub mod listener;
+mod loopback_only;
 mod rate;
+mod unproven;
 
 pub(crate) use authorize::Authenticator;
 pub(crate) use authorize::RequiredRole;

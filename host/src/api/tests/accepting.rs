@@ -166,6 +166,24 @@ async fn a_body_that_is_not_understood_is_refused_with_its_problem() {
 }
 
 #[tokio::test]
+async fn a_host_without_keys_takes_only_the_names_of_this_machine() {
+    let host = Host::start().await;
+    let ask = async |name: &str| {
+        let head = format!("GET /cost-jobs HTTP/1.1\r\nhost: {name}\r\nconnection: close\r\n\r\n");
+        let mut stream = TcpStream::connect(host.address).await.expect("the listener accepts");
+        stream.write_all(head.as_bytes()).await.expect("the host reads");
+        let mut bytes = Vec::new();
+        stream.read_to_end(&mut bytes).await.expect("the host responds");
+        Answer::parse(&bytes).expect("a complete response")
+    };
+    let foreign = ask("evil.example:8080").await;
+    assert_eq!((foreign.status, foreign.json()["reason"].clone()), (403, json!("FORBIDDEN")));
+    for name in ["127.0.0.1:8080", "localhost", "[::1]"] {
+        assert_eq!(ask(name).await.status, 200, "{name}");
+    }
+}
+
+#[tokio::test]
 async fn bodies_have_bounds() {
     let config = Config { max_body_bytes: 2_000, ..Config::default() };
     let host = Host::with(config, AuthConfig::default()).await;

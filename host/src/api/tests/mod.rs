@@ -211,7 +211,8 @@ impl Host {
 
 /// Returns the bytes of a request that closes its connection.
 fn request(method: &str, target: &str, headers: &[(&str, &str)], body: &[u8]) -> Vec<u8> {
-    let mut text = format!("{method} {target} HTTP/1.1\r\nhost: hoth\r\nconnection: close\r\n");
+    let mut text =
+        format!("{method} {target} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n");
     for (name, value) in headers {
         text.push_str(&format!("{name}: {value}\r\n"));
     }

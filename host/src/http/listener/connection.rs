@@ -22,8 +22,9 @@ use tower::ServiceExt as _;
 use tracing::debug;
 
 use super::flush::FlushNotice;
-use super::flush::PendingNotices;
+use super::flush::PendingResponses;
 use super::flush::TrackedBody;
+use super::slot::Activation;
 use super::slot::ConnectionSlot;
 use super::timeouts::Timeouts;
 use super::tls::ReloadableTls;
@@ -89,7 +90,7 @@ impl Connection {
         if let Err(error) = self.stream.set_nodelay(true) {
             debug!(%error, "Setting TCP_NODELAY failed");
         }
-        let pending = PendingNotices::default();
+        let pending = PendingResponses::default();
         let service = ConnectionService {
             service,
             peer: self.peer,
@@ -118,7 +119,7 @@ impl Connection {
 async fn serve_http<T, S, B>(
     stream: T,
     service: ConnectionService<S>,
-    pending: PendingNotices,
+    pending: PendingResponses,
     timeouts: Timeouts,
     stop: CancellationToken,
 ) where
@@ -152,19 +153,14 @@ async fn serve_http<T, S, B>(
     }
 }
 
-/// A wrapper of the service that marks the connection as active for each
-/// request, and tracks each response until it is flushed.
+/// A wrapper of the service that lets each request make its connection active,
+/// and tracks each response until it is flushed.
 struct ConnectionService<S> {
     service: S,
     peer: SocketAddr,
     slot: Arc<ConnectionSlot>,
-    pending: PendingNotices,
+    pending: PendingResponses,
 }
-
-/// The refusal of a request on a connection that was chosen for eviction.
-#[derive(Debug, thiserror::Error)]
-#[error("the connection was evicted for another one")]
-struct Evicted;
 
 impl<S, B> hyper::service::Service<Request<Incoming>> for ConnectionService<S>
 where
@@ -179,21 +175,21 @@ where
 
     fn call(&self, mut request: Request<Incoming>) -> Self::Future {
         request.extensions_mut().insert(PeerAddr(self.peer));
-        // Marked as active here and not in the future, which is polled later: an
-        // eviction in between would drop a request that has been read.
-        let (service, request_guard, pending) =
-            (self.service.clone(), self.slot.begin_request(), self.pending.clone());
+        // The service makes the connection active when it knows the caller.
+        // Until then a new connection may take its slot, and the client sees a
+        // closed connection.
+        let activation = Activation::of(Arc::clone(&self.slot));
+        request.extensions_mut().insert(activation.clone());
+        let (service, pending) = (self.service.clone(), self.pending.clone());
         Box::pin(async move {
-            // `None` if the eviction was decided before this request came. The
-            // client sees a closed connection, and may send the request again.
-            let request_guard = request_guard.ok_or(Evicted)?;
             let response = service.oneshot(request).await.map_err(Into::into)?;
-            if response.status().is_success() {
-                request_guard.mark_trusted();
+            let active = activation.take();
+            if let Some(active) = active.as_ref().filter(|_| response.status().is_success()) {
+                active.mark_trusted();
             }
             let flush_notice =
                 response.extensions().get::<FlushNotice>().and_then(FlushNotice::take);
-            Ok(response.map(|body| TrackedBody::new(body, flush_notice, pending, request_guard)))
+            Ok(response.map(|body| TrackedBody::new(body, flush_notice, pending, active)))
         })
     }
 }

@@ -3,8 +3,12 @@
 //! An idle connection costs its client nothing, so one client could lock all
 //! other clients out by opening many. When the listener is full, a new
 //! connection therefore takes the slot of the connection that has been idle
-//! longest. Connections that never had a successful response go first. A
-//! connection with an active request is never evicted.
+//! longest. Connections that never had a successful response go first.
+//!
+//! A connection becomes active when the caller of its request is
+//! authenticated, and is not evicted until the response has been flushed.
+//! Until then it keeps its place in the order of eviction: a caller without
+//! credentials cannot keep a slot by sending a request slowly.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -51,12 +55,52 @@ pub struct ConnectionSlot {
 struct SlotState {
     /// Place among the idle connections; `None` while a request is active.
     rank: Option<Rank>,
+    /// The number of active requests: in a pipeline the next request can become
+    /// active before the previous response is flushed.
+    active: usize,
     /// Set after the first successful response.
     trusted: bool,
 }
 
 /// A guard that marks its connection as active until it is dropped.
 pub struct ActiveRequest(Arc<ConnectionSlot>);
+
+/// The way for a handler to make its connection active, as an extension of the
+/// request.
+#[derive(Clone)]
+pub struct Activation {
+    slot: Arc<ConnectionSlot>,
+    /// The guard, until the response takes it. Shared by all clones.
+    active: Arc<Mutex<Option<ActiveRequest>>>,
+}
+
+/// The refusal of a request on a connection that was chosen for eviction.
+#[derive(Debug, thiserror::Error)]
+#[error("the connection was evicted for another one")]
+pub struct Evicted;
+
+impl Activation {
+    pub(super) fn of(slot: Arc<ConnectionSlot>) -> Self {
+        Self { slot, active: Arc::default() }
+    }
+
+    /// Makes the connection active until its response has been flushed.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`Evicted`] if the eviction came first. The connection is about
+    /// to end then.
+    pub fn activate(&self) -> Result<(), Evicted> {
+        let request = self.slot.begin_request().ok_or(Evicted)?;
+        *self.active.lock().expect("no code panics while it holds the guard") = Some(request);
+        Ok(())
+    }
+
+    /// Takes the guard; returns `None` if the request was never active.
+    pub(super) fn take(&self) -> Option<ActiveRequest> {
+        self.active.lock().expect("no code panics while it holds the guard").take()
+    }
+}
 
 impl ConnectionSlots {
     /// Creates `count` free slots.
@@ -76,7 +120,7 @@ impl ConnectionSlots {
         // Idle from the start: a client that connects and sends nothing must be
         // evictable.
         let rank = self.idle().add(false, evicted.clone());
-        let state = Mutex::new(SlotState { rank: Some(rank), trusted: false });
+        let state = Mutex::new(SlotState { rank: Some(rank), active: 0, trusted: false });
         Arc::new(ConnectionSlot { slots: Arc::clone(self), evicted, state, _permit: permit })
     }
 
@@ -139,11 +183,16 @@ impl ConnectionSlot {
 
     /// Marks the connection as active. Returns `None` if it has been evicted.
     pub fn begin_request(self: &Arc<Self>) -> Option<ActiveRequest> {
-        let rank = self.state().rank.take()?;
-        // The eviction takes the rank out under the same lock. If the rank is
-        // gone, the eviction came first, and its connection ends.
-        let kept = self.slots.idle().ranks.remove(&rank).is_some();
-        kept.then(|| ActiveRequest(Arc::clone(self)))
+        let mut state = self.state();
+        if state.active == 0 {
+            let rank = state.rank.take()?;
+            // The eviction takes the rank out under the same lock. If the rank
+            // is gone, the eviction came first, and its connection ends.
+            self.slots.idle().ranks.remove(&rank)?;
+        }
+        state.active += 1;
+        drop(state);
+        Some(ActiveRequest(Arc::clone(self)))
     }
 
     fn state(&self) -> MutexGuard<'_, SlotState> {
@@ -164,6 +213,10 @@ impl Drop for ActiveRequest {
         // This file always locks the state before the ranks, so that two tasks
         // never wait for each other.
         let mut state = slot.state();
+        state.active -= 1;
+        if state.active > 0 {
+            return;
+        }
         // The rank is new: the connection has been idle only from now on.
         state.rank = Some(slot.slots.idle().add(state.trusted, slot.evicted.clone()));
         slot.slots.idled.notify_one();
@@ -216,6 +269,19 @@ mod tests {
         drop(untrusted.begin_request().unwrap());
         assert!(!is_free(&slots).await);
         assert_eq!([is_evicted(&trusted), is_evicted(&untrusted)], [false, true]);
+    }
+
+    #[tokio::test]
+    async fn a_connection_is_active_until_its_last_request_ends() {
+        let slots = ConnectionSlots::new(1);
+        let slot = slots.take().await;
+        let (first, second) = (slot.begin_request().unwrap(), slot.begin_request().unwrap());
+        drop(first);
+        assert!(!is_free(&slots).await);
+        assert!(!is_evicted(&slot), "the second request is active");
+        drop(second);
+        assert!(!is_free(&slots).await);
+        assert!(is_evicted(&slot));
     }
 
     #[tokio::test]

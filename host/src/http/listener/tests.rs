@@ -1,6 +1,5 @@
 //! The listener against clients that behave, stall, or hang up.
 
-use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::Mutex;
@@ -63,12 +62,14 @@ impl Server {
         let (address, stop) = (listener.local_addr().unwrap(), CancellationToken::new());
         let flushes = Arc::new(Mutex::new(Vec::new()));
         let seen = Arc::clone(&flushes);
-        let service = tower::service_fn(move |_: Request<Incoming>| {
-            let (flush_notice, flushed) = FlushNotice::new();
+        let service = tower::service_fn(move |request: Request<Incoming>| {
+            let activation = request.extensions().get::<Activation>().unwrap();
+            let active = activation.activate();
+            let (flush_notice, flushed) = FlushNotice::new(Progress::default());
             seen.lock().unwrap().push(flushed);
             let mut response = Response::new(Full::new(Bytes::from(vec![b'x'; bytes])));
             response.extensions_mut().insert(flush_notice);
-            async move { Ok::<_, Infallible>(response) }
+            async move { active.map(|()| response) }
         });
         tokio::spawn(listener.serve(service, stop.clone()));
         Self { address, stop, flushes }
@@ -226,6 +227,21 @@ async fn a_response_is_flushed_when_the_kernel_has_its_last_byte() {
     let server = Server::start(LARGE, 10, Timeouts::default(), None).await;
     check_flushed_when_read(&server, &mut server.connect_narrowly().await).await;
     check_not_flushed_when_the_client_hangs_up(&server, server.connect_narrowly().await).await;
+}
+
+#[tokio::test]
+async fn a_connection_keeps_its_slot_until_its_client_has_the_response() {
+    let server = Server::start(LARGE, 1, Timeouts::default(), None).await;
+    let mut reading = server.connect_narrowly().await;
+    reading.write_all(GET).await.unwrap();
+    let flushed = server.flush_receiver().await;
+    let mut next = server.connect().await;
+    next.write_all(GET).await.unwrap();
+    let served = tokio::time::timeout(MOMENT, next.peek(&mut [0])).await;
+    assert!(served.is_err(), "the only slot is in use");
+    assert_eq!(read_response(&mut reading).await, LARGE);
+    flushed.await.unwrap();
+    assert_eq!(read_response(&mut next).await, LARGE);
 }
 
 #[tokio::test]

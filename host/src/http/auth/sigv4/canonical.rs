@@ -102,3 +102,54 @@ fn header(text: &mut String, headers: &HeaderMap, name: &str) -> Result<(), Deni
     text.push('\n');
     Ok(())
 }
+
+/// The largest part of a canonical request that goes to the log.
+const LOGGED_BYTES_MAX: usize = 4 * 1_024;
+
+/// The headers and parameters whose values are secrets.
+const SECRETS: [&str; 6] =
+    ["authorization", "cookie", "proxy-authorization", "x-amz-security-token", "x-api-key", "ack"];
+
+/// Returns a canonical request without the values of secrets.
+pub fn for_log(canonical: &str) -> String {
+    let mask = |part: &str, separator: char| match part.split_once(separator) {
+        Some((name, _)) if SECRETS.contains(&name.to_ascii_lowercase().as_str()) => {
+            format!("{name}{separator}<masked>")
+        }
+        Some(_) | None => part.to_owned(),
+    };
+    let line = |(n, line): (usize, &str)| match n {
+        // The method and the path.
+        0 | 1 => line.to_owned(),
+        QUERY_LINE => line.split('&').map(|part| mask(part, '=')).collect::<Vec<_>>().join("&"),
+        _ => mask(line, ':'),
+    };
+    let mut text = canonical.split('\n').enumerate().map(line).collect::<Vec<_>>().join("\n");
+    text.truncate(text.floor_char_boundary(LOGGED_BYTES_MAX));
+    text
+}
+
+/// The line of a canonical request that has the query.
+const QUERY_LINE: usize = 2;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secrets_are_masked_in_a_logged_request() {
+        let request = http::Request::get("/cost-jobs?wait=1&ack=name")
+            .header("host", "h")
+            .header("x-amz-security-token", "secret")
+            .header("x-amz-date", "d");
+        let (head, ()) = request.body(()).unwrap().into_parts();
+        let canonical = without_payload(&head, "host;x-amz-date;x-amz-security-token").unwrap();
+        assert_eq!(
+            for_log(&canonical),
+            "GET\n/cost-jobs\nack=<masked>&wait=1\nhost:h\nx-amz-date:d\n\
+             x-amz-security-token:<masked>\n\nhost;x-amz-date;x-amz-security-token\n"
+        );
+        let long = "é".repeat(LOGGED_BYTES_MAX);
+        assert_eq!(for_log(&long).len(), LOGGED_BYTES_MAX);
+    }
+}

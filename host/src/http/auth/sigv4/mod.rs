@@ -23,6 +23,7 @@ use subtle::ConstantTimeEq as _;
 use time::PrimitiveDateTime;
 use time::format_description::BorrowedFormatItem;
 use time::macros::format_description;
+use tracing::debug;
 
 use super::denied::Denied;
 use super::key_set::Signer;
@@ -127,7 +128,7 @@ impl<'a> Claim<'a> {
         // With a declared digest the signature can be verified before the body
         // arrives, so an unknown sender cannot make the host buffer a large one.
         match &pending.declared {
-            Some(payload) if !pending.is_signature_over(payload) => Err(Denied::Signature),
+            Some(payload) if !pending.is_signature_over(payload) => Err(pending.mismatch(payload)),
             Some(_) | None => Ok(pending),
         }
     }
@@ -217,8 +218,20 @@ impl PendingSignature {
             // The signature over the declared digest was verified with the head.
             Some(_) => Ok(self.principal),
             None if self.is_signature_over(&payload) => Ok(self.principal),
-            None => Err(Denied::Signature),
+            None => Err(self.mismatch(&payload)),
         }
+    }
+
+    /// Logs the text that the signature should cover, for the comparison with
+    /// the client's. Returns the error.
+    fn mismatch(&self, payload: &Digest) -> Denied {
+        let canonical = canonical::for_log(&self.canonical);
+        debug!(
+            key = self.principal.name(),
+            "An AWS signature does not match; the canonical request of this host is\n\
+             {canonical}{payload}"
+        );
+        Denied::Signature
     }
 
     /// Returns `true` if the signature is valid for a body of this digest.
