@@ -7,6 +7,7 @@ use reqwest::StatusCode;
 use serde_json::Value;
 use serde_json::json;
 
+use crate::auth::bearer_keys;
 use crate::csp;
 use crate::csp::Answer;
 use crate::csp::Gate;
@@ -162,6 +163,61 @@ async fn a_draining_host_reports_that_it_is_not_ready() {
     assert_eq!(stopped, Some(0));
     host.restart().await;
     assert_eq!(host.servicenow().outcome().await.code(), 200);
+}
+
+#[tokio::test]
+async fn a_stopping_host_is_not_ready_before_it_closes_its_listeners() {
+    let csp = csp::sync().await;
+    let mut host = Setup::new()
+        .csp("CSP_TEST", &csp)
+        // Longer than the test waits, so that the listeners stay open.
+        .environment("HOTH__SHUTDOWN__DELAY_MS", "600000")
+        .start()
+        .await;
+    let (api, admin) = (host.api(), host.admin());
+    let snow = host.servicenow();
+    let check = async {
+        for base in [api, admin] {
+            let ready = format!("{base}/readyz");
+            eventually("the host to be not ready", async || {
+                let answer = client().get(&ready).send().await.expect("the listener is open");
+                (answer.status() == StatusCode::SERVICE_UNAVAILABLE).then_some(())
+            })
+            .await;
+            let alive = client().get(format!("{base}/healthz")).send().await;
+            assert_eq!(alive.expect("the listener is open").status(), StatusCode::OK);
+        }
+        snow.provision(&job("job-1", "CSP_TEST", "ADD_TASK_ORDER")).await;
+    };
+    let id = host.process_id().to_string();
+    let asked = tokio::process::Command::new("kill").args(["-TERM", &id]).status().await;
+    assert!(asked.expect("it can be run").success());
+    check.await;
+    host.kill().await;
+    host.restart().await;
+    assert_eq!(host.servicenow().outcome().await.code(), 200);
+}
+
+#[tokio::test]
+async fn both_listeners_have_open_health_paths() {
+    let csp = csp::sync().await;
+    let keys = bearer_keys(&["admin"]);
+    let setup = Setup::new().csp("CSP_TEST", &csp).with(&keys).admin_token("admin-token");
+    let host = setup.start().await;
+    for base in [host.api(), host.admin()] {
+        for (path, text) in [("/healthz", "alive\n"), ("/readyz", "ready\n")] {
+            let url = format!("{base}{path}");
+            let got = client().get(&url).send().await.expect("HOTH answers");
+            assert_eq!(got.status(), StatusCode::OK, "{url}");
+            assert_eq!(got.text().await.expect("a text"), text);
+            let head = client().head(&url).send().await.expect("HOTH answers");
+            assert_eq!(head.status(), StatusCode::OK, "HEAD {url}");
+            let posted = client().post(&url).send().await.expect("HOTH answers");
+            assert_eq!(posted.status(), StatusCode::METHOD_NOT_ALLOWED, "POST {url}");
+            let allow = posted.headers()["allow"].to_str().expect("a text");
+            assert_eq!(allow.replace(' ', ""), "GET,HEAD", "POST {url}");
+        }
+    }
 }
 
 /// A drain limit that is longer than a test holds back an answer.

@@ -8,9 +8,9 @@ mod config;
 mod csps;
 mod dead_letters;
 mod error;
-mod health;
 mod queues;
 mod router;
+mod scrape;
 mod state;
 
 pub use config::Config;

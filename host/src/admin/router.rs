@@ -18,8 +18,8 @@ use axum::routing::post;
 use super::adapters;
 use super::csps;
 use super::dead_letters;
-use super::health;
 use super::queues;
+use super::scrape;
 use super::state::AdminState;
 use crate::http;
 use crate::http::Authenticator;
@@ -44,7 +44,7 @@ pub fn router(state: AdminState) -> Router {
     );
     let state = Arc::new(state);
     let guarded = Router::new()
-        .route("/metrics", get(health::metrics))
+        .route("/metrics", get(scrape::metrics))
         .route("/adapters", get(adapters::list))
         .route("/adapters/{name}", get(adapters::show).put(adapters::deploy))
         .route("/adapters/{name}/rollback", post(adapters::roll_back))
@@ -66,9 +66,10 @@ pub fn router(state: AdminState) -> Router {
             (Arc::new(authenticator), required_role as RequiredRole),
             http::authorize,
         ));
-    Router::new()
-        .route("/healthz", get(health::alive))
-        .route("/readyz", get(health::ready))
+    state
+        .health
+        .clone()
+        .routes()
         .merge(guarded)
         .fallback(async || FrontError::NotFound)
         .method_not_allowed_fallback(async || FrontError::MethodNotAllowed(None))

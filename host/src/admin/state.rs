@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use metrics_exporter_prometheus::PrometheusHandle;
-use tokio_util::sync::CancellationToken;
 
+use crate::http::Health;
 use crate::http::auth::Keys;
 use crate::registry::Registry;
 use crate::worker::CspRuntime;
@@ -30,6 +30,6 @@ pub struct AdminState {
     /// Shared with the API and with the reload of the configuration.
     pub keys: Keys,
     pub clock: Clock,
-    /// Cancelled when the host begins to stop.
-    pub draining: CancellationToken,
+    /// Shared with the API.
+    pub health: Health,
 }

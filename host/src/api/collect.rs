@@ -128,7 +128,11 @@ async fn receive(
     let mut receive = Receive { max: params.max, wait: params.wait, lease, holder };
     let until = Instant::now() + params.wait;
     for _ in 0..UNREADABLE_BATCHES_MAX {
-        let deliveries = api.queue.receive(queue, receive).await?;
+        let received = api.queue.receive(queue, receive);
+        // A wait of 20 s would outlast the time that a stop has. A receive that
+        // is dropped leaves no lease.
+        let received = api.closing.run_until_cancelled(received).await;
+        let deliveries = received.unwrap_or_else(|| Ok(Vec::new()))?;
         let is_empty = deliveries.is_empty();
         let deliveries = within(api.batch_bytes_max, deliveries);
         let decoded = decode_or_dead_letter(api, queue, deliveries).await;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use axum::Router;
+use axum::http::HeaderValue;
 use axum::http::Method;
 use axum::http::Uri;
 use axum::middleware;
@@ -13,6 +14,8 @@ use super::openapi;
 use super::routes;
 use super::state::ApiState;
 use crate::http::FrontError;
+use crate::http::HEALTH_PATHS;
+use crate::http::Health;
 use crate::http::RequiredRole;
 use crate::http::auth::Role;
 use crate::http::authorize;
@@ -24,9 +27,14 @@ pub fn router(state: ApiState) -> Router {
     let operations =
         routes.iter().map(|route| (route.path.as_str(), &route.method, &route.operation));
     let state = ApiState { openapi: openapi::document(operations), ..state };
+    let health = state.health.clone().map_or_else(Router::new, Health::routes);
     let methods = Arc::new(routes::allowed(&routes));
     let refuse = async move |uri: Uri| match methods.get(uri.path()) {
         Some(allow) => FrontError::MethodNotAllowed(Some(allow.clone())),
+        // A fallback is called for these paths only if they have routes.
+        None if HEALTH_PATHS.contains(&uri.path()) => {
+            FrontError::MethodNotAllowed(Some(HeaderValue::from_static("GET, HEAD")))
+        }
         None => FrontError::NotFound,
     };
     // `refuse` names the methods itself, because axum's own `Allow` would list
@@ -47,6 +55,8 @@ pub fn router(state: ApiState) -> Router {
         // A route layer: unknown paths and methods get their 404 or 405 without
         // a key.
         .route_layer(authorization)
+        // Without the layer: a load balancer has no key.
+        .merge(health)
         .fallback(async || FrontError::NotFound)
         .method_not_allowed_fallback(refuse)
         // Added after the routes, so it runs before authentication: an

@@ -6,11 +6,13 @@ use std::time::Duration;
 
 use axum::http::StatusCode;
 use bytes::Bytes;
+use tokio_util::sync::CancellationToken;
 
 use super::batch_name::BatchSigner;
 use super::config::Config;
 use super::in_flight::InFlightResponses;
 use crate::http::Authenticator;
+use crate::http::Health;
 use crate::http::Rate;
 use crate::http::auth::Keys;
 use hoth_core::domain::CspName;
@@ -43,6 +45,10 @@ pub struct ApiState {
     /// waits for them.
     pub(super) in_flight: InFlightResponses,
     pub(super) batch_signer: BatchSigner,
+    /// Cancelled when the listener closes: no `GET` waits any longer.
+    pub(super) closing: CancellationToken,
+    /// `None` if the listener has no health routes.
+    pub(super) health: Option<Health>,
     /// The text of `/openapi.json`, built once when the router is.
     pub(super) openapi: Bytes,
 }
@@ -83,6 +89,8 @@ impl ApiState {
             send_timeout,
             in_flight: InFlightResponses::default(),
             batch_signer: BatchSigner::default(),
+            closing: CancellationToken::new(),
+            health: None,
             openapi: Bytes::new(),
         }
     }
@@ -96,6 +104,16 @@ impl ApiState {
     /// adapter has all.
     pub fn with_served(self, served: Arc<ServedOperations>) -> Self {
         Self { served, ..self }
+    }
+
+    /// Ends waits for outcomes when `closing` is cancelled.
+    pub fn with_closing(self, closing: CancellationToken) -> Self {
+        Self { closing, ..self }
+    }
+
+    /// Adds the health routes.
+    pub fn with_health(self, health: Health) -> Self {
+        Self { health: Some(health), ..self }
     }
 
     /// Returns the tracker of responses whose batches are not settled yet.

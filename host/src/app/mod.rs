@@ -23,6 +23,7 @@ use tracing::warn;
 use crate::admin;
 use crate::api;
 use crate::config::Config;
+use crate::http::Health;
 use crate::http::auth::Keys;
 use crate::http::listener::Listener;
 use crate::http::listener::ReloadableTls;
@@ -72,7 +73,8 @@ pub enum Role {
 /// The time that deletions of collected outcomes have to end.
 const DELETIONS_GRACE: Duration = Duration::from_secs(1);
 
-/// The time that open connections have to end, after the workers.
+/// The time that open connections of both listeners have to end, after the
+/// workers.
 const CONNECTIONS_GRACE: Duration = Duration::from_secs(5);
 
 /// A host, ready to run.
@@ -175,7 +177,7 @@ impl App {
     ///
     /// Storage has failed or a part has ended, so the process must start again.
     pub async fn run(self, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
-        let grace = self.config.worker.drain();
+        let (grace, delay) = (self.config.worker.drain(), self.config.shutdown.delay());
         let storage = self.storage.clone();
         let supervisor = self.context.supervisor.clone();
         // A supervisor waits for the line that says that the host listens, and
@@ -188,7 +190,7 @@ impl App {
             () = storage.failed() => End::StorageFailed,
             ended = supervisor.part_ended() => End::PartEnded(ended),
         };
-        running.drain(grace, &end).await;
+        running.drain(grace, delay, &end).await;
         storage.close().await;
         match end {
             End::StopRequested => {
@@ -208,8 +210,9 @@ impl App {
         let (draining, closing) = (CancellationToken::new(), CancellationToken::new());
         let workers =
             Workers::start(&self.context, &self.csps, &self.orphaned, self.served_stages());
-        let admin_router = admin::router(self.admin_state(draining.clone()));
-        let api_state = self.api_state();
+        let health = Health::new(Arc::clone(&self.context.queue), draining.clone());
+        let admin_router = admin::router(self.admin_state(health.clone()));
+        let api_state = self.api_state().with_health(health).with_closing(closing.clone());
         let responses = api_state.in_flight();
         let api_router = api::router(api_state);
         let part = |name: &str, work: BoxFuture<'static, ()>| {
@@ -261,7 +264,7 @@ impl App {
         }
     }
 
-    fn admin_state(&self, draining: CancellationToken) -> admin::AdminState {
+    fn admin_state(&self, health: Health) -> admin::AdminState {
         let mut queues = QueueName::all(self.config.csp.keys());
         queues.extend_from_slice(&self.orphaned);
         admin::AdminState {
@@ -273,7 +276,7 @@ impl App {
             metrics: self.metrics.clone(),
             keys: self.keys.clone(),
             clock: self.context.clock.clone(),
-            draining,
+            health,
         }
     }
 }
@@ -304,27 +307,31 @@ struct Running {
 impl Running {
     /// Stops the tasks in the order in which they depend on each other: the
     /// workers, then the listeners, then the deletions of collected outcomes.
-    async fn drain(self, grace: Duration, end: &End) {
-        let grace = match end {
+    ///
+    /// The listeners stay open for at least `delay`, so that load balancers see
+    /// the 503 of `/readyz` before a connection is refused.
+    async fn drain(self, grace: Duration, delay: Duration, end: &End) {
+        let (grace, delay) = match end {
             // The other parts work, so jobs in hand can end.
-            End::StopRequested | End::PartEnded(_) => grace,
+            End::StopRequested | End::PartEnded(_) => (grace, delay),
             // From here on nothing can be stored, so waiting for jobs is
             // futile.
             End::StorageFailed => {
                 error!("Queue storage failed: stopping; a restart recovers the stored messages");
-                Duration::ZERO
+                (Duration::ZERO, Duration::ZERO)
             }
         };
         self.draining.cancel();
         info!("Draining: receiving no more jobs; jobs in hand have {grace:?} to end");
-        if self.workers.drain(grace).await == Drained::Aborted && *end != End::StorageFailed {
+        let (drained, ()) = tokio::join!(self.workers.drain(grace), tokio::time::sleep(delay));
+        if drained == Drained::Aborted && *end != End::StorageFailed {
             warn!("Some jobs did not end in time; their messages are back on their queues");
         }
         self.closing.cancel();
-        for listener in self.listeners {
-            if tokio::time::timeout(CONNECTIONS_GRACE, listener).await.is_err() {
-                warn!("Some connections did not end in time");
-            }
+        // One bound for both, so that the whole stop has a bound.
+        let listeners = futures_util::future::join_all(self.listeners);
+        if tokio::time::timeout(CONNECTIONS_GRACE, listeners).await.is_err() {
+            warn!("Some connections did not end in time");
         }
         self.responses.wait_for_all(DELETIONS_GRACE).await;
     }

@@ -46,10 +46,11 @@ fn tables(config: &Config) -> Vec<(String, &dyn Table)> {
         polling,
         provisioning,
         worker,
+        shutdown,
         csp,
     } = config;
     let csps = csp.iter().map(|(name, csp)| (format!("csp.{name}"), csp as &dyn Table));
-    let named: [(&str, &dyn Table); 11] = [
+    let named: [(&str, &dyn Table); 12] = [
         ("api", api),
         ("admin", admin),
         ("queue", queue),
@@ -60,6 +61,7 @@ fn tables(config: &Config) -> Vec<(String, &dyn Table)> {
         ("retry", retry),
         ("polling", polling),
         ("worker", worker),
+        ("shutdown", shutdown),
         ("provisioning", provisioning),
     ];
     csps.chain(named.map(|(name, table)| (name.to_owned(), table))).collect()

@@ -60,6 +60,8 @@ pub struct Config {
     #[serde(default)]
     pub worker: worker::Config,
     #[serde(default)]
+    pub shutdown: http::Shutdown,
+    #[serde(default)]
     pub csp: BTreeMap<CspName, hoth_egress::Config>,
 }
 

@@ -63,7 +63,7 @@ impl Default for Config {
     fn default() -> Self {
         // The lease is longer than nearly every job takes, so that few need a
         // heartbeat.
-        Self { drain_ms: 25_000, lease_seconds: 120, stuck_after_ms: 60_000 }
+        Self { drain_ms: 20_000, lease_seconds: 120, stuck_after_ms: 60_000 }
     }
 }
 

@@ -10,9 +10,10 @@ use mock_csp::MockCsp;
 use crate::process::HostCommand;
 
 /// Short intervals of retries and polls, so that a test need not wait.
-const QUICK: [(&str, &str); 2] = [
+const QUICK: [(&str, &str); 3] = [
     ("retry", "[retry]\ninitial_backoff_ms = 20\nmax_backoff_ms = 2000\n"),
     ("polling", "[polling]\ninitial_ms = 20\nmax_ms = 100\n"),
+    ("shutdown", "[shutdown]\ndelay_ms = 0\n"),
 ];
 
 /// A host's configuration: loopback listeners on free ports, the embedded

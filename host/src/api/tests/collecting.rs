@@ -209,6 +209,18 @@ async fn a_long_poll_ends_with_the_first_outcome() {
 }
 
 #[tokio::test]
+async fn a_wait_ends_when_the_host_stops() {
+    let (host, started_at) = (Host::start().await, Instant::now());
+    // The host may stop before or after the request has come.
+    let (waiting, ()) = tokio::join!(host.get("/cost-jobs?wait=20"), async {
+        tokio::task::yield_now().await;
+        host.closing.cancel();
+    });
+    assert_eq!((waiting.status, waiting.body.as_str()), (200, "[]"));
+    assert!(started_at.elapsed() < Duration::from_secs(19), "the wait went on");
+}
+
+#[tokio::test]
 async fn a_batch_has_a_bound_in_messages_and_in_bytes() {
     let config = Config { max_batch_bytes: 2_500, ..Config::default() };
     let host = Host::with(config, AuthConfig::default()).await;

@@ -59,6 +59,8 @@ struct Host {
     queue: Arc<EmbeddedQueue>,
     clock: Clock,
     folder: TempDir,
+    /// Ends waits for outcomes.
+    closing: CancellationToken,
     /// Ends the listener.
     stop: DropGuard,
 }
@@ -100,6 +102,8 @@ impl Host {
         let keys = Keys::new(auth.open().expect("the keys can be used"));
         let send = Timeouts::default().send;
         let state = ApiState::new(config, keys, rate, send, served, csps, clock.clone());
+        let closing = CancellationToken::new();
+        let state = state.with_closing(closing.clone());
         let router = super::router(state);
         let listener =
             Listener::bind(SocketAddr::from(([127, 0, 0, 1], 0)), config.max_connections).await;
@@ -107,7 +111,7 @@ impl Host {
         let address = listener.local_addr().expect("it is bound");
         let stop = CancellationToken::new();
         tokio::spawn(listener.serve(router, stop.clone()));
-        Self { address, queue, clock, folder, stop: stop.drop_guard() }
+        Self { address, queue, clock, folder, closing, stop: stop.drop_guard() }
     }
 
     /// Serves the same file again, as after a restart of the process.

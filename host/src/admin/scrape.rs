@@ -1,14 +1,10 @@
-//! Liveness, readiness and metrics.
+//! Metrics.
 
 use std::sync::Arc;
 
 use axum::extract::State;
-use axum::http::StatusCode;
-use axum::response::IntoResponse;
-use axum::response::Response;
 use metrics::counter;
 use metrics::gauge;
-use tracing::warn;
 
 use super::error::AdminError;
 use super::state::AdminState;
@@ -20,28 +16,6 @@ use hoth_queue::QueueStats;
 
 /// The number of hex digits of a version's digest in a label.
 const SHORT_DIGEST: usize = 12;
-
-/// Handles `GET /healthz`: succeeds while the process answers.
-pub async fn alive() -> &'static str {
-    "alive\n"
-}
-
-/// Handles `GET /readyz`: succeeds if the queue can store a request now and the
-/// host is not stopping.
-pub async fn ready(State(state): State<Arc<AdminState>>) -> Response {
-    // Before the queue is asked: a load balancer must send no more requests
-    // while the host drains, however healthy the queue is.
-    if state.draining.is_cancelled() {
-        return (StatusCode::SERVICE_UNAVAILABLE, "draining\n").into_response();
-    }
-    match state.queue.check().await {
-        Ok(()) => (StatusCode::OK, "ready\n").into_response(),
-        Err(error) => {
-            warn!(error = &error as &dyn std::error::Error, "Not ready");
-            (StatusCode::SERVICE_UNAVAILABLE, format!("{error}\n")).into_response()
-        }
-    }
-}
 
 /// Handles `GET /metrics`: Prometheus text format. Gauges are updated at the
 /// scrape.
