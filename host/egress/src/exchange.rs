@@ -129,7 +129,7 @@ impl<'a> Exchange<'a> {
             idempotent: request.idempotent,
             url,
             headers,
-            body: request.body.clone().map(Bytes::from),
+            body: request.body.clone(),
             credential,
             scopes: request.scopes.iter().cloned().collect(),
             called_at: Instant::now(),

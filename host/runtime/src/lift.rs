@@ -4,6 +4,7 @@
 //! Nothing that a guest returns is trusted before it has passed through this
 //! module. `hoth-egress` decides whether a request may be sent.
 
+use bytes::Bytes;
 use serde_json::value::RawValue;
 
 use super::contract::Info;
@@ -211,7 +212,7 @@ fn http_request(request: types::HttpRequest) -> Result<HttpRequest, Violation> {
         target: self::target(target)?,
         query: pairs("query parameters", query)?,
         headers: pairs("headers", headers)?,
-        body,
+        body: body.map(Bytes::from),
         credential,
         scopes,
         idempotent,

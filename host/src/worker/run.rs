@@ -125,7 +125,8 @@ struct RunLoop<'a> {
     job: &'a Job,
     /// The lease of the job's message.
     lease: &'a Lease,
-    /// The job as its adapter sees it; the same in every call of the run.
+    /// The job as its adapter sees it; the same in every call of the run. The
+    /// input is empty between the calls: a job may wait long for its CSP.
     facts: hoth_runtime::JobContext,
     recording: Option<Recording>,
     retry: RetryPolicy,
@@ -180,10 +181,14 @@ impl RunLoop<'_> {
             Some((state, event)) => EntryPoint::Resume { state, event: event.clone() },
         };
         let (now, entropy) = (self.context.clock.wall(), Uuid::new_v4().as_u64_pair());
+        if self.facts.input.is_empty() {
+            self.facts.input = self.job.input();
+        }
         let call = Call { facts: &self.facts, now, entropy, entry };
         // Boxed, so that a job which waits for its CSP does not keep room for
         // the future of a call.
         let (step, used) = Box::pin(self.version.adapter().measured_call(call)).await;
+        self.facts.input = String::new();
         if let Some(recording) = &mut self.recording {
             recording.add(RecordedCall {
                 attempt: self.facts.attempt,

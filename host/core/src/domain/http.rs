@@ -43,7 +43,7 @@ pub struct HttpRequest {
     pub target: Target,
     pub query: Vec<(String, String)>,
     pub headers: Vec<(String, String)>,
-    pub body: Option<Vec<u8>>,
+    pub body: Option<Bytes>,
     pub credential: Option<String>,
     pub scopes: Vec<String>,
     pub idempotent: bool,

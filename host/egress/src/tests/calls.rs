@@ -25,7 +25,7 @@ async fn the_csp_gets_the_request_of_the_adapter() {
             ("User-Agent".into(), "ATAT CSP Api Client".into()),
             ("Content-Type".into(), "application/json".into()),
         ],
-        body: Some(b"{\"name\":\"x\"}".to_vec()),
+        body: Some(b"{\"name\":\"x\"}".to_vec().into()),
         ..request(
             Method::Post,
             Target::Path("/portfolios/this%3Aneeds%2Fto%3Bbe%20encoded%2C".into()),
@@ -387,7 +387,7 @@ async fn a_request_that_breaks_the_rules_is_not_sent() {
             "it asks for the credential \"other\", and there is no `[csp.CSP_A.credentials.other]`",
         ),
         (
-            HttpRequest { body: Some(vec![0; 1024 * 1024 + 1]), ..get("/x") },
+            HttpRequest { body: Some(vec![0; 1024 * 1024 + 1].into()), ..get("/x") },
             "its body has more than 1048576 bytes",
         ),
         (

@@ -115,7 +115,7 @@ async fn a_poll_is_made_once() {
 async fn every_copy_of_a_request_is_the_same() {
     let csp = Server::start([status(503)]).await;
     let request = HttpRequest {
-        body: Some(b"{}".to_vec()),
+        body: Some(b"{}".to_vec().into()),
         ..request(Method::Put, Target::Path("/x".into()))
     };
     exchange(&client(&csp.url(), ""), &request, &THRICE).await;

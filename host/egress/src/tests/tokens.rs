@@ -424,7 +424,7 @@ async fn log_and_debug_output_contain_no_secret() {
     let client = client(&csp.url(), &oauth2(&idp.url(), &source));
     let request = HttpRequest {
         query: vec![("q".into(), "qu3ry".into())],
-        body: Some(b"b0dy".to_vec()),
+        body: Some(b"b0dy".to_vec().into()),
         ..reading(&["a"])
     };
     let result = exchange(&client, &request, &THRICE).await;

@@ -23,7 +23,7 @@ fn request() -> HttpRequest {
         target: Target::Path("/portfolios".to_owned()),
         query: pairs(&[("a", "1"), ("b", "2")]),
         headers: pairs(&[("X-Version", "1"), ("Accept", "x"), ("Accept", "y")]),
-        body: Some(br#"{"name": "Blue", "tags": [1, 2], "a/b": null}"#.to_vec()),
+        body: Some(br#"{"name": "Blue", "tags": [1, 2], "a/b": null}"#.to_vec().into()),
         credential: None,
         scopes: vec!["r".to_owned(), "w".to_owned()],
         idempotent: true,
@@ -64,7 +64,7 @@ fn equivalent_steps_have_no_differences() {
         ("accept".to_owned(), "y".to_owned()),
         ("x-version".to_owned(), "1".to_owned()),
     ];
-    other.body = Some(br#"{"a/b":null,"tags":[1,2],"name":"Blue"}"#.to_vec());
+    other.body = Some(br#"{"a/b":null,"tags":[1,2],"name":"Blue"}"#.to_vec().into());
     other.scopes.reverse();
     check(&send(request()), &send(other), expect![""]);
     let done = |response| Ok(Step::Done(outcome(200, response)));
@@ -161,14 +161,14 @@ fn bodies_are_compared_as_json_if_they_are_json() {
     );
     check(
         &before,
-        &with(|r| r.body = Some(b"\xff\xfe".to_vec())),
+        &with(|r| r.body = Some(b"\xff\xfe".to_vec().into())),
         expect![[r#"
         - body "{\"name\": \"Blue\", \"tags\": [1, 2], \"a/b\": null}"
         + body 2 bytes, b3d510ef04275ca8e698e5b3cbb0ece3"#]],
     );
     check(
         &before,
-        &with(|r| r.body = Some(br#"{"Name": "Blue", "tags": [1, 3], "a/b": {}}"#.to_vec())),
+        &with(|r| r.body = Some(br#"{"Name": "Blue", "tags": [1, 3], "a/b": {}}"#.to_vec().into())),
         expect![[r#"
             + body /Name: "Blue"
             - body /a~1b: null
@@ -179,7 +179,7 @@ fn bodies_are_compared_as_json_if_they_are_json() {
     );
     check(
         &before,
-        &with(|r| r.body = Some(br#"{"name": "Blue", "tags": [1], "a/b": null}"#.to_vec())),
+        &with(|r| r.body = Some(br#"{"name": "Blue", "tags": [1], "a/b": null}"#.to_vec().into())),
         expect![[r#"
             - body /tags: [1,2]
             + body /tags: [1]"#]],
