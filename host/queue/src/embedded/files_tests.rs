@@ -13,7 +13,9 @@ use super::config::OpenError;
 use crate::conformance::message;
 use crate::conformance::receive;
 use crate::conformance::requests;
+use crate::contract::Holder;
 use crate::contract::Queue;
+use crate::contract::Receive;
 use crate::error::QueueError;
 use hoth_core::domain::Timestamp;
 use hoth_platform::clock::Clock;
@@ -22,8 +24,11 @@ use hoth_platform::clock::Clock;
 const NOTICE_MAX: Duration = Duration::from_secs(30);
 
 fn open(path: &Path) -> Result<EmbeddedQueue, OpenError> {
-    let config =
-        Config { path: path.to_owned(), redelivery_hours: 24, log_max_bytes: LOG_MAX_BYTES };
+    open_bounded(path, LOG_MAX_BYTES)
+}
+
+fn open_bounded(path: &Path, log_max_bytes: u64) -> Result<EmbeddedQueue, OpenError> {
+    let config = Config { path: path.to_owned(), redelivery_hours: 24, log_max_bytes };
     EmbeddedQueue::open(&config, Clock::manual(Timestamp::from_millis(1_700_000_000_000)))
 }
 
@@ -276,6 +281,40 @@ async fn a_lock_of_another_process_refuses_calls_and_ends_nothing() {
     let received = queue.receive(&requests(), receive(10, Duration::from_secs(30))).await;
     assert_eq!(received.expect("it is served").len(), 4);
     assert!(queue.failure().is_none());
+    queue.close().await;
+}
+
+#[tokio::test]
+async fn a_log_that_a_reader_keeps_growing_refuses_messages_until_the_reader_ends() {
+    const BYTES_MAX: u64 = 200_000;
+    let folder = tempfile::tempdir().expect("a temporary folder can be made");
+    let path = folder.path().join("hoth.db");
+    let queue = open_bounded(&path, BYTES_MAX).expect("a new file can be opened");
+    let send = async |number: u64| {
+        let name = format!("m{number}");
+        queue.send(&requests(), message(&name, &name)).await
+    };
+    send(0).await.expect("there is room");
+    let reader = rusqlite::Connection::open(&path).expect("the file can be opened");
+    reader.execute_batch("BEGIN; SELECT * FROM messages").expect("it can be read");
+    let mut sent = 1;
+    while send(sent).await.is_ok() {
+        sent += 1;
+        // Each message takes a page at least.
+        assert!(sent < BYTES_MAX / 1_000, "the log has {} bytes", queue.log_bytes());
+    }
+    assert!(matches!(send(sent).await, Err(QueueError::Full)));
+    let by_client = Receive { holder: Holder::Client, ..receive(10, Duration::from_secs(30)) };
+    let received = queue.receive(&requests(), by_client).await.expect("work goes on");
+    let receipts: Vec<_> = received.into_iter().map(|delivery| delivery.lease.keep()).collect();
+    queue.delete(&requests(), &receipts).await.expect("a deletion needs no room");
+    reader.execute_batch("COMMIT").expect("a transaction is open");
+    let deadline = tokio::time::Instant::now() + NOTICE_MAX;
+    while send(sent).await.is_err() {
+        assert!(tokio::time::Instant::now() < deadline, "the log does not shrink");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert!(queue.log_bytes() <= BYTES_MAX);
     queue.close().await;
 }
 

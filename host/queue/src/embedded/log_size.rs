@@ -68,7 +68,7 @@ impl LogSize {
     /// later commits, which may not come while new messages are refused.
     pub fn shrink(&mut self, sql: &Connection) {
         let now = Instant::now();
-        if self.bytes <= WARN_BYTES || self.empty_at > now {
+        if self.bytes <= WARN_BYTES.min(self.max_bytes) || self.empty_at > now {
             return;
         }
         self.empty_at = now + EMPTY_EVERY;
