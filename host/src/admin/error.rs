@@ -7,6 +7,7 @@ use axum::response::Response;
 use serde_json::json;
 use tracing::error;
 
+use super::queue_stats::StatsError;
 use crate::http::Reason;
 use crate::http::problem;
 use crate::replay::ReplayReport;
@@ -34,6 +35,10 @@ pub enum AdminError {
     Conflict(String),
     #[error("{0} is not supported by this queue backend")]
     NotOffered(&'static str),
+    /// The queue backend cannot be reached, or takes too long. The cause goes to
+    /// the log.
+    #[error("the queue backend does not answer; see the host's log for the cause")]
+    Unavailable(#[source] StatsError),
     /// The operator gets only this text; the cause goes to the log.
     #[error("internal error; see the host's log for the cause")]
     Internal(#[source] Box<dyn std::error::Error + Send + Sync>),
@@ -50,6 +55,12 @@ impl From<QueueError> for AdminError {
                 Self::Internal(error.into())
             }
         }
+    }
+}
+
+impl From<StatsError> for AdminError {
+    fn from(error: StatsError) -> Self {
+        Self::Unavailable(error)
     }
 }
 
@@ -73,6 +84,10 @@ impl IntoResponse for AdminError {
             }
             Self::Conflict(_) => (StatusCode::CONFLICT, Reason::Conflict),
             Self::NotOffered(_) => (StatusCode::NOT_IMPLEMENTED, Reason::NotSupported),
+            Self::Unavailable(cause) => {
+                error!(error = cause as &dyn std::error::Error, "Admin request failed");
+                (StatusCode::SERVICE_UNAVAILABLE, Reason::Unavailable)
+            }
             Self::Internal(cause) => {
                 error!(error = &**cause as &dyn std::error::Error, "Admin request failed");
                 (StatusCode::INTERNAL_SERVER_ERROR, Reason::Internal)

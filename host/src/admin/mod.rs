@@ -8,11 +8,14 @@ mod config;
 mod csps;
 mod dead_letters;
 mod error;
+mod exposition;
+mod queue_stats;
 mod queues;
 mod router;
 mod scrape;
 mod state;
 
 pub use config::Config;
+pub use queue_stats::StatsReader;
 pub use router::router;
 pub use state::AdminState;

@@ -13,6 +13,7 @@ use hoth_queue::Blocked;
 use hoth_queue::BlockedGroup;
 use hoth_queue::QueueError;
 use hoth_queue::QueueName;
+use hoth_queue::QueueStats;
 
 /// The response to `GET /queues`.
 #[derive(Debug, Serialize)]
@@ -40,15 +41,14 @@ struct QueueRow {
 /// Handles `GET /queues`.
 pub async fn list(State(state): State<Arc<AdminState>>) -> Result<Json<Queues>, AdminError> {
     let mut queues = Vec::with_capacity(state.queues.len());
-    for name in &state.queues {
-        queues.push(row(&state, name).await?);
+    for (name, stats) in state.stats.read_all().await {
+        queues.push(row(name, &stats?));
     }
     Ok(Json(Queues { queues }))
 }
 
-async fn row(state: &AdminState, name: &QueueName) -> Result<QueueRow, AdminError> {
-    let stats = state.queue.stats(name).await?;
-    Ok(QueueRow {
+fn row(name: &QueueName, stats: &QueueStats) -> QueueRow {
+    QueueRow {
         name: name.to_string(),
         csp: name.csp().map(ToString::to_string),
         depth: stats.depth,
@@ -56,7 +56,7 @@ async fn row(state: &AdminState, name: &QueueName) -> Result<QueueRow, AdminErro
         oldest_age_seconds: stats.oldest_age.map(|age| age.as_secs_f64()),
         oldest_claimable_age_seconds: stats.oldest_claimable_age.map(|age| age.as_secs_f64()),
         dead_letters: stats.dead_letters,
-    })
+    }
 }
 
 /// Returns the queue with this name.
@@ -95,7 +95,7 @@ pub async fn explain(
     Path(name): Path<String>,
 ) -> Result<Json<Explanation>, AdminError> {
     let name = find(&state, &name)?;
-    let queue = row(&state, name).await?;
+    let queue = row(name, &state.stats.read(name).await?);
     // Read after the state of the queue, so the two may differ by the messages
     // that moved in between.
     let blocked = match state.queue.blocked(name).await {

@@ -1,12 +1,18 @@
-//! Metrics.
+//! `GET /metrics`: the metrics of the process, and the state of its parts at the
+//! time of the scrape.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::State;
-use metrics::counter;
-use metrics::gauge;
+use tracing::warn;
 
-use super::error::AdminError;
+use super::exposition::Exposition;
+use super::exposition::Labels;
+use super::exposition::MetricKind;
+use super::exposition::MetricKind::Counter;
+use super::exposition::MetricKind::Gauge;
+use super::queue_stats::StatsError;
 use super::state::AdminState;
 use crate::registry::VersionListing;
 use crate::worker::CspStatus;
@@ -17,82 +23,159 @@ use hoth_queue::QueueStats;
 /// The number of hex digits of a version's digest in a label.
 const SHORT_DIGEST: usize = 12;
 
-/// Handles `GET /metrics`: Prometheus text format. Gauges are updated at the
-/// scrape.
-pub async fn metrics(State(state): State<Arc<AdminState>>) -> Result<String, AdminError> {
-    // An error fails the scrape: Prometheus then records a gap instead of the
-    // values of the previous scrape.
-    for name in &state.queues {
-        publish(name, &state.queue.stats(name).await?);
-    }
+/// The kind, the name and the help text of a metric.
+type About = (MetricKind, &'static str, &'static str);
+
+/// A metric and its value for one part of the host.
+type Metric<T> = (About, fn(&T) -> f64);
+
+/// Metrics of a queue.
+const QUEUE: &[Metric<QueueStats>] = &[
+    ((Gauge, "hoth_queue_depth", "Messages that are not leased."), |q| count(q.depth)),
+    ((Gauge, "hoth_queue_in_flight", "Leased messages."), |q| count(q.in_flight)),
+    ((Gauge, "hoth_queue_oldest_age_seconds", "Age of the oldest message."), |q| {
+        seconds(q.oldest_age)
+    }),
+    (
+        (
+            Gauge,
+            "hoth_queue_oldest_claimable_age_seconds",
+            "Age of the oldest message that can be received.",
+        ),
+        |q| seconds(q.oldest_claimable_age),
+    ),
+    ((Gauge, "hoth_queue_dead_letters", "Dead letters."), |q| count(q.dead_letters)),
+];
+
+const REACHABLE: About =
+    (Gauge, "hoth_queue_reachable", "1 if the state of the queue could be read for this scrape.");
+
+const LOG_BYTES: About = (Gauge, "hoth_queue_log_bytes", "Size of the log of the queue file.");
+
+/// Metrics of a CSP.
+const CSP: &[Metric<CspStatus>] = &[
+    ((Gauge, "hoth_csp_paused", "1 if an operator holds the jobs back."), |c| truth(c.paused)),
+    ((Gauge, "hoth_csp_secret_missing", "1 if jobs wait for a secret."), |c| {
+        truth(c.missing_secret.is_some())
+    }),
+    ((Gauge, "hoth_breaker_open", "1 if jobs wait because the CSP does not respond."), |c| {
+        truth(!c.breaker.allows_jobs())
+    }),
+    ((Gauge, "hoth_breaker_failures", "Jobs with a failed call since the last response."), |c| {
+        count(c.breaker.failures as u64)
+    }),
+];
+
+/// Metrics of an adapter version.
+const VERSION: &[Metric<VersionListing>] = &[
+    ((Counter, "hoth_adapter_calls_total", "Calls since the start of the host."), |v| {
+        count(v.usage.calls)
+    }),
+    ((Gauge, "hoth_adapter_call_seconds_sum", "Total time of all calls."), |v| v.usage.seconds),
+    ((Gauge, "hoth_adapter_call_seconds_max", "Time of the longest call."), |v| {
+        v.usage.seconds_max
+    }),
+    ((Gauge, "hoth_adapter_memory_max_bytes", "Largest memory of a call."), |v| {
+        count(v.usage.memory_max_bytes)
+    }),
+    ((Gauge, "hoth_adapter_jobs_in_flight", "Jobs in progress."), |v| {
+        count(v.jobs_in_flight as u64)
+    }),
+    ((Gauge, "hoth_adapter_active", "1 for the active version."), |v| truth(v.active)),
+    ((Gauge, "hoth_adapter_failing", "1 if most recent calls failed."), |v| {
+        truth(v.failing.is_some())
+    }),
+];
+
+const FAILURES: About =
+    (Counter, "hoth_adapter_call_failures_total", "Failed calls since the start of the host.");
+
+/// Handles `GET /metrics`: Prometheus text format.
+pub async fn metrics(State(state): State<Arc<AdminState>>) -> String {
+    let mut text = Exposition::default();
+    write_queues(&mut text, &state.stats.read_all().await);
     if let Some(bytes) = state.storage.log_bytes() {
-        publish_log(bytes);
+        text.metric(LOG_BYTES, [(Labels::new(), count(bytes))]);
     }
-    for csp in state.csps.values() {
-        publish_csp(&csp.name, &csp.status(&state.registry));
+    let csps: Vec<(&CspName, CspStatus)> =
+        state.csps.values().map(|csp| (&csp.name, csp.status(&state.registry))).collect();
+    for (about, value) in CSP {
+        text.metric(
+            *about,
+            csps.iter().map(|(name, status)| (vec![("csp", name.as_str())], value(status))),
+        );
     }
-    for adapter in state.registry.list() {
-        for version in &adapter.versions {
-            publish_version(adapter.name.as_str(), version);
-        }
-    }
-    Ok(state.metrics.render())
+    write_versions(&mut text, &state);
+    state.metrics.render() + &text.into_text()
 }
 
-/// Updates the metrics of a version. The label has the first digits of its
-/// digest, as in `hoth adapters list`.
-#[expect(clippy::cast_precision_loss, reason = "no guest has 2^53 bytes of memory")]
-fn publish_version(adapter: &str, version: &VersionListing) {
-    let mut sha256 = version.sha256.to_string();
-    sha256.truncate(SHORT_DIGEST);
-    let labels = [("adapter", adapter.to_owned()), ("sha256", sha256)];
-    let usage = &version.usage;
-    // The usage of a version holds totals since the start of the host, so they
-    // are set and not added.
-    counter!("hoth_adapter_calls_total", &labels).absolute(usage.calls);
-    for (failure, count) in [
-        ("trap", usage.traps),
-        ("timeout", usage.timeouts),
-        ("memory", usage.out_of_memory),
-        ("invalid", usage.invalid),
-    ] {
-        let [adapter, sha256] = labels.clone();
-        let labels = [adapter, sha256, ("failure", failure.to_owned())];
-        counter!("hoth_adapter_call_failures_total", &labels).absolute(count);
+/// Writes the metrics of the queues. A queue that could not be read has a gap in
+/// its series, instead of the values of an earlier scrape.
+fn write_queues(text: &mut Exposition, queues: &[(&QueueName, Result<QueueStats, StatsError>)]) {
+    let named: Vec<(String, Option<&QueueStats>)> =
+        queues.iter().map(|(name, stats)| (name.to_string(), stats.as_ref().ok())).collect();
+    for (about, value) in QUEUE {
+        let known = named.iter().filter_map(|(name, stats)| Some((name, (*stats)?)));
+        text.metric(
+            *about,
+            known.map(|(name, stats)| (vec![("queue", name.as_str())], value(stats))),
+        );
     }
-    gauge!("hoth_adapter_call_seconds_sum", &labels).set(usage.seconds);
-    gauge!("hoth_adapter_call_seconds_max", &labels).set(usage.seconds_max);
-    gauge!("hoth_adapter_memory_max_bytes", &labels).set(usage.memory_max_bytes as f64);
-    gauge!("hoth_adapter_jobs_in_flight", &labels).set(version.jobs_in_flight as f64);
-    gauge!("hoth_adapter_active", &labels).set(f64::from(u8::from(version.active)));
-    gauge!("hoth_adapter_failing", &labels).set(f64::from(u8::from(version.failing.is_some())));
+    let reachable =
+        named.iter().map(|(name, stats)| (vec![("queue", name.as_str())], truth(stats.is_some())));
+    text.metric(REACHABLE, reachable);
+    let mut errors = queues.iter().filter_map(|(_, stats)| stats.as_ref().err());
+    if let Some(error) = errors.next() {
+        let others = errors.count();
+        warn!(error = error as &dyn std::error::Error, others, "Cannot read the state of a queue");
+    }
 }
 
-#[expect(clippy::cast_precision_loss, reason = "gauges are doubles; no queue holds 2^53 messages")]
-fn publish(name: &QueueName, stats: &QueueStats) {
-    let queue = name.to_string();
-    let seconds = |age: Option<std::time::Duration>| age.unwrap_or_default().as_secs_f64();
-    gauge!("hoth_queue_depth", "queue" => queue.clone()).set(stats.depth as f64);
-    gauge!("hoth_queue_in_flight", "queue" => queue.clone()).set(stats.in_flight as f64);
-    gauge!("hoth_queue_oldest_age_seconds", "queue" => queue.clone())
-        .set(seconds(stats.oldest_age));
-    gauge!("hoth_queue_oldest_claimable_age_seconds", "queue" => queue.clone())
-        .set(seconds(stats.oldest_claimable_age));
-    gauge!("hoth_queue_dead_letters", "queue" => queue).set(stats.dead_letters as f64);
+/// Writes the metrics of the versions in memory. The label has the first digits
+/// of a version's digest, as in `hoth adapters list`.
+fn write_versions(text: &mut Exposition, state: &AdminState) {
+    let adapters = state.registry.list();
+    let versions: Vec<(&str, String, &VersionListing)> = adapters
+        .iter()
+        .flat_map(|adapter| adapter.versions.iter().map(|version| (adapter.name.as_str(), version)))
+        .map(|(adapter, version)| {
+            let mut sha256 = version.sha256.to_string();
+            sha256.truncate(SHORT_DIGEST);
+            (adapter, sha256, version)
+        })
+        .collect();
+    for (about, value) in VERSION {
+        let series = versions.iter().map(|(adapter, sha256, version)| {
+            (vec![("adapter", *adapter), ("sha256", sha256.as_str())], value(version))
+        });
+        text.metric(*about, series);
+    }
+    let failures = versions.iter().flat_map(|(adapter, sha256, version)| {
+        let usage = &version.usage;
+        let kinds = [
+            ("trap", usage.traps),
+            ("timeout", usage.timeouts),
+            ("memory", usage.out_of_memory),
+            ("invalid", usage.invalid),
+        ];
+        kinds.map(|(failure, failed)| {
+            let labels =
+                vec![("adapter", *adapter), ("sha256", sha256.as_str()), ("failure", failure)];
+            (labels, count(failed))
+        })
+    });
+    text.metric(FAILURES, failures);
 }
 
-#[expect(clippy::cast_precision_loss, reason = "gauges are doubles; no log has 2^53 bytes")]
-fn publish_log(bytes: u64) {
-    gauge!("hoth_queue_log_bytes").set(bytes as f64);
+#[expect(clippy::cast_precision_loss, reason = "the format has doubles; no count has 2^53")]
+fn count(number: u64) -> f64 {
+    number as f64
 }
 
-#[expect(clippy::cast_precision_loss, reason = "a breaker counts up to 1000")]
-fn publish_csp(csp: &CspName, status: &CspStatus) {
-    let csp = csp.to_string();
-    let as_number = |truth: bool| f64::from(u8::from(truth));
-    gauge!("hoth_csp_paused", "csp" => csp.clone()).set(as_number(status.paused));
-    gauge!("hoth_csp_secret_missing", "csp" => csp.clone())
-        .set(as_number(status.missing_secret.is_some()));
-    gauge!("hoth_breaker_open", "csp" => csp.clone()).set(as_number(!status.breaker.allows_jobs()));
-    gauge!("hoth_breaker_failures", "csp" => csp).set(status.breaker.failures as f64);
+fn seconds(age: Option<Duration>) -> f64 {
+    age.unwrap_or_default().as_secs_f64()
+}
+
+fn truth(value: bool) -> f64 {
+    f64::from(u8::from(value))
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use metrics_exporter_prometheus::PrometheusHandle;
 
+use super::queue_stats::StatsReader;
 use crate::http::Health;
 use crate::http::auth::Keys;
 use crate::registry::Registry;
@@ -22,6 +23,8 @@ pub struct AdminState {
     pub storage: Storage,
     /// The configured queues, and orphaned queues that still hold messages.
     pub queues: Vec<QueueName>,
+    /// Reads the state of `queues`.
+    pub stats: StatsReader,
     pub registry: Arc<Registry>,
     /// The running parts of the configured CSPs, shared with the workers.
     pub csps: BTreeMap<CspName, CspRuntime>,

@@ -270,6 +270,7 @@ impl App {
         admin::AdminState {
             queue: Arc::clone(&self.context.queue),
             storage: self.storage.clone(),
+            stats: admin::StatsReader::new(Arc::clone(&self.context.queue), &queues),
             queues,
             registry: Arc::clone(&self.context.registry),
             csps: self.csps.clone(),
