@@ -62,6 +62,12 @@ async fn a_panic_of_the_thread_that_writes_the_log_ends_the_process_and_loses_no
 }
 
 #[tokio::test]
+async fn a_panic_of_the_queue_writer_ends_the_process_and_loses_no_job() {
+    let sentence = "the thread that writes the queue has ended by itself; the log has the reason";
+    ends_and_loses_nothing("before-commit:panic", |setup| setup, sentence).await;
+}
+
+#[tokio::test]
 async fn a_stuck_queue_writer_ends_the_process_and_loses_no_job() {
     let setup = |setup: Setup| setup.with("[worker]\nstuck_after_ms = 2000");
     ends_and_loses_nothing("before-commit:hang", setup, "hoth: the queue writer is stuck").await;

@@ -67,6 +67,8 @@ pub struct EmbeddedQueue {
     log_bytes: Arc<AtomicU64>,
     /// True from the call of [`EmbeddedQueue::close`] on: the writer may end.
     closing: AtomicBool,
+    /// Set if the writer had ended by itself before it was closed.
+    writer_ended: AtomicBool,
 }
 
 /// The channel to the writer.
@@ -161,6 +163,7 @@ impl EmbeddedQueue {
             failed,
             log_bytes,
             closing: AtomicBool::new(false),
+            writer_ended: AtomicBool::new(false),
         })
     }
 
@@ -179,9 +182,13 @@ impl EmbeddedQueue {
     /// Returns the failure of storage, if there is one. Where messages had to
     /// be saved, their place is known after [`Self::close`].
     pub fn failure(&self) -> Option<StorageFailure> {
-        let ended = || self.failed.has_changed().is_err() && !self.closing.load(Ordering::SeqCst);
+        let ended = || self.writer_ended.load(Ordering::SeqCst) || self.has_ended_unasked();
         let failure = self.failed.borrow().clone();
         failure.or_else(|| ended().then_some(StorageFailure::WriterEnded))
+    }
+
+    fn has_ended_unasked(&self) -> bool {
+        self.failed.has_changed().is_err() && !self.closing.load(Ordering::SeqCst)
     }
 
     /// Returns the size of SQLite's log.
@@ -192,6 +199,10 @@ impl EmbeddedQueue {
     /// Waits until the writer has served its requests and has closed and
     /// unlocked the file.
     pub async fn close(&self) {
+        // Noted first: from here on an end of the writer is expected.
+        if self.has_ended_unasked() {
+            self.writer_ended.store(true, Ordering::SeqCst);
+        }
         self.closing.store(true, Ordering::SeqCst);
         let reader = Arc::clone(&self.reader);
         // Before the writer, which is to be the last one: only the last

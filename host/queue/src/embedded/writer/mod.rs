@@ -7,6 +7,7 @@
 //! claimable.
 
 mod ending;
+mod gathering;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -20,6 +21,7 @@ use rusqlite::Connection;
 use tokio::sync::watch;
 use tracing::warn;
 
+use self::gathering::gather;
 use super::command::Call;
 use super::command::Command;
 use super::command::Request;
@@ -47,18 +49,10 @@ use hoth_platform::clock::Clock;
 use hoth_platform::failpoint;
 use hoth_platform::failpoint::FailPoint;
 
-/// The most requests of one transaction: enough to share a sync among all
-/// callers, few enough that no caller waits long for the rest.
-const BATCH_MAX: usize = 512;
-
 /// The pause between two deletions of expired rows, and the pause while there
 /// are more: rows must be deleted faster than jobs are accepted.
 const EXPIRE_EVERY: Duration = Duration::from_secs(30);
 const EXPIRE_AGAIN: Duration = Duration::from_millis(50);
-
-/// The most bytes of messages in one transaction, unless one message alone has
-/// more: they are written and synced while every caller waits.
-const BATCH_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 /// The pause before receivers are checked again on a full disk, or behind the
 /// lock of another process.
@@ -166,7 +160,7 @@ impl Writer {
                 Err(RecvTimeoutError::Timeout) => Vec::new(),
                 Err(RecvTimeoutError::Disconnected) => return self.end(),
             };
-            self.gather(&mut batch);
+            gather(&self.requests, &mut batch);
             let close = batch.iter().position(|request| matches!(request, Request::Close { .. }));
             let late = close.map(|at| batch.split_off(at));
             self.process(batch);
@@ -176,25 +170,6 @@ impl Writer {
                 self.end();
                 late.into_iter().for_each(|request| request.refuse(closed()));
                 return;
-            }
-        }
-    }
-
-    /// Adds the requests that arrived during the last sync, which share the
-    /// next one.
-    fn gather(&self, batch: &mut Vec<Request>) {
-        let mut bytes: usize = batch.iter().map(Request::bytes).sum();
-        // The first request above the bound still joins: requests cannot be put
-        // back, and a message has a bound of its own.
-        while batch.len() < BATCH_MAX && bytes < BATCH_BYTES_MAX {
-            match self.requests.try_recv() {
-                Ok(request) => {
-                    bytes = bytes.saturating_add(request.bytes());
-                    batch.push(request);
-                }
-                // After a disconnect the next `recv_timeout` ends the loop,
-                // when this batch has its answers.
-                Err(_) => return,
             }
         }
     }
