@@ -220,6 +220,15 @@ pub trait Queue: Send + Sync {
         max: usize,
     ) -> Result<Vec<DeadLetter>, QueueError>;
 
+    /// Returns the dead letters with these ids, in the order of their ids. There
+    /// are none for unknown ids. A call names up to
+    /// [`DEAD_LETTERS_MAX`](crate::DEAD_LETTERS_MAX).
+    async fn find_dead_letters(
+        &self,
+        queue: &QueueName,
+        ids: &[DeadLetterId],
+    ) -> Result<Vec<DeadLetter>, QueueError>;
+
     /// Puts a dead letter back onto its queue as `message`, as
     /// [`Queue::settle`] sends a successor.
     async fn redrive(

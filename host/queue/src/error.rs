@@ -53,7 +53,7 @@ pub enum InvalidArgument {
     Lease,
     #[error("a redelivery names up to {REDELIVER_KEYS_MAX} keys")]
     RedeliverKeys,
-    #[error("a call discards up to {DEAD_LETTERS_MAX} dead letters")]
+    #[error("a call names up to {DEAD_LETTERS_MAX} dead letters")]
     DiscardIds,
     #[error("not a receipt of this queue")]
     Receipt,

@@ -132,16 +132,11 @@ pub async fn show(
     Path((name, id)): Path<(String, String)>,
 ) -> Result<Json<DeadLetterRow>, AdminError> {
     let queue = queues::find(&state, &name)?;
-    let selection = Selection { ids: Some(vec![id.clone()]), max: Some(1), ..Selection::default() };
-    // A search, because the queue contract has no access by id. An empty page is
-    // not the end: it only has no match.
-    let mut pages = SelectedPages::new(&state, queue, &selection);
-    while let Some(found) = pages.next().await? {
-        if let Some(letter) = found.into_iter().next() {
-            return Ok(Json(row(letter, true)));
-        }
-    }
-    Err(AdminError::NotFound(format!("`{name}` has no dead letter `{id}`")))
+    let ids = [DeadLetterId::new(&*id)];
+    let found = state.queue.find_dead_letters(queue, &ids).await?.into_iter().next();
+    let letter =
+        found.ok_or_else(|| AdminError::NotFound(format!("`{name}` has no dead letter `{id}`")))?;
+    Ok(Json(row(letter, true)))
 }
 
 /// Handles `POST /queues/{name}/redrive`: returns dead letters to their queue.
@@ -246,14 +241,27 @@ struct SelectedPages<'a> {
     started_at: Timestamp,
     /// The number of dead letters that may still be selected.
     remaining: u64,
-    /// The last dead letter read so far.
-    after: Option<DeadLetterId>,
+    /// The part that has not been read.
+    unread: Unread<'a>,
+}
+
+/// The dead letters that a walk has not read.
+enum Unread<'a> {
+    /// Those with these ids.
+    Ids(std::slice::Chunks<'a, String>),
+    /// Those behind this one, or all.
+    Behind(Option<DeadLetterId>),
 }
 
 impl<'a> SelectedPages<'a> {
     fn new(state: &'a AdminState, queue: &'a QueueName, selection: &'a Selection) -> Self {
         let (started_at, remaining) = (state.clock.now(), selection.max.unwrap_or(u64::MAX));
-        Self { state, queue, selection, started_at, remaining, after: None }
+        let unread = match &selection.ids {
+            // Found by their ids: the others, and their bodies, are not read.
+            Some(ids) => Unread::Ids(ids.chunks(SELECTED_PAGE)),
+            None => Unread::Behind(None),
+        };
+        Self { state, queue, selection, started_at, remaining, unread }
     }
 
     /// Returns the selected dead letters of the next page; the list is empty if
@@ -262,11 +270,7 @@ impl<'a> SelectedPages<'a> {
         if self.remaining == 0 {
             return Ok(None);
         }
-        let queue = &self.state.queue;
-        let page = queue.dead_letters(self.queue, self.after.as_ref(), SELECTED_PAGE).await?;
-        let Some(last) = page.last() else { return Ok(None) };
-        // Advanced over the whole page, whether or not it has a match.
-        self.after = Some(last.id.clone());
+        let Some(page) = self.next_page().await? else { return Ok(None) };
         let is_selected = |letter: &DeadLetter| {
             letter.died_at <= self.started_at && self.selection.matches(letter)
         };
@@ -274,6 +278,25 @@ impl<'a> SelectedPages<'a> {
         selected.truncate(usize::try_from(self.remaining).unwrap_or(usize::MAX));
         self.remaining -= selected.len() as u64;
         Ok(Some(selected))
+    }
+
+    /// Reads the next dead letters. Returns `None` at the end.
+    async fn next_page(&mut self) -> Result<Option<Vec<DeadLetter>>, AdminError> {
+        let queue = &self.state.queue;
+        match &mut self.unread {
+            Unread::Ids(chunks) => {
+                let Some(ids) = chunks.next() else { return Ok(None) };
+                let ids: Vec<DeadLetterId> = ids.iter().map(DeadLetterId::new).collect();
+                Ok(Some(queue.find_dead_letters(self.queue, &ids).await?))
+            }
+            Unread::Behind(after) => {
+                let page = queue.dead_letters(self.queue, after.as_ref(), SELECTED_PAGE).await?;
+                let Some(last) = page.last() else { return Ok(None) };
+                // Over the whole page, whether or not it has a match.
+                *after = Some(last.id.clone());
+                Ok(Some(page))
+            }
+        }
     }
 }
 

@@ -62,6 +62,14 @@ pub async fn dead_letters_are_kept_until_redriven_or_discarded(f: &impl Fixture)
         letters.iter().map(|one| (&*one.key, &*one.body, &*one.reason)).collect();
     assert_eq!(listed_letters, ["m1", "m2", "m3"].map(|name| (name, name, "unreadable")));
     assert_eq!(listed(Some(&letters[0].id), 1).await[0].key, "m2");
+    let found = async |ids: &[&str]| {
+        let ids: Vec<DeadLetterId> = ids.iter().map(|id| DeadLetterId::new(*id)).collect();
+        let found = f.queue().find_dead_letters(&requests(), &ids).await.expect("it can be read");
+        found.into_iter().map(|letter| letter.body).collect::<Vec<_>>()
+    };
+    let [first, _, third] = [0, 1, 2].map(|at| letters[at].id.as_str());
+    assert_eq!(found(&[third, "no id", first, "7"]).await, ["m1", "m3"]);
+    assert_eq!(found(&[]).await, [""; 0]);
     for expected in [Redrive::Sent, Redrive::NotFound] {
         let again = message("g", "again");
         let redriven = f.queue().redrive(&requests(), &letters[1].id, again).await;

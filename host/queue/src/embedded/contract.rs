@@ -183,6 +183,20 @@ impl Queue for EmbeddedQueue {
         self.apply(RedriveLetter { queue, id, message }).await
     }
 
+    async fn find_dead_letters(
+        &self,
+        queue: &QueueName,
+        ids: &[DeadLetterId],
+    ) -> Result<Vec<DeadLetter>, QueueError> {
+        if ids.len() > DEAD_LETTERS_MAX {
+            return Err(InvalidArgument::DiscardIds.into());
+        }
+        let mut numbers: Vec<i64> = ids.iter().filter_map(|id| letter_number(id).ok()).collect();
+        numbers.sort_unstable();
+        numbers.dedup();
+        self.read_queue(queue, move |queue| queue.find_dead_letters(&numbers)).await
+    }
+
     async fn discard(&self, queue: &QueueName, ids: &[DeadLetterId]) -> Result<u64, QueueError> {
         if ids.len() > DEAD_LETTERS_MAX {
             return Err(InvalidArgument::DiscardIds.into());

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use rusqlite::Connection;
 use rusqlite::OptionalExtension as _;
+use rusqlite::Row;
 use rusqlite::params;
 use rusqlite::types::ValueRef;
 
@@ -97,19 +98,22 @@ impl<'a> QueueReader<'a> {
              WHERE queue = ?1 AND seq > ?2 ORDER BY seq LIMIT ?3",
         )?;
         let limit = i64::try_from(max).unwrap_or(i64::MAX);
-        let rows = statement.query_map(params![self.id, after, limit], |row| {
-            Ok(DeadLetter {
-                id: DeadLetterId::new(row.get::<_, i64>(0)?.to_string()),
-                group: text(row, 1)?,
-                key: text(row, 2)?,
-                body: text(row, 3)?,
-                reason: text(row, 4)?,
-                sent_at: timestamp(number(row, 5)?),
-                died_at: timestamp(number(row, 6)?),
-                receive_count: count(row, 7)?,
-            })
-        })?;
+        let rows = statement.query_map(params![self.id, after, limit], dead_letter)?;
         rows.collect()
+    }
+
+    /// Returns those of the dead letters with these numbers that exist.
+    pub fn find_dead_letters(&self, numbers: &[i64]) -> rusqlite::Result<Vec<DeadLetter>> {
+        // By the primary key: each letter may have a mebibyte, and there may be
+        // many before it.
+        let mut statement = self.sql.prepare_cached(
+            "SELECT seq, grp, key, body, reason, sent_at, died_at, receive_count FROM dead_letters
+             WHERE seq = ?2 AND queue = ?1",
+        )?;
+        let mut find = |number: &i64| {
+            statement.query_row(params![self.id, number], dead_letter).optional().transpose()
+        };
+        numbers.iter().filter_map(&mut find).collect()
     }
 
     /// Lists the groups whose head cannot be claimed now.
@@ -145,4 +149,18 @@ impl<'a> QueueReader<'a> {
             self.sql.prepare_cached(text)?.query_row(parameters, |row| row.get(0))?;
         Ok(counted.unsigned_abs())
     }
+}
+
+/// Reads a row of the table of dead letters.
+fn dead_letter(row: &Row<'_>) -> rusqlite::Result<DeadLetter> {
+    Ok(DeadLetter {
+        id: DeadLetterId::new(row.get::<_, i64>(0)?.to_string()),
+        group: text(row, 1)?,
+        key: text(row, 2)?,
+        body: text(row, 3)?,
+        reason: text(row, 4)?,
+        sent_at: timestamp(number(row, 5)?),
+        died_at: timestamp(number(row, 6)?),
+        receive_count: count(row, 7)?,
+    })
 }

@@ -32,12 +32,14 @@ use crate::contract::Redeliver;
 use crate::contract::Redrive;
 use crate::contract::Sent;
 use crate::contract::check_lease;
+use crate::error::InvalidArgument;
 use crate::error::QueueError;
 use crate::lease::Delivery;
 use crate::lease::Dropped;
 use crate::lease::Lease;
 use crate::lease::Receipt;
 use crate::lease::Releases;
+use crate::limits::DEAD_LETTERS_MAX;
 use crate::limits::PANIC_PAUSE;
 use crate::message::NewMessage;
 use crate::message::Received;
@@ -267,6 +269,18 @@ impl Queue for Model {
             .into_iter()
             .filter(|letter| letter_number(&letter.id).is_ok_and(|number| number > after));
         Ok(behind.take(max).collect())
+    }
+
+    async fn find_dead_letters(
+        &self,
+        queue: &QueueName,
+        ids: &[DeadLetterId],
+    ) -> Result<Vec<DeadLetter>, QueueError> {
+        if ids.len() > DEAD_LETTERS_MAX {
+            return Err(InvalidArgument::DiscardIds.into());
+        }
+        let letters = self.state().dead.get(queue).cloned().unwrap_or_default();
+        Ok(letters.into_iter().filter(|letter| ids.contains(&letter.id)).collect())
     }
 
     async fn redrive(

@@ -1,5 +1,6 @@
 //! The queue contract on SQS.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -8,7 +9,6 @@ use hoth_platform::failpoint;
 use hoth_platform::failpoint::FailPoint;
 
 use super::backend::SqsQueue;
-use super::dead_letters::Page;
 use super::dead_letters::SequenceNumber;
 use super::encoding;
 use super::receive;
@@ -125,8 +125,23 @@ impl Queue for SqsQueue {
         max: usize,
     ) -> Result<Vec<DeadLetter>, QueueError> {
         let after = after.map(SequenceNumber::parse).transpose()?;
-        let page = Page { after, max: max.min(DEAD_LETTERS_MAX) };
-        self.shared.dead_letters(self.pair(queue)?, page).await
+        let behind = |number: &SequenceNumber| after.as_ref().is_none_or(|after| number > after);
+        self.shared.dead_letters(self.pair(queue)?, behind, max.min(DEAD_LETTERS_MAX)).await
+    }
+
+    async fn find_dead_letters(
+        &self,
+        queue: &QueueName,
+        ids: &[DeadLetterId],
+    ) -> Result<Vec<DeadLetter>, QueueError> {
+        if ids.len() > DEAD_LETTERS_MAX {
+            return Err(InvalidArgument::DiscardIds.into());
+        }
+        let wanted: HashSet<SequenceNumber> =
+            ids.iter().filter_map(|id| SequenceNumber::parse(id).ok()).collect();
+        // One scan for all of them: SQS has no access by id.
+        let is_wanted = |number: &SequenceNumber| wanted.contains(number);
+        self.shared.dead_letters(self.pair(queue)?, is_wanted, wanted.len()).await
     }
 
     async fn redrive(

@@ -47,7 +47,7 @@ const DIGITS: usize = 39;
 /// The sequence number of a dead letter, by which it is named and ordered. SQS
 /// gives it when the letter arrives. The digits are padded with zeros, so that
 /// texts compare as numbers do.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SequenceNumber(String);
 
 impl SequenceNumber {
@@ -72,12 +72,6 @@ impl SequenceNumber {
     fn to_id(&self) -> DeadLetterId {
         DeadLetterId::new(self.0.trim_start_matches('0'))
     }
-}
-
-/// A page of dead letters to list: up to `max` behind `after`.
-pub struct Page {
-    pub after: Option<SequenceNumber>,
-    pub max: usize,
 }
 
 impl Shared {
@@ -125,21 +119,23 @@ impl Shared {
         Scan { shared: self, queue, seen: Vec::new(), _turn: turn }
     }
 
-    /// Lists a page of dead letters, in the order in which they died.
+    /// Lists the first `max` of the wanted dead letters, in the order in which
+    /// they died.
     pub async fn dead_letters(
         &self,
         queue: &QueuePair,
-        page: Page,
+        is_wanted: impl Fn(&SequenceNumber) -> bool,
+        max: usize,
     ) -> Result<Vec<DeadLetter>, QueueError> {
         let mut scan = self.scan(queue).await;
         let mut letters: BTreeMap<SequenceNumber, DeadLetter> = BTreeMap::new();
         let scanned = scan
             .visit(|number, message| {
-                if page.after.as_ref().is_none_or(|after| number > *after) {
+                if is_wanted(&number) {
                     letters.insert(number.clone(), letter(&number, message));
                     // SQS delivers groups in any order, so every letter is
                     // seen; only a page of them is kept in memory.
-                    if letters.len() > page.max {
+                    if letters.len() > max {
                         letters.pop_last();
                     }
                 }
