@@ -26,6 +26,8 @@ mod samples;
 mod sandbox;
 mod secrets;
 mod several;
+mod sqs;
+mod sqs_wire;
 mod stratus;
 mod supervision;
 mod tls;

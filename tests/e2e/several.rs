@@ -11,9 +11,6 @@ use std::time::Instant;
 use reqwest::Method;
 use serde_json::Value;
 use serde_json::json;
-use tokio::net::TcpListener;
-use tokio::net::TcpStream;
-use tokio::sync::watch;
 
 use crate::csp;
 use crate::csp::Answer;
@@ -23,6 +20,7 @@ use crate::harness::Setup;
 use crate::harness::TestHost;
 use crate::harness::eventually;
 use crate::harness::job;
+use crate::sqs_wire::Wire;
 use crate::supervision::ends_and_loses_nothing;
 
 /// A short lease, and still one that a busy machine extends in time.
@@ -33,7 +31,7 @@ fn set(wanted: &str) -> Option<String> {
 }
 
 /// Returns the address of the local SQS, or `None` if the tests run on AWS.
-fn endpoint() -> Option<String> {
+pub fn endpoint() -> Option<String> {
     if set("HOTH_TEST_SQS").as_deref() == Some("aws") {
         return None;
     }
@@ -45,7 +43,7 @@ fn endpoint() -> Option<String> {
 }
 
 /// Returns the configuration of queues at `endpoint` that no other test uses.
-fn queues_at(endpoint: Option<&str>) -> String {
+pub fn queues_at(endpoint: Option<&str>) -> String {
     let unique = uuid::Uuid::new_v4().simple().to_string();
     let queue = format!("backend = \"sqs\"\nprefix = \"hoth-e2e-{}-\"\n", &unique[..8]);
     match endpoint {
@@ -254,56 +252,4 @@ async fn an_outage_of_sqs_refuses_posts_and_recovers_by_itself() {
     })
     .await;
     assert_eq!(snow.outcome().await.job_id(), "job-2");
-}
-
-/// A connection to SQS that can be cut. It keeps its port all the time, so that
-/// no other program can take it.
-struct Wire {
-    url: String,
-    state: watch::Sender<WireState>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum WireState {
-    Whole,
-    Cut,
-}
-
-impl Wire {
-    async fn to(endpoint: &str) -> Self {
-        let upstream = endpoint.trim_start_matches("http://").trim_end_matches('/').to_owned();
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port is free");
-        let url = format!("http://{}", listener.local_addr().expect("a bound address"));
-        let state = watch::Sender::new(WireState::Whole);
-        let seen = state.subscribe();
-        tokio::spawn(async move {
-            while let Ok((near, _)) = listener.accept().await {
-                tokio::spawn(carry(near, upstream.clone(), seen.clone()));
-            }
-        });
-        Self { url, state }
-    }
-
-    /// Ends every connection, and each new one at once.
-    fn cut(&self) {
-        self.state.send_replace(WireState::Cut);
-    }
-
-    /// Forwards connections again.
-    fn mend(&self) {
-        self.state.send_replace(WireState::Whole);
-    }
-}
-
-/// Forwards one connection until the wire is cut.
-async fn carry(mut near: TcpStream, upstream: String, mut state: watch::Receiver<WireState>) {
-    let carried = async {
-        let mut far = TcpStream::connect(upstream).await?;
-        tokio::io::copy_bidirectional(&mut near, &mut far).await
-    };
-    tokio::select! {
-        biased;
-        _ = state.wait_for(|state| *state == WireState::Cut) => {}
-        _ = carried => {}
-    }
 }

@@ -34,6 +34,7 @@ pub struct Config {
     max_log_bytes: Option<NonZeroU64>,
     region: Option<String>,
     endpoint_url: Option<Url>,
+    proxy: Option<Url>,
     prefix: Option<String>,
 }
 
@@ -74,6 +75,7 @@ impl Config {
         SqsConfig {
             region: self.region.clone(),
             endpoint_url: self.endpoint_url.clone(),
+            proxy: self.proxy.clone(),
             prefix: self.prefix.clone().unwrap_or_else(|| DEFAULT_PREFIX.to_owned()),
         }
     }
@@ -91,6 +93,7 @@ impl Config {
         let foreign = [
             ("region", self.region.is_some()),
             ("endpoint_url", self.endpoint_url.is_some()),
+            ("proxy", self.proxy.is_some()),
             ("prefix", self.prefix.is_some()),
         ];
         // Refused and not ignored: an operator who wrote such a key expects
@@ -166,6 +169,7 @@ mod tests {
             "backend = 'sqs'",
             "backend = 'sqs'\nregion = 'us-gov-west-1'\nprefix = ''",
             "backend = 'sqs'\nendpoint_url = 'http://127.0.0.1:4566'",
+            "backend = 'sqs'\nproxy = 'http://proxy.example.com:3128'",
             "backend = 'sqs'\nendpoint_url = 'https://vpce-1.sqs.us-east-1.vpce.amazonaws.com'",
         ] {
             assert_eq!(problems(good), "", "{good}");
@@ -185,6 +189,14 @@ mod tests {
             (
                 "backend = 'sqs'\nendpoint_url = 'http://sqs.example.com'",
                 "endpoint_url: must be https, unless it points at loopback",
+            ),
+            (
+                "backend = 'sqs'\nproxy = 'socks5://proxy.example.com'",
+                "proxy: must be `http://` or `https://` with a host and a port alone",
+            ),
+            (
+                "backend = 'sqs'\nproxy = 'http://user:word@proxy.example.com'",
+                "proxy: must be `http://` or `https://` with a host and a port alone",
             ),
             ("backend = 'sqs'\nprefix = 'a.b'", "prefix: may have letters, digits, `-` and `_`"),
             (

@@ -22,6 +22,9 @@ pub struct SqsConfig {
     pub region: Option<String>,
     /// The endpoint. `None` selects AWS's own endpoint of the region.
     pub endpoint_url: Option<Url>,
+    /// The proxy for calls by https, to SQS and to the services that give
+    /// credentials. They use CONNECT, so the proxy sees names and ports only.
+    pub proxy: Option<Url>,
     /// The beginning of every queue's name.
     pub prefix: String,
 }
@@ -46,6 +49,16 @@ impl Table for SqsConfig {
         let plain = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
         if !self.prefix.bytes().all(plain) {
             problems.push(Problem::new("prefix", "may have letters, digits, `-` and `_`"));
+        }
+        let is_origin = |url: &Url| {
+            matches!(url.scheme(), "http" | "https")
+                && url.has_host()
+                && (url.username(), url.password()) == ("", None)
+                && (url.path(), url.query(), url.fragment()) == ("/", None, None)
+        };
+        if self.proxy.as_ref().is_some_and(|proxy| !is_origin(proxy)) {
+            let message = "must be `http://` or `https://` with a host and a port alone";
+            problems.push(Problem::new("proxy", message));
         }
         // The name for dead letters is the longer one of each pair.
         let queues = QueueName::all(names.csps.iter().copied());

@@ -8,6 +8,10 @@ use aws_config::Region;
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_sdk_sqs::Client;
+use aws_sdk_sqs::config::SharedHttpClient;
+use aws_smithy_http_client::Builder;
+use aws_smithy_http_client::ConnectorBuilder;
+use aws_smithy_http_client::proxy::ProxyConfig;
 use aws_smithy_http_client::tls;
 
 use super::error::OpenError;
@@ -36,14 +40,14 @@ const TRIES: u32 = 3;
 const BACKOFF: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(1));
 
 /// Makes a client. Credentials come from the sources that AWS's own tools use:
-/// the environment, a profile, a web identity, the container or the machine.
+/// the environment, a profile (with `credential_process` and SSO), a web
+/// identity, the container or the machine.
 ///
 /// # Errors
 ///
-/// [`OpenError::NoRegion`] if no source names a region.
+/// [`OpenError::NoRegion`] if no source names a region, [`OpenError::Proxy`] if
+/// the proxy is not a URL of one.
 pub async fn connect(config: &SqsConfig) -> Result<Client, OpenError> {
-    let ring = tls::Provider::Rustls(tls::rustls_provider::CryptoMode::Ring);
-    let http = aws_smithy_http_client::Builder::new().tls_provider(ring).build_https();
     let timeouts = TimeoutConfig::builder()
         .connect_timeout(CONNECT_TIMEOUT)
         .operation_attempt_timeout(TRY_TIMEOUT)
@@ -55,7 +59,7 @@ pub async fn connect(config: &SqsConfig) -> Result<Client, OpenError> {
         .with_max_backoff(BACKOFF.1);
     let mut loader = aws_config::defaults(BehaviorVersion::v2026_01_12())
         .app_name(AppName::new("hoth").expect("letters are a valid name"))
-        .http_client(http)
+        .http_client(http_client(proxy(config)?))
         .timeout_config(timeouts)
         .retry_config(retry);
     // Only explicit settings are passed on. For the rest, the loader asks the
@@ -71,4 +75,27 @@ pub async fn connect(config: &SqsConfig) -> Result<Client, OpenError> {
         return Err(OpenError::NoRegion);
     }
     Ok(Client::new(&settings))
+}
+
+/// Makes the proxy rule: the configured proxy for calls by https, and none for
+/// others, which do not leave the machine. The environment names no proxy: the
+/// configuration file decides.
+fn proxy(config: &SqsConfig) -> Result<ProxyConfig, OpenError> {
+    match &config.proxy {
+        None => Ok(ProxyConfig::disabled()),
+        Some(url) => ProxyConfig::https(url.as_str()).map_err(|_| OpenError::Proxy),
+    }
+}
+
+fn http_client(proxy: ProxyConfig) -> SharedHttpClient {
+    // The same parts as those of the SDK's own client, with `ring` as the
+    // provider of cryptography.
+    Builder::new().build_with_connector_fn(move |settings, components| {
+        let ring = tls::Provider::Rustls(tls::rustls_provider::CryptoMode::Ring);
+        let mut connector = ConnectorBuilder::default().tls_provider(ring);
+        connector.set_connector_settings(settings.cloned());
+        connector.set_sleep_impl(components.and_then(|parts| parts.sleep_impl()));
+        connector.set_proxy_config(Some(proxy.clone()));
+        connector.build()
+    })
 }

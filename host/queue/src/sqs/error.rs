@@ -14,6 +14,8 @@ pub enum OpenError {
         "no region is known\nhint: set `region` under `[queue]`, or AWS_REGION in the environment"
     )]
     NoRegion,
+    #[error("`proxy` under `[queue]` is not the URL of a proxy")]
+    Proxy,
     #[error("cannot {act} the SQS queue `{queue}`{hint}")]
     Call {
         /// A verb, such as `find`.

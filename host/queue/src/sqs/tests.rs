@@ -96,7 +96,7 @@ impl Sqs {
         };
         let unique = uuid::Uuid::new_v4().simple().to_string();
         let prefix = format!("hoth-test-{}-", &unique[..12]);
-        let config = SqsConfig { region, endpoint_url, prefix };
+        let config = SqsConfig { region, endpoint_url, proxy: None, prefix };
         let queue = open(&config).await.expect("the queues can be made");
         Self { server, config, queue }
     }

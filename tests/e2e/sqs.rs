@@ -1,0 +1,129 @@
+//! SQS as operators run it: with credentials from a process, behind a proxy, and
+//! out of reach.
+
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::process::Command;
+use std::process::Stdio;
+use std::time::Duration;
+use std::time::Instant;
+
+use tokio::io::AsyncBufReadExt as _;
+use tokio::io::BufReader;
+use tokio::net::TcpListener;
+
+use crate::csp;
+use crate::harness::PATIENCE;
+use crate::harness::Setup;
+use crate::harness::client;
+use crate::harness::eventually;
+use crate::several;
+use crate::sqs_wire::Wire;
+
+/// The longest time in which an answer about the queues counts as prompt: more
+/// than the second that is promised, for a busy machine, and less than the 20 s
+/// after which a call to SQS ends.
+const PROMPT: Duration = Duration::from_secs(8);
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn metrics_and_queues_are_answered_at_once_while_sqs_is_silent() {
+    let Some(endpoint) = several::endpoint() else {
+        // AWS cannot be disconnected; the local server shows the same
+        // behaviour.
+        return;
+    };
+    let wire = Wire::to(&endpoint).await;
+    let csp = csp::sync().await;
+    let setup = Setup::new().queue(&several::queues_at(Some(&wire.url)));
+    let host = setup.csp("CSP_TEST", &csp).start().await;
+    let get = async |path: &str| {
+        let started_at = Instant::now();
+        let answer = client().get(format!("{}{path}", host.admin())).send().await;
+        let answer = answer.expect("the admin API answers");
+        let status = answer.status().as_u16();
+        let text = answer.text().await.expect("a text");
+        assert!(started_at.elapsed() < PROMPT, "{path}: {:?}", started_at.elapsed());
+        (status, text)
+    };
+    let queue = "{queue=\"provisioning-requests-CSP_TEST\"}";
+    wire.silence();
+    let (status, metrics) = get("/metrics").await;
+    assert_eq!(status, 200);
+    assert!(metrics.contains(&format!("hoth_queue_reachable{queue} 0")), "{metrics}");
+    assert!(!metrics.contains("hoth_queue_depth{"), "{metrics}");
+    assert!(metrics.contains("hoth_breaker_open{csp=\"CSP_TEST\"} 0"), "{metrics}");
+    let (status, text) = get("/queues").await;
+    assert_eq!(status, 503, "{text}");
+
+    wire.mend();
+    eventually("the queues to be read", async || {
+        let (_, metrics) = get("/metrics").await;
+        metrics.contains(&format!("hoth_queue_depth{queue} 0")).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn credentials_come_from_the_process_that_a_profile_names() {
+    if several::endpoint().is_none() {
+        // On AWS, only the credentials of the environment are known.
+        return;
+    }
+    let folder = tempfile::tempdir().expect("a temporary folder can be made");
+    let file = |name: &str| folder.path().join(name);
+    let used = file("used");
+    let keys = r#"{"Version": 1, "AccessKeyId": "local", "SecretAccessKey": "local"}"#;
+    let script = format!("#!/bin/sh\ntouch {}\necho '{keys}'\n", used.display());
+    std::fs::write(file("keys.sh"), script).expect("a file can be written");
+    std::fs::set_permissions(file("keys.sh"), std::fs::Permissions::from_mode(0o755))
+        .expect("the file is ours");
+    let profile = format!("[profile hoth]\ncredential_process = {}\n", file("keys.sh").display());
+    std::fs::write(file("config"), profile).expect("a file can be written");
+    let path = |path: &Path| path.to_str().expect("a text").to_owned();
+    let csp = csp::sync().await;
+    let setup = several::on_sqs()
+        // Blank ones count as missing.
+        .environment("AWS_ACCESS_KEY_ID", "")
+        .environment("AWS_SECRET_ACCESS_KEY", "")
+        .environment("AWS_SHARED_CREDENTIALS_FILE", &path(&file("none")))
+        .environment("AWS_CONFIG_FILE", &path(&file("config")))
+        .environment("AWS_PROFILE", "hoth");
+    assert_eq!(setup.csp("CSP_TEST", &csp).provision().await.code(), 200);
+    assert!(used.exists(), "the process was started");
+}
+
+#[tokio::test]
+async fn calls_to_sqs_go_through_the_configured_proxy_alone() {
+    let proxy = TcpListener::bind("127.0.0.1:0").await.expect("a port is free");
+    let address = proxy.local_addr().expect("a bound address");
+    let folder = tempfile::tempdir().expect("a temporary folder can be made");
+    let config = folder.path().join("hoth.toml");
+    let tables = format!(
+        "[api]\nlisten = \"127.0.0.1:0\"\n[admin]\nlisten = \"127.0.0.1:0\"\n\
+                  [queue]\nbackend = \"sqs\"\nregion = \"us-gov-west-1\"\nproxy = \"http://{address}\"\n\
+         [csp.CSP_TEST]\nadapter = \"atat\"\nbase_url = \"https://csp.example.com\"\n"
+    );
+    std::fs::write(&config, tables).expect("a file can be written");
+    let mut host = Command::new(env!("CARGO_BIN_EXE_hoth"))
+        .arg("serve")
+        .arg("--config")
+        .arg(&config)
+        // A port that no test uses.
+        .env("HTTPS_PROXY", "http://127.0.0.1:9")
+        .env("AWS_ACCESS_KEY_ID", "id")
+        .env("AWS_SECRET_ACCESS_KEY", "secret")
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("the host starts");
+    let asked = async {
+        let (stream, _) = proxy.accept().await?;
+        let mut line = String::new();
+        BufReader::new(stream).read_line(&mut line).await?;
+        std::io::Result::Ok(line)
+    };
+    let asked = tokio::time::timeout(PATIENCE, asked).await;
+    host.kill().expect("the host can be killed");
+    host.wait().expect("the host ends");
+    let line = asked.expect("the proxy is asked").expect("a request can be read");
+    assert_eq!(line, "CONNECT sqs.us-gov-west-1.amazonaws.com:443 HTTP/1.1\r\n");
+}
