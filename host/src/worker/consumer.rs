@@ -230,6 +230,9 @@ impl Consumer {
             tasks.push(self.tasks.spawn(async move {
                 // `run_until_cancelled` would store the future twice.
                 tokio::select! {
+                    // In this order: a job that waits for a connection must not
+                    // get that of a job which was dropped before it.
+                    biased;
                     () = aborting.cancelled() => {}
                     () = handler.process_group(batch) => {}
                 }
