@@ -17,6 +17,7 @@ use crate::http::FrontError;
 use crate::http::Reason;
 use hoth_core::domain::request::NESTING_MAX;
 use hoth_core::domain::request::Refusal;
+use hoth_queue::InvalidArgument;
 use hoth_queue::QueueError;
 
 /// Seconds after which a client may retry while the queue accepts nothing.
@@ -67,6 +68,11 @@ impl From<QueueError> for ApiError {
             QueueError::Full | QueueError::Unreachable(_) => Self::Unavailable(error),
             QueueError::LeaseEnded => Self::LeaseEnded,
             QueueError::NotOffered(what) => Self::NotOffered(what),
+            // The queue may take less than `max_body_bytes` allows, as an older
+            // queue on SQS does.
+            QueueError::Refused(InvalidArgument::MessageTooLarge { bytes_max, .. }) => {
+                Self::Front(FrontError::TooLarge(bytes_max))
+            }
             // Requests are validated before they reach the queue, so a refusal
             // is a fault of HOTH.
             QueueError::Refused(_) => Self::Internal(error),
