@@ -2,6 +2,7 @@
 //! the secrets that responses must not bring back.
 
 pub mod headers;
+mod lookups;
 pub mod network;
 pub mod origin;
 pub mod resolver;

@@ -1,9 +1,10 @@
 //! A DNS resolver that drops addresses which are not allowed.
 
-use std::io;
 #[cfg(test)]
 use std::net::IpAddr;
+#[cfg(test)]
 use std::net::SocketAddr;
+use std::net::ToSocketAddrs as _;
 use std::sync::Arc;
 
 use reqwest::dns::Addrs;
@@ -11,6 +12,7 @@ use reqwest::dns::Name;
 use reqwest::dns::Resolve;
 use reqwest::dns::Resolving;
 
+use crate::policy::lookups::Lookups;
 use crate::policy::network;
 use crate::policy::network::Network;
 
@@ -19,51 +21,35 @@ use crate::policy::network::Network;
 pub struct Resolver {
     /// The private networks that the operator allows.
     allowed: Arc<[Network]>,
-    source: Source,
-}
-
-#[derive(Debug, Clone)]
-enum Source {
-    System,
-    /// Resolves every name to these addresses.
-    #[cfg(test)]
-    Fixed(Arc<[IpAddr]>),
+    lookups: Lookups,
 }
 
 impl Resolver {
     /// Makes a resolver over that of the machine. `allowed` are the private
     /// networks that the operator allows.
     pub fn system(allowed: &[Network]) -> Self {
-        Self { allowed: allowed.into(), source: Source::System }
+        // Port 0: the HTTP client fills in the port of the URL.
+        let lookups = Lookups::new(|name| Ok((name, 0).to_socket_addrs()?.collect()));
+        Self { allowed: allowed.into(), lookups }
     }
 
+    /// Makes a resolver that resolves every name to these addresses.
     #[cfg(test)]
     pub fn fixed(allowed: &[Network], addresses: &[IpAddr]) -> Self {
-        Self { allowed: allowed.into(), source: Source::Fixed(addresses.into()) }
-    }
-}
-
-impl Source {
-    async fn look_up(&self, name: &str) -> io::Result<Vec<SocketAddr>> {
-        match self {
-            // Port 0: the HTTP client fills in the port of the URL.
-            Self::System => Ok(tokio::net::lookup_host((name, 0)).await?.collect()),
-            #[cfg(test)]
-            Self::Fixed(addresses) => {
-                Ok(addresses.iter().map(|ip| SocketAddr::new(*ip, 0)).collect())
-            }
-        }
+        let addresses: Vec<_> = addresses.iter().map(|ip| SocketAddr::new(*ip, 0)).collect();
+        let lookups = Lookups::new(move |_| Ok(addresses.clone()));
+        Self { allowed: allowed.into(), lookups }
     }
 }
 
 impl Resolve for Resolver {
     fn resolve(&self, name: Name) -> Resolving {
-        let Self { allowed, source } = self.clone();
+        let Self { allowed, lookups } = self.clone();
         Box::pin(async move {
-            let resolved = source.look_up(name.as_str()).await?;
+            let resolved = lookups.addresses(name.as_str()).await?;
             // Checked at each lookup: a name may resolve to a private address
             // later than at its first use (DNS rebinding).
-            let admitted = network::admit(name.as_str(), resolved, &allowed)?;
+            let admitted = network::admit(name.as_str(), resolved.iter().copied(), &allowed)?;
             Ok(Box::new(admitted.into_iter()) as Addrs)
         })
     }
