@@ -3,9 +3,9 @@
 use std::fs::File;
 use std::io;
 use std::io::Read as _;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::path::PathBuf;
-use std::time::SystemTime;
 
 use reqwest::Certificate;
 use reqwest::Identity;
@@ -50,9 +50,20 @@ pub struct TlsMaterial {
     pub identity: Option<Identity>,
 }
 
-/// Modification time and size of each file, or `None` if a file is missing.
-/// Comparing them shows changes without reading the files.
-pub type FileStamps = Vec<Option<(SystemTime, u64)>>;
+/// The stamp of each file, or `None` if a file is missing. Comparing them shows
+/// changes without reading the files.
+pub type FileStamps = Vec<Option<FileStamp>>;
+
+/// Metadata that tells two states of a file apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FileStamp {
+    inode: u64,
+    bytes: u64,
+    /// Seconds and nanoseconds of the last change of the file or its metadata.
+    /// No program can set it, unlike the modification time, which `cp -p` and
+    /// orchestrators copy from another file.
+    changed: (i64, i64),
+}
 
 impl TlsConfig {
     /// Resolves relative paths against `dir`.
@@ -86,8 +97,9 @@ impl TlsConfig {
         let files = [&self.ca, &self.certificate, &self.key].into_iter().flatten();
         files
             .map(|file| {
-                let metadata = std::fs::metadata(file).ok()?;
-                Some((metadata.modified().ok()?, metadata.len()))
+                let file = std::fs::metadata(file).ok()?;
+                let changed = (file.ctime(), file.ctime_nsec());
+                Some(FileStamp { inode: file.ino(), bytes: file.size(), changed })
             })
             .collect()
     }
@@ -147,6 +159,27 @@ mod tests {
             "certificate = 'bad.pem'\nkey = 'bad.pem'",
             "the files `DIR/bad.pem` and `DIR/bad.pem` contain no PEM certificate and key",
         );
+    }
+
+    #[test]
+    fn another_file_with_the_same_size_and_time_has_another_stamp() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("ca.pem");
+        let write = |text: &str| {
+            std::fs::write(&path, text).unwrap();
+            let file = File::options().write(true).open(&path).unwrap();
+            file.set_modified(std::time::UNIX_EPOCH).unwrap();
+        };
+        let config = TlsConfig { ca: Some(path.clone()), ..TlsConfig::default() };
+        write("before");
+        let before = config.stamps();
+        assert_eq!(config.stamps(), before);
+        // The clock of file times has ticks of some milliseconds.
+        let started_at = std::time::Instant::now();
+        while config.stamps() == before {
+            assert!(started_at.elapsed() < std::time::Duration::from_secs(60));
+            write("later!");
+        }
     }
 
     #[test]
