@@ -23,6 +23,7 @@ use super::audit;
 use super::auth::AuthDecision;
 use super::auth::Denied;
 use super::auth::Keys;
+use super::auth::PendingSignature;
 use super::auth::Principal;
 use super::auth::Role;
 use super::body;
@@ -41,6 +42,10 @@ use hoth_platform::clock::Clock;
 /// the case for a signature that declares no digest. A client with a larger body
 /// declares its digest in `X-Amz-Content-Sha256`.
 const UNAUTHENTICATED_BODY_BYTES_MAX: usize = 512 * 1_024;
+
+/// The largest body whose digest is computed on a thread of the runtime, which
+/// takes half a millisecond. A component has up to 64 MiB.
+const INLINE_DIGEST_BYTES_MAX: usize = 256 * 1_024;
 
 /// The rate of log lines about failed authentications. Anyone can cause them, so
 /// they must not fill the log.
@@ -120,7 +125,7 @@ impl Authenticator {
         };
         // The handler gets the body only after this check, so it cannot act on
         // bytes that the sender has not signed.
-        let principal = pending.verify_body(&body).map_err(deny)?;
+        let principal = verify(pending, &body).await.map_err(deny)?;
         if !is_proven {
             activate(&head.extensions)?;
         }
@@ -175,6 +180,16 @@ impl Authenticator {
             FrontError::TooMany(wait)
         })
     }
+}
+
+/// Verifies a body. A large one takes a thread for blocking work.
+async fn verify(pending: PendingSignature, body: &Bytes) -> Result<Principal, Denied> {
+    if body.len() <= INLINE_DIGEST_BYTES_MAX {
+        return pending.verify_body(body);
+    }
+    let body = body.clone();
+    let verified = tokio::task::spawn_blocking(move || pending.verify_body(&body));
+    verified.await.expect("the check does not panic, and is not cancelled")
 }
 
 fn peer(extensions: &Extensions) -> String {
