@@ -147,6 +147,23 @@ async fn a_stopping_host_finishes_its_running_jobs() {
 }
 
 #[tokio::test]
+async fn a_hangup_changes_nothing_and_a_second_interrupt_ends_the_drain() {
+    let csp = csp::scripted([Answer::hang(), Answer::behave()]).await;
+    let mut host = Setup::new().csp("CSP_TEST", &csp).with(PATIENT_DRAIN).start().await;
+    host.hang_up();
+    host.servicenow().provision(&job("job-1", "CSP_TEST", "ADD_TASK_ORDER")).await;
+    csp::wait_for_calls(&csp, 1).await;
+    let status = readiness(&host);
+    assert_eq!(status().await, 200);
+    host.interrupt();
+    eventually("the host to drain", async || (status().await == 503).then_some(())).await;
+    host.interrupt();
+    assert_eq!(host.ended().await, Some(1));
+    host.restart().await;
+    assert_eq!(host.servicenow().outcome().await.code(), 200);
+}
+
+#[tokio::test]
 async fn a_draining_host_reports_that_it_is_not_ready() {
     let gate = Gate::closed();
     let csp = csp::scripted([Answer::behave().held_by(&gate)]).await;

@@ -20,6 +20,7 @@ use clap::Parser;
 use clap::Subcommand;
 use tokio::signal::unix::SignalKind;
 use tokio::signal::unix::signal;
+use tracing::info;
 
 use crate::app::App;
 use crate::app::Role;
@@ -253,19 +254,34 @@ fn in_runtime<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Resul
 }
 
 /// Installs the signal handlers, and returns a future that completes at the
-/// first SIGTERM or SIGINT.
+/// first SIGTERM or SIGINT. From then on, a SIGINT ends the process at once: an
+/// operator at a terminal does not want to wait for the drain.
 fn stop_signal() -> anyhow::Result<impl Future<Output = ()>> {
     let mut terminate = signal(SignalKind::terminate()).context("listening for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("listening for SIGINT")?;
+    // Operators send it to make a process read its files again, or by closing a
+    // terminal. The default action would end the host without a drain.
+    let mut hangup = signal(SignalKind::hangup()).context("listening for SIGHUP")?;
     // The handler stays when the stream is dropped, and keeps the signal from
     // ending the process.
     let file_size = SignalKind::from_raw(FILE_SIZE_SIGNAL);
     drop(signal(file_size).context("listening for SIGXFSZ")?);
     Ok(async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
+        loop {
+            tokio::select! {
+                _ = terminate.recv() => break,
+                _ = interrupt.recv() => break,
+                _ = hangup.recv() => info!(
+                    "SIGHUP: nothing to do; changed keys, certificates and adapters take effect \
+                     by themselves"
+                ),
+            }
         }
+        tokio::spawn(async move {
+            interrupt.recv().await;
+            telemetry::write_last("hoth: interrupted while draining; jobs in hand run again\n");
+            std::process::exit(FAILURE.into());
+        });
     })
 }
 

@@ -210,6 +210,16 @@ impl TestHost {
         status.expect("the host stops when it is told to").code()
     }
 
+    /// Sends SIGINT, and does not wait.
+    pub fn interrupt(&self) {
+        self.running().process.interrupt().expect("the host runs");
+    }
+
+    /// Sends SIGHUP, and does not wait.
+    pub fn hang_up(&self) {
+        self.running().process.hang_up().expect("the host runs");
+    }
+
     /// Sends a `GET` to a path of the admin API, and returns the JSON.
     pub async fn admin_json(&self, path: &str) -> Value {
         self.try_admin_json(path).await.expect("the admin API answers")

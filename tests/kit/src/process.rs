@@ -286,6 +286,16 @@ impl HostProcess {
         self.wait().await
     }
 
+    /// Sends SIGINT, as Ctrl-C does, and does not wait.
+    pub fn interrupt(&self) -> anyhow::Result<()> {
+        self.signal(Signal::INT).context("interrupting the host")
+    }
+
+    /// Sends SIGHUP, as a closed terminal does, and does not wait.
+    pub fn hang_up(&self) -> anyhow::Result<()> {
+        self.signal(Signal::HUP).context("hanging up")
+    }
+
     /// Freezes the host: it runs no further instruction of its own until
     /// [`thaw`](Self::thaw). A system call that is under way still completes.
     pub async fn freeze(&self) -> anyhow::Result<()> {
