@@ -190,6 +190,39 @@ async fn jobs_of_a_healthy_csp_end_while_another_csp_hangs() {
     assert_eq!((hanging.at_once(), hanging.call_count()), (AT_ONCE, AT_ONCE), "it hung meanwhile");
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn polls_at_an_origin_that_responds_go_on_while_the_base_url_is_down() {
+    let status = |word: &str| {
+        let ids = json!({"provisioning_job_id": "9", "portfolio_id": "p-1", "environment_id": "e-9", "status": word});
+        Answer::json(200, &ids)
+    };
+    let statuses = csp::scripted([status("IN_PROGRESS")]).await;
+    let location = format!("{}/jobs/1", csp::origin(&statuses));
+    let accepted = Answer::json(202, &json!({})).header("location", &location);
+    let csp = csp::scripted([accepted]).await;
+    // The breaker stays open for longer than the test takes.
+    let breaker = "breaker = { failures = 5, over_ms = 0, open_ms = 300000, max_open_ms = 300000 }";
+    let lines = format!("allowed_origins = [\"{}\"]\n{breaker}", csp::origin(&statuses));
+    let host = Setup::new().with(RETRY).csp_with("CSP_TEST", &csp, &lines).start().await;
+    host.leaves_work("the breaker holds the other jobs");
+    let snow = host.servicenow();
+    snow.provision(&job("job-1", "CSP_TEST", "ADD_ENVIRONMENT")).await;
+    csp::wait_for_calls(&statuses, 1).await;
+
+    go_down(&csp, "FAILS");
+    for number in 0..PORTFOLIOS {
+        snow.provision(&work("CSP_TEST", number)).await;
+    }
+    eventually("the breaker to open", || async {
+        (state(&host, "CSP_TEST").await == "open").then_some(())
+    })
+    .await;
+    statuses.script([status("SUCCESS")]);
+    let outcome = snow.outcome().await;
+    assert_eq!((outcome.job_id(), outcome.code()), ("job-1", 200), "{outcome}");
+    assert_eq!(state(&host, "CSP_TEST").await, "open");
+}
+
 /// Has jobs wait through more probes than a job may have deliveries, and
 /// expects that none of them notices.
 async fn jobs_wait_through_many_probes(setup: Setup) {

@@ -185,11 +185,11 @@ impl<'a> Exchange<'a> {
     }
 
     /// Waits for the permission to call: while the breaker is open, for the
-    /// probe slot. Returns `None` for a poll of another origin than that of the
-    /// base URL. Its job is not held back on the queue, and would take the place
-    /// of a job at an origin that is up.
+    /// probe slot. Returns `None` for a poll of a CSP with several origins. Its
+    /// job is not held back on the queue, and would take the place of a job at
+    /// an origin that is up.
     async fn call_permit(&self, breaker: &Breaker, is_poll: bool) -> Option<CallPermit> {
-        if is_poll && !std::ptr::eq(breaker, &self.inner.breaker) {
+        if is_poll && !self.inner.other_breakers.is_empty() {
             return breaker.try_call_permit();
         }
         Some(breaker.call_permit().await)

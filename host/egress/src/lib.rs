@@ -92,8 +92,8 @@ struct Inner {
 pub struct Context<'a> {
     /// The retry policy: [`RetryPolicy::ONCE`] for polls.
     pub retry: &'a RetryPolicy,
-    /// True for a poll. While an origin other than that of `base_url` does not
-    /// respond, a poll there fails without a call, and a later one follows.
+    /// True for a poll. If the CSP has several origins, a poll at one that does
+    /// not respond fails without a call, and a later one follows.
     pub is_poll: bool,
     /// The last URL that was called in this run, the base of a relative
     /// location. If `None`, the base is the CSP's base URL.
@@ -150,6 +150,21 @@ impl Client {
     /// exchange reports its calls to the breaker of the origin that it calls.
     pub fn breaker(&self) -> &Breaker {
         &self.0.breaker
+    }
+
+    /// Waits until a poll could make its call, and returns a permit to receive
+    /// polls, with the breaker that gave it. The adapter chooses the origin of a
+    /// poll when it runs, so one origin that responds is enough.
+    pub async fn poll_permit(&self) -> (&Breaker, ReceivePermit) {
+        let others = self.0.other_breakers.iter().map(|(_, breaker)| breaker);
+        let mut breakers: Vec<&Breaker> = [&self.0.breaker].into_iter().chain(others).collect();
+        // The permit of a breaker that is half open is for one job, so those
+        // that are closed come first.
+        breakers.sort_by_key(|breaker| breaker.holds_calls());
+        let permits = breakers
+            .into_iter()
+            .map(|breaker| Box::pin(async move { (breaker, breaker.receive_permit().await) }));
+        futures_util::future::select_all(permits).await.0
     }
 
     /// Returns the breakers of the other allowed origins.

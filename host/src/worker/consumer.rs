@@ -18,11 +18,14 @@ use tracing::warn;
 use super::Context;
 use super::CspRuntime;
 use super::process::DeliveryHandler;
+use hoth_egress::Breaker;
+use hoth_egress::ReceivePermit;
 use hoth_platform::failpoint;
 use hoth_platform::failpoint::FailPoint;
 use hoth_queue::BATCH_MAX;
 use hoth_queue::Delivery;
 use hoth_queue::QueueName;
+use hoth_queue::Stage;
 use hoth_queue::WAIT_MAX;
 
 /// Groups in hand beyond the CSP's concurrent requests. A job that sleeps before
@@ -134,8 +137,7 @@ impl Consumer {
         // the receive below checks the pause and the breaker again.
         self.ready().await;
         failpoint::reach(FailPoint::ConsumerLoop);
-        let breaker = self.csp.client.breaker();
-        let permit = breaker.receive_permit().await;
+        let (breaker, permit) = self.permit().await;
         // While the breaker is half open one job probes the CSP, and the others
         // stay on the queue.
         let room = self.room(if permit.probe.is_some() { 1 } else { BATCH_MAX }).await;
@@ -172,6 +174,18 @@ impl Consumer {
             return Received::Fewer;
         }
         if got_all { Received::All } else { Received::Fewer }
+    }
+
+    /// Waits until a breaker lets jobs be received. Requests and checkpoints go
+    /// to the origin of the base URL, polls to any origin.
+    async fn permit(&self) -> (&Breaker, ReceivePermit) {
+        match self.queue.stage {
+            Stage::Polls(_) => self.csp.client.poll_permit().await,
+            Stage::Requests(_) | Stage::Outcomes => {
+                let breaker = self.csp.client.breaker();
+                (breaker, breaker.receive_permit().await)
+            }
+        }
     }
 
     /// Waits until the CSP is not paused, its secrets can be read, and it has an

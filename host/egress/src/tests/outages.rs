@@ -110,3 +110,27 @@ async fn an_origin_that_is_down_holds_back_no_call_to_another_one() {
     let held = client.exchange(&poll, &context).await;
     assert_eq!((held.outcome().as_str(), held.calls, held.url), ("connect", 0, None));
 }
+
+#[tokio::test]
+async fn polls_are_received_while_any_origin_responds() {
+    let status = Server::start([answer(200, "", "")]).await;
+    let down = ClosedPort::bind();
+    let more = format!(
+        "allowed_origins = ['{}']\nbreaker = {{ failures = 1, over_ms = 0, open_ms = 300000, \
+         max_open_ms = 300000 }}",
+        status.url()
+    );
+    let client = client(&down.url(), &more);
+    let context = Context { retry: &RetryPolicy::ONCE, is_poll: true, ..CONTEXT };
+    let failed = client.exchange(&get("/x"), &context).await;
+    assert_eq!((failed.outcome().as_str(), failed.calls), ("connect", 1));
+    assert!(!client.breaker().status().allows_jobs());
+
+    let (_, permit) = client.poll_permit().await;
+    assert_eq!(permit.probe, None, "the other origin is up");
+    let held = client.exchange(&get("/x"), &context).await;
+    assert_eq!((held.outcome().as_str(), held.calls), ("connect", 0));
+    let location = Target::Location(format!("{}/jobs/1", status.url()));
+    let poll = client.exchange(&request(Method::Get, location), &context).await;
+    assert_eq!((poll.outcome().as_str(), poll.calls), ("200", 1));
+}
