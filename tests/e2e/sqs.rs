@@ -8,11 +8,13 @@ use std::process::Stdio;
 use std::time::Duration;
 use std::time::Instant;
 
+use serde_json::json;
 use tokio::io::AsyncBufReadExt as _;
 use tokio::io::BufReader;
 use tokio::net::TcpListener;
 
 use crate::csp;
+use crate::csp::Answer;
 use crate::harness::PATIENCE;
 use crate::harness::Setup;
 use crate::harness::client;
@@ -61,6 +63,20 @@ async fn metrics_and_queues_are_answered_at_once_while_sqs_is_silent() {
         metrics.contains(&format!("hoth_queue_depth{queue} 0")).then_some(())
     })
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_outcome_that_grows_in_the_encoding_of_sqs_becomes_a_failure() {
+    // SQS takes no U+FFFF, so the whole text is quoted, and each quote in it
+    // becomes two bytes.
+    let body = json!({"list": vec!["a"; 200_000], "odd": "\u{ffff}"});
+    let csp = csp::scripted([Answer::json(200, &body)]).await;
+    let setup = several::on_sqs().csp_with("CSP_TEST", &csp, "max_response_bytes = 1000000");
+    let outcome = setup.provision().await;
+    let details = outcome["content"]["response"]["details"].as_str().expect("a text");
+    assert_eq!(outcome.code(), 502, "{details}");
+    assert!(details.contains("its queue takes messages of up to 1046528 bytes"), "{details}");
+    assert_eq!(csp.call_count(), 1, "the call was not repeated");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -91,7 +91,7 @@ impl DeliveryHandler {
         // during the work of a job.
         let decided = AssertUnwindSafe(self.decide(&delivery)).catch_unwind().await;
         let disposition = decided.unwrap_or_else(|_| {
-            error!("Job processing panicked; the standard error output has the place and reason");
+            error!("Job processing panicked; the line of the panic has the place and reason");
             Disposition::failed(&delivery, &JobError::Panicked)
         });
         settle::settle(&*self.context.queue, delivery, disposition).await

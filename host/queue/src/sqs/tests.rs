@@ -45,6 +45,7 @@ use crate::contract::Holder;
 use crate::contract::Queue;
 use crate::contract::Receive;
 use crate::contract::Redeliver;
+use crate::error::InvalidArgument;
 use crate::error::QueueError;
 use crate::lease::Delivery;
 use crate::lease::Receipt;
@@ -53,6 +54,7 @@ use crate::name::QueueName;
 use crate::sqs_config::SqsConfig;
 use crate::state::DeadLetterId;
 use hoth_core::domain::Digest;
+use hoth_core::domain::MESSAGE_BYTES_MAX;
 
 const LONG: Duration = Duration::from_secs(600);
 const SHORT: Duration = Duration::from_secs(2);
@@ -398,6 +400,40 @@ async fn a_queue_that_differs_is_refused_when_a_host_starts() {
     call.send().await.expect("it can be changed");
     let refused = open(&f.config).await.expect_err("it differs").to_string();
     assert!(refused.contains("MessageRetentionPeriod is 345600 and must be 1209600"), "{refused}");
+}
+
+#[tokio::test]
+async fn a_queue_that_takes_less_refuses_larger_messages_with_both_sizes() {
+    let f = Sqs::new().await;
+    let sized = |bytes: usize| NewMessage { body: "x".repeat(bytes), ..message("g", "m") };
+    let sent = async |queue: &SqsQueue, message: NewMessage| match queue
+        .send(&requests(), message)
+        .await
+    {
+        Err(QueueError::Refused(InvalidArgument::MessageTooLarge { bytes, bytes_max })) => {
+            Some((bytes, bytes_max))
+        }
+        sent => {
+            sent.expect("it fits");
+            None
+        }
+    };
+    // Quoted as a JSON string, because of its last character.
+    let mut quoted = sized(MESSAGE_BYTES_MAX - 3);
+    quoted.body.push('\u{ffff}');
+    let bytes = MESSAGE_BYTES_MAX - 3 + "\"\\uffff\"".len();
+    assert_eq!(sent(&f.queue, quoted).await, Some((bytes, MESSAGE_BYTES_MAX)));
+
+    let queue = f.queue.pair(&requests()).expect("one of the queues");
+    let client: &Client = &f.queue.shared.client;
+    let call = client.set_queue_attributes().queue_url(&queue.url);
+    let call = call.attributes(QueueAttributeName::MaximumMessageSize, "262144");
+    call.send().await.expect("it can be changed");
+    let smaller = open(&f.config).await.expect("such a queue can be used");
+    let bytes_max = 262_144 - 2_048;
+    assert_eq!(sent(&smaller, sized(bytes_max + 1)).await, Some((bytes_max + 1, bytes_max)));
+    assert_eq!(sent(&smaller, sized(bytes_max)).await, None);
+    smaller.close().await;
 }
 
 /// An outage: the endpoint is a port that is bound and does not listen.
