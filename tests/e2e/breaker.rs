@@ -42,8 +42,10 @@ async fn state(host: &TestHost, csp: &str) -> String {
 async fn metric(host: &TestHost, name: &str, csp: &str) -> Option<f64> {
     let url = format!("{}/metrics", host.admin());
     let text = client().get(url).send().await.expect("it answers").text().await.expect("text");
-    let line = format!("{name}{{csp=\"{csp}\"}} ");
-    let value = text.lines().find_map(|found| found.strip_prefix(&line))?;
+    // Other labels may follow, such as the origin of a breaker.
+    let line = format!("{name}{{csp=\"{csp}\"");
+    let found = text.lines().find_map(|found| found.strip_prefix(&line))?;
+    let (_, value) = found.split_once("} ").expect("a value follows the labels");
     Some(value.parse().expect("a number"))
 }
 
@@ -217,6 +219,13 @@ async fn polls_at_an_origin_that_responds_go_on_while_the_base_url_is_down() {
         (state(&host, "CSP_TEST").await == "open").then_some(())
     })
     .await;
+    let metrics = format!("{}/metrics", host.admin());
+    let metrics = client().get(metrics).send().await.expect("it answers").text().await;
+    let metrics = metrics.expect("a text");
+    for (origin, open) in [(csp::origin(&csp), 1), (csp::origin(&statuses), 0)] {
+        let line = format!("hoth_breaker_open{{csp=\"CSP_TEST\",origin=\"{origin}\"}} {open}\n");
+        assert!(metrics.contains(&line), "{line}{metrics}");
+    }
     statuses.script([status("SUCCESS")]);
     let outcome = snow.outcome().await;
     assert_eq!((outcome.job_id(), outcome.code()), ("job-1", 200), "{outcome}");

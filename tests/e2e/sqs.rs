@@ -53,7 +53,7 @@ async fn metrics_and_queues_are_answered_at_once_while_sqs_is_silent() {
     assert_eq!(status, 200);
     assert!(metrics.contains(&format!("hoth_queue_reachable{queue} 0")), "{metrics}");
     assert!(!metrics.contains("hoth_queue_depth{"), "{metrics}");
-    assert!(metrics.contains("hoth_breaker_open{csp=\"CSP_TEST\"} 0"), "{metrics}");
+    assert!(metrics.contains("hoth_breaker_open{csp=\"CSP_TEST\",origin=\""), "{metrics}");
     let (status, text) = get("/queues").await;
     assert_eq!(status, 503, "{text}");
 

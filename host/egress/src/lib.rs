@@ -146,6 +146,11 @@ impl Client {
         &self.0.settings
     }
 
+    /// Returns the origin of `base_url`.
+    pub fn origin(&self) -> &Origin {
+        self.0.targets.base_origin()
+    }
+
     /// Returns the breaker of the origin of `base_url`, where jobs begin. Every
     /// exchange reports its calls to the breaker of the origin that it calls.
     pub fn breaker(&self) -> &Breaker {
@@ -200,9 +205,14 @@ impl Client {
             response_bytes_max: config.max_response_bytes.get() as usize,
             response_bytes_hint: " (`max_response_bytes`)",
         };
-        let base = Origin::of(&config.base_url);
-        let others = config.allowed_origins.iter().filter(|origin| **origin != base);
+        let mut others: Vec<&Origin> = Vec::new();
+        for origin in &config.allowed_origins {
+            if *origin != Origin::of(&config.base_url) && !others.contains(&origin) {
+                others.push(origin);
+            }
+        }
         let other_breakers = others
+            .into_iter()
             .map(|origin| {
                 let peer = format!("{name} at {origin}");
                 (origin.clone(), Breaker::new(name, peer, &config.breaker, clock.clone()))

@@ -17,6 +17,7 @@ use super::state::AdminState;
 use crate::registry::VersionListing;
 use crate::worker::CspStatus;
 use hoth_core::domain::CspName;
+use hoth_egress::BreakerStatus;
 use hoth_queue::QueueName;
 use hoth_queue::QueueStats;
 
@@ -58,11 +59,15 @@ const CSP: &[Metric<CspStatus>] = &[
     ((Gauge, "hoth_csp_secret_missing", "1 if jobs wait for a secret."), |c| {
         truth(c.missing_secret.is_some())
     }),
-    ((Gauge, "hoth_breaker_open", "1 if jobs wait because the CSP does not respond."), |c| {
-        truth(!c.breaker.allows_jobs())
+];
+
+/// Metrics of the breaker of an origin of a CSP.
+const BREAKER: &[Metric<BreakerStatus>] = &[
+    ((Gauge, "hoth_breaker_open", "1 if calls wait because the origin does not respond."), |b| {
+        truth(!b.allows_jobs())
     }),
-    ((Gauge, "hoth_breaker_failures", "Jobs with a failed call since the last response."), |c| {
-        count(c.breaker.failures as u64)
+    ((Gauge, "hoth_breaker_failures", "Jobs with a failed call since the last response."), |b| {
+        count(b.failures as u64)
     }),
 ];
 
@@ -105,6 +110,7 @@ pub async fn metrics(State(state): State<Arc<AdminState>>) -> String {
             csps.iter().map(|(name, status)| (vec![("csp", name.as_str())], value(status))),
         );
     }
+    write_breakers(&mut text, &csps);
     write_versions(&mut text, &state);
     state.metrics.render() + &text.into_text()
 }
@@ -128,6 +134,25 @@ fn write_queues(text: &mut Exposition, queues: &[(&QueueName, Result<QueueStats,
     if let Some(error) = errors.next() {
         let others = errors.count();
         warn!(error = error as &dyn std::error::Error, others, "Cannot read the state of a queue");
+    }
+}
+
+/// Writes the metrics of every breaker. The origins are those of the
+/// configuration, so their number is bounded.
+fn write_breakers(text: &mut Exposition, csps: &[(&CspName, CspStatus)]) {
+    let breakers: Vec<(&str, String, &BreakerStatus)> = csps
+        .iter()
+        .flat_map(|(name, status)| {
+            let others = status.other_breakers.iter().map(|(origin, breaker)| (origin, breaker));
+            let all = [(&status.origin, &status.breaker)].into_iter().chain(others);
+            all.map(|(origin, breaker)| (name.as_str(), origin.to_string(), breaker))
+        })
+        .collect();
+    for (about, value) in BREAKER {
+        let series = breakers.iter().map(|(csp, origin, breaker)| {
+            (vec![("csp", *csp), ("origin", origin.as_str())], value(breaker))
+        });
+        text.metric(*about, series);
     }
 }
 

@@ -11,7 +11,9 @@ pub struct CspStatus {
     pub paused: bool,
     /// The reason why a secret cannot be read. Jobs wait meanwhile.
     pub missing_secret: Option<String>,
-    /// The breaker of the origin of the CSP's base URL.
+    /// The origin of the CSP's base URL.
+    pub origin: Origin,
+    /// Its breaker.
     pub breaker: BreakerStatus,
     /// The breakers of its other origins.
     pub other_breakers: Vec<(Origin, BreakerStatus)>,
@@ -26,6 +28,7 @@ impl CspRuntime {
         CspStatus {
             paused: self.pause.is_paused(),
             missing_secret: self.secrets.missing(),
+            origin: self.client.origin().clone(),
             breaker: self.client.breaker().status(),
             other_breakers: self
                 .client

@@ -74,6 +74,11 @@ impl TargetPolicy {
         Self { base, origins }
     }
 
+    /// Returns the origin of the base URL.
+    pub fn base_origin(&self) -> &Origin {
+        &self.origins[0]
+    }
+
     /// Returns the URL of a request. `previous` is the URL that was called
     /// before, the base of a relative location.
     pub fn url(
