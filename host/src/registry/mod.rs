@@ -175,7 +175,7 @@ impl Registry {
             left_alone: Mutex::default(),
             resume_loads: ResumeLoads::default(),
         };
-        registry.follow_ledgers().await?;
+        registry.follow_at_start().await?;
         Ok(registry)
     }
 

@@ -34,6 +34,10 @@ use hoth_core::domain::Digest;
 /// supervisor may restart a host that does not listen after a minute.
 const START_WAIT: Duration = Duration::from_secs(10);
 
+/// Longest wait of a start for new components in the drop directory: enough for
+/// most of them. Jobs of the others wait.
+const START_DROP_WAIT: Duration = Duration::from_secs(3);
+
 /// Time between two looks if a component that is being validated is replaced.
 const REPLACED_CHECK_EVERY: Duration = Duration::from_secs(1);
 
@@ -69,9 +73,10 @@ struct Loaded {
 }
 
 impl Registry {
-    /// Applies the ledgers, for the start of a host, and waits at most
-    /// `START_WAIT` for the versions that they have as active.
-    pub(super) async fn follow_ledgers(&self) -> Result<(), RegistryError> {
+    /// Applies the ledgers, and then ingests new components, for the start of a
+    /// host. Waits at most `START_WAIT` for the first and `START_DROP_WAIT` for
+    /// the second.
+    pub(super) async fn follow_at_start(&self) -> Result<(), RegistryError> {
         let names = self.names().await?;
         let followed = join_all(names.iter().map(|name| self.follow_ledger(name)));
         // The rest is left to the watcher: jobs of these adapters wait, and all
@@ -80,6 +85,15 @@ impl Registry {
             warn!(
                 "Some adapters take longer than {} s to load; the host starts without them",
                 START_WAIT.as_secs()
+            );
+            return Ok(());
+        }
+        let ingested = join_all(names.iter().map(|name| self.follow_drop(name)));
+        if tokio::time::timeout(START_DROP_WAIT, ingested).await.is_err() {
+            warn!(
+                "Some new components take longer than {} s to validate; the host starts without \
+                 them",
+                START_DROP_WAIT.as_secs()
             );
         }
         Ok(())
