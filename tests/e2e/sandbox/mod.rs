@@ -3,6 +3,7 @@
 //! [`misbehaviors`] lists what a guest can do, and [`verdicts`] the expected
 //! outcome of each. Components that no compiler would make are in [`forged`].
 
+mod compilers;
 mod crowd;
 mod forged;
 #[path = "../../guests/misbehaves/src/misbehaviors.rs"]
