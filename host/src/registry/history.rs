@@ -1,6 +1,7 @@
 //! The retained versions of one adapter: the active version, and the targets of
 //! a rollback. This module does no I/O; [`super::ledger`] stores a history.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -48,18 +49,25 @@ pub(super) struct RetainedVersion {
 }
 
 /// The rule for versions beyond [`VERSIONS_MAX`].
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(super) struct Retention {
     pub now: Timestamp,
     /// Time for which a job that an inactive version has started may still wait
     /// with a state that only this version reads.
     pub jobs_wait: Duration,
+    /// Versions that waiting jobs have named since the start of the host. They
+    /// are forgotten last, as the other versions are retained on suspicion.
+    pub named: BTreeSet<Digest>,
 }
 
 impl Retention {
+    fn is_named(&self, version: &RetainedVersion) -> bool {
+        self.named.contains(&version.sha256)
+    }
+
     fn needs(&self, version: &RetainedVersion) -> bool {
         let Some(since) = version.inactive_since else { return true };
-        self.now.since(since) <= self.jobs_wait.saturating_add(MARGIN)
+        self.is_named(version) || self.now.since(since) <= self.jobs_wait.saturating_add(MARGIN)
     }
 }
 
@@ -101,7 +109,7 @@ impl History {
     /// Makes a new version active, and forgets the oldest versions beyond the
     /// limit that no waiting job may need, starting with versions that were
     /// rolled back.
-    pub fn activate_new(&mut self, version: RetainedVersion, retention: Retention) {
+    pub fn activate_new(&mut self, version: RetainedVersion, retention: &Retention) {
         // A version that is installed again moves to the end. It is in the history
         // once, so the limit counts versions and not installations.
         self.activations.retain(|other| other.sha256 != version.sha256);
@@ -142,7 +150,7 @@ impl History {
 
     /// Forgets one version if there are too many. Returns `false` if there are
     /// not, or if every version is needed.
-    fn forget_one(&mut self, retention: Retention) -> bool {
+    fn forget_one(&mut self, retention: &Retention) -> bool {
         let retained = self.activations.len() + self.rolled_back.len();
         if retained <= VERSIONS_MAX {
             return false;
@@ -153,7 +161,8 @@ impl History {
         }
         let bytes: usize = self.versions().map(|version| version.size).sum();
         let is_full = retained > NEEDED_MAX || bytes > NEEDED_BYTES_MAX;
-        is_full && self.forget_first(|_| true)
+        let unnamed = |version: &RetainedVersion| !retention.is_named(version);
+        is_full && (self.forget_first(unnamed) || self.forget_first(|_| true))
     }
 
     /// Forgets the oldest version that matches, of the versions that were rolled
@@ -194,7 +203,7 @@ mod tests {
     /// Returns the rule at a time, for jobs that wait 240 hours at most.
     fn at(hours: u32) -> Retention {
         let now = Timestamp::from_millis(0) + HOUR * hours;
-        Retention { now, jobs_wait: HOUR * 240 }
+        Retention { now, jobs_wait: HOUR * 240, named: BTreeSet::new() }
     }
 
     /// Applies changes, `2` for an installation and `<2` for a rollback, and
@@ -209,7 +218,7 @@ mod tests {
                         "{changes}: {change}"
                     )
                 }
-                None => history.activate_new(retained(change), at(0)),
+                None => history.activate_new(retained(change), &at(0)),
             }
         }
         let versions: Vec<_> = history.versions().map(|each| each.version.clone()).collect();
@@ -241,7 +250,7 @@ mod tests {
     fn installed(versions: usize) -> History {
         let mut history = History::default();
         for version in 0..versions {
-            history.activate_new(retained(&version.to_string()), at(version as u32));
+            history.activate_new(retained(&version.to_string()), &at(version as u32));
         }
         history
     }
@@ -249,14 +258,14 @@ mod tests {
     #[test]
     fn history_is_bounded_and_keeps_the_active_version() {
         let mut history = History::default();
-        history.activate_new(retained("first"), at(0));
-        history.activate_new(retained("bad"), at(0));
+        history.activate_new(retained("first"), &at(0));
+        history.activate_new(retained("bad"), &at(0));
         history.roll_back_to(&retained("first").sha256, at(0).now);
         for version in 0..VERSIONS_MAX - 2 {
-            history.activate_new(retained(&version.to_string()), at(0));
+            history.activate_new(retained(&version.to_string()), &at(0));
         }
         assert_eq!(history.versions().count(), VERSIONS_MAX);
-        let later = at(1_000);
+        let later = &at(1_000);
         history.activate_new(retained("one more"), later);
         assert_eq!(history.versions().count(), VERSIONS_MAX);
         assert_eq!(history.find(&retained("bad").sha256), None, "rolled back versions go first");
@@ -271,16 +280,35 @@ mod tests {
         let mut history = installed(40);
         assert_eq!(history.versions().count(), 40, "each was active in the last 240 hours");
         // The first version became inactive after one hour, and a day is added.
-        history.activate_new(retained("265 h"), at(1 + 240 + 24));
+        history.activate_new(retained("265 h"), &at(1 + 240 + 24));
         assert!(history.find(&retained("0").sha256).is_some());
-        history.activate_new(retained("266 h"), at(1 + 240 + 24 + 1));
+        history.activate_new(retained("266 h"), &at(1 + 240 + 24 + 1));
         assert_eq!(history.find(&retained("0").sha256), None);
         assert!(history.find(&retained("1").sha256).is_some());
 
         assert_eq!(installed(NEEDED_MAX + 10).versions().count(), NEEDED_MAX);
         let mut history = installed(VERSIONS_MAX);
         let large = RetainedVersion { size: NEEDED_BYTES_MAX, ..retained("large") };
-        history.activate_new(large, at(20));
+        history.activate_new(large, &at(20));
         assert_eq!(history.versions().count(), VERSIONS_MAX, "components take too many bytes");
+    }
+
+    #[test]
+    fn versions_that_waiting_jobs_name_are_forgotten_last() {
+        let named = BTreeSet::from([retained("0").sha256, retained("1").sha256]);
+        // Long after the time for which jobs wait.
+        let late = Retention { named: named.clone(), ..at(10_000) };
+        let mut history = installed(VERSIONS_MAX + 4);
+        history.activate_new(retained("late"), &late);
+        assert_eq!(history.versions().count(), VERSIONS_MAX);
+        assert!(named.iter().all(|digest| history.find(digest).is_some()));
+        assert_eq!(history.find(&retained("2").sha256), None);
+
+        // In the place of versions that were active not long ago.
+        let mut history = installed(NEEDED_MAX);
+        history.activate_new(retained("one more"), &Retention { named, ..at(NEEDED_MAX as u32) });
+        assert_eq!(history.versions().count(), NEEDED_MAX);
+        assert!(history.find(&retained("0").sha256).is_some());
+        assert_eq!(history.find(&retained("2").sha256), None);
     }
 }

@@ -84,7 +84,7 @@ impl Registry {
         let mut history = self.read_ledger(&name).await.history;
         self.store_component(&lock, &name, &candidate).await.map_err(not_written)?;
         self.write_drop_dir(&name, &candidate, &mut observed).await.map_err(not_written)?;
-        history.activate_new(candidate.version.to_retained(), self.retention());
+        history.activate_new(candidate.version.to_retained(), &self.retention(&name));
         self.write_ledger(&lock, &name, &history, &mut observed).await.map_err(not_written)?;
         // Other hosts may write now. In this host the lock of `observed` keeps the
         // ledger and the table together until the version is active.

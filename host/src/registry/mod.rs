@@ -33,6 +33,7 @@ mod ledger;
 mod listing;
 mod load;
 mod name;
+mod named;
 mod object_store;
 mod observed;
 mod open_files;
@@ -88,6 +89,7 @@ use self::compatibility::known_operations;
 use self::drop_dir::DropDir;
 use self::history::Retention;
 use self::ledger::LedgerStore;
+use self::named::NamedVersions;
 use self::object_store::ObjectStore;
 use self::observed::Observations;
 use self::replay_gate::ReplayGate;
@@ -123,6 +125,8 @@ pub struct Registry {
     left_alone: Mutex<BTreeMap<String, String>>,
     /// The loads of retained versions for waiting jobs.
     resume_loads: ResumeLoads,
+    /// The versions that waiting jobs name, which are retained longest.
+    named: NamedVersions,
 }
 
 impl Registry {
@@ -174,6 +178,7 @@ impl Registry {
             observed: Observations::default(),
             left_alone: Mutex::default(),
             resume_loads: ResumeLoads::default(),
+            named: NamedVersions::default(),
         };
         registry.follow_at_start().await?;
         Ok(registry)
@@ -225,6 +230,7 @@ impl Registry {
         written_by: &Digest,
     ) -> Result<Arc<Version>, NotServing> {
         let (active, name) = (self.serving(csp)?, self.adapter_of(csp)?);
+        self.note_named(name, written_by);
         let other_program = || {
             let slots = self.table.load();
             slots.get(name).is_some_and(|slot| slot.is_other_program(written_by, &active))
@@ -243,9 +249,21 @@ impl Registry {
         })
     }
 
-    /// Returns the rule for the retention of versions, as of now.
-    fn retention(&self) -> Retention {
-        Retention { now: self.clock.now(), jobs_wait: self.jobs_wait }
+    /// Notes that a waiting job names a version, which is then retained. Foreign
+    /// messages may name any digest, so only versions of the ledger count.
+    fn note_named(&self, name: &AdapterName, digest: &Digest) {
+        let is_retained =
+            self.table.load().get(name).is_some_and(|slot| slot.history.find(digest).is_some());
+        if is_retained {
+            self.named.record(name, digest, self.clock.now());
+        }
+    }
+
+    /// Returns the rule for the retention of an adapter's versions, as of now.
+    fn retention(&self, name: &AdapterName) -> Retention {
+        let now = self.clock.now();
+        let named = self.named.within(name, now, self.jobs_wait);
+        Retention { now, jobs_wait: self.jobs_wait, named }
     }
 
     /// Subscribes to changes of the versions that serve.

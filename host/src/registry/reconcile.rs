@@ -369,7 +369,7 @@ impl Registry {
                      {error}"
                 );
                 let mut history = self.table.history(name);
-                history.activate_new(candidate.version.to_retained(), self.retention());
+                history.activate_new(candidate.version.to_retained(), &self.retention(name));
                 history
             }
         };
@@ -395,7 +395,7 @@ impl Registry {
         }
         self.store_component(&lock, name, candidate).await?;
         let mut history = ledger.history;
-        history.activate_new(candidate.version.to_retained(), self.retention());
+        history.activate_new(candidate.version.to_retained(), &self.retention(name));
         self.write_ledger(&lock, name, &history, observed).await?;
         Ok(Recorded::ByUs(history))
     }

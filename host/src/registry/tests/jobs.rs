@@ -73,6 +73,23 @@ async fn the_refusal_of_a_version_that_jobs_wait_for_is_remembered_until_an_acti
     assert!(resumes().await);
 }
 
+#[tokio::test]
+async fn a_version_that_a_waiting_job_names_is_retained_for_as_long_as_it_waits() {
+    let test = test_registry().await;
+    let old = test.install("1").await.adapter().digest();
+    let resumes = async || test.registry.resuming(&csp("CSP_A"), 1, &old).await.is_ok();
+    for number in 2..=20 {
+        let version: &str = format!("{number}").leak();
+        test.registry.install("atat", wasm(version, (2, 2)), None).await.unwrap();
+        assert!(resumes().await, "{number}");
+        test.registry.clock.advance(100 * HOUR);
+    }
+    // No job waits longer.
+    test.registry.clock.advance(200 * HOUR);
+    test.registry.install("atat", wasm("last", (2, 2)), None).await.unwrap();
+    assert!(!resumes().await);
+}
+
 async fn call(adapter: &Adapter) -> Result<Step, CallError> {
     let facts = JobContext {
         id: "job".to_owned(),
