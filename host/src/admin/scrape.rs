@@ -156,13 +156,15 @@ fn write_breakers(text: &mut Exposition, csps: &[(&CspName, CspStatus)]) {
     }
 }
 
-/// Writes the metrics of the versions in memory. The label has the first digits
-/// of a version's digest, as in `hoth adapters list`.
+/// Writes the metrics of the versions that are in memory, and of retained ones
+/// that had calls: most retained versions only wait for a rollback. The label
+/// has the first digits of a version's digest, as in `hoth adapters list`.
 fn write_versions(text: &mut Exposition, state: &AdminState) {
     let adapters = state.registry.list();
     let versions: Vec<(&str, String, &VersionListing)> = adapters
         .iter()
         .flat_map(|adapter| adapter.versions.iter().map(|version| (adapter.name.as_str(), version)))
+        .filter(|(_, version)| version.loaded || version.usage.calls > 0)
         .map(|(adapter, version)| {
             let mut sha256 = version.sha256.to_string();
             sha256.truncate(SHORT_DIGEST);

@@ -314,3 +314,29 @@ async fn a_component_that_takes_too_much_to_compile_is_refused_and_jobs_go_on() 
         assert!(metrics.contains("hoth_adapter_calls_total{adapter=\"atat\""), "{metrics}");
     }
 }
+
+#[tokio::test]
+async fn metrics_have_no_series_of_versions_that_do_nothing() {
+    const VERSIONS: u8 = 3;
+    let csp = csp::sync().await;
+    let host = Setup::new().csp("CSP_TEST", &csp).start().await;
+    let metrics = async || {
+        let metrics = client().get(format!("{}/metrics", host.admin())).send().await;
+        metrics.expect("HOTH answers").text().await.expect("metrics are text")
+    };
+    let series = |sha256: &str| {
+        let digits = &sha256[..12];
+        format!("hoth_adapter_active{{adapter=\"atat\",sha256=\"{digits}\"}} ")
+    };
+    let first = active(&atat(&host).await).remove(0);
+    assert!(metrics().await.contains(&format!("{}1\n", series(&first))));
+    let other = |number: u8| [another_atat(), vec![0, 2, 1, number]].concat();
+    for number in 1..=VERSIONS {
+        let (status, answer) = put(&host, other(number)).await.expect("HOTH answers");
+        assert_eq!(status, StatusCode::OK, "{answer}");
+    }
+    let text = metrics().await;
+    assert!(text.contains(&format!("{}1\n", series(&sha256(&other(VERSIONS))))), "{text}");
+    assert!(!text.contains(&series(&first)), "{text}");
+    assert_eq!(text.matches("hoth_adapter_active{").count(), 1);
+}
