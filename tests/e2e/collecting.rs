@@ -322,12 +322,15 @@ async fn an_unreadable_outcome_becomes_a_dead_letter_and_blocks_no_other() {
 
 #[tokio::test]
 async fn outcomes_that_cannot_be_deleted_at_first_are_collected_once() {
+    // Together more than the largest send buffer of the kernel.
+    const OUTCOMES: usize = 9;
     let large = json!({"id": "x".repeat(900 * 1_024)});
     let csp = csp::scripted([Answer::json(200, &large)]).await;
     let setup = Setup::new().csp_with("CSP_TEST", &csp, "max_response_bytes = 1000000");
+    let setup = setup.environment("HOTH__API__MAX_BATCH_BYTES", "16777216");
     let host = setup.start().await;
     let snow = host.servicenow();
-    for number in 0..3 {
+    for number in 0..OUTCOMES {
         snow.provision(&job(&id(number), "CSP_TEST", "ADD_PORTFOLIO")).await;
     }
     host.settled().await;
@@ -345,11 +348,11 @@ async fn outcomes_that_cannot_be_deleted_at_first_are_collected_once() {
     let other = rusqlite::Connection::open(file).expect("the queue is one SQLite file");
     other.execute_batch("BEGIN IMMEDIATE").expect("the lock is free");
     lazy.read_to_end(&mut received).await.expect("the response is complete");
-    assert_eq!(whole(&received).expect("a response").1.len(), 3);
+    assert_eq!(whole(&received).expect("a response").1.len(), OUTCOMES);
     // The first refusal shows that the deletion has begun to wait for the lock,
     // and the second one that it was refused, too.
     for _ in 0..2 {
-        let posted = job(&id(9), "CSP_TEST", "ADD_PORTFOLIO");
+        let posted = job(&id(OUTCOMES), "CSP_TEST", "ADD_PORTFOLIO");
         let refused = snow.send(Method::POST, "/provisioning-jobs", Some(&posted)).await;
         assert_eq!(refused.status, 503, "{}", refused.text);
     }
