@@ -467,3 +467,48 @@ async fn a_host_without_keys_answers_to_no_foreign_name() {
         }
     }
 }
+
+#[tokio::test]
+async fn the_oldest_body_of_unknown_senders_ends_when_they_hold_too_much() {
+    // Of one body, and of all together, as the host takes them.
+    const BODY: usize = 512 * 1_024;
+    const ALL: usize = 16 * 1_024 * 1_024;
+    let secrets = tempfile::tempdir().expect("a temporary folder can be made");
+    let file = secrets.path().join("secret");
+    std::fs::write(&file, SECRET).expect("a file can be written");
+    let csp = csp::sync().await;
+    let host = Setup::new()
+        .csp("CSP_TEST", &csp)
+        .with(&format!("{}{}", bearer_keys(&["admin"]), signer("write", &file)))
+        .admin_token("admin-token")
+        .start()
+        .await;
+    let address = host.admin().trim_start_matches("http://").to_owned();
+    let signed = Signed {
+        method: "PUT",
+        target: "/adapters/atat",
+        body: "",
+        secret: "guess",
+        declared: false,
+        skew: 0,
+    };
+    let headers = signed.headers(&address).into_iter();
+    let headers: String = headers.map(|(name, text)| format!("{name}: {text}\r\n")).collect();
+    let head = format!(
+        "PUT /adapters/atat HTTP/1.1\r\nhost: {address}\r\ncontent-length: {BODY}\r\n{headers}\r\n"
+    );
+    let mut crowd = Vec::new();
+    // Each body lacks its last byte.
+    for _ in 0..=ALL / BODY {
+        let mut stream = TcpStream::connect(&address).await.expect("the host accepts connections");
+        stream.write_all(head.as_bytes()).await.expect("the host reads the head");
+        stream.write_all(&vec![b'x'; BODY - 1]).await.expect("the host reads the body");
+        crowd.push(stream);
+    }
+    let answer = read(&mut crowd[0], 1).await;
+    assert!(answer.starts_with("HTTP/1.1 503 ") && answer.contains("retry-after: "), "{answer}");
+    let last = crowd.last_mut().expect("there are many");
+    last.write_all(b"x").await.expect("the host still reads it");
+    let answer = read(last, 1).await;
+    assert!(answer.starts_with("HTTP/1.1 401 "), "{answer}");
+}

@@ -164,6 +164,10 @@ impl IntoResponse for FrontError {
     fn into_response(self) -> Response {
         let mut response = problem(self.status(), self.reason(), &self.to_string());
         response.headers_mut().extend(self.header());
+        if matches!(self, Self::Evicted) {
+            // As with every 503: the same request may succeed later.
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        }
         response
     }
 }
