@@ -12,6 +12,8 @@
 //!   outcome, the outcome may still be on disk, and is delivered again:
 //!   **repeated in flight**. An older answer is not in flight, because a GET
 //!   first settles the previous batch.
+//!   While the disk refuses to store, deletions are tried again for some time;
+//!   then every answer of the last run is in flight.
 //! - A leased outcome comes once, unless its lease runs out. After the 200 to
 //!   its acknowledgement it never comes again.
 //! - A repeated outcome is byte for byte the same as before.
@@ -109,6 +111,10 @@ pub struct Ledger {
     jobs: HashMap<String, Job>,
     /// The number of each collector's newest answer in this run of the host.
     newest: BTreeMap<usize, u64>,
+    /// The number of each collector's first answer in this run of the host, if
+    /// deletions may fail for some time.
+    first: BTreeMap<usize, u64>,
+    deletions_fail: bool,
     /// Acknowledged jobs whose outcome no client has for good.
     open: BTreeSet<String>,
     counts: Counts,
@@ -116,6 +122,11 @@ pub struct Ledger {
 }
 
 impl Ledger {
+    /// Allows for hosts that cannot store anything for some time.
+    pub fn allow_failed_deletions(&mut self) {
+        self.deletions_fail = true;
+    }
+
     /// Records that a client is about to send the job.
     pub fn posting(&mut self, job: &str) {
         self.jobs.entry(job.to_owned()).or_default();
@@ -139,6 +150,9 @@ impl Ledger {
             self.open.remove(&item.job);
         }
         self.newest.insert(collector, answer);
+        if self.deletions_fail {
+            self.first.entry(collector).or_insert(answer);
+        }
     }
 
     /// Records that a collector has read a whole leased batch.
@@ -196,7 +210,7 @@ impl Ledger {
     /// is at work. `on_disk` counts the messages of each job.
     pub fn died(&mut self, on_disk: &HashMap<String, u64>) {
         let mut broken = Vec::new();
-        let newest = std::mem::take(&mut self.newest);
+        let (newest, first) = (std::mem::take(&mut self.newest), std::mem::take(&mut self.first));
         for (id, count) in on_disk {
             let Some(job) = self.jobs.get_mut(id) else {
                 broken.push(format!("a message of {id}, which no client sent, is on disk"));
@@ -208,7 +222,8 @@ impl Ledger {
             let Some(received) = job.received.as_mut() else { continue };
             match received.handover {
                 Handover::Consumed(collector, answer)
-                    if newest.get(&collector) == Some(&answer) =>
+                    if newest.get(&collector) == Some(&answer)
+                        || first.get(&collector).is_some_and(|first| *first <= answer) =>
                 {
                     received.handover = Handover::InFlight;
                 }
@@ -342,6 +357,22 @@ mod tests {
         assert!(ledger.counts().is_good());
         ledger.leased(&[item("b")]);
         assert_eq!(ledger.counts().repeated, 1);
+    }
+
+    #[test]
+    fn every_answer_of_a_run_is_in_flight_while_deletions_may_fail() {
+        for deletions_fail in [false, true] {
+            let mut ledger = Ledger { deletions_fail, ..Ledger::default() };
+            ["a", "b", "c"].iter().for_each(|job| ledger.posting(job));
+            ledger.consumed(0, 1, &[item("a")]);
+            ledger.died(&HashMap::new());
+            ledger.consumed(0, 2, &[item("b")]);
+            ledger.consumed(0, 3, &[item("c")]);
+            ledger.died(&HashMap::from([("b".to_owned(), 1), ("c".to_owned(), 1)]));
+            assert_eq!(ledger.counts().is_good(), deletions_fail, "{:?}", ledger.errors());
+            ledger.died(&HashMap::from([("a".to_owned(), 1)]));
+            assert!(!ledger.counts().is_good(), "an answer of an earlier run is not in flight");
+        }
     }
 
     #[test]
