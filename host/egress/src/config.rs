@@ -109,12 +109,12 @@ fn default_max_response_bytes() -> NonZeroU32 {
 impl Config {
     /// Up to one hour: a CSP should answer 202 to work that takes longer. Below
     /// these bounds no call over a network ends in time.
-    const TIMEOUT_MS: RangeInclusive<u64> = 10..=3_600_000;
+    const TIMEOUT_MS: RangeInclusive<u64> = 1..=3_600_000;
     /// More connections to one peer than there are ephemeral ports make no sense.
     const CONCURRENT: RangeInclusive<u64> = 1..=10_000;
     /// Below these bounds ordinary responses do not fit. The upper one is a bound
     /// on memory: each running call may hold as much.
-    const RESPONSE_BYTES: RangeInclusive<u64> = 1024..=8 * 1024 * 1024;
+    const RESPONSE_BYTES: RangeInclusive<u64> = 1..=8 * 1024 * 1024;
     /// The bound of the WIT on the credential names of adapters.
     const CREDENTIAL_NAME_BYTES_MAX: usize = 64;
 
@@ -403,7 +403,7 @@ mod tests {
         check(
             "adapter = ''\nbase_url = 'http://h'\ntimeout_ms = 3600001\nmax_concurrent = 10001",
             expect![
-                "adapter: must not be empty; base_url: must be https, unless it points at loopback; timeout_ms: must be 10 to 3600000, not 3600001; max_concurrent: must be 1 to 10000, not 10001"
+                "adapter: must not be empty; base_url: must be https, unless it points at loopback; timeout_ms: must be 1 to 3600000, not 3600001; max_concurrent: must be 1 to 10000, not 10001"
             ],
         );
         check(

@@ -13,20 +13,19 @@ use hoth_core::config::Problem;
 use hoth_core::config::Table;
 use hoth_platform::secret::SecretSource;
 
-/// The bounds of the largest body. Below them no ordinary job fits. Above them,
-/// with the adapter's state and the queue's own fields, a job would not fit a
+/// The bounds of the largest body. Above them, with the adapter's state and the queue's own fields, a job would not fit a
 /// message of 1 MiB.
-const BODY_BYTES: RangeInclusive<u64> = 1_024..=512 * 1_024;
+const BODY_BYTES: RangeInclusive<u64> = 1..=512 * 1_024;
 
 /// The bounds of the time for a body: up to an hour, as for the other timeouts.
-const BODY_TIMEOUT_MS: RangeInclusive<u64> = 100..=3_600_000;
+const BODY_TIMEOUT_MS: RangeInclusive<u64> = 1..=3_600_000;
 
 /// The bounds of the time in the archive: up to 31 days. 0 keeps no archive.
 const REDELIVERY_HOURS: RangeInclusive<u64> = 0..=744;
 
 /// The bounds of a response. Above them it would have every outcome, as ten of
 /// them have at most 10 MiB.
-const BATCH_BYTES: RangeInclusive<u64> = 1_024..=16 * 1_024 * 1_024;
+const BATCH_BYTES: RangeInclusive<u64> = 1..=16 * 1_024 * 1_024;
 
 /// The bounds of the number of connections. The system's limit on file
 /// descriptors is lower.

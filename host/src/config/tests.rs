@@ -235,8 +235,6 @@ fn the_documentation_has_the_bounds_of_every_number() {
 #[test]
 fn the_smaller_of_two_settings_does_not_exceed_the_larger_one() {
     for (smaller, larger) in [
-        ("retry.initial_backoff_ms", "retry.max_backoff_ms"),
-        ("polling.initial_ms", "polling.max_ms"),
         ("csp.CSP_A.breaker.open_ms", "csp.CSP_A.breaker.max_open_ms"),
         ("csp.CSP_A.breaker.max_open_ms", "csp.CSP_A.breaker.max_hold_ms"),
     ] {

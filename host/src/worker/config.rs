@@ -32,14 +32,14 @@ const DRAIN_MS: RangeInclusive<u64> = 0..=3_600_000;
 /// among the jobs in hand for all of them.
 const ATTEMPTS: RangeInclusive<u64> = 1..=100;
 
-/// The bounds of a backoff. Without any pause, the calls to a CSP that is down
-/// would follow each other as fast as it fails them.
-const BACKOFF_MS: RangeInclusive<u64> = 1..=3_600_000;
+/// The bounds of a backoff: up to an hour. Without a pause, the few calls of one
+/// request follow each other at once.
+const BACKOFF_MS: RangeInclusive<u64> = 0..=3_600_000;
 
-/// The bounds of the delay of a poll. Below them a thousand waiting jobs would
-/// poll their CSP without a pause; above them, a day, a finished job would wait
+/// The bounds of the delay of a poll. Without a delay, waiting jobs would poll
+/// their CSP all the time; above them, a day, a finished job would wait
 /// too long for its outcome.
-const POLL_MS: RangeInclusive<u64> = 10..=86_400_000;
+const POLL_MS: RangeInclusive<u64> = 1..=86_400_000;
 
 /// The longest configurable wait, thirteen days: SQS deletes a message after
 /// fourteen.
@@ -146,8 +146,7 @@ impl Table for RetryConfig {
             ("max_retry_after_ms", self.max_retry_after_ms, RETRY_AFTER_MS),
         ];
         let problem = |(key, value, bounds)| Problem::out_of_range(key, value, &bounds);
-        let above = Problem::above("initial_backoff_ms", initial, "max_backoff_ms", max);
-        bounded.into_iter().filter_map(problem).chain(above).collect()
+        bounded.into_iter().filter_map(problem).collect()
     }
 }
 
@@ -175,7 +174,7 @@ impl PollingConfig {
     /// jobs that fail while they wait.
     pub fn policy(&self, provisioning: &ProvisioningConfig) -> PollPolicy {
         PollPolicy {
-            initial: Duration::from_millis(self.initial_ms),
+            initial: Duration::from_millis(self.initial_ms.min(self.max_ms)),
             max: Duration::from_millis(self.max_ms),
             deadline: Duration::from_secs_f64(self.deadline_hours * 3_600.0),
             async_failure_code: provisioning.async_failure_code,
@@ -189,7 +188,6 @@ impl Table for PollingConfig {
         let mut problems = Vec::new();
         problems.extend(Problem::out_of_range("initial_ms", initial, &POLL_MS));
         problems.extend(Problem::out_of_range("max_ms", max, &POLL_MS));
-        problems.extend(Problem::above("initial_ms", initial, "max_ms", max));
         // Not a number fails both comparisons, so it is refused too.
         if !(hours > 0.0 && hours <= DEADLINE_HOURS_MAX) {
             let message =
@@ -220,6 +218,20 @@ impl Table for ProvisioningConfig {
         match self.async_failure_code {
             200 | 400..=599 => Vec::new(),
             _ => vec![Problem::new("async_failure_code", "must be 200, or 400 to 599")],
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_poll_comes_no_later_than_the_longest_delay() {
+        for (initial_ms, max_ms, expected) in [(5_000, 60_000, 5_000), (5_000, 100, 100)] {
+            let config = PollingConfig { initial_ms, max_ms, ..PollingConfig::default() };
+            let policy = config.policy(&ProvisioningConfig::default());
+            assert_eq!(policy.initial, Duration::from_millis(expected));
         }
     }
 }
