@@ -80,15 +80,17 @@ impl Registry {
         // is read under both, because another host may have written it.
         let observed = self.observed.of(&name);
         let mut observed = observed.lock().await;
+        let mut next = observed.clone();
         let lock = self.ledgers.lock().await.map_err(not_written)?;
         let mut history = self.read_ledger(&name).await.history;
         self.store_component(&lock, &name, &candidate).await.map_err(not_written)?;
-        self.write_drop_dir(&name, &candidate, &mut observed).await.map_err(not_written)?;
+        self.write_drop_dir(&name, &candidate, &mut next).await.map_err(not_written)?;
         history.activate_new(candidate.version.to_retained(), &self.retention(&name));
-        self.write_ledger(&lock, &name, &history, &mut observed).await.map_err(not_written)?;
+        self.write_ledger(&lock, &name, &history, &mut next).await.map_err(not_written)?;
         // Other hosts may write now. In this host the lock of `observed` keeps the
         // ledger and the table together until the version is active.
         drop(lock);
+        *observed = next;
         Ok(self.promote(&name, candidate.version, history, policy))
     }
 

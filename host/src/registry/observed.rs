@@ -14,8 +14,10 @@ use super::ledger::SeenFile;
 /// The state of one adapter's files when they were last read or written.
 ///
 /// The lock around it is held while a change is written to disk and to the
-/// table, so that the two always agree.
-#[derive(Debug, Default)]
+/// table, so that the two always agree. A change that writes works on a copy,
+/// and stores it in the same step as the table: a client that hangs up drops the
+/// change half-way, and the watcher then finds what was written.
+#[derive(Debug, Clone, Default)]
 pub(super) struct Observed {
     /// The file in the drop directory, accepted or refused. The same file is
     /// not ingested twice: that would undo a rollback.

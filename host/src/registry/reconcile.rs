@@ -171,14 +171,14 @@ impl Registry {
         if self.ledgers.stamp(name).await? != stamp {
             return Ok(());
         }
-        // Not before: a start that does not wait any longer drops this future,
-        // and the watcher has to begin again.
-        observed.ledger = stamp;
         match read {
             Ok(Some(ledger)) => self.apply_ledger(name, ledger, loaded, &mut observed),
             Ok(None) => {}
             Err(damaged) => self.report_damaged_ledger(name, &damaged, &mut observed).await,
         }
+        // Last: a start that does not wait any longer drops this future, and
+        // the watcher has to begin again.
+        observed.ledger = stamp;
         Ok(())
     }
 
@@ -272,17 +272,19 @@ impl Registry {
         if self.drop_dir.stamp(name).await?.as_ref() != Some(&file.stamp) {
             return Ok(Ingested::Here);
         }
-        (observed.drop_file, observed.compared) = (Some(file.clone()), true);
+        let mut next = observed.clone();
+        (next.drop_file, next.compared) = (Some(file.clone()), true);
         // `signature` is the stamp from before the file was read: a signature
         // that has arrived since differs from it, and the file is validated
         // again.
-        observed.refused = candidate.as_ref().err().map(|refusal| RefusedDrop {
+        next.refused = candidate.as_ref().err().map(|refusal| RefusedDrop {
             signature,
             retry_at: refusal.is_transient().then(observed::next_try),
         });
         match candidate {
-            Ok(candidate) => Ok(self.adopt(name, candidate, &mut observed).await),
+            Ok(candidate) => Ok(self.adopt(name, candidate, next, &mut observed).await),
             Err(refusal) => {
+                *observed = next;
                 self.record_refusal(name, file.sha256, &refusal);
                 self.report_problem(name, format!("refused `{name}.wasm`: {refusal}"));
                 Ok(Ingested::Here)
@@ -349,15 +351,18 @@ impl Registry {
     }
 
     /// Activates a component of the drop directory, unless another host has
-    /// already recorded it.
+    /// already recorded it. `next` becomes what is observed.
     async fn adopt(
         &self,
         name: &AdapterName,
         candidate: Candidate,
+        mut next: Observed,
         observed: &mut Observed,
     ) -> Ingested {
         let policy = self.replay_gate.policy(name);
-        let history = match self.record_drop(name, &candidate, observed).await {
+        let recorded = self.record_drop(name, &candidate, &mut next).await;
+        *observed = next;
+        let history = match recorded {
             Ok(Recorded::ByAnotherHost) => return Ingested::ByAnotherHost,
             Ok(Recorded::ByUs(history)) => history,
             Err(error) => {

@@ -52,8 +52,10 @@ impl Registry {
             // The ledger before the table: a crash in between leaves the rollback
             // to the next start. The other order could lose it.
             history.roll_back_to(&digest, self.clock.now());
-            self.write_ledger(&lock, &name, &history, &mut observed).await?;
+            let mut next = observed.clone();
+            self.write_ledger(&lock, &name, &history, &mut next).await?;
             drop(lock);
+            *observed = next;
             info!(adapter = %name, sha256 = %digest, "Rolling back {name}");
             return Ok(self.activate(&name, version, history));
         }

@@ -1,5 +1,6 @@
 //! Tests of the registry, with real components in a real directory.
 
+mod cancelled;
 mod jobs;
 
 use std::collections::BTreeMap;
