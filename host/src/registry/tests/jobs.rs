@@ -74,6 +74,22 @@ async fn the_refusal_of_a_version_that_jobs_wait_for_is_remembered_until_an_acti
 }
 
 #[tokio::test]
+async fn a_version_that_takes_long_to_load_delays_no_job_of_another_one() {
+    let test = test_registry().await;
+    let slow = test.install("1").await.adapter().digest();
+    let other = test.install("2").await.adapter().digest();
+    test.registry.install("atat", wasm("3", (2, 2)), None).await.unwrap();
+    let name: AdapterName = "atat".parse().unwrap();
+    let load = test.registry.resume_loads.of(&name, &slow);
+    // As while it is compiled.
+    let _loading = load.lock().await;
+    let csp = csp("CSP_A");
+    let resumed = test.registry.resuming(&csp, 1, &other);
+    let resumed = tokio::time::timeout(PATIENCE, resumed).await.expect("it does not wait");
+    assert_eq!(resumed.unwrap().adapter().digest(), other);
+}
+
+#[tokio::test]
 async fn a_version_that_a_waiting_job_names_is_retained_for_as_long_as_it_waits() {
     let test = test_registry().await;
     let old = test.install("1").await.adapter().digest();
