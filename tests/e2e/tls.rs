@@ -206,7 +206,7 @@ async fn an_unusable_configuration_is_reported_before_anything_starts() {
         (open, "api.listen: 0.0.0.0:0 is not loopback, and no key is configured"),
         (same, "admin.listen: 127.0.0.1:9 is taken by `api.listen`, 127.0.0.1:9"),
         (secret.to_owned(), "auth.sigv4[0].secret: the secret file "),
-        ("[limits]\nsend_timeout_ms = 0\n".to_owned(), "limits.send_timeout_ms: must be 100 to"),
+        ("[limits]\nsend_timeout_ms = 0\n".to_owned(), "limits.send_timeout_ms: must be 1 to"),
     ] {
         let file = directory.path().join("hoth.toml");
         std::fs::write(&file, format!("{lines}{csp}")).expect("a file is written");
