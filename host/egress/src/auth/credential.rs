@@ -72,6 +72,9 @@ struct StaticInner {
     kind: StaticKind,
     /// The header that was read last, and the time at which that read began.
     cached: Mutex<Option<(Instant, AuthHeader)>>,
+    /// Held during a read, so that a file system which does not answer takes
+    /// one of the threads that all CSPs share, and not one for each call.
+    reading: tokio::sync::Mutex<()>,
 }
 
 #[derive(Debug)]
@@ -149,7 +152,8 @@ impl Credential {
         }
         let api_key = config.api_key.clone().map(StaticKind::ApiKey);
         let kind = api_key.or_else(|| config.basic.clone().map(StaticKind::Basic))?;
-        let inner = StaticInner { csp: csp.clone(), kind, cached: Mutex::default() };
+        let (cached, reading) = (Mutex::default(), tokio::sync::Mutex::default());
+        let inner = StaticInner { csp: csp.clone(), kind, cached, reading };
         Some(Self::Static(StaticCredential(Arc::new(inner))))
     }
 
@@ -180,6 +184,8 @@ impl Credential {
                 tokens.header(scopes, patience).await.map(Some)
             }
             Self::Static(credential) => {
+                // Read again in any case: the cached value is the refused one.
+                let _reading = credential.0.reading.lock().await;
                 let read = credential.read().await?;
                 Ok((read.value != refused.value).then_some(read))
             }
@@ -189,16 +195,22 @@ impl Credential {
 
 impl StaticCredential {
     async fn header(&self) -> Result<AuthHeader, CallFailure> {
-        // The lock ends with this block: the read below awaits.
-        {
-            let cached = self.0.cached.lock().unwrap_or_else(PoisonError::into_inner);
-            if let Some((read_at, header)) = &*cached
-                && read_at.elapsed() < REREAD_INTERVAL
-            {
-                return Ok(header.clone());
-            }
+        if let Some(header) = self.cached() {
+            return Ok(header);
         }
-        self.read().await
+        let _reading = self.0.reading.lock().await;
+        // Another call may have read it while this one waited for the lock.
+        match self.cached() {
+            Some(header) => Ok(header),
+            None => self.read().await,
+        }
+    }
+
+    /// Returns the header that was read last, unless that is long ago.
+    fn cached(&self) -> Option<AuthHeader> {
+        let cached = self.0.cached.lock().unwrap_or_else(PoisonError::into_inner);
+        let (read_at, header) = cached.as_ref()?;
+        (read_at.elapsed() < REREAD_INTERVAL).then(|| header.clone())
     }
 
     /// Reads the secret and caches its header.

@@ -124,6 +124,36 @@ async fn a_replaced_key_is_read_again_after_a_401() {
 }
 
 #[tokio::test]
+async fn a_key_file_that_does_not_answer_takes_one_thread_of_all() {
+    /// More than the threads for blocking work.
+    const CALLS: usize = 600;
+    let dir = tempfile::tempdir().unwrap();
+    // A pipe without a writer blocks its reader, as a network mount may.
+    let pipe = dir.path().join("key");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let csp = Server::start([answer(200, "", "")]).await;
+    let source = format!("{{ file = '{}' }}", pipe.display());
+    let key = format!("api_key = {{ header = 'X-Key', value = {source} }}");
+    let client = client(&csp.url(), &format!("max_concurrent = {CALLS}\n{key}"));
+    let call = || {
+        let client = client.clone();
+        tokio::spawn(async move { exchange(&client, &get("/x"), &THRICE).await.outcome() })
+    };
+    let calls: Vec<_> = (0..CALLS).map(|_| call()).collect();
+    // Lets every call begin.
+    for _ in 0..CALLS {
+        tokio::task::yield_now().await;
+    }
+    let other = tokio::time::timeout(PATIENCE, tokio::task::spawn_blocking(|| true)).await;
+    assert!(other.expect("the shared threads are free").unwrap());
+
+    std::thread::spawn(move || std::fs::write(pipe, "k-12345678"));
+    for call in calls {
+        assert_eq!(call.await.unwrap(), "200");
+    }
+}
+
+#[tokio::test]
 async fn an_unusable_secret_prevents_the_call() {
     let dir = tempfile::tempdir().unwrap();
     let bad = secret(dir.path(), "bad", "two\nlines");
