@@ -495,13 +495,18 @@ async fn the_oldest_body_of_unknown_senders_ends_when_they_hold_too_much() {
     let headers = signed.headers(&address).into_iter();
     let headers: String = headers.map(|(name, text)| format!("{name}: {text}\r\n")).collect();
     let head = format!(
-        "PUT /adapters/atat HTTP/1.1\r\nhost: {address}\r\ncontent-length: {BODY}\r\n{headers}\r\n"
+        "PUT /adapters/atat HTTP/1.1\r\nhost: {address}\r\ncontent-length: {BODY}\r\n\
+         expect: 100-continue\r\n{headers}\r\n"
     );
     let mut crowd = Vec::new();
     // Each body lacks its last byte.
     for _ in 0..=ALL / BODY {
         let mut stream = TcpStream::connect(&address).await.expect("the host accepts connections");
         stream.write_all(head.as_bytes()).await.expect("the host reads the head");
+        // The host asks for the body, so this one is older than the next one.
+        let mut asked = *b"HTTP/1.1 100 Continue\r\n\r\n";
+        stream.read_exact(&mut asked).await.expect("the host reads the body");
+        assert_eq!(asked, *b"HTTP/1.1 100 Continue\r\n\r\n");
         stream.write_all(&vec![b'x'; BODY - 1]).await.expect("the host reads the body");
         crowd.push(stream);
     }
