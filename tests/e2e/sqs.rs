@@ -56,6 +56,8 @@ async fn metrics_and_queues_are_answered_at_once_while_sqs_is_silent() {
     assert!(metrics.contains("hoth_breaker_open{csp=\"CSP_TEST\",origin=\""), "{metrics}");
     let (status, text) = get("/queues").await;
     assert_eq!(status, 503, "{text}");
+    let (status, text) = get("/readyz").await;
+    assert_eq!(status, 503, "{text}");
 
     wire.mend();
     eventually("the queues to be read", async || {

@@ -9,7 +9,6 @@ use axum::http::header;
 use axum::response::IntoResponse;
 use axum::response::Response;
 use serde::Serialize;
-use serde_json::json;
 
 /// The two authentication schemes, as a `WWW-Authenticate` header.
 const CHALLENGE: HeaderValue = HeaderValue::from_static("Bearer, AWS4-HMAC-SHA256");
@@ -174,5 +173,13 @@ impl IntoResponse for FrontError {
 
 /// Returns the JSON form of an error without an error map.
 pub fn problem(status: StatusCode, reason: Reason, message: &str) -> Response {
-    (status, Json(json!({"code": "OTHER", "reason": reason, "message": message}))).into_response()
+    // With the fields in the order of the documentation and of the other
+    // errors.
+    #[derive(Serialize)]
+    struct Body<'a> {
+        code: &'a str,
+        reason: Reason,
+        message: &'a str,
+    }
+    (status, Json(Body { code: "OTHER", reason, message })).into_response()
 }

@@ -22,6 +22,10 @@ pub const HEALTH_PATHS: [&str; 2] = ["/healthz", "/readyz"];
 /// on SQS each look is a call that costs money.
 const REMEMBERED: Duration = Duration::from_millis(500);
 
+/// The longest wait for the queue. Common probes give up after a second or two,
+/// and a call to SQS may take twenty.
+const CHECK_MAX: Duration = Duration::from_secs(2);
+
 /// The health of the host. A clone is cheap.
 #[derive(Clone)]
 pub struct Health {
@@ -69,10 +73,14 @@ impl Health {
         {
             return status;
         }
-        let status = match self.queue.check().await {
-            Ok(()) => StatusCode::OK,
-            Err(error) => {
+        let status = match tokio::time::timeout(CHECK_MAX, self.queue.check()).await {
+            Ok(Ok(())) => StatusCode::OK,
+            Ok(Err(error)) => {
                 warn!(error = &error as &dyn std::error::Error, "Not ready");
+                StatusCode::SERVICE_UNAVAILABLE
+            }
+            Err(_elapsed) => {
+                warn!("Not ready: the queue has not answered for {CHECK_MAX:?}");
                 StatusCode::SERVICE_UNAVAILABLE
             }
         };
