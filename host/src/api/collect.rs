@@ -132,7 +132,13 @@ async fn receive(
         // A wait of 20 s would outlast the time that a stop has. A receive that
         // is dropped leaves no lease.
         let received = api.closing.run_until_cancelled(received).await;
-        let deliveries = received.unwrap_or_else(|| Ok(Vec::new()))?;
+        let deliveries = match received {
+            Some(received) => received?,
+            // An empty list says that the client has everything so far, which is
+            // not so if the queue has failed: then the previous batch of this
+            // client could not be deleted.
+            None => api.queue.check().await.map(|()| Vec::new())?,
+        };
         let is_empty = deliveries.is_empty();
         let deliveries = within(api.batch_bytes_max, deliveries);
         let decoded = decode_or_dead_letter(api, queue, deliveries).await;

@@ -51,7 +51,8 @@ struct Arguments {
     /// Number of power cuts, in each of two ways
     #[arg(long, default_value_t = 100)]
     power_cuts: u32,
-    /// Number of times that each act of the part `hands` is performed
+    /// Number of times that each act of the parts `hands` and `destroy` is
+    /// performed
     #[arg(long, default_value_t = 1)]
     rounds: u32,
     /// Repeat the choices of an earlier run; the scheduling of threads and
@@ -86,6 +87,8 @@ enum Part {
     /// Other people and programs that copy, move, remove, lock, read, back up,
     /// restore and limit
     Hands,
+    /// Files that are overwritten and truncated in place
+    Destroy,
 }
 
 impl Part {
@@ -93,7 +96,7 @@ impl Part {
     fn mounts(self) -> bool {
         match self {
             Self::Power | Self::Drive | Self::Control | Self::Fsync | Self::Full => true,
-            Self::Kill | Self::Clock | Self::Owners | Self::Hands => false,
+            Self::Kill | Self::Clock | Self::Owners | Self::Hands | Self::Destroy => false,
         }
     }
 
@@ -160,7 +163,8 @@ async fn run(arguments: &Arguments) -> anyhow::Result<bool> {
             Part::Full => full::disk(&built, &place).await,
             Part::Clock => clock::jumps(&built, &place, seed).await,
             Part::Owners => owners::two(&built, &place).await,
-            Part::Hands => hands::all(&built, &place, seed, arguments.rounds).await,
+            Part::Hands => hands::harmless(&built, &place, seed, arguments.rounds).await,
+            Part::Destroy => hands::destructive(&built, &place, seed, arguments.rounds).await,
         };
         match done {
             Ok(one) => good &= one,

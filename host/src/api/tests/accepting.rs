@@ -323,6 +323,15 @@ async fn each_role_reaches_only_its_routes() {
 async fn a_closed_queue_makes_the_api_unavailable() {
     let host = Host::start().await;
     host.queue.close().await;
+    for is_stopping in [false, true] {
+        if is_stopping {
+            host.closing.cancel();
+        }
+        refuses_everything(&host).await;
+    }
+}
+
+async fn refuses_everything(host: &Host) {
     for answer in [
         host.post("/cost-jobs", &costs("r")).await,
         host.get("/cost-jobs").await,

@@ -20,9 +20,8 @@ use self::scene::Seen;
 ///
 /// After each act, the host has either gone on, or has ended by itself and left
 /// every acknowledged job where the next host finds it, perhaps after the step
-/// that its last sentence names. Acts that destroy content are the exception:
-/// after them the host has ended, and the next one starts with what is left.
-pub async fn all(built: &Built, place: &Path, seed: u64, rounds: u32) -> anyhow::Result<bool> {
+/// that its last sentence names.
+pub async fn harmless(built: &Built, place: &Path, seed: u64, rounds: u32) -> anyhow::Result<bool> {
     let scene = Scene::new(place)?;
     let mut trial = Trial::begin("hands", built, place, &scene.queue, seed, true).await?;
     trial.shared.ledger().allow_failed_deletions();
@@ -31,14 +30,24 @@ pub async fn all(built: &Built, place: &Path, seed: u64, rounds: u32) -> anyhow:
             perform(act, &scene, &mut trial, built).await.context(act.name())?;
         }
     }
-    let counts = trial.end().await?;
+    Ok(trial.end().await?.is_good())
+}
+
+/// Performs every act that destroys content, `rounds` times. After each act, the
+/// host has ended by itself, and the next one starts with what is left.
+pub async fn destructive(
+    built: &Built,
+    place: &Path,
+    seed: u64,
+    rounds: u32,
+) -> anyhow::Result<bool> {
     for round in 0..rounds {
         for (number, act) in Act::DESTRUCTIVE.into_iter().enumerate() {
-            let place = place.join(format!("destroyed-{round}-{number}"));
+            let place = place.join(format!("{round}-{number}"));
             destroy(act, &place, built, seed).await.context(act.name())?;
         }
     }
-    Ok(counts.is_good())
+    Ok(true)
 }
 
 /// Performs one act, and compares what was acknowledged with what is on disk.
@@ -61,7 +70,7 @@ async fn perform(act: Act, scene: &Scene, trial: &mut Trial, built: &Built) -> a
 /// starts with an intact file.
 async fn destroy(act: Act, place: &Path, built: &Built, seed: u64) -> anyhow::Result<()> {
     let scene = Scene::new(place)?;
-    let mut trial = Trial::begin("hands", built, place, &scene.queue, seed, true).await?;
+    let mut trial = Trial::begin("destroy", built, place, &scene.queue, seed, true).await?;
     let seen = run(act, &scene, &mut trial, built).await?;
     let counts = trial.shared.ledger().counts();
     println!(
