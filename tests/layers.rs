@@ -74,6 +74,7 @@ const HOMES: &[(&str, &[&str])] = &[
             "platform/src/clock",
             "platform/src/descriptors",
             "platform/src/failpoint",
+            "queue/src/embedded/other_writers",
         ],
     ),
     // A test of the way out plays a CSP that speaks TLS.

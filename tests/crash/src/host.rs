@@ -5,7 +5,6 @@ use std::net::SocketAddr;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use anyhow::Context as _;
 use anyhow::ensure;
@@ -117,16 +116,6 @@ impl Host {
         let status = self.process.wait().await?;
         ensure!(status.signal().is_none(), "the host ended with {status}");
         status.code().context("an end without a signal has a code")
-    }
-
-    /// Waits until the host has ended by itself, for `patience` at most. Returns
-    /// its exit code, or `None` if it still runs.
-    pub async fn exited_within(&mut self, patience: Duration) -> anyhow::Result<Option<i32>> {
-        let Ok(status) = tokio::time::timeout(patience, self.process.wait()).await else {
-            return Ok(None);
-        };
-        let status = status?;
-        Ok(Some(status.code().with_context(|| format!("the host ended with {status}"))?))
     }
 
     /// Returns the process id.

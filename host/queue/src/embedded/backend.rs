@@ -16,6 +16,7 @@ use rusqlite::Connection;
 use tokio::sync::Semaphore;
 use tokio::sync::oneshot;
 use tokio::sync::watch;
+use tracing::warn;
 
 use super::command::Call;
 use super::command::Operation;
@@ -28,6 +29,7 @@ use super::inspect::QueueReader;
 use super::lock::FileLock;
 use super::operations::ChangeLeases;
 use super::operations::GiveBackMessages;
+use super::other_writers::OtherWriters;
 use super::receipt::LeaseId;
 use super::reserve::Reserve;
 use super::schema;
@@ -138,9 +140,14 @@ impl EmbeddedQueue {
         let reader = schema::open_reader(&lock.path)?;
         let files = QueueFiles::note(path, &lock)
             .map_err(|_| OpenError::Displaced { path: path.clone() })?;
+        let other_writers = OtherWriters::watch(&lock.path).inspect_err(|error| {
+            let error: &dyn std::error::Error = error;
+            warn!(error, "Cannot watch the queue file for writes by other processes");
+        });
         let opened = Opened {
             sql,
             files,
+            other_writers: other_writers.ok(),
             clock: clock.clone(),
             reserve: Reserve::open(&lock.path),
             archive_for: Duration::from_secs(u64::from(config.redelivery_hours) * 60 * 60),

@@ -186,6 +186,42 @@ async fn a_backup_that_was_copied_over_the_open_file_is_whole_afterwards() {
 }
 
 #[tokio::test]
+async fn a_gap_in_the_log_is_noticed() {
+    for kept_frames in [0, 2] {
+        let (_folder, path, queue) = with_messages().await;
+        let log = PathBuf::from(format!("{}-wal", path.display()));
+        let mut content = std::fs::read(&log).expect("the log can be read");
+        // As if the log had been truncated between two commits: the last frame
+        // is there, and those before it are not.
+        let frame = 24 + 4096;
+        let (begin, end) = (kept_frames * (32 + frame), content.len() - frame);
+        content[begin..end].fill(0);
+        let file = std::fs::File::options().write(true).open(&log).expect("it can be opened");
+        std::os::unix::fs::FileExt::write_all_at(&file, &content, 0).expect("it can be written");
+        let reason = noticed(queue).await;
+        assert!(reason.contains("-wal was overwritten or truncated"), "{reason}");
+    }
+}
+
+#[tokio::test]
+async fn damage_by_another_process_is_noticed_whatever_the_times_of_the_file_say() {
+    let (folder, path, queue) = with_messages().await;
+    let other = rusqlite::Connection::open(&path).expect("the file can be opened");
+    other.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)").expect("the log can be moved");
+    // By another process, because a closed descriptor releases the locks of its
+    // process.
+    let script = "touch -r \"$1\" \"$2\"
+                  dd if=/dev/zero of=\"$1\" bs=4096 seek=1 count=8 conv=notrunc 2> \"$2.log\"
+                  touch -r \"$2\" \"$1\"";
+    let reference = folder.path().join("reference");
+    let mut damage = std::process::Command::new("sh");
+    damage.args(["-c", script, "sh"]).arg(&path).arg(&reference);
+    assert!(damage.status().expect("there is a shell").success());
+    let reason = noticed(queue).await;
+    assert!(reason.contains("was overwritten or truncated by another program"), "{reason}");
+}
+
+#[tokio::test]
 async fn a_truncated_database_is_noticed() {
     let (_folder, path, queue) = with_messages().await;
     overwrite(&path, &[]);

@@ -1,8 +1,8 @@
 //! Changes of the queue's files in place, by a program that overwrites or
 //! truncates them and does not take SQLite's locks.
 //!
-//! The log's last frame has the checksum that the log's index names. The
-//! database changes only in a checkpoint, which the index shows as well. Both
+//! The log's header and frames have the salts that the log's index names, and
+//! its last frame the checksum. The database changes only in a checkpoint, which the index shows as well. Both
 //! are read from the index as SQLite documents it ("WAL-mode File Format",
 //! <https://sqlite.org/walformat.html>).
 
@@ -24,10 +24,14 @@ const INDEX_BYTES: usize = 132;
 /// The length of one copy of the header.
 const HEADER_BYTES: usize = 48;
 
-/// The lengths of the log's header and of the header of each of its frames,
-/// and the place of the checksum in the latter.
+/// The length of the log's header, and the place of the salts in it.
 const LOG_HEADER_BYTES: u64 = 32;
+const LOG_SALTS_AT: u64 = 16;
+
+/// The length of the header of a frame, and the places of the salts and of the
+/// checksum in it.
 const FRAME_HEADER_BYTES: u64 = 24;
+const FRAME_SALTS_AT: u64 = 8;
 const FRAME_CHECKSUM_AT: u64 = 16;
 
 /// The places of the database that tell one content from another, and the
@@ -51,6 +55,10 @@ pub struct Content {
     stamp: Stamp,
     checkpoint: Checkpoint,
     sample: u64,
+    /// The number of the frame that is checked next. A log that is truncated
+    /// between two commits has its last frame again after the second, behind a
+    /// gap.
+    next_frame: u64,
 }
 
 /// The file that was changed in place.
@@ -86,8 +94,9 @@ struct Index {
 /// The part of the log that was moved to the database.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 struct Checkpoint {
-    /// Two random numbers that change when the log begins again.
-    salts: [u32; 2],
+    /// Two random numbers that change when the log begins again, as they are in
+    /// the log.
+    salts: [u8; 8],
     moved: u32,
     /// Set before the database is written.
     attempted: u32,
@@ -110,6 +119,7 @@ impl Content {
             index: File::open(index)?,
             checkpoint: Checkpoint::default(),
             sample: 0,
+            next_frame: 0,
             database,
         };
         content.sample = content.sample()?;
@@ -178,26 +188,37 @@ impl Content {
             },
             last_frame_checksum: [number(24), number(28)],
             checkpoint: Checkpoint {
-                salts: [number(32), number(36)],
+                salts: std::array::from_fn(|byte| bytes[32 + byte]),
                 moved: number(96),
                 attempted: number(128),
             },
         }))
     }
 
-    /// Returns true if the log ends with the frame that the index names.
-    fn log_is_whole(&self, index: &Index) -> io::Result<bool> {
-        let Some(before) = index.frames.checked_sub(1) else { return Ok(true) };
-        let frame = u64::from(before) * (FRAME_HEADER_BYTES + index.page_bytes);
-        let mut checksum = [0; 8];
-        match self.log.read_exact_at(&mut checksum, LOG_HEADER_BYTES + frame + FRAME_CHECKSUM_AT) {
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(false),
-            read => read?,
-        }
-        let [a, b, c, d, e, f, g, h] = checksum;
+    /// Returns true if the log has the header, one more frame of all, and the last
+    /// frame that the index names.
+    fn log_is_whole(&mut self, index: &Index) -> io::Result<bool> {
+        let frames = u64::from(index.frames);
+        let Some(last) = frames.checked_sub(1) else { return Ok(true) };
+        self.next_frame = (self.next_frame + 1) % frames;
+        let frame = |number| LOG_HEADER_BYTES + number * (FRAME_HEADER_BYTES + index.page_bytes);
         // The log is big-endian; the index has the machine's order.
-        let found = [u32::from_be_bytes([a, b, c, d]), u32::from_be_bytes([e, f, g, h])];
-        Ok(found == index.last_frame_checksum)
+        let [high, low] = index.last_frame_checksum.map(u32::to_be_bytes);
+        for (at, expected) in [
+            (LOG_SALTS_AT, index.checkpoint.salts),
+            (frame(self.next_frame) + FRAME_SALTS_AT, index.checkpoint.salts),
+            (frame(last) + FRAME_CHECKSUM_AT, std::array::from_fn(|i| [high, low][i / 4][i % 4])),
+        ] {
+            let mut found = [0; 8];
+            match self.log.read_exact_at(&mut found, at) {
+                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(false),
+                read => read?,
+            }
+            if found != expected {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// Returns a hash of the beginnings of some pages.

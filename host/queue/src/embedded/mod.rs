@@ -23,6 +23,7 @@ mod leasing;
 mod lock;
 mod log_size;
 mod operations;
+mod other_writers;
 mod receipt;
 mod rescue;
 mod reserve;

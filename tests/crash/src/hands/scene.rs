@@ -41,12 +41,6 @@ const LIMIT_FOR: Duration = Duration::from_secs(2);
 const FILE_SIZE_MAX: u64 = 64 * 1024;
 const OPEN_FILES_MAX: u64 = 8;
 
-/// The time in which a host should notice an act, and the most tries of a
-/// destructive one: it is not noticed if SQLite moves its log to the database at
-/// the same moment.
-const NOTICE_MAX: Duration = Duration::from_secs(10);
-const TRIES_MAX: u32 = 10;
-
 /// The longest wait until a host accepts jobs again.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -64,8 +58,6 @@ pub struct Scene {
 pub struct Seen {
     /// The time after which the host had ended by itself.
     ended_after: Option<Duration>,
-    /// The number of times that the act was performed.
-    tries: u32,
     /// The number of acknowledged jobs when the act began.
     pub acknowledged: u64,
 }
@@ -75,10 +67,6 @@ impl fmt::Display for Seen {
         match self.ended_after {
             None => write!(f, "went on"),
             Some(after) => write!(f, "ended after {:.1} s", after.as_secs_f64()),
-        }?;
-        match self.tries {
-            0 | 1 => Ok(()),
-            tries => write!(f, ", at try {tries}"),
         }
     }
 }
@@ -96,12 +84,12 @@ impl Scene {
     pub async fn perform(
         &self,
         act: Act,
-        mut host: Host,
+        host: Host,
         second: Option<&Deployment>,
         clients: &Shared,
     ) -> anyhow::Result<Seen> {
-        let mut acknowledged = clients.ledger().counts().acknowledged;
-        let (mut begun_at, mut tries) = (Instant::now(), 1);
+        let acknowledged = clients.ledger().counts().acknowledged;
+        let begun_at = Instant::now();
         self.begin(act, &host, second).await?;
         let ended_after = match act.expected() {
             Expected::GoesOn => {
@@ -110,23 +98,13 @@ impl Scene {
                 None
             }
             Expected::Ends(expected) => {
-                let code = loop {
-                    if let Some(code) = host.exited_within(NOTICE_MAX).await? {
-                        break code;
-                    }
-                    let again = Act::DESTRUCTIVE.contains(&act) && tries < TRIES_MAX;
-                    ensure!(again, "the host goes on");
-                    tries += 1;
-                    begun_at = Instant::now();
-                    acknowledged = clients.ledger().counts().acknowledged;
-                    self.begin(act, &host, second).await?;
-                };
+                let code = host.exited().await.context("the host goes on")?;
                 ensure!(code == expected, "the host ended with {code}");
                 Some(begun_at.elapsed())
             }
         };
         self.put_back(act).context("putting the queue back in its place")?;
-        Ok(Seen { ended_after, tries, acknowledged })
+        Ok(Seen { ended_after, acknowledged })
     }
 
     async fn begin(

@@ -15,6 +15,10 @@ use super::storage_failed;
 use crate::embedded::command::Command;
 use crate::embedded::failure::StorageFailure;
 use crate::embedded::identity::Displaced;
+use crate::embedded::identity::Displacement;
+use crate::embedded::identity::Part;
+use crate::embedded::other_writers::OtherWriters;
+use crate::embedded::other_writers::State;
 use crate::embedded::rescue;
 
 impl Writer {
@@ -53,6 +57,10 @@ impl Writer {
     /// Checks that a restart would open the files that this process writes.
     pub(super) fn look_at_files(&mut self) -> Result<(), Displaced> {
         self.look_at = Instant::now() + IDLE_MAX;
+        if let Some(State::Damaged) = self.opened.other_writers.as_mut().map(OtherWriters::look) {
+            let what = Displacement::Overwritten;
+            return Err(Displaced { part: Part::Database, what });
+        }
         match self.opened.files.check() {
             Ok(found) => {
                 let found = found?;

@@ -31,6 +31,7 @@ use super::identity::QueueFiles;
 use super::lock::FileLock;
 use super::log_size::LogSize;
 use super::operations::GiveBackMessages;
+use super::other_writers::OtherWriters;
 use super::reserve::Reserve;
 use super::schema::BUSY_WAIT;
 use super::sorting::Phase;
@@ -73,6 +74,8 @@ pub struct Opened {
     pub sql: Connection,
     pub lock: FileLock,
     pub files: QueueFiles,
+    /// `None` if the kernel does not allow the watch.
+    pub other_writers: Option<OtherWriters>,
     /// The queue's time. Deadlines of callers and pauses are measured in
     /// [`Instant`] instead, which no operator can set.
     pub clock: Clock,
