@@ -10,7 +10,7 @@ use crate::workspace::target;
 /// Kill a host under load, again and again, and count lost messages
 ///
 /// Further parts shut down the file system of the queue, cut the power of the
-/// drive below it, let fsync fail, fill the disk, start two hosts on one file,
+/// drive below it, let fsync fail, fill the disk, exceed a quota, start two hosts on one file,
 /// and do to the files and the process of a host what people do.
 ///
 /// Clients submit, consume, lease and acknowledge meanwhile. After each crash

@@ -1,4 +1,4 @@
-//! A full disk under a host.
+//! A full disk, or an exceeded quota, under a host.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -18,6 +18,7 @@ use crate::disk;
 use crate::host::Built;
 use crate::host::Deployment;
 use crate::host::Host;
+use crate::shim;
 use crate::trial::Csps;
 use crate::volume::Volume;
 
@@ -106,21 +107,44 @@ impl Caller<'_> {
     }
 }
 
-/// Fills the disk under a host: it refuses what it cannot store, lets
-/// acknowledgements through, and goes on when there is room again.
+/// Fills the disk under a host.
 pub async fn disk(built: &Built, place: &Path) -> anyhow::Result<bool> {
     let volume = Volume::make(place, VOLUME_MIB)?;
     let queue = volume.folder().join("hoth.db");
     let csps = Csps::start().await?;
     let deployment = Deployment::new(built, place, &queue, &csps.all())?;
+    let set_full = |full| if full { volume.fill() } else { volume.empty() };
+    without_room("full", &deployment, set_full).await
+}
+
+/// Exceeds a disk quota under a host, which a preloaded library imposes.
+pub async fn quota(built: &Built, place: &Path) -> anyhow::Result<bool> {
+    let csps = Csps::start().await?;
+    let mut deployment = Deployment::new(built, place, &place.join("hoth.db"), &csps.all())?;
+    let trigger = shim::load(&mut deployment, place, shim::QUOTA, "HOTH_SHIM_QUOTA")?;
+    let set_full = |full| match full {
+        true => std::fs::write(&trigger, "").context("exceeding the quota"),
+        false => std::fs::remove_file(&trigger).context("lifting the quota"),
+    };
+    without_room("quota", &deployment, set_full).await
+}
+
+/// Takes the room from a host: it refuses what it cannot store, lets
+/// acknowledgements through, and goes on when there is room again.
+async fn without_room(
+    part: &str,
+    deployment: &Deployment,
+    set_full: impl Fn(bool) -> anyhow::Result<()>,
+) -> anyhow::Result<bool> {
+    let queue = &deployment.queue;
     let host = deployment.start().await?;
     let mut client = Caller { http: clients::http()?, host: &host, owed: BTreeMap::new() };
     for number in 0..ENDED {
         ensure!(client.submit(&format!("early-{number}"), 0).await?, "refused with room left");
     }
-    wait("all early jobs to end", async || Ok(disk::outcomes(&queue)? == ENDED)).await?;
+    wait("all early jobs to end", async || Ok(disk::outcomes(queue)? == ENDED)).await?;
 
-    volume.fill()?;
+    set_full(true)?;
     let (mut taken, mut refused) = (0, 0);
     while refused < REFUSALS {
         match client.submit(&format!("late-{}", taken + refused), 50_000).await? {
@@ -138,7 +162,7 @@ pub async fn disk(built: &Built, place: &Path) -> anyhow::Result<bool> {
     ensure!(!client.submit("still-full", 50_000).await?, "accepted with no room");
     ensure!(client.ready().await? == 503, "ready with no room");
 
-    volume.empty()?;
+    set_full(false)?;
     let started_at = Instant::now();
     let mut number = 0;
     while !client.submit(&format!("again-{number}"), 0).await? {
@@ -154,11 +178,11 @@ pub async fn disk(built: &Built, place: &Path) -> anyhow::Result<bool> {
     }
     let repeated = client.owed.values().filter(|times| **times > 1).count();
     println!(
-        "full: {taken} of 50 KB fitted, then {REFUSALS} in a row were refused; {collected} \
+        "{part}: {taken} of 50 KB fitted, then {REFUSALS} in a row were refused; {collected} \
          outcomes acknowledged meanwhile; {} accepted in all, 0 lost, {repeated} repeated",
         client.owed.len()
     );
-    disk::check(&queue)?;
+    disk::check(queue)?;
     host.kill().await?;
     Ok(repeated == 0)
 }

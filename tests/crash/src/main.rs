@@ -80,6 +80,8 @@ enum Part {
     Fsync,
     /// A full disk; as root only
     Full,
+    /// An exceeded disk quota
+    Quota,
     /// A wall clock that is set by an hour, forward and back
     Clock,
     /// Two hosts on one file
@@ -96,7 +98,9 @@ impl Part {
     fn mounts(self) -> bool {
         match self {
             Self::Power | Self::Drive | Self::Control | Self::Fsync | Self::Full => true,
-            Self::Kill | Self::Clock | Self::Owners | Self::Hands | Self::Destroy => false,
+            Self::Kill | Self::Quota | Self::Clock | Self::Owners | Self::Hands | Self::Destroy => {
+                false
+            }
         }
     }
 
@@ -161,6 +165,7 @@ async fn run(arguments: &Arguments) -> anyhow::Result<bool> {
             Part::Control => control::all(&built, &place, seed).await,
             Part::Fsync => fsync::failures(&built, &place, seed).await,
             Part::Full => full::disk(&built, &place).await,
+            Part::Quota => full::quota(&built, &place).await,
             Part::Clock => clock::jumps(&built, &place, seed).await,
             Part::Owners => owners::two(&built, &place).await,
             Part::Hands => hands::harmless(&built, &place, seed, arguments.rounds).await,

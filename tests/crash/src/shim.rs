@@ -16,6 +16,9 @@ pub const FSYNC: &str = include_str!("../shims/fsync.c");
 /// `shims/clock.c`.
 pub const CLOCK: &str = include_str!("../shims/clock.c");
 
+/// `shims/quota.c`.
+pub const QUOTA: &str = include_str!("../shims/quota.c");
+
 /// Compiles `source` into `place`, and makes every host of `deployment` load
 /// the library. `variable` passes it the file that controls it. Returns the
 /// path of that file.
