@@ -10,8 +10,9 @@ use crate::workspace::target;
 /// Kill a host under load, again and again, and count lost messages
 ///
 /// Further parts shut down the file system of the queue, cut the power of the
-/// drive below it, let fsync fail, fill the disk, exceed a quota, start two hosts on one file,
-/// and do to the files and the process of a host what people do.
+/// drive below it, let fsync fail, fill the disk, exceed a quota, start two
+/// hosts on one file, do to the files and the process of a host what people do,
+/// and overwrite the files.
 ///
 /// Clients submit, consume, lease and acknowledge meanwhile. After each crash
 /// the queue must hold everything that the host acknowledged, and at the end
