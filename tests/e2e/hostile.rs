@@ -10,10 +10,6 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpSocket;
 use tokio::net::TcpStream;
 
-use crate::auth::SECRET;
-use crate::auth::Signed;
-use crate::auth::bearer_keys;
-use crate::auth::signer;
 use crate::csp;
 use crate::harness::PATIENCE;
 use crate::harness::Setup;
@@ -54,7 +50,7 @@ async fn exchange_many(host: &TestHost, bytes: &[u8], answers: usize) -> String 
 
 /// Waits for `answers` whole answers, however long they take, and then a moment
 /// for more.
-async fn read(stream: &mut TcpStream, answers: usize) -> String {
+pub async fn read(stream: &mut TcpStream, answers: usize) -> String {
     let mut answer = Vec::new();
     let mut buffer = [0; 4 * 1_024];
     loop {
@@ -408,53 +404,6 @@ async fn ten_thousand_idle_connections_do_not_block_requests() {
 }
 
 #[tokio::test]
-async fn a_sender_without_a_secret_keeps_no_connection() {
-    let secrets = tempfile::tempdir().expect("a temporary folder can be made");
-    let file = secrets.path().join("secret");
-    std::fs::write(&file, SECRET).expect("a file can be written");
-    let csp = csp::sync().await;
-    let host = Setup::new()
-        .csp("CSP_TEST", &csp)
-        .with(&format!("{}{}", bearer_keys(&["admin"]), signer("write", &file)))
-        .admin_token("admin-token")
-        .environment("HOTH__API__MAX_CONNECTIONS", "4")
-        // Longer than the test waits: only an eviction can free a slot.
-        .environment("HOTH__API__BODY_TIMEOUT_MS", "600000")
-        .start()
-        .await;
-    let address = host.api().trim_start_matches("http://").to_owned();
-    let signed = Signed {
-        method: "POST",
-        target: "/cost-jobs",
-        body: "",
-        secret: "guess",
-        declared: false,
-        skew: 0,
-    };
-    let mut crowd = Vec::new();
-    for _ in 0..4 {
-        let headers = signed.headers(&address).into_iter();
-        let headers: String = headers.map(|(name, text)| format!("{name}: {text}\r\n")).collect();
-        let head = format!(
-            "POST /cost-jobs HTTP/1.1\r\nhost: {address}\r\ncontent-length: 1000\r\n\
-             expect: 100-continue\r\n{headers}\r\n"
-        );
-        let mut stream = connect(&host).await;
-        stream.write_all(head.as_bytes()).await.expect("a new connection is not closed");
-        // The host asks for the body: it has read the head, and does not know
-        // the sender yet.
-        let mut line = [0; 12];
-        stream.read_exact(&mut line).await.expect("the host reads the body");
-        assert_eq!(line, *b"HTTP/1.1 100");
-        stream.write_all(b"x").await.expect("a new connection is not closed");
-        crowd.push(stream);
-    }
-    let good = Signed { method: "GET", secret: SECRET, ..signed };
-    let answered = tokio::time::timeout(PATIENCE, good.send(&host)).await;
-    assert_eq!(answered.expect("a slot becomes free"), (200, "[]".to_owned()));
-}
-
-#[tokio::test]
 async fn a_host_without_keys_answers_to_no_foreign_name() {
     let (host, _csp) = host(&[]).await;
     for (base, path) in [(host.api(), "/cost-jobs"), (host.admin(), "/queues")] {
@@ -466,54 +415,4 @@ async fn a_host_without_keys_answers_to_no_foreign_name() {
             assert_eq!(response.status().as_u16(), status, "{name} {path}");
         }
     }
-}
-
-#[tokio::test]
-async fn the_oldest_body_of_unknown_senders_ends_when_they_hold_too_much() {
-    // Of one body, and of all together, as the host takes them.
-    const BODY: usize = 512 * 1_024;
-    const ALL: usize = 16 * 1_024 * 1_024;
-    let secrets = tempfile::tempdir().expect("a temporary folder can be made");
-    let file = secrets.path().join("secret");
-    std::fs::write(&file, SECRET).expect("a file can be written");
-    let csp = csp::sync().await;
-    let host = Setup::new()
-        .csp("CSP_TEST", &csp)
-        .with(&format!("{}{}", bearer_keys(&["admin"]), signer("write", &file)))
-        .admin_token("admin-token")
-        .start()
-        .await;
-    let address = host.admin().trim_start_matches("http://").to_owned();
-    let signed = Signed {
-        method: "PUT",
-        target: "/adapters/atat",
-        body: "",
-        secret: "guess",
-        declared: false,
-        skew: 0,
-    };
-    let headers = signed.headers(&address).into_iter();
-    let headers: String = headers.map(|(name, text)| format!("{name}: {text}\r\n")).collect();
-    let head = format!(
-        "PUT /adapters/atat HTTP/1.1\r\nhost: {address}\r\ncontent-length: {BODY}\r\n\
-         expect: 100-continue\r\n{headers}\r\n"
-    );
-    let mut crowd = Vec::new();
-    // Each body lacks its last byte.
-    for _ in 0..=ALL / BODY {
-        let mut stream = TcpStream::connect(&address).await.expect("the host accepts connections");
-        stream.write_all(head.as_bytes()).await.expect("the host reads the head");
-        // The host asks for the body, so this one is older than the next one.
-        let mut asked = *b"HTTP/1.1 100 Continue\r\n\r\n";
-        stream.read_exact(&mut asked).await.expect("the host reads the body");
-        assert_eq!(asked, *b"HTTP/1.1 100 Continue\r\n\r\n");
-        stream.write_all(&vec![b'x'; BODY - 1]).await.expect("the host reads the body");
-        crowd.push(stream);
-    }
-    let answer = read(&mut crowd[0], 1).await;
-    assert!(answer.starts_with("HTTP/1.1 503 ") && answer.contains("retry-after: "), "{answer}");
-    let last = crowd.last_mut().expect("there are many");
-    last.write_all(b"x").await.expect("the host still reads it");
-    let answer = read(last, 1).await;
-    assert!(answer.starts_with("HTTP/1.1 401 "), "{answer}");
 }

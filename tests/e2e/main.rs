@@ -31,4 +31,5 @@ mod sqs_wire;
 mod stratus;
 mod supervision;
 mod tls;
+mod unknown_senders;
 mod watcher;

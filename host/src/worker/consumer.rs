@@ -138,6 +138,10 @@ impl Consumer {
         self.ready().await;
         failpoint::reach(FailPoint::ConsumerLoop);
         let (breaker, permit) = self.permit().await;
+        if permit.probe.is_some() && wait.is_zero() {
+            // The receive that waits makes the probe, alone.
+            return Received::Fewer;
+        }
         // While the breaker is half open one job probes the CSP, and the others
         // stay on the queue.
         let room = self.room(if permit.probe.is_some() { 1 } else { BATCH_MAX }).await;

@@ -275,16 +275,15 @@ impl Store<'_> {
         // message is claimable, so a lease is released by the same update. A
         // released row keeps no holder: after a restart with an earlier time it
         // would look like a lease that is still held.
-        let changed = self
-            .sql
-            .prepare_cached(
-                "UPDATE messages SET visible_at = ?4,
-                 lease = CASE WHEN ?4 > ?5 THEN lease END,
-                 holder = CASE WHEN ?4 > ?5 THEN holder ELSE 0 END
-                 WHERE seq = ?1 AND queue = ?2 AND lease = ?3 AND visible_at > ?5",
-            )?
-            .execute(params![lease.seq, queue.id, lease.lease, millis(until), millis(self.now)])?;
-        Ok(if changed == 1 { Ok(()) } else { Err(LeaseEnded) })
+        self.update_leased(
+            "UPDATE messages SET visible_at = ?4,
+             lease = CASE WHEN ?4 > ?5 THEN lease END,
+             holder = CASE WHEN ?4 > ?5 THEN holder ELSE 0 END
+             WHERE seq = ?1 AND queue = ?2 AND lease = ?3 AND visible_at > ?5",
+            queue,
+            lease,
+            until,
+        )
     }
 
     /// Ends a lease whose receive does not count, and hides the message until
@@ -297,14 +296,32 @@ impl Store<'_> {
     ) -> Result<UnderLease> {
         // Without the lease's number, so that a repetition does not take back
         // another receive.
-        let changed = self
-            .sql
-            .prepare_cached(
-                "UPDATE messages SET visible_at = ?4, lease = NULL, holder = 0,
-                 receive_count = MAX(receive_count - 1, 0)
-                 WHERE seq = ?1 AND queue = ?2 AND lease = ?3 AND visible_at > ?5",
-            )?
-            .execute(params![lease.seq, queue.id, lease.lease, millis(until), millis(self.now)])?;
+        self.update_leased(
+            "UPDATE messages SET visible_at = ?4, lease = NULL, holder = 0,
+             receive_count = MAX(receive_count - 1, 0)
+             WHERE seq = ?1 AND queue = ?2 AND lease = ?3 AND visible_at > ?5",
+            queue,
+            lease,
+            until,
+        )
+    }
+
+    /// Runs an update of the one message that the lease holds.
+    fn update_leased(
+        &self,
+        update: &str,
+        queue: QueueRow<'_>,
+        lease: LeaseId,
+        until: Timestamp,
+    ) -> Result<UnderLease> {
+        let (until, now) = (millis(until), millis(self.now));
+        let changed = self.sql.prepare_cached(update)?.execute(params![
+            lease.seq,
+            queue.id,
+            lease.lease,
+            until,
+            now
+        ])?;
         Ok(if changed == 1 { Ok(()) } else { Err(LeaseEnded) })
     }
 

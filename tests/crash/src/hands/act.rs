@@ -17,9 +17,7 @@ pub enum Act {
     Suspend,
     LimitFileSize,
     LimitOpenFiles,
-    SecondBySymbolicLink,
-    SecondByHardLink,
-    SecondWithoutLockFile,
+    StartSecond(By),
     RestoreAfterStop,
     RemoveDatabase,
     MoveDatabase,
@@ -31,6 +29,15 @@ pub enum Act {
     CopyOverDatabase,
     TruncateDatabase,
     TruncateLog,
+}
+
+/// The way by which a second host finds the queue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum By {
+    SymbolicLink,
+    HardLink,
+    /// The same path, after the file was removed that older hosts lock.
+    SamePath,
 }
 
 /// The right behaviour of a host.
@@ -55,9 +62,9 @@ impl Act {
         Self::Suspend,
         Self::LimitFileSize,
         Self::LimitOpenFiles,
-        Self::SecondBySymbolicLink,
-        Self::SecondByHardLink,
-        Self::SecondWithoutLockFile,
+        Self::StartSecond(By::SymbolicLink),
+        Self::StartSecond(By::HardLink),
+        Self::StartSecond(By::SamePath),
         Self::RestoreAfterStop,
         Self::RemoveDatabase,
         Self::MoveDatabase,
@@ -85,9 +92,9 @@ impl Act {
             Self::Suspend => "SIGSTOP for 3 s",
             Self::LimitFileSize => "a file size limit of 64 KiB (RLIMIT_FSIZE) for 2 s",
             Self::LimitOpenFiles => "no more open files (RLIMIT_NOFILE) for 2 s",
-            Self::SecondBySymbolicLink => "a second host, by a symbolic link",
-            Self::SecondByHardLink => "a second host, by a hard link",
-            Self::SecondWithoutLockFile => "a second host, after rm hoth.db.lock",
+            Self::StartSecond(By::SymbolicLink) => "a second host, by a symbolic link",
+            Self::StartSecond(By::HardLink) => "a second host, by a hard link",
+            Self::StartSecond(By::SamePath) => "a second host, after rm hoth.db.lock",
             Self::RestoreAfterStop => "a stop, and hoth.db alone restored from a copy",
             Self::RemoveDatabase => "rm hoth.db",
             Self::MoveDatabase => "mv hoth.db",
@@ -114,9 +121,7 @@ impl Act {
             | Self::Suspend
             | Self::LimitFileSize
             | Self::LimitOpenFiles
-            | Self::SecondBySymbolicLink
-            | Self::SecondByHardLink
-            | Self::SecondWithoutLockFile => Expected::GoesOn,
+            | Self::StartSecond(_) => Expected::GoesOn,
             Self::RestoreAfterStop => Expected::Ends(0),
             Self::RemoveDatabase
             | Self::MoveDatabase
@@ -132,33 +137,13 @@ impl Act {
     }
 
     /// Returns the path by which a second host opens the queue, if the act
-    /// needs one.
+    /// starts one.
     pub fn other_queue(self, scene: &Scene) -> Option<PathBuf> {
-        match self {
-            Self::SecondBySymbolicLink => Some(scene.other.join("symbolic.db")),
-            Self::SecondByHardLink => Some(scene.other.join("hard.db")),
-            Self::SecondWithoutLockFile => Some(scene.queue.clone()),
-            Self::CopyFiles
-            | Self::Backup
-            | Self::Read
-            | Self::Lock
-            | Self::Vacuum
-            | Self::Checkpoint
-            | Self::DeleteArchive
-            | Self::Suspend
-            | Self::LimitFileSize
-            | Self::LimitOpenFiles
-            | Self::RestoreAfterStop
-            | Self::RemoveDatabase
-            | Self::MoveDatabase
-            | Self::ReplaceDatabase
-            | Self::RemoveFolder
-            | Self::MoveFolder
-            | Self::RemoveLog
-            | Self::RemoveIndex
-            | Self::CopyOverDatabase
-            | Self::TruncateDatabase
-            | Self::TruncateLog => None,
-        }
+        let Self::StartSecond(by) = self else { return None };
+        Some(match by {
+            By::SymbolicLink => scene.other.join("symbolic.db"),
+            By::HardLink => scene.other.join("hard.db"),
+            By::SamePath => scene.queue.clone(),
+        })
     }
 }

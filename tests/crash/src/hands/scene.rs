@@ -20,6 +20,7 @@ use rustix::process::kill_process;
 use rustix::process::prlimit;
 
 use super::act::Act;
+use super::act::By;
 use super::act::Expected;
 use crate::clients::Shared;
 use crate::disk;
@@ -138,19 +139,14 @@ impl Scene {
             }
             Act::LimitFileSize => limit(process, Resource::Fsize, FILE_SIZE_MAX).await?,
             Act::LimitOpenFiles => limit(process, Resource::Nofile, OPEN_FILES_MAX).await?,
-            Act::SecondBySymbolicLink => {
+            Act::StartSecond(by) => {
                 let second = second.context("there is no second host")?;
-                std::os::unix::fs::symlink(queue, &second.queue)?;
+                match by {
+                    By::SymbolicLink => std::os::unix::fs::symlink(queue, &second.queue)?,
+                    By::HardLink => fs::hard_link(queue, &second.queue)?,
+                    By::SamePath => fs::remove_file(self.beside(".lock"))?,
+                }
                 refuses(second).await?;
-            }
-            Act::SecondByHardLink => {
-                let second = second.context("there is no second host")?;
-                fs::hard_link(queue, &second.queue)?;
-                refuses(second).await?;
-            }
-            Act::SecondWithoutLockFile => {
-                fs::remove_file(self.beside(".lock"))?;
-                refuses(second.context("there is no second host")?).await?;
             }
             Act::RestoreAfterStop => {
                 kill_process(process, Signal::TERM).context("terminating the host")?;
@@ -179,8 +175,10 @@ impl Scene {
     /// the host asks for, and nothing else.
     fn put_back(&self, act: Act) -> anyhow::Result<()> {
         match act {
-            Act::SecondBySymbolicLink => fs::remove_file(self.other.join("symbolic.db"))?,
-            Act::SecondByHardLink => fs::remove_file(self.other.join("hard.db"))?,
+            Act::StartSecond(By::SymbolicLink) => {
+                fs::remove_file(self.other.join("symbolic.db"))?;
+            }
+            Act::StartSecond(By::HardLink) => fs::remove_file(self.other.join("hard.db"))?,
             Act::RestoreAfterStop => {
                 let copy = self.other.join("copy.db");
                 fs::copy(&self.queue, &copy)?;
@@ -206,7 +204,7 @@ impl Scene {
             | Act::Suspend
             | Act::LimitFileSize
             | Act::LimitOpenFiles
-            | Act::SecondWithoutLockFile
+            | Act::StartSecond(By::SamePath)
             | Act::RemoveDatabase
             | Act::RemoveFolder
             | Act::RemoveLog
