@@ -2,6 +2,7 @@
 //! client.
 
 use std::net::SocketAddr;
+use std::ops::AddAssign;
 use std::time::Duration;
 use std::time::Instant;
 
@@ -85,15 +86,38 @@ pub fn get(path: &str) -> Vec<u8> {
     format!("GET {path} HTTP/1.1\r\nhost: localhost\r\n\r\n").into_bytes()
 }
 
-/// Returns the exchanges per second of `connections` clients, each of which
-/// sends the requests that `request` makes, one after the other, for `time`.
+/// The exchanges of a load, and its length.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Load {
+    pub exchanges: u64,
+    pub took: Duration,
+}
+
+impl Load {
+    /// Returns the exchanges per second.
+    pub fn per_second(&self) -> f64 {
+        #[expect(clippy::cast_precision_loss, reason = "a run has fewer than 2^53 exchanges")]
+        let exchanges = self.exchanges as f64;
+        exchanges / self.took.as_secs_f64()
+    }
+}
+
+impl AddAssign for Load {
+    fn add_assign(&mut self, other: Self) {
+        self.exchanges += other.exchanges;
+        self.took += other.took;
+    }
+}
+
+/// Has each of `connections` clients send the requests that `request` makes,
+/// one after the other, for `time`.
 pub async fn load(
     address: SocketAddr,
     connections: usize,
     time: Duration,
     expected_status: u16,
     request: impl Fn(usize, u64) -> Vec<u8> + Clone + Send + 'static,
-) -> anyhow::Result<f64> {
+) -> anyhow::Result<Load> {
     let started_at = Instant::now();
     let clients = (0..connections).map(|client| {
         let request = request.clone();
@@ -110,10 +134,9 @@ pub async fn load(
             anyhow::Ok(done)
         })
     });
-    let mut all = 0;
+    let mut exchanges = 0;
     for client in clients.collect::<Vec<_>>() {
-        all += client.await.context("a client panicked")??;
+        exchanges += client.await.context("a client panicked")??;
     }
-    #[expect(clippy::cast_precision_loss, reason = "a run has fewer than 2^53 exchanges")]
-    Ok(all as f64 / started_at.elapsed().as_secs_f64())
+    Ok(Load { exchanges, took: started_at.elapsed() })
 }

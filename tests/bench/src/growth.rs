@@ -1,6 +1,5 @@
 //! The cost of a backlog in the embedded queue, and the file size that stays.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
@@ -28,6 +27,7 @@ use hoth_queue::embedded::LOG_MAX_BYTES;
 use crate::calls::INPUT;
 use crate::figure::Figure;
 use crate::figure::Target;
+use crate::plain_sqlite::inserts_per_second;
 
 /// Backlogs that are compared.
 const FEW: u64 = 1_000;
@@ -39,7 +39,7 @@ const DRAINED: u64 = 100_000;
 /// Messages of one group.
 const GROUP: u64 = 10;
 
-/// Callers at once, and messages in one commit of plain SQLite.
+/// Callers at once.
 const CALLERS: u64 = 64;
 
 /// A time after which the queue has forgotten the key of a deleted message.
@@ -60,7 +60,7 @@ struct TempQueue {
 /// Measures messages per second in and out again behind a backlog of a million,
 /// beside the same behind a thousand, and that beside plain inserts.
 pub async fn backlog(time: Duration) -> anyhow::Result<Vec<Figure>> {
-    let plain = plain_inserts(time)?;
+    let plain = inserts_per_second(INPUT, time)?;
     let queue = Arc::new(TempQueue::new()?);
     queue.fill(FEW).await?;
     let few = queue.in_and_out(time).await?;
@@ -225,30 +225,4 @@ where
         caller.await.context("a caller panicked")??;
     }
     Ok(())
-}
-
-/// Returns the rows per second that SQLite inserts into a table of texts, as
-/// durably as the queue does.
-fn plain_inserts(time: Duration) -> anyhow::Result<f64> {
-    let folder = tempfile::tempdir().context("making a temporary folder")?;
-    let mut sql = open_plain(folder.path())?;
-    let (mut rows, started_at) = (0_u32, Instant::now());
-    while started_at.elapsed() < time {
-        let transaction = sql.transaction()?;
-        for _ in 0..CALLERS {
-            let mut insert = transaction.prepare_cached("INSERT INTO plain (body) VALUES (?1)")?;
-            insert.execute([INPUT])?;
-            rows += 1;
-        }
-        transaction.commit()?;
-    }
-    Ok(f64::from(rows) / started_at.elapsed().as_secs_f64())
-}
-
-fn open_plain(folder: &Path) -> anyhow::Result<rusqlite::Connection> {
-    let sql = rusqlite::Connection::open(folder.join("plain.db")).context("opening a file")?;
-    sql.pragma_update(None, "journal_mode", "WAL")?;
-    sql.pragma_update(None, "synchronous", "FULL")?;
-    sql.execute("CREATE TABLE plain (id INTEGER PRIMARY KEY, body TEXT NOT NULL)", [])?;
-    Ok(sql)
 }

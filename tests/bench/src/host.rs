@@ -9,6 +9,8 @@ use hoth_testkit::HostProcess;
 use mock_csp::MockCsp;
 use tempfile::TempDir;
 
+use crate::usage;
+
 /// The built program and adapters.
 #[derive(Debug, Clone)]
 pub struct Built {
@@ -63,10 +65,18 @@ impl Host {
         self.directory.path().join("adapters")
     }
 
+    /// Returns the path of the queue's file.
+    pub fn queue_file(&self) -> PathBuf {
+        self.directory.path().join("data/hoth.db")
+    }
+
+    /// Returns the process id.
+    pub fn id(&self) -> anyhow::Result<u32> {
+        self.process.id().context("the host has ended")
+    }
+
     /// Returns the resident memory in MiB.
     pub fn resident_mib(&self) -> anyhow::Result<f64> {
-        #[expect(clippy::cast_precision_loss, reason = "no process has 2^53 bytes")]
-        let bytes = self.process.memory()? as f64;
-        Ok(bytes / 1_048_576.0)
+        usage::resident_mib(&[self.id()?])
     }
 }

@@ -5,7 +5,7 @@ use crate::client::post;
 /// Encodes the POST of a small job for a portfolio of its own.
 pub fn job(prefix: &str, client: usize, n: u64) -> Vec<u8> {
     let body = format!(
-        r#"{{"jobId":"{prefix}-{client}-{n}","userId":"bench","portfolioId":"p-{client}-{n}","targetCspName":"CSP_A","operationType":"ADD_PORTFOLIO","payload":{{"name":"Bench","taskOrders":[{{"taskOrderNumber":"1234567890123","popStartDate":"2026-07-01","popEndDate":"2027-07-01","clins":[{{"clinNumber":"0001","type":"CLOUD","classificationLevel":"UNCLASSIFIED","popStartDate":"2026-07-01","popEndDate":"2027-07-01"}}]}}]}}}}"#
+        r#"{{"jobId":"{prefix}-{client}-{n}","userId":"bench","portfolioId":"p-{prefix}-{client}-{n}","targetCspName":"CSP_A","operationType":"ADD_PORTFOLIO","payload":{{"name":"Bench","taskOrders":[{{"taskOrderNumber":"1234567890123","popStartDate":"2026-07-01","popEndDate":"2027-07-01","clins":[{{"clinNumber":"0001","type":"CLOUD","classificationLevel":"UNCLASSIFIED","popStartDate":"2026-07-01","popEndDate":"2027-07-01"}}]}}]}}}}"#
     );
     post("/provisioning-jobs", &body)
 }

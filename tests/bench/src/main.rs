@@ -7,6 +7,7 @@
 #![expect(clippy::print_stdout, reason = "figures are for a terminal")]
 #![expect(clippy::print_stderr, reason = "warnings of the host are for a terminal")]
 
+mod accepts;
 mod calls;
 mod client;
 mod echo;
@@ -15,9 +16,13 @@ mod growth;
 mod host;
 mod jobs;
 mod latency;
+mod log_meter;
 mod memory;
+mod plain_sqlite;
 mod swap;
+mod sync_time;
 mod throughput;
+mod usage;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -26,6 +31,7 @@ use anyhow::Context as _;
 use clap::Parser;
 use mock_csp::MockCsp;
 
+use crate::echo::Work;
 use crate::figure::Figure;
 use crate::host::Built;
 
@@ -53,8 +59,8 @@ struct Arguments {
 fn main() -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.context("starting the async runtime")?;
-    if std::env::args().nth(1).as_deref() == Some(echo::ARGUMENT) {
-        return runtime.block_on(echo::serve());
+    if let Some(work) = Work::of_this_program() {
+        return runtime.block_on(echo::serve(work));
     }
     runtime.block_on(measure(Arguments::parse()))
 }
@@ -85,7 +91,7 @@ async fn measure(arguments: Arguments) -> anyhow::Result<()> {
         show(latency::post_to_message(&built, &csp, 500).await?);
     }
     if wanted("accepts") {
-        show(vec![throughput::accepts(&built, &csp, time).await?]);
+        show(accepts::accepts(&built, &csp, time).await?);
     }
     if wanted("jobs") {
         show(vec![throughput::end_to_end(&built, &csp, time).await?]);

@@ -1,4 +1,4 @@
-//! Throughput: accepted requests, and jobs from end to end.
+//! Throughput: jobs from POST to collected outcome.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -14,7 +14,6 @@ use mock_csp::MockCsp;
 use crate::client::Connection;
 use crate::client::get;
 use crate::client::load;
-use crate::echo::Echo;
 use crate::figure::Figure;
 use crate::figure::Target;
 use crate::host::Built;
@@ -33,27 +32,11 @@ const JOURNAL_TURNS: u32 = 4;
 /// The longest wait for the remaining outcomes after the last submission.
 const REST: Duration = Duration::from_secs(60);
 
-/// Measures durable accepts per second, beside an echo of the same bodies.
-pub async fn accepts(built: &Built, csp: &MockCsp, time: Duration) -> anyhow::Result<Figure> {
-    let echo = Echo::start().await?;
-    let limit = load(echo.address, CLIENTS, time, 201, |c, n| jobs::job("echo", c, n)).await?;
-    drop(echo);
-    let host = Host::start(built, csp, "", "api").await?;
-    let measured = load(host.api, CLIENTS, time, 201, |c, n| jobs::job("accept", c, n)).await?;
-    Ok(Figure {
-        name: "durable accepts",
-        measured,
-        unit: "/s",
-        limit: Some(("echo on the same listener", limit)),
-        target: Target::PartOfLimit(0.5),
-    })
-}
-
 /// Measures jobs per second from POST to collected outcome, beside the same
 /// calls to the CSP made by a bare client.
 pub async fn end_to_end(built: &Built, csp: &MockCsp, time: Duration) -> anyhow::Result<Figure> {
     let address = csp.origin().trim_start_matches("http://").parse()?;
-    let bare = load(address, CLIENTS, time, 200, bare_call(csp)).await?;
+    let bare = load(address, CLIENTS, time, 200, bare_call(csp)).await?.per_second();
     Ok(Figure {
         name: "jobs from POST to collected outcome",
         measured: jobs_per_second(built, csp, time, "").await?,
@@ -98,15 +81,10 @@ async fn jobs_per_second(
         .map(|_| tokio::spawn(collect(host.api, Arc::clone(&collected), Arc::clone(&done))))
         .collect();
     let started_at = Instant::now();
-    let accepted = load(host.api, CLIENTS, time, 201, |c, n| jobs::job("job", c, n)).await?;
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "a rate times a time is a count"
-    )]
-    let submitted = (accepted * started_at.elapsed().as_secs_f64()).round() as u64;
+    let submitted = load(host.api, CLIENTS, time, 201, |c, n| jobs::job("job", c, n)).await?;
+    let submitted = submitted.exchanges;
     let submitted_at = Instant::now();
-    while collected.load(Ordering::SeqCst) + 1 < submitted {
+    while collected.load(Ordering::SeqCst) < submitted {
         ensure!(submitted_at.elapsed() < REST, "only {collected:?} of {submitted} jobs ended");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
