@@ -10,6 +10,7 @@ use crate::csp::Answer;
 use crate::csp::Gate;
 use crate::harness::Outcome;
 use crate::harness::Setup;
+use crate::harness::TestHost;
 use crate::harness::client;
 use crate::harness::cost;
 use crate::harness::job;
@@ -137,27 +138,43 @@ async fn a_waiting_retry_takes_no_slot_from_other_jobs() {
     assert_eq!(snow.outcome().await.job_id(), "job-2");
 }
 
-#[tokio::test]
-async fn portfolios_with_long_backlogs_use_every_slot_and_delay_no_other_portfolio() {
-    const PORTFOLIOS: usize = 63;
-    const JOBS: usize = 6;
-    let gate = Gate::closed();
-    let csp = csp::scripted_for("p-slow", [Answer::behave().held_by(&gate)]).await;
-    let host =
-        Setup::new().csp_with("CSP_TEST", &csp, "max_concurrent = 64\npaused = true").start().await;
+/// Accepts ten jobs for each of `portfolios` portfolios while the CSP is paused,
+/// so that each has a whole batch, and lets them begin.
+async fn begin_backlogs(host: &TestHost, portfolios: usize) {
     let snow = host.servicenow();
-    for number in 0..PORTFOLIOS * JOBS {
+    for number in 0..portfolios * 10 {
         let mut slow = job(&format!("job-{number}"), "CSP_TEST", "ADD_TASK_ORDER");
-        slow["portfolioId"] = json!(format!("p-slow-{}", number % PORTFOLIOS));
+        slow["portfolioId"] = json!(format!("p-slow-{}", number % portfolios));
         snow.provision(&slow).await;
     }
     let resume = client().post(format!("{}/csps/CSP_TEST/resume", host.admin()));
     assert_eq!(resume.send().await.expect("HOTH answers").status(), 200);
+}
+
+#[tokio::test]
+async fn portfolios_with_long_backlogs_use_every_slot() {
+    let csp = csp::scripted([Answer::hang()]).await;
+    let host =
+        Setup::new().csp_with("CSP_TEST", &csp, "max_concurrent = 64\npaused = true").start().await;
+    host.leaves_work("the CSP never answers");
+    begin_backlogs(&host, 100).await;
+    csp::wait_for_calls(&csp, 64).await;
+    assert_eq!(csp::most_at_once(&csp), 64);
+}
+
+#[tokio::test]
+async fn portfolios_with_long_backlogs_delay_no_other_portfolio() {
+    let gate = Gate::closed();
+    let csp = csp::scripted_for("p-slow", [Answer::behave().held_by(&gate)]).await;
+    let host =
+        Setup::new().csp_with("CSP_TEST", &csp, "max_concurrent = 64\npaused = true").start().await;
+    begin_backlogs(&host, 32).await;
     // One call for each portfolio, although each has a batch in hand.
-    csp::wait_for_calls(&csp, PORTFOLIOS).await;
+    csp::wait_for_calls(&csp, 32).await;
+    let snow = host.servicenow();
     snow.provision(&job("job-new", "CSP_TEST", "ADD_TASK_ORDER")).await;
     assert_eq!(snow.outcome().await.job_id(), "job-new");
-    assert_eq!(csp::most_at_once(&csp), PORTFOLIOS + 1);
+    assert_eq!(csp::most_at_once(&csp), 33);
     gate.open();
-    snow.collect_all("/provisioning-jobs", PORTFOLIOS * JOBS).await;
+    snow.collect_all("/provisioning-jobs", 320).await;
 }
