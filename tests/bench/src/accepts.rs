@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use mock_csp::MockCsp;
 
+use crate::client::Length;
 use crate::client::Load;
 use crate::client::load;
 use crate::echo::Echo;
@@ -100,17 +101,17 @@ impl Compared {
         };
         for turn in 0..TURNS {
             let request = move |client, n| jobs::job(&format!("a{clients}-{turn}"), client, n);
-            let time = time / TURNS;
+            let length = Length::Time(time / TURNS);
             for (measured, server) in
                 [(&mut compared.echo, &echo), (&mut compared.storing, &storing)]
             {
                 let before = Usage::of(&[server.id()?])?;
-                measured.load += load(server.address, clients, time, 201, request).await?;
+                measured.load += load(server.address, clients, length, 201, request).await?;
                 measured.usage += Usage::of(&[server.id()?])?.since(before);
             }
             let meter = LogMeter::start(&host.queue_file())?;
             let before = Usage::of(&[host.id()?])?;
-            compared.host.load += load(host.api, clients, time, 201, request).await?;
+            compared.host.load += load(host.api, clients, length, 201, request).await?;
             compared.host.usage += Usage::of(&[host.id()?])?.since(before);
             compared.host.log_bytes += meter.stop()?;
             syncs.push(sync_ms()?);

@@ -59,7 +59,7 @@ pub async fn isolated(built: &Built) -> anyhow::Result<Vec<Figure>> {
             "bundled adapter with an 800-byte request, p50",
             call(&built.adapter, &facts()).await?,
             Some(("the same Rust, native", native())),
-            Target::None,
+            Target::AtMost(12.0),
         ),
     ])
 }
@@ -93,7 +93,7 @@ pub async fn loading(built: &Built) -> anyhow::Result<Vec<Figure>> {
     let (bundled, bundled_cached) = load_times(&built.adapter).await?;
     Ok(vec![
         row("small adapter, compiled and loaded, p50", small, Target::AtMost(100.0)),
-        row("small adapter, loaded from the cache, p50", small_cached, Target::AtMost(1.0)),
+        row("small adapter, loaded from the cache, p50", small_cached, Target::AtMost(0.5)),
         row("bundled adapter, compiled and loaded, p50", bundled, Target::None),
         row("bundled adapter, loaded from the cache, p50", bundled_cached, Target::None),
     ])

@@ -109,12 +109,29 @@ impl AddAssign for Load {
     }
 }
 
+/// The length of a load.
+#[derive(Debug, Clone, Copy)]
+pub enum Length {
+    Time(Duration),
+    /// This number of exchanges of each client.
+    Each(u64),
+}
+
+impl Length {
+    fn has_ended(self, elapsed: Duration, done: u64) -> bool {
+        match self {
+            Self::Time(time) => elapsed >= time,
+            Self::Each(exchanges) => done >= exchanges,
+        }
+    }
+}
+
 /// Has each of `connections` clients send the requests that `request` makes,
-/// one after the other, for `time`.
+/// one after the other.
 pub async fn load(
     address: SocketAddr,
     connections: usize,
-    time: Duration,
+    length: Length,
     expected_status: u16,
     request: impl Fn(usize, u64) -> Vec<u8> + Clone + Send + 'static,
 ) -> anyhow::Result<Load> {
@@ -124,7 +141,7 @@ pub async fn load(
         tokio::spawn(async move {
             let mut connection = Connection::open(address).await?;
             let mut done = 0;
-            while started_at.elapsed() < time {
+            while !length.has_ended(started_at.elapsed(), done) {
                 let answer = connection.exchange(&request(client, done)).await?;
                 if answer.status != expected_status {
                     bail!("status {}: {}", answer.status, String::from_utf8_lossy(&answer.body));

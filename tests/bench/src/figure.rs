@@ -42,6 +42,29 @@ impl Figure {
     }
 }
 
+impl Figure {
+    /// Returns a row of a table in Markdown: name, value, reference and goal.
+    pub fn table_row(&self) -> String {
+        let unit = match self.unit {
+            "us" => "µs",
+            unit => unit,
+        };
+        let limit = self.limit.map(|(what, limit)| {
+            format!("{:.2} × {what} ({})", self.measured / limit, with_unit(limit, unit))
+        });
+        let verdict = if self.is_met() { "met" } else { "missed" };
+        let goal = match self.target {
+            Target::AtLeast(least) => format!("≥ {}: {verdict}", with_unit(least, unit)),
+            Target::AtMost(most) => format!("≤ {}: {verdict}", with_unit(most, unit)),
+            Target::PartOfLimit(part) => format!("≥ {part} ×: {verdict}"),
+            Target::AtMostPartOfLimit(part) => format!("≤ {part} ×: {verdict}"),
+            Target::None => String::new(),
+        };
+        let (name, limit) = (self.name, limit.unwrap_or_default());
+        format!("| {name} | {} | {limit} | {goal} |", with_unit(self.measured, unit))
+    }
+}
+
 impl fmt::Display for Figure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:<44} {:>10} {:<7}", self.name, number(self.measured), self.unit)?;
@@ -62,9 +85,13 @@ impl fmt::Display for Figure {
     }
 }
 
+fn with_unit(value: f64, unit: &str) -> String {
+    format!("{} {unit}", number(value)).trim_end().to_owned()
+}
+
 fn number(value: f64) -> String {
     match value {
-        value if value >= 100.0 => format!("{value:.0}"),
+        value if value >= 100.0 || value.fract() == 0.0 => format!("{value:.0}"),
         value if value >= 1.0 => format!("{value:.2}"),
         value => format!("{value:.3}"),
     }

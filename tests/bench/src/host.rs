@@ -1,6 +1,7 @@
 //! The host under measurement.
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::path::PathBuf;
 
 use anyhow::Context as _;
@@ -39,9 +40,19 @@ impl Host {
         lines: &str,
         roles: &str,
     ) -> anyhow::Result<Self> {
+        Self::launch(HostConfig::default().csp("CSP_A", csp, lines), built, roles).await
+    }
+
+    /// Starts a host that serves the API on the queue in `file` and works on no
+    /// jobs.
+    pub async fn start_on(built: &Built, csp: &MockCsp, file: &Path) -> anyhow::Result<Self> {
+        let config = HostConfig::default().queue_file(file).csp("CSP_A", csp, "");
+        Self::launch(config, built, "api").await
+    }
+
+    async fn launch(config: HostConfig, built: &Built, roles: &str) -> anyhow::Result<Self> {
         let directory = tempfile::tempdir().context("making a temporary folder")?;
-        let command = HostConfig::default()
-            .csp("CSP_A", csp, lines)
+        let command = config
             .adapter_file("atat", &built.adapter)
             .write(&built.program, directory.path())?
             .roles(roles)

@@ -12,6 +12,7 @@ mod calls;
 mod client;
 mod echo;
 mod figure;
+mod filled_queue;
 mod growth;
 mod host;
 mod jobs;
@@ -19,10 +20,16 @@ mod latency;
 mod log_meter;
 mod memory;
 mod plain_sqlite;
+mod redelivery;
+mod report;
+mod slow_calls;
+mod stored;
 mod swap;
 mod sync_time;
+mod system;
 mod throughput;
 mod usage;
+mod versions;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -32,8 +39,8 @@ use clap::Parser;
 use mock_csp::MockCsp;
 
 use crate::echo::Work;
-use crate::figure::Figure;
 use crate::host::Built;
+use crate::report::Report;
 
 /// Measure HOTH and print each figure beside its limit
 #[derive(Debug, Parser)]
@@ -51,7 +58,8 @@ struct Arguments {
     #[arg(long, default_value_t = 10)]
     seconds: u64,
     /// Measure only figures whose group contains this text: calls, latency,
-    /// accepts, jobs, journals, swaps, memory, growth
+    /// accepts, stored, jobs, journals, slow, swaps, memory, redelivery,
+    /// metrics, growth
     #[arg(long, default_value = "")]
     only: String,
 }
@@ -66,7 +74,7 @@ fn main() -> anyhow::Result<()> {
 }
 
 async fn measure(arguments: Arguments) -> anyhow::Result<()> {
-    println!("{}", machine());
+    let mut report = Report::begin()?;
     let built = Built {
         program: std::path::absolute(arguments.program)?,
         adapter: arguments.adapter,
@@ -76,52 +84,44 @@ async fn measure(arguments: Arguments) -> anyhow::Result<()> {
     csp.record(false);
     let time = Duration::from_secs(arguments.seconds);
     let wanted = |group: &str| group.contains(&arguments.only);
-    let mut missed = 0;
-    let mut show = |figures: Vec<Figure>| {
-        for figure in figures {
-            println!("{figure}");
-            missed += u32::from(!figure.is_met());
-        }
-    };
     if wanted("calls") {
-        show(calls::isolated(&built).await?);
-        show(calls::loading(&built).await?);
+        report.show(calls::isolated(&built).await?);
+        report.show(calls::loading(&built).await?);
     }
     if wanted("latency") {
-        show(latency::post_to_message(&built, &csp, 500).await?);
+        report.show(latency::post_to_message(&built, &csp, 500).await?);
     }
     if wanted("accepts") {
-        show(accepts::accepts(&built, &csp, time).await?);
+        report.show(accepts::accepts(&built, &csp, time).await?);
+    }
+    if wanted("stored") {
+        report.show(stored::stored(&built, &csp, arguments.seconds).await?);
     }
     if wanted("jobs") {
-        show(vec![throughput::end_to_end(&built, &csp, time).await?]);
+        report.show([throughput::end_to_end(&built, &csp, time).await?]);
     }
     if wanted("journals") {
-        show(vec![throughput::journals(&built, &csp, time).await?]);
+        report.show([throughput::journals(&built, &csp, time).await?]);
+    }
+    if wanted("slow") {
+        report.show(slow_calls::slow_calls(&built, &csp).await?);
     }
     if wanted("swaps") {
-        show(swap::swaps(&built, &csp).await?);
+        report.show(swap::swaps(&built, &csp).await?);
     }
     if wanted("memory") {
-        show(vec![memory::waiting(&built, &csp).await?]);
+        report.show([memory::waiting(&built, &csp).await?]);
+    }
+    if wanted("redelivery") {
+        report.show(redelivery::redelivery(&built, &csp).await?);
+    }
+    if wanted("metrics") {
+        report.show([growth::metrics(&built, &csp).await?]);
     }
     if wanted("growth") {
-        show(growth::backlog(time).await?);
-        show(vec![growth::file().await?]);
+        report.show(growth::backlog(time).await?);
+        report.show([growth::file().await?]);
     }
-    match missed {
-        0 => println!("Every target was met."),
-        missed => println!("{missed} targets were missed."),
-    }
+    report.end();
     Ok(())
-}
-
-/// Describes the machine.
-fn machine() -> String {
-    let cores = std::thread::available_parallelism().map_or(0, usize::from);
-    let cpu = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let model = cpu.lines().find_map(|line| line.strip_prefix("model name"));
-    let model =
-        model.map_or("unknown processor", |model| model.trim_start_matches(['\t', ' ', ':']));
-    format!("{cores} cores of {model}; client, CSP and host share them, over loopback")
 }

@@ -18,9 +18,14 @@ use crate::figure::quantile;
 use crate::host::Built;
 use crate::host::Host;
 use crate::jobs;
+use crate::versions;
 
 /// Versions that the host has never seen, and so must compile.
 const COMPILED: u32 = 10;
+
+/// Versions that the host has never seen, and that share 19 of 20 functions
+/// with one that it has compiled.
+const SHARED: usize = 10;
 
 /// Swaps between two versions that the host has compiled.
 const CACHED: u32 = 40;
@@ -47,11 +52,15 @@ pub async fn swaps(built: &Built, csp: &MockCsp) -> anyhow::Result<Vec<Figure>> 
     let wasm = std::fs::read(&built.adapter).context("reading the adapter")?;
     let mut compiled = Vec::new();
     for number in 0..COMPILED {
-        compiled.push(swap(&host, &version(&wasm, number)).await?);
+        compiled.push(swap(&host, &versions::same_code(&wasm, number)).await?);
+    }
+    let mut shared = Vec::new();
+    for number in 0..SHARED {
+        shared.push(swap(&host, &versions::most_code(&wasm, number)?).await?);
     }
     let mut cached = Vec::new();
     for number in 0..CACHED {
-        cached.push(swap(&host, &version(&wasm, number % 2)).await?);
+        cached.push(swap(&host, &versions::same_code(&wasm, number % 2)).await?);
     }
     let mut alone = jobs(&host, "alone").await?;
     let stop = CancellationToken::new();
@@ -60,7 +69,7 @@ pub async fn swaps(built: &Built, csp: &MockCsp) -> anyhow::Result<Vec<Figure>> 
             if stop.is_cancelled() {
                 break;
             }
-            swap(&host, &version(&wasm, number % 2)).await?;
+            swap(&host, &versions::same_code(&wasm, number % 2)).await?;
             tokio::time::sleep(SWAP_EVERY).await;
         }
         anyhow::Ok(())
@@ -74,10 +83,12 @@ pub async fn swaps(built: &Built, csp: &MockCsp) -> anyhow::Result<Vec<Figure>> 
     swapped?;
     let mut meanwhile = measured?;
     let row = |name, measured, limit, target| Figure { name, measured, unit: "ms", limit, target };
-    let [new, again] = [&mut compiled, &mut cached].map(|samples| quantile(samples, 0.5));
+    let [new, shared, again] =
+        [&mut compiled, &mut shared, &mut cached].map(|samples| quantile(samples, 0.5));
     let limit = Some(("without swaps", quantile(&mut alone, 0.99)));
     Ok(vec![
         row("file replaced to new version serving, p50", new, None, Target::AtMost(250.0)),
+        row("the same, sharing 19 of 20 functions, p50", shared, None, Target::AtMost(80.0)),
         row("the same, compiled before, p50", again, None, Target::AtMost(20.0)),
         row(
             "POST to message, 10 swaps/s, p99",
@@ -86,14 +97,6 @@ pub async fn swaps(built: &Built, csp: &MockCsp) -> anyhow::Result<Vec<Figure>> 
             Target::None,
         ),
     ])
-}
-
-/// Returns the adapter with one more custom section, which holds `number`.
-fn version(wasm: &[u8], number: u32) -> Vec<u8> {
-    let mut version = wasm.to_vec();
-    version.extend([0, 8, 3, b'n', b'e', b'w']);
-    version.extend(number.to_le_bytes());
-    version
 }
 
 /// Replaces the file, and returns the milliseconds until its version is active.

@@ -12,6 +12,7 @@ use anyhow::ensure;
 use mock_csp::MockCsp;
 
 use crate::client::Connection;
+use crate::client::Length;
 use crate::client::get;
 use crate::client::load;
 use crate::figure::Figure;
@@ -19,9 +20,7 @@ use crate::figure::Target;
 use crate::host::Built;
 use crate::host::Host;
 use crate::jobs;
-
-/// The number of clients: enough to fill a group commit.
-const CLIENTS: usize = 64;
+use crate::system::CLIENTS;
 
 /// The number of clients that collect, ten messages at a time.
 const COLLECTORS: usize = 4;
@@ -36,7 +35,7 @@ const REST: Duration = Duration::from_secs(60);
 /// calls to the CSP made by a bare client.
 pub async fn end_to_end(built: &Built, csp: &MockCsp, time: Duration) -> anyhow::Result<Figure> {
     let address = csp.origin().trim_start_matches("http://").parse()?;
-    let bare = load(address, CLIENTS, time, 200, bare_call(csp)).await?.per_second();
+    let bare = load(address, CLIENTS, Length::Time(time), 200, bare_call(csp)).await?.per_second();
     Ok(Figure {
         name: "jobs from POST to collected outcome",
         measured: jobs_per_second(built, csp, time, "").await?,
@@ -81,7 +80,8 @@ async fn jobs_per_second(
         .map(|_| tokio::spawn(collect(host.api, Arc::clone(&collected), Arc::clone(&done))))
         .collect();
     let started_at = Instant::now();
-    let submitted = load(host.api, CLIENTS, time, 201, |c, n| jobs::job("job", c, n)).await?;
+    let submitted =
+        load(host.api, CLIENTS, Length::Time(time), 201, |c, n| jobs::job("job", c, n)).await?;
     let submitted = submitted.exchanges;
     let submitted_at = Instant::now();
     while collected.load(Ordering::SeqCst) < submitted {

@@ -65,10 +65,20 @@ impl AddAssign for Usage {
 
 /// Returns the resident memory of `processes` in MiB.
 pub fn resident_mib(processes: &[u32]) -> anyhow::Result<f64> {
+    memory_mib(processes, "VmRSS:")
+}
+
+/// Returns the highest resident memory of each of `processes` so far, summed
+/// up, in MiB.
+pub fn peak_mib(processes: &[u32]) -> anyhow::Result<f64> {
+    memory_mib(processes, "VmHWM:")
+}
+
+fn memory_mib(processes: &[u32], line: &str) -> anyhow::Result<f64> {
     let mut kib = 0;
     for id in processes {
         let status = read(*id, "status")?;
-        let text = field(&status, "VmRSS:")?.trim_end_matches(" kB");
+        let text = field(&status, line)?.trim_end_matches(" kB");
         kib += text.parse::<u64>().context("reading a memory size")?;
     }
     Ok(as_f64(kib) / 1_024.0)
