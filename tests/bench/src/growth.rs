@@ -33,8 +33,9 @@ const DRAINED: u64 = 100_000;
 /// Measured requests for the metrics.
 const SCRAPES: usize = 50;
 
-/// A time after which the queue has forgotten the key of a deleted message.
-const FORGOTTEN: Duration = Duration::from_hours(25);
+/// A time after which the queue has forgotten the key of a deleted message: a
+/// day, and a period of six hours that ends later.
+const FORGOTTEN: Duration = Duration::from_hours(31);
 
 /// The longest wait for the queue to forget [`DRAINED`] messages.
 const FORGETTING: Duration = Duration::from_secs(120);
@@ -132,7 +133,11 @@ async fn forgotten(queue: &FilledQueue) -> anyhow::Result<()> {
     let sql = rusqlite::Connection::open(queue.file()).context("looking at the file")?;
     let started_at = Instant::now();
     loop {
-        let left: u64 = sql.query_row("SELECT count(*) FROM dedup", [], |row| row.get(0))?;
+        let left: u64 = sql.query_row(
+            "SELECT (SELECT count(*) FROM recent_keys) + (SELECT count(*) FROM known_keys)",
+            [],
+            |row| row.get(0),
+        )?;
         if left == 0 {
             return Ok(());
         }

@@ -141,7 +141,7 @@ mod tests {
     use rusqlite::Connection;
 
     use super::CONSUMED_BETWEEN;
-    use crate::embedded::schema::TABLES;
+    use crate::embedded::tables::TABLES;
 
     #[test]
     fn a_redelivery_reads_no_other_outcome_than_it_puts_back() {

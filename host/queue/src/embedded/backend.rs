@@ -26,6 +26,7 @@ use super::config::OpenError;
 use super::failure::StorageFailure;
 use super::identity::QueueFiles;
 use super::inspect::QueueReader;
+use super::known_keys::KnownKeys;
 use super::lock::FileLock;
 use super::operations::ChangeLeases;
 use super::operations::GiveBackMessages;
@@ -135,6 +136,7 @@ impl EmbeddedQueue {
             .and_then(|()| Store { sql: &sql, now: clock.now() }.end_process_leases())
             .and_then(|_| sql.busy_timeout(schema::BUSY_WAIT))
             .map_err(|source| schema::database_error(path, source))?;
+        let keys = KnownKeys::load(&sql).map_err(|source| schema::database_error(path, source))?;
         // After the writer, which makes the tables and the shared memory file:
         // a read-only connection cannot.
         let reader = schema::open_reader(&lock.path)?;
@@ -146,6 +148,7 @@ impl EmbeddedQueue {
         });
         let opened = Opened {
             sql,
+            keys,
             files,
             other_writers: other_writers.ok(),
             clock: clock.clone(),

@@ -2,9 +2,10 @@
 //!
 //! The file is in WAL mode with `synchronous=FULL`. One [writer] thread commits
 //! for all callers (group commit); the state is read on a connection of its
-//! own. The tables hold everything (see [schema]), so a backlog costs disk
-//! space and not memory, and a restart has nothing to rebuild. Operators may
-//! read the file with `sqlite3` at any time.
+//! own. The [tables] hold everything, so a backlog costs disk space and not
+//! memory. Only the most recent deduplication keys are in memory as well (see
+//! [known_keys]); a restart reads them from the file. Operators may read the
+//! file with `sqlite3` at any time.
 
 #[cfg(test)]
 mod against_model;
@@ -19,6 +20,7 @@ mod files_tests;
 mod identity;
 mod in_place;
 mod inspect;
+mod known_keys;
 mod leasing;
 mod lock;
 mod log_size;
@@ -30,12 +32,16 @@ mod reserve;
 mod schema;
 mod sorting;
 mod store;
+mod stored_id;
+mod tables;
 #[cfg(test)]
 mod tests;
 mod time;
 #[cfg(test)]
 mod time_tests;
 mod transaction;
+#[cfg(test)]
+mod upgrade_tests;
 mod wait_queues;
 mod writer;
 

@@ -33,7 +33,7 @@ impl Operation for SendMessage {
 
     fn apply(&self, transaction: &mut Transaction<'_>) -> Applied<Sent> {
         let queue = transaction.change(&self.queue)?;
-        Ok(Ok(transaction.store.send(queue, &self.message)?))
+        Ok(Ok(transaction.send(queue, &self.message)?))
     }
 }
 

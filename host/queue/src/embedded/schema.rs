@@ -8,9 +8,7 @@ use rusqlite::ErrorCode;
 use rusqlite::OpenFlags;
 
 use super::config::OpenError;
-
-/// The schema that this release writes: `user_version` in the file.
-const VERSION: i64 = 3;
+use super::tables;
 
 /// The page cache of a connection, in KiB: enough for the inner pages of the
 /// indexes of a million messages.
@@ -26,70 +24,6 @@ const OPEN_WAIT: Duration = Duration::from_secs(30);
 /// The longest wait for the lock of another process while the host runs. Every
 /// caller waits behind it.
 pub const BUSY_WAIT: Duration = Duration::from_secs(5);
-
-// The oldest message of a group is its head, and only heads are offered.
-// `visible_at` is the time from which on a message is claimable. So the next
-// group to serve is the first entry of `claimable`, however many messages wait.
-pub const TABLES: &str = "
-CREATE TABLE queues (
-    id INTEGER PRIMARY KEY,
-    name TEXT NOT NULL UNIQUE
-);
-CREATE TABLE messages (
-    seq INTEGER PRIMARY KEY AUTOINCREMENT,
-    queue INTEGER NOT NULL REFERENCES queues (id),
-    grp TEXT NOT NULL,
-    key TEXT NOT NULL,
-    body TEXT NOT NULL,
-    sent_at INTEGER NOT NULL,        -- milliseconds since 1970, as all times here
-    visible_at INTEGER NOT NULL,     -- claimable from then on; later than now while leased
-    receive_count INTEGER NOT NULL DEFAULT 0,
-    lease INTEGER,                   -- the last lease's number, unless it was released
-    holder INTEGER,                  -- 1: this process, 2: an HTTP client, 0: released
-    head INTEGER NOT NULL            -- 1: the oldest of its group
-);
-CREATE INDEX in_group ON messages (queue, grp, seq);
-CREATE INDEX claimable ON messages (queue, visible_at, seq) WHERE head = 1;
-CREATE INDEX leased ON messages (queue, visible_at) WHERE lease IS NOT NULL;
-CREATE TABLE dedup (
-    scope TEXT NOT NULL,             -- the kind of queue
-    key TEXT NOT NULL,
-    content BLOB NOT NULL,
-    expires_at INTEGER NOT NULL,
-    PRIMARY KEY (scope, key)
-) WITHOUT ROWID;
-CREATE INDEX dedup_end ON dedup (expires_at);
-CREATE TABLE dead_letters (
-    seq INTEGER PRIMARY KEY,
-    queue INTEGER NOT NULL REFERENCES queues (id),
-    grp TEXT NOT NULL,
-    key TEXT NOT NULL,
-    body TEXT NOT NULL,
-    sent_at INTEGER NOT NULL,
-    receive_count INTEGER NOT NULL,
-    reason TEXT NOT NULL,
-    died_at INTEGER NOT NULL
-);
-CREATE INDEX dead_in_queue ON dead_letters (queue, seq);
-CREATE TABLE archive (
-    seq INTEGER PRIMARY KEY,
-    queue INTEGER NOT NULL REFERENCES queues (id),
-    grp TEXT NOT NULL,
-    key TEXT NOT NULL,
-    body TEXT NOT NULL,
-    consumed_at INTEGER NOT NULL,
-    lease INTEGER                    -- under which it was consumed
-);
-CREATE INDEX archive_by_time ON archive (queue, consumed_at, seq);
-CREATE INDEX archive_by_key ON archive (queue, key);
-";
-
-/// The change from schema 1 to schema 2.
-const FROM_1: &str = "ALTER TABLE archive ADD COLUMN lease INTEGER;";
-
-/// The change from schema 2 to schema 3.
-const FROM_2: &str = "DROP INDEX archive_by_time;
-CREATE INDEX archive_by_time ON archive (queue, consumed_at, seq);";
 
 /// Opens the connection that writes. Makes the tables of a new file, and
 /// upgrades those of an older one.
@@ -109,17 +43,9 @@ pub fn open_writer(path: &Path) -> Result<Connection, OpenError> {
     if journal != "wal" || (synchronous != 2 && self::synchronous() == "FULL") {
         return Err(OpenError::NotDurable { path: path.to_owned(), journal, synchronous });
     }
-    // In one transaction with the version, so that a crash leaves the old
-    // schema or the new one. `user_version` of a new file is 0.
-    let change = match pragma::<i64>(&connection, "user_version").map_err(database)? {
-        0 => TABLES.to_owned(),
-        1 => format!("{FROM_1} {FROM_2}"),
-        2 => FROM_2.to_owned(),
-        VERSION => return Ok(connection),
-        found => return Err(OpenError::LaterSchema { path: path.to_owned(), found }),
-    };
-    let change = format!("BEGIN IMMEDIATE; {change} PRAGMA user_version = {VERSION}; COMMIT;");
-    connection.execute_batch(&change).map_err(database)?;
+    tables::bring_up_to_date(&connection)
+        .map_err(database)?
+        .map_err(|found| OpenError::LaterSchema { path: path.to_owned(), found })?;
     Ok(connection)
 }
 

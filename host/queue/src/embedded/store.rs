@@ -8,9 +8,7 @@ use rusqlite::types::ValueRef;
 
 use super::receipt::LeaseId;
 use crate::contract::Redrive;
-use crate::contract::Sent;
 use crate::error::QueueError;
-use crate::message::Dedup;
 use crate::message::NewMessage;
 use crate::message::Received;
 use crate::name::QueueName;
@@ -19,12 +17,9 @@ use hoth_core::domain::Timestamp;
 use hoth_platform::failpoint;
 use hoth_platform::failpoint::FailPoint;
 
-/// The time for which a deduplication key is remembered: 24 h.
-pub const DEDUP_MS: u64 = 24 * 60 * 60 * 1_000;
-
-/// The rows that one transaction deletes from each table when they expire, so
-/// that it delays the next one by no more than a few milliseconds.
-const EXPIRE_MAX: i64 = 500;
+/// The outcomes that one transaction deletes when they expire, so that it
+/// delays the next one by no more than a few milliseconds.
+const EXPIRE_MAX: i64 = 200;
 
 /// A queue and its row in the table `queues`.
 #[derive(Debug, Clone, Copy)]
@@ -54,8 +49,8 @@ impl From<LeaseEnded> for QueueError {
 /// The result of an operation that needs a lease.
 pub type UnderLease = std::result::Result<(), LeaseEnded>;
 
-/// Expired rows that are left after a deletion.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// Rows that are left after one part of a deletion or of a move.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Backlog {
     None,
     Remains,
@@ -136,45 +131,6 @@ impl Store<'_> {
         // An INTEGER PRIMARY KEY is the rowid (SQLite documentation, "ROWIDs
         // and the INTEGER PRIMARY KEY").
         Ok(self.sql.last_insert_rowid())
-    }
-
-    /// Sends a message, unless its deduplication key was used before.
-    pub fn send(&self, queue: QueueRow<'_>, message: &NewMessage) -> Result<Sent> {
-        match self.sent_before(queue.name, &message.dedup)? {
-            Some(before) => Ok(before),
-            None => {
-                self.remember(queue.name, &message.dedup)?;
-                self.insert(queue, message)?;
-                Ok(Sent::Queued)
-            }
-        }
-    }
-
-    /// Compares a message with an earlier one under the same key. Returns
-    /// `None` if there was none within [`DEDUP_MS`].
-    fn sent_before(&self, queue: &QueueName, dedup: &Dedup) -> Result<Option<Sent>> {
-        let content: Option<Vec<u8>> = self
-            .sql
-            .prepare_cached(
-                "SELECT content FROM dedup WHERE scope = ?1 AND key = ?2 AND expires_at > ?3",
-            )?
-            .query_row(params![queue.family(), dedup.key.as_str(), millis(self.now)], |row| {
-                row.get(0)
-            })
-            .optional()?;
-        Ok(content.map(|content| match content == dedup.content.as_bytes() {
-            true => Sent::Duplicate,
-            false => Sent::Conflict,
-        }))
-    }
-
-    fn remember(&self, queue: &QueueName, dedup: &Dedup) -> Result<()> {
-        let expires_at = millis(self.now).saturating_add_unsigned(DEDUP_MS);
-        // An expired row may still be there, hence the REPLACE.
-        self.sql.prepare_cached("INSERT OR REPLACE INTO dedup VALUES (?1, ?2, ?3, ?4)")?.execute(
-            params![queue.family(), dedup.key.as_str(), dedup.content.as_bytes(), expires_at],
-        )?;
-        Ok(())
     }
 
     /// Puts a message onto a queue, whatever its deduplication key. Successors
@@ -395,18 +351,11 @@ impl Store<'_> {
         Ok(count)
     }
 
-    /// Deletes up to [`EXPIRE_MAX`] expired deduplication keys, and as many
-    /// outcomes that were consumed before `archived_from`.
+    /// Deletes up to [`EXPIRE_MAX`] outcomes that were consumed before
+    /// `archived_from`.
     pub fn delete_expired(&self, archived_from: Timestamp) -> Result<Backlog> {
-        // The limits are in subqueries, because SQLite has no DELETE with LIMIT
+        // The limit is in a subquery, because SQLite has no DELETE with LIMIT
         // in its default build.
-        let keys = self
-            .sql
-            .prepare_cached(
-                "DELETE FROM dedup WHERE (scope, key) IN
-                 (SELECT scope, key FROM dedup WHERE expires_at <= ?1 LIMIT ?2)",
-            )?
-            .execute(params![millis(self.now), EXPIRE_MAX])?;
         let outcomes = self
             .sql
             .prepare_cached(
@@ -415,7 +364,7 @@ impl Store<'_> {
                   ON archive.queue = queues.id AND consumed_at < ?1 LIMIT ?2)",
             )?
             .execute(params![millis(archived_from), EXPIRE_MAX])?;
-        let full = keys.max(outcomes) as i64 == EXPIRE_MAX;
+        let full = i64::try_from(outcomes) == Ok(EXPIRE_MAX);
         Ok(if full { Backlog::Remains } else { Backlog::None })
     }
 }

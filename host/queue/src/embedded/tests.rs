@@ -275,34 +275,6 @@ async fn a_late_deletion_of_an_outcome_that_the_next_holder_consumed_fails() {
 }
 
 #[tokio::test]
-async fn a_file_of_the_first_schema_is_upgraded() {
-    let f = Embedded::new();
-    for name in ["m1", "m2"] {
-        f.queue.send(&outcomes(), message("g", name)).await.expect("it can be sent");
-    }
-    let by_client = Receive { holder: Holder::Client, ..receive(2, LONG) };
-    let mut got = f.queue.receive(&outcomes(), by_client).await.expect("received");
-    let second = got.remove(1).lease.keep();
-    let first = got.remove(0).lease.keep();
-    f.queue.delete(&outcomes(), std::slice::from_ref(&first)).await.expect("held");
-    f.queue.close().await;
-    let path = f.folder.path().join("queue.db");
-    let sql = rusqlite::Connection::open(&path).expect("the file can be opened");
-    sql.execute_batch(
-        "DROP INDEX archive_by_time;
-         CREATE INDEX archive_by_time ON archive (consumed_at);
-         ALTER TABLE archive DROP COLUMN lease; PRAGMA user_version = 1;",
-    )
-    .expect("the later schemas can be undone");
-    drop(sql);
-    let f = f.restart().await;
-    f.queue.delete(&outcomes(), &[first]).await.expect("schema 1 did not store the consumer");
-    f.queue.delete(&outcomes(), &[second]).await.expect("held by a client over the restart");
-    let again = f.queue.redeliver(&outcomes(), Redeliver::Since(f.clock.now())).await;
-    assert_eq!(again.expect("there is an archive"), 2);
-}
-
-#[tokio::test]
 async fn queues_with_messages_or_dead_letters_are_in_use() {
     let f = Embedded::new();
     let in_use = async || f.queue.in_use().await.expect("it can be read");

@@ -2,11 +2,15 @@
 
 use std::collections::HashMap;
 
+use super::known_keys::KnownKeys;
+use super::store::Backlog;
 use super::store::Leased;
 use super::store::QueueRow;
 use super::store::Store;
 use super::wait_queues::WaitQueues;
 use super::wait_queues::Waiter;
+use crate::contract::Sent;
+use crate::message::NewMessage;
 use crate::name::QueueName;
 use hoth_core::domain::Timestamp;
 
@@ -26,6 +30,8 @@ pub struct Transaction<'a> {
     pub archived_from: Timestamp,
     /// A cache of the queues' ids.
     pub ids: &'a mut HashMap<QueueName, i64>,
+    /// The deduplication keys that were used within a day.
+    pub keys: &'a mut KnownKeys,
     /// The receivers that a change may serve.
     pub waiting: &'a mut WaitQueues,
 }
@@ -47,6 +53,25 @@ impl Transaction<'_> {
         let id = self.store.queue_id(&name.to_string())?;
         self.ids.insert(name.clone(), id);
         Ok(QueueRow { id, name })
+    }
+
+    /// Sends a message, unless its deduplication key was used before.
+    pub fn send(&mut self, queue: QueueRow<'_>, message: &NewMessage) -> rusqlite::Result<Sent> {
+        match self.keys.sent_before(self.store, queue.name, &message.dedup)? {
+            Some(before) => Ok(before),
+            None => {
+                self.keys.remember(self.store, queue.name, &message.dedup)?;
+                self.store.insert(queue, message)?;
+                Ok(Sent::Queued)
+            }
+        }
+    }
+
+    /// Deletes a part of what has expired, and moves a part of the recent keys
+    /// if there are many.
+    pub fn tend(&mut self) -> rusqlite::Result<Backlog> {
+        let outcomes = self.store.delete_expired(self.archived_from)?;
+        Ok(outcomes.max(self.keys.tend(self.store)?))
     }
 
     /// Leases messages for the receivers of every dirty queue, in order of

@@ -28,6 +28,7 @@ use super::command::Request;
 use super::failure::StorageFailure;
 use super::identity::Displaced;
 use super::identity::QueueFiles;
+use super::known_keys::KnownKeys;
 use super::lock::FileLock;
 use super::log_size::LogSize;
 use super::operations::GiveBackMessages;
@@ -51,9 +52,9 @@ use hoth_platform::failpoint;
 use hoth_platform::failpoint::FailPoint;
 
 /// The pause between two deletions of expired rows, and the pause while there
-/// are more: rows must be deleted faster than jobs are accepted.
-const EXPIRE_EVERY: Duration = Duration::from_secs(30);
-const EXPIRE_AGAIN: Duration = Duration::from_millis(50);
+/// are more, or keys to move: both must be faster than jobs are accepted.
+const TEND_EVERY: Duration = Duration::from_secs(30);
+const TEND_AGAIN: Duration = Duration::from_millis(20);
 
 /// The pause before receivers are checked again on a full disk, or behind the
 /// lock of another process.
@@ -73,6 +74,8 @@ pub struct Opened {
     /// the lock, and so closed before it: see [`FileLock`].
     pub sql: Connection,
     pub lock: FileLock,
+    /// The deduplication keys that were used within a day.
+    pub keys: KnownKeys,
     pub files: QueueFiles,
     /// `None` if the kernel does not allow the watch.
     pub other_writers: Option<OtherWriters>,
@@ -102,8 +105,9 @@ pub struct Writer {
     /// Receives that have found nothing so far.
     waiting: WaitQueues,
     log: LogSize,
-    /// The time of the next deletion of expired rows.
-    expire_at: Instant,
+    /// The time of the next deletion of expired rows, and of the next part of a
+    /// move of keys.
+    tend_at: Instant,
     /// The time of the next look at the files without a commit.
     look_at: Instant,
     /// The time of the next report of a lock that another process holds.
@@ -148,7 +152,7 @@ impl Writer {
             log_bytes,
             ids: HashMap::new(),
             waiting: WaitQueues::default(),
-            expire_at: Instant::now() + EXPIRE_EVERY,
+            tend_at: Instant::now() + TEND_EVERY,
             look_at: Instant::now(),
             report_lock_at: Instant::now(),
             linked: false,
@@ -186,7 +190,7 @@ impl Writer {
         let now = Instant::now();
         let until = |at: Instant| at.saturating_duration_since(now);
         let due = self.waiting.next_due().map(|due| self.opened.clock.until(due));
-        let times = [due, self.waiting.next_expiry().map(until), Some(until(self.expire_at))];
+        let times = [due, self.waiting.next_expiry().map(until), Some(until(self.tend_at))];
         times.into_iter().flatten().min().unwrap_or(IDLE_MAX).min(IDLE_MAX)
     }
 
@@ -229,8 +233,8 @@ impl Writer {
             waiter.answer(Ok(Vec::new()));
         }
         if self.failed.borrow().is_none() {
-            if self.expire_at <= Instant::now() {
-                self.delete_expired();
+            if self.tend_at <= Instant::now() || self.opened.keys.is_merge_due() {
+                self.tend();
             }
             self.log.shrink(&self.opened.sql);
         }
@@ -373,6 +377,7 @@ impl Writer {
             store: Store { sql: &self.opened.sql, now },
             archived_from: self.archived_from(now),
             ids: &mut self.ids,
+            keys: &mut self.opened.keys,
             waiting: &mut self.waiting,
         };
         let committed = work(&mut transaction).and_then(|done| {
@@ -383,12 +388,14 @@ impl Writer {
         });
         match committed {
             Ok(done) => {
+                self.opened.keys.committed();
                 // Before anything is answered: a success is for the file that a
                 // restart will open.
                 self.look_at_files().map_err(NotStored::Displaced)?;
                 Ok(done)
             }
             Err(error) => {
+                self.opened.keys.rolled_back();
                 // Rows of queues that were made inside are rolled back, and
                 // their ids may be given to other queues.
                 if self.ids.len() > known {
@@ -415,18 +422,17 @@ impl Writer {
         }
     }
 
-    fn delete_expired(&mut self) {
-        let deleted = self.in_transaction(|transaction| {
-            transaction.store.delete_expired(transaction.archived_from)
-        });
-        let pause = match deleted {
-            Ok(Backlog::Remains) => EXPIRE_AGAIN,
+    /// Deletes what has expired, and moves keys, in parts.
+    fn tend(&mut self) {
+        let tended = self.in_transaction(|transaction| transaction.tend());
+        let pause = match tended {
+            Ok(Backlog::Remains) => TEND_AGAIN,
             // A full disk, or a lock of another process, is no failure: the
-            // rows expire at a later try.
-            Ok(Backlog::None) | Err(_) => EXPIRE_EVERY,
+            // work is done at a later try.
+            Ok(Backlog::None) | Err(_) => TEND_EVERY,
         };
-        self.expire_at = Instant::now() + pause;
-        match deleted {
+        self.tend_at = Instant::now() + pause;
+        match tended {
             Ok(_) | Err(NotStored::Wait(..) | NotStored::Full) => {}
             Err(NotStored::Failed(cause)) => self.fail(Vec::new(), &cause),
             Err(NotStored::Displaced(displaced)) => self.displace(Vec::new(), displaced),
