@@ -2,22 +2,44 @@
 
 use std::process::Command;
 
+use anyhow::Context as _;
+
 use crate::adapters;
 use crate::cargo;
+use crate::peers;
 use crate::process;
 use crate::workspace::target;
 
 /// Measure HOTH and print each figure beside its limit
 ///
-/// Builds for release first, which takes some minutes the first time.
-/// Arguments after `--` go to the benchmark program; `-- --help` lists them.
+/// Builds for release first, which takes some minutes the first time. The
+/// last lines are a table in Markdown.
+///
+/// With --peers, installs BullMQ, Redis and Restate, gives HOTH and each of
+/// them the same load by turns, and prints the ratios. A peer that cannot be
+/// installed is left out. Needs Node.js 20 and npm; installs Redis with apt-get
+/// as root.
 ///
 /// Examples:
 ///   cargo xtask bench
-///   cargo xtask bench -- --only jobs --seconds 20
+///   cargo xtask bench --only jobs --seconds 20
+///   cargo xtask bench --peers
+///   cargo xtask bench --peers --only bullmq --rounds 9
 #[derive(clap::Args)]
 #[command(verbatim_doc_comment)]
 pub struct Arguments {
+    /// Compare with BullMQ on Redis and with Restate
+    #[arg(long)]
+    peers: bool,
+    /// Measure only figures whose group contains this text, or only this peer
+    #[arg(long)]
+    only: Option<String>,
+    /// Length of each load, in seconds
+    #[arg(long)]
+    seconds: Option<u64>,
+    /// Rounds of the comparison with peers
+    #[arg(long, requires = "peers")]
+    rounds: Option<u32>,
     /// Arguments for the benchmark program
     #[arg(last = true)]
     rest: Vec<String>,
@@ -35,9 +57,26 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
         "hoth-bench",
     ]))?;
     let release = target()?.join("release");
+    // On the disk of the working copy: `/tmp` may be in memory, where a sync
+    // costs nothing.
+    let folder = target()?.join("bench");
+    std::fs::create_dir_all(&folder).with_context(|| format!("creating {}", folder.display()))?;
     let mut command = Command::new(release.join("hoth-bench"));
+    command.env("TMPDIR", folder);
     command.arg("--program").arg(release.join("hoth"));
     command.arg("--adapter").arg(target()?.join("adapters/atat.wasm"));
     command.arg("--small-adapter").arg(target()?.join("adapters/hello.wasm"));
+    if arguments.peers {
+        command.arg("--peers").arg(peers::install()?);
+    }
+    if let Some(only) = &arguments.only {
+        command.args(["--only", only]);
+    }
+    if let Some(seconds) = arguments.seconds {
+        command.arg("--seconds").arg(seconds.to_string());
+    }
+    if let Some(rounds) = arguments.rounds {
+        command.arg("--rounds").arg(rounds.to_string());
+    }
     process::run(command.args(&arguments.rest))
 }

@@ -13,6 +13,7 @@ mod check;
 mod crash_test;
 mod demo;
 mod fuzz;
+mod peers;
 mod process;
 mod samples;
 mod schemathesis;

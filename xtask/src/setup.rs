@@ -72,11 +72,16 @@ fn from_rustup(target: Target) -> anyhow::Result<Toolchain> {
 }
 
 fn from_debian(target: Target) -> anyhow::Result<Toolchain> {
+    install_from_debian(target.debian_packages())?;
+    Toolchain::find(target)?.context("the packages of this Debian release are too old")
+}
+
+/// Installs Debian's packages with these names.
+pub fn install_from_debian(packages: &[&str]) -> anyhow::Result<()> {
     let apt = "/usr/bin/apt-get";
     ensure!(Path::new(apt).is_file(), "this system is not Debian");
     let user = std::fs::metadata("/proc/self").context("reading the user id")?.uid();
     ensure!(user == 0, "only root may install packages");
-    let packages = target.debian_packages();
     println!("Installing Debian's {}", packages.join(" and "));
     let apt_get = || {
         let mut command = Command::new(apt);
@@ -87,6 +92,5 @@ fn from_debian(target: Target) -> anyhow::Result<Toolchain> {
     process::quietly(apt_get().arg("update"), APT_LIMIT)?;
     let mut install = apt_get();
     install.args(["install", "--yes", "--no-install-recommends"]).args(packages);
-    process::quietly(&mut install, APT_LIMIT)?;
-    Toolchain::find(target)?.context("the packages of this Debian release are too old")
+    process::quietly(&mut install, APT_LIMIT)
 }

@@ -71,11 +71,42 @@ impl Connection {
     }
 }
 
+/// Sends one request on a connection of its own, and reads until the server
+/// closes it. HTTP/1.0, so that the body of the answer is never in chunks.
+pub async fn ask(
+    address: SocketAddr,
+    method: &str,
+    path: &str,
+    body: &str,
+) -> anyhow::Result<Answer> {
+    let mut socket = TcpStream::connect(address).await.context("connecting")?;
+    let request = format!(
+        "{method} {path} HTTP/1.0\r\nhost: localhost\r\naccept: application/json\r\n\
+         content-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    socket.write_all(request.as_bytes()).await.context("sending")?;
+    let mut bytes = Vec::new();
+    socket.read_to_end(&mut bytes).await.context("reading")?;
+    let mut headers = [httparse::EMPTY_HEADER; HEADERS_MAX];
+    let mut response = httparse::Response::new(&mut headers);
+    let httparse::Status::Complete(head) = response.parse(&bytes)? else {
+        bail!("the connection was closed before the answer ended");
+    };
+    let status = response.code.context("an answer without a status")?;
+    Ok(Answer { status, body: BytesMut::from(&bytes[head..]) })
+}
+
 /// Encodes a POST of JSON.
 pub fn post(path: &str, body: &str) -> Vec<u8> {
+    post_with("", path, body)
+}
+
+/// Encodes a POST of JSON with more header lines.
+pub fn post_with(headers: &str, path: &str, body: &str) -> Vec<u8> {
     format!(
         "POST {path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n\
-         content-length: {}\r\n\r\n{body}",
+         {headers}content-length: {}\r\n\r\n{body}",
         body.len()
     )
     .into_bytes()

@@ -19,6 +19,7 @@ mod jobs;
 mod latency;
 mod log_meter;
 mod memory;
+mod peers;
 mod plain_sqlite;
 mod redelivery;
 mod report;
@@ -40,6 +41,7 @@ use mock_csp::MockCsp;
 
 use crate::echo::Work;
 use crate::host::Built;
+use crate::peers::Load;
 use crate::report::Report;
 
 /// Measure HOTH and print each figure beside its limit
@@ -60,8 +62,16 @@ struct Arguments {
     /// Measure only figures whose group contains this text: calls, latency,
     /// accepts, stored, jobs, journals, slow, swaps, memory, redelivery,
     /// metrics, growth
+    /// With --peers: bullmq, restate
     #[arg(long, default_value = "")]
     only: String,
+    /// Compare HOTH with the systems whose packages and scripts are in this
+    /// folder, in place of all other figures
+    #[arg(long)]
+    peers: Option<PathBuf>,
+    /// Rounds of the comparison
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
+    rounds: u32,
 }
 
 fn main() -> anyhow::Result<()> {
@@ -70,16 +80,23 @@ fn main() -> anyhow::Result<()> {
     if let Some(work) = Work::of_this_program() {
         return runtime.block_on(echo::serve(work));
     }
-    runtime.block_on(measure(Arguments::parse()))
+    runtime.block_on(measure(&Arguments::parse()))
 }
 
-async fn measure(arguments: Arguments) -> anyhow::Result<()> {
+async fn measure(arguments: &Arguments) -> anyhow::Result<()> {
     let mut report = Report::begin()?;
     let built = Built {
-        program: std::path::absolute(arguments.program)?,
-        adapter: arguments.adapter,
-        small_adapter: arguments.small_adapter,
+        program: std::path::absolute(&arguments.program)?,
+        adapter: arguments.adapter.clone(),
+        small_adapter: arguments.small_adapter.clone(),
     };
+    if let Some(folder) = &arguments.peers {
+        let Arguments { seconds, rounds, only, .. } = &arguments;
+        let load = Load { seconds: *seconds, rounds: *rounds as usize, only: only.to_lowercase() };
+        peers::compare(&built, folder, &load, &mut report).await?;
+        report.end();
+        return Ok(());
+    }
     let csp = MockCsp::start(mock_csp::Options::default()).await.context("starting a CSP")?;
     csp.record(false);
     let time = Duration::from_secs(arguments.seconds);

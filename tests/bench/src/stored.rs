@@ -2,7 +2,6 @@
 
 use mock_csp::MockCsp;
 
-use crate::client::get;
 use crate::figure::Figure;
 use crate::figure::Target;
 use crate::host::Built;
@@ -46,7 +45,9 @@ pub fn system(host: &Host) -> anyhow::Result<System> {
         accepted: 201,
         unfinished: Unfinished {
             address: host.admin,
-            request: get("/queues"),
+            method: "GET",
+            path: "/queues",
+            body: "",
             read: |body| {
                 let answer = serde_json::from_slice(body)?;
                 Ok(hoth_testkit::QueueCounts::parse(&answer)?.unfinished())

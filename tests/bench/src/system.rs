@@ -9,9 +9,9 @@ use anyhow::Context as _;
 use anyhow::ensure;
 use mock_csp::MockCsp;
 
-use crate::client::Connection;
 use crate::client::Length;
 use crate::client::Load;
+use crate::client::ask;
 use crate::client::load;
 use crate::usage;
 use crate::usage::Usage;
@@ -38,9 +38,12 @@ pub struct System {
 }
 
 /// The question for the number of jobs whose outcome is not stored yet.
+#[derive(Clone, Copy)]
 pub struct Unfinished {
     pub address: SocketAddr,
-    pub request: Vec<u8>,
+    pub method: &'static str,
+    pub path: &'static str,
+    pub body: &'static str,
     /// Reads the number from the body of the answer.
     pub read: fn(&[u8]) -> anyhow::Result<u64>,
 }
@@ -79,12 +82,12 @@ impl System {
     async fn rest(&self, csp: &MockCsp, calls: usize) -> anyhow::Result<()> {
         let called = tokio::time::timeout(REST, csp.wait_for_calls(calls)).await;
         called.with_context(|| format!("{} of {calls} calls came", csp.call_count()))?;
-        let mut connection = Connection::open(self.unfinished.address).await?;
+        let Unfinished { address, method, path, body, read } = self.unfinished;
         let started_at = Instant::now();
         loop {
-            let answer = connection.exchange(&self.unfinished.request).await?;
+            let answer = ask(address, method, path, body).await?;
             ensure!(answer.status == 200, "the rest was answered with {}", answer.status);
-            let left = (self.unfinished.read)(&answer.body)?;
+            let left = read(&answer.body)?;
             if left == 0 {
                 return Ok(());
             }

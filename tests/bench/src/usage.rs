@@ -12,15 +12,16 @@ use anyhow::Context as _;
 /// second on every architecture, whatever its timer does.
 const TICK: Duration = Duration::from_millis(10);
 
-/// The place of `utime` and `stime` in `/proc/<id>/stat`, counted after the
-/// name of the program, which may contain spaces. See proc(5).
-const UTIME: usize = 11;
-const STIME: usize = 12;
+/// The places of `utime`, `stime`, `cutime` and `cstime` in `/proc/<id>/stat`,
+/// counted after the name of the program, which may contain spaces. See
+/// proc(5).
+const TIMES: std::ops::Range<usize> = 11..15;
 
 /// The use of one or more processes, since their start or over a period.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Usage {
-    /// Time of all threads on a processor, in user and kernel mode.
+    /// Time of all threads on a processor, in user and kernel mode, and of
+    /// child processes that have ended.
     pub cpu: Duration,
     /// Bytes that the processes had written to a disk, counted in whole pages:
     /// logs, checkpoints and everything else.
@@ -89,7 +90,7 @@ fn cpu(id: u32) -> anyhow::Result<Duration> {
     let (_, after_name) = stat.rsplit_once(')').context("no program name in a stat file")?;
     let fields: Vec<&str> = after_name.split_whitespace().collect();
     let mut ticks = 0;
-    for place in [UTIME, STIME] {
+    for place in TIMES {
         let text = fields.get(place).context("no processor time in a stat file")?;
         ticks += text.parse::<u32>().context("reading a processor time")?;
     }
