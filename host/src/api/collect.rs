@@ -56,6 +56,14 @@ const DELETE_PAUSE: Duration = Duration::from_millis(100);
 /// The longest pause between two tries of a deletion.
 const DELETE_PAUSE_MAX: Duration = Duration::from_secs(5);
 
+/// A batch of outcomes to hand out.
+struct Batch {
+    /// Their messages, as a JSON list.
+    list: String,
+    /// Their deliveries, without bodies.
+    deliveries: Vec<Delivery>,
+}
+
 /// Handles `GET`: returns up to ten outcomes, oldest first in each portfolio.
 pub async fn collect(authed: AuthedRequest, kind: JobKind) -> Result<Response, ApiError> {
     let principal = authed.principal.clone();
@@ -69,11 +77,11 @@ pub async fn collect(authed: AuthedRequest, kind: JobKind) -> Result<Response, A
     }
     api.in_flight.wait_for(kind).await;
     let queue = QueueName::outcomes(kind);
-    let (messages, deliveries) = receive(&api, &queue, &params).await?;
+    let Batch { list, deliveries } = receive(&api, &queue, &params).await?;
     // The leases began before this moment, by less than a second on the
     // embedded queue.
     let received_at = Instant::now();
-    let mut response = batch_response(&messages);
+    let mut response = ([(header::CONTENT_TYPE, "application/json")], list).into_response();
     if deliveries.is_empty() {
         return Ok(response);
     }
@@ -117,7 +125,7 @@ async fn receive(
     api: &ApiState,
     queue: &QueueName,
     params: &CollectParams,
-) -> Result<(Vec<QueuedOutcome>, Vec<Delivery>), QueueError> {
+) -> Result<Batch, QueueError> {
     // A consumed batch is leased to this process: if the host crashes before it
     // deletes the batch, the lease ends with the process, and the outcomes are
     // delivered again. A batch that a client leased stays with its client.
@@ -141,15 +149,15 @@ async fn receive(
         };
         let is_empty = deliveries.is_empty();
         let deliveries = within(api.batch_bytes_max, deliveries);
-        let decoded = decode_or_dead_letter(api, queue, deliveries).await;
-        if is_empty || !decoded.1.is_empty() {
-            return Ok(decoded);
+        let batch = read_or_dead_letter(api, queue, deliveries).await;
+        if is_empty || !batch.deliveries.is_empty() {
+            return Ok(batch);
         }
         // The next receive has only the rest of the time: dead-lettering must not
         // extend the wait that the client asked for.
         receive.wait = until.saturating_duration_since(Instant::now());
     }
-    Ok((Vec::new(), Vec::new()))
+    Ok(read_or_dead_letter(api, queue, Vec::new()).await)
 }
 
 /// Returns the first deliveries whose messages together have at most
@@ -170,18 +178,27 @@ fn within(bytes_max: usize, deliveries: Vec<Delivery>) -> Vec<Delivery> {
     kept
 }
 
-/// Decodes a batch. Unreadable messages become dead letters, so that they do not
+/// Reads a batch. Unreadable messages become dead letters, so that they do not
 /// block their group.
-async fn decode_or_dead_letter(
+async fn read_or_dead_letter(
     api: &ApiState,
     queue: &QueueName,
     deliveries: Vec<Delivery>,
-) -> (Vec<QueuedOutcome>, Vec<Delivery>) {
-    let (mut messages, mut readable) = (Vec::new(), Vec::new());
-    for delivery in deliveries {
-        match QueuedOutcome::decode(&delivery.message.body) {
+) -> Batch {
+    let bytes = deliveries.iter().map(|delivery| delivery.message.body.len()).sum();
+    let mut list = String::with_capacity(bytes);
+    let mut readable = Vec::with_capacity(deliveries.len());
+    list.push('[');
+    for mut delivery in deliveries {
+        match QueuedOutcome::message_of(&delivery.message.body) {
             Ok(message) => {
-                messages.push(message);
+                if !readable.is_empty() {
+                    list.push(',');
+                }
+                list.push_str(message);
+                // Ten megabytes for a batch, which would wait for a client that
+                // reads slowly.
+                delivery.message.body = String::new();
                 readable.push(delivery);
             }
             Err(reason) => {
@@ -203,14 +220,8 @@ async fn decode_or_dead_letter(
             }
         }
     }
-    (messages, readable)
-}
-
-/// Returns the outcomes as a JSON list.
-fn batch_response(messages: &[QueuedOutcome]) -> Response {
-    let texts: Vec<&str> = messages.iter().map(|outcome| outcome.message.get()).collect();
-    let body = format!("[{}]", texts.join(","));
-    ([(header::CONTENT_TYPE, "application/json")], body).into_response()
+    list.push(']');
+    Batch { list, deliveries: readable }
 }
 
 /// The settlement of a batch after its response was flushed, or was not.

@@ -176,9 +176,12 @@ impl RunLoop<'_> {
         &mut self,
         position: Option<(AdapterState, Event)>,
     ) -> Result<Step, JobError> {
-        let entry = match &position {
-            None => EntryPoint::Begin,
-            Some((state, event)) => EntryPoint::Resume { state, event: event.clone() },
+        let (state, event) = position.unzip();
+        // Only a recording needs a copy of the headers.
+        let recorded = if self.recording.is_some() { event.clone() } else { None };
+        let entry = match (&state, event) {
+            (Some(state), Some(event)) => EntryPoint::Resume { state, event },
+            (Some(_) | None, _) => EntryPoint::Begin,
         };
         let (now, entropy) = (self.context.clock.wall(), Uuid::new_v4().as_u64_pair());
         if self.facts.input.is_empty() {
@@ -194,7 +197,7 @@ impl RunLoop<'_> {
                 attempt: self.facts.attempt,
                 now,
                 entropy,
-                event: position.map(|(_, event)| event),
+                event: recorded,
                 step: step.as_ref().map_or(StepKind::Broken, StepKind::of),
             });
         }

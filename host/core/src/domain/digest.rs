@@ -43,13 +43,25 @@ impl Digest {
 
     /// Returns the first 128 bits as 32 hex digits: enough to tell names apart.
     pub fn short(&self) -> String {
-        self.to_string()[..32].to_owned()
+        hex(&self.0[..16])
     }
+}
+
+/// Returns the bytes as lower-case hex digits. Every job has several digests in
+/// its names and keys, so the digits come from a table and not from a formatter.
+fn hex(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let mut text = String::with_capacity(2 * bytes.len());
+    for byte in bytes {
+        text.push(char::from(DIGITS[usize::from(byte >> 4)]));
+        text.push(char::from(DIGITS[usize::from(byte & 15)]));
+    }
+    text
 }
 
 impl fmt::Display for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        f.write_str(&hex(&self.0))
     }
 }
 
@@ -87,7 +99,7 @@ impl TryFrom<String> for Digest {
 
 impl From<Digest> for String {
     fn from(digest: Digest) -> Self {
-        digest.to_string()
+        hex(&digest.0)
     }
 }
 
@@ -99,6 +111,8 @@ mod tests {
     fn a_digest_has_64_hex_digits_and_no_sign() {
         let digest = Digest::of(b"text");
         let text = digest.to_string();
+        assert_eq!(text, "982d9e3eb996f559e633f4d194def3761d909f5a3b647d1a851fead67c32c9d1");
+        assert_eq!(digest.short(), text[..32]);
         assert_eq!(text.parse(), Ok(digest));
         assert_eq!(text.to_uppercase().parse(), Ok(digest));
         let with = |start: &str| format!("{start}{}", &text[start.len()..]);

@@ -10,8 +10,7 @@ use super::JobId;
 use super::JobKind;
 use super::Operation;
 use super::PortfolioId;
-use super::json::content;
-use super::json::provisioning_input;
+use super::json;
 
 /// One accepted request, on its way from the API to a worker.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -24,6 +23,10 @@ pub struct Job {
     /// The portfolio, or `None` if the request names none.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub portfolio_id: Option<PortfolioId>,
+    /// The digest of the request's content, from when it was read. `None` in
+    /// the messages of releases that did not store it.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub content: Option<Digest>,
     /// The posted request, verbatim except for a `jobId` that HOTH generated.
     pub request: Box<RawValue>,
 }
@@ -47,7 +50,7 @@ impl Job {
     /// Returns the input of an adapter: see `wit/v0.1/operations.md`.
     pub fn input(&self) -> String {
         match self.kind {
-            JobKind::Provisioning => provisioning_input(self.id.as_str(), &self.request),
+            JobKind::Provisioning => json::provisioning_input(self.id.as_str(), &self.request),
             JobKind::Cost => self.request.get().to_owned(),
         }
     }
@@ -66,9 +69,7 @@ impl Job {
     /// Returns the digest of the posted request, independent of the order of
     /// its keys. The digest tells a repetition from a conflict.
     pub fn content_digest(&self) -> Digest {
-        // `serde_json` keeps the keys of a map sorted (without its feature
-        // `preserve_order`), so equal contents have equal texts.
-        Digest::of(content(&self.request).to_string().as_bytes())
+        self.content.unwrap_or_else(|| json::content_digest(&self.request))
     }
 
     fn owner(&self) -> (&'static str, &str) {

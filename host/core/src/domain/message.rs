@@ -11,49 +11,49 @@ use super::JobKind;
 pub const MESSAGE_BYTES_MAX: usize = 1_048_576 - 2_048;
 
 /// The message that `GET` returns for one job.
-#[derive(Debug, Clone, Serialize)]
-pub struct OutcomeMessage {
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct OutcomeMessage<'a> {
     code: u16,
-    content: Content,
+    content: Content<'a>,
     #[serde(rename = "initialSnowRequest", skip_serializing_if = "Option::is_none")]
-    initial_snow_request: Option<Box<RawValue>>,
+    initial_snow_request: Option<&'a RawValue>,
 }
 
-#[derive(Debug, Clone, Serialize)]
-struct Content {
-    request: Box<RawValue>,
-    response: Box<RawValue>,
+#[derive(Debug, Clone, Copy, Serialize)]
+struct Content<'a> {
+    request: &'a RawValue,
+    response: &'a RawValue,
 }
 
-impl OutcomeMessage {
+impl<'a> OutcomeMessage<'a> {
     /// Makes the message about a job whose posted request was `initial`.
     /// `request` and `response` are JSON objects. A provisioning message has
     /// the posted request beside its content; a cost message has it in place of
     /// `request`.
     pub fn new(
         kind: JobKind,
-        initial: &RawValue,
+        initial: &'a RawValue,
         code: u16,
-        request: Box<RawValue>,
-        response: Box<RawValue>,
+        request: &'a RawValue,
+        response: &'a RawValue,
     ) -> Self {
         match kind {
             JobKind::Provisioning => Self {
                 code,
                 content: Content { request, response },
-                initial_snow_request: Some(initial.to_owned()),
+                initial_snow_request: Some(initial),
             },
             JobKind::Cost => Self {
                 code,
-                content: Content { request: initial.to_owned(), response },
+                content: Content { request: initial, response },
                 initial_snow_request: None,
             },
         }
     }
 
     /// Returns the message as JSON text.
-    pub fn to_json(&self) -> Box<RawValue> {
-        serde_json::value::to_raw_value(self)
+    pub fn to_json(self) -> Box<RawValue> {
+        serde_json::value::to_raw_value(&self)
             .expect("maps have string keys and writing to memory succeeds")
     }
 }

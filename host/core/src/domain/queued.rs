@@ -4,6 +4,8 @@
 //! Every form ever written stays readable. `fixtures/` beside this file holds
 //! one message of each form. Fixtures are never edited.
 
+use std::borrow::Cow;
+
 use serde::Deserialize;
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -16,13 +18,17 @@ use super::Progress;
 use super::Timestamp;
 use super::json::is_well_formed;
 
-/// The form that this release writes.
+/// The form that this release writes, as a number that each message holds.
+///
+/// A key that earlier releases may ignore is no reason for another form: hosts
+/// of two releases may share a queue on SQS, and the older one refuses later
+/// forms.
 const FORM: u32 = 1;
 
 /// A job on a request queue, or on a queue of polls if it is to be resumed.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct QueuedJob {
-    /// The form: see [`check_form`].
+    /// The form: see [`FORM`].
     v: u32,
     pub job: Job,
     /// The time at which the job was accepted. The deduplication keys of later
@@ -75,15 +81,32 @@ impl Resumption {
 }
 
 /// An outcome on an outcome queue.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize)]
 pub struct QueuedOutcome {
-    /// The form: see [`check_form`].
+    /// The form: see [`FORM`].
     v: u32,
     /// The job's id.
     pub id: String,
     pub kind: JobKind,
     /// The text that `GET` returns, verbatim.
     pub message: Box<RawValue>,
+}
+
+/// A [`QueuedOutcome`] within its text.
+#[derive(Deserialize)]
+struct StoredOutcome<'a> {
+    v: u32,
+    #[serde(borrow)]
+    id: Cow<'a, str>,
+    kind: JobKind,
+    #[serde(borrow)]
+    message: &'a RawValue,
+}
+
+impl<'a> StoredOutcome<'a> {
+    fn read(text: &'a str) -> Result<Self, Unreadable> {
+        read(text, |stored: &Self| stored.v)
+    }
 }
 
 /// A queued message that this release cannot read.
@@ -126,8 +149,7 @@ impl QueuedJob {
     ///
     /// [`Unreadable`]; the message belongs on the dead-letter queue.
     pub fn decode(text: &str) -> Result<Self, Unreadable> {
-        check_form(text)?;
-        let queued: Self = serde_json::from_str(text)?;
+        let queued = read(text, |queued: &Self| queued.v)?;
         // Other programs may write to a queue on SQS. The code behind this
         // point relies on the checks of the API, and panics on a request or a
         // payload that is not an object with readable keys.
@@ -150,6 +172,13 @@ impl QueuedOutcome {
         serde_json::to_string(self).expect("maps have string keys and writing to memory succeeds")
     }
 
+    /// Returns the length of the text for the queue, in bytes.
+    pub fn encoded_len(&self) -> usize {
+        // All but the message is small, and the message is text already.
+        let shell = Self { message: RawValue::NULL.to_owned(), id: self.id.clone(), ..*self };
+        shell.encode().len() - RawValue::NULL.get().len() + self.message.get().len()
+    }
+
     /// Reads a text that [`QueuedOutcome::encode`] of this or an earlier
     /// release wrote.
     ///
@@ -157,27 +186,49 @@ impl QueuedOutcome {
     ///
     /// [`Unreadable`]; the message belongs on the dead-letter queue.
     pub fn decode(text: &str) -> Result<Self, Unreadable> {
-        check_form(text)?;
-        Ok(serde_json::from_str(text)?)
+        let StoredOutcome { v, id, kind, message } = StoredOutcome::read(text)?;
+        Ok(Self { v, id: id.into_owned(), kind, message: message.to_owned() })
+    }
+
+    /// Returns the part of a text that `GET` returns. A client may collect many
+    /// large outcomes, so this copies nothing.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`QueuedOutcome::decode`].
+    pub fn message_of(text: &str) -> Result<&str, Unreadable> {
+        StoredOutcome::read(text).map(|stored| stored.message.get())
     }
 }
 
-/// Refuses the forms of later releases.
-fn check_form(text: &str) -> Result<(), Unreadable> {
-    // The number is read first and alone. A later form may lack fields that
-    // this release requires, and must not be reported as malformed.
-    let Form { v } = serde_json::from_str(text)?;
+/// Reads a message, whose form `form` returns, unless it has the form of a later
+/// release.
+fn read<'a, M: Deserialize<'a>>(text: &'a str, form: fn(&M) -> u32) -> Result<M, Unreadable> {
+    let message = serde_json::from_str(text);
+    // Nearly every message can be read, so that its form is known then. For
+    // others it is read alone: a later form may lack fields that this release
+    // requires, and must not be reported as malformed.
+    let v = match &message {
+        Ok(message) => form(message),
+        Err(_) => serde_json::from_str::<Form>(text)?.v,
+    };
     if v > FORM {
         return Err(Unreadable::LaterForm(v));
     }
-    Ok(())
+    Ok(message?)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
+    use crate::domain::SupportedOperations;
+    use crate::domain::request::Known;
+    use crate::domain::request::provisioning;
 
     const ACCEPTED: &str = include_str!("fixtures/job-v1-accepted.json");
+    const WITH_CONTENT: &str = include_str!("fixtures/job-v1-content.json");
     const WAITING: &str = include_str!("fixtures/job-v1-waiting.json");
     const OUTCOME: &str = include_str!("fixtures/outcome-v1.json");
 
@@ -197,14 +248,41 @@ mod tests {
     #[test]
     fn this_release_writes_the_latest_form() {
         assert_eq!(QueuedJob::decode(ACCEPTED).unwrap().encode(), ACCEPTED);
+        assert_eq!(QueuedJob::decode(WITH_CONTENT).unwrap().encode(), WITH_CONTENT);
         assert_eq!(QueuedJob::decode(WAITING).unwrap().encode(), WAITING);
         assert_eq!(QueuedOutcome::decode(OUTCOME).unwrap().encode(), OUTCOME);
+    }
+
+    #[test]
+    fn keys_are_the_same_with_and_without_a_stored_content_digest() {
+        let without = QueuedJob::decode(ACCEPTED).unwrap().job;
+        let with = QueuedJob::decode(WITH_CONTENT).unwrap().job;
+        assert_eq!((without.content.is_some(), with.content.is_some()), (false, true));
+        assert_eq!(without.content_digest(), with.content_digest());
+        // A CSP may have seen this key from an earlier release.
+        for job in [&without, &with] {
+            assert_eq!(job.request_key(0), "62386f5482d4627fa55367a0e8659545");
+        }
+        let posted = with.request.get().as_bytes();
+        let csps = BTreeMap::from([(with.csp.clone(), SupportedOperations::default())]);
+        let accepted = provisioning(posted, Known::of(&csps), || unreachable!("it has an id"));
+        assert_eq!(accepted.unwrap().content, with.content);
+    }
+
+    #[test]
+    fn the_message_of_an_outcome_is_taken_from_its_text() {
+        let outcome = QueuedOutcome::decode(OUTCOME).unwrap();
+        assert_eq!(QueuedOutcome::message_of(OUTCOME).unwrap(), outcome.message.get());
+        assert_eq!(outcome.encoded_len(), OUTCOME.len());
+        let unusual = QueuedOutcome { id: "\"\u{1}ü".to_owned(), ..outcome };
+        assert_eq!(unusual.encoded_len(), unusual.encode().len());
     }
 
     #[test]
     fn malformed_unaccepted_and_later_messages_are_told_apart() {
         for text in ["oops", "", "null", "[]", r#"{"v":1}"#, r#"{"v":-1}"#] {
             assert!(matches!(QueuedJob::decode(text), Err(Unreadable::Malformed(_))), "{text}");
+            assert!(QueuedOutcome::message_of(text).is_err(), "{text}");
             assert!(matches!(QueuedOutcome::decode(text), Err(Unreadable::Malformed(_))), "{text}");
         }
         let payload = ACCEPTED.find("\"payload\":{").unwrap() + "\"payload\":".len();
@@ -217,7 +295,8 @@ mod tests {
             text.replace_range(payload..end, other);
             assert!(matches!(QueuedJob::decode(&text), Err(Unreadable::NotAccepted)), "{text}");
         }
-        let later = ACCEPTED.replacen("\"v\":1", "\"v\":2", 1);
-        assert!(matches!(QueuedJob::decode(&later), Err(Unreadable::LaterForm(2))));
+        for later in [&ACCEPTED.replacen("\"v\":1", "\"v\":2", 1), r#"{"v":2,"other":null}"#] {
+            assert!(matches!(QueuedJob::decode(later), Err(Unreadable::LaterForm(2))), "{later}");
+        }
     }
 }

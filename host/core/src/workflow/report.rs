@@ -198,7 +198,7 @@ impl Report {
     /// [`MESSAGE_BYTES_MAX`] becomes a failure message that says so.
     pub fn to_queued(&self, job: &Job) -> QueuedOutcome {
         let queued = self.queued(job.kind, job.id.as_str(), &job.request);
-        let bytes = queued.encode().len();
+        let bytes = queued.encoded_len();
         if bytes <= MESSAGE_BYTES_MAX {
             return queued;
         }
@@ -221,8 +221,7 @@ impl Report {
     }
 
     fn queued(&self, kind: JobKind, id: &str, initial: &RawValue) -> QueuedOutcome {
-        let (request, response) = (self.request.clone(), self.response.clone());
-        let message = OutcomeMessage::new(kind, initial, self.code, request, response);
+        let message = OutcomeMessage::new(kind, initial, self.code, &self.request, &self.response);
         QueuedOutcome::new(id.to_owned(), kind, message.to_json())
     }
 }

@@ -1,5 +1,6 @@
 //! Edits of a request's own text, which leave the rest of it as it was posted.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use serde::Deserialize;
@@ -16,7 +17,11 @@ use serde_json::value::to_raw_value;
 use crate::domain::JobKind;
 
 /// The entries of an object in their order, each value as its own text.
-struct Entries<'a>(Vec<(String, Entry<'a>)>);
+struct Entries<'a>(Vec<(Key<'a>, Entry<'a>)>);
+
+/// The key of an entry. Only one with escapes is a text of its own.
+#[derive(Deserialize)]
+struct Key<'a>(#[serde(borrow)] Cow<'a, str>);
 
 /// The value of an entry.
 enum Entry<'a> {
@@ -48,7 +53,7 @@ impl<'a> Entries<'a> {
 
     /// Removes and returns the entry `name`. Returns `None` if there is none.
     fn take(&mut self, name: &str) -> Option<Entry<'a>> {
-        let at = self.0.iter().position(|(key, _)| key == name)?;
+        let at = self.0.iter().position(|(key, _)| key.0 == name)?;
         Some(self.0.remove(at).1)
     }
 }
@@ -100,17 +105,17 @@ pub fn is_well_formed(kind: JobKind, request: &RawValue) -> bool {
 pub fn provisioning_input(id: &str, request: &RawValue) -> String {
     let mut entries = Entries::of(request.get()).expect("the request is well formed");
     let id = to_raw_value(id).expect("a string can be written");
-    let mut input = vec![("jobId".to_owned(), Entry::Generated(id))];
+    let mut input = vec![(Key("jobId".into()), Entry::Generated(id))];
     // `wit/v0.1/operations.md` promises these keys alone, and none that is
     // null: adapters read the operation and the CSP from the job itself.
     for name in ["userId", "portfolioId"] {
         if let Some(entry) = entries.take(name).filter(|entry| entry.raw().get() != "null") {
-            input.push((name.to_owned(), entry));
+            input.push((Key(name.into()), entry));
         }
     }
     if let Some(payload) = entries.take("payload") {
         let payload = with_administrators(payload.raw());
-        input.push(("payload".to_owned(), Entry::Generated(payload)));
+        input.push((Key("payload".into()), Entry::Generated(payload)));
     }
     serde_json::to_string(&Entries(input))
         .expect("maps have string keys and writing to memory succeeds")
@@ -121,12 +126,12 @@ pub fn provisioning_input(id: &str, request: &RawValue) -> String {
 fn with_administrators(payload: &RawValue) -> Box<RawValue> {
     let mut entries = Entries::of(payload.get()).expect("the request is well formed");
     let is_null = |entry: &Entry<'_>| entry.raw().get() == "null";
-    let named = entries.0.iter().any(|(key, entry)| key == "administrators" && !is_null(entry));
+    let named = entries.0.iter().any(|(key, entry)| key.0 == "administrators" && !is_null(entry));
     if !named && let Some(operators) = entries.take("operators") {
         // Only a null can be left here. With it the object would have the key
         // twice, which parsers read in two ways.
         entries.take("administrators");
-        entries.0.push(("administrators".to_owned(), operators));
+        entries.0.push((Key("administrators".into()), operators));
     }
     to_raw_value(&entries).expect("maps have string keys and writing to memory succeeds")
 }
@@ -143,10 +148,9 @@ impl<'de: 'a, 'a> Deserialize<'de> for Entries<'a> {
             }
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Entries<'de>, A::Error> {
-                // A list, because a map would lose the order. Keys are owned,
-                // because a key with escapes cannot be borrowed from the text.
+                // A list, because a map would lose the order.
                 let mut entries = Vec::new();
-                while let Some((key, value)) = map.next_entry::<String, &RawValue>()? {
+                while let Some((key, value)) = map.next_entry::<Key<'de>, &RawValue>()? {
                     entries.push((key, Entry::Posted(value)));
                 }
                 Ok(Entries(entries))
@@ -161,7 +165,7 @@ impl Serialize for Entries<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(Some(self.0.len()))?;
         for (key, entry) in &self.0 {
-            map.serialize_entry(key, entry.raw())?;
+            map.serialize_entry(&key.0, entry.raw())?;
         }
         map.end()
     }

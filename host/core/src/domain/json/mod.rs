@@ -20,7 +20,10 @@ pub use input::is_well_formed;
 pub use input::provisioning_input;
 pub use input::with_job_id;
 pub use path::Path;
+pub use strict::Document;
 pub use strict::read;
+
+use super::Digest;
 
 /// The deepest nesting of a request body. Requests of this API have six levels.
 pub const NESTING_MAX: usize = 64;
@@ -39,9 +42,20 @@ pub enum Refusal {
     Invalid(BTreeMap<String, String>),
 }
 
-/// Returns the content of an accepted request, independent of its spelling.
-pub fn content(request: &RawValue) -> Value {
+/// Returns the digest of the content of an accepted request, independent of its
+/// spelling.
+pub fn content_digest(request: &RawValue) -> Digest {
     // An accepted request can be read. Another program may have written a
     // message that cannot; its content counts as null.
-    read(&numbers::quoted(request.get().as_bytes())).unwrap_or_default()
+    let content = read(&numbers::quoted(request.get().as_bytes()));
+    digest(&content.map_or(Value::Null, |document| document.value))
+}
+
+/// Returns the digest of a value that has all numbers of its text. Equal values
+/// have equal digests, whatever the order of their keys.
+pub fn digest(value: &Value) -> Digest {
+    // `serde_json` keeps the keys of a map sorted (without its feature
+    // `preserve_order`), so equal values have equal texts.
+    let text = serde_json::to_vec(value);
+    Digest::of(&text.expect("maps have string keys and writing to memory succeeds"))
 }

@@ -3,6 +3,7 @@
 //! `serde_json` alone takes the last of two values for one key, and another
 //! reader may take the first (RFC 8259 section 4 leaves it open).
 
+use std::borrow::Cow;
 use std::cell::RefCell;
 use std::fmt;
 
@@ -21,15 +22,25 @@ use super::errors::Errors;
 use super::numbers;
 use super::path::Path;
 
+/// A text that was read.
+#[derive(Debug)]
+pub struct Document {
+    pub value: Value,
+    /// False if the text has a number that no double holds, which is 0 in
+    /// `value`.
+    pub has_all_numbers: bool,
+}
+
 /// Reads a whole body. A number that no double holds is read as 0.
 ///
 /// # Errors
 ///
 /// [`Refusal::NotJson`], [`Refusal::TooDeep`], or [`Refusal::Invalid`] with
 /// every key that is given twice.
-pub fn read(body: &[u8]) -> Result<Value, Refusal> {
+pub fn read(body: &[u8]) -> Result<Document, Refusal> {
     let findings = RefCell::new(Findings::default());
     let text = numbers::zeroed(body);
+    let has_all_numbers = matches!(text, Cow::Borrowed(_));
     let mut reader = serde_json::Deserializer::from_slice(&text);
     let seed = Strict { depth: 0, path: &Path::Root, findings: &findings };
     let value = seed.deserialize(&mut reader).and_then(|value| reader.end().map(|()| value));
@@ -43,7 +54,9 @@ pub fn read(body: &[u8]) -> Result<Value, Refusal> {
         Err(_) if body.trim_ascii().is_empty() => Err(Refusal::NotJson("is empty".to_owned())),
         Err(error) => Err(Refusal::NotJson(syntax_problem(&error, findings.broken_at))),
         Ok(Value::Null) => Err(Refusal::NotJson("is null".to_owned())),
-        Ok(value) => findings.repeated_keys.into_result().map(|()| value),
+        Ok(value) => {
+            findings.repeated_keys.into_result().map(|()| Document { value, has_all_numbers })
+        }
     }
 }
 

@@ -1,7 +1,5 @@
 //! The check of requests against their [shapes](super::shape).
 
-use std::borrow::Cow;
-
 use serde_json::Map;
 use serde_json::Value;
 
@@ -40,7 +38,7 @@ impl Shape {
                     errors.add(&Path::Key(path, field.name), "is required");
                 }
                 (Some((key, value)), _) => {
-                    field.kind.check(value, &Path::Key(path, &key), errors);
+                    field.kind.check(value, &Path::Key(path, key), errors);
                 }
             }
         }
@@ -65,23 +63,21 @@ impl Shape {
         object: &'a Object,
         path: &Path<'_>,
         errors: &mut Errors,
-    ) -> Option<(Cow<'static, str>, &'a Value)> {
-        let camel = object.get(field.name).map(|value| (Cow::Borrowed(field.name), value));
-        if self.snake_case == SnakeCase::Unknown {
-            return camel;
-        }
-        let key = field.snake_case();
-        if key == field.name {
-            return camel;
-        }
-        let snake = object.get(&key).map(|value| (Cow::Owned(key), value));
+    ) -> Option<(&'a str, &'a Value)> {
+        let camel = object.get_key_value(field.name);
+        let snake = match self.snake_case {
+            SnakeCase::Accepted | SnakeCase::Described if field.has_snake_case() => {
+                object.iter().find(|(key, _)| field.is_snake_case(key))
+            }
+            SnakeCase::Accepted | SnakeCase::Described | SnakeCase::Unknown => None,
+        };
         // Refused, because an adapter would read one of the two, and the client
         // may have meant the other.
-        if let (Some(_), Some((key, _))) = (&camel, &snake) {
+        if let (Some(_), Some((key, _))) = (camel, snake) {
             let problem = format!("is given twice, also as {key}");
             errors.add(&Path::Key(path, field.name), problem);
         }
-        camel.or(snake)
+        camel.or(snake).map(|(key, value)| (key.as_str(), value))
     }
 }
 

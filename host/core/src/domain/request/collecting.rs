@@ -6,6 +6,7 @@ use super::Refusal;
 use super::formats::parse_time;
 use super::shape;
 use super::top;
+use super::top::Posted;
 use crate::domain::JobKind;
 use crate::domain::Timestamp;
 use crate::domain::json::Errors;
@@ -27,7 +28,7 @@ pub enum Redelivery {
 ///
 /// [`Refusal`], with every wrong field.
 pub fn batch(body: &[u8]) -> Result<String, Refusal> {
-    let object = top::object(body)?;
+    let object = Posted::read(body)?.object;
     let mut errors = Errors::default();
     shape::BATCH.check(&object, &Path::Root, &mut errors);
     errors.into_result()?;
@@ -41,7 +42,7 @@ pub fn batch(body: &[u8]) -> Result<String, Refusal> {
 ///
 /// [`Refusal`], with every wrong field.
 pub fn redelivery(kind: JobKind, body: &[u8]) -> Result<Redelivery, Refusal> {
-    let object = top::object(body)?;
+    let object = Posted::read(body)?.object;
     let ids_name = match kind {
         JobKind::Provisioning => "jobIds",
         JobKind::Cost => "requestIds",

@@ -8,6 +8,7 @@ use super::Parsed;
 use super::formats;
 use super::shape;
 use super::top;
+use super::top::Posted;
 use crate::domain::Job;
 use crate::domain::JobKind;
 use crate::domain::Operation;
@@ -21,14 +22,15 @@ use crate::domain::json::Path;
 ///
 /// [`Refusal`](super::Refusal), with every wrong field.
 pub fn cost(body: &[u8], known: Known<'_>) -> Parsed {
-    let object = top::object(body)?;
+    let posted = Posted::read(body)?;
+    let object = &posted.object;
     let mut errors = Errors::default();
     // Checked before the shape: the first error of a field stands, and this one
     // lists the configured CSPs.
-    let csp = top::csp(&object, known.csps, &mut errors);
-    shape::COST_REQUEST.check(&object, &Path::Root, &mut errors);
-    check_period(&object, &mut errors);
-    let operation = match (top::text(&object, "taskOrderNumber"), top::text(&object, "clin")) {
+    let csp = top::csp(object, known.csps, &mut errors);
+    shape::COST_REQUEST.check(object, &Path::Root, &mut errors);
+    check_period(object, &mut errors);
+    let operation = match (top::text(object, "taskOrderNumber"), top::text(object, "clin")) {
         (None, None) => Operation::CostByPortfolio,
         // One without the other has its error already. Costs of the whole
         // portfolio would be the response to another question.
@@ -38,14 +40,16 @@ pub fn cost(body: &[u8], known: Known<'_>) -> Parsed {
         top::check_offered(known, csp, operation, "targetCspName", &mut errors);
     }
     errors.into_result()?;
-    let id = top::text(&object, "requestId").expect("the shape requires one");
+    let id = top::text(object, "requestId").expect("the shape requires one");
+    let request = top::verbatim(body);
     Ok(Job {
         id: id.parse().expect("the shape accepts job ids only"),
         kind: JobKind::Cost,
         operation,
         csp: csp.expect("the shape requires a name, and an unknown one is an error"),
-        portfolio_id: top::portfolio_id(&object),
-        request: top::verbatim(body),
+        portfolio_id: top::portfolio_id(object),
+        content: Some(posted.content_digest(&request)),
+        request,
     })
 }
 

@@ -176,6 +176,22 @@ impl Field {
             snake
         })
     }
+
+    /// Returns true if `key` is the name in snake_case. Every field of a request
+    /// is looked up, so this compares without building the name.
+    pub fn is_snake_case(&self, key: &str) -> bool {
+        let mut rest = key.bytes();
+        let is_next = |byte: u8| match byte.is_ascii_uppercase() {
+            true => rest.next() == Some(b'_') && rest.next() == Some(byte.to_ascii_lowercase()),
+            false => rest.next() == Some(byte),
+        };
+        self.name.bytes().all(is_next) && rest.next().is_none()
+    }
+
+    /// Returns true if the name in snake_case is another one.
+    pub fn has_snake_case(&self) -> bool {
+        self.name.bytes().any(|byte| byte.is_ascii_uppercase())
+    }
 }
 
 impl Shape {

@@ -8,6 +8,7 @@ use serde_json::json;
 use super::Known;
 use super::Refusal;
 use super::cost;
+use super::field;
 use super::field::FieldKind;
 use super::field::Shape;
 use super::provisioning;
@@ -15,6 +16,7 @@ use super::sample::provisioning as request;
 use super::sample::task_order;
 use super::shape;
 use crate::domain::CspName;
+use crate::domain::Digest;
 use crate::domain::Job;
 use crate::domain::Operation;
 use crate::domain::SupportedOperations;
@@ -429,6 +431,43 @@ fn a_cost_request_ends_no_earlier_than_it_starts() {
     }
 }
 
+/// Returns the digest of a request's content, which is stored as its text gives
+/// it.
+#[track_caller]
+fn content_digest(job: &Job) -> Digest {
+    let unstored = Job { content: None, ..job.clone() };
+    assert_eq!(job.content, Some(unstored.content_digest()));
+    unstored.content_digest()
+}
+
+#[test]
+fn the_content_digest_includes_a_generated_id() {
+    let [missing, null, given] = ["", r#""jobId":null,"#, r#""jobId":"made","#].map(|id| {
+        let rest = r#""operationType":"GET_PORTFOLIO","targetCspName":"CSP_A","payload":{}"#;
+        let job = parse_text(&format!(r#"{{{id}"portfolioId":"p",{rest}}}"#));
+        content_digest(&job.expect("accepted"))
+    });
+    assert_eq!((missing, null), (given, given));
+}
+
+#[test]
+fn a_key_in_snake_case_is_recognised_without_writing_it() {
+    for (name, key, expected) in [
+        ("popStartDate", "pop_start_date", true),
+        ("popStartDate", "pop_start_dat", false),
+        ("popStartDate", "pop_start_dates", false),
+        ("popStartDate", "popStartDate", false),
+        ("popStartDate", "pop-start-date", false),
+        ("popStartDate", "", false),
+        ("clins", "clins", true),
+    ] {
+        let field = field::optional(name, FieldKind::Text);
+        assert_eq!(field.is_snake_case(key), expected, "{key}");
+        assert_eq!(field.snake_case() == key, expected, "{key}");
+        assert_eq!(field.has_snake_case(), field.snake_case() != name, "{name}");
+    }
+}
+
 #[test]
 fn the_content_digest_ignores_the_order_of_keys() {
     let a = parse_text(
@@ -440,13 +479,13 @@ fn the_content_digest_ignores_the_order_of_keys() {
     let c = parse_text(
         r#"{"payload":{"b":{},"a":[2]},"userId":"u","jobId":"j","portfolioId":"p","operationType":"GET_PORTFOLIO","targetCspName":"CSP_A"}"#,
     );
-    let [a, b, c] = [a, b, c].map(|job| job.expect("accepted").content_digest());
+    let [a, b, c] = [a, b, c].map(|job| content_digest(&job.expect("accepted")));
     let long = |digit: u8| {
         parse_text(&format!(
             r#"{{"jobId":"j","portfolioId":"p","operationType":"GET_PORTFOLIO","targetCspName":"CSP_A","payload":{{"n":0.123456789012345678{digit}}}}}"#
         ))
     };
-    let [one, other] = [1, 2].map(|digit| long(digit).expect("accepted").content_digest());
+    let [one, other] = [1, 2].map(|digit| content_digest(&long(digit).expect("accepted")));
     assert_ne!(one, other, "they differ beyond the digits of a double");
     assert_eq!(a, b);
     assert_ne!(a, c);

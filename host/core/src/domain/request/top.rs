@@ -8,21 +8,46 @@ use serde_json::value::RawValue;
 
 use super::Known;
 use crate::domain::CspName;
+use crate::domain::Digest;
 use crate::domain::Operation;
 use crate::domain::PortfolioId;
 use crate::domain::SupportedOperations;
 use crate::domain::json;
+use crate::domain::json::Document;
 use crate::domain::json::Errors;
 use crate::domain::json::Path;
 use crate::domain::json::Refusal;
 
-/// Reads a body that must be an object.
-pub fn object(body: &[u8]) -> Result<Map<String, Value>, Refusal> {
-    match json::read(body)? {
-        Value::Object(object) => Ok(object),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => {
-            let problem = "must be a JSON object".to_owned();
-            Err(Refusal::Invalid(BTreeMap::from([("body".to_owned(), problem)])))
+/// A posted body, which is an object.
+pub struct Posted {
+    pub object: Map<String, Value>,
+    /// See [`Document::has_all_numbers`].
+    has_all_numbers: bool,
+}
+
+impl Posted {
+    /// Reads a body that must be an object.
+    pub fn read(body: &[u8]) -> Result<Self, Refusal> {
+        let Document { value, has_all_numbers } = json::read(body)?;
+        match value {
+            Value::Object(object) => Ok(Self { object, has_all_numbers }),
+            Value::Null
+            | Value::Bool(_)
+            | Value::Number(_)
+            | Value::String(_)
+            | Value::Array(_) => {
+                let problem = "must be a JSON object".to_owned();
+                Err(Refusal::Invalid(BTreeMap::from([("body".to_owned(), problem)])))
+            }
+        }
+    }
+
+    /// Returns the digest of the content. `request` is its text, from which it
+    /// is read again only if numbers are missing here.
+    pub fn content_digest(self, request: &RawValue) -> Digest {
+        match self.has_all_numbers {
+            true => json::digest(&Value::Object(self.object)),
+            false => json::content_digest(request),
         }
     }
 }

@@ -26,6 +26,7 @@ fn job() -> Job {
         operation: Operation::AddEnvironment,
         csp: "CSP_A".parse().expect("a valid name"),
         portfolio_id: Some("p-1".parse().expect("a valid id")),
+        content: None,
         request: raw(r#"{"jobId":"job-1"}"#),
     }
 }
