@@ -91,12 +91,12 @@ struct Exchange<'a> {
     renewed: bool,
     /// The finding of the last try.
     finding: Option<Finding>,
-    /// The last response. It survives later tries without one.
+    /// The last response before the current try. It survives later tries without
+    /// one.
     last: Option<ReceivedResponse>,
 }
 
 /// A response in the form that the adapter gets.
-#[derive(Clone)]
 struct ReceivedResponse {
     response: HttpResponse,
     retry_after: Option<Duration>,
@@ -168,6 +168,7 @@ impl<'a> Exchange<'a> {
             let is_outage = health == Some(CallHealth::Failed) && breaker.holds_calls();
             if is_outage && context.retry.repeats(self.idempotent, attempt) {
                 self.log(tries, &tried, NextCall::Held);
+                self.keep(tried);
                 continue;
             }
             tries += 1;
@@ -176,6 +177,7 @@ impl<'a> Exchange<'a> {
             self.log(tries, &tried, NextCall::After(next));
             match next {
                 Some(delay) => {
+                    self.keep(tried);
                     failpoint::reach(FailPoint::RetryDecided);
                     tokio::time::sleep(delay).await;
                 }
@@ -223,13 +225,23 @@ impl<'a> Exchange<'a> {
             return Ok(received);
         }
         self.renewed = true;
-        match credential.renew(&self.scopes, &auth, patience).await? {
-            Some(renewed) => self.call(Some(&renewed), context).await,
-            None => Ok(received),
+        let renewed = match credential.renew(&self.scopes, &auth, patience).await {
+            Ok(None) => return Ok(received),
+            Ok(Some(renewed)) => Ok(renewed),
+            Err(failure) => Err(failure),
+        };
+        self.last = Some(received);
+        self.call(Some(&renewed?), context).await
+    }
+
+    /// Keeps the response of a try that is followed by another one.
+    fn keep(&mut self, tried: Result<ReceivedResponse, CallFailure>) {
+        if let Ok(received) = tried {
+            self.last = Some(received);
         }
     }
 
-    /// Makes one call and remembers its response.
+    /// Makes one call.
     async fn call(
         &mut self,
         auth: Option<&AuthHeader>,
@@ -251,10 +263,10 @@ impl<'a> Exchange<'a> {
         match called {
             Ok(response) => {
                 self.sent = true;
-                let received = self
-                    .read(response, &Scrubber::new(auth.into_iter().flat_map(AuthHeader::secrets)));
-                self.last = Some(received.clone());
-                Ok(received)
+                Ok(match auth {
+                    Some(auth) => self.read(response, auth.scrubber()),
+                    None => self.read(response, &Scrubber::new([])),
+                })
             }
             Err(failure) => {
                 self.sent |= failure.sent;
@@ -320,23 +332,27 @@ impl<'a> Exchange<'a> {
 
     /// Makes the result from the last try.
     fn finish(self, tried: Result<ReceivedResponse, CallFailure>, tries: u32) -> ExchangeResult {
-        let asked = tried.as_ref().err().and_then(|failure| failure.retry_after);
         let last = self.last.as_ref().and_then(|received| received.retry_after);
-        let retry_after = asked.or(last);
-        // A response without its body is a failure, whatever its status: the
-        // adapter could not tell it from one with an empty body.
-        let tried = tried.and_then(|received| match received.unread {
-            None => Ok(received.response),
-            Some(unread) => Err(unread),
-        });
-        let event = match tried {
-            Ok(response) => Event::Response(response),
-            Err(failure) => Event::TransportFailure(TransportFailure {
+        let retry_after = match &tried {
+            Ok(received) => received.retry_after,
+            Err(failure) => failure.retry_after.or(last),
+        };
+        let failed = |failure: CallFailure, last_response| {
+            Event::TransportFailure(TransportFailure {
                 code: failure.code,
                 message: format!("{failure}{}", self.count_suffix(&failure, tries)),
                 sent: self.sent,
-                last_response: self.last.map(|received| received.response),
-            }),
+                last_response,
+            })
+        };
+        let event = match tried {
+            Ok(ReceivedResponse { response, unread: None, .. }) => Event::Response(response),
+            // A response without its body is a failure, whatever its status: the
+            // adapter could not tell it from one with an empty body.
+            Ok(ReceivedResponse { response, unread: Some(unread), .. }) => {
+                failed(unread, Some(response))
+            }
+            Err(failure) => failed(failure, self.last.as_ref().map(|it| it.response.clone())),
         };
         let url = (self.calls > 0).then_some(self.url);
         ExchangeResult { event, url, calls: self.calls, retry_after, finding: self.finding }

@@ -245,11 +245,11 @@ impl StaticKind {
                     SecretString::from(format!("{}:{}", config.username, secret.expose_secret()));
                 let encoded = STANDARD.encode(pair.expose_secret());
                 let value = SecretString::from(format!("Basic {encoded}"));
-                (header::AUTHORIZATION, value, Some(Arc::new(secret)))
+                (header::AUTHORIZATION, value, Some(secret))
             }
         };
         let mut value = HeaderValue::from_str(value.expose_secret()).ok()?;
         value.set_sensitive(true);
-        Some(AuthHeader { name, value, password, generation: 0 })
+        Some(AuthHeader::new(name, value, password.as_ref(), 0))
     }
 }

@@ -157,7 +157,7 @@ async fn fetch(inner: Arc<Inner>, scopes: Scopes) -> Result<Token, CallFailure> 
     let slot = cache.slots.entry(scopes).or_default();
     slot.fetch = None;
     let GrantedToken { header: value, expires_in } = granted?;
-    let header = AuthHeader { name: header::AUTHORIZATION, value, password: None, generation };
+    let header = AuthHeader::new(header::AUTHORIZATION, value, None, generation);
     let token = Token { header, usable_until: requested_at + usable_for(expires_in) };
     slot.token = Some(token.clone());
     Ok(token)
@@ -257,12 +257,8 @@ mod tests {
     #[test]
     fn the_cache_has_a_bound() {
         let scopes = |number: usize| Scopes::from([number.to_string()]);
-        let header = AuthHeader {
-            name: header::AUTHORIZATION,
-            value: HeaderValue::from_static("t"),
-            password: None,
-            generation: 0,
-        };
+        let value = HeaderValue::from_static("t");
+        let header = AuthHeader::new(header::AUTHORIZATION, value, None, 0);
         let slot = |usable_until| Slot {
             token: Some(Token { header: header.clone(), usable_until }),
             fetch: None,

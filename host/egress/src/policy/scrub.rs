@@ -11,6 +11,8 @@ use memchr::memmem;
 use percent_encoding::AsciiSet;
 use percent_encoding::NON_ALPHANUMERIC;
 use percent_encoding::utf8_percent_encode;
+use secrecy::ExposeSecret as _;
+use secrecy::SecretSlice;
 
 /// The replacement for a secret. It needs no escape within a JSON string.
 const MASK: &[u8] = b"***";
@@ -22,9 +24,10 @@ const SECRET_BYTES_MIN: usize = 8;
 /// All characters but the unreserved ones of RFC 3986 section 2.3.
 const URL: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
-/// The secrets of one request, in every spelling.
+/// The secrets of one credential, in every spelling.
+#[derive(Debug)]
 pub struct Scrubber {
-    secrets: Vec<Vec<u8>>,
+    secrets: Vec<SecretSlice<u8>>,
 }
 
 impl Scrubber {
@@ -38,7 +41,7 @@ impl Scrubber {
         // Longer ones first: a shorter secret may be part of a longer one, and
         // masking it first would leave the rest of the longer one.
         secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
-        Self { secrets }
+        Self { secrets: secrets.into_iter().map(SecretSlice::from).collect() }
     }
 
     /// Masks the secrets in a body. Copies it only if it contains one.
@@ -93,7 +96,12 @@ fn in_lower_case(url: &str) -> String {
 }
 
 /// Masks one secret. Returns `None` if it does not occur.
-fn mask(haystack: &[u8], secret: &[u8]) -> Option<Bytes> {
+fn mask(haystack: &[u8], secret: &SecretSlice<u8>) -> Option<Bytes> {
+    let secret = secret.expose_secret();
+    if haystack.len() < secret.len() {
+        // As most header fields are, for which a search is not prepared.
+        return None;
+    }
     let mut masked = BytesMut::new();
     let mut rest = 0;
     for at in memmem::find_iter(haystack, secret) {
