@@ -7,6 +7,7 @@
 //! waits for at most a second; if the reader still stalls, that line and the
 //! ones after it are dropped and counted as well, until the reader goes on.
 
+use std::borrow::Cow;
 use std::convert::Infallible;
 use std::io;
 use std::io::Write;
@@ -164,9 +165,14 @@ impl LogBuffer {
             counter!("hoth_log_lines_dropped_total", "kind" => class.name()).increment(1);
             return;
         }
+        // The thread looks at the buffer before it waits, so only the first line
+        // has to wake it: each wake is a system call.
+        let is_first = pending.bytes.is_empty();
         pending.bytes.extend_from_slice(line);
         drop(pending);
-        self.0.arrived.notify_one();
+        if is_first {
+            self.0.arrived.notify_one();
+        }
     }
 
     fn write_forever(&self, output: &mut impl Write) -> Infallible {
@@ -231,13 +237,19 @@ impl Write for LineWriter<'_> {
 /// Returns an event as exactly one line: text in it, of adapters and clients
 /// for example, must not forge lines of other sources. The colors of the format
 /// stay, for which the format escapes ESC in all values.
-fn one_line(event: &[u8]) -> Vec<u8> {
+fn one_line(event: &[u8]) -> Cow<'_, [u8]> {
+    // Nearly every line of a busy host is plain already.
+    if let [text @ .., b'\n'] = event
+        && text.iter().all(|byte| matches!(byte, b' '..=b'~'))
+    {
+        return Cow::Borrowed(event);
+    }
     let text = String::from_utf8_lossy(event);
     let text = text.strip_suffix('\n').unwrap_or(&text);
     let pieces: Vec<_> = text.split('\u{1b}').map(printable).collect();
     let mut line = pieces.join("\u{1b}").into_bytes();
     line.push(b'\n');
-    line
+    Cow::Owned(line)
 }
 
 #[cfg(test)]
@@ -322,8 +334,12 @@ mod tests {
             ("plain\n", "plain\n"),
             ("note x\nINFO audit: act=\"deploy\"\n", "note x\\nINFO audit: act=\"deploy\"\n"),
             ("\u{1b}[2mdim\u{1b}[0m\n", "\u{1b}[2mdim\u{1b}[0m\n"),
+            ("Ümläut\u{7f}\n", "Ümläut\\u{7f}\n"),
+            ("unended", "unended\n"),
+            ("\n", "\n"),
+            ("", "\n"),
         ] {
-            assert_eq!(String::from_utf8(one_line(event.as_bytes())).unwrap(), expected);
+            assert_eq!(str::from_utf8(&one_line(event.as_bytes())).unwrap(), expected);
         }
     }
 }
