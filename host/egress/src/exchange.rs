@@ -172,7 +172,7 @@ impl<'a> Exchange<'a> {
                 continue;
             }
             tries += 1;
-            let next = context.retry.next(tries, self.idempotent, attempt, jitter());
+            let next = context.retry.next(tries, self.idempotent, attempt, jitter);
             self.finding = self.find(context.retry, &tried, attempt);
             self.log(tries, &tried, NextCall::After(next));
             match next {

@@ -46,14 +46,14 @@ impl RetryPolicy {
     /// call.
     ///
     /// `made` calls were made so far; the last one ended as `attempt`. `jitter`
-    /// is uniform in 0 to 1 and spreads a computed backoff over 80 to 120 %, so
-    /// that jobs which failed together do not return together.
+    /// returns a number, uniform in 0 to 1, that spreads a computed backoff over
+    /// 80 to 120 %, so that jobs which failed together do not return together.
     pub fn next(
         &self,
         made: u32,
         idempotent: bool,
         attempt: Attempt,
-        jitter: f64,
+        jitter: impl FnOnce() -> f64,
     ) -> Option<Duration> {
         if made >= self.attempts.get() || !self.repeats(idempotent, attempt) {
             return None;
@@ -66,7 +66,7 @@ impl RetryPolicy {
                 let doubled = 2_u32.saturating_pow(made.saturating_sub(1));
                 let backoff = self.initial_backoff.saturating_mul(doubled);
                 // The bound comes last, so that jitter cannot exceed it.
-                Some(backoff.mul_f64(0.8 + 0.4 * jitter.clamp(0.0, 1.0)).min(self.max_backoff))
+                Some(backoff.mul_f64(0.8 + 0.4 * jitter().clamp(0.0, 1.0)).min(self.max_backoff))
             }
         }
     }
@@ -136,7 +136,7 @@ mod tests {
 
     #[track_caller]
     fn check(made: u32, idempotent: bool, attempt: Attempt, expected_ms: Option<u64>) {
-        let next = POLICY.next(made, idempotent, attempt, 0.5);
+        let next = POLICY.next(made, idempotent, attempt, || 0.5);
         assert_eq!(next, expected_ms.map(Duration::from_millis), "{attempt:?} after {made}");
     }
 
@@ -208,9 +208,9 @@ mod tests {
     #[test]
     fn jitter_spreads_by_a_fifth_each_way_and_never_beyond_the_bound() {
         let attempt = answered(500, None);
-        assert_eq!(POLICY.next(1, true, attempt, 0.0), Some(Duration::from_millis(800)));
-        assert_eq!(POLICY.next(1, true, attempt, 1.0), Some(Duration::from_millis(1_200)));
+        assert_eq!(POLICY.next(1, true, attempt, || 0.0), Some(Duration::from_millis(800)));
+        assert_eq!(POLICY.next(1, true, attempt, || 1.0), Some(Duration::from_millis(1_200)));
         let short = RetryPolicy { max_backoff: Duration::from_millis(900), ..POLICY };
-        assert_eq!(short.next(1, true, attempt, 1.0), Some(Duration::from_millis(900)));
+        assert_eq!(short.next(1, true, attempt, || 1.0), Some(Duration::from_millis(900)));
     }
 }
