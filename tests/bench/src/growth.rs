@@ -41,17 +41,16 @@ const FORGOTTEN: Duration = Duration::from_hours(31);
 const FORGETTING: Duration = Duration::from_secs(120);
 
 /// Measures messages per second in and out again behind a backlog of a million,
-/// beside the same behind a thousand, and that beside plain inserts.
-pub async fn backlog(time: Duration) -> anyhow::Result<Vec<Figure>> {
+/// beside the same behind a thousand, and that beside plain inserts. Returns
+/// the queue too.
+pub async fn backlog(time: Duration) -> anyhow::Result<(Vec<Figure>, Arc<FilledQueue>)> {
     let plain = inserts_per_second(INPUT, time)?;
     let queue = requests(Clock::system())?;
     queue.fill(FEW).await?;
     let few = queue.in_and_out(time).await?;
-    println!("  filling the queue with a million messages");
-    queue.fill(MANY - FEW).await?;
+    fill(&queue, MANY - FEW).await?;
     let many = queue.in_and_out(time).await?;
-    queue.close().await;
-    Ok(vec![
+    let figures = vec![
         Figure {
             name: "queued and taken again, 1 000 waiting",
             measured: few,
@@ -66,17 +65,28 @@ pub async fn backlog(time: Duration) -> anyhow::Result<Vec<Figure>> {
             limit: Some(("the same with 1 000 waiting", few)),
             target: Target::PartOfLimit(0.8),
         },
-    ])
+    ];
+    Ok((figures, queue))
 }
 
-/// Measures `GET /metrics` of a host with a million waiting messages, beside
-/// the same of a host with none.
-pub async fn metrics(built: &Built, csp: &MockCsp) -> anyhow::Result<Figure> {
+/// Returns a queue with a million messages.
+pub async fn million() -> anyhow::Result<Arc<FilledQueue>> {
     let queue = requests(Clock::system())?;
+    fill(&queue, MANY).await?;
+    Ok(queue)
+}
+
+async fn fill(queue: &Arc<FilledQueue>, messages: u64) -> anyhow::Result<()> {
     println!("  filling the queue with a million messages");
     let started_at = Instant::now();
-    queue.fill(MANY).await?;
+    queue.fill(messages).await?;
     println!("  filled in {:.0} s", started_at.elapsed().as_secs_f64());
+    Ok(())
+}
+
+/// Measures `GET /metrics` of a host on a queue with a million messages, beside
+/// the same of a host with none.
+pub async fn metrics(built: &Built, csp: &MockCsp, queue: &FilledQueue) -> anyhow::Result<Figure> {
     queue.close().await;
     let empty = Host::start(built, csp, "", "api").await?;
     let full = Host::start_on(built, csp, &queue.file()).await?;

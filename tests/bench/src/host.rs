@@ -23,6 +23,9 @@ pub struct Built {
     pub small_adapter: PathBuf,
 }
 
+/// The start of a warning that is intended here.
+const NO_KEY: &str = "No key is configured";
+
 /// A running host; killed when it is dropped.
 pub struct Host {
     process: HostProcess,
@@ -62,7 +65,8 @@ impl Host {
         let mut log = process.log().follow();
         tokio::spawn(async move {
             while let Some(line) = log.next().await {
-                if line["level"] != "INFO" {
+                let is_open = line["message"].as_str().is_some_and(|text| text.starts_with(NO_KEY));
+                if line["level"] != "INFO" && !is_open {
                     eprintln!("{line}");
                 }
             }

@@ -61,8 +61,7 @@ struct Arguments {
     seconds: u64,
     /// Measure only figures whose group contains this text: calls, latency,
     /// accepts, stored, jobs, journals, slow, swaps, memory, redelivery,
-    /// metrics, growth
-    /// With --peers: bullmq, restate
+    /// growth, metrics. With --peers, only this peer: bullmq, restate
     #[arg(long, default_value = "")]
     only: String,
     /// Compare HOTH with the systems whose packages and scripts are in this
@@ -90,55 +89,66 @@ async fn measure(arguments: &Arguments) -> anyhow::Result<()> {
         adapter: arguments.adapter.clone(),
         small_adapter: arguments.small_adapter.clone(),
     };
-    if let Some(folder) = &arguments.peers {
-        let Arguments { seconds, rounds, only, .. } = &arguments;
-        let load = Load { seconds: *seconds, rounds: *rounds as usize, only: only.to_lowercase() };
-        peers::compare(&built, folder, &load, &mut report).await?;
-        report.end();
-        return Ok(());
+    match &arguments.peers {
+        Some(folder) => {
+            let load = Load {
+                seconds: arguments.seconds,
+                rounds: arguments.rounds,
+                only: arguments.only.to_lowercase(),
+            };
+            peers::compare(&built, folder, &load, &mut report).await?;
+        }
+        None => figures(arguments, &built, &mut report).await?,
     }
+    report.end();
+    Ok(())
+}
+
+/// Measures every wanted figure of HOTH.
+async fn figures(arguments: &Arguments, built: &Built, report: &mut Report) -> anyhow::Result<()> {
     let csp = MockCsp::start(mock_csp::Options::default()).await.context("starting a CSP")?;
     csp.record(false);
     let time = Duration::from_secs(arguments.seconds);
     let wanted = |group: &str| group.contains(&arguments.only);
     if wanted("calls") {
-        report.show(calls::isolated(&built).await?);
-        report.show(calls::loading(&built).await?);
+        report.show(calls::isolated(built).await?);
+        report.show(calls::loading(built).await?);
     }
     if wanted("latency") {
-        report.show(latency::post_to_message(&built, &csp, 500).await?);
+        report.show(latency::post_to_message(built, &csp, 500).await?);
     }
     if wanted("accepts") {
-        report.show(accepts::accepts(&built, &csp, time).await?);
+        report.show(accepts::accepts(built, &csp, time).await?);
     }
     if wanted("stored") {
-        report.show(stored::stored(&built, &csp, arguments.seconds).await?);
+        report.show(stored::stored(built, &csp, arguments.seconds).await?);
     }
     if wanted("jobs") {
-        report.show([throughput::end_to_end(&built, &csp, time).await?]);
+        report.show([throughput::end_to_end(built, &csp, time).await?]);
     }
     if wanted("journals") {
-        report.show([throughput::journals(&built, &csp, time).await?]);
+        report.show([throughput::journals(built, &csp, time).await?]);
     }
     if wanted("slow") {
-        report.show(slow_calls::slow_calls(&built, &csp).await?);
+        report.show(slow_calls::slow_calls(built, &csp).await?);
     }
     if wanted("swaps") {
-        report.show(swap::swaps(&built, &csp).await?);
+        report.show(swap::swaps(built, &csp).await?);
     }
     if wanted("memory") {
-        report.show([memory::waiting(&built, &csp).await?]);
+        report.show([memory::waiting(built, &csp).await?]);
     }
     if wanted("redelivery") {
-        report.show(redelivery::redelivery(&built, &csp).await?);
-    }
-    if wanted("metrics") {
-        report.show([growth::metrics(&built, &csp).await?]);
+        report.show(redelivery::redelivery(built, &csp).await?);
     }
     if wanted("growth") {
-        report.show(growth::backlog(time).await?);
+        let (figures, queue) = growth::backlog(time).await?;
+        report.show(figures);
+        report.show([growth::metrics(built, &csp, &queue).await?]);
         report.show([growth::file().await?]);
+    } else if wanted("metrics") {
+        let queue = growth::million().await?;
+        report.show([growth::metrics(built, &csp, &queue).await?]);
     }
-    report.end();
     Ok(())
 }

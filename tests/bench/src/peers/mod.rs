@@ -38,7 +38,7 @@ const WARM_UP: u64 = 3_200;
 pub struct Load {
     /// The length of a turn, for a system of [`JOBS_PER_SECOND`].
     pub seconds: u64,
-    pub rounds: usize,
+    pub rounds: u32,
     /// A part of the names of the measured peers.
     pub only: String,
 }
