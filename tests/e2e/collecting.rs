@@ -303,8 +303,9 @@ async fn an_unreadable_outcome_becomes_a_dead_letter_and_blocks_no_other() {
     let queue = rusqlite::Connection::open(file).expect("the queue is one SQLite file");
     for broken in [id(0), id(13), id(27)] {
         let changed = queue.execute(
-            "UPDATE messages SET body = 'no outcome' WHERE key = ?1
-             AND queue = (SELECT id FROM queues WHERE name = 'provisioning-jobs')",
+            "UPDATE bodies SET body = 'no outcome' WHERE seq =
+             (SELECT seq FROM messages WHERE key = ?1 AND consumed_at IS NULL
+              AND queue = (SELECT id FROM queues WHERE name = 'provisioning-jobs'))",
             [&broken],
         );
         assert_eq!(changed.expect("it can be written"), 1, "{broken}");
@@ -411,8 +412,9 @@ async fn dead_letters_are_redriven_and_purged_page_by_page() {
     let file = host.directory().join("data/hoth.db");
     let queue = rusqlite::Connection::open(file).expect("the queue is one SQLite file");
     let changed = queue.execute(
-        "UPDATE messages SET body = 'no outcome'
-         WHERE queue = (SELECT id FROM queues WHERE name = 'provisioning-jobs')",
+        "UPDATE bodies SET body = 'no outcome' WHERE seq IN
+         (SELECT seq FROM messages WHERE consumed_at IS NULL
+          AND queue = (SELECT id FROM queues WHERE name = 'provisioning-jobs'))",
         [],
     );
     assert_eq!(changed.expect("it can be written"), LETTERS);

@@ -183,7 +183,7 @@ async fn unreadable(point: FailPoint) -> (Vec<Value>, u32) {
     snow.host.died().await;
     let file = snow.host.directory().join("data/hoth.db");
     let sql = rusqlite::Connection::open(file).expect("the queue is a database");
-    sql.execute("UPDATE messages SET body = 'no job'", []).expect("it can be written");
+    sql.execute("UPDATE bodies SET body = 'no job'", []).expect("it can be written");
     drop(sql);
     snow.host.set_environment(failpoint::VARIABLE, point.name());
     snow.host.restart().await;

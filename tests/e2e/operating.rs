@@ -46,8 +46,11 @@ async fn an_operator_handles_a_paused_csp_and_a_dead_letter_from_the_command_lin
     // The file is changed from outside while no host runs.
     host.kill().await;
     let sql = rusqlite::Connection::open(host.directory().join("data/hoth.db"));
-    let changed =
-        sql.expect("the file can be opened").execute("UPDATE messages SET body = 'oops'", []);
+    let changed = sql.expect("the file can be opened").execute(
+        "UPDATE bodies SET body = 'oops'
+         WHERE seq IN (SELECT seq FROM messages WHERE consumed_at IS NULL)",
+        [],
+    );
     assert_eq!(changed.expect("it can be changed"), 1);
     host.restart().await;
     assert_eq!(done(&host, &["csps", "resume", "CSP_TEST"]).await, "CSP_TEST is active\n");

@@ -28,7 +28,8 @@ fn open(queue: &Path) -> anyhow::Result<Connection> {
 /// job of these trials may become one.
 pub fn messages(queue: &Path) -> anyhow::Result<HashMap<String, u64>> {
     let sql = open(queue)?;
-    let mut statement = sql.prepare("SELECT key, COUNT(*) FROM messages GROUP BY key")?;
+    let mut statement =
+        sql.prepare("SELECT key, COUNT(*) FROM messages WHERE consumed_at IS NULL GROUP BY key")?;
     let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get::<_, i64>(1)?)))?;
     let counted = rows.map(|row| row.map(|(key, count)| (key, count.unsigned_abs())));
     let counted = counted.collect::<Result<_, _>>().context("reading the messages")?;
@@ -53,7 +54,7 @@ pub fn check(queue: &Path) -> anyhow::Result<()> {
 pub fn outcomes(queue: &Path) -> anyhow::Result<usize> {
     let sql = open(queue)?;
     let counting = "SELECT COUNT(*) FROM messages JOIN queues ON queues.id = messages.queue
-                    WHERE queues.name = 'provisioning-jobs'";
+                    WHERE queues.name = 'provisioning-jobs' AND consumed_at IS NULL";
     let count: i64 = sql.query_row(counting, [], |row| row.get(0))?;
     Ok(usize::try_from(count).unwrap_or(0))
 }

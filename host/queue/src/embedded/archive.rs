@@ -1,7 +1,8 @@
-//! The archive of consumed outcomes, kept for redelivery.
+//! The archive: consumed outcomes, kept for redelivery.
 //!
-//! Each outcome keeps its number, which is its place in its group, and the
-//! lease that consumed it, which tells a repeated deletion from a late one.
+//! A consumed outcome keeps its row, and so its number, which is its place in
+//! its group, and the lease that consumed it, which tells a repeated deletion
+//! from a late one. The indexes of waiting messages do not have it.
 
 use std::ops::RangeInclusive;
 
@@ -19,22 +20,19 @@ use hoth_core::domain::Timestamp;
 /// Finds outcomes that were consumed in a time. The index has them in this
 /// order, so the statement reads no others: it runs between the commits of all
 /// callers.
-const CONSUMED_BETWEEN: &str = "SELECT seq FROM archive
-     WHERE queue = ?1 AND consumed_at BETWEEN ?2 AND ?3
+const CONSUMED_BETWEEN: &str = "SELECT seq FROM messages
+     WHERE queue = ?1 AND consumed_at IS NOT NULL AND consumed_at BETWEEN ?2 AND ?3
      ORDER BY consumed_at, seq LIMIT ?4";
 
 /// The most messages that one transaction takes from the archive, so that it
 /// delays the next one by no more than a few milliseconds.
-pub const REDELIVERED_AT_ONCE: usize = 1_000;
+pub const REDELIVERED_AT_ONCE: usize = 400;
 
 impl Store<'_> {
-    /// Copies a leased message that is about to be deleted into the archive.
-    pub fn archive(&self, seq: i64) -> Result<()> {
+    /// Notes that a leased outcome was consumed.
+    pub fn consume(&self, seq: i64) -> Result<()> {
         self.sql
-            .prepare_cached(
-                "INSERT INTO archive (seq, queue, grp, key, body, consumed_at, lease)
-                 SELECT seq, queue, grp, key, body, ?2, lease FROM messages WHERE seq = ?1",
-            )?
+            .prepare_cached("UPDATE messages SET consumed_at = ?2, head = 0 WHERE seq = ?1")?
             .execute(params![seq, millis(self.now)])?;
         Ok(())
     }
@@ -48,26 +46,30 @@ impl Store<'_> {
         lease: LeaseId,
         archived_from: Timestamp,
     ) -> Result<bool> {
-        if self.exists(queue, lease.seq)? {
-            return Ok(false);
-        }
-        let consumed_under: Option<Option<i64>> = self
+        let found: Option<(Option<i64>, Option<i64>)> = self
             .sql
             .prepare_cached(
-                "SELECT lease FROM archive WHERE seq = ?1 AND queue = ?2 AND consumed_at >= ?3",
+                "SELECT lease, consumed_at FROM messages WHERE seq = ?1 AND queue = ?2",
             )?
-            .query_row(params![lease.seq, queue.id, millis(archived_from)], |row| row.get(0))
+            .query_row([lease.seq, queue.id], |row| Ok((row.get(0)?, row.get(1)?)))
             .optional()?;
-        // No row: the message was no outcome, or has left the archive. No
-        // lease: schema 1 did not store it. In both cases the deletion is taken
-        // for a repetition, which is harmless.
-        Ok(consumed_under.flatten().is_none_or(|consumer| consumer == lease.lease))
+        Ok(match found {
+            // The message is still there.
+            Some((_, None)) => false,
+            // No lease: schema 1 did not store it. The deletion is taken for a
+            // repetition, which is harmless.
+            Some((consumer, Some(at))) if at >= millis(archived_from) => {
+                consumer.is_none_or(|consumer| consumer == lease.lease)
+            }
+            // The message was no outcome, or has left the archive.
+            Some(_) | None => true,
+        })
     }
 
-    /// Moves up to [`REDELIVERED_AT_ONCE`] messages that were consumed within
-    /// `consumed` from the archive back onto their queue, those first that were
-    /// consumed first, and returns their number. Each keeps its sequence number, and so its place
-    /// in its group.
+    /// Puts up to [`REDELIVERED_AT_ONCE`] messages that were consumed within
+    /// `consumed` back onto their queue, in the order in which they were
+    /// consumed, and returns their number. Each is in its old place in its
+    /// group.
     pub fn redeliver(
         &self,
         queue: QueueRow<'_>,
@@ -87,8 +89,8 @@ impl Store<'_> {
             }
             Redeliver::Keys(keys) => {
                 let mut statement = self.sql.prepare_cached(
-                    "SELECT seq FROM archive
-                     WHERE queue = ?1 AND key = ?2 AND consumed_at BETWEEN ?3 AND ?4",
+                    "SELECT seq FROM messages WHERE queue = ?1 AND key = ?2
+                     AND consumed_at IS NOT NULL AND consumed_at BETWEEN ?3 AND ?4",
                 )?;
                 for key in keys {
                     let rows =
@@ -107,31 +109,34 @@ impl Store<'_> {
         Ok(found.len() as u64)
     }
 
-    /// Moves one message from the archive to its old place. If that is in front
-    /// of the group's head, the message becomes the head.
+    /// Puts a consumed message back in its old place. If that is in front of the
+    /// group's head, the message becomes the head.
     fn put_back(&self, seq: i64) -> Result<()> {
-        // `receive_count` starts at 0 again and no lease is copied: the earlier
-        // consumer's receipt must not hold the message.
-        self.sql
+        // `receive_count` starts at 0 again and the lease is forgotten: the
+        // earlier consumer's receipt must not hold the message.
+        let is_head = self
+            .sql
             .prepare_cached(
-                "INSERT INTO messages (seq, queue, grp, key, body, sent_at, visible_at, head)
-                 SELECT seq, queue, grp, key, body, ?2, ?2, NOT EXISTS
-                     (SELECT 1 FROM messages AS m
-                      WHERE m.queue = archive.queue AND m.grp = archive.grp AND m.seq < ?1)
-                 FROM archive WHERE seq = ?1",
+                "UPDATE messages SET consumed_at = NULL, sent_at = ?2, visible_at = ?2,
+                 receive_count = 0, lease = NULL, holder = NULL,
+                 head = NOT EXISTS (SELECT 1 FROM messages AS m
+                                    WHERE m.queue = messages.queue AND m.grp = messages.grp
+                                    AND m.seq < ?1 AND m.consumed_at IS NULL)
+                 WHERE seq = ?1 RETURNING head",
             )?
-            .execute(params![seq, millis(self.now)])?;
-        // The message that was the group's first is now behind it, and must not
-        // be offered as a head any more.
-        self.sql
-            .prepare_cached(
-                "UPDATE messages SET head = 0 WHERE seq =
-                 (SELECT MIN(m.seq) FROM messages AS m JOIN archive AS a
-                  ON m.queue = a.queue AND m.grp = a.grp WHERE a.seq = ?1 AND m.seq > ?1)",
-            )?
-            .execute([seq])?;
-        // Last, because both statements above read this row.
-        self.sql.prepare_cached("DELETE FROM archive WHERE seq = ?1")?.execute([seq])?;
+            .query_row(params![seq, millis(self.now)], |row| row.get(0))?;
+        if is_head {
+            // The message that was the group's first is now behind this one,
+            // and must not be offered as a head any more.
+            self.sql
+                .prepare_cached(
+                    "UPDATE messages SET head = 0 WHERE seq =
+                     (SELECT MIN(m.seq) FROM messages AS m JOIN messages AS back
+                      ON m.queue = back.queue AND m.grp = back.grp
+                      WHERE back.seq = ?1 AND m.seq > ?1 AND m.consumed_at IS NULL)",
+                )?
+                .execute([seq])?;
+        }
         Ok(())
     }
 }
@@ -141,19 +146,19 @@ mod tests {
     use rusqlite::Connection;
 
     use super::CONSUMED_BETWEEN;
-    use crate::embedded::tables::TABLES;
+    use crate::embedded::tables::new_tables;
 
     #[test]
     fn a_redelivery_reads_no_other_outcome_than_it_puts_back() {
         let sql = Connection::open_in_memory().expect("memory is free");
-        sql.execute_batch(TABLES).expect("the tables can be made");
+        sql.execute_batch(&new_tables()).expect("the tables can be made");
         let mut statement =
             sql.prepare(&format!("EXPLAIN QUERY PLAN {CONSUMED_BETWEEN}")).expect("valid SQL");
         let steps = statement.query_map([1, 2, 3, 4], |row| row.get::<_, String>(3));
         let steps: Vec<String> = steps.expect("it runs").map(|step| step.expect("text")).collect();
         assert_eq!(
             steps,
-            ["SEARCH archive USING COVERING INDEX archive_by_time \
+            ["SEARCH messages USING COVERING INDEX consumed \
               (queue=? AND consumed_at>? AND consumed_at<?)"]
         );
     }

@@ -242,7 +242,7 @@ async fn a_file_that_was_touched_or_written_under_its_lock_is_no_reason_to_end()
         std::mem::forget(file);
         other
             .execute_batch(
-                "PRAGMA wal_checkpoint(PASSIVE); DELETE FROM archive;
+                "PRAGMA wal_checkpoint(PASSIVE); DELETE FROM messages WHERE consumed_at IS NOT NULL;
                  CREATE TABLE other (x); INSERT INTO other VALUES (1); DROP TABLE other;
                  PRAGMA wal_checkpoint(TRUNCATE); VACUUM;",
             )
@@ -361,19 +361,23 @@ async fn rows_of_another_program_can_be_received_listed_and_purged() {
     // A group of bytes, a body of bytes, and numbers in the places of texts.
     other
         .execute_batch(
-            "INSERT INTO messages (queue, grp, key, body, sent_at, visible_at, head)
-             SELECT id, x'fffe', x'fffe', x'fffe', 'x', 0, 1 FROM queues;
-             INSERT INTO messages (queue, grp, key, body, sent_at, visible_at, head)
-             SELECT id, CAST(x'fffd' AS TEXT), 'k', CAST(x'fffd' AS TEXT), 0, 0, 1 FROM queues;
-             INSERT INTO messages (queue, grp, key, body, sent_at, visible_at, head, receive_count)
-             SELECT id, 'g', 7, 8, 'x', 0, 1, 'many' FROM queues;
+            "INSERT INTO messages (queue, grp, key, sent_at, visible_at, head)
+             SELECT id, x'fffe', x'fffe', 'x', 0, 1 FROM queues;
+             INSERT INTO bodies VALUES (last_insert_rowid(), x'fffe');
+             INSERT INTO messages (queue, grp, key, sent_at, visible_at, head)
+             SELECT id, CAST(x'fffd' AS TEXT), 'k', 0, 0, 1 FROM queues;
+             INSERT INTO bodies VALUES (last_insert_rowid(), CAST(x'fffd' AS TEXT));
+             INSERT INTO messages (queue, grp, key, sent_at, visible_at, head, receive_count)
+             SELECT id, 'g', 7, 'x', 0, 1, 'many' FROM queues;
+             INSERT INTO messages (queue, grp, key, sent_at, visible_at, head)
+             SELECT id, x'00112233445566778899aabbccddeeff', 'no body', 0, 0, 1 FROM queues;
              INSERT INTO dead_letters
              SELECT 1000, id, x'fffe', x'fffe', x'fffe', 'x', -1, x'fffe', 'x' FROM queues;",
         )
         .expect("another program may write");
     let deliveries = queue.receive(&requests(), receive(10, Duration::from_secs(30))).await;
     let deliveries = deliveries.expect("the rows can be read");
-    assert_eq!(deliveries.len(), 6, "{deliveries:?}");
+    assert_eq!(deliveries.len(), 7, "{deliveries:?}");
     queue.blocked(&requests()).await.expect("the rows can be read");
     let receipts: Vec<_> = deliveries.into_iter().map(|delivery| delivery.lease.keep()).collect();
     queue.delete(&requests(), &receipts).await.expect("the leases hold");

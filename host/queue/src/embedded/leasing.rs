@@ -11,6 +11,7 @@ use super::store::QueueRow;
 use super::store::Result;
 use super::store::Store;
 use super::store::count;
+use super::store::group;
 use super::store::millis;
 use super::store::number;
 use super::store::text;
@@ -127,8 +128,9 @@ impl Store<'_> {
         limit: usize,
     ) -> Result<Vec<(LeaseId, Received)>> {
         let mut statement = self.sql.prepare_cached(
-            "SELECT seq, key, body, sent_at, receive_count, visible_at, grp FROM messages
-             WHERE queue = ?1 AND seq >= ?2
+            "SELECT seq, key, (SELECT body FROM bodies WHERE bodies.seq = messages.seq),
+                    sent_at, receive_count, visible_at, grp
+             FROM messages WHERE queue = ?1 AND seq >= ?2 AND consumed_at IS NULL
              AND grp = (SELECT grp FROM messages WHERE seq = ?2) ORDER BY seq LIMIT ?3",
         )?;
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
@@ -144,7 +146,7 @@ impl Store<'_> {
             }
             let lease = LeaseId { seq: row.get(0)?, lease: new_lease() };
             let message = Received {
-                group: text(row, 6)?,
+                group: group(row, 6)?,
                 key: text(row, 1)?,
                 body: text(row, 2)?,
                 sent_at: timestamp(number(row, 3)?),
@@ -159,8 +161,8 @@ impl Store<'_> {
     /// claimable at once.
     pub fn end_process_leases(&self) -> Result<usize> {
         self.sql.execute(
-            "UPDATE messages SET visible_at = ?1 WHERE lease IS NOT NULL AND holder = 1
-             AND visible_at > ?1",
+            "UPDATE messages SET visible_at = ?1 WHERE lease IS NOT NULL AND consumed_at IS NULL
+             AND holder = 1 AND visible_at > ?1",
             [millis(self.now)],
         )
     }

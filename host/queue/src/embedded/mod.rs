@@ -40,6 +40,7 @@ mod time;
 #[cfg(test)]
 mod time_tests;
 mod transaction;
+mod upgrade;
 #[cfg(test)]
 mod upgrade_tests;
 mod wait_queues;

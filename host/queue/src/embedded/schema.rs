@@ -8,7 +8,7 @@ use rusqlite::ErrorCode;
 use rusqlite::OpenFlags;
 
 use super::config::OpenError;
-use super::tables;
+use super::upgrade;
 
 /// The page cache of a connection, in KiB: enough for the inner pages of the
 /// indexes of a million messages.
@@ -43,7 +43,7 @@ pub fn open_writer(path: &Path) -> Result<Connection, OpenError> {
     if journal != "wal" || (synchronous != 2 && self::synchronous() == "FULL") {
         return Err(OpenError::NotDurable { path: path.to_owned(), journal, synchronous });
     }
-    tables::bring_up_to_date(&connection)
+    upgrade::bring_up_to_date(&connection)
         .map_err(database)?
         .map_err(|found| OpenError::LaterSchema { path: path.to_owned(), found })?;
     Ok(connection)

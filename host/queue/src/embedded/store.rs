@@ -7,6 +7,8 @@ use rusqlite::params;
 use rusqlite::types::ValueRef;
 
 use super::receipt::LeaseId;
+use super::stored_id::StoredId;
+use super::stored_id::digits;
 use crate::contract::Redrive;
 use crate::error::QueueError;
 use crate::message::NewMessage;
@@ -103,6 +105,12 @@ pub fn text(row: &Row<'_>, column: usize) -> Result<String> {
     }
 }
 
+/// Reads the name of a group: see [`StoredId`] and [`text`].
+pub fn group(row: &Row<'_>, column: usize) -> Result<String> {
+    let digest = row.get_ref(column)?.as_blob().ok().and_then(|bytes| bytes.try_into().ok());
+    digest.map_or_else(|| text(row, column), |digest| Ok(digits(digest)))
+}
+
 /// Reads a column of whole numbers, with 0 for anything else: see [`text`].
 pub fn number(row: &Row<'_>, column: usize) -> Result<i64> {
     match row.get_ref(column)? {
@@ -143,18 +151,21 @@ impl Store<'_> {
         let visible_at = message.not_before.map_or(self.now, |due| due.max(self.now));
         self.sql
             .prepare_cached(
-                "INSERT INTO messages (queue, grp, key, body, sent_at, visible_at, head)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6,
-                         NOT EXISTS (SELECT 1 FROM messages WHERE queue = ?1 AND grp = ?2))",
+                "INSERT INTO messages (queue, grp, key, sent_at, visible_at, head)
+                 VALUES (?1, ?2, ?3, ?4, ?5,
+                         NOT EXISTS (SELECT 1 FROM messages
+                                     WHERE queue = ?1 AND grp = ?2 AND consumed_at IS NULL))",
             )?
             .execute(params![
                 queue.id,
-                message.group.as_str(),
+                StoredId::new(message.group.as_str()),
                 message.key,
-                message.body,
                 millis(self.now),
                 millis(visible_at)
             ])?;
+        self.sql
+            .prepare_cached("INSERT INTO bodies VALUES (?1, ?2)")?
+            .execute(params![self.sql.last_insert_rowid(), message.body])?;
         Ok(())
     }
 
@@ -166,7 +177,8 @@ impl Store<'_> {
         self.sql
             .prepare_cached(
                 "SELECT head FROM messages
-                 WHERE seq = ?1 AND queue = ?2 AND lease = ?3 AND visible_at > ?4",
+                 WHERE seq = ?1 AND queue = ?2 AND lease = ?3 AND visible_at > ?4
+                 AND consumed_at IS NULL",
             )?
             .query_row(params![lease.seq, queue.id, lease.lease, millis(self.now)], |row| {
                 let position = if row.get(0)? { Position::Head } else { Position::Behind };
@@ -175,14 +187,7 @@ impl Store<'_> {
             .optional()
     }
 
-    pub fn exists(&self, queue: QueueRow<'_>, seq: i64) -> Result<bool> {
-        self.sql
-            .prepare_cached("SELECT EXISTS (SELECT 1 FROM messages WHERE seq = ?1 AND queue = ?2)")?
-            .query_row(params![seq, queue.id], |row| row.get(0))
-    }
-
-    /// Deletes a leased message. An outcome goes to the archive, with its
-    /// number and the lease that consumed it.
+    /// Deletes a leased message. An outcome stays in its row, as consumed.
     pub fn delete(
         &self,
         queue: QueueRow<'_>,
@@ -193,14 +198,25 @@ impl Store<'_> {
             let repeated = self.was_deleted(queue, lease, archived_from)?;
             return Ok(if repeated { Ok(()) } else { Err(LeaseEnded) });
         };
-        if queue.name.stage == Stage::Outcomes {
-            self.archive(message.seq)?;
+        match queue.name.stage {
+            Stage::Outcomes => {
+                self.free_group(queue, &message)?;
+                self.consume(message.seq)?;
+            }
+            Stage::Requests(_) | Stage::Polls(_) => self.remove(queue, &message)?,
         }
-        self.remove(queue, &message)?;
         Ok(Ok(()))
     }
 
     fn remove(&self, queue: QueueRow<'_>, message: &MessageRow) -> Result<()> {
+        self.free_group(queue, message)?;
+        self.sql.prepare_cached("DELETE FROM messages WHERE seq = ?1")?.execute([message.seq])?;
+        Ok(())
+    }
+
+    /// Makes the next message of a group its head, if this one is the head and
+    /// about to go.
+    fn free_group(&self, queue: QueueRow<'_>, message: &MessageRow) -> Result<()> {
         match message.position {
             Position::Behind => {}
             Position::Head => {
@@ -210,13 +226,13 @@ impl Store<'_> {
                 self.sql
                     .prepare_cached(
                         "UPDATE messages SET head = 1 WHERE seq =
-                         (SELECT MIN(seq) FROM messages WHERE queue = ?1 AND seq > ?2
+                         (SELECT MIN(seq) FROM messages
+                          WHERE queue = ?1 AND seq > ?2 AND consumed_at IS NULL
                           AND grp = (SELECT grp FROM messages WHERE seq = ?2))",
                     )?
                     .execute(params![queue.id, message.seq])?;
             }
         }
-        self.sql.prepare_cached("DELETE FROM messages WHERE seq = ?1")?.execute([message.seq])?;
         Ok(())
     }
 
@@ -235,7 +251,8 @@ impl Store<'_> {
             "UPDATE messages SET visible_at = ?4,
              lease = CASE WHEN ?4 > ?5 THEN lease END,
              holder = CASE WHEN ?4 > ?5 THEN holder ELSE 0 END
-             WHERE seq = ?1 AND queue = ?2 AND lease = ?3 AND visible_at > ?5",
+             WHERE seq = ?1 AND queue = ?2 AND lease = ?3 AND visible_at > ?5
+             AND consumed_at IS NULL",
             queue,
             lease,
             until,
@@ -255,7 +272,8 @@ impl Store<'_> {
         self.update_leased(
             "UPDATE messages SET visible_at = ?4, lease = NULL, holder = 0,
              receive_count = MAX(receive_count - 1, 0)
-             WHERE seq = ?1 AND queue = ?2 AND lease = ?3 AND visible_at > ?5",
+             WHERE seq = ?1 AND queue = ?2 AND lease = ?3 AND visible_at > ?5
+             AND consumed_at IS NULL",
             queue,
             lease,
             until,
@@ -322,7 +340,9 @@ impl Store<'_> {
         self.sql
             .prepare_cached(
                 "INSERT INTO dead_letters
-                 SELECT seq, queue, grp, key, body, sent_at, receive_count, ?2, ?3
+                 SELECT seq, queue, grp, key,
+                        IFNULL((SELECT body FROM bodies WHERE bodies.seq = messages.seq), ''),
+                        sent_at, receive_count, ?2, ?3
                  FROM messages WHERE seq = ?1",
             )?
             .execute(params![message.seq, reason, millis(self.now)])?;
@@ -359,9 +379,10 @@ impl Store<'_> {
         let outcomes = self
             .sql
             .prepare_cached(
-                "DELETE FROM archive WHERE seq IN
-                 (SELECT archive.seq FROM queues CROSS JOIN archive
-                  ON archive.queue = queues.id AND consumed_at < ?1 LIMIT ?2)",
+                "DELETE FROM messages WHERE seq IN
+                 (SELECT consumed.seq FROM queues CROSS JOIN messages AS consumed
+                  ON consumed.queue = queues.id AND consumed.consumed_at IS NOT NULL
+                  AND consumed.consumed_at < ?1 LIMIT ?2)",
             )?
             .execute(params![millis(archived_from), EXPIRE_MAX])?;
         let full = i64::try_from(outcomes) == Ok(EXPIRE_MAX);

@@ -373,9 +373,10 @@ async fn bytes_that_are_not_utf_8_are_delivered_and_can_be_dead_lettered() {
     let queue = outcomes();
     f.queue.send(&queue, message("a", "m1")).await.expect("it can be sent");
     let sql = rusqlite::Connection::open(f.folder.path().join("queue.db")).expect("a database");
-    let insert = "INSERT INTO messages (queue, grp, key, body, sent_at, visible_at, head)
-                  SELECT queue, 'b', x'ff', x'6f6fff70', 0, 0, 1 FROM messages";
-    sql.execute(insert, []).expect("it can be inserted");
+    let insert = "INSERT INTO messages (queue, grp, key, sent_at, visible_at, head)
+                  SELECT queue, 'b', x'ff', 0, 0, 1 FROM messages;
+                  INSERT INTO bodies VALUES (last_insert_rowid(), x'6f6fff70');";
+    sql.execute_batch(insert).expect("it can be inserted");
     let mut got = f.queue.receive(&queue, receive(10, LONG)).await.expect("received");
     got.sort_by(|one, other| one.message.body.cmp(&other.message.body));
     let bad = got.remove(1);

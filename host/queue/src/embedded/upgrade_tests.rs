@@ -9,6 +9,7 @@ use super::backend::EmbeddedQueue;
 use super::config::Config;
 use super::config::LOG_MAX_BYTES;
 use super::config::OpenError;
+use super::upgrade::bring_up_to_date;
 use crate::conformance::message;
 use crate::conformance::names;
 use crate::conformance::outcomes;
@@ -135,6 +136,48 @@ async fn keys_of_earlier_schemas_are_known_until_they_expire() {
         assert_eq!(file.send(message("g", "m1")).await, Sent::Duplicate, "{schema}");
         file.queue.close().await;
     }
+}
+
+#[test]
+fn upgraded_files_have_the_tables_of_new_ones() {
+    let described = |batch: &str| {
+        let sql = Connection::open_in_memory().expect("memory is free");
+        sql.execute_batch(batch).expect("the schema is valid");
+        assert_eq!(bring_up_to_date(&sql).expect("it is upgraded"), Ok(()));
+        let mut statement = sql
+            .prepare(
+                "SELECT type, name, CASE type WHEN 'table' THEN
+                     (SELECT group_concat(name || type || pk) FROM pragma_table_info(master.name))
+                     ELSE sql END
+                 FROM sqlite_master AS master WHERE name NOT IN ('machine', 'dead_letters')
+                 ORDER BY type, name",
+            )
+            .expect("valid SQL");
+        let rows = statement
+            .query_map([], |row| Ok((row.get::<_, String>(1)?, row.get::<_, Option<String>>(2)?)));
+        rows.expect("it runs").map(|row| row.expect("texts")).collect::<Vec<_>>()
+    };
+    let new = described("");
+    for (schema, back) in SCHEMAS {
+        assert_eq!(described(&format!("{SCHEMA_3} {back}")), new, "{schema}");
+    }
+}
+
+#[test]
+fn an_upgrade_that_fails_leaves_the_earlier_schema() {
+    let sql = Connection::open_in_memory().expect("memory is free");
+    // Late in the upgrade, the name of an index is taken.
+    let taken = "CREATE TABLE consumed_by_key (x);";
+    sql.execute_batch(&format!("{SCHEMA_3} {taken}")).expect("the schema is valid");
+    bring_up_to_date(&sql).expect_err("the name is taken");
+    sql.execute_batch("ROLLBACK").expect("the transaction was not committed");
+    let version: i64 =
+        sql.pragma_query_value(None, "user_version", |row| row.get(0)).expect("readable");
+    let count = |table: &str| {
+        let query = format!("SELECT COUNT(*) FROM {table}");
+        sql.query_row(&query, [], |row| row.get::<_, i64>(0)).expect("the table is there")
+    };
+    assert_eq!((version, count("messages"), count("archive"), count("dedup")), (3, 6, 1, 4));
 }
 
 #[test]

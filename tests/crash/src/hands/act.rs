@@ -88,7 +88,7 @@ impl Act {
             Self::Lock => "BEGIN IMMEDIATE, held for 7 s",
             Self::Vacuum => "VACUUM",
             Self::Checkpoint => "PRAGMA wal_checkpoint(TRUNCATE)",
-            Self::DeleteArchive => "DELETE FROM archive",
+            Self::DeleteArchive => "DELETE of consumed outcomes",
             Self::Suspend => "SIGSTOP for 3 s",
             Self::LimitFileSize => "a file size limit of 64 KiB (RLIMIT_FSIZE) for 2 s",
             Self::LimitOpenFiles => "no more open files (RLIMIT_NOFILE) for 2 s",

@@ -131,7 +131,10 @@ impl Scene {
             Act::Checkpoint => {
                 self.sql("PRAGMA wal_checkpoint(TRUNCATE)", Duration::ZERO).await?;
             }
-            Act::DeleteArchive => self.sql("DELETE FROM archive", Duration::ZERO).await?,
+            Act::DeleteArchive => {
+                self.sql("DELETE FROM messages WHERE consumed_at IS NOT NULL", Duration::ZERO)
+                    .await?;
+            }
             Act::Suspend => {
                 kill_process(process, Signal::STOP).context("stopping the host")?;
                 tokio::time::sleep(SUSPEND_FOR).await;

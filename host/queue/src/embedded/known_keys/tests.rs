@@ -7,7 +7,7 @@ use crate::conformance::message;
 use crate::conformance::outcomes;
 use crate::conformance::requests;
 use crate::embedded::store::Backlog;
-use crate::embedded::tables::TABLES;
+use crate::embedded::tables::new_tables;
 use crate::message::DedupKey;
 use hoth_core::domain::Digest;
 use hoth_core::domain::Timestamp;
@@ -25,7 +25,7 @@ struct File {
 impl File {
     fn new() -> Self {
         let sql = Connection::open_in_memory().expect("memory is free");
-        sql.execute_batch(TABLES).expect("the tables can be made");
+        sql.execute_batch(&new_tables()).expect("the tables can be made");
         Self { sql, keys: KnownKeys::default(), now: NOON }
     }
 
