@@ -26,6 +26,11 @@ pub enum Target {
 }
 
 impl Figure {
+    /// Returns `true` if the value has a target to meet.
+    pub fn has_target(&self) -> bool {
+        !matches!(self.target, Target::None)
+    }
+
     /// Returns `true` if the target is met.
     pub fn is_met(&self) -> bool {
         match self.target {

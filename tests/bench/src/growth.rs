@@ -41,16 +41,17 @@ const FORGOTTEN: Duration = Duration::from_hours(31);
 const FORGETTING: Duration = Duration::from_secs(120);
 
 /// Measures messages per second in and out again behind a backlog of a million,
-/// beside the same behind a thousand, and that beside plain inserts. Returns
-/// the queue too.
-pub async fn backlog(time: Duration) -> anyhow::Result<(Vec<Figure>, Arc<FilledQueue>)> {
+/// beside the same behind a thousand, and that beside plain inserts, and then
+/// `GET /metrics` on that backlog.
+pub async fn backlog(built: &Built, csp: &MockCsp, time: Duration) -> anyhow::Result<Vec<Figure>> {
     let plain = inserts_per_second(INPUT, time)?;
     let queue = requests(Clock::system())?;
     queue.fill(FEW).await?;
     let few = queue.in_and_out(time).await?;
     fill(&queue, MANY - FEW).await?;
     let many = queue.in_and_out(time).await?;
-    let figures = vec![
+    let scrape = scrape(built, csp, &queue).await?;
+    Ok(vec![
         Figure {
             name: "queued and taken again, 1 000 waiting",
             measured: few,
@@ -65,15 +66,15 @@ pub async fn backlog(time: Duration) -> anyhow::Result<(Vec<Figure>, Arc<FilledQ
             limit: Some(("the same with 1 000 waiting", few)),
             target: Target::PartOfLimit(0.8),
         },
-    ];
-    Ok((figures, queue))
+        scrape,
+    ])
 }
 
-/// Returns a queue with a million messages.
-pub async fn million() -> anyhow::Result<Arc<FilledQueue>> {
+/// Measures `GET /metrics` on a backlog of a million.
+pub async fn metrics(built: &Built, csp: &MockCsp) -> anyhow::Result<Vec<Figure>> {
     let queue = requests(Clock::system())?;
     fill(&queue, MANY).await?;
-    Ok(queue)
+    Ok(vec![scrape(built, csp, &queue).await?])
 }
 
 async fn fill(queue: &Arc<FilledQueue>, messages: u64) -> anyhow::Result<()> {
@@ -86,7 +87,7 @@ async fn fill(queue: &Arc<FilledQueue>, messages: u64) -> anyhow::Result<()> {
 
 /// Measures `GET /metrics` of a host on a queue with a million messages, beside
 /// the same of a host with none.
-pub async fn metrics(built: &Built, csp: &MockCsp, queue: &FilledQueue) -> anyhow::Result<Figure> {
+async fn scrape(built: &Built, csp: &MockCsp, queue: &FilledQueue) -> anyhow::Result<Figure> {
     queue.close().await;
     let empty = Host::start(built, csp, "", "api").await?;
     let full = Host::start_on(built, csp, &queue.file()).await?;
@@ -114,7 +115,7 @@ async fn scrape_ms(host: &Host) -> anyhow::Result<f64> {
 
 /// Measures the file size after a hundred thousand messages have come and gone
 /// twice, beside its size after the first time.
-pub async fn file() -> anyhow::Result<Figure> {
+pub async fn file() -> anyhow::Result<Vec<Figure>> {
     let queue = requests(Clock::manual(Timestamp::from_millis(1_893_542_400_000)))?;
     let mut sizes = Vec::new();
     for _ in 0..2 {
@@ -124,13 +125,13 @@ pub async fn file() -> anyhow::Result<Figure> {
         forgotten(&queue).await?;
         sizes.push(file_mib(&queue)?);
     }
-    Ok(Figure {
+    Ok(vec![Figure {
         name: "the file after 100 000 messages, twice",
         measured: sizes[1],
         unit: "MiB",
         limit: Some(("after the first time", sizes[0])),
         target: Target::AtMostPartOfLimit(1.1),
-    })
+    }])
 }
 
 fn requests(clock: Clock) -> anyhow::Result<Arc<FilledQueue>> {

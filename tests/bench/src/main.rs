@@ -111,44 +111,41 @@ async fn figures(arguments: &Arguments, built: &Built, report: &mut Report) -> a
     let time = Duration::from_secs(arguments.seconds);
     let wanted = |group: &str| group.contains(&arguments.only);
     if wanted("calls") {
-        report.show(calls::isolated(built).await?);
-        report.show(calls::loading(built).await?);
+        report.add("calls", calls::isolated(built).await);
+        report.add("calls", calls::loading(built).await);
     }
     if wanted("latency") {
-        report.show(latency::post_to_message(built, &csp, 500).await?);
+        report.add("latency", latency::post_to_message(built, &csp, 500).await);
     }
     if wanted("accepts") {
-        report.show(accepts::accepts(built, &csp, time).await?);
+        report.add("accepts", accepts::accepts(built, &csp, time).await);
     }
     if wanted("stored") {
-        report.show(stored::stored(built, &csp, arguments.seconds).await?);
+        report.add("stored", stored::stored(built, &csp, arguments.seconds).await);
     }
     if wanted("jobs") {
-        report.show([throughput::end_to_end(built, &csp, time).await?]);
+        report.add("jobs", throughput::end_to_end(built, &csp, time).await);
     }
     if wanted("journals") {
-        report.show([throughput::journals(built, &csp, time).await?]);
+        report.add("journals", throughput::journals(built, &csp, time).await);
     }
     if wanted("slow") {
-        report.show(slow_calls::slow_calls(built, &csp).await?);
+        report.add("slow", slow_calls::slow_calls(built, &csp).await);
     }
     if wanted("swaps") {
-        report.show(swap::swaps(built, &csp).await?);
+        report.add("swaps", swap::swaps(built, &csp).await);
     }
     if wanted("memory") {
-        report.show([memory::waiting(built, &csp).await?]);
+        report.add("memory", memory::waiting(built, &csp).await);
     }
     if wanted("redelivery") {
-        report.show(redelivery::redelivery(built, &csp).await?);
+        report.add("redelivery", redelivery::redelivery(built, &csp).await);
     }
     if wanted("growth") {
-        let (figures, queue) = growth::backlog(time).await?;
-        report.show(figures);
-        report.show([growth::metrics(built, &csp, &queue).await?]);
-        report.show([growth::file().await?]);
+        report.add("growth", growth::backlog(built, &csp, time).await);
+        report.add("growth", growth::file().await);
     } else if wanted("metrics") {
-        let queue = growth::million().await?;
-        report.show([growth::metrics(built, &csp, &queue).await?]);
+        report.add("metrics", growth::metrics(built, &csp).await);
     }
     Ok(())
 }

@@ -30,7 +30,16 @@ impl Report {
         }
     }
 
-    /// Prints a table in Markdown, and the number of missed goals.
+    /// Prints and keeps the figures of a group. If the group could not be
+    /// measured, prints the reason: the other groups still can.
+    pub fn add(&mut self, group: &str, measured: anyhow::Result<Vec<Figure>>) {
+        match measured {
+            Ok(figures) => self.show(figures),
+            Err(error) => println!("{group}: not measured: {error:#}"),
+        }
+    }
+
+    /// Prints a table in Markdown, and the number of goals missed.
     pub fn end(self) {
         println!("\n{}\n", self.machine);
         println!("| measurement | measured | reference in the same run | goal |");
@@ -38,10 +47,9 @@ impl Report {
         for figure in &self.figures {
             println!("{}", figure.table_row());
         }
-        match self.figures.iter().filter(|figure| !figure.is_met()).count() {
-            0 => println!("\nEvery goal was met."),
-            missed => println!("\n{missed} goals were missed."),
-        }
+        let goals = self.figures.iter().filter(|figure| figure.has_target());
+        let missed = goals.clone().filter(|figure| !figure.is_met()).count();
+        println!("\nGoals missed: {missed} of {}", goals.count());
     }
 }
 

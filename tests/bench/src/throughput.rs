@@ -33,21 +33,25 @@ const REST: Duration = Duration::from_secs(60);
 
 /// Measures jobs per second from POST to collected outcome, beside the same
 /// calls to the CSP made by a bare client.
-pub async fn end_to_end(built: &Built, csp: &MockCsp, time: Duration) -> anyhow::Result<Figure> {
+pub async fn end_to_end(
+    built: &Built,
+    csp: &MockCsp,
+    time: Duration,
+) -> anyhow::Result<Vec<Figure>> {
     let address = csp.origin().trim_start_matches("http://").parse()?;
     let bare = load(address, CLIENTS, Length::Time(time), 200, bare_call(csp)).await?.per_second();
-    Ok(Figure {
+    Ok(vec![Figure {
         name: "jobs from POST to collected outcome",
         measured: jobs_per_second(built, csp, time, "").await?,
         unit: "/s",
         limit: Some(("the CSP called by a bare client", bare)),
         target: Target::AtLeast(2_000.0),
-    })
+    }])
 }
 
 /// Measures jobs per second with journals, beside the same without. The two
 /// take turns, so that other load on the machine affects both.
-pub async fn journals(built: &Built, csp: &MockCsp, time: Duration) -> anyhow::Result<Figure> {
+pub async fn journals(built: &Built, csp: &MockCsp, time: Duration) -> anyhow::Result<Vec<Figure>> {
     let turn = time / JOURNAL_TURNS;
     let (mut with, mut without) = (0.0, 0.0);
     for _ in 0..JOURNAL_TURNS {
@@ -55,13 +59,13 @@ pub async fn journals(built: &Built, csp: &MockCsp, time: Duration) -> anyhow::R
         with += jobs_per_second(built, csp, turn, "").await?;
     }
     let turns = f64::from(JOURNAL_TURNS);
-    Ok(Figure {
+    Ok(vec![Figure {
         name: "jobs with journals kept of them",
         measured: with / turns,
         unit: "/s",
         limit: Some(("without journals", without / turns)),
         target: Target::None,
-    })
+    }])
 }
 
 /// Returns the jobs per second from POST to collected outcome. `tables` is
