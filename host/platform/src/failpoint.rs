@@ -51,6 +51,8 @@ fail_points! {
         /// The queue has made its changes, and has not committed them. A job
         /// reaches this step many times.
         BeforeCommit = "before-commit",
+        /// The queue has committed its changes, and the log is not synced yet.
+        BeforeSync = "before-sync",
         /// The queue's changes are on disk, and its callers have no answer.
         AfterCommit = "after-commit",
         /// A job is on its queue, and its caller has no answer.

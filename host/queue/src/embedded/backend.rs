@@ -21,6 +21,11 @@ use tracing::warn;
 use super::command::Call;
 use super::command::Operation;
 use super::command::Request;
+use super::command::Requests;
+use super::command::closed;
+use super::commits;
+use super::commits::NeverSynced;
+use super::commits::Seen;
 use super::config::Config;
 use super::config::OpenError;
 use super::failure::StorageFailure;
@@ -28,6 +33,9 @@ use super::identity::QueueFiles;
 use super::inspect::QueueReader;
 use super::known_keys::KnownKeys;
 use super::lock::FileLock;
+use super::lock::beside;
+use super::log_index::LogIndex;
+use super::log_sync::LogSync;
 use super::operations::ChangeLeases;
 use super::operations::GiveBackMessages;
 use super::other_writers::OtherWriters;
@@ -37,6 +45,7 @@ use super::schema;
 use super::store::Store;
 use super::time;
 use super::writer::Opened;
+use super::writer::Ways;
 use super::writer::Writer;
 use crate::error::QueueError;
 use crate::lease::Dropped;
@@ -62,6 +71,8 @@ pub struct EmbeddedQueue {
     /// writer. The lock serializes readers, which use blocking threads.
     /// `None` after [`EmbeddedQueue::close`].
     reader: Arc<Mutex<Option<Connection>>>,
+    /// The commits that a reader may have seen.
+    seen: Seen,
     /// The queue's time, as the writer sees it.
     pub(super) clock: Clock,
     /// The failure of storage, once there is one.
@@ -72,15 +83,6 @@ pub struct EmbeddedQueue {
     closing: AtomicBool,
     /// Set if the writer had ended by itself before it was closed.
     writer_ended: AtomicBool,
-}
-
-/// The channel to the writer.
-pub(super) struct Requests(mpsc::Sender<Request>);
-
-impl Requests {
-    pub(super) fn send(&self, request: Request) -> Result<(), QueueError> {
-        self.0.send(request).map_err(|_| closed())
-    }
 }
 
 impl Releases for Requests {
@@ -140,6 +142,12 @@ impl EmbeddedQueue {
         // After the writer, which makes the tables and the shared memory file:
         // a read-only connection cannot.
         let reader = schema::open_reader(&lock.path)?;
+        let checkpointer = schema::open_checkpointer(&lock.path)?;
+        let io = |source| OpenError::Io { path: path.clone(), source };
+        let log = LogSync::open(&beside(&lock.path, "-wal")).map_err(io)?;
+        // What an earlier process has committed is answered for from now on,
+        // synced or not when that was killed.
+        log.sync().map_err(io)?;
         let files = QueueFiles::note(path, &lock)
             .map_err(|_| OpenError::Displaced { path: path.clone() })?;
         let other_writers = OtherWriters::watch(&lock.path).inspect_err(|error| {
@@ -149,8 +157,12 @@ impl EmbeddedQueue {
         let opened = Opened {
             sql,
             keys,
+            checkpointer,
+            index: LogIndex::open(&beside(&lock.path, "-shm")).map_err(io)?,
             files,
+            log,
             other_writers: other_writers.ok(),
+            path: path.clone(),
             clock: clock.clone(),
             reserve: Reserve::open(&lock.path),
             archive_for: Duration::from_secs(u64::from(config.redelivery_hours) * 60 * 60),
@@ -158,17 +170,28 @@ impl EmbeddedQueue {
             lock,
         };
         let (requests, received) = mpsc::channel();
+        let requests = Arc::new(Requests(requests));
         let (failing, failed) = watch::channel(None);
         let log_bytes = Arc::new(AtomicU64::new(0));
-        let writer = Writer::new(opened, received, failing, Arc::clone(&log_bytes));
+        let (begun, synced, seen) = commits::numbered();
+        let ways = Ways {
+            received,
+            requests: Arc::downgrade(&requests),
+            failed: failing,
+            log_bytes: Arc::clone(&log_bytes),
+            begun,
+            synced,
+        };
+        let writer = Writer::start(opened, ways).map_err(io)?;
         std::thread::Builder::new()
             .name("queue-writer".to_owned())
             .spawn(move || writer.run())
-            .map_err(|source| OpenError::Io { path: path.clone(), source })?;
+            .map_err(io)?;
         Ok(Self {
-            requests: Arc::new(Requests(requests)),
+            requests,
             callers: Semaphore::new(CALLERS_MAX),
             reader: Arc::new(Mutex::new(Some(reader))),
+            seen,
             clock,
             failed,
             log_bytes,
@@ -260,7 +283,9 @@ impl EmbeddedQueue {
             reader.as_ref().map(read)
         });
         let result = reading.await.expect("reading the state does not panic");
-        result.ok_or_else(closed)?.map_err(|error| QueueError::Unreachable(error.into()))
+        let result = result.ok_or_else(closed)?;
+        self.seen.on_disk().await.map_err(|NeverSynced| closed())?;
+        result.map_err(|error| QueueError::Unreachable(error.into()))
     }
 
     /// Has the writer apply an operation, and waits for the commit.
@@ -271,9 +296,4 @@ impl EmbeddedQueue {
         self.requests.send(Request::Apply(Call::with_caller(operation, reply)))?;
         result.await.map_err(|_| closed())?
     }
-}
-
-/// Returns the error of a call after [`EmbeddedQueue::close`].
-pub fn closed() -> QueueError {
-    QueueError::Unreachable("the queue was closed".into())
 }

@@ -4,6 +4,8 @@
 //! [`Call`] joins an operation to its caller, and holds the result until the
 //! transaction is committed. To the writer every call is a [`Command`].
 
+use std::sync::mpsc;
+
 use tokio::sync::oneshot;
 
 use super::transaction::Transaction;
@@ -13,10 +15,31 @@ use crate::error::QueueError;
 /// The caller's end of a command: it receives the result.
 pub type Reply<T> = oneshot::Sender<Result<T, QueueError>>;
 
+/// The channel to the writer.
+pub struct Requests(pub mpsc::Sender<Request>);
+
+impl Requests {
+    /// Sends a request.
+    ///
+    /// # Errors
+    ///
+    /// [`closed`], if the writer has ended.
+    pub fn send(&self, request: Request) -> Result<(), QueueError> {
+        self.0.send(request).map_err(|_| closed())
+    }
+}
+
+/// Returns the error of a call after the end of the writer.
+pub fn closed() -> QueueError {
+    QueueError::Unreachable("the queue was closed".into())
+}
+
 /// A request to the writer.
 pub enum Request {
     Apply(Box<dyn Command>),
     Receive(Waiter),
+    /// Asks for nothing: the writer has another reason to look.
+    Wake,
     /// Ends the writer. Requests behind it are refused.
     Close {
         reply: oneshot::Sender<()>,
@@ -28,7 +51,7 @@ impl Request {
     pub fn bytes(&self) -> usize {
         match self {
             Self::Apply(command) => command.bytes(),
-            Self::Receive(_) | Self::Close { .. } => 0,
+            Self::Receive(_) | Self::Wake | Self::Close { .. } => 0,
         }
     }
 
@@ -37,6 +60,7 @@ impl Request {
         match self {
             Self::Apply(command) => command.answer(Err(error)),
             Self::Receive(waiter) => drop(waiter.answer(Err(error))),
+            Self::Wake => {}
             Self::Close { reply } => drop(reply.send(())),
         }
     }

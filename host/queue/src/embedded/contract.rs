@@ -11,8 +11,8 @@ use tracing::warn;
 
 use super::archive::REDELIVERED_AT_ONCE;
 use super::backend::EmbeddedQueue;
-use super::backend::closed;
 use super::command::Request;
+use super::command::closed;
 use super::inspect;
 use super::operations::ChangeLeases;
 use super::operations::CheckStorage;

@@ -12,7 +12,7 @@ use super::rescue::Rescue;
 pub enum StorageFailure {
     /// The state of the file is unknown to this process.
     #[error(
-        "the last write to {path} failed, so its state is unknown to this process ({cause}); start \
+        "a write to {path} failed, so its state is unknown to this process ({cause}); start \
          the host again, which reads what is stored"
     )]
     Unknown { path: PathBuf, cause: String },
@@ -28,6 +28,9 @@ pub enum StorageFailure {
     /// The thread that writes has ended by itself.
     #[error("the thread that writes the queue has ended by itself; the log has the reason")]
     WriterEnded,
+    /// A thread that works for the writer has ended by itself.
+    #[error("the thread that {0} the queue has ended by itself; the log has the reason")]
+    HelperEnded(&'static str),
 }
 
 fn displaced(path: &Path, displaced: &Displaced) -> String {

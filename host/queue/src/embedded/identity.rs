@@ -135,7 +135,7 @@ impl QueueFiles {
         if let Err(what) = look(&self.shared_memory, self.shared_memory_id)? {
             return displaced(&self.shared_memory, what);
         }
-        match self.content.check(&database)? {
+        match self.content.check()? {
             None => {}
             Some(Changed::Log) => return displaced(&self.log, Displacement::Overwritten),
             Some(Changed::Database) => {

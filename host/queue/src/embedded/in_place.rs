@@ -2,9 +2,8 @@
 //! truncates them and does not take SQLite's locks.
 //!
 //! The log's header and frames have the salts that the log's index names, and
-//! its last frame the checksum. The database changes only in a checkpoint, which the index shows as well. Both
-//! are read from the index as SQLite documents it ("WAL-mode File Format",
-//! <https://sqlite.org/walformat.html>).
+//! its last frame the checksum. The database changes only in a checkpoint, which
+//! the [index](super::log_index) shows as well.
 
 use std::fs::File;
 use std::fs::Metadata;
@@ -17,22 +16,19 @@ use std::path::Path;
 
 use tracing::warn;
 
-/// The length of the index that is read: two copies of the header, and the
-/// state of checkpoints.
-const INDEX_BYTES: usize = 132;
+use super::log_index::Checkpoint;
+use super::log_index::Index;
+use super::log_index::LogIndex;
 
-/// The length of one copy of the header.
-const HEADER_BYTES: usize = 48;
-
-/// The length of the log's header, and the place of the salts in it.
-const LOG_HEADER_BYTES: u64 = 32;
+/// The place of the salts in the log's header, and the places of the salts and
+/// of the checksum in the header of a frame.
 const LOG_SALTS_AT: u64 = 16;
-
-/// The length of the header of a frame, and the places of the salts and of the
-/// checksum in it.
-const FRAME_HEADER_BYTES: u64 = 24;
 const FRAME_SALTS_AT: u64 = 8;
 const FRAME_CHECKSUM_AT: u64 = 16;
+
+/// The readings of files that change meanwhile, before one says nothing: the
+/// writer commits, and the log is moved, at the same time.
+const READINGS_MAX: usize = 8;
 
 /// The places of the database that tell one content from another, and the
 /// bytes that are compared at each.
@@ -51,7 +47,7 @@ const PAGE_BYTES: u64 = 4096;
 pub struct Content {
     database: File,
     log: File,
-    index: File,
+    index: LogIndex,
     stamp: Stamp,
     checkpoint: Checkpoint,
     sample: u64,
@@ -82,33 +78,6 @@ impl From<&Metadata> for Stamp {
     }
 }
 
-/// The state of the log's index.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Index {
-    frames: u32,
-    page_bytes: u64,
-    last_frame_checksum: [u32; 2],
-    checkpoint: Checkpoint,
-}
-
-/// The part of the log that was moved to the database.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-struct Checkpoint {
-    /// Two random numbers that change when the log begins again, as they are in
-    /// the log.
-    salts: [u8; 8],
-    moved: u32,
-    /// Set before the database is written.
-    attempted: u32,
-}
-
-impl Checkpoint {
-    /// Returns true if the database is being written, or if that failed.
-    fn is_unfinished(self) -> bool {
-        self.moved != self.attempted
-    }
-}
-
 impl Content {
     /// Opens the files of a queue that SQLite has open as `database`.
     pub fn note(database: &File, log: &Path, index: &Path) -> io::Result<Self> {
@@ -116,7 +85,7 @@ impl Content {
         let mut content = Self {
             stamp: Stamp::from(&database.metadata()?),
             log: File::open(log)?,
-            index: File::open(index)?,
+            index: LogIndex::open(index)?,
             checkpoint: Checkpoint::default(),
             sample: 0,
             next_frame: 0,
@@ -126,36 +95,42 @@ impl Content {
         Ok(content)
     }
 
-    /// Compares the files with what SQLite has written. `database` is the
-    /// database as it was found by its path.
+    /// Compares the files with what SQLite has written.
     ///
     /// # Errors
     ///
     /// The files cannot be read, which says nothing about them.
-    pub fn check(&mut self, database: &Metadata) -> io::Result<Option<Changed>> {
-        let Some(before) = self.index()? else { return Ok(None) };
-        let log_is_whole = self.log_is_whole(&before)?;
-        if log_is_whole && Stamp::from(database) == self.stamp {
-            self.checkpoint = before.checkpoint;
-            return Ok(None);
+    pub fn check(&mut self) -> io::Result<Option<Changed>> {
+        for _ in 0..READINGS_MAX {
+            if let Some(found) = self.look()? {
+                return Ok(found);
+            }
         }
+        Ok(None)
+    }
+
+    /// Reads the files once. Returns `None` if the index has changed meanwhile:
+    /// a commit and a checkpoint write the files and the index in turns, so
+    /// only an index that stays the same says anything about the files.
+    fn look(&mut self) -> io::Result<Option<Option<Changed>>> {
+        let Some(before) = self.index.read()? else { return Ok(None) };
+        let log_is_whole = self.log_is_whole(&before)?;
+        // After the index: a checkpoint that the index does not show yet may
+        // already have written the database.
         let stamp = Stamp::from(&self.database.metadata()?);
-        // Another process may commit or move the log at the same time. It
-        // writes the files and the index in turns, so only an index that stays
-        // the same says anything about the files.
-        if self.index()? != Some(before) {
+        let moved = before.checkpoint != self.checkpoint || before.checkpoint.is_unfinished();
+        if log_is_whole && !moved && stamp == self.stamp {
+            return Ok(Some(None));
+        }
+        let sample = self.sample()?;
+        if self.index.read()? != Some(before) {
             return Ok(None);
         }
         if !log_is_whole {
-            return Ok(Some(Changed::Log));
+            return Ok(Some(Some(Changed::Log)));
         }
-        let moved = before.checkpoint != self.checkpoint || before.checkpoint.is_unfinished();
-        let sample = self.sample()?;
-        if !moved && sample != self.sample {
-            return Ok(Some(Changed::Database));
-        }
-        if !moved && stamp.bytes != self.stamp.bytes {
-            return Ok(Some(Changed::Database));
+        if !moved && (sample != self.sample || stamp.bytes != self.stamp.bytes) {
+            return Ok(Some(Some(Changed::Database)));
         }
         if !moved {
             warn!(
@@ -164,35 +139,7 @@ impl Content {
             );
         }
         (self.stamp, self.checkpoint, self.sample) = (stamp, before.checkpoint, sample);
-        Ok(None)
-    }
-
-    /// Reads the index. Returns `None` while another process changes it.
-    fn index(&self) -> io::Result<Option<Index>> {
-        let mut bytes = [0; INDEX_BYTES];
-        match self.index.read_exact_at(&mut bytes, 0) {
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
-            read => read?,
-        }
-        let number = |at: usize| u32::from_ne_bytes(std::array::from_fn(|byte| bytes[at + byte]));
-        let is_initialized = bytes[12] != 0;
-        if bytes[..HEADER_BYTES] != bytes[HEADER_BYTES..2 * HEADER_BYTES] || !is_initialized {
-            return Ok(None);
-        }
-        Ok(Some(Index {
-            frames: number(16),
-            // 65 536 does not fit, and is stored as 1.
-            page_bytes: match u16::from_ne_bytes([bytes[14], bytes[15]]) {
-                1 => 65_536,
-                bytes => u64::from(bytes),
-            },
-            last_frame_checksum: [number(24), number(28)],
-            checkpoint: Checkpoint {
-                salts: std::array::from_fn(|byte| bytes[32 + byte]),
-                moved: number(96),
-                attempted: number(128),
-            },
-        }))
+        Ok(Some(None))
     }
 
     /// Returns true if the log has the header, one more frame of all, and the last
@@ -201,13 +148,12 @@ impl Content {
         let frames = u64::from(index.frames);
         let Some(last) = frames.checked_sub(1) else { return Ok(true) };
         self.next_frame = (self.next_frame + 1) % frames;
-        let frame = |number| LOG_HEADER_BYTES + number * (FRAME_HEADER_BYTES + index.page_bytes);
         // The log is big-endian; the index has the machine's order.
         let [high, low] = index.last_frame_checksum.map(u32::to_be_bytes);
         for (at, expected) in [
             (LOG_SALTS_AT, index.checkpoint.salts),
-            (frame(self.next_frame) + FRAME_SALTS_AT, index.checkpoint.salts),
-            (frame(last) + FRAME_CHECKSUM_AT, std::array::from_fn(|i| [high, low][i / 4][i % 4])),
+            (index.frame_at(self.next_frame) + FRAME_SALTS_AT, index.checkpoint.salts),
+            (index.frame_at(last) + FRAME_CHECKSUM_AT, std::array::from_fn(|i| [high, low][i / 4][i % 4])),
         ] {
             let mut found = [0; 8];
             match self.log.read_exact_at(&mut found, at) {

@@ -1,8 +1,8 @@
 //! The size of SQLite's log, bounded and reported.
 //!
-//! The log is moved to the database and used again from its beginning when no
-//! reader needs it. One transaction that another process leaves open keeps it
-//! growing.
+//! The log is moved to the database (a checkpoint, see
+//! [checkpoints](super::writer)), and used again from its beginning when no reader
+//! needs it. One transaction that another process leaves open keeps it growing.
 
 use std::time::Duration;
 use std::time::Instant;
@@ -13,6 +13,10 @@ use tracing::warn;
 
 use super::rescue::empty_log;
 use super::schema::BUSY_WAIT;
+
+/// The size at which the log is to begin again. It bounds what a start reads
+/// after a crash.
+pub const RESET_BYTES: u64 = 32 * 1024 * 1024;
 
 /// The size from which on the log is reported.
 const WARN_BYTES: u64 = 64 * 1024 * 1024;
@@ -65,7 +69,8 @@ impl LogSize {
     }
 
     /// Empties a large log if no reader needs it. SQLite does so only with
-    /// later commits, which may not come while new messages are refused.
+    /// later commits, which may not come while new messages are refused. No
+    /// checkpoint may run at the same time.
     pub fn shrink(&mut self, sql: &Connection) {
         let now = Instant::now();
         if self.bytes <= WARN_BYTES.min(self.max_bytes) || self.empty_at > now {

@@ -1,9 +1,10 @@
 //! Queues in one SQLite file, for one host.
 //!
-//! The file is in WAL mode with `synchronous=FULL`. One [writer] thread commits
-//! for all callers (group commit); the state is read on a connection of its
-//! own. The [tables] hold everything, so a backlog costs disk space and not
-//! memory. Only the most recent deduplication keys are in memory as well (see
+//! The file is in WAL mode. One [writer] thread commits for all callers (group
+//! commit), a second thread syncs the log and answers them, and a third one
+//! moves the log to the database; the state is read on a connection of its own.
+//! The [tables] hold everything, so a backlog costs disk space and not memory.
+//! Only the most recent deduplication keys are in memory as well (see
 //! [known_keys]); a restart reads them from the file. Operators may read the
 //! file with `sqlite3` at any time.
 
@@ -12,6 +13,7 @@ mod against_model;
 mod archive;
 mod backend;
 mod command;
+mod commits;
 mod config;
 mod contract;
 mod failure;
@@ -23,7 +25,9 @@ mod inspect;
 mod known_keys;
 mod leasing;
 mod lock;
+mod log_index;
 mod log_size;
+mod log_sync;
 mod operations;
 mod other_writers;
 mod receipt;

@@ -83,13 +83,15 @@ impl Rescue {
 }
 
 /// Moves everything from the log to the database file, and empties the log.
-/// Returns true if the database file has everything.
+/// Returns true if the database file has everything. No checkpoint of this
+/// process may run at the same time: then nothing is moved.
 pub fn empty_log(sql: &Connection) -> bool {
     // The columns are: blocked by a reader, frames in the log, frames moved.
     let moved = sql.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| {
         Ok((row.get::<_, i64>(1)?, row.get::<_, i64>(2)?))
     });
-    matches!(moved, Ok((frames, moved)) if frames == moved)
+    // -1 if another connection moves the log at this moment.
+    matches!(moved, Ok((frames, moved)) if frames == moved && frames >= 0)
 }
 
 /// Moves the log away from a database that it does not belong to: SQLite would

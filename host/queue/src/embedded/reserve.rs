@@ -18,8 +18,8 @@ use std::time::Instant;
 use tracing::info;
 use tracing::warn;
 
-/// The size of the reserve: twice the size at which SQLite reuses its log from
-/// the beginning (a checkpoint every 1000 pages of 4 KiB by default).
+/// The size of the reserve: twice the size at which the log is moved to the
+/// database and used again from its beginning on a full disk.
 const BYTES: usize = 8 * 1024 * 1024;
 
 /// The pause between two tries to write the reserve again.
@@ -61,6 +61,11 @@ impl Reserve {
             // deletions.
             self.remove();
         }
+        self.held
+    }
+
+    /// Returns true if the reserve was held at the last check.
+    pub fn was_held(&self) -> bool {
         self.held
     }
 

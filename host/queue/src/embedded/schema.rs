@@ -40,7 +40,7 @@ pub fn open_writer(path: &Path) -> Result<Connection, OpenError> {
     // Acknowledged messages would then be lost in a power cut.
     let journal: String = pragma(&connection, "journal_mode").map_err(database)?;
     let synchronous: i64 = pragma(&connection, "synchronous").map_err(database)?;
-    if journal != "wal" || (synchronous != 2 && self::synchronous() == "FULL") {
+    if journal != "wal" || synchronous != NORMAL {
         return Err(OpenError::NotDurable { path: path.to_owned(), journal, synchronous });
     }
     upgrade::bring_up_to_date(&connection)
@@ -61,9 +61,30 @@ pub fn database_error(path: &Path, source: rusqlite::Error) -> OpenError {
     }
 }
 
-/// The size of the log to which SQLite shrinks it when it starts it anew: twice
-/// the size at which it moves the log to the database (1000 pages of 4 KiB).
-const KEPT_BYTES: i64 = 8 * 1024 * 1024;
+/// `synchronous=NORMAL`, as SQLite reads it back.
+///
+/// SQLite then syncs the log before a checkpoint writes the database, the
+/// database before the log begins again, and the log's new header before the
+/// first frame behind it (`walCheckpoint` and `walFrames` in its source). So a
+/// power cut leaves an intact file, which lacks the last commits. A commit
+/// itself syncs nothing: that is done before its answer, by the
+/// [thread that syncs](super::writer).
+const NORMAL: i64 = 1;
+
+/// The size of the log to which SQLite shrinks it when it begins again. A log
+/// that keeps its length is synced sooner: no block is allocated.
+const KEPT_BYTES: u64 = super::log_size::RESET_BYTES;
+
+/// Opens the connection that moves the log to the database.
+pub fn open_checkpointer(path: &Path) -> Result<Connection, OpenError> {
+    let database = |source| database_error(path, source);
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags).map_err(database)?;
+    connection.pragma_update(None, "synchronous", NORMAL).map_err(database)?;
+    // Opens the log now: later there may be no more file descriptors.
+    pragma::<i64>(&connection, "user_version").map_err(database)?;
+    Ok(connection)
+}
 
 /// Opens the connection that reads.
 pub fn open_reader(path: &Path) -> Result<Connection, OpenError> {
@@ -78,29 +99,12 @@ pub fn open_reader(path: &Path) -> Result<Connection, OpenError> {
 fn configure(connection: &Connection) -> rusqlite::Result<()> {
     connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
     connection.pragma_update(None, "journal_mode", "WAL")?;
-    // In WAL mode, NORMAL does not sync at a commit, and a power cut may lose
-    // the last commits (SQLite documentation, "PRAGMA synchronous").
-    connection.pragma_update(None, "synchronous", synchronous())?;
-    connection.pragma_update(None, "journal_size_limit", KEPT_BYTES)?;
+    connection.pragma_update(None, "synchronous", NORMAL)?;
+    // The writer chooses the time of a checkpoint: see `writer::checkpoints`.
+    connection.pragma_update(None, "wal_autocheckpoint", 0)?;
+    connection.pragma_update(None, "journal_size_limit", KEPT_BYTES.cast_signed())?;
     connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
     connection.pragma_update(None, "temp_store", "MEMORY")
-}
-
-/// Returns the setting that makes a commit wait for the disk.
-#[cfg(not(debug_assertions))]
-fn synchronous() -> &'static str {
-    "FULL"
-}
-
-/// Returns the setting that makes a commit wait for the disk, unless a test
-/// turns it off: `tests/crash` proves by it that its power cuts lose messages
-/// that were not synced. Release builds have no such switch.
-#[cfg(debug_assertions)]
-fn synchronous() -> &'static str {
-    match std::env::var_os("HOTH_TEST_SYNCHRONOUS") {
-        Some(word) if word == "normal" => "NORMAL",
-        Some(_) | None => "FULL",
-    }
 }
 
 fn pragma<T: rusqlite::types::FromSql>(connection: &Connection, name: &str) -> rusqlite::Result<T> {

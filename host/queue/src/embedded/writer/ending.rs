@@ -1,88 +1,87 @@
 //! The end of the writer: with a closed file, or with a failure of storage.
 
-use std::sync::atomic::Ordering;
-use std::time::Instant;
+use std::error::Error;
+use std::sync::mpsc::Receiver;
 
 use tracing::error;
 use tracing::info;
 use tracing::warn;
 
-use super::IDLE_MAX;
-use super::Opened;
-use super::REPORT_EVERY;
+use super::ServeWaiters;
 use super::Writer;
+use super::release;
 use super::storage_failed;
+use super::sync::Ended;
+use super::sync::SyncThread;
+use super::sync::Why;
 use crate::embedded::command::Command;
 use crate::embedded::failure::StorageFailure;
 use crate::embedded::identity::Displaced;
-use crate::embedded::identity::Displacement;
-use crate::embedded::identity::Part;
-use crate::embedded::other_writers::OtherWriters;
-use crate::embedded::other_writers::State;
 use crate::embedded::rescue;
+use crate::embedded::wait_queues::Undelivered;
 
 impl Writer {
     /// Closes the file, with everything in the database and an empty log, so
     /// that a copy of the database alone holds everything.
-    pub(super) fn end(self) {
-        let Opened { sql, lock, files, .. } = self.opened;
-        if self.failed.borrow().is_some() {
+    pub(super) fn end(mut self) {
+        if let Some(returned) = self.end_syncing() {
+            self.take_back(&returned);
+        }
+        // A checkpoint would keep the log from being emptied.
+        self.checkpoints.stop();
+        let Self { sql, checkpoints, lookout, lock, failed, .. } = self;
+        if failed.borrow().is_some() {
             // Neither may SQLite move a log that it may not be able to read
             // back, nor delete another file in the log's place. The process is
             // about to end, which closes the file as well.
-            std::mem::forget(sql);
+            std::mem::forget((sql, checkpoints));
             return;
         }
         if !rescue::empty_log(&sql) {
             warn!(
-                "Another process reads the queue file, so recent messages stay in {}: a copy of \
-                 the database needs this file as well",
-                files.log.display()
+                "Another process reads the queue file, so recent messages stay in its log: a copy \
+                 of the database needs the file `-wal` as well"
             );
         }
+        // The writer is the last connection: only that empties the log. Other
+        // descriptors of the files are closed after it (see `FileLock`).
+        let index = checkpoints.close();
         drop(sql);
-        drop(lock);
+        drop((index, lookout, lock));
     }
 
-    /// Looks at the files if no commit has done so for a while.
-    pub(super) fn look_after_a_pause(&mut self) {
-        if self.look_at > Instant::now() {
-            return;
-        }
-        if let Err(displaced) = self.look_at_files() {
-            self.displace(Vec::new(), displaced);
+    /// Releases the messages of receivers that have gone away. Their leases
+    /// would outlive this process.
+    fn take_back(&mut self, returned: &Receiver<Undelivered>) {
+        let mut releases: Vec<_> = returned.try_iter().map(release).collect();
+        if !releases.is_empty() && self.transact(&mut releases, ServeWaiters::No).is_err() {
+            warn!("Some messages come back when their leases run out: the file cannot be written");
         }
     }
 
-    /// Checks that a restart would open the files that this process writes.
-    pub(super) fn look_at_files(&mut self) -> Result<(), Displaced> {
-        self.look_at = Instant::now() + IDLE_MAX;
-        if let Some(State::Damaged) = self.opened.other_writers.as_mut().map(OtherWriters::look) {
-            let what = Displacement::Overwritten;
-            return Err(Displaced { part: Part::Database, what });
+    /// Ends the thread that syncs if it has ended by itself.
+    pub(super) fn notice_the_end_of_syncing(&mut self) {
+        if self.sync.as_ref().is_some_and(SyncThread::has_ended) {
+            self.end_syncing();
         }
-        match self.opened.files.check() {
-            Ok(found) => {
-                let found = found?;
-                self.log.note(found.log_bytes);
-                self.log_bytes.store(found.log_bytes, Ordering::Relaxed);
-                let linked = found.links > 1;
-                if linked && !std::mem::replace(&mut self.linked, linked) {
-                    warn!(
-                        links = found.links,
-                        "The queue file has got another name (a hard link), which is no backup: \
-                         remove the other name, or the next start is refused"
-                    );
-                }
-                self.linked = linked;
-            }
-            // Says nothing about the files, which SQLite has open.
-            Err(error) => {
-                warn!(error = &error as &dyn std::error::Error, "Cannot look at the queue file");
-                self.look_at = Instant::now() + REPORT_EVERY;
-            }
+    }
+
+    /// Waits until every commit is synced and answered, and ends the thread that
+    /// does it. Returns the messages of receivers that have gone away, unless
+    /// storage has failed.
+    fn end_syncing(&mut self) -> Option<Receiver<Undelivered>> {
+        let (ended, returned) = self.sync.take()?.finish();
+        let Some(Ended { why, lookout }) = ended else {
+            self.lose_helper("syncs");
+            return None;
+        };
+        self.lookout = Some(lookout);
+        match why {
+            Why::Asked => return Some(returned),
+            Why::NotSynced(cause) => self.fail(Vec::new(), &cause),
+            Why::Displaced(displaced) => self.displace(Vec::new(), displaced),
         }
-        Ok(())
+        None
     }
 
     /// Refuses everything from now on.
@@ -92,16 +91,29 @@ impl Writer {
     /// second fsync may report success for pages that the kernel has dropped
     /// (LWN, "PostgreSQL's fsync() surprise", 2018). Only a new process reads
     /// the stored state.
-    pub(super) fn fail(&mut self, commands: Vec<Box<dyn Command>>, cause: &rusqlite::Error) {
-        error!(error = cause as &dyn std::error::Error, "Queue storage failed");
-        let path = self.opened.files.path.clone();
+    pub(super) fn fail(&mut self, commands: Vec<Box<dyn Command>>, cause: &(dyn Error + 'static)) {
+        // Earlier commits are answered if their sync succeeds.
+        self.end_syncing();
+        // The cause may be what another program has done to the files.
+        let displaced = self.lookout.as_mut().and_then(|lookout| lookout.look().err());
+        if let Some(displaced) = displaced {
+            return self.displace(commands, displaced);
+        }
+        error!(error = cause, "Queue storage failed");
+        let path = self.path.clone();
         self.refuse_all(commands, StorageFailure::Unknown { path, cause: cause.to_string() });
+    }
+
+    /// Refuses everything from now on, because a thread that works for the
+    /// writer has panicked.
+    pub(super) fn lose_helper(&mut self, work: &'static str) {
+        self.refuse_all(Vec::new(), StorageFailure::HelperEnded(work));
     }
 
     /// Refuses everything from now on, because the file that is written is not
     /// the one that a restart will open. Saves what has been accepted.
-    pub(super) fn displace(&mut self, commands: Vec<Box<dyn Command>>, displacement: Displaced) {
-        let path = self.opened.files.path.clone();
+    fn displace(&mut self, commands: Vec<Box<dyn Command>>, displacement: Displaced) {
+        let path = self.path.clone();
         let failure = |rescue| StorageFailure::Displaced {
             path: path.clone(),
             displacement: displacement.clone(),
@@ -110,15 +122,24 @@ impl Writer {
         // Callers are refused first: a copy of a large queue takes a while.
         self.refuse_all(commands, failure(None));
         error!("{}: saving the accepted messages", failure(None));
-        let Opened { sql, lock, files, clock, .. } = &self.opened;
-        let rescue = rescue::save(sql, lock, files, &displacement, clock.now());
+        // A checkpoint would keep the log from being emptied.
+        self.checkpoints.stop();
+        let Some(lookout) = &self.lookout else { return };
+        let now = self.clock.now();
+        let rescue = rescue::save(&self.sql, &self.lock, &lookout.files, &displacement, now);
         let failure = failure(Some(rescue));
         info!("Ended saving: {failure}");
         self.failed.send_replace(Some(failure));
     }
 
+    /// Refuses these commands, every receiver, and everything from now on.
     fn refuse_all(&mut self, commands: Vec<Box<dyn Command>>, failure: StorageFailure) {
-        self.failed.send_replace(Some(failure));
+        // The first failure is the reason for later ones.
+        self.failed.send_if_modified(|failed| {
+            let first = failed.is_none();
+            failed.get_or_insert(failure);
+            first
+        });
         for command in commands {
             command.answer(Err(storage_failed()));
         }

@@ -1,6 +1,8 @@
 //! The requests that share one transaction.
 
 use std::sync::mpsc::Receiver;
+use std::sync::mpsc::RecvTimeoutError;
+use std::time::Duration;
 
 use crate::embedded::command::Request;
 
@@ -12,21 +14,43 @@ const BATCH_MAX: usize = 512;
 /// more: they are written and synced while every caller waits.
 const BATCH_BYTES_MAX: usize = 4 * 1024 * 1024;
 
-/// Adds the requests that arrived during the last sync, which share the next
-/// one.
-pub fn gather(requests: &Receiver<Request>, batch: &mut Vec<Request>) {
+/// The requests of a transaction that is worth its commit while a sync runs. A
+/// commit writes whole pages, so a small one costs almost as much as a large
+/// one, and no caller would have its answer sooner: the sync of the next commits
+/// begins when the running one ends.
+const WORTH_A_COMMIT: usize = 32;
+
+/// The longest sleep while a sync runs, whose end is a reason to wake up.
+const SYNC_WAIT: Duration = Duration::from_millis(500);
+
+/// Adds the requests that have arrived meanwhile, which share the next
+/// transaction. While `awaits_sync` returns true, waits for more, up to a number
+/// that is worth a commit.
+pub fn gather(
+    requests: &Receiver<Request>,
+    batch: &mut Vec<Request>,
+    awaits_sync: impl Fn() -> bool,
+) {
     let mut bytes: usize = batch.iter().map(Request::bytes).sum();
     // The first request above the bound still joins: requests cannot be put
     // back, and a message has a bound of its own.
     while batch.len() < BATCH_MAX && bytes < BATCH_BYTES_MAX {
-        match requests.try_recv() {
+        let next = match requests.try_recv() {
+            Ok(request) => Ok(request),
+            Err(_) if batch.len() < WORTH_A_COMMIT && awaits_sync() => {
+                requests.recv_timeout(SYNC_WAIT)
+            }
+            Err(_) => return,
+        };
+        match next {
             Ok(request) => {
                 bytes = bytes.saturating_add(request.bytes());
                 batch.push(request);
             }
-            // After a disconnect the next `recv_timeout` ends the loop, when
-            // this batch has its answers.
-            Err(_) => return,
+            Err(RecvTimeoutError::Timeout) => {}
+            // The next `recv_timeout` ends the loop of the writer, when this
+            // batch has its answers.
+            Err(RecvTimeoutError::Disconnected) => return,
         }
     }
 }
@@ -56,10 +80,43 @@ mod tests {
         let mut sizes = Vec::new();
         while let Ok(first) = receiver.try_recv() {
             let mut batch = vec![first];
-            gather(&receiver, &mut batch);
+            gather(&receiver, &mut batch, || false);
             sizes.push(batch.len());
         }
         sizes
+    }
+
+    #[test]
+    fn a_commit_gathers_while_a_sync_runs_up_to_a_number_that_is_worth_it() {
+        let check = || Request::Apply(Call::without_caller(CheckStorage));
+        for (syncs, sizes) in [(0, vec![2, 2]), (1, vec![4])] {
+            let (sender, receiver) = mpsc::channel();
+            let send = |count| (0..count).for_each(|_| sender.send(check()).expect("it is open"));
+            send(2);
+            let left = std::cell::Cell::new(syncs);
+            let awaits_sync = || {
+                // The sync ends when two more requests are there.
+                let awaits = left.replace(0) > 0;
+                awaits.then(|| send(2));
+                awaits
+            };
+            let mut found = Vec::new();
+            for late in [2, 0] {
+                let Ok(first) = receiver.try_recv() else { break };
+                let mut batch = vec![first];
+                gather(&receiver, &mut batch, awaits_sync);
+                found.push(batch.len());
+                if syncs == 0 {
+                    send(late);
+                }
+            }
+            assert_eq!(found, sizes);
+        }
+        let (sender, receiver) = mpsc::channel();
+        let mut batch = Vec::new();
+        (0..WORTH_A_COMMIT).for_each(|_| sender.send(check()).expect("it is open"));
+        gather(&receiver, &mut batch, || true);
+        assert_eq!(batch.len(), WORTH_A_COMMIT, "it did not wait for the end of the sync");
     }
 
     #[test]

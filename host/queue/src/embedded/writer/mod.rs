@@ -1,17 +1,25 @@
-//! The one thread that writes.
+//! The one thread that writes, and the two threads that work for it.
 //!
 //! The writer drains the requests of all callers, applies them in one
-//! transaction, and answers after COMMIT. While that transaction is synced to
-//! disk, the requests of the next one gather (group commit). Receives that find
-//! nothing wait here, and are served by the transaction that makes a message
-//! claimable.
+//! transaction, and hands it to the thread that [syncs and answers](sync). While
+//! that waits for the disk, the writer works on the next transaction (group
+//! commit). Receives that find nothing wait here, and are served by the
+//! transaction that makes a message claimable. A third thread moves the log to
+//! the database (see [checkpoints]).
 
+mod checkpoints;
 mod ending;
 mod gathering;
+mod lookout;
+mod sync;
 
 use std::collections::HashMap;
+use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::Weak;
 use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering;
 use std::sync::mpsc::Receiver;
 use std::sync::mpsc::RecvTimeoutError;
 use std::time::Duration;
@@ -21,16 +29,26 @@ use rusqlite::Connection;
 use tokio::sync::watch;
 use tracing::warn;
 
+use self::checkpoints::CheckpointFailed;
+use self::checkpoints::Checkpoints;
 use self::gathering::gather;
+use self::lookout::Lookout;
+use self::sync::Committed;
+use self::sync::SyncThread;
 use super::command::Call;
 use super::command::Command;
 use super::command::Request;
+use super::command::Requests;
+use super::command::closed;
+use super::commits::Begun;
+use super::commits::Synced;
 use super::failure::StorageFailure;
-use super::identity::Displaced;
 use super::identity::QueueFiles;
 use super::known_keys::KnownKeys;
 use super::lock::FileLock;
+use super::log_index::LogIndex;
 use super::log_size::LogSize;
+use super::log_sync::LogSync;
 use super::operations::GiveBackMessages;
 use super::other_writers::OtherWriters;
 use super::reserve::Reserve;
@@ -63,22 +81,27 @@ const FULL_PAUSE: Duration = Duration::from_secs(1);
 /// The pause between two reports of the same trouble.
 const REPORT_EVERY: Duration = Duration::from_secs(60);
 
-/// The longest sleep of the writer. It bounds the time for which it goes
-/// unnoticed that the file was removed, and the harm of a clock that is set
-/// while the writer sleeps.
+/// The longest sleep of the writer. It bounds the time for which a failure of
+/// another thread goes unnoticed, and the harm of a clock that is set while the
+/// writer sleeps.
 const IDLE_MAX: Duration = Duration::from_millis(500);
 
 /// The parts of an opened queue that the writer works with.
 pub struct Opened {
-    /// The only connection of this process that writes. It is declared before
-    /// the lock, and so closed before it: see [`FileLock`].
+    /// The connections that write and that move the log. They are declared
+    /// before the files, and so closed before them: see [`FileLock`].
     pub sql: Connection,
+    pub checkpointer: Connection,
     pub lock: FileLock,
     /// The deduplication keys that were used within a day.
     pub keys: KnownKeys,
     pub files: QueueFiles,
+    pub index: LogIndex,
+    pub log: LogSync,
     /// `None` if the kernel does not allow the watch.
     pub other_writers: Option<OtherWriters>,
+    /// The path of the configuration.
+    pub path: PathBuf,
     /// The queue's time. Deadlines of callers and pauses are measured in
     /// [`Instant`] instead, which no operator can set.
     pub clock: Clock,
@@ -91,15 +114,38 @@ pub struct Opened {
     pub log_max_bytes: u64,
 }
 
+/// The ways between the writer and its callers.
+pub struct Ways {
+    /// Requests of all callers, in order of arrival.
+    pub received: Receiver<Request>,
+    /// The other end, by which the writer is woken.
+    pub requests: Weak<Requests>,
+    /// The failure of storage, which is never reset: see [`Writer::fail`].
+    pub failed: watch::Sender<Option<StorageFailure>>,
+    /// The size of the log, for others to read.
+    pub log_bytes: Arc<AtomicU64>,
+    pub begun: Begun,
+    pub synced: Synced,
+}
+
 /// The state of the writer's thread.
 pub struct Writer {
-    opened: Opened,
-    /// Requests of all callers, in order of arrival.
+    /// The only connection of this process that changes rows.
+    sql: Connection,
+    checkpoints: Checkpoints,
+    /// `None` once the thread has ended. The files then come back.
+    sync: Option<SyncThread>,
+    lookout: Option<Lookout>,
+    lock: FileLock,
+    path: PathBuf,
+    clock: Clock,
+    reserve: Reserve,
+    archive_for: Duration,
+    keys: KnownKeys,
     requests: Receiver<Request>,
-    /// The failure of storage, which is never reset: see [`Writer::fail`].
     failed: watch::Sender<Option<StorageFailure>>,
-    /// The size of the log, for others to read.
     log_bytes: Arc<AtomicU64>,
+    begun: Begun,
     /// The queues' ids, which saves a query for each command.
     ids: HashMap<QueueName, i64>,
     /// Receives that have found nothing so far.
@@ -108,12 +154,8 @@ pub struct Writer {
     /// The time of the next deletion of expired rows, and of the next part of a
     /// move of keys.
     tend_at: Instant,
-    /// The time of the next look at the files without a commit.
-    look_at: Instant,
     /// The time of the next report of a lock that another process holds.
     report_lock_at: Instant,
-    /// The database has got a second name, which has been reported.
-    linked: bool,
 }
 
 /// The treatment of waiting receivers by a transaction.
@@ -133,30 +175,42 @@ enum NotStored {
     Full,
     /// The state of the file is unknown.
     Failed(rusqlite::Error),
-    /// Everything was stored, but not in the file that a restart will open.
-    Displaced(Displaced),
+}
+
+/// A transaction that was committed, and is not synced yet.
+struct Done<T> {
+    result: T,
+    number: u64,
+    wrote: bool,
 }
 
 impl Writer {
-    pub fn new(
-        opened: Opened,
-        requests: Receiver<Request>,
-        failed: watch::Sender<Option<StorageFailure>>,
-        log_bytes: Arc<AtomicU64>,
-    ) -> Self {
-        Self {
-            log: LogSize::new(opened.log_max_bytes),
-            opened,
-            requests,
+    /// Starts the threads that work for the writer.
+    pub fn start(opened: Opened, ways: Ways) -> io::Result<Self> {
+        let Opened { sql, checkpointer, lock, files, index, log, other_writers, .. } = opened;
+        let Ways { received, requests, failed, log_bytes, begun, synced } = ways;
+        let lookout = Lookout::new(files, other_writers, Arc::clone(&log_bytes));
+        Ok(Self {
+            checkpoints: Checkpoints::start(checkpointer, index, opened.log_max_bytes)?,
+            sync: Some(SyncThread::start(log, lookout, synced, requests)?),
+            lookout: None,
+            sql,
+            lock,
+            path: opened.path,
+            clock: opened.clock,
+            reserve: opened.reserve,
+            archive_for: opened.archive_for,
+            keys: opened.keys,
+            requests: received,
             failed,
             log_bytes,
+            begun,
             ids: HashMap::new(),
             waiting: WaitQueues::default(),
+            log: LogSize::new(opened.log_max_bytes),
             tend_at: Instant::now() + TEND_EVERY,
-            look_at: Instant::now(),
             report_lock_at: Instant::now(),
-            linked: false,
-        }
+        })
     }
 
     /// Serves requests until [`Request::Close`], or until every sender is gone.
@@ -167,9 +221,14 @@ impl Writer {
                 Err(RecvTimeoutError::Timeout) => Vec::new(),
                 Err(RecvTimeoutError::Disconnected) => return self.end(),
             };
-            gather(&self.requests, &mut batch);
+            if !batch.is_empty() {
+                let sync = self.sync.as_ref();
+                let awaits_sync = || sync.is_some_and(SyncThread::awaits_sync);
+                gather(&self.requests, &mut batch, awaits_sync);
+            }
             let close = batch.iter().position(|request| matches!(request, Request::Close { .. }));
             let late = close.map(|at| batch.split_off(at));
+            self.notice_the_end_of_syncing();
             self.process(batch);
             if let Some(late) = late {
                 // `close` promises a closed file, so the connection goes before
@@ -189,7 +248,7 @@ impl Writer {
         }
         let now = Instant::now();
         let until = |at: Instant| at.saturating_duration_since(now);
-        let due = self.waiting.next_due().map(|due| self.opened.clock.until(due));
+        let due = self.waiting.next_due().map(|due| self.clock.until(due));
         let times = [due, self.waiting.next_expiry().map(until), Some(until(self.tend_at))];
         times.into_iter().flatten().min().unwrap_or(IDLE_MAX).min(IDLE_MAX)
     }
@@ -198,52 +257,81 @@ impl Writer {
         if self.failed.borrow().is_some() {
             return batch.into_iter().for_each(|request| request.refuse(storage_failed()));
         }
-        let mut commands = Vec::with_capacity(batch.len());
+        let returned = self.sync.iter().flat_map(SyncThread::returned).map(release);
+        let mut commands: Vec<_> = returned.collect();
         for request in batch {
             match request {
                 Request::Apply(command) => commands.push(command),
                 // Before the transaction, so that a receive sees the messages
                 // that were sent before it in the same batch.
                 Request::Receive(waiter) => self.waiting.add(waiter),
+                Request::Wake => {}
                 // `run` keeps these for the end.
                 Request::Close { reply } => drop(reply.send(())),
             }
         }
+        self.log.note(self.log_bytes.load(Ordering::Relaxed));
         let mut commands = self.refuse_without_room(commands);
         // Without work, a lock of another process would be waited for in vain.
-        let idle = commands.is_empty() && self.waiting.dirty(self.opened.clock.now()).is_empty();
-        if idle {
-            self.look_after_a_pause();
-        } else {
+        if !commands.is_empty() || !self.waiting.dirty(self.clock.now()).is_empty() {
             match self.transact(&mut commands, ServeWaiters::Yes) {
-                Ok(served) => self.answer(commands, served),
+                Ok(done) => self.post(commands, done),
                 Err(NotStored::Full) => {
-                    self.opened.reserve.release();
+                    self.reserve.release();
+                    self.tend_log();
                     self.process_one_by_one(commands);
                 }
                 Err(NotStored::Wait(cause, Phase::Begin)) => self.postpone(commands, &cause),
                 Err(NotStored::Wait(_, Phase::Inside)) => self.process_one_by_one(commands),
                 Err(NotStored::Failed(cause)) => self.fail(commands, &cause),
-                Err(NotStored::Displaced(displaced)) => self.displace(commands, displaced),
             }
         }
-        // After the transaction, which may have served an expired receiver with
-        // a message that it would otherwise miss.
-        for waiter in self.waiting.take_expired(Instant::now()) {
-            waiter.answer(Ok(Vec::new()));
-        }
+        self.answer_expired();
         if self.failed.borrow().is_none() {
-            if self.tend_at <= Instant::now() || self.opened.keys.is_merge_due() {
+            if self.tend_at <= Instant::now() || self.keys.is_merge_due() {
                 self.tend();
             }
-            self.log.shrink(&self.opened.sql);
+            self.tend_log();
+        }
+    }
+
+    /// Answers the receivers whose wait is over. This follows the transaction,
+    /// which may have served an expired receiver with a message that it would
+    /// otherwise miss.
+    fn answer_expired(&mut self) {
+        let expired = self.waiting.take_expired(Instant::now());
+        if !expired.is_empty() {
+            let result = expired.into_iter().map(|waiter| (waiter, Vec::new())).collect();
+            self.post(Vec::new(), Done { result, number: self.begun.last(), wrote: false });
+        }
+    }
+
+    /// Has the callers of a transaction answered when it is on disk.
+    fn post(&self, commands: Vec<Box<dyn Command>>, done: Done<Served>) {
+        let Done { result: served, number, wrote } = done;
+        let committed = Committed { number, wrote, commands, served };
+        match &self.sync {
+            Some(sync) => sync.post(committed),
+            None => committed.refuse(),
+        }
+    }
+
+    /// Keeps the log small.
+    fn tend_log(&mut self) {
+        match self.checkpoints.tend(&self.sql, self.reserve.was_held()) {
+            Ok(()) => {}
+            Err(CheckpointFailed::Storage(cause)) => return self.fail(Vec::new(), &cause),
+            Err(CheckpointFailed::Ended) => return self.lose_helper("moves the log of"),
+        }
+        if !self.checkpoints.is_running() {
+            self.log.shrink(&self.sql);
         }
     }
 
     /// Refuses the commands that need room while there is none, and returns the
     /// rest.
     fn refuse_without_room(&mut self, commands: Vec<Box<dyn Command>>) -> Vec<Box<dyn Command>> {
-        if self.opened.reserve.is_held() && self.log.has_room() {
+        if self.reserve.is_held() && self.log.has_room() {
             return commands;
         }
         let (refused, rest): (Vec<_>, Vec<_>) =
@@ -263,9 +351,9 @@ impl Writer {
             // Receivers are served at the end: an update may find no room, and
             // would roll back the command with it.
             match self.transact(std::slice::from_mut(&mut command), ServeWaiters::No) {
-                Ok(served) => self.answer(vec![command], served),
+                Ok(done) => self.post(vec![command], done),
                 Err(NotStored::Full) => {
-                    self.opened.reserve.release();
+                    self.reserve.release();
                     command.answer(Err(QueueError::Full));
                 }
                 Err(NotStored::Wait(cause, Phase::Inside)) => refuse_one(command, &cause),
@@ -277,21 +365,16 @@ impl Writer {
                     let rest = [command].into_iter().chain(commands).collect();
                     return self.fail(rest, &cause);
                 }
-                Err(NotStored::Displaced(displaced)) => {
-                    let rest = [command].into_iter().chain(commands).collect();
-                    return self.displace(rest, displaced);
-                }
             }
         }
         match self.transact(&mut [], ServeWaiters::Yes) {
-            Ok(served) => self.answer(Vec::new(), served),
+            Ok(done) => self.post(Vec::new(), done),
             Err(NotStored::Full) => {
                 warn!("Queue storage is full; receives wait until there is room");
-                self.waiting.defer(self.opened.clock.now() + FULL_PAUSE);
+                self.waiting.defer(self.clock.now() + FULL_PAUSE);
             }
             Err(NotStored::Wait(cause, _)) => self.postpone(Vec::new(), &cause),
             Err(NotStored::Failed(cause)) => self.fail(Vec::new(), &cause),
-            Err(NotStored::Displaced(displaced)) => self.displace(Vec::new(), displaced),
         }
     }
 
@@ -305,35 +388,9 @@ impl Writer {
                  process holds its lock (`sqlite3`, a backup): calls are refused until it is free"
             );
         }
-        self.waiting.defer(self.opened.clock.now() + FULL_PAUSE);
+        self.waiting.defer(self.clock.now() + FULL_PAUSE);
         for command in commands {
             command.answer(Err(in_use()));
-        }
-    }
-
-    /// Answers all callers of a committed transaction. Messages that were
-    /// leased for a receiver that has gone away meanwhile are released, and
-    /// offered to the next receiver.
-    fn answer(&mut self, commands: Vec<Box<dyn Command>>, served: Served) {
-        for command in commands {
-            command.answer(Ok(()));
-        }
-        let undelivered =
-            served.into_iter().filter_map(|(waiter, leased)| waiter.answer(Ok(leased)));
-        let mut releases: Vec<Box<dyn Command>> = undelivered.map(release).collect();
-        if releases.is_empty() {
-            return;
-        }
-        match self.transact(&mut releases, ServeWaiters::Yes) {
-            // The recursion ends: each round takes a receiver off its queue.
-            Ok(served) => self.answer(releases, served),
-            // The leases run out by themselves, later.
-            Err(NotStored::Full) => {
-                warn!("Queue storage is full; messages come back when their leases run out");
-            }
-            Err(NotStored::Wait(cause, _)) => self.postpone(releases, &cause),
-            Err(NotStored::Failed(cause)) => self.fail(releases, &cause),
-            Err(NotStored::Displaced(displaced)) => self.displace(releases, displaced),
         }
     }
 
@@ -342,7 +399,7 @@ impl Writer {
         &mut self,
         commands: &mut [Box<dyn Command>],
         serve: ServeWaiters,
-    ) -> Result<Served, NotStored> {
+    ) -> Result<Done<Served>, NotStored> {
         let mut served = Served::new();
         let committed = self.in_transaction(|transaction| {
             for command in commands {
@@ -354,7 +411,7 @@ impl Writer {
             }
         });
         match committed {
-            Ok(()) => Ok(served),
+            Ok(Done { number, wrote, .. }) => Ok(Done { result: served, number, wrote }),
             Err(not_stored) => {
                 // The rollback has undone the leases, so the receivers wait
                 // again, in their old places.
@@ -364,43 +421,42 @@ impl Writer {
         }
     }
 
-    /// Runs `work` in a transaction, and commits it. A transaction that writes
-    /// nothing costs no sync.
+    /// Runs `work` in a transaction, and commits it. Nothing of it may be
+    /// answered before its sync.
     fn in_transaction<T>(
         &mut self,
         work: impl FnOnce(&mut Transaction<'_>) -> rusqlite::Result<T>,
-    ) -> Result<T, NotStored> {
-        let begun = self.opened.sql.execute_batch("BEGIN IMMEDIATE");
+    ) -> Result<Done<T>, NotStored> {
+        let begun = self.sql.execute_batch("BEGIN IMMEDIATE");
         begun.map_err(|error| self.not_stored(error, Phase::Begin))?;
-        let (now, known) = (self.opened.clock.now(), self.ids.len());
+        let (now, known) = (self.clock.now(), self.ids.len());
+        let (changes, number) = (self.sql.total_changes(), self.begun.next());
         let mut transaction = Transaction {
-            store: Store { sql: &self.opened.sql, now },
-            archived_from: self.archived_from(now),
+            store: Store { sql: &self.sql, now },
+            archived_from: archived_from(now, self.archive_for),
             ids: &mut self.ids,
-            keys: &mut self.opened.keys,
+            keys: &mut self.keys,
             waiting: &mut self.waiting,
         };
-        let committed = work(&mut transaction).and_then(|done| {
+        let committed = work(&mut transaction).and_then(|result| {
             failpoint::reach(FailPoint::BeforeCommit);
-            self.opened.sql.execute_batch("COMMIT")?;
-            failpoint::reach(FailPoint::AfterCommit);
-            Ok(done)
+            self.sql.execute_batch("COMMIT")?;
+            Ok(Done { result, number, wrote: self.sql.total_changes() != changes })
         });
         match committed {
             Ok(done) => {
-                self.opened.keys.committed();
-                // Before anything is answered: a success is for the file that a
-                // restart will open.
-                self.look_at_files().map_err(NotStored::Displaced)?;
+                self.keys.committed();
                 Ok(done)
             }
             Err(error) => {
-                self.opened.keys.rolled_back();
+                self.keys.rolled_back();
                 // Rows of queues that were made inside are rolled back, and
                 // their ids may be given to other queues.
                 if self.ids.len() > known {
                     self.ids.clear();
                 }
+                // The number stands for nothing, and no reader may wait for it.
+                self.post(Vec::new(), Done { result: Served::new(), number, wrote: false });
                 Err(self.not_stored(error, Phase::Inside))
             }
         }
@@ -408,7 +464,7 @@ impl Writer {
 
     /// Sorts an error, and rolls back.
     fn not_stored(&self, error: rusqlite::Error, phase: Phase) -> NotStored {
-        let sql = &self.opened.sql;
+        let sql = &self.sql;
         // Before the rollback, which may fail with an error of its own.
         let verdict = sort(sql, &error, phase);
         // SQLite rolls back by itself after some errors (SQLITE_FULL and
@@ -425,30 +481,30 @@ impl Writer {
     /// Deletes what has expired, and moves keys, in parts.
     fn tend(&mut self) {
         let tended = self.in_transaction(|transaction| transaction.tend());
-        let pause = match tended {
-            Ok(Backlog::Remains) => TEND_AGAIN,
+        let mut pause = TEND_EVERY;
+        match tended {
+            Ok(Done { result: backlog, number, wrote }) => {
+                if backlog == Backlog::Remains {
+                    pause = TEND_AGAIN;
+                }
+                self.post(Vec::new(), Done { result: Served::new(), number, wrote });
+            }
             // A full disk, or a lock of another process, is no failure: the
             // work is done at a later try.
-            Ok(Backlog::None) | Err(_) => TEND_EVERY,
-        };
-        self.tend_at = Instant::now() + pause;
-        match tended {
-            Ok(_) | Err(NotStored::Wait(..) | NotStored::Full) => {}
+            Err(NotStored::Wait(..) | NotStored::Full) => {}
             Err(NotStored::Failed(cause)) => self.fail(Vec::new(), &cause),
-            Err(NotStored::Displaced(displaced)) => self.displace(Vec::new(), displaced),
         }
+        self.expire_at = Instant::now() + pause;
     }
+}
 
-    /// Returns the time from which on consumed outcomes can be redelivered.
-    /// Outcomes that were consumed earlier are forgotten, even before they are
-    /// deleted.
-    fn archived_from(&self, now: Timestamp) -> Timestamp {
-        let (now, kept) = (now.as_millis(), self.opened.archive_for.as_millis());
-        // An outcome that was consumed exactly this long ago is forgotten, too,
-        // hence the added millisecond.
-        let forgotten = now.saturating_sub(u64::try_from(kept).unwrap_or(u64::MAX));
-        Timestamp::from_millis(forgotten.saturating_add(1))
-    }
+/// Returns the time from which on consumed outcomes can be redelivered. Outcomes
+/// that were consumed earlier are forgotten, even before they are deleted.
+fn archived_from(now: Timestamp, archive_for: Duration) -> Timestamp {
+    let kept = u64::try_from(archive_for.as_millis()).unwrap_or(u64::MAX);
+    // An outcome that was consumed exactly this long ago is forgotten, too,
+    // hence the added millisecond.
+    Timestamp::from_millis(now.as_millis().saturating_sub(kept).saturating_add(1))
 }
 
 /// Makes the command that gives messages back at once.
@@ -466,10 +522,6 @@ fn refuse_one(command: Box<dyn Command>, cause: &rusqlite::Error) {
 
 fn in_use() -> QueueError {
     QueueError::Unreachable("another process holds the lock of the queue file".into())
-}
-
-fn closed() -> QueueError {
-    QueueError::Unreachable("the queue was closed".into())
 }
 
 fn storage_failed() -> QueueError {

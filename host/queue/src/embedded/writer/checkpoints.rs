@@ -1,0 +1,239 @@
+//! Checkpoints: the log is moved to the database, beside the writer where that
+//! is possible.
+//!
+//! SQLite's own checkpoints run inside a commit, for which every caller would
+//! wait. Here a thread with a connection of its own moves the log while the
+//! writer commits. A log that is always written is never moved as a whole by
+//! that, so a large one is moved by the writer, between two transactions: little
+//! is left then, and the next commit begins the log again.
+//!
+//! Only one checkpoint runs at a time, and it is started when the log has frames
+//! that are not moved. So the log cannot begin again before the checkpoint has
+//! moved them. A checkpoint that starts when everything is moved may meet a
+//! commit that begins the log again, and SQLite before 3.51.3 then damages the
+//! database ("The WAL-Reset Bug", <https://sqlite.org/wal.html>).
+
+use std::sync::mpsc;
+use std::sync::mpsc::Receiver;
+use std::sync::mpsc::Sender;
+use std::sync::mpsc::TryRecvError;
+use std::thread::JoinHandle;
+use std::time::Duration;
+use std::time::Instant;
+
+use rusqlite::Connection;
+
+use crate::embedded::log_index::LogIndex;
+use crate::embedded::log_size::RESET_BYTES;
+use crate::embedded::sorting::Phase;
+use crate::embedded::sorting::Verdict;
+use crate::embedded::sorting::sort;
+
+/// The bytes of the log that are moved at once, and the size at which the log
+/// begins again while the disk is full. Larger than what most commits write, so
+/// that a page that changes often is moved once for many changes; smaller than
+/// the reserve, so that both fit into it on a full disk.
+const MOVE_BYTES: u64 = 4 * 1024 * 1024;
+
+/// The pause after a checkpoint by the writer, and after one that could not move
+/// everything, because a reader needs the log or the disk is full.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// The checkpoints of one queue.
+pub struct Checkpoints {
+    /// `None` once the thread is asked to end.
+    orders: Option<Sender<()>>,
+    results: Receiver<rusqlite::Result<Moved>>,
+    thread: Option<JoinHandle<Connection>>,
+    /// The connection of the thread, when that has ended.
+    sql: Option<Connection>,
+    /// The thread has an order.
+    running: bool,
+    index: LogIndex,
+    reset_bytes: u64,
+    not_before: Instant,
+}
+
+/// The result of a checkpoint that has left the state of the file known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Moved {
+    All,
+    /// A reader needs the rest, or there is no room for it.
+    Part,
+}
+
+/// The next step for a log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Step {
+    Nothing,
+    /// A checkpoint beside the writer.
+    Beside,
+    /// A checkpoint by the writer.
+    Between,
+}
+
+/// The reason why the queue cannot go on.
+pub enum CheckpointFailed {
+    Storage(rusqlite::Error),
+    /// The thread has panicked.
+    Ended,
+}
+
+impl Checkpoints {
+    /// Starts the thread, with a connection for its use alone. The log of a
+    /// queue that refuses messages above `max_bytes` begins again well below.
+    pub fn start(sql: Connection, index: LogIndex, max_bytes: u64) -> std::io::Result<Self> {
+        let (orders, ordered) = mpsc::channel::<()>();
+        let (reporting, results) = mpsc::channel();
+        let work = move || {
+            for () in ordered {
+                // The queue may be closed meanwhile.
+                let _ = reporting.send(checkpoint(&sql));
+            }
+            sql
+        };
+        let thread = std::thread::Builder::new().name("queue-checkpoint".to_owned()).spawn(work)?;
+        Ok(Self {
+            orders: Some(orders),
+            results,
+            thread: Some(thread),
+            sql: None,
+            running: false,
+            index,
+            reset_bytes: RESET_BYTES.min(max_bytes / 2),
+            not_before: Instant::now(),
+        })
+    }
+
+    /// Keeps the log small. To be called between two transactions, with the
+    /// writer's connection.
+    ///
+    /// # Errors
+    ///
+    /// [`CheckpointFailed`], also for a checkpoint that was started earlier.
+    pub fn tend(&mut self, sql: &Connection, has_room: bool) -> Result<(), CheckpointFailed> {
+        match self.results.try_recv() {
+            Ok(result) => {
+                self.running = false;
+                self.note(result)?;
+            }
+            Err(TryRecvError::Empty) => {}
+            Err(TryRecvError::Disconnected) => return Err(CheckpointFailed::Ended),
+        }
+        if self.running || Instant::now() < self.not_before {
+            return Ok(());
+        }
+        // An index that cannot be read, or that another process changes, is read
+        // again after the next transaction.
+        let Ok(Some(index)) = self.index.read() else { return Ok(()) };
+        let (frames, moved) = (u64::from(index.frames), u64::from(index.checkpoint.moved));
+        let log = Log {
+            bytes: index.frame_at(frames),
+            unmoved_bytes: index.frame_at(frames) - index.frame_at(moved.min(frames)),
+        };
+        match next_step(log, has_room, self.reset_bytes) {
+            Step::Nothing => Ok(()),
+            Step::Beside => {
+                self.running = true;
+                let ordered = self.orders.as_ref().is_some_and(|orders| orders.send(()).is_ok());
+                if ordered { Ok(()) } else { Err(CheckpointFailed::Ended) }
+            }
+            Step::Between => {
+                let moved = checkpoint(sql);
+                // A reader can keep the log from its beginning although
+                // everything is moved.
+                self.not_before = Instant::now() + PAUSE;
+                self.note(moved)
+            }
+        }
+    }
+
+    /// Returns true while the thread moves the log.
+    pub fn is_running(&self) -> bool {
+        self.running
+    }
+
+    /// Ends the thread after its checkpoint.
+    pub fn stop(&mut self) {
+        self.orders = None;
+        // A panic has closed the connection.
+        self.sql = self.thread.take().and_then(|thread| thread.join().ok());
+    }
+
+    /// Closes the connection. Returns the index, to be dropped after the last
+    /// connection.
+    pub fn close(mut self) -> LogIndex {
+        self.stop();
+        drop(self.sql);
+        self.index
+    }
+
+    fn note(&mut self, result: rusqlite::Result<Moved>) -> Result<(), CheckpointFailed> {
+        match result.map_err(CheckpointFailed::Storage)? {
+            Moved::All => {}
+            Moved::Part => self.not_before = Instant::now() + PAUSE,
+        }
+        Ok(())
+    }
+}
+
+/// The size of a log, and the part of it that is not in the database.
+#[derive(Debug, Clone, Copy)]
+struct Log {
+    bytes: u64,
+    unmoved_bytes: u64,
+}
+
+fn next_step(log: Log, has_room: bool, reset_bytes: u64) -> Step {
+    // On a full disk the log must begin again before it has filled the reserve.
+    let bytes_max = if has_room { reset_bytes } else { MOVE_BYTES };
+    if log.unmoved_bytes == 0 {
+        // The next commit begins the log again, unless a reader needs it.
+        Step::Nothing
+    } else if has_room && log.unmoved_bytes > MOVE_BYTES {
+        Step::Beside
+    } else if log.bytes > bytes_max {
+        Step::Between
+    } else {
+        Step::Nothing
+    }
+}
+
+/// Moves as much of the log as readers allow, and waits for none of them.
+fn checkpoint(sql: &Connection) -> rusqlite::Result<Moved> {
+    // The columns are: blocked, frames in the log, frames moved.
+    let moved = sql.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| {
+        let (frames, moved) = (row.get::<_, i64>(1)?, row.get::<_, i64>(2)?);
+        Ok(if frames == moved { Moved::All } else { Moved::Part })
+    });
+    moved.or_else(|error| match sort(sql, &error, Phase::Begin) {
+        // Nothing is in doubt, because the log stays as it is.
+        Verdict::Wait | Verdict::Full => Ok(Moved::Part),
+        Verdict::Stop => Err(error),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_log_is_moved_beside_the_writer_and_begins_again_at_its_bound() {
+        const MIB: u64 = 1024 * 1024;
+        for (mib, unmoved, has_room, expected) in [
+            (1, 1, true, Step::Nothing),
+            (5, 5, true, Step::Beside),
+            (20, 2, true, Step::Nothing),
+            (33, 5, true, Step::Beside),
+            (33, 2, true, Step::Between),
+            (33, 0, true, Step::Nothing),
+            (3, 3, false, Step::Nothing),
+            (5, 5, false, Step::Between),
+            (20, 1, false, Step::Between),
+            (20, 0, false, Step::Nothing),
+        ] {
+            let log = Log { bytes: mib * MIB, unmoved_bytes: unmoved * MIB };
+            assert_eq!(next_step(log, has_room, RESET_BYTES), expected, "{log:?}, {has_room}");
+        }
+    }
+}

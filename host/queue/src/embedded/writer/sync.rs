@@ -1,0 +1,258 @@
+//! The thread that syncs the log, and then answers.
+//!
+//! A success is answered, and a message is handed over, after a sync of the log
+//! that began when the commit had ended. The writer works on the next
+//! transactions meanwhile, and these see the changes of all earlier ones, synced
+//! or not. Nothing of that reaches a caller too early: the log is sequential, so
+//! the sync of a commit makes all earlier commits durable as well, and with them
+//! everything that its answer depends on.
+//!
+//! The log may begin again between a commit and its sync. SQLite has then moved
+//! the commit to the database and has synced that before (see
+//! [schema](crate::embedded::schema)), so the answer is right all the same.
+
+use std::sync::Arc;
+use std::sync::Weak;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc;
+use std::sync::mpsc::Receiver;
+use std::sync::mpsc::RecvTimeoutError;
+use std::sync::mpsc::Sender;
+use std::sync::mpsc::SyncSender;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use super::lookout::Lookout;
+use super::storage_failed;
+use crate::embedded::command::Command;
+use crate::embedded::command::Request;
+use crate::embedded::command::Requests;
+use crate::embedded::commits::Synced;
+use crate::embedded::identity::Displaced;
+use crate::embedded::log_sync::LogSync;
+use crate::embedded::transaction::Served;
+use crate::embedded::wait_queues::Undelivered;
+use hoth_platform::failpoint;
+use hoth_platform::failpoint::FailPoint;
+
+/// The most commits that may wait for their sync. Behind them the writer waits,
+/// so that a disk that stalls stops it.
+const UNSYNCED_MAX: usize = 64;
+
+/// The longest time for which it goes unnoticed that the file was removed.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+
+/// A commit whose callers have no answer yet.
+pub struct Committed {
+    /// Its number, or that of the commit before it if this one changed nothing.
+    pub number: u64,
+    /// It has written to the log.
+    pub wrote: bool,
+    pub commands: Vec<Box<dyn Command>>,
+    pub served: Served,
+}
+
+impl Committed {
+    /// Answers every caller with success. Returns the messages of receivers that
+    /// have gone away meanwhile.
+    fn answer(self) -> Vec<Undelivered> {
+        for command in self.commands {
+            command.answer(Ok(()));
+        }
+        let served = self.served.into_iter();
+        served.filter_map(|(waiter, leased)| waiter.answer(Ok(leased))).collect()
+    }
+
+    /// Answers every caller with the failure of storage.
+    pub fn refuse(self) {
+        for command in self.commands {
+            command.answer(Err(storage_failed()));
+        }
+        for (waiter, _) in self.served {
+            waiter.answer(Err(storage_failed()));
+        }
+    }
+}
+
+/// The writer's end of the thread.
+pub struct SyncThread {
+    committed: SyncSender<Committed>,
+    returned: Receiver<Undelivered>,
+    shared: Arc<Shared>,
+    thread: JoinHandle<Ended>,
+}
+
+/// The state that both threads see.
+#[derive(Debug, Default)]
+struct Shared {
+    /// A sync is running, so a commit now would be synced by the next one.
+    syncing: AtomicBool,
+    /// The writer waits for the end of that sync.
+    is_awaited: AtomicBool,
+    /// The thread ends, or has panicked.
+    ended: AtomicBool,
+}
+
+/// The result of the thread.
+pub struct Ended {
+    pub why: Why,
+    pub lookout: Lookout,
+}
+
+/// The reason why the thread has ended.
+pub enum Why {
+    /// The writer has asked for it. Every commit is synced and answered.
+    Asked,
+    /// The content of the log is unknown.
+    NotSynced(std::io::Error),
+    /// Everything was stored, but not in the file that a restart will open.
+    Displaced(Displaced),
+}
+
+impl SyncThread {
+    /// Starts the thread. `requests` leads to the writer, which is woken when
+    /// there is something for it.
+    pub fn start(
+        log: LogSync,
+        lookout: Lookout,
+        synced: Synced,
+        requests: Weak<Requests>,
+    ) -> std::io::Result<Self> {
+        let (committed, arriving) = mpsc::sync_channel(UNSYNCED_MAX);
+        let (returning, returned) = mpsc::channel();
+        let shared = Arc::new(Shared::default());
+        let wake = Wake { requests, shared: Arc::clone(&shared) };
+        let syncing = Syncing { committed: arriving, log, lookout, synced, returning, wake };
+        let thread = std::thread::Builder::new()
+            .name("queue-sync".to_owned())
+            .spawn(move || syncing.run())?;
+        Ok(Self { committed, returned, shared, thread })
+    }
+
+    /// Has a commit synced and its callers answered.
+    pub fn post(&self, committed: Committed) {
+        // Fails if the thread has ended, which the writer is about to notice.
+        if let Err(mpsc::SendError(committed)) = self.committed.send(committed) {
+            committed.refuse();
+        }
+    }
+
+    /// Returns true if a sync is running. Its end then wakes the writer.
+    pub fn awaits_sync(&self) -> bool {
+        // The order matters, and is the reverse of that in the thread: one of
+        // them sees the other.
+        self.shared.is_awaited.store(true, Ordering::SeqCst);
+        self.shared.syncing.load(Ordering::SeqCst)
+    }
+
+    /// Returns true if the thread has ended by itself.
+    pub fn has_ended(&self) -> bool {
+        self.shared.ended.load(Ordering::SeqCst)
+    }
+
+    /// Takes the messages of receivers that have gone away.
+    pub fn returned(&self) -> impl Iterator<Item = Undelivered> {
+        self.returned.try_iter()
+    }
+
+    /// Waits until every commit is answered, and ends the thread. Returns
+    /// `None` for the result if the thread has panicked.
+    pub fn finish(self) -> (Option<Ended>, Receiver<Undelivered>) {
+        drop(self.committed);
+        (self.thread.join().ok(), self.returned)
+    }
+}
+
+/// The way back to the writer.
+struct Wake {
+    requests: Weak<Requests>,
+    shared: Arc<Shared>,
+}
+
+impl Wake {
+    fn wake(&self) {
+        // Without callers, the writer is about to end.
+        if let Some(requests) = self.requests.upgrade() {
+            let _ = requests.send(Request::Wake);
+        }
+    }
+}
+
+impl Drop for Wake {
+    fn drop(&mut self) {
+        self.shared.ended.store(true, Ordering::SeqCst);
+        self.wake();
+    }
+}
+
+/// The state of the thread.
+struct Syncing {
+    committed: Receiver<Committed>,
+    log: LogSync,
+    lookout: Lookout,
+    synced: Synced,
+    returning: Sender<Undelivered>,
+    wake: Wake,
+}
+
+impl Syncing {
+    fn run(mut self) -> Ended {
+        let why = loop {
+            let done = match self.committed.recv_timeout(LOOK_EVERY) {
+                Ok(first) => self.sync_and_answer(first),
+                Err(RecvTimeoutError::Timeout) => self.lookout.look().map_err(Why::Displaced),
+                Err(RecvTimeoutError::Disconnected) => break Why::Asked,
+            };
+            if let Err(why) = done {
+                break why;
+            }
+        };
+        // Refused here, and not in a channel that ends: a caller learns why.
+        self.committed.try_iter().for_each(Committed::refuse);
+        Ended { why, lookout: self.lookout }
+    }
+
+    /// Syncs and answers all commits that have ended by now.
+    fn sync_and_answer(&mut self, first: Committed) -> Result<(), Why> {
+        let mut group = vec![first];
+        group.extend(self.committed.try_iter().take(UNSYNCED_MAX));
+        let on_disk = match group.iter().any(|committed| committed.wrote) {
+            true => self.sync(),
+            false => Ok(()),
+        };
+        // The look comes last before the answers: a success is for the file
+        // that a restart will open.
+        if let Err(why) = on_disk.and_then(|()| self.lookout.look().map_err(Why::Displaced)) {
+            group.into_iter().for_each(Committed::refuse);
+            return Err(why);
+        }
+        let last = group.last().map_or(0, |committed| committed.number);
+        self.synced.up_to(last);
+        let mut returned = false;
+        for committed in group {
+            failpoint::reach(FailPoint::AfterCommit);
+            for undelivered in committed.answer() {
+                // The writer takes them until this thread has ended.
+                let _ = self.returning.send(undelivered);
+                returned = true;
+            }
+        }
+        if returned {
+            self.wake.wake();
+        }
+        Ok(())
+    }
+
+    fn sync(&self) -> Result<(), Why> {
+        let shared = &self.wake.shared;
+        shared.syncing.store(true, Ordering::SeqCst);
+        failpoint::reach(FailPoint::BeforeSync);
+        let synced = self.log.sync();
+        shared.syncing.store(false, Ordering::SeqCst);
+        if shared.is_awaited.swap(false, Ordering::SeqCst) {
+            self.wake.wake();
+        }
+        synced.map_err(Why::NotSynced)
+    }
+}
