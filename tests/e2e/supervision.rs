@@ -74,6 +74,18 @@ async fn a_stuck_queue_writer_ends_the_process_and_loses_no_job() {
 }
 
 #[tokio::test]
+async fn a_panic_of_the_thread_that_syncs_the_queue_ends_the_process_and_loses_no_job() {
+    let sentence = "the thread that syncs the queue has ended by itself; the log has the reason";
+    ends_and_loses_nothing("before-sync:panic", |setup| setup, sentence).await;
+}
+
+#[tokio::test]
+async fn a_stuck_sync_of_the_queue_ends_the_process_and_loses_no_job() {
+    let setup = |setup: Setup| setup.with("[worker]\nstuck_after_ms = 2000");
+    ends_and_loses_nothing("before-sync:hang", setup, "hoth: the queue writer is stuck").await;
+}
+
+#[tokio::test]
 async fn a_stuck_runtime_ends_the_process_and_loses_no_job() {
     // One thread, so that one part can block them all.
     let setup = |setup: Setup| {

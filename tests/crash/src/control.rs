@@ -17,7 +17,7 @@ use crate::volume::Volume;
 /// Power cuts within which a message must be lost.
 const CUTS_MAX: u32 = 20;
 
-/// Read only by builds with debug assertions; see `queue/embedded/schema.rs`.
+/// Read only by builds with debug assertions; see `queue/embedded/log_sync.rs`.
 const NOT_DURABLE: (&str, &str) = ("HOTH_TEST_SYNCHRONOUS", "normal");
 
 /// Runs every control.
@@ -44,7 +44,7 @@ async fn shutdown(built: &Built, place: &Path, seed: u64) -> anyhow::Result<()> 
     let mut trial = begin(built, place, volume.folder(), seed).await?;
     trial.deployment.set(NOT_DURABLE.0, NOT_DURABLE.1);
     let cut = async |host: Host| power::cut(&volume, host).await;
-    must_lose(trial, "synchronous=NORMAL, shutdown", cut).await
+    must_lose(trial, "answers without a sync, shutdown", cut).await
 }
 
 /// Cuts the power of a correct drive under a queue that does not wait for the
@@ -54,7 +54,7 @@ async fn drive(built: &Built, place: &Path, seed: u64) -> anyhow::Result<()> {
     let mut trial = begin(built, place, machine.folder(), seed).await?;
     trial.deployment.set(NOT_DURABLE.0, NOT_DURABLE.1);
     let cut = async |host: Host| machine.cut_power(host).await;
-    must_lose(trial, "synchronous=NORMAL, drive", cut).await
+    must_lose(trial, "answers without a sync, drive", cut).await
 }
 
 /// Cuts the power of a drive that acknowledges flushes without doing them,

@@ -284,7 +284,7 @@ impl EmbeddedQueue {
         });
         let result = reading.await.expect("reading the state does not panic");
         let result = result.ok_or_else(closed)?;
-        self.seen.on_disk().await.map_err(|NeverSynced| closed())?;
+        self.seen.on_disk().await.map_err(|NeverSynced| not_on_disk())?;
         result.map_err(|error| QueueError::Unreachable(error.into()))
     }
 
@@ -296,4 +296,8 @@ impl EmbeddedQueue {
         self.requests.send(Request::Apply(Call::with_caller(operation, reply)))?;
         result.await.map_err(|_| closed())?
     }
+}
+
+fn not_on_disk() -> QueueError {
+    QueueError::Unreachable("queue storage failed, or was closed, before a read was on disk".into())
 }

@@ -355,6 +355,23 @@ async fn a_log_that_a_reader_keeps_growing_refuses_messages_until_the_reader_end
 }
 
 #[tokio::test]
+async fn a_log_begins_again_at_half_of_its_bound() {
+    const BYTES_MAX: u64 = 1_000_000;
+    let folder = tempfile::tempdir().expect("a temporary folder can be made");
+    let queue = open_bounded(&folder.path().join("hoth.db"), BYTES_MAX).expect("it can be opened");
+    // Each message takes a page at least, so all of them exceed the bound.
+    let count = BYTES_MAX / 4_096 * 2;
+    for number in 0..count {
+        let name = format!("m{number}");
+        queue.send(&requests(), message(&name, &name)).await.expect("there is room");
+        let bytes = queue.log_bytes();
+        assert!(bytes <= BYTES_MAX, "the log has {bytes} bytes");
+    }
+    assert_eq!(queue.stats(&requests()).await.expect("it can be read").depth, count);
+    queue.close().await;
+}
+
+#[tokio::test]
 async fn rows_of_another_program_can_be_received_listed_and_purged() {
     let (_folder, path, queue) = with_messages().await;
     let other = rusqlite::Connection::open(&path).expect("the file can be opened");

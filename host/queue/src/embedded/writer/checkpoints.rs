@@ -35,8 +35,9 @@ use crate::embedded::sorting::sort;
 /// the reserve, so that both fit into it on a full disk.
 const MOVE_BYTES: u64 = 4 * 1024 * 1024;
 
-/// The pause after a checkpoint by the writer, and after one that could not move
-/// everything, because a reader needs the log or the disk is full.
+/// The pause after a checkpoint that could not move everything, or after which
+/// the log does not begin again, because a reader needs the log or the disk is
+/// full.
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// The checkpoints of one queue.
@@ -52,6 +53,9 @@ pub struct Checkpoints {
     index: LogIndex,
     reset_bytes: u64,
     not_before: Instant,
+    /// The salts of the log that the writer has moved as a whole, and that is
+    /// to begin again.
+    to_begin_again: Option<[u8; 8]>,
 }
 
 /// The result of a checkpoint that has left the state of the file known.
@@ -102,6 +106,7 @@ impl Checkpoints {
             index,
             reset_bytes: RESET_BYTES.min(max_bytes / 2),
             not_before: Instant::now(),
+            to_begin_again: None,
         })
     }
 
@@ -139,11 +144,13 @@ impl Checkpoints {
                 if ordered { Ok(()) } else { Err(CheckpointFailed::Ended) }
             }
             Step::Between => {
-                let moved = checkpoint(sql);
                 // A reader can keep the log from its beginning although
-                // everything is moved.
-                self.not_before = Instant::now() + PAUSE;
-                self.note(moved)
+                // everything was moved.
+                let salts = Some(index.checkpoint.salts);
+                if std::mem::replace(&mut self.to_begin_again, salts) == salts {
+                    self.not_before = Instant::now() + PAUSE;
+                }
+                self.note(checkpoint(sql))
             }
         }
     }

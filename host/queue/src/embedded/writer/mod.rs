@@ -494,7 +494,7 @@ impl Writer {
             Err(NotStored::Wait(..) | NotStored::Full) => {}
             Err(NotStored::Failed(cause)) => self.fail(Vec::new(), &cause),
         }
-        self.expire_at = Instant::now() + pause;
+        self.tend_at = Instant::now() + pause;
     }
 }
 

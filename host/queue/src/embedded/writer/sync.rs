@@ -140,8 +140,10 @@ impl SyncThread {
 
     /// Returns true if a sync is running. Its end then wakes the writer.
     pub fn awaits_sync(&self) -> bool {
-        // The order matters, and is the reverse of that in the thread: one of
-        // them sees the other.
+        if !self.shared.syncing.load(Ordering::SeqCst) {
+            return false;
+        }
+        // Read again: a sync that ends before this note wakes no writer.
         self.shared.is_awaited.store(true, Ordering::SeqCst);
         self.shared.syncing.load(Ordering::SeqCst)
     }
@@ -254,5 +256,59 @@ impl Syncing {
             self.wake.wake();
         }
         synced.map_err(Why::NotSynced)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+    use std::sync::atomic::AtomicU64;
+
+    use tokio::sync::oneshot;
+
+    use super::*;
+    use crate::embedded::command::Call;
+    use crate::embedded::commits;
+    use crate::embedded::identity::QueueFiles;
+    use crate::embedded::lock::FileLock;
+    use crate::embedded::operations::CheckStorage;
+    use crate::embedded::schema;
+    use crate::error::QueueError;
+
+    type Answer = oneshot::Receiver<Result<(), QueueError>>;
+
+    fn committed(number: u64) -> (Committed, Answer) {
+        let (reply, answer) = oneshot::channel();
+        let commands = vec![Call::with_caller(CheckStorage, reply)];
+        (Committed { number, wrote: true, commands, served: Vec::new() }, answer)
+    }
+
+    #[test]
+    fn a_commit_whose_sync_fails_is_refused_with_all_later_ones() {
+        let folder = tempfile::tempdir().expect("a temporary folder can be made");
+        let path = folder.path().join("hoth.db");
+        let lock = FileLock::take(&path).expect("a new file");
+        let sql = schema::open_writer(&path).expect("a new file");
+        let files = QueueFiles::note(&path, &lock).expect("the files are there");
+        let lookout = Lookout::new(files, None, Arc::new(AtomicU64::new(0)));
+        // A device that cannot be synced.
+        let log = LogSync::open(Path::new("/dev/null")).expect("a device");
+        let (_begun, synced, _seen) = commits::numbered();
+        let sync = SyncThread::start(log, lookout, synced, Weak::new()).expect("a thread");
+        let answers = [1, 2, 3].map(|number| {
+            let (committed, answer) = committed(number);
+            sync.post(committed);
+            answer
+        });
+        let (ended, _returned) = sync.finish();
+        let Some(Ended { why: Why::NotSynced(_), lookout }) = ended else {
+            panic!("the sync did not fail");
+        };
+        for answer in answers {
+            let answer = answer.blocking_recv();
+            assert!(!matches!(answer, Ok(Ok(()))), "{answer:?}");
+        }
+        drop(sql);
+        drop(lookout);
     }
 }
