@@ -13,6 +13,7 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use rusqlite::Connection;
+use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 use tokio::sync::oneshot;
 use tokio::sync::watch;
@@ -181,6 +182,7 @@ impl EmbeddedQueue {
             log_bytes: Arc::clone(&log_bytes),
             begun,
             synced,
+            runtime: Handle::try_current().ok(),
         };
         let writer = Writer::start(opened, ways).map_err(io)?;
         std::thread::Builder::new()

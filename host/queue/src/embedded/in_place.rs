@@ -153,7 +153,10 @@ impl Content {
         for (at, expected) in [
             (LOG_SALTS_AT, index.checkpoint.salts),
             (index.frame_at(self.next_frame) + FRAME_SALTS_AT, index.checkpoint.salts),
-            (index.frame_at(last) + FRAME_CHECKSUM_AT, std::array::from_fn(|i| [high, low][i / 4][i % 4])),
+            (
+                index.frame_at(last) + FRAME_CHECKSUM_AT,
+                std::array::from_fn(|i| [high, low][i / 4][i % 4]),
+            ),
         ] {
             let mut found = [0; 8];
             match self.log.read_exact_at(&mut found, at) {

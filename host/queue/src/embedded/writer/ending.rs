@@ -2,6 +2,7 @@
 
 use std::error::Error;
 use std::sync::mpsc::Receiver;
+use std::time::Duration;
 
 use tracing::error;
 use tracing::info;
@@ -19,6 +20,9 @@ use crate::embedded::failure::StorageFailure;
 use crate::embedded::identity::Displaced;
 use crate::embedded::rescue;
 use crate::embedded::wait_queues::Undelivered;
+
+/// The longest wait, at the end, for a runtime that answers callers.
+const ANSWERS_MAX: Duration = Duration::from_secs(1);
 
 impl Writer {
     /// Closes the file, with everything in the database and an empty log, so
@@ -53,7 +57,9 @@ impl Writer {
     /// Releases the messages of receivers that have gone away. Their leases
     /// would outlive this process.
     fn take_back(&mut self, returned: &Receiver<Undelivered>) {
-        let mut releases: Vec<_> = returned.try_iter().map(release).collect();
+        // The channel ends with the last answer.
+        let until_answered = std::iter::from_fn(|| returned.recv_timeout(ANSWERS_MAX).ok());
+        let mut releases: Vec<_> = until_answered.map(release).collect();
         if !releases.is_empty() && self.transact(&mut releases, ServeWaiters::No).is_err() {
             warn!("Some messages come back when their leases run out: the file cannot be written");
         }

@@ -26,6 +26,7 @@ use std::time::Duration;
 use std::time::Instant;
 
 use rusqlite::Connection;
+use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tracing::warn;
 
@@ -126,6 +127,8 @@ pub struct Ways {
     pub log_bytes: Arc<AtomicU64>,
     pub begun: Begun,
     pub synced: Synced,
+    /// The runtime of the callers, if there is one.
+    pub runtime: Option<Handle>,
 }
 
 /// The state of the writer's thread.
@@ -188,11 +191,11 @@ impl Writer {
     /// Starts the threads that work for the writer.
     pub fn start(opened: Opened, ways: Ways) -> io::Result<Self> {
         let Opened { sql, checkpointer, lock, files, index, log, other_writers, .. } = opened;
-        let Ways { received, requests, failed, log_bytes, begun, synced } = ways;
+        let Ways { received, requests, failed, log_bytes, begun, synced, runtime } = ways;
         let lookout = Lookout::new(files, other_writers, Arc::clone(&log_bytes));
         Ok(Self {
             checkpoints: Checkpoints::start(checkpointer, index, opened.log_max_bytes)?,
-            sync: Some(SyncThread::start(log, lookout, synced, requests)?),
+            sync: Some(SyncThread::start(log, lookout, synced, requests, runtime)?),
             lookout: None,
             sql,
             lock,

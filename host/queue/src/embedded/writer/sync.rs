@@ -23,6 +23,8 @@ use std::sync::mpsc::SyncSender;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use tokio::runtime::Handle;
+
 use super::lookout::Lookout;
 use super::storage_failed;
 use crate::embedded::command::Command;
@@ -118,12 +120,14 @@ impl SyncThread {
         lookout: Lookout,
         synced: Synced,
         requests: Weak<Requests>,
+        runtime: Option<Handle>,
     ) -> std::io::Result<Self> {
         let (committed, arriving) = mpsc::sync_channel(UNSYNCED_MAX);
         let (returning, returned) = mpsc::channel();
         let shared = Arc::new(Shared::default());
-        let wake = Wake { requests, shared: Arc::clone(&shared) };
-        let syncing = Syncing { committed: arriving, log, lookout, synced, returning, wake };
+        let writer = ToWriter { requests, returning };
+        let end = End(Arc::clone(&shared), writer.clone());
+        let syncing = Syncing { committed: arriving, log, lookout, synced, writer, runtime, end };
         let thread = std::thread::Builder::new()
             .name("queue-sync".to_owned())
             .spawn(move || syncing.run())?;
@@ -158,8 +162,9 @@ impl SyncThread {
         self.returned.try_iter()
     }
 
-    /// Waits until every commit is answered, and ends the thread. Returns
-    /// `None` for the result if the thread has panicked.
+    /// Waits until every commit is synced, and ends the thread. Returns `None`
+    /// for the result if the thread has panicked. The channel ends when every
+    /// caller has its answer.
     pub fn finish(self) -> (Option<Ended>, Receiver<Undelivered>) {
         drop(self.committed);
         (self.thread.join().ok(), self.returned)
@@ -167,24 +172,35 @@ impl SyncThread {
 }
 
 /// The way back to the writer.
-struct Wake {
+#[derive(Clone)]
+struct ToWriter {
     requests: Weak<Requests>,
-    shared: Arc<Shared>,
+    returning: Sender<Undelivered>,
 }
 
-impl Wake {
+impl ToWriter {
     fn wake(&self) {
         // Without callers, the writer is about to end.
         if let Some(requests) = self.requests.upgrade() {
             let _ = requests.send(Request::Wake);
         }
     }
+
+    /// Gives messages back whose receiver has gone away.
+    fn give_back(&self, undelivered: Undelivered) {
+        // The writer takes them until it has closed the file.
+        let _ = self.returning.send(undelivered);
+        self.wake();
+    }
 }
 
-impl Drop for Wake {
+/// The end of the thread, by a panic or not, which the writer notices.
+struct End(Arc<Shared>, ToWriter);
+
+impl Drop for End {
     fn drop(&mut self) {
-        self.shared.ended.store(true, Ordering::SeqCst);
-        self.wake();
+        self.0.ended.store(true, Ordering::SeqCst);
+        self.1.wake();
     }
 }
 
@@ -194,8 +210,10 @@ struct Syncing {
     log: LogSync,
     lookout: Lookout,
     synced: Synced,
-    returning: Sender<Undelivered>,
-    wake: Wake,
+    writer: ToWriter,
+    /// The runtime of the callers, if there is one.
+    runtime: Option<Handle>,
+    end: End,
 }
 
 impl Syncing {
@@ -231,29 +249,33 @@ impl Syncing {
         }
         let last = group.last().map_or(0, |committed| committed.number);
         self.synced.up_to(last);
-        let mut returned = false;
-        for committed in group {
-            failpoint::reach(FailPoint::AfterCommit);
-            for undelivered in committed.answer() {
-                // The writer takes them until this thread has ended.
-                let _ = self.returning.send(undelivered);
-                returned = true;
-            }
-        }
-        if returned {
-            self.wake.wake();
-        }
+        self.answer(group);
         Ok(())
     }
 
+    /// Answers a group, as one task of the runtime. From this thread, each answer
+    /// would take the lock of the runtime's queue and wake a thread.
+    fn answer(&self, group: Vec<Committed>) {
+        group.iter().for_each(|_| failpoint::reach(FailPoint::AfterCommit));
+        let writer = self.writer.clone();
+        let answer = move || {
+            let undelivered = group.into_iter().flat_map(Committed::answer);
+            undelivered.for_each(|undelivered| writer.give_back(undelivered));
+        };
+        match &self.runtime {
+            Some(runtime) => drop(runtime.spawn(async move { answer() })),
+            None => answer(),
+        }
+    }
+
     fn sync(&self) -> Result<(), Why> {
-        let shared = &self.wake.shared;
+        let shared = &self.end.0;
         shared.syncing.store(true, Ordering::SeqCst);
         failpoint::reach(FailPoint::BeforeSync);
         let synced = self.log.sync();
         shared.syncing.store(false, Ordering::SeqCst);
         if shared.is_awaited.swap(false, Ordering::SeqCst) {
-            self.wake.wake();
+            self.writer.wake();
         }
         synced.map_err(Why::NotSynced)
     }
@@ -294,7 +316,7 @@ mod tests {
         // A device that cannot be synced.
         let log = LogSync::open(Path::new("/dev/null")).expect("a device");
         let (_begun, synced, _seen) = commits::numbered();
-        let sync = SyncThread::start(log, lookout, synced, Weak::new()).expect("a thread");
+        let sync = SyncThread::start(log, lookout, synced, Weak::new(), None).expect("a thread");
         let answers = [1, 2, 3].map(|number| {
             let (committed, answer) = committed(number);
             sync.post(committed);
