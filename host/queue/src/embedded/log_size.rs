@@ -14,10 +14,6 @@ use tracing::warn;
 use super::rescue::empty_log;
 use super::schema::BUSY_WAIT;
 
-/// The size at which the log is to begin again. It bounds what a start reads
-/// after a crash.
-pub const RESET_BYTES: u64 = 32 * 1024 * 1024;
-
 /// The size from which on the log is reported.
 const WARN_BYTES: u64 = 64 * 1024 * 1024;
 

@@ -71,9 +71,10 @@ pub fn database_error(path: &Path, source: rusqlite::Error) -> OpenError {
 /// [thread that syncs](super::writer).
 const NORMAL: i64 = 1;
 
-/// The size of the log to which SQLite shrinks it when it begins again. A log
-/// that keeps its length is synced sooner: no block is allocated.
-const KEPT_BYTES: u64 = super::log_size::RESET_BYTES;
+/// The size at which the log is to begin again. It bounds what a start reads
+/// after a crash. SQLite shrinks a longer log to this size then, and not further:
+/// a log that keeps its length is synced sooner, because no block is allocated.
+pub const RESET_BYTES: u64 = 32 * 1024 * 1024;
 
 /// Opens the connection that moves the log to the database.
 pub fn open_checkpointer(path: &Path) -> Result<Connection, OpenError> {
@@ -102,7 +103,7 @@ fn configure(connection: &Connection) -> rusqlite::Result<()> {
     connection.pragma_update(None, "synchronous", NORMAL)?;
     // The writer chooses the time of a checkpoint: see `writer::checkpoints`.
     connection.pragma_update(None, "wal_autocheckpoint", 0)?;
-    connection.pragma_update(None, "journal_size_limit", KEPT_BYTES.cast_signed())?;
+    connection.pragma_update(None, "journal_size_limit", RESET_BYTES.cast_signed())?;
     connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
     connection.pragma_update(None, "temp_store", "MEMORY")
 }

@@ -24,7 +24,7 @@ use std::time::Instant;
 use rusqlite::Connection;
 
 use crate::embedded::log_index::LogIndex;
-use crate::embedded::log_size::RESET_BYTES;
+use crate::embedded::schema::RESET_BYTES;
 use crate::embedded::sorting::Phase;
 use crate::embedded::sorting::Verdict;
 use crate::embedded::sorting::sort;
