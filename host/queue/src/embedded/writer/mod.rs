@@ -11,13 +11,13 @@ mod checkpoints;
 mod ending;
 mod gathering;
 mod lookout;
+mod opened;
 mod sync;
 
 use std::collections::HashMap;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::Weak;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::Receiver;
@@ -26,7 +26,6 @@ use std::time::Duration;
 use std::time::Instant;
 
 use rusqlite::Connection;
-use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tracing::warn;
 
@@ -34,24 +33,20 @@ use self::checkpoints::CheckpointFailed;
 use self::checkpoints::Checkpoints;
 use self::gathering::gather;
 use self::lookout::Lookout;
+pub use self::opened::Opened;
+pub use self::opened::Ways;
 use self::sync::Committed;
 use self::sync::SyncThread;
 use super::command::Call;
 use super::command::Command;
 use super::command::Request;
-use super::command::Requests;
 use super::command::closed;
 use super::commits::Begun;
-use super::commits::Synced;
 use super::failure::StorageFailure;
-use super::identity::QueueFiles;
 use super::known_keys::KnownKeys;
 use super::lock::FileLock;
-use super::log_index::LogIndex;
 use super::log_size::LogSize;
-use super::log_sync::LogSync;
 use super::operations::GiveBackMessages;
-use super::other_writers::OtherWriters;
 use super::reserve::Reserve;
 use super::schema::BUSY_WAIT;
 use super::sorting::Phase;
@@ -86,50 +81,6 @@ const REPORT_EVERY: Duration = Duration::from_secs(60);
 /// another thread goes unnoticed, and the harm of a clock that is set while the
 /// writer sleeps.
 const IDLE_MAX: Duration = Duration::from_millis(500);
-
-/// The parts of an opened queue that the writer works with.
-pub struct Opened {
-    /// The connections that write and that move the log. They are declared
-    /// before the files, and so closed before them: see [`FileLock`].
-    pub sql: Connection,
-    pub checkpointer: Connection,
-    pub lock: FileLock,
-    /// The deduplication keys that were used within a day.
-    pub keys: KnownKeys,
-    pub files: QueueFiles,
-    pub index: LogIndex,
-    pub log: LogSync,
-    /// `None` if the kernel does not allow the watch.
-    pub other_writers: Option<OtherWriters>,
-    /// The path of the configuration.
-    pub path: PathBuf,
-    /// The queue's time. Deadlines of callers and pauses are measured in
-    /// [`Instant`] instead, which no operator can set.
-    pub clock: Clock,
-    /// Disk space that is released when the disk is full, so that deletions
-    /// still commit.
-    pub reserve: Reserve,
-    /// The time for which consumed outcomes can be redelivered.
-    pub archive_for: Duration,
-    /// The size of the log from which on new messages are refused.
-    pub log_max_bytes: u64,
-}
-
-/// The ways between the writer and its callers.
-pub struct Ways {
-    /// Requests of all callers, in order of arrival.
-    pub received: Receiver<Request>,
-    /// The other end, by which the writer is woken.
-    pub requests: Weak<Requests>,
-    /// The failure of storage, which is never reset: see [`Writer::fail`].
-    pub failed: watch::Sender<Option<StorageFailure>>,
-    /// The size of the log, for others to read.
-    pub log_bytes: Arc<AtomicU64>,
-    pub begun: Begun,
-    pub synced: Synced,
-    /// The runtime of the callers, if there is one.
-    pub runtime: Option<Handle>,
-}
 
 /// The state of the writer's thread.
 pub struct Writer {
