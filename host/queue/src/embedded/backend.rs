@@ -4,6 +4,7 @@
 use std::fmt;
 use std::fs::DirBuilder;
 use std::os::unix::fs::DirBuilderExt as _;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::atomic::AtomicBool;
@@ -123,13 +124,7 @@ impl EmbeddedQueue {
     /// [`OpenError`], for example when another host uses the file.
     pub fn open(config: &Config, clock: Clock) -> Result<Self, OpenError> {
         let path = &config.path;
-        if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-            DirBuilder::new()
-                .recursive(true)
-                .mode(0o700)
-                .create(folder)
-                .map_err(|source| OpenError::Io { path: folder.to_owned(), source })?;
-        }
+        make_folder(path)?;
         // Before the file is opened: SQLite itself would let two hosts write in
         // turns, each with leases that the other does not know.
         let lock = FileLock::take(path)?;
@@ -298,6 +293,15 @@ impl EmbeddedQueue {
         self.requests.send(Request::Apply(Call::with_caller(operation, reply)))?;
         result.await.map_err(|_| closed())?
     }
+}
+
+/// Makes the directory of a queue file.
+fn make_folder(path: &Path) -> Result<(), OpenError> {
+    let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) else {
+        return Ok(());
+    };
+    let made = DirBuilder::new().recursive(true).mode(0o700).create(folder);
+    made.map_err(|source| OpenError::Io { path: folder.to_owned(), source })
 }
 
 fn not_on_disk() -> QueueError {
