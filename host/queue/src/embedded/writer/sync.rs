@@ -200,6 +200,8 @@ struct End(Arc<Shared>, ToWriter);
 impl Drop for End {
     fn drop(&mut self) {
         self.0.ended.store(true, Ordering::SeqCst);
+        // A panic in a sync must not leave the writer waiting for its end.
+        self.0.syncing.store(false, Ordering::SeqCst);
         self.1.wake();
     }
 }
