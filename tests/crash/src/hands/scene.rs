@@ -160,7 +160,12 @@ impl Scene {
                 self.backup()?;
                 fs::rename(self.backup_file(), queue)?;
             }
-            Act::RemoveFolder => fs::remove_dir_all(&self.folder)?,
+            Act::RemoveFolder => match fs::remove_dir_all(&self.folder) {
+                // The host has noticed, and has stored its messages there again:
+                // `rm -r` leaves them, too.
+                Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => {}
+                removed => removed?,
+            },
             Act::MoveFolder => fs::rename(&self.folder, self.other.join("moved"))?,
             Act::RemoveLog => fs::remove_file(self.beside("-wal"))?,
             Act::RemoveIndex => fs::remove_file(self.beside("-shm"))?,
