@@ -15,6 +15,7 @@ use serde::de::SeqAccess;
 use serde::de::Visitor;
 use serde_json::Map;
 use serde_json::Value;
+use serde_json::map::Entry;
 
 use super::NESTING_MAX;
 use super::Refusal;
@@ -174,10 +175,15 @@ impl<'de> Visitor<'de> for Strict<'_> {
             // found.
             let value = entries.next_value_seed(self.inside(&path));
             let value = value.map_err(|error| self.broken(&path, error))?;
-            if map.contains_key(&key) {
-                self.findings.borrow_mut().repeated_keys.add(&path, "is given twice");
+            match map.entry(key) {
+                Entry::Vacant(entry) => {
+                    entry.insert(value);
+                }
+                Entry::Occupied(entry) => {
+                    let path = Path::Key(self.path, entry.key());
+                    self.findings.borrow_mut().repeated_keys.add(&path, "is given twice");
+                }
             }
-            map.insert(key, value);
         }
         if map.len() > KEYS_MAX {
             return Err(A::Error::custom("too many keys"));

@@ -60,19 +60,18 @@ pub const TIME: Format = Format {
 /// Returns the first day of a day, `YYYY-MM-DD`, or of a month, `YYYY-MM`.
 /// Returns `None` for any other text.
 pub fn first_day(text: &str) -> Option<time::Date> {
-    let parts: Vec<&str> = text.split('-').collect();
-    let lengths: Vec<usize> = parts.iter().map(|part| part.len()).collect();
-    let digits = parts.iter().all(|part| part.bytes().all(|b| b.is_ascii_digit()));
+    let mut parts = text.split('-');
+    // A month counts as its first day.
+    let (year, month, day) = (parts.next()?, parts.next()?, parts.next().unwrap_or("01"));
     // Fixed widths: ISO 8601 has leading zeros, and adapters may rely on them.
-    if !digits || !(lengths == [4, 2] || lengths == [4, 2, 2]) {
+    let has_width =
+        |part: &str, width| part.len() == width && part.bytes().all(|byte| byte.is_ascii_digit());
+    let is_date = has_width(year, 4) && has_width(month, 2) && has_width(day, 2);
+    if !is_date || parts.next().is_some() {
         return None;
     }
-    // A month counts as its first day, so a missing part is 1. A part that does
-    // not parse is 0, which no calendar has as a month or a day.
-    let number = |at: usize| parts.get(at).map_or(1, |part| part.parse::<u16>().unwrap_or(0));
-    let month = u8::try_from(number(1)).ok().and_then(|month| time::Month::try_from(month).ok());
-    let day = u8::try_from(number(2)).unwrap_or(0);
-    time::Date::from_calendar_date(i32::from(number(0)), month?, day).ok()
+    let month = time::Month::try_from(month.parse::<u8>().ok()?).ok()?;
+    time::Date::from_calendar_date(year.parse().ok()?, month, day.parse().ok()?).ok()
 }
 
 /// Returns the last day of a day or a month. Returns `None` for any other
