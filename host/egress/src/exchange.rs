@@ -45,14 +45,14 @@ use hoth_platform::failpoint::FailPoint;
 
 /// Implements [`crate::Client::exchange`].
 pub async fn run(inner: &Inner, request: &HttpRequest, context: &Context<'_>) -> ExchangeResult {
-    match Exchange::prepare(inner, request, context) {
-        Ok(exchange) => exchange.run(context).await,
+    let mut exchange = match Exchange::prepare(inner, request, context) {
+        Ok(exchange) => exchange,
         Err(refused) => {
             warn!(
                 csp = %inner.name, method = request.method.as_str(), error = %refused,
                 "Refused a request to {}", inner.name,
             );
-            ExchangeResult {
+            return ExchangeResult {
                 event: Event::TransportFailure(TransportFailure {
                     code: refused.code,
                     message: refused.message,
@@ -64,9 +64,10 @@ pub async fn run(inner: &Inner, request: &HttpRequest, context: &Context<'_>) ->
                 retry_after: None,
                 finding: (refused.code == TransportCode::RequestRefused)
                     .then_some(Finding::RequestRefused),
-            }
+            };
         }
-    }
+    };
+    exchange.run(context).await
 }
 
 /// A checked request, and the state of its calls.
@@ -142,7 +143,7 @@ impl<'a> Exchange<'a> {
     }
 
     /// Makes calls until the retry policy ends the exchange.
-    async fn run(mut self, context: &Context<'_>) -> ExchangeResult {
+    async fn run(&mut self, context: &Context<'_>) -> ExchangeResult {
         let breaker = self.inner.breaker_of(&self.url);
         let mut tries = 0;
         loop {
@@ -198,7 +199,7 @@ impl<'a> Exchange<'a> {
     }
 
     /// Makes the result of a poll that is not made.
-    fn held(self) -> ExchangeResult {
+    fn held(&self) -> ExchangeResult {
         let (csp, origin) = (&self.inner.name, Origin::of(&self.url));
         let message = format!("{csp} does not respond at {origin}, so it was not called");
         let event = Event::TransportFailure(TransportFailure {
@@ -231,7 +232,9 @@ impl<'a> Exchange<'a> {
             Err(failure) => Err(failure),
         };
         self.last = Some(received);
-        self.call(Some(&renewed?), context).await
+        // Boxed, because nearly no call is made again, and the others would keep
+        // room for it.
+        Box::pin(self.call(Some(&renewed?), context)).await
     }
 
     /// Keeps the response of a try that is followed by another one.
@@ -248,16 +251,16 @@ impl<'a> Exchange<'a> {
         context: &Context<'_>,
     ) -> Result<ReceivedResponse, CallFailure> {
         let inner = self.inner;
-        let request = self.request(auth);
         // Held for the call only: neither a backoff nor a slow token endpoint
         // uses up the bound on concurrent calls.
         let permit = inner.permits.acquire().await.expect("the semaphore is never closed");
+        let http = inner.http.get().await;
         self.calls += 1;
         // Set again after the wait for the permit and for the token.
         self.called_at = Instant::now();
         (context.before_call)();
         failpoint::reach(FailPoint::BeforeCspCall);
-        let called = call::call(&inner.http, request, &inner.target).await;
+        let called = call::call(&http, self.request(auth), &inner.target).await;
         failpoint::reach(FailPoint::AfterCspCall);
         drop(permit);
         match called {
@@ -331,7 +334,7 @@ impl<'a> Exchange<'a> {
     }
 
     /// Makes the result from the last try.
-    fn finish(self, tried: Result<ReceivedResponse, CallFailure>, tries: u32) -> ExchangeResult {
+    fn finish(&self, tried: Result<ReceivedResponse, CallFailure>, tries: u32) -> ExchangeResult {
         let last = self.last.as_ref().and_then(|received| received.retry_after);
         let retry_after = match &tried {
             Ok(received) => received.retry_after,
@@ -354,7 +357,7 @@ impl<'a> Exchange<'a> {
             }
             Err(failure) => failed(failure, self.last.as_ref().map(|it| it.response.clone())),
         };
-        let url = (self.calls > 0).then_some(self.url);
+        let url = (self.calls > 0).then(|| self.url.clone());
         ExchangeResult { event, url, calls: self.calls, retry_after, finding: self.finding }
     }
 

@@ -136,7 +136,10 @@ impl DeliveryHandler {
             Some(_) => FailPoint::PollReceived,
         });
         match run::version_for(&self.context, &self.csp, &queued).await {
-            Ok(version) => self.run_adapter(&version, queued, delivery).await,
+            Ok(version) => {
+                let decision = self.run_adapter(&version, &queued, delivery).await;
+                self.disposition(decision, queued)
+            }
             Err(reason) => {
                 warn!("Job waits: {reason}");
                 let Some(from) = &queued.resumption else {
@@ -154,12 +157,12 @@ impl DeliveryHandler {
     async fn run_adapter(
         &self,
         version: &Arc<Version>,
-        queued: QueuedJob,
+        queued: &QueuedJob,
         delivery: &Delivery,
-    ) -> Disposition {
+    ) -> Decision {
         let attempt = delivery.message.receive_count;
         info!(operation = %queued.job.operation, attempt, event = "begin", "Job begins");
-        let run = run::run_adapter(&self.context, &self.csp, version, &queued, delivery).await;
+        let run = run::run_adapter(&self.context, &self.csp, version, queued, delivery).await;
         let from = RunContext { job: &queued.job, resumption: queued.resumption.as_ref() };
         let now = self.context.clock.now();
         let policy = &self.context.polling;
@@ -170,7 +173,7 @@ impl DeliveryHandler {
             }
             Decision::Resume(_) => self.context.recorder.wait(run.recording),
         }
-        self.disposition(decision, queued)
+        decision
     }
 
     fn disposition(&self, decision: Decision, queued: QueuedJob) -> Disposition {

@@ -110,7 +110,8 @@ impl TokenEndpoint {
         let agent = HeaderValue::from_static(concat!("hoth/", env!("CARGO_PKG_VERSION")));
         headers.insert(header::USER_AGENT, agent);
         *request.body_mut() = Some(form(&self.config.client_id, scopes).into());
-        let called = call::call(&self.http, request, &self.target).await;
+        let http = self.http.get().await;
+        let called = call::call(&http, request, &self.target).await;
         let RawResponse { status, headers, body } =
             called.map_err(|failure| match failure.code {
                 // A retry does not change the address of the endpoint.

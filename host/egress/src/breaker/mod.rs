@@ -129,6 +129,15 @@ impl Breaker {
 
     /// Waits until a call may be made.
     pub async fn call_permit(&self) -> CallPermit {
+        if !self.holds_calls() {
+            return CallPermit { _probe: None };
+        }
+        // Boxed, so that the thousands of calls that do not wait here keep no
+        // room for it.
+        Box::pin(self.wait_for_call_permit()).await
+    }
+
+    async fn wait_for_call_permit(&self) -> CallPermit {
         let allows_jobs = self.until(BreakerPhase::allows_jobs);
         tokio::pin!(allows_jobs);
         // The slot is awaited before the half-open phase: a call keeps its place

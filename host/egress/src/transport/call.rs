@@ -11,7 +11,6 @@ use http::HeaderMap;
 use http::header;
 
 use crate::policy::network::PrivateAddress;
-use crate::transport::client::HttpClient;
 use crate::transport::coding;
 use crate::transport::failure::CallFailure;
 use crate::transport::limits::HEADER_BYTES_MAX;
@@ -49,33 +48,15 @@ pub struct RawResponse {
 }
 
 /// Sends a request once and reads the response.
-pub async fn call(
-    http: &HttpClient,
+pub fn call(
+    http: &reqwest::Client,
     mut request: reqwest::Request,
     target: &CallTarget,
-) -> Result<RawResponse, CallFailure> {
+) -> impl Future<Output = Result<RawResponse, CallFailure>> {
     *request.timeout_mut() = Some(target.timeout);
-    let http = http.get().await;
-    let mut response = target.header_in_time(http.execute(request)).await?;
-    let header_bytes: usize =
-        response.headers().iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
-    if header_bytes > HEADER_BYTES_MAX {
-        return Err(target.header_too_large());
-    }
-    let status = response.status();
-    let body = match target.read_decoded(&mut response).await {
-        // The status of a server error decides on a retry, with or without
-        // its body. Any other response is useless if its body broke off.
-        Err(failure) if failure.code != TransportCode::TooLarge && !status.is_server_error() => {
-            return Err(failure);
-        }
-        body => body,
-    };
-    Ok(RawResponse {
-        status: status.as_u16(),
-        headers: std::mem::take(response.headers_mut()),
-        body,
-    })
+    // Outside of the future, which waits for long and would keep the request.
+    let executing = http.execute(request);
+    async move { target.respond(executing).await }
 }
 
 /// The part of the response that was awaited when a call failed.
@@ -86,6 +67,35 @@ enum AwaitedPart {
 }
 
 impl CallTarget {
+    /// Waits for the response and reads it.
+    async fn respond(
+        &self,
+        executing: impl Future<Output = reqwest::Result<reqwest::Response>>,
+    ) -> Result<RawResponse, CallFailure> {
+        let mut response = self.header_in_time(executing).await?;
+        let header_bytes: usize =
+            response.headers().iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
+        if header_bytes > HEADER_BYTES_MAX {
+            return Err(self.header_too_large());
+        }
+        let status = response.status();
+        let body = match self.read_decoded(&mut response).await {
+            // The status of a server error decides on a retry, with or without
+            // its body. Any other response is useless if its body broke off.
+            Err(failure)
+                if failure.code != TransportCode::TooLarge && !status.is_server_error() =>
+            {
+                return Err(failure);
+            }
+            body => body,
+        };
+        Ok(RawResponse {
+            status: status.as_u16(),
+            headers: std::mem::take(response.headers_mut()),
+            body,
+        })
+    }
+
     /// Waits for the header within its limit.
     async fn header_in_time(
         &self,
