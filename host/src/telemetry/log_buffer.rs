@@ -48,6 +48,12 @@ pub(super) struct Room {
 pub(super) const ROOM: Room =
     Room { all: 1 << 20, audit: 4 << 20, audit_wait: Duration::from_secs(1) };
 
+/// The time in which the thread gathers lines before it writes them together. A
+/// busy host logs dozens of lines meanwhile, and a system call for each would
+/// take longer than making it. A host that is killed loses the lines of this
+/// time.
+const GATHERING: Duration = Duration::from_millis(2);
+
 /// The class of a line, which decides if it may be dropped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Class {
@@ -179,8 +185,9 @@ impl LogBuffer {
         let mut batch = Vec::new();
         loop {
             failpoint::reach(FailPoint::LogWriter);
-            let waited = self.0.arrived.wait_while(self.pending(), |p| p.bytes.is_empty());
-            let mut pending = waited.unwrap_or_else(PoisonError::into_inner);
+            drop(self.0.arrived.wait_while(self.pending(), |p| p.bytes.is_empty()));
+            thread::sleep(GATHERING);
+            let mut pending = self.pending();
             std::mem::swap(&mut pending.bytes, &mut batch);
             pending.is_writing = true;
             drop(pending);
