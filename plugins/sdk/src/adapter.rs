@@ -6,6 +6,7 @@ use serde::de::DeserializeOwned;
 use crate::Event;
 use crate::Failure;
 use crate::Job;
+use crate::Json;
 use crate::Object;
 use crate::Step;
 
@@ -66,7 +67,7 @@ pub trait Adapter: Sized {
     /// Returns `None` if it cannot be read.
     fn read_state(version: u32, bytes: &[u8]) -> Option<Self::State> {
         let _ = version;
-        serde_json::from_slice(bytes).ok()
+        Json::parse_bytes(bytes).ok()?.read().ok()
     }
 }
 

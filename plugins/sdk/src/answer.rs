@@ -1,11 +1,14 @@
 //! Responses of the CSP.
 
+use std::fmt;
+
 use serde::de::DeserializeOwned;
 
 use crate::Failure;
 use crate::Json;
 use crate::Object;
 use crate::json::NotJson;
+use crate::json::WrongShape;
 
 /// The length at which text of a CSP is truncated for ServiceNow: enough for
 /// any sentence, and a page of HTML does not displace the message.
@@ -75,17 +78,18 @@ impl Answer {
     ///
     /// # Errors
     ///
-    /// A [`Failure`] of the class `invalid-answer` if the body does not match
-    /// the type.
+    /// A [`Failure`] of the class `invalid-answer` if the body is not JSON or
+    /// does not match the type.
     pub fn read<T: DeserializeOwned>(&self) -> Result<T, Failure> {
-        serde_json::from_slice(&self.body).map_err(|error| {
-            // serde's error is dropped because its text may quote the body.
-            Failure::invalid_answer(format!(
-                "the CSP answered {} with a body that cannot be read, at line {} column {}",
-                self.status,
-                error.line(),
-                error.column()
-            ))
+        let cannot = |why: &dyn fmt::Display| {
+            let status = self.status;
+            let message = format!("the CSP answered {status} with a body that cannot be read{why}");
+            Failure::invalid_answer(message)
+        };
+        let json = self.json().map_err(|error| cannot(&format_args!(": {error}")))?;
+        json.read().map_err(|wrong: WrongShape| match wrong.may_quote() {
+            true => cannot(&""),
+            false => cannot(&format_args!(": {wrong}")),
         })
     }
 

@@ -138,8 +138,8 @@ fn outcome(outcome: Outcome, asked: impl FnOnce() -> Object) -> types::Outcome {
     let Outcome { code, request, response } = outcome;
     types::Outcome {
         code,
-        request: request.unwrap_or_else(asked).to_string(),
-        response: response.to_string(),
+        request: request.unwrap_or_else(asked).into_text(),
+        response: response.into_text(),
     }
 }
 

@@ -5,14 +5,31 @@
 //! address) and a constant (`TOP_SECRET`) are data, and stay unchanged.
 //! Underscores at either end stay too.
 
+/// A conversion of a key. `None` stands for the key itself: most keys of a
+/// request are in the right case already, and need no copy.
+pub(crate) type Conversion = fn(&str) -> Option<String>;
+
 /// Converts to snake_case: `dodId` → `dod_id`, `HTTPStatus` → `http_status`,
 /// `il4Dod` → `il4_dod`.
 ///
 /// A word begins at a capital after a small letter or a digit, and at the last
 /// of several capitals if a small letter follows.
 pub fn to_snake(key: &str) -> String {
-    if !is_name(key) {
-        return key.to_owned();
+    snake(key).unwrap_or_else(|| key.to_owned())
+}
+
+/// Converts to camelCase: `dod_id` → `dodId`, `far51_id` → `far51Id`.
+///
+/// Inner underscores are dropped, and a letter after them becomes a capital.
+pub fn to_camel(key: &str) -> String {
+    camel(key).unwrap_or_else(|| key.to_owned())
+}
+
+/// Converts as [`to_snake`] does.
+pub(crate) fn snake(key: &str) -> Option<String> {
+    let kinds = Kinds::of(key);
+    if !kinds.capital || !kinds.is_name() {
+        return None;
     }
     let bytes = key.as_bytes();
     let mut snake = String::with_capacity(key.len() + 4);
@@ -30,38 +47,63 @@ pub fn to_snake(key: &str) -> String {
         }
         snake.push(char::from(byte.to_ascii_lowercase()));
     }
-    snake
+    Some(snake)
 }
 
-/// Converts to camelCase: `dod_id` → `dodId`, `far51_id` → `far51Id`.
-///
-/// Inner underscores are dropped, and a letter after them becomes a capital.
-pub fn to_camel(key: &str) -> String {
-    if !is_name(key) {
-        return key.to_owned();
+/// Converts as [`to_camel`] does.
+pub(crate) fn camel(key: &str) -> Option<String> {
+    let kinds = Kinds::of(key);
+    if !kinds.underscore || !kinds.is_name() {
+        return None;
     }
-    let inner = key.trim_matches('_');
-    let (left, right) = key.split_at(key.len() - key.trim_start_matches('_').len());
-    let right = &right[inner.len().min(right.len())..];
+    let bytes = key.as_bytes();
+    let is_inner = |byte: &u8| *byte != b'_';
+    let start = bytes.iter().position(is_inner).unwrap_or(bytes.len());
+    let end = bytes.iter().rposition(is_inner).map_or(start, |last| last + 1);
     let mut camel = String::with_capacity(key.len());
-    camel.push_str(left);
-    for (nth, word) in inner.split('_').filter(|word| !word.is_empty()).enumerate() {
-        let (first, rest) = word.split_at(1);
-        match nth {
-            0 => camel.push_str(first),
-            _ => camel.push_str(&first.to_ascii_uppercase()),
+    let mut begins_word = false;
+    for (at, byte) in bytes.iter().enumerate() {
+        match byte {
+            b'_' if (start..end).contains(&at) => begins_word = true,
+            byte if begins_word => {
+                camel.push(char::from(byte.to_ascii_uppercase()));
+                begins_word = false;
+            }
+            byte => camel.push(char::from(*byte)),
         }
-        camel.push_str(rest);
     }
-    camel.push_str(right);
-    camel
+    Some(camel)
 }
 
-/// Returns true if a key is a name, which can be converted.
-fn is_name(key: &str) -> bool {
-    let plain = key.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
-    let constant = key.contains('_') && !key.bytes().any(|byte| byte.is_ascii_lowercase());
-    plain && !constant
+/// The kinds of characters in a key.
+#[derive(Default)]
+struct Kinds {
+    small: bool,
+    capital: bool,
+    underscore: bool,
+    other: bool,
+}
+
+impl Kinds {
+    fn of(key: &str) -> Self {
+        let mut kinds = Self::default();
+        for byte in key.bytes() {
+            match byte {
+                b'a'..=b'z' => kinds.small = true,
+                b'A'..=b'Z' => kinds.capital = true,
+                b'_' => kinds.underscore = true,
+                b'0'..=b'9' => {}
+                _ => kinds.other = true,
+            }
+        }
+        kinds
+    }
+
+    /// Returns true for a name, which can be converted.
+    fn is_name(&self) -> bool {
+        let is_constant = self.underscore && !self.small;
+        !self.other && !is_constant
+    }
 }
 
 #[cfg(test)]

@@ -103,7 +103,7 @@ impl Request {
     /// Sets a JSON body and its content type.
     #[must_use]
     pub fn json(mut self, body: impl Into<Json>) -> Self {
-        self.body = Some(body.into().to_string().into_bytes());
+        self.body = Some(body.into().into_text().into_bytes());
         self.header("Content-Type", "application/json")
     }
 

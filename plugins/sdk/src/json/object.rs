@@ -1,8 +1,8 @@
 //! Objects that keep the order of their keys.
 
 use std::collections::BTreeMap;
-use std::collections::BTreeSet;
 use std::fmt;
+use std::mem;
 
 use serde::Deserialize;
 use serde::Deserializer;
@@ -14,7 +14,10 @@ use serde::ser::SerializeMap;
 use super::Json;
 use super::NotJson;
 use super::WrongShape;
+use super::typed;
+use super::write;
 use crate::case;
+use crate::case::Conversion;
 
 /// A JSON object without duplicate keys.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -43,15 +46,21 @@ impl Object {
             return Self(entries);
         }
         let mut places = BTreeMap::new();
-        let mut kept: Vec<(String, Json)> = Vec::with_capacity(entries.len());
-        for (key, value) in entries {
-            let place = *places.entry(key.clone()).or_insert(kept.len());
-            match kept.get_mut(place) {
-                Some(entry) => entry.1 = value,
-                None => kept.push((key, value)),
+        let mut firsts = Vec::with_capacity(entries.len());
+        for (nth, (key, _)) in entries.iter().enumerate() {
+            firsts.push(*places.entry(key.as_str()).or_insert(nth));
+        }
+        let mut kept: Vec<Option<(String, Json)>> = Vec::with_capacity(entries.len());
+        for ((key, value), first) in entries.into_iter().zip(firsts) {
+            match kept.get_mut(first) {
+                Some(Some(entry)) => {
+                    entry.1 = value;
+                    kept.push(None);
+                }
+                Some(None) | None => kept.push(Some((key, value))),
             }
         }
-        Self(kept)
+        Self(kept.into_iter().flatten().collect())
     }
 
     /// Adds an entry, for building objects in a chain.
@@ -132,13 +141,13 @@ impl Object {
     /// See [`Json::into_snake_case`].
     #[must_use]
     pub fn into_snake_case(self) -> Self {
-        self.with_keys(case::to_snake)
+        self.with_keys(case::snake)
     }
 
     /// See [`Json::into_camel_case`].
     #[must_use]
     pub fn into_camel_case(self) -> Self {
-        self.with_keys(case::to_camel)
+        self.with_keys(case::camel)
     }
 
     /// See [`Json::read`].
@@ -147,28 +156,52 @@ impl Object {
     ///
     /// [`WrongShape`].
     pub fn read<T: DeserializeOwned>(&self) -> Result<T, WrongShape> {
-        super::shaped(self)
+        typed::read(self)
+    }
+
+    /// Returns the object as compact JSON, as [`fmt::Display`] does, with one
+    /// copy less.
+    pub(crate) fn into_text(self) -> String {
+        let mut text = String::new();
+        write::object(&self, &mut text);
+        text
     }
 
     /// Converts every key. A key whose conversion would be a duplicate keeps
     /// its spelling, so that no value is lost.
-    pub(super) fn with_keys(self, convert: fn(&str) -> String) -> Self {
-        let mut keys: Vec<String> = self.0.iter().map(|(key, _)| convert(key)).collect();
+    pub(super) fn with_keys(mut self, convert: Conversion) -> Self {
+        let converted = self.converted_keys(convert);
+        for ((key, value), converted) in self.0.iter_mut().zip(converted) {
+            if let Some(converted) = converted {
+                *key = converted;
+            }
+            *value = mem::replace(value, Json::Null).with_keys(convert);
+        }
+        self
+    }
+
+    /// Returns the new spelling of every key, or `None` where a key keeps its
+    /// own.
+    fn converted_keys(&self, convert: Conversion) -> Vec<Option<String>> {
+        let mut converted: Vec<_> = self.0.iter().map(|(key, _)| convert(key)).collect();
         // A second conversion changes nothing. Every converted key that would
         // be a duplicate is therefore in this list twice, even if one of its
         // sources was already converted.
-        if any_twice(keys.iter().map(String::as_str)) {
-            let mut taken: BTreeSet<&str> = self.0.iter().map(|(key, _)| key.as_str()).collect();
-            let mut free: Vec<bool> = Vec::with_capacity(keys.len());
-            free.extend(keys.iter().map(|key| taken.insert(key)));
-            for ((key, free), (spelling, _)) in keys.iter_mut().zip(free).zip(&self.0) {
-                if !free {
-                    spelling.clone_into(key);
-                }
-            }
+        let spellings = self.0.iter().zip(&converted);
+        if !any_twice(spellings.map(|((key, _), new)| new.as_ref().unwrap_or(key).as_str())) {
+            return converted;
         }
-        let values = self.0.into_iter().map(|(_, value)| value.with_keys(convert));
-        Self(keys.into_iter().zip(values).collect())
+        let mut taken = BTreeMap::new();
+        for (key, _) in &self.0 {
+            taken.insert(key.as_str(), 0);
+        }
+        // `taken` borrows the keys, so the decisions come first.
+        let mut free = Vec::with_capacity(converted.len());
+        for new in &converted {
+            free.push(new.as_ref().is_some_and(|new| taken.insert(new.as_str(), 0).is_none()));
+        }
+        converted.iter_mut().zip(free).filter(|(_, free)| !free).for_each(|(new, _)| *new = None);
+        converted
     }
 }
 
@@ -181,14 +214,19 @@ fn any_twice<'a>(keys: impl ExactSizeIterator<Item = &'a str> + Clone) -> bool {
         return std::iter::from_fn(|| rest.next().map(|key| (key, rest.clone())))
             .any(|(key, mut later)| later.any(|other| other == key));
     }
-    let mut seen = BTreeSet::new();
-    !keys.into_iter().all(|key| seen.insert(key))
+    // A map of the kind that the rest of this module uses, so that a component
+    // has the code of one.
+    let mut seen = BTreeMap::new();
+    let mut keys = keys;
+    keys.any(|key| seen.insert(key, 0_usize).is_some())
 }
 
 /// Compact text.
 impl fmt::Display for Object {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        super::write_compact(self, f)
+        let mut text = String::new();
+        write::object(self, &mut text);
+        f.write_str(&text)
     }
 }
 
