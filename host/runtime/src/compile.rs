@@ -2,17 +2,20 @@
 //!
 //! The compiler is the largest part of the host that reads untrusted input. A
 //! component that makes it loop or crash ends only the child. The child is this
-//! same program. It has neither configuration nor environment, reads the
-//! component from standard input, and writes machine code to standard output.
+//! same program. It has neither configuration nor environment. It reads known
+//! functions and the component from standard input, and writes new functions
+//! and machine code to standard output.
 
 use std::io;
 use std::io::Read as _;
-use std::io::Write as _;
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::ExitStatus;
 use std::process::Stdio;
+use std::sync::Arc;
 use std::thread;
 
+use bytes::Buf as _;
+use bytes::Bytes;
 use rustix::process::Resource;
 use rustix::process::Rlimit;
 use rustix::process::Signal;
@@ -24,6 +27,8 @@ use tokio::process::Command;
 use super::LoadError;
 use super::cache;
 use super::config::CompileLimits;
+use super::functions;
+use super::functions::Functions;
 use super::settings;
 use hoth_core::domain::Digest;
 
@@ -54,9 +59,20 @@ const FROM_OUTSIDE: [Signal; 5] =
 /// seconds of processor time.
 const CPU_GRACE_SECONDS: u64 = 5;
 
-/// Compiles in this process.
-pub(super) fn in_process(engine: &wasmtime::Engine, wasm: &[u8]) -> Result<Vec<u8>, LoadError> {
-    engine.precompile_component(wasm).map_err(|error| invalid(format!("{error:#}")))
+/// The output of the compiler.
+#[derive(Debug)]
+pub(super) struct Compiled {
+    pub code: Bytes,
+    /// The functions that were not known, in the form of [`Functions`].
+    pub functions: Bytes,
+    /// The number of functions that were known.
+    pub reused: usize,
+}
+
+/// Compiles in this process. `functions` are those of earlier components.
+pub(super) fn in_process(functions: Vec<u8>, wasm: &[u8]) -> Result<Compiled, LoadError> {
+    let (_, compiled) = compile(functions, wasm).map_err(invalid)?;
+    Ok(compiled)
 }
 
 /// Compiles in a child process. `compatibility` is the hash of the engine that
@@ -64,27 +80,69 @@ pub(super) fn in_process(engine: &wasmtime::Engine, wasm: &[u8]) -> Result<Vec<u
 pub(super) async fn in_subprocess(
     limits: CompileLimits,
     compatibility: &Digest,
+    functions: &[u8],
     wasm: &[u8],
-) -> Result<Vec<u8>, LoadError> {
+) -> Result<Compiled, LoadError> {
     let child = start(limits).map_err(LoadError::NoCompiler)?;
     // The child has a limit on its processor time. This one is for a child that
     // waits and uses none.
-    let finished = tokio::time::timeout(limits.time, run_child(child, wasm)).await;
+    let finished = tokio::time::timeout(limits.time, run_child(child, functions, wasm)).await;
     let finished = finished
         .map_err(|_elapsed| LoadError::CompileTime { limit: limits.time })?
         .map_err(LoadError::NoCompiler)?;
     if !finished.status.success() {
         return Err(finished.failure(limits));
     }
-    // The hash comes before the code. Loading machine code is unsafe, so only
-    // the code of this very build may pass.
-    match finished.output.split_first_chunk::<32>() {
-        Some((made_for, code)) if made_for == compatibility.as_bytes() => Ok(code.to_vec()),
-        Some(_) | None => Err(LoadError::NoCompiler(io::Error::new(
+    // Loading machine code is unsafe, so only the code of this very build may
+    // pass.
+    decode(finished.output, compatibility).ok_or_else(|| {
+        LoadError::NoCompiler(io::Error::new(
             io::ErrorKind::InvalidData,
             "the compiler is of another build",
-        ))),
+        ))
+    })
+}
+
+/// Compiles with an engine for this component alone, which runs nothing.
+/// Returns the compatibility hash of the code, too.
+fn compile(functions: Vec<u8>, wasm: &[u8]) -> Result<(Digest, Compiled), String> {
+    let functions = Arc::new(Functions::new(functions));
+    let mut config = settings::compiler_config();
+    let engine = config
+        .enable_incremental_compilation(Arc::<Functions>::clone(&functions))
+        .and_then(|config| wasmtime::Engine::new(config))
+        .map_err(|error| format!("{error:#}"))?;
+    let code = engine.precompile_component(wasm).map_err(|error| format!("{error:#}"))?;
+    let compiled = Compiled {
+        code: code.into(),
+        functions: functions.take_added().into(),
+        reused: functions.reused(),
+    };
+    Ok((cache::compatibility(&engine), compiled))
+}
+
+/// Writes the output of the child: the compatibility hash first, so that the
+/// parent can refuse that of another build.
+fn encode(output: &mut impl io::Write, made_for: &Digest, compiled: &Compiled) -> io::Result<()> {
+    output.write_all(made_for.as_bytes())?;
+    output.write_all(&(compiled.reused as u64).to_le_bytes())?;
+    output.write_all(&(compiled.functions.len() as u64).to_le_bytes())?;
+    output.write_all(&compiled.functions)?;
+    output.write_all(&compiled.code)?;
+    output.flush()
+}
+
+/// Returns `None` if the output is not of this build.
+fn decode(output: Vec<u8>, compatibility: &Digest) -> Option<Compiled> {
+    let mut output = Bytes::from(output);
+    if output.get(..32)? != compatibility.as_bytes() {
+        return None;
     }
+    output.advance(32);
+    let mut number = || usize::try_from(output.try_get_u64_le().ok()?).ok();
+    let (reused, length) = (number()?, number()?);
+    let functions = (length <= output.len()).then(|| output.split_to(length))?;
+    Some(Compiled { code: output, functions, reused })
 }
 
 fn start(limits: CompileLimits) -> io::Result<Child> {
@@ -111,7 +169,7 @@ struct Finished {
     stderr: String,
 }
 
-async fn run_child(mut child: Child, wasm: &[u8]) -> io::Result<Finished> {
+async fn run_child(mut child: Child, functions: &[u8], wasm: &[u8]) -> io::Result<Finished> {
     let missing = || io::Error::other("the compiler has no standard streams");
     let mut input = child.stdin.take().ok_or_else(missing)?;
     let output = child.stdout.take().ok_or_else(missing)?;
@@ -120,8 +178,11 @@ async fn run_child(mut child: Child, wasm: &[u8]) -> io::Result<Finished> {
     let mut output = output.take(cache::FILE_BYTES_MAX);
     let mut words = words.take(STDERR_BYTES_MAX);
     let write = async {
-        // A child that has died reads nothing; its status gives the reason.
-        let _ = input.write_all(wasm).await;
+        let length = (functions.len() as u64).to_le_bytes();
+        for part in [&length, functions, wasm] {
+            // A child that has died reads nothing; its status gives the reason.
+            let _ = input.write_all(part).await;
+        }
         drop(input);
     };
     // All streams at once: a child that blocks on a full pipe would not read
@@ -178,19 +239,22 @@ fn invalid(mut what: String) -> LoadError {
 pub fn compile_as_child(memory_bytes: u64, seconds: u64) -> Result<(), String> {
     // Before the first byte of the component is read.
     restrict(memory_bytes, seconds).map_err(|error| format!("limits: {error}"))?;
-    let config = settings::compiler_config();
-    let engine = wasmtime::Engine::new(&config).map_err(|error| format!("{error:#}"))?;
-    let mut wasm = Vec::new();
+    let (functions, wasm) = read_input().map_err(|error| error.to_string())?;
+    let (made_for, compiled) = compile(functions, &wasm)?;
+    encode(&mut io::stdout().lock(), &made_for, &compiled).map_err(|error| error.to_string())
+}
+
+/// Reads the known functions and the component.
+fn read_input() -> io::Result<(Vec<u8>, Vec<u8>)> {
+    let mut input = io::stdin().lock();
+    let mut length = [0; 8];
+    input.read_exact(&mut length)?;
+    let length = u64::from_le_bytes(length).min(functions::STORE_BYTES_MAX as u64);
+    let (mut functions, mut wasm) = (Vec::new(), Vec::new());
+    input.by_ref().take(length).read_to_end(&mut functions)?;
     let limit = settings::COMPONENT_BYTES_MAX as u64 + 1;
-    io::stdin().lock().take(limit).read_to_end(&mut wasm).map_err(|error| error.to_string())?;
-    let code = engine.precompile_component(&wasm).map_err(|error| format!("{error:#}"))?;
-    // The hash first, so that the parent can refuse the code of another build.
-    let mut output = io::stdout().lock();
-    output
-        .write_all(cache::compatibility(&engine).as_bytes())
-        .and_then(|()| output.write_all(&code))
-        .and_then(|()| output.flush())
-        .map_err(|error| error.to_string())
+    input.take(limit).read_to_end(&mut wasm)?;
+    Ok((functions, wasm))
 }
 
 fn restrict(memory_bytes: u64, seconds: u64) -> io::Result<()> {
@@ -214,4 +278,24 @@ fn restrict(memory_bytes: u64, seconds: u64) -> io::Result<()> {
     }
     rustix::process::nice(NICENESS)?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_output_of_another_build_is_refused() {
+        let build = Digest::of(b"this build");
+        let compiled = Compiled { code: "code".into(), functions: "functions".into(), reused: 3 };
+        let mut output = Vec::new();
+        encode(&mut output, &build, &compiled).unwrap();
+        let read = decode(output.clone(), &build).unwrap();
+        assert_eq!((&*read.code, &*read.functions), (&b"code"[..], &b"functions"[..]));
+        assert_eq!(read.reused, 3);
+        assert!(decode(output.clone(), &Digest::of(b"another")).is_none());
+        for length in [0, 31, 40, 48, 56] {
+            assert!(decode(output[..length].to_vec(), &build).is_none(), "{length}");
+        }
+    }
 }

@@ -11,6 +11,7 @@ mod config;
 mod contract;
 mod engine;
 mod error;
+mod functions;
 mod guest;
 mod guest_log;
 mod host;

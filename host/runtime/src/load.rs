@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use tracing::debug;
 use wasmtime::component::Component;
 
 use super::Adapter;
@@ -11,8 +12,10 @@ use super::Engine;
 use super::LoadError;
 use super::Usage;
 use super::cache;
+use super::cache::Cache;
 use super::call::Loaded;
 use super::compile;
+use super::compile::Compiled;
 use super::config::Compiler;
 use super::guest::Guest;
 use super::host::HostState;
@@ -96,15 +99,18 @@ impl Engine {
         }
         let _permit = self.compile_permit().await;
         let engine = self.clone();
-        let code = match self.compiler() {
+        let known = move || engine.cache().map(Cache::functions).unwrap_or_default();
+        let Compiled { code, functions, reused } = match self.compiler() {
             Compiler::InProcess => {
-                run_blocking(move || compile::in_process(engine.wasmtime(), &wasm)).await?
+                run_blocking(move || compile::in_process(known(), &wasm)).await?
             }
             Compiler::Subprocess => {
                 let limits = self.config().compile_limits();
-                compile::in_subprocess(limits, self.compatibility(), &wasm).await?
+                let known = run_blocking(move || Ok(known())).await?;
+                compile::in_subprocess(limits, self.compatibility(), &known, &wasm).await?
             }
         };
+        debug!(sha256 = %digest, reused, "compiled a component");
         let engine = self.clone();
         run_blocking(move || {
             // Fails if the component needs more than the pool of instances has.
@@ -114,6 +120,7 @@ impl Engine {
             // code.
             if let Some(cache) = engine.cache() {
                 cache.store(&digest, &code);
+                cache.add_functions(&functions);
             }
             Ok((component, digest))
         })

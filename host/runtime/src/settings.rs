@@ -75,6 +75,9 @@ pub(super) fn compiler_config() -> wasmtime::Config {
         .concurrency_support(false)
         // Only external debuggers and profilers need it; traps do not.
         .native_unwind_info(false)
+        // A third of the size of a compiled component, for the offsets in a
+        // backtrace that names functions without them.
+        .generate_address_map(false)
         // The same arguments give the same step on every machine.
         .cranelift_nan_canonicalization(true)
         .relaxed_simd_deterministic(true);

@@ -1,5 +1,8 @@
 //! The promises of loading a component: refusals, limits and the cache.
 
+use std::path::Path;
+use std::path::PathBuf;
+
 use super::*;
 
 #[tokio::test]
@@ -141,38 +144,98 @@ async fn compiled_components_are_kept_privately_and_damage_is_noticed() {
     use std::os::unix::fs::PermissionsExt as _;
 
     let directory = tempfile::tempdir().unwrap();
-    let directory_path = directory.path().to_owned();
+    // As the kernel names it.
+    let directory_path = directory.path().canonicalize().unwrap();
     let config = Config { directory: directory_path, deadline_ms: FAR_MS, ..Config::default() };
     let cache = config.cache_directory();
-    let files = || -> Vec<_> {
-        std::fs::read_dir(&cache).unwrap().map(|entry| entry.unwrap().path()).collect()
-    };
 
     load_again(&config).await;
-    let [file] = files().try_into().unwrap();
+    let [file] = with_extension(&cache, "cwasm").try_into().unwrap();
     assert_eq!(std::fs::metadata(&cache).unwrap().mode() & 0o777, 0o700);
-    assert_eq!(std::fs::metadata(&file).unwrap().mode() & 0o777, 0o600);
+    assert_eq!(std::fs::metadata(&file).unwrap().mode() & 0o777, 0o400);
     let written = std::fs::metadata(&file).unwrap();
 
-    // Read, and not written again.
-    load_again(&config).await;
+    // Mapped, and not written again.
+    let running = load_again(&config).await;
     let read = std::fs::metadata(&file).unwrap();
     assert_eq!((written.ino(), written.mtime_nsec()), (read.ino(), read.mtime_nsec()));
+    let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
+    assert!(maps.contains(file.to_str().unwrap()), "the file is not mapped");
 
-    // One bit of code, or half a file, and it is made anew.
-    let mut damaged = std::fs::read(&file).unwrap();
-    let middle = damaged.len() / 2;
-    damaged[middle] ^= 1;
-    for contents in [&damaged[..], &damaged[..middle], &[]] {
-        std::fs::write(&file, contents).unwrap();
+    // One bit of code or of the seal, or half a file, and it is made anew.
+    let good = std::fs::read(&file).unwrap();
+    let with_bit_flipped = |at: usize| {
+        let mut damaged = good.clone();
+        damaged[at] ^= 1;
+        damaged
+    };
+    let middle = good.len() / 2;
+    for damaged in [
+        with_bit_flipped(middle),
+        with_bit_flipped(good.len() - 1),
+        good[..middle].to_vec(),
+        Vec::new(),
+    ] {
+        replace(&file, &damaged);
         load_again(&config).await;
         assert_eq!(std::fs::metadata(&file).unwrap().len(), written.len());
         assert_ne!(std::fs::read(&file).unwrap(), damaged);
     }
+    // Its mapping is that of a file which is no longer there.
+    running.call(call(&facts(), EntryPoint::Begin)).await.unwrap();
 
     // A directory that other users can write is not trusted, and not needed.
     std::fs::set_permissions(&cache, std::fs::Permissions::from_mode(0o755)).unwrap();
     std::fs::remove_file(&file).unwrap();
     load_again(&config).await;
-    assert_eq!(files(), Vec::<std::path::PathBuf>::new());
+    assert_eq!(with_extension(&cache, "cwasm"), Vec::<PathBuf>::new());
+}
+
+/// Replaces a file, which is read-only.
+fn replace(file: &Path, contents: &[u8]) {
+    std::fs::remove_file(file).unwrap();
+    std::fs::write(file, contents).unwrap();
+}
+
+fn with_extension(directory: &Path, extension: &str) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
+    entries.filter(|path| path.extension().is_some_and(|own| own == extension)).collect()
+}
+
+#[tokio::test]
+async fn a_new_version_compiles_only_the_functions_that_are_new() {
+    let directory = tempfile::tempdir().unwrap();
+    let config =
+        Config { directory: directory.path().to_owned(), deadline_ms: FAR_MS, ..Config::default() };
+    let old = TestGuest::default().build();
+    let new = TestGuest { begin: "(unreachable)", ..TestGuest::default() }.build();
+    let engine = Engine::new(&config).unwrap();
+    let known = || engine.cache().unwrap().functions();
+
+    engine.load("echo", old.clone()).await.unwrap();
+    let of_old = known();
+    let new_functions = |wasm: &[u8]| {
+        let compiled = compile::in_process(known(), wasm).unwrap();
+        (compiled.reused, compiled.functions.len())
+    };
+    let (reused, _) = new_functions(&old);
+    assert!(reused > 0);
+    let (reused_by_new, added_by_new) = new_functions(&new);
+    assert!(reused_by_new > 0 && reused_by_new < reused, "{reused_by_new} of {reused}");
+
+    // The store has every function once, and both versions run.
+    engine.load("echo", new).await.unwrap();
+    assert_eq!(known().len(), of_old.len() + added_by_new);
+    let again = load_again(&config).await;
+    assert!(again.call(call(&facts(), EntryPoint::Begin)).await.is_ok());
+
+    // A damaged store is not used.
+    let [store] = with_extension(&config.cache_directory(), "functions").try_into().unwrap();
+    let mut damaged = std::fs::read(&store).unwrap();
+    damaged[100] ^= 1;
+    replace(&store, &damaged);
+    assert_eq!(known(), Vec::<u8>::new());
+    let third = TestGuest { begin: "(loop (br 0)) (unreachable)", ..TestGuest::default() }.build();
+    engine.load("echo", third).await.unwrap();
+    assert!(!known().is_empty());
 }

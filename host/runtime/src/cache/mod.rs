@@ -1,32 +1,29 @@
-//! A cache of compiled components on disk, so that a restart does not compile.
+//! A cache on disk of compiled components and functions: a restart does not
+//! compile, and a new version of a component compiles what is new in it.
 //!
 //! A file is used only as this process could have written it: the directory
-//! belongs to this user alone, the name holds the digest of the component and
-//! everything that the compiler's output depends on, and the contents hold
-//! their own digest.
+//! belongs to this user alone, the name holds everything that the compiler's
+//! output depends on, and a checksum finds damage. The privacy of the directory
+//! is the guard against malice.
+
+mod sealed;
 
 use std::fs;
 use std::hash::Hash as _;
 use std::hash::Hasher;
 use std::io;
-use std::io::Read as _;
-use std::io::Write as _;
+use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::os::unix::fs::MetadataExt as _;
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::path::PathBuf;
-use std::sync::atomic::AtomicU64;
-use std::sync::atomic::Ordering;
 
 use tracing::warn;
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
+use super::functions;
 use hoth_core::domain::Digest;
-
-/// The first bytes of every file: its kind, and the version of its form.
-const MAGIC: [u8; 8] = *b"HOTHcw\0\x01";
 
 /// The most files; the oldest are removed first. This is enough for a few
 /// versions of a few dozen adapters.
@@ -36,7 +33,7 @@ const FILES_MAX: usize = 128;
 /// 60 MB.
 pub(super) const FILE_BYTES_MAX: u64 = 512 << 20;
 
-/// A directory of compiled components.
+/// A directory of compiled components and functions.
 #[derive(Debug)]
 pub(super) struct Cache {
     directory: PathBuf,
@@ -61,8 +58,8 @@ impl Cache {
     /// Returns the compiled component, or `None` if it is missing or damaged. A
     /// damaged file is removed.
     pub fn load(&self, engine: &Engine, component: &Digest) -> Option<Component> {
-        let path = self.path(component);
-        let file = match read(&path) {
+        let path = self.component_path(component);
+        let file = match sealed::open(&path, FILE_BYTES_MAX) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return None,
             Err(error) => {
@@ -70,7 +67,7 @@ impl Cache {
                 return None;
             }
         };
-        let compiled = verified(&file).and_then(|code| deserialize(engine, code).ok());
+        let compiled = file.and_then(|file| map(engine, &file).ok());
         if compiled.is_none() {
             warn!("Cached adapter is damaged and is compiled again: {}", path.display());
             // `store` does not replace a file that exists.
@@ -82,48 +79,51 @@ impl Cache {
     /// Stores a compiled component. The cache only saves time, so a failure is
     /// logged and not returned.
     pub fn store(&self, digest: &Digest, code: &[u8]) {
-        let path = self.path(digest);
-        let stored = self.write(&path, code).and_then(|()| self.prune());
+        let path = self.component_path(digest);
+        // Another process may still write the same file after this check. Its
+        // rename then replaces one complete file by another.
+        if path.exists() {
+            return;
+        }
+        let stored = sealed::write(&path, &[code]).and_then(|()| self.prune());
         if let Err(error) = stored {
             warn!("Compiled adapter not cached: {}: {error}", path.display());
         }
     }
 
-    fn path(&self, component: &Digest) -> PathBuf {
+    /// Returns the functions of earlier components, without a word if there are
+    /// none that can be used: they only save time.
+    pub fn functions(&self) -> Vec<u8> {
+        let path = self.functions_path();
+        let read = sealed::read(&path, functions::STORE_BYTES_MAX as u64);
+        read.ok().flatten().unwrap_or_default()
+    }
+
+    /// Adds the functions of a component. Of two processes that do this at the
+    /// same time, one loses its addition, which is then compiled once more.
+    pub fn add_functions(&self, added: &[u8]) {
+        if added.is_empty() {
+            return;
+        }
+        let path = self.functions_path();
+        // Read again: another component may have been compiled meanwhile.
+        let known = self.functions();
+        let kept = functions::newest(&known, added.len());
+        if let Err(error) = sealed::write(&path, &[kept, added]) {
+            warn!("Compiled functions not cached: {}: {error}", path.display());
+        }
+    }
+
+    fn component_path(&self, component: &Digest) -> PathBuf {
         self.directory.join(format!("{component}-{}.cwasm", self.compatibility.short()))
     }
 
-    /// Writes to a temporary file and renames it, so that a file is complete or
-    /// absent.
-    fn write(&self, path: &Path, code: &[u8]) -> io::Result<()> {
-        // Another process may still write the same file after this check. Its
-        // rename then replaces one complete file by another.
-        if path.try_exists()? {
-            return Ok(());
-        }
-        /// Numbers the writes: two adapters may be the same component, and load
-        /// at the same time.
-        static WRITES: AtomicU64 = AtomicU64::new(0);
-        let write = WRITES.fetch_add(1, Ordering::Relaxed);
-        let aside = path.with_extension(format!("{}-{write}.tmp", std::process::id()));
-        let mut file = fs::OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o600)
-            .open(&aside)?;
-        file.write_all(&MAGIC)?;
-        file.write_all(Digest::of(code).as_bytes())?;
-        file.write_all(code)?;
-        // Synced before the rename: after a power cut the final name has the
-        // whole file or does not exist. The directory is synced to make the
-        // name last.
-        file.sync_all()?;
-        fs::rename(&aside, path)?;
-        fs::File::open(&self.directory)?.sync_all()
+    fn functions_path(&self) -> PathBuf {
+        self.directory.join(format!("{}.functions", self.compatibility.short()))
     }
 
-    /// Removes the oldest files, among them temporary files of a crash.
+    /// Removes the oldest files, among them temporary files of a crash, and
+    /// functions of earlier compilers.
     fn prune(&self) -> io::Result<()> {
         let mut files = Vec::new();
         for entry in fs::read_dir(&self.directory)? {
@@ -160,37 +160,43 @@ fn check_private(directory: &fs::Metadata) -> io::Result<()> {
     }
     // The mode alone is not enough: root could open a directory that is private
     // to another user, and would run that user's code.
-    if let Ok(this_process) = fs::metadata("/proc/self")
-        && this_process.uid() != directory.uid()
-    {
+    if is_of_another_user(directory) {
         return refused("it belongs to another user");
     }
     Ok(())
 }
 
-fn read(path: &Path) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    // A longer file is cut here, and then fails the check of its digest.
-    fs::File::open(path)?.take(FILE_BYTES_MAX).read_to_end(&mut bytes)?;
-    Ok(bytes)
-}
-
-/// Returns the code in a file, or `None` if the file is damaged.
-fn verified(file: &[u8]) -> Option<&[u8]> {
-    let (digest, code) = file.strip_prefix(&MAGIC)?.split_first_chunk::<32>()?;
-    (Digest::of(code).as_bytes() == digest).then_some(code)
+/// Returns true for a file or a directory of another user than that of this
+/// process.
+fn is_of_another_user(file: &fs::Metadata) -> bool {
+    let this_process = fs::metadata("/proc/self");
+    this_process.is_ok_and(|this_process| this_process.uid() != file.uid())
 }
 
 #[expect(
     unsafe_code,
     reason = "wasmtime cannot check machine code; this one was just made by this process or its \
-              child, or its digest was checked, it came from a directory that only this user can \
-              write, and its name says that this engine made it"
+              child"
 )]
 pub(super) fn deserialize(engine: &Engine, code: &[u8]) -> wasmtime::Result<Component> {
     // SAFETY: `code` is what `Engine::precompile_component` gave to a process
     // of this user with an engine of the same compatibility hash.
     unsafe { Component::deserialize(engine, code) }
+}
+
+#[expect(
+    unsafe_code,
+    reason = "wasmtime cannot check machine code; the checksum of this one was checked, it came \
+              from a directory that only this user can write, and its name says that this engine \
+              made it"
+)]
+fn map(engine: &Engine, file: &fs::File) -> wasmtime::Result<Component> {
+    // The open file and not its path, which may name another file by now.
+    let path = format!("/proc/self/fd/{}", file.as_raw_fd());
+    // SAFETY: the file has what `Engine::precompile_component` gave to a
+    // process of this user with an engine of the same compatibility hash. It is
+    // read-only and never written in place, so the mapping does not change.
+    unsafe { Component::deserialize_file(engine, path) }
 }
 
 /// A hasher that keeps its input: the hashers of std may change with every
