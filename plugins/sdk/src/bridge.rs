@@ -16,6 +16,7 @@ use crate::Step;
 use crate::Target;
 use crate::Timestamp;
 use crate::Wait;
+use crate::memory::leave;
 use crate::wit::exports::hoth::adapter::adapter::Info;
 use crate::wit::hoth::adapter::types;
 
@@ -39,7 +40,9 @@ pub fn begin<A: Adapter>(job: types::Job) -> types::Step {
         Err(failure) => return types::Step::Fail(self::failure(failure, Object::new)),
     };
     let next = A::begin(&job);
-    step::<A>(next, || A::asked(&job, None))
+    let step = step::<A>(next, || A::asked(&job, None));
+    leave(job);
+    step
 }
 
 /// Calls `resume` of an adapter.
@@ -63,7 +66,9 @@ pub fn resume<A: Adapter>(
             state.version
         ))),
     };
-    step::<A>(next, || A::asked(&job, read().as_ref()))
+    let step = step::<A>(next, || A::asked(&job, read().as_ref()));
+    leave(job);
+    step
 }
 
 /// Logs the message of a panic, which otherwise becomes a trap without one.
@@ -136,11 +141,13 @@ fn state<A: Adapter>(state: &A::State) -> Result<types::State, Failure> {
 
 fn outcome(outcome: Outcome, asked: impl FnOnce() -> Object) -> types::Outcome {
     let Outcome { code, request, response } = outcome;
-    types::Outcome {
-        code,
-        request: request.unwrap_or_else(asked).into_text(),
-        response: response.into_text(),
-    }
+    types::Outcome { code, request: text(request.unwrap_or_else(asked)), response: text(response) }
+}
+
+fn text(object: Object) -> String {
+    let text = object.to_text();
+    leave(object);
+    text
 }
 
 fn failure(failure: Failure, asked: impl FnOnce() -> Object) -> types::Failure {

@@ -66,7 +66,6 @@ mod failure;
 mod job;
 pub mod json;
 pub mod log;
-#[cfg(target_family = "wasm")]
 mod memory;
 pub mod operation;
 pub mod payload;

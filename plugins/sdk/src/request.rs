@@ -6,6 +6,7 @@ use percent_encoding::utf8_percent_encode;
 
 use crate::Json;
 use crate::Step;
+use crate::memory::leave;
 
 /// All characters except the unreserved ones of RFC 3986.
 const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
@@ -103,7 +104,9 @@ impl Request {
     /// Sets a JSON body and its content type.
     #[must_use]
     pub fn json(mut self, body: impl Into<Json>) -> Self {
-        self.body = Some(body.into().into_text().into_bytes());
+        let body = body.into();
+        self.body = Some(body.to_text().into_bytes());
+        leave(body);
         self.header("Content-Type", "application/json")
     }
 

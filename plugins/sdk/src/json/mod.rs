@@ -171,9 +171,9 @@ impl Json {
 
     /// Returns the value as compact JSON, as [`fmt::Display`] does, with one
     /// copy less.
-    pub(crate) fn into_text(self) -> String {
+    pub(crate) fn to_text(&self) -> String {
         let mut text = String::new();
-        write::value(&self, &mut text);
+        write::value(self, &mut text);
         text
     }
 

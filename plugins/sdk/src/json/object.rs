@@ -161,9 +161,9 @@ impl Object {
 
     /// Returns the object as compact JSON, as [`fmt::Display`] does, with one
     /// copy less.
-    pub(crate) fn into_text(self) -> String {
+    pub(crate) fn to_text(&self) -> String {
         let mut text = String::new();
-        write::object(&self, &mut text);
+        write::object(self, &mut text);
         text
     }
 
