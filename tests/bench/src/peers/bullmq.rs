@@ -9,6 +9,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 
 use anyhow::Context as _;
+use anyhow::ensure;
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -31,6 +32,8 @@ pub struct Bullmq {
 impl Bullmq {
     /// Starts all processes, with an empty database.
     pub async fn start(scripts: &Path, csp: &str) -> anyhow::Result<Self> {
+        let is_installed = scripts.join("node_modules/bullmq").is_dir();
+        ensure!(is_installed, "BullMQ is not installed");
         let folder = tempfile::tempdir().context("making a temporary folder")?;
         let address = free_address()?;
         let port = address.port().to_string();
