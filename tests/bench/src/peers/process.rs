@@ -36,7 +36,8 @@ pub struct Process {
 }
 
 impl Process {
-    /// Starts `program`, with its standard error in a file in `folder`.
+    /// Starts `program`, with its standard error and its temporary files in
+    /// `folder`.
     pub fn start(
         program: &OsStr,
         folder: &Path,
@@ -47,6 +48,7 @@ impl Process {
         let stderr = File::options().create(true).append(true).open(&log);
         let mut command = Command::new(program);
         command.stdin(Stdio::null()).stdout(Stdio::null()).kill_on_drop(true);
+        command.env("TMPDIR", folder);
         command.stderr(stderr.with_context(|| format!("opening {}", log.display()))?);
         prepare(&mut command);
         let child = command.spawn().with_context(|| format!("{name} cannot be started"))?;
