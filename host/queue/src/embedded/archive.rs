@@ -4,17 +4,21 @@
 //! its group, and the lease that consumed it, which tells a repeated deletion
 //! from a late one. The indexes of waiting messages do not have it.
 
+use std::collections::HashSet;
 use std::ops::RangeInclusive;
 
+use rusqlite::Connection;
 use rusqlite::OptionalExtension as _;
 use rusqlite::params;
 
+use super::groups::Group;
 use super::receipt::LeaseId;
+use super::store::Position;
 use super::store::QueueRow;
 use super::store::Result;
 use super::store::Store;
+use super::store::group_of;
 use super::store::millis;
-use crate::contract::Redeliver;
 use hoth_core::domain::Timestamp;
 
 /// Finds outcomes that were consumed in a time. The index has them in this
@@ -23,6 +27,37 @@ use hoth_core::domain::Timestamp;
 const CONSUMED_BETWEEN: &str = "SELECT seq FROM messages
      WHERE queue = ?1 AND consumed_at IS NOT NULL AND consumed_at BETWEEN ?2 AND ?3
      ORDER BY consumed_at, seq LIMIT ?4";
+
+/// Finds consumed outcomes by their keys. The index has everything, so no other
+/// page is read. Keys are random, and an index in their order would cost a page
+/// for each consumed outcome.
+const CONSUMED_KEYS: &str = "SELECT seq, key FROM messages INDEXED BY consumed
+     WHERE queue = ?1 AND consumed_at IS NOT NULL";
+
+/// The selection of outcomes for a redelivery.
+#[derive(Debug, Clone)]
+pub enum Selection {
+    /// Those that were consumed at this time or later.
+    Since(Timestamp),
+    /// Those with these numbers.
+    Numbers(Vec<i64>),
+}
+
+/// Finds the numbers of consumed outcomes with one of these keys, at a cost that
+/// grows with the archive: it runs beside the writer.
+pub fn numbers_of(sql: &Connection, queue: i64, keys: &HashSet<&[u8]>) -> Result<Vec<i64>> {
+    let mut statement = sql.prepare_cached(CONSUMED_KEYS)?;
+    let mut rows = statement.query([queue])?;
+    let mut found = Vec::new();
+    while let Some(row) = rows.next()? {
+        let key = row.get_ref(1)?.as_bytes().unwrap_or_default();
+        if keys.contains(key) {
+            found.push(row.get(0)?);
+        }
+    }
+    found.sort_unstable();
+    Ok(found)
+}
 
 /// The most messages that one transaction takes from the archive, so that it
 /// delays the next one by no more than a few milliseconds.
@@ -73,71 +108,66 @@ impl Store<'_> {
     pub fn redeliver(
         &self,
         queue: QueueRow<'_>,
-        which: &Redeliver,
+        which: &Selection,
         consumed: RangeInclusive<Timestamp>,
     ) -> Result<u64> {
         let (from, to) = (millis(*consumed.start()), millis(*consumed.end()));
-        let limit = i64::try_from(REDELIVERED_AT_ONCE).unwrap_or(i64::MAX);
-        let mut found: Vec<i64> = Vec::new();
-        match which {
-            Redeliver::Since(since) => {
+        let found: Vec<i64> = match which {
+            Selection::Since(since) => {
                 let mut statement = self.sql.prepare_cached(CONSUMED_BETWEEN)?;
+                let limit = i64::try_from(REDELIVERED_AT_ONCE).unwrap_or(i64::MAX);
                 let from = from.max(millis(*since));
                 let rows =
                     statement.query_map(params![queue.id, from, to, limit], |row| row.get(0))?;
-                found.extend(rows.collect::<Result<Vec<i64>>>()?);
+                rows.collect::<Result<_>>()?
             }
-            Redeliver::Keys(keys) => {
-                let mut statement = self.sql.prepare_cached(
-                    "SELECT seq FROM messages WHERE queue = ?1 AND key = ?2
-                     AND consumed_at IS NOT NULL AND consumed_at BETWEEN ?3 AND ?4",
-                )?;
-                for key in keys {
-                    let rows =
-                        statement.query_map(params![queue.id, key, from, to], |row| row.get(0))?;
-                    found.extend(rows.collect::<Result<Vec<i64>>>()?);
-                }
-                // A key that is named twice, or that two messages have, must
-                // not put a message back twice.
-                found.sort_unstable();
-                found.dedup();
-                // The rest stays in the archive, for the next part.
-                found.truncate(REDELIVERED_AT_ONCE);
-            }
+            Selection::Numbers(numbers) => numbers.clone(),
+        };
+        let mut count = 0;
+        for seq in found {
+            count += u64::from(self.put_back(queue, seq, from..=to)?);
         }
-        found.iter().try_for_each(|seq| self.put_back(*seq))?;
-        Ok(found.len() as u64)
+        Ok(count)
     }
 
-    /// Puts a consumed message back in its old place. If that is in front of the
-    /// group's head, the message becomes the head.
-    fn put_back(&self, seq: i64) -> Result<()> {
-        // `receive_count` starts at 0 again and the lease is forgotten: the
-        // earlier consumer's receipt must not hold the message.
-        let is_head = self
+    /// Puts a message back in its old place if it was consumed within
+    /// `consumed`. In front of the group's head, the message becomes the head.
+    fn put_back(
+        &self,
+        queue: QueueRow<'_>,
+        seq: i64,
+        consumed: RangeInclusive<i64>,
+    ) -> Result<bool> {
+        let group: Option<Option<Group>> = self
             .sql
             .prepare_cached(
-                "UPDATE messages SET consumed_at = NULL, sent_at = ?2, visible_at = ?2,
-                 receive_count = 0, lease = NULL, holder = NULL,
-                 head = NOT EXISTS (SELECT 1 FROM messages AS m
-                                    WHERE m.queue = messages.queue AND m.grp = messages.grp
-                                    AND m.seq < ?1 AND m.consumed_at IS NULL)
-                 WHERE seq = ?1 RETURNING head",
+                "SELECT grp FROM messages
+                 WHERE seq = ?1 AND queue = ?2 AND consumed_at BETWEEN ?3 AND ?4",
             )?
-            .query_row(params![seq, millis(self.now)], |row| row.get(0))?;
-        if is_head {
-            // The message that was the group's first is now behind this one,
-            // and must not be offered as a head any more.
-            self.sql
-                .prepare_cached(
-                    "UPDATE messages SET head = 0 WHERE seq =
-                     (SELECT MIN(m.seq) FROM messages AS m JOIN messages AS back
-                      ON m.queue = back.queue AND m.grp = back.grp
-                      WHERE back.seq = ?1 AND m.seq > ?1 AND m.consumed_at IS NULL)",
-                )?
-                .execute([seq])?;
+            .query_row(params![seq, queue.id, consumed.start(), consumed.end()], |row| {
+                group_of(queue.id, row, 0)
+            })
+            .optional()?;
+        let Some(group) = group else { return Ok(false) };
+        let head = group.as_ref().map(|group| self.head_of(group)).transpose()?.flatten();
+        let is_head = head.is_none_or(|head| head > seq);
+        // `receive_count` starts at 0 again and the lease is forgotten: the
+        // earlier consumer's receipt must not hold the message.
+        self.sql
+            .prepare_cached(
+                "UPDATE messages SET consumed_at = NULL, sent_at = ?2, visible_at = ?2,
+                 receive_count = 0, lease = NULL, holder = NULL, head = ?3 WHERE seq = ?1",
+            )?
+            .execute(params![seq, millis(self.now), is_head])?;
+        if let Some(head) = head.filter(|_| is_head) {
+            // It is now behind this message, and must not be offered as a head
+            // any more.
+            self.mark(head, Position::Behind)?;
         }
-        Ok(())
+        if let Some(group) = group {
+            self.enter_group(group, seq)?;
+        }
+        Ok(true)
     }
 }
 

@@ -1,6 +1,7 @@
 //! The embedded queue as its owner sees it: opening, closing, and the ways to
 //! the writer and the reader.
 
+use std::cell::RefCell;
 use std::fmt;
 use std::fs::DirBuilder;
 use std::os::unix::fs::DirBuilderExt as _;
@@ -31,9 +32,11 @@ use super::commits::Seen;
 use super::config::Config;
 use super::config::OpenError;
 use super::failure::StorageFailure;
+use super::groups::Groups;
 use super::identity::QueueFiles;
 use super::inspect::QueueReader;
 use super::known_keys::KnownKeys;
+use super::leasing::end_process_leases;
 use super::lock::FileLock;
 use super::lock::beside;
 use super::log_index::LogIndex;
@@ -44,7 +47,6 @@ use super::other_writers::OtherWriters;
 use super::receipt::LeaseId;
 use super::reserve::Reserve;
 use super::schema;
-use super::store::Store;
 use super::time;
 use super::writer::Opened;
 use super::writer::Ways;
@@ -131,9 +133,10 @@ impl EmbeddedQueue {
         let sql = schema::open_writer(&lock.path)?;
         // The clock is set first: everything after this compares with its time.
         time::continue_time(&sql, &clock)
-            .and_then(|()| Store { sql: &sql, now: clock.now() }.end_process_leases())
+            .and_then(|()| end_process_leases(&sql, clock.now()))
             .and_then(|_| sql.busy_timeout(schema::BUSY_WAIT))
             .map_err(|source| schema::database_error(path, source))?;
+        let groups = Groups::open(&sql).map_err(|source| schema::database_error(path, source))?;
         let keys = KnownKeys::load(&sql).map_err(|source| schema::database_error(path, source))?;
         // After the writer, which makes the tables and the shared memory file:
         // a read-only connection cannot.
@@ -155,6 +158,7 @@ impl EmbeddedQueue {
             keys,
             checkpointer,
             index: LogIndex::open(&beside(&lock.path, "-shm")).map_err(io)?,
+            groups: RefCell::new(groups),
             files,
             log,
             other_writers: other_writers.ok(),

@@ -10,6 +10,7 @@ use tokio::sync::oneshot;
 use tracing::warn;
 
 use super::archive::REDELIVERED_AT_ONCE;
+use super::archive::Selection;
 use super::backend::EmbeddedQueue;
 use super::command::Request;
 use super::command::closed;
@@ -141,17 +142,29 @@ impl Queue for EmbeddedQueue {
         if matches!(&which, Redeliver::Keys(keys) if keys.len() > REDELIVER_KEYS_MAX) {
             return Err(InvalidArgument::RedeliverKeys.into());
         }
-        // One transaction for each part, so that other callers get their turns.
-        // Outcomes that are consumed while this loop runs, perhaps after an
-        // earlier part put them back, are not put back again.
+        // Outcomes that are consumed while this runs, perhaps after an earlier
+        // part put them back, are not put back again.
         let until = self.clock.now();
+        // One transaction for each part, so that other callers get their turns.
+        let part = async |which| {
+            let queue = queue.clone();
+            self.apply(RedeliverOutcomes { queue, which, until }).await
+        };
         let mut count = 0;
-        loop {
-            let (queue, which) = (queue.clone(), which.clone());
-            let part = self.apply(RedeliverOutcomes { queue, which, until }).await?;
-            count += part;
-            if part < REDELIVERED_AT_ONCE as u64 {
-                return Ok(count);
+        match which {
+            Redeliver::Since(since) => loop {
+                let put_back = part(Selection::Since(since)).await?;
+                count += put_back;
+                if put_back < REDELIVERED_AT_ONCE as u64 {
+                    return Ok(count);
+                }
+            },
+            Redeliver::Keys(keys) => {
+                let numbers = self.read_queue(queue, move |queue| queue.consumed(&keys)).await?;
+                for numbers in numbers.chunks(REDELIVERED_AT_ONCE) {
+                    count += part(Selection::Numbers(numbers.to_vec())).await?;
+                }
+                Ok(count)
             }
         }
     }

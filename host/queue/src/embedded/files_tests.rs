@@ -404,3 +404,32 @@ async fn rows_of_another_program_can_be_received_listed_and_purged() {
     assert_eq!(queue.discard(&requests(), &ids).await.expect("it can be purged"), 1);
     queue.close().await;
 }
+
+#[tokio::test]
+async fn a_group_goes_on_after_another_program_has_deleted_messages() {
+    let (_folder, path, queue) = with_messages().await;
+    let other = rusqlite::Connection::open(&path).expect("the file can be opened");
+    let delete = |keys: &str| {
+        let change = format!("DELETE FROM messages WHERE key IN ({keys})");
+        other.execute_batch(&change).expect("another program may write");
+    };
+    let send = async |name: &str| {
+        queue.send(&requests(), message("a", name)).await.expect("there is room");
+    };
+    let take = async || {
+        let taken = queue.receive(&requests(), receive(10, Duration::from_secs(30))).await;
+        let mut taken = crate::conformance::names(taken.expect("it can be received"));
+        taken.sort();
+        taken
+    };
+    send("a2").await;
+    delete("'a', 'b', 'c'");
+    send("a3").await;
+    assert_eq!(take().await, ["a2", "a3"]);
+    delete("'a2', 'a3'");
+    send("a4").await;
+    assert_eq!(take().await, ["a4"]);
+    let left = other.query_row("SELECT COUNT(*) FROM bodies", [], |row| row.get::<_, i64>(0));
+    assert_eq!(left.expect("it can be read"), 1, "bodies go with their messages");
+    queue.close().await;
+}

@@ -9,8 +9,11 @@ use rusqlite::Row;
 use rusqlite::params;
 use rusqlite::types::ValueRef;
 
+use super::archive::numbers_of;
+use super::groups::Groups;
 use super::store::count;
 use super::store::group;
+use super::store::group_of;
 use super::store::millis;
 use super::store::number;
 use super::store::text;
@@ -145,17 +148,27 @@ impl<'a> QueueReader<'a> {
         numbers.iter().filter_map(&mut find).collect()
     }
 
+    /// Returns the numbers of consumed outcomes with these keys.
+    pub fn consumed(&self, keys: &[String]) -> rusqlite::Result<Vec<i64>> {
+        numbers_of(self.sql, self.id, &keys.iter().map(String::as_bytes).collect())
+    }
+
     /// Lists the groups whose head cannot be claimed now.
     pub fn blocked(&self) -> rusqlite::Result<Vec<BlockedGroup>> {
+        // One transaction: members move from table to table.
+        let transaction = self.sql.unchecked_transaction()?;
+        let groups = Groups::read(self.sql)?;
         let mut statement = self.sql.prepare_cached(
-            "SELECT grp, key, visible_at, CASE WHEN lease IS NULL THEN NULL ELSE holder END,
-                    (SELECT COUNT(*) FROM messages AS m
-                     WHERE m.queue = ?1 AND m.grp = head.grp AND m.consumed_at IS NULL)
-             FROM messages AS head WHERE queue = ?1 AND head = 1 AND visible_at > ?2
+            "SELECT grp, key, visible_at, CASE WHEN lease IS NULL THEN NULL ELSE holder END
+             FROM messages WHERE queue = ?1 AND head = 1 AND visible_at > ?2
              ORDER BY seq LIMIT ?3",
         )?;
         let limit = i64::try_from(BLOCKED_MAX).unwrap_or(i64::MAX);
         let rows = statement.query_map(params![self.id, self.now, limit], |row| {
+            let members = match group_of(self.id, row, 0)? {
+                Some(members) => groups.len(self.sql, &members)?,
+                None => 0,
+            };
             Ok(BlockedGroup {
                 group: group(row, 0)?,
                 head: text(row, 1)?,
@@ -168,10 +181,13 @@ impl<'a> QueueReader<'a> {
                     | ValueRef::Text(_)
                     | ValueRef::Blob(_) => Blocked::LeasedToClient,
                 },
-                waiting: row.get::<_, i64>(4)?.unsigned_abs(),
+                // The head itself, which another program may have added.
+                waiting: members.max(1),
             })
         })?;
-        rows.collect()
+        let blocked = rows.collect::<rusqlite::Result<_>>()?;
+        transaction.commit()?;
+        Ok(blocked)
     }
 
     fn count(&self, text: &str, parameters: impl rusqlite::Params) -> rusqlite::Result<u64> {

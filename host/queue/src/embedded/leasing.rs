@@ -1,8 +1,10 @@
 //! Leasing messages: the heads of groups, and the messages behind them.
 
+use rusqlite::Connection;
 use rusqlite::OptionalExtension as _;
 use rusqlite::params;
 
+use super::groups::Group;
 use super::receipt::LeaseId;
 use super::store::Leased;
 use super::store::MessageRow;
@@ -12,6 +14,7 @@ use super::store::Result;
 use super::store::Store;
 use super::store::count;
 use super::store::group;
+use super::store::group_of;
 use super::store::millis;
 use super::store::number;
 use super::store::text;
@@ -54,13 +57,14 @@ impl Store<'_> {
         // The index `claimable` has this order, so the cost does not grow with
         // the number of messages.
         let mut statement = self.sql.prepare_cached(
-            "SELECT seq FROM messages
+            "SELECT seq, grp FROM messages
              WHERE queue = ?1 AND head = 1 AND visible_at <= ?2
              ORDER BY visible_at, seq LIMIT ?3",
         )?;
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         let rows = statement.query_map(params![queue.id, millis(self.now), limit], |row| {
-            Ok(MessageRow { seq: row.get(0)?, position: Position::Head })
+            let group = group_of(queue.id, row, 1)?;
+            Ok(MessageRow { seq: row.get(0)?, group, position: Position::Head })
         })?;
         rows.collect()
     }
@@ -85,8 +89,8 @@ impl Store<'_> {
                     format!("received {} times and never settled", message.receive_count - 1);
                 let is_head = lease.seq == head.seq;
                 let position = if is_head { Position::Head } else { Position::Behind };
-                let died = MessageRow { seq: lease.seq, position };
-                self.dead_letter(queue, &died, &reason)?;
+                let died = MessageRow { seq: lease.seq, group: head.group.clone(), position };
+                self.dead_letter(&died, &reason)?;
                 // The rest of the prefix is out of date: the next message may
                 // have become the head. The caller reads the heads again.
                 return Ok(GroupReceive::MessageDied);
@@ -127,44 +131,39 @@ impl Store<'_> {
         head: &MessageRow,
         limit: usize,
     ) -> Result<Vec<(LeaseId, Received)>> {
+        let behind = match &head.group {
+            Some(group) => self.members_behind(group, head.seq, limit.saturating_sub(1))?,
+            None => Vec::new(),
+        };
         let mut statement = self.sql.prepare_cached(
-            "SELECT seq, key, (SELECT body FROM bodies WHERE bodies.seq = messages.seq),
-                    sent_at, receive_count, visible_at, grp
-             FROM messages WHERE queue = ?1 AND seq >= ?2 AND consumed_at IS NULL
-             AND grp = (SELECT grp FROM messages WHERE seq = ?2) ORDER BY seq LIMIT ?3",
+            "SELECT key, body, sent_at, receive_count, visible_at, grp
+             FROM messages LEFT JOIN bodies ON bodies.seq = messages.seq
+             WHERE messages.seq = ?1 AND queue = ?2 AND consumed_at IS NULL",
         )?;
-        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-        let mut rows = statement.query(params![queue.id, head.seq, limit])?;
-        // Collected before the caller changes the rows: a SELECT may or may not
-        // see changes that are made while it runs (SQLite documentation,
-        // "Isolation In SQLite").
         let mut prefix = Vec::new();
-        while let Some(row) = rows.next()? {
-            let visible_at = number(row, 5)?;
+        for seq in [head.seq].into_iter().chain(behind) {
+            let mut rows = statement.query([seq, queue.id])?;
+            // Another program may have deleted a message.
+            let Some(row) = rows.next()? else { continue };
+            let visible_at = number(row, 4)?;
             if visible_at > millis(self.now) {
                 break;
             }
-            let lease = LeaseId { seq: row.get(0)?, lease: new_lease() };
+            let lease = LeaseId { seq, lease: new_lease() };
             let message = Received {
-                group: group(row, 6)?,
-                key: text(row, 1)?,
-                body: text(row, 2)?,
-                sent_at: timestamp(number(row, 3)?),
-                receive_count: count(row, 4)?.saturating_add(1),
+                group: group(row, 5)?,
+                key: text(row, 0)?,
+                body: text(row, 1)?,
+                sent_at: timestamp(number(row, 2)?),
+                receive_count: count(row, 3)?.saturating_add(1),
             };
             prefix.push((lease, message));
         }
         Ok(prefix)
     }
 
-    /// Ends the leases of an earlier process, so that its messages are
-    /// claimable at once.
-    pub fn end_process_leases(&self) -> Result<usize> {
-        self.sql.execute(
-            "UPDATE messages SET visible_at = ?1 WHERE lease IS NOT NULL AND consumed_at IS NULL
-             AND holder = 1 AND visible_at > ?1",
-            [millis(self.now)],
-        )
+    fn members_behind(&self, group: &Group, seq: i64, limit: usize) -> Result<Vec<i64>> {
+        self.groups.borrow().members_after(self.sql, group, seq, limit)
     }
 
     /// Returns the time at which the next head becomes claimable by itself, or
@@ -181,6 +180,16 @@ impl Store<'_> {
             .optional()?;
         Ok(due.map(timestamp))
     }
+}
+
+/// Ends the leases of an earlier process, so that its messages are claimable at
+/// once.
+pub fn end_process_leases(sql: &Connection, now: Timestamp) -> Result<usize> {
+    sql.execute(
+        "UPDATE messages SET visible_at = ?1 WHERE lease IS NOT NULL AND consumed_at IS NULL
+         AND holder = 1 AND visible_at > ?1",
+        [millis(now)],
+    )
 }
 
 /// Makes a number that no earlier lease of any process had, but for a chance of

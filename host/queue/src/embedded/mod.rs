@@ -4,14 +4,16 @@
 //! commit), a second thread syncs the log and answers them, and a third one
 //! moves the log to the database; the state is read on a connection of its own.
 //! The [tables] hold everything, so a backlog costs disk space and not memory.
-//! Only the most recent deduplication keys are in memory as well (see
-//! [known_keys]); a restart reads them from the file. Operators may read the
+//! Only the most recent deduplication keys and members of groups are in memory
+//! as well (see [known_keys] and [groups]); a restart reads them from the file.
+//! Operators may read the
 //! file with `sqlite3` at any time.
 
 #[cfg(test)]
 mod against_model;
 mod archive;
 mod backend;
+mod backlog;
 mod command;
 mod commits;
 mod config;
@@ -19,6 +21,8 @@ mod contract;
 mod failure;
 #[cfg(test)]
 mod files_tests;
+mod groups;
+mod heads;
 mod identity;
 mod in_place;
 mod inspect;

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
+use super::archive::Selection;
 use super::command::Operation;
 use super::receipt::LeaseId;
 use super::store::LeaseEnded;
 use super::transaction::Transaction;
-use crate::contract::Redeliver;
 use crate::contract::Redrive;
 use crate::contract::Sent;
 use crate::error::QueueError;
@@ -168,7 +168,7 @@ impl Operation for DeadLetterMessage {
 /// later than `until`. The result is their number.
 pub struct RedeliverOutcomes {
     pub queue: QueueName,
-    pub which: Redeliver,
+    pub which: Selection,
     pub until: Timestamp,
 }
 

@@ -1,11 +1,16 @@
 //! The operations on the tables, inside the writer's transaction.
 
+use std::cell::RefCell;
+
 use rusqlite::Connection;
 use rusqlite::OptionalExtension as _;
 use rusqlite::Row;
 use rusqlite::params;
 use rusqlite::types::ValueRef;
 
+use super::backlog::Backlog;
+use super::groups::Group;
+use super::groups::Groups;
 use super::receipt::LeaseId;
 use super::stored_id::StoredId;
 use super::stored_id::digits;
@@ -51,16 +56,11 @@ impl From<LeaseEnded> for QueueError {
 /// The result of an operation that needs a lease.
 pub type UnderLease = std::result::Result<(), LeaseEnded>;
 
-/// Rows that are left after one part of a deletion or of a move.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Backlog {
-    None,
-    Remains,
-}
-
 /// A message in its group.
 pub struct MessageRow {
     pub seq: i64,
+    /// `None` for a group that no host has named.
+    pub group: Option<Group>,
     pub position: Position,
 }
 
@@ -78,6 +78,8 @@ pub enum Position {
 pub struct Store<'a> {
     pub sql: &'a Connection,
     pub now: Timestamp,
+    /// The waiting messages of each group.
+    pub groups: &'a RefCell<Groups>,
 }
 
 pub type Result<T> = rusqlite::Result<T>;
@@ -109,6 +111,11 @@ pub fn text(row: &Row<'_>, column: usize) -> Result<String> {
 pub fn group(row: &Row<'_>, column: usize) -> Result<String> {
     let digest = row.get_ref(column)?.as_blob().ok().and_then(|bytes| bytes.try_into().ok());
     digest.map_or_else(|| text(row, column), |digest| Ok(digits(digest)))
+}
+
+/// Reads the group of a message, or `None` if no host has named it.
+pub fn group_of(queue: i64, row: &Row<'_>, column: usize) -> Result<Option<Group>> {
+    Ok(StoredId::read(row.get_ref(column)?).map(|id| Group { queue, id }))
 }
 
 /// Reads a column of whole numbers, with 0 for anything else: see [`text`].
@@ -149,23 +156,26 @@ impl Store<'_> {
         // Never in the past: groups are served in the order in which they
         // became claimable, and a due time of yesterday must not overtake them.
         let visible_at = message.not_before.map_or(self.now, |due| due.max(self.now));
+        let group = Group { queue: queue.id, id: StoredId::new(message.group.as_str()) };
+        let is_head = self.head_of(&group)?.is_none();
         self.sql
             .prepare_cached(
                 "INSERT INTO messages (queue, grp, key, sent_at, visible_at, head)
-                 VALUES (?1, ?2, ?3, ?4, ?5,
-                         NOT EXISTS (SELECT 1 FROM messages
-                                     WHERE queue = ?1 AND grp = ?2 AND consumed_at IS NULL))",
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
             )?
             .execute(params![
                 queue.id,
-                StoredId::new(message.group.as_str()),
+                group.id,
                 message.key,
                 millis(self.now),
-                millis(visible_at)
+                millis(visible_at),
+                is_head
             ])?;
+        let seq = self.sql.last_insert_rowid();
+        self.enter_group(group, seq)?;
         self.sql
             .prepare_cached("INSERT INTO bodies VALUES (?1, ?2)")?
-            .execute(params![self.sql.last_insert_rowid(), message.body])?;
+            .execute(params![seq, message.body])?;
         Ok(())
     }
 
@@ -176,13 +186,14 @@ impl Store<'_> {
         // cases.
         self.sql
             .prepare_cached(
-                "SELECT head FROM messages
+                "SELECT head, grp FROM messages
                  WHERE seq = ?1 AND queue = ?2 AND lease = ?3 AND visible_at > ?4
                  AND consumed_at IS NULL",
             )?
             .query_row(params![lease.seq, queue.id, lease.lease, millis(self.now)], |row| {
                 let position = if row.get(0)? { Position::Head } else { Position::Behind };
-                Ok(MessageRow { seq: lease.seq, position })
+                let group = group_of(queue.id, row, 1)?;
+                Ok(MessageRow { seq: lease.seq, group, position })
             })
             .optional()
     }
@@ -200,39 +211,17 @@ impl Store<'_> {
         };
         match queue.name.stage {
             Stage::Outcomes => {
-                self.free_group(queue, &message)?;
+                self.leave_group(&message)?;
                 self.consume(message.seq)?;
             }
-            Stage::Requests(_) | Stage::Polls(_) => self.remove(queue, &message)?,
+            Stage::Requests(_) | Stage::Polls(_) => self.remove(&message)?,
         }
         Ok(Ok(()))
     }
 
-    fn remove(&self, queue: QueueRow<'_>, message: &MessageRow) -> Result<()> {
-        self.free_group(queue, message)?;
+    fn remove(&self, message: &MessageRow) -> Result<()> {
+        self.leave_group(message)?;
         self.sql.prepare_cached("DELETE FROM messages WHERE seq = ?1")?.execute([message.seq])?;
-        Ok(())
-    }
-
-    /// Makes the next message of a group its head, if this one is the head and
-    /// about to go.
-    fn free_group(&self, queue: QueueRow<'_>, message: &MessageRow) -> Result<()> {
-        match message.position {
-            Position::Behind => {}
-            Position::Head => {
-                // Before the deletion, because the group is named by the row:
-                // another program may have stored bytes that are not a text.
-                // Changes nothing if the group has no other message.
-                self.sql
-                    .prepare_cached(
-                        "UPDATE messages SET head = 1 WHERE seq =
-                         (SELECT MIN(seq) FROM messages
-                          WHERE queue = ?1 AND seq > ?2 AND consumed_at IS NULL
-                          AND grp = (SELECT grp FROM messages WHERE seq = ?2))",
-                    )?
-                    .execute(params![queue.id, message.seq])?;
-            }
-        }
         Ok(())
     }
 
@@ -313,7 +302,7 @@ impl Store<'_> {
         // and `remove` makes it the head.
         self.insert(successor_queue, successor)?;
         failpoint::reach(FailPoint::AfterSendBeforeDelete);
-        self.remove(queue, &message)?;
+        self.remove(&message)?;
         Ok(Ok(()))
     }
 
@@ -325,18 +314,13 @@ impl Store<'_> {
         reason: &str,
     ) -> Result<UnderLease> {
         let Some(message) = self.leased(queue, lease)? else { return Ok(Err(LeaseEnded)) };
-        self.dead_letter(queue, &message, reason)?;
+        self.dead_letter(&message, reason)?;
         Ok(Ok(()))
     }
 
     /// Makes a message a dead letter. It keeps its number, which is the dead
     /// letter's id.
-    pub fn dead_letter(
-        &self,
-        queue: QueueRow<'_>,
-        message: &MessageRow,
-        reason: &str,
-    ) -> Result<()> {
+    pub fn dead_letter(&self, message: &MessageRow, reason: &str) -> Result<()> {
         self.sql
             .prepare_cached(
                 "INSERT INTO dead_letters
@@ -346,7 +330,7 @@ impl Store<'_> {
                  FROM messages WHERE seq = ?1",
             )?
             .execute(params![message.seq, reason, millis(self.now)])?;
-        self.remove(queue, message)
+        self.remove(message)
     }
 
     /// Replaces a dead letter by a message.

@@ -46,13 +46,34 @@ CREATE TABLE bodies (
 /// The orders of messages. The next group to serve is the first entry of
 /// `claimable`, however many messages wait.
 pub const INDEXES: &str = "
-CREATE INDEX in_group ON messages (queue, grp, seq) WHERE consumed_at IS NULL;
 CREATE INDEX claimable ON messages (queue, visible_at, seq) WHERE head = 1;
 CREATE INDEX oldest ON messages (queue, sent_at) WHERE head = 1;
 CREATE INDEX leased ON messages (queue, visible_at)
     WHERE lease IS NOT NULL AND consumed_at IS NULL;
-CREATE INDEX consumed ON messages (queue, consumed_at, seq) WHERE consumed_at IS NOT NULL;
-CREATE INDEX consumed_by_key ON messages (queue, key) WHERE consumed_at IS NOT NULL;
+CREATE INDEX consumed ON messages (queue, consumed_at, seq, key) WHERE consumed_at IS NOT NULL;
+";
+
+/// The messages of each group that are not consumed: see the module `groups`.
+pub const MEMBERS: &str = "
+CREATE TABLE recent_members (
+    id INTEGER PRIMARY KEY,
+    queue INTEGER NOT NULL,
+    grp BLOB NOT NULL,
+    seq INTEGER NOT NULL
+);
+CREATE TABLE members (
+    queue INTEGER NOT NULL,
+    grp BLOB NOT NULL,
+    seq INTEGER NOT NULL,
+    PRIMARY KEY (queue, grp, seq)
+) WITHOUT ROWID;
+CREATE TABLE member_merge (          -- at most one row: the merge that goes on
+    id INTEGER PRIMARY KEY,
+    last_row INTEGER NOT NULL,       -- of `recent_members`
+    queue INTEGER NOT NULL,          -- the last member that was moved
+    grp BLOB NOT NULL,
+    seq INTEGER NOT NULL
+);
 ";
 
 /// The deduplication keys: see the module `known_keys`.
@@ -114,5 +135,5 @@ END;
 
 /// Returns the statements that make the tables of a new file.
 pub fn new_tables() -> String {
-    [QUEUES, MESSAGES, INDEXES, KEYS, DEAD_LETTERS, COUNTS].concat()
+    [QUEUES, MESSAGES, INDEXES, MEMBERS, KEYS, DEAD_LETTERS, COUNTS].concat()
 }

@@ -2,8 +2,8 @@
 
 use std::collections::HashMap;
 
+use super::backlog::Backlog;
 use super::known_keys::KnownKeys;
-use super::store::Backlog;
 use super::store::Leased;
 use super::store::QueueRow;
 use super::store::Store;
@@ -68,10 +68,11 @@ impl Transaction<'_> {
     }
 
     /// Deletes a part of what has expired, and moves a part of the recent keys
-    /// if there are many.
+    /// and of the recent members of groups if there are many.
     pub fn tend(&mut self) -> rusqlite::Result<Backlog> {
         let outcomes = self.store.delete_expired(self.archived_from)?;
-        Ok(outcomes.max(self.keys.tend(self.store)?))
+        let members = self.store.groups.borrow_mut().tend(self.store.sql)?;
+        Ok(outcomes.max(members).max(self.keys.tend(self.store)?))
     }
 
     /// Leases messages for the receivers of every dirty queue, in order of

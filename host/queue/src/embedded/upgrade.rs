@@ -5,6 +5,7 @@ use rusqlite::Connection;
 use super::tables::COUNTS;
 use super::tables::INDEXES;
 use super::tables::KEYS;
+use super::tables::MEMBERS;
 use super::tables::MESSAGES;
 use super::tables::VERSION;
 use super::tables::new_tables;
@@ -83,9 +84,21 @@ UPDATE queues SET
 ";
 
 fn from_3() -> String {
-    // Indexes and triggers last: one sort is quicker than an entry at a time.
-    [KEYS, KEYS_FROM_3, RENAME_3, MESSAGES, MESSAGES_FROM_3, INDEXES, COUNTS_FROM_3, COUNTS]
-        .concat()
+    [
+        KEYS,
+        KEYS_FROM_3,
+        RENAME_3,
+        MESSAGES,
+        MESSAGES_FROM_3,
+        // Indexes and triggers late: one sort is quicker than an entry at a
+        // time.
+        INDEXES,
+        COUNTS_FROM_3,
+        COUNTS,
+        // The module `groups` fills this table.
+        MEMBERS,
+    ]
+    .concat()
 }
 
 /// Makes the tables of a new file, or changes those of an earlier schema. The

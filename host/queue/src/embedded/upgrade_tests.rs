@@ -166,8 +166,8 @@ fn upgraded_files_have_the_tables_of_new_ones() {
 #[test]
 fn an_upgrade_that_fails_leaves_the_earlier_schema() {
     let sql = Connection::open_in_memory().expect("memory is free");
-    // Late in the upgrade, the name of an index is taken.
-    let taken = "CREATE TABLE consumed_by_key (x);";
+    // Late in the upgrade, the name of a table is taken.
+    let taken = "CREATE TABLE members (x);";
     sql.execute_batch(&format!("{SCHEMA_3} {taken}")).expect("the schema is valid");
     bring_up_to_date(&sql).expect_err("the name is taken");
     sql.execute_batch("ROLLBACK").expect("the transaction was not committed");

@@ -12,7 +12,7 @@ use super::RECENT_MAX;
 use super::Recent;
 use super::period;
 use super::stored_periods;
-use crate::embedded::store::Backlog;
+use crate::embedded::backlog::Backlog;
 use crate::embedded::store::Result;
 use crate::embedded::store::Store;
 use crate::embedded::store::millis;

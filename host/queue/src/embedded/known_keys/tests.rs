@@ -1,12 +1,15 @@
 //! Keys at the edges of their day, of a merge and of a restart.
 
+use std::cell::RefCell;
+
 use rusqlite::Connection;
 
 use super::*;
 use crate::conformance::message;
 use crate::conformance::outcomes;
 use crate::conformance::requests;
-use crate::embedded::store::Backlog;
+use crate::embedded::backlog::Backlog;
+use crate::embedded::groups::Groups;
 use crate::embedded::tables::new_tables;
 use crate::message::DedupKey;
 use hoth_core::domain::Digest;
@@ -19,6 +22,7 @@ const NOON: i64 = 80_000 * PERIOD_MS;
 struct File {
     sql: Connection,
     keys: KnownKeys,
+    groups: RefCell<Groups>,
     now: i64,
 }
 
@@ -26,12 +30,12 @@ impl File {
     fn new() -> Self {
         let sql = Connection::open_in_memory().expect("memory is free");
         sql.execute_batch(&new_tables()).expect("the tables can be made");
-        Self { sql, keys: KnownKeys::default(), now: NOON }
+        Self { sql, keys: KnownKeys::default(), groups: RefCell::default(), now: NOON }
     }
 
     fn store(&self) -> Store<'_> {
         let now = u64::try_from(self.now).expect("the time is later than 1970");
-        Store { sql: &self.sql, now: Timestamp::from_millis(now) }
+        Store { sql: &self.sql, now: Timestamp::from_millis(now), groups: &self.groups }
     }
 
     /// Runs `work` in a transaction that is committed.

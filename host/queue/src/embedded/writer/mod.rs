@@ -14,6 +14,7 @@ mod lookout;
 mod opened;
 mod sync;
 
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::io;
 use std::path::PathBuf;
@@ -37,12 +38,14 @@ pub use self::opened::Opened;
 pub use self::opened::Ways;
 use self::sync::Committed;
 use self::sync::SyncThread;
+use super::backlog::Backlog;
 use super::command::Call;
 use super::command::Command;
 use super::command::Request;
 use super::command::closed;
 use super::commits::Begun;
 use super::failure::StorageFailure;
+use super::groups::Groups;
 use super::known_keys::KnownKeys;
 use super::lock::FileLock;
 use super::log_size::LogSize;
@@ -52,7 +55,6 @@ use super::schema::BUSY_WAIT;
 use super::sorting::Phase;
 use super::sorting::Verdict;
 use super::sorting::sort;
-use super::store::Backlog;
 use super::store::Store;
 use super::transaction::Served;
 use super::transaction::Transaction;
@@ -96,6 +98,7 @@ pub struct Writer {
     reserve: Reserve,
     archive_for: Duration,
     keys: KnownKeys,
+    groups: RefCell<Groups>,
     requests: Receiver<Request>,
     failed: watch::Sender<Option<StorageFailure>>,
     log_bytes: Arc<AtomicU64>,
@@ -155,6 +158,7 @@ impl Writer {
             reserve: opened.reserve,
             archive_for: opened.archive_for,
             keys: opened.keys,
+            groups: opened.groups,
             requests: received,
             failed,
             log_bytes,
@@ -242,7 +246,7 @@ impl Writer {
         }
         self.answer_expired();
         if self.failed.borrow().is_none() {
-            if self.tend_at <= Instant::now() || self.keys.is_merge_due() {
+            if self.tend_at <= Instant::now() || self.is_merge_due() {
                 self.tend();
             }
             self.tend_log();
@@ -386,7 +390,7 @@ impl Writer {
         let (now, known) = (self.clock.now(), self.ids.len());
         let (changes, number) = (self.sql.total_changes(), self.begun.next());
         let mut transaction = Transaction {
-            store: Store { sql: &self.sql, now },
+            store: Store { sql: &self.sql, now, groups: &self.groups },
             archived_from: archived_from(now, self.archive_for),
             ids: &mut self.ids,
             keys: &mut self.keys,
@@ -400,10 +404,12 @@ impl Writer {
         match committed {
             Ok(done) => {
                 self.keys.committed();
+                self.groups.get_mut().committed();
                 Ok(done)
             }
             Err(error) => {
                 self.keys.rolled_back();
+                self.groups.get_mut().rolled_back();
                 // Rows of queues that were made inside are rolled back, and
                 // their ids may be given to other queues.
                 if self.ids.len() > known {
@@ -432,7 +438,11 @@ impl Writer {
         }
     }
 
-    /// Deletes what has expired, and moves keys, in parts.
+    fn is_merge_due(&self) -> bool {
+        self.keys.is_merge_due() || self.groups.borrow().is_merge_due()
+    }
+
+    /// Deletes what has expired, and moves what is recent, in parts.
     fn tend(&mut self) {
         let tended = self.in_transaction(|transaction| transaction.tend());
         let mut pause = TEND_EVERY;

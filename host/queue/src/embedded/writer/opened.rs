@@ -1,5 +1,6 @@
 //! The parts that the writer is made of.
 
+use std::cell::RefCell;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::Weak;
@@ -16,6 +17,7 @@ use crate::embedded::command::Requests;
 use crate::embedded::commits::Begun;
 use crate::embedded::commits::Synced;
 use crate::embedded::failure::StorageFailure;
+use crate::embedded::groups::Groups;
 use crate::embedded::identity::QueueFiles;
 use crate::embedded::known_keys::KnownKeys;
 use crate::embedded::lock::FileLock;
@@ -34,6 +36,8 @@ pub struct Opened {
     pub lock: FileLock,
     /// The deduplication keys that were used within a day.
     pub keys: KnownKeys,
+    /// The waiting messages of each group.
+    pub groups: RefCell<Groups>,
     pub files: QueueFiles,
     pub index: LogIndex,
     pub log: LogSync,
