@@ -144,7 +144,7 @@ async fn forgotten(queue: &FilledQueue) -> anyhow::Result<()> {
     let sql = rusqlite::Connection::open(queue.file()).context("looking at the file")?;
     let started_at = Instant::now();
     loop {
-        let left: u64 = sql.query_row(
+        let left: i64 = sql.query_row(
             "SELECT (SELECT count(*) FROM recent_keys) + (SELECT count(*) FROM known_keys)",
             [],
             |row| row.get(0),
