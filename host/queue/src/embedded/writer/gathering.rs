@@ -23,20 +23,34 @@ const WORTH_A_COMMIT: usize = 32;
 /// The longest sleep while a sync runs, whose end is a reason to wake up.
 const SYNC_WAIT: Duration = Duration::from_millis(500);
 
+/// The number of requests of a transaction from which on the queue is busy: its
+/// callers come back soon. The writer then sleeps for this time before the next
+/// transaction, unless enough requests are there. Awake, it would be woken for
+/// each of them.
+const BUSY_FROM: usize = 4;
+const BUSY_PAUSE: Duration = Duration::from_micros(500);
+
 /// Adds the requests that have arrived meanwhile, which share the next
 /// transaction. While `awaits_sync` returns true, waits for more, up to a number
-/// that is worth a commit.
+/// that is worth a commit. `last` is the number of requests of the last
+/// transaction.
 pub fn gather(
     requests: &Receiver<Request>,
     batch: &mut Vec<Request>,
+    last: usize,
     awaits_sync: impl Fn() -> bool,
 ) {
+    let mut pauses = last >= BUSY_FROM;
     let mut bytes: usize = batch.iter().map(Request::bytes).sum();
     // The first request above the bound still joins: requests cannot be put
     // back, and a message has a bound of its own.
     while batch.len() < BATCH_MAX && bytes < BATCH_BYTES_MAX {
         let next = match requests.try_recv() {
             Ok(request) => Ok(request),
+            Err(_) if batch.len() < WORTH_A_COMMIT && std::mem::take(&mut pauses) => {
+                std::thread::sleep(BUSY_PAUSE);
+                continue;
+            }
             Err(_) if batch.len() < WORTH_A_COMMIT && awaits_sync() => {
                 requests.recv_timeout(SYNC_WAIT)
             }
@@ -80,7 +94,7 @@ mod tests {
         let mut sizes = Vec::new();
         while let Ok(first) = receiver.try_recv() {
             let mut batch = vec![first];
-            gather(&receiver, &mut batch, || false);
+            gather(&receiver, &mut batch, 0, || false);
             sizes.push(batch.len());
         }
         sizes
@@ -104,7 +118,7 @@ mod tests {
             for late in [2, 0] {
                 let Ok(first) = receiver.try_recv() else { break };
                 let mut batch = vec![first];
-                gather(&receiver, &mut batch, awaits_sync);
+                gather(&receiver, &mut batch, 0, awaits_sync);
                 found.push(batch.len());
                 if syncs == 0 {
                     send(late);
@@ -115,7 +129,7 @@ mod tests {
         let (sender, receiver) = mpsc::channel();
         let mut batch = Vec::new();
         (0..WORTH_A_COMMIT).for_each(|_| sender.send(check()).expect("it is open"));
-        gather(&receiver, &mut batch, || true);
+        gather(&receiver, &mut batch, 0, || true);
         assert_eq!(batch.len(), WORTH_A_COMMIT, "it did not wait for the end of the sync");
     }
 

@@ -173,6 +173,7 @@ impl Writer {
 
     /// Serves requests until [`Request::Close`], or until every sender is gone.
     pub fn run(mut self) {
+        let mut last = 0;
         loop {
             let mut batch = match self.requests.recv_timeout(self.sleep()) {
                 Ok(request) => vec![request],
@@ -182,8 +183,9 @@ impl Writer {
             if !batch.is_empty() {
                 let sync = self.sync.as_ref();
                 let awaits_sync = || sync.is_some_and(SyncThread::awaits_sync);
-                gather(&self.requests, &mut batch, awaits_sync);
+                gather(&self.requests, &mut batch, last, awaits_sync);
             }
+            last = batch.len();
             let close = batch.iter().position(|request| matches!(request, Request::Close { .. }));
             let late = close.map(|at| batch.split_off(at));
             self.notice_the_end_of_syncing();
@@ -385,7 +387,7 @@ impl Writer {
         &mut self,
         work: impl FnOnce(&mut Transaction<'_>) -> rusqlite::Result<T>,
     ) -> Result<Done<T>, NotStored> {
-        let begun = self.sql.execute_batch("BEGIN IMMEDIATE");
+        let begun = execute(&self.sql, "BEGIN IMMEDIATE");
         begun.map_err(|error| self.not_stored(error, Phase::Begin))?;
         let (now, known) = (self.clock.now(), self.ids.len());
         let (changes, number) = (self.sql.total_changes(), self.begun.next());
@@ -398,7 +400,7 @@ impl Writer {
         };
         let committed = work(&mut transaction).and_then(|result| {
             failpoint::reach(FailPoint::BeforeCommit);
-            self.sql.execute_batch("COMMIT")?;
+            execute(&self.sql, "COMMIT")?;
             Ok(Done { result, number, wrote: self.sql.total_changes() != changes })
         });
         match committed {
@@ -460,6 +462,11 @@ impl Writer {
         }
         self.tend_at = Instant::now() + pause;
     }
+}
+
+/// Runs a statement that stays prepared.
+fn execute(sql: &Connection, statement: &str) -> rusqlite::Result<()> {
+    sql.prepare_cached(statement)?.execute([]).map(drop)
 }
 
 /// Returns the time from which on consumed outcomes can be redelivered. Outcomes
