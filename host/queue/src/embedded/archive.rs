@@ -61,13 +61,15 @@ pub fn numbers_of(sql: &Connection, queue: i64, keys: &HashSet<&[u8]>) -> Result
 
 /// The most messages that one transaction takes from the archive, so that it
 /// delays the next one by no more than a few milliseconds.
-pub const REDELIVERED_AT_ONCE: usize = 400;
+pub const REDELIVERED_AT_ONCE: usize = 200;
 
 impl Store<'_> {
     /// Notes that a leased outcome was consumed.
     pub fn consume(&self, seq: i64) -> Result<()> {
         self.sql
-            .prepare_cached("UPDATE messages SET consumed_at = ?2, head = 0 WHERE seq = ?1")?
+            .prepare_cached(
+                "UPDATE OR FAIL messages SET consumed_at = ?2, head = 0 WHERE seq = ?1",
+            )?
             .execute(params![seq, millis(self.now)])?;
         Ok(())
     }
@@ -155,7 +157,7 @@ impl Store<'_> {
         // earlier consumer's receipt must not hold the message.
         self.sql
             .prepare_cached(
-                "UPDATE messages SET consumed_at = NULL, sent_at = ?2, visible_at = ?2,
+                "UPDATE OR FAIL messages SET consumed_at = NULL, sent_at = ?2, visible_at = ?2,
                  receive_count = 0, lease = NULL, holder = NULL, head = ?3 WHERE seq = ?1",
             )?
             .execute(params![seq, millis(self.now), is_head])?;

@@ -160,7 +160,7 @@ impl Store<'_> {
         let is_head = self.head_of(&group)?.is_none();
         self.sql
             .prepare_cached(
-                "INSERT INTO messages (queue, grp, key, sent_at, visible_at, head)
+                "INSERT OR FAIL INTO messages (queue, grp, key, sent_at, visible_at, head)
                  VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
             )?
             .execute(params![
@@ -323,7 +323,7 @@ impl Store<'_> {
     pub fn dead_letter(&self, message: &MessageRow, reason: &str) -> Result<()> {
         self.sql
             .prepare_cached(
-                "INSERT INTO dead_letters
+                "INSERT OR FAIL INTO dead_letters
                  SELECT seq, queue, grp, key,
                         IFNULL((SELECT body FROM bodies WHERE bodies.seq = messages.seq), ''),
                         sent_at, receive_count, ?2, ?3

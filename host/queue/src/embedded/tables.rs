@@ -112,24 +112,28 @@ CREATE INDEX dead_in_queue ON dead_letters (queue, seq);
 
 /// Triggers that keep the counts of [`QUEUES`], and delete bodies with their
 /// messages.
+///
+/// They fail without undoing their statement, as do the statements that fire
+/// them: any error rolls back the whole transaction, and SQLite would copy every
+/// page before a statement that it may have to undo alone.
 pub const COUNTS: &str = "
 CREATE TRIGGER message_added AFTER INSERT ON messages BEGIN
-    UPDATE queues SET messages = messages + (NEW.consumed_at IS NULL) WHERE id = NEW.queue;
+    UPDATE OR FAIL queues SET messages = messages + (NEW.consumed_at IS NULL) WHERE id = NEW.queue;
 END;
 CREATE TRIGGER message_consumed AFTER UPDATE OF consumed_at ON messages BEGIN
-    UPDATE queues
+    UPDATE OR FAIL queues
     SET messages = messages + (NEW.consumed_at IS NULL) - (OLD.consumed_at IS NULL)
     WHERE id = NEW.queue;
 END;
 CREATE TRIGGER message_deleted AFTER DELETE ON messages BEGIN
-    UPDATE queues SET messages = messages - (OLD.consumed_at IS NULL) WHERE id = OLD.queue;
+    UPDATE OR FAIL queues SET messages = messages - (OLD.consumed_at IS NULL) WHERE id = OLD.queue;
     DELETE FROM bodies WHERE seq = OLD.seq;
 END;
 CREATE TRIGGER dead_letter_added AFTER INSERT ON dead_letters BEGIN
-    UPDATE queues SET dead_letters = dead_letters + 1 WHERE id = NEW.queue;
+    UPDATE OR FAIL queues SET dead_letters = dead_letters + 1 WHERE id = NEW.queue;
 END;
 CREATE TRIGGER dead_letter_deleted AFTER DELETE ON dead_letters BEGIN
-    UPDATE queues SET dead_letters = dead_letters - 1 WHERE id = OLD.queue;
+    UPDATE OR FAIL queues SET dead_letters = dead_letters - 1 WHERE id = OLD.queue;
 END;
 ";
 
