@@ -37,8 +37,8 @@ const OTHERS: &str = "(further files)";
 /// The most components that are read at one time, each up to 64 MiB.
 const READS_MAX: usize = 4;
 
-/// Time between two looks at a file. Both must find the same contents: a
-/// program may still be writing the file.
+/// Time between two looks at a file of which no event says that it is complete.
+/// Both must find the same contents: a program may still be writing the file.
 const SETTLE: Duration = Duration::from_millis(100);
 
 /// The most looks at a file in one pass. A file that changes all the time is
@@ -121,8 +121,8 @@ impl DropDir {
     }
 
     /// Reads a component as [`DropDir::read`] does, once it is complete: nothing
-    /// writes it, and two looks find the same. The beginning of a component may
-    /// be a component. Returns `None` if it is not complete yet; its next event,
+    /// writes it, and either it has just been completed, or two looks find the
+    /// same. The beginning of a component may be a component. Returns `None` if it is not complete yet; its next event,
     /// or a later pass, finds it again.
     pub async fn read_settled(
         &self,
@@ -135,9 +135,14 @@ impl DropDir {
             if self.open_files.contains(&file_name) {
                 return Ok(None);
             }
+            let completed = self.open_files.was_completed(&file_name);
             let Some((file, package)) = self.read(name).await? else { return Ok(None) };
+            let same = match completed {
+                true => self.stamp(name).await?.as_ref() == Some(&file.stamp),
+                false => before.as_ref() == Some(&file),
+            };
             // Asked again: the read takes time.
-            if before.as_ref() == Some(&file) && !self.open_files.contains(&file_name) {
+            if same && !self.open_files.contains(&file_name) {
                 return Ok(Some((file, package)));
             }
             before = Some(file);
