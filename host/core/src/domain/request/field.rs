@@ -245,3 +245,26 @@ impl Words {
         Self { name: None, description: "", all }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_in_snake_case_is_recognised_without_writing_it() {
+        for (name, key, expected) in [
+            ("popStartDate", "pop_start_date", true),
+            ("popStartDate", "pop_start_dat", false),
+            ("popStartDate", "pop_start_dates", false),
+            ("popStartDate", "popStartDate", false),
+            ("popStartDate", "pop-start-date", false),
+            ("popStartDate", "", false),
+            ("clins", "clins", true),
+        ] {
+            let field = optional(name, FieldKind::Text);
+            assert_eq!(field.is_snake_case(key), expected, "{key}");
+            assert_eq!(field.snake_case() == key, expected, "{key}");
+            assert_eq!(field.has_snake_case(), field.snake_case() != name, "{name}");
+        }
+    }
+}

@@ -1,5 +1,8 @@
 //! Tables of accepted and refused requests.
 
+mod content_digest;
+mod costs;
+
 use std::collections::BTreeMap;
 
 use serde_json::Value;
@@ -8,7 +11,6 @@ use serde_json::json;
 use super::Known;
 use super::Refusal;
 use super::cost;
-use super::field;
 use super::field::FieldKind;
 use super::field::Shape;
 use super::provisioning;
@@ -16,7 +18,6 @@ use super::sample::provisioning as request;
 use super::sample::task_order;
 use super::shape;
 use crate::domain::CspName;
-use crate::domain::Digest;
 use crate::domain::Job;
 use crate::domain::Operation;
 use crate::domain::SupportedOperations;
@@ -363,132 +364,6 @@ fn adapters_read_operators_under_the_name_of_administrators() {
         let input = crate::domain::json::provisioning_input("j", &raw);
         assert_eq!(input, format!(r#"{{"jobId":"j","portfolioId":"p","payload":{expected}}}"#));
     }
-}
-
-#[test]
-fn cost_requests_are_read() {
-    let good = json!({
-        "requestId": "r", "portfolioId": "p", "targetCspName": "CSP_A",
-        "startDate": "2022-01-01", "endDate": "2022-12", "remark": {"kept": 1}
-    });
-    assert_eq!(parse_cost(&good).expect("accepted").operation, Operation::CostByPortfolio);
-    let half = changed(good.clone(), "/clin", Some(json!("1")));
-    check_wrong_cost(&half, "taskOrderNumber", "is required together with clin");
-    let other_half = changed(good.clone(), "/taskOrderNumber", Some(json!("t")));
-    check_wrong_cost(&other_half, "clin", "is required together with taskOrderNumber");
-    let both = changed(half, "/taskOrderNumber", Some(json!("t")));
-    assert_eq!(parse_cost(&both).expect("accepted").operation, Operation::CostByClin);
-    for (pointer, value) in [
-        ("/requestId", None),
-        ("/requestId", Some(json!(""))),
-        ("/requestId", Some(json!(1))),
-        ("/portfolioId", None),
-        ("/portfolioId", Some(json!(""))),
-        ("/targetCspName", Some(json!("NOPE"))),
-        ("/startDate", Some(json!("yesterday"))),
-        ("/endDate", Some(Value::Null)),
-        ("/clin", Some(json!(1))),
-    ] {
-        let Err(Refusal::Invalid(errors)) = parse_cost(&changed(good.clone(), pointer, value))
-        else {
-            panic!("{pointer} was accepted");
-        };
-        assert_eq!(errors.keys().collect::<Vec<_>>(), [&pointer[1..]]);
-    }
-}
-
-#[track_caller]
-fn check_wrong_cost(body: &Value, path: &str, problem: &str) {
-    let Err(Refusal::Invalid(errors)) = parse_cost(body) else { panic!("accepted: {body}") };
-    let found: Vec<_> = errors.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
-    assert_eq!(found, [(path, problem)], "{body}");
-}
-
-#[test]
-fn a_cost_request_ends_no_earlier_than_it_starts() {
-    let request = |start: &str, end: &str| {
-        json!({
-            "requestId": "r", "portfolioId": "p", "targetCspName": "CSP_A",
-            "startDate": start, "endDate": end
-        })
-    };
-    for (start, end, accepted) in [
-        ("2026-07-02", "2026-07-01", false),
-        ("2026-07-01", "2026-07-01", true),
-        ("2026-07", "2026-07-01", true),
-        ("2026-07-31", "2026-07", true),
-        ("2026-07-01", "2026-06", false),
-        ("2026-07", "2026-06-30", false),
-        ("2026-07", "2026-07", true),
-        ("2027-01", "2026-12", false),
-        ("2024-02-29", "2024-02", true),
-    ] {
-        let body = request(start, end);
-        match accepted {
-            true => drop(parse_cost(&body).expect("accepted")),
-            false => check_wrong_cost(&body, "endDate", "must not be before startDate"),
-        }
-    }
-}
-
-/// Returns the digest of a request's content, which is stored as its text gives
-/// it.
-#[track_caller]
-fn content_digest(job: &Job) -> Digest {
-    let unstored = Job { content: None, ..job.clone() };
-    assert_eq!(job.content, Some(unstored.content_digest()));
-    unstored.content_digest()
-}
-
-#[test]
-fn the_content_digest_includes_a_generated_id() {
-    let [missing, null, given] = ["", r#""jobId":null,"#, r#""jobId":"made","#].map(|id| {
-        let rest = r#""operationType":"GET_PORTFOLIO","targetCspName":"CSP_A","payload":{}"#;
-        let job = parse_text(&format!(r#"{{{id}"portfolioId":"p",{rest}}}"#));
-        content_digest(&job.expect("accepted"))
-    });
-    assert_eq!((missing, null), (given, given));
-}
-
-#[test]
-fn a_key_in_snake_case_is_recognised_without_writing_it() {
-    for (name, key, expected) in [
-        ("popStartDate", "pop_start_date", true),
-        ("popStartDate", "pop_start_dat", false),
-        ("popStartDate", "pop_start_dates", false),
-        ("popStartDate", "popStartDate", false),
-        ("popStartDate", "pop-start-date", false),
-        ("popStartDate", "", false),
-        ("clins", "clins", true),
-    ] {
-        let field = field::optional(name, FieldKind::Text);
-        assert_eq!(field.is_snake_case(key), expected, "{key}");
-        assert_eq!(field.snake_case() == key, expected, "{key}");
-        assert_eq!(field.has_snake_case(), field.snake_case() != name, "{name}");
-    }
-}
-
-#[test]
-fn the_content_digest_ignores_the_order_of_keys() {
-    let a = parse_text(
-        r#"{"jobId":"j","userId":"u","portfolioId":"p","operationType":"GET_PORTFOLIO","targetCspName":"CSP_A","payload":{"a":[1],"b":{}}}"#,
-    );
-    let b = parse_text(
-        r#"{"payload":{"b":{},"a":[1]},"userId":"u","jobId":"j","portfolioId":"p","operationType":"GET_PORTFOLIO","targetCspName":"CSP_A"}"#,
-    );
-    let c = parse_text(
-        r#"{"payload":{"b":{},"a":[2]},"userId":"u","jobId":"j","portfolioId":"p","operationType":"GET_PORTFOLIO","targetCspName":"CSP_A"}"#,
-    );
-    let [a, b, c] = [a, b, c].map(|job| content_digest(&job.expect("accepted")));
-    let long = |digit: u8| {
-        parse_text(&format!(
-            r#"{{"jobId":"j","portfolioId":"p","operationType":"GET_PORTFOLIO","targetCspName":"CSP_A","payload":{{"n":0.123456789012345678{digit}}}}}"#
-        ))
-    };
-    let [one, other] = [1, 2].map(|digit| content_digest(&long(digit).expect("accepted")));
-    assert_ne!(one, other, "they differ beyond the digits of a double");
-    assert_eq!(a, b);
-    assert_ne!(a, c);
 }
 
 #[test]
