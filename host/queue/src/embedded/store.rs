@@ -13,7 +13,6 @@ use super::groups::Group;
 use super::groups::Groups;
 use super::receipt::LeaseId;
 use super::stored_id::StoredId;
-use super::stored_id::digits;
 use crate::contract::Redrive;
 use crate::error::QueueError;
 use crate::message::NewMessage;
@@ -109,8 +108,9 @@ pub fn text(row: &Row<'_>, column: usize) -> Result<String> {
 
 /// Reads the name of a group: see [`StoredId`] and [`text`].
 pub fn group(row: &Row<'_>, column: usize) -> Result<String> {
-    let digest = row.get_ref(column)?.as_blob().ok().and_then(|bytes| bytes.try_into().ok());
-    digest.map_or_else(|| text(row, column), |digest| Ok(digits(digest)))
+    let digest: Option<&[u8; 16]> =
+        row.get_ref(column)?.as_blob().ok().and_then(|bytes| bytes.try_into().ok());
+    digest.map_or_else(|| text(row, column), |digest| Ok(hex::encode(digest)))
 }
 
 /// Reads the group of a message, or `None` if no host has named it.

@@ -39,29 +39,13 @@ impl ToSql for StoredId {
     }
 }
 
-/// Returns the text of an id that is stored as bytes.
-pub fn digits(bytes: &[u8; 16]) -> String {
-    let digit = |value: u8| char::from(b"0123456789abcdef"[usize::from(value)]);
-    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
-}
-
 /// Reads 32 hexadecimal digits. Returns `None` for any other text, capital
 /// letters included, so that every text has one stored form.
 fn digest_bytes(text: &str) -> Option<[u8; 16]> {
-    let digits: &[u8; 32] = text.as_bytes().try_into().ok()?;
     let mut bytes = [0; 16];
-    for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
-        *byte = digit(pair[0])? << 4 | digit(pair[1])?;
-    }
-    Some(bytes)
-}
-
-fn digit(character: u8) -> Option<u8> {
-    match character {
-        b'0'..=b'9' => Some(character - b'0'),
-        b'a'..=b'f' => Some(character - b'a' + 10),
-        _ => None,
-    }
+    hex::decode_to_slice(text, &mut bytes).ok()?;
+    let is_lower_case = !text.bytes().any(|byte| byte.is_ascii_uppercase());
+    is_lower_case.then_some(bytes)
 }
 
 #[cfg(test)]
@@ -73,7 +57,7 @@ mod tests {
         let digits = "00112233445566778899aabbccddeeff";
         let StoredId::Digest(bytes) = StoredId::new(digits) else { panic!("it is a digest") };
         assert_eq!((bytes[0], bytes[1], bytes[15]), (0, 0x11, 0xff));
-        assert_eq!(super::digits(&bytes), digits);
+        assert_eq!(hex::encode(bytes), digits);
         for other in ["g", &digits[1..], &digits.to_uppercase(), &format!("{digits}0"), "é"] {
             assert_eq!(StoredId::new(other), StoredId::Text(other.into()));
         }
