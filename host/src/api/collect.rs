@@ -49,6 +49,9 @@ const UNREADABLE_BATCHES_MAX: usize = 10;
 /// The response header with the name of a leased batch.
 pub const BATCH_HEADER: HeaderName = HeaderName::from_static("hoth-batch");
 
+/// The longest wait for the state of the queue while the host stops.
+const STOP_CHECK_MAX: Duration = Duration::from_secs(1);
+
 /// The pause before the second try of a deletion; doubled before each further
 /// one, up to [`DELETE_PAUSE_MAX`].
 const DELETE_PAUSE: Duration = Duration::from_millis(100);
@@ -145,7 +148,7 @@ async fn receive(
             // An empty list says that the client has everything so far, which is
             // not so if the queue has failed: then the previous batch of this
             // client could not be deleted.
-            None => api.queue.check().await.map(|()| Vec::new())?,
+            None => works(api).await.map(|()| Vec::new())?,
         };
         let is_empty = deliveries.is_empty();
         let deliveries = within(api.batch_bytes_max, deliveries);
@@ -158,6 +161,16 @@ async fn receive(
         receive.wait = until.saturating_duration_since(Instant::now());
     }
     Ok(read_or_dead_letter(api, queue, Vec::new()).await)
+}
+
+/// Returns an error if the queue has failed, or does not answer. A full disk is
+/// no failure: messages are delivered and deleted all the same.
+async fn works(api: &ApiState) -> Result<(), QueueError> {
+    match tokio::time::timeout(STOP_CHECK_MAX, api.queue.check()).await {
+        Ok(Ok(()) | Err(QueueError::Full)) => Ok(()),
+        Ok(Err(error)) => Err(error),
+        Err(_) => Err(QueueError::Unreachable("it does not answer".into())),
+    }
 }
 
 /// Returns the first deliveries whose messages together have at most

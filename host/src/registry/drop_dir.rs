@@ -120,10 +120,11 @@ impl DropDir {
         Ok(Some((SeenFile { stamp, sha256 }, package)))
     }
 
-    /// Reads a component as [`DropDir::read`] does, once it is complete: nothing
-    /// writes it, and either it has just been completed, or two looks find the
-    /// same. The beginning of a component may be a component. Returns `None` if it is not complete yet; its next event,
-    /// or a later pass, finds it again.
+    /// Reads a component as [`DropDir::read`] does, once it is complete: no
+    /// program is writing it, and either an event says that it is complete, or
+    /// two looks find the same contents. (A part of a component may be a valid
+    /// component.) Returns `None` if the file is not complete yet; its next event
+    /// or a later pass finds it again.
     pub async fn read_settled(
         &self,
         name: &AdapterName,

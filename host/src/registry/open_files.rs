@@ -14,6 +14,7 @@ use notify::EventKind;
 use notify::event::AccessKind;
 use notify::event::AccessMode;
 use notify::event::ModifyKind;
+use notify::event::RenameMode;
 
 /// Time after the last write for which a file counts as open if no event says
 /// that it was closed: the event may have been lost, and a change of only the
@@ -71,13 +72,18 @@ impl OpenFiles {
             EventKind::Modify(ModifyKind::Data(_)) => Some(LastEvent::Written(Instant::now())),
             // A file that is renamed is put in place: that is the advice.
             EventKind::Access(AccessKind::Close(AccessMode::Write))
-            | EventKind::Modify(ModifyKind::Name(_)) => Some(LastEvent::Completed(Instant::now())),
-            EventKind::Remove(_) => None,
-            EventKind::Any
-            | EventKind::Access(_)
+            | EventKind::Modify(ModifyKind::Name(RenameMode::To)) => {
+                Some(LastEvent::Completed(Instant::now()))
+            }
+            // It names both files, and follows an event for each.
+            EventKind::Modify(ModifyKind::Name(RenameMode::Both)) => return,
+            // The name is free, or a new file begins under it.
+            EventKind::Remove(_)
             | EventKind::Create(_)
-            | EventKind::Modify(_)
-            | EventKind::Other => return,
+            | EventKind::Modify(ModifyKind::Name(_)) => None,
+            EventKind::Any | EventKind::Access(_) | EventKind::Modify(_) | EventKind::Other => {
+                return;
+            }
         };
         let mut files = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         for file in event.paths.iter().filter_map(|path| path.file_name()) {
@@ -101,7 +107,6 @@ mod tests {
     use notify::event::CreateKind;
     use notify::event::DataChange;
     use notify::event::RemoveKind;
-    use notify::event::RenameMode;
 
     use super::*;
 
@@ -111,6 +116,8 @@ mod tests {
         let written = EventKind::Modify(ModifyKind::Data(DataChange::Any));
         let closed = EventKind::Access(AccessKind::Close(AccessMode::Write));
         let renamed = EventKind::Modify(ModifyKind::Name(RenameMode::To));
+        let [moved_away, both] = [RenameMode::From, RenameMode::Both]
+            .map(|mode| EventKind::Modify(ModifyKind::Name(mode)));
         let removed = EventKind::Remove(RemoveKind::File);
         for (events, is_open, is_complete) in [
             (&[][..], false, false),
@@ -120,6 +127,10 @@ mod tests {
             (&[created, written, closed, written], true, false),
             (&[renamed], false, true),
             (&[renamed, removed], false, false),
+            (&[renamed, moved_away], false, false),
+            (&[renamed, created], false, false),
+            (&[created, written, moved_away, created], false, false),
+            (&[renamed, both], false, true),
         ] {
             let files = OpenFiles::default();
             for kind in events {

@@ -176,12 +176,16 @@ impl RunLoop<'_> {
         &mut self,
         position: Option<(AdapterState, Event)>,
     ) -> Result<Step, JobError> {
-        let (state, event) = position.unzip();
-        // Only a recording needs a copy of the headers.
-        let recorded = if self.recording.is_some() { event.clone() } else { None };
-        let entry = match (&state, event) {
-            (Some(state), Some(event)) => EntryPoint::Resume { state, event },
-            (Some(_) | None, _) => EntryPoint::Begin,
+        // Only a recording needs a copy of the event.
+        let recorded = position.as_ref().filter(|_| self.recording.is_some());
+        let recorded = recorded.map(|(_, event)| event.clone());
+        let state;
+        let entry = match position {
+            None => EntryPoint::Begin,
+            Some((before, event)) => {
+                state = before;
+                EntryPoint::Resume { state: &state, event }
+            }
         };
         let (now, entropy) = (self.context.clock.wall(), Uuid::new_v4().as_u64_pair());
         if self.facts.input.is_empty() {

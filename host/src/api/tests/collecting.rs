@@ -221,6 +221,15 @@ async fn a_wait_ends_when_the_host_stops() {
 }
 
 #[tokio::test]
+async fn outcomes_can_be_asked_for_while_a_host_without_room_stops() {
+    let host = Host::without_room().await;
+    assert!(matches!(host.queue.check().await, Err(QueueError::Full)));
+    host.closing.cancel();
+    let nothing = host.get("/cost-jobs?wait=0").await;
+    assert_eq!((nothing.status, nothing.body.as_str()), (200, "[]"));
+}
+
+#[tokio::test]
 async fn a_batch_has_a_bound_in_messages_and_in_bytes() {
     let config = Config { max_batch_bytes: 2_500, ..Config::default() };
     let host = Host::with(config, AuthConfig::default()).await;

@@ -41,6 +41,7 @@ use hoth_queue::DedupKey;
 use hoth_queue::GroupId;
 use hoth_queue::NewMessage;
 use hoth_queue::Queue;
+use hoth_queue::QueueError;
 use hoth_queue::QueueName;
 use hoth_queue::QueueStats;
 use hoth_queue::embedded;
@@ -52,6 +53,11 @@ const COSTS: JobKind = JobKind::Cost;
 /// The longest wait for something that must happen. It is far more than needed:
 /// two busy cores must not fail a test.
 const DEADLINE: Duration = Duration::from_secs(120);
+
+/// Returns a clock that stands still.
+fn clock() -> Clock {
+    Clock::manual(Timestamp::from_millis(1_700_000_000_000))
+}
 
 /// A served API whose clock stands still until a test advances it.
 struct Host {
@@ -74,10 +80,23 @@ impl Host {
         Self::with_rate(config, auth, None).await
     }
 
+    /// Starts a host whose queue has no room, because its log is larger than its
+    /// bound.
+    async fn without_room() -> Self {
+        let (config, auth) = (Config::default(), AuthConfig::default());
+        let folder = tempfile::tempdir().expect("a temporary folder can be made");
+        let host = Self::serve(folder, clock(), &config, &auth, None, 0).await;
+        let until = Instant::now() + DEADLINE;
+        // The size of the log is noticed with a commit.
+        while host.queue.check().await.is_ok() {
+            assert!(Instant::now() < until, "there is room");
+        }
+        host
+    }
+
     async fn with_rate(config: Config, auth: AuthConfig, rate: Option<Rate>) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder can be made");
-        let clock = Clock::manual(Timestamp::from_millis(1_700_000_000_000));
-        Self::serve(folder, clock, &config, &auth, rate).await
+        Self::serve(folder, clock(), &config, &auth, rate, embedded::LOG_MAX_BYTES).await
     }
 
     async fn serve(
@@ -86,11 +105,12 @@ impl Host {
         config: &Config,
         auth: &AuthConfig,
         rate: Option<Rate>,
+        log_max_bytes: u64,
     ) -> Self {
         let storage = embedded::Config {
             path: folder.path().join("queue.db"),
             redelivery_hours: config.redelivery_hours,
-            log_max_bytes: embedded::LOG_MAX_BYTES,
+            log_max_bytes,
         };
         let queue = EmbeddedQueue::open(&storage, clock.clone()).expect("the file can be opened");
         let queue = Arc::new(queue);
@@ -119,7 +139,7 @@ impl Host {
         drop(self.stop);
         self.queue.close().await;
         let (config, auth) = (Config::default(), AuthConfig::default());
-        Self::serve(self.folder, self.clock, &config, &auth, None).await
+        Self::serve(self.folder, self.clock, &config, &auth, None, embedded::LOG_MAX_BYTES).await
     }
 
     /// Connects with a small receive buffer, so that the connection takes
