@@ -48,8 +48,8 @@ use super::receipt::LeaseId;
 use super::reserve::Reserve;
 use super::schema;
 use super::time;
+use super::writer::Channels;
 use super::writer::Opened;
-use super::writer::Ways;
 use super::writer::Writer;
 use crate::error::QueueError;
 use crate::lease::Dropped;
@@ -125,56 +125,28 @@ impl EmbeddedQueue {
     ///
     /// [`OpenError`], for example when another host uses the file.
     pub fn open(config: &Config, clock: Clock) -> Result<Self, OpenError> {
-        let path = &config.path;
-        make_folder(path)?;
-        // Before the file is opened: SQLite itself would let two hosts write in
-        // turns, each with leases that the other does not know.
-        let lock = FileLock::take(path)?;
-        let sql = schema::open_writer(&lock.path)?;
-        // The clock is set first: everything after this compares with its time.
-        time::continue_time(&sql, &clock)
-            .and_then(|()| end_process_leases(&sql, clock.now()))
-            .and_then(|_| sql.busy_timeout(schema::BUSY_WAIT))
-            .map_err(|source| schema::database_error(path, source))?;
-        let groups = Groups::open(&sql).map_err(|source| schema::database_error(path, source))?;
-        let keys = KnownKeys::load(&sql).map_err(|source| schema::database_error(path, source))?;
-        // After the writer, which makes the tables and the shared memory file:
-        // a read-only connection cannot.
-        let reader = schema::open_reader(&lock.path)?;
-        let checkpointer = schema::open_checkpointer(&lock.path)?;
-        let io = |source| OpenError::Io { path: path.clone(), source };
-        let log = LogSync::open(&beside(&lock.path, "-wal")).map_err(io)?;
-        // What an earlier process has committed is answered for from now on,
-        // synced or not when that was killed.
-        log.sync().map_err(io)?;
-        let files = QueueFiles::note(path, &lock)
-            .map_err(|_| OpenError::Displaced { path: path.clone() })?;
-        let other_writers = OtherWriters::watch(&lock.path).inspect_err(|error| {
-            let error: &dyn std::error::Error = error;
-            warn!(error, "Cannot watch the queue file for writes by other processes");
-        });
-        let opened = Opened {
-            sql,
-            keys,
-            checkpointer,
-            index: LogIndex::open(&beside(&lock.path, "-shm")).map_err(io)?,
-            groups: RefCell::new(groups),
-            files,
-            log,
-            other_writers: other_writers.ok(),
-            path: path.clone(),
-            clock: clock.clone(),
-            reserve: Reserve::open(&lock.path),
-            archive_for: Duration::from_secs(u64::from(config.redelivery_hours) * 60 * 60),
-            log_max_bytes: config.log_max_bytes,
-            lock,
-        };
+        let (writer, queue) = Self::with_writer(config, clock)?;
+        std::thread::Builder::new()
+            .name("queue-writer".to_owned())
+            .spawn(move || writer.run())
+            .map_err(|source| OpenError::Io { path: config.path.clone(), source })?;
+        Ok(queue)
+    }
+
+    /// Opens the queue file. The caller runs the writer, on a thread of its own.
+    pub(super) fn with_writer(config: &Config, clock: Clock) -> Result<(Writer, Self), OpenError> {
+        make_folder(&config.path)?;
+        let opened = open_files(config, clock.clone())?;
+        let io = |source| OpenError::Io { path: config.path.clone(), source };
+        // After the writer's connection, which makes the tables and the shared
+        // memory file: a read-only connection cannot.
+        let reader = schema::open_reader(&opened.lock.path)?;
         let (requests, received) = mpsc::channel();
         let requests = Arc::new(Requests(requests));
         let (failing, failed) = watch::channel(None);
         let log_bytes = Arc::new(AtomicU64::new(0));
         let (begun, synced, seen) = commits::numbered();
-        let ways = Ways {
+        let channels = Channels {
             received,
             requests: Arc::downgrade(&requests),
             failed: failing,
@@ -183,12 +155,8 @@ impl EmbeddedQueue {
             synced,
             runtime: Handle::try_current().ok(),
         };
-        let writer = Writer::start(opened, ways).map_err(io)?;
-        std::thread::Builder::new()
-            .name("queue-writer".to_owned())
-            .spawn(move || writer.run())
-            .map_err(io)?;
-        Ok(Self {
+        let writer = Writer::start(opened, channels).map_err(io)?;
+        let queue = Self {
             requests,
             callers: Semaphore::new(CALLERS_MAX),
             reader: Arc::new(Mutex::new(Some(reader))),
@@ -198,7 +166,8 @@ impl EmbeddedQueue {
             log_bytes,
             closing: AtomicBool::new(false),
             writer_ended: AtomicBool::new(false),
-        })
+        };
+        Ok((writer, queue))
     }
 
     /// Returns when storage has failed, or when the writer has ended without
@@ -297,6 +266,51 @@ impl EmbeddedQueue {
         self.requests.send(Request::Apply(Call::with_caller(operation, reply)))?;
         result.await.map_err(|_| closed())?
     }
+}
+
+/// Opens the files of a queue, and ends the leases of an earlier process.
+fn open_files(config: &Config, clock: Clock) -> Result<Opened, OpenError> {
+    let path = &config.path;
+    let database = |source| schema::database_error(path, source);
+    let io = |source| OpenError::Io { path: path.clone(), source };
+    // Before the file is opened: SQLite itself would let two hosts write in
+    // turns, each with leases that the other does not know.
+    let lock = FileLock::take(path)?;
+    let sql = schema::open_writer(&lock.path)?;
+    // The clock is set first: everything after this compares with its time.
+    time::continue_time(&sql, &clock)
+        .and_then(|()| end_process_leases(&sql, clock.now()))
+        .and_then(|_| sql.busy_timeout(schema::BUSY_WAIT))
+        .map_err(database)?;
+    let groups = Groups::open(&sql).map_err(database)?;
+    let keys = KnownKeys::load(&sql).map_err(database)?;
+    let checkpointer = schema::open_checkpointer(&lock.path)?;
+    let log = LogSync::open(&beside(&lock.path, "-wal")).map_err(io)?;
+    // What an earlier process has committed is answered for from now on, synced
+    // or not when that was killed.
+    log.sync().map_err(io)?;
+    let files =
+        QueueFiles::note(path, &lock).map_err(|_| OpenError::Displaced { path: path.clone() })?;
+    let other_writers = OtherWriters::watch(&lock.path).inspect_err(|error| {
+        let error: &dyn std::error::Error = error;
+        warn!(error, "Cannot watch the queue file for writes by other processes");
+    });
+    Ok(Opened {
+        sql,
+        checkpointer,
+        keys,
+        groups: RefCell::new(groups),
+        files,
+        index: LogIndex::open(&beside(&lock.path, "-shm")).map_err(io)?,
+        log,
+        other_writers: other_writers.ok(),
+        path: path.clone(),
+        clock,
+        reserve: Reserve::open(&lock.path),
+        archive_for: Duration::from_secs(u64::from(config.redelivery_hours) * 60 * 60),
+        log_max_bytes: config.log_max_bytes,
+        lock,
+    })
 }
 
 /// Makes the directory of a queue file.

@@ -45,6 +45,7 @@ mod tables;
 #[cfg(test)]
 mod tests;
 mod time;
+mod time_limit;
 #[cfg(test)]
 mod time_tests;
 mod transaction;

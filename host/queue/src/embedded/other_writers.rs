@@ -5,6 +5,7 @@
 //! kernel tells when another process closes the file after it could write.
 //! Then a thread of its own has SQLite read the whole file.
 
+use std::fmt;
 use std::fs::File;
 use std::io;
 use std::io::Read as _;
@@ -12,22 +13,27 @@ use std::path::Path;
 use std::path::PathBuf;
 use std::sync::mpsc;
 use std::sync::mpsc::Receiver;
-use std::sync::mpsc::RecvTimeoutError;
 use std::sync::mpsc::TryRecvError;
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use rusqlite::Connection;
 use rusqlite::ErrorCode;
+use rusqlite::InterruptHandle;
 use rustix::fs::inotify;
 use rustix::fs::inotify::CreateFlags;
 use rustix::fs::inotify::WatchFlags;
 use tracing::warn;
 
 use super::schema;
+use super::time_limit::within;
 
 /// The longest check of the file. It holds a read transaction, during which the
 /// log grows.
 const CHECK_MAX: Duration = Duration::from_secs(60);
+
+/// The pause between two interrupts of a check that is to end.
+const INTERRUPT_EVERY: Duration = Duration::from_millis(1);
 
 /// The room for events that are read at once. Only their number counts.
 const EVENTS_BYTES: usize = 4096;
@@ -38,7 +44,7 @@ pub struct OtherWriters {
     path: PathBuf,
     /// An inotify descriptor that does not block.
     events: File,
-    running: Option<Receiver<State>>,
+    running: Option<Check>,
     /// Another process has written since the check began.
     again: bool,
 }
@@ -66,7 +72,7 @@ impl OtherWriters {
         self.again |= written;
         let state = match &self.running {
             None => State::NotDamaged,
-            Some(running) => match running.try_recv() {
+            Some(check) => match check.result.try_recv() {
                 Ok(state) => state,
                 Err(TryRecvError::Empty) => return State::NotDamaged,
                 // The thread has panicked, which says nothing about the file.
@@ -75,58 +81,82 @@ impl OtherWriters {
         };
         self.running = None;
         if std::mem::take(&mut self.again) {
-            self.running = start(&self.path);
+            self.running = Check::start(&self.path);
         }
         state
     }
 }
 
-fn start(path: &Path) -> Option<Receiver<State>> {
-    let (path, (ended, running)) = (path.to_owned(), mpsc::channel());
-    let check = move || {
-        let state = check(&path).unwrap_or_else(|error| {
-            warn!(
-                error = &error as &dyn std::error::Error,
-                "Another process had the queue file open for writing, and the file cannot be \
-                 checked"
-            );
-            State::NotDamaged
-        });
-        // The queue may have been closed meanwhile.
-        let _ = ended.send(state);
-    };
-    let started = std::thread::Builder::new().name("queue-check".to_owned()).spawn(check);
-    started.is_ok().then_some(running)
+/// A check that runs on a thread of its own. Dropping it ends the thread and its
+/// connection, which would keep the log from being emptied.
+struct Check {
+    result: Receiver<State>,
+    interrupt: InterruptHandle,
+    /// `None` after the drop.
+    thread: Option<JoinHandle<()>>,
+}
+
+impl fmt::Debug for Check {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Check").finish_non_exhaustive()
+    }
+}
+
+impl Check {
+    fn start(path: &Path) -> Option<Self> {
+        let sql = schema::open_reader(path).ok()?;
+        let interrupt = sql.get_interrupt_handle();
+        let (ended, result) = mpsc::channel();
+        let check = move || {
+            let state = check(&sql).unwrap_or_else(|error| {
+                warn!(
+                    error = &error as &dyn std::error::Error,
+                    "Another process had the queue file open for writing, and the file cannot be \
+                     checked"
+                );
+                State::NotDamaged
+            });
+            // The queue may have been closed meanwhile.
+            let _ = ended.send(state);
+        };
+        let thread = std::thread::Builder::new().name("queue-check".to_owned()).spawn(check);
+        Some(Self { result, interrupt, thread: Some(thread.ok()?) })
+    }
+}
+
+impl Drop for Check {
+    fn drop(&mut self) {
+        let Some(thread) = self.thread.take() else { return };
+        // Repeated, because an interrupt before the statement has begun is lost.
+        while !thread.is_finished() {
+            self.interrupt.interrupt();
+            std::thread::sleep(INTERRUPT_EVERY);
+        }
+        let _ = thread.join();
+    }
+}
+
+/// The reason why the file could not be checked.
+#[derive(Debug, thiserror::Error)]
+enum NotChecked {
+    #[error(transparent)]
+    Thread(#[from] io::Error),
+    #[error(transparent)]
+    Sql(#[from] rusqlite::Error),
 }
 
 /// Has SQLite read every page of the file, on a connection without pages of its
 /// own.
-fn check(path: &Path) -> rusqlite::Result<State> {
-    let Ok(sql) = schema::open_reader(path) else { return Ok(State::NotDamaged) };
-    let report = within(&sql, CHECK_MAX, || {
+fn check(sql: &Connection) -> Result<State, NotChecked> {
+    let report = within(sql, CHECK_MAX, || {
         sql.query_row("PRAGMA quick_check(1)", [], |row| row.get::<_, String>(0))
-    });
+    })?;
     match report {
         Ok(report) if report == "ok" => Ok(State::NotDamaged),
         Ok(_) => Ok(State::Damaged),
         Err(error) => match error.sqlite_error_code() {
             Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => Ok(State::Damaged),
-            _ => Err(error),
+            _ => Err(error.into()),
         },
     }
-}
-
-/// Runs `work` on a connection, and interrupts it after `max`.
-fn within<T>(sql: &Connection, max: Duration, work: impl FnOnce() -> T) -> T {
-    let (done, ended) = mpsc::channel::<()>();
-    let interrupt = sql.get_interrupt_handle();
-    let timer = std::thread::spawn(move || {
-        if ended.recv_timeout(max) == Err(RecvTimeoutError::Timeout) {
-            interrupt.interrupt();
-        }
-    });
-    let result = work();
-    drop(done);
-    let _ = timer.join();
-    result
 }

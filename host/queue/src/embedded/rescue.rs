@@ -12,7 +12,6 @@ use std::os::unix::fs::MetadataExt as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::path::PathBuf;
-use std::sync::mpsc;
 use std::time::Duration;
 
 use rusqlite::Connection;
@@ -23,6 +22,8 @@ use super::identity::Part;
 use super::identity::QueueFiles;
 use super::lock::FileLock;
 use super::lock::beside;
+use super::schema;
+use super::time_limit::within;
 use hoth_core::domain::Timestamp;
 
 /// The longest time that a copy of the queue may take. It keeps the process
@@ -86,12 +87,7 @@ impl Rescue {
 /// Returns true if the database file has everything. No checkpoint of this
 /// process may run at the same time: then nothing is moved.
 pub fn empty_log(sql: &Connection) -> bool {
-    // The columns are: blocked by a reader, frames in the log, frames moved.
-    let moved = sql.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| {
-        Ok((row.get::<_, i64>(1)?, row.get::<_, i64>(2)?))
-    });
-    // -1 if another connection moves the log at this moment.
-    matches!(moved, Ok((frames, moved)) if frames == moved && frames >= 0)
+    schema::checkpoint(sql, "TRUNCATE").unwrap_or(false)
 }
 
 /// Moves the log away from a database that it does not belong to: SQLite would
@@ -146,18 +142,8 @@ fn copy(
 
 fn copy_to(sql: &Connection, target: &Path) -> io::Result<()> {
     let target = target.to_str().ok_or(io::ErrorKind::InvalidFilename)?;
-    let (done, ended) = mpsc::channel::<()>();
-    let interrupt = sql.get_interrupt_handle();
-    let timer =
-        std::thread::Builder::new().name("queue-copy-timer".to_owned()).spawn(move || {
-            if ended.recv_timeout(COPY_MAX) == Err(mpsc::RecvTimeoutError::Timeout) {
-                interrupt.interrupt();
-            }
-        })?;
-    let copied = sql.execute("VACUUM INTO ?1", [target]).map_err(io::Error::other);
-    drop(done);
-    let _ = timer.join();
-    copied.map(|_| ())
+    let copied = within(sql, COPY_MAX, || sql.execute("VACUUM INTO ?1", [target]))?;
+    copied.map(drop).map_err(io::Error::other)
 }
 
 /// Syncs the directory of a file, so that its name survives a power cut. An

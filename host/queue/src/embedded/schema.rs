@@ -107,6 +107,18 @@ fn keep_plans(connection: &Connection) -> rusqlite::Result<()> {
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).map(drop)
 }
 
+/// Moves the log to the database, in one of SQLite's modes (SQLite documentation,
+/// "PRAGMA wal_checkpoint"). Returns true if the database has the whole log.
+pub fn checkpoint(sql: &Connection, mode: &str) -> rusqlite::Result<bool> {
+    let pragma = format!("PRAGMA wal_checkpoint({mode})");
+    // The columns are: blocked, frames in the log, frames moved. The last two
+    // are -1 while another connection runs a checkpoint.
+    sql.query_row(&pragma, [], |row| {
+        let (frames, moved) = (row.get::<_, i64>(1)?, row.get::<_, i64>(2)?);
+        Ok(frames == moved && frames >= 0)
+    })
+}
+
 fn configure(connection: &Connection) -> rusqlite::Result<()> {
     connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
     keep_plans(connection)?;

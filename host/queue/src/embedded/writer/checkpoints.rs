@@ -8,10 +8,7 @@
 //! is left then, and the next commit begins the log again.
 //!
 //! Only one checkpoint runs at a time, and it is started when the log has frames
-//! that are not moved. So the log cannot begin again before the checkpoint has
-//! moved them. A checkpoint that starts when everything is moved may meet a
-//! commit that begins the log again, and SQLite before 3.51.3 then damages the
-//! database ("The WAL-Reset Bug", <https://sqlite.org/wal.html>).
+//! that are not moved.
 
 use std::sync::mpsc;
 use std::sync::mpsc::Receiver;
@@ -24,6 +21,7 @@ use std::time::Instant;
 use rusqlite::Connection;
 
 use crate::embedded::log_index::LogIndex;
+use crate::embedded::schema;
 use crate::embedded::schema::RESET_BYTES;
 use crate::embedded::sorting::Phase;
 use crate::embedded::sorting::Verdict;
@@ -163,8 +161,10 @@ impl Checkpoints {
     /// Ends the thread after its checkpoint.
     pub fn stop(&mut self) {
         self.orders = None;
-        // A panic has closed the connection.
-        self.sql = self.thread.take().and_then(|thread| thread.join().ok());
+        if let Some(thread) = self.thread.take() {
+            // A panic has closed the connection.
+            self.sql = thread.join().ok();
+        }
     }
 
     /// Closes the connection. Returns the index, to be dropped after the last
@@ -208,15 +208,13 @@ fn next_step(log: Log, has_room: bool, reset_bytes: u64) -> Step {
 
 /// Moves as much of the log as readers allow, and waits for none of them.
 fn checkpoint(sql: &Connection) -> rusqlite::Result<Moved> {
-    // The columns are: blocked, frames in the log, frames moved.
-    let moved = sql.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| {
-        let (frames, moved) = (row.get::<_, i64>(1)?, row.get::<_, i64>(2)?);
-        Ok(if frames == moved { Moved::All } else { Moved::Part })
-    });
-    moved.or_else(|error| match sort(sql, &error, Phase::Begin) {
-        // Nothing is in doubt, because the log stays as it is.
-        Verdict::Wait | Verdict::Full => Ok(Moved::Part),
-        Verdict::Stop => Err(error),
+    let moved = schema::checkpoint(sql, "PASSIVE");
+    moved.map(|all| if all { Moved::All } else { Moved::Part }).or_else(|error| {
+        match sort(sql, &error, Phase::Begin) {
+            // Nothing is in doubt, because the log stays as it is.
+            Verdict::Wait | Verdict::Full => Ok(Moved::Part),
+            Verdict::Stop => Err(error),
+        }
     })
 }
 

@@ -31,8 +31,7 @@ impl Writer {
         if let Some(returned) = self.end_syncing() {
             self.take_back(&returned);
         }
-        // A checkpoint would keep the log from being emptied.
-        self.checkpoints.stop();
+        self.stop_connections();
         let Self { sql, checkpoints, lookout, lock, failed, .. } = self;
         if failed.borrow().is_some() {
             // Neither may SQLite move a log that it may not be able to read
@@ -52,6 +51,15 @@ impl Writer {
         let index = checkpoints.close();
         drop(sql);
         drop((index, lookout, lock));
+    }
+
+    /// Ends the work of other connections, which would keep the log from being
+    /// emptied.
+    fn stop_connections(&mut self) {
+        self.checkpoints.stop();
+        if let Some(lookout) = &mut self.lookout {
+            lookout.stop();
+        }
     }
 
     /// Releases the messages of receivers that have gone away. Their leases
@@ -100,6 +108,11 @@ impl Writer {
     pub(super) fn fail(&mut self, commands: Vec<Box<dyn Command>>, cause: &(dyn Error + 'static)) {
         // Earlier commits are answered if their sync succeeds.
         self.end_syncing();
+        // That may have found the cause, and has then saved what it could. To
+        // save it again would move a log that was set aside.
+        if self.has_failed() {
+            return commands.into_iter().for_each(|command| command.answer(Err(storage_failed())));
+        }
         // The cause may be what another program has done to the files.
         let displaced = self.lookout.as_mut().and_then(|lookout| lookout.look().err());
         if let Some(displaced) = displaced {
@@ -128,8 +141,7 @@ impl Writer {
         // Callers are refused first: a copy of a large queue takes a while.
         self.refuse_all(commands, failure(None));
         error!("{}: saving the accepted messages", failure(None));
-        // A checkpoint would keep the log from being emptied.
-        self.checkpoints.stop();
+        self.stop_connections();
         let Some(lookout) = &self.lookout else { return };
         let now = self.clock.now();
         let rescue = rescue::save(&self.sql, &self.lock, &lookout.files, &displacement, now);
@@ -152,5 +164,41 @@ impl Writer {
         for waiter in self.waiting.drain() {
             waiter.answer(Err(storage_failed()));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use hoth_platform::clock::Clock;
+
+    use super::*;
+    use crate::embedded::backend::EmbeddedQueue;
+    use crate::embedded::config::Config;
+    use crate::embedded::config::LOG_MAX_BYTES;
+    use crate::embedded::rescue::Rescue;
+    use hoth_core::domain::Timestamp;
+
+    #[test]
+    fn a_displaced_file_is_saved_once() {
+        let folder = tempfile::tempdir().expect("a temporary folder can be made");
+        let path = folder.path().join("hoth.db");
+        let config =
+            Config { path: path.clone(), redelivery_hours: 24, log_max_bytes: LOG_MAX_BYTES };
+        let clock = Clock::manual(Timestamp::from_millis(1_700_000_000_000));
+        let (mut writer, queue) =
+            EmbeddedQueue::with_writer(&config, clock).expect("a new file can be opened");
+        std::fs::remove_file(&path).expect("the file is there");
+        // The thread that syncs finds it by itself, at its next look.
+        let until = std::time::Instant::now() + Duration::from_secs(60);
+        while !writer.sync.as_ref().is_some_and(SyncThread::has_ended) {
+            assert!(std::time::Instant::now() < until, "it does not look");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        writer.fail(Vec::new(), &rusqlite::Error::InvalidQuery);
+        let failure = queue.failure();
+        let Some(StorageFailure::Displaced { rescue: Some(Rescue::Restored), .. }) = failure else {
+            panic!("{failure:?}");
+        };
+        writer.end();
     }
 }

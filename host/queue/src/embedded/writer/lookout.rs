@@ -40,6 +40,11 @@ impl Lookout {
         Self { files, other_writers, log_bytes, linked: false, report_at: Instant::now() }
     }
 
+    /// Ends the watch over other writers, and a check that it runs.
+    pub fn stop(&mut self) {
+        self.other_writers = None;
+    }
+
     /// Checks that a restart would open the files that this process writes.
     pub fn look(&mut self) -> Result<(), Displaced> {
         if let Some(State::Damaged) = self.other_writers.as_mut().map(OtherWriters::look) {

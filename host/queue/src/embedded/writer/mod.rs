@@ -34,8 +34,8 @@ use self::checkpoints::CheckpointFailed;
 use self::checkpoints::Checkpoints;
 use self::gathering::gather;
 use self::lookout::Lookout;
+pub use self::opened::Channels;
 pub use self::opened::Opened;
-pub use self::opened::Ways;
 use self::sync::Committed;
 use self::sync::SyncThread;
 use super::backlog::Backlog;
@@ -143,9 +143,9 @@ struct Done<T> {
 
 impl Writer {
     /// Starts the threads that work for the writer.
-    pub fn start(opened: Opened, ways: Ways) -> io::Result<Self> {
+    pub fn start(opened: Opened, channels: Channels) -> io::Result<Self> {
         let Opened { sql, checkpointer, lock, files, index, log, other_writers, .. } = opened;
-        let Ways { received, requests, failed, log_bytes, begun, synced, runtime } = ways;
+        let Channels { received, requests, failed, log_bytes, begun, synced, runtime } = channels;
         let lookout = Lookout::new(files, other_writers, Arc::clone(&log_bytes));
         Ok(Self {
             checkpoints: Checkpoints::start(checkpointer, index, opened.log_max_bytes)?,
@@ -203,7 +203,7 @@ impl Writer {
     /// Returns the time until the next wait is over, the next message is due,
     /// or rows expire.
     fn sleep(&self) -> Duration {
-        if self.failed.borrow().is_some() {
+        if self.has_failed() {
             return IDLE_MAX;
         }
         let now = Instant::now();
@@ -214,7 +214,7 @@ impl Writer {
     }
 
     fn process(&mut self, batch: Vec<Request>) {
-        if self.failed.borrow().is_some() {
+        if self.has_failed() {
             return batch.into_iter().for_each(|request| request.refuse(storage_failed()));
         }
         let returned = self.sync.iter().flat_map(SyncThread::returned).map(release);
@@ -247,12 +247,14 @@ impl Writer {
             }
         }
         self.answer_expired();
-        if self.failed.borrow().is_none() {
-            if self.tend_at <= Instant::now() || self.is_merge_due() {
-                self.tend();
-            }
-            self.tend_log();
+        if self.tend_at <= Instant::now() || self.is_merge_due() {
+            self.tend();
         }
+        self.tend_log();
+    }
+
+    fn has_failed(&self) -> bool {
+        self.failed.borrow().is_some()
     }
 
     /// Answers the receivers whose wait is over. This follows the transaction,
@@ -278,6 +280,9 @@ impl Writer {
 
     /// Keeps the log small.
     fn tend_log(&mut self) {
+        if self.has_failed() {
+            return;
+        }
         match self.checkpoints.tend(&self.sql, self.reserve.was_held()) {
             Ok(()) => {}
             Err(CheckpointFailed::Storage(cause)) => return self.fail(Vec::new(), &cause),
@@ -306,6 +311,9 @@ impl Writer {
     /// transaction of its own: deletions must not fail together with sends, and
     /// a command that can never succeed fails alone.
     fn process_one_by_one(&mut self, commands: Vec<Box<dyn Command>>) {
+        if self.has_failed() {
+            return commands.into_iter().for_each(|command| command.answer(Err(storage_failed())));
+        }
         let mut commands = self.refuse_without_room(commands).into_iter();
         while let Some(mut command) = commands.next() {
             // Receivers are served at the end: an update may find no room, and
@@ -446,6 +454,9 @@ impl Writer {
 
     /// Deletes what has expired, and moves what is recent, in parts.
     fn tend(&mut self) {
+        if self.has_failed() {
+            return;
+        }
         let tended = self.in_transaction(|transaction| transaction.tend());
         let mut pause = TEND_EVERY;
         match tended {

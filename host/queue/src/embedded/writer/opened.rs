@@ -57,8 +57,8 @@ pub struct Opened {
     pub log_max_bytes: u64,
 }
 
-/// The ways between the writer and its callers.
-pub struct Ways {
+/// The channels between the writer and its callers.
+pub struct Channels {
     /// Requests of all callers, in order of arrival.
     pub received: Receiver<Request>,
     /// The other end, by which the writer is woken.
