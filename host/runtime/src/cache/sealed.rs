@@ -64,19 +64,38 @@ pub fn write(path: &Path, parts: &[&[u8]]) -> io::Result<()> {
     static WRITES: AtomicU64 = AtomicU64::new(0);
     let write = WRITES.fetch_add(1, Ordering::Relaxed);
     let aside = path.with_extension(format!("{}-{write}.tmp", std::process::id()));
+    write_aside(&aside, path, parts)
+}
+
+fn write_aside(aside: &Path, path: &Path, parts: &[&[u8]]) -> io::Result<()> {
+    // A process that ended while it wrote may have had the same id: in a
+    // container, every host has.
+    if let Err(error) = fs::remove_file(aside)
+        && error.kind() != io::ErrorKind::NotFound
+    {
+        return Err(error);
+    }
+    let written = write_new(aside, parts).and_then(|()| fs::rename(aside, path));
+    if written.is_err() {
+        // A full disk must not stay full because of an unfinished file.
+        let _ = fs::remove_file(aside);
+    }
+    written
+}
+
+fn write_new(path: &Path, parts: &[&[u8]]) -> io::Result<()> {
     let mut file = fs::OpenOptions::new()
         .write(true)
         .create_new(true)
         // Read-only, because a write in place would change code that runs.
         .mode(0o400)
-        .open(&aside)?;
+        .open(path)?;
     let mut hasher = RapidStreamHasherV3::new(&SECRETS);
     for part in parts {
         file.write_all(part)?;
         hasher.write(part);
     }
-    file.write_all(&seal(hasher.finish()))?;
-    fs::rename(&aside, path)
+    file.write_all(&seal(hasher.finish()))
 }
 
 fn checksum_of(contents: &mut impl Read) -> io::Result<u64> {
@@ -95,4 +114,29 @@ fn seal(checksum: u64) -> [u8; SEAL_BYTES] {
     magic.copy_from_slice(&MAGIC);
     sum.copy_from_slice(&checksum.to_le_bytes());
     seal
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unfinished_file_of_an_earlier_process_does_not_prevent_a_write() {
+        let directory = tempfile::tempdir().unwrap();
+        let (aside, path) = (directory.path().join("1-0.tmp"), directory.path().join("code"));
+        fs::write(&aside, b"co").unwrap();
+        write_aside(&aside, &path, &[b"co", b"de"]).unwrap();
+        assert_eq!(read(&path, 4).unwrap().as_deref(), Some(&b"code"[..]));
+        assert!(!aside.exists());
+    }
+
+    #[test]
+    fn a_write_that_fails_leaves_no_file() {
+        let directory = tempfile::tempdir().unwrap();
+        let (aside, path) = (directory.path().join("1-0.tmp"), directory.path().join("folder"));
+        // A file cannot be renamed to the name of a folder.
+        fs::create_dir(&path).unwrap();
+        write_aside(&aside, &path, &[b"code"]).unwrap_err();
+        assert!(!aside.exists());
+    }
 }
