@@ -10,7 +10,7 @@ use rusqlite::params;
 use rusqlite::types::ValueRef;
 
 use super::archive::numbers_of;
-use super::groups::Groups;
+use super::groups::Counts;
 use super::store::count;
 use super::store::group;
 use super::store::group_of;
@@ -157,7 +157,7 @@ impl<'a> QueueReader<'a> {
     pub fn blocked(&self) -> rusqlite::Result<Vec<BlockedGroup>> {
         // One transaction: members move from table to table.
         let transaction = self.sql.unchecked_transaction()?;
-        let groups = Groups::read(self.sql)?;
+        let counts = Counts::read(self.sql, self.id)?;
         let mut statement = self.sql.prepare_cached(
             "SELECT grp, key, visible_at, CASE WHEN lease IS NULL THEN NULL ELSE holder END
              FROM messages WHERE queue = ?1 AND head = 1 AND visible_at > ?2
@@ -166,7 +166,7 @@ impl<'a> QueueReader<'a> {
         let limit = i64::try_from(BLOCKED_MAX).unwrap_or(i64::MAX);
         let rows = statement.query_map(params![self.id, self.now, limit], |row| {
             let members = match group_of(self.id, row, 0)? {
-                Some(members) => groups.len(self.sql, &members)?,
+                Some(group) => counts.of(&group)?,
                 None => 0,
             };
             Ok(BlockedGroup {

@@ -32,6 +32,7 @@ mod lock;
 mod log_index;
 mod log_size;
 mod log_sync;
+mod merge;
 mod operations;
 mod other_writers;
 mod receipt;

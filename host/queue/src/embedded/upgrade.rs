@@ -78,9 +78,10 @@ DROP TABLE archive;
 const COUNTS_FROM_3: &str = "
 ALTER TABLE queues ADD COLUMN messages INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE queues ADD COLUMN dead_letters INTEGER NOT NULL DEFAULT 0;
-UPDATE queues SET
-    messages = (SELECT COUNT(*) FROM messages WHERE queue = id AND consumed_at IS NULL),
-    dead_letters = (SELECT COUNT(*) FROM dead_letters WHERE queue = id);
+UPDATE queues SET messages = counted.messages FROM
+    (SELECT queue, COUNT(*) AS messages FROM messages WHERE consumed_at IS NULL GROUP BY queue)
+    AS counted WHERE counted.queue = id;
+UPDATE queues SET dead_letters = (SELECT COUNT(*) FROM dead_letters WHERE queue = id);
 ";
 
 fn from_3() -> String {

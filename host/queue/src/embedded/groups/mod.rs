@@ -6,24 +6,24 @@
 //! members. Most messages are gone before there are many of them. The members
 //! of a long backlog are moved to the table `members`, in its order.
 
+mod counts;
 mod merge;
 #[cfg(test)]
 mod tests;
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
+use std::ops::Bound;
 
 use rusqlite::Connection;
 use rusqlite::params;
 
-use self::merge::Merge;
+pub use self::counts::Counts;
+use self::merge::MemberMerge;
+use super::merge::Merge;
+use super::merge::RECENT_MAX;
 use super::stored_id::StoredId;
 
 type Result<T> = rusqlite::Result<T>;
-
-/// The most members in memory: about 8 MiB. Further members go to the table
-/// `members` at once, at a page each. A merge moves more of them in one
-/// transaction than a commit can add, so that happens only while merges fail.
-const RECENT_MAX: usize = 64 * 1_024;
 
 /// A group of a queue.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -32,11 +32,12 @@ pub struct Group {
     pub id: StoredId,
 }
 
-/// A member's row in `recent_members`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Recent {
+/// A waiting message in its group. Members have the order of the table
+/// `members`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Member {
+    group: Group,
     seq: i64,
-    row: i64,
 }
 
 /// A change of the map by the open transaction.
@@ -49,16 +50,15 @@ enum Change {
 /// The members in memory, and the state of their move to `members`.
 #[derive(Debug, Default)]
 pub struct Groups {
-    /// The members that are not in the table `members`, in order.
-    recent: HashMap<Group, Vec<Recent>>,
-    /// The number of members in `recent`.
-    count: usize,
+    /// The members that are not in the table `members`, with their rows in
+    /// `recent_members`.
+    recent: BTreeMap<Member, i64>,
     /// The number of the next row. No number is used again while a merge runs,
     /// which deletes all rows up to a number.
     next_row: i64,
     /// The changes of the open transaction.
-    uncommitted: Vec<(Change, Group, Recent)>,
-    merge: Option<Merge>,
+    uncommitted: Vec<(Change, Member, i64)>,
+    merge: Option<MemberMerge>,
     /// False if the table `members` is known to be empty.
     may_be_merged: bool,
 }
@@ -94,9 +94,8 @@ impl Groups {
         Self::read(sql)
     }
 
-    /// Reads the recent members of a file that a writer has open. The caller
-    /// has a transaction open.
-    pub fn read(sql: &Connection) -> Result<Self> {
+    /// Reads the recent members of a file.
+    fn read(sql: &Connection) -> Result<Self> {
         let may_be_merged = "SELECT EXISTS (SELECT 1 FROM members)";
         let may_be_merged = sql.query_row(may_be_merged, [], |row| row.get(0))?;
         let mut groups = Self { may_be_merged, ..Self::default() };
@@ -106,9 +105,9 @@ impl Groups {
         let mut rows = statement.query([])?;
         while let Some(row) = rows.next()? {
             let Some(id) = StoredId::read(row.get_ref(2)?) else { continue };
-            let recent = Recent { seq: row.get(3)?, row: row.get(0)? };
-            groups.next_row = groups.next_row.max(recent.row + 1);
-            groups.put(Group { queue: row.get(1)?, id }, recent);
+            let (number, group) = (row.get::<_, i64>(0)?, Group { queue: row.get(1)?, id });
+            groups.next_row = groups.next_row.max(number + 1);
+            groups.recent.insert(Member { group, seq: row.get(3)? }, number);
         }
         Ok(groups)
     }
@@ -121,10 +120,13 @@ impl Groups {
         seq: i64,
         limit: usize,
     ) -> Result<Vec<i64>> {
-        let recent = self.recent.get(group).map_or(&[][..], Vec::as_slice);
-        let first = recent.partition_point(|member| member.seq <= seq);
-        let mut found: Vec<i64> =
-            recent[first..].iter().take(limit).map(|member| member.seq).collect();
+        if limit == 0 {
+            return Ok(Vec::new());
+        }
+        let behind = Member { group: group.clone(), seq };
+        let recent = self.recent.range((Bound::Excluded(behind), Bound::Unbounded));
+        let recent = recent.map(|(member, _)| member).take_while(|member| member.group == *group);
+        let mut found: Vec<i64> = recent.take(limit).map(|member| member.seq).collect();
         if self.may_be_merged {
             let mut statement = sql.prepare_cached(
                 "SELECT seq FROM members WHERE queue = ?1 AND grp = ?2 AND seq > ?3
@@ -145,36 +147,28 @@ impl Groups {
         Ok(self.members_after(sql, group, seq, 1)?.pop())
     }
 
-    /// Returns the number of members of a group.
-    pub fn len(&self, sql: &Connection, group: &Group) -> Result<u64> {
-        let merged: i64 = sql
-            .prepare_cached("SELECT COUNT(*) FROM members WHERE queue = ?1 AND grp = ?2")?
-            .query_row(params![group.queue, group.id], |row| row.get(0))?;
-        let recent = self.recent.get(group).map_or(0, Vec::len);
-        Ok(merged.unsigned_abs().saturating_add(recent as u64))
-    }
-
     /// Adds a message to its group.
     pub fn add(&mut self, sql: &Connection, group: Group, seq: i64) -> Result<()> {
-        if self.count >= RECENT_MAX {
-            return self.insert_merged(sql, &group, seq);
+        let member = Member { group, seq };
+        if self.recent.len() >= RECENT_MAX {
+            return self.insert_merged(sql, &member);
         }
-        let recent = Recent { seq, row: self.next_row };
+        let row = self.next_row;
         self.next_row += 1;
         sql.prepare_cached("INSERT INTO recent_members VALUES (?1, ?2, ?3, ?4)")?
-            .execute(params![recent.row, group.queue, group.id, seq])?;
-        self.put(group.clone(), recent);
-        self.uncommitted.push((Change::Added, group, recent));
+            .execute(params![row, member.group.queue, member.group.id, seq])?;
+        self.recent.insert(member.clone(), row);
+        self.uncommitted.push((Change::Added, member, row));
         Ok(())
     }
 
     /// Removes a message from its group.
     pub fn remove(&mut self, sql: &Connection, group: &Group, seq: i64) -> Result<()> {
-        if let Some(recent) = self.find(group, seq) {
-            sql.prepare_cached("DELETE FROM recent_members WHERE id = ?1")?
-                .execute([recent.row])?;
-            self.take(group, recent);
-            self.uncommitted.push((Change::Removed, group.clone(), recent));
+        let member = Member { group: group.clone(), seq };
+        if let Some(row) = self.recent.get(&member).copied() {
+            sql.prepare_cached("DELETE FROM recent_members WHERE id = ?1")?.execute([row])?;
+            self.recent.remove(&member);
+            self.uncommitted.push((Change::Removed, member, row));
         } else if self.may_be_merged {
             sql.prepare_cached("DELETE FROM members WHERE queue = ?1 AND grp = ?2 AND seq = ?3")?
                 .execute(params![group.queue, group.id, seq])?;
@@ -182,9 +176,10 @@ impl Groups {
         Ok(())
     }
 
-    fn insert_merged(&mut self, sql: &Connection, group: &Group, seq: i64) -> Result<()> {
+    fn insert_merged(&mut self, sql: &Connection, member: &Member) -> Result<()> {
         // Stays after a rollback, at the cost of needless searches.
         self.may_be_merged = true;
+        let Member { group, seq } = member;
         sql.prepare_cached("INSERT INTO members VALUES (?1, ?2, ?3)")?.execute(params![
             group.queue,
             group.id,
@@ -197,44 +192,28 @@ impl Groups {
     pub fn committed(&mut self) {
         self.uncommitted.clear();
         let Some(mut merge) = self.merge.take() else { return };
-        for (group, recent) in merge.committed() {
-            self.take(&group, recent);
+        for (member, row) in merge.committed() {
+            self.forget(&member, row);
         }
         self.merge = Some(merge);
     }
 
     /// Undoes the changes of the open transaction.
     pub fn rolled_back(&mut self) {
-        for (change, group, recent) in std::mem::take(&mut self.uncommitted).into_iter().rev() {
+        for (change, member, row) in std::mem::take(&mut self.uncommitted).into_iter().rev() {
             match change {
-                Change::Added => self.take(&group, recent),
-                Change::Removed => self.put(group, recent),
+                Change::Added => self.forget(&member, row),
+                Change::Removed => drop(self.recent.insert(member, row)),
             }
         }
         self.merge.iter_mut().for_each(Merge::rolled_back);
     }
 
-    fn find(&self, group: &Group, seq: i64) -> Option<Recent> {
-        let members = self.recent.get(group)?;
-        let at = members.binary_search_by_key(&seq, |member| member.seq).ok()?;
-        Some(members[at])
-    }
-
-    fn put(&mut self, group: Group, recent: Recent) {
-        let members = self.recent.entry(group).or_default();
-        let at = members.partition_point(|member| member.seq < recent.seq);
-        members.insert(at, recent);
-        self.count += 1;
-    }
-
-    /// Removes a member from memory, unless it was removed before.
-    fn take(&mut self, group: &Group, recent: Recent) {
-        let Some(members) = self.recent.get_mut(group) else { return };
-        let Some(at) = members.iter().position(|member| *member == recent) else { return };
-        members.remove(at);
-        self.count -= 1;
-        if members.is_empty() {
-            self.recent.remove(group);
+    /// Removes a member from memory, unless that was done, or the member has
+    /// another row by now.
+    fn forget(&mut self, member: &Member, row: i64) {
+        if self.recent.get(member) == Some(&row) {
+            self.recent.remove(member);
         }
     }
 }

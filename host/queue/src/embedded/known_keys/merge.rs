@@ -1,60 +1,26 @@
 //! The move of recent keys to `known_keys`, and the deletion of expired keys.
 //!
-//! Both are done in parts, each in a transaction of its own, because all
-//! callers wait while one runs.
+//! Both are done in parts: see [`merge`](crate::embedded::merge).
 
-use rusqlite::OptionalExtension as _;
 use rusqlite::params;
 
 use super::Key;
 use super::KnownKeys;
-use super::RECENT_MAX;
 use super::Recent;
 use super::period;
 use super::stored_periods;
 use crate::embedded::backlog::Backlog;
+use crate::embedded::merge::DELETED_AT_ONCE;
+use crate::embedded::merge::MERGE_FROM;
+use crate::embedded::merge::Merge;
+use crate::embedded::merge::RecentTable;
 use crate::embedded::store::Result;
 use crate::embedded::store::Store;
 use crate::embedded::store::millis;
 use crate::embedded::stored_id::StoredId;
 
-/// The number of recent keys at which a merge begins. The more keys it moves,
-/// the more of them share a page.
-pub const MERGE_FROM: usize = RECENT_MAX / 2;
-
-/// The keys that one transaction moves: twice as many as a commit can add, and
-/// few enough that it takes a few milliseconds.
-pub const MERGED_AT_ONCE: usize = 1_024;
-
-/// The keys that one transaction deletes from the beginning of a table. They
-/// share pages, so this is quicker than their move.
-const DELETED_AT_ONCE: i64 = 4_096;
-
-/// The move of the recent keys up to a row.
-#[derive(Debug)]
-pub struct Merge {
-    /// The keys that are not in `known_keys` yet, the last ones first.
-    keys: Vec<(Key, Recent)>,
-    /// The number of keys at the end of the list that the open transaction has
-    /// moved.
-    moved: usize,
-    /// The last row of `recent_keys` that is merged. All of them are deleted at
-    /// the end.
-    last_row: i64,
-}
-
-impl Merge {
-    /// Removes the keys that the committed transaction has moved, and returns
-    /// them with their rows.
-    pub fn committed(&mut self) -> impl Iterator<Item = (Key, i64)> {
-        let rest = self.keys.len() - std::mem::take(&mut self.moved);
-        self.keys.drain(rest..).map(|(key, recent)| (key, recent.row))
-    }
-
-    pub fn rolled_back(&mut self) {
-        self.moved = 0;
-    }
-}
+/// A move of keys with their rows.
+pub type KeyMerge = Merge<(Key, Recent)>;
 
 impl KnownKeys {
     /// Returns true if a merge must begin.
@@ -68,44 +34,43 @@ impl KnownKeys {
             self.merge = Some(self.begin_merge());
         }
         let rest = match self.merge.take() {
-            Some(merge) => {
-                self.merge = self.go_on(store, merge)?;
-                if self.merge.is_some() { Backlog::Remains } else { Backlog::None }
+            Some(mut merge) => {
+                let rest = self.go_on(store, &mut merge);
+                // After an error the rollback needs it, and a later try goes on.
+                if !matches!(rest, Ok(Backlog::None)) {
+                    self.merge = Some(merge);
+                }
+                rest?
             }
             None => self.delete_expired_recent(store)?,
         };
         Ok(rest.max(self.delete_expired_known(store)?))
     }
 
-    pub(super) fn begin_merge(&self) -> Merge {
+    pub(super) fn begin_merge(&self) -> KeyMerge {
         // The newest row stays: the queue's time never goes back behind it.
         let newest = self.recent.values().map(|recent| recent.row).max();
         let last_row = newest.map_or(0, |row| row - 1);
         let merged = self.recent.iter().filter(|(_, recent)| recent.row <= last_row);
         let mut keys: Vec<_> = merged.map(|(key, recent)| (key.clone(), *recent)).collect();
-        // In the order of the table, from the end of the list.
+        // In the order of the table.
         keys.sort_unstable_by(|(one, first), (other, second)| {
-            (period(second.expires_at), other).cmp(&(period(first.expires_at), one))
+            (period(first.expires_at), one).cmp(&(period(second.expires_at), other))
         });
-        Merge { keys, moved: 0, last_row }
+        Merge::new(keys, last_row)
     }
 
     /// Moves the next keys, or deletes the next rows of those that were moved.
-    /// Returns `None` at the end.
-    fn go_on(&mut self, store: Store<'_>, mut merge: Merge) -> Result<Option<Merge>> {
-        if merge.keys.is_empty() {
-            let first = first_row(store)?.filter(|row| *row <= merge.last_row);
-            let Some(first) = first else { return Ok(None) };
-            let last = merge.last_row.min(first.saturating_add(DELETED_AT_ONCE - 1));
-            delete_to(store, last)?;
-            return Ok(Some(merge));
-        }
-        let part = merge.keys.len().min(MERGED_AT_ONCE);
-        for (key, recent) in merge.keys.iter().rev().take(part) {
+    fn go_on(&mut self, store: Store<'_>, merge: &mut KeyMerge) -> Result<Backlog> {
+        let mut moved = false;
+        for (key, recent) in merge.next_part() {
             self.insert_known(store, key, recent)?;
+            moved = true;
         }
-        merge.moved = part;
-        Ok(Some(merge))
+        if moved {
+            return Ok(Backlog::Remains);
+        }
+        merge.delete_part(store.sql, RecentTable::Keys)
     }
 
     /// Deletes recent keys from the oldest on, as far as they have expired.
@@ -129,7 +94,7 @@ impl KnownKeys {
             }
         }
         if let Some(last) = last {
-            delete_to(store, last)?;
+            RecentTable::Keys.delete_to(store.sql, last)?;
         }
         Ok(if count == DELETED_AT_ONCE { Backlog::Remains } else { Backlog::None })
     }
@@ -154,15 +119,4 @@ impl KnownKeys {
         let full = i64::try_from(deleted) == Ok(DELETED_AT_ONCE);
         Ok(if full { Backlog::Remains } else { Backlog::None })
     }
-}
-
-fn first_row(store: Store<'_>) -> Result<Option<i64>> {
-    let mut statement =
-        store.sql.prepare_cached("SELECT id FROM recent_keys ORDER BY id LIMIT 1")?;
-    statement.query_row([], |row| row.get(0)).optional()
-}
-
-fn delete_to(store: Store<'_>, row: i64) -> Result<()> {
-    store.sql.prepare_cached("DELETE FROM recent_keys WHERE id <= ?1")?.execute([row])?;
-    Ok(())
 }

@@ -19,7 +19,9 @@ use rusqlite::Connection;
 use rusqlite::OptionalExtension as _;
 use rusqlite::params;
 
-use self::merge::Merge;
+use self::merge::KeyMerge;
+use super::merge::Merge;
+use super::merge::RECENT_MAX;
 use super::store::Result;
 use super::store::Store;
 use super::store::millis;
@@ -37,12 +39,6 @@ pub const DEDUP_MS: u64 = 24 * 60 * 60 * 1_000;
 /// share more pages than all of them would, and at most five periods are
 /// searched.
 const PERIOD_MS: i64 = 6 * 60 * 60 * 1_000;
-
-/// The most keys in memory: about 8 MiB. Further keys go to `known_keys` at
-/// once, at a page each. A merge moves more keys in one transaction than a
-/// commit can add, and begins at half of this number, so that happens only
-/// while merges fail.
-const RECENT_MAX: usize = 64 * 1_024;
 
 /// The bytes of a content's digest that are stored: enough to tell two apart.
 const CONTENT_BYTES: usize = 16;
@@ -71,7 +67,7 @@ pub struct KnownKeys {
     recent: HashMap<Key, Recent>,
     /// The keys that the open transaction has added.
     uncommitted: Vec<Key>,
-    merge: Option<Merge>,
+    merge: Option<KeyMerge>,
     /// The first and the last period that `known_keys` may hold, or `None` if
     /// the table is empty.
     periods: Option<(i64, i64)>,
@@ -203,7 +199,7 @@ impl KnownKeys {
     /// Notes that the open transaction was committed.
     pub fn committed(&mut self) {
         self.uncommitted.clear();
-        for (key, row) in self.merge.iter_mut().flat_map(Merge::committed) {
+        for (key, Recent { row, .. }) in self.merge.iter_mut().flat_map(Merge::committed) {
             // The key may have expired, and may have been used again.
             if self.recent.get(&key).is_some_and(|recent| recent.row == row) {
                 self.recent.remove(&key);

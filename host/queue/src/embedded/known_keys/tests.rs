@@ -10,6 +10,8 @@ use crate::conformance::outcomes;
 use crate::conformance::requests;
 use crate::embedded::backlog::Backlog;
 use crate::embedded::groups::Groups;
+use crate::embedded::merge::MERGE_FROM;
+use crate::embedded::merge::MERGED_AT_ONCE;
 use crate::embedded::tables::new_tables;
 use crate::message::DedupKey;
 use hoth_core::domain::Digest;
@@ -126,7 +128,7 @@ fn other_content_is_a_conflict_and_another_family_has_keys_of_its_own() {
 #[test]
 fn a_rollback_forgets_the_keys_of_its_transaction_and_undoes_its_part_of_a_merge() {
     let mut file = File::new();
-    let names: Vec<String> = (0..2 * merge::MERGED_AT_ONCE).map(|n| format!("k{n}")).collect();
+    let names: Vec<String> = (0..2 * MERGED_AT_ONCE).map(|n| format!("k{n}")).collect();
     names.iter().for_each(|name| file.remember(name));
     file.keys.merge = Some(file.keys.begin_merge());
     let mut keys = std::mem::take(&mut file.keys);
@@ -160,7 +162,7 @@ fn a_rollback_forgets_the_keys_of_its_transaction_and_undoes_its_part_of_a_merge
 #[test]
 fn a_restart_within_a_merge_loses_no_key() {
     let mut file = File::new();
-    let names: Vec<String> = (0..3 * merge::MERGED_AT_ONCE).map(|n| format!("k{n}")).collect();
+    let names: Vec<String> = (0..3 * MERGED_AT_ONCE).map(|n| format!("k{n}")).collect();
     names.iter().for_each(|name| file.remember(name));
     file.keys.merge = Some(file.keys.begin_merge());
     for round in 0..20 {
@@ -172,7 +174,7 @@ fn a_restart_within_a_merge_loses_no_key() {
         }
         assert!(names.iter().all(|name| file.sent(name) == Some(Sent::Duplicate)), "{round}");
     }
-    assert_eq!(file.count("known_keys"), 3 * merge::MERGED_AT_ONCE as i64 - 1);
+    assert_eq!(file.count("known_keys"), 3 * MERGED_AT_ONCE as i64 - 1);
 }
 
 #[test]
@@ -183,7 +185,7 @@ fn a_merge_begins_by_itself_before_the_memory_is_full() {
         key: DedupKey::new(name(n)).expect("a valid key"),
         ..message("g", "m").dedup
     };
-    let count = merge::MERGE_FROM;
+    let count = MERGE_FROM;
     file.run(|keys, store| {
         (0..count).try_for_each(|n| keys.remember(store, &requests(), &dedup(n)))
     });

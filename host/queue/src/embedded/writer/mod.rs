@@ -111,6 +111,8 @@ pub struct Writer {
     /// The time of the next deletion of expired rows, and of the next part of a
     /// move of keys.
     tend_at: Instant,
+    /// The time before which no merge begins, after one that failed.
+    merge_not_before: Instant,
     /// The time of the next report of a lock that another process holds.
     report_lock_at: Instant,
 }
@@ -167,6 +169,7 @@ impl Writer {
             waiting: WaitQueues::default(),
             log: LogSize::new(opened.log_max_bytes),
             tend_at: Instant::now() + TEND_EVERY,
+            merge_not_before: Instant::now(),
             report_lock_at: Instant::now(),
         })
     }
@@ -449,7 +452,8 @@ impl Writer {
     }
 
     fn is_merge_due(&self) -> bool {
-        self.keys.is_merge_due() || self.groups.borrow().is_merge_due()
+        let is_due = self.keys.is_merge_due() || self.groups.borrow().is_merge_due();
+        is_due && self.merge_not_before <= Instant::now()
     }
 
     /// Deletes what has expired, and moves what is recent, in parts.
@@ -468,7 +472,9 @@ impl Writer {
             }
             // A full disk, or a lock of another process, is no failure: the
             // work is done at a later try.
-            Err(NotStored::Wait(..) | NotStored::Full) => {}
+            Err(NotStored::Wait(..) | NotStored::Full) => {
+                self.merge_not_before = Instant::now() + FULL_PAUSE
+            }
             Err(NotStored::Failed(cause)) => self.fail(Vec::new(), &cause),
         }
         self.tend_at = Instant::now() + pause;
