@@ -1,5 +1,7 @@
 //! Durable accepts, beside the work that no host can do without.
 
+use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use mock_csp::MockCsp;
@@ -33,12 +35,21 @@ const FAST_SYNC_MS: f64 = 0.2;
 /// The accepts that a host must reach on a disk with [`FAST_SYNC_MS`].
 const FAST_SYNC_ACCEPTS: f64 = 20_000.0;
 
-/// A server under load: exchanges, and their cost.
+/// The cost of all exchanges with one server.
 #[derive(Default)]
 struct Measured {
     load: Load,
     usage: Usage,
     log_bytes: u64,
+}
+
+/// The host or a limit, under load.
+struct Server {
+    id: u32,
+    address: SocketAddr,
+    /// The file whose log is counted; `None` for a limit.
+    queue_file: Option<PathBuf>,
+    measured: Measured,
 }
 
 /// The host and its two limits, under the same load.
@@ -54,9 +65,8 @@ struct Compared {
 /// clients. The limit echoes the same body on the same listener and inserts it
 /// into plain SQLite, 64 a commit.
 pub async fn accepts(built: &Built, csp: &MockCsp, time: Duration) -> anyhow::Result<Vec<Figure>> {
-    let host = Host::start(built, csp, "", "api").await?;
-    let few = Compared::measure(&host, FEW, time).await?;
-    let many = Compared::measure(&host, MANY, time).await?;
+    let few = Compared::measure(built, csp, FEW, time).await?;
+    let many = Compared::measure(built, csp, MANY, time).await?;
     let best = few.host.load.per_second().max(many.host.load.per_second());
     let is_fast = few.sync_ms.min(many.sync_ms) <= FAST_SYNC_MS;
     let mut figures =
@@ -89,35 +99,38 @@ pub async fn accepts(built: &Built, csp: &MockCsp, time: Duration) -> anyhow::Re
 }
 
 impl Compared {
-    async fn measure(host: &Host, clients: usize, time: Duration) -> anyhow::Result<Self> {
+    /// Measures the host and the limits with `clients` clients. All of them are
+    /// started for it, so that none has a backlog at first.
+    async fn measure(
+        built: &Built,
+        csp: &MockCsp,
+        clients: usize,
+        time: Duration,
+    ) -> anyhow::Result<Self> {
         let echo = Echo::start(Work::Echo).await?;
         let storing = Echo::start(Work::EchoAndInsert).await?;
+        let host = Host::start(built, csp, "", "api").await?;
+        let mut servers = [
+            Server::new(echo.id()?, echo.address, None),
+            Server::new(storing.id()?, storing.address, None),
+            Server::new(host.id()?, host.api, Some(host.queue_file())),
+        ];
         let mut syncs = vec![sync_ms()?];
-        let mut compared = Self {
-            host: Measured::default(),
-            storing: Measured::default(),
-            echo: Measured::default(),
-            sync_ms: 0.0,
-        };
         for turn in 0..TURNS {
-            let request = move |client, n| jobs::job(&format!("a{clients}-{turn}"), client, n);
-            let length = Length::Time(time / TURNS);
-            for (measured, server) in
-                [(&mut compared.echo, &echo), (&mut compared.storing, &storing)]
-            {
-                let before = Usage::of(&[server.id()?])?;
-                measured.load += load(server.address, clients, length, 201, request).await?;
-                measured.usage += Usage::of(&[server.id()?])?.since(before);
+            let mut order = servers.each_mut();
+            // Every other turn is the other way round, so that a disk that
+            // becomes slower counts for none and against none.
+            if turn % 2 == 1 {
+                order.reverse();
             }
-            let meter = LogMeter::start(&host.queue_file())?;
-            let before = Usage::of(&[host.id()?])?;
-            compared.host.load += load(host.api, clients, length, 201, request).await?;
-            compared.host.usage += Usage::of(&[host.id()?])?.since(before);
-            compared.host.log_bytes += meter.stop()?;
+            let request = move |client, n| jobs::job(&format!("a{clients}-{turn}"), client, n);
+            for server in order {
+                server.serve(clients, time / TURNS, request).await?;
+            }
             syncs.push(sync_ms()?);
         }
-        compared.sync_ms = quantile(&mut syncs, 0.5);
-        Ok(compared)
+        let [echo, storing, host] = servers.map(|server| server.measured);
+        Ok(Self { host, storing, echo, sync_ms: quantile(&mut syncs, 0.5) })
     }
 
     /// Returns the rate and the processor time, under these names.
@@ -139,6 +152,32 @@ impl Compared {
                 target: Target::None,
             },
         ]
+    }
+}
+
+impl Server {
+    fn new(id: u32, address: SocketAddr, queue_file: Option<PathBuf>) -> Self {
+        Self { id, address, queue_file, measured: Measured::default() }
+    }
+
+    /// Adds a load of `time` to what was measured.
+    async fn serve(
+        &mut self,
+        clients: usize,
+        time: Duration,
+        request: impl Fn(usize, u64) -> Vec<u8> + Clone + Send + 'static,
+    ) -> anyhow::Result<()> {
+        let meter = self.queue_file.as_deref().map(LogMeter::start).transpose()?;
+        let before = Usage::of(&[self.id])?;
+        let loaded = load(self.address, clients, Length::Time(time), 201, request).await;
+        let after = Usage::of(&[self.id]);
+        // Stopped in any case: its thread would disturb the next measurement.
+        if let Some(meter) = meter {
+            self.measured.log_bytes += meter.stop()?;
+        }
+        self.measured.load += loaded?;
+        self.measured.usage += after?.since(before);
+        Ok(())
     }
 }
 
