@@ -17,8 +17,8 @@ use crate::sqs;
 /// The queue on SQS is tested with a local server, which this command starts;
 /// with HOTH_TEST_SQS=aws in the environment, on AWS.
 ///
-/// The last line is `N passed, N failed`. A build or a program that fails
-/// counts as one failure.
+/// The last line is `N passed, N failed`, behind the names of the tests that
+/// failed. A build or a program that fails counts as one failure.
 ///
 /// The samples in other languages (target/samples) need tools from PyPI and
 /// npm. Their tests run only with --samples, which fetches these tools.
@@ -57,6 +57,8 @@ struct Count {
     passed: u64,
     failed: u64,
     ignored: u64,
+    /// Names of the failed tests. A program that ends early names none.
+    failures: Vec<String>,
 }
 
 /// Runs `cargo xtask test`.
@@ -70,6 +72,9 @@ pub fn run(arguments: &Arguments) -> ExitCode {
     if count.ignored > 0 {
         println!("{} tests were ignored and count as failed", count.ignored);
         count.failed += count.ignored;
+    }
+    for name in &count.failures {
+        println!("failed: {name}");
     }
     println!("{} passed, {} failed", count.passed, count.failed);
     if count.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
@@ -129,8 +134,11 @@ fn local_sqs() -> anyhow::Result<Option<sqs::Server>> {
 }
 
 impl Count {
-    /// Adds the numbers of a test program's last line. Ignores other lines.
+    /// Adds the numbers of a test program's last line, and the name of a test
+    /// that failed. Ignores other lines.
     fn add(&mut self, line: &str) {
+        let failed = line.strip_prefix("test ").and_then(|line| line.strip_suffix(" ... FAILED"));
+        self.failures.extend(failed.map(str::to_owned));
         let Some(result) = line.strip_prefix("test result: ") else { return };
         let parts = result.split(['.', ';']).map(str::trim);
         for (number, state) in parts.filter_map(|part| part.split_once(' ')) {
@@ -160,6 +168,7 @@ mod tests {
         ] {
             count.add(line);
         }
-        assert_eq!(count, Count { passed: 8, failed: 2, ignored: 1 });
+        let failures = vec!["a".to_owned()];
+        assert_eq!(count, Count { passed: 8, failed: 2, ignored: 1, failures });
     }
 }
