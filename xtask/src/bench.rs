@@ -16,7 +16,7 @@ use crate::workspace::target;
 /// last lines are a table in Markdown.
 ///
 /// With --peers, installs BullMQ, Redis and Restate, gives HOTH and each of
-/// them the same load by turns, and prints the ratios. A peer that cannot be
+/// them the same load in turn, and prints the ratios. A peer that cannot be
 /// installed is left out. Needs Node.js 20 and npm; installs Redis with apt-get
 /// as root.
 ///

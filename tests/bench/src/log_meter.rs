@@ -3,7 +3,7 @@
 //!
 //! SQLite shares the number of frames in the log through the `-shm` file. A
 //! thread reads that number every millisecond and adds up its growth, without
-//! a lock or a transaction, so the measured process takes no notice. When the
+//! a lock or a transaction, so the measured process is not affected. When the
 //! log starts again from its beginning, its salt changes; frames that were
 //! appended after the last reading still carry the former salt until they are
 //! overwritten, and are counted in the log itself. Numbers and places are from

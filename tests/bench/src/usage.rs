@@ -1,7 +1,7 @@
 //! Processor time, memory and disk writes of processes, from `/proc`.
 //!
 //! The kernel counts them for the whole process, so the measured program needs
-//! no change and takes no notice.
+//! no change and is not affected.
 
 use std::ops::AddAssign;
 use std::time::Duration;

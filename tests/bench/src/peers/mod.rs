@@ -1,4 +1,4 @@
-//! HOTH and other systems under the same load, by turns.
+//! HOTH and other systems under the same load, in turn.
 //!
 //! A job is the same for all: a POST that is answered when the job is on the
 //! disk, one call to the same CSP, and an outcome that is stored. Each system
