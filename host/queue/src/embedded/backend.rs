@@ -28,7 +28,7 @@ use super::command::Requests;
 use super::command::closed;
 use super::commits;
 use super::commits::NeverSynced;
-use super::commits::Seen;
+use super::commits::SyncWait;
 use super::config::Config;
 use super::config::OpenError;
 use super::failure::StorageFailure;
@@ -76,7 +76,7 @@ pub struct EmbeddedQueue {
     /// `None` after [`EmbeddedQueue::close`].
     reader: Arc<Mutex<Option<Connection>>>,
     /// The commits that a reader may have seen.
-    seen: Seen,
+    seen: SyncWait,
     /// The queue's time, as the writer sees it.
     pub(super) clock: Clock,
     /// The failure of storage, once there is one.
@@ -145,13 +145,13 @@ impl EmbeddedQueue {
         let requests = Arc::new(Requests(requests));
         let (failing, failed) = watch::channel(None);
         let log_bytes = Arc::new(AtomicU64::new(0));
-        let (begun, synced, seen) = commits::numbered();
+        let (counter, synced, seen) = commits::numbered();
         let channels = Channels {
             received,
             requests: Arc::downgrade(&requests),
             failed: failing,
             log_bytes: Arc::clone(&log_bytes),
-            begun,
+            counter,
             synced,
             runtime: Handle::try_current().ok(),
         };

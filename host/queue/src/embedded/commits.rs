@@ -13,16 +13,16 @@ use tokio::sync::watch;
 
 /// The writer's part: it numbers its commits.
 #[derive(Debug)]
-pub struct Begun(Arc<AtomicU64>);
+pub struct CommitCounter(Arc<AtomicU64>);
 
 /// The part of the thread that syncs: the last commit that is on disk.
 #[derive(Debug)]
-pub struct Synced(watch::Sender<u64>);
+pub struct SyncMark(watch::Sender<u64>);
 
 /// The part of readers.
 #[derive(Debug)]
-pub struct Seen {
-    begun: Arc<AtomicU64>,
+pub struct SyncWait {
+    counter: Arc<AtomicU64>,
     synced: watch::Receiver<u64>,
 }
 
@@ -32,26 +32,26 @@ pub struct Seen {
 pub struct NeverSynced;
 
 /// Makes the three parts.
-pub fn numbered() -> (Begun, Synced, Seen) {
-    let begun = Arc::new(AtomicU64::new(0));
+pub fn numbered() -> (CommitCounter, SyncMark, SyncWait) {
+    let counter = Arc::new(AtomicU64::new(0));
     let (sender, synced) = watch::channel(0);
-    (Begun(Arc::clone(&begun)), Synced(sender), Seen { begun, synced })
+    (CommitCounter(Arc::clone(&counter)), SyncMark(sender), SyncWait { counter, synced })
 }
 
-impl Begun {
+impl CommitCounter {
     /// Returns the number of the next commit. To be called before the commit: a
     /// reader sees its changes before the writer goes on.
     pub fn next(&self) -> u64 {
         self.0.fetch_add(1, Ordering::SeqCst) + 1
     }
 
-    /// Returns the number of the last commit.
+    /// Returns the number that [`next`](Self::next) gave last, or 0.
     pub fn last(&self) -> u64 {
         self.0.load(Ordering::SeqCst)
     }
 }
 
-impl Synced {
+impl SyncMark {
     /// Notes that this commit and all earlier ones are on disk, or have changed
     /// nothing.
     pub fn up_to(&self, number: u64) {
@@ -59,17 +59,18 @@ impl Synced {
     }
 }
 
-impl Seen {
+impl SyncWait {
     /// Waits until everything is on disk that a read, which has ended, may have
     /// seen.
     ///
     /// # Errors
     ///
-    /// [`NeverSynced`].
+    /// [`NeverSynced`]: what was read may be gone after a power cut, and must not
+    /// be shown.
     pub async fn on_disk(&self) -> Result<(), NeverSynced> {
-        let begun = self.begun.load(Ordering::SeqCst);
+        let last = self.counter.load(Ordering::SeqCst);
         let mut synced = self.synced.clone();
-        synced.wait_for(|number| *number >= begun).await.map(drop).map_err(|_| NeverSynced)
+        synced.wait_for(|number| *number >= last).await.map(drop).map_err(|_| NeverSynced)
     }
 }
 
@@ -81,17 +82,17 @@ mod tests {
 
     #[test]
     fn a_read_waits_for_the_sync_of_what_it_may_have_seen() {
-        let (begun, synced, seen) = numbered();
-        assert_eq!(seen.on_disk().now_or_never(), Some(Ok(())), "nothing was committed");
-        begun.next();
-        let second = begun.next();
+        let (counter, synced, wait) = numbered();
+        assert_eq!(wait.on_disk().now_or_never(), Some(Ok(())), "nothing was committed");
+        counter.next();
+        let second = counter.next();
         synced.up_to(second - 1);
-        assert_eq!(seen.on_disk().now_or_never(), None, "the second commit is not on disk");
+        assert_eq!(wait.on_disk().now_or_never(), None, "the second commit is not on disk");
         synced.up_to(second);
-        assert_eq!(seen.on_disk().now_or_never(), Some(Ok(())));
+        assert_eq!(wait.on_disk().now_or_never(), Some(Ok(())));
         drop(synced);
-        assert_eq!(seen.on_disk().now_or_never(), Some(Ok(())), "everything is on disk");
-        begun.next();
-        assert_eq!(seen.on_disk().now_or_never(), Some(Err(NeverSynced)));
+        assert_eq!(wait.on_disk().now_or_never(), Some(Ok(())), "everything is on disk");
+        counter.next();
+        assert_eq!(wait.on_disk().now_or_never(), Some(Err(NeverSynced)));
     }
 }

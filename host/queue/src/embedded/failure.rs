@@ -1,5 +1,6 @@
 //! The reasons for which the queue's storage ends for good.
 
+use std::fmt;
 use std::path::Path;
 use std::path::PathBuf;
 
@@ -30,7 +31,23 @@ pub enum StorageFailure {
     WriterEnded,
     /// A thread that works for the writer has ended by itself.
     #[error("the thread that {0} the queue has ended by itself; the log has the reason")]
-    HelperEnded(&'static str),
+    HelperEnded(HelperThread),
+}
+
+/// A thread that works for the writer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HelperThread {
+    Sync,
+    Checkpoint,
+}
+
+impl fmt::Display for HelperThread {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Sync => "syncs",
+            Self::Checkpoint => "checkpoints",
+        })
+    }
 }
 
 fn displaced(path: &Path, displaced: &Displaced) -> String {

@@ -355,7 +355,7 @@ async fn a_log_that_a_reader_keeps_growing_refuses_messages_until_the_reader_end
 }
 
 #[tokio::test]
-async fn a_log_begins_again_at_half_of_its_bound() {
+async fn a_log_is_reset_at_half_of_its_bound() {
     const BYTES_MAX: u64 = 1_000_000;
     let folder = tempfile::tempdir().expect("a temporary folder can be made");
     let queue = open_bounded(&folder.path().join("hoth.db"), BYTES_MAX).expect("it can be opened");

@@ -114,8 +114,8 @@ impl QueueFiles {
     }
 
     /// Compares the files with those that SQLite has open, and their content
-    /// with what SQLite has written. Costs three `stat` calls and two short
-    /// reads.
+    /// with what SQLite has written. Costs three `stat` calls, an `fstat` and
+    /// four short reads if nothing has changed.
     ///
     /// # Errors
     ///

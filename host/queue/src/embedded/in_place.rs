@@ -27,7 +27,7 @@ const FRAME_SALTS_AT: u64 = 8;
 const FRAME_CHECKSUM_AT: u64 = 16;
 
 /// The readings of files that change meanwhile, before one says nothing: the
-/// writer commits, and the log is moved, at the same time.
+/// writer commits, and a checkpoint runs, at the same time.
 const READINGS_MAX: usize = 8;
 
 /// The places of the database that tell one content from another, and the
@@ -142,8 +142,9 @@ impl Content {
         Ok(Some(None))
     }
 
-    /// Returns true if the log has the header, one more frame of all, and the last
-    /// frame that the index names.
+    /// Returns true if the log has what the index names: the salts in its header
+    /// and in one frame, another one each time, and the checksum of its last
+    /// frame.
     fn log_is_whole(&mut self, index: &Index) -> io::Result<bool> {
         let frames = u64::from(index.frames);
         let Some(last) = frames.checked_sub(1) else { return Ok(true) };

@@ -33,13 +33,13 @@ pub struct Index {
     pub checkpoint: Checkpoint,
 }
 
-/// The part of the log that was moved to the database.
+/// The part of the log that was copied to the database.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Checkpoint {
-    /// Two random numbers that change when the log begins again, as they are in
+    /// Two random numbers that change when the log is reset, as they are in
     /// the log.
     pub salts: [u8; 8],
-    pub moved: u32,
+    pub copied: u32,
     /// Set before the database is written.
     pub attempted: u32,
 }
@@ -47,7 +47,7 @@ pub struct Checkpoint {
 impl Checkpoint {
     /// Returns true if the database is being written, or if that failed.
     pub fn is_unfinished(self) -> bool {
-        self.moved != self.attempted
+        self.copied != self.attempted
     }
 }
 
@@ -87,7 +87,7 @@ impl LogIndex {
             last_frame_checksum: [number(24), number(28)],
             checkpoint: Checkpoint {
                 salts: std::array::from_fn(|byte| bytes[32 + byte]),
-                moved: number(96),
+                copied: number(96),
                 attempted: number(128),
             },
         }))

@@ -1,6 +1,6 @@
 //! The size of SQLite's log, bounded and reported.
 //!
-//! The log is moved to the database (a checkpoint, see
+//! The log is copied to the database (a checkpoint, see
 //! [checkpoints](super::writer)), and used again from its beginning when no reader
 //! needs it. One transaction that another process leaves open keeps it growing.
 

@@ -25,7 +25,7 @@ impl LogSync {
     ///
     /// # Errors
     ///
-    /// Then the content of the log is unknown: a second sync may report success
+    /// The disk has failed to write. Then the content of the log is unknown: a second sync may report success
     /// for pages that the kernel has dropped.
     pub fn sync(&self) -> io::Result<()> {
         if self.waits_for_disk { self.log.sync_data() } else { Ok(()) }

@@ -2,7 +2,7 @@
 //!
 //! The file is in WAL mode. One [writer] thread commits for all callers (group
 //! commit), a second thread syncs the log and answers them, and a third one
-//! moves the log to the database; the state is read on a connection of its own.
+//! copies the log to the database; the state is read on a connection of its own.
 //! The [tables] hold everything, so a backlog costs disk space and not memory.
 //! Only the most recent deduplication keys and members of groups are in memory
 //! as well (see [known_keys] and [groups]); a restart reads them from the file.

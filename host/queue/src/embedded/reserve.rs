@@ -18,7 +18,7 @@ use std::time::Instant;
 use tracing::info;
 use tracing::warn;
 
-/// The size of the reserve: twice the size at which the log is moved to the
+/// The size of the reserve: twice the size at which the log is copied to the
 /// database and used again from its beginning on a full disk.
 const BYTES: usize = 8 * 1024 * 1024;
 

@@ -65,19 +65,19 @@ pub fn database_error(path: &Path, source: rusqlite::Error) -> OpenError {
 /// `synchronous=NORMAL`, as SQLite reads it back.
 ///
 /// SQLite then syncs the log before a checkpoint writes the database, the
-/// database before the log begins again, and the log's new header before the
+/// database before the log is reset, and the log's new header before the
 /// first frame behind it (`walCheckpoint` and `walFrames` in its source). So a
 /// power cut leaves an intact file, which lacks the last commits. A commit
 /// itself syncs nothing: that is done before its answer, by the
 /// [thread that syncs](super::writer).
 const NORMAL: i64 = 1;
 
-/// The size at which the log is to begin again. It bounds what a start reads
+/// The size at which the log is reset: written from its beginning. It bounds what a start reads
 /// after a crash. SQLite shrinks a longer log to this size then, and not further:
 /// a log that keeps its length is synced sooner, because no block is allocated.
 pub const RESET_BYTES: u64 = 32 * 1024 * 1024;
 
-/// Opens the connection that moves the log to the database.
+/// Opens the connection that runs checkpoints.
 pub fn open_checkpointer(path: &Path) -> Result<Connection, OpenError> {
     let database = |source| database_error(path, source);
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
@@ -107,7 +107,7 @@ fn keep_plans(connection: &Connection) -> rusqlite::Result<()> {
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).map(drop)
 }
 
-/// Moves the log to the database, in one of SQLite's modes (SQLite documentation,
+/// Copies the log to the database, in one of SQLite's modes (SQLite documentation,
 /// "PRAGMA wal_checkpoint"). Returns true if the database has the whole log.
 pub fn checkpoint(sql: &Connection, mode: &str) -> rusqlite::Result<bool> {
     let pragma = format!("PRAGMA wal_checkpoint({mode})");

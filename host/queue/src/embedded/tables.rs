@@ -1,7 +1,8 @@
 //! The tables of the queue file.
 //!
-//! No column refers to another table: SQLite would search that table for each
-//! row, and no queue is ever deleted. All times are milliseconds since 1970.
+//! No column of a new file refers to another table: SQLite would search that
+//! table for each row, and no queue is ever deleted. Files of earlier schemas
+//! keep the reference of `dead_letters`. All times are milliseconds since 1970.
 
 /// The schema of these tables: `user_version` in the file.
 pub const VERSION: i64 = 4;

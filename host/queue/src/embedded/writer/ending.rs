@@ -12,10 +12,11 @@ use super::ServeWaiters;
 use super::Writer;
 use super::release;
 use super::storage_failed;
+use super::sync::EndReason;
 use super::sync::Ended;
 use super::sync::SyncThread;
-use super::sync::Why;
 use crate::embedded::command::Command;
+use crate::embedded::failure::HelperThread;
 use crate::embedded::failure::StorageFailure;
 use crate::embedded::identity::Displaced;
 use crate::embedded::rescue;
@@ -32,7 +33,7 @@ impl Writer {
             self.take_back(&returned);
         }
         self.stop_connections();
-        let Self { sql, checkpoints, lookout, lock, failed, .. } = self;
+        let Self { sql, checkpoints, file_watch, lock, failed, .. } = self;
         if failed.borrow().is_some() {
             // Neither may SQLite move a log that it may not be able to read
             // back, nor delete another file in the log's place. The process is
@@ -50,15 +51,15 @@ impl Writer {
         // descriptors of the files are closed after it (see `FileLock`).
         let index = checkpoints.close();
         drop(sql);
-        drop((index, lookout, lock));
+        drop((index, file_watch, lock));
     }
 
     /// Ends the work of other connections, which would keep the log from being
     /// emptied.
     fn stop_connections(&mut self) {
         self.checkpoints.stop();
-        if let Some(lookout) = &mut self.lookout {
-            lookout.stop();
+        if let Some(file_watch) = &mut self.file_watch {
+            file_watch.stop();
         }
     }
 
@@ -85,15 +86,15 @@ impl Writer {
     /// storage has failed.
     fn end_syncing(&mut self) -> Option<Receiver<Undelivered>> {
         let (ended, returned) = self.sync.take()?.finish();
-        let Some(Ended { why, lookout }) = ended else {
-            self.lose_helper("syncs");
+        let Some(Ended { reason, file_watch }) = ended else {
+            self.lose(HelperThread::Sync);
             return None;
         };
-        self.lookout = Some(lookout);
-        match why {
-            Why::Asked => return Some(returned),
-            Why::NotSynced(cause) => self.fail(Vec::new(), &cause),
-            Why::Displaced(displaced) => self.displace(Vec::new(), displaced),
+        self.file_watch = Some(file_watch);
+        match reason {
+            EndReason::Asked => return Some(returned),
+            EndReason::NotSynced(cause) => self.fail(Vec::new(), &cause),
+            EndReason::Displaced(displaced) => self.displace(Vec::new(), displaced),
         }
         None
     }
@@ -114,7 +115,7 @@ impl Writer {
             return commands.into_iter().for_each(|command| command.answer(Err(storage_failed())));
         }
         // The cause may be what another program has done to the files.
-        let displaced = self.lookout.as_mut().and_then(|lookout| lookout.look().err());
+        let displaced = self.file_watch.as_mut().and_then(|file_watch| file_watch.check().err());
         if let Some(displaced) = displaced {
             return self.displace(commands, displaced);
         }
@@ -125,8 +126,8 @@ impl Writer {
 
     /// Refuses everything from now on, because a thread that works for the
     /// writer has panicked.
-    pub(super) fn lose_helper(&mut self, work: &'static str) {
-        self.refuse_all(Vec::new(), StorageFailure::HelperEnded(work));
+    pub(super) fn lose(&mut self, thread: HelperThread) {
+        self.refuse_all(Vec::new(), StorageFailure::HelperEnded(thread));
     }
 
     /// Refuses everything from now on, because the file that is written is not
@@ -142,9 +143,9 @@ impl Writer {
         self.refuse_all(commands, failure(None));
         error!("{}: saving the accepted messages", failure(None));
         self.stop_connections();
-        let Some(lookout) = &self.lookout else { return };
+        let Some(file_watch) = &self.file_watch else { return };
         let now = self.clock.now();
-        let rescue = rescue::save(&self.sql, &self.lock, &lookout.files, &displacement, now);
+        let rescue = rescue::save(&self.sql, &self.lock, &file_watch.files, &displacement, now);
         let failure = failure(Some(rescue));
         info!("Ended saving: {failure}");
         self.failed.send_replace(Some(failure));
@@ -188,10 +189,10 @@ mod tests {
         let (mut writer, queue) =
             EmbeddedQueue::with_writer(&config, clock).expect("a new file can be opened");
         std::fs::remove_file(&path).expect("the file is there");
-        // The thread that syncs finds it by itself, at its next look.
+        // The thread that syncs finds it by itself, at its next check.
         let until = std::time::Instant::now() + Duration::from_secs(60);
         while !writer.sync.as_ref().is_some_and(SyncThread::has_ended) {
-            assert!(std::time::Instant::now() < until, "it does not look");
+            assert!(std::time::Instant::now() < until, "it does not check");
             std::thread::sleep(Duration::from_millis(10));
         }
         writer.fail(Vec::new(), &rusqlite::Error::InvalidQuery);

@@ -4,13 +4,14 @@
 //! transaction, and hands it to the thread that [syncs and answers](sync). While
 //! that waits for the disk, the writer works on the next transaction (group
 //! commit). Receives that find nothing wait here, and are served by the
-//! transaction that makes a message claimable. A third thread moves the log to
+//! transaction that makes a message claimable. A third thread copies the log to
 //! the database (see [checkpoints]).
 
 mod checkpoints;
 mod ending;
+mod fallback;
+mod file_watch;
 mod gathering;
-mod lookout;
 mod opened;
 mod sync;
 
@@ -28,12 +29,11 @@ use std::time::Instant;
 
 use rusqlite::Connection;
 use tokio::sync::watch;
-use tracing::warn;
 
 use self::checkpoints::CheckpointFailed;
 use self::checkpoints::Checkpoints;
+use self::file_watch::FileWatch;
 use self::gathering::gather;
-use self::lookout::Lookout;
 pub use self::opened::Channels;
 pub use self::opened::Opened;
 use self::sync::Committed;
@@ -43,7 +43,8 @@ use super::command::Call;
 use super::command::Command;
 use super::command::Request;
 use super::command::closed;
-use super::commits::Begun;
+use super::commits::CommitCounter;
+use super::failure::HelperThread;
 use super::failure::StorageFailure;
 use super::groups::Groups;
 use super::known_keys::KnownKeys;
@@ -51,7 +52,6 @@ use super::lock::FileLock;
 use super::log_size::LogSize;
 use super::operations::GiveBackMessages;
 use super::reserve::Reserve;
-use super::schema::BUSY_WAIT;
 use super::sorting::Phase;
 use super::sorting::Verdict;
 use super::sorting::sort;
@@ -91,7 +91,7 @@ pub struct Writer {
     checkpoints: Checkpoints,
     /// `None` once the thread has ended. The files then come back.
     sync: Option<SyncThread>,
-    lookout: Option<Lookout>,
+    file_watch: Option<FileWatch>,
     lock: FileLock,
     path: PathBuf,
     clock: Clock,
@@ -102,7 +102,7 @@ pub struct Writer {
     requests: Receiver<Request>,
     failed: watch::Sender<Option<StorageFailure>>,
     log_bytes: Arc<AtomicU64>,
-    begun: Begun,
+    counter: CommitCounter,
     /// The queues' ids, which saves a query for each command.
     ids: HashMap<QueueName, i64>,
     /// Receives that have found nothing so far.
@@ -147,12 +147,12 @@ impl Writer {
     /// Starts the threads that work for the writer.
     pub fn start(opened: Opened, channels: Channels) -> io::Result<Self> {
         let Opened { sql, checkpointer, lock, files, index, log, other_writers, .. } = opened;
-        let Channels { received, requests, failed, log_bytes, begun, synced, runtime } = channels;
-        let lookout = Lookout::new(files, other_writers, Arc::clone(&log_bytes));
+        let Channels { received, requests, failed, log_bytes, counter, synced, runtime } = channels;
+        let file_watch = FileWatch::new(files, other_writers, Arc::clone(&log_bytes));
         Ok(Self {
             checkpoints: Checkpoints::start(checkpointer, index, opened.log_max_bytes)?,
-            sync: Some(SyncThread::start(log, lookout, synced, requests, runtime)?),
-            lookout: None,
+            sync: Some(SyncThread::start(log, file_watch, synced, requests, runtime)?),
+            file_watch: None,
             sql,
             lock,
             path: opened.path,
@@ -164,7 +164,7 @@ impl Writer {
             requests: received,
             failed,
             log_bytes,
-            begun,
+            counter,
             ids: HashMap::new(),
             waiting: WaitQueues::default(),
             log: LogSize::new(opened.log_max_bytes),
@@ -267,7 +267,7 @@ impl Writer {
         let expired = self.waiting.take_expired(Instant::now());
         if !expired.is_empty() {
             let result = expired.into_iter().map(|waiter| (waiter, Vec::new())).collect();
-            self.post(Vec::new(), Done { result, number: self.begun.last(), wrote: false });
+            self.post(Vec::new(), Done { result, number: self.counter.last(), wrote: false });
         }
     }
 
@@ -289,79 +289,10 @@ impl Writer {
         match self.checkpoints.tend(&self.sql, self.reserve.was_held()) {
             Ok(()) => {}
             Err(CheckpointFailed::Storage(cause)) => return self.fail(Vec::new(), &cause),
-            Err(CheckpointFailed::Ended) => return self.lose_helper("moves the log of"),
+            Err(CheckpointFailed::Ended) => return self.lose(HelperThread::Checkpoint),
         }
         if !self.checkpoints.is_running() {
             self.log.shrink(&self.sql);
-        }
-    }
-
-    /// Refuses the commands that need room while there is none, and returns the
-    /// rest.
-    fn refuse_without_room(&mut self, commands: Vec<Box<dyn Command>>) -> Vec<Box<dyn Command>> {
-        if self.reserve.is_held() && self.log.has_room() {
-            return commands;
-        }
-        let (refused, rest): (Vec<_>, Vec<_>) =
-            commands.into_iter().partition(|command| command.needs_room());
-        for command in refused {
-            command.answer(Err(QueueError::Full));
-        }
-        rest
-    }
-
-    /// Applies the commands of a transaction that was rolled back, each in a
-    /// transaction of its own: deletions must not fail together with sends, and
-    /// a command that can never succeed fails alone.
-    fn process_one_by_one(&mut self, commands: Vec<Box<dyn Command>>) {
-        if self.has_failed() {
-            return commands.into_iter().for_each(|command| command.answer(Err(storage_failed())));
-        }
-        let mut commands = self.refuse_without_room(commands).into_iter();
-        while let Some(mut command) = commands.next() {
-            // Receivers are served at the end: an update may find no room, and
-            // would roll back the command with it.
-            match self.transact(std::slice::from_mut(&mut command), ServeWaiters::No) {
-                Ok(done) => self.post(vec![command], done),
-                Err(NotStored::Full) => {
-                    self.reserve.release();
-                    command.answer(Err(QueueError::Full));
-                }
-                Err(NotStored::Wait(cause, Phase::Inside)) => refuse_one(command, &cause),
-                Err(NotStored::Wait(cause, Phase::Begin)) => {
-                    let rest = [command].into_iter().chain(commands).collect();
-                    return self.postpone(rest, &cause);
-                }
-                Err(NotStored::Failed(cause)) => {
-                    let rest = [command].into_iter().chain(commands).collect();
-                    return self.fail(rest, &cause);
-                }
-            }
-        }
-        match self.transact(&mut [], ServeWaiters::Yes) {
-            Ok(done) => self.post(Vec::new(), done),
-            Err(NotStored::Full) => {
-                warn!("Queue storage is full; receives wait until there is room");
-                self.waiting.defer(self.clock.now() + FULL_PAUSE);
-            }
-            Err(NotStored::Wait(cause, _)) => self.postpone(Vec::new(), &cause),
-            Err(NotStored::Failed(cause)) => self.fail(Vec::new(), &cause),
-        }
-    }
-
-    /// Refuses commands for now, and has receivers wait.
-    fn postpone(&mut self, commands: Vec<Box<dyn Command>>, cause: &rusqlite::Error) {
-        if self.report_lock_at <= Instant::now() {
-            self.report_lock_at = Instant::now() + REPORT_EVERY;
-            warn!(
-                error = cause as &dyn std::error::Error,
-                "The queue file could not be written for {BUSY_WAIT:?}, probably because another \
-                 process holds its lock (`sqlite3`, a backup): calls are refused until it is free"
-            );
-        }
-        self.waiting.defer(self.clock.now() + FULL_PAUSE);
-        for command in commands {
-            command.answer(Err(in_use()));
         }
     }
 
@@ -401,7 +332,7 @@ impl Writer {
         let begun = execute(&self.sql, "BEGIN IMMEDIATE");
         begun.map_err(|error| self.not_stored(error, Phase::Begin))?;
         let (now, known) = (self.clock.now(), self.ids.len());
-        let (changes, number) = (self.sql.total_changes(), self.begun.next());
+        let (changes, number) = (self.sql.total_changes(), self.counter.next());
         let mut transaction = Transaction {
             store: Store { sql: &self.sql, now, groups: &self.groups },
             archived_from: archived_from(now, self.archive_for),
@@ -499,17 +430,6 @@ fn archived_from(now: Timestamp, archive_for: Duration) -> Timestamp {
 fn release(undelivered: Undelivered) -> Box<dyn Command> {
     let Undelivered { queue, leases } = undelivered;
     Call::without_caller(GiveBackMessages { queue, leases, after: Duration::ZERO })
-}
-
-/// Refuses a command that cannot be applied, or that rows of another program
-/// contradict. Nothing was stored.
-fn refuse_one(command: Box<dyn Command>, cause: &rusqlite::Error) {
-    warn!(error = cause as &dyn std::error::Error, "The queue file refused a change");
-    command.answer(Err(QueueError::Unreachable(cause.to_string().into())));
-}
-
-fn in_use() -> QueueError {
-    QueueError::Unreachable("another process holds the lock of the queue file".into())
 }
 
 fn storage_failed() -> QueueError {

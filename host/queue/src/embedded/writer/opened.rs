@@ -14,8 +14,8 @@ use tokio::sync::watch;
 
 use crate::embedded::command::Request;
 use crate::embedded::command::Requests;
-use crate::embedded::commits::Begun;
-use crate::embedded::commits::Synced;
+use crate::embedded::commits::CommitCounter;
+use crate::embedded::commits::SyncMark;
 use crate::embedded::failure::StorageFailure;
 use crate::embedded::groups::Groups;
 use crate::embedded::identity::QueueFiles;
@@ -29,7 +29,7 @@ use hoth_platform::clock::Clock;
 
 /// The parts of an opened queue that the writer works with.
 pub struct Opened {
-    /// The connections that write and that move the log. They are declared
+    /// The connections that write and that run checkpoints. They are declared
     /// before the files, and so closed before them: see [`FileLock`].
     pub sql: Connection,
     pub checkpointer: Connection,
@@ -67,8 +67,8 @@ pub struct Channels {
     pub failed: watch::Sender<Option<StorageFailure>>,
     /// The size of the log, for others to read.
     pub log_bytes: Arc<AtomicU64>,
-    pub begun: Begun,
-    pub synced: Synced,
+    pub counter: CommitCounter,
+    pub synced: SyncMark,
     /// The runtime of the callers, if there is one.
     pub runtime: Option<Handle>,
 }

@@ -7,7 +7,7 @@
 //! the sync of a commit makes all earlier commits durable as well, and with them
 //! everything that its answer depends on.
 //!
-//! The log may begin again between a commit and its sync. SQLite has then moved
+//! The log may be reset between a commit and its sync. SQLite has then copied
 //! the commit to the database and has synced that before (see
 //! [schema](crate::embedded::schema)), so the answer is right all the same.
 
@@ -25,12 +25,12 @@ use std::time::Duration;
 
 use tokio::runtime::Handle;
 
-use super::lookout::Lookout;
+use super::file_watch::FileWatch;
 use super::storage_failed;
 use crate::embedded::command::Command;
 use crate::embedded::command::Request;
 use crate::embedded::command::Requests;
-use crate::embedded::commits::Synced;
+use crate::embedded::commits::SyncMark;
 use crate::embedded::identity::Displaced;
 use crate::embedded::log_sync::LogSync;
 use crate::embedded::transaction::Served;
@@ -43,11 +43,12 @@ use hoth_platform::failpoint::FailPoint;
 const UNSYNCED_MAX: usize = 64;
 
 /// The longest time for which it goes unnoticed that the file was removed.
-const LOOK_EVERY: Duration = Duration::from_millis(500);
+const CHECK_FILES_EVERY: Duration = Duration::from_millis(500);
 
 /// A commit whose callers have no answer yet.
 pub struct Committed {
-    /// Its number, or that of the commit before it if this one changed nothing.
+    /// Its number, or that of the last commit if it is no commit but only has
+    /// callers to answer.
     pub number: u64,
     /// It has written to the log.
     pub wrote: bool,
@@ -98,12 +99,12 @@ struct Shared {
 
 /// The result of the thread.
 pub struct Ended {
-    pub why: Why,
-    pub lookout: Lookout,
+    pub reason: EndReason,
+    pub file_watch: FileWatch,
 }
 
 /// The reason why the thread has ended.
-pub enum Why {
+pub enum EndReason {
     /// The writer has asked for it. Every commit is synced and answered.
     Asked,
     /// The content of the log is unknown.
@@ -117,8 +118,8 @@ impl SyncThread {
     /// there is something for it.
     pub fn start(
         log: LogSync,
-        lookout: Lookout,
-        synced: Synced,
+        file_watch: FileWatch,
+        synced: SyncMark,
         requests: Weak<Requests>,
         runtime: Option<Handle>,
     ) -> std::io::Result<Self> {
@@ -127,7 +128,8 @@ impl SyncThread {
         let shared = Arc::new(Shared::default());
         let writer = ToWriter { requests, returning };
         let end = End(Arc::clone(&shared), writer.clone());
-        let syncing = Syncing { committed: arriving, log, lookout, synced, writer, runtime, end };
+        let syncing =
+            Syncing { committed: arriving, log, file_watch, synced, writer, runtime, end };
         let thread = std::thread::Builder::new()
             .name("queue-sync".to_owned())
             .spawn(move || syncing.run())?;
@@ -210,8 +212,8 @@ impl Drop for End {
 struct Syncing {
     committed: Receiver<Committed>,
     log: LogSync,
-    lookout: Lookout,
-    synced: Synced,
+    file_watch: FileWatch,
+    synced: SyncMark,
     writer: ToWriter,
     /// The runtime of the callers, if there is one.
     runtime: Option<Handle>,
@@ -220,34 +222,38 @@ struct Syncing {
 
 impl Syncing {
     fn run(mut self) -> Ended {
-        let why = loop {
-            let done = match self.committed.recv_timeout(LOOK_EVERY) {
+        let reason = loop {
+            let done = match self.committed.recv_timeout(CHECK_FILES_EVERY) {
                 Ok(first) => self.sync_and_answer(first),
-                Err(RecvTimeoutError::Timeout) => self.lookout.look().map_err(Why::Displaced),
-                Err(RecvTimeoutError::Disconnected) => break Why::Asked,
+                Err(RecvTimeoutError::Timeout) => {
+                    self.file_watch.check().map_err(EndReason::Displaced)
+                }
+                Err(RecvTimeoutError::Disconnected) => break EndReason::Asked,
             };
-            if let Err(why) = done {
-                break why;
+            if let Err(reason) = done {
+                break reason;
             }
         };
         // Refused here, and not in a channel that ends: a caller learns why.
         self.committed.try_iter().for_each(Committed::refuse);
-        Ended { why, lookout: self.lookout }
+        Ended { reason, file_watch: self.file_watch }
     }
 
     /// Syncs and answers all commits that have ended by now.
-    fn sync_and_answer(&mut self, first: Committed) -> Result<(), Why> {
+    fn sync_and_answer(&mut self, first: Committed) -> Result<(), EndReason> {
         let mut group = vec![first];
         group.extend(self.committed.try_iter().take(UNSYNCED_MAX));
         let on_disk = match group.iter().any(|committed| committed.wrote) {
             true => self.sync(),
             false => Ok(()),
         };
-        // The look comes last before the answers: a success is for the file
+        // The check comes last before the answers: a success is for the file
         // that a restart will open.
-        if let Err(why) = on_disk.and_then(|()| self.lookout.look().map_err(Why::Displaced)) {
+        if let Err(reason) =
+            on_disk.and_then(|()| self.file_watch.check().map_err(EndReason::Displaced))
+        {
             group.into_iter().for_each(Committed::refuse);
-            return Err(why);
+            return Err(reason);
         }
         let last = group.last().map_or(0, |committed| committed.number);
         self.synced.up_to(last);
@@ -270,7 +276,7 @@ impl Syncing {
         }
     }
 
-    fn sync(&self) -> Result<(), Why> {
+    fn sync(&self) -> Result<(), EndReason> {
         let shared = &self.end.0;
         shared.syncing.store(true, Ordering::SeqCst);
         failpoint::reach(FailPoint::BeforeSync);
@@ -279,7 +285,7 @@ impl Syncing {
         if shared.is_awaited.swap(false, Ordering::SeqCst) {
             self.writer.wake();
         }
-        synced.map_err(Why::NotSynced)
+        synced.map_err(EndReason::NotSynced)
     }
 }
 
@@ -314,18 +320,18 @@ mod tests {
         let lock = FileLock::take(&path).expect("a new file");
         let sql = schema::open_writer(&path).expect("a new file");
         let files = QueueFiles::note(&path, &lock).expect("the files are there");
-        let lookout = Lookout::new(files, None, Arc::new(AtomicU64::new(0)));
+        let file_watch = FileWatch::new(files, None, Arc::new(AtomicU64::new(0)));
         // A device that cannot be synced.
         let log = LogSync::open(Path::new("/dev/null")).expect("a device");
-        let (_begun, synced, _seen) = commits::numbered();
-        let sync = SyncThread::start(log, lookout, synced, Weak::new(), None).expect("a thread");
+        let (_counter, synced, _wait) = commits::numbered();
+        let sync = SyncThread::start(log, file_watch, synced, Weak::new(), None).expect("a thread");
         let answers = [1, 2, 3].map(|number| {
             let (committed, answer) = committed(number);
             sync.post(committed);
             answer
         });
         let (ended, _returned) = sync.finish();
-        let Some(Ended { why: Why::NotSynced(_), lookout }) = ended else {
+        let Some(Ended { reason: EndReason::NotSynced(_), file_watch }) = ended else {
             panic!("the sync did not fail");
         };
         for answer in answers {
@@ -333,6 +339,6 @@ mod tests {
             assert!(!matches!(answer, Ok(Ok(()))), "{answer:?}");
         }
         drop(sql);
-        drop(lookout);
+        drop(file_watch);
     }
 }

@@ -1,4 +1,4 @@
-//! The look at the queue's files: before every answer, and while there is
+//! The checks of the queue's files: before every answer, and while there is
 //! nothing to answer.
 
 use std::sync::Arc;
@@ -16,11 +16,11 @@ use crate::embedded::identity::QueueFiles;
 use crate::embedded::other_writers::OtherWriters;
 use crate::embedded::other_writers::State;
 
-/// The pause between two reports that the files cannot be looked at.
+/// The pause between two reports that the files cannot be checked.
 const REPORT_EVERY: Duration = Duration::from_secs(60);
 
-/// The files of an open queue, and what was noticed about them.
-pub struct Lookout {
+/// The check of the files of an open queue, and what it has reported.
+pub struct FileWatch {
     pub files: QueueFiles,
     /// `None` if the kernel does not allow the watch.
     other_writers: Option<OtherWriters>,
@@ -31,7 +31,7 @@ pub struct Lookout {
     report_at: Instant,
 }
 
-impl Lookout {
+impl FileWatch {
     pub fn new(
         files: QueueFiles,
         other_writers: Option<OtherWriters>,
@@ -46,7 +46,7 @@ impl Lookout {
     }
 
     /// Checks that a restart would open the files that this process writes.
-    pub fn look(&mut self) -> Result<(), Displaced> {
+    pub fn check(&mut self) -> Result<(), Displaced> {
         if let Some(State::Damaged) = self.other_writers.as_mut().map(OtherWriters::look) {
             return Err(Displaced { part: Part::Database, what: Displacement::Overwritten });
         }
@@ -69,7 +69,7 @@ impl Lookout {
                 if self.report_at <= Instant::now() {
                     self.report_at = Instant::now() + REPORT_EVERY;
                     let error: &dyn std::error::Error = &error;
-                    warn!(error, "Cannot look at the queue file");
+                    warn!(error, "Cannot check the queue file");
                 }
             }
         }
