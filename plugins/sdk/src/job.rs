@@ -4,6 +4,7 @@ use crate::Failure;
 use crate::Object;
 use crate::Operation;
 use crate::Timestamp;
+use uuid::Uuid;
 
 /// One accepted request. It is the same in every call until the job ends,
 /// except for `attempt`, `now` and `entropy`.
@@ -39,6 +40,27 @@ impl Job {
         Operation::of(self)
     }
 
+    /// Returns a UUID that is the same in every attempt of this job, and another
+    /// one for another job or purpose (version 5, RFC 9562). For CSPs that let
+    /// the client name what it creates: a second attempt creates nothing new.
+    pub fn uuid(&self, purpose: &str) -> String {
+        self.name(purpose).hyphenated().to_string()
+    }
+
+    /// Returns a token of 32 hexadecimal digits, derived like
+    /// [`uuid`](Self::uuid): a mark on what this job creates, which does not
+    /// reveal the job's id.
+    pub fn token(&self, purpose: &str) -> String {
+        self.name(purpose).simple().to_string()
+    }
+
+    fn name(&self, purpose: &str) -> Uuid {
+        // The purpose has its own level, so that no id and purpose together
+        // can be those of another job.
+        let job = Uuid::new_v5(&Uuid::NAMESPACE_OID, self.id.as_bytes());
+        Uuid::new_v5(&job, purpose.as_bytes())
+    }
+
     /// Returns a setting that is a string, or `None` if it is not configured.
     ///
     /// # Errors
@@ -51,5 +73,26 @@ impl Job {
         };
         let wrong = || Failure::broken(format!("settings.{name} must be a text, not {value}"));
         value.as_text().map(Some).ok_or_else(wrong)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::testing;
+
+    #[test]
+    fn names_depend_on_the_job_and_the_purpose_alone() {
+        let job = |id: &str, attempt: u32| {
+            let mut job = testing::job("get-portfolio", "{}").build();
+            (job.id, job.attempt, job.entropy) = (id.to_owned(), attempt, (attempt.into(), 0));
+            job
+        };
+        let name = job("j-1", 1).uuid("group");
+        assert_eq!(name, job("j-1", 2).uuid("group"));
+        assert_ne!(name, job("j-1", 1).uuid("user"));
+        assert_ne!(name, job("j-2", 1).uuid("group"));
+        assert_eq!(name.len(), 36);
+        assert_eq!(name.as_bytes()[14], b'5', "{name}");
+        assert_eq!(job("j-1", 1).token("group"), name.replace('-', ""));
     }
 }

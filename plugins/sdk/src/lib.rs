@@ -53,14 +53,17 @@
 //! | [`Request`], [`Answer`], [`Event`] | communication with the CSP |
 //! | [`Step`], [`Wait`], [`Outcome`], [`Failure`] | the next step |
 //! | [`Json`], [`Object`], [`case`] | JSON that keeps numbers and key order |
-//! | [`Timestamp`], [`log`] | the time of the call; lines for the operator |
+//! | [`Timestamp`], [`Date`], [`log`] | the time of the call, days and periods; lines for the operator |
+//! | [`Amount`] | costs that are added without rounding |
 //! | [`testing`] | a test kit that drives an adapter with values |
 
 mod adapter;
+mod amount;
 mod answer;
 #[doc(hidden)]
 pub mod bridge;
 pub mod case;
+mod date;
 mod event;
 mod failure;
 mod job;
@@ -78,7 +81,10 @@ pub mod wit;
 
 pub use adapter::Adapter;
 pub use adapter::Next;
+pub use amount::Amount;
+pub use amount::NotAnAmount;
 pub use answer::Answer;
+pub use date::Date;
 pub use event::Event;
 pub use event::NoAnswer;
 pub use failure::Class;

@@ -11,6 +11,8 @@
 use serde::Deserialize;
 use serde::Deserializer;
 
+use crate::Date;
+
 /// The payload of `add-portfolio`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -103,6 +105,32 @@ pub struct CloudDistinguisher {
     pub description: String,
 }
 
+/// Selects the CLIN that pays for what is created today with a classification:
+/// a CLOUD CLIN of that classification whose period contains the day. Of
+/// several, the one whose period ends first, then the one with the smaller
+/// numbers, so that the choice is always the same.
+///
+/// CLINs without a classification, and those whose dates cannot be read, are
+/// not selected.
+pub fn cloud_clin(
+    task_orders: &[TaskOrder],
+    level: Classification,
+    today: Date,
+) -> Option<(&TaskOrder, &Clin)> {
+    let all =
+        task_orders.iter().flat_map(|order| order.clins.iter().map(move |clin| (order, clin)));
+    let suits = |clin: &Clin| {
+        clin.kind == ClinType::Cloud
+            && clin.classification_level == Some(level)
+            && Date::first_of(&clin.pop_start_date).is_ok_and(|first| first <= today)
+            && Date::after(&clin.pop_end_date).is_ok_and(|after| today < after)
+    };
+    all.filter(|(_, clin)| suits(clin)).min_by_key(|(order, clin)| {
+        let after = Date::after(&clin.pop_end_date).ok();
+        (after, &order.task_order_number, &clin.clin_number)
+    })
+}
+
 fn null_is_default<'de, T, D>(deserializer: D) -> Result<T, D::Error>
 where
     T: Default + Deserialize<'de>,
@@ -143,5 +171,61 @@ mod tests {
             Object::parse(r#"{"name":"E","administrators":null,"classification_level":"SECRET"}"#);
         let bare: Environment = bare.unwrap().read().unwrap();
         assert_eq!((bare.administrators, bare.is_migration), (vec![], false));
+    }
+
+    #[test]
+    fn the_clin_of_an_environment_is_of_its_classification_and_of_today() {
+        let clin = |number: &str, kind, level, first: &str, last: &str| Clin {
+            clin_number: number.to_owned(),
+            kind,
+            classification_level: level,
+            pop_start_date: first.to_owned(),
+            pop_end_date: last.to_owned(),
+        };
+        let order = |number: &str, clins| TaskOrder {
+            id: None,
+            task_order_number: number.to_owned(),
+            pop_start_date: "2020-01".to_owned(),
+            pop_end_date: "2030-01".to_owned(),
+            clins,
+        };
+        use ClinType::Cloud;
+        let unclassified = Some(Classification::Unclassified);
+        let orders = [
+            order(
+                "t2",
+                vec![
+                    clin("0001", ClinType::NonCloud, unclassified, "2026-01", "2026-12"),
+                    clin("0002", Cloud, Some(Classification::Secret), "2026-01", "2026-12"),
+                    clin("0003", Cloud, unclassified, "2026-01-15", "2026-11-30"),
+                    clin("0004", Cloud, None, "2020-01", "2020-02"),
+                ],
+            ),
+            order(
+                "t1",
+                vec![
+                    clin("0001", Cloud, unclassified, "2026-06", "2026-12"),
+                    clin("0002", Cloud, unclassified, "2026-06", "2026-11"),
+                    clin("0003", Cloud, unclassified, "no date", "2026-11"),
+                ],
+            ),
+        ];
+        for (today, level, expected) in [
+            ("2026-01-14", Classification::Unclassified, None),
+            ("2026-01-15", Classification::Unclassified, Some(("t2", "0003"))),
+            ("2026-06-01", Classification::Unclassified, Some(("t1", "0002"))),
+            ("2026-11-30", Classification::Unclassified, Some(("t1", "0002"))),
+            ("2026-12-01", Classification::Unclassified, Some(("t1", "0001"))),
+            ("2027-01-01", Classification::Unclassified, None),
+            ("2026-12-31", Classification::Secret, Some(("t2", "0002"))),
+            ("2026-06-01", Classification::TopSecret, None),
+            ("2020-01-10", Classification::Unclassified, None),
+        ] {
+            let today = Date::first_of(today).expect("a date");
+            let found = cloud_clin(&orders, level, today);
+            let found = found
+                .map(|(order, clin)| (order.task_order_number.as_str(), clin.clin_number.as_str()));
+            assert_eq!(found, expected, "{today} {level:?}");
+        }
     }
 }
