@@ -1,0 +1,69 @@
+"""Starts the mock:
+
+    python -m mock_azure --port 0
+
+Prints one line of JSON when all ports listen: the URLs `token`, `arm`, `graph`
+and `control`, and `tenant`, `client_id` and `client_secret` of the application
+that exists from the start. Ends when its standard input is closed with
+`--until-eof`, or by a signal.
+"""
+
+import argparse
+import json
+import sys
+import threading
+
+from .arm import Arm
+from .control import Control
+from .graph import Graph
+from .http import Listener
+from .identity import Identity
+from .world import CLIENT_ID
+from .world import CLIENT_SECRET
+from .world import World
+
+SERVICES = {"token": Identity, "arm": Arm, "graph": Graph, "control": Control}
+
+
+def start(port=0):
+    """Starts the services on consecutive ports, or on free ones if `port` is 0.
+    Returns the world that they share, whose `urls` names them, and a function
+    that stops them."""
+    world = World()
+    listeners = []
+    for index, (name, service) in enumerate(SERVICES.items()):
+        listener = Listener(port and port + index, service(world).answer)
+        world.urls[name] = listener.url
+        listeners.append(listener)
+    for listener in listeners:
+        threading.Thread(target=listener.serve_forever, daemon=True).start()
+
+    def stop():
+        for listener in listeners:
+            listener.shutdown()
+            listener.server_close()
+
+    return world, stop
+
+
+def main():
+    parser = argparse.ArgumentParser(prog="mock_azure", description="Azure on loopback, for tests.")
+    parser.add_argument("--port", type=int, default=0, help="first of four ports; 0 takes free ones")
+    parser.add_argument("--until-eof", action="store_true", help="end when standard input is closed")
+    arguments = parser.parse_args()
+    world, stop = start(arguments.port)
+    line = {**world.urls, "tenant": world.tenant.settings["tenant"]}
+    line |= {"client_id": CLIENT_ID, "client_secret": CLIENT_SECRET}
+    print(json.dumps(line), flush=True)
+    try:
+        if arguments.until_eof:
+            sys.stdin.read()
+        else:
+            threading.Event().wait()
+    except KeyboardInterrupt:
+        pass
+    stop()
+
+
+if __name__ == "__main__":
+    main()
