@@ -73,7 +73,11 @@ class Azure:
 
     def secret_credential(self, **options):
         return ClientSecretCredential(
-            self.urls["tenant"], self.urls["client_id"], self.urls["client_secret"], **self.entra(), **options
+            self.urls["tenant"],
+            self.urls["client_id"],
+            self.urls["client_secret"],
+            **self.entra(),
+            **options,
         )
 
     def entra(self):
@@ -148,11 +152,14 @@ class Control:
 
 
 def urls_of(text):
-    """Reads the line that the mock printed: the JSON itself, or a file that has
-    it, or `-` for standard input."""
+    """Reads the line that the mock printed: the JSON itself, the URL of
+    /control/ready, a file, or `-` for standard input."""
     if text == "-":
         return json.loads(sys.stdin.readline())
     if text.startswith("{"):
         return json.loads(text)
+    if text.startswith("http://"):
+        with urllib.request.urlopen(text) as response:
+            return json.load(response)
     with open(text, encoding="utf-8") as file:
         return json.load(file)

@@ -1,7 +1,7 @@
 """Shows what stands in the tenant, read with Microsoft's SDK.
 
-    python show.py ready.json          # or the mock's line itself, or - for standard input
-    python show.py ready.json --json
+python show.py ready.json          # or the mock's line itself, or - for standard input
+python show.py ready.json --json
 """
 
 import argparse
@@ -16,7 +16,9 @@ GROUPS = "/providers/Microsoft.Management/managementGroups/"
 
 def tenant(azure):
     """Reads everything into plain objects."""
-    tags = {item.subscription_id: item.tags or {} for item in azure.subscriptions.subscriptions.list()}
+    tags = {
+        item.subscription_id: item.tags or {} for item in azure.subscriptions.subscriptions.list()
+    }
     root = azure.groups.management_groups.get(azure.urls["tenant"], expand="children", recurse=True)
     users = {user["id"]: user["mail"] for user in all_users(azure)}
     return {"managementGroups": [group(azure, root, tags, users)], "guests": sorted(users.values())}

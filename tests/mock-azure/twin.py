@@ -68,7 +68,9 @@ def add_portfolio(azure, job, settings):
         "details": {"parent": {"id": GROUPS + parent}},
     }
     groups = azure.groups.management_groups
-    return groups.begin_create_or_update(name_of(job, "portfolio"), {"properties": properties}).result()
+    return groups.begin_create_or_update(
+        name_of(job, "portfolio"), {"properties": properties}
+    ).result()
 
 
 def get_portfolio(azure, job, settings):
@@ -112,11 +114,14 @@ def user_of(azure, mail, settings):
     found = azure.graph.get("/users", filter=rule, select="id,mail")["value"]
     if found:
         return found[0]["id"]
-    invitation = azure.graph.post("/invitations", {
-        "invitedUserEmailAddress": mail,
-        "inviteRedirectUrl": settings["inviteRedirectUrl"],
-        "sendInvitationMessage": True,
-    })
+    invitation = azure.graph.post(
+        "/invitations",
+        {
+            "invitedUserEmailAddress": mail,
+            "inviteRedirectUrl": settings["inviteRedirectUrl"],
+            "sendInvitationMessage": True,
+        },
+    )
     return invitation["invitedUser"]["id"]
 
 
@@ -171,7 +176,10 @@ def costs(azure, job, subscriptions):
     if subscriptions is not None:
         rule = {"name": "SubscriptionId", "operator": "In", "values": subscriptions}
         dataset["filter"] = {"dimensions": rule}
-    period = {"from": f"{first_day(job['startDate'])}T00:00:00Z", "to": f"{last_day(job['endDate'])}T23:59:59Z"}
+    period = {
+        "from": f"{first_day(job['startDate'])}T00:00:00Z",
+        "to": f"{last_day(job['endDate'])}T23:59:59Z",
+    }
     body = {"type": "ActualCost", "timeframe": "Custom", "timePeriod": period, "dataset": dataset}
     # Bytes, because the SDK would write the times in another form.
     result = azure.costs.query.usage(GROUPS + job["portfolioId"], json.dumps(body).encode())
@@ -258,7 +266,9 @@ def with_numbered_ids(value):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("operation", choices=[*OPERATIONS, "RECORDED"])
-    parser.add_argument("--ready", default="-", help="the mock's line: JSON, a file, or - for standard input")
+    parser.add_argument(
+        "--ready", default="-", help="the mock's line: JSON, a file, or - for standard input"
+    )
     parser.add_argument("--input", type=json.loads, default={})
     parser.add_argument("--settings", type=json.loads, default={})
     arguments = parser.parse_args()

@@ -18,8 +18,6 @@ from .control import Control
 from .graph import Graph
 from .http import Listener
 from .identity import Identity
-from .world import CLIENT_ID
-from .world import CLIENT_SECRET
 from .world import World
 
 SERVICES = {"token": Identity, "arm": Arm, "graph": Graph, "control": Control}
@@ -48,13 +46,15 @@ def start(port=0):
 
 def main():
     parser = argparse.ArgumentParser(prog="mock_azure", description="Azure on loopback, for tests.")
-    parser.add_argument("--port", type=int, default=0, help="first of four ports; 0 takes free ones")
-    parser.add_argument("--until-eof", action="store_true", help="end when standard input is closed")
+    parser.add_argument(
+        "--port", type=int, default=0, help="first of four ports; 0 takes free ones"
+    )
+    parser.add_argument(
+        "--until-eof", action="store_true", help="end when standard input is closed"
+    )
     arguments = parser.parse_args()
     world, stop = start(arguments.port)
-    line = {**world.urls, "tenant": world.tenant.settings["tenant"]}
-    line |= {"client_id": CLIENT_ID, "client_secret": CLIENT_SECRET}
-    print(json.dumps(line), flush=True)
+    print(json.dumps(world.facts()), flush=True)
     try:
         if arguments.until_eof:
             sys.stdin.read()

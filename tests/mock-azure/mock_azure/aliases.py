@@ -59,12 +59,19 @@ class Aliases(Provider):
             Route("GET", aliases, "aliases.list", self.list, versions),
             Route("GET", alias, "aliases.get", self.get, versions),
             Route("PUT", alias, "aliases.put", self.put, versions),
-            Route("GET", ownership + "/acceptOwnershipStatus", "acceptOwnershipStatus.get",
-                  self.ownership_status, versions),
+            Route(
+                "GET",
+                ownership + "/acceptOwnershipStatus",
+                "acceptOwnershipStatus.get",
+                self.ownership_status,
+                versions,
+            ),
         ]
 
     def list(self, request, caller):
-        return Response(200, {"value": [self.resource(alias) for alias in self.tenant.aliases.values()]})
+        return Response(
+            200, {"value": [self.resource(alias) for alias in self.tenant.aliases.values()]}
+        )
 
     def get(self, request, caller, name):
         alias = self.tenant.aliases.get(name)
@@ -151,21 +158,28 @@ class Aliases(Provider):
                 alias.ownership_polls_left -= 1
 
     def ownership_status(self, request, caller, id):
-        owned = (alias for alias in self.tenant.aliases.values() if alias.subscription_id == id.lower())
+        owned = (
+            alias for alias in self.tenant.aliases.values() if alias.subscription_id == id.lower()
+        )
         alias = next((alias for alias in owned if alias.ownership), None)
         if alias is None:
-            raise Refusal(404, "SubscriptionNotFound", f"The subscription '{id}' could not be found.")
+            raise Refusal(
+                404, "SubscriptionNotFound", f"The subscription '{id}' could not be found."
+            )
         self.count_ownership(alias)
         state = "Succeeded" if alias.ownership == "Completed" else "Pending"
-        return self.answer(MODELS + "AcceptOwnershipStatusResponse", {
-            "subscriptionId": alias.subscription_id,
-            "acceptOwnershipState": alias.ownership,
-            "provisioningState": state,
-            "billingOwner": "owner@example.mil",
-            "subscriptionTenantId": alias.additional["subscriptionTenantId"],
-            "displayName": alias.properties["displayName"],
-            "tags": alias.additional.get("tags") or {},
-        })
+        return self.answer(
+            MODELS + "AcceptOwnershipStatusResponse",
+            {
+                "subscriptionId": alias.subscription_id,
+                "acceptOwnershipState": alias.ownership,
+                "provisioningState": state,
+                "billingOwner": "owner@example.mil",
+                "subscriptionTenantId": alias.additional["subscriptionTenantId"],
+                "displayName": alias.properties["displayName"],
+                "tags": alias.additional.get("tags") or {},
+            },
+        )
 
     def waiting(self, alias):
         return alias.operation.retry_after() if alias.operation.outcome is None else []
@@ -184,9 +198,12 @@ class Aliases(Provider):
         if alias.ownership:
             properties["acceptOwnershipState"] = alias.ownership
             properties["acceptOwnershipUrl"] = alias.ownership_url
-        return held(MODELS + "SubscriptionAliasResponse", {
-            "id": f"{PROVIDER}/aliases/{alias.name}",
-            "name": alias.name,
-            "type": "Microsoft.Subscription/aliases",
-            "properties": properties,
-        })
+        return held(
+            MODELS + "SubscriptionAliasResponse",
+            {
+                "id": f"{PROVIDER}/aliases/{alias.name}",
+                "name": alias.name,
+                "type": "Microsoft.Subscription/aliases",
+                "properties": properties,
+            },
+        )

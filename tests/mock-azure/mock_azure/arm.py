@@ -28,10 +28,20 @@ class Arm(Service):
         for name, version in (("Management", "2023-04-01"), ("Subscription", "2021-10-01")):
             base = rf"/providers/Microsoft\.{name}/"
             routes += [
-                Route("GET", base + r"operationStatuses/(?P<id>[^/]+)", "operationStatuses.get",
-                      self.operation_status, (version,)),
-                Route("GET", base + r"operationResults/(?P<id>[^/]+)", "operationResults.get",
-                      self.operation_result, (version,)),
+                Route(
+                    "GET",
+                    base + r"operationStatuses/(?P<id>[^/]+)",
+                    "operationStatuses.get",
+                    self.operation_status,
+                    (version,),
+                ),
+                Route(
+                    "GET",
+                    base + r"operationResults/(?P<id>[^/]+)",
+                    "operationResults.get",
+                    self.operation_result,
+                    (version,),
+                ),
             ]
         return routes
 
@@ -67,15 +77,19 @@ class Arm(Service):
         return super().throttle(fault, operation)
 
     def access_denied(self, fault):
-        default = "The client does not have authorization to perform the action over the scope, "
-        default += "or the scope is invalid. If access was recently granted, please refresh your credentials."
+        default = (
+            "The client does not have authorization to perform the action over the scope, or the "
+            "scope is invalid. If access was recently granted, please refresh your credentials."
+        )
         code = fault.get("code", "AuthorizationFailed")
         return Refusal(403, code, fault.get("message", default))
 
     def not_found(self, request):
         # ARM asks for the version before it looks for the resource.
         if not request.parameter("api-version"):
-            message = "The api-version query parameter (?api-version=) is required for all requests."
+            message = (
+                "The api-version query parameter (?api-version=) is required for all requests."
+            )
             return Refusal(400, "MissingApiVersionParameter", message)
         message = f"The resource type could not be found for '{request.path}'."
         return Refusal(404, "InvalidResourceType", message)

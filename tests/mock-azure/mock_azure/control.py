@@ -57,7 +57,8 @@ class Control:
             return Response(400, {"error": f"{type(error).__name__}: {error}"})
 
     def ready(self, body):
-        return {"urls": self.world.urls}
+        """Returns the line that the mock printed."""
+        return self.world.facts()
 
     def calls(self, body):
         return self.tenant.calls
@@ -115,14 +116,16 @@ class Control:
         number or a decimal text. Further fields are dimensions, such as
         `ServiceName`."""
         for line in body if isinstance(body, list) else [body]:
-            line = dict(line)
-            self.tenant.costs.append({
-                "SubscriptionId": line.pop("subscriptionId").lower(),
-                "date": date.fromisoformat(line.pop("date")),
-                "cost": Decimal(str(line.pop("cost"))),
-                "Currency": line.pop("currency", "USD"),
-                **line,
-            })
+            rest = dict(line)
+            self.tenant.costs.append(
+                {
+                    "SubscriptionId": rest.pop("subscriptionId").lower(),
+                    "date": date.fromisoformat(rest.pop("date")),
+                    "cost": Decimal(str(rest.pop("cost"))),
+                    "Currency": rest.pop("currency", "USD"),
+                    **rest,
+                }
+            )
         return {"lines": len(self.tenant.costs)}
 
     def accept_ownership(self, body):

@@ -72,7 +72,9 @@ class Costs(Provider):
             raise bad(f"A query can have up to {SUMS_MAX} aggregations.")
         for entry in sums.values():
             if entry["name"] not in AMOUNTS:
-                raise bad(f"Invalid aggregation column '{entry['name']}'; valid: {', '.join(AMOUNTS)}.")
+                raise bad(
+                    f"Invalid aggregation column '{entry['name']}'; valid: {', '.join(AMOUNTS)}."
+                )
         if len(dataset.get("grouping") or []) > GROUPINGS_MAX:
             raise bad(f"A query can have up to {GROUPINGS_MAX} groupings.")
 
@@ -110,19 +112,22 @@ class Costs(Provider):
             next_link = f"{self.arm.url}{request.path}{query}"
         id = self.tenant.new_id("query", token["turn"])
         scope = request.path.split("/providers/Microsoft.CostManagement")[0].lstrip("/")
-        return self.answer(MODELS + "QueryResult", {
-            "id": f"{scope}/providers/Microsoft.CostManagement/query/{id}",
-            "name": id,
-            "type": "Microsoft.CostManagement/query",
-            "location": None,
-            "sku": None,
-            "eTag": None,
-            "properties": {
-                "nextLink": next_link,
-                "columns": columns[turn:] + columns[:turn],
-                "rows": [row[turn:] + row[:turn] for row in rows[start : start + size]],
+        return self.answer(
+            MODELS + "QueryResult",
+            {
+                "id": f"{scope}/providers/Microsoft.CostManagement/query/{id}",
+                "name": id,
+                "type": "Microsoft.CostManagement/query",
+                "location": None,
+                "sku": None,
+                "eTag": None,
+                "properties": {
+                    "nextLink": next_link,
+                    "columns": columns[turn:] + columns[:turn],
+                    "rows": [row[turn:] + row[:turn] for row in rows[start : start + size]],
+                },
             },
-        })
+        )
 
 
 def table(dataset, lines):
@@ -141,7 +146,7 @@ def table(dataset, lines):
         columns.append({"name": "UsageDate", "type": "Number"})
     if granularity == "Monthly":
         columns.append({"name": "BillingMonth", "type": "Datetime"})
-    columns += [{"name": name, "type": "String"} for name in groupings + ["Currency"]]
+    columns += [{"name": name, "type": "String"} for name in [*groupings, "Currency"]]
     rows = []
     for (when, group, currency), total in sorted(totals.items(), key=lambda entry: str(entry[0])):
         row = [float(total) for _ in sums]

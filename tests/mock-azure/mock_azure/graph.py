@@ -32,7 +32,7 @@ REQUIRED = ["invitedUserEmailAddress", "inviteRedirectUrl"]
 
 # Fields of a user without `$select`.
 SHOWN = ["id", "displayName", "mail", "userPrincipalName"]
-SELECTABLE = SHOWN + ["otherMails", "userType", "externalUserState", "accountEnabled"]
+SELECTABLE = [*SHOWN, "otherMails", "userType", "externalUserState", "accountEnabled"]
 
 EMAIL = re.compile(r"[^@\s]+@[^@\s]+\.[^@\s]+")
 
@@ -64,7 +64,9 @@ class Graph(Service):
             text = "Lifetime validation failed, the token is expired."
         if text:
             challenge = f'Bearer realm="", error="invalid_token", error_description="{text}"'
-            raise Refusal(401, "InvalidAuthenticationToken", text, [("WWW-Authenticate", challenge)])
+            raise Refusal(
+                401, "InvalidAuthenticationToken", text, [("WWW-Authenticate", challenge)]
+            )
         return claims
 
     def access_denied(self, fault):
@@ -118,7 +120,9 @@ class Graph(Service):
         fields = names.split(",") if names else SHOWN
         unknown = [name for name in fields if name not in SELECTABLE]
         if unknown:
-            raise bad(f"Could not find a property named '{unknown[0]}' on type 'microsoft.graph.user'.")
+            raise bad(
+                f"Could not find a property named '{unknown[0]}' on type 'microsoft.graph.user'."
+            )
         return fields
 
     def size(self, request):
@@ -171,7 +175,9 @@ class Graph(Service):
             if name.startswith("@odata."):
                 continue
             if name not in INVITATION:
-                raise bad(f"The property '{name}' does not exist on type 'microsoft.graph.invitation'.")
+                raise bad(
+                    f"The property '{name}' does not exist on type 'microsoft.graph.invitation'."
+                )
             if value is not None and not isinstance(value, INVITATION[name]):
                 raise bad(f"The value of the property '{name}' has another type.")
         missing = [name for name in REQUIRED if not body.get(name)]

@@ -50,7 +50,9 @@ class Request:
         media_type = self.headers.get("content-type", "").split(";")[0].strip().lower()
         if media_type != "application/json":
             raise Refusal(
-                415, "UnsupportedMediaType", f"The content media type '{media_type}' is not supported."
+                415,
+                "UnsupportedMediaType",
+                f"The content media type '{media_type}' is not supported.",
             )
         try:
             return json.loads(self.body)

@@ -208,7 +208,9 @@ class Identity(Service):
         named = (entry for entry in application.certificates if entry.is_named_by(token.header))
         certificate = next(named, None)
         if certificate is None:
-            text = "The certificate that signed the client assertion is not registered on application."
+            text = (
+                "The certificate that signed the client assertion is not registered on application."
+            )
             raise invalid_client("700027", text)
         if not token.is_signed_by(certificate.key):
             text = "Client assertion contains an invalid signature. The key was found, but use of "
@@ -236,7 +238,9 @@ class Identity(Service):
         audiences = claims.get("aud")
         audiences = audiences if isinstance(audiences, list) else [audiences]
         if not any(audience in federation.audiences for audience in audiences):
-            text = f"No matching federated identity record found for audience '{claims.get('aud')}'."
+            text = (
+                f"No matching federated identity record found for audience '{claims.get('aud')}'."
+            )
             raise invalid_client("700212", text)
         is_signed = token.header.get("kid") == federation.kid and token.is_signed_by(federation.key)
         if not is_signed:

@@ -78,7 +78,7 @@ def is_pss_signature(key, message, signature):
     if any(opened[: len(opened) - len(encoded)]) or encoded[-1] != 0xBC:
         return False
     masked, digest = encoded[: -SALT - 1], encoded[-SALT - 1 : -1]
-    block = bytearray(a ^ b for a, b in zip(masked, mask(digest, len(masked))))
+    block = bytearray(a ^ b for a, b in zip(masked, mask(digest, len(masked)), strict=True))
     block[0] &= 0xFF >> (8 * len(encoded) - bits)
     padding, salt = bytes(block[: -SALT - 1]), bytes(block[-SALT:])
     if any(padding) or block[-SALT - 1] != 1:
@@ -89,7 +89,9 @@ def is_pss_signature(key, message, signature):
 
 def mask(seed, length):
     """MGF1 with SHA-256 (RFC 8017, appendix B.2.1)."""
-    blocks = (hashlib.sha256(seed + count.to_bytes(4)).digest() for count in range(length // 32 + 1))
+    blocks = (
+        hashlib.sha256(seed + count.to_bytes(4)).digest() for count in range(length // 32 + 1)
+    )
     return b"".join(blocks)[:length]
 
 

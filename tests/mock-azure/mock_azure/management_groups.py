@@ -35,8 +35,13 @@ class ManagementGroups(Provider):
             Route("GET", groups, "managementGroups.list", self.list, versions),
             Route("GET", group, "managementGroups.get", self.get, versions),
             Route("PUT", group, "managementGroups.put", self.put, versions),
-            Route("GET", group + "/subscriptions", "managementGroupSubscriptions.list",
-                  self.list_members, versions),
+            Route(
+                "GET",
+                group + "/subscriptions",
+                "managementGroupSubscriptions.list",
+                self.list_members,
+                versions,
+            ),
             Route("GET", member, "managementGroupSubscriptions.get", self.get_member, versions),
             Route("PUT", member, "managementGroupSubscriptions.put", self.put_member, versions),
         ]
@@ -44,12 +49,15 @@ class ManagementGroups(Provider):
     def list(self, request, caller):
         tenant = self.settings["tenant"]
         items = [
-            held(MODELS + "ManagementGroupInfo", {
-                "id": group.id,
-                "type": "Microsoft.Management/managementGroups",
-                "name": group.name,
-                "properties": {"tenantId": tenant, "displayName": group.display_name},
-            })
+            held(
+                MODELS + "ManagementGroupInfo",
+                {
+                    "id": group.id,
+                    "type": "Microsoft.Management/managementGroups",
+                    "name": group.name,
+                    "properties": {"tenantId": tenant, "displayName": group.display_name},
+                },
+            )
             for group in self.tenant.groups.values()
             if not group.hidden
         ]
@@ -94,9 +102,7 @@ class ManagementGroups(Provider):
         def finish():
             group.hidden = False
 
-        operation = Operation(
-            dict(rules), finish, lambda: self.resource(group), PROVIDER, VERSION
-        )
+        operation = Operation(dict(rules), finish, lambda: self.resource(group), PROVIDER, VERSION)
         if operation.form == "resource":
             group.hidden = False
             group.state = operation.word("Running")
@@ -108,13 +114,15 @@ class ManagementGroups(Provider):
         its name and parent at once."""
         operation = self.tenant.operations.get(group.id)
         if operation and operation.outcome is None:
-            return Response(operation.rules["status"], operation.resource(),
-                            operation.links(self.arm.url))
+            return Response(
+                operation.rules["status"], operation.resource(), operation.links(self.arm.url)
+            )
         if operation and operation.outcome != "Succeeded":
             # A new try after a failure.
             del self.tenant.groups[group.name]
-            again = Group(group.name, properties.get("displayName") or group.name, parent.name,
-                          hidden=True)
+            again = Group(
+                group.name, properties.get("displayName") or group.name, parent.name, hidden=True
+            )
             rules = self.settings["operations"]["managementGroups.put"]
             return self.start(again, rules).first_answer(self.arm.url)
         if parent.name in self.below(group):
@@ -165,17 +173,20 @@ class ManagementGroups(Provider):
         return Response(200, self.member(subscription))
 
     def member(self, subscription):
-        return held(MODELS + "SubscriptionUnderManagementGroup", {
-            "id": f"{GROUPS}{subscription.parent}/subscriptions/{subscription.id}",
-            "type": "Microsoft.Management/managementGroups/subscriptions",
-            "name": subscription.id,
-            "properties": {
-                "tenant": self.settings["tenant"],
-                "displayName": subscription.display_name,
-                "parent": {"id": GROUPS + subscription.parent},
-                "state": "Active",
+        return held(
+            MODELS + "SubscriptionUnderManagementGroup",
+            {
+                "id": f"{GROUPS}{subscription.parent}/subscriptions/{subscription.id}",
+                "type": "Microsoft.Management/managementGroups/subscriptions",
+                "name": subscription.id,
+                "properties": {
+                    "tenant": self.settings["tenant"],
+                    "displayName": subscription.display_name,
+                    "parent": {"id": GROUPS + subscription.parent},
+                    "state": "Active",
+                },
             },
-        })
+        )
 
     def resource(self, group, expand=None, recurse=False):
         parent = self.tenant.groups.get(group.parent)
@@ -183,7 +194,8 @@ class ManagementGroups(Provider):
             "version": group.version,
             "updatedTime": f"{self.tenant.today()}T00:00:00Z",
             "updatedBy": "mock-azure",
-            "parent": parent and {
+            "parent": parent
+            and {
                 "id": parent.id,
                 "name": parent.name,
                 "displayName": parent.display_name,
@@ -217,21 +229,25 @@ class ManagementGroups(Provider):
         found = []
         for child in self.tenant.groups.values():
             if child.parent == group.name and not child.hidden:
-                found.append({
-                    "id": child.id,
-                    "type": "Microsoft.Management/managementGroups",
-                    "name": child.name,
-                    "displayName": child.display_name,
-                    "children": self.children(child, True) if recurse else None,
-                })
+                found.append(
+                    {
+                        "id": child.id,
+                        "type": "Microsoft.Management/managementGroups",
+                        "name": child.name,
+                        "displayName": child.display_name,
+                        "children": self.children(child, True) if recurse else None,
+                    }
+                )
         for subscription in self.tenant.subscriptions.values():
             if subscription.parent == group.name:
-                found.append({
-                    "id": f"/subscriptions/{subscription.id}",
-                    "type": "/subscriptions",
-                    "name": subscription.id,
-                    "displayName": subscription.display_name,
-                })
+                found.append(
+                    {
+                        "id": f"/subscriptions/{subscription.id}",
+                        "type": "/subscriptions",
+                        "name": subscription.id,
+                        "displayName": subscription.display_name,
+                    }
+                )
         return found or None
 
     def line(self, group):

@@ -68,7 +68,7 @@ class Roles(Provider):
     def put(self, request, caller, scope, name):
         scope = self.check_scope(scope)
         if not re.fullmatch(GUID, name):
-            message = f"The role assignment ID '{name}' is not valid. The role assignment ID must be a GUID."
+            message = f"The role assignment ID '{name}' is not valid. It must be a GUID."
             raise Refusal(400, "InvalidRoleAssignmentId", message)
         properties = self.body(request, MODELS + "RoleAssignmentCreateParameters")["properties"]
         definition = self.definition(properties["roleDefinitionId"], scope)
@@ -77,25 +77,28 @@ class Roles(Provider):
         existing = self.tenant.assignments.get((scope, name.lower()))
         if existing is not None:
             if key(existing) != wanted:
-                message = "Tenant ID, application ID, principal ID, and scope are not allowed to be updated."
+                message = "Tenant ID, application ID, principal ID, and scope cannot be updated."
                 raise Refusal(400, "RoleAssignmentUpdateNotPermitted", message)
             return self.answer(MODELS + "RoleAssignment", existing)
         if any(key(assignment) == wanted for assignment in self.tenant.assignments.values()):
             raise Refusal(409, "RoleAssignmentExists", "The role assignment already exists.")
         self.check_principal(principal, properties.get("principalType"))
-        assignment = held(MODELS + "RoleAssignment", {
-            "id": f"{scope}/providers/Microsoft.Authorization/roleAssignments/{name.lower()}",
-            "type": "Microsoft.Authorization/roleAssignments",
-            "name": name.lower(),
-            "properties": {
-                "scope": scope,
-                "roleDefinitionId": definition,
-                "principalId": principal.lower(),
-                "principalType": "User",
-                "createdOn": f"{self.tenant.today()}T00:00:00Z",
-                "updatedOn": f"{self.tenant.today()}T00:00:00Z",
+        assignment = held(
+            MODELS + "RoleAssignment",
+            {
+                "id": f"{scope}/providers/Microsoft.Authorization/roleAssignments/{name.lower()}",
+                "type": "Microsoft.Authorization/roleAssignments",
+                "name": name.lower(),
+                "properties": {
+                    "scope": scope,
+                    "roleDefinitionId": definition,
+                    "principalId": principal.lower(),
+                    "principalType": "User",
+                    "createdOn": f"{self.tenant.today()}T00:00:00Z",
+                    "updatedOn": f"{self.tenant.today()}T00:00:00Z",
+                },
             },
-        })
+        )
         self.tenant.assignments[scope, name.lower()] = assignment
         return self.answer(MODELS + "RoleAssignment", assignment, 201)
 
@@ -113,7 +116,9 @@ class Roles(Provider):
 
     def check_principal(self, id, kind):
         if not re.fullmatch(GUID, id):
-            raise Refusal(400, "InvalidPrincipalId", f"A valid principal ID must be provided, not '{id}'.")
+            raise Refusal(
+                400, "InvalidPrincipalId", f"A valid principal ID must be provided, not '{id}'."
+            )
         user = self.tenant.users.get(id.lower())
         # The directory of ARM learns of a new user later than Graph does.
         lags = user is not None and user.assignments_left > 0
@@ -121,11 +126,10 @@ class Roles(Provider):
             user.assignments_left -= 1
         if user is None or lags:
             message = (
-                f"Principal {id} does not exist in the directory {self.settings['tenant']}. Check that "
-                "you have the correct principal ID. If you are creating this principal and then "
-                "immediately assigning a role, this error might be related to a replication delay. In "
-                "this case, set the role assignment principalType property to a value, such as "
-                "ServicePrincipal, User, or Group."
+                f"Principal {id} does not exist in the directory {self.settings['tenant']}. If you "
+                "are creating this principal and then immediately assigning a role, this error "
+                "might be related to a replication delay. In this case, set the role assignment "
+                "principalType property to a value, such as ServicePrincipal, User, or Group."
             )
             raise Refusal(400, "PrincipalNotFound", message)
         if kind not in (None, "User"):

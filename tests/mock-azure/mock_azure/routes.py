@@ -40,7 +40,9 @@ class Route:
     def check_version(self, request):
         version = request.parameter("api-version")
         if not version:
-            message = "The api-version query parameter (?api-version=) is required for all requests."
+            message = (
+                "The api-version query parameter (?api-version=) is required for all requests."
+            )
             raise Refusal(400, "MissingApiVersionParameter", message)
         if version not in self.versions:
             message = (

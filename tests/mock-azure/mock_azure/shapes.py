@@ -54,7 +54,9 @@ class Shape:
         if request:
             required = (name for name, entry in fields.items() if entry.get("required"))
             missing = (name for name in required if value.get(name) is None)
-            problems += [f"Required property '{at and at + '.'}{name}' is missing" for name in missing]
+            problems += [
+                f"Required property '{at and at + '.'}{name}' is missing" for name in missing
+            ]
         return problems
 
     def _value(self, kind, value, at, request):

@@ -39,27 +39,32 @@ class Subscriptions(Provider):
         ]
 
     def list(self, request, caller):
-        return self.page(request, [self.resource(item) for item in self.tenant.subscriptions.values()])
+        return self.page(
+            request, [self.resource(item) for item in self.tenant.subscriptions.values()]
+        )
 
     def get(self, request, caller, id):
         return self.answer(SUBSCRIPTION, self.resource(self.subscription(id)))
 
     def resource(self, subscription):
-        return held(SUBSCRIPTION, {
-            "id": f"/subscriptions/{subscription.id}",
-            "subscriptionId": subscription.id,
-            "tenantId": self.settings["tenant"],
-            "displayName": subscription.display_name,
-            "state": "Enabled",
-            "subscriptionPolicies": {
-                "locationPlacementId": "Internal_2014-09-01",
-                "quotaId": "EnterpriseAgreement_2014-09-01",
-                "spendingLimit": "Off",
+        return held(
+            SUBSCRIPTION,
+            {
+                "id": f"/subscriptions/{subscription.id}",
+                "subscriptionId": subscription.id,
+                "tenantId": self.settings["tenant"],
+                "displayName": subscription.display_name,
+                "state": "Enabled",
+                "subscriptionPolicies": {
+                    "locationPlacementId": "Internal_2014-09-01",
+                    "quotaId": "EnterpriseAgreement_2014-09-01",
+                    "spendingLimit": "Off",
+                },
+                "authorizationSource": "RoleBased",
+                "managedByTenants": [],
+                "tags": subscription.tags,
             },
-            "authorizationSource": "RoleBased",
-            "managedByTenants": [],
-            "tags": subscription.tags,
-        })
+        )
 
     def get_tags(self, request, caller, scope):
         return self.tags(self.owner(scope))
@@ -107,9 +112,13 @@ class Subscriptions(Provider):
         return self.tags(subscription)
 
     def tags(self, subscription):
-        return self.answer(TAGS, {
-            "id": f"/subscriptions/{subscription.id}/providers/Microsoft.Resources/tags/default",
-            "name": "default",
-            "type": "Microsoft.Resources/tags",
-            "properties": {"tags": subscription.tags},
-        })
+        scope = f"/subscriptions/{subscription.id}"
+        return self.answer(
+            TAGS,
+            {
+                "id": f"{scope}/providers/Microsoft.Resources/tags/default",
+                "name": "default",
+                "type": "Microsoft.Resources/tags",
+                "properties": {"tags": subscription.tags},
+            },
+        )

@@ -128,6 +128,12 @@ class World:
         self.urls = {}
         self.tenant = Tenant(Tokens())
 
+    def facts(self):
+        """Returns what a client must know: the URLs, the tenant, and the
+        application that exists from the start."""
+        ids = {"client_id": CLIENT_ID, "client_secret": CLIENT_SECRET}
+        return {**self.urls, "tenant": self.tenant.settings["tenant"], **ids}
+
     def reset(self):
         """Empties the tenant, and returns every setting to its default. Tokens
         stay good: clients keep them."""

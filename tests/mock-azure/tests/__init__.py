@@ -1,4 +1,4 @@
 """Tests of the mock by Microsoft's own SDK. Run from the folder above:
 
-    python -m unittest
+python -m unittest
 """

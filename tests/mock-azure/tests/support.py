@@ -8,8 +8,6 @@ import unittest
 from azure.core.exceptions import HttpResponseError
 
 from mock_azure.__main__ import start
-from mock_azure.world import CLIENT_ID
-from mock_azure.world import CLIENT_SECRET
 from sdk import Azure
 from sdk import Control
 
@@ -27,12 +25,7 @@ class MockTest(unittest.TestCase):
     def setUpClass(cls):
         cls.world, stop = start()
         cls.addClassCleanup(stop)
-        cls.urls = {
-            **cls.world.urls,
-            "tenant": cls.world.tenant.settings["tenant"],
-            "client_id": CLIENT_ID,
-            "client_secret": CLIENT_SECRET,
-        }
+        cls.urls = cls.world.facts()
         cls.control = Control(cls.urls["control"])
 
     def setUp(self):

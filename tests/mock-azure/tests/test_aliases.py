@@ -46,7 +46,9 @@ class Aliases(MockTest):
         get = self.azure.aliases.alias.get
         for _ in range(2):
             properties = get("a1").properties
-            self.assertEqual((properties.provisioning_state, properties.subscription_id), ("Accepted", None))
+            self.assertEqual(
+                (properties.provisioning_state, properties.subscription_id), ("Accepted", None)
+            )
             self.assertEqual(self.state()["subscriptions"], [])
         properties = get("a1").properties
         self.assertEqual(properties.provisioning_state, "Succeeded")
@@ -86,7 +88,11 @@ class Aliases(MockTest):
             ({"displayName": "x" * 65}, 400, "InvalidSubscriptionName"),
             ({"workload": "Test"}, 400, "InvalidRequestContent"),
             ({"additionalProperties": {"managementGroupId": GROUPS + "p1"}}, 404, "NotFound"),
-            ({"subscriptionId": "00000000-0000-0000-0000-000000000000"}, 404, "SubscriptionNotFound"),
+            (
+                {"subscriptionId": "00000000-0000-0000-0000-000000000000"},
+                404,
+                "SubscriptionNotFound",
+            ),
         ):
             with self.subTest(change=change):
                 body = {"properties": {**request()["properties"], **change}}
@@ -95,14 +101,18 @@ class Aliases(MockTest):
         self.assertEqual(self.state()["aliases"], [])
 
     def test_each_form_of_a_billing_scope_is_good(self):
-        for number, scope in enumerate((
-            BILLING,
-            "/billingAccounts/1/billingProfiles/2/invoiceSections/3",
-            "/billingAccounts/1/customers/2",
-            "/providers/Microsoft.Billing" + BILLING,
-        )):
+        for number, scope in enumerate(
+            (
+                BILLING,
+                "/billingAccounts/1/billingProfiles/2/invoiceSections/3",
+                "/billingAccounts/1/customers/2",
+                "/providers/Microsoft.Billing" + BILLING,
+            )
+        ):
             body = {"properties": {**request()["properties"], "billingScope": scope}}
-            self.assertEqual(self.begin(f"a{number}", body).result().properties.billing_scope, scope)
+            self.assertEqual(
+                self.begin(f"a{number}", body).result().properties.billing_scope, scope
+            )
 
     def test_a_billing_scope_may_not_be_the_clients(self):
         self.set(billing_scopes=["/billingAccounts/1234/enrollmentAccounts/9"])
@@ -148,8 +158,10 @@ class Aliases(MockTest):
         self.set(ownership_polls=1)
         self.begin(body=request(subscriptionTenantId=OTHER_TENANT), polling=False)
         states = [self.azure.aliases.alias.get("a1").properties for _ in range(5)]
-        self.assertEqual([state.accept_ownership_state for state in states],
-                         [None, None, "Pending", "Completed", "Completed"])
+        self.assertEqual(
+            [state.accept_ownership_state for state in states],
+            [None, None, "Pending", "Completed", "Completed"],
+        )
 
 
 class Subscriptions(MockTest):
@@ -165,11 +177,17 @@ class Subscriptions(MockTest):
     def test_the_older_client_reads_them_too(self):
         id = self.make_subscription("E1")
         self.assertEqual(self.azure.aliases.subscriptions.get(id).display_name, "E1")
-        self.assertEqual([item.subscription_id for item in self.azure.aliases.subscriptions.list()], [id])
+        self.assertEqual(
+            [item.subscription_id for item in self.azure.aliases.subscriptions.list()], [id]
+        )
 
     def test_a_missing_one_is_refused(self):
-        self.refused(404, "SubscriptionNotFound", self.azure.subscriptions.subscriptions.get,
-                     "00000000-0000-0000-0000-000000000000")
+        self.refused(
+            404,
+            "SubscriptionNotFound",
+            self.azure.subscriptions.subscriptions.get,
+            "00000000-0000-0000-0000-000000000000",
+        )
 
     def test_tags_are_merged_replaced_and_deleted(self):
         scope = "/subscriptions/" + self.make_subscription("E1", tags={"a": "1"})

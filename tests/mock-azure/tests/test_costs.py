@@ -48,7 +48,9 @@ class Costs(MockTest):
         self.add(self.third, "2026-02-04", "8")
 
     def add(self, subscription, day, cost, **more):
-        self.control.post("costs", {"subscriptionId": subscription, "date": day, "cost": cost, **more})
+        self.control.post(
+            "costs", {"subscriptionId": subscription, "date": day, "cost": cost, **more}
+        )
 
     def ask(self, body=None, scope=None):
         return self.azure.costs.query.usage(scope or GROUPS + "p1", body or query())
@@ -57,17 +59,23 @@ class Costs(MockTest):
         """Returns the rows as dicts by the names of the columns."""
         result = self.ask(body, scope)
         names = [column.name for column in result.columns]
-        return [dict(zip(names, row)) for row in result.rows]
+        return [dict(zip(names, row, strict=True)) for row in result.rows]
 
     def test_months_of_all_subscriptions_below_a_group(self):
-        self.assertEqual(self.rows(), [
-            {"Cost": 1.6, "BillingMonth": "2026-01-01T00:00:00", "Currency": "USD"},
-            {"Cost": 4.2, "BillingMonth": "2026-02-01T00:00:00", "Currency": "USD"},
-        ])
+        self.assertEqual(
+            self.rows(),
+            [
+                {"Cost": 1.6, "BillingMonth": "2026-01-01T00:00:00", "Currency": "USD"},
+                {"Cost": 4.2, "BillingMonth": "2026-02-01T00:00:00", "Currency": "USD"},
+            ],
+        )
 
     def test_days_of_one_subscription(self):
         body = query("2026-01-01", "2026-01-31", "Daily")
-        found = [(row["UsageDate"], row["Cost"]) for row in self.rows(body, f"/subscriptions/{self.first}")]
+        found = [
+            (row["UsageDate"], row["Cost"])
+            for row in self.rows(body, f"/subscriptions/{self.first}")
+        ]
         self.assertEqual(found, [(20260110, 1.5), (20260120, 0.1)])
 
     def test_a_filter_by_subscription(self):
@@ -82,10 +90,17 @@ class Costs(MockTest):
 
     def test_groups_by_subscription(self):
         body = query(grouping=[{"type": "Dimension", "name": "SubscriptionId"}])
-        found = {(row["SubscriptionId"], row["BillingMonth"][:7]): row["Cost"] for row in self.rows(body)}
-        self.assertEqual(found, {
-            (self.first, "2026-01"): 1.6, (self.first, "2026-02"): 0.2, (self.second, "2026-02"): 4.0,
-        })
+        found = {
+            (row["SubscriptionId"], row["BillingMonth"][:7]): row["Cost"] for row in self.rows(body)
+        }
+        self.assertEqual(
+            found,
+            {
+                (self.first, "2026-01"): 1.6,
+                (self.first, "2026-02"): 0.2,
+                (self.second, "2026-02"): 4.0,
+            },
+        )
 
     def test_columns_come_in_changing_order(self):
         orders = {tuple(column.name for column in self.ask().columns) for _ in range(3)}
@@ -93,7 +108,11 @@ class Costs(MockTest):
 
     def test_each_currency_has_its_rows(self):
         self.add(self.first, "2026-01-30", "3", currency="EUR")
-        found = [(row["Currency"], row["Cost"]) for row in self.rows() if "2026-01" in row["BillingMonth"]]
+        found = [
+            (row["Currency"], row["Cost"])
+            for row in self.rows()
+            if "2026-01" in row["BillingMonth"]
+        ]
         self.assertEqual(found, [("EUR", 3.0), ("USD", 1.6)])
 
     def test_amounts_may_have_exponents(self):
@@ -108,15 +127,19 @@ class Costs(MockTest):
         self.assertEqual(len(first.rows), 1)
         link = first.next_link
         more = self.post(link, query()).json()["properties"]
-        self.assertEqual([column["name"] for column in more["columns"]],
-                         [column.name for column in first.columns])
+        self.assertEqual(
+            [column["name"] for column in more["columns"]],
+            [column.name for column in first.columns],
+        )
         self.assertIsNone(more["nextLink"])
         self.assertEqual(len(more["rows"]), 1)
         self.assertNotEqual(more["rows"], first.rows)
         self.assertEqual(self.post(link, query(end="2026-02-01")).status_code, 400)
 
     def post(self, url, body):
-        request = HttpRequest("POST", url, content=json_bytes(body), headers={"Content-Type": "application/json"})
+        request = HttpRequest(
+            "POST", url, content=json_bytes(body), headers={"Content-Type": "application/json"}
+        )
         request = PipelineRequest(request, PipelineContext(None))
         self.azure.policy("https://management.azure.com/.default").on_request(request)
         return self.azure.graph.client._pipeline._transport.send(request.http_request)
@@ -177,7 +200,10 @@ class Costs(MockTest):
             ({"timePeriod": None}, "BadRequest"),
             ({"timeframe": "TheLastYear"}, "InvalidRequestContent"),
             ({"type": "Costs"}, "InvalidRequestContent"),
-            ({"dataset": {"aggregation": {"a": {"name": "Quantity", "function": "Sum"}}}}, "BadRequest"),
+            (
+                {"dataset": {"aggregation": {"a": {"name": "Quantity", "function": "Sum"}}}},
+                "BadRequest",
+            ),
             ({"dataset": {"aggregation": {name: sum for name in "abc"}}}, "BadRequest"),
             ({"dataset": {"granularity": "Hourly"}}, "InvalidRequestContent"),
             ({"dataset": {"filter": {"and": [dimension("SubscriptionId", "x")]}}}, "BadRequest"),

@@ -46,7 +46,9 @@ class Faults(MockTest):
                 self.fault("users.list", kind)
                 self.azure.graph.get("/users")
             response = caught.exception.response
-            self.assertEqual((response.status_code, response.json()["error"]["code"]), (status, code))
+            self.assertEqual(
+                (response.status_code, response.json()["error"]["code"]), (status, code)
+            )
 
     def test_errors_of_entra(self):
         for kind, error in (
@@ -59,15 +61,28 @@ class Faults(MockTest):
                 self.azure.secret_credential(retry_total=0).get_token(ARM_SCOPE)
 
     def test_an_error_of_choice(self):
-        self.fault("aliases.put", "error", status=403, code="UserNotAuthorized", message="No role.",
-                   headers={"x-test": "1"})
+        self.fault(
+            "aliases.put",
+            "error",
+            status=403,
+            code="UserNotAuthorized",
+            message="No role.",
+            headers={"x-test": "1"},
+        )
         body = {"properties": {}}
-        error = self.refused(403, "UserNotAuthorized", self.azure.aliases.alias.begin_create, "a1", body)
+        error = self.refused(
+            403, "UserNotAuthorized", self.azure.aliases.alias.begin_create, "a1", body
+        )
         self.assertEqual(error.response.headers["x-test"], "1")
 
     def test_the_sdk_gets_through_throttles(self):
-        self.fault("managementGroups.get", "throttle-429", times=2, headers={"x-ms-retry-after-ms": "1"},
-                   retry_after_s=None)
+        self.fault(
+            "managementGroups.get",
+            "throttle-429",
+            times=2,
+            headers={"x-ms-retry-after-ms": "1"},
+            retry_after_s=None,
+        )
         self.make_group_without_fault("p1")
         azure = Azure(self.urls, retry_total=3)
         self.assertEqual(azure.groups.management_groups.get("p1").name, "p1")
@@ -152,7 +167,9 @@ class Versions(MockTest):
         ):
             for path in ("/providers/Microsoft.Management/managementGroups", GROUPS + "p1"):
                 connection = http.client.HTTPConnection(urlsplit(self.urls["arm"]).netloc)
-                connection.request("GET", path + query, headers={"Authorization": f"Bearer {token}"})
+                connection.request(
+                    "GET", path + query, headers={"Authorization": f"Bearer {token}"}
+                )
                 response = connection.getresponse()
                 error = json.load(response)["error"]
                 self.assertEqual((response.status, error["code"]), (400, code))
@@ -168,7 +185,9 @@ class Versions(MockTest):
         path = "/providers/Microsoft.Billing/billingAccounts?api-version=2024-04-01"
         connection.request("GET", path, headers={"Authorization": f"Bearer {token}"})
         response = connection.getresponse()
-        self.assertEqual((response.status, json.load(response)["error"]["code"]), (404, "InvalidResourceType"))
+        self.assertEqual(
+            (response.status, json.load(response)["error"]["code"]), (404, "InvalidResourceType")
+        )
         connection.close()
 
 
@@ -176,10 +195,17 @@ class ControlApi(MockTest):
     def test_calls_are_recorded_in_order_without_secrets(self):
         self.make_group("p1")
         calls = self.calls()
-        self.assertEqual([call["operation"] for call in calls], [
-            "openidConfiguration.get", "token.post", "managementGroups.put",
-            "operationStatuses.get", "operationStatuses.get", "managementGroups.get",
-        ])
+        self.assertEqual(
+            [call["operation"] for call in calls],
+            [
+                "openidConfiguration.get",
+                "token.post",
+                "managementGroups.put",
+                "operationStatuses.get",
+                "operationStatuses.get",
+                "managementGroups.get",
+            ],
+        )
         put = calls[2]
         self.assertEqual((put["method"], put["path"]), ("PUT", GROUPS + "p1"))
         self.assertEqual(put["query"], [["api-version", "2023-04-01"]])
@@ -220,4 +246,4 @@ class ControlApi(MockTest):
 
     def test_the_services_say_where_they_are(self):
         with urllib.request.urlopen(self.urls["control"] + "/control/ready") as response:
-            self.assertEqual(json.load(response)["urls"], self.world.urls)
+            self.assertEqual(json.load(response), self.urls)

@@ -56,8 +56,10 @@ class ManagementGroups(MockTest):
         get = self.azure.groups.management_groups.get
         self.assertIsNone(get("p1").children)
         children = get("p1", expand="children").children
-        self.assertEqual([child.type for child in children],
-                         ["Microsoft.Management/managementGroups", "/subscriptions"])
+        self.assertEqual(
+            [child.type for child in children],
+            ["Microsoft.Management/managementGroups", "/subscriptions"],
+        )
         self.assertIsNone(children[0].children)
         below = get("p1", expand="children", recurse=True).children[0].children
         self.assertEqual([child.name for child in below], ["p3"])
@@ -136,7 +138,9 @@ class Members(MockTest):
         self.make_group("p1")
         id = self.make_subscription("E1")
         create = self.azure.groups.management_group_subscriptions.create
-        self.refused(404, "SubscriptionNotFound", create, "p1", "00000000-0000-0000-0000-000000000000")
+        self.refused(
+            404, "SubscriptionNotFound", create, "p1", "00000000-0000-0000-0000-000000000000"
+        )
         self.refused(404, "NotFound", create, "p2", id)
 
     def test_the_association_needs_an_empty_body_and_its_length(self):
@@ -178,8 +182,10 @@ class Forms(MockTest):
 
     def test_status(self):
         self.assertEqual(self.make("status").display_name, "P1")
-        self.assertEqual([call["operation"] for call in self.calls() if call["service"] == "arm"],
-                         ["managementGroups.put"])
+        self.assertEqual(
+            [call["operation"] for call in self.calls() if call["service"] == "arm"],
+            ["managementGroups.put"],
+        )
 
     def test_words_come_in_any_case(self):
         for form in ("async-operation", "resource"):

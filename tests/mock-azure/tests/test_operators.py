@@ -113,7 +113,15 @@ class Guests(GraphTest):
         ):
             with self.subTest(text=text):
                 self.assertEqual(odata.parse(text)(item), expected)
-        for text in ("mail", "mail eq", "mail eq 'a", "mail ne 'a'", "mail eq 'a' x", "(mail eq 'a'", "mail eq a"):
+        for text in (
+            "mail",
+            "mail eq",
+            "mail eq 'a",
+            "mail ne 'a'",
+            "mail eq 'a' x",
+            "(mail eq 'a'",
+            "mail eq a",
+        ):
             with self.subTest(text=text), self.assertRaises(odata.Unsupported):
                 odata.parse(text)
 
@@ -126,11 +134,17 @@ class Roles(GraphTest):
         self.definition = f"{self.scope}/providers/Microsoft.Authorization/roleDefinitions/{OWNER}"
 
     def assign(self, principal, name=None, scope=None, **properties):
-        body = {"roleDefinitionId": self.definition, "principalId": principal, "principalType": "User"}
+        body = {
+            "roleDefinitionId": self.definition,
+            "principalId": principal,
+            "principalType": "User",
+        }
         # The path has a slash before the scope, which must not be doubled.
         scope = (scope or self.scope).lstrip("/")
         parameters = {"properties": {**body, **properties}}
-        return self.azure.roles.role_assignments.create(scope, name or str(uuid.uuid4()), parameters)
+        return self.azure.roles.role_assignments.create(
+            scope, name or str(uuid.uuid4()), parameters
+        )
 
     def member(self):
         return self.control.post("users", {"mail": "m@example.mil"})["id"]
@@ -183,12 +197,16 @@ class Roles(GraphTest):
         principal = self.member()
         missing = self.definition.replace(OWNER, "00000000-0000-0000-0000-000000000000")
         self.refused(400, "InvalidRoleAssignmentId", self.assign, principal, "x")
-        self.refused(400, "RoleDefinitionDoesNotExist", self.assign, principal, roleDefinitionId=missing)
+        self.refused(
+            400, "RoleDefinitionDoesNotExist", self.assign, principal, roleDefinitionId=missing
+        )
         self.refused(400, "InvalidPrincipalId", self.assign, "x")
         self.refused(400, "UnmatchedPrincipalType", self.assign, principal, principalType="Group")
         self.refused(400, "InvalidRequestContent", self.assign, principal, principalType="Robot")
         self.refused(400, "InvalidRequestContent", self.assign, principal, principalId=None)
-        body = json_bytes({"properties": {"principalId": principal, "roleDefinitionId": "x", "more": 1}})
+        body = json_bytes(
+            {"properties": {"principalId": principal, "roleDefinitionId": "x", "more": 1}}
+        )
         create = self.azure.roles.role_assignments.create
         self.refused(400, "InvalidRequestContent", create, self.scope[1:], str(uuid.uuid4()), body)
         other = "/subscriptions/00000000-0000-0000-0000-000000000000"

@@ -15,11 +15,22 @@ FOLDER = Path(__file__).parent.parent
 class Process(unittest.TestCase):
     def test_it_says_where_it_listens_and_ends_with_its_input(self):
         command = [sys.executable, "-m", "mock_azure", "--port", "0", "--until-eof"]
-        with subprocess.Popen(command, cwd=FOLDER, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        with subprocess.Popen(
+            command, cwd=FOLDER, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        ) as process:
             line = json.loads(process.stdout.readline())
-            self.assertEqual(set(line), {
-                "token", "arm", "graph", "control", "tenant", "client_id", "client_secret",
-            })
+            self.assertEqual(
+                set(line),
+                {
+                    "token",
+                    "arm",
+                    "graph",
+                    "control",
+                    "tenant",
+                    "client_id",
+                    "client_secret",
+                },
+            )
             process.stdin.close()
             self.assertEqual(process.wait(60), 0)
 
@@ -38,10 +49,13 @@ class Shapes(unittest.TestCase):
         ):
             self.assertEqual(shape.problems_of_request(value), problems)
         shape = Shape("azure.mgmt.authorization.v2022_04_01:RoleAssignmentCreateParameters")
-        self.assertEqual(shape.problems_of_request({"properties": {"scope": "/", "principalId": "p"}}), [
-            "'properties.scope' is read-only",
-            "Required property 'properties.roleDefinitionId' is missing",
-        ])
+        self.assertEqual(
+            shape.problems_of_request({"properties": {"scope": "/", "principalId": "p"}}),
+            [
+                "'properties.scope' is read-only",
+                "Required property 'properties.roleDefinitionId' is missing",
+            ],
+        )
 
     def test_answers_may_have_fields_that_only_the_service_sets(self):
         shape = Shape("azure.mgmt.authorization.v2022_04_01:RoleAssignment")

@@ -19,44 +19,77 @@ class Scripts(MockTest):
         """Runs an operation, and returns its calls as `METHOD operation`."""
         payload = {**twin.INPUT["payload"], **job.pop("payload", {})}
         before = len(self.calls())
-        twin.OPERATIONS[operation](self.azure, {**twin.INPUT, "payload": payload, **job}, twin.SETTINGS)
+        twin.OPERATIONS[operation](
+            self.azure, {**twin.INPUT, "payload": payload, **job}, twin.SETTINGS
+        )
         self.normalised = twin.normalised(self.calls()[before:])
         return [call["operation"] for call in self.normalised]
 
     def portfolio(self):
         self.twin("ADD_PORTFOLIO")
-        return next(item["name"] for item in self.state()["managementGroups"] if item["displayName"] == "Sample")
+        return next(
+            item["name"]
+            for item in self.state()["managementGroups"]
+            if item["displayName"] == "Sample"
+        )
 
     def test_a_portfolio(self):
-        self.assertEqual(self.twin("ADD_PORTFOLIO"), [
-            "managementGroups.put", "operationStatuses.get", "operationStatuses.get", "managementGroups.get",
-        ])
-        self.assertEqual(self.normalised[0], {
-            "service": "arm",
-            "operation": "managementGroups.put",
-            "method": "PUT",
-            "path": GROUPS + "guid-1",
-            "query": [["api-version", "2023-04-01"]],
-            "headers": {"cache-control": "no-cache", "content-type": "application/json"},
-            "audience": "arm",
-            "body": {"properties": {"displayName": "Sample", "details": {"parent": {"id": GROUPS + "guid-2"}}}},
-            "answer": 202,
-        })
+        self.assertEqual(
+            self.twin("ADD_PORTFOLIO"),
+            [
+                "managementGroups.put",
+                "operationStatuses.get",
+                "operationStatuses.get",
+                "managementGroups.get",
+            ],
+        )
+        self.assertEqual(
+            self.normalised[0],
+            {
+                "service": "arm",
+                "operation": "managementGroups.put",
+                "method": "PUT",
+                "path": GROUPS + "guid-1",
+                "query": [["api-version", "2023-04-01"]],
+                "headers": {"cache-control": "no-cache", "content-type": "application/json"},
+                "audience": "arm",
+                "body": {
+                    "properties": {
+                        "displayName": "Sample",
+                        "details": {"parent": {"id": GROUPS + "guid-2"}},
+                    }
+                },
+                "answer": 202,
+            },
+        )
         name = next(item["name"] for item in self.state()["managementGroups"] if item["parent"])
         self.assertEqual(self.twin("GET_PORTFOLIO", portfolioId=name), ["managementGroups.get"])
-        self.assertEqual(self.normalised[0]["query"],
-                         [["$expand", "children"], ["$recurse", "true"], ["api-version", "2023-04-01"]])
+        self.assertEqual(
+            self.normalised[0]["query"],
+            [["$expand", "children"], ["$recurse", "true"], ["api-version", "2023-04-01"]],
+        )
 
     def test_an_environment_with_its_administrators(self):
         name = self.portfolio()
-        self.assertEqual(self.twin("ADD_ENVIRONMENT", portfolioId=name), [
-            "aliases.put", "aliases.get", "aliases.get", "aliases.get",
-            "users.list", "invitations.post", "roleAssignments.put", "roleAssignments.put",
-        ])
+        self.assertEqual(
+            self.twin("ADD_ENVIRONMENT", portfolioId=name),
+            [
+                "aliases.put",
+                "aliases.get",
+                "aliases.get",
+                "aliases.get",
+                "users.list",
+                "invitations.post",
+                "roleAssignments.put",
+                "roleAssignments.put",
+            ],
+        )
         answers = [call["answer"] for call in self.normalised]
         self.assertEqual(answers, [201, 200, 200, 200, 200, 201, 400, 201])
         subscription = self.state()["subscriptions"][0]
-        self.assertEqual((subscription["parent"], subscription["tags"]), (name, {"hoth-job": "job-1"}))
+        self.assertEqual(
+            (subscription["parent"], subscription["tags"]), (name, {"hoth-job": "job-1"})
+        )
         # Again: all is there.
         self.twin("ADD_ENVIRONMENT", portfolioId=name)
         self.assertEqual(len(self.state()["subscriptions"]), 1)
@@ -80,11 +113,17 @@ class Scripts(MockTest):
         self.assertEqual(self.twin("COST_BY_PORTFOLIO", portfolioId=name), ["costs.query"] * 3)
         self.assertNotIn("$skiptoken", dict(self.normalised[0]["query"]))
         self.assertIn("$skiptoken", dict(self.normalised[2]["query"]))
-        self.assertEqual([call["body"] for call in self.normalised], [self.normalised[0]["body"]] * 3)
-        self.assertEqual(self.twin("COST_BY_CLIN", portfolioId=name),
-                         ["managementGroups.get", "subscriptions.list"] + ["costs.query"] * 3)
-        self.assertEqual(self.twin("COST_BY_CLIN", portfolioId=name, clin="0002"),
-                         ["managementGroups.get", "subscriptions.list"])
+        self.assertEqual(
+            [call["body"] for call in self.normalised], [self.normalised[0]["body"]] * 3
+        )
+        self.assertEqual(
+            self.twin("COST_BY_CLIN", portfolioId=name),
+            ["managementGroups.get", "subscriptions.list"] + ["costs.query"] * 3,
+        )
+        self.assertEqual(
+            self.twin("COST_BY_CLIN", portfolioId=name, clin="0002"),
+            ["managementGroups.get", "subscriptions.list"],
+        )
 
     def test_two_clients_that_do_the_same_have_the_same_calls(self):
         self.twin("ADD_PORTFOLIO")
@@ -98,15 +137,25 @@ class Scripts(MockTest):
         self.twin("ADD_ENVIRONMENT", portfolioId=name)
         found = show.tenant(self.azure)
         text = "\n".join(show.lines(found["managementGroups"][0]))
-        for part in ("management group Sample", "subscription Sample", "tag hoth-job = job-1",
-                     f"{MAIL} has the role Owner"):
+        for part in (
+            "management group Sample",
+            "subscription Sample",
+            "tag hoth-job = job-1",
+            f"{MAIL} has the role Owner",
+        ):
             self.assertIn(part, text)
         self.assertEqual(found["guests"], [MAIL])
 
     def test_the_scripts_run(self):
         ready = json.dumps(self.urls)
-        calls = self.run_script("twin.py", "ADD_PORTFOLIO", "--ready", ready,
-                                "--input", '{"payload": {"name": "Other"}}')
+        calls = self.run_script(
+            "twin.py",
+            "ADD_PORTFOLIO",
+            "--ready",
+            ready,
+            "--input",
+            '{"payload": {"name": "Other"}}',
+        )
         self.assertEqual(len(json.loads(calls)), 4)
         self.assertEqual(self.run_script("twin.py", "RECORDED", "--ready", ready), calls)
         self.assertIn("management group Other", self.run_script("show.py", ready))
@@ -114,4 +163,6 @@ class Scripts(MockTest):
 
     def run_script(self, *arguments):
         command = [sys.executable, *arguments]
-        return subprocess.run(command, cwd=FOLDER, check=True, capture_output=True, text=True).stdout
+        return subprocess.run(
+            command, cwd=FOLDER, check=True, capture_output=True, text=True
+        ).stdout

@@ -26,7 +26,6 @@ from mock_azure.jwt import Malformed
 from mock_azure.jwt import Token
 from mock_azure.jwt import certificate_bytes
 from mock_azure.jwt import certificate_key
-
 from sdk import ARM_SCOPE
 from sdk import AUTHORITY
 from sdk import GRAPH_SCOPE
@@ -82,11 +81,14 @@ class Tokens(MockTest):
         self.endpoint = f"{self.urls['token']}/{self.urls['tenant']}/oauth2/v2.0/token"
         jwk = json.loads(jwt.algorithms.RSAAlgorithm.to_jwk(OTHER.key.public_key()))
         federation = {"issuer": ISSUER, "subject": SUBJECT, "jwk": {**jwk, "kid": "k1"}}
-        self.control.post("applications", {
-            "client_id": "certified",
-            "certificates": [OWN.pem],
-            "federations": [federation],
-        })
+        self.control.post(
+            "applications",
+            {
+                "client_id": "certified",
+                "certificates": [OWN.pem],
+                "federations": [federation],
+            },
+        )
 
     def ask(self, headers=None, **form):
         """Asks for a token without the SDK. Returns the status and the answer."""
@@ -102,10 +104,16 @@ class Tokens(MockTest):
 
     def refused_with(self, status, error, number, **form):
         found, body = self.ask(**form)
-        self.assertEqual((found, body["error"], body["error_codes"]), (status, error, [number]), body)
+        self.assertEqual(
+            (found, body["error"], body["error_codes"]), (status, error, [number]), body
+        )
 
     def secret(self, **more):
-        return {"client_id": self.urls["client_id"], "client_secret": self.urls["client_secret"], **more}
+        return {
+            "client_id": self.urls["client_id"],
+            "client_secret": self.urls["client_secret"],
+            **more,
+        }
 
     def assertion(self, identity=OWN, algorithm="PS256", header=None, **claims):
         now = int(time.time())
@@ -118,7 +126,9 @@ class Tokens(MockTest):
             "iat": now,
             "exp": now + 600,
         }
-        claims = {name: value for name, value in {**defaults, **claims}.items() if value is not None}
+        claims = {
+            name: value for name, value in {**defaults, **claims}.items() if value is not None
+        }
         header = header if header is not None else {"x5t#S256": OWN.thumbprint(hashes.SHA256())}
         text = jwt.encode(claims, identity.key, algorithm=algorithm, headers=header)
         return {
@@ -148,7 +158,9 @@ class Tokens(MockTest):
         self.assertEqual(self.get("arm", "/subscriptions?api-version=2022-12-01", arm)[0], 200)
         self.assertEqual(self.get("graph", "/v1.0/users", graph)[0], 200)
         status, body, challenge = self.get("arm", "/subscriptions?api-version=2022-12-01", graph)
-        self.assertEqual((status, body["error"]["code"]), (401, "InvalidAuthenticationTokenAudience"))
+        self.assertEqual(
+            (status, body["error"]["code"]), (401, "InvalidAuthenticationTokenAudience")
+        )
         self.assertIn('error="invalid_token"', challenge)
         status, body, challenge = self.get("graph", "/v1.0/users", arm)
         self.assertEqual((status, body["error"]["code"]), (401, "InvalidAuthenticationToken"))
@@ -166,11 +178,14 @@ class Tokens(MockTest):
 
     def test_calls_without_a_good_token_are_refused(self):
         for service, path, codes in (
-            ("arm", "/subscriptions?api-version=2022-12-01",
-             ["AuthenticationFailed", "InvalidAuthenticationToken"]),
+            (
+                "arm",
+                "/subscriptions?api-version=2022-12-01",
+                ["AuthenticationFailed", "InvalidAuthenticationToken"],
+            ),
             ("graph", "/v1.0/users", ["InvalidAuthenticationToken", "InvalidAuthenticationToken"]),
         ):
-            for token, code in zip((None, "x"), codes):
+            for token, code in zip((None, "x"), codes, strict=True):
                 status, body, challenge = self.get(service, path, token)
                 self.assertEqual((status, body["error"]["code"]), (401, code))
                 self.assertTrue(challenge.startswith("Bearer "))
@@ -183,8 +198,10 @@ class Tokens(MockTest):
 
     def test_a_certificate_of_azure_identity(self):
         credential = CertificateCredential(
-            self.urls["tenant"], "certified",
-            certificate_data=(OWN.key_pem + OWN.pem).encode(), **self.azure.entra(),
+            self.urls["tenant"],
+            "certified",
+            certificate_data=(OWN.key_pem + OWN.pem).encode(),
+            **self.azure.entra(),
         )
         self.assertTrue(credential.get_token(ARM_SCOPE).token)
         self.assertTrue(credential.get_token(GRAPH_SCOPE).token)
@@ -205,8 +222,13 @@ class Tokens(MockTest):
 
             def send(self, method, url, params=None, data=None, headers=None, **_):
                 url = url.replace(AUTHORITY, self.entra.token_url)
-                headers = {**(headers or {}), "X-Forwarded-Host": AUTHORITY.removeprefix("https://")}
-                return requests.request(method, url, params=params, data=data, headers=headers, timeout=30)
+                headers = {
+                    **(headers or {}),
+                    "X-Forwarded-Host": AUTHORITY.removeprefix("https://"),
+                }
+                return requests.request(
+                    method, url, params=params, data=data, headers=headers, timeout=30
+                )
 
             def close(self):
                 pass
@@ -228,8 +250,10 @@ class Tokens(MockTest):
 
     def test_another_certificate_is_refused(self):
         credential = CertificateCredential(
-            self.urls["tenant"], "certified",
-            certificate_data=(OTHER.key_pem + OTHER.pem).encode(), **self.azure.entra(),
+            self.urls["tenant"],
+            "certified",
+            certificate_data=(OTHER.key_pem + OTHER.pem).encode(),
+            **self.azure.entra(),
         )
         with self.assertRaisesRegex(ClientAuthenticationError, "AADSTS700027"):
             credential.get_token(ARM_SCOPE)
@@ -265,10 +289,16 @@ class Tokens(MockTest):
         self.refused_with(400, "invalid_request", 900144, **self.secret(scope=None))
         self.refused_with(400, "invalid_request", 900144, **self.secret(grant_type=None))
         self.refused_with(400, "invalid_request", 900144, client_secret="x")
-        self.refused_with(400, "unsupported_grant_type", 70003, **self.secret(grant_type="password"))
+        self.refused_with(
+            400, "unsupported_grant_type", 70003, **self.secret(grant_type="password")
+        )
         self.refused_with(401, "invalid_client", 7000218, client_id=self.urls["client_id"])
         self.refused_with(400, "unauthorized_client", 700016, **self.secret(client_id="x"))
-        for scope in ("https://management.azure.com", "https://example.com/.default", f"{ARM_SCOPE} {GRAPH_SCOPE}"):
+        for scope in (
+            "https://management.azure.com",
+            "https://example.com/.default",
+            f"{ARM_SCOPE} {GRAPH_SCOPE}",
+        ):
             self.refused_with(400, "invalid_scope", 70011, **self.secret(scope=scope))
         self.endpoint = self.endpoint.replace(self.urls["tenant"], "other")
         self.refused_with(400, "invalid_request", 90002, **self.secret())
@@ -296,9 +326,15 @@ class Tokens(MockTest):
         now = int(time.time())
         invalid = (401, "invalid_client")
         self.refused_with(*invalid, 700027, **self.assertion(OTHER))
-        self.refused_with(*invalid, 700027, **self.assertion(header={"x5t#S256": OTHER.thumbprint(hashes.SHA256())}))
+        self.refused_with(
+            *invalid,
+            700027,
+            **self.assertion(header={"x5t#S256": OTHER.thumbprint(hashes.SHA256())}),
+        )
         self.refused_with(*invalid, 700027, **self.assertion(algorithm="RS512"))
-        self.refused_with(*invalid, 700023, **self.assertion(aud="https://login.microsoftonline.com"))
+        self.refused_with(
+            *invalid, 700023, **self.assertion(aud="https://login.microsoftonline.com")
+        )
         self.refused_with(*invalid, 700021, **self.assertion(iss="other"))
         self.refused_with(*invalid, 700024, **self.assertion(exp=now - 301))
         self.refused_with(*invalid, 700024, **self.assertion(nbf=now + 600, exp=now + 900))
