@@ -5,6 +5,7 @@ use std::fs;
 use std::io;
 use std::path::Path;
 use std::path::PathBuf;
+use std::process::Stdio;
 use std::time::Duration;
 use std::time::Instant;
 
@@ -18,6 +19,7 @@ use rustix::process::Signal;
 use rustix::process::getrlimit;
 use rustix::process::kill_process;
 use rustix::process::prlimit;
+use tokio::process::Command;
 
 use super::act::Act;
 use super::act::By;
@@ -160,12 +162,15 @@ impl Scene {
                 self.backup()?;
                 fs::rename(self.backup_file(), queue)?;
             }
-            Act::RemoveFolder => match fs::remove_dir_all(&self.folder) {
-                // The host has noticed, and has stored its messages there again:
-                // `rm -r` leaves them, too.
-                Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => {}
-                removed => removed?,
-            },
+            Act::RemoveFolder => {
+                // Not `fs::remove_dir_all`, which ends at its first error: the
+                // host adds files to its journals meanwhile, and stores its
+                // messages again once it has noticed. `rm` goes on, and its
+                // exit code says nothing about the queue.
+                let mut remove = Command::new("rm");
+                remove.arg("-rf").arg(&self.folder).stderr(Stdio::null());
+                remove.status().await.context("running rm")?;
+            }
             Act::MoveFolder => fs::rename(&self.folder, self.other.join("moved"))?,
             Act::RemoveLog => fs::remove_file(self.beside("-wal"))?,
             Act::RemoveIndex => fs::remove_file(self.beside("-shm"))?,
