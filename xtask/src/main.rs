@@ -15,6 +15,7 @@ mod demo;
 mod fuzz;
 mod peers;
 mod process;
+mod python;
 mod samples;
 mod schemathesis;
 mod setup;

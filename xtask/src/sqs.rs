@@ -4,13 +4,11 @@
 //! installed into its own Python environment below the target directory, and
 //! changes nothing outside.
 
-use std::ffi::OsString;
 use std::io::Read as _;
 use std::io::Write as _;
 use std::net::Ipv4Addr;
 use std::net::TcpListener;
 use std::net::TcpStream;
-use std::path::Path;
 use std::path::PathBuf;
 use std::process::Child;
 use std::process::Command;
@@ -23,21 +21,22 @@ use anyhow::Context as _;
 use anyhow::bail;
 use anyhow::ensure;
 
-use crate::process;
-use crate::workspace;
+use crate::python::Environment;
 
-/// Packages of the server, each with its version.
-const REQUIREMENTS: &str = include_str!("sqs-requirements.txt");
-
-/// Versions of Python that can run the server, in order of preference. Its
-/// sources need 3.12, and PyPI has builds of its packages up to 3.13.
-const PYTHONS: [&str; 2] = ["3.13", "3.12"];
+/// Packages of the server. Its sources need Python 3.12, and PyPI has builds of
+/// its packages up to 3.13.
+const ENVIRONMENT: Environment = Environment {
+    name: "sqs",
+    content: "a local SQS (localstack-core)",
+    requirements: include_str!("sqs-requirements.txt"),
+    pythons: &["3.13", "3.12"],
+    alternative: Some(
+        "HOTH_TEST_SQS=aws runs the tests on AWS, with the credentials of the environment",
+    ),
+};
 
 /// Longest time for a response of the server.
 const RESPONSE_LIMIT: Duration = Duration::from_secs(20);
-
-/// Longest time for the installation, which fetches about 60 MB.
-const INSTALL_LIMIT: Duration = Duration::from_secs(600);
 
 /// Longest time for the server to start. An idle machine needs ten seconds.
 const START_LIMIT: Duration = Duration::from_secs(180);
@@ -60,8 +59,8 @@ impl Server {
     /// Starts the server, and installs it first if it is missing. The server
     /// can be used when [`Server::ready`] returns.
     pub fn start() -> anyhow::Result<Self> {
-        let folder = workspace::target()?.join("sqs");
-        let python = install(&folder)?;
+        let folder = ENVIRONMENT.folder()?;
+        let python = ENVIRONMENT.install()?;
         let port = free_port()?;
         let files = folder.join("files");
         std::fs::create_dir_all(&files).context("creating a folder for the local SQS")?;
@@ -158,89 +157,6 @@ impl Drop for Server {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
-}
-
-/// Returns the Python of an environment that contains the server. Creates the
-/// environment if it is missing.
-fn install(folder: &Path) -> anyhow::Result<PathBuf> {
-    let environment = folder.join("venv");
-    let python = environment.join("bin/python");
-    let marker = environment.join("installed.txt");
-    if std::fs::read_to_string(&marker).is_ok_and(|text| text == REQUIREMENTS) {
-        return Ok(python);
-    }
-    std::fs::create_dir_all(folder).context("creating a folder for the local SQS")?;
-    let requirements = folder.join("requirements.txt");
-    std::fs::write(&requirements, REQUIREMENTS).context("writing the requirements for pip")?;
-    let mut reasons = Vec::new();
-    for candidate in pythons() {
-        println!("Installing a local SQS (localstack-core) with {}", candidate.display());
-        match install_with(&candidate, &environment, &requirements) {
-            Ok(()) => {
-                std::fs::write(&marker, REQUIREMENTS)
-                    .context("recording the installed versions")?;
-                return Ok(python);
-            }
-            Err(reason) => {
-                println!("{}: {reason:#}", candidate.display());
-                reasons.push(candidate.display().to_string());
-            }
-        }
-    }
-    let tried = if reasons.is_empty() { "none was found".to_owned() } else { reasons.join(", ") };
-    bail!(
-        "the local SQS could not be installed with any Python ({tried})\n\
-         hint: install Python {} with its venv module, and let pip reach PyPI or a mirror, or\n\
-         hint: HOTH_TEST_SQS=aws runs the tests on AWS, with the credentials of the environment",
-        PYTHONS.join(" or ")
-    )
-}
-
-fn install_with(python: &Path, environment: &Path, requirements: &Path) -> anyhow::Result<()> {
-    let make = &mut Command::new(python);
-    process::quietly(make.args(["-m", "venv", "--clear"]).arg(environment), INSTALL_LIMIT)?;
-    let mut pip = Command::new(environment.join("bin/python"));
-    pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r"]);
-    process::quietly(pip.arg(requirements), INSTALL_LIMIT)
-}
-
-/// Returns the suitable Pythons of this machine: those on the path, and those
-/// of pyenv, which may select another one for this folder.
-fn pythons() -> Vec<PathBuf> {
-    let mut found = Vec::new();
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let folders: Vec<PathBuf> =
-        std::env::split_paths(&path).chain(pyenv_folders().unwrap_or_default()).collect();
-    for wanted in PYTHONS {
-        for folder in &folders {
-            for name in [format!("python{wanted}"), "python3".to_owned()] {
-                let python = folder.join(name);
-                if python.is_file() && version(&python).is_some_and(|has| has == wanted) {
-                    found.push(python);
-                    break;
-                }
-            }
-        }
-    }
-    found
-}
-
-fn pyenv_folders() -> Option<Vec<PathBuf>> {
-    let own = std::env::var_os("PYENV_ROOT").filter(|root| !root.is_empty());
-    let home = || std::env::var_os("HOME").map(|home| Path::new(&home).join(".pyenv"));
-    let versions = own.map(PathBuf::from).or_else(home)?.join("versions");
-    let entries = std::fs::read_dir(versions).ok()?.flatten();
-    Some(entries.map(|entry| entry.path().join("bin")).collect())
-}
-
-/// Returns the version of a Python, such as `3.12`. Returns `None` if it does
-/// not run, or lacks the modules that the installation needs.
-fn version(python: &Path) -> Option<String> {
-    let print = "import sys, venv, ensurepip; print('%d.%d' % sys.version_info[:2])";
-    let arguments: [OsString; 2] = ["-c".into(), print.into()];
-    let output = Command::new(python).args(arguments).stdin(Stdio::null()).output().ok()?;
-    let text = String::from_utf8(output.stdout).ok()?;
-    output.status.success().then(|| text.trim().to_owned())
 }
 
 fn free_port() -> anyhow::Result<u16> {
