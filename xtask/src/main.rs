@@ -10,6 +10,7 @@ mod adapters;
 mod bench;
 mod cargo;
 mod check;
+mod clouds;
 mod crash_test;
 mod demo;
 mod fuzz;

@@ -2,20 +2,25 @@
 
 use std::io::BufRead as _;
 use std::io::BufReader;
+use std::process::Command;
 use std::process::ExitCode;
+use std::process::ExitStatus;
 use std::process::Stdio;
 
 use anyhow::Context as _;
 
 use crate::adapters;
 use crate::cargo;
+use crate::clouds::Clouds;
+use crate::process;
 use crate::samples;
 use crate::sqs;
 
 /// Build everything and run every test
 ///
 /// The queue on SQS is tested with a local server, which this command starts;
-/// with HOTH_TEST_SQS=aws in the environment, on AWS.
+/// with HOTH_TEST_SQS=aws in the environment, on AWS. The local clouds of
+/// tests/mock-aws have tests of their own, in Python.
 ///
 /// The last line is `N passed, N failed`, behind the names of the tests that
 /// failed. A build or a program that fails counts as one failure.
@@ -84,10 +89,12 @@ fn test(arguments: &Arguments, count: &mut Count) -> anyhow::Result<()> {
     let mut command = cargo::native("test")?;
     command.arg("--no-fail-fast");
     let mut server = None;
+    let mut clouds = None;
     if arguments.fast {
         command.args(["--lib", "--bins"]);
     } else {
         server = local_sqs()?;
+        clouds = Some(Clouds::install()?);
         adapters::build()?;
         adapters::build_guests()?;
     }
@@ -108,18 +115,22 @@ fn test(arguments: &Arguments, count: &mut Count) -> anyhow::Result<()> {
         server.ready()?;
         command.envs(server.environment());
     }
-    let mut cargo = command.stdout(Stdio::piped()).spawn().context("running `cargo test`")?;
-    let stdout = cargo.stdout.take().context("standard output is piped")?;
-    for line in BufReader::new(stdout).split(b'\n') {
-        let line = line.context("reading the output of the tests")?;
-        let line = String::from_utf8_lossy(&line);
-        println!("{line}");
-        count.add(&line);
+    let mut failed = Vec::new();
+    if let Some(clouds) = &clouds {
+        command.envs(clouds.environment());
+        for mut tests in clouds.tests(filter(&arguments.rest))? {
+            // A program that ends early prints no result.
+            if !count.run(&mut tests)?.success() {
+                failed.push(process::shown(&tests));
+            }
+        }
     }
-    let ended = cargo.wait().context("waiting for `cargo test`")?;
+    let passed_before = count.passed;
+    let ended = count.run(&mut command)?;
     anyhow::ensure!(ended.success(), "`cargo test` ended with {ended}");
     let all = arguments.rest.is_empty();
-    anyhow::ensure!(!all || count.passed > 0, "no test was run");
+    anyhow::ensure!(!all || count.passed > passed_before, "no test was run");
+    anyhow::ensure!(failed.is_empty(), "{} failed", failed.join(" and "));
     if !arguments.samples {
         println!("not run: the samples in other languages (`cargo xtask test --samples`)");
     }
@@ -133,7 +144,29 @@ fn local_sqs() -> anyhow::Result<Option<sqs::Server>> {
     if aws { Ok(None) } else { sqs::Server::start().map(Some) }
 }
 
+/// Returns the part of names that selects tests: the last argument for cargo
+/// that is no option. If that is the value of an option, it selects none.
+fn filter(rest: &[String]) -> Option<&str> {
+    let cargo = rest.iter().take_while(|argument| *argument != "--");
+    cargo.map(String::as_str).filter(|argument| !argument.starts_with('-')).last()
+}
+
 impl Count {
+    /// Runs a program to its end, prints its output, and adds its results.
+    fn run(&mut self, command: &mut Command) -> anyhow::Result<ExitStatus> {
+        let shown = process::shown(command);
+        let running = || format!("running {shown}");
+        let mut program = command.stdout(Stdio::piped()).spawn().with_context(running)?;
+        let stdout = program.stdout.take().context("standard output is piped")?;
+        for line in BufReader::new(stdout).split(b'\n') {
+            let line = line.context("reading the output of the tests")?;
+            let line = String::from_utf8_lossy(&line);
+            println!("{line}");
+            self.add(&line);
+        }
+        program.wait().with_context(running)
+    }
+
     /// Adds the numbers of a test program's last line, and the name of a test
     /// that failed. Ignores other lines.
     fn add(&mut self, line: &str) {
@@ -156,6 +189,17 @@ impl Count {
 #[cfg(test)]
 mod tests {
     use super::Count;
+
+    #[test]
+    fn the_last_name_before_the_arguments_of_test_programs_selects_tests() {
+        let filter = |rest: &[&str]| {
+            let rest: Vec<_> = rest.iter().map(|argument| (*argument).to_owned()).collect();
+            super::filter(&rest).map(str::to_owned)
+        };
+        assert_eq!(filter(&["-p", "xtask", "retry", "--", "b"]), Some("retry".to_owned()));
+        assert_eq!(filter(&["--", "--nocapture"]), None);
+        assert_eq!(filter(&[]), None);
+    }
 
     #[test]
     fn counts_add_up_over_test_programs() {

@@ -1,0 +1,1 @@
+"""Tests of the local AWS with boto3 and real signatures."""
