@@ -10,6 +10,7 @@ mod routes;
 mod server;
 mod tls_server;
 mod tokens;
+pub mod vectors;
 
 use std::num::NonZeroU32;
 use std::time::Duration;

@@ -1,0 +1,4 @@
+//! Requests signed for Amazon Web Services.
+
+pub mod scope;
+pub mod signature;

@@ -1,0 +1,3 @@
+//! Access tokens of Google Cloud.
+
+pub mod assertion;
