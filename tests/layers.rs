@@ -60,11 +60,13 @@ const HOMES: &[(&str, &[&str])] = &[
     ("anyhow", &["src/main", "src/app", "src/cli"]),
     ("aws_config", &["queue/src/sqs"]),
     ("aws_sdk_sqs", &["queue/src/sqs"]),
+    ("aws_sigv4", &["egress/src/auth/sign"]),
     ("aws_smithy_http_client", &["queue/src/sqs"]),
     ("axum", &["src/admin", "src/api", "src/http"]),
     ("minisign_verify", &["src/registry"]),
     ("notify", &["src/registry"]),
     ("reqwest", &["src/cli", "egress/src"]),
+    ("roxmltree", &["egress/src/auth"]),
     ("rusqlite", &["queue/src/embedded"]),
     (
         "rustix",

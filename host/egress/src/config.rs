@@ -10,10 +10,17 @@ use std::time::Duration;
 use serde::Deserialize;
 use url::Url;
 
+use crate::auth::config;
 use crate::auth::config::ApiKeyConfig;
+use crate::auth::config::AwsSigV4Config;
 use crate::auth::config::BasicConfig;
 use crate::auth::config::CredentialConfig;
+use crate::auth::config::DEFAULT_CREDENTIAL;
+use crate::auth::config::GoogleFederationConfig;
+use crate::auth::config::GoogleServiceAccountConfig;
 use crate::auth::config::OAuth2Config;
+use crate::auth::config::OciSignatureConfig;
+use crate::auth::sign::aws_scope::AwsScope;
 use crate::breaker::BreakerConfig;
 use crate::policy::network::Network;
 use crate::policy::origin;
@@ -75,11 +82,14 @@ pub struct Config {
     /// and `private_networks` applies to the proxy's own name only.
     pub proxy: Option<Url>,
     pub tls: Option<TlsConfig>,
-    /// The default credential is one of these three; without any, requests
-    /// carry none.
+    /// The default credential is one of these; without any, requests carry none.
     pub oauth2: Option<OAuth2Config>,
     pub api_key: Option<ApiKeyConfig>,
     pub basic: Option<BasicConfig>,
+    pub aws_sigv4: Option<AwsSigV4Config>,
+    pub google_service_account: Option<GoogleServiceAccountConfig>,
+    pub google_federation: Option<GoogleFederationConfig>,
+    pub oci_signature: Option<OciSignatureConfig>,
     /// Further credentials, by the names that adapters ask for.
     #[serde(default)]
     pub credentials: BTreeMap<String, CredentialConfig>,
@@ -122,10 +132,9 @@ impl Config {
     fn check_credentials(&self, names: &Names<'_>) -> Vec<Problem> {
         let mut problems = Vec::new();
         let default = self.default_credential();
-        if default.kind_count() > 1 {
-            let key = if default.oauth2.is_some() { "oauth2" } else { "api_key" };
+        if let [first, _, ..] = default.kinds()[..] {
             problems.push(Problem::new(
-                key,
+                first,
                 "must be the only default credential: name the other one under `credentials`",
             ));
         }
@@ -139,12 +148,24 @@ impl Config {
                 ));
             }
             let table = format!("credentials.{name}");
-            if credential.kind_count() != 1 {
-                let message = "must have exactly one of `oauth2`, `api_key` and `basic`";
+            if name == DEFAULT_CREDENTIAL {
+                let message = "must have another name, as that is the name of the default one";
+                problems.push(Problem::new(&table, message));
+            }
+            if credential.kinds().len() != 1 {
+                let kinds = CredentialConfig::KINDS.join("`, `");
+                let message = format!("must have exactly one of `{kinds}`");
                 problems.push(Problem::new(&table, message));
             }
             let found = credential.check(names).into_iter();
             problems.extend(found.map(|problem| problem.in_table(&table)));
+        }
+        problems.extend(config::check_sources(&default, &self.credentials));
+        let unscoped = default.aws_sigv4.as_ref().is_some_and(|aws| aws.signing.is_none());
+        if unscoped && AwsScope::of(&self.base_url).is_none() {
+            let message = "is missing: the host name in `base_url` does not have the service and \
+                           the region";
+            problems.push(Problem::new("aws_sigv4.signing", message));
         }
         problems
     }
@@ -171,21 +192,24 @@ impl Config {
             oauth2: self.oauth2.clone(),
             api_key: self.api_key.clone(),
             basic: self.basic.clone(),
+            aws_sigv4: self.aws_sigv4.clone(),
+            google_service_account: self.google_service_account.clone(),
+            google_federation: self.google_federation.clone(),
+            oci_signature: self.oci_signature.clone(),
         }
     }
 
-    /// Returns the secrets that cannot be read now. Blocks on the file system.
-    pub fn missing_secrets(&self) -> Vec<Problem> {
+    /// Returns the secrets that cannot be read or used now. Blocks on the file
+    /// system.
+    pub fn unusable_secrets(&self) -> Vec<Problem> {
         let default = self.default_credential();
         let named = self.credentials.iter().map(|(name, it)| (format!("credentials.{name}."), it));
         [(String::new(), &default)]
             .into_iter()
             .chain(named)
-            .flat_map(|(table, it)| {
-                it.secrets().map(move |(key, from)| (format!("{table}{key}"), from))
-            })
-            .filter_map(|(key, from)| {
-                Some(Problem::new(key, format!("cannot be read: {}", from.read().err()?)))
+            .flat_map(|(table, it)| it.secrets().into_iter().map(move |it| (table.clone(), it)))
+            .filter_map(|(table, secret)| {
+                Some(Problem::new(format!("{table}{}", secret.key), secret.fault()?))
             })
             .collect()
     }
@@ -195,7 +219,16 @@ impl Config {
     pub fn resolve_against(&mut self, dir: &Path) {
         let mut default = self.default_credential();
         default.resolve_against(dir);
-        (self.oauth2, self.api_key, self.basic) = (default.oauth2, default.api_key, default.basic);
+        // Without `..`, so that the compiler asks for each new kind.
+        CredentialConfig {
+            oauth2: self.oauth2,
+            api_key: self.api_key,
+            basic: self.basic,
+            aws_sigv4: self.aws_sigv4,
+            google_service_account: self.google_service_account,
+            google_federation: self.google_federation,
+            oci_signature: self.oci_signature,
+        } = default;
         for credential in self.credentials.values_mut() {
             credential.resolve_against(dir);
         }
@@ -374,7 +407,6 @@ mod tests {
             "allowed_origins = ['http://status.example.com']",
             "allowed_origins = ['https://status.example.com/path']",
             "private_networks = ['10.0.0.0']",
-            "[oauth2]\ntoken_url = 'https://h'\nclient_id = 'x'",
             "[oauth2]\ntoken_url = 'https://h'\nclient_id = 'x'\nclient_secret = 'hunter2'",
         ] {
             assert!(toml::from_str::<Config>(&format!("{SMALLEST}{line}")).is_err(), "{line}");

@@ -1,6 +1,7 @@
 //! One request of an adapter: checks it, makes the calls that the retry policy
 //! allows, and returns the event that resumes the adapter.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -17,9 +18,10 @@ use uuid::Uuid;
 use crate::Context;
 use crate::ExchangeResult;
 use crate::Inner;
+use crate::auth::asked::Asked;
 use crate::auth::credential::Credential;
-use crate::auth::header::AuthHeader;
-use crate::auth::scopes::Scopes;
+use crate::auth::sign::signer::Refusal;
+use crate::auth::sign::signer::Signer;
 use crate::breaker::Breaker;
 use crate::breaker::CallHealth;
 use crate::breaker::CallPermit;
@@ -79,7 +81,7 @@ struct Exchange<'a> {
     headers: HeaderMap,
     body: Option<Bytes>,
     credential: Option<&'a Credential>,
-    scopes: Scopes,
+    asked: Asked,
     /// The start of the last try, for the breaker: failures of calls that began
     /// before its last change do not count.
     called_at: Instant,
@@ -87,9 +89,12 @@ struct Exchange<'a> {
     calls: u32,
     /// True if the CSP may have received any copy of the request.
     sent: bool,
-    /// True if the credential was renewed after a 401. Once is enough: a CSP that
-    /// refuses a new token too would otherwise get calls without end.
+    /// True if the credential was renewed after a refusal. Once is enough: a CSP
+    /// that refuses a new token too would otherwise get calls without end.
     renewed: bool,
+    /// True if the time of the signatures was corrected after a refusal. Once is
+    /// enough here, too.
+    corrected: bool,
     /// The finding of the last try.
     finding: Option<Finding>,
     /// The last response before the current try. It survives later tries without
@@ -103,6 +108,8 @@ struct ReceivedResponse {
     retry_after: Option<Duration>,
     /// The failure of reading the body, which is then empty.
     unread: Option<CallFailure>,
+    /// The reason why the CSP refuses the credential, if it does.
+    refusal: Option<Refusal>,
 }
 
 impl<'a> Exchange<'a> {
@@ -124,6 +131,11 @@ impl<'a> Exchange<'a> {
             .credentials
             .select(&inner.name, request.credential.as_deref(), &url)
             .map_err(|unknown| check::refusal(&inner.name, &unknown.to_string()))?;
+        let scopes = request.scopes.iter().cloned().collect();
+        let asked = Asked { scopes, ..Asked::default() };
+        if let Some(Err(bad)) = credential.map(|it| it.check(&asked.parameters)) {
+            return Err(check::refusal(&inner.name, &format!("its credential {bad}")));
+        }
         Ok(Self {
             inner,
             method: request.method,
@@ -132,11 +144,12 @@ impl<'a> Exchange<'a> {
             headers,
             body: request.body.clone(),
             credential,
-            scopes: request.scopes.iter().cloned().collect(),
+            asked,
             called_at: Instant::now(),
             calls: 0,
             sent: false,
             renewed: false,
+            corrected: false,
             finding: None,
             last: None,
         })
@@ -212,28 +225,37 @@ impl<'a> Exchange<'a> {
     }
 
     /// Makes one try: obtains the credential and calls. If the CSP refuses the
-    /// credential, renews it and calls again, once in the whole exchange.
+    /// credential, corrects the time of its signature or renews it, and calls
+    /// again, once each in the whole exchange.
     async fn attempt(&mut self, context: &Context<'_>) -> Result<ReceivedResponse, CallFailure> {
         self.called_at = Instant::now();
         let Some(credential) = self.credential else {
             return self.call(None, context).await;
         };
         let patience = context.retry.max_retry_after;
-        let auth = credential.header(&self.scopes, patience).await?;
+        let signer = credential.signer(&self.asked, patience).await?;
         failpoint::reach(FailPoint::CredentialObtained);
-        let received = self.call(Some(&auth), context).await?;
-        if received.response.status != 401 || self.renewed {
+        let mut received = self.call(Some(&signer), context).await?;
+        if let Some(Refusal::Clock(skew)) = received.refusal
+            && !self.corrected
+        {
+            self.corrected = true;
+            signer.correct_clock(skew);
+            self.last = Some(received);
+            // Boxed, because nearly no call is made again, and the others would
+            // keep room for it.
+            received = Box::pin(self.call(Some(&signer), context)).await?;
+        }
+        if received.refusal.is_none() || self.renewed {
             return Ok(received);
         }
         self.renewed = true;
-        let renewed = match credential.renew(&self.scopes, &auth, patience).await {
+        let renewed = match credential.renew(&self.asked, &signer, patience).await {
             Ok(None) => return Ok(received),
             Ok(Some(renewed)) => Ok(renewed),
             Err(failure) => Err(failure),
         };
         self.last = Some(received);
-        // Boxed, because nearly no call is made again, and the others would keep
-        // room for it.
         Box::pin(self.call(Some(&renewed?), context)).await
     }
 
@@ -247,7 +269,7 @@ impl<'a> Exchange<'a> {
     /// Makes one call.
     async fn call(
         &mut self,
-        auth: Option<&AuthHeader>,
+        signer: Option<&Signer>,
         context: &Context<'_>,
     ) -> Result<ReceivedResponse, CallFailure> {
         let inner = self.inner;
@@ -255,21 +277,21 @@ impl<'a> Exchange<'a> {
         // uses up the bound on concurrent calls.
         let permit = inner.permits.acquire().await.expect("the semaphore is never closed");
         let http = inner.http.get().await;
+        // Signed after the wait for the permit, because signatures are dated.
+        let (request, scrubber) = self.request(signer)?;
         self.calls += 1;
         // Set again after the wait for the permit and for the token.
         self.called_at = Instant::now();
         (context.before_call)();
         failpoint::reach(FailPoint::BeforeCspCall);
-        let called = call::call(&http, self.request(auth), &inner.target).await;
+        let called = call::call(&http, request, &inner.target).await;
         failpoint::reach(FailPoint::AfterCspCall);
         drop(permit);
         match called {
             Ok(response) => {
                 self.sent = true;
-                Ok(match auth {
-                    Some(auth) => self.read(response, auth.scrubber()),
-                    None => self.read(response, &Scrubber::new([])),
-                })
+                let refusal = signer.and_then(|signer| signer.judge(&response));
+                Ok(ReceivedResponse { refusal, ..self.read(response, &scrubber) })
             }
             Err(failure) => {
                 self.sent |= failure.sent;
@@ -278,15 +300,21 @@ impl<'a> Exchange<'a> {
         }
     }
 
-    /// Makes a copy of the request. All copies are equal but for the credential.
-    fn request(&self, auth: Option<&AuthHeader>) -> reqwest::Request {
+    /// Makes a copy of the request, and the scrubber of its response. All copies
+    /// are equal but for the credential.
+    fn request(
+        &self,
+        signer: Option<&Signer>,
+    ) -> Result<(reqwest::Request, Arc<Scrubber>), CallFailure> {
         let mut request = reqwest::Request::new(http_method(self.method), self.url.clone());
         *request.headers_mut() = self.headers.clone();
-        if let Some(auth) = auth {
-            auth.apply(request.headers_mut());
-        }
         *request.body_mut() = self.body.clone().map(reqwest::Body::from);
-        request
+        // Last, because a signature covers all the rest.
+        let scrubber = match signer {
+            Some(signer) => signer.sign(&mut request)?,
+            None => Arc::new(Scrubber::new([])),
+        };
+        Ok((request, scrubber))
     }
 
     /// Converts a response to the form of the WIT: header names in lower case,
@@ -314,7 +342,7 @@ impl<'a> Exchange<'a> {
             Err(unread) => (Bytes::new(), Some(unread)),
         };
         let response = HttpResponse { status: response.status, headers, body };
-        ReceivedResponse { response, retry_after, unread }
+        ReceivedResponse { response, retry_after, unread, refusal: None }
     }
 
     /// Returns what the host knows about the end of a try.
@@ -396,11 +424,13 @@ impl<'a> Exchange<'a> {
         };
         let next_ms = next.map(|delay| delay.as_millis() as u64);
         match tried {
-            Ok(ReceivedResponse { response: HttpResponse { status, .. }, unread, .. }) => {
+            Ok(ReceivedResponse {
+                response: HttpResponse { status, .. }, unread, refusal, ..
+            }) => {
                 if let Some(error) = unread {
                     let code = error.code.as_str();
                     warn!(%csp, method, path, status, code, %error, attempt, next_ms, "{csp} responded with status {status}, but its body could not be read");
-                } else if *status == 401 && self.credential.is_some() {
+                } else if refusal.is_some() {
                     counter!("hoth_credential_refusals_total", "csp" => csp.to_string())
                         .increment(1);
                     warn!(%csp, method, path, status, attempt, event = "credential-refused", "{csp} refuses the credential of this host; check its configuration");

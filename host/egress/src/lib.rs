@@ -24,9 +24,18 @@ use tokio::sync::Semaphore;
 use url::Url;
 
 pub use auth::config::ApiKeyConfig;
+pub use auth::config::AssumeRoleConfig;
+pub use auth::config::AwsSigV4Config;
 pub use auth::config::BasicConfig;
+pub use auth::config::ClientAuthentication;
+pub use auth::config::ClientCertificateConfig;
 pub use auth::config::CredentialConfig;
+pub use auth::config::GoogleFederationConfig;
+pub use auth::config::GoogleServiceAccountConfig;
 pub use auth::config::OAuth2Config;
+pub use auth::config::OciSignatureConfig;
+pub use auth::config::WebIdentityConfig;
+pub use auth::sign::aws_scope::AwsScope;
 pub use breaker::Breaker;
 pub use breaker::BreakerConfig;
 pub use breaker::BreakerPhase;
@@ -49,6 +58,7 @@ pub mod fuzz {
 }
 
 use crate::auth::credential::Credentials;
+use crate::auth::issuer_client::IssuerSetup;
 use crate::policy::resolver::Resolver;
 use crate::policy::target::TargetPolicy;
 use crate::transport::call::CallTarget;
@@ -218,17 +228,21 @@ impl Client {
                 (origin.clone(), Breaker::new(name, peer, &config.breaker, clock.clone()))
             })
             .collect();
+        let setup = IssuerSetup {
+            csp: name.clone(),
+            http: http.clone(),
+            timeout: config.timeout(),
+            clock: clock.clone(),
+        };
         Ok(Self(Arc::new(Inner {
             name: name.clone(),
             settings: config.settings_json(),
             targets: TargetPolicy::new(config.base_url.clone(), &config.allowed_origins),
             credentials: Credentials::new(
-                name,
+                &setup,
                 &config.default_credential(),
                 config.default_origins(),
                 &config.credentials,
-                &http,
-                config.timeout(),
             ),
             http,
             target,

@@ -187,7 +187,7 @@ fn run_check(path: &Path) -> ExitCode {
     for (name, settings) in &config.csp {
         let checked = hoth_egress::Client::build(name, settings)
             .map_err(anyhow::Error::from)
-            .and_then(|_| match settings.missing_secrets().into_iter().next() {
+            .and_then(|_| match settings.unusable_secrets().into_iter().next() {
                 Some(missing) => Err(missing.into()),
                 None => Ok(()),
             })

@@ -7,7 +7,7 @@
 use std::ops::Range;
 
 /// Parts of keys and tables that may hold a secret, in lower case.
-const SECRET_WORDS: [&str; 12] = [
+const SECRET_WORDS: [&str; 16] = [
     "secret",
     "password",
     "token",
@@ -18,6 +18,10 @@ const SECRET_WORDS: [&str; 12] = [
     "oauth2",
     "api_key",
     "basic",
+    "aws_sigv4",
+    "google_service_account",
+    "google_federation",
+    "oci_signature",
     "credential",
     // A password in a URL.
     "@",

@@ -91,6 +91,6 @@ impl SecretWatch {
 
 /// Names the first secret that cannot be read.
 fn missing(csp: &CspName, settings: &hoth_egress::Config) -> Option<String> {
-    let problem = settings.missing_secrets().into_iter().next()?;
+    let problem = settings.unusable_secrets().into_iter().next()?;
     Some(problem.in_table(&format!("csp.{csp}")).to_string())
 }

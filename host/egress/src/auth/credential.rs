@@ -1,10 +1,7 @@
-//! Authenticates requests to a CSP: selects a credential and obtains its header
-//! field.
+//! Authenticates requests to a CSP: selects a credential and obtains a signer.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::Mutex;
-use std::sync::PoisonError;
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -14,26 +11,32 @@ use http::HeaderValue;
 use http::header;
 use secrecy::ExposeSecret as _;
 use secrecy::SecretString;
-use tokio::time::Instant;
 use url::Url;
 
+use crate::auth::asked::Asked;
+use crate::auth::aws::credential::AwsCredential;
 use crate::auth::config::ApiKeyConfig;
 use crate::auth::config::BasicConfig;
 use crate::auth::config::CredentialConfig;
-use crate::auth::header::AuthHeader;
-use crate::auth::scopes::Scopes;
+use crate::auth::config::DEFAULT_CREDENTIAL;
+use crate::auth::google;
+use crate::auth::issuer_client::IssuerSetup;
+use crate::auth::oauth2::OAuth2;
+use crate::auth::oci::OciCredential;
+use crate::auth::parameters;
+use crate::auth::parameters::BadParameters;
+use crate::auth::parameters::Parameters;
+use crate::auth::reread::Reread;
 use crate::auth::secret::read_secret;
-use crate::auth::token::Tokens;
+use crate::auth::sign::header::AuthHeader;
+use crate::auth::sign::signer::HeaderSigner;
+use crate::auth::sign::signer::Signer;
+use crate::auth::tokens::TokenIssuer;
+use crate::auth::tokens::Tokens;
 use crate::policy::origin::Origin;
-use crate::transport::client::HttpClient;
 use crate::transport::failure::CallFailure;
 use hoth_core::domain::CspName;
 use hoth_core::domain::TransportCode;
-
-/// The time for which a key or a password is used before it is read again. A
-/// rotation takes effect as fast as a restart of the host would, and few calls
-/// wait for the file system.
-const REREAD_INTERVAL: Duration = Duration::from_secs(5);
 
 /// All credentials of one CSP.
 #[derive(Debug)]
@@ -50,8 +53,10 @@ pub struct Credentials {
 /// A credential of one kind.
 #[derive(Debug, Clone)]
 pub enum Credential {
-    OAuth2(Tokens),
+    Tokens(Tokens),
     Static(StaticCredential),
+    AwsSigV4(AwsCredential),
+    OciSignature(OciCredential),
 }
 
 /// The error of a request for a credential that is not configured.
@@ -70,11 +75,7 @@ pub struct StaticCredential(Arc<StaticInner>);
 struct StaticInner {
     csp: CspName,
     kind: StaticKind,
-    /// The header that was read last, and the time at which that read began.
-    cached: Mutex<Option<(Instant, AuthHeader)>>,
-    /// Held during a read, so that a file system which does not answer takes
-    /// one of the threads that all CSPs share, and not one for each call.
-    reading: tokio::sync::Mutex<()>,
+    read: Reread<AuthHeader>,
 }
 
 #[derive(Debug)]
@@ -84,28 +85,27 @@ enum StaticKind {
 }
 
 impl Credentials {
-    /// Makes the credentials of one CSP from a valid configuration. `timeout`
-    /// is the limit of a call to the CSP.
+    /// Makes the credentials of one CSP from a valid configuration.
     pub fn new(
-        csp: &CspName,
+        setup: &IssuerSetup,
         default: &CredentialConfig,
         default_origins: Vec<Origin>,
         named: &BTreeMap<String, CredentialConfig>,
-        http: &HttpClient,
-        timeout: Duration,
     ) -> Self {
-        let make = |config: &CredentialConfig| Credential::new(csp, config, http, timeout);
         // `authorization` is always among them, so that no adapter can set it
         // and smuggle in a credential of its own.
         let mut header_names = vec![header::AUTHORIZATION];
         let api_keys = named.values().chain([default]).filter_map(|it| it.api_key.as_ref());
         header_names.extend(api_keys.map(|api_key| api_key.header.clone()));
+        let mut aws = AwsCredentials { setup, default, named, made: BTreeMap::new() };
         Self {
-            default: make(default),
+            default: Credential::new(setup, DEFAULT_CREDENTIAL, default, &mut aws),
             default_origins,
             named: named
                 .iter()
-                .filter_map(|(name, config)| Some((name.clone(), make(config)?)))
+                .filter_map(|(name, config)| {
+                    Some((name.clone(), Credential::new(setup, name, config, &mut aws)?))
+                })
                 .collect(),
             header_names,
         }
@@ -139,98 +139,138 @@ impl Credentials {
     }
 }
 
+/// The credentials for AWS while they are made. One may use the keys of another
+/// one, and then both share them.
+struct AwsCredentials<'a> {
+    setup: &'a IssuerSetup,
+    default: &'a CredentialConfig,
+    named: &'a BTreeMap<String, CredentialConfig>,
+    made: BTreeMap<String, AwsCredential>,
+}
+
+impl AwsCredentials<'_> {
+    /// Returns the credential of this name, made at most once. Returns `None` if
+    /// it is not one for AWS.
+    fn get(&mut self, name: &str) -> Option<AwsCredential> {
+        if let Some(made) = self.made.get(name) {
+            return Some(made.clone());
+        }
+        let config = match name {
+            DEFAULT_CREDENTIAL => self.default,
+            name => self.named.get(name)?,
+        };
+        let config = config.aws_sigv4.as_ref()?;
+        // Ends, because a checked chain has no circle.
+        let from = config.assume_role.as_ref().and_then(|role| self.get(&role.from));
+        let made = AwsCredential::new(self.setup, config, from);
+        self.made.insert(name.to_owned(), made.clone());
+        Some(made)
+    }
+}
+
 impl Credential {
     /// Makes a credential. Returns `None` if the configuration is empty.
     fn new(
-        csp: &CspName,
+        setup: &IssuerSetup,
+        name: &str,
         config: &CredentialConfig,
-        http: &HttpClient,
-        timeout: Duration,
+        aws: &mut AwsCredentials<'_>,
     ) -> Option<Self> {
         if let Some(oauth2) = &config.oauth2 {
-            return Some(Self::OAuth2(Tokens::new(csp, oauth2, http.clone(), timeout)));
+            let issuer = TokenIssuer::OAuth2(OAuth2::new(setup, oauth2));
+            return Some(Self::Tokens(Tokens::new(issuer, oauth2.scopes.clone())));
+        }
+        if let Some(account) = &config.google_service_account {
+            let issuer = TokenIssuer::GoogleAccount(google::ServiceAccount::new(setup, account));
+            return Some(Self::Tokens(Tokens::new(issuer, account.scopes.clone())));
+        }
+        if let Some(federation) = &config.google_federation {
+            let issuer = TokenIssuer::GoogleFederation(google::Federation::new(setup, federation));
+            return Some(Self::Tokens(Tokens::new(issuer, federation.scopes.clone())));
+        }
+        if config.aws_sigv4.is_some() {
+            return aws.get(name).map(Self::AwsSigV4);
+        }
+        if let Some(oci) = &config.oci_signature {
+            return Some(Self::OciSignature(OciCredential::new(setup, oci)));
         }
         let api_key = config.api_key.clone().map(StaticKind::ApiKey);
         let kind = api_key.or_else(|| config.basic.clone().map(StaticKind::Basic))?;
-        let (cached, reading) = (Mutex::default(), tokio::sync::Mutex::default());
-        let inner = StaticInner { csp: csp.clone(), kind, cached, reading };
+        let inner = StaticInner { csp: setup.csp.clone(), kind, read: Reread::default() };
         Some(Self::Static(StaticCredential(Arc::new(inner))))
     }
 
-    /// Returns the header of the next request, from the cache if possible.
-    /// Waits up to `patience` while the issuer asks for a pause.
-    pub async fn header(
-        &self,
-        scopes: &Scopes,
-        patience: Duration,
-    ) -> Result<AuthHeader, CallFailure> {
+    /// Checks the parameters of a request.
+    pub fn check(&self, parameters: &Parameters) -> Result<(), BadParameters> {
         match self {
-            Self::OAuth2(tokens) => tokens.header(scopes, patience).await,
-            Self::Static(credential) => credential.header().await,
+            Self::Tokens(_) | Self::Static(_) | Self::OciSignature(_) => {
+                parameters::check_none(parameters)
+            }
+            Self::AwsSigV4(credential) => credential.check(parameters),
         }
     }
 
-    /// Returns a new header after the CSP refused one. Returns `None` if the
+    /// Returns the signer of the next request, from the cache if possible.
+    /// Waits up to `patience` while the issuer asks for a pause.
+    pub async fn signer(&self, asked: &Asked, patience: Duration) -> Result<Signer, CallFailure> {
+        match self {
+            Self::Tokens(tokens) => {
+                let grant = tokens.get(&asked.scopes, patience).await?;
+                let (header, generation) = (grant.value, grant.generation);
+                Ok(Signer::Header(HeaderSigner { header, generation }))
+            }
+            Self::Static(credential) => {
+                let inner = &credential.0;
+                let header = inner.read.get(|| inner.read_header()).await?;
+                Ok(Signer::Header(HeaderSigner { header, generation: 0 }))
+            }
+            Self::AwsSigV4(credential) => credential.signer(asked, patience).await,
+            Self::OciSignature(credential) => credential.signer().await,
+        }
+    }
+
+    /// Returns a new signer after the CSP refused one. Returns `None` if the
     /// source of a key or a password still holds the refused value.
     pub async fn renew(
         &self,
-        scopes: &Scopes,
-        refused: &AuthHeader,
+        asked: &Asked,
+        refused: &Signer,
         patience: Duration,
-    ) -> Result<Option<AuthHeader>, CallFailure> {
-        match self {
-            Self::OAuth2(tokens) => {
-                tokens.discard(scopes, refused);
-                tokens.header(scopes, patience).await.map(Some)
+    ) -> Result<Option<Signer>, CallFailure> {
+        match (self, refused) {
+            (Self::Tokens(tokens), Signer::Header(refused)) => {
+                tokens.discard(&asked.scopes, refused.generation);
+                self.signer(asked, patience).await.map(Some)
             }
-            Self::Static(credential) => {
-                // Read again in any case: the cached value is the refused one.
-                let _reading = credential.0.reading.lock().await;
-                let read = credential.read().await?;
-                Ok((read.value != refused.value).then_some(read))
+            (Self::Static(credential), Signer::Header(refused)) => {
+                let inner = &credential.0;
+                let header = inner.read.get_anew(|| inner.read_header()).await?;
+                let is_new = header.value != refused.header.value;
+                Ok(is_new.then_some(Signer::Header(HeaderSigner { header, generation: 0 })))
+            }
+            (Self::AwsSigV4(credential), refused) => {
+                credential.renew(asked, refused, patience).await
+            }
+            (Self::OciSignature(credential), refused) => credential.renew(refused).await,
+            (Self::Tokens(_) | Self::Static(_), Signer::AwsSigV4(_) | Signer::OciSignature(_)) => {
+                Ok(None)
             }
         }
     }
 }
 
-impl StaticCredential {
-    async fn header(&self) -> Result<AuthHeader, CallFailure> {
-        if let Some(header) = self.cached() {
-            return Ok(header);
-        }
-        let _reading = self.0.reading.lock().await;
-        // Another call may have read it while this one waited for the lock.
-        match self.cached() {
-            Some(header) => Ok(header),
-            None => self.read().await,
-        }
-    }
-
-    /// Returns the header that was read last, unless that is long ago.
-    fn cached(&self) -> Option<AuthHeader> {
-        let cached = self.0.cached.lock().unwrap_or_else(PoisonError::into_inner);
-        let (read_at, header) = cached.as_ref()?;
-        (read_at.elapsed() < REREAD_INTERVAL).then(|| header.clone())
-    }
-
-    /// Reads the secret and caches its header.
-    async fn read(&self) -> Result<AuthHeader, CallFailure> {
-        // The time before the read: a secret that is replaced meanwhile must
-        // not count as newer than it is.
-        let read_at = Instant::now();
-        let (source, what) = match &self.0.kind {
+impl StaticInner {
+    /// Reads the secret and makes its header.
+    async fn read_header(&self) -> Result<AuthHeader, CallFailure> {
+        let (source, what) = match &self.kind {
             StaticKind::ApiKey(api_key) => (&api_key.value, "API key"),
             StaticKind::Basic(basic) => (&basic.password, "password"),
         };
-        let secret = read_secret(&self.0.csp, source, what).await?;
-        let header = self.0.kind.header(secret).ok_or_else(|| {
-            let csp = &self.0.csp;
-            let message = format!("the {what} for {csp} cannot be sent in a header");
+        let secret = read_secret(&self.csp, source, what).await?;
+        self.kind.header(secret).ok_or_else(|| {
+            let message = format!("the {what} for {} cannot be sent in a header", self.csp);
             CallFailure::unsent(TransportCode::TokenUnavailable, message)
-        })?;
-        let mut cached = self.0.cached.lock().unwrap_or_else(PoisonError::into_inner);
-        *cached = Some((read_at, header.clone()));
-        Ok(header)
+        })
     }
 }
 
@@ -250,6 +290,6 @@ impl StaticKind {
         };
         let mut value = HeaderValue::from_str(value.expose_secret()).ok()?;
         value.set_sensitive(true);
-        Some(AuthHeader::new(name, value, password.as_ref(), 0))
+        Some(AuthHeader::new(name, value, password.as_ref()))
     }
 }

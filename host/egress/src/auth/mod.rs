@@ -1,36 +1,20 @@
 //! Authentication of outgoing requests: API keys, passwords, access tokens, and
 //! signatures over whole requests.
 
-#[cfg(test)]
+pub mod asked;
 mod aws;
-#[cfg(test)]
-mod client_assertion;
 pub mod config;
 pub mod credential;
 mod endpoint;
-#[cfg(test)]
+mod expiry;
 mod google;
-pub mod header;
-#[cfg(test)]
-mod jwt;
-#[cfg(test)]
-mod oci_signature;
-#[cfg(test)]
-pub mod rsa_key;
+mod grants;
+pub mod issuer_client;
+mod oauth2;
+mod oci;
+mod parameters;
+mod reread;
 pub mod scopes;
 mod secret;
-mod token;
-
-#[cfg(test)]
-use std::time::Duration;
-#[cfg(test)]
-use std::time::SystemTime;
-
-#[cfg(test)]
-use hoth_core::domain::Timestamp;
-
-#[cfg(test)]
-/// Converts a time to the type of the libraries that format dates.
-fn instant(time: Timestamp) -> SystemTime {
-    SystemTime::UNIX_EPOCH + Duration::from_millis(time.as_millis())
-}
+pub mod sign;
+mod tokens;

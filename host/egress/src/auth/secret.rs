@@ -1,6 +1,7 @@
 //! Reading of secrets from their configured sources.
 
 use std::error::Error;
+use std::fmt::Display;
 
 use secrecy::SecretString;
 use tracing::warn;
@@ -31,4 +32,17 @@ pub async fn read_secret(
     warn!(%csp, %error, cause, "Cannot read the {what} for {csp}");
     let message = format!("the {what} for {csp} cannot be read");
     Err(CallFailure::unsent(TransportCode::TokenUnavailable, message))
+}
+
+/// Makes the failure of a secret that was read and cannot be used. Like
+/// [`read_secret`], it names the source in the log only.
+pub fn unusable(
+    csp: &CspName,
+    source: &SecretSource,
+    what: &str,
+    reason: &dyn Display,
+) -> CallFailure {
+    warn!(%csp, "Cannot use the {what} for {csp}: {source} {reason}");
+    let message = format!("the {what} for {csp} {reason}");
+    CallFailure::unsent(TransportCode::TokenUnavailable, message)
 }

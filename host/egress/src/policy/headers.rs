@@ -11,14 +11,16 @@ use percent_encoding::utf8_percent_encode;
 use hoth_core::domain::HttpRequest;
 use hoth_core::domain::Method;
 
-/// Headers that belong to the connection, to the host's credentials, or to the
-/// framing of the message (RFC 9110 section 7.6.1, RFC 9113 section 8.2.2).
-const RESERVED: [&str; 13] = [
+/// Headers that belong to the connection, to the host's credentials and
+/// signatures, or to the framing of the message (RFC 9110 section 7.6.1, RFC
+/// 9113 section 8.2.2).
+const RESERVED: [&str; 19] = [
     "authorization",
     "connection",
     "content-length",
     "cookie",
     "cookie2",
+    "date",
     "expect",
     "host",
     "http2-settings",
@@ -27,6 +29,11 @@ const RESERVED: [&str; 13] = [
     "trailer",
     "transfer-encoding",
     "upgrade",
+    "x-amz-content-sha256",
+    "x-amz-date",
+    "x-amz-security-token",
+    "x-content-sha256",
+    "x-date",
 ];
 
 /// The prefix of headers for proxies, such as `proxy-authorization`.

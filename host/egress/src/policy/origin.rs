@@ -26,6 +26,8 @@ pub enum BadUrl {
     Userinfo,
     #[error("must not have a query or a fragment")]
     QueryOrFragment,
+    #[error("must not have a fragment")]
+    Fragment,
     #[error("must be an origin: a scheme, a host, an optional port, and no path")]
     NotAnOrigin,
     #[error("must be http or https")]
@@ -85,6 +87,17 @@ pub fn check_endpoint(url: &Url) -> Result<(), BadUrl> {
         return Err(BadUrl::QueryOrFragment);
     }
     Ok(())
+}
+
+/// Checks the URL of a token endpoint, which is called as it is, with its query
+/// (RFC 6749 section 3.2).
+pub fn check_token_url(url: &Url) -> Result<(), BadUrl> {
+    let mut plain = url.clone();
+    plain.set_query(None);
+    if url.fragment().is_some() {
+        return Err(BadUrl::Fragment);
+    }
+    check_endpoint(&plain)
 }
 
 /// Checks the URL of a proxy. Plain HTTP is allowed: the TLS connection to the

@@ -48,8 +48,8 @@ async fn a_token_request_carries_the_client_credentials() {
         accept-encoding: identity
         accept: application/json
         content-type: application/x-www-form-urlencoded
-        authorization: Basic bWU6aG90aA==
         user-agent: hoth/0.1.0
+        authorization: Basic bWU6aG90aA==
         host: HOST
         content-length: 73
 

@@ -15,7 +15,7 @@ use secrecy::SecretString;
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::auth::rsa_key::RsaKey;
+use crate::auth::sign::rsa_key::RsaKey;
 use hoth_core::domain::Timestamp;
 
 pub const AWS_SIGV4: &str = include_str!("vectors/aws_sigv4.json");

@@ -42,10 +42,15 @@ fn seconds(value: &str) -> Option<Duration> {
 }
 
 /// Returns the time of the response, by its `Date` if it has one.
-fn responded_at(headers: &HeaderMap, clock: &Clock) -> SystemTime {
-    let date = headers.get(header::DATE).and_then(|date| date.to_str().ok());
-    date.and_then(|date| httpdate::parse_http_date(date).ok())
+pub fn responded_at(headers: &HeaderMap, clock: &Clock) -> SystemTime {
+    date(headers)
         .unwrap_or_else(|| SystemTime::UNIX_EPOCH + Duration::from_millis(clock.wall().as_millis()))
+}
+
+/// Returns the `Date` of a response, or `None` if it is absent or invalid.
+pub fn date(headers: &HeaderMap) -> Option<SystemTime> {
+    let date = headers.get(header::DATE)?.to_str().ok()?;
+    httpdate::parse_http_date(date).ok()
 }
 
 #[cfg(test)]

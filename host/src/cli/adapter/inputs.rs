@@ -111,7 +111,7 @@ fn configured(config: &Config, name: &CspName) -> anyhow::Result<hoth_egress::Cl
         .csp
         .get(name)
         .with_context(|| format!("no `[csp.{name}]` in {}", config.file.display()))?;
-    if let Some(missing) = settings.missing_secrets().into_iter().next() {
+    if let Some(missing) = settings.unusable_secrets().into_iter().next() {
         return Err(anyhow::Error::from(missing).context(format!("csp.{name}")));
     }
     hoth_egress::Client::build(name, settings).with_context(|| format!("csp.{name}"))

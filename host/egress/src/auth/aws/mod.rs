@@ -1,4 +1,6 @@
-//! Requests signed for Amazon Web Services.
+//! The keys that sign requests to Amazon Web Services.
 
-pub mod scope;
-pub mod signature;
+pub mod credential;
+mod static_keys;
+mod sts;
+mod web_identity;

@@ -8,10 +8,10 @@ use secrecy::SecretString;
 use serde::Deserialize;
 use serde_json::json;
 
-use crate::auth::jwt;
-use crate::auth::jwt::Algorithm;
-use crate::auth::rsa_key::BadKey;
-use crate::auth::rsa_key::RsaKey;
+use crate::auth::sign::jwt;
+use crate::auth::sign::jwt::Algorithm;
+use crate::auth::sign::rsa_key::BadKey;
+use crate::auth::sign::rsa_key::RsaKey;
 use hoth_core::domain::Timestamp;
 
 /// The audience of every assertion, even if the token endpoint is another one.

@@ -6,7 +6,7 @@ use secrecy::SecretString;
 use serde_json::Value;
 use serde_json::json;
 
-use crate::auth::rsa_key::RsaKey;
+use crate::auth::sign::rsa_key::RsaKey;
 
 /// A signature algorithm of RFC 7518 section 3.1.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Deserialize)]

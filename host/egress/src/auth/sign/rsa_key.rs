@@ -70,8 +70,7 @@ impl RsaKey {
         signature
     }
 
-    /// Returns the public key in the form of PKCS#1, to verify with.
-    #[cfg(test)]
+    /// Returns the public key in the form of PKCS#1.
     pub fn public(&self) -> &[u8] {
         self.0.public().as_ref()
     }

@@ -12,13 +12,12 @@ use secrecy::SecretString;
 use serde_json::json;
 use uuid::Uuid;
 
-use crate::auth::jwt;
-use crate::auth::jwt::Algorithm;
-use crate::auth::rsa_key::RsaKey;
+use crate::auth::sign::jwt;
+use crate::auth::sign::jwt::Algorithm;
+use crate::auth::sign::rsa_key::RsaKey;
 use hoth_core::domain::Timestamp;
 
 /// The value of `client_assertion_type`.
-#[expect(dead_code, reason = "a later change sends it")]
 pub const TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 
 /// The lifetime of an assertion. Microsoft's library has the same.

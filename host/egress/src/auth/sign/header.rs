@@ -16,8 +16,6 @@ pub struct AuthHeader {
     pub name: HeaderName,
     /// The field value, marked as sensitive.
     pub value: HeaderValue,
-    /// A number that tells a token from its successor.
-    pub generation: u64,
     /// Made once: many responses are searched for one credential.
     scrubber: Arc<Scrubber>,
 }
@@ -25,18 +23,13 @@ pub struct AuthHeader {
 impl AuthHeader {
     /// Makes the header field of a credential. `password` is the one that
     /// `value` contains in base64: responses may quote it in plain text.
-    pub fn new(
-        name: HeaderName,
-        value: HeaderValue,
-        password: Option<&SecretString>,
-        generation: u64,
-    ) -> Self {
+    pub fn new(name: HeaderName, value: HeaderValue, password: Option<&SecretString>) -> Self {
         // Each word of the value, so that a scheme such as `Bearer` stands apart
         // from its token.
         let words = value.as_bytes().split(|byte| *byte == b' ');
         let password = password.map(|secret| secret.expose_secret().as_bytes());
         let scrubber = Arc::new(Scrubber::new(words.chain(password)));
-        Self { name, value, generation, scrubber }
+        Self { name, value, scrubber }
     }
 
     /// Sets the header field of a request.
@@ -45,7 +38,7 @@ impl AuthHeader {
     }
 
     /// Returns the scrubber of responses to requests with this header.
-    pub fn scrubber(&self) -> &Scrubber {
-        &self.scrubber
+    pub fn scrubber(&self) -> Arc<Scrubber> {
+        Arc::clone(&self.scrubber)
     }
 }

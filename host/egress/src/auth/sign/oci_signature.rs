@@ -12,8 +12,8 @@ use ring::digest;
 use url::Position;
 use url::Url;
 
-use crate::auth::instant;
-use crate::auth::rsa_key::RsaKey;
+use crate::auth::sign::instant;
+use crate::auth::sign::rsa_key::RsaKey;
 use hoth_core::domain::Timestamp;
 
 const X_CONTENT_SHA256: HeaderName = HeaderName::from_static("x-content-sha256");
