@@ -1,6 +1,8 @@
 //! Tests of the client against real sockets.
 
+mod aws;
 mod calls;
+mod clouds;
 mod credentials;
 mod h2_server;
 mod locations;

@@ -28,7 +28,7 @@ pub fn oauth2(idp: &str, source: &str) -> String {
 pub const SECRET: &str =
     concat!("{ file = '", env!("CARGO_MANIFEST_DIR"), "/src/tests/client-secret.txt' }");
 
-fn grant(token: &str, expires_in: u32) -> Act {
+pub fn grant(token: &str, expires_in: u32) -> Act {
     let body = format!(
         r#"{{"access_token": "{token}", "token_type": "Bearer", "expires_in": {expires_in}}}"#
     );

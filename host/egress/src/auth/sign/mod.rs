@@ -4,7 +4,7 @@
 pub mod account_key;
 pub mod aws_refusal;
 pub mod aws_scope;
-mod aws_signature;
+pub mod aws_signature;
 pub mod client_assertion;
 pub mod header;
 pub mod jwt;

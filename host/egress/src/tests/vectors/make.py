@@ -52,6 +52,11 @@ def make_keys():
     for name, (form, encryption) in forms.items():
         pem = key.private_bytes(serialization.Encoding.PEM, form, encryption)
         (HERE / name).write_bytes(pem)
+    other = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    pem = other.private_bytes(
+        serialization.Encoding.PEM, private.PKCS8, serialization.NoEncryption()
+    )
+    (HERE / "other-key.pem").write_bytes(pem)
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "hoth.example.com")])
     builder = x509.CertificateBuilder().subject_name(name).issuer_name(name)
     builder = builder.public_key(key.public_key()).serial_number(1)
