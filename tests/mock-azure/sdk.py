@@ -9,6 +9,7 @@ import json
 import sys
 import urllib.error
 import urllib.request
+from functools import cached_property
 
 from azure.core import PipelineClient
 from azure.core.pipeline import policies
@@ -63,13 +64,36 @@ class Azure:
         self.urls = urls
         self.credential = credential or self.secret_credential()
         self.options = {"polling_interval": 0, **options}
-        self.groups = self.client(ManagementGroupsMgmtClient)
-        self.aliases = self.client(SubscriptionClient)
-        self.subscriptions = self.client(SubscriptionsClient)
-        self.resources = self.client(ResourceManagementClient, "unused")
-        self.roles = self.client(AuthorizationManagementClient, "unused", api_version="2022-04-01")
-        self.costs = self.client(CostManagementClient)
-        self.graph = Graph(urls["graph"], self.policy(GRAPH_SCOPE), **options)
+
+    # Clients are made when they are used: each takes a while.
+
+    @cached_property
+    def groups(self):
+        return self.client(ManagementGroupsMgmtClient)
+
+    @cached_property
+    def aliases(self):
+        return self.client(SubscriptionClient)
+
+    @cached_property
+    def subscriptions(self):
+        return self.client(SubscriptionsClient)
+
+    @cached_property
+    def resources(self):
+        return self.client(ResourceManagementClient, "unused")
+
+    @cached_property
+    def roles(self):
+        return self.client(AuthorizationManagementClient, "unused", api_version="2022-04-01")
+
+    @cached_property
+    def costs(self):
+        return self.client(CostManagementClient)
+
+    @cached_property
+    def graph(self):
+        return Graph(self.urls["graph"], self.policy(GRAPH_SCOPE), self.options)
 
     def secret_credential(self, **options):
         return ClientSecretCredential(
@@ -102,7 +126,7 @@ class Azure:
 class Graph:
     """Microsoft Graph by the pipeline of azure-core, in place of its large SDK."""
 
-    def __init__(self, url, policy, **options):
+    def __init__(self, url, policy, options):
         own = [
             policies.HeadersPolicy(),
             policies.UserAgentPolicy("mock-azure-tests"),

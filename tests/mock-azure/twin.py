@@ -4,6 +4,7 @@ mock recorded, for comparison with those of HOTH's adapter.
     python -m mock_azure > ready.json &
     python twin.py ADD_PORTFOLIO --ready ready.json
     python twin.py RECORDED --ready ready.json     # the calls of any client so far
+    python twin.py STATE --ready ready.json        # what stands in the tenant now
 
 The job's input is that of `wit/` (operations.md); `--input` replaces the
 sample below, key by key, and `--settings` likewise. The names of management
@@ -16,12 +17,12 @@ import argparse
 import calendar
 import json
 import re
-import sys
 import uuid
 from urllib.parse import unquote
 
 from azure.core.exceptions import HttpResponseError
 
+import show
 from sdk import Azure
 from sdk import Control
 from sdk import urls_of
@@ -265,23 +266,29 @@ def with_numbered_ids(value):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
-    parser.add_argument("operation", choices=[*OPERATIONS, "RECORDED"])
+    parser.add_argument("operation", choices=[*OPERATIONS, "RECORDED", "STATE"])
     parser.add_argument(
         "--ready", default="-", help="the mock's line: JSON, a file, or - for standard input"
     )
     parser.add_argument("--input", type=json.loads, default={})
     parser.add_argument("--settings", type=json.loads, default={})
     arguments = parser.parse_args()
+    print(json.dumps(run(arguments), indent=2))
+
+
+def run(arguments):
+    """Returns what an operation prints."""
     urls = urls_of(arguments.ready)
+    if arguments.operation == "STATE":
+        return with_numbered_ids(show.tenant(Azure(urls)))
     control = Control(urls["control"])
-    before = 0
-    if arguments.operation != "RECORDED":
-        before = len(control.get("calls"))
-        job = {**INPUT, **arguments.input}
-        job["payload"] = {**INPUT["payload"], **arguments.input.get("payload", {})}
-        OPERATIONS[arguments.operation](Azure(urls), job, {**SETTINGS, **arguments.settings})
-    json.dump(normalised(control.get("calls")[before:]), sys.stdout, indent=2)
-    print()
+    if arguments.operation == "RECORDED":
+        return normalised(control.get("calls"))
+    before = len(control.get("calls"))
+    job = {**INPUT, **arguments.input}
+    job["payload"] = {**INPUT["payload"], **arguments.input.get("payload", {})}
+    OPERATIONS[arguments.operation](Azure(urls), job, {**SETTINGS, **arguments.settings})
+    return normalised(control.get("calls")[before:])
 
 
 if __name__ == "__main__":

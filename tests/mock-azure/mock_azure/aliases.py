@@ -132,7 +132,7 @@ class Aliases(Provider):
             return
         alias.subscription_id = self.tenant.new_id("subscription", alias.name)
         tenant = alias.additional.get("subscriptionTenantId")
-        if tenant not in (None, self.settings["tenant"]):
+        if tenant not in (None, self.tenant.id):
             # Its new owner must accept it; until then it is in neither tenant.
             alias.ownership = "Pending"
             alias.ownership_url = (

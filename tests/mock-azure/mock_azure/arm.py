@@ -64,9 +64,8 @@ class Arm(Service):
         return claims
 
     def unauthorized(self, code, message):
-        tenant = self.tenant.settings["tenant"]
         challenge = (
-            f'Bearer authorization_uri="{self.world.urls["token"]}/{tenant}", '
+            f'Bearer authorization_uri="{self.world.urls["token"]}/{self.tenant.id}", '
             f'error="invalid_token", error_description="{message}"'
         )
         return Refusal(401, code, message, [("WWW-Authenticate", challenge)])

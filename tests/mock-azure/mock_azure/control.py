@@ -136,8 +136,8 @@ class Control:
         return {"alias": alias.name, "state": alias.ownership}
 
     def state(self, body):
-        """Returns what stands in the tenant, in an order of its own, and the
-        texts that must appear nowhere else."""
+        """Returns what stands in the tenant, sorted by ids or names, and the texts
+        that must appear nowhere else."""
         tenant = self.tenant
         groups = (group for group in tenant.groups.values() if not group.hidden)
         return {

@@ -152,7 +152,7 @@ class Graph(Service):
             # Signs the guest in without a further proof: a secret.
             "inviteRedeemUrl": (
                 f"https://login.microsoftonline.us/redeem?rd=https%3a%2f%2finvitations.microsoft.us"
-                f"%2fredeem%2f%3ftenant%3d{self.tenant.settings['tenant']}%26ticket%3d{ticket}"
+                f"%2fredeem%2f%3ftenant%3d{self.tenant.id}%26ticket%3d{ticket}"
             ),
             "invitedUserDisplayName": body.get("invitedUserDisplayName"),
             "invitedUserType": body.get("invitedUserType") or "Guest",

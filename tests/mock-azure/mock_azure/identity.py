@@ -162,7 +162,7 @@ class Identity(Service):
         return Response(200, body, [("Cache-Control", "no-store, no-cache")])
 
     def check_tenant(self, tenant):
-        if tenant.lower() != self.tenant.settings["tenant"]:
+        if tenant.lower() != self.tenant.id:
             message = f"AADSTS90002: Tenant '{tenant}' not found."
             raise Refusal(400, "invalid_request", message)
 

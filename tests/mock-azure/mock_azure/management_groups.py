@@ -47,7 +47,6 @@ class ManagementGroups(Provider):
         ]
 
     def list(self, request, caller):
-        tenant = self.settings["tenant"]
         items = [
             held(
                 MODELS + "ManagementGroupInfo",
@@ -55,7 +54,7 @@ class ManagementGroups(Provider):
                     "id": group.id,
                     "type": "Microsoft.Management/managementGroups",
                     "name": group.name,
-                    "properties": {"tenantId": tenant, "displayName": group.display_name},
+                    "properties": {"tenantId": self.tenant.id, "displayName": group.display_name},
                 },
             )
             for group in self.tenant.groups.values()
@@ -180,7 +179,7 @@ class ManagementGroups(Provider):
                 "type": "Microsoft.Management/managementGroups/subscriptions",
                 "name": subscription.id,
                 "properties": {
-                    "tenant": self.settings["tenant"],
+                    "tenant": self.tenant.id,
                     "displayName": subscription.display_name,
                     "parent": {"id": GROUPS + subscription.parent},
                     "state": "Active",
@@ -202,7 +201,7 @@ class ManagementGroups(Provider):
             },
         }
         properties = {
-            "tenantId": self.settings["tenant"],
+            "tenantId": self.tenant.id,
             "displayName": group.display_name,
             "details": details,
         }

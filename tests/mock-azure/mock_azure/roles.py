@@ -126,7 +126,7 @@ class Roles(Provider):
             user.assignments_left -= 1
         if user is None or lags:
             message = (
-                f"Principal {id} does not exist in the directory {self.settings['tenant']}. If you "
+                f"Principal {id} does not exist in the directory {self.tenant.id}. If you "
                 "are creating this principal and then immediately assigning a role, this error "
                 "might be related to a replication delay. In this case, set the role assignment "
                 "principalType property to a value, such as ServicePrincipal, User, or Group."

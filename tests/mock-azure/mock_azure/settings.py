@@ -4,8 +4,6 @@ import copy
 
 # Delays count polls or calls, never seconds, so that tests do not wait.
 DEFAULTS = {
-    # The tenant in which everything stands.
-    "tenant": "11111111-2222-3333-4444-555555555555",
     # Seconds for which a new token is good.
     "token_lifetime_s": 3599,
     # Refuses a client assertion whose `jti` was seen before. RFC 7523, section

@@ -52,7 +52,7 @@ class Subscriptions(Provider):
             {
                 "id": f"/subscriptions/{subscription.id}",
                 "subscriptionId": subscription.id,
-                "tenantId": self.settings["tenant"],
+                "tenantId": self.tenant.id,
                 "displayName": subscription.display_name,
                 "state": "Enabled",
                 "subscriptionPolicies": {

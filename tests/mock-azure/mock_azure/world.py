@@ -13,6 +13,9 @@ from .faults import Faults
 from .identity import Application
 from .tokens import Tokens
 
+# The tenant in which everything stands.
+TENANT_ID = "11111111-2222-3333-4444-555555555555"
+
 # The application that exists from the start.
 CLIENT_ID = "c11e0000-0000-4000-8000-000000000001"
 CLIENT_SECRET = "mock-azure-secret~1"
@@ -76,14 +79,15 @@ class Tenant:
     """A directory with its management groups, subscriptions and costs."""
 
     def __init__(self, tokens):
+        self.id = TENANT_ID
         self.settings = settings.defaults()
         self.applications = {CLIENT_ID: Application(CLIENT_ID, CLIENT_SECRET)}
         self.assertions = []
         self.tokens = tokens
         self.faults = Faults()
         self.calls = []
-        root = self.settings["tenant"]
-        self.groups = {root: Group(root, "Tenant Root Group", None)}
+        # The root's name is that of the tenant, as in Azure.
+        self.groups = {self.id: Group(self.id, "Tenant Root Group", None)}
         self.subscriptions = {}
         self.aliases = {}
         self.operations = {}
@@ -109,7 +113,7 @@ class Tenant:
 
     def new_id(self, kind, name):
         """Returns the id of a thing that is made for a name."""
-        return str(uuid.uuid5(IDS, f"{self.settings['tenant']}/{kind}/{name}"))
+        return str(uuid.uuid5(IDS, f"{self.id}/{kind}/{name}"))
 
     def secrets(self):
         """Returns texts that must appear nowhere outside of a client."""
@@ -132,7 +136,7 @@ class World:
         """Returns what a client must know: the URLs, the tenant, and the
         application that exists from the start."""
         ids = {"client_id": CLIENT_ID, "client_secret": CLIENT_SECRET}
-        return {**self.urls, "tenant": self.tenant.settings["tenant"], **ids}
+        return {**self.urls, "tenant": self.tenant.id, **ids}
 
     def reset(self):
         """Empties the tenant, and returns every setting to its default. Tokens

@@ -1,5 +1,6 @@
 """A mock in this process, and the SDK's clients for it."""
 
+import functools
 import json
 import logging
 import time
@@ -18,13 +19,18 @@ logging.getLogger("azure.identity").setLevel(logging.CRITICAL)
 OWNER = "8e3af657-a8ff-443c-a75c-2fe8c4bcb635"
 
 
+@functools.cache
+def world():
+    """Starts the mock that all tests share. It ends with the process."""
+    return start()[0]
+
+
 class MockTest(unittest.TestCase):
     """A test with a tenant of its own."""
 
     @classmethod
     def setUpClass(cls):
-        cls.world, stop = start()
-        cls.addClassCleanup(stop)
+        cls.world = world()
         cls.urls = cls.world.facts()
         cls.control = Control(cls.urls["control"])
 

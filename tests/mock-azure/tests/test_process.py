@@ -1,13 +1,19 @@
 """The mock as a process, its scripts, and its data."""
 
+import contextlib
+import http.client
+import io
 import json
 import subprocess
 import sys
 import unittest
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import make_shapes
 from mock_azure.shapes import Shape
+
+from .support import MockTest
 
 FOLDER = Path(__file__).parent.parent
 
@@ -61,3 +67,26 @@ class Shapes(unittest.TestCase):
         shape = Shape("azure.mgmt.authorization.v2022_04_01:RoleAssignment")
         self.assertEqual(shape.problems_of_answer({"properties": {"scope": "/"}}), [])
         self.assertEqual(shape.problems_of_answer({"more": 1}), ["Could not find member 'more'"])
+
+
+class Bodies(MockTest):
+    def test_requests_that_the_server_does_not_read(self):
+        for headers, status in (
+            ({"Transfer-Encoding": "chunked"}, 411),
+            ({"Content-Length": "x"}, 411),
+            ({"Content-Length": "2000000"}, 413),
+        ):
+            connection = http.client.HTTPConnection(urlsplit(self.urls["arm"]).netloc)
+            connection.putrequest("PUT", "/")
+            for name, value in headers.items():
+                connection.putheader(name, value)
+            connection.endheaders()
+            self.assertEqual(connection.getresponse().status, status)
+            connection.close()
+
+    def test_an_error_of_the_mock_is_no_fault(self):
+        self.world.tenant.groups = None
+        with contextlib.redirect_stderr(io.StringIO()) as shown:
+            error = self.refused(500, "MockAzure", self.azure.groups.management_groups.get, "p1")
+        self.assertIn("NoneType", str(error))
+        self.assertIn("Traceback", shown.getvalue())

@@ -158,6 +158,11 @@ class Scripts(MockTest):
         )
         self.assertEqual(len(json.loads(calls)), 4)
         self.assertEqual(self.run_script("twin.py", "RECORDED", "--ready", ready), calls)
+        state = json.loads(self.run_script("twin.py", "STATE", "--ready", ready))
+        made = state["managementGroups"][0]["managementGroups"]
+        self.assertEqual(
+            [(item["name"], item["displayName"]) for item in made], [("guid-2", "Other")]
+        )
         self.assertIn("management group Other", self.run_script("show.py", ready))
         self.assertIn("guests", json.loads(self.run_script("show.py", "--json", ready)))
 
