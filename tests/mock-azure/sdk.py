@@ -177,7 +177,7 @@ class Control:
 
 def urls_of(text):
     """Reads the line that the mock printed: the JSON itself, the URL of
-    /control/ready, a file, or `-` for standard input."""
+    /control/facts, a file, or `-` for standard input."""
     if text == "-":
         return json.loads(sys.stdin.readline())
     if text.startswith("{"):

@@ -1,5 +1,5 @@
-//! Local clouds for the tests, such as `tests/mock-aws`: their Python environment
-//! with packages from PyPI, and their own tests.
+//! Local clouds for the tests, `tests/mock-aws` and `tests/mock-azure`: their
+//! Python environment with packages from PyPI, and their own tests.
 
 use std::path::Path;
 use std::path::PathBuf;
@@ -12,13 +12,13 @@ use crate::workspace::workspace;
 const PYTHON_VARIABLE: &str = "HOTH_TEST_CLOUDS_PYTHON";
 
 /// Folders of the local clouds with tests of their own, below `tests`.
-const FOLDERS: [&str; 1] = ["mock-aws"];
+const FOLDERS: [&str; 2] = ["mock-aws", "mock-azure"];
 
-/// Packages of the local clouds. Without the extras of moto, which only other
-/// services need.
+/// Packages of the local clouds and of the SDKs that their tests use. Without
+/// the extras of moto, which only other services need.
 const ENVIRONMENT: Environment = Environment {
     name: "clouds",
-    content: "a local AWS (moto)",
+    content: "the local clouds (moto and SDKs)",
     requirements: include_str!("clouds-requirements.txt"),
     pythons: &["3.13", "3.12", "3.11"],
     alternative: None,

@@ -20,7 +20,7 @@ use crate::sqs;
 ///
 /// The queue on SQS is tested with a local server, which this command starts;
 /// with HOTH_TEST_SQS=aws in the environment, on AWS. The local clouds of
-/// tests/mock-aws have tests of their own, in Python.
+/// tests/mock-aws and tests/mock-azure have tests of their own, in Python.
 ///
 /// The last line is `N passed, N failed`, behind the names of the tests that
 /// failed. A build or a program that fails counts as one failure.

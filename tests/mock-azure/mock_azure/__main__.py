@@ -4,8 +4,8 @@
 
 Prints one line of JSON when all ports listen: the URLs `token`, `arm`, `graph`
 and `control`, and `tenant`, `client_id` and `client_secret` of the application
-that exists from the start. Ends when its standard input is closed with
-`--until-eof`, or by a signal.
+that exists from the start. Ends when its standard input is closed, so that no
+test leaves a server behind.
 """
 
 import argparse
@@ -25,8 +25,7 @@ SERVICES = {"token": Identity, "arm": Arm, "graph": Graph, "control": Control}
 
 def start(port=0):
     """Starts the services on consecutive ports, or on free ones if `port` is 0.
-    Returns the world that they share, whose `urls` names them, and a function
-    that stops them."""
+    They serve until the process ends. Returns the world that they share."""
     world = World()
     listeners = []
     for index, (name, service) in enumerate(SERVICES.items()):
@@ -35,34 +34,17 @@ def start(port=0):
         listeners.append(listener)
     for listener in listeners:
         threading.Thread(target=listener.serve_forever, daemon=True).start()
-
-    def stop():
-        for listener in listeners:
-            listener.shutdown()
-            listener.server_close()
-
-    return world, stop
+    return world
 
 
 def main():
     parser = argparse.ArgumentParser(prog="mock_azure", description="Azure on loopback, for tests.")
     parser.add_argument(
-        "--port", type=int, default=0, help="first of four ports; 0 takes free ones"
+        "--port", type=int, default=0, help="first of four ports; 0 means free ones"
     )
-    parser.add_argument(
-        "--until-eof", action="store_true", help="end when standard input is closed"
-    )
-    arguments = parser.parse_args()
-    world, stop = start(arguments.port)
+    world = start(parser.parse_args().port)
     print(json.dumps(world.facts()), flush=True)
-    try:
-        if arguments.until_eof:
-            sys.stdin.read()
-        else:
-            threading.Event().wait()
-    except KeyboardInterrupt:
-        pass
-    stop()
+    sys.stdin.buffer.read()
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ class Control:
         self.table = [
             Route(method, "/control/" + path, path, function)
             for method, path, function in [
-                ("GET", "ready", self.ready),
+                ("GET", "facts", self.facts),
                 ("GET", "calls", self.calls),
                 ("GET", "state", self.state),
                 ("GET", "settings", self.get_settings),
@@ -35,6 +35,7 @@ class Control:
                 ("POST", "subscriptions", self.subscriptions),
                 ("POST", "users", self.users),
                 ("POST", "costs", self.costs),
+                ("POST", "settle", self.settle),
                 ("POST", "accept-ownership", self.accept_ownership),
             ]
         ]
@@ -56,7 +57,7 @@ class Control:
         except (ValueError, TypeError, KeyError, InvalidOperation, Malformed) as error:
             return Response(400, {"error": f"{type(error).__name__}: {error}"})
 
-    def ready(self, body):
+    def facts(self, body):
         """Returns the line that the mock printed."""
         return self.world.facts()
 
@@ -127,6 +128,15 @@ class Control:
                 }
             )
         return {"lines": len(self.tenant.costs)}
+
+    def settle(self, body):
+        """Ends all long-running operations, without further polls."""
+        running = [item for item in self.tenant.operations.values() if item.outcome is None]
+        for operation in running:
+            # An operation is here under two names at most.
+            if operation.outcome is None:
+                operation.end()
+        return {}
 
     def accept_ownership(self, body):
         """Accepts the ownership of the subscription of an `alias`, or lets it

@@ -17,6 +17,7 @@ KINDS = [
     "drop-before",
     "drop-after",
     "no-content",
+    "malformed",
 ]
 
 # Longest hold of a slow answer, so that a forgotten one does not stay for ever.
@@ -65,8 +66,8 @@ class Faults:
 
 
 def refuse(fault, service, operation):
-    """Raises what a fault is at the start of a call. Returns if the call goes
-    on."""
+    """Raises the refusal, or the drop, that a fault stands for. Returns if it
+    stands for none."""
     kind = fault["kind"]
     if kind == "drop-before":
         raise Drop

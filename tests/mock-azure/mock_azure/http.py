@@ -72,11 +72,13 @@ class Request:
 
 @dataclass
 class Response:
-    """An answer. A body of `None` sends none."""
+    """An answer. A body of `None` sends none; `text` is sent as HTML in its
+    place."""
 
     status: int
     body: object = None
     headers: list = field(default_factory=list)
+    text: str | None = None
 
 
 class Listener(ThreadingHTTPServer):
@@ -143,11 +145,15 @@ class Handler(BaseHTTPRequestHandler):
         self.send(Response(status, {"error": {"code": "MockAzure", "message": message}}))
 
     def send(self, response):
-        body = b"" if response.body is None else json.dumps(response.body).encode()
+        body = (response.text or "").encode()
+        if response.body is not None:
+            body = json.dumps(response.body).encode()
         self.send_response(response.status)
         for name, value in response.headers:
             self.send_header(name, value)
-        if response.body is not None:
+        if response.text is not None:
+            self.send_header("Content-Type", "text/html")
+        elif response.body is not None:
             self.send_header("Content-Type", "application/json; charset=utf-8")
         if response.status != 204:
             self.send_header("Content-Length", str(len(body)))

@@ -11,6 +11,8 @@ from .http import Response
 
 # Headers whose values are credentials, and never go into the records.
 SECRET_HEADERS = ["authorization"]
+# A proxy's page in place of JSON.
+MALFORMED = "<html><body>Service Unavailable</body></html>"
 SECRET_FIELDS = ["client_secret", "client_assertion"]
 
 
@@ -80,23 +82,28 @@ class Service:
     def respond(self, request, route, parameters, call):
         with self.world.lock:
             fault = self.tenant.faults.take(call["operation"]) if route else None
-        if fault:
+        fault = fault or {"kind": None}
+        if fault["kind"]:
             call["fault"] = fault["kind"]
-            if fault["kind"] == "slow":
-                # Outside the lock: the other calls go on.
-                self.tenant.faults.hold(fault)
-            refuse(fault, self, route.operation)
+        if fault["kind"] == "slow":
+            # Outside the lock: the other calls go on.
+            self.tenant.faults.hold(fault)
+        if not fault.get("effect"):
+            refuse(fault, self, call["operation"])
         with self.world.lock:
-            if fault and fault["kind"] == "expired-token":
+            if fault["kind"] == "expired-token":
                 self.tenant.tokens.revoke(request.headers.get("authorization"))
             caller = self.authenticate(request)
             if route is None:
                 raise self.not_found(request)
-            if fault and fault["kind"] == "no-content":
+            if fault["kind"] == "no-content":
                 return Response(204)
             response = route.handle(request, caller, **parameters)
         # The effect stays, and the client does not learn of it.
-        call["drop"] = bool(fault and fault["kind"] == "drop-after")
+        refuse(fault, self, call["operation"])
+        call["drop"] = fault["kind"] == "drop-after"
+        if fault["kind"] == "malformed":
+            return Response(response.status, headers=response.headers, text=MALFORMED)
         return response
 
     def render(self, refusal):

@@ -22,7 +22,7 @@ OWNER = "8e3af657-a8ff-443c-a75c-2fe8c4bcb635"
 @functools.cache
 def world():
     """Starts the mock that all tests share. It ends with the process."""
-    return start()[0]
+    return start()
 
 
 class MockTest(unittest.TestCase):

@@ -70,6 +70,12 @@ class Costs(MockTest):
             ],
         )
 
+    def test_the_root_has_the_costs_of_all_levels(self):
+        self.make_group("p3", parent="p2")
+        self.add(self.make_subscription("E4", "p3"), "2026-02-05", "16")
+        found = [row["Cost"] for row in self.rows(scope=GROUPS + self.urls["tenant"])]
+        self.assertEqual(found, [1.6, 28.2])
+
     def test_days_of_one_subscription(self):
         body = query("2026-01-01", "2026-01-31", "Daily")
         found = [
@@ -159,6 +165,9 @@ class Costs(MockTest):
         days = self.rows(query("2026-01-01", "2026-02-19", "Daily"))
         self.assertEqual([row["UsageDate"] for row in days], [20260120, 20260201, 20260203])
         self.refused(400, "BadRequest", self.ask, query("2023-01-01", "2026-03-31"))
+
+    def test_a_period_from_end_to_start_is_turned_around(self):
+        self.assertEqual(self.rows(query("2026-03-31", "2026-01-01")), self.rows())
 
     def test_the_future_has_no_costs(self):
         self.add(self.first, "2026-11-29", "1")

@@ -12,6 +12,7 @@ from azure.core.exceptions import ServiceRequestError
 from azure.core.exceptions import ServiceResponseError
 
 from mock_azure.faults import KINDS
+from mock_azure.faults import SLOW_MAX_S
 from sdk import ARM_SCOPE
 from sdk import Azure
 
@@ -130,25 +131,35 @@ class Faults(MockTest):
                 self.assertEqual(len(self.state()["managementGroups"]), groups)
                 self.assertEqual(self.calls("managementGroups.put")[-1]["answer"], "dropped")
 
-    def test_a_slow_answer_waits_for_its_release(self):
+    def test_an_error_may_come_after_the_effect(self):
         self.set_operation("managementGroups.put", form="status")
+        self.fault("managementGroups.put", "500", effect=True)
+        self.refused(500, "InternalServerError", self.make_group, "p1")
+        self.assertEqual(len(self.state()["managementGroups"]), 2)
+
+    def test_an_answer_may_be_no_json(self):
+        self.make_group("p1")
+        self.fault("managementGroups.get", "malformed")
+        with self.assertRaises(json.JSONDecodeError):
+            self.azure.groups.management_groups.get("p1")
+        self.assertEqual(self.calls("managementGroups.get")[-1]["answer"], 200)
+
+    def test_a_slow_answer_waits_for_its_release_or_a_reset(self):
         self.azure.credential.get_token(ARM_SCOPE)
-        self.fault("managementGroups.put", "slow")
-        done = threading.Event()
-
-        def work():
-            self.make_group("p1")
-            done.set()
-
-        thread = threading.Thread(target=work)
-        thread.start()
-        # Other calls go on while one is held.
-        eventually(lambda: any(call.get("fault") == "slow" for call in self.calls()))
-        self.assertEqual(list(self.azure.subscriptions.subscriptions.list()), [])
-        self.assertFalse(done.is_set())
-        self.control.post("release")
-        thread.join(60)
-        self.assertTrue(done.is_set())
+        for end in ("release", "reset"):
+            with self.subTest(end=end):
+                self.set_operation("managementGroups.put", form="status")
+                self.fault("managementGroups.put", "slow")
+                thread = threading.Thread(target=self.make_group, args=["p1"])
+                thread.start()
+                # Other calls go on while one is held.
+                eventually(lambda: any(call.get("fault") == "slow" for call in self.calls()))
+                self.assertEqual(list(self.azure.subscriptions.subscriptions.list()), [])
+                self.assertTrue(thread.is_alive())
+                self.control.post(end)
+                # Half of the time for which an answer is held at most.
+                thread.join(SLOW_MAX_S / 2)
+                self.assertFalse(thread.is_alive())
 
     def test_faults_that_are_none(self):
         for fault in ({"operation": "x", "kind": "none"}, {"kind": "500"}):
@@ -239,11 +250,23 @@ class ControlApi(MockTest):
         with self.assertRaises(ValueError):
             self.control.get("nonsense")
 
+    def test_operations_end_on_request(self):
+        self.set_operation("managementGroups.put", polls=1000)
+        self.set_operation("aliases.put", polls=1000)
+        self.azure.groups.management_groups.begin_create_or_update("p1", {}, polling=False)
+        scope = "/billingAccounts/1/enrollmentAccounts/2"
+        properties = {"displayName": "E1", "workload": "Production", "billingScope": scope}
+        create = self.azure.aliases.alias.begin_create
+        create("a1", {"properties": properties}, polling=False)
+        self.control.post("settle")
+        self.assertEqual(len(self.state()["managementGroups"]), 2)
+        self.assertEqual(len(self.state()["subscriptions"]), 1)
+
     def test_ids_are_the_same_for_the_same_work(self):
         first = self.make_subscription("E1")
         self.control.post("reset")
         self.assertEqual(self.make_subscription("E1"), first)
 
     def test_the_services_say_where_they_are(self):
-        with urllib.request.urlopen(self.urls["control"] + "/control/ready") as response:
+        with urllib.request.urlopen(self.urls["control"] + "/control/facts") as response:
             self.assertEqual(json.load(response), self.urls)

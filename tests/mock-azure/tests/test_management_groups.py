@@ -9,6 +9,8 @@ from .support import GROUPS
 from .support import MockTest
 from .support import json_bytes
 
+SUCCEEDED = {"upper": "SUCCEEDED", "lower": "succeeded", "swapped": "sUCCEEDED"}
+
 
 class ManagementGroups(MockTest):
     def test_a_new_group_is_below_the_root(self):
@@ -34,9 +36,12 @@ class ManagementGroups(MockTest):
 
     def test_a_second_put_answers_with_the_same_operation(self):
         self.set_operation("managementGroups.put", polls=1)
-        self.azure.groups.management_groups.begin_create_or_update("p1", {}, polling=False)
-        group = self.make_group("p1")
-        self.assertEqual(group.name, "p1")
+        begin = self.azure.groups.management_groups.begin_create_or_update
+        links = set()
+        for _ in range(2):
+            begin("p1", {}, polling=False, raw_response_hook=lambda found: links.add(link(found)))
+        self.assertEqual(len(links), 1)
+        self.assertEqual(self.make_group("p1").name, "p1")
         self.assertEqual(len(self.state()["managementGroups"]), 2)
 
     def test_a_put_of_an_existing_group_changes_it_at_once(self):
@@ -193,6 +198,9 @@ class Forms(MockTest):
                 with self.subTest(form=form, words=words):
                     self.control.post("reset")
                     self.assertEqual(self.make(form, words=words).display_name, "P1")
+                    if form == "resource":
+                        state = self.azure.groups.management_groups.get("p1").properties
+                        self.assertEqual(state["provisioningState"], SUCCEEDED[words])
 
     def test_an_operation_fails(self):
         error = {"code": "QuotaExceeded", "message": "Too many groups."}
@@ -213,3 +221,7 @@ class Forms(MockTest):
     def test_retry_after_is_sent_until_the_end(self):
         self.make("async-operation", polls=1, retry_after_s=0)
         self.assertEqual(len(self.calls("operationStatuses.get")), 2)
+
+
+def link(response):
+    return response.http_response.headers["Azure-AsyncOperation"]

@@ -129,8 +129,8 @@ class Guests(GraphTest):
 class Roles(GraphTest):
     def setUp(self):
         super().setUp()
-        self.id = self.make_subscription("E1")
-        self.scope = f"/subscriptions/{self.id}"
+        self.subscription = self.make_subscription("E1")
+        self.scope = f"/subscriptions/{self.subscription}"
         self.definition = f"{self.scope}/providers/Microsoft.Authorization/roleDefinitions/{OWNER}"
 
     def assign(self, principal, name=None, scope=None, **properties):

@@ -20,7 +20,7 @@ FOLDER = Path(__file__).parent.parent
 
 class Process(unittest.TestCase):
     def test_it_says_where_it_listens_and_ends_with_its_input(self):
-        command = [sys.executable, "-m", "mock_azure", "--port", "0", "--until-eof"]
+        command = [sys.executable, "-m", "mock_azure", "--port", "0"]
         with subprocess.Popen(
             command, cwd=FOLDER, stdin=subprocess.PIPE, stdout=subprocess.PIPE
         ) as process:

@@ -19,6 +19,7 @@ from azure.identity import ClientSecretCredential
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import padding
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.x509.oid import NameOID
 
@@ -26,6 +27,7 @@ from mock_azure.jwt import Malformed
 from mock_azure.jwt import Token
 from mock_azure.jwt import certificate_bytes
 from mock_azure.jwt import certificate_key
+from mock_azure.jwt import is_pss_signature
 from sdk import ARM_SCOPE
 from sdk import AUTHORITY
 from sdk import GRAPH_SCOPE
@@ -386,6 +388,13 @@ class Signatures(MockTest):
                     token.signature = good
                 token.signed += b"x"
                 self.assertFalse(token.is_signed_by(key), (bits, algorithm))
+
+    def test_ps256_needs_a_salt_as_long_as_the_digest(self):
+        key = certificate_key(certificate_bytes(OWN.pem))
+        for length, good in ((32, True), (20, False), (0, False)):
+            scheme = padding.PSS(padding.MGF1(hashes.SHA256()), length)
+            signature = OWN.key.sign(b"text", scheme, hashes.SHA256())
+            self.assertEqual(is_pss_signature(key, b"text", signature), good, length)
 
     def test_files_that_are_no_certificate(self):
         for pem in ("", "-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----"):
