@@ -6,6 +6,7 @@ mod adapters;
 mod answers;
 mod api;
 mod auth;
+mod aws;
 mod breaker;
 mod collecting;
 mod csp;

@@ -5,9 +5,11 @@
 //! directory, [`HostCommand`] starts hosts there, one after the other or side
 //! by side, and [`HostProcess`] is one of them. Readiness comes from the
 //! structured log event `listening`, never from the text of a message.
+//! [`MockAws`] is a local AWS for them.
 
 mod config;
 mod log;
+mod mock_aws;
 mod process;
 mod queues;
 
@@ -17,6 +19,8 @@ pub use config::HostConfig;
 pub use config::OauthCsp;
 pub use log::HostLog;
 pub use log::LogFollower;
+pub use mock_aws::AccessKey;
+pub use mock_aws::MockAws;
 pub use process::Addresses;
 pub use process::Endpoint;
 pub use process::HostCommand;
