@@ -10,7 +10,7 @@ from xml.sax.saxutils import escape
 # Real ones carry this namespace, so that clients must strip it.
 FRAME = "com.amazon.coral.service#"
 
-# The same errors in the query protocol of STS, with their status.
+# The same errors in the query protocol of STS, with their status in place of 400.
 _QUERY_CODES = {
     "AccessDeniedException": ("AccessDenied", 403),
     "ExpiredTokenException": ("ExpiredToken", 403),
@@ -100,6 +100,7 @@ def _json(status, value, headers=None):
 
 def _xml(refusal):
     code, status = _QUERY_CODES.get(refusal.type, (refusal.type, refusal.status))
+    status = status if refusal.status == 400 else refusal.status
     kind = "Receiver" if status >= 500 else "Sender"
     text = (
         '<ErrorResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/">'

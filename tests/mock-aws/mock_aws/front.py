@@ -66,9 +66,9 @@ class Front:
             except Refusal as refusal:
                 record["error"] = refusal.type
                 answer = refused(request.endpoint, refusal)
-            record["status"] = answer.status
             if fault is not None and fault.kind == faults.DROP_AFTER:
                 raise Cut
+            record["status"] = answer.status
         if fault is not None and fault.kind == faults.MALFORMED:
             answer = Answer(answer.status, answer.content_type, b"<html>not an answer")
         answer.headers["x-amzn-requestid"] = record["request_id"]
@@ -152,7 +152,10 @@ def _check_rights(endpoint, operation, caller):
 
 def _parameters(request):
     if request.endpoint.is_query:
-        fields = {k: v for k, v in request.form.items() if k not in ("Action", "Version")}
+        fields = {k: v for k, v in request.form.items() if k != "Action"}
+        version = request.endpoint.model.metadata["apiVersion"]
+        if fields.pop("Version", None) != version:
+            raise Refusal("InvalidAction", f"The version must be {version}")
         if "DurationSeconds" in fields:
             digits = fields["DurationSeconds"]
             if not digits.isdecimal():

@@ -98,7 +98,7 @@ class Faults(Case):
             self.create()
         self.assertEqual(len(self.state()["units"]), 1)
         [call] = self.calls("CreateOrganizationalUnit")
-        self.assertEqual((call["accepted"], call["fault"]), (True, "drop-after"))
+        self.assertEqual((call["accepted"], call["status"]), (True, None))
         self.refused("DuplicateOrganizationalUnitException", self.create)
 
     def test_a_slow_answer_comes_late_and_holds_up_no_other(self):
