@@ -7,7 +7,7 @@ from .accounts import complete as complete_creation
 from .answers import Answer, Refusal
 from .endpoints import COMMERCIAL, GOVCLOUD
 from .faults import Fault
-from .handshakes import _state as handshake_state
+from .handshakes import state_of
 from .identity import complete as complete_assignment
 from .world import SEED, SETTINGS
 
@@ -101,7 +101,7 @@ def state(world):
         "gov_accounts": [vars(account) for account in world.gov_accounts.values()],
         "creations": [vars(creation) for creation in world.creations.values()],
         "handshakes": [
-            {**vars(handshake), "state": handshake_state(handshake, world.now())}
+            {**vars(handshake), "state": state_of(handshake, world.now())}
             for handshake in world.handshakes.values()
         ],
         "assignments": [vars(assignment) for assignment in world.assignments.values()],

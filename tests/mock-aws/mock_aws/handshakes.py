@@ -46,7 +46,7 @@ def invite_account_to_organization(call):
             Reason="INVALID_PATTERN_TARGET_ID",
         )
     present = [h for h in world.handshakes.values() if h.partition == partition]
-    if any(h.account == id and _state(h, world.now()) == "OPEN" for h in present):
+    if any(h.account == id and state_of(h, world.now()) == "OPEN" for h in present):
         text = "There is already an open handshake with the account."
         raise Refusal("DuplicateHandshakeException", text)
     recent = [h for h in present if h.requested_at > world.now() - DAY_SECONDS]
@@ -130,7 +130,7 @@ def _handshake(call):
 
 
 def _change(call, handshake, state):
-    present = _state(handshake, call.world.now())
+    present = state_of(handshake, call.world.now())
     if present == state:
         text = f"The handshake is already {state}."
         raise Refusal("HandshakeAlreadyInStateException", text)
@@ -140,7 +140,8 @@ def _change(call, handshake, state):
     handshake.state = state
 
 
-def _state(handshake, now):
+def state_of(handshake, now):
+    """Returns the state of a handshake, which may have expired."""
     expired = handshake.state == "OPEN" and now > handshake.requested_at + VALID_SECONDS
     return "EXPIRED" if expired else handshake.state
 
@@ -188,7 +189,7 @@ def _shown(call, handshake):
             {"Id": organization.id, "Type": "ORGANIZATION"},
             {"Id": handshake.account, "Type": "ACCOUNT"},
         ],
-        "State": _state(handshake, call.world.now()),
+        "State": state_of(handshake, call.world.now()),
         "RequestedTimestamp": round(handshake.requested_at, 3),
         "ExpirationTimestamp": round(handshake.requested_at + VALID_SECONDS, 3),
         "Action": "INVITE",

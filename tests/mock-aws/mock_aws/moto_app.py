@@ -4,7 +4,7 @@ import json
 import os
 
 from moto.core.base_backend import BackendDict
-from moto.identitystore.models import identitystore_backends
+from moto.identitystore.models import IdentityStoreData, identitystore_backends
 from moto.moto_api._internal import mock_random
 from moto.organizations.models import organizations_backends
 from moto.server import DomainDispatcherApplication, create_backend_app
@@ -37,9 +37,10 @@ def identity_center(account, region):
     return ssoadmin_backends[account][region]
 
 
-def identity_store(account, region):
-    """Returns the state of the identity stores of an account."""
-    return identitystore_backends[account][region]
+def identity_store(account, region, id):
+    """Returns users, groups and memberships of an identity store."""
+    stores = identitystore_backends[account][region].identity_stores
+    return stores.setdefault(id, IdentityStoreData())
 
 
 def last_role(account, partition):

@@ -24,6 +24,7 @@ def check_input(endpoint, operation, parameters):
     shape = operation.input_shape
     if shape is None:
         return
+    # The report has no other way to tell kinds of errors apart.
     errors = ParamValidator().validate(parameters, shape)._errors
     if any(kind == "invalid type" for kind, _, _ in errors):
         text = ParamValidator().validate(parameters, shape).generate_report()

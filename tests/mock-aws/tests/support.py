@@ -8,6 +8,7 @@ from urllib.request import Request, urlopen
 import boto3
 from botocore.config import Config
 from botocore.exceptions import ClientError
+
 from mock_aws.server import Servers
 from mock_aws.world import World
 

@@ -9,18 +9,18 @@ class Accounts(Case):
     def setUp(self):
         """Makes a client."""
         super().setUp()
-        self.client_ = self.client("organizations")
+        self.organizations = self.client("organizations")
 
     def create(self, name="E1", **parameters):
         """Returns the id of a creation."""
         parameters.setdefault("Email", f"{name.lower()}@example.com")
-        made = self.client_.create_account(AccountName=name, **parameters)
+        made = self.organizations.create_account(AccountName=name, **parameters)
         self.assertEqual(made["CreateAccountStatus"]["State"], "IN_PROGRESS")
         return made["CreateAccountStatus"]["Id"]
 
     def poll(self, id):
         """Returns the status of a creation."""
-        answer = self.client_.describe_create_account_status(CreateAccountRequestId=id)
+        answer = self.organizations.describe_create_account_status(CreateAccountRequestId=id)
         return answer["CreateAccountStatus"]
 
     def test_a_creation_is_in_progress_for_some_polls(self):
@@ -37,18 +37,18 @@ class Accounts(Case):
 
     def test_an_account_appears_only_when_its_creation_succeeded(self):
         id = self.create()
-        self.assertEqual(len(self.client_.list_accounts()["Accounts"]), 1)
-        running = self.client_.list_create_account_status(States=["IN_PROGRESS"])
+        self.assertEqual(len(self.organizations.list_accounts()["Accounts"]), 1)
+        running = self.organizations.list_create_account_status(States=["IN_PROGRESS"])
         [running] = running["CreateAccountStatuses"]
         self.assertEqual((running["Id"], running["AccountName"]), (id, "E1"))
-        self.created(self.client_, id)
-        emails = [listed["Email"] for listed in self.client_.list_accounts()["Accounts"]]
+        self.created(self.organizations, id)
+        emails = [listed["Email"] for listed in self.organizations.list_accounts()["Accounts"]]
         self.assertIn("e1@example.com", emails)
 
     def test_an_account_is_pending_until_it_is_active(self):
         self.settings(activation_polls=2)
         id = self.account()
-        describe = self.client_.describe_account
+        describe = self.organizations.describe_account
         states = [describe(AccountId=id)["Account"]["State"] for _ in range(3)]
         self.assertEqual(states, ["PENDING_ACTIVATION", "PENDING_ACTIVATION", "ACTIVE"])
         self.refused("AccountNotFoundException", describe, AccountId="999999999999")
@@ -57,7 +57,7 @@ class Accounts(Case):
         self.account()
         emails = ["E1@example.com", "management@example.com", "management-gov@example.com"]
         for email in emails:
-            status = self.created(self.client_, self.create("E2", Email=email))
+            status = self.created(self.organizations, self.create("E2", Email=email))
             self.assertEqual(status["State"], "FAILED")
             self.assertEqual(status["FailureReason"], "EMAIL_ALREADY_EXISTS")
             self.assertNotIn("AccountId", status)
@@ -65,22 +65,24 @@ class Accounts(Case):
 
     def test_an_email_of_a_creation_in_progress_is_used(self):
         first, second = self.create("E1"), self.create("E2", Email="e1@example.com")
-        self.assertEqual(self.created(self.client_, second)["State"], "FAILED")
-        self.assertEqual(self.created(self.client_, first)["State"], "SUCCEEDED")
+        self.assertEqual(self.created(self.organizations, second)["State"], "FAILED")
+        self.assertEqual(self.created(self.organizations, first)["State"], "SUCCEEDED")
 
     def test_a_sixth_creation_at_a_time_is_refused(self):
         ids = [self.create(f"E{index}") for index in range(5)]
         sixth = {"AccountName": "E5", "Email": "e5@example.com"}
-        answer = self.refused("ConstraintViolationException", self.client_.create_account, **sixth)
+        answer = self.refused(
+            "ConstraintViolationException", self.organizations.create_account, **sixth
+        )
         self.assertEqual(answer["Reason"], "ACCOUNT_CREATION_RATE_LIMIT_EXCEEDED")
-        self.created(self.client_, ids[0])
-        self.client_.create_account(**sixth)
+        self.created(self.organizations, ids[0])
+        self.organizations.create_account(**sixth)
 
     def test_a_creation_fails_for_a_reason_that_a_test_gives(self):
         self.fault("creation-fails", "CreateAccount", reason="PENDING_BUSINESS_VALIDATION")
-        status = self.created(self.client_, self.create())
+        status = self.created(self.organizations, self.create())
         self.assertEqual(status["FailureReason"], "PENDING_BUSINESS_VALIDATION")
-        self.assertEqual(self.account("E2") is None, False)
+        self.assertIsNotNone(self.account("E2"))
 
     def test_names_and_emails_are_held_to_the_model(self):
         for name, email, reason in [
@@ -91,7 +93,7 @@ class Accounts(Case):
         ]:
             answer = self.refused(
                 "InvalidInputException",
-                self.client_.create_account,
+                self.organizations.create_account,
                 AccountName=name,
                 Email=email,
             )
@@ -100,7 +102,7 @@ class Accounts(Case):
     def test_an_unknown_creation_is_refused(self):
         self.refused(
             "CreateAccountStatusNotFoundException",
-            self.client_.describe_create_account_status,
+            self.organizations.describe_create_account_status,
             CreateAccountRequestId="car-12345678",
         )
 

@@ -9,7 +9,7 @@ class Costs(Case):
     def setUp(self):
         """Sets costs of two accounts."""
         super().setUp()
-        self.client_ = self.client("ce")
+        self.explorer = self.client("ce")
         costs = {
             "111122223333": {"2026-01": "12.3456789012", "2026-02-10": "1.5", "2026-03": "3"},
             "444455556666": {"2026-01-31": "0.1", "2026-02": "0.2"},
@@ -32,7 +32,7 @@ class Costs(Case):
 
     def amounts(self, **asked):
         """Returns the sums of all periods."""
-        answer = self.client_.get_cost_and_usage(**self.asked(**asked))
+        answer = self.explorer.get_cost_and_usage(**self.asked(**asked))
         totals = [result["Total"]["NetUnblendedCost"] for result in answer["ResultsByTime"]]
         self.assertEqual({total["Unit"] for total in totals}, {"USD"})
         return [total["Amount"] for total in totals]
@@ -49,7 +49,7 @@ class Costs(Case):
         accounts = ["444455556666"]
         self.assertEqual(self.amounts(end="2026-01-31", accounts=accounts), ["0"])
         self.assertEqual(self.amounts(end="2026-02-01", accounts=accounts), ["0.1"])
-        answer = self.client_.get_cost_and_usage(**self.asked("2026-01-15", "2026-02-02"))
+        answer = self.explorer.get_cost_and_usage(**self.asked("2026-01-15", "2026-02-02"))
         periods = [result["TimePeriod"] for result in answer["ResultsByTime"]]
         self.assertEqual(
             periods,
@@ -61,7 +61,7 @@ class Costs(Case):
 
     def test_groups_have_the_sums_and_the_total_is_empty(self):
         group = [{"Type": "DIMENSION", "Key": "LINKED_ACCOUNT"}]
-        answer = self.client_.get_cost_and_usage(**self.asked(GroupBy=group))
+        answer = self.explorer.get_cost_and_usage(**self.asked(GroupBy=group))
         self.assertEqual(answer["GroupDefinitions"], group)
         first, _, last = answer["ResultsByTime"]
         self.assertEqual(first["Total"], {})
@@ -71,16 +71,16 @@ class Costs(Case):
 
     def test_results_have_pages_of_one_question(self):
         self.settings(page_size=2)
-        first = self.client_.get_cost_and_usage(**self.asked())
+        first = self.explorer.get_cost_and_usage(**self.asked())
         self.assertEqual(len(first["ResultsByTime"]), 2)
         token = {"NextPageToken": first["NextPageToken"]}
-        second = self.client_.get_cost_and_usage(**self.asked(**token))
+        second = self.explorer.get_cost_and_usage(**self.asked(**token))
         self.assertEqual(len(second["ResultsByTime"]), 1)
         self.assertNotIn("NextPageToken", second)
         other = self.asked(end="2026-05-01", **token)
-        self.refused("RequestChangedException", self.client_.get_cost_and_usage, **other)
+        self.refused("RequestChangedException", self.explorer.get_cost_and_usage, **other)
         invented = self.asked(NextPageToken="invented")
-        self.refused("InvalidNextTokenException", self.client_.get_cost_and_usage, **invented)
+        self.refused("InvalidNextTokenException", self.explorer.get_cost_and_usage, **invented)
 
     def test_a_forecast_starts_today_or_before(self):
         asked = {
@@ -88,18 +88,18 @@ class Costs(Case):
             "Metric": "NET_UNBLENDED_COST",
             "Granularity": "MONTHLY",
         }
-        answer = self.client_.get_cost_forecast(**asked)
+        answer = self.explorer.get_cost_forecast(**asked)
         self.assertEqual(answer["Total"], {"Amount": "100.00", "Unit": "USD"})
         means = [result["MeanValue"] for result in answer["ForecastResultsByTime"]]
         self.assertEqual(means, ["99.10", "0.9"])
         late = {"Start": "2999-01-01", "End": "2999-02-01"}
         late = {**asked, "TimePeriod": late}
-        self.refused("ValidationException", self.client_.get_cost_forecast, **late)
+        self.refused("ValidationException", self.explorer.get_cost_forecast, **late)
         metric = {**asked, "Metric": "NetUnblendedCost"}
-        self.refused("ValidationException", self.client_.get_cost_forecast, **metric)
+        self.refused("ValidationException", self.explorer.get_cost_forecast, **metric)
         nothing = {"Dimensions": {"Key": "LINKED_ACCOUNT", "Values": ["444455556666"]}}
         nothing = {**asked, "Filter": nothing}
-        self.refused("DataUnavailableException", self.client_.get_cost_forecast, **nothing)
+        self.refused("DataUnavailableException", self.explorer.get_cost_forecast, **nothing)
 
     def test_wrong_questions_are_refused(self):
         for changes in [
@@ -111,7 +111,7 @@ class Costs(Case):
             {"Filter": {}},
         ]:
             self.refused(
-                "ValidationException", self.client_.get_cost_and_usage, **self.asked(**changes)
+                "ValidationException", self.explorer.get_cost_and_usage, **self.asked(**changes)
             )
 
     def test_there_are_no_costs_in_govcloud(self):

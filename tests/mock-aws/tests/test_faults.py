@@ -13,12 +13,12 @@ class Faults(Case):
     def setUp(self):
         """Makes a client."""
         super().setUp()
-        self.client_ = self.client("organizations")
+        self.organizations = self.client("organizations")
         self.unit = {"ParentId": self.facts()["root"], "Name": "P1"}
 
     def create(self):
         """Creates the unit."""
-        return self.client_.create_organizational_unit(**self.unit)
+        return self.organizations.create_organizational_unit(**self.unit)
 
     def answered(self, type, status):
         """Expects a refusal that took no effect, and then success."""
@@ -110,13 +110,13 @@ class Faults(Case):
         impatient = self.client("organizations", config={"read_timeout": 0.2})
         with self.assertRaises(ReadTimeoutError):
             impatient.list_roots()
-        self.client_.list_accounts()
+        self.organizations.list_accounts()
 
     def test_a_skewed_clock_refuses_signatures_and_tells_its_time(self):
         self.fault("skew", seconds=600)
         answer = self.refused("InvalidSignatureException", self.create)
         self.assertIn("Signature expired", answer["Error"]["Message"])
-        now = self.client_.list_roots()["ResponseMetadata"]["HTTPHeaders"]["date"]
+        now = self.organizations.list_roots()["ResponseMetadata"]["HTTPHeaders"]["date"]
         self.assertNotEqual(answer["ResponseMetadata"]["HTTPHeaders"]["date"], now)
         self.create()
 
@@ -134,7 +134,7 @@ class Faults(Case):
     def test_faults_fit_operations_and_endpoints_and_are_counted(self):
         self.fault("500", "CreateOrganizationalUnit", times=2, skip=1)
         self.fault("503", endpoint="organizations-gov")
-        self.client_.list_roots()
+        self.organizations.list_roots()
         self.create()
         for _ in range(2):
             self.refused("ServiceException", self.create)

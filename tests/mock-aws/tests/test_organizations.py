@@ -9,30 +9,30 @@ class Organizations(Case):
     def setUp(self):
         """Finds the root."""
         super().setUp()
-        self.client_ = self.client("organizations")
+        self.organizations = self.client("organizations")
         self.root = self.facts()["root"]
 
     def unit(self, name="P1", parent=None, **parameters):
         """Returns the id of a new unit."""
-        made = self.client_.create_organizational_unit(
+        made = self.organizations.create_organizational_unit(
             ParentId=parent or self.root, Name=name, **parameters
         )
         return made["OrganizationalUnit"]["Id"]
 
     def test_a_unit_is_made_described_and_listed_with_its_path(self):
         id = self.unit(Tags=[{"Key": "hoth-job", "Value": "j1"}])
-        described = self.client_.describe_organizational_unit(OrganizationalUnitId=id)
+        described = self.organizations.describe_organizational_unit(OrganizationalUnitId=id)
         described = described["OrganizationalUnit"]
         self.assertEqual(described["Name"], "P1")
         path = f"{self.facts()['organization']}/{self.root}/{id}/"
         self.assertEqual(described["Path"], path)
-        listed = self.client_.list_organizational_units_for_parent(ParentId=self.root)
+        listed = self.organizations.list_organizational_units_for_parent(ParentId=self.root)
         self.assertEqual(listed["OrganizationalUnits"], [described])
-        parents = self.client_.list_parents(ChildId=id)["Parents"]
+        parents = self.organizations.list_parents(ChildId=id)["Parents"]
         self.assertEqual(parents, [{"Id": self.root, "Type": "ROOT"}])
-        children = self.client_.list_children(ParentId=self.root, ChildType="ORGANIZATIONAL_UNIT")[
-            "Children"
-        ]
+        children = self.organizations.list_children(
+            ParentId=self.root, ChildType="ORGANIZATIONAL_UNIT"
+        )["Children"]
         self.assertEqual(children, [{"Id": id, "Type": "ORGANIZATIONAL_UNIT"}])
         self.assertEqual(
             self.state()["units"],
@@ -43,7 +43,7 @@ class Organizations(Case):
         first = self.unit()
         answer = self.refused(
             "DuplicateOrganizationalUnitException",
-            self.client_.create_organizational_unit,
+            self.organizations.create_organizational_unit,
             ParentId=self.root,
             Name="P1",
         )
@@ -54,18 +54,18 @@ class Organizations(Case):
         id, other = self.unit(), self.unit("P2")
         self.refused(
             "DuplicateOrganizationalUnitException",
-            self.client_.update_organizational_unit,
+            self.organizations.update_organizational_unit,
             OrganizationalUnitId=id,
             Name="P2",
         )
-        self.client_.update_organizational_unit(OrganizationalUnitId=id, Name="P3")
+        self.organizations.update_organizational_unit(OrganizationalUnitId=id, Name="P3")
         self.unit(parent=id)
         self.refused(
             "OrganizationalUnitNotEmptyException",
-            self.client_.delete_organizational_unit,
+            self.organizations.delete_organizational_unit,
             OrganizationalUnitId=id,
         )
-        self.client_.delete_organizational_unit(OrganizationalUnitId=other)
+        self.organizations.delete_organizational_unit(OrganizationalUnitId=other)
         self.assertEqual([unit["name"] for unit in self.state()["units"]], ["P3", "P1"])
 
     def test_five_levels_are_the_most(self):
@@ -74,7 +74,7 @@ class Organizations(Case):
             parent = self.unit(parent=parent)
         answer = self.refused(
             "ConstraintViolationException",
-            self.client_.create_organizational_unit,
+            self.organizations.create_organizational_unit,
             ParentId=parent,
             Name="P1",
         )
@@ -84,37 +84,37 @@ class Organizations(Case):
         missing = f"ou-{self.root.removeprefix('r-')}-12345678"
         self.refused(
             "OrganizationalUnitNotFoundException",
-            self.client_.describe_organizational_unit,
+            self.organizations.describe_organizational_unit,
             OrganizationalUnitId=missing,
         )
         self.refused(
             "ParentNotFoundException",
-            self.client_.create_organizational_unit,
+            self.organizations.create_organizational_unit,
             ParentId=missing,
             Name="P1",
         )
         self.refused(
-            "ParentNotFoundException", self.client_.list_accounts_for_parent, ParentId=missing
+            "ParentNotFoundException", self.organizations.list_accounts_for_parent, ParentId=missing
         )
         self.refused(
-            "TargetNotFoundException", self.client_.list_tags_for_resource, ResourceId=missing
+            "TargetNotFoundException", self.organizations.list_tags_for_resource, ResourceId=missing
         )
-        self.refused("ChildNotFoundException", self.client_.list_parents, ChildId=missing)
+        self.refused("ChildNotFoundException", self.organizations.list_parents, ChildId=missing)
 
     def test_tags_are_replaced_by_key_and_removed(self):
         id = self.unit(Tags=[{"Key": "hoth:to:1", "Value": "old"}])
         tags = [{"Key": "hoth:to:1", "Value": "new"}, {"Key": "hoth:clin:1:0001", "Value": ""}]
-        answer = self.client_.tag_resource(ResourceId=id, Tags=tags)
+        answer = self.organizations.tag_resource(ResourceId=id, Tags=tags)
         self.assertEqual(set(answer), {"ResponseMetadata"})
-        self.assertEqual(self.client_.list_tags_for_resource(ResourceId=id)["Tags"], tags)
-        self.client_.untag_resource(ResourceId=id, TagKeys=["hoth:to:1", "missing"])
-        self.assertEqual(self.client_.list_tags_for_resource(ResourceId=id)["Tags"], tags[1:])
+        self.assertEqual(self.organizations.list_tags_for_resource(ResourceId=id)["Tags"], tags)
+        self.organizations.untag_resource(ResourceId=id, TagKeys=["hoth:to:1", "missing"])
+        self.assertEqual(self.organizations.list_tags_for_resource(ResourceId=id)["Tags"], tags[1:])
 
     def test_the_rules_of_tags_hold(self):
         id = self.unit()
 
         def refused(type, reason, tags):
-            answer = self.refused(type, self.client_.tag_resource, ResourceId=id, Tags=tags)
+            answer = self.refused(type, self.organizations.tag_resource, ResourceId=id, Tags=tags)
             self.assertEqual(answer["Reason"], reason)
 
         input = "InvalidInputException"
@@ -125,34 +125,34 @@ class Organizations(Case):
         refused(input, "INVALID_SYSTEM_TAGS_PARAMETER", [{"Key": "aws:a", "Value": ""}])
         many = [{"Key": f"k{index}", "Value": "v"} for index in range(51)]
         refused("ConstraintViolationException", "MAX_TAG_LIMIT_EXCEEDED", many)
-        self.client_.tag_resource(ResourceId=id, Tags=many[:50])
+        self.organizations.tag_resource(ResourceId=id, Tags=many[:50])
         refused("ConstraintViolationException", "MAX_TAG_LIMIT_EXCEEDED", many[50:])
 
     def test_an_account_moves_from_its_parent_once(self):
         unit, account = self.unit(), self.account()
         move = {"AccountId": account, "SourceParentId": self.root, "DestinationParentId": unit}
-        answer = self.client_.move_account(**move)
+        answer = self.organizations.move_account(**move)
         self.assertEqual(set(answer), {"ResponseMetadata"})
-        parents = self.client_.list_parents(ChildId=account)["Parents"]
+        parents = self.organizations.list_parents(ChildId=account)["Parents"]
         self.assertEqual(parents, [{"Id": unit, "Type": "ORGANIZATIONAL_UNIT"}])
-        listed = self.client_.list_accounts_for_parent(ParentId=unit)["Accounts"]
+        listed = self.organizations.list_accounts_for_parent(ParentId=unit)["Accounts"]
         self.assertEqual([listed["Id"] for listed in listed], [account])
-        self.refused("DuplicateAccountException", self.client_.move_account, **move)
+        self.refused("DuplicateAccountException", self.organizations.move_account, **move)
         other = self.unit("P2")
         self.refused(
             "SourceParentNotFoundException",
-            self.client_.move_account,
+            self.organizations.move_account,
             **{**move, "DestinationParentId": other},
         )
         missing = {**move, "AccountId": "999999999999"}
-        self.refused("AccountNotFoundException", self.client_.move_account, **missing)
+        self.refused("AccountNotFoundException", self.organizations.move_account, **missing)
 
     def test_pages_have_at_most_20_items(self):
         for index in range(23):
             self.unit(f"P{index:02}")
-        first = self.client_.list_organizational_units_for_parent(ParentId=self.root)
+        first = self.organizations.list_organizational_units_for_parent(ParentId=self.root)
         self.assertEqual(len(first["OrganizationalUnits"]), 20)
-        second = self.client_.list_organizational_units_for_parent(
+        second = self.organizations.list_organizational_units_for_parent(
             ParentId=self.root, NextToken=first["NextToken"]
         )
         self.assertNotIn("NextToken", second)
@@ -160,7 +160,7 @@ class Organizations(Case):
         self.assertEqual([unit["Name"] for unit in units], [f"P{i:02}" for i in range(23)])
         answer = self.refused(
             "InvalidInputException",
-            self.client_.list_organizational_units_for_parent,
+            self.organizations.list_organizational_units_for_parent,
             ParentId=self.root,
             MaxResults=21,
         )
@@ -170,11 +170,11 @@ class Organizations(Case):
         self.settings(page_size=1)
         self.unit("P1")
         unit = self.unit("P2")
-        first = self.client_.list_organizational_units_for_parent(ParentId=self.root)
+        first = self.organizations.list_organizational_units_for_parent(ParentId=self.root)
         for parent, token in [(unit, first["NextToken"]), (self.root, "invented")]:
             answer = self.refused(
                 "InvalidInputException",
-                self.client_.list_organizational_units_for_parent,
+                self.organizations.list_organizational_units_for_parent,
                 ParentId=parent,
                 NextToken=token,
             )
@@ -183,13 +183,15 @@ class Organizations(Case):
     def test_a_first_page_can_be_empty(self):
         id = self.unit(Tags=[{"Key": "a", "Value": "b"}])
         self.settings(empty_pages=True)
-        first = self.client_.list_tags_for_resource(ResourceId=id)
+        first = self.organizations.list_tags_for_resource(ResourceId=id)
         self.assertEqual(first["Tags"], [])
-        second = self.client_.list_tags_for_resource(ResourceId=id, NextToken=first["NextToken"])
+        second = self.organizations.list_tags_for_resource(
+            ResourceId=id, NextToken=first["NextToken"]
+        )
         self.assertEqual(second["Tags"], [{"Key": "a", "Value": "b"}])
 
     def test_parameters_are_held_to_the_model(self):
-        create = self.client_.create_organizational_unit
+        create = self.organizations.create_organizational_unit
 
         def refused(reason, **parameters):
             answer = self.refused("InvalidInputException", create, **parameters)
@@ -200,7 +202,7 @@ class Organizations(Case):
         refused("MAX_LENGTH_EXCEEDED", ParentId=self.root, Name="n" * 129)
         refused("INVALID_PATTERN", ParentId="root", Name="P1")
         refused("INPUT_REQUIRED", ParentId=self.root, Name="P1", Tags=[{"Key": "a"}])
-        listed = self.client_.list_children
+        listed = self.organizations.list_children
         answer = self.refused(
             "InvalidInputException", listed, ParentId=self.root, ChildType="FOLDER"
         )

@@ -5,6 +5,8 @@ from http.client import HTTPConnection
 from unittest.mock import patch
 from urllib.parse import urlsplit
 
+from botocore import UNSIGNED
+
 from .support import Case
 
 
@@ -125,8 +127,6 @@ class Signatures(Case):
         self.assertIn("'x-amz-target' must be a 'SignedHeader'", answer["Error"]["Message"])
 
     def test_a_call_without_a_signature_is_refused(self):
-        from botocore import UNSIGNED
-
         client = self.client("organizations", config={"signature_version": UNSIGNED})
         self.refused("MissingAuthenticationTokenException", client.list_roots)
 
