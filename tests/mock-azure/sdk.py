@@ -172,7 +172,7 @@ class Control:
             with urllib.request.urlopen(request) as response:
                 return json.load(response)
         except urllib.error.HTTPError as error:
-            raise ValueError(json.load(error)["error"]) from error
+            raise ValueError(json.load(error)) from error
 
 
 def urls_of(text):

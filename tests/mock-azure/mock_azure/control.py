@@ -1,11 +1,11 @@
 """The port by which a test prepares the tenant and asks what happened."""
 
+import json
 from datetime import date
 from decimal import Decimal
 from decimal import InvalidOperation
 
 from . import settings
-from .http import Refusal
 from .http import Response
 from .identity import Application
 from .jwt import Malformed
@@ -15,7 +15,8 @@ from .world import User
 
 
 class Control:
-    """Routes below /control. Bodies and answers are JSON."""
+    """Routes below /control. Bodies and answers are JSON; the answer to a wrong
+    request is a sentence."""
 
     def __init__(self, world):
         self.world = world
@@ -45,17 +46,19 @@ class Control:
         return self.world.tenant
 
     def answer(self, request):
+        for route in self.table:
+            if route.match(request) is not None:
+                return self.run(route.function, request.body)
+        return Response(404, f"there is no {request.method} {request.path}")
+
+    def run(self, function, body):
         try:
-            for route in self.table:
-                if route.match(request) is not None:
-                    body = request.json() if request.body else {}
-                    with self.world.lock:
-                        return Response(200, route.function(body))
-            raise Refusal(404, "NotFound", f"no route for {request.method} {request.path}")
-        except Refusal as refusal:
-            return Response(refusal.status, {"error": refusal.message})
-        except (ValueError, TypeError, KeyError, InvalidOperation, Malformed) as error:
-            return Response(400, {"error": f"{type(error).__name__}: {error}"})
+            with self.world.lock:
+                return Response(200, function(json.loads(body) if body else {}))
+        except (ValueError, Malformed) as error:
+            return Response(400, str(error))
+        except (KeyError, TypeError, InvalidOperation) as error:
+            return Response(400, f"{type(error).__name__}: {error}")
 
     def facts(self, body):
         """Returns the line that the mock printed."""
