@@ -5,11 +5,13 @@
 //! directory, [`HostCommand`] starts hosts there, one after the other or side
 //! by side, and [`HostProcess`] is one of them. Readiness comes from the
 //! structured log event `listening`, never from the text of a message.
-//! [`MockAws`] is a local AWS for them.
+//! [`MockAws`] and [`MockAzure`] are local clouds for them.
 
 mod config;
 mod log;
 mod mock_aws;
+mod mock_azure;
+mod mock_cloud;
 mod process;
 mod queues;
 
@@ -21,6 +23,8 @@ pub use log::HostLog;
 pub use log::LogFollower;
 pub use mock_aws::AccessKey;
 pub use mock_aws::MockAws;
+pub use mock_azure::MockAzure;
+pub use mock_cloud::MockCloud;
 pub use process::Addresses;
 pub use process::Endpoint;
 pub use process::HostCommand;
