@@ -4,8 +4,11 @@ use hoth_testkit::MockAzure;
 use serde_json::Value;
 use serde_json::json;
 
+use crate::harness::Setup;
 use crate::harness::client;
+use crate::harness::component;
 use crate::harness::eventually;
+use crate::harness::job;
 
 const SCOPE: &str = "https://management.core.usgovcloudapi.net/.default";
 
@@ -98,4 +101,91 @@ async fn the_sdk_does_an_operation_at_a_local_azure_for_comparison() {
     let state = azure.twin("STATE", &none, &none).await.expect("the state");
     assert_eq!(state["managementGroups"][0]["managementGroups"][0]["displayName"], "P1");
     azure.twin("NONE", &none, &none).await.expect_err("there is no such operation");
+}
+
+/// The certificate of the application `certified`, and its key.
+const CERTIFICATE: &str = include_str!("../../host/egress/src/tests/vectors/certificate.pem");
+const KEY: &str = include_str!("../../host/egress/src/tests/vectors/key.pkcs8.pem");
+
+/// Returns a host with four CSPs at the local Azure, each with another way to
+/// prove its identity to Entra.
+fn authenticating(azure: &MockAzure) -> anyhow::Result<Setup> {
+    let (base_url, token_url) = (azure.text("arm")?, azure.token_url()?);
+    let id = azure.text("client_id")?;
+    let certificate = "certificate = { env = \"CERTIFICATE\" }, key = { env = \"KEY\" }";
+    let mut tables = String::new();
+    for (name, client_id, proof) in [
+        ("BASIC", id, "client_secret = { env = \"SECRET\" }".to_owned()),
+        (
+            "POST",
+            id,
+            "client_secret = { env = \"SECRET\" }\nclient_authentication = \"post\"".to_owned(),
+        ),
+        ("PS256", "certified", format!("client_certificate = {{ {certificate} }}")),
+        (
+            "RS256",
+            "certified",
+            format!("client_certificate = {{ {certificate}, algorithm = \"RS256\" }}"),
+        ),
+    ] {
+        tables += &format!(
+            r#"
+[csp.{name}]
+adapter = "stratus"
+base_url = "{base_url}"
+[csp.{name}.oauth2]
+token_url = "{token_url}"
+client_id = "{client_id}"
+scopes = ["{SCOPE}"]
+{proof}
+"#
+        );
+    }
+    // This adapter names no scopes of its own.
+    let adapter = std::fs::read(component("stratus"))?;
+    let setup = Setup::new().with(&tables).adapter("stratus", adapter);
+    let setup = setup.environment("SECRET", azure.text("client_secret")?);
+    Ok(setup.environment("CERTIFICATE", CERTIFICATE).environment("KEY", KEY))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn entra_accepts_the_secrets_and_assertions_of_the_host() {
+    let azure = MockAzure::start().await.expect("a local Azure starts");
+    azure.settings(&json!({"refuse_reused_assertions": true})).await.expect("settings");
+    let application = json!({"client_id": "certified", "certificates": [CERTIFICATE]});
+    azure.application(&application).await.expect("an application");
+    let host = authenticating(&azure).expect("a configuration").start().await;
+    let snow = host.servicenow();
+    // The adapter speaks another API, which ARM refuses after the token.
+    let (given, refused) = (("token", 200), ("arm", 400));
+    for (id, csp, expected) in [
+        ("job-1", "BASIC", vec![given, refused]),
+        ("job-2", "POST", vec![given, refused]),
+        ("job-3", "PS256", vec![given, refused]),
+        ("job-4", "RS256", vec![given, refused]),
+        // The host keeps its token.
+        ("job-5", "RS256", vec![refused]),
+    ] {
+        let before = azure.calls().await.expect("calls").len();
+        snow.provision(&job(id, csp, "ADD_PORTFOLIO")).await;
+        assert_eq!(snow.outcome().await.code(), 400, "{csp}");
+        assert_eq!(answers(&azure, before).await, expected_answers(&expected), "{csp}");
+    }
+
+    azure.expire().await.expect("tokens expire");
+    let before = azure.calls().await.expect("calls").len();
+    snow.provision(&job("job-6", "PS256", "ADD_PORTFOLIO")).await;
+    assert_eq!(snow.outcome().await.code(), 400);
+    let renewed = [("arm", 401), given, refused];
+    assert_eq!(answers(&azure, before).await, expected_answers(&renewed));
+}
+
+/// Returns service and status of the calls from number `first`.
+async fn answers(azure: &MockAzure, first: usize) -> Vec<Value> {
+    let calls = azure.calls().await.expect("calls");
+    calls[first..].iter().map(|call| json!([call["service"], call["answer"]])).collect()
+}
+
+fn expected_answers(expected: &[(&str, u16)]) -> Vec<Value> {
+    expected.iter().map(|(service, status)| json!([service, status])).collect()
 }

@@ -4,7 +4,6 @@ use std::ops::Deref;
 
 use anyhow::Context as _;
 use serde_json::Value;
-use serde_json::json;
 
 use crate::mock_cloud::MockCloud;
 
@@ -31,7 +30,7 @@ impl MockAws {
     /// # Errors
     ///
     /// Returns an error if its Python is not installed, or if it ends or takes
-    /// more than [`PATIENCE`] before it serves.
+    /// more than [`PATIENCE`](crate::PATIENCE) before it serves.
     pub async fn start() -> anyhow::Result<Self> {
         Ok(Self { cloud: MockCloud::start("the local AWS", "mock-aws", "mock_aws").await? })
     }
@@ -79,11 +78,6 @@ impl MockAws {
     /// Returns an error with the mock's sentence if these are no such tables.
     pub async fn costs(&self, tables: &Value) -> anyhow::Result<()> {
         self.post("costs", tables).await.map(drop)
-    }
-
-    /// Lets all temporary keys expire.
-    pub async fn expire(&self) -> anyhow::Result<()> {
-        self.post("expire", &json!({})).await.map(drop)
     }
 }
 

@@ -6,6 +6,7 @@ use std::process::Stdio;
 use anyhow::Context as _;
 use anyhow::ensure;
 use serde_json::Value;
+use serde_json::json;
 use tokio::time::timeout;
 
 use crate::PATIENCE;
@@ -99,7 +100,7 @@ impl MockAzure {
 
     /// Lets slow answers go on.
     pub async fn release(&self) -> anyhow::Result<()> {
-        self.post("release", &Value::Object(serde_json::Map::new())).await.map(drop)
+        self.post("release", &json!({})).await.map(drop)
     }
 
     /// Accepts the ownership of the subscription of an `alias`, or sets its

@@ -105,6 +105,11 @@ impl MockCloud {
         self.post("settle", &json!({})).await.map(drop)
     }
 
+    /// Lets all temporary keys, or tokens, expire.
+    pub async fn expire(&self) -> anyhow::Result<()> {
+        self.post("expire", &json!({})).await.map(drop)
+    }
+
     /// Forgets everything that exists, all calls, faults and settings.
     pub async fn reset(&self) -> anyhow::Result<()> {
         self.post("reset", &json!({})).await.map(drop)

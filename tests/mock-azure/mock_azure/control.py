@@ -37,6 +37,7 @@ class Control:
                 ("POST", "users", self.users),
                 ("POST", "costs", self.costs),
                 ("POST", "settle", self.settle),
+                ("POST", "expire", self.expire),
                 ("POST", "accept-ownership", self.accept_ownership),
             ]
         ]
@@ -139,6 +140,11 @@ class Control:
             # An operation is here under two names at most.
             if operation.outcome is None:
                 operation.end()
+        return {}
+
+    def expire(self, body):
+        """Lets all tokens that were given so far expire."""
+        self.tenant.tokens.revoke_all()
         return {}
 
     def accept_ownership(self, body):

@@ -60,6 +60,10 @@ class Tokens:
         if claims:
             claims["revoked"] = True
 
+    def revoke_all(self):
+        for claims in self.given.values():
+            claims["revoked"] = True
+
     def describe(self, authorization):
         """Describes a credential for the records, without its secret."""
         if authorization is None:

@@ -262,6 +262,14 @@ class ControlApi(MockTest):
         self.assertEqual(len(self.state()["managementGroups"]), 2)
         self.assertEqual(len(self.state()["subscriptions"]), 1)
 
+    def test_tokens_expire_on_request(self):
+        self.make_group("p1")
+        self.control.post("expire")
+        get = self.azure.groups.management_groups.get
+        self.refused(401, "ExpiredAuthenticationToken", get, "p1")
+        self.azure = Azure(self.urls, retry_total=0)
+        self.assertEqual(self.azure.groups.management_groups.get("p1").name, "p1")
+
     def test_ids_are_the_same_for_the_same_work(self):
         first = self.make_subscription("E1")
         self.control.post("reset")
