@@ -1,6 +1,7 @@
 """The port by which a test prepares the tenant and asks what happened."""
 
 import json
+from copy import deepcopy
 from datetime import date
 from decimal import Decimal
 from decimal import InvalidOperation
@@ -55,7 +56,8 @@ class Control:
     def run(self, function, body):
         try:
             with self.world.lock:
-                return Response(200, function(json.loads(body) if body else {}))
+                # A copy, because it is written outside the lock.
+                return Response(200, deepcopy(function(json.loads(body) if body else {})))
         except (ValueError, Malformed) as error:
             return Response(400, str(error))
         except (KeyError, TypeError, InvalidOperation) as error:

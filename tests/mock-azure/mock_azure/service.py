@@ -44,14 +44,16 @@ class Service:
         except Refusal as refusal:
             response = self.render(refusal)
         except Drop:
-            call["answer"] = "dropped"
+            self.note(call, answer="dropped")
             raise
-        call["answer"] = response.status
+        self.note(call, answer=response.status)
         response.headers.append(("x-ms-request-id", str(uuid.uuid4())))
-        if call.get("drop"):
-            call["answer"] = "dropped"
-            raise Drop
         return response
+
+    def note(self, call, **facts):
+        """Adds to a record, which another thread may be reading."""
+        with self.world.lock:
+            call.update(facts)
 
     def find(self, request):
         for route in self.table:
@@ -84,7 +86,7 @@ class Service:
             fault = self.tenant.faults.take(call["operation"]) if route else None
         fault = fault or {"kind": None}
         if fault["kind"]:
-            call["fault"] = fault["kind"]
+            self.note(call, fault=fault["kind"])
         if fault["kind"] == "slow":
             # Outside the lock: the other calls go on.
             self.tenant.faults.hold(fault)
@@ -101,7 +103,8 @@ class Service:
             response = route.handle(request, caller, **parameters)
         # The effect stays, and the client does not learn of it.
         refuse(fault, self, call["operation"])
-        call["drop"] = fault["kind"] == "drop-after"
+        if fault["kind"] == "drop-after":
+            raise Drop
         if fault["kind"] == "malformed":
             return Response(response.status, headers=response.headers, text=MALFORMED)
         return response
