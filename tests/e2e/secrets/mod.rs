@@ -5,6 +5,7 @@
 //! that the host has written or answered is searched for every secret, in every
 //! encoding.
 
+mod clouds;
 mod search_term;
 mod tls_proxy;
 
@@ -29,6 +30,7 @@ use crate::harness::TestHost;
 use crate::harness::client;
 use crate::harness::cost;
 use crate::harness::job;
+use clouds::Clouds;
 use search_term::SearchTerm;
 use tls_proxy::TlsProxy;
 
@@ -60,6 +62,8 @@ struct Fixture {
     /// The CSPs with OAuth 2.0, whose tokens are secrets.
     oauth2: Vec<MockCsp>,
     fixed: Vec<MockCsp>,
+    /// The CSPs with signatures.
+    clouds: Clouds,
     keys: TempDir,
     client_key: String,
     _proxy: TlsProxy,
@@ -85,7 +89,12 @@ async fn start() -> Fixture {
         oauth2.push(secretive().await);
     }
     let fixed = vec![csp::sync().await, csp::sync().await];
-    echo(&oauth2, &fixed);
+    let clouds = Clouds::start().await;
+    let scripted = oauth2.iter().chain(&fixed).chain(&clouds.csps);
+    scripted.for_each(echo);
+    csp::script_tokens(&oauth2[1], [Answer::echo(400)]);
+    csp::script_tokens(&oauth2[2], [Answer::echo(503)]);
+    csp::script_tokens(&oauth2[3], [Answer::echo(200)]);
     let behind = oauth2[4].origin().trim_start_matches("http://").to_owned();
     let (proxy, client_key) = TlsProxy::start(&behind, keys.path()).await;
     let shown = format!("{}/atat/api/v1", proxy.origin);
@@ -131,8 +140,8 @@ async fn start() -> Fixture {
             "[csp.TRAPS]\nadapter = \"traps\"\nbase_url = \"{}\"\n",
             fixed[0].base_url()
         ));
-    let host = setup.start().await;
-    Fixture { host, oauth2, fixed, keys, client_key, _proxy: proxy }
+    let host = clouds.configure(setup, keys.path()).start().await;
+    Fixture { host, oauth2, fixed, clouds, keys, client_key, _proxy: proxy }
 }
 
 /// The portfolios, and the statuses with which a CSP answers calls for them,
@@ -148,21 +157,16 @@ const PORTFOLIOS: &[(&str, &[u16])] = &[
     ("odd", &[207]),
 ];
 
-fn echo(oauth2: &[MockCsp], fixed: &[MockCsp]) {
-    for csp in oauth2.iter().chain(fixed) {
-        for (portfolio, statuses) in PORTFOLIOS {
-            let path = Matching::path(&format!("/portfolios/{portfolio}/"));
-            csp.script_for(path, statuses.iter().map(|status| Answer::echo(*status)));
-        }
-        let location = "/atat/api/v1/provisioning/9/status";
-        let accepted = Answer::echo(202).header("location", location);
-        csp.script_for(Matching::path("/portfolios/polled/"), [accepted]);
-        let polls = [500, 404, 200, 401, 401, 403].map(Answer::echo);
-        csp.script_for(Matching::path("/provisioning/9/status"), polls);
+fn echo(csp: &MockCsp) {
+    for (portfolio, statuses) in PORTFOLIOS {
+        let path = Matching::path(&format!("/portfolios/{portfolio}/"));
+        csp.script_for(path, statuses.iter().map(|status| Answer::echo(*status)));
     }
-    csp::script_tokens(&oauth2[1], [Answer::echo(400)]);
-    csp::script_tokens(&oauth2[2], [Answer::echo(503)]);
-    csp::script_tokens(&oauth2[3], [Answer::echo(200)]);
+    let location = "/atat/api/v1/provisioning/9/status";
+    let accepted = Answer::echo(202).header("location", location);
+    csp.script_for(Matching::path("/portfolios/polled/"), [accepted]);
+    let polls = [500, 404, 200, 401, 401, 403].map(Answer::echo);
+    csp.script_for(Matching::path("/provisioning/9/status"), polls);
 }
 
 fn work(id: &str, csp: &str, portfolio: &str) -> Value {
@@ -178,7 +182,7 @@ fn work(id: &str, csp: &str, portfolio: &str) -> Value {
 async fn post(fixture: &Fixture, answers: &mut Vec<Document>) -> (usize, usize) {
     let snow = ServiceNow::at(client(), fixture.host.api(), Some(WRITE_TOKEN));
     let mut jobs = vec![work(CANARY, "OAUTH", "quoted")];
-    for csp in ["OAUTH", "KEY", "BASIC", "CERT"] {
+    for csp in ["OAUTH", "KEY", "BASIC", "CERT"].iter().chain(&clouds::CSPS) {
         for (portfolio, _) in PORTFOLIOS {
             jobs.push(work(&format!("{csp}/{portfolio}"), csp, portfolio));
         }
@@ -333,13 +337,18 @@ fn secrets(fixture: &Fixture) -> Vec<SearchTerm> {
     tokens.dedup();
     assert!(tokens.len() > 4, "tokens were refused and renewed: {}", tokens.len());
     terms.extend(tokens.iter().map(|token| SearchTerm::new("an access token", token)));
+    terms.extend(fixture.clouds.secrets());
     terms
 }
 
 fn found(terms: &[SearchTerm], documents: &[&Document]) -> Vec<String> {
+    // All at once first: there are thousands of short documents, and a search
+    // has to be prepared for each.
+    let whole = documents.iter().map(|document| &document.bytes[..]).collect::<Vec<_>>();
+    let whole = whole.join(&b'\n');
     let mut found = Vec::new();
-    for document in documents {
-        for term in terms {
+    for term in terms.iter().filter(|term| term.found_in(&whole).is_some()) {
+        for document in documents {
             if let Some(form) = term.found_in(&document.bytes) {
                 found.push(format!("{} {form} in {}", term.name, document.place));
             }
@@ -358,7 +367,8 @@ async fn no_secret_is_found_where_it_does_not_belong() {
     let started_at = Instant::now();
     let mut admin = inspect(&fixture).await;
     // Before the outcomes are collected: they are on the queue.
-    while fixture.fixed.iter().chain(&fixture.oauth2).any(|csp| csp.at_once() > 0) {
+    let csps = || fixture.fixed.iter().chain(&fixture.oauth2).chain(&fixture.clouds.csps);
+    while csps().any(|csp| csp.at_once() > 0) {
         assert!(started_at.elapsed() < PATIENCE, "calls do not end");
         tokio::time::sleep(std::time::Duration::from_millis(10)).await;
     }
