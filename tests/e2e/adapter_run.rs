@@ -72,7 +72,7 @@ async fn an_inspection_leaves_no_files() {
     let ran = folder.adapter("inspect", &component("hello"), &[]).await;
     assert_eq!(ran.code, Some(0), "{ran:?}");
     assert!(ran.out.contains("operations  get-portfolio\n"), "{}", ran.out);
-    assert!(ran.out.contains("imports     hoth:adapter/log@0.1.0"), "{}", ran.out);
+    assert!(ran.out.contains("imports     hoth:adapter/log@0.2.0"), "{}", ran.out);
     let left = std::fs::read_dir(folder.0.path()).expect("the folder can be read").count();
     assert_eq!(left, 2, "only the job and the answers are there");
 }
@@ -135,7 +135,7 @@ async fn a_request_that_a_host_refuses_gets_no_scripted_answer() {
     for (misbehavior, reason) in [
         ("sets cookie", "the header `cookie` is reserved for the host"),
         ("climbs out", "its path has a dot segment"),
-        ("other credential", "the adapter declares no credential `billing`"),
+        ("other credential", "the adapter's manifest has no credential \"billing\""),
     ] {
         let mut asked = job("job-1", "CSP_TEST", "ADD_PORTFOLIO");
         asked["payload"]["name"] = json!(misbehavior);

@@ -134,5 +134,5 @@ fn tools(language: &str) -> anyhow::Result<PathBuf> {
 }
 
 fn wit() -> anyhow::Result<PathBuf> {
-    Ok(workspace()?.root.join("wit/v0.1"))
+    Ok(workspace()?.root.join("wit/v0.2"))
 }

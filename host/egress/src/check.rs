@@ -1,5 +1,7 @@
 //! The checks of a request before a name is resolved or a token is requested.
 
+use std::collections::BTreeMap;
+
 use http::HeaderMap;
 use http::HeaderName;
 use http::header;
@@ -9,8 +11,11 @@ use crate::policy::headers;
 use crate::policy::origin::Origin;
 use crate::policy::target::TargetPolicy;
 use crate::transport::failure::CallFailure;
+use hoth_core::domain::CredentialChoice;
+use hoth_core::domain::CredentialUse;
 use hoth_core::domain::CspName;
 use hoth_core::domain::HttpRequest;
+use hoth_core::domain::Manifest;
 use hoth_core::domain::Target;
 use hoth_core::domain::TransportCode;
 use hoth_core::domain::TransportFailure;
@@ -19,12 +24,13 @@ use hoth_core::domain::TransportFailure;
 const SCOPE_BYTES_MAX: usize = 4096;
 
 /// Checks a request of an adapter without a configured CSP, by the rules that do
-/// not depend on one. `declared` are the credentials that the adapter declares.
-/// Returns the URL that would be called, or the failure that the adapter gets.
+/// not depend on one. Endpoints and credentials must be in the adapter's
+/// `manifest`. Returns the URL that would be called, or the failure that the
+/// adapter gets.
 pub fn check_unconfigured(
     csp: &CspName,
     request: &HttpRequest,
-    declared: &[String],
+    manifest: &Manifest,
     previous: Option<&Url>,
 ) -> Result<Url, TransportFailure> {
     let base = Url::parse("https://csp.invalid").expect("the text is a URL");
@@ -35,14 +41,16 @@ pub fn check_unconfigured(
             let url = previous.unwrap_or(&base).join(location).ok();
             url.map(|url| configurable_origins(&url)).unwrap_or_default()
         }
-        Target::Path(_) => Vec::new(),
+        Target::Path(_) | Target::Endpoint(_) => Vec::new(),
     };
     let targets = TargetPolicy::new(base, &configurable);
     let checked = check(csp, &targets, &[header::AUTHORIZATION], request, previous, "job");
-    let undeclared = request.credential.as_ref().filter(|name| !declared.contains(name));
-    let checked = checked.and_then(|(url, _)| match undeclared {
-        None => Ok(url),
-        Some(name) => Err(refusal(csp, &format!("the adapter declares no credential `{name}`"))),
+    let checked = checked.and_then(|(url, _)| match &request.credential {
+        CredentialChoice::Named(named) => match declared(manifest, named) {
+            Ok(()) => Ok(url),
+            Err(reason) => Err(refusal(csp, &reason)),
+        },
+        CredentialChoice::Default | CredentialChoice::None => Ok(url),
     });
     checked.map_err(|refused| TransportFailure {
         code: refused.code,
@@ -50,6 +58,36 @@ pub fn check_unconfigured(
         sent: false,
         last_response: None,
     })
+}
+
+/// Returns the parameters of the credential of a request, by name.
+pub fn parameters(credential: &CredentialChoice) -> Result<BTreeMap<String, String>, String> {
+    let mut parameters = BTreeMap::new();
+    if let CredentialChoice::Named(named) = credential {
+        for (name, value) in &named.parameters {
+            if parameters.insert(name.clone(), value.clone()).is_some() {
+                return Err(format!("its credential gets the parameter `{name}` twice"));
+            }
+        }
+    }
+    Ok(parameters)
+}
+
+/// Checks a credential and its parameters against the manifest.
+fn declared(manifest: &Manifest, named: &CredentialUse) -> Result<(), String> {
+    let CredentialUse { name, parameters } = named;
+    let Some(need) = manifest.credentials.get(name) else {
+        return Err(format!("the adapter's manifest has no credential {name:?}"));
+    };
+    let given: Vec<&str> = parameters.iter().map(|(name, _)| name.as_str()).collect();
+    if given != need.parameters {
+        let (given, expected) = (given.join(", "), need.parameters.join(", "));
+        return Err(format!(
+            "the credential {name:?} has the parameters [{given}], and the adapter's manifest has \
+             [{expected}]"
+        ));
+    }
+    Ok(())
 }
 
 /// Returns the origins that an operator could allow for a URL: its own one, and
@@ -102,7 +140,9 @@ mod tests {
     fn checked(request: &HttpRequest, previous: &str) -> Result<String, String> {
         let csp = "CSP_A".parse().unwrap();
         let previous = Url::parse(previous).unwrap();
-        let checked = check_unconfigured(&csp, request, &["billing".to_owned()], Some(&previous));
+        let manifest = r#"{"credentials": {"billing": {}, "member": {"parameters": ["account"]}}}"#;
+        let manifest = Manifest::parse(manifest).unwrap();
+        let checked = check_unconfigured(&csp, request, &manifest, Some(&previous));
         let reason = |refused: TransportFailure| {
             assert!(!refused.sent);
             let prefix = "HOTH refused the request to CSP_A: ";
@@ -118,9 +158,9 @@ mod tests {
             query: Vec::new(),
             headers: Vec::new(),
             body: None,
-            idempotent: true,
-            credential: None,
+            credential: CredentialChoice::Default,
             scopes: Vec::new(),
+            retry: hoth_core::domain::Retry::Safe,
         }
     }
 
@@ -145,12 +185,22 @@ mod tests {
 
     #[test]
     fn a_credential_must_be_declared_by_the_adapter() {
-        let mut request = get(Target::Path("/a".to_owned()));
-        request.credential = Some("billing".to_owned());
-        let url = checked(&request, "https://csp.invalid");
-        assert_eq!(url, Ok("https://csp.invalid/a".to_owned()));
-        request.credential = Some("other".to_owned());
-        let refused = "the adapter declares no credential `other`".to_owned();
-        assert_eq!(checked(&request, "https://csp.invalid"), Err(refused));
+        let check = |name: &str, parameters: &[&str], expected: Result<&str, &str>| {
+            let (name, owned) = (name.to_owned(), |name: &&str| ((*name).to_owned(), "1".into()));
+            let parameters = parameters.iter().map(owned).collect();
+            let credential = CredentialChoice::Named(CredentialUse { name, parameters });
+            let request = HttpRequest { credential, ..get(Target::Path("/a".to_owned())) };
+            let url = checked(&request, "https://csp.invalid");
+            assert_eq!(url.as_deref().map_err(String::as_str), expected);
+        };
+        check("billing", &[], Ok("https://csp.invalid/a"));
+        check("member", &["account"], Ok("https://csp.invalid/a"));
+        check("other", &[], Err("the adapter's manifest has no credential \"other\""));
+        check(
+            "member",
+            &[],
+            Err("the credential \"member\" has the parameters [], and the adapter's manifest has \
+                 [account]"),
+        );
     }
 }

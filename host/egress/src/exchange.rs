@@ -37,6 +37,7 @@ use hoth_core::domain::Event;
 use hoth_core::domain::HttpRequest;
 use hoth_core::domain::HttpResponse;
 use hoth_core::domain::Method;
+use hoth_core::domain::Retry;
 use hoth_core::domain::TransportCode;
 use hoth_core::domain::TransportFailure;
 use hoth_core::workflow::Attempt;
@@ -76,7 +77,7 @@ pub async fn run(inner: &Inner, request: &HttpRequest, context: &Context<'_>) ->
 struct Exchange<'a> {
     inner: &'a Inner,
     method: Method,
-    idempotent: bool,
+    retry: Retry,
     url: Url,
     headers: HeaderMap,
     body: Option<Bytes>,
@@ -129,17 +130,19 @@ impl<'a> Exchange<'a> {
         )?;
         let credential = inner
             .credentials
-            .select(&inner.name, request.credential.as_deref(), &url)
-            .map_err(|unknown| check::refusal(&inner.name, &unknown.to_string()))?;
+            .select(&inner.name, &request.credential, &url)
+            .map_err(|bad| check::refusal(&inner.name, &bad.to_string()))?;
+        let parameters = check::parameters(&request.credential)
+            .map_err(|bad| check::refusal(&inner.name, &bad))?;
         let scopes = request.scopes.iter().cloned().collect();
-        let asked = Asked { scopes, ..Asked::default() };
+        let asked = Asked { scopes, parameters, ..Asked::default() };
         if let Some(Err(bad)) = credential.map(|it| it.check(&asked.parameters)) {
             return Err(check::refusal(&inner.name, &format!("its credential {bad}")));
         }
         Ok(Self {
             inner,
             method: request.method,
-            idempotent: request.idempotent,
+            retry: request.retry,
             url,
             headers,
             body: request.body.clone(),
@@ -180,13 +183,13 @@ impl<'a> Exchange<'a> {
             // A failure while the breaker is open does not count as a try: the
             // breaker decides on the time of the next call.
             let is_outage = health == Some(CallHealth::Failed) && breaker.holds_calls();
-            if is_outage && context.retry.repeats(self.idempotent, attempt) {
+            if is_outage && context.retry.repeats(self.retry, attempt) {
                 self.log(tries, &tried, NextCall::Held);
                 self.keep(tried);
                 continue;
             }
             tries += 1;
-            let next = context.retry.next(tries, self.idempotent, attempt, jitter);
+            let next = context.retry.next(tries, self.retry, attempt, jitter);
             self.finding = self.find(context.retry, &tried, attempt);
             self.log(tries, &tried, NextCall::After(next));
             match next {
@@ -341,7 +344,8 @@ impl<'a> Exchange<'a> {
             Ok(body) => (scrubber.body(without_mark(body)), None),
             Err(unread) => (Bytes::new(), Some(unread)),
         };
-        let response = HttpResponse { status: response.status, headers, body };
+        let (status, url) = (response.status, self.url.to_string());
+        let response = HttpResponse { status, url, tries: self.calls, headers, body };
         ReceivedResponse { response, retry_after, unread, refusal: None }
     }
 

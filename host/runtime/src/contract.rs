@@ -2,10 +2,11 @@
 
 use hoth_core::domain::AdapterState;
 use hoth_core::domain::Event;
+use hoth_core::domain::Manifest;
 use hoth_core::domain::Timestamp;
 
 /// The description that an adapter gives of itself.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Info {
     /// The adapter's own name, for people.
     pub name: String,
@@ -15,8 +16,8 @@ pub struct Info {
     pub operations: Vec<String>,
     /// The oldest and the newest state version that the adapter resumes.
     pub states: (u32, u32),
-    /// The credentials that the adapter asks for by name.
-    pub credentials: Vec<String>,
+    /// The endpoints, credentials and settings that the adapter needs.
+    pub manifest: Manifest,
 }
 
 /// The part of the WIT's `job` that is the same in every call of a run.

@@ -66,17 +66,17 @@ pub enum LoadError {
     CompilerKilled { signal: i32 },
     #[error(
         "the component imports `{import}`, which the host does not offer: an adapter may import \
-         `hoth:adapter/log@0.1.0` and WASI 0.2 without `wasi:http`; requests are steps that it \
+         `hoth:adapter/log@0.2.0` and WASI 0.2 without `wasi:http`; requests are steps that it \
          returns"
     )]
     UnknownImport { import: String },
     #[error(
         "the component imports something that the host does not offer: {what}; build it for the \
-         world `csp-adapter` of `wit/v0.1` and WASI 0.2"
+         world `csp-adapter` of `wit/v0.2` and WASI 0.2"
     )]
     Unlinked { what: String },
     #[error(
-        "the component is not a CSP adapter: {what}; build it for the world `csp-adapter` of `wit/v0.1`"
+        "the component is not a CSP adapter: {what}; build it for the world `csp-adapter` of `wit/v0.2`"
     )]
     WrongWorld { what: String },
     #[error("the component does not describe itself: {0}")]

@@ -196,6 +196,6 @@ fn check_bytes(wasm: &[u8]) -> Result<(), LoadError> {
 /// Returns true if the host offers the import. The linker checks its version
 /// and types.
 fn is_offered(import: &str) -> bool {
-    ["hoth:adapter/types@0.1.0", "hoth:adapter/log@0.1.0"].contains(&import)
+    ["hoth:adapter/types@0.2.0", "hoth:adapter/log@0.2.0"].contains(&import)
         || WASI.iter().any(|package| import.starts_with(package))
 }

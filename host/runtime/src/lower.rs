@@ -61,6 +61,7 @@ pub(super) fn event<'a>(event: &'a Event, headers: &'a [types::PairParam<'a>]) -
                 code: failure.code.as_str(),
                 message: &failure.message,
                 sent: failure.sent,
+                extra: &[],
                 last_response: failure
                     .last_response
                     .as_ref()
@@ -75,5 +76,12 @@ fn response<'a>(
     response: &'a HttpResponse,
     headers: &'a [types::PairParam<'a>],
 ) -> types::HttpResponse<'a> {
-    types::HttpResponse { status: response.status, headers, body: &response.body }
+    types::HttpResponse {
+        status: response.status,
+        url: &response.url,
+        tries: response.tries,
+        headers,
+        body: &response.body,
+        extra: &[],
+    }
 }

@@ -14,8 +14,8 @@ pub struct TestGuest {
     pub states: (u32, u32),
     /// At most eight names of at most 32 bytes.
     pub operations: &'static [&'static str],
-    /// At most eight names of at most 32 bytes.
-    pub credentials: &'static [&'static str],
+    /// A JSON object of at most 256 bytes.
+    pub manifest: &'static str,
     /// Code that `describe` runs before it writes its result to address 512.
     pub describe: &'static str,
     /// Code that `describe` runs after that.
@@ -57,8 +57,8 @@ pub const ECHO_RESUME: &str = "
     (i32.store16 (i32.const 520) (i32.load16_u (i32.add (local.get 0) (i32.const 88))))
     (i32.store (i32.const 524) (i32.load (i32.add (local.get 0) (i32.const 76))))
     (i32.store (i32.const 528) (i32.load (i32.add (local.get 0) (i32.const 80))))
-    (i32.store (i32.const 532) (i32.load (i32.add (local.get 0) (i32.const 100))))
-    (i32.store (i32.const 536) (i32.load (i32.add (local.get 0) (i32.const 104))))
+    (i32.store (i32.const 532) (i32.load (i32.add (local.get 0) (i32.const 112))))
+    (i32.store (i32.const 536) (i32.load (i32.add (local.get 0) (i32.const 116))))
     (i32.const 512)";
 
 impl Default for TestGuest {
@@ -68,7 +68,7 @@ impl Default for TestGuest {
             version: "1.0.0",
             states: (1, 1),
             operations: &["add-portfolio"],
-            credentials: &[],
+            manifest: "{}",
             describe: "",
             described: "",
             fields: "",
@@ -85,12 +85,12 @@ impl TestGuest {
     /// Builds the component, and returns its bytes.
     pub fn build(&self) -> Vec<u8> {
         let mut resolve = Resolve::default();
-        resolve.push_path(concat!(env!("CARGO_MANIFEST_DIR"), "/../../wit/v0.1")).expect(VALID);
+        resolve.push_path(concat!(env!("CARGO_MANIFEST_DIR"), "/../../wit/v0.2")).expect(VALID);
         for package in self.packages {
             resolve.push_str("package.wit", package).expect(VALID);
         }
         let world = format!(
-            "package test:guest; world guest {{ include hoth:adapter/csp-adapter@0.1.0; {} }}",
+            "package test:guest; world guest {{ include hoth:adapter/csp-adapter@0.2.0; {} }}",
             self.world
         );
         let package = resolve.push_str("guest.wit", &world).expect(VALID);
@@ -105,7 +105,7 @@ impl TestGuest {
         let Self { name, version, states: (oldest, newest), begin, resume, imports, .. } = self;
         let Self { describe, described, fields, .. } = self;
         let (operations, list_operations) = words(self.operations, 1536, 600);
-        let (credentials, list_credentials) = words(self.credentials, 1800, 672);
+        let manifest = self.manifest.replace('"', "\\22");
         format!(
             r#"(module {imports}
                 (memory (export "memory") 64)
@@ -114,17 +114,16 @@ impl TestGuest {
                 (data (i32.const 1024) "{name}")
                 (data (i32.const 1280) "{version}")
                 {operations}
-                {credentials}
-                (data (i32.const 1792) "{{}}")
+                (data (i32.const 1776) "poll")
+                (data (i32.const 1792) "{manifest}")
                 (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32) (local $at i32)
                     (local.set $at
                         (i32.and (i32.add (global.get $heap) (i32.const 7)) (i32.const -8)))
                     (global.set $heap (i32.add (local.get $at) (local.get 3)))
                     (local.get $at))
-                (func (export "hoth:adapter/adapter@0.1.0#describe") (result i32)
+                (func (export "hoth:adapter/adapter@0.2.0#describe") (result i32)
                     {describe}
                     {list_operations}
-                    {list_credentials}
                     (i32.store (i32.const 512) (i32.const 1024))
                     (i32.store (i32.const 516) (i32.const {name_len}))
                     (i32.store (i32.const 520) (i32.const 1280))
@@ -133,17 +132,17 @@ impl TestGuest {
                     (i32.store (i32.const 532) (i32.const {operations_len}))
                     (i32.store (i32.const 536) (i32.const {oldest}))
                     (i32.store (i32.const 540) (i32.const {newest}))
-                    (i32.store (i32.const 544) (i32.const 672))
-                    (i32.store (i32.const 548) (i32.const {credentials_len}))
+                    (i32.store (i32.const 544) (i32.const 1792))
+                    (i32.store (i32.const 548) (i32.const {manifest_len}))
                     {described}
                     (i32.const 512))
-                (func (export "hoth:adapter/adapter@0.1.0#begin")
+                (func (export "hoth:adapter/adapter@0.2.0#begin")
                     (param i32 i32 i32 i32 i32 i32 i32 i32 i32 i64 i64 i64 i32 i32) (result i32)
                     {begin})
-                (func (export "hoth:adapter/adapter@0.1.0#resume") (param i32) (result i32)
+                (func (export "hoth:adapter/adapter@0.2.0#resume") (param i32) (result i32)
                     {resume}))"#,
             operations_len = self.operations.len(),
-            credentials_len = self.credentials.len(),
+            manifest_len = self.manifest.len(),
             name_len = name.len(),
             version_len = version.len(),
         )

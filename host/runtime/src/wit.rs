@@ -4,7 +4,7 @@
 //! copied once, into the guest.
 
 wasmtime::component::bindgen!({
-    path: "../../wit/v0.1",
+    path: "../../wit/v0.2",
     world: "csp-adapter",
     exports: { default: async },
     ownership: Borrowing { duplicate_if_necessary: true },
@@ -15,4 +15,4 @@ pub(super) use hoth::adapter::log;
 pub use hoth::adapter::types;
 
 /// The export that makes a component an adapter.
-pub(super) const ADAPTER: &str = "hoth:adapter/adapter@0.1.0";
+pub(super) const ADAPTER: &str = "hoth:adapter/adapter@0.2.0";

@@ -64,7 +64,8 @@ pub(super) fn check<'a>(
 ) -> Result<(), Incompatible> {
     let (described, active) =
         (known_operations(info), active.map(known_operations).unwrap_or_default());
-    let asked: BTreeSet<&String> = info.credentials.iter().collect();
+    let needed = info.manifest.credentials.iter().filter(|(_, need)| !need.optional);
+    let asked: BTreeSet<&String> = needed.map(|(name, _)| name).collect();
     let mut gaps: BTreeMap<Gap, Vec<CspName>> = BTreeMap::new();
     for (csp, requirements) in bound {
         let mut add_gap = |gap| gaps.entry(gap).or_default().push(csp.clone());
@@ -195,19 +196,29 @@ fn list(items: impl Iterator<Item = String>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use hoth_core::domain::Manifest;
+    use hoth_core::domain::Need;
 
     const ADD: Operation = Operation::AddPortfolio;
     const GET: Operation = Operation::GetPortfolio;
     const CLIN: Operation = Operation::CostByClin;
 
     fn info(operations: &[&str], credentials: &[&str]) -> Info {
-        let owned = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
+        let owned = |words: &[&str]| -> Vec<String> {
+            words.iter().map(|word| (*word).to_owned()).collect()
+        };
         Info {
             name: "a".to_owned(),
             version: "1".to_owned(),
             operations: owned(operations),
             states: (1, 1),
-            credentials: owned(credentials),
+            manifest: Manifest {
+                credentials: owned(credentials)
+                    .into_iter()
+                    .map(|name| (name, Need::default()))
+                    .collect(),
+                ..Manifest::default()
+            },
         }
     }
 

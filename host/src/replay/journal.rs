@@ -10,6 +10,7 @@
 
 use bytes::Bytes;
 use serde::Deserialize;
+use serde::Deserializer;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
@@ -18,13 +19,18 @@ use hoth_core::domain::Digest;
 use hoth_core::domain::Event;
 use hoth_core::domain::HttpResponse;
 use hoth_core::domain::Step;
-use hoth_core::domain::Target;
 use hoth_core::domain::Timestamp;
 use hoth_core::domain::TransportCode;
 use hoth_core::domain::TransportFailure;
+use hoth_core::domain::WaitPurpose;
 
 /// The form that this release writes.
-const FORM: u32 = 1;
+///
+/// Form 1 is that of the contract 0.1, whose responses had neither a URL nor a
+/// number of tries. It is read with an empty URL and 0 tries, which no live
+/// response has. Both versions of a replay get the same, so they stay
+/// comparable.
+const FORM: u32 = 2;
 
 /// A finished job of one adapter.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -48,8 +54,6 @@ pub struct JournalJob {
     pub operation: String,
     pub input: Box<RawValue>,
     pub settings: Box<RawValue>,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub context: Vec<(String, String)>,
 }
 
 /// One call: the input of the adapter, and the kind of its step.
@@ -58,6 +62,8 @@ pub struct JournalCall {
     pub attempt: u32,
     pub now: Timestamp,
     pub entropy: (u64, u64),
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub context: Vec<(String, String)>,
     #[serde(rename = "told")]
     pub input: Input,
     #[serde(rename = "took")]
@@ -89,6 +95,10 @@ pub enum Input {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct JournalResponse {
     pub status: u16,
+    #[serde(default)]
+    pub url: String,
+    #[serde(default)]
+    pub tries: u32,
     pub headers: Vec<(String, String)>,
     pub body: JournalBody,
 }
@@ -112,7 +122,8 @@ pub enum StepKind {
         target: String,
     },
     Wait {
-        checkpoint: bool,
+        #[serde(alias = "checkpoint", deserialize_with = "purpose")]
+        purpose: WaitPurpose,
     },
     Done {
         code: u16,
@@ -124,6 +135,21 @@ pub enum StepKind {
     /// The call trapped, exceeded a limit, or returned an invalid step.
     #[serde(rename = "broke")]
     Broken,
+}
+
+/// Reads a purpose. Form 1 has `true` for a checkpoint and `false` for a poll.
+fn purpose<'de, D: Deserializer<'de>>(deserializer: D) -> Result<WaitPurpose, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Stored {
+        Checkpoint(bool),
+        Purpose(WaitPurpose),
+    }
+    Ok(match Stored::deserialize(deserializer)? {
+        Stored::Checkpoint(true) => WaitPurpose::Checkpoint,
+        Stored::Checkpoint(false) => WaitPurpose::Poll,
+        Stored::Purpose(purpose) => purpose,
+    })
 }
 
 /// A file is not a journal that this release can read.
@@ -225,7 +251,13 @@ impl JournalResponse {
             // that is not text again.
             JournalBody::Bytes(length) => vec![0xff; *length].into(),
         };
-        HttpResponse { status: self.status, headers: self.headers.clone(), body }
+        HttpResponse {
+            status: self.status,
+            url: self.url.clone(),
+            tries: self.tries,
+            headers: self.headers.clone(),
+            body,
+        }
     }
 }
 
@@ -233,14 +265,11 @@ impl StepKind {
     /// Returns the kind of a step.
     pub fn of(step: &Step) -> Self {
         match step {
-            Step::Send(send) => {
-                let (Target::Path(target) | Target::Location(target)) = &send.request.target;
-                Self::Send {
-                    method: send.request.method.as_str().to_owned(),
-                    target: target.clone(),
-                }
-            }
-            Step::Wait(wait) => Self::Wait { checkpoint: wait.after_ms == Some(0) },
+            Step::Send(send) => Self::Send {
+                method: send.request.method.as_str().to_owned(),
+                target: send.request.target.to_string(),
+            },
+            Step::Wait(wait) => Self::Wait { purpose: wait.purpose },
             Step::Done(outcome) => Self::Done { code: outcome.code },
             Step::Fail(failure) => {
                 Self::Fail { class: failure.class.as_str().to_owned(), code: failure.outcome.code }
@@ -269,8 +298,7 @@ impl std::fmt::Display for StepKind {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Send { method, target } => write!(f, "{method} {target}"),
-            Self::Wait { checkpoint: false } => f.write_str("wait"),
-            Self::Wait { checkpoint: true } => f.write_str("checkpoint"),
+            Self::Wait { purpose } => f.write_str(purpose.as_str()),
             Self::Done { code } => write!(f, "done {code}"),
             Self::Fail { class, code } => write!(f, "{class} {code}"),
             Self::Broken => f.write_str("broke"),
@@ -282,7 +310,22 @@ impl std::fmt::Display for StepKind {
 mod tests {
     use super::*;
 
-    const FIXTURE: &str = include_str!("fixtures/journal-v1.json");
+    const FORM_1: &str = include_str!("fixtures/journal-v1.json");
+    const FIXTURE: &str = include_str!("fixtures/journal-v2.json");
+
+    #[test]
+    fn a_journal_of_the_contract_0_1_stays_readable() {
+        let journal = Journal::decode(FORM_1).unwrap();
+        assert_eq!((journal.calls.len(), journal.ending()), (4, "done"));
+        assert_eq!(journal.calls[1].step, StepKind::Wait { purpose: WaitPurpose::Poll });
+        let Some(Event::Response(response)) = journal.calls[1].input.to_event() else {
+            panic!("the second call has a response");
+        };
+        assert_eq!((response.url.as_str(), response.tries), ("", 0));
+        let checkpoint = FORM_1.replacen(r#""checkpoint":false"#, r#""checkpoint":true"#, 1);
+        let journal = Journal::decode(&checkpoint).unwrap();
+        assert_eq!(journal.calls[1].step, StepKind::Wait { purpose: WaitPurpose::Checkpoint });
+    }
 
     #[test]
     fn every_form_of_a_journal_stays_readable() {
@@ -313,8 +356,8 @@ mod tests {
                 "{text}"
             );
         }
-        let later = FIXTURE.replacen("\"v\":1", "\"v\":2", 1);
-        assert!(matches!(Journal::decode(&later), Err(UnreadableJournal::LaterForm(2))));
+        let later = FIXTURE.replacen("\"v\":2", "\"v\":3", 1);
+        assert!(matches!(Journal::decode(&later), Err(UnreadableJournal::LaterForm(3))));
         let unknown = FIXTURE.replacen("timeout", "eclipse", 1);
         assert!(matches!(
             Journal::decode(&unknown),

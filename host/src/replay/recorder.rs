@@ -219,6 +219,7 @@ mod tests {
     use super::super::recording::tests::recording;
     use super::*;
     use crate::replay::StepKind;
+    use hoth_core::domain::WaitPurpose;
 
     fn csp() -> CspName {
         "CSP_A".parse().unwrap()
@@ -239,7 +240,7 @@ mod tests {
     fn a_recording_follows_its_job_over_waits() {
         let (recorder, arrivals) = recorder(1);
         let mut recording = recorder.begin("atat", &csp(), &job("a")).unwrap();
-        recording.add(recorded_call(None, StepKind::Wait { checkpoint: false }));
+        recording.add(recorded_call(None, StepKind::Wait { purpose: WaitPurpose::Poll }));
         recorder.wait(Some(recording));
         assert!(recorder.resume(&csp(), "b").is_none(), "the other job is not recorded");
         let mut recording = recorder.resume(&csp(), "a").unwrap();
@@ -254,7 +255,7 @@ mod tests {
     fn a_job_that_begins_again_gets_a_new_recording() {
         let (recorder, _arrivals) = recorder(1);
         let mut recording = recorder.begin("atat", &csp(), &job("a")).unwrap();
-        recording.add(recorded_call(None, StepKind::Wait { checkpoint: false }));
+        recording.add(recorded_call(None, StepKind::Wait { purpose: WaitPurpose::Poll }));
         recorder.wait(Some(recording));
         assert!(recorder.begin("atat", &csp(), &job("a")).unwrap().calls.is_empty());
         assert!(recorder.resume(&csp(), "a").is_none());
@@ -288,6 +289,8 @@ mod tests {
             recording.job.id = n.to_string();
             let event = hoth_core::domain::HttpResponse {
                 status: 200,
+                url: String::new(),
+                tries: 1,
                 headers: Vec::new(),
                 body: Bytes::from(vec![0; bytes]),
             };

@@ -9,6 +9,7 @@ use hoth_core::domain::Event;
 use hoth_core::domain::HttpResponse;
 use hoth_core::domain::Timestamp;
 use hoth_core::domain::TransportFailure;
+use hoth_core::domain::WaitPurpose;
 
 /// Size of one recording in bytes. Most jobs take a few kilobytes. A job whose
 /// responses are near the limit on responses is not worth the memory of that
@@ -43,6 +44,7 @@ pub struct RecordedCall {
     pub attempt: u32,
     pub now: Timestamp,
     pub entropy: (u64, u64),
+    pub context: Vec<(String, String)>,
     /// `None` for the call that begins the job.
     pub event: Option<Event>,
     pub step: StepKind,
@@ -106,7 +108,7 @@ fn same_steps(a: &[RecordedCall], b: &[RecordedCall]) -> bool {
 /// and never happens a second time.
 fn is_poll(run: &[RecordedCall]) -> bool {
     match run.last().map(|call| &call.step) {
-        Some(StepKind::Wait { checkpoint }) => !checkpoint,
+        Some(StepKind::Wait { purpose }) => *purpose != WaitPurpose::Checkpoint,
         Some(StepKind::Fail { .. }) => true,
         Some(StepKind::Send { .. } | StepKind::Done { .. } | StepKind::Broken) | None => false,
     }
@@ -124,7 +126,7 @@ fn event_bytes(event: &Event) -> usize {
 
 fn response_bytes(response: &HttpResponse) -> usize {
     let headers = response.headers.iter().map(|(name, value)| name.len() + value.len());
-    response.body.len() + headers.sum::<usize>()
+    response.url.len() + response.body.len() + headers.sum::<usize>()
 }
 
 #[cfg(test)]
@@ -146,12 +148,20 @@ pub(super) mod tests {
     }
 
     pub fn recorded_call(event: Option<Event>, step: StepKind) -> RecordedCall {
-        RecordedCall { attempt: 1, now: Timestamp::from_millis(1), entropy: (1, 2), event, step }
+        RecordedCall {
+            attempt: 1,
+            now: Timestamp::from_millis(1),
+            entropy: (1, 2),
+            context: Vec::new(),
+            event,
+            step,
+        }
     }
 
     pub fn answer(status: u16, body: &str) -> Event {
         let body = Bytes::copy_from_slice(body.as_bytes());
-        Event::Response(HttpResponse { status, headers: Vec::new(), body })
+        let url = "https://csp-a.example.com/a".to_owned();
+        Event::Response(HttpResponse { status, url, tries: 1, headers: Vec::new(), body })
     }
 
     pub fn send(method: &str, target: &str) -> StepKind {
@@ -167,7 +177,10 @@ pub(super) mod tests {
     fn accepted() -> Recording {
         let mut recording = recording("{}");
         recording.add(recorded_call(None, send("POST", "/a")));
-        recording.add(recorded_call(Some(answer(202, "")), StepKind::Wait { checkpoint: false }));
+        recording.add(recorded_call(
+            Some(answer(202, "")),
+            StepKind::Wait { purpose: WaitPurpose::Poll },
+        ));
         recording
     }
 
@@ -176,7 +189,12 @@ pub(super) mod tests {
         let mut recording = accepted();
         let (calls, bytes) = (recording.calls.len(), recording.bytes);
         for n in 0..1_000 {
-            poll(&mut recording, "/s", &format!("{n:04}"), StepKind::Wait { checkpoint: false });
+            poll(
+                &mut recording,
+                "/s",
+                &format!("{n:04}"),
+                StepKind::Wait { purpose: WaitPurpose::Poll },
+            );
         }
         let bodies = recording.calls.iter().filter_map(|call| match &call.event {
             Some(Event::Response(response)) => Some(response.body.clone()),
@@ -184,7 +202,10 @@ pub(super) mod tests {
         });
         assert_eq!(bodies.collect::<Vec<_>>(), ["", "0000", "0999"]);
         assert_eq!(recording.calls.len(), calls + 4);
-        assert_eq!(recording.bytes, bytes + 2 * (2 * CALL_BYTES + 4));
+        assert_eq!(
+            recording.bytes,
+            bytes + 2 * (2 * CALL_BYTES + "https://csp-a.example.com/a".len() + 4)
+        );
         assert!(!recording.is_too_large());
     }
 
@@ -192,12 +213,17 @@ pub(super) mod tests {
     fn different_polls_and_checkpoints_are_all_kept() {
         let mut recording = accepted();
         for n in 0..20 {
-            poll(&mut recording, &format!("/s/{n}"), "", StepKind::Wait { checkpoint: false });
+            poll(
+                &mut recording,
+                &format!("/s/{n}"),
+                "",
+                StepKind::Wait { purpose: WaitPurpose::Poll },
+            );
         }
         assert_eq!(recording.calls.len(), 42);
         let mut recording = accepted();
         for _ in 0..20 {
-            poll(&mut recording, "/s", "", StepKind::Wait { checkpoint: true });
+            poll(&mut recording, "/s", "", StepKind::Wait { purpose: WaitPurpose::Checkpoint });
         }
         assert_eq!(recording.calls.len(), 42);
     }
@@ -206,7 +232,12 @@ pub(super) mod tests {
     fn a_recording_has_a_limit_of_calls_and_bytes() {
         let mut recording = accepted();
         for n in 0..CALLS_MAX {
-            poll(&mut recording, &format!("/{n}"), "", StepKind::Wait { checkpoint: false });
+            poll(
+                &mut recording,
+                &format!("/{n}"),
+                "",
+                StepKind::Wait { purpose: WaitPurpose::Poll },
+            );
         }
         assert!(recording.is_too_large());
         let kept = recording.calls.len();

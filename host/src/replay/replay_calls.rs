@@ -53,7 +53,7 @@ pub(super) async fn replay_calls(
         input: journal.job.input.get().to_owned(),
         settings: journal.job.settings.get().to_owned(),
         attempt: 1,
-        context: journal.job.context.clone(),
+        context: Vec::new(),
     };
     let mut replayed = ReplayedCalls { steps: Vec::new(), time: Duration::ZERO };
     // The state of the last wait. A poll that fails is repeated from there, not
@@ -67,6 +67,7 @@ pub(super) async fn replay_calls(
             return None;
         }
         facts.attempt = recorded.attempt;
+        facts.context.clone_from(&recorded.context);
         // Only the last state of each kind is needed: a response answers the last
         // request, and a timer ends the last wait.
         let state = match recorded.input {

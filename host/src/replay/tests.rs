@@ -75,11 +75,11 @@ impl TestReplay {
                 operation: "add-portfolio".to_owned(),
                 input: raw(format!("{{\"number\":{n}}}")),
                 settings: raw("{}".to_owned()),
-                context: Vec::new(),
             };
             let now = Timestamp::from_millis(1_000 + n);
             let (input, step) = (Input::Begin, step.clone());
-            let calls = vec![JournalCall { attempt: 1, now, entropy: (n, n), input, step }];
+            let (entropy, context) = ((n, n), Vec::new());
+            let calls = vec![JournalCall { attempt: 1, now, entropy, context, input, step }];
             let csp = "CSP_A".parse().unwrap();
             let journal = Journal::new("guest".to_owned(), Digest::of(b"v"), csp, now, job, calls);
             self.store.write(&journal).unwrap();

@@ -78,7 +78,7 @@ pub async fn run_adapter(
         input: queued.job.input(),
         settings: csp.client.settings_json().to_owned(),
         attempt: delivery.message.receive_count,
-        context: Vec::new(),
+        context: context.polling.context_of(resumption),
     };
     let recorder = &context.recorder;
     let recording = match resumption {
@@ -154,11 +154,14 @@ impl RunLoop<'_> {
             };
             failpoint::reach(FailPoint::AdapterAnswered);
             match step {
-                Step::Send(SendStep { request, state }) => {
+                Step::Send(SendStep { request, state, after_ms }) => {
                     let ordinal = self.budget.requests();
                     if let Err(error) = self.budget.sends(self.started_at.elapsed()) {
                         return RunEnd::Broken(error);
                     }
+                    // As a backoff of the exchange: a stop drops this future,
+                    // and the message goes back to its queue.
+                    tokio::time::sleep(self.context.retry.pause(after_ms)).await;
                     let event = self.exchange(&request, ordinal).await;
                     position = Some((state, event));
                 }
@@ -199,6 +202,7 @@ impl RunLoop<'_> {
         if let Some(recording) = &mut self.recording {
             recording.add(RecordedCall {
                 attempt: self.facts.attempt,
+                context: self.facts.context.clone(),
                 now,
                 entropy,
                 event: recorded,

@@ -44,7 +44,10 @@ impl CspRuntime {
     /// active adapter.
     fn missing_credentials(&self, registry: &Registry) -> Vec<String> {
         let Ok(version) = registry.serving(&self.name) else { return Vec::new() };
-        let required = version.adapter().info().credentials.iter();
-        required.filter(|name| !self.client.has_credential(name)).cloned().collect()
+        let required = version.adapter().info().manifest.credentials.iter();
+        required
+            .filter(|(name, need)| !need.optional && !self.client.has_credential(name))
+            .map(|(name, _)| name.clone())
+            .collect()
     }
 }

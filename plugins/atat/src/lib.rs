@@ -156,7 +156,7 @@ fn with_common_headers(request: Request, version: Version<'_>) -> Request {
     request
         .header("User-Agent", "ATAT CSP Api Client")
         .header("X-Atat-Api-Version", version.as_str())
-        .idempotent(true)
+        .retry(Retry::Safe)
 }
 
 impl Adapter for Atat {

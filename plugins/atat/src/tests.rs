@@ -89,7 +89,7 @@ fn every_operation_makes_its_call() {
         let (operation, version) = what.split_once(' ').unwrap();
         let sent = start(operation, version).sent();
         assert_eq!((&*sent.line(), sent.body.as_deref()), (line, body), "{what}");
-        assert_eq!((&sent.scopes[..], sent.idempotent), (&[scope.to_owned()][..], true), "{what}");
+        assert_eq!((&sent.scopes[..], &*sent.retry), (&[scope.to_owned()][..], "safe"), "{what}");
         assert_eq!(sent.header("user-agent"), Some("ATAT CSP Api Client"));
         assert_eq!(sent.header("x-atat-api-version"), Some(version));
         assert_eq!(sent.header("content-type"), body.map(|_| "application/json"), "{what}");

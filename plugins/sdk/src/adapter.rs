@@ -25,8 +25,10 @@ pub trait Adapter: Sized {
     /// The supported operations, from [`operation`](crate::operation). The host
     /// requests no others.
     const OPERATIONS: &'static [&'static str];
-    /// The credentials that requests name, besides the default.
-    const CREDENTIALS: &'static [&'static str] = &[];
+    /// The endpoints, credentials and settings that the adapter needs: JSON
+    /// text as `wit/v0.2/manifest.schema.json` specifies it, such as
+    /// `include_str!("../manifest.json")`.
+    const MANIFEST: &'static str = "{}";
     /// The version of [`Self::State`]. Raise it if older versions of the
     /// adapter cannot read the states of this one, or the reverse.
     const STATE_VERSION: u32 = 1;
@@ -34,7 +36,7 @@ pub trait Adapter: Sized {
     /// states stay with the version of the adapter that wrote them.
     const OLDEST_STATE_VERSION: u32 = Self::STATE_VERSION;
 
-    /// The adapter's memory between two steps: at most 64 KiB as JSON. It need
+    /// The adapter's memory between two steps: at most 256 KiB as JSON. It need
     /// not repeat the contents of the job.
     type State: Serialize + DeserializeOwned;
 

@@ -18,6 +18,10 @@ const TEXT_BYTES_MAX: usize = 8 << 10;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Answer {
     pub status: u16,
+    /// The URL that was called: the base of relative links.
+    pub url: String,
+    /// The calls that the host has made for the request, from 1.
+    pub tries: u32,
     /// Names in lower case, in the order of arrival. The host has made every
     /// usable `location` an absolute URL and removed the others.
     pub headers: Vec<(String, String)>,
@@ -25,9 +29,10 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// Creates a response without headers.
+    /// Creates a response without headers, for tests.
     pub fn new(status: u16, body: impl Into<Vec<u8>>) -> Self {
-        Self { status, headers: Vec::new(), body: body.into() }
+        let url = "https://csp.invalid/".to_owned();
+        Self { status, url, tries: 1, headers: Vec::new(), body: body.into() }
     }
 
     /// Adds a header; `name` in lower case.

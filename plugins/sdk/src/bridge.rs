@@ -1,8 +1,11 @@
 //! Conversions between the contract's types and those of this crate, used by
 //! [`crate::export!`] and the test kit only.
 
+use std::time::Duration;
+
 use crate::Adapter;
 use crate::Answer;
+use crate::Credential;
 use crate::Event;
 use crate::Failure;
 use crate::Job;
@@ -28,7 +31,7 @@ pub fn describe<A: Adapter>() -> Info {
         version: A::VERSION.to_owned(),
         operations: owned(A::OPERATIONS),
         states: (A::OLDEST_STATE_VERSION, A::STATE_VERSION),
-        credentials: owned(A::CREDENTIALS),
+        manifest: A::MANIFEST.to_owned(),
     }
 }
 
@@ -103,33 +106,51 @@ fn event(event: types::Event) -> Event {
             last: failure.last_response.map(answer),
         }),
         types::Event::Timer => Event::Timer,
+        types::Event::Other(types::Extension { name, value }) => Event::Other { name, value },
     }
 }
 
 fn answer(response: types::HttpResponse) -> Answer {
     let headers = response.headers.into_iter().map(|pair| (pair.name, pair.value)).collect();
-    Answer { status: response.status, headers, body: response.body }
+    Answer {
+        status: response.status,
+        url: response.url,
+        tries: response.tries,
+        headers,
+        body: response.body,
+    }
 }
 
 fn step<A: Adapter>(next: Next<A>, asked: impl FnOnce() -> Object) -> types::Step {
     match next {
         Ok(Step::Send(request, state)) => match self::state::<A>(&state) {
-            Ok(state) => {
-                types::Step::Send(types::SendStep { request: self::request(request), state })
-            }
-            Err(failure) => types::Step::Fail(self::failure(failure, asked)),
-        },
-        Ok(Step::Wait(Wait { after, state, reference, note })) => match self::state::<A>(&state) {
-            Ok(state) => types::Step::Wait(types::WaitStep {
-                after_ms: after.map(|after| u64::try_from(after.as_millis()).unwrap_or(u64::MAX)),
+            Ok(state) => types::Step::Send(types::SendStep {
+                after_ms: request.after.map(millis),
+                request: self::request(request),
                 state,
-                progress: types::Progress { reference, note },
+                extra: Vec::new(),
             }),
             Err(failure) => types::Step::Fail(self::failure(failure, asked)),
         },
+        Ok(Step::Wait(Wait { after, purpose, state, reference, note, details })) => {
+            match self::state::<A>(&state) {
+                Ok(state) => types::Step::Wait(types::WaitStep {
+                    after_ms: after.map(millis),
+                    purpose: purpose.word().to_owned(),
+                    state,
+                    progress: types::Progress { reference, note, details: text(details) },
+                    extra: Vec::new(),
+                }),
+                Err(failure) => types::Step::Fail(self::failure(failure, asked)),
+            }
+        }
         Ok(Step::Done(outcome)) => types::Step::Done(self::outcome(outcome, asked)),
         Err(failure) => types::Step::Fail(self::failure(failure, asked)),
     }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 fn state<A: Adapter>(state: &A::State) -> Result<types::State, Failure> {
@@ -141,7 +162,12 @@ fn state<A: Adapter>(state: &A::State) -> Result<types::State, Failure> {
 
 fn outcome(outcome: Outcome, asked: impl FnOnce() -> Object) -> types::Outcome {
     let Outcome { code, request, response } = outcome;
-    types::Outcome { code, request: text(request.unwrap_or_else(asked)), response: text(response) }
+    types::Outcome {
+        code,
+        request: text(request.unwrap_or_else(asked)),
+        response: text(response),
+        extra: Vec::new(),
+    }
 }
 
 fn text(object: Object) -> String {
@@ -156,13 +182,11 @@ fn failure(failure: Failure, asked: impl FnOnce() -> Object) -> types::Failure {
         class: class.word().to_owned(),
         message,
         outcome: outcome(Outcome { code, request, response }, asked),
+        extra: Vec::new(),
     }
 }
 
 fn request(request: Request) -> types::HttpRequest {
-    let pairs = |pairs: Vec<(String, String)>| {
-        pairs.into_iter().map(|(name, value)| types::Pair { name, value }).collect()
-    };
     types::HttpRequest {
         method: match request.method {
             Method::Get => types::Method::Get,
@@ -174,13 +198,29 @@ fn request(request: Request) -> types::HttpRequest {
         },
         target: match request.target {
             Target::Path(path) => types::Target::Path(path),
+            Target::Endpoint { endpoint, path, parameters } => {
+                let parameters = pairs(parameters);
+                types::Target::Endpoint(types::EndpointPath { endpoint, path, parameters })
+            }
             Target::Location(location) => types::Target::Location(location),
         },
         query: pairs(request.query),
         headers: pairs(request.headers),
         body: request.body,
-        credential: request.credential,
+        credential: match request.credential {
+            Credential::Default => types::Credential::Default,
+            Credential::None => types::Credential::None,
+            Credential::Named { name, parameters } => {
+                let parameters = pairs(parameters);
+                types::Credential::Named(types::CredentialUse { name, parameters })
+            }
+        },
         scopes: request.scopes,
-        idempotent: request.idempotent,
+        retry: request.retry.word().to_owned(),
+        extra: Vec::new(),
     }
+}
+
+fn pairs(pairs: Vec<(String, String)>) -> Vec<types::Pair> {
+    pairs.into_iter().map(|(name, value)| types::Pair { name, value }).collect()
 }

@@ -12,6 +12,13 @@ pub enum Event {
     NoAnswer(NoAnswer),
     /// The end of a wait.
     Timer,
+    /// An event of an extension of the contract, which only an adapter that
+    /// uses the extension receives.
+    Other {
+        name: String,
+        /// JSON text.
+        value: String,
+    },
 }
 
 /// The absence of a usable response, after the host's last attempt.
@@ -40,6 +47,9 @@ impl Event {
             Self::Answer(answer) => Ok(answer),
             Self::NoAnswer(none) => Err(none.into()),
             Self::Timer => Err(Failure::broken("the adapter waited where it expected an answer")),
+            Self::Other { name, .. } => {
+                Err(Failure::broken(format!("the adapter expected an answer, not {name:?}")))
+            }
         }
     }
 }

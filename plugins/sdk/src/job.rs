@@ -7,7 +7,7 @@ use crate::Timestamp;
 use uuid::Uuid;
 
 /// One accepted request. It is the same in every call until the job ends,
-/// except for `attempt`, `now` and `entropy`.
+/// except for `attempt`, `now`, `entropy` and `context`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Job {
     /// The caller's idempotency key: 1 to 256 characters, the same in every
@@ -25,7 +25,7 @@ pub struct Job {
     pub now: Timestamp,
     /// The only randomness, fresh for every call.
     pub entropy: (u64, u64),
-    /// Values that accompany the job, such as `traceparent`.
+    /// Values that accompany the job, such as `deadline-ms`; see the WIT.
     pub context: Vec<(String, String)>,
 }
 
@@ -59,6 +59,11 @@ impl Job {
         // can be those of another job.
         let job = Uuid::new_v5(&Uuid::NAMESPACE_OID, self.id.as_bytes());
         Uuid::new_v5(&job, purpose.as_bytes())
+    }
+
+    /// Returns the first value with this name that accompanies the job.
+    pub fn context(&self, name: &str) -> Option<&str> {
+        self.context.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_str())
     }
 
     /// Returns a setting that is a string, or `None` if it is not configured.

@@ -3,7 +3,7 @@
 //! An adapter connects HOTH to one kind of Cloud Service Provider (CSP). An
 //! adapter does no I/O: HOTH passes a job to it, the adapter returns the next
 //! [`Step`], HOTH carries the step out and resumes the adapter with an
-//! [`Event`]. The contract is in `wit/v0.1`, the JSON of every operation in
+//! [`Event`]. The contract is in `wit/v0.2`, the JSON of every operation in
 //! `operations.md` beside it.
 //!
 //! A complete adapter for a CSP whose API has one call:
@@ -93,11 +93,14 @@ pub use job::Job;
 pub use json::Json;
 pub use json::Object;
 pub use operation::Operation;
+pub use request::Credential;
 pub use request::Method;
 pub use request::Request;
+pub use request::Retry;
 pub use request::Target;
 pub use request::percent_encoded;
 pub use step::Outcome;
+pub use step::Purpose;
 pub use step::Step;
 pub use step::Wait;
 pub use timestamp::Timestamp;
@@ -115,6 +118,7 @@ pub mod prelude {
     pub use crate::Operation;
     pub use crate::Outcome;
     pub use crate::Request;
+    pub use crate::Retry;
     pub use crate::Step;
     pub use crate::Timestamp;
     pub use crate::Wait;

@@ -1,5 +1,7 @@
 //! HTTP requests that the host makes for an adapter.
 
+use std::time::Duration;
+
 use percent_encoding::AsciiSet;
 use percent_encoding::NON_ALPHANUMERIC;
 use percent_encoding::utf8_percent_encode;
@@ -26,8 +28,56 @@ pub enum Method {
 pub enum Target {
     /// A percent-encoded path that the host joins to the CSP's base URL.
     Path(String),
+    /// A percent-encoded path that the host joins to the URL of another
+    /// endpoint.
+    Endpoint {
+        /// The name of the endpoint, which the manifest declares.
+        endpoint: String,
+        path: String,
+        /// Values for the placeholders in the endpoint's URL.
+        parameters: Vec<(String, String)>,
+    },
     /// A URL from a response of the CSP.
     Location(String),
+}
+
+/// The credential of a request.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Credential {
+    /// The credential that the operator configured for the endpoint.
+    #[default]
+    Default,
+    /// No credential: for signed links and public endpoints.
+    None,
+    /// A credential that the manifest declares.
+    Named {
+        name: String,
+        /// The values that the credential depends on.
+        parameters: Vec<(String, String)>,
+    },
+}
+
+/// The cases in which the host may repeat a request after a failure that may
+/// pass.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Retry {
+    /// Whatever happened, because a repetition does no harm.
+    Safe,
+    /// Only if the CSP cannot have acted on the request.
+    Unsent,
+    /// Not at all.
+    Never,
+}
+
+impl Retry {
+    /// Returns the word of the WIT.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Safe => "safe",
+            Self::Unsent => "unsent",
+            Self::Never => "never",
+        }
+    }
 }
 
 /// An HTTP request. The host attaches the credential, and an
@@ -40,12 +90,12 @@ pub struct Request {
     pub query: Vec<(String, String)>,
     pub headers: Vec<(String, String)>,
     pub body: Option<Vec<u8>>,
-    /// The name of the credential; `None` selects the CSP's default.
-    pub credential: Option<String>,
+    pub credential: Credential,
     pub scopes: Vec<String>,
-    /// True if the host may repeat the request when the first copy may have
-    /// arrived.
-    pub idempotent: bool,
+    pub retry: Retry,
+    /// The time for which the host waits before it sends: at most the
+    /// operator's `retry.max_backoff_ms`.
+    pub after: Option<Duration>,
 }
 
 macro_rules! methods {
@@ -67,12 +117,12 @@ impl Request {
         Self::new(Method::Get, Target::Location(location.into()))
     }
 
-    /// Creates a request with any method and target. As in RFC 9110, all
-    /// methods except `POST` and `PATCH` are idempotent.
+    /// Creates a request with any method and target. A repetition does no harm
+    /// by RFC 9110, except for `POST` and `PATCH`.
     pub fn new(method: Method, target: Target) -> Self {
-        let idempotent = match method {
-            Method::Get | Method::Head | Method::Put | Method::Delete => true,
-            Method::Post | Method::Patch => false,
+        let retry = match method {
+            Method::Get | Method::Head | Method::Put | Method::Delete => Retry::Safe,
+            Method::Post | Method::Patch => Retry::Unsent,
         };
         Self {
             method,
@@ -80,10 +130,31 @@ impl Request {
             query: Vec::new(),
             headers: Vec::new(),
             body: None,
-            credential: None,
+            credential: Credential::Default,
             scopes: Vec::new(),
-            idempotent,
+            retry,
+            after: None,
         }
+    }
+
+    /// Sends the request to another endpoint of the CSP instead of the base
+    /// URL. `parameters` are values for the placeholders in the endpoint's URL.
+    ///
+    /// # Panics
+    ///
+    /// Panics if the target is a location, which has a host already.
+    #[must_use]
+    pub fn at<'a>(
+        mut self,
+        endpoint: &str,
+        parameters: impl IntoIterator<Item = (&'a str, &'a str)>,
+    ) -> Self {
+        let (Target::Path(path) | Target::Endpoint { path, .. }) = self.target else {
+            panic!("a location has a host already");
+        };
+        let (endpoint, parameters) = (endpoint.to_owned(), owned(parameters));
+        self.target = Target::Endpoint { endpoint, path, parameters };
+        self
     }
 
     /// Adds a query parameter.
@@ -93,8 +164,8 @@ impl Request {
         self
     }
 
-    /// Adds a header. The host refuses headers of the connection, `host`,
-    /// `authorization`, `cookie` and `content-length`.
+    /// Adds a header. The host refuses headers of the connection and of
+    /// credentials, `host`, `cookie` and `content-length`.
     #[must_use]
     pub fn header(mut self, name: &str, value: &str) -> Self {
         self.headers.push((name.to_owned(), value.to_owned()));
@@ -124,18 +195,41 @@ impl Request {
         self
     }
 
-    /// Selects a credential by name; see
-    /// [`Adapter::CREDENTIALS`](crate::Adapter::CREDENTIALS).
+    /// Selects a credential that the manifest declares.
     #[must_use]
-    pub fn credential(mut self, name: &str) -> Self {
-        self.credential = Some(name.to_owned());
-        self
+    pub fn credential(self, name: &str) -> Self {
+        self.credential_of(name, [])
     }
 
-    /// Sets whether the request may arrive twice.
+    /// Selects a credential that depends on `parameters`, such as the account
+    /// whose role is assumed.
     #[must_use]
-    pub fn idempotent(self, idempotent: bool) -> Self {
-        Self { idempotent, ..self }
+    pub fn credential_of<'a>(
+        self,
+        name: &str,
+        parameters: impl IntoIterator<Item = (&'a str, &'a str)>,
+    ) -> Self {
+        let (name, parameters) = (name.to_owned(), owned(parameters));
+        Self { credential: Credential::Named { name, parameters }, ..self }
+    }
+
+    /// Sends the request without a credential.
+    #[must_use]
+    pub fn without_credential(self) -> Self {
+        Self { credential: Credential::None, ..self }
+    }
+
+    /// Sets the cases in which the host may repeat the request.
+    #[must_use]
+    pub fn retry(self, retry: Retry) -> Self {
+        Self { retry, ..self }
+    }
+
+    /// Lets the host wait before it sends, for a CSP that asks for a short
+    /// pause in a body.
+    #[must_use]
+    pub fn after(self, after: Duration) -> Self {
+        Self { after: Some(after), ..self }
     }
 
     /// Returns the step that makes this request and resumes from `state`.
@@ -151,6 +245,10 @@ impl Request {
 /// that is built manually. Segments and queries are encoded without this.
 pub fn percent_encoded(text: &str) -> String {
     utf8_percent_encode(text, SEGMENT).to_string()
+}
+
+fn owned<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> Vec<(String, String)> {
+    pairs.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
 }
 
 /// Joins segments to a path: `["portfolios", "p 1"]` becomes
@@ -182,11 +280,29 @@ mod tests {
     }
 
     #[test]
-    fn only_post_and_patch_are_not_idempotent() {
+    fn post_and_patch_are_repeated_only_if_they_were_not_sent() {
         let none: [&str; 0] = [];
-        assert!(Request::get(none).idempotent && Request::head(none).idempotent);
-        assert!(Request::put(none).idempotent && Request::delete(none).idempotent);
-        assert!(!Request::post(none).idempotent && !Request::patch(none).idempotent);
-        assert!(Request::post(none).idempotent(true).idempotent);
+        for request in
+            [Request::get(none), Request::head(none), Request::put(none), Request::delete(none)]
+        {
+            assert_eq!(request.retry, Retry::Safe);
+        }
+        assert_eq!(Request::post(none).retry, Retry::Unsent);
+        assert_eq!(Request::patch(none).retry, Retry::Unsent);
+        assert_eq!(Request::post(none).retry(Retry::Never).retry, Retry::Never);
+    }
+
+    #[test]
+    fn a_request_names_an_endpoint_and_a_credential() {
+        let request = Request::get(["users"])
+            .at("identity-domain", [("domain", "idcs-1")])
+            .credential_of("member", [("account", "1")]);
+        let pair = |name: &str, value: &str| vec![(name.to_owned(), value.to_owned())];
+        let (endpoint, path) = ("identity-domain".to_owned(), "/users".to_owned());
+        let parameters = pair("domain", "idcs-1");
+        assert_eq!(request.target, Target::Endpoint { endpoint, path, parameters });
+        let (name, parameters) = ("member".to_owned(), pair("account", "1"));
+        assert_eq!(request.credential, Credential::Named { name, parameters });
+        assert_eq!(request.without_credential().credential, Credential::None);
     }
 }

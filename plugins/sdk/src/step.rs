@@ -29,20 +29,61 @@ impl<S> Step<S> {
 /// another version of the adapter. A waiting job holds no resources.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Wait<S> {
-    /// The duration of the wait. `None` selects the last response's
-    /// `Retry-After`, otherwise the operator's polling schedule.
+    /// The duration of the wait. `None` selects the pause that the last
+    /// response asked for, otherwise the operator's polling schedule.
     pub after: Option<Duration>,
+    pub purpose: Purpose,
     pub state: S,
     /// The CSP's own name for the work: a status URL, an operation id.
     pub reference: Option<String>,
     /// The progress of the CSP, in one line for people.
     pub note: String,
+    /// Details for operators, such as the ids of what has been created: at most
+    /// 16 KiB as JSON. Without secrets.
+    pub details: Object,
+}
+
+/// The purpose of a wait, which determines what a later failure means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// The CSP works on the job. Afterwards the host makes each request once,
+    /// and polls again if the CSP is not available.
+    Poll,
+    /// The CSP has not begun, and is asked again later. Afterwards the host
+    /// retries requests, and a failure is final.
+    Pause,
+    /// The job continues at once, and after a crash from here. Afterwards the
+    /// host retries requests, and a failure is final.
+    Checkpoint,
+}
+
+impl Purpose {
+    /// Returns the word of the WIT.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Poll => "poll",
+            Self::Pause => "pause",
+            Self::Checkpoint => "checkpoint",
+        }
+    }
 }
 
 impl<S> Wait<S> {
     /// Waits until the next poll is due.
     pub fn new(state: S, note: impl Into<String>) -> Self {
-        Self { after: None, state, reference: None, note: note.into() }
+        Self {
+            after: None,
+            purpose: Purpose::Poll,
+            state,
+            reference: None,
+            note: note.into(),
+            details: Object::new(),
+        }
+    }
+
+    /// Waits before work that the CSP has not begun is requested again.
+    pub fn pause(state: S, note: impl Into<String>) -> Self {
+        Self { purpose: Purpose::Pause, ..Self::new(state, note) }
     }
 
     /// Stores the progress and resumes at once: after a crash, the job
@@ -50,7 +91,7 @@ impl<S> Wait<S> {
     /// after each call that changed something; at most 256 in one job. Failures
     /// after a checkpoint are reported and not polled again.
     pub fn checkpoint(state: S, note: impl Into<String>) -> Self {
-        Self { after: Some(Duration::ZERO), ..Self::new(state, note) }
+        Self { purpose: Purpose::Checkpoint, ..Self::new(state, note) }
     }
 
     /// Sets the duration, for a CSP that states it in its own format. The host
@@ -58,6 +99,12 @@ impl<S> Wait<S> {
     #[must_use]
     pub fn after(self, after: Duration) -> Self {
         Self { after: Some(after), ..self }
+    }
+
+    /// Adds details for operators.
+    #[must_use]
+    pub fn details(self, details: Object) -> Self {
+        Self { details, ..self }
     }
 
     /// Sets the CSP's own name for the work.

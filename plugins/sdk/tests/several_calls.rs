@@ -171,7 +171,7 @@ fn calls_build_on_one_another_with_a_checkpoint_between() {
 
     run.timer();
     assert_eq!(run.sent().line(), "POST /folders/f%2F1/projects");
-    assert!(!run.sent().idempotent);
+    assert_eq!(run.sent().retry, "unsent");
     run.answer(busy(7));
     assert_eq!(run.waiting().after, Some(Duration::from_secs(7)));
     run.timer().answer(Answer::new(200, r#"{"result":{"operation":"op-9"}}"#));

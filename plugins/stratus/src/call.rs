@@ -5,6 +5,7 @@ use hoth_adapter::Job;
 use hoth_adapter::Json;
 use hoth_adapter::Operation;
 use hoth_adapter::Request;
+use hoth_adapter::Retry;
 use hoth_adapter::percent_encoded;
 use serde::Deserialize;
 use serde::Serialize;
@@ -102,7 +103,7 @@ impl Call {
 /// Makes a creating request idempotent. A job creates one object of a kind, so
 /// the job's id identifies the object.
 fn once(job: &Job, request: Request) -> Request {
-    request.header(ONCE, &percent_encoded(&job.id)).idempotent(true)
+    request.header(ONCE, &percent_encoded(&job.id)).retry(Retry::Safe)
 }
 
 /// Returns the name of the portfolio at the CSP.

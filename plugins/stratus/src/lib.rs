@@ -41,8 +41,6 @@ hoth_adapter::export!(Stratus);
 pub enum State {
     /// A call to make when the wait is over.
     Due { call: Call, busy: u32 },
-    /// A call that the CSP refused because it was too busy.
-    PutOff { call: Call, busy: u32 },
     /// A call that was made; its response comes next.
     Made { call: Call, busy: u32 },
 }
@@ -76,11 +74,6 @@ impl Adapter for Stratus {
     fn resume(job: &Job, state: State, event: Event) -> Next<Self> {
         match state {
             State::Due { call, busy } => make(job, call, busy),
-            // Failures after a wait are polled again, and failures after a
-            // checkpoint are final, as for the first attempt of the call.
-            State::PutOff { call, busy } => {
-                Ok(Wait::checkpoint(State::Due { call, busy }, "the CSP is asked again").into())
-            }
             State::Made { call, busy } => match envelope::read(event) {
                 Ok(Reading::Data(data, next)) => follow::after(job, call, data, next),
                 Ok(Reading::Busy(busy_for)) => put_off(call, busy, busy_for),
@@ -92,9 +85,7 @@ impl Adapter for Stratus {
 
     fn asked(job: &Job, state: Option<&State>) -> Object {
         let asked = job.operation().map(words::asked).unwrap_or_default();
-        let Some(State::Due { call, .. } | State::PutOff { call, .. } | State::Made { call, .. }) =
-            state
-        else {
+        let Some(State::Due { call, .. } | State::Made { call, .. }) = state else {
             return asked;
         };
         asked.with_optional("operationId", call.operation_id())
@@ -135,7 +126,8 @@ fn put_off(call: Call, busy: u32, busy_for: Option<Duration>) -> Next<Stratus> {
         let reference = call.operation_id().unwrap_or_default().to_owned();
         Wait::new(State::before(call), NOTE).reference(reference)
     } else if busy < BUSY_MAX {
-        Wait::new(State::PutOff { call, busy: busy + 1 }, NOTE)
+        // A failure after a pause is final, as for the first attempt.
+        Wait::pause(State::Due { call, busy: busy + 1 }, NOTE)
     } else {
         let message = format!("the CSP was too busy, {} times in a row", busy + 1);
         return Err(Failure::unavailable(503, message));

@@ -85,7 +85,7 @@ fn every_operation_begins_with_its_call() {
         assert_eq!((&*sent.line(), sent.body.as_deref()), (line, body), "{operation}");
         let once = sent.method == "POST";
         assert_eq!(sent.header("stratus-once"), once.then_some("job-1"), "{operation}");
-        assert!(sent.idempotent && sent.scopes.is_empty() && sent.credential.is_none());
+        assert!(sent.retry == "safe" && sent.scopes.is_empty());
     }
 }
 

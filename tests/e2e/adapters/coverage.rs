@@ -23,11 +23,8 @@ use crate::harness::job;
 use hoth_runtime::testing::TestGuest;
 
 /// Builds an adapter that answers everything at once, with this description.
-fn describing(
-    operations: &'static [&'static str],
-    credentials: &'static [&'static str],
-) -> Vec<u8> {
-    TestGuest { operations, credentials, ..TestGuest::default() }.build()
+fn describing(operations: &'static [&'static str], manifest: &'static str) -> Vec<u8> {
+    TestGuest { operations, manifest, ..TestGuest::default() }.build()
 }
 
 async fn refused(host: &TestHost, wasm: Vec<u8>, expected: &str) {
@@ -56,7 +53,7 @@ async fn a_version_that_lacks_required_operations_is_refused() {
     let host = Setup::new().csp("CSP_ANY", &csp).csp_with("CSP_LIST", &csp, list).start().await;
     let before = active(&atat(&host).await);
 
-    let less = describing(&["add-portfolio", "get-portfolio"], &[]);
+    let less = describing(&["add-portfolio", "get-portfolio"], "{}");
     let listed = "lacks operations listed in `csp.CSP_LIST.operations`: cost-by-clin;";
     refused(&host, less.clone(), listed).await;
     let dropped = "operations of the active version for CSP_ANY, and jobs for them may be queued: \
@@ -65,12 +62,16 @@ async fn a_version_that_lacks_required_operations_is_refused() {
     refused(&host, less.clone(), dropped).await;
     refused(
         &host,
-        describing(&["make-tea"], &[]),
+        describing(&["make-tea"], "{}"),
         "operations listed in `csp.CSP_LIST.operations`",
     )
     .await;
-    refused(&host, describing(&["add-portfolio"], &["keys"]), "`[csp.CSP_ANY.credentials.keys]`")
-        .await;
+    refused(
+        &host,
+        describing(&["add-portfolio"], r#"{"credentials":{"keys":{}}}"#),
+        "`[csp.CSP_ANY.credentials.keys]`",
+    )
+    .await;
     let url = format!("{}/adapters/atat?dry-run=true", host.admin());
     let answer = client().put(url).body(less.clone()).send().await.expect("HOTH answers");
     assert_eq!(answer.status(), StatusCode::UNPROCESSABLE_ENTITY, "a dry run says the same");
@@ -96,7 +97,7 @@ async fn an_operation_that_a_csp_does_not_offer_is_not_queued() {
     let list = r#"operations = ["ADD_PORTFOLIO", "COST_BY_CLIN"]"#;
     let host = Setup::new().csp_with("CSP_TEST", &csp, list).start().await;
     // The version supports everything that the CSP offers, which is enough.
-    let enough = describing(&["cost-by-clin", "add-portfolio"], &[]);
+    let enough = describing(&["cost-by-clin", "add-portfolio"], "{}");
     let (status, answer) = put(&host, enough).await.expect("HOTH answers");
     assert_eq!(status, StatusCode::OK, "{answer}");
 
@@ -140,7 +141,7 @@ async fn an_operation_that_the_adapter_of_a_csp_does_not_have_is_not_queued() {
     // While no version is active, the next one may have the operation.
     snow.provision(&job("1", "CSP_LATER", "ADD_PORTFOLIO")).await;
     let deploy = client().put(format!("{}/adapters/later", host.admin()));
-    let deployed = deploy.body(describing(&["get-portfolio"], &[])).send().await;
+    let deployed = deploy.body(describing(&["get-portfolio"], "{}")).send().await;
     assert_eq!(deployed.expect("HOTH answers").status(), StatusCode::OK);
     let late = job("2", "CSP_LATER", "ADD_PORTFOLIO");
     let answer = snow.send(Method::POST, "/provisioning-jobs", Some(&late)).await;
@@ -173,7 +174,7 @@ async fn a_changed_configuration_keeps_the_active_version_but_blocks_rollbacks()
         "cost-by-portfolio",
         "cost-by-clin",
     ];
-    let billing = describing(all, &["billing"]);
+    let billing = describing(all, r#"{"credentials":{"billing":{}}}"#);
     let (status, answer) = put(&host, billing.clone()).await.expect("HOTH answers");
     assert_eq!(status, StatusCode::OK, "{answer}");
 
@@ -205,8 +206,8 @@ async fn a_rollback_to_a_version_with_fewer_operations_is_permitted() {
     let csp = csp::sync().await;
     let host = Setup::new().csp("CSP_TEST", &csp).environment("HOTH__ADAPTERS__DIRECTORY", "bare");
     let host = host.start().await;
-    let one = describing(&["add-portfolio"], &[]);
-    let two = describing(&["add-portfolio", "get-portfolio"], &[]);
+    let one = describing(&["add-portfolio"], "{}");
+    let two = describing(&["add-portfolio", "get-portfolio"], "{}");
     for wasm in [&one, &two] {
         let (status, answer) = put(&host, wasm.clone()).await.expect("HOTH answers");
         assert_eq!(status, StatusCode::OK, "{answer}");

@@ -71,11 +71,11 @@ fn strange_imports() -> Vec<Case> {
         (
             "a later log",
             importing(
-                r#"(import "hoth:adapter/log@0.2.0" "write" (func $it))"#,
-                "import hoth:adapter/log@0.2.0;",
-                &["package hoth:adapter@0.2.0; interface log { write: func(); }"],
+                r#"(import "hoth:adapter/log@0.3.0" "write" (func $it))"#,
+                "import hoth:adapter/log@0.3.0;",
+                &["package hoth:adapter@0.3.0; interface log { write: func(); }"],
             ),
-            "imports `hoth:adapter/log@0.2.0`, which the host does not offer: an adapter may",
+            "imports `hoth:adapter/log@0.3.0`, which the host does not offer: an adapter may",
         ),
         (
             "WASI that there is not",
@@ -94,18 +94,18 @@ fn strange_exports() -> Vec<Case> {
         (
             "another world",
             wat("(component)"),
-            "it must export `hoth:adapter/adapter@0.1.0`, and exports nothing; build it for the \
+            "it must export `hoth:adapter/adapter@0.2.0`, and exports nothing; build it for the \
              world `csp-adapter`",
         ),
         (
-            "a later package",
-            wat(r#"(component (instance $i) (export "hoth:adapter/adapter@0.2.0" (instance $i)))"#),
-            "it must export `hoth:adapter/adapter@0.1.0`, and exports `hoth:adapter/adapter@0.2.0`",
+            "an earlier package",
+            wat(r#"(component (instance $i) (export "hoth:adapter/adapter@0.1.0" (instance $i)))"#),
+            "it must export `hoth:adapter/adapter@0.2.0`, and exports `hoth:adapter/adapter@0.1.0`",
         ),
         (
             "an empty adapter",
-            wat(r#"(component (instance $i) (export "hoth:adapter/adapter@0.1.0" (instance $i)))"#),
-            "its export `hoth:adapter/adapter@0.1.0`",
+            wat(r#"(component (instance $i) (export "hoth:adapter/adapter@0.2.0" (instance $i)))"#),
+            "its export `hoth:adapter/adapter@0.2.0`",
         ),
     ]
 }

@@ -55,14 +55,19 @@ const fn verdict(misbehavior: Misbehavior) -> (u16, &'static str) {
         Misbehavior::LargeBody => {
             (500, "the body of the request has 1048577 bytes, more than 1048576")
         }
-        Misbehavior::ManyHeaders => (500, "the request has 65 headers, more than 64"),
+        Misbehavior::ManyHeaders => (500, "65 headers of the request, more than 64"),
         Misbehavior::LargeHeader => {
             (500, "the headers of the request have 16387 bytes, more than 16384")
         }
         Misbehavior::LongPath => (500, "the target of the request has 8193 bytes, more than 8192"),
         Misbehavior::ManyScopes => (500, "the request has 17 scopes, more than 16"),
-        Misbehavior::LargeState => (500, "the state has 65537 bytes, more than 65536"),
+        Misbehavior::LargeState => (500, "the state has 262145 bytes, more than 262144"),
         Misbehavior::OtherState => (500, "the state has version 7, and the adapter resumes 1 to 1"),
+        Misbehavior::OtherStep => {
+            (500, "it returned a step \"fan-out\", which this host does not know")
+        }
+        Misbehavior::OtherPurpose => (500, "this host knows no purpose of a wait \"nap\""),
+        Misbehavior::OtherRetry => (500, "this host knows no retry of a request \"perhaps\""),
         Misbehavior::NoStatus => (500, "the outcome's code is 42, not 200 to 599"),
         Misbehavior::BrokenJson => (500, "the outcome's response is not JSON: EOF while parsing"),
         Misbehavior::ArrayJson => (500, "the outcome's response is not a JSON object"),
@@ -92,6 +97,7 @@ const fn verdict(misbehavior: Misbehavior) -> (u16, &'static str) {
         Misbehavior::SetsCookie => (502, "the header `cookie` is reserved for the host"),
         Misbehavior::SetsLength => (502, "the header `content-length` is reserved for the host"),
         Misbehavior::OtherCredential => (502, "billing"),
+        Misbehavior::OtherEndpoint => (502, "it asks for the endpoint \"billing\""),
 
         // These misbehaviors also complete the job.
         Misbehavior::LogsGigabyte | Misbehavior::LogsForged => (200, "{}"),

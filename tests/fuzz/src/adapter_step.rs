@@ -80,18 +80,34 @@ fn can_be_queued(queued: &QueuedJob, resumption: Resumption) {
 }
 
 fn step(u: &mut Unstructured<'_>) -> arbitrary::Result<guest::Step> {
-    Ok(match u.int_in_range(0..=3)? {
-        0 => guest::Step::Send(guest::SendStep { request: request(u)?, state: state(u)? }),
+    Ok(match u.int_in_range(0..=4)? {
+        0 => guest::Step::Send(guest::SendStep {
+            request: request(u)?,
+            state: state(u)?,
+            after_ms: u.arbitrary()?,
+            extra: pairs(u)?,
+        }),
         1 => guest::Step::Wait(guest::WaitStep {
             after_ms: u.arbitrary()?,
+            purpose: word(u, &["poll", "pause", "checkpoint"])?,
             state: state(u)?,
-            progress: guest::Progress { reference: u.arbitrary()?, note: u.arbitrary()? },
+            progress: guest::Progress {
+                reference: u.arbitrary()?,
+                note: u.arbitrary()?,
+                details: word(u, &["{}", r#"{"id":1}"#])?,
+            },
+            extra: pairs(u)?,
         }),
         2 => guest::Step::Done(outcome(u)?),
+        3 => guest::Step::Other(guest::ExtensionResult {
+            name: u.arbitrary()?,
+            value: u.arbitrary()?,
+        }),
         _ => guest::Step::Fail(guest::Failure {
             class: word(u, &["unavailable", "not-found", "refused", "job-failed"])?,
             message: u.arbitrary()?,
             outcome: outcome(u)?,
+            extra: pairs(u)?,
         }),
     })
 }
@@ -107,16 +123,29 @@ fn request(u: &mut Unstructured<'_>) -> arbitrary::Result<guest::HttpRequest> {
     ];
     Ok(guest::HttpRequest {
         method: *u.choose(&methods)?,
-        target: match u.arbitrary()? {
-            true => guest::Target::Path(u.arbitrary()?),
-            false => guest::Target::Location(u.arbitrary()?),
+        target: match u.int_in_range(0..=2)? {
+            0 => guest::Target::Path(u.arbitrary()?),
+            1 => guest::Target::Endpoint(guest::EndpointPath {
+                endpoint: word(u, &["costs", "regional"])?,
+                path: u.arbitrary()?,
+                parameters: pairs(u)?,
+            }),
+            _ => guest::Target::Location(u.arbitrary()?),
         },
         query: pairs(u)?,
         headers: pairs(u)?,
         body: u.arbitrary()?,
-        credential: u.arbitrary()?,
+        credential: match u.int_in_range(0..=2)? {
+            0 => guest::Credential::Default,
+            1 => guest::Credential::None,
+            _ => guest::Credential::Named(guest::CredentialUse {
+                name: u.arbitrary()?,
+                parameters: pairs(u)?,
+            }),
+        },
         scopes: u.arbitrary()?,
-        idempotent: u.arbitrary()?,
+        retry: word(u, &["safe", "unsent", "never"])?,
+        extra: pairs(u)?,
     })
 }
 
@@ -134,6 +163,7 @@ fn outcome(u: &mut Unstructured<'_>) -> arbitrary::Result<guest::Outcome> {
         code: u.int_in_range(190..=610)?,
         request: word(u, &["{}", r#"{"location":"/x"}"#, "{\"a\":1e999}"])?,
         response: word(u, &["{}", r#"{"details":"\ud800"}"#, " {} "])?,
+        extra: pairs(u)?,
     })
 }
 

@@ -8,6 +8,7 @@ use hoth_core::domain::Outcome;
 use hoth_core::domain::Progress;
 use hoth_core::domain::QueuedJob;
 use hoth_core::domain::QueuedOutcome;
+use hoth_core::domain::WaitPurpose;
 use hoth_core::domain::WaitStep;
 use hoth_core::workflow::Decision;
 use hoth_core::workflow::RunContext;
@@ -63,9 +64,10 @@ fn job(queued: &QueuedJob) {
 fn wait() -> RunEnd {
     RunEnd::Wait {
         step: WaitStep {
+            purpose: WaitPurpose::Poll,
             after_ms: None,
             state: AdapterState { version: 1, bytes: Vec::new() },
-            progress: Progress { reference: None, note: String::new() },
+            progress: Progress { reference: None, note: String::new(), details: None },
         },
         adapter: Digest::of(b"adapter"),
     }

@@ -5,7 +5,7 @@
 // its seed when the component was built, and returns the same numbers in every
 // job.
 
-import { log } from "hoth:adapter/log@0.1.0";
+import { log } from "hoth:adapter/log@0.2.0";
 
 const asked = (job) => ({ portfolioId: JSON.parse(job.input).portfolioId });
 
@@ -13,11 +13,12 @@ const outcome = (code, request, response) => ({
   code,
   request: JSON.stringify(request),
   response: JSON.stringify(response),
+  extra: [],
 });
 
 const failed = (kind, message, result) => ({
   tag: "fail",
-  val: { class: kind, message, outcome: result },
+  val: { class: kind, message, outcome: result, extra: [] },
 });
 
 // UTF-8 bytes as text: QuickJS has no TextDecoder.
@@ -36,7 +37,7 @@ export const adapter = {
       version: "1.0.0",
       operations: ["get-portfolio"],
       states: [1, 1],
-      credentials: [],
+      manifest: "{}",
     };
   },
 
@@ -56,11 +57,14 @@ export const adapter = {
           query: [],
           headers,
           body: undefined,
-          credential: undefined,
+          credential: { tag: "default" },
           scopes: ["atat/read-portfolio"],
-          idempotent: true,
+          retry: "safe",
+          extra: [],
         },
         state: { version: 1, bytes: new Uint8Array() },
+        afterMs: undefined,
+        extra: [],
       },
     };
   },

@@ -15,6 +15,7 @@ from wit_world.exports.adapter import Info
 from wit_world.imports import log
 from wit_world.imports.log import Level
 from wit_world.imports.types import (
+    Credential_Default,
     Event,
     Event_Response,
     Event_TransportFailure,
@@ -41,7 +42,7 @@ class Adapter(exports.Adapter):
             version="1.0.0",
             operations=["get-portfolio"],
             states=(1, 1),
-            credentials=[],
+            manifest="{}",
         )
 
     def begin(self, job: Job) -> Step:
@@ -59,11 +60,14 @@ class Adapter(exports.Adapter):
                         Pair("X-Sent-At", now.isoformat(timespec="milliseconds")),
                     ],
                     body=None,
-                    credential=None,
+                    credential=Credential_Default(),
                     scopes=["atat/read-portfolio"],
-                    idempotent=True,
+                    retry="safe",
+                    extra=[],
                 ),
                 state=State(version=1, bytes=b""),
+                after_ms=None,
+                extra=[],
             )
         )
 
@@ -89,8 +93,8 @@ class Adapter(exports.Adapter):
 def outcome(code: int, request: dict, response: object) -> Outcome:
     if not isinstance(response, dict):
         response = {"details": json.dumps(response)}
-    return Outcome(code, json.dumps(request), json.dumps(response))
+    return Outcome(code, json.dumps(request), json.dumps(response), [])
 
 
 def failed(kind: str, message: str, result: Outcome) -> Step:
-    return Step_Fail(Failure(kind, message, result))
+    return Step_Fail(Failure(kind, message, result, []))

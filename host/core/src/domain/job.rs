@@ -47,7 +47,7 @@ impl Job {
         Digest::of_fields(&[what, name]).short()
     }
 
-    /// Returns the input of an adapter: see `wit/v0.1/operations.md`.
+    /// Returns the input of an adapter: see `wit/v0.2/operations.md`.
     pub fn input(&self) -> String {
         match self.kind {
             JobKind::Provisioning => json::provisioning_input(self.id.as_str(), &self.request),

@@ -16,6 +16,7 @@ use super::Job;
 use super::JobKind;
 use super::Progress;
 use super::Timestamp;
+use super::WaitPurpose;
 use super::json::is_well_formed;
 
 /// The form that this release writes, as a number that each message holds.
@@ -54,9 +55,14 @@ pub struct Resumption {
     pub waiting_since: Timestamp,
     /// The earliest time to resume the job.
     pub due_at: Timestamp,
-    /// True for a checkpoint, false for a poll.
-    #[serde(default)]
-    pub checkpoint: bool,
+    /// True if the adapter continues its own work: after a checkpoint or a
+    /// pause. False for a poll. The key is that of earlier releases, which
+    /// treat a pause as a checkpoint.
+    #[serde(default, rename = "checkpoint")]
+    pub continues: bool,
+    /// True for a pause.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub pause: bool,
     /// Checkpoints so far.
     #[serde(default)]
     pub checkpoints: u32,
@@ -73,10 +79,22 @@ pub struct Resumption {
 }
 
 impl Resumption {
+    /// Returns the purpose of the wait.
+    pub fn purpose(&self) -> WaitPurpose {
+        match (self.continues, self.pause) {
+            (_, true) => WaitPurpose::Pause,
+            (true, false) => WaitPurpose::Checkpoint,
+            (false, false) => WaitPurpose::Poll,
+        }
+    }
+
     /// Returns true if the run after this wait polls the CSP. After a
-    /// checkpoint the adapter continues its own work instead.
+    /// checkpoint or a pause the adapter continues its own work instead.
     pub fn is_poll(&self) -> bool {
-        !self.checkpoint
+        match self.purpose() {
+            WaitPurpose::Poll => true,
+            WaitPurpose::Pause | WaitPurpose::Checkpoint => false,
+        }
     }
 }
 
@@ -230,6 +248,7 @@ mod tests {
     const ACCEPTED: &str = include_str!("fixtures/job-v1-accepted.json");
     const WITH_CONTENT: &str = include_str!("fixtures/job-v1-content.json");
     const WAITING: &str = include_str!("fixtures/job-v1-waiting.json");
+    const PAUSED: &str = include_str!("fixtures/job-v1-paused.json");
     const OUTCOME: &str = include_str!("fixtures/outcome-v1.json");
 
     #[test]
@@ -241,6 +260,12 @@ mod tests {
         let from = waiting.resumption.unwrap();
         assert_eq!((from.state.version, from.state.bytes.as_slice()), (3, b"state".as_slice()));
         assert_eq!((from.waits, from.not_found, from.requests), (4, 2, 5));
+        assert_eq!((from.purpose(), from.is_poll()), (WaitPurpose::Checkpoint, false));
+        assert!(from.progress.details.is_none());
+        let paused = QueuedJob::decode(PAUSED).unwrap().resumption.unwrap();
+        assert_eq!((paused.purpose(), paused.is_poll()), (WaitPurpose::Pause, false));
+        let details = paused.progress.details.unwrap();
+        assert_eq!(details.get(), r#"{"accountId":"111122223333","n":1.10}"#);
         let outcome = QueuedOutcome::decode(OUTCOME).unwrap();
         assert_eq!((outcome.id.as_str(), outcome.kind), ("job-1", JobKind::Provisioning));
     }
@@ -250,6 +275,7 @@ mod tests {
         assert_eq!(QueuedJob::decode(ACCEPTED).unwrap().encode(), ACCEPTED);
         assert_eq!(QueuedJob::decode(WITH_CONTENT).unwrap().encode(), WITH_CONTENT);
         assert_eq!(QueuedJob::decode(WAITING).unwrap().encode(), WAITING);
+        assert_eq!(QueuedJob::decode(PAUSED).unwrap().encode(), PAUSED);
         assert_eq!(QueuedOutcome::decode(OUTCOME).unwrap().encode(), OUTCOME);
     }
 

@@ -1,6 +1,6 @@
 //! The types that host and adapter exchange, as the WIT has them.
 //!
-//! `wit/v0.1/types.wit` documents the meaning, unit and bound of every field;
+//! `wit/v0.2/types.wit` documents the meaning, unit and bound of every field;
 //! this module documents only what the host adds.
 
 use serde::Deserialize;
@@ -25,16 +25,50 @@ pub enum Step {
 pub struct SendStep {
     pub request: HttpRequest,
     pub state: AdapterState,
+    /// The pause before the request.
+    pub after_ms: Option<u64>,
 }
 
 /// A wait, after which the adapter is resumed in another run.
 #[derive(Debug, Clone)]
 pub struct WaitStep {
-    /// The delay. `None` selects the delay of `Retry-After`, otherwise that of
-    /// the polling schedule. 0 makes a checkpoint.
+    /// The delay. `None` selects the delay that the CSP asked for, otherwise
+    /// that of the polling schedule. A checkpoint has none.
     pub after_ms: Option<u64>,
+    pub purpose: WaitPurpose,
     pub state: AdapterState,
     pub progress: Progress,
+}
+
+/// The purpose of a wait, which determines what a later failure means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum WaitPurpose {
+    /// The CSP works on the job, and is polled.
+    Poll,
+    /// The CSP has not begun, and is asked again later.
+    Pause,
+    /// The job continues at once, and after a crash from here.
+    Checkpoint,
+}
+
+impl WaitPurpose {
+    /// Every purpose.
+    pub const ALL: [Self; 3] = [Self::Poll, Self::Pause, Self::Checkpoint];
+
+    /// Reads the text of the WIT. Returns `None` for an unknown one.
+    pub fn from_wit(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|purpose| purpose.as_str() == text)
+    }
+
+    /// Returns the text of the WIT.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Poll => "poll",
+            Self::Pause => "pause",
+            Self::Checkpoint => "checkpoint",
+        }
+    }
 }
 
 /// The event that an adapter is resumed with.
@@ -55,12 +89,26 @@ pub struct AdapterState {
 }
 
 /// The progress of the CSP, for operators.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Progress {
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub reference: Option<String>,
     pub note: String,
+    /// One JSON object; `None` if it has no keys.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub details: Option<Box<RawValue>>,
 }
+
+impl PartialEq for Progress {
+    fn eq(&self, other: &Self) -> bool {
+        let Self { reference, note, details } = self;
+        let text = |details: &Option<Box<RawValue>>| details.as_ref().map(|it| it.get().to_owned());
+        (reference, note) == (&other.reference, &other.note)
+            && text(details) == text(&other.details)
+    }
+}
+
+impl Eq for Progress {}
 
 /// The outcome of a job, for ServiceNow. The runtime has checked that `code` is
 /// 200 to 599 and that both texts are JSON objects.

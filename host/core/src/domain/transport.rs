@@ -6,7 +6,7 @@ use std::str::FromStr;
 use super::HttpResponse;
 
 /// The reason that a request got no usable answer: `transport-failure.code` in
-/// `wit/v0.1/types.wit`, which gives the meaning of each.
+/// `wit/v0.2/types.wit`, which gives the meaning of each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum TransportCode {
     Connect,
@@ -114,7 +114,7 @@ mod tests {
 
     #[test]
     fn the_codes_are_those_of_the_contract() {
-        let wit = include_str!("../../../../wit/v0.1/types.wit");
+        let wit = include_str!("../../../../wit/v0.2/types.wit");
         for code in TransportCode::ALL {
             assert!(wit.contains(&format!("`{code}`")), "{code}");
             assert_eq!(code.as_str().parse(), Ok(code));

@@ -107,8 +107,8 @@ mod tests {
         let late = run.sends(RUN_TIME_MAX + SECOND).unwrap_err();
         assert_eq!(
             late.to_string(),
-            "one run of the adapter took more than 2 hours; a wait of 0 ms makes a checkpoint to \
-             resume from"
+            "one run of the adapter took more than 2 hours; a wait with the purpose \
+             `checkpoint` is a point to resume from"
         );
 
         let mut run = RunBudget::new(0, SECOND);

@@ -45,7 +45,7 @@ pub enum JobError {
     #[error("the adapter computed for more than {} ms in one run", .0.as_millis())]
     TooMuchComputing(Duration),
     #[error(
-        "one run of the adapter took more than {}; a wait of 0 ms makes a checkpoint to resume from",
+        "one run of the adapter took more than {}; a wait with the purpose `checkpoint` is a point to resume from",
         hours(*.0)
     )]
     RunTooLong(Duration),

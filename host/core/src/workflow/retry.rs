@@ -3,6 +3,8 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
+use crate::domain::Retry;
+
 /// The number of calls of one request, and the pauses between them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RetryPolicy {
@@ -51,11 +53,11 @@ impl RetryPolicy {
     pub fn next(
         &self,
         made: u32,
-        idempotent: bool,
+        retry: Retry,
         attempt: Attempt,
         jitter: impl FnOnce() -> f64,
     ) -> Option<Duration> {
-        if made >= self.attempts.get() || !self.repeats(idempotent, attempt) {
+        if made >= self.attempts.get() || !self.repeats(retry, attempt) {
             return None;
         }
         match attempt.retry_after() {
@@ -73,6 +75,12 @@ impl RetryPolicy {
 }
 
 impl RetryPolicy {
+    /// Returns the pause before a request that an adapter asks for, in
+    /// milliseconds; at most the longest pause that this policy chooses.
+    pub fn pause(&self, after_ms: Option<u64>) -> Duration {
+        after_ms.map_or(Duration::ZERO, Duration::from_millis).min(self.max_backoff)
+    }
+
     /// Returns the pause that `attempt` asks for if it is longer than the policy
     /// allows, so that the call is not repeated.
     pub fn too_long(&self, attempt: Attempt) -> Option<Duration> {
@@ -81,11 +89,15 @@ impl RetryPolicy {
     }
 
     /// Returns true if this end of a first call leads to a second one.
-    pub fn repeats(&self, idempotent: bool, attempt: Attempt) -> bool {
+    pub fn repeats(&self, retry: Retry, attempt: Attempt) -> bool {
         self.attempts > NonZeroU32::MIN
             && attempt.may_pass()
             && self.too_long(attempt).is_none()
-            && (idempotent || !attempt.may_have_acted())
+            && match retry {
+                Retry::Safe => true,
+                Retry::Unsent => !attempt.may_have_acted(),
+                Retry::Never => false,
+            }
     }
 }
 
@@ -135,32 +147,32 @@ mod tests {
     }
 
     #[track_caller]
-    fn check(made: u32, idempotent: bool, attempt: Attempt, expected_ms: Option<u64>) {
-        let next = POLICY.next(made, idempotent, attempt, || 0.5);
+    fn check(made: u32, retry: Retry, attempt: Attempt, expected_ms: Option<u64>) {
+        let next = POLICY.next(made, retry, attempt, || 0.5);
         assert_eq!(next, expected_ms.map(Duration::from_millis), "{attempt:?} after {made}");
     }
 
     #[test]
     fn transient_failures_are_tried_three_times_in_all() {
         for status in [408, 425, 429, 500, 502, 503, 504, 599] {
-            check(1, true, answered(status, None), Some(1_000));
-            check(2, true, answered(status, None), Some(2_000));
-            check(3, true, answered(status, None), None);
+            check(1, Retry::Safe, answered(status, None), Some(1_000));
+            check(2, Retry::Safe, answered(status, None), Some(2_000));
+            check(3, Retry::Safe, answered(status, None), None);
         }
         let refused = Attempt::Unanswered { sent: false, transient: true, retry_after: None };
-        check(1, true, refused, Some(1_000));
-        check(2, true, refused, Some(2_000));
-        check(3, true, refused, None);
+        check(1, Retry::Safe, refused, Some(1_000));
+        check(2, Retry::Safe, refused, Some(2_000));
+        check(3, Retry::Safe, refused, None);
     }
 
     #[test]
     fn every_other_answer_is_final() {
         for status in (100..=599).filter(|s| !matches!(s, 408 | 425 | 429 | 500..=599)) {
-            check(1, true, answered(status, Some(1)), None);
+            check(1, Retry::Safe, answered(status, Some(1)), None);
         }
         check(
             1,
-            true,
+            Retry::Safe,
             Attempt::Unanswered { sent: false, transient: false, retry_after: None },
             None,
         );
@@ -168,10 +180,10 @@ mod tests {
 
     #[test]
     fn retry_after_is_honoured_in_full_or_ends_the_request() {
-        check(1, true, answered(503, Some(0)), Some(0));
-        check(1, true, answered(429, Some(7)), Some(7_000));
-        check(1, true, answered(429, Some(900)), Some(900_000));
-        check(1, true, answered(429, Some(901)), None);
+        check(1, Retry::Safe, answered(503, Some(0)), Some(0));
+        check(1, Retry::Safe, answered(429, Some(7)), Some(7_000));
+        check(1, Retry::Safe, answered(429, Some(900)), Some(900_000));
+        check(1, Retry::Safe, answered(429, Some(901)), None);
         let long = Some(Duration::from_secs(901));
         assert_eq!(POLICY.too_long(answered(429, Some(901))), long);
         assert_eq!(POLICY.too_long(answered(429, Some(900))), None);
@@ -179,7 +191,7 @@ mod tests {
         assert_eq!(RetryPolicy::ONCE.too_long(answered(429, Some(901))), None);
         check(
             1,
-            true,
+            Retry::Safe,
             Attempt::Unanswered { sent: false, transient: true, retry_after: long },
             None,
         );
@@ -189,28 +201,49 @@ mod tests {
     fn a_request_that_is_not_idempotent_is_repeated_only_if_it_cannot_have_acted() {
         check(
             1,
-            false,
+            Retry::Unsent,
             Attempt::Unanswered { sent: false, transient: true, retry_after: None },
             Some(1_000),
         );
         check(
             1,
-            false,
+            Retry::Unsent,
             Attempt::Unanswered { sent: true, transient: true, retry_after: None },
             None,
         );
-        check(1, false, answered(503, None), None);
-        check(1, false, answered(408, None), None);
-        check(1, false, answered(429, None), Some(1_000));
-        check(1, false, answered(425, None), Some(1_000));
+        check(1, Retry::Unsent, answered(503, None), None);
+        check(1, Retry::Unsent, answered(408, None), None);
+        check(1, Retry::Unsent, answered(429, None), Some(1_000));
+        check(1, Retry::Unsent, answered(425, None), Some(1_000));
+    }
+
+    #[test]
+    fn a_request_that_is_never_repeated_has_one_try() {
+        for status in [408, 425, 429, 500, 503] {
+            check(1, Retry::Never, answered(status, Some(1)), None);
+        }
+        let refused = Attempt::Unanswered { sent: false, transient: true, retry_after: None };
+        check(1, Retry::Never, refused, None);
+    }
+
+    #[test]
+    fn a_pause_of_the_adapter_has_the_bound_of_a_backoff() {
+        for (after_ms, expected) in
+            [(None, 0), (Some(0), 0), (Some(7_000), 7_000), (Some(u64::MAX), 30_000)]
+        {
+            assert_eq!(POLICY.pause(after_ms), Duration::from_millis(expected));
+        }
     }
 
     #[test]
     fn jitter_spreads_by_a_fifth_each_way_and_never_beyond_the_bound() {
         let attempt = answered(500, None);
-        assert_eq!(POLICY.next(1, true, attempt, || 0.0), Some(Duration::from_millis(800)));
-        assert_eq!(POLICY.next(1, true, attempt, || 1.0), Some(Duration::from_millis(1_200)));
+        assert_eq!(POLICY.next(1, Retry::Safe, attempt, || 0.0), Some(Duration::from_millis(800)));
+        assert_eq!(
+            POLICY.next(1, Retry::Safe, attempt, || 1.0),
+            Some(Duration::from_millis(1_200))
+        );
         let short = RetryPolicy { max_backoff: Duration::from_millis(900), ..POLICY };
-        assert_eq!(short.next(1, true, attempt, || 1.0), Some(Duration::from_millis(900)));
+        assert_eq!(short.next(1, Retry::Safe, attempt, || 1.0), Some(Duration::from_millis(900)));
     }
 }

@@ -35,6 +35,8 @@ use crate::auth::tokens::TokenIssuer;
 use crate::auth::tokens::Tokens;
 use crate::policy::origin::Origin;
 use crate::transport::failure::CallFailure;
+use hoth_core::domain::CredentialChoice;
+use hoth_core::domain::CredentialUse;
 use hoth_core::domain::CspName;
 use hoth_core::domain::TransportCode;
 
@@ -59,12 +61,13 @@ pub enum Credential {
     OciSignature(OciCredential),
 }
 
-/// The error of a request for a credential that is not configured.
+/// The error of a request for a credential that it cannot have.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("it asks for the credential {name:?}, and there is no `[csp.{csp}.credentials.{name}]`")]
-pub struct UnknownCredential {
-    csp: CspName,
-    name: String,
+pub enum BadCredential {
+    #[error(
+        "it asks for the credential {name:?}, and there is no `[csp.{csp}.credentials.{name}]`"
+    )]
+    Unknown { csp: CspName, name: String },
 }
 
 /// A key or a password that is read from its source.
@@ -111,21 +114,30 @@ impl Credentials {
         }
     }
 
-    /// Selects the credential of a request to `url`. Without a name this is the
-    /// default credential, or `None` if the CSP has no default credential or if
-    /// the origin of `url` does not get it.
+    /// Selects the credential of a request to `url`. Returns `None` if the
+    /// adapter asks for none, if the CSP has no default credential, or if the
+    /// origin of `url` does not get it.
     pub fn select(
         &self,
         csp: &CspName,
-        name: Option<&str>,
+        choice: &CredentialChoice,
         url: &Url,
-    ) -> Result<Option<&Credential>, UnknownCredential> {
-        let Some(name) = name else {
-            let origin = Origin::of(url);
-            return Ok(self.default.as_ref().filter(|_| self.default_origins.contains(&origin)));
+    ) -> Result<Option<&Credential>, BadCredential> {
+        let CredentialUse { name, .. } = match choice {
+            CredentialChoice::None => return Ok(None),
+            CredentialChoice::Default => {
+                let origin = Origin::of(url);
+                return Ok(self
+                    .default
+                    .as_ref()
+                    .filter(|_| self.default_origins.contains(&origin)));
+            }
+            CredentialChoice::Named(named) => named,
         };
-        let unknown = || UnknownCredential { csp: csp.clone(), name: name.to_owned() };
-        self.named.get(name).map(Some).ok_or_else(unknown)
+        let Some(credential) = self.named.get(name) else {
+            return Err(BadCredential::Unknown { csp: csp.clone(), name: name.clone() });
+        };
+        Ok(Some(credential))
     }
 
     /// Returns true if a credential with this name is configured.

@@ -7,6 +7,7 @@ use url::Url;
 
 use crate::policy::origin;
 use crate::policy::origin::Origin;
+use hoth_core::domain::EndpointPath;
 use hoth_core::domain::Target;
 use hoth_core::domain::TransportCode;
 
@@ -34,6 +35,8 @@ pub enum BadTarget {
     TooLong,
     #[error("its location {0}")]
     Location(BadLocation),
+    #[error("it asks for the endpoint {0:?}, which is not configured for this CSP")]
+    UnknownEndpoint(String),
 }
 
 /// The error of a path.
@@ -89,6 +92,9 @@ impl TargetPolicy {
     ) -> Result<Url, BadTarget> {
         let mut url = match target {
             Target::Path(path) => self.join(path).map_err(BadTarget::Path)?,
+            Target::Endpoint(EndpointPath { endpoint, .. }) => {
+                return Err(BadTarget::UnknownEndpoint(endpoint.clone()));
+            }
             Target::Location(location) => self
                 .follow(location, previous.unwrap_or(&self.base))
                 .map_err(BadTarget::Location)?,
@@ -151,7 +157,9 @@ impl BadTarget {
     /// Returns the code that the adapter gets.
     pub fn code(&self) -> TransportCode {
         match self {
-            Self::Path(_) | Self::TooLong => TransportCode::RequestRefused,
+            Self::Path(_) | Self::TooLong | Self::UnknownEndpoint(_) => {
+                TransportCode::RequestRefused
+            }
             Self::Location(_) => TransportCode::OriginRefused,
         }
     }

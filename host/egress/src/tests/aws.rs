@@ -205,7 +205,7 @@ async fn a_host_without_a_scope_gets_no_request() {
     let csp = Server::start([answer(200, "", "")]).await;
     let files = KeyFiles::new("AKID1");
     let more = format!("[credentials.k.aws_sigv4]\n{}", files.config());
-    let request = HttpRequest { credential: Some("k".to_owned()), ..get("/") };
+    let request = HttpRequest { credential: named("k"), ..get("/") };
     let result = exchange(&client(&csp.url(), &more), &request, &THRICE).await;
     expect!["HOTH cannot sign the request to CSP_A: the host name does not have the service and the region: configure `signing`"]
         .assert_eq(&result.failure().message);
@@ -219,7 +219,7 @@ async fn refused_keys_are_read_again_once() {
     let csp = Server::start(script.map(|(status, body)| answer(status, "", body))).await;
     let client = client(&csp.url(), &keys(&files));
     // A request that must not be sent twice, which a refused one was not.
-    let request = HttpRequest { idempotent: false, ..get("/") };
+    let request = HttpRequest { retry: Retry::Unsent, ..get("/") };
     let result = exchange(&client, &request, &THRICE).await;
     assert_eq!((result.outcome().as_str(), result.calls), ("400", 1), "the file is unchanged");
     files.write("AKID2");
@@ -339,7 +339,7 @@ async fn a_role_with_parameters_has_keys_for_each_of_their_values() {
     let csp = "CSP_A".parse().unwrap();
     let url = "http://127.0.0.1:9/".parse().unwrap();
     let credential =
-        client.0.credentials.select(&csp, Some("account"), &url).unwrap().expect("it is named");
+        client.0.credentials.select(&csp, &named("account"), &url).unwrap().expect("it is named");
     let asked = |account: &str| Asked {
         parameters: [("account".to_owned(), account.to_owned())].into(),
         ..Asked::default()
@@ -361,7 +361,12 @@ async fn a_role_with_parameters_has_keys_for_each_of_their_values() {
     ] {
         assert_eq!(credential.check(&asked.parameters).unwrap_err().to_string(), reason);
     }
-    let default = client.0.credentials.select(&csp, None, &url).unwrap().expect("it is the origin");
+    let default = client
+        .0
+        .credentials
+        .select(&csp, &CredentialChoice::Default, &url)
+        .unwrap()
+        .expect("it is the origin");
     let unknown = default.check(&asked("111122223333").parameters).unwrap_err();
     assert_eq!(unknown.to_string(), "has no parameter `account`");
 }
@@ -376,9 +381,16 @@ async fn a_request_without_the_parameters_of_its_credential_is_refused() {
         sts_url = 'https://sts.us-east-1.amazonaws.com'",
         keys(&files)
     );
-    let request = HttpRequest { credential: Some("account".to_owned()), ..get("/") };
-    let result = exchange(&client("http://127.0.0.1:9", &more), &request, &THRICE).await;
+    let request = HttpRequest { credential: named("account"), ..get("/") };
+    let client = client("http://127.0.0.1:9", &more);
+    let result = exchange(&client, &request, &THRICE).await;
     expect!["HOTH refused the request to CSP_A: its credential needs the parameter `account`"]
+        .assert_eq(&result.failure().message);
+    let (name, parameter) = ("account".to_owned(), ("account".to_owned(), "1".to_owned()));
+    let parameters = vec![parameter.clone(), parameter];
+    let credential = CredentialChoice::Named(CredentialUse { name, parameters });
+    let result = exchange(&client, &HttpRequest { credential, ..request }, &THRICE).await;
+    expect!["HOTH refused the request to CSP_A: its credential gets the parameter `account` twice"]
         .assert_eq(&result.failure().message);
 }
 

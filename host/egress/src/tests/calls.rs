@@ -33,6 +33,9 @@ async fn the_csp_gets_the_request_of_the_adapter() {
     };
     let result = exchange(&client, &request, &THRICE).await;
     assert_eq!((result.response().status, result.calls), (200, 1));
+    let url = "/atat/api/v1/portfolios/this%3Aneeds%2Fto%3Bbe%20encoded%2C?start_date=2026%2001";
+    assert_eq!(result.response().url, format!("{}{url}", csp.url()));
+    assert_eq!(result.response().tries, 1);
     let seen = csp.requests().concat().replace(&csp.url()["http://".len()..], "HOST");
     expect![[r#"
         POST /atat/api/v1/portfolios/this%3Aneeds%2Fto%3Bbe%20encoded%2C?start_date=2026%2001 HTTP/1.1
@@ -383,7 +386,7 @@ async fn a_request_that_breaks_the_rules_is_not_sent() {
         ),
         (header("x", "a\r\nb: c"), "the header `x` has an invalid value"),
         (
-            HttpRequest { credential: Some("other".into()), ..get("/x") },
+            HttpRequest { credential: named("other"), ..get("/x") },
             "it asks for the credential \"other\", and there is no `[csp.CSP_A.credentials.other]`",
         ),
         (

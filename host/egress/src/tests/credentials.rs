@@ -19,7 +19,7 @@ fn secret(dir: &Path, name: &str, value: &str) -> String {
 }
 
 fn with(credential: &str) -> HttpRequest {
-    HttpRequest { credential: Some(credential.to_owned()), ..get("/x") }
+    HttpRequest { credential: named(credential), ..get("/x") }
 }
 
 /// Returns the lines of the last request that could carry a credential.
@@ -83,6 +83,10 @@ async fn an_adapter_selects_a_credential_by_its_name() {
         assert_eq!(shown(&csp), [line]);
     }
     assert!(client.has_credential("billing") && !client.has_credential("default"));
+
+    let unsigned = HttpRequest { credential: CredentialChoice::None, ..get("/x") };
+    assert_eq!(exchange(&client, &unsigned, &THRICE).await.outcome(), "200");
+    assert!(shown(&csp).is_empty());
 
     let calls = csp.calls();
     let result = exchange(&client, &with("Billing"), &THRICE).await;

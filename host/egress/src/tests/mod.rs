@@ -22,10 +22,13 @@ use crate::Config;
 use crate::Context;
 use crate::ExchangeResult;
 use crate::policy::resolver::Resolver;
+use hoth_core::domain::CredentialChoice;
+use hoth_core::domain::CredentialUse;
 use hoth_core::domain::Event;
 use hoth_core::domain::HttpRequest;
 use hoth_core::domain::HttpResponse;
 use hoth_core::domain::Method;
+use hoth_core::domain::Retry;
 use hoth_core::domain::Target;
 use hoth_core::domain::TransportFailure;
 use hoth_core::workflow::RetryPolicy;
@@ -82,10 +85,15 @@ fn request(method: Method, target: Target) -> HttpRequest {
         query: Vec::new(),
         headers: Vec::new(),
         body: None,
-        credential: None,
+        credential: CredentialChoice::Default,
         scopes: Vec::new(),
-        idempotent: true,
+        retry: Retry::Safe,
     }
+}
+
+/// Selects a credential by its name.
+fn named(name: &str) -> CredentialChoice {
+    CredentialChoice::Named(CredentialUse { name: name.to_owned(), parameters: Vec::new() })
 }
 
 async fn exchange(client: &Client, request: &HttpRequest, retry: &RetryPolicy) -> ExchangeResult {

@@ -13,10 +13,10 @@ use super::*;
 use hoth_core::workflow::Finding;
 
 /// Plays a script and compares the result and the number of calls.
-async fn check<const N: usize>(script: [Act; N], idempotent: bool, expected: (&str, u32)) {
+async fn check<const N: usize>(script: [Act; N], retry: Retry, expected: (&str, u32)) {
     let hangs = script.iter().any(|act| matches!(act, Act::Hang(_)));
     let csp = Server::start(script).await;
-    let request = HttpRequest { idempotent, ..get("/x") };
+    let request = HttpRequest { retry, ..get("/x") };
     let result =
         exchange(&client(&csp.url(), if hangs { IMPATIENT } else { "" }), &request, &THRICE).await;
     assert_eq!((result.outcome().as_str(), result.calls), expected);
@@ -30,34 +30,41 @@ fn status(status: u16) -> Act {
 #[tokio::test]
 async fn transient_failures_are_tried_three_times_in_all() {
     for code in [408, 425, 429, 500, 502, 503, 504] {
-        check([status(code)], true, (&code.to_string(), 3)).await;
-        check([status(code), status(200)], true, ("200", 2)).await;
+        check([status(code)], Retry::Safe, (&code.to_string(), 3)).await;
+        check([status(code), status(200)], Retry::Safe, ("200", 2)).await;
     }
-    check([status(503), status(429), status(201)], true, ("201", 3)).await;
-    check([status(503), status(503), status(503), status(200)], true, ("503", 3)).await;
-    check([status(503), status(404)], true, ("404", 2)).await;
-    check([Act::ResetUnread, Act::Reset(Vec::new()), status(200)], true, ("200", 3)).await;
-    check([Act::Hang(Vec::new()), status(200)], true, ("200", 2)).await;
-    check([Act::Reset(Vec::new())], true, ("reset", 3)).await;
+    check([status(503), status(429), status(201)], Retry::Safe, ("201", 3)).await;
+    check([status(503), status(503), status(503), status(200)], Retry::Safe, ("503", 3)).await;
+    check([status(503), status(404)], Retry::Safe, ("404", 2)).await;
+    check([Act::ResetUnread, Act::Reset(Vec::new()), status(200)], Retry::Safe, ("200", 3)).await;
+    check([Act::Hang(Vec::new()), status(200)], Retry::Safe, ("200", 2)).await;
+    check([Act::Reset(Vec::new())], Retry::Safe, ("reset", 3)).await;
 }
 
 #[tokio::test]
 async fn every_other_status_is_final() {
     for code in [200, 201, 202, 204, 301, 302, 307, 308, 400, 401, 402, 403, 404, 405, 409, 422] {
-        check([status(code)], true, (&code.to_string(), 1)).await;
+        check([status(code)], Retry::Safe, (&code.to_string(), 1)).await;
     }
 }
 
 #[tokio::test]
 async fn a_request_that_is_not_idempotent_is_repeated_only_if_it_had_no_effect() {
-    check([status(503), status(200)], false, ("503", 1)).await;
-    check([Act::Reset(Vec::new()), status(200)], false, ("reset", 1)).await;
-    check([Act::Hang(Vec::new()), status(200)], false, ("timeout", 1)).await;
-    check([status(429), status(200)], false, ("200", 2)).await;
+    check([status(503), status(200)], Retry::Unsent, ("503", 1)).await;
+    check([Act::Reset(Vec::new()), status(200)], Retry::Unsent, ("reset", 1)).await;
+    check([Act::Hang(Vec::new()), status(200)], Retry::Unsent, ("timeout", 1)).await;
+    check([status(429), status(200)], Retry::Unsent, ("200", 2)).await;
     let closed = ClosedPort::bind();
     let client = client(&closed.url(), "");
-    let request = HttpRequest { idempotent: false, ..get("/x") };
+    let request = HttpRequest { retry: Retry::Unsent, ..get("/x") };
     assert_eq!(exchange(&client, &request, &THRICE).await.calls, 3);
+}
+
+#[tokio::test]
+async fn a_request_that_is_never_repeated_is_called_once() {
+    check([status(503), status(200)], Retry::Never, ("503", 1)).await;
+    check([status(429), status(200)], Retry::Never, ("429", 1)).await;
+    check([Act::ResetUnread, status(200)], Retry::Never, ("reset", 1)).await;
 }
 
 /// Plays `first` and then a response with 200, on HTTP/2. Only a request that
@@ -68,13 +75,13 @@ async fn check_http2(first: h2_server::Act, is_processed: bool) {
     authority.write(&dir.path().join("ca.pem"));
     let more =
         format!("private_networks = ['127.0.0.0/8']\ntls.ca = '{}/ca.pem'", dir.path().display());
-    for idempotent in [true, false] {
+    for retry in [Retry::Safe, Retry::Unsent] {
         let script = vec![first.clone(), h2_server::Act::Answer];
         let csp = H2Server::start(&authority, script).await;
         let client = resolving("127.0.0.1", &csp.url(), &more);
-        let request = HttpRequest { idempotent, ..get("/x") };
+        let request = HttpRequest { retry, ..get("/x") };
         let result = exchange(&client, &request, &THRICE).await;
-        if idempotent || !is_processed {
+        if retry == Retry::Safe || !is_processed {
             assert_eq!((result.outcome().as_str(), result.calls), ("200", 2), "{first:?}");
         } else {
             assert_eq!((result.failure().sent, result.calls), (true, 1), "{first:?}");

@@ -180,7 +180,7 @@ async fn a_401_causes_one_more_call_with_a_new_token() {
         let idp = Server::start([grant("t1", 3600), grant("t2", 3600)]).await;
         let csp = Server::start(script.iter().map(|status| answer(*status, "", ""))).await;
         let client = client(&csp.url(), &oauth2(&idp.url(), SECRET));
-        let request = HttpRequest { idempotent: false, ..reading(&["a"]) };
+        let request = HttpRequest { retry: Retry::Unsent, ..reading(&["a"]) };
         let request = if script.contains(&503) { reading(&["a"]) } else { request };
         let result = exchange(&client, &request, &THRICE).await;
         assert_eq!((result.outcome().as_str(), result.calls), expected, "{script:?}");

@@ -32,13 +32,13 @@ async fn a_component_that_is_no_adapter_is_refused_with_the_reason() {
         (compiled, "this is compiled machine code"),
         (b"\x7fELF and more".to_vec(), "this is compiled machine code"),
         (good[..good.len() / 2].to_vec(), "the component does not compile: "),
-        (wat("(component)"), "it must export `hoth:adapter/adapter@0.1.0`, and exports nothing"),
-        (
-            wat(r#"(component (instance $i) (export "hoth:adapter/adapter@0.2.0" (instance $i)))"#),
-            "and exports `hoth:adapter/adapter@0.2.0`",
-        ),
+        (wat("(component)"), "it must export `hoth:adapter/adapter@0.2.0`, and exports nothing"),
         (
             wat(r#"(component (instance $i) (export "hoth:adapter/adapter@0.1.0" (instance $i)))"#),
+            "and exports `hoth:adapter/adapter@0.1.0`",
+        ),
+        (
+            wat(r#"(component (instance $i) (export "hoth:adapter/adapter@0.2.0" (instance $i)))"#),
             "describe",
         ),
         (unknown.build(), "imports `acme:net/sockets@1.0.0`, which the host does not offer"),

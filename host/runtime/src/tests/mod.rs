@@ -96,7 +96,7 @@ async fn a_call_passes_the_job_and_returns_a_step() {
     assert_eq!(adapter.info().name, "echo");
     assert_eq!(adapter.info().operations, ["add-portfolio"]);
     assert!(adapter.resumes(7) && !adapter.resumes(8));
-    assert_eq!(adapter.imports(), ["hoth:adapter/types@0.1.0"]);
+    assert_eq!(adapter.imports(), ["hoth:adapter/types@0.2.0"]);
 
     let facts = facts();
     let step = assert_send(adapter.call(call(&facts, EntryPoint::Begin))).await.unwrap();
@@ -105,6 +105,8 @@ async fn a_call_passes_the_job_and_returns_a_step() {
     let state = AdapterState { version: 1, bytes: br#"{"step":2}"#.to_vec() };
     let event = Event::Response(HttpResponse {
         status: 404,
+        url: "https://csp.example.com/x".to_owned(),
+        tries: 1,
         headers: vec![("a".to_owned(), "b".to_owned())],
         body: Bytes::from_static(br#"{"no":1}"#),
     });
@@ -164,11 +166,20 @@ async fn a_failing_guest_fails_only_its_own_job() {
             "(i32.const -8)",
             CallError::InvalidStep { what: "pointer out of bounds of memory".to_owned() },
         ),
-        // Code 0 of step 0: a request to nowhere in a state of version 0.
+        // Code 0 of step 0: a request to nowhere.
         (
             "(i32.const 2048)",
             CallError::InvalidStep {
-                what: "the state has version 0, and the adapter resumes 1 to 1".to_owned(),
+                what: "this host knows no retry of a request \"\"".to_owned(),
+            },
+        ),
+        // A step of an extension that is not announced.
+        (
+            "(i32.store8 (i32.const 512) (i32.const 4))
+            (i32.store (i32.const 520) (i32.const 1776)) (i32.store (i32.const 524) (i32.const 4))
+            (i32.const 512)",
+            CallError::InvalidStep {
+                what: "it returned a step \"poll\", which this host does not know".to_owned(),
             },
         ),
     ] {
@@ -195,8 +206,7 @@ async fn data_of_a_guest_is_bounded_before_it_is_copied() {
     // A state of 16 MiB less a page, which is all of memory.
     let body = "(drop (memory.grow (i32.const 192)))
         (i32.store8 (i32.const 512) (i32.const 1))
-        (i32.store (i32.const 536) (i32.const 1))
-        (i32.store (i32.const 544) (i32.const 16711680))
+        (i32.store (i32.const 552) (i32.const 16711680))
         (i32.const 512)";
     let Err(CallError::InvalidStep { what }) = begin(&fixture, body).await else {
         panic!("a state of 16 MiB was taken");
@@ -277,8 +287,10 @@ fn wasi_guest() -> TestGuest {
             (i64.store (i32.const 3096) (call $random))
             (i64.store (i32.const 3104) (call $random))
             (i32.store8 (i32.const 512) (i32.const 1))
-            (i32.store (i32.const 536) (i32.const 1))
-            (i32.store (i32.const 540) (i32.const 3072)) (i32.store (i32.const 544) (i32.const 40))
+            (i32.store (i32.const 536) (i32.const 1776)) (i32.store (i32.const 540) (i32.const 4))
+            (i32.store (i32.const 544) (i32.const 1))
+            (i32.store (i32.const 548) (i32.const 3072)) (i32.store (i32.const 552) (i32.const 40))
+            (i32.store (i32.const 576) (i32.const 1792)) (i32.store (i32.const 580) (i32.const 2))
             (i32.const 512)",
         ..TestGuest::default()
     }

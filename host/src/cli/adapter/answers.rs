@@ -7,6 +7,7 @@ use anyhow::Context as _;
 use anyhow::bail;
 use serde::Deserialize;
 use serde_json::value::RawValue;
+use url::Url;
 
 use hoth_core::domain::Event;
 use hoth_core::domain::HttpResponse;
@@ -63,14 +64,22 @@ pub fn parse(text: &str) -> anyhow::Result<Answers> {
 }
 
 impl Answers {
-    /// Returns the event for the next request, or `None` if the list is used
-    /// up. Skips timers before that event, which belong to waits that did not
-    /// happen.
-    pub fn answer(&mut self) -> Option<Event> {
+    /// Returns the event for the next request, to `url`, or `None` if the list
+    /// is used up. Skips timers before that event, which belong to waits that
+    /// did not happen.
+    pub fn answer(&mut self, url: Option<&Url>) -> Option<Event> {
+        let from = |response| HttpResponse {
+            url: url.map(Url::to_string).unwrap_or_default(),
+            ..response
+        };
         loop {
             match self.left.pop_front()? {
-                Entry::Response(response) => return Some(Event::Response(response)),
-                Entry::Failure(failure) => return Some(Event::TransportFailure(failure)),
+                Entry::Response(response) => return Some(Event::Response(from(response))),
+                Entry::Failure(failure) => {
+                    let last_response = failure.last_response.map(from);
+                    let failure = TransportFailure { last_response, ..failure };
+                    return Some(Event::TransportFailure(failure));
+                }
                 Entry::Timer => {}
             }
         }
@@ -119,7 +128,7 @@ impl Written<'_> {
             Some(text) if text.starts_with('"') => serde_json::from_str(text)?,
             Some(json) => json.to_owned(),
         };
-        Ok(HttpResponse { status, headers, body: body.into() })
+        Ok(HttpResponse { status, url: String::new(), tries: 1, headers, body: body.into() })
     }
 
     fn failure(self) -> anyhow::Result<TransportFailure> {
@@ -148,18 +157,20 @@ mod tests {
                 {"failure":"timeout","last":{"status":503,"body":"down"}}, {"status":204}]"#,
         )
         .unwrap();
-        let Some(Event::Response(first)) = answers.answer() else { panic!("an answer") };
+        let Some(Event::Response(first)) = answers.answer(None) else { panic!("an answer") };
         assert_eq!((first.status, first.header("location")), (202, Some("/1")));
         assert_eq!(&first.body[..], br#"{"b":1.10,"a":1}"#);
         assert!(answers.timer());
-        let Some(Event::TransportFailure(second)) = answers.answer() else { panic!("a failure") };
+        let Some(Event::TransportFailure(second)) = answers.answer(None) else {
+            panic!("a failure")
+        };
         assert_eq!((second.code.as_str(), second.sent), ("timeout", true));
         assert_eq!(&second.last_response.unwrap().body[..], b"down");
         assert_eq!(answers.unused(), Some((4, 4)));
         assert!(answers.timer(), "another answer follows");
-        let Some(Event::Response(third)) = answers.answer() else { panic!("an answer") };
+        let Some(Event::Response(third)) = answers.answer(None) else { panic!("an answer") };
         assert!(third.body.is_empty());
-        assert!(answers.answer().is_none() && !answers.timer());
+        assert!(answers.answer(None).is_none() && !answers.timer());
         assert_eq!(answers.unused(), None);
     }
 

@@ -19,6 +19,7 @@ use hoth_core::domain::Resumption;
 use hoth_core::domain::Step;
 use hoth_core::domain::Timestamp;
 use hoth_core::domain::TransportCode;
+use hoth_core::domain::WaitPurpose;
 use hoth_core::workflow;
 use hoth_core::workflow::Decision;
 use hoth_core::workflow::Finding;
@@ -159,6 +160,7 @@ impl<'a> JobRun<'a> {
                         return Some(RunEnd::Broken(error));
                     }
                     self.requests = budget.requests();
+                    self.pause(self.inputs.retry.pause(step.after_ms)).await;
                     let event = self.exchange(&step.request, ordinal, &mut called).await?;
                     self.printer.event(&event);
                     position = Some((step.state, event));
@@ -182,7 +184,9 @@ impl<'a> JobRun<'a> {
             Some((state, event)) => EntryPoint::Resume { state, event: event.clone() },
         };
         let entropy = Uuid::new_v4().as_u64_pair();
-        let call = Call { facts: &self.facts, now: self.now(), entropy, entry };
+        let context = self.inputs.polling.context_of(self.resumption.as_ref());
+        let facts = JobContext { context, ..self.facts.clone() };
+        let call = Call { facts: &facts, now: self.now(), entropy, entry };
         let (step, used) = self.adapter.measured_call(call).await;
         budget.computed(used)?;
         step.map_err(|error| JobError::Adapter(error.to_string()))
@@ -197,10 +201,10 @@ impl<'a> JobRun<'a> {
         let client = match &mut self.inputs.csp {
             Csp::Script(answers) => {
                 // A request that a host refuses uses up no answer.
-                let declared = &self.adapter.info().credentials;
+                let manifest = &self.adapter.info().manifest;
                 let csp = &self.inputs.job.csp;
                 let checked =
-                    hoth_egress::check_unconfigured(csp, request, declared, called.as_ref());
+                    hoth_egress::check_unconfigured(csp, request, manifest, called.as_ref());
                 match checked {
                     Ok(url) => *called = Some(url),
                     Err(refused) => {
@@ -209,7 +213,7 @@ impl<'a> JobRun<'a> {
                         return Some(Event::TransportFailure(refused));
                     }
                 }
-                let event = answers.answer()?;
+                let event = answers.answer(called.as_ref())?;
                 self.finding = None;
                 self.retry_after = retry_after(&event);
                 return Some(event);
@@ -245,6 +249,14 @@ impl<'a> JobRun<'a> {
         }
     }
 
+    /// Waits before a request. The pauses of a script take no time.
+    async fn pause(&mut self, pause: Duration) {
+        match &self.inputs.csp {
+            Csp::Script(_) => self.skipped += pause,
+            Csp::Network(_) => tokio::time::sleep(pause).await,
+        }
+    }
+
     /// Waits until the job is due. Returns `false` if that never happens. Waits
     /// of a script take no time.
     async fn wait(&mut self, resumption: &Resumption) -> bool {
@@ -253,7 +265,7 @@ impl<'a> JobRun<'a> {
             Csp::Script(answers) => {
                 self.skipped += left;
                 // A run after a checkpoint is shown even if no answers follow.
-                answers.timer() || resumption.checkpoint
+                answers.timer() || resumption.purpose() == WaitPurpose::Checkpoint
             }
             Csp::Network(_) => {
                 tokio::time::sleep(left).await;

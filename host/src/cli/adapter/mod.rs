@@ -19,6 +19,7 @@ use super::refuse;
 use super::say;
 use crate::telemetry;
 use crate::telemetry::LogFormat;
+use hoth_core::domain::Need;
 use hoth_runtime::Adapter;
 use hoth_runtime::Compiler;
 use hoth_runtime::Config;
@@ -108,10 +109,27 @@ async fn inspect(file: &Path) -> anyhow::Result<()> {
     say(&format!("operations  {}", info.operations.join(", ")));
     say(&format!("states      {} to {}", info.states.0, info.states.1));
     say(&format!("imports     {}", adapter.imports().join(", ")));
-    if !info.credentials.is_empty() {
-        say(&format!("credentials {}", info.credentials.join(", ")));
+    for (what, needs) in
+        [("endpoints", &info.manifest.endpoints), ("credentials", &info.manifest.credentials)]
+    {
+        let needs: Vec<String> = needs.iter().map(|(name, need)| described(name, need)).collect();
+        if !needs.is_empty() {
+            say(&format!("{what:<11} {}", needs.join(", ")));
+        }
     }
     Ok(())
+}
+
+/// Describes an endpoint or a credential of a manifest: `member (account)`.
+fn described(name: &str, Need { parameters, optional, .. }: &Need) -> String {
+    let mut notes = parameters.clone();
+    if *optional {
+        notes.push("optional".to_owned());
+    }
+    match notes.is_empty() {
+        true => name.to_owned(),
+        false => format!("{name} ({})", notes.join(", ")),
+    }
 }
 
 fn run_job(run: &RunArgs) -> ExitCode {

@@ -9,13 +9,18 @@ use serde_json::value::RawValue;
 
 use super::super::say;
 use hoth_core::domain::AdapterState;
+use hoth_core::domain::CredentialChoice;
+use hoth_core::domain::CredentialUse;
+use hoth_core::domain::EndpointPath;
 use hoth_core::domain::Event;
 use hoth_core::domain::HttpRequest;
 use hoth_core::domain::HttpResponse;
 use hoth_core::domain::QueuedOutcome;
 use hoth_core::domain::Resumption;
+use hoth_core::domain::Retry;
 use hoth_core::domain::Step;
 use hoth_core::domain::Target;
+use hoth_core::domain::WaitPurpose;
 
 /// Characters of a body or state that are printed as text. JSON output is
 /// complete.
@@ -41,25 +46,36 @@ impl Printer {
     pub fn step(&self, step: &Step) {
         match step {
             Step::Send(send) => self.print(
-                &json!({"step": "send", "request": request(&send.request), "state": state(&send.state)}),
-                || format!("  send    {}\n{}", request_lines(&send.request), indented_state(&send.state)),
+                &json!({
+                    "step": "send", "request": request(&send.request), "state": state(&send.state),
+                    "afterMs": send.after_ms
+                }),
+                || {
+                    let pause = send.after_ms.map(|ms| format!("\n          after {ms} ms"));
+                    let (lines, pause) = (request_lines(&send.request), pause.unwrap_or_default());
+                    format!("  send    {lines}{pause}\n{}", indented_state(&send.state))
+                },
             ),
             Step::Wait(wait) => self.print(
                 &json!({
-                    "step": "wait", "afterMs": wait.after_ms, "note": wait.progress.note,
-                    "reference": wait.progress.reference, "state": state(&wait.state)
+                    "step": "wait", "afterMs": wait.after_ms, "purpose": wait.purpose.as_str(),
+                    "note": wait.progress.note, "reference": wait.progress.reference,
+                    "details": wait.progress.details, "state": state(&wait.state)
                 }),
                 || {
                     let reference = wait.progress.reference.as_deref();
                     let reference = reference.map(|r| format!(" ({r})")).unwrap_or_default();
-                    let note = format!("  wait    {}{reference}", wait.progress.note);
-                    format!("{note}\n{}", indented_state(&wait.state))
+                    let (purpose, note) = (wait.purpose.as_str(), &wait.progress.note);
+                    let details = wait.progress.details.as_deref().map(RawValue::get);
+                    let details = details.map(|it| format!("\n          {it}")).unwrap_or_default();
+                    let line = format!("  wait    {purpose}: {note}{reference}{details}");
+                    format!("{line}\n{}", indented_state(&wait.state))
                 },
             ),
-            Step::Done(outcome) => self.print(
-                &json!({"step": "done", "code": outcome.code}),
-                || format!("  done    {}", outcome.code),
-            ),
+            Step::Done(outcome) => self
+                .print(&json!({"step": "done", "code": outcome.code}), || {
+                    format!("  done    {}", outcome.code)
+                }),
             Step::Fail(failure) => {
                 let class = failure.class.as_str();
                 self.print(
@@ -103,7 +119,7 @@ impl Printer {
 
     /// Prints that the job waits for the time that is `left`.
     pub fn pause(&self, resumption: &Resumption, left: Duration) {
-        let checkpoint = resumption.checkpoint;
+        let checkpoint = resumption.purpose() == WaitPurpose::Checkpoint;
         self.print(
             &json!({
                 "pauseMs": u64::try_from(left.as_millis()).unwrap_or(u64::MAX),
@@ -188,8 +204,7 @@ fn indented(json: &str) -> String {
 }
 
 fn request_lines(request: &HttpRequest) -> String {
-    let (Target::Path(target) | Target::Location(target)) = &request.target;
-    let mut line = format!("{} {target}", method(request));
+    let mut line = format!("{} {}", method(request), request.target);
     for (nth, (name, value)) in request.query.iter().enumerate() {
         let mark = if nth == 0 { '?' } else { '&' };
         line.push_str(&format!("{mark}{name}={value}"));
@@ -200,11 +215,13 @@ fn request_lines(request: &HttpRequest) -> String {
     if !request.scopes.is_empty() {
         line.push_str(&format!("\n          scopes {}", request.scopes.join(" ")));
     }
-    if let Some(name) = &request.credential {
-        line.push_str(&format!("\n          credential {name}"));
+    if request.credential != CredentialChoice::Default {
+        line.push_str(&format!("\n          credential {}", request.credential));
     }
-    if !request.idempotent {
-        line.push_str("\n          not idempotent: repeated only if nothing was sent");
+    match request.retry {
+        Retry::Safe => {}
+        Retry::Unsent => line.push_str("\n          repeated only if nothing was sent"),
+        Retry::Never => line.push_str("\n          never repeated"),
     }
     if let Some(body) = &request.body {
         line.push_str(&format!("\n          {}", cut(body)));
@@ -237,20 +254,30 @@ fn cut(bytes: &[u8]) -> String {
 
 fn request(request: &HttpRequest) -> Value {
     let (kind, target) = match &request.target {
-        Target::Path(path) => ("path", path),
-        Target::Location(location) => ("location", location),
+        Target::Path(path) => ("path", json!(path)),
+        Target::Endpoint(EndpointPath { endpoint, path, parameters }) => {
+            ("endpoint", json!({"endpoint": endpoint, "path": path, "parameters": parameters}))
+        }
+        Target::Location(location) => ("location", json!(location)),
+    };
+    let credential = match &request.credential {
+        CredentialChoice::Default => json!("default"),
+        CredentialChoice::None => json!("none"),
+        CredentialChoice::Named(CredentialUse { name, parameters }) => {
+            json!({"name": name, "parameters": parameters})
+        }
     };
     json!({
         "method": method(request), kind: target, "query": request.query,
         "headers": request.headers, "body": request.body.as_deref().map(String::from_utf8_lossy),
-        "credential": request.credential, "scopes": request.scopes,
-        "idempotent": request.idempotent
+        "credential": credential, "scopes": request.scopes, "retry": request.retry.as_str()
     })
 }
 
 fn response(answer: &HttpResponse) -> Value {
     json!({
-        "status": answer.status, "headers": answer.headers,
+        "status": answer.status, "url": answer.url, "tries": answer.tries,
+        "headers": answer.headers,
         "body": String::from_utf8_lossy(&answer.body)
     })
 }

@@ -149,7 +149,7 @@ async fn the_listing_has_its_documented_form() {
                 "active": true,
                 "size": <size>,
                 "imports": [
-                  "hoth:adapter/types@0.1.0"
+                  "hoth:adapter/types@0.2.0"
                 ],
                 "arrivedAt": "2023-11-14T22:13:20.123Z",
                 "loaded": true,

@@ -8,12 +8,16 @@ mod tests;
 
 pub use request::same_resource;
 
+use serde_json::value::RawValue;
+
 use self::request::line;
 use self::request::requests;
 use self::values::raw;
 use self::values::unequal;
 use super::Difference;
 use hoth_core::domain::Outcome;
+use hoth_core::domain::Progress;
+use hoth_core::domain::SendStep;
 use hoth_core::domain::Step;
 use hoth_core::domain::WaitStep;
 use hoth_runtime::CallError;
@@ -32,6 +36,8 @@ pub fn compare(before: &StepResult, after: &StepResult) -> Vec<Difference> {
     match (before, after) {
         (Ok(Step::Send(before)), Ok(Step::Send(after))) => {
             requests(&before.request, &after.request, &mut differences);
+            let pause = |send: &SendStep| send.after_ms.unwrap_or_default().to_string();
+            unequal("pause in ms", &pause(before), &pause(after), &mut differences);
         }
         (Ok(Step::Wait(before)), Ok(Step::Wait(after))) => waits(before, after, &mut differences),
         (Ok(Step::Done(before)), Ok(Step::Done(after))) => {
@@ -64,9 +70,8 @@ fn describe(step: &StepResult) -> String {
     match step {
         Ok(Step::Send(send)) => line(&send.request),
         Ok(Step::Wait(wait)) => match wait.after_ms {
-            Some(0) => "checkpoint".to_owned(),
-            Some(after_ms) => format!("wait {after_ms} ms"),
-            None => "wait".to_owned(),
+            Some(after_ms) => format!("{} after {after_ms} ms", wait.purpose.as_str()),
+            None => wait.purpose.as_str().to_owned(),
         },
         Ok(Step::Done(outcome)) => format!("done {}", outcome.code),
         Ok(Step::Fail(failure)) => {
@@ -82,12 +87,16 @@ fn waits(before: &WaitStep, after: &WaitStep, differences: &mut Vec<Difference>)
         None => "as the schedule says".to_owned(),
     };
     unequal("wait", &delay(before), &delay(after), differences);
+    unequal("purpose", before.purpose.as_str(), after.purpose.as_str(), differences);
     let (before, after) = (&before.progress, &after.progress);
     if before.reference != after.reference {
         let (before, after) = (before.reference.clone(), after.reference.clone());
         differences.push(Difference::new("reference", before, after));
     }
     unequal("note", &before.note, &after.note, differences);
+    let none = RawValue::from_string("{}".to_owned()).expect("the text is JSON");
+    let details = |progress: &Progress| progress.details.clone().unwrap_or_else(|| none.clone());
+    raw("details", &details(before), &details(after), differences);
 }
 
 fn outcomes(before: &Outcome, after: &Outcome, differences: &mut Vec<Difference>) {

@@ -21,7 +21,7 @@ pub fn same_resource(before: &HttpRequest, after: &HttpRequest) -> bool {
 
 /// Describes a request in one line.
 pub(super) fn line(request: &HttpRequest) -> String {
-    let (Target::Path(target) | Target::Location(target)) = &request.target;
+    let target = &request.target;
     let query: Vec<_> =
         request.query.iter().map(|(name, value)| format!("{name}={value}")).collect();
     let query = if query.is_empty() { String::new() } else { format!("?{}", query.join("&")) };
@@ -40,6 +40,7 @@ pub(super) fn requests(
             // The same text, once as a path and once as a location.
             let mark = |request: &HttpRequest, line| match request.target {
                 Target::Path(_) => format!("{line} (path)"),
+                Target::Endpoint(_) => format!("{line} (endpoint)"),
                 Target::Location(_) => format!("{line} (location)"),
             };
             lines = (mark(before, lines.0), mark(after, lines.1));
@@ -48,17 +49,15 @@ pub(super) fn requests(
     }
     headers(&before.headers, &after.headers, differences);
     bodies(before.body.as_deref(), after.body.as_deref(), differences);
-    // A request without a credential's name uses the default one.
-    let name = |credential: &Option<String>| credential.clone().unwrap_or("default".to_owned());
-    unequal("credential", &name(&before.credential), &name(&after.credential), differences);
+    let credential = |request: &HttpRequest| request.credential.to_string();
+    unequal("credential", &credential(before), &credential(after), differences);
     // The order of scopes has no meaning (RFC 6749 section 3.3).
     let scopes = |request: &HttpRequest| {
         let scopes: BTreeSet<&str> = request.scopes.iter().map(String::as_str).collect();
         scopes.into_iter().collect::<Vec<_>>().join(" ")
     };
     unequal("scopes", &scopes(before), &scopes(after), differences);
-    let flag = |request: &HttpRequest| request.idempotent.to_string();
-    unequal("idempotent", &flag(before), &flag(after), differences);
+    unequal("retry", before.retry.as_str(), after.retry.as_str(), differences);
 }
 
 /// Compares headers. The order of headers with different names has no meaning.

@@ -6,13 +6,17 @@ use serde_json::value::RawValue;
 
 use super::*;
 use hoth_core::domain::AdapterState;
+use hoth_core::domain::CredentialChoice;
+use hoth_core::domain::CredentialUse;
 use hoth_core::domain::Failure;
 use hoth_core::domain::FailureClass;
 use hoth_core::domain::HttpRequest;
 use hoth_core::domain::Method;
 use hoth_core::domain::Progress;
+use hoth_core::domain::Retry;
 use hoth_core::domain::SendStep;
 use hoth_core::domain::Target;
+use hoth_core::domain::WaitPurpose;
 
 fn request() -> HttpRequest {
     let pairs = |pairs: &[(&str, &str)]| {
@@ -24,15 +28,15 @@ fn request() -> HttpRequest {
         query: pairs(&[("a", "1"), ("b", "2")]),
         headers: pairs(&[("X-Version", "1"), ("Accept", "x"), ("Accept", "y")]),
         body: Some(br#"{"name": "Blue", "tags": [1, 2], "a/b": null}"#.to_vec().into()),
-        credential: None,
+        credential: CredentialChoice::Default,
         scopes: vec!["r".to_owned(), "w".to_owned()],
-        idempotent: true,
+        retry: Retry::Safe,
     }
 }
 
 fn send(request: HttpRequest) -> StepResult {
     let state = AdapterState { version: 1, bytes: Vec::new() };
-    Ok(Step::Send(SendStep { request, state }))
+    Ok(Step::Send(SendStep { request, state, after_ms: None }))
 }
 
 fn outcome(code: u16, response: &str) -> Outcome {
@@ -44,8 +48,9 @@ fn wait(after_ms: Option<u64>, reference: Option<&str>, note: &str, state: &[u8]
     let reference = reference.map(str::to_owned);
     Ok(Step::Wait(WaitStep {
         after_ms,
+        purpose: WaitPurpose::Poll,
         state: AdapterState { version: 1, bytes: state.to_vec() },
-        progress: Progress { reference, note: note.to_owned() },
+        progress: Progress { reference, note: note.to_owned(), details: None },
     }))
 }
 
@@ -130,10 +135,14 @@ fn headers_and_instructions_for_the_host_are_compared() {
     );
     check(
         &before,
-        &with(|r| r.credential = Some("billing".to_owned())),
+        &with(|r| {
+            let parameters = vec![("account".to_owned(), "1".to_owned())];
+            let name = "billing".to_owned();
+            r.credential = CredentialChoice::Named(CredentialUse { name, parameters });
+        }),
         expect![[r#"
         - credential default
-        + credential billing"#]],
+        + credential "billing" account=1"#]],
     );
     check(
         &before,
@@ -144,10 +153,10 @@ fn headers_and_instructions_for_the_host_are_compared() {
     );
     check(
         &before,
-        &with(|r| r.idempotent = false),
+        &with(|r| r.retry = Retry::Unsent),
         expect![[r#"
-        - idempotent true
-        + idempotent false"#]],
+        - retry safe
+        + retry unsent"#]],
     );
 }
 
@@ -238,7 +247,7 @@ fn steps_of_different_kinds_are_described_in_a_line_each() {
         &wait(Some(0), None, "", b""),
         expect![[r#"
         - step done 200
-        + step checkpoint"#]],
+        + step poll after 0 ms"#]],
     );
     let trapped = Err(CallError::Trapped { message: "unreachable".to_owned() });
     check(

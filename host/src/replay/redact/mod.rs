@@ -49,8 +49,7 @@ impl RedactionRules {
         let input: Value = serde_json::from_str(&recording.job.input).ok()?;
         let settings: Value = serde_json::from_str(&recording.job.settings).ok()?;
         let mut calls: Vec<JournalCall> = recording.calls.into_iter().map(journal_call).collect();
-        let mut texts =
-            JobTexts { id: recording.job.id, input, settings, context: recording.job.context };
+        let mut texts = JobTexts { id: recording.job.id, input, settings };
 
         let mut found = PseudonymBuilder::default();
         let mut finder = Finder { rules: self, found: &mut found };
@@ -68,7 +67,6 @@ impl RedactionRules {
             operation: recording.job.operation,
             input: raw(&texts.input),
             settings: raw(&texts.settings),
-            context: texts.context,
         };
         Some(Journal::new(recording.adapter, version, recording.csp, finished_at, job, calls))
     }
@@ -79,7 +77,6 @@ struct JobTexts {
     id: String,
     input: Value,
     settings: Value,
-    context: Vec<(String, String)>,
 }
 
 /// The first pass: finds the values that must not be kept.
@@ -93,10 +90,10 @@ impl Finder<'_> {
         self.text(&texts.id);
         self.json(&texts.input, None);
         self.json(&texts.settings, None);
-        self.pairs(&texts.context);
     }
 
     fn call(&mut self, call: &JournalCall) {
+        self.pairs(&call.context);
         match &call.input {
             Input::Begin | Input::Timer => {}
             Input::Response(response) => self.response(response),
@@ -111,6 +108,7 @@ impl Finder<'_> {
     }
 
     fn response(&mut self, response: &JournalResponse) {
+        self.text(&response.url);
         self.pairs(&response.headers);
         match &response.body {
             JournalBody::Text(text) => match serde_json::from_str(text) {
@@ -168,10 +166,10 @@ impl Replacer<'_> {
         self.text(&mut texts.id);
         self.json(&mut texts.input);
         self.json(&mut texts.settings);
-        self.pairs(&mut texts.context);
     }
 
     fn call(&self, call: &mut JournalCall) {
+        self.pairs(&mut call.context);
         match &mut call.input {
             Input::Begin | Input::Timer => {}
             Input::Response(response) => self.response(response),
@@ -186,6 +184,7 @@ impl Replacer<'_> {
     }
 
     fn response(&self, response: &mut JournalResponse) {
+        self.text(&mut response.url);
         self.pairs(&mut response.headers);
         let JournalBody::Text(text) = &mut response.body else { return };
         match serde_json::from_str(text) {
@@ -242,16 +241,17 @@ fn journal_call(recorded_call: RecordedCall) -> JournalCall {
             Input::Failure { code: code.to_string(), message, sent, last }
         }
     };
-    let RecordedCall { attempt, now, entropy, event: _, step } = recorded_call;
-    JournalCall { attempt, now, entropy, input, step }
+    let RecordedCall { attempt, now, entropy, context, event: _, step } = recorded_call;
+    JournalCall { attempt, now, entropy, context, input, step }
 }
 
 fn response(answer: HttpResponse) -> JournalResponse {
-    let body = match String::from_utf8(answer.body.into()) {
+    let HttpResponse { status, url, tries, headers, body } = answer;
+    let body = match String::from_utf8(body.into()) {
         Ok(text) => JournalBody::Text(text),
         Err(bytes) => JournalBody::Bytes(bytes.as_bytes().len()),
     };
-    JournalResponse { status: answer.status, headers: answer.headers, body }
+    JournalResponse { status, url, tries, headers, body }
 }
 
 fn raw(value: &Value) -> Box<RawValue> {
@@ -392,6 +392,8 @@ mod tests {
         let mut recording = recording("{}");
         let answer = HttpResponse {
             status: 200,
+            url: "https://csp-a.example.com/users?mail=jane%40x.org".to_owned(),
+            tries: 1,
             headers: vec![("set-cookie".to_owned(), "session=abcdef".to_owned())],
             body: bytes::Bytes::from_static(b"\xffjane@x.org"),
         };
@@ -400,7 +402,8 @@ mod tests {
         let journal = rules.redact(recording, Digest::of(b"v"), Timestamp::from_millis(5)).unwrap();
         let Input::Response(response) = &journal.calls[0].input else { panic!("an answer") };
         assert_eq!(response.body, JournalBody::Bytes(11));
-        assert_eq!(response.headers, [("set-cookie".to_owned(), "secret-1".to_owned())]);
+        assert_eq!(response.headers, [("set-cookie".to_owned(), "secret-3".to_owned())]);
+        assert!(!response.url.contains("jane"), "{}", response.url);
     }
 
     #[test]

@@ -3,12 +3,14 @@
 use std::fmt::Write as _;
 
 use super::run;
+use crate::Credential;
 use crate::wit::hoth::adapter::types;
 
-/// The bounds of `wit/v0.1/types.wit`.
+/// The bounds of `wit/v0.2/types.wit`.
 const JSON_BYTES_MAX: usize = 1 << 20;
 const BODY_BYTES_MAX: usize = 1 << 20;
-const STATE_BYTES_MAX: usize = 64 << 10;
+const STATE_BYTES_MAX: usize = 256 << 10;
+const DETAILS_BYTES_MAX: usize = 16 << 10;
 const HEADERS_MAX: usize = 64;
 const HEADER_BYTES_MAX: usize = 16 << 10;
 
@@ -19,21 +21,24 @@ const CLASSES: [&str; 6] =
 #[track_caller]
 pub fn check(step: &types::Step, states: (u32, u32)) {
     match step {
-        types::Step::Send(types::SendStep { request, state }) => {
+        types::Step::Send(types::SendStep { request, state, .. }) => {
             check_state(state, states);
             check_request(request);
         }
         types::Step::Wait(types::WaitStep { state, progress, .. }) => {
             check_state(state, states);
             assert!(!progress.note.contains('\n'), "a note is one line: {:?}", progress.note);
+            let details = progress.details.len();
+            assert!(details <= DETAILS_BYTES_MAX, "the details have {details} bytes");
         }
         types::Step::Done(outcome) => check_outcome(outcome),
-        types::Step::Fail(types::Failure { class, message, outcome }) => {
+        types::Step::Fail(types::Failure { class, message, outcome, .. }) => {
             assert!(CLASSES.contains(&class.as_str()), "there is no class {class:?}");
             assert!(!message.is_empty(), "a failure has a message");
             assert!(outcome.code >= 400, "a failure has a code from 400, not {}", outcome.code);
             check_outcome(outcome);
         }
+        types::Step::Other(other) => panic!("no host knows a step {:?}", other.name),
     }
 }
 
@@ -59,7 +64,9 @@ fn check_state(state: &types::State, (oldest, newest): (u32, u32)) {
 
 #[track_caller]
 fn check_request(request: &types::HttpRequest) {
-    if let types::Target::Path(path) = &request.target {
+    if let types::Target::Path(path) | types::Target::Endpoint(types::EndpointPath { path, .. }) =
+        &request.target
+    {
         let plain =
             |byte: u8| byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=:@%/".contains(&byte);
         assert!(path.bytes().all(plain), "the path is not percent-encoded: {path:?}");
@@ -80,7 +87,8 @@ fn check_request(request: &types::HttpRequest) {
     let bytes: usize = headers.iter().map(|pair| pair.name.len() + pair.value.len()).sum();
     assert!(bytes <= HEADER_BYTES_MAX, "the headers have {bytes} bytes");
     for types::Pair { name, value } in headers {
-        let reserved = ["authorization", "connection", "content-length", "cookie", "host"];
+        let reserved =
+            ["authorization", "connection", "content-length", "cookie", "date", "host", "x-date"];
         let lower = name.to_ascii_lowercase();
         assert!(!reserved.contains(&lower.as_str()), "the header {name} is the host's to set");
         assert!(!value.contains(['\r', '\n', '\0']), "the header {name} has a line break");
@@ -96,32 +104,38 @@ pub fn lines(step: &types::Step) -> String {
 
 fn write(step: &types::Step, text: &mut String) -> std::fmt::Result {
     match step {
-        types::Step::Send(types::SendStep { request, state }) => {
+        types::Step::Send(types::SendStep { request, state, after_ms, .. }) => {
             let sent = run::sent(request);
             write!(text, "send {}", sent.line())?;
+            if let Some(after) = after_ms {
+                write!(text, "\n  after: {after} ms")?;
+            }
             for (name, value) in &sent.headers {
                 write!(text, "\n  {name}: {value}")?;
             }
             write!(text, "\n  scopes: {}", sent.scopes.join(" "))?;
-            if let Some(name) = &sent.credential {
-                write!(text, "\n  credential: {name}")?;
+            if sent.credential != Credential::Default {
+                write!(text, "\n  credential: {:?}", sent.credential)?;
             }
-            if !sent.idempotent {
-                write!(text, "\n  not idempotent")?;
+            if sent.retry != "safe" {
+                write!(text, "\n  retry: {}", sent.retry)?;
             }
             if let Some(body) = &sent.body {
                 write!(text, "\n  body: {body}")?;
             }
             write_state(state, text)
         }
-        types::Step::Wait(types::WaitStep { after_ms, state, progress }) => {
-            match after_ms {
-                Some(after) => write!(text, "wait {after} ms")?,
-                None => write!(text, "wait")?,
+        types::Step::Wait(types::WaitStep { after_ms, purpose, state, progress, .. }) => {
+            write!(text, "{purpose}")?;
+            if let Some(after) = after_ms {
+                write!(text, " after {after} ms")?;
             }
             write!(text, ": {}", progress.note)?;
             if let Some(reference) = &progress.reference {
                 write!(text, "\n  reference: {reference}")?;
+            }
+            if progress.details != "{}" {
+                write!(text, "\n  details: {}", progress.details)?;
             }
             write_state(state, text)
         }
@@ -129,10 +143,11 @@ fn write(step: &types::Step, text: &mut String) -> std::fmt::Result {
             write!(text, "done {}", outcome.code)?;
             write_outcome(outcome, text)
         }
-        types::Step::Fail(types::Failure { class, message, outcome }) => {
+        types::Step::Fail(types::Failure { class, message, outcome, .. }) => {
             write!(text, "fail {} {class}: {message}", outcome.code)?;
             write_outcome(outcome, text)
         }
+        types::Step::Other(other) => write!(text, "{} {}", other.name, other.value),
     }
 }
 

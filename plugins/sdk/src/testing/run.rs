@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::contract;
 use crate::Adapter;
 use crate::Answer;
+use crate::Credential;
 use crate::Job;
 use crate::Object;
 use crate::bridge;
@@ -27,21 +28,29 @@ pub struct Sent {
     pub method: String,
     /// The path, or the location from a response of the CSP.
     pub target: String,
+    /// The name of the endpoint and its parameters, or `None` for the base URL
+    /// and for a location.
+    pub endpoint: Option<(String, Vec<(String, String)>)>,
     /// The query before the host encodes it.
     pub query: Vec<(String, String)>,
     pub headers: Vec<(String, String)>,
     pub body: Option<String>,
-    pub credential: Option<String>,
+    pub credential: Credential,
     pub scopes: Vec<String>,
-    pub idempotent: bool,
+    /// A word of `http-request.retry` in the WIT.
+    pub retry: String,
 }
 
 /// A wait.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Waiting {
     pub after: Option<Duration>,
+    /// A word of `wait-step.purpose` in the WIT.
+    pub purpose: String,
     pub reference: Option<String>,
     pub note: String,
+    /// A JSON object.
+    pub details: String,
 }
 
 /// A job that ended with an outcome; both texts are JSON objects.
@@ -102,20 +111,23 @@ impl<A: Adapter> Run<A> {
     /// Returns the wait; panics like [`Self::sent`].
     #[track_caller]
     pub fn waiting(&self) -> Waiting {
-        let types::Step::Wait(types::WaitStep { after_ms, progress, .. }) = &self.step else {
+        let types::Step::Wait(types::WaitStep { after_ms, purpose, progress, .. }) = &self.step
+        else {
             panic!("the adapter does not wait: {}", self.step());
         };
         Waiting {
             after: after_ms.map(Duration::from_millis),
+            purpose: purpose.clone(),
             reference: progress.reference.clone(),
             note: progress.note.clone(),
+            details: progress.details.clone(),
         }
     }
 
     /// Returns the outcome; panics like [`Self::sent`].
     #[track_caller]
     pub fn done(&self) -> Ended {
-        let types::Step::Done(types::Outcome { code, request, response }) = &self.step else {
+        let types::Step::Done(types::Outcome { code, request, response, .. }) = &self.step else {
             panic!("the adapter is not done: {}", self.step());
         };
         Ended { code: *code, request: request.clone(), response: response.clone() }
@@ -124,7 +136,7 @@ impl<A: Adapter> Run<A> {
     /// Returns the failure; panics like [`Self::sent`].
     #[track_caller]
     pub fn failed(&self) -> Failed {
-        let types::Step::Fail(types::Failure { class, message, outcome }) = &self.step else {
+        let types::Step::Fail(types::Failure { class, message, outcome, .. }) = &self.step else {
             panic!("the adapter has not failed: {}", self.step());
         };
         Failed {
@@ -170,6 +182,7 @@ impl<A: Adapter> Run<A> {
             message: format!("HOTH got no answer: {code}"),
             sent: code != "connect",
             last_response: last.as_ref().map(response),
+            extra: Vec::new(),
         }))
     }
 
@@ -210,7 +223,7 @@ impl<A: Adapter> Run<A> {
         match &self.step {
             types::Step::Send(step) => &step.state,
             types::Step::Wait(step) => &step.state,
-            types::Step::Done(_) | types::Step::Fail(_) => {
+            types::Step::Done(_) | types::Step::Fail(_) | types::Step::Other(_) => {
                 panic!("the job has ended: {}", self.step())
             }
         }
@@ -272,10 +285,13 @@ fn response(answer: &Answer) -> types::HttpResponse {
     let headers = answer.headers.iter();
     types::HttpResponse {
         status: answer.status,
+        url: answer.url.clone(),
+        tries: answer.tries,
         headers: headers
             .map(|(name, value)| types::Pair { name: name.clone(), value: value.clone() })
             .collect(),
         body: answer.body.clone(),
+        extra: Vec::new(),
     }
 }
 
@@ -283,7 +299,12 @@ pub(super) fn sent(request: &types::HttpRequest) -> Sent {
     let pairs = |pairs: &[types::Pair]| {
         pairs.iter().map(|pair| (pair.name.clone(), pair.value.clone())).collect()
     };
-    let (types::Target::Path(target) | types::Target::Location(target)) = &request.target;
+    let (target, endpoint) = match &request.target {
+        types::Target::Path(text) | types::Target::Location(text) => (text, None),
+        types::Target::Endpoint(types::EndpointPath { endpoint, path, parameters }) => {
+            (path, Some((endpoint.clone(), pairs(parameters))))
+        }
+    };
     Sent {
         method: match request.method {
             types::Method::Get => "GET",
@@ -295,11 +316,18 @@ pub(super) fn sent(request: &types::HttpRequest) -> Sent {
         }
         .to_owned(),
         target: target.clone(),
+        endpoint,
         query: pairs(&request.query),
         headers: pairs(&request.headers),
         body: request.body.as_ref().map(|body| String::from_utf8_lossy(body).into_owned()),
-        credential: request.credential.clone(),
+        credential: match &request.credential {
+            types::Credential::Default => Credential::Default,
+            types::Credential::None => Credential::None,
+            types::Credential::Named(types::CredentialUse { name, parameters }) => {
+                Credential::Named { name: name.clone(), parameters: pairs(parameters) }
+            }
+        },
         scopes: request.scopes.clone(),
-        idempotent: request.idempotent,
+        retry: request.retry.clone(),
     }
 }

@@ -7,7 +7,8 @@ use crate::hoth::adapter::types::Pair;
 use crate::hoth::adapter::types::Step;
 
 pub fn outcome(code: u16, response: &str) -> Step {
-    Step::Done(Outcome { code, request: "{}".to_owned(), response: response.to_owned() })
+    let (request, response) = ("{}".to_owned(), response.to_owned());
+    Step::Done(Outcome { code, request, response, extra: Vec::new() })
 }
 
 pub fn deep() -> Step {

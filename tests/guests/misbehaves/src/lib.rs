@@ -7,12 +7,12 @@ mod requests;
 mod resource_abuse;
 
 wit_bindgen::generate!({
-    path: "../../../wit/v0.1",
+    path: "../../../wit/v0.2",
     // The only imports of WASI are those for sleeping.
     inline: "
         package guest:misbehaves;
         world misbehaves {
-            include hoth:adapter/csp-adapter@0.1.0;
+            include hoth:adapter/csp-adapter@0.2.0;
             import wasi:io/poll@0.2.0;
             import wasi:clocks/monotonic-clock@0.2.0;
         }
@@ -33,7 +33,11 @@ wit_bindgen::generate!({
 
 use exports::hoth::adapter::adapter::Guest;
 use exports::hoth::adapter::adapter::Info;
+use hoth::adapter::types::Credential;
+use hoth::adapter::types::CredentialUse;
+use hoth::adapter::types::EndpointPath;
 use hoth::adapter::types::Event;
+use hoth::adapter::types::Extension;
 use hoth::adapter::types::Failure;
 use hoth::adapter::types::HttpRequest;
 use hoth::adapter::types::Job;
@@ -63,7 +67,7 @@ impl Guest for Adapter {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             operations: vec!["add-portfolio".to_owned()],
             states: (1, 1),
-            credentials: Vec::new(),
+            manifest: "{}".to_owned(),
         }
     }
 
@@ -104,8 +108,16 @@ fn act(job: &Job, steps: u32) -> Step {
             request(|r| r.target = Target::Path(format!("/{}", "x".repeat(8 << 10))))
         }
         Misbehavior::ManyScopes => request(|r| r.scopes = vec!["s".to_owned(); 17]),
-        Misbehavior::LargeState => wait(None, State { version: 1, bytes: vec![0; (64 << 10) + 1] }),
-        Misbehavior::OtherState => wait(None, State { version: 7, bytes: Vec::new() }),
+        Misbehavior::LargeState => {
+            wait("poll", None, State { version: 1, bytes: vec![0; (256 << 10) + 1] })
+        }
+        Misbehavior::OtherState => wait("poll", None, State { version: 7, bytes: Vec::new() }),
+        Misbehavior::OtherStep => {
+            let (name, value) = ("fan-out".to_owned(), "{}".to_owned());
+            Step::Other(Extension { name, value })
+        }
+        Misbehavior::OtherPurpose => wait("nap", None, state(steps)),
+        Misbehavior::OtherRetry => request(|r| r.retry = "perhaps".to_owned()),
         Misbehavior::NoStatus => answers::outcome(42, "{}"),
         Misbehavior::BrokenJson => done("{\"open\":"),
         Misbehavior::ArrayJson => done("[]"),
@@ -113,9 +125,9 @@ fn act(job: &Job, steps: u32) -> Step {
         Misbehavior::HalfCharacter => done(r#"{"name":"\ud800"}"#),
 
         Misbehavior::SendsForEver => sends(steps, |_| ()),
-        Misbehavior::ChecksForEver => wait(Some(0), state(steps)),
-        Misbehavior::WaitsForEver => wait(Some(1), state(steps)),
-        Misbehavior::WaitsAnAge => wait(Some(u64::MAX), state(steps)),
+        Misbehavior::ChecksForEver => wait("checkpoint", None, state(steps)),
+        Misbehavior::WaitsForEver => wait("poll", Some(1), state(steps)),
+        Misbehavior::WaitsAnAge => wait("poll", Some(u64::MAX), state(steps)),
 
         Misbehavior::ForeignLocation => request(|r| r.target = Target::Location(elsewhere(job))),
         Misbehavior::ForeignPath => request(|r| r.target = Target::Path(elsewhere(job))),
@@ -131,7 +143,14 @@ fn act(job: &Job, steps: u32) -> Step {
         Misbehavior::SetsAuthorization => requests::header("Authorization", "Bearer stolen"),
         Misbehavior::SetsCookie => requests::header("Cookie", "session=stolen"),
         Misbehavior::SetsLength => requests::header("Content-Length", "5"),
-        Misbehavior::OtherCredential => request(|r| r.credential = Some("billing".to_owned())),
+        Misbehavior::OtherCredential => request(|r| {
+            let (name, parameters) = ("billing".to_owned(), Vec::new());
+            r.credential = Credential::Named(CredentialUse { name, parameters });
+        }),
+        Misbehavior::OtherEndpoint => request(|r| {
+            let (endpoint, path) = ("billing".to_owned(), "/costs".to_owned());
+            r.target = Target::Endpoint(EndpointPath { endpoint, path, parameters: Vec::new() });
+        }),
 
         Misbehavior::LogsGigabyte => resource_abuse::log_much(steps),
         Misbehavior::LogsForged => resource_abuse::log_forged(),
@@ -144,13 +163,16 @@ fn done(response: &str) -> Step {
 
 /// Ends the job with the host's message.
 fn refused(message: String) -> Step {
-    let outcome = Outcome { code: 502, request: "{}".to_owned(), response: "{}".to_owned() };
-    Step::Fail(Failure { class: "unavailable".to_owned(), message, outcome })
+    let (request, response) = ("{}".to_owned(), "{}".to_owned());
+    let outcome = Outcome { code: 502, request, response, extra: Vec::new() };
+    Step::Fail(Failure { class: "unavailable".to_owned(), message, outcome, extra: Vec::new() })
 }
 
-fn wait(after_ms: Option<u64>, state: State) -> Step {
-    let progress = Progress { reference: None, note: "on purpose".to_owned() };
-    Step::Wait(WaitStep { after_ms, state, progress })
+fn wait(purpose: &str, after_ms: Option<u64>, state: State) -> Step {
+    let (note, details) = ("on purpose".to_owned(), "{}".to_owned());
+    let progress = Progress { reference: None, note, details };
+    let purpose = purpose.to_owned();
+    Step::Wait(WaitStep { after_ms, purpose, state, progress, extra: Vec::new() })
 }
 
 fn state(steps: u32) -> State {
@@ -169,12 +191,14 @@ fn sends(steps: u32, change: impl FnOnce(&mut HttpRequest)) -> Step {
         query: Vec::new(),
         headers: Vec::new(),
         body: Some(b"{}".to_vec()),
-        credential: None,
+        credential: Credential::Default,
         scopes: Vec::new(),
-        idempotent: true,
+        retry: "safe".to_owned(),
+        extra: Vec::new(),
     };
     change(&mut request);
-    Step::Send(SendStep { request, state: state(steps) })
+    let (after_ms, extra) = (None, Vec::new());
+    Step::Send(SendStep { request, state: state(steps), after_ms, extra })
 }
 
 fn pair(name: &str, value: &str) -> hoth::adapter::types::Pair {

@@ -52,6 +52,12 @@ misbehaviors! {
     LargeState = "large state",
     /// A state of a version that its description does not list.
     OtherState = "other state",
+    /// A step that the contract does not define.
+    OtherStep = "other step",
+    /// A wait for a purpose that the contract does not define.
+    OtherPurpose = "other purpose",
+    /// A word for retries that the contract does not define.
+    OtherRetry = "other retry",
     /// An outcome's code that is no status.
     NoStatus = "no status",
     /// JSON that breaks off.
@@ -98,6 +104,8 @@ misbehaviors! {
     SetsLength = "sets length",
     /// A credential that is not configured.
     OtherCredential = "other credential",
+    /// An endpoint that is not configured.
+    OtherEndpoint = "other endpoint",
 
     /// Logs a gigabyte in one run.
     LogsGigabyte = "logs a gigabyte",

@@ -34,7 +34,7 @@ fn mark() -> &'static str {
 fn ask(further: u32) -> Next<Steps> {
     let state = State { mark: mark().to_owned(), further };
     let request = Request::post(["steps", mark()]).scope("atat/write-portfolio");
-    Ok(request.json(Object::new()).idempotent(true).then(state))
+    Ok(request.json(Object::new()).retry(Retry::Safe).then(state))
 }
 
 impl Adapter for Steps {

@@ -1,6 +1,6 @@
 //! A guest that panics, which must fail only its own job.
 
-wit_bindgen::generate!({ path: "../../../wit/v0.1", world: "csp-adapter" });
+wit_bindgen::generate!({ path: "../../../wit/v0.2", world: "csp-adapter" });
 
 use exports::hoth::adapter::adapter::Guest;
 use exports::hoth::adapter::adapter::Info;
@@ -25,7 +25,7 @@ impl Guest for Adapter {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             operations: vec!["add-portfolio".to_owned()],
             states: (1, 1),
-            credentials: Vec::new(),
+            manifest: "{}".to_owned(),
         }
     }
 

@@ -103,9 +103,11 @@ fn vary(step: Step<hoth_atat::State>) -> Next<Varies> {
         }
         Step::Wait(wait) => Step::Wait(hoth_adapter::Wait {
             after: wait.after,
+            purpose: wait.purpose,
             state: State(wait.state),
             reference: wait.reference,
             note: wait.note,
+            details: wait.details,
         }),
         Step::Done(outcome) => Step::Done(outcome),
     })

@@ -106,7 +106,7 @@ pub fn provisioning_input(id: &str, request: &RawValue) -> String {
     let mut entries = Entries::of(request.get()).expect("the request is well formed");
     let id = to_raw_value(id).expect("a string can be written");
     let mut input = vec![(Key("jobId".into()), Entry::Generated(id))];
-    // `wit/v0.1/operations.md` promises these keys alone, and none that is
+    // `wit/v0.2/operations.md` promises these keys alone, and none that is
     // null: adapters read the operation and the CSP from the job itself.
     for name in ["userId", "portfolioId"] {
         if let Some(entry) = entries.take(name).filter(|entry| entry.raw().get() != "null") {

@@ -13,6 +13,7 @@ use crate::domain::Outcome;
 use crate::domain::Progress;
 use crate::domain::Resumption;
 use crate::domain::Timestamp;
+use crate::domain::WaitPurpose;
 use crate::domain::WaitStep;
 
 /// The schedule of polls for a job that its CSP works on.
@@ -26,6 +27,20 @@ pub struct PollPolicy {
     pub deadline: Duration,
     /// The code of a job that the CSP accepted and then failed.
     pub async_failure_code: u16,
+}
+
+/// The context of a job with the names of the extensions that this host knows:
+/// there are none yet.
+const FEATURES: (&str, &str) = ("host-features", "");
+
+impl PollPolicy {
+    /// Returns the values that accompany a job: `job.context` in the WIT.
+    pub fn context_of(&self, resumption: Option<&Resumption>) -> Vec<(String, String)> {
+        let deadline = resumption.map(|from| from.waiting_since + self.deadline);
+        let deadline = deadline.map(|at| ("deadline-ms".to_owned(), at.as_millis().to_string()));
+        let (name, value) = FEATURES;
+        [(name.to_owned(), value.to_owned())].into_iter().chain(deadline).collect()
+    }
 }
 
 /// The delay of a job that no version of its adapter can resume, before the
@@ -57,7 +72,7 @@ pub struct RunContext<'a> {
 /// The end of a run of an adapter.
 #[derive(Debug)]
 pub enum RunEnd {
-    /// The adapter waits for its CSP, or makes a checkpoint.
+    /// The adapter waits.
     Wait {
         step: WaitStep,
         /// The digest of the version that wrote the step's state.
@@ -123,7 +138,7 @@ pub fn postpone(
         return Decision::Report(Report::of_error(job, Some(before), &error));
     }
     Decision::Resume(Resumption {
-        progress: Progress { reference: before.progress.reference.clone(), note: reason },
+        progress: Progress { note: reason, ..before.progress.clone() },
         due_at: now + NO_VERSION_PAUSE,
         // A new number, and so a new deduplication key: see
         // `replace_early_delivery`.
@@ -160,8 +175,7 @@ struct Decider<'a> {
 impl Decider<'_> {
     fn wait(&self, step: WaitStep, adapter: Digest) -> Decision {
         let before = self.run.resumption;
-        // In the WIT, a wait of 0 ms is a checkpoint.
-        let checkpoint = step.after_ms == Some(0);
+        let checkpoint = step.purpose == WaitPurpose::Checkpoint;
         let checkpoints = before.map_or(0, |r| r.checkpoints).saturating_add(u32::from(checkpoint));
         if checkpoints > CHECKPOINTS_MAX {
             return Decision::Report(self.error(&JobError::TooManyCheckpoints(CHECKPOINTS_MAX)));
@@ -169,11 +183,11 @@ impl Decider<'_> {
         let waits = before.map_or(0, |r| r.waits).saturating_add(1);
         // The adapter knows the CSP best, then the CSP's own `Retry-After`,
         // then the schedule.
-        let delay = match step.after_ms {
+        let asked = step.after_ms.map(Duration::from_millis).or(self.totals.retry_after);
+        let delay = match step.purpose {
             // No pacing: the bound on checkpoints takes its place.
-            Some(0) => Duration::ZERO,
-            Some(after_ms) => self.paced(Some(Duration::from_millis(after_ms)), waits, checkpoints),
-            None => self.paced(self.totals.retry_after, waits, checkpoints),
+            WaitPurpose::Checkpoint => Duration::ZERO,
+            WaitPurpose::Poll | WaitPurpose::Pause => self.paced(asked, waits, checkpoints),
         };
         self.resume_at(
             delay,
@@ -186,7 +200,8 @@ impl Decider<'_> {
                 waiting_since: before.map_or(self.now, |r| r.waiting_since),
                 // `resume_at` sets the final value.
                 due_at: self.now,
-                checkpoint,
+                continues: step.purpose != WaitPurpose::Poll,
+                pause: step.purpose == WaitPurpose::Pause,
                 checkpoints,
                 waits,
                 // The count is of polls in a row, and this poll found the job.
@@ -197,8 +212,9 @@ impl Decider<'_> {
     }
 
     fn fail(&self, failure: Failure) -> Decision {
-        // After a checkpoint the adapter resumes its own work: a failure there
-        // is final, as in a first run. Only a failed poll is polled again.
+        // After a checkpoint or a pause the adapter resumes its own work: a
+        // failure there is final, as in a first run. Only a failed poll is
+        // polled again.
         let polled = self.run.resumption.filter(|r| r.is_poll());
         let (failure, polled) = match self.totals.finding {
             None => (failure, polled),
@@ -241,10 +257,7 @@ impl Decider<'_> {
         self.resume_at(
             delay,
             Resumption {
-                progress: Progress {
-                    reference: before.progress.reference.clone(),
-                    note: failure.message.clone(),
-                },
+                progress: Progress { note: failure.message.clone(), ..before.progress.clone() },
                 waits,
                 not_found,
                 requests: self.totals.requests,
@@ -259,7 +272,7 @@ impl Decider<'_> {
         let deadline = resumption.waiting_since + self.policy.deadline;
         // A checkpoint is resumed even after the deadline, because the adapter
         // continues its own work and does not wait for the CSP.
-        if self.now >= deadline && !resumption.checkpoint {
+        if self.now >= deadline && resumption.purpose() != WaitPurpose::Checkpoint {
             let error = JobError::PollingDeadline {
                 deadline: self.policy.deadline,
                 last: resumption.progress.note,

@@ -39,12 +39,25 @@ fn failure(class: FailureClass, code: u16) -> RunEnd {
     RunEnd::Fail(Failure { class, message: "it broke".to_owned(), outcome: outcome(code) })
 }
 
+fn progress() -> Progress {
+    Progress { reference: Some("/s".to_owned()), note: "busy".to_owned(), details: None }
+}
+
 fn wait(after_ms: Option<u64>) -> RunEnd {
+    wait_for(WaitPurpose::Poll, after_ms)
+}
+
+fn checkpoint() -> RunEnd {
+    wait_for(WaitPurpose::Checkpoint, None)
+}
+
+fn wait_for(purpose: WaitPurpose, after_ms: Option<u64>) -> RunEnd {
     RunEnd::Wait {
         step: WaitStep {
             after_ms,
+            purpose,
             state: AdapterState { version: 1, bytes: vec![7] },
-            progress: Progress { reference: Some("/s".to_owned()), note: "busy".to_owned() },
+            progress: progress(),
         },
         adapter: Digest::of(b"v1"),
     }
@@ -56,10 +69,11 @@ fn polled(polls: u32, not_found: u32) -> Resumption {
     Resumption {
         state: AdapterState { version: 1, bytes: vec![7] },
         adapter: Digest::of(b"v1"),
-        progress: Progress { reference: Some("/s".to_owned()), note: "busy".to_owned() },
+        progress: progress(),
         waiting_since: START,
         due_at: START,
-        checkpoint: false,
+        continues: false,
+        pause: false,
         checkpoints: 0,
         waits: polls,
         not_found,
@@ -144,7 +158,7 @@ fn waits_are_paced_by_the_schedule_when_there_have_been_many_short_ones() {
         (256, Some(1), None, "resume in 60s"),
         (256, Some(90_000), None, "resume in 90s"),
         (256, None, Some(0), "resume in 60s"),
-        (256, Some(0), None, "resume in 0ns"),
+        (256, Some(0), None, "resume in 60s"),
     ] {
         assert_eq!(pause(waits, after_ms, asked).as_deref(), Some(expected), "{waits}");
     }
@@ -177,11 +191,37 @@ fn a_failed_poll_is_repeated_at_the_next_wait() {
 
 #[test]
 fn a_failure_after_a_checkpoint_is_reported() {
-    check(None, wait(Some(0)), "resume in 0ns, wait 1, 0 not found, 1 checkpoints, busy");
-    let checkpoint = Resumption { checkpoint: true, checkpoints: 1, ..polled(1, 0) };
+    check(None, checkpoint(), "resume in 0ns, wait 1, 0 not found, 1 checkpoints, busy");
+    let checkpoint = Resumption { continues: true, checkpoints: 1, ..polled(1, 0) };
     let reported =
         line(Some(&checkpoint), failure(FailureClass::Unavailable, 503), Duration::ZERO, None);
     assert!(reported.starts_with("report 503"), "{reported}");
+}
+
+#[test]
+fn a_pause_takes_time_and_a_failure_after_it_is_reported() {
+    let pause = || wait_for(WaitPurpose::Pause, Some(90_000));
+    check(None, pause(), "resume in 90s, wait 1, 0 not found, 0 checkpoints, busy");
+    let paused = Resumption { continues: true, pause: true, ..polled(1, 0) };
+    let ended = |class| line(Some(&paused), failure(class, 503), Duration::ZERO, None);
+    assert!(ended(FailureClass::Unavailable).starts_with("report 503"));
+    assert!(ended(FailureClass::NotFound).starts_with("report 503"));
+    let late = line(Some(&paused), pause(), POLICY.deadline, None);
+    assert!(late.starts_with("report 504"), "{late}");
+}
+
+#[test]
+fn a_checkpoint_has_no_delay() {
+    let asked = line(None, wait_for(WaitPurpose::Checkpoint, Some(7)), Duration::ZERO, Some(9));
+    assert_eq!(asked, "resume in 0ns, wait 1, 0 not found, 1 checkpoints, busy");
+}
+
+#[test]
+fn the_context_of_a_job_has_its_deadline_after_the_first_wait() {
+    let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+    assert_eq!(POLICY.context_of(None), [pair("host-features", "")]);
+    let deadline = pair("deadline-ms", "865000000");
+    assert_eq!(POLICY.context_of(Some(&polled(1, 0))), [pair("host-features", ""), deadline]);
 }
 
 #[test]
@@ -196,15 +236,15 @@ fn an_early_message_is_replaced_before_its_deliveries_end_the_job() {
 
 #[test]
 fn checkpoints_have_a_bound() {
-    let last = Resumption { checkpoint: true, checkpoints: CHECKPOINTS_MAX, ..polled(300, 0) };
-    let reported = line(Some(&last), wait(Some(0)), Duration::ZERO, None);
+    let last = Resumption { continues: true, checkpoints: CHECKPOINTS_MAX, ..polled(300, 0) };
+    let reported = line(Some(&last), checkpoint(), Duration::ZERO, None);
     assert!(reported.starts_with("report 500"), "{reported}");
 }
 
 #[test]
 fn a_job_that_no_version_can_resume_waits_until_its_deadline() {
     let job = job();
-    let checkpoint = Resumption { checkpoint: true, checkpoints: 1, ..polled(1, 0) };
+    let checkpoint = Resumption { continues: true, checkpoints: 1, ..polled(1, 0) };
     for before in [polled(300, 4), checkpoint] {
         let after =
             |after| postpone(&POLICY, &job, &before, "no version".to_owned(), START + after);
