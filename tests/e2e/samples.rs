@@ -73,6 +73,8 @@ async fn steps(adapter: &Adapter, settings: &Value, entropy: (u64, u64)) -> Vec<
         kept = send.state;
         let body = r#"{"id":"p-1","name":"Käse","csos":[]}"#;
         let event = Event::Response(HttpResponse {
+            url: "https://csp.example.com/portfolios/p-1".to_owned(),
+            tries: 1,
             status: 200,
             headers: vec![("content-type".to_owned(), "application/json".to_owned())],
             body: Bytes::from_static(body.as_bytes()),
