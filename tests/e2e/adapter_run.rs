@@ -186,8 +186,8 @@ async fn waits_of_a_script_take_no_time_and_checkpoints_are_shown() {
     for line in [
         // Up to 3600 s, less the milliseconds since the answer came.
         "the job waits for 3",
-        "  wait    begun (op)",
-        "  wait    the account is made",
+        "  wait    poll: begun (op)",
+        "  wait    checkpoint: the account is made",
         "checkpoint: steps before it are not repeated",
         "  send    PUT /accounts/a/contacts",
         "stopped: no response to this request",

@@ -123,7 +123,7 @@ async fn a_journal_spans_the_waits_of_its_job() {
     let told: Vec<_> = calls.iter().map(|call| &call["told"]).collect();
     let timers = told.iter().filter(|told| **told == "timer").count();
     assert_eq!(timers, 3, "of polls that are alike the first and the last: {journal:#}");
-    assert_eq!(calls[1]["took"], json!({"wait": {"checkpoint": false}}));
+    assert_eq!(calls[1]["took"], json!({"wait": {"purpose": "poll"}}));
     assert_eq!(calls.last().expect("some calls")["took"]["done"]["code"], 200);
     assert!(!journal.to_string().contains("\"state\""), "states are opaque: {journal:#}");
 }
