@@ -119,8 +119,10 @@ async fn jobs_wait_for_a_secret_that_cannot_be_read_and_go_on_by_themselves() {
     let folder = tempfile::tempdir().expect("a temporary folder can be made");
     let file = folder.path().join("late");
     let value = format!("{{ file = \"{}\" }}", file.display());
-    let late =
-        format!("credentials = {{ late = {{ api_key = {{ header = \"x\", value = {value} }} }} }}");
+    let late = format!(
+        "named_credentials = [\"late\"]\n\
+         credentials = {{ late = {{ api_key = {{ header = \"x\", value = {value} }} }} }}"
+    );
     let (csp, other) = (csp::sync().await, csp::sync().await);
     let host = Setup::new().csp_with("LATE", &csp, &late).csp("OTHER", &other).start().await;
     let snow = host.servicenow();

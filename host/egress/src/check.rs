@@ -9,13 +9,16 @@ use url::Url;
 
 use crate::policy::headers;
 use crate::policy::origin::Origin;
+use crate::policy::target::Place;
 use crate::policy::target::TargetPolicy;
+use crate::policy::template::UrlTemplate;
 use crate::transport::failure::CallFailure;
 use hoth_core::domain::CredentialChoice;
 use hoth_core::domain::CredentialUse;
 use hoth_core::domain::CspName;
 use hoth_core::domain::HttpRequest;
 use hoth_core::domain::Manifest;
+use hoth_core::domain::Need;
 use hoth_core::domain::Target;
 use hoth_core::domain::TransportCode;
 use hoth_core::domain::TransportFailure;
@@ -43,9 +46,9 @@ pub fn check_unconfigured(
         }
         Target::Path(_) | Target::Endpoint(_) => Vec::new(),
     };
-    let targets = TargetPolicy::new(base, &configurable);
+    let targets = TargetPolicy::new(base, declared_endpoints(manifest), configurable);
     let checked = check(csp, &targets, &[header::AUTHORIZATION], request, previous, "job");
-    let checked = checked.and_then(|(url, _)| match &request.credential {
+    let checked = checked.and_then(|(url, _, _)| match &request.credential {
         CredentialChoice::Named(named) => match declared(manifest, named) {
             Ok(()) => Ok(url),
             Err(reason) => Err(refusal(csp, &reason)),
@@ -71,6 +74,17 @@ pub fn parameters(credential: &CredentialChoice) -> Result<BTreeMap<String, Stri
         }
     }
     Ok(parameters)
+}
+
+/// Makes URLs for the endpoints of a manifest, which an operator would
+/// configure.
+fn declared_endpoints(manifest: &Manifest) -> BTreeMap<String, UrlTemplate> {
+    let template = |(name, need): (&String, &Need)| {
+        let parameters: String = need.parameters.iter().map(|it| format!("{{{it}}}.")).collect();
+        let url = UrlTemplate::parse(&format!("https://{parameters}{name}.csp.invalid")).ok()?;
+        Some((name.clone(), url))
+    };
+    manifest.endpoints.iter().filter_map(template).collect()
 }
 
 /// Checks a credential and its parameters against the manifest.
@@ -99,8 +113,8 @@ fn configurable_origins(url: &Url) -> Vec<Origin> {
     origins.filter_map(|origin| Origin::parse(&origin.to_string()).ok()).collect()
 }
 
-/// Checks the target, the headers and the bounds of a request. Returns its URL
-/// and its headers, without the credential.
+/// Checks the target, the headers and the bounds of a request. Returns its URL,
+/// the place of the URL, and its headers, without the credential.
 pub fn check(
     csp: &CspName,
     targets: &TargetPolicy,
@@ -108,8 +122,8 @@ pub fn check(
     request: &HttpRequest,
     previous: Option<&Url>,
     key: &str,
-) -> Result<(Url, HeaderMap), CallFailure> {
-    let url = targets
+) -> Result<(Url, Place, HeaderMap), CallFailure> {
+    let (url, place) = targets
         .url(&request.target, &request.query, previous)
         .map_err(|bad| refusal_as(csp, bad.code(), &bad.to_string()))?;
     let headers = headers::assemble(request.method, &request.headers, key, credential_headers)
@@ -121,7 +135,7 @@ pub fn check(
     if request.scopes.iter().map(String::len).sum::<usize>() > SCOPE_BYTES_MAX {
         return Err(refusal(csp, &format!("its scopes have more than {SCOPE_BYTES_MAX} bytes")));
     }
-    Ok((url, headers))
+    Ok((url, place, headers))
 }
 
 /// Makes the failure of a request that the adapter cannot make.
@@ -136,11 +150,13 @@ fn refusal_as(csp: &CspName, code: TransportCode, reason: &str) -> CallFailure {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use hoth_core::domain::EndpointPath;
 
     fn checked(request: &HttpRequest, previous: &str) -> Result<String, String> {
         let csp = "CSP_A".parse().unwrap();
         let previous = Url::parse(previous).unwrap();
-        let manifest = r#"{"credentials": {"billing": {}, "member": {"parameters": ["account"]}}}"#;
+        let manifest = r#"{"credentials": {"billing": {}, "member": {"parameters": ["account"]}},
+            "endpoints": {"costs": {}, "domain": {"parameters": ["name"]}}}"#;
         let manifest = Manifest::parse(manifest).unwrap();
         let checked = check_unconfigured(&csp, request, &manifest, Some(&previous));
         let reason = |refused: TransportFailure| {
@@ -179,8 +195,30 @@ mod tests {
         check("http://status.example.com/9", Ok("https://status.example.com/9"));
         check("https://a:b@h/9", Err("its location has a user name or a password"));
         check("", Err("its location is empty"));
-        let null = "points to null, which is neither in `base_url` nor in `allowed_origins`";
+        let null = "points to null, which is neither in `base_url` nor in `endpoints` nor in `allowed_origins`";
         check("file:///etc/passwd", Err(&format!("its location {null}")));
+    }
+
+    #[test]
+    fn an_endpoint_must_be_declared_by_the_adapter() {
+        let check = |endpoint: &str, given: &[&str], expected: Result<&str, &str>| {
+            let (endpoint, path) = (endpoint.to_owned(), "/a".to_owned());
+            let owned = |name: &&str| ((*name).to_owned(), "d1".to_owned());
+            let parameters = given.iter().map(owned).collect();
+            let target = Target::Endpoint(EndpointPath { endpoint, path, parameters });
+            let url = checked(&get(target), "https://csp.invalid");
+            assert_eq!(url.as_deref().map_err(String::as_str), expected);
+        };
+        check("costs", &[], Ok("https://costs.csp.invalid/a"));
+        check("domain", &["name"], Ok("https://d1.domain.csp.invalid/a"));
+        check("domain", &[], Err("its endpoint \"domain\" lacks the parameter \"name\""));
+        check(
+            "bills",
+            &[],
+            Err(
+                "it asks for the endpoint \"bills\", which is not among the `endpoints` of this CSP",
+            ),
+        );
     }
 
     #[test]

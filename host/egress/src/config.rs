@@ -1,6 +1,7 @@
 //! The configuration of one CSP.
 
 use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::num::NonZeroU32;
 use std::num::NonZeroU64;
 use std::ops::RangeInclusive;
@@ -22,9 +23,13 @@ use crate::auth::config::OAuth2Config;
 use crate::auth::config::OciSignatureConfig;
 use crate::auth::sign::aws_scope::AwsScope;
 use crate::breaker::BreakerConfig;
+use crate::endpoints::Bindings;
+use crate::endpoints::EndpointConfig;
 use crate::policy::network::Network;
 use crate::policy::origin;
 use crate::policy::origin::Origin;
+use crate::policy::template::OriginPattern;
+use crate::policy::template::UrlTemplate;
 use crate::transport::client::ClientConfig;
 use crate::transport::tls::TlsConfig;
 use hoth_core::config::Names;
@@ -45,15 +50,19 @@ pub struct Config {
     /// The URL that every path is appended to, with or without a slash at its
     /// end.
     pub base_url: Url,
-    /// Further origins that a `Location` of the CSP may name.
+    /// Further origins that a `Location` of the CSP may name. They get no
+    /// credential.
     #[serde(default)]
     pub allowed_origins: Vec<Origin>,
-    /// Those of `allowed_origins` that get the default credential, too. Without
-    /// this setting only the origin of `base_url` gets it.
+    /// Further endpoints, by the names that adapters ask for.
     #[serde(default)]
-    pub credential_origins: Vec<Origin>,
+    pub endpoints: BTreeMap<String, EndpointConfig>,
+    /// Those of `credentials` that requests to `base_url` may name.
+    #[serde(default)]
+    pub named_credentials: BTreeSet<String>,
     /// Networks with private or link-local addresses that the names in
-    /// `base_url`, `token_url` and `allowed_origins` may resolve to.
+    /// `base_url`, `endpoints`, `token_url` and `allowed_origins` may resolve
+    /// to.
     #[serde(default)]
     pub private_networks: Vec<Network>,
     /// The limit of one call, from connecting to the last byte of the response.
@@ -273,23 +282,39 @@ impl Config {
         }
     }
 
-    /// Returns the origins that get the default credential.
-    pub(super) fn default_origins(&self) -> Vec<Origin> {
-        let base = Origin::of(&self.base_url);
-        [base].into_iter().chain(self.credential_origins.iter().cloned()).collect()
+    /// Returns the credentials whose keys ask for those of a role.
+    fn credential_sources(&self) -> impl Iterator<Item = &str> {
+        let kinds = self.credentials.values().filter_map(|it| it.aws_sigv4.as_ref());
+        let kinds = kinds.chain(&self.aws_sigv4);
+        kinds.filter_map(|aws| Some(aws.assume_role.as_ref()?.from.as_str()))
     }
 
-    /// Returns the first credential origin that no request may go to.
-    fn unlisted_credential_origin(&self) -> Option<&Origin> {
-        let base = Origin::of(&self.base_url);
-        let mut origins = self.credential_origins.iter();
-        origins.find(|origin| **origin != base && !self.allowed_origins.contains(origin))
+    /// Returns the URLs of the endpoints, by name.
+    pub(super) fn endpoint_urls(&self) -> BTreeMap<String, UrlTemplate> {
+        self.endpoints.iter().map(|(name, it)| (name.clone(), it.url.clone())).collect()
+    }
+
+    /// Returns the origins besides that of `base_url` that requests may go to,
+    /// each once.
+    pub(super) fn other_origins(&self) -> Vec<OriginPattern> {
+        let base = OriginPattern::of(&self.base_url);
+        let endpoints = self.endpoints.values().map(|endpoint| endpoint.url.origins());
+        let allowed = self.allowed_origins.iter().filter_map(OriginPattern::of_origin);
+        let mut others: Vec<OriginPattern> = Vec::new();
+        for origin in endpoints.chain(allowed) {
+            if !origin.is_same(&base) && !others.iter().any(|other| other.is_same(&origin)) {
+                others.push(origin);
+            }
+        }
+        others.sort_by_key(|origin| !origin.is_exact());
+        others
     }
 
     /// Returns true if any configured URL is https.
     fn needs_tls(&self) -> bool {
         self.base_url.scheme() == "https"
             || self.allowed_origins.iter().any(Origin::is_https)
+            || self.endpoints.values().any(|endpoint| endpoint.url.is_https())
             || self.proxy.as_ref().is_some_and(|proxy| proxy.scheme() == "https")
             || self.default_credential().needs_tls()
             || self.credentials.values().any(CredentialConfig::needs_tls)
@@ -305,10 +330,6 @@ impl Table for Config {
         if let Err(bad) = origin::check_endpoint(&self.base_url) {
             problems.push(Problem::new("base_url", bad));
         }
-        if let Some(origin) = self.unlisted_credential_origin() {
-            let message = format!("must be in `allowed_origins` too: {origin}");
-            problems.push(Problem::new("credential_origins", message));
-        }
         if let Some(Err(bad)) = self.proxy.as_ref().map(origin::check_proxy) {
             problems.push(Problem::new("proxy", bad));
         }
@@ -322,6 +343,13 @@ impl Table for Config {
         let breaker = self.breaker.check(names).into_iter();
         problems.extend(breaker.map(|problem| problem.in_table("breaker")));
         problems.extend(self.check_credentials(names));
+        let bindings = Bindings {
+            endpoints: &self.endpoints,
+            credentials: self.credentials.keys().map(String::as_str).collect(),
+            base: &self.named_credentials,
+            sources: self.credential_sources().collect(),
+        };
+        problems.extend(bindings.check());
         problems
     }
 }

@@ -120,7 +120,7 @@ impl<'a> Exchange<'a> {
         request: &HttpRequest,
         context: &Context<'_>,
     ) -> Result<Self, CallFailure> {
-        let (url, headers) = check::check(
+        let (url, place, headers) = check::check(
             &inner.name,
             &inner.targets,
             inner.credentials.header_names(),
@@ -130,12 +130,13 @@ impl<'a> Exchange<'a> {
         )?;
         let credential = inner
             .credentials
-            .select(&inner.name, &request.credential, &url)
+            .select(&inner.name, &request.credential, &place)
             .map_err(|bad| check::refusal(&inner.name, &bad.to_string()))?;
         let parameters = check::parameters(&request.credential)
             .map_err(|bad| check::refusal(&inner.name, &bad))?;
         let scopes = request.scopes.iter().cloned().collect();
-        let asked = Asked { scopes, parameters, ..Asked::default() };
+        let signing = inner.credentials.signing(&place).cloned();
+        let asked = Asked { scopes, parameters, signing };
         if let Some(Err(bad)) = credential.map(|it| it.check(&asked.parameters)) {
             return Err(check::refusal(&inner.name, &format!("its credential {bad}")));
         }
@@ -463,8 +464,11 @@ enum NextCall {
 impl Inner {
     /// Returns the breaker of the origin of a checked URL.
     fn breaker_of(&self, url: &Url) -> &Breaker {
-        let origin = Origin::of(url);
-        let found = self.other_breakers.iter().find(|(other, _)| *other == origin);
+        if Origin::of(url) == *self.targets.base_origin() {
+            return &self.breaker;
+        }
+        // Those of one origin come first.
+        let found = self.other_breakers.iter().find(|(other, _)| other.covers(url));
         found.map_or(&self.breaker, |(_, breaker)| breaker)
     }
 }

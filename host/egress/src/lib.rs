@@ -11,6 +11,7 @@ mod auth;
 mod breaker;
 mod check;
 mod config;
+mod endpoints;
 mod exchange;
 mod policy;
 #[cfg(test)]
@@ -43,10 +44,14 @@ pub use breaker::BreakerStatus;
 pub use breaker::ReceivePermit;
 pub use check::check_unconfigured;
 pub use config::Config;
+pub use endpoints::EndpointConfig;
+pub use endpoints::EndpointCredential;
 pub use policy::network::BadNetwork;
 pub use policy::network::Network;
 pub use policy::origin::BadUrl;
 pub use policy::origin::Origin;
+pub use policy::template::OriginPattern;
+pub use policy::template::UrlTemplate;
 pub use transport::tls::TlsConfig;
 pub use transport::tls::TlsError;
 
@@ -58,6 +63,7 @@ pub mod fuzz {
 }
 
 use crate::auth::credential::Credentials;
+use crate::auth::destination::Destinations;
 use crate::auth::issuer_client::IssuerSetup;
 use crate::policy::resolver::Resolver;
 use crate::policy::target::TargetPolicy;
@@ -90,8 +96,9 @@ struct Inner {
     credentials: Credentials,
     /// The breaker of the origin of the base URL, where jobs begin.
     breaker: Breaker,
-    /// The breakers of the other allowed origins.
-    other_breakers: Vec<(Origin, Breaker)>,
+    /// The breakers of the other origins. The hosts of an endpoint with
+    /// placeholders share one: their number is the adapter's choice.
+    other_breakers: Vec<(OriginPattern, Breaker)>,
     /// The bound on concurrent calls.
     permits: Semaphore,
     clock: Clock,
@@ -182,8 +189,8 @@ impl Client {
         futures_util::future::select_all(permits).await.0
     }
 
-    /// Returns the breakers of the other allowed origins.
-    pub fn other_breakers(&self) -> &[(Origin, Breaker)] {
+    /// Returns the breakers of the other origins.
+    pub fn other_breakers(&self) -> &[(OriginPattern, Breaker)] {
         &self.0.other_breakers
     }
 
@@ -215,17 +222,12 @@ impl Client {
             response_bytes_max: config.max_response_bytes.get() as usize,
             response_bytes_hint: " (`max_response_bytes`)",
         };
-        let mut others: Vec<&Origin> = Vec::new();
-        for origin in &config.allowed_origins {
-            if *origin != Origin::of(&config.base_url) && !others.contains(&origin) {
-                others.push(origin);
-            }
-        }
-        let other_breakers = others
+        let other_breakers = config
+            .other_origins()
             .into_iter()
             .map(|origin| {
                 let peer = format!("{name} at {origin}");
-                (origin.clone(), Breaker::new(name, peer, &config.breaker, clock.clone()))
+                (origin, Breaker::new(name, peer, &config.breaker, clock.clone()))
             })
             .collect();
         let setup = IssuerSetup {
@@ -237,12 +239,16 @@ impl Client {
         Ok(Self(Arc::new(Inner {
             name: name.clone(),
             settings: config.settings_json(),
-            targets: TargetPolicy::new(config.base_url.clone(), &config.allowed_origins),
+            targets: TargetPolicy::new(
+                config.base_url.clone(),
+                config.endpoint_urls(),
+                config.allowed_origins.clone(),
+            ),
             credentials: Credentials::new(
                 &setup,
                 &config.default_credential(),
-                config.default_origins(),
                 &config.credentials,
+                Destinations::new(&config.named_credentials, &config.endpoints),
             ),
             http,
             target,

@@ -143,9 +143,10 @@ fn write_breakers(text: &mut Exposition, csps: &[(&CspName, CspStatus)]) {
     let breakers: Vec<(&str, String, &BreakerStatus)> = csps
         .iter()
         .flat_map(|(name, status)| {
-            let others = status.other_breakers.iter().map(|(origin, breaker)| (origin, breaker));
-            let all = [(&status.origin, &status.breaker)].into_iter().chain(others);
-            all.map(|(origin, breaker)| (name.as_str(), origin.to_string(), breaker))
+            let others = status.other_breakers.iter();
+            let others = others.map(|(origin, breaker)| (origin.to_string(), breaker));
+            let all = [(status.origin.to_string(), &status.breaker)].into_iter().chain(others);
+            all.map(|(origin, breaker)| (name.as_str(), origin, breaker))
         })
         .collect();
     for (about, value) in BREAKER {

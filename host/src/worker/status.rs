@@ -4,6 +4,7 @@ use super::CspRuntime;
 use crate::registry::Registry;
 use hoth_egress::BreakerStatus;
 use hoth_egress::Origin;
+use hoth_egress::OriginPattern;
 
 /// The status of one CSP.
 #[derive(Debug, Clone)]
@@ -16,7 +17,7 @@ pub struct CspStatus {
     /// Its breaker.
     pub breaker: BreakerStatus,
     /// The breakers of its other origins.
-    pub other_breakers: Vec<(Origin, BreakerStatus)>,
+    pub other_breakers: Vec<(OriginPattern, BreakerStatus)>,
     /// Names of credentials that the adapter asks for and the configuration
     /// lacks.
     pub missing_credentials: Vec<String>,

@@ -160,7 +160,9 @@ async fn an_operation_that_the_adapter_of_a_csp_does_not_have_is_not_queued() {
 
 #[tokio::test]
 async fn a_changed_configuration_keeps_the_active_version_but_blocks_rollbacks() {
-    const TABLE: &str = "[csp.CSP_TEST.credentials.billing.basic]\nusername = \"u\"\n\
+    const TABLE: &str = "[csp.CSP_TEST.endpoints.costs]\nurl = \"https://costs.example.com\"\n\
+                         named_credentials = [\"billing\"]\n\
+                         [csp.CSP_TEST.credentials.billing.basic]\nusername = \"u\"\n\
                          password = { env = \"PATH\" }\n";
     let csp = csp::sync().await;
     let mut host = Setup::new().csp("CSP_TEST", &csp).with(TABLE).start().await;

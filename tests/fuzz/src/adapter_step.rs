@@ -1,5 +1,7 @@
 //! The steps that adapters return, as the host reads them.
 
+use std::collections::BTreeMap;
+
 use arbitrary::Arbitrary as _;
 use arbitrary::Unstructured;
 use hoth_core::domain::Digest;
@@ -12,6 +14,7 @@ use hoth_core::workflow::RunContext;
 use hoth_core::workflow::RunEnd;
 use hoth_core::workflow::RunTotals;
 use hoth_core::workflow::decide;
+use hoth_egress::UrlTemplate;
 use hoth_egress::fuzz as egress;
 use hoth_queue::NewMessage;
 use hoth_runtime::fuzz as guest;
@@ -56,9 +59,16 @@ pub fn run(input: &[u8]) {
 
 fn request_keeps_the_rules(request: &hoth_core::domain::HttpRequest) {
     let base = Url::parse("https://csp.example.com/atat").expect("it is a URL");
-    let policy = egress::TargetPolicy::new(base, &[]);
-    if let Ok(url) = policy.url(&request.target, &request.query, None) {
-        assert_eq!(url.origin().ascii_serialization(), "https://csp.example.com");
+    let template = |url| UrlTemplate::parse(url).expect("it is a URL");
+    let endpoints = BTreeMap::from([
+        ("costs".to_owned(), template("https://costs.csp.example.com/v1")),
+        ("regional".to_owned(), template("https://{region}.csp.example.com")),
+    ]);
+    let policy = egress::TargetPolicy::new(base, endpoints, Vec::new());
+    if let Ok((url, _)) = policy.url(&request.target, &request.query, None) {
+        let host = url.host_str().expect("it has a host");
+        assert!(host == "csp.example.com" || host.ends_with(".csp.example.com"), "{url}");
+        assert_eq!((url.scheme(), url.port()), ("https", None));
         assert!(!url.as_str().contains(char::is_control));
     }
     if let Ok(headers) = egress::assemble(request.method, &request.headers, "key", &[]) {

@@ -1,5 +1,7 @@
 //! The targets of adapters' requests, and the `Location`s that are followed.
 
+use std::collections::BTreeMap;
+
 use hoth_core::domain::Target;
 use hoth_egress::Origin;
 use hoth_egress::fuzz::TargetPolicy;
@@ -18,13 +20,13 @@ pub fn run(input: &[u8]) {
 fn check(base: &str, called: &str, target: &str) {
     let base = Url::parse(base).expect("it is a URL");
     let named = Origin::parse("https://status.example.com").expect("it is an origin");
-    let policy = TargetPolicy::new(base.clone(), std::slice::from_ref(&named));
+    let policy = TargetPolicy::new(base.clone(), BTreeMap::new(), vec![named.clone()]);
     let origins = [Origin::of(&base), named];
-    let called = policy.url(&Target::Path(called.to_owned()), &[], None).ok();
+    let called = policy.url(&Target::Path(called.to_owned()), &[], None).ok().map(|(url, _)| url);
     let query = [("q".to_owned(), target.to_owned())];
     match target.strip_prefix('@') {
         None => {
-            let Ok(url) = policy.url(&Target::Path(target.to_owned()), &query, None) else {
+            let Ok((url, _)) = policy.url(&Target::Path(target.to_owned()), &query, None) else {
                 return;
             };
             stays_within(&url, &origins);
@@ -33,13 +35,13 @@ fn check(base: &str, called: &str, target: &str) {
         }
         Some(location) => {
             let location = Target::Location(location.to_owned());
-            let Ok(url) = policy.url(&location, &[], called.as_ref()) else { return };
+            let Ok((url, place)) = policy.url(&location, &[], called.as_ref()) else { return };
             stays_within(&url, &origins);
             // A target that an adapter stores and returns later is the same.
             let kept = Target::Location(url.clone().into());
-            assert_eq!(policy.url(&kept, &[], None).as_ref(), Ok(&url));
+            assert_eq!(policy.url(&kept, &[], None), Ok((url.clone(), place)));
             let longer = policy.url(&kept, &query, None);
-            if let Ok(longer) = longer {
+            if let Ok((longer, _)) = longer {
                 stays_within(&longer, &origins);
                 assert_eq!(longer.path(), url.path(), "a query changes no path");
             }

@@ -11,7 +11,6 @@ use http::HeaderValue;
 use http::header;
 use secrecy::ExposeSecret as _;
 use secrecy::SecretString;
-use url::Url;
 
 use crate::auth::asked::Asked;
 use crate::auth::aws::credential::AwsCredential;
@@ -19,6 +18,7 @@ use crate::auth::config::ApiKeyConfig;
 use crate::auth::config::BasicConfig;
 use crate::auth::config::CredentialConfig;
 use crate::auth::config::DEFAULT_CREDENTIAL;
+use crate::auth::destination::Destinations;
 use crate::auth::google;
 use crate::auth::issuer_client::IssuerSetup;
 use crate::auth::oauth2::OAuth2;
@@ -28,12 +28,14 @@ use crate::auth::parameters::BadParameters;
 use crate::auth::parameters::Parameters;
 use crate::auth::reread::Reread;
 use crate::auth::secret::read_secret;
+use crate::auth::sign::aws_scope::AwsScope;
 use crate::auth::sign::header::AuthHeader;
 use crate::auth::sign::signer::HeaderSigner;
 use crate::auth::sign::signer::Signer;
 use crate::auth::tokens::TokenIssuer;
 use crate::auth::tokens::Tokens;
-use crate::policy::origin::Origin;
+use crate::endpoints::EndpointCredential;
+use crate::policy::target::Place;
 use crate::transport::failure::CallFailure;
 use hoth_core::domain::CredentialChoice;
 use hoth_core::domain::CredentialUse;
@@ -44,10 +46,8 @@ use hoth_core::domain::TransportCode;
 #[derive(Debug)]
 pub struct Credentials {
     default: Option<Credential>,
-    /// The origins that get the default credential: that of `base_url`, and
-    /// those in `credential_origins`.
-    default_origins: Vec<Origin>,
     named: BTreeMap<String, Credential>,
+    destinations: Destinations,
     /// Every header field that carries a credential in some request.
     header_names: Vec<HeaderName>,
 }
@@ -68,6 +68,11 @@ pub enum BadCredential {
         "it asks for the credential {name:?}, and there is no `[csp.{csp}.credentials.{name}]`"
     )]
     Unknown { csp: CspName, name: String },
+    #[error(
+        "it asks for the credential {name:?} at {place}, where no `named_credentials` of \
+         `[csp.{csp}]` list it"
+    )]
+    Elsewhere { csp: CspName, name: String, place: Place },
 }
 
 /// A key or a password that is read from its source.
@@ -92,8 +97,8 @@ impl Credentials {
     pub fn new(
         setup: &IssuerSetup,
         default: &CredentialConfig,
-        default_origins: Vec<Origin>,
         named: &BTreeMap<String, CredentialConfig>,
+        destinations: Destinations,
     ) -> Self {
         // `authorization` is always among them, so that no adapter can set it
         // and smuggle in a credential of its own.
@@ -103,41 +108,50 @@ impl Credentials {
         let mut aws = AwsCredentials { setup, default, named, made: BTreeMap::new() };
         Self {
             default: Credential::new(setup, DEFAULT_CREDENTIAL, default, &mut aws),
-            default_origins,
             named: named
                 .iter()
                 .filter_map(|(name, config)| {
                     Some((name.clone(), Credential::new(setup, name, config, &mut aws)?))
                 })
                 .collect(),
+            destinations,
             header_names,
         }
     }
 
-    /// Selects the credential of a request to `url`. Returns `None` if the
-    /// adapter asks for none, if the CSP has no default credential, or if the
-    /// origin of `url` does not get it.
+    /// Selects the credential of a request to `place`. Returns `None` if the
+    /// adapter asks for none, or if the place gets none.
     pub fn select(
         &self,
         csp: &CspName,
         choice: &CredentialChoice,
-        url: &Url,
+        place: &Place,
     ) -> Result<Option<&Credential>, BadCredential> {
         let CredentialUse { name, .. } = match choice {
             CredentialChoice::None => return Ok(None),
             CredentialChoice::Default => {
-                let origin = Origin::of(url);
-                return Ok(self
-                    .default
-                    .as_ref()
-                    .filter(|_| self.default_origins.contains(&origin)));
+                return Ok(match self.destinations.own(place) {
+                    EndpointCredential::Default => self.default.as_ref(),
+                    EndpointCredential::None => None,
+                    EndpointCredential::Named(name) => self.named.get(name),
+                });
             }
             CredentialChoice::Named(named) => named,
         };
         let Some(credential) = self.named.get(name) else {
             return Err(BadCredential::Unknown { csp: csp.clone(), name: name.clone() });
         };
+        if !self.destinations.may_name(place, name) {
+            let (csp, name, place) = (csp.clone(), name.clone(), place.clone());
+            return Err(BadCredential::Elsewhere { csp, name, place });
+        }
         Ok(Some(credential))
+    }
+
+    /// Returns the service and the region that `place` signs for, if the
+    /// configuration has them.
+    pub fn signing(&self, place: &Place) -> Option<&AwsScope> {
+        self.destinations.signing(place)
     }
 
     /// Returns true if a credential with this name is configured.

@@ -5,6 +5,7 @@ pub mod asked;
 mod aws;
 pub mod config;
 pub mod credential;
+pub mod destination;
 mod endpoint;
 mod expiry;
 mod google;

@@ -8,3 +8,4 @@ pub mod origin;
 pub mod resolver;
 pub mod scrub;
 pub mod target;
+pub mod template;

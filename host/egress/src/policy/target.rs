@@ -1,5 +1,8 @@
 //! The URLs that a request may have, and the `Location`s that may be followed.
 
+use std::collections::BTreeMap;
+use std::fmt;
+
 use percent_encoding::AsciiSet;
 use percent_encoding::NON_ALPHANUMERIC;
 use percent_encoding::utf8_percent_encode;
@@ -7,6 +10,9 @@ use url::Url;
 
 use crate::policy::origin;
 use crate::policy::origin::Origin;
+use crate::policy::template::BadParameters;
+use crate::policy::template::OriginPattern;
+use crate::policy::template::UrlTemplate;
 use hoth_core::domain::EndpointPath;
 use hoth_core::domain::Target;
 use hoth_core::domain::TransportCode;
@@ -18,12 +24,39 @@ const URL_BYTES_MAX: usize = 8192;
 /// All characters but the unreserved ones of RFC 3986 section 2.3.
 const QUERY: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
-/// The base URL and the origins that the operator allows for one CSP.
+/// The base URL, the endpoints and the origins that the operator allows for one
+/// CSP.
 #[derive(Debug)]
 pub struct TargetPolicy {
     base: Url,
-    /// The origin of `base`, then those in `allowed_origins`.
-    origins: Vec<Origin>,
+    base_origin: Origin,
+    endpoints: BTreeMap<String, UrlTemplate>,
+    /// The patterns of `endpoints`: those of one origin come first.
+    patterns: Vec<(String, OriginPattern)>,
+    /// Those in `allowed_origins`.
+    allowed: Vec<Origin>,
+}
+
+/// The part of the configuration that a URL belongs to. It selects the
+/// credential.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Place {
+    /// The base URL.
+    Base,
+    /// The endpoint with this name.
+    Endpoint(String),
+    /// An allowed origin, which gets no credential.
+    Allowed,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Base => f.write_str("`base_url`"),
+            Self::Endpoint(name) => write!(f, "the endpoint {name:?}"),
+            Self::Allowed => f.write_str("one of the `allowed_origins`"),
+        }
+    }
 }
 
 /// The error of a request with a target that is not allowed.
@@ -35,8 +68,10 @@ pub enum BadTarget {
     TooLong,
     #[error("its location {0}")]
     Location(BadLocation),
-    #[error("it asks for the endpoint {0:?}, which is not configured for this CSP")]
+    #[error("it asks for the endpoint {0:?}, which is not among the `endpoints` of this CSP")]
     UnknownEndpoint(String),
+    #[error("its endpoint {0:?} {1}")]
+    Parameters(String, BadParameters),
 }
 
 /// The error of a path.
@@ -65,38 +100,65 @@ pub enum BadLocation {
     TooLong,
     #[error("has a user name or a password")]
     Userinfo,
-    #[error("points to {0}, which is neither in `base_url` nor in `allowed_origins`")]
+    #[error(
+        "points to {0}, which is neither in `base_url` nor in `endpoints` nor in `allowed_origins`"
+    )]
     Origin(String),
 }
 
 impl TargetPolicy {
     /// Makes the policy. `base` has passed [`origin::check_endpoint`].
-    pub fn new(base: Url, allowed: &[Origin]) -> Self {
-        let mut origins = vec![Origin::of(&base)];
-        origins.extend_from_slice(allowed);
-        Self { base, origins }
+    pub fn new(base: Url, endpoints: BTreeMap<String, UrlTemplate>, allowed: Vec<Origin>) -> Self {
+        let pattern = |(name, url): (&String, &UrlTemplate)| (name.clone(), url.origins());
+        let mut patterns: Vec<_> = endpoints.iter().map(pattern).collect();
+        // The sort is stable, and the map is ordered by name.
+        patterns.sort_by_key(|(_, pattern)| !pattern.is_exact());
+        Self { base_origin: Origin::of(&base), base, endpoints, patterns, allowed }
     }
 
     /// Returns the origin of the base URL.
     pub fn base_origin(&self) -> &Origin {
-        &self.origins[0]
+        &self.base_origin
     }
 
-    /// Returns the URL of a request. `previous` is the URL that was called
-    /// before, the base of a relative location.
+    /// Returns the place that the origin of a URL belongs to, or `None` if the
+    /// operator has not named it.
+    fn place(&self, url: &Url) -> Option<Place> {
+        let origin = Origin::of(url);
+        if origin == self.base_origin {
+            return Some(Place::Base);
+        }
+        let endpoint = self.patterns.iter().find(|(_, pattern)| pattern.covers(url));
+        if let Some((name, _)) = endpoint {
+            return Some(Place::Endpoint(name.clone()));
+        }
+        self.allowed.contains(&origin).then_some(Place::Allowed)
+    }
+
+    /// Returns the URL of a request, and its place. `previous` is the URL that
+    /// was called before, the base of a relative location.
     pub fn url(
         &self,
         target: &Target,
         query: &[(String, String)],
         previous: Option<&Url>,
-    ) -> Result<Url, BadTarget> {
-        let mut url = match target {
-            Target::Path(path) => self.join(path).map_err(BadTarget::Path)?,
-            Target::Endpoint(EndpointPath { endpoint, .. }) => {
-                return Err(BadTarget::UnknownEndpoint(endpoint.clone()));
+    ) -> Result<(Url, Place), BadTarget> {
+        let (mut url, place) = match target {
+            Target::Path(path) => {
+                (join(self.base.clone(), path).map_err(BadTarget::Path)?, Place::Base)
+            }
+            Target::Endpoint(EndpointPath { endpoint, path, parameters }) => {
+                let Some(template) = self.endpoints.get(endpoint) else {
+                    return Err(BadTarget::UnknownEndpoint(endpoint.clone()));
+                };
+                let base = template
+                    .fill(parameters)
+                    .map_err(|bad| BadTarget::Parameters(endpoint.clone(), bad))?;
+                let url = join(base, path).map_err(BadTarget::Path)?;
+                (url, Place::Endpoint(endpoint.clone()))
             }
             Target::Location(location) => self
-                .follow(location, previous.unwrap_or(&self.base))
+                .resolve(location, previous.unwrap_or(&self.base))
                 .map_err(BadTarget::Location)?,
         };
         url.set_fragment(None);
@@ -104,12 +166,16 @@ impl TargetPolicy {
         if url.as_str().len() > URL_BYTES_MAX {
             return Err(BadTarget::TooLong);
         }
-        Ok(url)
+        Ok((url, place))
     }
 
     /// Resolves the `Location` of a response. `called` is the URL whose response
     /// it is.
     pub fn follow(&self, location: &str, called: &Url) -> Result<Url, BadLocation> {
+        self.resolve(location, called).map(|(url, _)| url)
+    }
+
+    fn resolve(&self, location: &str, called: &Url) -> Result<(Url, Place), BadLocation> {
         if location.trim().is_empty() {
             return Err(BadLocation::Empty);
         }
@@ -117,17 +183,16 @@ impl TargetPolicy {
         // host here and another one there.
         let url = called.join(location).map_err(|_| BadLocation::Unreadable)?;
         let url = self.behind_tls(url);
-        let origin = Origin::of(&url);
-        if !self.origins.contains(&origin) {
-            return Err(BadLocation::Origin(origin.to_string()));
-        }
+        let Some(place) = self.place(&url) else {
+            return Err(BadLocation::Origin(Origin::of(&url).to_string()));
+        };
         if origin::has_userinfo(&url) {
             return Err(BadLocation::Userinfo);
         }
         if url.as_str().len() > URL_BYTES_MAX {
             return Err(BadLocation::TooLong);
         }
-        Ok(url)
+        Ok((url, place))
     }
 
     /// Returns the https form of an http URL if the policy allows that form. A
@@ -136,28 +201,27 @@ impl TargetPolicy {
     fn behind_tls(&self, url: Url) -> Url {
         let mut secure = url.clone();
         let is_upgrade = url.scheme() == "http"
-            && !self.origins.contains(&Origin::of(&url))
+            && self.place(&url).is_none()
             && secure.set_scheme("https").is_ok()
-            && self.origins.contains(&Origin::of(&secure));
+            && self.place(&secure).is_some();
         if is_upgrade { secure } else { url }
     }
+}
 
-    /// Appends a path to the base URL without changing any byte of it.
-    fn join(&self, path: &str) -> Result<Url, BadPath> {
-        check_path(path)?;
-        let mut url = self.base.clone();
-        let joined = format!("{}{path}", self.base.path().trim_end_matches('/'));
-        url.set_path(&joined);
-        debug_assert_eq!(url.path(), joined, "the URL parser leaves a checked path unchanged");
-        Ok(url)
-    }
+/// Appends a path to a base URL without changing any byte of it.
+fn join(mut base: Url, path: &str) -> Result<Url, BadPath> {
+    check_path(path)?;
+    let joined = format!("{}{path}", base.path().trim_end_matches('/'));
+    base.set_path(&joined);
+    debug_assert_eq!(base.path(), joined, "the URL parser leaves a checked path unchanged");
+    Ok(base)
 }
 
 impl BadTarget {
     /// Returns the code that the adapter gets.
     pub fn code(&self) -> TransportCode {
         match self {
-            Self::Path(_) | Self::TooLong | Self::UnknownEndpoint(_) => {
+            Self::Path(_) | Self::TooLong | Self::UnknownEndpoint(_) | Self::Parameters(..) => {
                 TransportCode::RequestRefused
             }
             Self::Location(_) => TransportCode::OriginRefused,
@@ -231,14 +295,14 @@ mod tests {
 
     fn policy(base: &str) -> TargetPolicy {
         let status = Origin::parse("https://status.example.com").unwrap();
-        TargetPolicy::new(Url::parse(base).unwrap(), &[status])
+        TargetPolicy::new(Url::parse(base).unwrap(), BTreeMap::new(), vec![status])
     }
 
     fn url(base: &str, target: Target, query: &[(&str, &str)]) -> String {
         let query: Vec<(String, String)> =
             query.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
         match policy(base).url(&target, &query, None) {
-            Ok(url) => url.into(),
+            Ok((url, _)) => url.into(),
             Err(refusal) => refusal.to_string(),
         }
     }
@@ -322,7 +386,7 @@ mod tests {
         #[test]
         fn no_path_leaves_the_base(path in "[/.%\\\\25eEfF?#@:a\u{e9} \t]{0,12}") {
             let policy = policy("https://h/atat/v1/");
-            if let Ok(url) = policy.url(&Target::Path(path.clone()), &[], None) {
+            if let Ok((url, _)) = policy.url(&Target::Path(path.clone()), &[], None) {
                 prop_assert_eq!(url.as_str(), format!("https://h/atat/v1{path}"));
             }
         }
@@ -394,7 +458,7 @@ mod tests {
             expected.assert_eq(&refused.to_string());
         };
         let elsewhere = expect![
-            "points to https://evil.example, which is neither in `base_url` nor in `allowed_origins`"
+            "points to https://evil.example, which is neither in `base_url` nor in `endpoints` nor in `allowed_origins`"
         ];
         for location in [
             "https://evil.example/x",
@@ -409,24 +473,26 @@ mod tests {
         check(
             "http://h:8080/x",
             &expect![
-                "points to http://h:8080, which is neither in `base_url` nor in `allowed_origins`"
+                "points to http://h:8080, which is neither in `base_url` nor in `endpoints` nor in `allowed_origins`"
             ],
         );
         check(
             "https://h:444/",
             &expect![
-                "points to https://h:444, which is neither in `base_url` nor in `allowed_origins`"
+                "points to https://h:444, which is neither in `base_url` nor in `endpoints` nor in `allowed_origins`"
             ],
         );
         check(
             "https://h.evil.example",
             &expect![
-                "points to https://h.evil.example, which is neither in `base_url` nor in `allowed_origins`"
+                "points to https://h.evil.example, which is neither in `base_url` nor in `endpoints` nor in `allowed_origins`"
             ],
         );
         check(
             "file:///etc/passwd",
-            &expect!["points to null, which is neither in `base_url` nor in `allowed_origins`"],
+            &expect![
+                "points to null, which is neither in `base_url` nor in `endpoints` nor in `allowed_origins`"
+            ],
         );
         check("https://user:secret@h/x", &expect!["has a user name or a password"]);
         check("", &expect!["is empty"]);
@@ -450,7 +516,11 @@ mod tests {
             "%31%32%37.0.0.1",
             "\u{ff11}27\u{3002}0\u{3002}0\u{3002}1",
         ];
-        let machine = TargetPolicy::new(Url::parse("http://127.0.0.1:8080/atat").unwrap(), &[]);
+        let machine = TargetPolicy::new(
+            Url::parse("http://127.0.0.1:8080/atat").unwrap(),
+            BTreeMap::new(),
+            Vec::new(),
+        );
         for host in spellings {
             let followed = machine.follow(&format!("http://{host}:8080/9"), &machine.base).unwrap();
             assert_eq!(followed.as_str(), "http://127.0.0.1:8080/9", "{host}");
@@ -476,5 +546,68 @@ mod tests {
     fn a_relative_location_without_an_earlier_call_starts_at_the_base_url() {
         let location = Target::Location("status/9".to_owned());
         assert_eq!(url("https://h/atat/v1/", location, &[]), "https://h/atat/v1/status/9");
+    }
+
+    fn with_endpoints() -> TargetPolicy {
+        let template = |url| UrlTemplate::parse(url).unwrap();
+        let endpoints = BTreeMap::from([
+            ("costs".to_owned(), template("https://costs.example.com/v1/")),
+            ("any".to_owned(), template("https://{name}.example.com")),
+            ("domain".to_owned(), template("https://{name}.identity.example.com/admin")),
+        ]);
+        let status = Origin::parse("https://status.example.com").unwrap();
+        TargetPolicy::new(Url::parse("https://h/v1").unwrap(), endpoints, vec![status])
+    }
+
+    #[test]
+    fn an_endpoint_has_its_own_base_and_parameters() {
+        let check = |endpoint: &str, given: &[(&str, &str)], expected: &str| {
+            let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+            let target = Target::Endpoint(EndpointPath {
+                endpoint: endpoint.to_owned(),
+                path: "/a%20b".to_owned(),
+                parameters: given.iter().map(owned).collect(),
+            });
+            let found = match with_endpoints().url(&target, &[("q".into(), "1".into())], None) {
+                Ok((url, place)) => {
+                    assert_eq!(place, Place::Endpoint(endpoint.to_owned()));
+                    url.into()
+                }
+                Err(bad) => {
+                    assert_eq!(bad.code(), TransportCode::RequestRefused);
+                    bad.to_string()
+                }
+            };
+            assert_eq!(found, expected);
+        };
+        check("costs", &[], "https://costs.example.com/v1/a%20b?q=1");
+        check("domain", &[("name", "d-1")], "https://d-1.identity.example.com/admin/a%20b?q=1");
+        check("domain", &[], "its endpoint \"domain\" lacks the parameter \"name\"");
+        check("costs", &[("a", "1")], "its endpoint \"costs\" has no parameter \"a\"");
+        check(
+            "bills",
+            &[],
+            "it asks for the endpoint \"bills\", which is not among the `endpoints` of this CSP",
+        );
+    }
+
+    #[test]
+    fn a_location_belongs_to_the_place_of_its_origin() {
+        let policy = with_endpoints();
+        let endpoint = |name: &str| Some(Place::Endpoint(name.to_owned()));
+        for (location, expected) in [
+            ("https://h/x", Some(Place::Base)),
+            ("https://costs.example.com/other", endpoint("costs")),
+            ("https://x.example.com/", endpoint("any")),
+            ("http://x.example.com/", endpoint("any")),
+            // An endpoint before an origin that is only allowed.
+            ("https://status.example.com/9", endpoint("any")),
+            ("https://d.identity.example.com/9", endpoint("domain")),
+            ("https://a.b.identity.example.com/9", None),
+            ("https://evil.example/", None),
+        ] {
+            let found = policy.url(&Target::Location(location.to_owned()), &[], None);
+            assert_eq!(found.ok().map(|(_, place)| place), expected, "{location}");
+        }
     }
 }

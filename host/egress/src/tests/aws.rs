@@ -16,6 +16,7 @@ use super::*;
 use crate::auth::asked::Asked;
 use crate::auth::sign::aws_scope::AwsScope;
 use crate::auth::sign::aws_signature;
+use crate::policy::target::Place;
 use hoth_core::domain::Timestamp;
 use hoth_platform::clock::Clock;
 
@@ -204,7 +205,7 @@ async fn an_adapter_cannot_set_a_header_of_a_signature() {
 async fn a_host_without_a_scope_gets_no_request() {
     let csp = Server::start([answer(200, "", "")]).await;
     let files = KeyFiles::new("AKID1");
-    let more = format!("[credentials.k.aws_sigv4]\n{}", files.config());
+    let more = format!("named_credentials = ['k']\n[credentials.k.aws_sigv4]\n{}", files.config());
     let request = HttpRequest { credential: named("k"), ..get("/") };
     let result = exchange(&client(&csp.url(), &more), &request, &THRICE).await;
     expect!["HOTH cannot sign the request to CSP_A: the host name does not have the service and the region: configure `signing`"]
@@ -327,7 +328,8 @@ async fn a_role_with_parameters_has_keys_for_each_of_their_values() {
     let script = ["ASIA1", "ASIA2"].map(|id| granted(id, LATER));
     let sts = Server::start(script).await;
     let more = format!(
-        "{}[credentials.account.aws_sigv4.assume_role]
+        "named_credentials = ['account']
+        {}[credentials.account.aws_sigv4.assume_role]
         role_arn = 'arn:aws:iam::{{account}}:role/r'
         parameters = {{ account = '[0-9]{{12}}' }}
         sts_url = '{}'
@@ -337,9 +339,12 @@ async fn a_role_with_parameters_has_keys_for_each_of_their_values() {
     );
     let client = client("http://127.0.0.1:9", &more);
     let csp = "CSP_A".parse().unwrap();
-    let url = "http://127.0.0.1:9/".parse().unwrap();
-    let credential =
-        client.0.credentials.select(&csp, &named("account"), &url).unwrap().expect("it is named");
+    let credential = client
+        .0
+        .credentials
+        .select(&csp, &named("account"), &Place::Base)
+        .unwrap()
+        .expect("it is named");
     let asked = |account: &str| Asked {
         parameters: [("account".to_owned(), account.to_owned())].into(),
         ..Asked::default()
@@ -364,7 +369,7 @@ async fn a_role_with_parameters_has_keys_for_each_of_their_values() {
     let default = client
         .0
         .credentials
-        .select(&csp, &CredentialChoice::Default, &url)
+        .select(&csp, &CredentialChoice::Default, &Place::Base)
         .unwrap()
         .expect("it is the origin");
     let unknown = default.check(&asked("111122223333").parameters).unwrap_err();
@@ -375,7 +380,8 @@ async fn a_role_with_parameters_has_keys_for_each_of_their_values() {
 async fn a_request_without_the_parameters_of_its_credential_is_refused() {
     let files = KeyFiles::new("AKID1");
     let more = format!(
-        "{}[credentials.account.aws_sigv4.assume_role]
+        "named_credentials = ['account']
+        {}[credentials.account.aws_sigv4.assume_role]
         role_arn = 'arn:aws:iam::{{account}}:role/r'
         parameters = {{ account = '[0-9]+' }}
         sts_url = 'https://sts.us-east-1.amazonaws.com'",

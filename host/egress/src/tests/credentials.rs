@@ -63,7 +63,8 @@ async fn an_adapter_selects_a_credential_by_its_name() {
     let idp = Server::start([token]).await;
     let csp = Server::start([answer(200, "", "")]).await;
     let more = format!(
-        "api_key = {{ header = 'X-Key', value = {key} }}
+        "named_credentials = ['billing', 'reports', 'other']
+        api_key = {{ header = 'X-Key', value = {key} }}
         [credentials.billing]
         basic = {{ username = 'me', password = {password} }}
         [credentials.reports]
@@ -95,12 +96,102 @@ async fn an_adapter_selects_a_credential_by_its_name() {
     assert_eq!((result.outcome().as_str(), csp.calls()), ("request-refused", calls));
 }
 
+/// Returns the line of the credential with which a request arrived at the host
+/// of a label, or the message of its refusal.
+async fn arrived(more: &str, target: Target, credential: CredentialChoice) -> String {
+    let csp = Server::start([answer(200, "", "")]).await;
+    let port = csp.url().rsplit_once(':').unwrap().1.to_owned();
+    let (more, base) = (more.replace("PORT", &port), format!("http://base.localhost:{port}"));
+    let client = resolving("127.0.0.1", &base, &more);
+    let target = match target {
+        Target::Location(location) => Target::Location(location.replace("PORT", &port)),
+        target @ (Target::Path(_) | Target::Endpoint(_)) => target,
+    };
+    let request = HttpRequest { credential, ..request(Method::Get, target) };
+    let result = exchange(&client, &request, &THRICE).await;
+    if result.outcome() != "200" {
+        assert_eq!(csp.connections(), 0);
+        return result.failure().message.clone();
+    }
+    let lines = csp.requests().pop().unwrap();
+    let host = lines.lines().find(|line| line.starts_with("host: ")).unwrap().to_owned();
+    let host = host.trim_start_matches("host: ").trim_end_matches(&format!(":{port}"));
+    format!("{host} {}", shown(&csp).join(" "))
+}
+
+#[tokio::test]
+async fn a_credential_goes_only_to_the_places_that_name_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let key = secret(dir.path(), "k", "k-1");
+    let api_key = |header: &str| format!("api_key = {{ header = '{header}', value = {key} }}");
+    let more = format!(
+        "named_credentials = ['reports']
+        allowed_origins = ['http://allowed.localhost:PORT']
+        {}
+        [endpoints.same]
+        url = 'http://same.localhost:PORT/v1'
+        [endpoints.open]
+        url = 'http://open.localhost:PORT'
+        credential = 'none'
+        named_credentials = ['member']
+        [endpoints.regional]
+        url = 'http://{{region}}.r.localhost:PORT'
+        credential = 'costs'
+        [credentials]
+        reports.{}
+        costs.{}
+        member.{}",
+        api_key("X-Default"),
+        api_key("X-Reports"),
+        api_key("X-Costs"),
+        api_key("X-Member"),
+    );
+    let endpoint = |endpoint: &str, parameters: &[(&str, &str)]| {
+        let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+        let parameters = parameters.iter().map(owned).collect();
+        let (endpoint, path) = (endpoint.to_owned(), "/x".to_owned());
+        Target::Endpoint(EndpointPath { endpoint, path, parameters })
+    };
+    let path = || Target::Path("/x".to_owned());
+    let at = |label: &str| Target::Location(format!("http://{label}.localhost:PORT/9"));
+    let region = || endpoint("regional", &[("region", "east-1")]);
+    let refused = |name: &str, place: &str| {
+        format!(
+            "HOTH refused the request to CSP_A: it asks for the credential \"{name}\" at {place}, \
+             where no `named_credentials` of `[csp.CSP_A]` list it"
+        )
+    };
+    for (target, credential, expected) in [
+        (path(), CredentialChoice::Default, "base.localhost x-default: k-1".to_owned()),
+        (path(), named("reports"), "base.localhost x-reports: k-1".to_owned()),
+        (path(), named("costs"), refused("costs", "`base_url`")),
+        (path(), CredentialChoice::None, "base.localhost ".to_owned()),
+        (endpoint("same", &[]), CredentialChoice::Default, "same.localhost x-default: k-1".into()),
+        (endpoint("open", &[]), CredentialChoice::Default, "open.localhost ".to_owned()),
+        (endpoint("open", &[]), named("member"), "open.localhost x-member: k-1".to_owned()),
+        (endpoint("open", &[]), named("reports"), refused("reports", "the endpoint \"open\"")),
+        (region(), CredentialChoice::Default, "east-1.r.localhost x-costs: k-1".to_owned()),
+        (region(), named("costs"), "east-1.r.localhost x-costs: k-1".to_owned()),
+        (region(), CredentialChoice::None, "east-1.r.localhost ".to_owned()),
+        (at("west-2.r"), CredentialChoice::Default, "west-2.r.localhost x-costs: k-1".to_owned()),
+        (at("open"), CredentialChoice::Default, "open.localhost ".to_owned()),
+        (at("allowed"), CredentialChoice::Default, "allowed.localhost ".to_owned()),
+        (at("allowed"), named("member"), refused("member", "one of the `allowed_origins`")),
+    ] {
+        let what = format!("{target:?} {credential:?}");
+        assert_eq!(arrived(&more, target, credential).await, expected, "{what}");
+    }
+}
+
 #[tokio::test]
 async fn an_adapter_cannot_set_the_header_of_a_credential() {
     let dir = tempfile::tempdir().unwrap();
     let key = secret(dir.path(), "k", "k-1");
     let csp = Server::start([answer(200, "", "")]).await;
-    let more = format!("credentials.other.api_key = {{ header = 'X-Other', value = {key} }}");
+    let more = format!(
+        "named_credentials = ['other']
+        credentials.other.api_key = {{ header = 'X-Other', value = {key} }}"
+    );
     let request = HttpRequest { headers: vec![("x-OTHER".into(), "mine".into())], ..get("/x") };
     let result = exchange(&client(&csp.url(), &more), &request, &THRICE).await;
     expect!["HOTH refused the request to CSP_A: the header `x-other` is reserved for the host"]

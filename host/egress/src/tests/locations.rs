@@ -88,11 +88,20 @@ async fn a_location_outside_the_allowed_origins_gets_no_call_and_no_token() {
     assert_eq!([csp.calls(), elsewhere.calls(), idp.calls()], [0, 1, 0]);
     assert!(!elsewhere.requests().concat().contains("authorization"));
 
-    let trusted = format!("credential_origins = ['{}']\n{allowed}", elsewhere.url());
-    let result = exchange(&client(&csp.url(), &trusted), &follow, &THRICE).await;
+    // An endpoint gets it, unless its own credential is another one.
+    let endpoint = |more| {
+        let url = elsewhere.url();
+        format!("{oauth2}\n[endpoints.status]\nurl = '{url}'\n{more}")
+    };
+    let result = exchange(&client(&csp.url(), &endpoint("")), &follow, &THRICE).await;
     assert_eq!(result.outcome(), "200");
     assert_eq!([csp.calls(), elsewhere.calls(), idp.calls()], [0, 2, 1]);
     assert!(elsewhere.requests().concat().contains("authorization: Bearer t\r\n"));
+    let open = endpoint("credential = 'none'");
+    let result = exchange(&client(&csp.url(), &open), &follow, &THRICE).await;
+    assert_eq!(result.outcome(), "200");
+    assert_eq!([csp.calls(), elsewhere.calls(), idp.calls()], [0, 3, 1]);
+    assert!(!elsewhere.requests()[2].contains("authorization"));
 }
 
 #[tokio::test]

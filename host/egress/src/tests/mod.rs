@@ -24,6 +24,7 @@ use crate::ExchangeResult;
 use crate::policy::resolver::Resolver;
 use hoth_core::domain::CredentialChoice;
 use hoth_core::domain::CredentialUse;
+use hoth_core::domain::EndpointPath;
 use hoth_core::domain::Event;
 use hoth_core::domain::HttpRequest;
 use hoth_core::domain::HttpResponse;

@@ -1,0 +1,216 @@
+//! The endpoints of one CSP in the configuration, and the credentials that each
+//! may get.
+
+use std::collections::BTreeMap;
+use std::collections::BTreeSet;
+
+use serde::Deserialize;
+use serde::Deserializer;
+
+use crate::auth::config::DEFAULT_CREDENTIAL;
+use crate::auth::sign::aws_scope::AwsScope;
+use crate::policy::template::UrlTemplate;
+use hoth_core::config::Problem;
+
+/// The table `[csp.<NAME>.endpoints.<NAME>]`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EndpointConfig {
+    /// The URL that every path is appended to. `{name}` in the host takes a
+    /// value from the adapter.
+    pub url: UrlTemplate,
+    /// The credential of requests that name none.
+    #[serde(default)]
+    pub credential: EndpointCredential,
+    /// Further credentials that requests to the endpoint may name.
+    #[serde(default)]
+    pub named_credentials: BTreeSet<String>,
+    /// The service and the region of signatures for AWS. By default they are
+    /// those of the credential, or read off the host name.
+    pub signing: Option<AwsScope>,
+}
+
+/// The credential of an endpoint.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum EndpointCredential {
+    /// The default credential of the CSP.
+    #[default]
+    Default,
+    /// No credential.
+    None,
+    /// The one in `credentials` with this name.
+    Named(String),
+}
+
+/// The word that is no name of a credential, as it selects none. The name of
+/// the default credential is refused where credentials are checked.
+const NONE: &str = "none";
+
+/// The most endpoints of one CSP: several hosts for each service that it has.
+const ENDPOINTS_MAX: usize = 64;
+
+/// The longest name of an endpoint, in bytes, by the WIT.
+const NAME_BYTES_MAX: usize = 64;
+
+impl EndpointConfig {
+    /// Returns true if requests to the endpoint may carry this credential.
+    fn names(&self, credential: &str) -> bool {
+        let own = matches!(&self.credential, EndpointCredential::Named(name) if name == credential);
+        own || self.named_credentials.contains(credential)
+    }
+}
+
+impl<'de> Deserialize<'de> for EndpointCredential {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Ok(match String::deserialize(deserializer)?.as_str() {
+            DEFAULT_CREDENTIAL => Self::Default,
+            NONE => Self::None,
+            name => Self::Named(name.to_owned()),
+        })
+    }
+}
+
+/// The names of a CSP's configuration that refer to one another.
+pub struct Bindings<'a> {
+    pub endpoints: &'a BTreeMap<String, EndpointConfig>,
+    /// The names of the configured credentials.
+    pub credentials: BTreeSet<&'a str>,
+    /// The credentials that requests to the base URL may name.
+    pub base: &'a BTreeSet<String>,
+    /// The credentials whose keys ask for those of a role.
+    pub sources: BTreeSet<&'a str>,
+}
+
+impl Bindings<'_> {
+    /// Returns the problems of endpoints, and of credentials that no endpoint
+    /// gets.
+    pub fn check(&self) -> Vec<Problem> {
+        let mut problems = Vec::new();
+        if self.endpoints.len() > ENDPOINTS_MAX {
+            let message = format!("must be {ENDPOINTS_MAX} at most, not {}", self.endpoints.len());
+            problems.push(Problem::new("endpoints", message));
+        }
+        if self.credentials.contains(NONE) {
+            let message = "must have another name, as an endpoint with that one gets no credential";
+            problems.push(Problem::new(format!("credentials.{NONE}"), message));
+        }
+        self.check_named("named_credentials", self.base, &mut problems);
+        for (name, endpoint) in self.endpoints {
+            if !is_name(name) {
+                let message =
+                    format!("must have names of 1 to {NAME_BYTES_MAX} letters, digits, `-` or `_`");
+                problems.push(Problem::new("endpoints", message));
+            }
+            let key = |key: &str| format!("endpoints.{name}.{key}");
+            if let EndpointCredential::Named(named) = &endpoint.credential {
+                let named = BTreeSet::from([named.clone()]);
+                self.check_named(&key("credential"), &named, &mut problems);
+            }
+            let named = &endpoint.named_credentials;
+            self.check_named(&key("named_credentials"), named, &mut problems);
+            if let Some(other) = self.ambiguous(name, endpoint) {
+                let message = format!(
+                    "must be the credential of `endpoints.{other}`, whose URL has the same origin: \
+                     locations are told apart by their origin"
+                );
+                problems.push(Problem::new(key("credential"), message));
+            }
+        }
+        for name in &self.credentials {
+            let used = self.base.contains(*name)
+                || self.sources.contains(name)
+                || self.endpoints.values().any(|endpoint| endpoint.names(name));
+            if !used {
+                let message = "is sent nowhere: name it in `named_credentials` of the CSP, which \
+                               sends it to `base_url`, or in an endpoint's `credential` or \
+                               `named_credentials`";
+                problems.push(Problem::new(format!("credentials.{name}"), message));
+            }
+        }
+        problems
+    }
+
+    fn check_named(&self, key: &str, named: &BTreeSet<String>, problems: &mut Vec<Problem>) {
+        for name in named.iter().filter(|name| !self.credentials.contains(name.as_str())) {
+            let message = format!("there is no `credentials.{name}`");
+            problems.push(Problem::new(key, message));
+        }
+    }
+
+    /// Returns an earlier endpoint with the same origin and another credential.
+    fn ambiguous(&self, name: &str, endpoint: &EndpointConfig) -> Option<&str> {
+        let origins = endpoint.url.origins();
+        let mut earlier = self.endpoints.iter().take_while(|(other, _)| *other != name);
+        let found = earlier.find(|(_, other)| {
+            other.url.origins().is_same(&origins) && other.credential != endpoint.credential
+        });
+        found.map(|(other, _)| other.as_str())
+    }
+}
+
+fn is_name(name: &str) -> bool {
+    (1..=NAME_BYTES_MAX).contains(&name.len())
+        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn problems(endpoints: &str, base: &[&str]) -> Vec<String> {
+        let endpoints = toml::from_str(endpoints).unwrap();
+        let base = base.iter().map(|name| (*name).to_owned()).collect();
+        let credentials = BTreeSet::from(["a", "b"]);
+        let bindings =
+            Bindings { endpoints: &endpoints, credentials, base: &base, sources: BTreeSet::new() };
+        bindings.check().iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn endpoints_name_credentials_that_are_configured() {
+        let good = "costs = { url = 'https://c.example.com', credential = 'a' }
+            open = { url = 'https://o.example.com', credential = 'none' }
+            other = { url = 'https://{x}.example.com', named_credentials = ['b'] }";
+        assert_eq!(problems(good, &[]), [""; 0]);
+        assert_eq!(problems("", &["a", "b"]), [""; 0]);
+        assert_eq!(
+            problems("costs = { url = 'https://c.example.com', credential = 'x' }", &["a", "y"]),
+            [
+                "named_credentials: there is no `credentials.y`",
+                "endpoints.costs.credential: there is no `credentials.x`",
+                "credentials.b: is sent nowhere: name it in `named_credentials` of the CSP, which \
+                 sends it to `base_url`, or in an endpoint's `credential` or `named_credentials`",
+            ]
+        );
+    }
+
+    #[test]
+    fn endpoints_of_one_origin_have_one_credential() {
+        let same = "one = { url = 'https://c.example.com/1', credential = 'a' }
+            two = { url = 'https://c.example.com/2', credential = 'a' }
+            three = { url = 'https://{x}.example.com', named_credentials = ['b'] }";
+        assert_eq!(problems(same, &[]), [""; 0]);
+        let other = "one = { url = 'https://{x}.example.com/1', credential = 'a' }
+            two = { url = 'https://{y}.example.com/2', credential = 'b' }";
+        assert_eq!(
+            problems(other, &[]),
+            ["endpoints.two.credential: must be the credential of `endpoints.one`, whose URL has \
+              the same origin: locations are told apart by their origin"]
+        );
+    }
+
+    #[test]
+    fn an_endpoint_has_a_name_and_a_url() {
+        let named = problems("'a b' = { url = 'https://c.example.com' }", &["a", "b"]);
+        assert_eq!(named, ["endpoints: must have names of 1 to 64 letters, digits, `-` or `_`"]);
+        for wrong in [
+            "c = {}",
+            "c = { url = 'http://c.example.com' }",
+            "c = { url = 'https://{c}.com' }",
+            "c = { url = 'https://c.example.com', credentials = ['a'] }",
+        ] {
+            let read = toml::from_str::<BTreeMap<String, EndpointConfig>>(wrong);
+            assert!(read.is_err(), "{wrong}");
+        }
+    }
+}
