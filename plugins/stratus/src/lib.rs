@@ -39,7 +39,9 @@ hoth_adapter::export!(Stratus);
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum State {
-    /// A call to make when the wait is over.
+    /// A call to make when the wait is over. Earlier versions had a state of its
+    /// own for a CSP that was too busy.
+    #[serde(alias = "put-off")]
     Due { call: Call, busy: u32 },
     /// A call that was made; its response comes next.
     Made { call: Call, busy: u32 },
