@@ -16,15 +16,15 @@ use crate::auth::config::ApiKeyConfig;
 use crate::auth::config::AwsSigV4Config;
 use crate::auth::config::BasicConfig;
 use crate::auth::config::CredentialConfig;
-use crate::auth::config::DEFAULT_CREDENTIAL;
 use crate::auth::config::GoogleFederationConfig;
 use crate::auth::config::GoogleServiceAccountConfig;
 use crate::auth::config::OAuth2Config;
 use crate::auth::config::OciSignatureConfig;
-use crate::auth::sign::aws_scope::AwsScope;
 use crate::breaker::BreakerConfig;
 use crate::endpoints::Bindings;
 use crate::endpoints::EndpointConfig;
+use crate::endpoints::EndpointCredential;
+use crate::policy::aws_scope::AwsScope;
 use crate::policy::network::Network;
 use crate::policy::origin;
 use crate::policy::origin::Origin;
@@ -134,50 +134,6 @@ impl Config {
     /// Below these bounds ordinary responses do not fit. The upper one is a bound
     /// on memory: each running call may hold as much.
     const RESPONSE_BYTES: RangeInclusive<u64> = 1..=8 * 1024 * 1024;
-    /// The bound of the WIT on the credential names of adapters.
-    const CREDENTIAL_NAME_BYTES_MAX: usize = 64;
-
-    /// Returns the problems of the default credential and of the named ones.
-    fn check_credentials(&self, names: &Names<'_>) -> Vec<Problem> {
-        let mut problems = Vec::new();
-        let default = self.default_credential();
-        if let [first, _, ..] = default.kinds()[..] {
-            problems.push(Problem::new(
-                first,
-                "must be the only default credential: name the other one under `credentials`",
-            ));
-        }
-        problems.extend(default.check(names));
-        for (name, credential) in &self.credentials {
-            if name.is_empty() || name.len() > Self::CREDENTIAL_NAME_BYTES_MAX {
-                let max = Self::CREDENTIAL_NAME_BYTES_MAX;
-                problems.push(Problem::new(
-                    "credentials",
-                    format!("must have names of 1 to {max} bytes"),
-                ));
-            }
-            let table = format!("credentials.{name}");
-            if name == DEFAULT_CREDENTIAL {
-                let message = "must have another name, as that is the name of the default one";
-                problems.push(Problem::new(&table, message));
-            }
-            if credential.kinds().len() != 1 {
-                let kinds = CredentialConfig::KINDS.join("`, `");
-                let message = format!("must have exactly one of `{kinds}`");
-                problems.push(Problem::new(&table, message));
-            }
-            let found = credential.check(names).into_iter();
-            problems.extend(found.map(|problem| problem.in_table(&table)));
-        }
-        problems.extend(config::check_sources(&default, &self.credentials));
-        let unscoped = default.aws_sigv4.as_ref().is_some_and(|aws| aws.signing.is_none());
-        if unscoped && AwsScope::of(&self.base_url).is_none() {
-            let message = "is missing: the host name in `base_url` does not have the service and \
-                           the region";
-            problems.push(Problem::new("aws_sigv4.signing", message));
-        }
-        problems
-    }
 
     /// Returns the problems of numbers outside of their bounds.
     fn check_numbers(&self) -> impl Iterator<Item = Problem> {
@@ -310,6 +266,40 @@ impl Config {
         others
     }
 
+    /// Returns the problems of URLs that get a signature of AWS, and whose service
+    /// and region are not known.
+    fn unscoped(&self) -> Vec<Problem> {
+        let default = self.default_credential();
+        let needs_scope = |credential: &CredentialConfig| {
+            credential.aws_sigv4.as_ref().is_some_and(|aws| aws.signing.is_none())
+        };
+        let missing = |key: String, url: &str| {
+            let message = format!(
+                "is missing: the host name in `{url}` does not have the service and the region"
+            );
+            Problem::new(key, message)
+        };
+        let mut problems = Vec::new();
+        if needs_scope(&default) && AwsScope::of(&self.base_url).is_none() {
+            problems.push(missing("aws_sigv4.signing".to_owned(), "base_url"));
+        }
+        for (name, endpoint) in &self.endpoints {
+            let credential = match &endpoint.credential {
+                EndpointCredential::Default => Some(&default),
+                EndpointCredential::None => None,
+                EndpointCredential::Named(name) => self.credentials.get(name),
+            };
+            // A URL with placeholders is known at the request only.
+            let url = endpoint.url.fill(&[]).ok();
+            let unknown = url.is_some_and(|url| AwsScope::of(&url).is_none());
+            if endpoint.signing.is_none() && credential.is_some_and(needs_scope) && unknown {
+                let table = format!("endpoints.{name}");
+                problems.push(missing(format!("{table}.signing"), "url"));
+            }
+        }
+        problems
+    }
+
     /// Returns true if any configured URL is https.
     fn needs_tls(&self) -> bool {
         self.base_url.scheme() == "https"
@@ -342,7 +332,8 @@ impl Table for Config {
         problems.extend(self.check_numbers());
         let breaker = self.breaker.check(names).into_iter();
         problems.extend(breaker.map(|problem| problem.in_table("breaker")));
-        problems.extend(self.check_credentials(names));
+        problems.extend(config::check_all(&self.default_credential(), &self.credentials, names));
+        problems.extend(self.unscoped());
         let bindings = Bindings {
             endpoints: &self.endpoints,
             credentials: self.credentials.keys().map(String::as_str).collect(),

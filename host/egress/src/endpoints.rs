@@ -7,10 +7,12 @@ use std::collections::BTreeSet;
 use serde::Deserialize;
 use serde::Deserializer;
 
-use crate::auth::config::DEFAULT_CREDENTIAL;
-use crate::auth::sign::aws_scope::AwsScope;
+use crate::policy::aws_scope::AwsScope;
 use crate::policy::template::UrlTemplate;
 use hoth_core::config::Problem;
+
+/// The word for the default credential, where the configuration names one.
+pub const DEFAULT_CREDENTIAL: &str = "default";
 
 /// The table `[csp.<NAME>.endpoints.<NAME>]`.
 #[derive(Debug, Clone, Deserialize)]

@@ -2,7 +2,7 @@
 
 use crate::auth::parameters::Parameters;
 use crate::auth::scopes::Scopes;
-use crate::auth::sign::aws_scope::AwsScope;
+use crate::policy::aws_scope::AwsScope;
 
 /// The demands of one request on its credential.
 #[derive(Debug, Clone, Default)]

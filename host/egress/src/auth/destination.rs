@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 
-use crate::auth::sign::aws_scope::AwsScope;
 use crate::endpoints::EndpointConfig;
 use crate::endpoints::EndpointCredential;
+use crate::policy::aws_scope::AwsScope;
 use crate::policy::target::Place;
 
 /// The credentials that each place may get, by their names.

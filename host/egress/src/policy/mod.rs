@@ -1,6 +1,7 @@
 //! TargetPolicy rules: the targets, headers and addresses that requests may use, and
 //! the secrets that responses must not bring back.
 
+pub mod aws_scope;
 pub mod headers;
 mod lookups;
 pub mod network;

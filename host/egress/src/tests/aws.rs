@@ -13,10 +13,8 @@ use super::server::Act;
 use super::server::Server;
 use super::server::answer;
 use super::*;
-use crate::auth::asked::Asked;
-use crate::auth::sign::aws_scope::AwsScope;
 use crate::auth::sign::aws_signature;
-use crate::policy::target::Place;
+use crate::policy::aws_scope::AwsScope;
 use hoth_core::domain::Timestamp;
 use hoth_platform::clock::Clock;
 
@@ -322,14 +320,24 @@ async fn a_role_is_assumed_and_its_keys_are_cached() {
     }
 }
 
+/// Returns a request with the role of an account.
+fn of_account(parameters: &[(&str, &str)]) -> HttpRequest {
+    let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+    let (name, parameters) = ("account".to_owned(), parameters.iter().map(owned).collect());
+    let credential = CredentialChoice::Named(CredentialUse { name, parameters });
+    HttpRequest { credential, ..get("/") }
+}
+
 #[tokio::test]
 async fn a_role_with_parameters_has_keys_for_each_of_their_values() {
     let files = KeyFiles::new("AKID1");
-    let script = ["ASIA1", "ASIA2"].map(|id| granted(id, LATER));
-    let sts = Server::start(script).await;
+    let sts = Server::start(["ASIA1", "ASIA2"].map(|id| granted(id, LATER))).await;
+    let csp = Server::start([answer(200, "", "")]).await;
     let more = format!(
         "named_credentials = ['account']
-        {}[credentials.account.aws_sigv4.assume_role]
+        {}[credentials.account.aws_sigv4]
+        signing = {{ service = 'organizations', region = 'us-east-1' }}
+        [credentials.account.aws_sigv4.assume_role]
         role_arn = 'arn:aws:iam::{{account}}:role/r'
         parameters = {{ account = '[0-9]{{12}}' }}
         sts_url = '{}'
@@ -337,22 +345,10 @@ async fn a_role_with_parameters_has_keys_for_each_of_their_values() {
         keys(&files),
         sts.url()
     );
-    let client = client("http://127.0.0.1:9", &more);
-    let csp = "CSP_A".parse().unwrap();
-    let credential = client
-        .0
-        .credentials
-        .select(&csp, &named("account"), &Place::Base)
-        .unwrap()
-        .expect("it is named");
-    let asked = |account: &str| Asked {
-        parameters: [("account".to_owned(), account.to_owned())].into(),
-        ..Asked::default()
-    };
+    let client = client(&csp.url(), &more);
     for account in ["111122223333", "444455556666", "111122223333"] {
-        let asked = asked(account);
-        credential.check(&asked.parameters).unwrap();
-        credential.signer(&asked, Duration::ZERO).await.unwrap();
+        let request = of_account(&[("account", account)]);
+        assert_eq!(exchange(&client, &request, &THRICE).await.outcome(), "200");
     }
     let forms: Vec<_> =
         sts.requests().iter().map(|it| it.rsplit_once("RoleArn=").unwrap().1.to_owned()).collect();
@@ -360,20 +356,28 @@ async fn a_role_with_parameters_has_keys_for_each_of_their_values() {
         forms,
         ["111122223333", "444455556666"].map(|it| format!("arn%3Aaws%3Aiam%3A%3A{it}%3Arole%2Fr"))
     );
-    for (asked, reason) in [
-        (asked("1111222233334"), "does not accept this value of the parameter `account`"),
-        (Asked::default(), "needs the parameter `account`"),
-    ] {
-        assert_eq!(credential.check(&asked.parameters).unwrap_err().to_string(), reason);
+    let signers: Vec<_> = csp.requests().iter().map(|request| signer(request)).collect();
+    let ids = ["ASIA1", "ASIA2", "ASIA1"];
+    assert_eq!(signers, ids.map(|id| format!("{id} us-east-1 organizations")));
+}
+
+#[tokio::test]
+async fn an_endpoint_has_a_service_and_a_region_of_its_own() {
+    let files = KeyFiles::new("AKID1");
+    let csp = Server::start([answer(200, "", "")]).await;
+    let more = format!(
+        "{}[endpoints.sso]\nurl = '{}/sso'\nsigning = {{ service = 'sso', region = 'us-west-2' }}",
+        keys(&files),
+        csp.url()
+    );
+    let client = client(&csp.url(), &more);
+    let (endpoint, path) = ("sso".to_owned(), "/x".to_owned());
+    let target = Target::Endpoint(EndpointPath { endpoint, path, parameters: Vec::new() });
+    for request in [get("/x"), request(Method::Get, target)] {
+        assert_eq!(exchange(&client, &request, &THRICE).await.outcome(), "200");
     }
-    let default = client
-        .0
-        .credentials
-        .select(&csp, &CredentialChoice::Default, &Place::Base)
-        .unwrap()
-        .expect("it is the origin");
-    let unknown = default.check(&asked("111122223333").parameters).unwrap_err();
-    assert_eq!(unknown.to_string(), "has no parameter `account`");
+    let signers: Vec<_> = csp.requests().iter().map(|request| signer(request)).collect();
+    assert_eq!(signers, ["AKID1 us-east-1 ce", "AKID1 us-west-2 sso"]);
 }
 
 #[tokio::test]
@@ -387,17 +391,23 @@ async fn a_request_without_the_parameters_of_its_credential_is_refused() {
         sts_url = 'https://sts.us-east-1.amazonaws.com'",
         keys(&files)
     );
-    let request = HttpRequest { credential: named("account"), ..get("/") };
     let client = client("http://127.0.0.1:9", &more);
-    let result = exchange(&client, &request, &THRICE).await;
-    expect!["HOTH refused the request to CSP_A: its credential needs the parameter `account`"]
-        .assert_eq(&result.failure().message);
-    let (name, parameter) = ("account".to_owned(), ("account".to_owned(), "1".to_owned()));
-    let parameters = vec![parameter.clone(), parameter];
-    let credential = CredentialChoice::Named(CredentialUse { name, parameters });
-    let result = exchange(&client, &HttpRequest { credential, ..request }, &THRICE).await;
-    expect!["HOTH refused the request to CSP_A: its credential gets the parameter `account` twice"]
-        .assert_eq(&result.failure().message);
+    for (given, reason) in [
+        (&[][..], "its credential needs the parameter `account`"),
+        (
+            &[("account", "1x")],
+            "its credential does not accept this value of the parameter `account`",
+        ),
+        (&[("account", "1"), ("role", "x")], "its credential has no parameter `role`"),
+        (
+            &[("account", "1"), ("account", "1")],
+            "its credential gets the parameter `account` twice",
+        ),
+    ] {
+        let result = exchange(&client, &of_account(given), &THRICE).await;
+        let message = format!("HOTH refused the request to CSP_A: {reason}");
+        assert_eq!(result.failure().message, message);
+    }
 }
 
 #[tokio::test]

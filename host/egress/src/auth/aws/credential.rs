@@ -25,11 +25,11 @@ use crate::auth::parameters::BadParameters;
 use crate::auth::parameters::Parameters;
 use crate::auth::parameters::Template;
 use crate::auth::reread::Reread;
-use crate::auth::sign::aws_scope::AwsScope;
 use crate::auth::sign::signer::AwsSigner;
 use crate::auth::sign::signer::Refusal;
 use crate::auth::sign::signer::Signer;
 use crate::auth::sign::signing_clock::SigningClock;
+use crate::policy::aws_scope::AwsScope;
 use crate::transport::failure::CallFailure;
 use hoth_core::domain::CspName;
 

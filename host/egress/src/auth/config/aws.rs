@@ -11,15 +11,13 @@ use super::CredentialConfig;
 use super::secrets::Secret;
 use super::secrets::SecretForm;
 use crate::auth::parameters::Template;
-use crate::auth::sign::aws_scope::AwsScope;
+use crate::endpoints::DEFAULT_CREDENTIAL;
+use crate::policy::aws_scope::AwsScope;
 use crate::policy::origin;
 use hoth_core::config::Names;
 use hoth_core::config::Problem;
 use hoth_core::config::Table;
 use hoth_platform::secret::SecretSource;
-
-/// The name of the default credential in `assume_role.from`.
-pub const DEFAULT_CREDENTIAL: &str = "default";
 
 /// The table `aws_sigv4`: keys of AWS, from one of three sources.
 #[derive(Debug, Clone, Deserialize)]
@@ -246,7 +244,7 @@ fn is_scope_word(text: &str) -> bool {
 
 /// Checks the chains of `assume_role.from`: each ends at keys or at a web
 /// identity, and no role on the way has parameters, which only a request can
-/// give.
+/// give that names the credential.
 pub fn check_sources(
     default: &CredentialConfig,
     named: &BTreeMap<String, CredentialConfig>,
@@ -272,6 +270,12 @@ pub fn check_sources(
         }
         Some("must not lead back to the same role".to_owned())
     };
+    let given = default.aws_sigv4.as_ref().and_then(|it| it.assume_role.as_ref());
+    let unusable = given.is_some_and(|role| !role.parameters.is_empty()).then(|| {
+        let message =
+            "must be those of a named credential: no request gives any to the default one";
+        Problem::new("aws_sigv4.assume_role.parameters", message)
+    });
     let tables = named.iter().map(|(name, it)| (format!("credentials.{name}.aws_sigv4"), it));
     [("aws_sigv4".to_owned(), default)]
         .into_iter()
@@ -280,5 +284,6 @@ pub fn check_sources(
             let role = it.aws_sigv4.as_ref()?.assume_role.as_ref()?;
             Some(Problem::new(format!("{table}.assume_role.from"), fault(role)?))
         })
+        .chain(unusable)
         .collect()
 }

@@ -8,6 +8,7 @@ mod secrets;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use http::HeaderName;
@@ -18,10 +19,8 @@ use url::Url;
 
 pub use aws::AssumeRoleConfig;
 pub use aws::AwsSigV4Config;
-pub use aws::DEFAULT_CREDENTIAL;
 pub use aws::StsConfig;
 pub use aws::WebIdentityConfig;
-pub use aws::check_sources;
 pub use google::CLOUD_PLATFORM;
 pub use google::GoogleFederationConfig;
 pub use google::GoogleServiceAccountConfig;
@@ -32,6 +31,7 @@ pub use oci::OciSignatureConfig;
 pub use secrets::Secret;
 use secrets::SecretForm;
 
+use crate::endpoints::DEFAULT_CREDENTIAL;
 use crate::policy::headers;
 use hoth_core::config::Names;
 use hoth_core::config::Problem;
@@ -162,6 +162,46 @@ impl CredentialConfig {
         ];
         urls.into_iter().flatten().flatten().any(|url| url.scheme() == "https")
     }
+}
+
+/// The bound of the WIT on the credential names of adapters.
+const NAME_BYTES_MAX: usize = 64;
+
+/// Returns the problems of the default credential of a CSP, and of the named
+/// ones.
+pub fn check_all(
+    default: &CredentialConfig,
+    named: &BTreeMap<String, CredentialConfig>,
+    names: &Names<'_>,
+) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    if let [first, _, ..] = default.kinds()[..] {
+        problems.push(Problem::new(
+            first,
+            "must be the only default credential: name the other one under `credentials`",
+        ));
+    }
+    problems.extend(default.check(names));
+    for (name, credential) in named {
+        if name.is_empty() || name.len() > NAME_BYTES_MAX {
+            let message = format!("must have names of 1 to {NAME_BYTES_MAX} bytes");
+            problems.push(Problem::new("credentials", message));
+        }
+        let table = format!("credentials.{name}");
+        if name == DEFAULT_CREDENTIAL {
+            let message = "must have another name, as that is the name of the default one";
+            problems.push(Problem::new(&table, message));
+        }
+        if credential.kinds().len() != 1 {
+            let kinds = CredentialConfig::KINDS.join("`, `");
+            let message = format!("must have exactly one of `{kinds}`");
+            problems.push(Problem::new(&table, message));
+        }
+        let found = credential.check(names).into_iter();
+        problems.extend(found.map(|problem| problem.in_table(&table)));
+    }
+    problems.extend(aws::check_sources(default, named));
+    problems
 }
 
 impl Table for CredentialConfig {

@@ -113,6 +113,12 @@ fn a_role_is_assumed_with_keys_that_exist() {
             "credentials.a.aws_sigv4.assume_role.from: must not be `b`, whose role has parameters"
         ],
     );
+    check(
+        &format!("[aws_sigv4.assume_role]\n{ROLE}from = 'k'\n[credentials.k.aws_sigv4]\n{KEYS}"),
+        expect![
+            "aws_sigv4.assume_role.parameters: must be those of a named credential: no request gives any to the default one"
+        ],
+    );
     let plain = |name: &str, from: &str| {
         format!(
             "[credentials.{name}.aws_sigv4.assume_role]\nrole_arn = 'arn:x'\nfrom = '{from}'\nsts_url = 'https://sts'\nregion = 'us-east-1'\n"
@@ -150,6 +156,25 @@ fn the_scope_of_signatures_is_known_before_the_first_request() {
         &keys,
         expect![
             "aws_sigv4.signing: is missing: the host name in `base_url` does not have the service and the region"
+        ],
+    );
+    let endpoint = |more: &str| {
+        format!(
+            "credentials.k.aws_sigv4 = {{ {}, {} }}\nendpoints.x = {{ credential = 'k', {more} }}",
+            "access_key_id.env = 'A'", "secret_access_key.env = 'B'"
+        )
+    };
+    for good in [
+        "url = 'https://ce.us-east-1.amazonaws.com'",
+        "url = 'https://sso.{region}.amazonaws.com'",
+        "url = 'https://proxy.example.com', signing = { service = 'ce', region = 'us-east-1' }",
+    ] {
+        check(&endpoint(good), expect![""]);
+    }
+    check(
+        &endpoint("url = 'https://proxy.example.com'"),
+        expect![
+            "endpoints.x.signing: is missing: the host name in `url` does not have the service and the region"
         ],
     );
 }

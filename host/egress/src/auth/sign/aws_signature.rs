@@ -13,8 +13,8 @@ use http::HeaderValue;
 use http::header;
 use ring::digest;
 
-use crate::auth::sign::aws_scope::AwsScope;
 use crate::auth::sign::instant;
+use crate::policy::aws_scope::AwsScope;
 use hoth_core::domain::Timestamp;
 
 /// Signs a request. Adds `Authorization`, `X-Amz-Date` and, for temporary keys,

@@ -3,7 +3,6 @@
 
 pub mod account_key;
 pub mod aws_refusal;
-pub mod aws_scope;
 pub mod aws_signature;
 pub mod client_assertion;
 pub mod header;

@@ -6,13 +6,13 @@ use std::sync::Arc;
 use aws_credential_types::Credentials as Keys;
 
 use crate::auth::sign::aws_refusal;
-use crate::auth::sign::aws_scope::AwsScope;
 use crate::auth::sign::aws_signature;
 use crate::auth::sign::header::AuthHeader;
 use crate::auth::sign::oci_signature;
 use crate::auth::sign::oci_signature::OciKey;
 use crate::auth::sign::signing_clock::SigningClock;
 use crate::auth::sign::signing_clock::Skew;
+use crate::policy::aws_scope::AwsScope;
 use crate::policy::scrub::Scrubber;
 use crate::transport::call::RawResponse;
 use crate::transport::failure::CallFailure;
