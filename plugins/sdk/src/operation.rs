@@ -142,6 +142,36 @@ impl<'a> Operation<'a> {
         }
     }
 
+    /// Returns the request in HOTH's representation, in camelCase: the `request`
+    /// of an outcome where nothing else says more. For costs, the host inserts
+    /// the cost request instead.
+    pub fn asked(&self) -> Object {
+        let portfolio = |id: &str| Object::new().with("portfolioId", id);
+        let camel = |object: &Object| object.clone().into_camel_case();
+        match self {
+            Self::AddPortfolio { portfolio } => Object::new().with("portfolio", camel(portfolio)),
+            Self::GetPortfolio { portfolio_id } => portfolio(portfolio_id),
+            Self::AddEnvironment { portfolio_id, environment } => {
+                portfolio(portfolio_id).with("environment", camel(environment))
+            }
+            Self::AddTaskOrder { portfolio_id, task_order } => {
+                portfolio(portfolio_id).with("taskOrder", camel(task_order))
+            }
+            Self::UpdateTaskOrder { portfolio_id, task_order_id, task_order } => {
+                portfolio(portfolio_id)
+                    .with("taskOrderId", *task_order_id)
+                    .with("taskOrder", camel(task_order))
+            }
+            Self::AddOperators { portfolio_id, environment_id, administrators } => {
+                let administrators = Json::from(administrators.to_vec()).into_camel_case();
+                portfolio(portfolio_id)
+                    .with_optional("environmentId", *environment_id)
+                    .with("administrators", administrators)
+            }
+            Self::CostByPortfolio { .. } | Self::CostByClin { .. } => Object::new(),
+        }
+    }
+
     /// Returns the failure of an operation that the CSP does not support.
     pub fn unsupported(&self) -> Failure {
         unsupported(self.word())

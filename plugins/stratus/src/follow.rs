@@ -127,7 +127,7 @@ fn done(job: &Job, subject: &str, thing: Object) -> Next<Stratus> {
 }
 
 fn done_with(response: Object, job: &Job, subject: &str, thing: Object) -> Next<Stratus> {
-    let asked = job.operation().map(words::asked)?;
+    let asked = job.operation().map(|operation| operation.asked())?;
     let metadata = Object::new().with("status", 200_u16).with("request", asked);
     Ok(Step::done(response.with(subject, thing).with("$metadata", metadata)))
 }

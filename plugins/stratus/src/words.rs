@@ -56,35 +56,6 @@ pub fn funding_of(operation: Operation<'_>) -> Result<Json, Failure> {
     funding(task_order.read()?)
 }
 
-/// Returns the request in HOTH's representation.
-pub fn asked(operation: Operation<'_>) -> Object {
-    let portfolio = |id: &str| Object::new().with("portfolioId", id);
-    let camel = |object: &Object| object.clone().into_camel_case();
-    match operation {
-        Operation::AddPortfolio { portfolio } => Object::new().with("portfolio", camel(portfolio)),
-        Operation::GetPortfolio { portfolio_id } => portfolio(portfolio_id),
-        Operation::AddEnvironment { portfolio_id, environment } => {
-            portfolio(portfolio_id).with("environment", camel(environment))
-        }
-        Operation::AddTaskOrder { portfolio_id, task_order } => {
-            portfolio(portfolio_id).with("taskOrder", camel(task_order))
-        }
-        Operation::UpdateTaskOrder { portfolio_id, task_order_id, task_order } => {
-            portfolio(portfolio_id)
-                .with("taskOrderId", task_order_id)
-                .with("taskOrder", camel(task_order))
-        }
-        Operation::AddOperators { portfolio_id, environment_id, administrators } => {
-            let administrators = Json::from(administrators.to_vec()).into_camel_case();
-            portfolio(portfolio_id)
-                .with_optional("environmentId", environment_id)
-                .with("administrators", administrators)
-        }
-        // The host inserts the cost request.
-        Operation::CostByPortfolio { .. } | Operation::CostByClin { .. } => Object::new(),
-    }
-}
-
 /// Returns the status of the CSP's work, as ServiceNow reads it.
 pub fn status(job: &Job, made: &Made, word: &str) -> Object {
     let portfolio_id = job.operation().ok().and_then(|operation| operation.portfolio_id());
