@@ -1,0 +1,470 @@
+//! Environments: accounts.
+//!
+//! `CreateAccount` knows no repetition, and its only unique value is the e-mail
+//! address. So the job derives name and address from its id, and searches the
+//! requests of the organization by the name before it makes one.
+
+use hoth_adapter::Date;
+use hoth_adapter::Failure;
+use hoth_adapter::Next;
+use hoth_adapter::Object;
+use hoth_adapter::Operation;
+use hoth_adapter::Request;
+use hoth_adapter::payload;
+use hoth_adapter::payload::cloud_clin;
+use serde::Deserialize;
+use serde::Serialize;
+
+use crate::Aws;
+use crate::Work;
+use crate::checkpoint;
+use crate::done;
+use crate::go;
+use crate::operators;
+use crate::pair;
+use crate::pause;
+use crate::poll;
+use crate::portfolio::exists;
+use crate::service::Error;
+use crate::service::Service;
+use crate::service::next_page;
+use crate::service::object;
+use crate::service::objects;
+use crate::service::text;
+use crate::tags;
+use crate::tags::ClinMark;
+use crate::tags::Reading;
+
+/// The lengths of a name and of an e-mail address (AWS Organizations API
+/// Reference, CreateAccount).
+const NAME_CHARS_MAX: usize = 50;
+const EMAIL_CHARS_MAX: usize = 64;
+
+/// The digits of the job's token in both: enough that no two jobs share them.
+const TOKEN_DIGITS: usize = 12;
+
+/// A new account.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Account {
+    pub clin: ClinMark,
+    pub id: String,
+    /// The commercial account that belongs to a GovCloud account.
+    pub commercial: Option<String>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Call {
+    /// Reads the task orders of the portfolio, to choose the CLIN.
+    ReadTags {
+        reading: Reading,
+    },
+    /// Searches for a request that this job has made before.
+    FindRequest {
+        clin: ClinMark,
+        page: Option<String>,
+    },
+    Create {
+        clin: ClinMark,
+    },
+    /// Polls the request.
+    ReadRequest {
+        clin: ClinMark,
+        request: String,
+    },
+    /// Searches for the account that has the e-mail address already.
+    FindAccount {
+        clin: ClinMark,
+        page: Option<String>,
+    },
+    CheckMark {
+        account: Account,
+        reading: Reading,
+    },
+    /// Joins a GovCloud account to the organization.
+    Pair(pair::Call),
+    FindParent {
+        account: Account,
+    },
+    Move {
+        account: Account,
+        from: String,
+    },
+    /// Polls the account until it is active.
+    Read {
+        account: Account,
+    },
+}
+
+impl Call {
+    /// Returns the first call, unless the environment does not fit to AWS.
+    pub fn first(work: &Work<'_>) -> Result<crate::Call, Failure> {
+        let environment = environment(work)?;
+        let level = environment.classification_level;
+        if !work.settings.levels.contains(&level) {
+            let level = tags::level_word(level);
+            let message = format!("the CSP does not serve {level}: see its settings.levels");
+            return Err(Failure::unsupported(message));
+        }
+        email(work, &environment)?;
+        Ok(crate::Call::Environment(Self::ReadTags { reading: Reading::default() }))
+    }
+
+    pub fn request(&self, work: &Work<'_>) -> Result<Request, Failure> {
+        let service = creator(work);
+        let body = Object::new();
+        Ok(match self {
+            Self::ReadTags { reading } => reading.request(portfolio(work)?),
+            Self::FindRequest { page, .. } => {
+                let states = ["IN_PROGRESS", "SUCCEEDED"].map(hoth_adapter::Json::from).to_vec();
+                let body = body.with("States", states).with_optional("NextToken", page.as_deref());
+                service.safe("ListCreateAccountStatus", body)
+            }
+            Self::Create { clin } => {
+                let environment = environment(work)?;
+                let (mark, clin) = (tags::job_mark(work.job), clin.to_string());
+                let body = body
+                    .with("Email", email(work, &environment)?)
+                    .with("AccountName", name(work, &environment))
+                    .with("Tags", tags::list([(tags::JOB, &mark), (tags::CLIN, &clin)]));
+                let is_pair = work.settings.govcloud.is_some();
+                let operation = if is_pair { "CreateGovCloudAccount" } else { "CreateAccount" };
+                service.once(operation, body)
+            }
+            Self::ReadRequest { request, .. } => {
+                let body = body.with("CreateAccountRequestId", request);
+                service.safe("DescribeCreateAccountStatus", body)
+            }
+            Self::FindAccount { page, .. } => {
+                service.safe("ListAccounts", body.with_optional("NextToken", page.as_deref()))
+            }
+            Self::CheckMark { account, reading } => {
+                let id = account.commercial.as_ref().unwrap_or(&account.id);
+                reading.request_at(service, id)
+            }
+            Self::Pair(call) => call.request(work)?,
+            Self::FindParent { account } => {
+                Service::Organizations.safe("ListParents", body.with("ChildId", &account.id))
+            }
+            Self::Move { account, from } => {
+                let body = body
+                    .with("AccountId", &account.id)
+                    .with("SourceParentId", from)
+                    .with("DestinationParentId", portfolio(work)?);
+                Service::Organizations.safe("MoveAccount", body)
+            }
+            Self::Read { account } => {
+                Service::Organizations.safe("DescribeAccount", body.with("AccountId", &account.id))
+            }
+        })
+    }
+
+    pub fn after(self, work: &Work<'_>, data: &Object) -> Next<Aws> {
+        match self {
+            Self::ReadTags { reading } => match reading.add(data) {
+                Err(reading) => go_on(work, Self::ReadTags { reading }),
+                Ok(tags) => {
+                    let clin = choose_clin(work, &tags)?;
+                    go_on(work, Self::FindRequest { clin, page: None })
+                }
+            },
+            Self::FindRequest { clin, .. } => found_request(work, clin, data),
+            Self::Create { clin } => requested(clin, object(data, "CreateAccountStatus")?),
+            Self::ReadRequest { clin, .. } => {
+                let status = object(data, "CreateAccountStatus")?;
+                match text(status, "State")? {
+                    "FAILED" => not_created(work, clin, status),
+                    _ => requested(clin, status),
+                }
+            }
+            Self::FindAccount { clin, .. } => found_account(work, clin, data),
+            Self::CheckMark { account, reading } => match reading.add(data) {
+                Err(reading) => go_on(work, Self::CheckMark { account, reading }),
+                Ok(tags) if !tags::is_marked(&tags, work.job) => {
+                    Err(exists("the e-mail address of the account belongs to another account"))
+                }
+                Ok(_) if work.settings.govcloud.is_some() => {
+                    // The GovCloud account is named by the request alone.
+                    Err(exists("the account exists, but the request that created it is gone"))
+                }
+                Ok(_) => created(account),
+            },
+            Self::Pair(call) => call.after(work, data),
+            Self::FindParent { account } => found_parent(work, account, data),
+            Self::Move { account, .. } => go_on(work, Self::Read { account }),
+            Self::Read { account } => read(work, account, object(data, "Account")?),
+        }
+    }
+
+    pub fn after_error(&self, work: &Work<'_>, error: &Error) -> Option<Next<Aws>> {
+        match self {
+            Self::Pair(call) => call.after_error(work, error),
+            // It was moved by the call before, whose response was lost.
+            Self::Move { account, .. }
+                if error.is("DuplicateAccountException")
+                    || error.is("SourceParentNotFoundException") =>
+            {
+                Some(go_on(work, Self::FindParent { account: account.clone() }))
+            }
+            // It was created just now, and not every server knows it.
+            Self::FindParent { .. } | Self::Read { .. }
+                if error.is("ChildNotFoundException") || error.is("AccountNotFoundException") =>
+            {
+                Some(wait_for(self.clone(), "the account is not visible yet"))
+            }
+            Self::ReadTags { .. }
+            | Self::FindRequest { .. }
+            | Self::Create { .. }
+            | Self::ReadRequest { .. }
+            | Self::FindAccount { .. }
+            | Self::CheckMark { .. }
+            | Self::FindParent { .. }
+            | Self::Move { .. }
+            | Self::Read { .. } => None,
+        }
+    }
+
+    pub fn search(&self) -> Option<Self> {
+        match self {
+            Self::Create { clin } => Some(Self::FindRequest { clin: clin.clone(), page: None }),
+            Self::Pair(call) => call.search().map(Self::Pair),
+            Self::ReadTags { .. }
+            | Self::FindRequest { .. }
+            | Self::ReadRequest { .. }
+            | Self::FindAccount { .. }
+            | Self::CheckMark { .. }
+            | Self::FindParent { .. }
+            | Self::Move { .. }
+            | Self::Read { .. } => None,
+        }
+    }
+
+    pub fn made(&self) -> Vec<(&'static str, String)> {
+        match self {
+            Self::ReadRequest { request, .. } => vec![("account-request", request.clone())],
+            Self::Pair(call) => call.account().made(),
+            Self::FindParent { account } | Self::Move { account, .. } | Self::Read { account } => {
+                account.made()
+            }
+            Self::ReadTags { .. }
+            | Self::FindRequest { .. }
+            | Self::Create { .. }
+            | Self::FindAccount { .. }
+            | Self::CheckMark { .. } => Vec::new(),
+        }
+    }
+}
+
+impl Account {
+    /// Returns the accounts by kind and id.
+    pub fn made(&self) -> Vec<(&'static str, String)> {
+        let commercial = self.commercial.iter().map(|id| ("commercial-account", id.clone()));
+        [("account", self.id.clone())].into_iter().chain(commercial).collect()
+    }
+}
+
+/// Returns the service that creates accounts: pairs come from the commercial
+/// partition.
+fn creator(work: &Work<'_>) -> Service {
+    match work.settings.govcloud {
+        Some(_) => Service::CommercialOrganizations,
+        None => Service::Organizations,
+    }
+}
+
+/// Returns the step after a page of the organization's requests.
+fn found_request(work: &Work<'_>, clin: ClinMark, data: &Object) -> Next<Aws> {
+    let name = name(work, &environment(work)?);
+    let same = |one: &&Object| one.text("AccountName") == Some(name.as_str());
+    match (objects(data, "CreateAccountStatuses").find(same), next_page(data)) {
+        (Some(status), _) => requested(clin, status),
+        (None, Some(page)) => go_on(work, Call::FindRequest { clin, page: Some(page) }),
+        (None, None) => go_on(work, Call::Create { clin }),
+    }
+}
+
+/// Returns the step after a request that has failed.
+fn not_created(work: &Work<'_>, clin: ClinMark, status: &Object) -> Next<Aws> {
+    match status.text("FailureReason").unwrap_or("no reason") {
+        "EMAIL_ALREADY_EXISTS" | "GOVCLOUD_ACCOUNT_ALREADY_EXISTS" => {
+            go_on(work, Call::FindAccount { clin, page: None })
+        }
+        // Another request of the same address, perhaps of this job, is in
+        // progress.
+        "CONCURRENT_ACCOUNT_MODIFICATION" => {
+            let call = Call::FindRequest { clin, page: None };
+            pause(crate::Call::Environment(call), "AWS creates the account already")
+        }
+        reason => {
+            let message = format!("AWS did not create the account: {reason}");
+            let details = Object::new().with("details", &message);
+            Err(Failure::job_failed(message, details.with("failureReason", reason)))
+        }
+    }
+}
+
+/// Returns the step after a page of the organization's accounts.
+fn found_account(work: &Work<'_>, clin: ClinMark, data: &Object) -> Next<Aws> {
+    let email = email(work, &environment(work)?)?;
+    let same =
+        |one: &&Object| one.text("Email").is_some_and(|other| other.eq_ignore_ascii_case(&email));
+    match (objects(data, "Accounts").find(same), next_page(data)) {
+        (Some(account), _) => {
+            let id = text(account, "Id")?.to_owned();
+            let account = Account { clin, id, commercial: None };
+            go_on(work, Call::CheckMark { account, reading: Reading::default() })
+        }
+        (None, Some(page)) => go_on(work, Call::FindAccount { clin, page: Some(page) }),
+        (None, None) => Err(exists("the e-mail address belongs to an account elsewhere")),
+    }
+}
+
+fn found_parent(work: &Work<'_>, account: Account, data: &Object) -> Next<Aws> {
+    let Some(parent) = objects(data, "Parents").next() else {
+        return wait_for(Call::FindParent { account }, "the account has no parent yet");
+    };
+    match text(parent, "Id")? {
+        parent if parent == portfolio(work)? => go_on(work, Call::Read { account }),
+        parent => go_on(work, Call::Move { account, from: parent.to_owned() }),
+    }
+}
+
+/// Returns the step after the state of the account.
+fn read(work: &Work<'_>, account: Account, found: &Object) -> Next<Aws> {
+    match found.text("State").or(found.text("Status")).unwrap_or_default() {
+        "ACTIVE" => operators_of(work, account),
+        "PENDING_ACTIVATION" | "" => {
+            wait_for(Call::Read { account }, "the account is not active yet")
+        }
+        other => {
+            let message = format!("the new account is {other}");
+            let response = Object::new().with("details", &message);
+            Err(Failure::job_failed(message, response))
+        }
+    }
+}
+
+/// Returns the step after the status of a request that has not failed.
+fn requested(clin: ClinMark, status: &Object) -> Next<Aws> {
+    let request = text(status, "Id")?.to_owned();
+    if status.text("State") != Some("SUCCEEDED") {
+        let call = Call::ReadRequest { clin, request: request.clone() };
+        return poll(crate::Call::Environment(call), &request, "AWS creates the account");
+    }
+    let id = text(status, "AccountId")?.to_owned();
+    created(match status.text("GovCloudAccountId") {
+        Some(gov) => Account { clin, id: gov.to_owned(), commercial: Some(id) },
+        None => Account { clin, id, commercial: None },
+    })
+}
+
+fn created(account: Account) -> Next<Aws> {
+    let call = match account.commercial {
+        Some(_) => Call::Pair(pair::Call::first(account)),
+        None => Call::FindParent { account },
+    };
+    checkpoint(crate::Call::Environment(call), "the account is created")
+}
+
+/// Continues with the operators once the account is active.
+fn operators_of(work: &Work<'_>, account: Account) -> Next<Aws> {
+    if environment(work)?.administrators.is_empty() {
+        return end(work, &account);
+    }
+    let call = operators::first_of_environment(work, account)?;
+    checkpoint(call, "the account is active")
+}
+
+/// Ends the job, whose account is ready.
+pub fn end(work: &Work<'_>, account: &Account) -> Next<Aws> {
+    let environment = environment(work)?;
+    let object = Object::new()
+        .with("id", &account.id)
+        .with("name", &environment.name)
+        .with("accountName", name(work, &environment))
+        .with("taskOrderNumber", &account.clin.order)
+        .with("clinNumber", &account.clin.clin)
+        .with_optional("commercialAccountId", account.commercial.as_ref());
+    done(work, "environment", object)
+}
+
+pub fn go_on(work: &Work<'_>, call: Call) -> Next<Aws> {
+    go(work, crate::Call::Environment(call))
+}
+
+/// Waits for a change in AWS that takes minutes at most.
+fn wait_for(call: Call, note: &str) -> Next<Aws> {
+    let reference = call.made().into_iter().next().map(|(_, id)| id).unwrap_or_default();
+    poll(crate::Call::Environment(call), &reference, note)
+}
+
+/// Chooses the CLIN that pays for the account.
+fn choose_clin(work: &Work<'_>, tags: &Object) -> Result<ClinMark, Failure> {
+    let level = environment(work)?.classification_level;
+    let today = Date::from(work.job.now);
+    let orders = tags::task_orders(tags);
+    let Some((order, clin)) = cloud_clin(&orders, level, today) else {
+        let message = format!(
+            "the portfolio has no CLIN of the type CLOUD and the classification {} whose period \
+             contains {today}",
+            tags::level_word(level)
+        );
+        let response = Object::new().with("details", &message);
+        return Err(Failure { message, ..Failure::refused(400, response) });
+    };
+    Ok(ClinMark { order: order.task_order_number.clone(), clin: clin.clin_number.clone() })
+}
+
+fn environment(work: &Work<'_>) -> Result<payload::Environment, Failure> {
+    let operation = work.job.operation()?;
+    let Operation::AddEnvironment { environment, .. } = operation else {
+        return Err(operation.unsupported());
+    };
+    Ok(environment.read()?)
+}
+
+pub fn portfolio<'a>(work: &Work<'a>) -> Result<&'a str, Failure> {
+    let lacks = || Failure::unsupported("the request lacks portfolioId");
+    work.job.operation()?.portfolio_id().ok_or_else(lacks)
+}
+
+fn short_token(work: &Work<'_>) -> String {
+    tags::job_mark(work.job).chars().take(TOKEN_DIGITS).collect()
+}
+
+/// Returns the name of the account, which no other job gives: printable ASCII,
+/// as AWS requires.
+fn name(work: &Work<'_>, environment: &payload::Environment) -> String {
+    let wanted = environment.account_name.as_ref().unwrap_or(&environment.name);
+    let ascii = |c: char| if matches!(c, ' '..='~') { c } else { '-' };
+    let room = NAME_CHARS_MAX - TOKEN_DIGITS - 1;
+    let wanted: String = wanted.chars().map(ascii).take(room).collect();
+    format!("{wanted} {}", short_token(work))
+}
+
+/// Returns the e-mail address of the account, which no other job gives.
+fn email(work: &Work<'_>, environment: &payload::Environment) -> Result<String, Failure> {
+    let id = short_token(work);
+    let list = environment.email_distribution_list.as_deref().filter(|list| !list.is_empty());
+    let email = match (&work.settings.account_email, list) {
+        (Some(pattern), _) => pattern.replace("{id}", &id),
+        (None, Some(list)) => {
+            let Some((local, domain)) = list.rsplit_once('@') else {
+                return Err(Failure::unsupported("emailDistributionList is no e-mail address"));
+            };
+            format!("{local}+{id}@{domain}")
+        }
+        (None, None) => {
+            let message = "an account of AWS needs an e-mail address: the request has no \
+                           emailDistributionList, and the CSP no settings.account_email";
+            return Err(Failure::unsupported(message));
+        }
+    };
+    if email.chars().count() > EMAIL_CHARS_MAX {
+        let message = format!(
+            "the e-mail address of the account is longer than {EMAIL_CHARS_MAX} characters: {email}"
+        );
+        return Err(Failure::unsupported(message));
+    }
+    Ok(email)
+}

@@ -1,0 +1,211 @@
+//! Pairs of accounts: GovCloud.
+//!
+//! `CreateGovCloudAccount` is called in the commercial partition. It creates a
+//! commercial account, which is a member of that organization, and a GovCloud
+//! account, which is a member of none. The GovCloud organization invites it,
+//! and a role in the new account accepts (AWS Organizations API Reference,
+//! CreateGovCloudAccount; AWS GovCloud User Guide, "Signing up").
+
+use hoth_adapter::Failure;
+use hoth_adapter::Next;
+use hoth_adapter::Object;
+use hoth_adapter::Request;
+use serde::Deserialize;
+use serde::Serialize;
+
+use crate::Aws;
+use crate::Work;
+use crate::checkpoint;
+use crate::environment;
+use crate::environment::Account;
+use crate::service::Error;
+use crate::service::Service;
+use crate::service::next_page;
+use crate::service::object;
+use crate::service::objects;
+use crate::service::text;
+use crate::tags;
+
+/// The credential that assumes a role in the new account.
+const NEW_ACCOUNT: &str = "new-account";
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Call {
+    /// Finds the place of the commercial account.
+    FindParent {
+        account: Account,
+    },
+    Move {
+        account: Account,
+        from: String,
+    },
+    /// Searches for an invitation before one is made.
+    FindInvitation {
+        account: Account,
+        page: Option<String>,
+    },
+    Invite {
+        account: Account,
+    },
+    /// Accepts the invitation, as the new account.
+    Accept {
+        account: Account,
+        handshake: String,
+    },
+    /// Marks the GovCloud account: the tags of its creation are on the
+    /// commercial one.
+    Tag {
+        account: Account,
+    },
+}
+
+impl Call {
+    pub fn first(account: Account) -> Self {
+        Self::FindParent { account }
+    }
+
+    pub fn account(&self) -> &Account {
+        match self {
+            Self::FindParent { account }
+            | Self::Move { account, .. }
+            | Self::FindInvitation { account, .. }
+            | Self::Invite { account }
+            | Self::Accept { account, .. }
+            | Self::Tag { account } => account,
+        }
+    }
+
+    pub fn request(&self, work: &Work<'_>) -> Result<Request, Failure> {
+        let (commercial, own) = (Service::CommercialOrganizations, Service::Organizations);
+        let body = Object::new();
+        Ok(match self {
+            Self::FindParent { account } => {
+                commercial.safe("ListParents", body.with("ChildId", commercial_id(account)?))
+            }
+            Self::Move { account, from } => {
+                let to = destination(work).ok_or_else(|| {
+                    Failure::broken("settings.govcloud.commercial_parent was removed meanwhile")
+                })?;
+                let body = body
+                    .with("AccountId", commercial_id(account)?)
+                    .with("SourceParentId", from)
+                    .with("DestinationParentId", to);
+                commercial.safe("MoveAccount", body)
+            }
+            Self::FindInvitation { page, .. } => {
+                let filter = Object::new().with("ActionType", "INVITE");
+                let body = body.with("Filter", filter).with_optional("NextToken", page.as_deref());
+                own.safe("ListHandshakesForOrganization", body)
+            }
+            Self::Invite { account } => {
+                let target = Object::new().with("Id", &account.id).with("Type", "ACCOUNT");
+                own.once("InviteAccountToOrganization", body.with("Target", target))
+            }
+            Self::Accept { account, handshake } => own
+                .safe("AcceptHandshake", body.with("HandshakeId", handshake))
+                .credential_of(NEW_ACCOUNT, [("account", account.id.as_str())]),
+            Self::Tag { account } => {
+                let (mark, clin) = (tags::job_mark(work.job), account.clin.to_string());
+                let pair = commercial_id(account)?;
+                let marks = [(tags::JOB, mark.as_str()), (tags::CLIN, &clin), (tags::PAIR, pair)];
+                let body = body.with("ResourceId", &account.id).with("Tags", tags::list(marks));
+                own.safe("TagResource", body)
+            }
+        })
+    }
+
+    pub fn after(self, work: &Work<'_>, data: &Object) -> Next<Aws> {
+        match self {
+            Self::FindParent { account } => {
+                let parent = objects(data, "Parents").next();
+                let parent = parent.map(|parent| text(parent, "Id")).transpose()?;
+                match (parent, destination(work)) {
+                    (Some(from), Some(to)) if from != to => {
+                        go_on(work, Self::Move { account, from: from.to_owned() })
+                    }
+                    _ => go_on(work, Self::FindInvitation { account, page: None }),
+                }
+            }
+            Self::Move { account, .. } => go_on(work, Self::FindInvitation { account, page: None }),
+            Self::FindInvitation { account, .. } => {
+                let open = |one: &&Object| {
+                    let is_party = |party: &Object| party.text("Id") == Some(&account.id);
+                    let state = one.text("State").unwrap_or_default();
+                    matches!(state, "OPEN" | "REQUESTED") && objects(one, "Parties").any(is_party)
+                };
+                match (objects(data, "Handshakes").find(open), next_page(data)) {
+                    (Some(handshake), _) => invited(account.clone(), handshake),
+                    (None, Some(page)) => {
+                        go_on(work, Self::FindInvitation { account, page: Some(page) })
+                    }
+                    (None, None) => go_on(work, Self::Invite { account }),
+                }
+            }
+            Self::Invite { account } => invited(account, object(data, "Handshake")?),
+            Self::Accept { account, .. } => {
+                let call = environment::Call::Pair(Self::Tag { account });
+                checkpoint(crate::Call::Environment(call), "the account is in the organization")
+            }
+            Self::Tag { account } => {
+                environment::go_on(work, environment::Call::FindParent { account })
+            }
+        }
+    }
+
+    pub fn after_error(&self, work: &Work<'_>, error: &Error) -> Option<Next<Aws>> {
+        let account = self.account().clone();
+        let is_member = error.reason == "ALREADY_IN_AN_ORGANIZATION"
+            || error.is("HandshakeAlreadyInStateException");
+        match self {
+            Self::Move { .. } if error.is("DuplicateAccountException") => {
+                Some(go_on(work, Self::FindInvitation { account, page: None }))
+            }
+            Self::Invite { .. } if error.is("DuplicateHandshakeException") => {
+                Some(go_on(work, Self::FindInvitation { account, page: None }))
+            }
+            Self::Invite { .. } | Self::Accept { .. } if is_member => {
+                Some(go_on(work, Self::Tag { account }))
+            }
+            Self::FindParent { .. }
+            | Self::Move { .. }
+            | Self::FindInvitation { .. }
+            | Self::Invite { .. }
+            | Self::Accept { .. }
+            | Self::Tag { .. } => None,
+        }
+    }
+
+    pub fn search(&self) -> Option<Self> {
+        match self {
+            Self::Invite { account } => {
+                Some(Self::FindInvitation { account: account.clone(), page: None })
+            }
+            Self::FindParent { .. }
+            | Self::Move { .. }
+            | Self::FindInvitation { .. }
+            | Self::Accept { .. }
+            | Self::Tag { .. } => None,
+        }
+    }
+}
+
+fn invited(account: Account, handshake: &Object) -> Next<Aws> {
+    let handshake = text(handshake, "Id")?.to_owned();
+    let call = environment::Call::Pair(Call::Accept { account, handshake });
+    checkpoint(crate::Call::Environment(call), "the account is invited")
+}
+
+fn go_on(work: &Work<'_>, call: Call) -> Next<Aws> {
+    environment::go_on(work, environment::Call::Pair(call))
+}
+
+fn commercial_id(account: &Account) -> Result<&str, Failure> {
+    let lacks = || Failure::broken("the state has no commercial account");
+    account.commercial.as_deref().ok_or_else(lacks)
+}
+
+/// Returns the organizational unit of commercial accounts.
+fn destination<'a>(work: &'a Work<'_>) -> Option<&'a str> {
+    work.settings.govcloud.as_ref()?.commercial_parent.as_deref()
+}
