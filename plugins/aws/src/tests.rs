@@ -86,7 +86,9 @@ fn a_lost_response_is_searched_for_before_anything_is_created_again() {
     let none = r#"{"OrganizationalUnits":[]}"#;
     expect(&mut run, "ListOrganizationalUnitsForParent", "r-ab12", none);
     run.sent();
-    assert!(run.sent().header("X-Amz-Target").is_some_and(|t| t.ends_with("CreateOrganizationalUnit")));
+    assert!(
+        run.sent().header("X-Amz-Target").is_some_and(|t| t.ends_with("CreateOrganizationalUnit"))
+    );
 }
 
 #[test]
@@ -270,9 +272,8 @@ fn a_task_order_that_changes_leaves_no_old_tags() {
     let order = r#"{"taskOrderNumber":"T1","popStartDate":"2029-01","popEndDate":"2031-12",
         "clins":[{"clinNumber":"0001","type":"CLOUD","classificationLevel":"UNCLASSIFIED",
         "popStartDate":"2029-01","popEndDate":"2031-12"}]}"#;
-    let input = |more: &str| {
-        format!(r#"{{"portfolioId":"ou-1","payload":{{{more}"taskOrder":{order}}}}}"#)
-    };
+    let input =
+        |more: &str| format!(r#"{{"portfolioId":"ou-1","payload":{{{more}"taskOrder":{order}}}}}"#);
     let mut run = begin("add-task-order", &input(""));
     expect(&mut run, "TagResource", "CLOUD/UNCLASSIFIED/2029-01/2031-12", "");
     assert!(run.failed().message.contains("not a JSON object"), "an answer without a body");
@@ -296,7 +297,8 @@ fn costs_are_added_over_the_accounts_of_a_clin() {
     let accounts = r#"{"Accounts":[{"Id":"1"},{"Id":"2"},{"Id":"3"}]}"#;
     expect(&mut run, "ListAccountsForParent", "ou-1", accounts);
     let marked = r#"{"Tags":[{"Key":"hoth-clin","Value":"T1.0001"}]}"#;
-    let paired = r#"{"Tags":[{"Key":"hoth-clin","Value":"T1.0001"},{"Key":"hoth-pair","Value":"9"}]}"#;
+    let paired =
+        r#"{"Tags":[{"Key":"hoth-clin","Value":"T1.0001"},{"Key":"hoth-pair","Value":"9"}]}"#;
     expect(&mut run, "ListTagsForResource", r#""1""#, marked);
     expect(&mut run, "ListTagsForResource", r#""2""#, paired);
     expect(&mut run, "ListTagsForResource", r#""3""#, r#"{"Tags":[]}"#);
@@ -313,7 +315,8 @@ fn costs_are_added_over_the_accounts_of_a_clin() {
     expect(&mut run, "GetCostAndUsage", part, &page);
     let page = format!(r#"{{"ResultsByTime":[{},{first}]}}"#, month("2029-12-01", "2E-1"));
     expect(&mut run, "GetCostAndUsage", r#""Values":["1","9"]"#, &page);
-    let forecast = r#"{"ForecastResultsByTime":[{"TimePeriod":{"Start":"2030-01-02"},"MeanValue":"5"}]}"#;
+    let forecast =
+        r#"{"ForecastResultsByTime":[{"TimePeriod":{"Start":"2030-01-02"},"MeanValue":"5"}]}"#;
     let part = r#""TimePeriod":{"Start":"2030-01-02","End":"2030-03-01"}"#;
     expect(&mut run, "GetCostForecast", part, forecast);
     let expected = r#"{"taskOrders":[{"taskOrderId":"T1","taskOrderNumber":"T1","clins":[{"clinNumber":"0001","actual":{"total":"0.40","results":[{"month":"2029-11","value":"0.20"},{"month":"2029-12","value":"0.20"}]},"forecast":{"total":"5.00","results":[{"month":"2030-01","value":"5.00"}]}}]}]}"#;

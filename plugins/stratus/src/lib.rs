@@ -86,7 +86,7 @@ impl Adapter for Stratus {
     }
 
     fn asked(job: &Job, state: Option<&State>) -> Object {
-        let asked = job.operation().map(words::asked).unwrap_or_default();
+        let asked = job.operation().map(|operation| operation.asked()).unwrap_or_default();
         let Some(State::Due { call, .. } | State::Made { call, .. }) = state else {
             return asked;
         };

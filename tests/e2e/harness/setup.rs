@@ -114,6 +114,13 @@ value = {{ env = "{variable}" }}
         self
     }
 
+    /// Adds a bundled adapter; a table `[csp.…]` added with [`Self::with`] names
+    /// it.
+    pub fn bundled(mut self, name: &'static str) -> Self {
+        self.adapters.insert(name);
+        self
+    }
+
     /// Adds an adapter; a table `[csp.…]` added with [`Self::with`] names it.
     pub fn adapter(self, name: &str, wasm: Vec<u8>) -> Self {
         self.map(|config| config.adapter(name, wasm))
