@@ -58,7 +58,7 @@ hoth_adapter::export!(Aws);
 pub struct State {
     /// The call to make after a wait, or the call whose response comes next.
     call: Call,
-    /// How often in a row AWS has asked for this call again.
+    /// The number of times in a row that AWS has asked for this call again.
     #[serde(default)]
     tries: u32,
 }

@@ -35,7 +35,7 @@ use crate::settings::Users;
 /// makes 64.
 const AT_ONCE: usize = 15;
 
-/// What the calls for operators have in common.
+/// The data that the calls for operators share.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Access {
     /// The account, and the new environment if this job has created it.

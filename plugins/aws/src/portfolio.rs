@@ -166,7 +166,7 @@ impl Call {
     }
 }
 
-/// Returns the refusal of a job whose thing somebody else has created.
+/// Returns the refusal of a job whose name belongs to another one.
 pub fn exists(message: &str) -> Failure {
     let response = Object::new().with("details", message);
     Failure { message: message.to_owned(), ..Failure::refused(409, response) }

@@ -21,7 +21,7 @@ pub struct Settings {
     /// them, the only instance is used.
     pub instance: Option<String>,
     pub identity_store: Option<String>,
-    /// Whether operators that Identity Center does not know are created.
+    /// The treatment of operators that Identity Center does not know.
     #[serde(default)]
     pub users: Users,
     /// The classifications that this part of AWS serves.
@@ -30,7 +30,7 @@ pub struct Settings {
     /// For GovCloud: an environment is a pair of accounts, one in each
     /// partition.
     pub govcloud: Option<GovCloud>,
-    /// Whether costs include a forecast, which is one more request for each
+    /// True if costs include a forecast, which is one more request for each
     /// CLIN. AWS charges for each.
     #[serde(default = "yes")]
     pub forecast: bool,
