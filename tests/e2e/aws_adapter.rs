@@ -1,6 +1,7 @@
 //! The adapter for AWS against a local AWS that verifies every signature,
 //! parameter and right, and that has the faults and delays of the real one.
 
+use hoth_testkit::AwsPartition;
 use hoth_testkit::MockAws;
 use serde_json::Value;
 use serde_json::json;
@@ -10,111 +11,13 @@ use crate::harness::Setup;
 use crate::harness::TestHost;
 use crate::harness::eventually;
 
-/// A partition to provision in.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Partition {
-    Commercial,
-    GovCloud,
-}
-
-impl Partition {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Commercial => "aws",
-            Self::GovCloud => "aws-us-gov",
-        }
-    }
-
-    fn suffix(self) -> &'static str {
-        match self {
-            Self::Commercial => "",
-            Self::GovCloud => "-gov",
-        }
-    }
-}
-
 async fn mock() -> MockAws {
     MockAws::start().await.expect("a local AWS starts")
 }
 
-/// Returns the lines of an endpoint: where it is, what it signs for, and its
-/// credential.
-fn endpoint(aws: &MockAws, name: &str, at: &str, credential: &str) -> String {
-    let url = aws.url(at).expect("an endpoint");
-    let place = &aws.document()["endpoints"][at];
-    let (service, region) = (&place["service"], &place["region"]);
-    format!(
-        "[csp.AWS.endpoints.{name}]\nurl = \"{url}\"\ncredential = \"{credential}\"\n\
-         signing = {{ service = {service}, region = {region} }}\n"
-    )
-}
-
-/// Sets up a host with the CSP `AWS`, whose settings get further `lines`.
-fn setup(aws: &MockAws, partition: Partition, lines: &str) -> Setup {
-    let (name, suffix) = (partition.name(), partition.suffix());
-    let id = |what| aws.id(name, what).expect("an id");
-    let at = |service: &str| format!("{service}{suffix}");
-    let base = at("organizations");
-    let mut settings = format!(
-        "root = \"{}\", account_email = \"cloud+{{id}}@example.mil\", permission_set = \"{}\"",
-        id("root"),
-        id("permission_set"),
-    );
-    let mut tables = String::new();
-    if partition == Partition::GovCloud {
-        settings.push_str(", govcloud = {}");
-        tables += &endpoint(aws, "commercial-organizations", "organizations", "commercial");
-        tables += &endpoint(aws, "costs", "ce", "commercial");
-        tables += &keys("commercial");
-        let sts = aws.url("sts-gov").expect("an endpoint");
-        tables += &format!(
-            "[csp.AWS.credentials.new-account.aws_sigv4]\n\
-             signing = {{ service = \"organizations\", region = \"us-gov-west-1\" }}\n\
-             [csp.AWS.credentials.new-account.aws_sigv4.assume_role]\nfrom = \"default\"\n\
-             role_arn = \"arn:aws-us-gov:iam::{{account}}:role/OrganizationAccountAccessRole\"\n\
-             parameters = {{ account = \"[0-9]{{12}}\" }}\nsts_url = \"{sts}\"\n\
-             region = \"us-gov-west-1\"\n"
-        );
-    } else {
-        tables += &endpoint(aws, "costs", "ce", "default");
-    }
-    tables += &endpoint(aws, "identity-store", &at("identitystore"), "identity");
-    tables += &endpoint(aws, "identity-center", &at("sso"), "identity");
-    tables += &keys("identity");
-    if !lines.is_empty() {
-        settings = format!("{settings}, {lines}");
-    }
-    let url = aws.url(&base).expect("an endpoint");
-    let region = &aws.document()["endpoints"][&base]["region"];
-    let named = if partition == Partition::GovCloud { "[\"new-account\"]" } else { "[]" };
-    let table = format!(
-        "[csp.AWS]\nadapter = \"aws\"\nbase_url = \"{url}\"\nsettings = {{ {settings} }}\n\
-         named_credentials = {named}\n\
-         [csp.AWS.aws_sigv4]\naccess_key_id = {{ env = \"AWS_DEFAULT_ID\" }}\n\
-         secret_access_key = {{ env = \"AWS_DEFAULT_SECRET\" }}\n\
-         signing = {{ service = \"organizations\", region = {region} }}\n{tables}"
-    );
-    let mut setup = Setup::new().bundled("aws").with(&table);
-    for (variable, name) in [
-        ("DEFAULT", format!("management{suffix}")),
-        ("COMMERCIAL", "management".to_owned()),
-        ("IDENTITY", format!("identity{suffix}")),
-    ] {
-        let key = aws.key(&name).expect("a key");
-        setup = setup
-            .environment(&format!("AWS_{variable}_ID"), &key.id)
-            .environment(&format!("AWS_{variable}_SECRET"), &key.secret);
-    }
-    setup
-}
-
-/// Returns the table of a named credential.
-fn keys(name: &str) -> String {
-    let variable = name.to_uppercase();
-    format!(
-        "[csp.AWS.credentials.{name}.aws_sigv4]\naccess_key_id = {{ env = \"AWS_{variable}_ID\" }}\n\
-         secret_access_key = {{ env = \"AWS_{variable}_SECRET\" }}\n"
-    )
+/// Sets up a host with the CSP `AWS`.
+fn setup(aws: &MockAws, partition: AwsPartition) -> Setup {
+    Setup::new().aws("AWS", aws, partition, "")
 }
 
 /// A task order whose CLINs last for many years.
@@ -178,7 +81,7 @@ async fn new_portfolio(host: &TestHost) -> String {
 }
 
 /// Returns what stands in a partition.
-async fn state(aws: &MockAws, partition: Partition) -> Value {
+async fn state(aws: &MockAws, partition: AwsPartition) -> Value {
     aws.state().await.expect("the state")["partitions"][partition.name()].clone()
 }
 
@@ -203,7 +106,7 @@ async fn changes(aws: &MockAws) -> Vec<String> {
 #[tokio::test]
 async fn every_operation_succeeds_in_the_commercial_partition() {
     let aws = mock().await;
-    let host = setup(&aws, Partition::Commercial, "").start().await;
+    let host = setup(&aws, AwsPartition::Commercial).start().await;
     let unit = new_portfolio(&host).await;
 
     let made = succeed(&host, &environment("e", &unit, &["ada@example.mil"])).await;
@@ -229,7 +132,7 @@ async fn every_operation_succeeds_in_the_commercial_partition() {
     assert_eq!(shown, [(json!("T1"), Some(1)), (json!("T2"), Some(1))], "{read}");
     assert_eq!(read["portfolio"]["environments"][0]["id"], account, "{read}");
 
-    let state = state(&aws, Partition::Commercial).await;
+    let state = state(&aws, AwsPartition::Commercial).await;
     let accounts = find(&state, "accounts", |one| one["id"] == account);
     assert_eq!(accounts.len(), 1, "{state:#}");
     assert_eq!(accounts[0]["parent"], unit, "{state:#}");
@@ -251,15 +154,15 @@ async fn assert_no_refusals(aws: &MockAws, expected: &[&str]) {
 #[tokio::test]
 async fn a_govcloud_environment_is_a_pair_that_joins_with_its_own_role() {
     let aws = mock().await;
-    let host = setup(&aws, Partition::GovCloud, "").start().await;
+    let host = setup(&aws, AwsPartition::GovCloud).start().await;
     let unit = new_portfolio(&host).await;
     let made = succeed(&host, &environment("e", &unit, &["ada@example.mil"])).await;
     let (id, pair) = (&made["environment"]["id"], &made["environment"]["commercialAccountId"]);
-    let gov = state(&aws, Partition::GovCloud).await;
+    let gov = state(&aws, AwsPartition::GovCloud).await;
     let joined = find(&gov, "accounts", |one| one["id"] == *id);
     assert_eq!(joined.len(), 1, "{gov:#}");
     assert_eq!(joined[0]["parent"], unit, "{gov:#}");
-    let commercial = state(&aws, Partition::Commercial).await;
+    let commercial = state(&aws, AwsPartition::Commercial).await;
     assert_eq!(find(&commercial, "accounts", |one| one["id"] == *pair).len(), 1, "{commercial:#}");
     let accept = aws.calls().await.expect("calls");
     let accept = accept.iter().find(|call| call["operation"] == "AcceptHandshake");
@@ -269,7 +172,7 @@ async fn a_govcloud_environment_is_a_pair_that_joins_with_its_own_role() {
 #[tokio::test]
 async fn costs_come_from_the_accounts_of_a_clin() {
     let aws = mock().await;
-    let host = setup(&aws, Partition::Commercial, "").start().await;
+    let host = setup(&aws, AwsPartition::Commercial).start().await;
     let unit = new_portfolio(&host).await;
     let made = succeed(&host, &environment("e", &unit, &[])).await;
     let account = made["environment"]["id"].as_str().expect("an id");
@@ -303,7 +206,7 @@ async fn throttles_lost_responses_and_delays_do_not_fail_an_environment() {
     aws.settings(&json!({"creation_polls": 3, "activation_polls": 2, "assignment_polls": 3}))
         .await
         .expect("settings");
-    let host = setup(&aws, Partition::Commercial, "").start().await;
+    let host = setup(&aws, AwsPartition::Commercial).start().await;
     let unit = new_portfolio(&host).await;
     for (operation, kind) in [
         ("ListTagsForResource", "throttle-400"),
@@ -324,7 +227,7 @@ async fn throttles_lost_responses_and_delays_do_not_fail_an_environment() {
     let made = succeed(&host, &environment("e", &unit, &["ada@example.mil"])).await;
     assert!(aws.faults_left().await.expect("faults").is_empty());
     let id = &made["environment"]["id"];
-    let state = state(&aws, Partition::Commercial).await;
+    let state = state(&aws, AwsPartition::Commercial).await;
     assert_eq!(find(&state, "accounts", |one| one["id"] == *id).len(), 1, "{state:#}");
     assert_eq!(find(&state, "accounts", |one| one["parent"] == unit).len(), 1, "{state:#}");
     assert_eq!(state["users"].as_array().map(Vec::len), Some(1), "{state:#}");
@@ -334,7 +237,7 @@ async fn throttles_lost_responses_and_delays_do_not_fail_an_environment() {
 #[tokio::test]
 async fn refusals_of_aws_are_reported_with_what_was_created() {
     let aws = mock().await;
-    let host = setup(&aws, Partition::Commercial, "").start().await;
+    let host = setup(&aws, AwsPartition::Commercial).start().await;
     let unit = new_portfolio(&host).await;
     let fault = |operation: &str, more: Value| {
         let mut fault = json!({"operation": operation});
@@ -371,10 +274,10 @@ async fn refusals_of_aws_are_reported_with_what_was_created() {
 }
 
 /// Kills the host at each call of an environment, after the call took effect.
-async fn kill_at_each_call(partition: Partition) {
+async fn kill_at_each_call(partition: AwsPartition) {
     let aws = mock().await;
     aws.settings(&json!({"creations_max": 100, "invitations_max": 100})).await.expect("settings");
-    let mut host = setup(&aws, partition, "").start().await;
+    let mut host = setup(&aws, partition).start().await;
     let unit = new_portfolio(&host).await;
     let before = aws.calls().await.expect("calls").len();
     succeed(&host, &environment("e-0", &unit, &["ada@example.mil"])).await;
@@ -408,10 +311,10 @@ async fn kill_at_each_call(partition: Partition) {
 
 #[tokio::test]
 async fn a_kill_between_any_two_calls_creates_nothing_twice() {
-    kill_at_each_call(Partition::Commercial).await;
+    kill_at_each_call(AwsPartition::Commercial).await;
 }
 
 #[tokio::test]
 async fn a_kill_between_any_two_calls_creates_no_second_pair() {
-    kill_at_each_call(Partition::GovCloud).await;
+    kill_at_each_call(AwsPartition::GovCloud).await;
 }

@@ -7,6 +7,7 @@ use std::process::Command;
 
 use crate::adapters;
 use crate::cargo;
+use crate::clouds::Clouds;
 use crate::process;
 use crate::sqs;
 use crate::workspace::target;
@@ -19,10 +20,14 @@ use crate::workspace::target;
 /// With --sqs, three hosts share queues on a local SQS, and one of them is
 /// killed while it works.
 ///
+/// With --aws, a host provisions at a local AWS, which verifies every signature,
+/// and whose organizations are then read with boto3.
+///
 /// Examples:
 ///   cargo xtask demo
 ///   cargo xtask demo --keep
 ///   cargo xtask demo --sqs
+///   cargo xtask demo --aws
 #[derive(clap::Args)]
 #[command(verbatim_doc_comment)]
 pub struct Arguments {
@@ -32,10 +37,18 @@ pub struct Arguments {
     /// Run three hosts on a local SQS and kill one of them
     #[arg(long, conflicts_with = "keep")]
     sqs: bool,
+    /// Provision at a local AWS, and show its organizations
+    #[arg(long, conflicts_with_all = ["keep", "sqs"])]
+    aws: bool,
 }
 
 /// Runs `cargo xtask demo`.
 pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
+    if arguments.aws {
+        let clouds = Clouds::install()?;
+        let mut command = build()?;
+        return process::run(command.arg("aws").envs(clouds.environment()));
+    }
     if !arguments.sqs {
         let mut command = build()?;
         command.arg("one").args(arguments.keep.then_some("--keep"));

@@ -8,7 +8,9 @@
 #![expect(clippy::print_stdout, reason = "the demo is for a terminal")]
 #![expect(clippy::print_stderr, reason = "a program at a terminal reports its errors")]
 
+mod aws;
 mod board;
+mod cloud;
 mod deployment;
 mod http;
 mod jobs;
@@ -63,6 +65,8 @@ enum Scene {
         #[arg(long)]
         endpoint: String,
     },
+    /// Provision at a local AWS, and show its organizations with boto3
+    Aws,
     /// Run one host without jobs, for another program: print its address as
     /// JSON, and stop when standard input ends
     Serve {
@@ -94,6 +98,7 @@ fn run() -> anyhow::Result<()> {
         match arguments.scene {
             Scene::One { keep } => play(&built, keep).await,
             Scene::Several { endpoint } => several::play(&built, &endpoint).await,
+            Scene::Aws => aws::play(&built).await,
             Scene::Serve { tables } => serve::serve(&built, &tables).await,
         }
     })

@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
+use hoth_testkit::AwsPartition;
 use hoth_testkit::HostConfig;
+use hoth_testkit::MockAws;
 use hoth_testkit::OauthCsp;
 use mock_csp::MockCsp;
 use mock_csp::Stratus;
@@ -114,11 +116,13 @@ value = {{ env = "{variable}" }}
         self
     }
 
-    /// Adds a bundled adapter; a table `[csp.…]` added with [`Self::with`] names
-    /// it.
-    pub fn bundled(mut self, name: &'static str) -> Self {
-        self.adapters.insert(name);
-        self
+    /// Adds `name`, a part of a local AWS served by the `aws` adapter, with more
+    /// `settings` as the inside of an inline table.
+    pub fn aws(mut self, name: &str, aws: &MockAws, part: AwsPartition, settings: &str) -> Self {
+        self.adapters.insert("aws");
+        self.map(|config| {
+            config.aws(name, aws, part, settings).expect("the local AWS says where it is")
+        })
     }
 
     /// Adds an adapter; a table `[csp.…]` added with [`Self::with`] names it.

@@ -7,6 +7,7 @@
 //! structured log event `listening`, never from the text of a message.
 //! [`MockAws`] and [`MockAzure`] are local clouds for them.
 
+mod aws_csp;
 mod config;
 mod log;
 mod mock_aws;
@@ -17,6 +18,7 @@ mod queues;
 
 use std::time::Duration;
 
+pub use aws_csp::AwsPartition;
 pub use config::HostConfig;
 pub use config::OauthCsp;
 pub use log::HostLog;

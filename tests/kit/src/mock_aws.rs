@@ -5,7 +5,12 @@ use std::ops::Deref;
 use anyhow::Context as _;
 use serde_json::Value;
 
+use crate::mock_cloud;
 use crate::mock_cloud::MockCloud;
+
+/// The name of the mock for messages, and its folder below `tests`.
+const NAME: &str = "the local AWS";
+const FOLDER: &str = "mock-aws";
 
 /// A local AWS; stopped when it is dropped.
 ///
@@ -32,7 +37,7 @@ impl MockAws {
     /// Returns an error if its Python is not installed, or if it ends or takes
     /// more than [`PATIENCE`](crate::PATIENCE) before it serves.
     pub async fn start() -> anyhow::Result<Self> {
-        Ok(Self { cloud: MockCloud::start("the local AWS", "mock-aws", "mock_aws").await? })
+        Ok(Self { cloud: MockCloud::start(NAME, FOLDER, "mock_aws").await? })
     }
 
     /// Returns the URL of an endpoint, such as `organizations-gov`.
@@ -78,6 +83,18 @@ impl MockAws {
     /// Returns an error with the mock's sentence if these are no such tables.
     pub async fn costs(&self, tables: &Value) -> anyhow::Result<()> {
         self.post("costs", tables).await.map(drop)
+    }
+
+    /// Reads with boto3 what stands in the organizations, and returns it as
+    /// lines for people.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if boto3 could not read it.
+    pub async fn show(&self) -> anyhow::Result<String> {
+        let control = self.document()["control"].as_str().context("a URL of the control API")?;
+        let facts = format!("{control}/control/facts");
+        mock_cloud::script(NAME, FOLDER, "show.py", &[&facts]).await
     }
 }
 

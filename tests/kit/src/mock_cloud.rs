@@ -139,6 +139,23 @@ impl MockCloud {
     }
 }
 
+/// Runs a program of a mock's folder, and returns its output. `name` is that of
+/// the mock, for messages.
+pub(crate) async fn script(
+    name: &str,
+    folder: &str,
+    program: &str,
+    arguments: &[&str],
+) -> anyhow::Result<String> {
+    let mut command = python_in(name, folder)?;
+    command.arg(program).args(arguments).stdin(Stdio::null()).stderr(Stdio::inherit());
+    let output = timeout(PATIENCE, command.output()).await;
+    let output = output.with_context(|| format!("`{program}` did not end in time"))?;
+    let output = output.with_context(|| format!("running `{program}`"))?;
+    ensure!(output.status.success(), "`{program}` ended with {}", output.status);
+    String::from_utf8(output.stdout).with_context(|| format!("reading the output of `{program}`"))
+}
+
 /// Returns a command that runs the Python of the mocks in a folder below
 /// `tests`, and ends with its handle.
 pub(crate) fn python_in(name: &str, folder: &str) -> anyhow::Result<Command> {
