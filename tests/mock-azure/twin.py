@@ -146,20 +146,27 @@ def assign(azure, principal, scope, role):
 
 
 def cost_by_portfolio(azure, job, settings):
-    return costs(azure, job, None)
+    """Asks for the costs of all marked subscriptions at once, by subscription."""
+    marked = [id for id, mark in marks(azure, job) if mark]
+    return costs(azure, job, marked, ["SubscriptionId"]) if marked else None
 
 
 def cost_by_clin(azure, job, settings):
     """Sums over the subscriptions that carry the mark of the CLIN."""
+    mark = f"{job['taskOrderNumber']}.{job['clin']}"
+    marked = [id for id, found in marks(azure, job) if found == mark]
+    return costs(azure, job, marked, []) if marked else None
+
+
+def marks(azure, job):
+    """Returns the subscriptions of a portfolio, each with the mark of its CLIN."""
     group = azure.groups.management_groups.get(job["portfolioId"], expand="children", recurse=True)
     inside = set(subscriptions_below(group.children or []))
-    mark = f"{job['taskOrderNumber']}.{job['clin']}"
-    marked = [
-        item.subscription_id
+    return [
+        (item.subscription_id, (item.tags or {}).get("hoth-clin"))
         for item in azure.subscriptions.subscriptions.list()
-        if item.subscription_id in inside and (item.tags or {}).get("hoth-clin") == mark
+        if item.subscription_id in inside
     ]
-    return costs(azure, job, marked) if marked else None
 
 
 def subscriptions_below(children):
@@ -169,14 +176,15 @@ def subscriptions_below(children):
         yield from subscriptions_below(child.children or [])
 
 
-def costs(azure, job, subscriptions):
+def costs(azure, job, subscriptions, groupings):
     dataset = {
         "granularity": "Monthly",
         "aggregation": {"totalCost": {"name": "Cost", "function": "Sum"}},
     }
-    if subscriptions is not None:
-        rule = {"name": "SubscriptionId", "operator": "In", "values": subscriptions}
-        dataset["filter"] = {"dimensions": rule}
+    rule = {"name": "SubscriptionId", "operator": "In", "values": subscriptions}
+    dataset["filter"] = {"dimensions": rule}
+    if groupings:
+        dataset["grouping"] = [{"type": "Dimension", "name": name} for name in groupings]
     period = {
         "from": f"{first_day(job['startDate'])}T00:00:00Z",
         "to": f"{last_day(job['endDate'])}T23:59:59Z",

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use hoth_testkit::AwsPartition;
 use hoth_testkit::HostConfig;
 use hoth_testkit::MockAws;
+use hoth_testkit::MockAzure;
 use hoth_testkit::OauthCsp;
 use mock_csp::MockCsp;
 use mock_csp::Stratus;
@@ -70,6 +71,16 @@ value = {{ env = "{variable}" }}
 "#
         );
         self.map(|config| config.csp_table(&table).environment(&variable, csp.key()))
+    }
+
+    /// Adds `name`, served by a local Azure through the `azure` adapter.
+    /// `settings` are lines of its table `settings`.
+    pub fn azure(mut self, name: &str, azure: &MockAzure, settings: &str) -> Self {
+        self.adapters.insert("azure");
+        self.map(|config| {
+            let config = config.azure(name, azure, settings);
+            config.expect("the local Azure says where it is")
+        })
     }
 
     /// Adds `name`, served by `csp` through the `atat` adapter.

@@ -8,6 +8,7 @@
 //! [`MockAws`] and [`MockAzure`] are local clouds for them.
 
 mod aws_csp;
+mod azure_csp;
 mod config;
 mod log;
 mod mock_aws;

@@ -1,17 +1,13 @@
 //! A local Azure in a process of its own: `tests/mock-azure`.
 
 use std::ops::Deref;
-use std::process::Stdio;
 
 use anyhow::Context as _;
-use anyhow::ensure;
 use serde_json::Value;
 use serde_json::json;
-use tokio::time::timeout;
 
-use crate::PATIENCE;
+use crate::mock_cloud;
 use crate::mock_cloud::MockCloud;
-use crate::mock_cloud::python_in;
 
 /// The name for messages.
 const NAME: &str = "the local Azure";
@@ -33,7 +29,7 @@ impl MockAzure {
     /// # Errors
     ///
     /// Returns an error if its Python is not installed, or if it ends or takes
-    /// more than [`PATIENCE`] before it serves.
+    /// more than [`PATIENCE`](crate::PATIENCE) before it serves.
     pub async fn start() -> anyhow::Result<Self> {
         Ok(Self { cloud: MockCloud::start(NAME, FOLDER, "mock_azure").await? })
     }
@@ -128,17 +124,22 @@ impl MockAzure {
         input: &Value,
         settings: &Value,
     ) -> anyhow::Result<Value> {
-        let mut command = python_in(NAME, FOLDER)?;
-        command.args(["twin.py", operation, "--ready", &self.document().to_string()]);
-        command.args(["--input", &input.to_string(), "--settings", &settings.to_string()]);
-        command.stdin(Stdio::null()).stderr(Stdio::inherit());
-        let output = timeout(PATIENCE, command.output()).await;
-        let output =
-            output.with_context(|| format!("`twin.py {operation}` did not end in time"))?;
-        let output = output.with_context(|| format!("running `twin.py {operation}`"))?;
-        ensure!(output.status.success(), "`twin.py {operation}` ended with {}", output.status);
-        serde_json::from_slice(&output.stdout)
+        let (input, settings) = (input.to_string(), settings.to_string());
+        let ready = self.document().to_string();
+        let arguments = [operation, "--ready", &ready, "--input", &input, "--settings", &settings];
+        let output = mock_cloud::script(NAME, FOLDER, "twin.py", &arguments).await?;
+        serde_json::from_str(&output)
             .with_context(|| format!("reading the output of `twin.py {operation}`"))
+    }
+
+    /// Reads with Microsoft's SDK what stands in the tenant, and returns it as
+    /// lines for people.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the SDK could not read it.
+    pub async fn show(&self) -> anyhow::Result<String> {
+        mock_cloud::script(NAME, FOLDER, "show.py", &[&self.document().to_string()]).await
     }
 }
 

@@ -110,11 +110,17 @@ class Scripts(MockTest):
         id = self.make_subscription("E1", name, {"hoth-clin": "TO-1.0001"})
         for day in ("2026-01-05", "2026-02-05", "2026-03-31"):
             self.control.post("costs", {"subscriptionId": id, "date": day, "cost": 1})
-        self.assertEqual(self.twin("COST_BY_PORTFOLIO", portfolioId=name), ["costs.query"] * 3)
-        self.assertNotIn("$skiptoken", dict(self.normalised[0]["query"]))
-        self.assertIn("$skiptoken", dict(self.normalised[2]["query"]))
         self.assertEqual(
-            [call["body"] for call in self.normalised], [self.normalised[0]["body"]] * 3
+            self.twin("COST_BY_PORTFOLIO", portfolioId=name),
+            ["managementGroups.get", "subscriptions.list"] + ["costs.query"] * 3,
+        )
+        queries = self.normalised[2:]
+        self.assertNotIn("$skiptoken", dict(queries[0]["query"]))
+        self.assertIn("$skiptoken", dict(queries[2]["query"]))
+        self.assertEqual([call["body"] for call in queries], [queries[0]["body"]] * 3)
+        self.assertEqual(
+            queries[0]["body"]["dataset"]["grouping"],
+            [{"type": "Dimension", "name": "SubscriptionId"}],
         )
         self.assertEqual(
             self.twin("COST_BY_CLIN", portfolioId=name),

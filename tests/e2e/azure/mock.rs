@@ -104,8 +104,9 @@ async fn the_sdk_does_an_operation_at_a_local_azure_for_comparison() {
 }
 
 /// The certificate of the application `certified`, and its key.
-const CERTIFICATE: &str = include_str!("../../host/egress/src/tests/vectors/certificate.pem");
-const KEY: &str = include_str!("../../host/egress/src/tests/vectors/key.pkcs8.pem");
+pub const CERTIFICATE: &str =
+    include_str!("../../../host/egress/src/tests/vectors/certificate.pem");
+pub const KEY: &str = include_str!("../../../host/egress/src/tests/vectors/key.pkcs8.pem");
 
 /// Returns a host with four CSPs at the local Azure, each with another way to
 /// prove its identity to Entra.
