@@ -23,11 +23,15 @@ use crate::workspace::target;
 /// With --aws, a host provisions at a local AWS, which verifies every signature,
 /// and whose organizations are then read with boto3.
 ///
+/// With --azure, a host provisions at a local Azure, whose tenant is then read
+/// with Microsoft's SDK.
+///
 /// Examples:
 ///   cargo xtask demo
 ///   cargo xtask demo --keep
 ///   cargo xtask demo --sqs
 ///   cargo xtask demo --aws
+///   cargo xtask demo --azure
 #[derive(clap::Args)]
 #[command(verbatim_doc_comment)]
 pub struct Arguments {
@@ -40,14 +44,18 @@ pub struct Arguments {
     /// Provision at a local AWS, and show its organizations
     #[arg(long, conflicts_with_all = ["keep", "sqs"])]
     aws: bool,
+    /// Provision at a local Azure, and show its tenant
+    #[arg(long, conflicts_with_all = ["keep", "sqs", "aws"])]
+    azure: bool,
 }
 
 /// Runs `cargo xtask demo`.
 pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
-    if arguments.aws {
+    let clouds = [(arguments.aws, "aws"), (arguments.azure, "azure")];
+    if let Some((_, cloud)) = clouds.into_iter().find(|(is_asked_for, _)| *is_asked_for) {
         let clouds = Clouds::install()?;
         let mut command = build()?;
-        return process::run(command.arg("aws").envs(clouds.environment()));
+        return process::run(command.arg(cloud).envs(clouds.environment()));
     }
     if !arguments.sqs {
         let mut command = build()?;

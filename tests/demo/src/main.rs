@@ -9,6 +9,7 @@
 #![expect(clippy::print_stderr, reason = "a program at a terminal reports its errors")]
 
 mod aws;
+mod azure;
 mod board;
 mod cloud;
 mod deployment;
@@ -67,6 +68,8 @@ enum Scene {
     },
     /// Provision at a local AWS, and show its organizations with boto3
     Aws,
+    /// Provision at a local Azure, and show its tenant with Microsoft's SDK
+    Azure,
     /// Run one host without jobs, for another program: print its address as
     /// JSON, and stop when standard input ends
     Serve {
@@ -99,6 +102,7 @@ fn run() -> anyhow::Result<()> {
             Scene::One { keep } => play(&built, keep).await,
             Scene::Several { endpoint } => several::play(&built, &endpoint).await,
             Scene::Aws => aws::play(&built).await,
+            Scene::Azure => azure::play(&built).await,
             Scene::Serve { tables } => serve::serve(&built, &tables).await,
         }
     })
