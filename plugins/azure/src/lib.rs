@@ -114,6 +114,10 @@ impl Adapter for Azure {
     fn begin(job: &Job) -> Next<Self> {
         let work = Work::new(job, Counts::default())?;
         let operation = job.operation()?;
+        if operation.portfolio_id().is_some() {
+            // Refused before any call.
+            portfolio::id(&work)?;
+        }
         let call = match operation {
             Operation::AddPortfolio { .. } => Call::Portfolio(portfolio::Call::Create),
             Operation::GetPortfolio { .. } => Call::Portfolio(portfolio::Call::Read),

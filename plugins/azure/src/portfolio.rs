@@ -152,10 +152,17 @@ fn portfolio(work: &Work<'_>) -> Result<payload::Portfolio, Failure> {
 ///
 /// # Errors
 ///
-/// [`Failure`] of the class `unsupported`.
+/// [`Failure`] of the class `unsupported`, also for the management group above
+/// all portfolios: an operator there would have a role in all of them.
 pub fn id<'a>(work: &Work<'a>) -> Result<&'a str, Failure> {
     let lacks = || Failure::unsupported("the request lacks portfolioId");
-    work.job.operation()?.portfolio_id().ok_or_else(lacks)
+    let id = work.job.operation()?.portfolio_id().ok_or_else(lacks)?;
+    let parent = work.settings.parent.as_deref();
+    if parent.is_some_and(|parent| parent.eq_ignore_ascii_case(id)) {
+        let message = "the portfolioId is that of settings.parent, which is no portfolio";
+        return Err(Failure::unsupported(message));
+    }
+    Ok(id)
 }
 
 /// Reads the job's management group with everything below it.

@@ -134,3 +134,20 @@ fn a_portfolio_is_read_with_its_subscriptions() {
     let response = run.done().response;
     assert!(response.contains(expected), "{response}");
 }
+
+#[test]
+fn the_parent_of_the_portfolios_is_no_portfolio() {
+    for (operation, rest) in [
+        ("get-portfolio", r#""payload":{}"#),
+        ("add-operators", r#""payload":{"administrators":[{"email":"a@b.mil","dodId":"1"}]}"#),
+        (
+            "add-environment",
+            r#""payload":{"name":"E","administrators":null,"classificationLevel":"UNCLASSIFIED"}"#,
+        ),
+        ("cost-by-portfolio", r#""startDate":"2029-11","endDate":"2029-12""#),
+    ] {
+        let failure = begin(operation, &format!(r#"{{"portfolioId":"HOTH",{rest}}}"#)).failed();
+        let message = "the portfolioId is that of settings.parent, which is no portfolio";
+        assert_eq!((failure.code, failure.message.as_str()), (400, message), "{operation}");
+    }
+}
