@@ -47,7 +47,7 @@ pub fn check_unconfigured(
         Target::Path(_) | Target::Endpoint(_) => Vec::new(),
     };
     let targets = TargetPolicy::new(base, declared_endpoints(manifest), configurable);
-    let checked = check(csp, &targets, &[header::AUTHORIZATION], request, previous, "job");
+    let checked = check(csp, &targets, &[header::AUTHORIZATION], request, previous, None);
     let checked = checked.and_then(|(url, _, _)| match &request.credential {
         CredentialChoice::Named(named) => match declared(manifest, named) {
             Ok(()) => Ok(url),
@@ -121,7 +121,7 @@ pub fn check(
     credential_headers: &[HeaderName],
     request: &HttpRequest,
     previous: Option<&Url>,
-    key: &str,
+    key: Option<&str>,
 ) -> Result<(Url, Place, HeaderMap), CallFailure> {
     let (url, place) = targets
         .url(&request.target, &request.query, previous)

@@ -103,7 +103,23 @@ pub struct Config {
     #[serde(default)]
     pub credentials: BTreeMap<String, CredentialConfig>,
     #[serde(default)]
+    pub headers: HeadersConfig,
+    #[serde(default)]
     pub breaker: BreakerConfig,
+}
+
+/// The table `[csp.<NAME>.headers]`: the headers that the host adds.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct HeadersConfig {
+    /// False for a CSP that gives `Idempotency-Key` no meaning.
+    pub idempotency_key: bool,
+}
+
+impl Default for HeadersConfig {
+    fn default() -> Self {
+        Self { idempotency_key: true }
+    }
 }
 
 /// Returns the limit that the predecessor of HOTH had.

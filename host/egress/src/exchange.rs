@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::HeaderMap;
+use http::HeaderValue;
 use http::header;
 use metrics::counter;
 use tokio::time::Instant;
@@ -96,6 +97,8 @@ struct Exchange<'a> {
     /// True if the time of the signatures was corrected after a refusal. Once is
     /// enough here, too.
     corrected: bool,
+    /// The headers besides `Retry-After` in which the CSP asks for a pause.
+    retry_after_headers: &'a [String],
     /// The finding of the last try.
     finding: Option<Finding>,
     /// The last response before the current try. It survives later tries without
@@ -118,7 +121,7 @@ impl<'a> Exchange<'a> {
     fn prepare(
         inner: &'a Inner,
         request: &HttpRequest,
-        context: &Context<'_>,
+        context: &Context<'a>,
     ) -> Result<Self, CallFailure> {
         let (url, place, headers) = check::check(
             &inner.name,
@@ -126,7 +129,7 @@ impl<'a> Exchange<'a> {
             inner.credentials.header_names(),
             request,
             context.previous_url,
-            context.idempotency_key,
+            Some(context.idempotency_key).filter(|_| inner.sends_idempotency_key),
         )?;
         let credential = inner
             .credentials
@@ -154,6 +157,7 @@ impl<'a> Exchange<'a> {
             sent: false,
             renewed: false,
             corrected: false,
+            retry_after_headers: context.retry_after_headers,
             finding: None,
             last: None,
         })
@@ -313,6 +317,11 @@ impl<'a> Exchange<'a> {
         let mut request = reqwest::Request::new(http_method(self.method), self.url.clone());
         *request.headers_mut() = self.headers.clone();
         *request.body_mut() = self.body.clone().map(reqwest::Body::from);
+        // The HTTP client sends an empty body like none, and some CSPs require
+        // a length.
+        if self.body.as_ref().is_some_and(Bytes::is_empty) {
+            request.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from_static("0"));
+        }
         // Last, because a signature covers all the rest.
         let scrubber = match signer {
             Some(signer) => signer.sign(&mut request)?,
@@ -324,7 +333,8 @@ impl<'a> Exchange<'a> {
     /// Converts a response to the form of the WIT: header names in lower case,
     /// text values only, no credential, and no `Location` that is not allowed.
     fn read(&self, response: RawResponse, scrubber: &Scrubber) -> ReceivedResponse {
-        let retry_after = retry_after::read(&response.headers, &self.inner.clock);
+        let retry_after =
+            retry_after::read(&response.headers, self.retry_after_headers, &self.inner.clock);
         let mut headers = Vec::with_capacity(response.headers.len());
         for (name, value) in &response.headers {
             let Ok(value) = std::str::from_utf8(value.as_bytes()) else { continue };

@@ -43,6 +43,7 @@ pub use breaker::BreakerStatus;
 pub use breaker::ReceivePermit;
 pub use check::check_unconfigured;
 pub use config::Config;
+pub use config::HeadersConfig;
 pub use endpoints::EndpointConfig;
 pub use endpoints::EndpointCredential;
 pub use policy::aws_scope::AwsScope;
@@ -94,6 +95,8 @@ struct Inner {
     /// The CSP as the peer of a call, with the bounds of that call.
     target: CallTarget,
     credentials: Credentials,
+    /// False if the CSP gets no `Idempotency-Key`.
+    sends_idempotency_key: bool,
     /// The breaker of the origin of the base URL, where jobs begin.
     breaker: Breaker,
     /// The breakers of the other origins. The hosts of an endpoint with
@@ -120,6 +123,9 @@ pub struct Context<'a> {
     /// The idempotency key: the same for every copy of the request, also after
     /// a crash.
     pub idempotency_key: &'a str,
+    /// The headers besides `Retry-After` in which the CSP asks for a pause, by
+    /// the adapter's manifest.
+    pub retry_after_headers: &'a [String],
     /// Called before each call, when nothing of HOTH holds it back any more:
     /// from then on the CSP may receive it.
     pub before_call: &'a (dyn Fn() + Sync),
@@ -250,6 +256,7 @@ impl Client {
                 &config.credentials,
                 Destinations::new(&config.named_credentials, &config.endpoints),
             ),
+            sends_idempotency_key: config.headers.idempotency_key,
             http,
             target,
             breaker: Breaker::new(name, name.to_string(), &config.breaker, clock.clone()),

@@ -224,6 +224,7 @@ impl RunLoop<'_> {
             previous_url: self.called.as_ref(),
             job: &self.facts.id,
             idempotency_key: &key,
+            retry_after_headers: &self.version.adapter().info().manifest.retry_after_headers,
             // A job that is given back before its first call, at a stop, has
             // done nothing, and its delivery does not count.
             before_call: &|| self.lease.start(),

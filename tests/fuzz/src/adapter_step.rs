@@ -71,7 +71,7 @@ fn request_keeps_the_rules(request: &hoth_core::domain::HttpRequest) {
         assert_eq!((url.scheme(), url.port()), ("https", None));
         assert!(!url.as_str().contains(char::is_control));
     }
-    if let Ok(headers) = egress::assemble(request.method, &request.headers, "key", &[]) {
+    if let Ok(headers) = egress::assemble(request.method, &request.headers, Some("key"), &[]) {
         for name in ["host", "authorization", "cookie", "content-length", "transfer-encoding"] {
             assert!(!headers.contains_key(name), "an adapter set `{name}`");
         }

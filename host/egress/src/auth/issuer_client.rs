@@ -113,7 +113,7 @@ impl IssuerClient {
 
     /// Makes the failure of an issuer that asks for a pause, if it does.
     pub fn throttled(&self, response: &RawResponse, reason: &str) -> CallFailure {
-        let pause = retry_after::read(&response.headers, &self.clock);
+        let pause = retry_after::read(&response.headers, &[], &self.clock);
         let asks = pause.map(|pause| format!(", and asks for a pause of {pause:.1?}"));
         let reason = format!("{reason}{}", asks.unwrap_or_default());
         CallFailure { retry_after: pause, ..self.unavailable(&reason) }

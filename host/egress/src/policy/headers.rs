@@ -71,7 +71,7 @@ pub fn may_carry_key(name: &HeaderName) -> bool {
 pub fn assemble(
     method: Method,
     given: &[(String, String)],
-    idempotency_key: &str,
+    idempotency_key: Option<&str>,
     credentials: &[HeaderName],
 ) -> Result<HeaderMap, BadHeader> {
     let mut headers = read(given, credentials)?;
@@ -89,9 +89,11 @@ pub fn assemble(
     match method {
         Method::Get | Method::Head => {}
         Method::Post | Method::Put | Method::Patch | Method::Delete => {
-            let key = utf8_percent_encode(idempotency_key, KEY).to_string();
-            let key = HeaderValue::from_str(&key).expect("the encoded key is visible ASCII");
-            headers.entry(IDEMPOTENCY_KEY).or_insert(key);
+            if let Some(key) = idempotency_key {
+                let key = utf8_percent_encode(key, KEY).to_string();
+                let key = HeaderValue::from_str(&key).expect("the encoded key is visible ASCII");
+                headers.entry(IDEMPOTENCY_KEY).or_insert(key);
+            }
         }
     }
     Ok(headers)
@@ -132,7 +134,7 @@ mod tests {
 
     fn check(method: Method, given: &[(&str, &str)], expected: Expect) {
         let given: Vec<_> = given.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
-        let text = match assemble(method, &given, "job 1/ü%\r\n", &[]) {
+        let text = match assemble(method, &given, Some("job 1/ü%\r\n"), &[]) {
             Ok(headers) => {
                 let mut lines: Vec<_> = headers
                     .iter()
@@ -169,9 +171,12 @@ mod tests {
                 x-a: 2"#]],
         );
         for method in [Method::Put, Method::Patch, Method::Delete] {
-            assert!(assemble(method, &[], "k", &[]).unwrap().contains_key(IDEMPOTENCY_KEY));
+            assert!(assemble(method, &[], Some("k"), &[]).unwrap().contains_key(IDEMPOTENCY_KEY));
         }
-        assert!(!assemble(Method::Head, &[], "k", &[]).unwrap().contains_key(IDEMPOTENCY_KEY));
+        assert!(!assemble(Method::Post, &[], None, &[]).unwrap().contains_key(IDEMPOTENCY_KEY));
+        assert!(
+            !assemble(Method::Head, &[], Some("k"), &[]).unwrap().contains_key(IDEMPOTENCY_KEY)
+        );
     }
 
     #[test]
@@ -197,7 +202,7 @@ mod tests {
     fn reserved_headers_are_refused() {
         let names = RESERVED.iter().copied().chain(["Proxy-Authorization", "PROXY-CONNECTION"]);
         for name in names.flat_map(|name| [name.to_owned(), name.to_uppercase()]) {
-            let refused = assemble(Method::Get, &[(name.clone(), "x".to_owned())], "k", &[]);
+            let refused = assemble(Method::Get, &[(name.clone(), "x".to_owned())], Some("k"), &[]);
             assert!(matches!(refused, Err(BadHeader::Reserved(_))), "{name}");
         }
     }
@@ -206,9 +211,9 @@ mod tests {
     fn the_header_of_a_credential_is_reserved() {
         let key = [HeaderName::from_static("x-api-key")];
         let given = [("X-Api-Key".to_owned(), "mine".to_owned())];
-        let refused = assemble(Method::Get, &given, "k", &key);
+        let refused = assemble(Method::Get, &given, Some("k"), &key);
         assert!(matches!(refused, Err(BadHeader::Reserved(_))));
-        assert!(assemble(Method::Get, &given, "k", &[]).is_ok());
+        assert!(assemble(Method::Get, &given, Some("k"), &[]).is_ok());
         for (name, allowed) in
             [("x-api-key", true), ("authorization", true), ("host", false), ("proxy-x", false)]
         {
@@ -229,8 +234,8 @@ mod tests {
     #[test]
     fn number_and_size_of_headers_are_bounded() {
         let many: Vec<_> = (0..65).map(|_| ("a".to_owned(), String::new())).collect();
-        assert_eq!(assemble(Method::Get, &many, "k", &[]), Err(BadHeader::TooMany));
+        assert_eq!(assemble(Method::Get, &many, Some("k"), &[]), Err(BadHeader::TooMany));
         let large = [("a".to_owned(), "x".repeat(16 * 1024))];
-        assert_eq!(assemble(Method::Get, &large, "k", &[]), Err(BadHeader::TooLarge));
+        assert_eq!(assemble(Method::Get, &large, Some("k"), &[]), Err(BadHeader::TooLarge));
     }
 }

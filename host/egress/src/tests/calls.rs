@@ -8,6 +8,8 @@ use expect_test::Expect;
 use expect_test::expect;
 use tokio::sync::Semaphore;
 
+use bytes::Bytes;
+
 use super::server;
 use super::server::Act;
 use super::server::ClosedPort;
@@ -440,4 +442,33 @@ async fn a_dropped_call_frees_its_slot() {
         () = csp.reached(1) => {}
     }
     assert_eq!(exchange(&client, &get("/x"), &THRICE).await.outcome(), "200");
+}
+
+/// Returns the head of the request with this body, and the calls that were made.
+async fn head_of(method: Method, body: Option<&'static [u8]>, more: &str) -> String {
+    let csp = Server::start([answer(200, "", "")]).await;
+    let body = body.map(Bytes::from_static);
+    let request = HttpRequest { body, ..request(method, Target::Path("/x".into())) };
+    let result = exchange(&client(&csp.url(), more), &request, &THRICE).await;
+    assert_eq!(result.outcome(), "200");
+    csp.requests().remove(0).to_ascii_lowercase()
+}
+
+#[tokio::test]
+async fn an_empty_body_differs_from_none() {
+    for method in [Method::Post, Method::Put, Method::Patch, Method::Delete, Method::Get] {
+        let empty = head_of(method, Some(b""), "").await;
+        assert!(empty.contains("content-length: 0\r\n"), "{method:?}: {empty}");
+        let none = head_of(method, None, "").await;
+        assert!(!none.contains("content-length"), "{method:?}: {none}");
+        assert!(!none.contains("transfer-encoding"), "{method:?}: {none}");
+    }
+}
+
+#[tokio::test]
+async fn the_idempotency_key_can_be_switched_off() {
+    let with = head_of(Method::Post, None, "").await;
+    assert!(with.contains("idempotency-key: job-1\r\n"), "{with}");
+    let without = head_of(Method::Post, None, "headers.idempotency_key = false").await;
+    assert!(!without.contains("idempotency-key"), "{without}");
 }

@@ -48,6 +48,7 @@ const CONTEXT: Context<'static> = Context {
     previous_url: None,
     job: "job-1",
     idempotency_key: "job-1",
+    retry_after_headers: &[],
     before_call: &|| {},
 };
 

@@ -1,4 +1,4 @@
-//! Reads `Retry-After` (RFC 9110 section 10.2.3).
+//! Reads `Retry-After` (RFC 9110 section 10.2.3) and its relatives.
 
 use std::time::Duration;
 use std::time::SystemTime;
@@ -13,19 +13,34 @@ use hoth_platform::clock::Clock;
 /// from overflowing.
 const RETRY_AFTER_MAX: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
-/// Returns the time that the CSP asks to wait, or `None` if the field is absent
-/// or invalid. Some servers send a fraction of a second, which RFC 9110 does not
-/// have. A date is compared with the response's own `Date`, so that the
-/// two clocks need not agree.
-pub fn read(headers: &HeaderMap, clock: &Clock) -> Option<Duration> {
-    let value = headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim();
-    let requested = if let Some(seconds) = seconds(value) {
-        seconds
-    } else {
-        let until = httpdate::parse_http_date(value).ok()?;
-        until.duration_since(responded_at(headers, clock)).unwrap_or_default()
-    };
+/// The fields in which a CSP asks to wait. The last two are those of Azure.
+const FIELDS: [&str; 3] = ["retry-after", "retry-after-ms", "x-ms-retry-after-ms"];
+
+/// The end of the name of a field in milliseconds.
+const MILLISECONDS: &str = "-ms";
+
+/// Returns the longest time that the CSP asks to wait, or `None` if every field
+/// is absent or invalid. `more` are further fields of the CSP.
+pub fn read(headers: &HeaderMap, more: &[String], clock: &Clock) -> Option<Duration> {
+    let fields = FIELDS.into_iter().chain(more.iter().map(String::as_str));
+    let requested = fields.filter_map(|name| read_field(headers, name, clock)).max()?;
     Some(requested.min(RETRY_AFTER_MAX))
+}
+
+/// Reads one field. Some servers send a fraction of a second, which RFC 9110
+/// does not have. A date is compared with the response's own `Date`, so that
+/// the two clocks need not agree.
+fn read_field(headers: &HeaderMap, name: &str, clock: &Clock) -> Option<Duration> {
+    let value = headers.get(name)?.to_str().ok()?.trim();
+    match (seconds(value), name.ends_with(MILLISECONDS)) {
+        // Of milliseconds, a fraction is dropped.
+        (Some(number), true) => Some(Duration::from_millis(number.as_secs())),
+        (Some(number), false) => Some(number),
+        (None, _) => {
+            let until = httpdate::parse_http_date(value).ok()?;
+            Some(until.duration_since(responded_at(headers, clock)).unwrap_or_default())
+        }
+    }
 }
 
 /// Reads digits, with a fraction or without one. Signs, exponents and words,
@@ -55,6 +70,7 @@ pub fn date(headers: &HeaderMap) -> Option<SystemTime> {
 
 #[cfg(test)]
 mod tests {
+    use http::HeaderName;
     use http::HeaderValue;
 
     use super::*;
@@ -90,11 +106,29 @@ mod tests {
             if let Some(date) = date {
                 headers.insert(header::DATE, HeaderValue::from_static(date));
             }
-            assert_eq!(read(&headers, &clock), seconds.map(Duration::from_secs), "{value:?}");
+            assert_eq!(read(&headers, &[], &clock), seconds.map(Duration::from_secs), "{value:?}");
         }
         let mut headers = HeaderMap::new();
         headers.insert(header::RETRY_AFTER, HeaderValue::from_static("3.5"));
-        assert_eq!(read(&headers, &clock), Some(Duration::from_millis(3_500)));
-        assert_eq!(read(&HeaderMap::new(), &clock), None);
+        assert_eq!(read(&headers, &[], &clock), Some(Duration::from_millis(3_500)));
+        assert_eq!(read(&HeaderMap::new(), &[], &clock), None);
+    }
+
+    #[test]
+    fn the_longest_of_several_fields_counts() {
+        let clock = Clock::manual(Timestamp::from_millis(0));
+        let check = |fields: &[(&'static str, &'static str)], expected_ms: Option<u64>| {
+            let fields = fields.iter().map(|(name, value)| {
+                (HeaderName::from_static(name), HeaderValue::from_static(value))
+            });
+            let more = ["x-quota-retry-after".to_owned()];
+            let read = read(&fields.collect(), &more, &clock);
+            assert_eq!(read, expected_ms.map(Duration::from_millis));
+        };
+        check(&[("retry-after-ms", "1500")], Some(1_500));
+        check(&[("x-ms-retry-after-ms", "250"), ("retry-after", "1")], Some(1_000));
+        check(&[("x-ms-retry-after-ms", "soon"), ("retry-after-ms", "7.5")], Some(7));
+        check(&[("x-quota-retry-after", "30"), ("retry-after", "2")], Some(30_000));
+        check(&[("x-other-retry-after", "30")], None);
     }
 }

@@ -229,6 +229,7 @@ impl<'a> JobRun<'a> {
             previous_url: called.as_ref(),
             job: self.inputs.job.id.as_str(),
             idempotency_key: &self.inputs.job.request_key(ordinal),
+            retry_after_headers: &self.adapter.info().manifest.retry_after_headers,
             before_call: &|| {},
         };
         let result = client.exchange(request, &context).await;
