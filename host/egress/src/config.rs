@@ -220,7 +220,30 @@ impl Config {
 
     /// Returns `settings` as one JSON object.
     pub fn settings_json(&self) -> String {
-        to_json(toml::Value::Table(self.settings.clone())).to_string()
+        self.settings_value().to_string()
+    }
+
+    /// Returns `settings` as a JSON value.
+    pub fn settings_value(&self) -> serde_json::Value {
+        to_json(toml::Value::Table(self.settings.clone()))
+    }
+
+    /// Returns the names of the parameters of each named credential.
+    pub fn credential_parameters(&self) -> BTreeMap<String, BTreeSet<String>> {
+        let role = |config: &CredentialConfig| config.aws_sigv4.as_ref()?.assume_role.clone();
+        let parameters = |(name, config): (&String, &CredentialConfig)| {
+            let parameters = role(config).map(|role| role.parameters.into_keys().collect());
+            (name.clone(), parameters.unwrap_or_default())
+        };
+        self.credentials.iter().map(parameters).collect()
+    }
+
+    /// Returns the names of the placeholders of each endpoint.
+    pub fn endpoint_parameters(&self) -> BTreeMap<String, BTreeSet<String>> {
+        let parameters = |(name, config): (&String, &EndpointConfig)| {
+            (name.clone(), config.url.parameters().map(str::to_owned).collect())
+        };
+        self.endpoints.iter().map(parameters).collect()
     }
 
     /// Returns the limit of one call.

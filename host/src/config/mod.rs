@@ -127,8 +127,13 @@ impl Config {
     /// Returns the adapter of each CSP, with the requirements that it must meet.
     pub fn csp_requirements(&self) -> BTreeMap<CspName, (String, Requirements)> {
         let require = |csp: &hoth_egress::Config| {
-            let credentials = csp.credentials.keys().cloned().collect();
-            (csp.adapter.clone(), Requirements { operations: csp.operations.clone(), credentials })
+            let requirements = Requirements {
+                operations: csp.operations.clone(),
+                credentials: csp.credential_parameters(),
+                endpoints: csp.endpoint_parameters(),
+                settings: csp.settings_value(),
+            };
+            (csp.adapter.clone(), requirements)
         };
         self.csp.iter().map(|(name, csp)| (name.clone(), require(csp))).collect()
     }

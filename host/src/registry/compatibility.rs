@@ -7,9 +7,17 @@ use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 use std::fmt;
 
+use serde_json::Value;
+
 use super::AdapterName;
 use super::BadAdapterName;
+use super::gap::Gap;
+use super::gap::NeedKind;
+use super::gap::UnmetNeed;
+use super::settings_schema;
 use hoth_core::domain::CspName;
+use hoth_core::domain::Manifest;
+use hoth_core::domain::Need;
 use hoth_core::domain::Operation;
 use hoth_core::domain::SupportedOperations;
 use hoth_runtime::Info;
@@ -19,8 +27,13 @@ use hoth_runtime::Info;
 pub struct Requirements {
     /// The operations that may be requested for the CSP.
     pub operations: SupportedOperations,
-    /// The names of the credentials that are configured for the CSP.
-    pub credentials: BTreeSet<String>,
+    /// The credentials that are configured for the CSP, by name, with the names
+    /// of their parameters.
+    pub credentials: BTreeMap<String, BTreeSet<String>>,
+    /// The configured endpoints, by name, with the names of their placeholders.
+    pub endpoints: BTreeMap<String, BTreeSet<String>>,
+    /// The CSP's settings, as the adapter gets them.
+    pub settings: Value,
 }
 
 /// The adapter that a CSP names in the configuration, and its requirements.
@@ -33,23 +46,6 @@ pub(super) struct CspBinding {
 /// The gaps of a version, with the CSPs that each one affects.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub struct Incompatible(BTreeMap<Gap, Vec<CspName>>);
-
-/// A requirement that a version does not meet. The sets are never empty.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-enum Gap {
-    /// Credentials that the version asks for and the CSP does not have.
-    MissingCredentials(BTreeSet<String>),
-    /// Operations in the CSP's list that the version does not describe.
-    NotOffered(BTreeSet<Operation>),
-    /// Operations of the active version that the new version does not describe,
-    /// for a CSP without a list.
-    Dropped(BTreeSet<Operation>),
-    /// A description without any operation that can be requested.
-    NoOperations,
-}
-
-/// CSPs and credentials that one message names. The rest is counted.
-const LISTED_MAX: usize = 8;
 
 /// Checks the description of a version against each CSP that names its adapter.
 /// `active` is the description of the version that it would replace.
@@ -64,19 +60,10 @@ pub(super) fn check<'a>(
 ) -> Result<(), Incompatible> {
     let (described, active) =
         (known_operations(info), active.map(known_operations).unwrap_or_default());
-    let needed = info.manifest.credentials.iter().filter(|(_, need)| !need.optional);
-    let asked: BTreeSet<&String> = needed.map(|(name, _)| name).collect();
     let mut gaps: BTreeMap<Gap, Vec<CspName>> = BTreeMap::new();
     for (csp, requirements) in bound {
         let mut add_gap = |gap| gaps.entry(gap).or_default().push(csp.clone());
-        let missing: BTreeSet<String> = asked
-            .iter()
-            .filter(|name| !requirements.credentials.contains(**name))
-            .map(|name| (*name).clone())
-            .collect();
-        if !missing.is_empty() {
-            add_gap(Gap::MissingCredentials(missing));
-        }
+        unmet_needs(&info.manifest, requirements).into_iter().map(Gap::Need).for_each(&mut add_gap);
         // Without a list, the active version is the best known measure: jobs
         // for its operations may be queued.
         let (needed, gap): (_, fn(_) -> Gap) = match &requirements.operations {
@@ -92,6 +79,42 @@ pub(super) fn check<'a>(
         }
     }
     if gaps.is_empty() { Ok(()) } else { Err(Incompatible(gaps)) }
+}
+
+/// Returns the needs of a manifest that the configuration of a CSP does not
+/// meet.
+fn unmet_needs(manifest: &Manifest, requirements: &Requirements) -> Vec<UnmetNeed> {
+    let mut unmet = Vec::new();
+    let kinds = [
+        (NeedKind::Endpoint, &manifest.endpoints, &requirements.endpoints),
+        (NeedKind::Credential, &manifest.credentials, &requirements.credentials),
+    ];
+    for (kind, needs, configured) in kinds {
+        let missing =
+            |(name, need): &(&String, &Need)| !need.optional && !configured.contains_key(*name);
+        let missing: BTreeSet<String> =
+            needs.iter().filter(missing).map(|(name, _)| name.clone()).collect();
+        if !missing.is_empty() {
+            unmet.push(match kind {
+                NeedKind::Endpoint => UnmetNeed::MissingEndpoints(missing),
+                NeedKind::Credential => UnmetNeed::MissingCredentials(missing),
+            });
+        }
+        for (name, need) in needs {
+            let given: BTreeSet<String> = need.parameters.iter().cloned().collect();
+            if configured.get(name).is_some_and(|configured| *configured != given) {
+                unmet.push(UnmetNeed::OtherParameters { kind, name: name.clone(), given });
+            }
+        }
+    }
+    if let Some(schema) = &manifest.settings {
+        match settings_schema::problems(schema, &requirements.settings) {
+            Ok(problems) if problems.is_empty() => {}
+            Ok(problems) => unmet.push(UnmetNeed::WrongSettings(problems)),
+            Err(bad) => unmet.push(UnmetNeed::BadSchema(bad)),
+        }
+    }
+    unmet
 }
 
 /// Returns the described operations that can be requested. Other names in a
@@ -130,74 +153,11 @@ impl fmt::Display for Incompatible {
     }
 }
 
-impl Gap {
-    fn describe(&self, csps: &[CspName], f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let names = list(csps.iter().map(CspName::to_string));
-        let key = |csp: &CspName| format!("`csp.{csp}.operations`");
-        let keys = list(csps.iter().map(key));
-        match self {
-            Self::MissingCredentials(missing) => {
-                let missing: Vec<_> = missing.iter().collect();
-                let tables = csps.iter().flat_map(|csp| {
-                    missing.iter().map(move |name| format!("`[csp.{csp}.credentials.{name}]`"))
-                });
-                let quoted = list(missing.iter().map(|name| format!("{name:?}")));
-                let tables = list(tables);
-                write!(
-                    f,
-                    "credentials not configured for {names}: {quoted}; add {tables} to the \
-                     configuration"
-                )
-            }
-            Self::NotOffered(operations) => {
-                let operations = operation_list(operations);
-                write!(
-                    f,
-                    "`describe` lacks operations listed in {keys}: {operations}; add them to \
-                     `describe`, or remove them from the list"
-                )
-            }
-            Self::Dropped(operations) => {
-                let operations = operation_list(operations);
-                write!(
-                    f,
-                    "`describe` lacks operations of the active version for {names}, and jobs for \
-                     them may be queued: {operations}; add them to `describe`, or list the offered \
-                     operations in {keys}"
-                )
-            }
-            Self::NoOperations => {
-                let operations = operation_list(&Operation::ALL.into());
-                write!(
-                    f,
-                    "`describe` names no known operation for {names}; known operations: \
-                     {operations}"
-                )
-            }
-        }
-    }
-}
-
-fn operation_list(operations: &BTreeSet<Operation>) -> String {
-    list(operations.iter().map(Operation::to_string))
-}
-
-/// Joins the first items, and counts the rest.
-fn list(items: impl Iterator<Item = String>) -> String {
-    let mut items: Vec<_> = items.collect();
-    let more = items.len().saturating_sub(LISTED_MAX);
-    if more > 0 {
-        items.truncate(LISTED_MAX);
-        items.push(format!("{more} more"));
-    }
-    items.join(", ")
-}
-
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
-    use hoth_core::domain::Manifest;
-    use hoth_core::domain::Need;
 
     const ADD: Operation = Operation::AddPortfolio;
     const GET: Operation = Operation::GetPortfolio;
@@ -227,8 +187,13 @@ mod tests {
             [] => SupportedOperations::Any,
             some => SupportedOperations::Only(some.iter().copied().collect()),
         };
-        let credentials = credentials.iter().map(|it| (*it).to_owned()).collect();
-        Requirements { operations, credentials }
+        let credentials = credentials.iter().map(|it| ((*it).to_owned(), BTreeSet::new()));
+        Requirements {
+            operations,
+            credentials: credentials.collect(),
+            endpoints: BTreeMap::new(),
+            settings: json!({}),
+        }
     }
 
     /// Returns the message for a version whose adapter these CSPs name; empty if
@@ -321,6 +286,89 @@ mod tests {
             ),
         ] {
             assert_eq!(problem(&candidate, None, &required), expected, "{case}");
+        }
+    }
+
+    #[test]
+    fn a_configuration_is_held_to_the_manifest() {
+        let manifest = r#"{
+            "endpoints": {"costs": {}, "domain": {"parameters": ["name"]}, "spare": {"optional": true}},
+            "credentials": {"member": {"parameters": ["account"]}},
+            "settings": {"required": ["root"]}
+        }"#;
+        let manifest = Manifest::parse(manifest).unwrap();
+        let candidate = Info { manifest, ..info(&["add-portfolio"], &[]) };
+        let named = |names: &[(&str, &[&str])]| {
+            let owned = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
+            names.iter().map(|(name, words)| ((*name).to_owned(), owned(words))).collect()
+        };
+        let good = Requirements {
+            endpoints: named(&[("costs", &[]), ("domain", &["name"]), ("other", &["x"])]),
+            credentials: named(&[("member", &["account"])]),
+            settings: json!({"root": "r-1"}),
+            ..require(&[], &[])
+        };
+        assert_eq!(problem(&candidate, None, std::slice::from_ref(&good)), "");
+        for (bad, expected) in [
+            (
+                Requirements { endpoints: named(&[("costs", &[])]), ..good.clone() },
+                "endpoints not configured for CSP_0: \"domain\"; add `[csp.CSP_0.endpoints.domain]` \
+                 with a `url` to the configuration",
+            ),
+            (
+                Requirements {
+                    endpoints: named(&[("costs", &["region"]), ("domain", &["name"])]),
+                    ..good.clone()
+                },
+                "`csp.CSP_0.endpoints.costs` must have the placeholders in its `url` that requests \
+                 give: none",
+            ),
+            (
+                Requirements { credentials: named(&[("member", &[])]), ..good.clone() },
+                "`csp.CSP_0.credentials.member` must have the parameters that requests give: \
+                 `account`",
+            ),
+            (
+                Requirements { settings: json!({}), ..good.clone() },
+                "settings that the adapter does not accept: `csp.CSP_0.settings`: \"root\" is a \
+                 required property; correct them",
+            ),
+        ] {
+            assert_eq!(problem(&candidate, None, &[bad]), expected);
+        }
+        let manifest = Manifest { settings: Some(json!({"type": 1})), ..Manifest::default() };
+        let candidate = Info { manifest, ..candidate };
+        let unusable = problem(&candidate, None, &[good]);
+        assert!(unusable.starts_with("the manifest has a schema of settings that cannot be used"));
+    }
+
+    #[test]
+    fn the_schema_of_manifests_accepts_what_the_host_reads() {
+        let schema = include_str!("../../../wit/v0.2/manifest.schema.json");
+        let schema: Value = serde_json::from_str(schema).unwrap();
+        let validator = jsonschema::validator_for(&schema).unwrap();
+        for (text, is_valid) in [
+            ("{}", true),
+            (
+                r#"{"endpoints": {"costs": {"parameters": ["region"], "optional": true}},
+                    "credentials": {"member": {"description": "a role"}},
+                    "settings": {}, "retryAfterHeaders": ["x-retry-in-ms"],
+                    "personalKeys": ["upn"], "secretKeys": ["otp"]}"#,
+                true,
+            ),
+            (include_str!("../../../plugins/atat/manifest.json"), true),
+            (r#"{"endpoint": {}}"#, false),
+            (r#"{"endpoints": {"costs": {"parameter": []}}}"#, false),
+            (r#"{"endpoints": {"a b": {}}}"#, false),
+            (r#"{"retryAfterHeaders": ["X-Retry"]}"#, false),
+            (r#"{"secretKeys": [""]}"#, false),
+        ] {
+            assert_eq!(
+                validator.is_valid(&serde_json::from_str(text).unwrap()),
+                is_valid,
+                "{text}"
+            );
+            assert!(!is_valid || Manifest::parse(text).is_ok(), "{text}");
         }
     }
 

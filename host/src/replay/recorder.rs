@@ -16,6 +16,7 @@ use std::time::Instant;
 
 use super::Config;
 use super::JournalStore;
+use super::ManifestKeys;
 use super::Recording;
 use super::RedactionRules;
 use super::writer;
@@ -24,6 +25,7 @@ use super::writer::count_dropped;
 use crate::supervisor::Supervisor;
 use hoth_core::domain::CspName;
 use hoth_core::domain::Digest;
+use hoth_core::domain::Manifest;
 use hoth_platform::clock::Clock;
 use hoth_runtime::JobContext;
 
@@ -100,7 +102,13 @@ impl Recorder {
 
     /// Starts the recording of a job. Returns `None` if the job is not to be
     /// recorded. `adapter` must be valid as the name of a folder.
-    pub fn begin(&self, adapter: &str, csp: &CspName, job: &JobContext) -> Option<Recording> {
+    pub fn begin(
+        &self,
+        adapter: &str,
+        csp: &CspName,
+        job: &JobContext,
+        manifest: &Manifest,
+    ) -> Option<Recording> {
         let active = self.0.as_ref()?;
         if !active.within_start_rate(adapter) {
             return None;
@@ -108,7 +116,8 @@ impl Recorder {
         // A recording of the same job exists if the job is repeated after a run
         // that never ended. Such a recording is useless.
         active.waiting().take(csp, &job.id);
-        Some(Recording::new(adapter.to_owned(), csp.clone(), job.clone()))
+        let keys = ManifestKeys::of(manifest);
+        Some(Recording::new(adapter.to_owned(), csp.clone(), job.clone(), keys))
     }
 
     /// Returns the recording of a job that is resumed, or `None` if it is not
@@ -239,7 +248,8 @@ mod tests {
     #[test]
     fn a_recording_follows_its_job_over_waits() {
         let (recorder, arrivals) = recorder(1);
-        let mut recording = recorder.begin("atat", &csp(), &job("a")).unwrap();
+        let mut recording =
+            recorder.begin("atat", &csp(), &job("a"), &Manifest::default()).unwrap();
         recording.add(recorded_call(None, StepKind::Wait { purpose: WaitPurpose::Poll }));
         recorder.wait(Some(recording));
         assert!(recorder.resume(&csp(), "b").is_none(), "the other job is not recorded");
@@ -254,10 +264,17 @@ mod tests {
     #[test]
     fn a_job_that_begins_again_gets_a_new_recording() {
         let (recorder, _arrivals) = recorder(1);
-        let mut recording = recorder.begin("atat", &csp(), &job("a")).unwrap();
+        let mut recording =
+            recorder.begin("atat", &csp(), &job("a"), &Manifest::default()).unwrap();
         recording.add(recorded_call(None, StepKind::Wait { purpose: WaitPurpose::Poll }));
         recorder.wait(Some(recording));
-        assert!(recorder.begin("atat", &csp(), &job("a")).unwrap().calls.is_empty());
+        assert!(
+            recorder
+                .begin("atat", &csp(), &job("a"), &Manifest::default())
+                .unwrap()
+                .calls
+                .is_empty()
+        );
         assert!(recorder.resume(&csp(), "a").is_none());
     }
 
@@ -265,14 +282,16 @@ mod tests {
     fn a_busy_host_records_some_jobs_and_delays_none() {
         let (recorder, arrivals) = recorder(1);
         let started: Vec<_> = (0..1_000)
-            .filter_map(|n| recorder.begin("atat", &csp(), &job(&n.to_string())))
+            .filter_map(|n| {
+                recorder.begin("atat", &csp(), &job(&n.to_string()), &Manifest::default())
+            })
             .collect();
         // The thousand may take more than a second on a busy machine, and then
         // more of them are recorded.
         assert!(started.len() >= STARTS_PER_SECOND_MAX as usize);
         assert!(started.len() < 1_000, "{}", started.len());
         assert!(
-            recorder.begin("other", &csp(), &job("a")).is_some(),
+            recorder.begin("other", &csp(), &job("a"), &Manifest::default()).is_some(),
             "each adapter has its own rate"
         );
         for recording in started {
@@ -313,7 +332,7 @@ mod tests {
     #[test]
     fn a_recorder_that_is_off_records_nothing() {
         let recorder = Recorder::off();
-        assert!(recorder.begin("atat", &csp(), &job("a")).is_none());
+        assert!(recorder.begin("atat", &csp(), &job("a"), &Manifest::default()).is_none());
         assert!(recorder.resume(&csp(), "a").is_none());
         recorder.wait(None);
         recorder.finish(None, Digest::of(b"v"));

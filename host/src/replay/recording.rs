@@ -7,6 +7,7 @@ use super::StepKind;
 use hoth_core::domain::CspName;
 use hoth_core::domain::Event;
 use hoth_core::domain::HttpResponse;
+use hoth_core::domain::Manifest;
 use hoth_core::domain::Timestamp;
 use hoth_core::domain::TransportFailure;
 use hoth_core::domain::WaitPurpose;
@@ -30,12 +31,29 @@ pub struct Recording {
     pub(super) adapter: String,
     pub(super) csp: CspName,
     pub(super) job: hoth_runtime::JobContext,
+    /// The keys of personal data and of secrets, by the adapter's manifest.
+    pub(super) keys: ManifestKeys,
     pub(super) calls: Vec<RecordedCall>,
     /// The start of the recording; old ones give way when memory is short.
     pub(super) started_at: Instant,
     /// The size of all fields above, kept up to date so that the limits can be
     /// checked at every call.
     bytes: usize,
+}
+
+/// The keys whose values a journal must not keep, besides those of the host.
+#[derive(Debug, Clone, Default)]
+pub struct ManifestKeys {
+    pub personal: Vec<String>,
+    pub secret: Vec<String>,
+}
+
+impl ManifestKeys {
+    /// Returns the keys that a manifest names.
+    pub fn of(manifest: &Manifest) -> Self {
+        let (personal, secret) = (manifest.personal_keys.clone(), manifest.secret_keys.clone());
+        Self { personal, secret }
+    }
 }
 
 /// One call. Response bodies are shared with the job, not copied.
@@ -52,9 +70,14 @@ pub struct RecordedCall {
 
 impl Recording {
     /// Creates an empty recording for a job.
-    pub fn new(adapter: String, csp: CspName, job: hoth_runtime::JobContext) -> Self {
+    pub fn new(
+        adapter: String,
+        csp: CspName,
+        job: hoth_runtime::JobContext,
+        keys: ManifestKeys,
+    ) -> Self {
         let bytes = job.id.len() + job.input.len() + job.settings.len();
-        Self { adapter, csp, job, calls: Vec::new(), started_at: Instant::now(), bytes }
+        Self { adapter, csp, job, keys, calls: Vec::new(), started_at: Instant::now(), bytes }
     }
 
     /// Adds a call.
@@ -144,7 +167,7 @@ pub(super) mod tests {
             attempt: 1,
             context: Vec::new(),
         };
-        Recording::new("atat".to_owned(), "CSP_A".parse().unwrap(), job)
+        Recording::new("atat".to_owned(), "CSP_A".parse().unwrap(), job, ManifestKeys::default())
     }
 
     pub fn recorded_call(event: Option<Event>, step: StepKind) -> RecordedCall {

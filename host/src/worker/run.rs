@@ -80,9 +80,9 @@ pub async fn run_adapter(
         attempt: delivery.message.receive_count,
         context: context.polling.context_of(resumption),
     };
-    let recorder = &context.recorder;
+    let (recorder, manifest) = (&context.recorder, &version.adapter().info().manifest);
     let recording = match resumption {
-        None => recorder.begin(&csp.adapter, &csp.name, &facts),
+        None => recorder.begin(&csp.adapter, &csp.name, &facts, manifest),
         Some(_) => recorder.resume(&csp.name, &facts.id),
     };
     let is_poll = resumption.is_some_and(|from| from.is_poll());

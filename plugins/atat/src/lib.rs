@@ -163,6 +163,7 @@ impl Adapter for Atat {
     const NAME: &'static str = "atat";
     const VERSION: &'static str = env!("CARGO_PKG_VERSION");
     const OPERATIONS: &'static [&'static str] = operation::ALL;
+    const MANIFEST: &'static str = include_str!("../manifest.json");
     type State = State;
 
     fn begin(job: &Job) -> Next<Self> {

@@ -46,13 +46,14 @@ impl RedactionRules {
         version: Digest,
         finished_at: Timestamp,
     ) -> Option<Journal> {
+        let rules = &self.with(&recording.keys.personal, &recording.keys.secret);
         let input: Value = serde_json::from_str(&recording.job.input).ok()?;
         let settings: Value = serde_json::from_str(&recording.job.settings).ok()?;
         let mut calls: Vec<JournalCall> = recording.calls.into_iter().map(journal_call).collect();
         let mut texts = JobTexts { id: recording.job.id, input, settings };
 
         let mut found = PseudonymBuilder::default();
-        let mut finder = Finder { rules: self, found: &mut found };
+        let mut finder = Finder { rules, found: &mut found };
         // The whole job is searched before anything is replaced: a value that
         // only the last response reveals may occur in the first request.
         finder.texts(&texts);
@@ -264,6 +265,7 @@ mod tests {
     use expect_test::expect;
 
     use super::*;
+    use crate::replay::ManifestKeys;
     use crate::replay::RedactConfig;
     use crate::replay::recording::tests::answer;
     use crate::replay::recording::tests::recorded_call;
@@ -384,6 +386,24 @@ mod tests {
             .redact(recording, Digest::of(b"v"), Timestamp::from_millis(5))
             .unwrap();
         expect![[r#"{"Door":"secret-1","badgeNumber":"A-01","name":"Blue"}"#]]
+            .assert_eq(journal.job.input.get());
+    }
+
+    #[test]
+    fn the_manifest_adds_keys_that_the_configuration_can_exempt() {
+        let keys = ManifestKeys {
+            personal: vec!["badge_number".to_owned(), "floor".to_owned()],
+            secret: vec!["redeemUrl".to_owned()],
+        };
+        let mut recording =
+            recording(r#"{"badgeNumber": "B-12", "floor": "F-3", "redeemUrl": "https://x/abc"}"#);
+        recording.keys = keys;
+        recording.add(recorded_call(None, StepKind::Done { code: 200 }));
+        let config = RedactConfig { keep: vec!["floor".to_owned()], ..RedactConfig::default() };
+        let journal = RedactionRules::new(&config)
+            .redact(recording, Digest::of(b"v"), Timestamp::from_millis(5))
+            .unwrap();
+        expect![[r#"{"badgeNumber":"A-00","floor":"F-3","redeemUrl":"secret-2"}"#]]
             .assert_eq(journal.job.input.get());
     }
 

@@ -97,6 +97,19 @@ impl RedactionRules {
         Self { configured: configured.collect() }
     }
 
+    /// Returns the rules with the keys of an adapter's manifest, which do not
+    /// precede those of the configuration.
+    pub(super) fn with(&self, personal: &[String], secret: &[String]) -> Self {
+        let mut configured = self.configured.clone();
+        // Secrets first: the pseudonym of a secret discloses less.
+        for (keys, class) in [(secret, Sensitivity::Secret), (personal, Sensitivity::Personal)] {
+            for key in keys {
+                configured.entry(normal(key)).or_insert(Some(class));
+            }
+        }
+        Self { configured }
+    }
+
     /// Returns the sensitivity of the values under a key, or `None` if they may
     /// be kept.
     pub(super) fn sensitivity_of(&self, key: &str) -> Option<Sensitivity> {

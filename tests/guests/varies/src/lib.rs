@@ -62,6 +62,7 @@ impl Adapter for Varies {
     const NAME: &'static str = Atat::NAME;
     const VERSION: &'static str = Atat::VERSION;
     const OPERATIONS: &'static [&'static str] = Atat::OPERATIONS;
+    const MANIFEST: &'static str = Atat::MANIFEST;
     type State = State;
 
     fn begin(job: &Job) -> Next<Self> {
