@@ -195,7 +195,8 @@ mod tests {
         check("http://status.example.com/9", Ok("https://status.example.com/9"));
         check("https://a:b@h/9", Err("its location has a user name or a password"));
         check("", Err("its location is empty"));
-        let null = "points to null, which is neither in `base_url` nor in `endpoints` nor in `allowed_origins`";
+        let null =
+            "points to null, which is in none of `base_url`, `endpoints` and `allowed_origins`";
         check("file:///etc/passwd", Err(&format!("its location {null}")));
     }
 

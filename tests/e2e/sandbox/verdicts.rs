@@ -83,7 +83,7 @@ const fn verdict(misbehavior: Misbehavior) -> (u16, &'static str) {
         }
 
         Misbehavior::ForeignLocation | Misbehavior::ForeignHost => {
-            (502, "which is neither in `base_url` nor in `allowed_origins`")
+            (502, "which is in none of `base_url`, `endpoints` and `allowed_origins`")
         }
         Misbehavior::ForeignPath => (502, "its path does not begin with `/`"),
         Misbehavior::ClimbsOut | Misbehavior::ClimbsEncoded => (502, "its path has a dot segment"),
@@ -100,7 +100,9 @@ const fn verdict(misbehavior: Misbehavior) -> (u16, &'static str) {
         Misbehavior::OtherEndpoint => (502, "it asks for the endpoint \"billing\""),
 
         // These misbehaviors also complete the job.
-        Misbehavior::LogsGigabyte | Misbehavior::LogsForged => (200, "{}"),
+        Misbehavior::LogsGigabyte | Misbehavior::LogsForged | Misbehavior::PausesAnAge => {
+            (200, "{}")
+        }
     }
 }
 
@@ -115,7 +117,10 @@ async fn done(misbehaviors: &[Misbehavior]) -> (TestHost, BTreeMap<&'static str,
     let (csp, elsewhere) = (csp::scripted([fine()]).await, csp::sync().await);
     // `deadline_hours` is 11 s.
     let mut setup = Setup::new().with(&format!(
-        "[polling]
+        "[retry]
+        initial_backoff_ms = 20
+        max_backoff_ms = 100
+        [polling]
         initial_ms = 20
         max_ms = 1000
         deadline_hours = 0.003

@@ -100,9 +100,7 @@ pub enum BadLocation {
     TooLong,
     #[error("has a user name or a password")]
     Userinfo,
-    #[error(
-        "points to {0}, which is neither in `base_url` nor in `endpoints` nor in `allowed_origins`"
-    )]
+    #[error("points to {0}, which is in none of `base_url`, `endpoints` and `allowed_origins`")]
     Origin(String),
 }
 
@@ -458,7 +456,7 @@ mod tests {
             expected.assert_eq(&refused.to_string());
         };
         let elsewhere = expect![
-            "points to https://evil.example, which is neither in `base_url` nor in `endpoints` nor in `allowed_origins`"
+            "points to https://evil.example, which is in none of `base_url`, `endpoints` and `allowed_origins`"
         ];
         for location in [
             "https://evil.example/x",
@@ -473,25 +471,25 @@ mod tests {
         check(
             "http://h:8080/x",
             &expect![
-                "points to http://h:8080, which is neither in `base_url` nor in `endpoints` nor in `allowed_origins`"
+                "points to http://h:8080, which is in none of `base_url`, `endpoints` and `allowed_origins`"
             ],
         );
         check(
             "https://h:444/",
             &expect![
-                "points to https://h:444, which is neither in `base_url` nor in `endpoints` nor in `allowed_origins`"
+                "points to https://h:444, which is in none of `base_url`, `endpoints` and `allowed_origins`"
             ],
         );
         check(
             "https://h.evil.example",
             &expect![
-                "points to https://h.evil.example, which is neither in `base_url` nor in `endpoints` nor in `allowed_origins`"
+                "points to https://h.evil.example, which is in none of `base_url`, `endpoints` and `allowed_origins`"
             ],
         );
         check(
             "file:///etc/passwd",
             &expect![
-                "points to null, which is neither in `base_url` nor in `endpoints` nor in `allowed_origins`"
+                "points to null, which is in none of `base_url`, `endpoints` and `allowed_origins`"
             ],
         );
         check("https://user:secret@h/x", &expect!["has a user name or a password"]);

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use super::run;
 use crate::Credential;
+use crate::Object;
 use crate::wit::hoth::adapter::types;
 
 /// The bounds of `wit/v0.2/types.wit`.
@@ -39,6 +40,29 @@ pub fn check(step: &types::Step, states: (u32, u32)) {
             check_outcome(outcome);
         }
         types::Step::Other(other) => panic!("no host knows a step {:?}", other.name),
+    }
+}
+
+/// Panics if a text is not a manifest. Hosts ignore unknown keys, so a host does
+/// not notice a misspelt one.
+#[track_caller]
+pub fn check_manifest(text: &str) {
+    const KEYS: [&str; 6] =
+        ["endpoints", "credentials", "settings", "retryAfterHeaders", "personalKeys", "secretKeys"];
+    const NEED_KEYS: [&str; 3] = ["description", "parameters", "optional"];
+    let manifest = Object::parse(text).expect("the manifest is a JSON object");
+    for (key, value) in manifest.iter() {
+        assert!(KEYS.contains(&key), "there is no key {key:?} in a manifest");
+        if !KEYS[..2].contains(&key) {
+            continue;
+        }
+        let needs = value.as_object().unwrap_or_else(|| panic!("{key} is not an object"));
+        for (name, need) in needs.iter() {
+            let need = need.as_object().unwrap_or_else(|| panic!("{name} is not an object"));
+            for (key, _) in need.iter() {
+                assert!(NEED_KEYS.contains(&key), "there is no key {key:?} in {name}");
+            }
+        }
     }
 }
 

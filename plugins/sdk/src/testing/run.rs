@@ -262,6 +262,7 @@ fn call<A: Adapter>(make: impl Fn() -> types::Step) -> (types::Step, Vec<String>
     let again = contract::lines(&make());
     assert_eq!(contract::lines(&step), again, "the same arguments gave two different steps");
     log::take_lines();
+    contract::check_manifest(A::MANIFEST);
     contract::check(&step, (A::OLDEST_STATE_VERSION, A::STATE_VERSION));
     (step, lines)
 }

@@ -129,6 +129,8 @@ fn act(job: &Job, steps: u32) -> Step {
         Misbehavior::WaitsForEver => wait("poll", Some(1), state(steps)),
         Misbehavior::WaitsAnAge => wait("poll", Some(u64::MAX), state(steps)),
 
+        Misbehavior::PausesAnAge => pauses(steps),
+
         Misbehavior::ForeignLocation => request(|r| r.target = Target::Location(elsewhere(job))),
         Misbehavior::ForeignPath => request(|r| r.target = Target::Path(elsewhere(job))),
         Misbehavior::ForeignHost => request(|r| {
@@ -199,6 +201,14 @@ fn sends(steps: u32, change: impl FnOnce(&mut HttpRequest)) -> Step {
     change(&mut request);
     let (after_ms, extra) = (None, Vec::new());
     Step::Send(SendStep { request, state: state(steps), after_ms, extra })
+}
+
+/// Makes one request, after the longest pause.
+fn pauses(steps: u32) -> Step {
+    match sends(steps, |_| ()) {
+        Step::Send(send) if steps == 0 => Step::Send(SendStep { after_ms: Some(u64::MAX), ..send }),
+        _ => done("{}"),
+    }
 }
 
 fn pair(name: &str, value: &str) -> hoth::adapter::types::Pair {

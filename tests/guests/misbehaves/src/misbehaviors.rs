@@ -78,6 +78,9 @@ misbehaviors! {
     /// Waits 584 million years.
     WaitsAnAge = "waits an age",
 
+    /// Asks for a pause of 584 million years before a request.
+    PausesAnAge = "pauses an age",
+
     /// Asks for a URL of another origin.
     ForeignLocation = "foreign location",
     /// A URL of another origin, as a path.
