@@ -357,6 +357,7 @@ mod tests {
                 true,
             ),
             (include_str!("../../../plugins/atat/manifest.json"), true),
+            (include_str!("../../../plugins/aws/manifest.json"), true),
             (r#"{"endpoint": {}}"#, false),
             (r#"{"endpoints": {"costs": {"parameter": []}}}"#, false),
             (r#"{"endpoints": {"a b": {}}}"#, false),
