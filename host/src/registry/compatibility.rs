@@ -358,6 +358,7 @@ mod tests {
             ),
             (include_str!("../../../plugins/atat/manifest.json"), true),
             (include_str!("../../../plugins/aws/manifest.json"), true),
+            (include_str!("../../../plugins/azure/manifest.json"), true),
             (r#"{"endpoint": {}}"#, false),
             (r#"{"endpoints": {"costs": {"parameter": []}}}"#, false),
             (r#"{"endpoints": {"a b": {}}}"#, false),
