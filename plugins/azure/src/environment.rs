@@ -33,6 +33,7 @@ use crate::poll;
 use crate::portfolio;
 use crate::task_orders;
 use crate::task_orders::ClinMark;
+use crate::with_made;
 
 /// The length of a subscription's name (Azure naming rules, Subscription).
 const NAME_CHARS_MAX: usize = 64;
@@ -46,6 +47,9 @@ pub struct Subscription {
 
 /// The object that the operation creates, in failures.
 const WHAT: &str = "subscription";
+
+/// The object that Azure keeps even if it creates no subscription.
+const KIND: &str = "alias";
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -138,7 +142,7 @@ impl Call {
     pub fn made(&self) -> Vec<Made> {
         match self {
             Self::Poll { alias, .. } | Self::ReadCreated { alias, .. } => {
-                vec![("alias", alias.clone())]
+                vec![(KIND, alias.clone())]
             }
             Self::Create { .. } => Vec::new(),
         }
@@ -156,7 +160,10 @@ fn progressed(work: &Work<'_>, alias: String, clin: ClinMark, progress: Progress
         Progress::Succeeded(None) => {
             go(work, crate::Call::Environment(Call::ReadCreated { alias, clin }))
         }
-        Progress::Failed { code, message } => Err(long_running::failed(WHAT, &code, &message)),
+        Progress::Failed { code, message } => {
+            let failure = long_running::failed(WHAT, &code, &message);
+            Err(with_made(failure, vec![(KIND, alias)]))
+        }
     }
 }
 

@@ -27,9 +27,11 @@ use crate::long_running::Progress;
 use crate::long_running::Watch;
 use crate::poll;
 use crate::task_orders;
+use crate::with_made;
 
-/// The object that the operation creates, in failures.
+/// The object that the operation creates, in failures and in `made`.
 const WHAT: &str = "management group";
+const KIND: &str = "management-group";
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -111,7 +113,7 @@ impl Call {
     pub fn made(&self) -> Vec<Made> {
         match self {
             Self::Poll { name, .. } | Self::ReadCreated { name } => {
-                vec![("management-group", name.clone())]
+                vec![(KIND, name.clone())]
             }
             Self::Create | Self::Read => Vec::new(),
         }
@@ -132,7 +134,10 @@ fn created(work: &Work<'_>, name: String, progress: Progress) -> Next<Azure> {
         }
         Progress::Succeeded(Some(group)) => done(work, "portfolio", described(&group)?),
         Progress::Succeeded(None) => go(work, crate::Call::Portfolio(Call::ReadCreated { name })),
-        Progress::Failed { code, message } => Err(long_running::failed(WHAT, &code, &message)),
+        Progress::Failed { code, message } => {
+            let failure = long_running::failed(WHAT, &code, &message);
+            Err(with_made(failure, vec![(KIND, name)]))
+        }
     }
 }
 

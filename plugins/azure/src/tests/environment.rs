@@ -54,13 +54,19 @@ fn an_alias_may_be_created_in_the_form_of_an_operation() {
 
 #[test]
 fn a_subscription_that_azure_did_not_create_is_a_failed_job() {
-    let mut run = begin("add-environment", ADD);
-    expect(&mut run, PUT, "", 201, ACCEPTED);
-    run.timer();
-    expect(&mut run, GET, "", 200, &ACCEPTED.replace("Accepted", "FAILED"));
-    let failure = run.failed();
-    assert_eq!(failure.class, "job-failed");
-    assert!(failure.response.contains(r#""made":[{"kind":"alias""#), "{}", failure.response);
+    for is_polled in [true, false] {
+        let mut run = begin("add-environment", ADD);
+        if is_polled {
+            expect(&mut run, PUT, "", 201, ACCEPTED);
+            run.timer();
+        }
+        run.answer(Answer::new(200, ACCEPTED.replace("Accepted", "FAILED")));
+        let failure = run.failed();
+        assert_eq!(failure.class, "job-failed");
+        let alias = testing::job("", "{}").build().uuid("environment");
+        let made = format!(r#""made":[{{"kind":"alias","id":"{alias}"}}]"#);
+        assert!(failure.response.contains(&made), "{}", failure.response);
+    }
 }
 
 #[test]
