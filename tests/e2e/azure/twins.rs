@@ -85,6 +85,9 @@ async fn with_sdk(azure: &MockAzure, tags: &Value) {
 async fn hoth_calls_azure_as_microsofts_sdk_does() {
     let (ours, theirs) = (azure().await, azure().await);
     let tags = with_hoth(&ours).await;
+    for call in ours.calls().await.expect("calls") {
+        assert!(call["headers"]["idempotency-key"].is_null(), "Azure does not know it: {call}");
+    }
     with_sdk(&theirs, &tags).await;
     for what in ["RECORDED", "STATE"] {
         let of = async |azure: &MockAzure| {

@@ -20,6 +20,8 @@ base_url = "{}"
 [csp.{name}.settings]
 cloud = "us-government"
 {lines}
+[csp.{name}.headers]
+idempotency_key = false
 [csp.{name}.endpoints.graph]
 url = "{}"
 [csp.{name}.oauth2]
