@@ -7,7 +7,6 @@ mod answers;
 mod api;
 mod auth;
 mod aws;
-mod aws_adapter;
 mod azure;
 mod breaker;
 mod collecting;

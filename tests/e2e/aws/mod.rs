@@ -1,6 +1,8 @@
 //! The adapter for AWS against a local AWS that verifies every signature,
 //! parameter and right, and that has the faults and delays of the real one.
 
+mod mock;
+
 use hoth_testkit::AwsPartition;
 use hoth_testkit::MockAws;
 use serde_json::Value;
