@@ -16,7 +16,6 @@ use serde::Serialize;
 
 use crate::Aws;
 use crate::Work;
-use crate::checkpoint;
 use crate::go;
 use crate::portfolio::accounts_of;
 use crate::service::Error;
@@ -33,9 +32,6 @@ use crate::tags::Reading;
 const METRIC: &str = "NetUnblendedCost";
 const FORECAST_METRIC: &str = "NET_UNBLENDED_COST";
 
-/// The requests between two checkpoints; a run makes 64.
-const AT_ONCE: u32 = 50;
-
 /// The accounts of a portfolio whose costs are added.
 const ACCOUNTS_MAX: usize = 2_000;
 
@@ -45,8 +41,6 @@ pub struct Plan {
     clins: Vec<ClinCosts>,
     /// The accounts whose marks are to be read.
     accounts: Vec<String>,
-    /// The number of requests so far.
-    requests: u32,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -188,16 +182,6 @@ impl Call {
             | Self::Forecast { .. } => None,
         }
     }
-
-    fn plan(&mut self) -> Option<&mut Plan> {
-        match self {
-            Self::Tags { .. } => None,
-            Self::Accounts { plan, .. }
-            | Self::Mark { plan, .. }
-            | Self::Usage { plan, .. }
-            | Self::Forecast { plan, .. } => Some(plan),
-        }
-    }
 }
 
 impl Plan {
@@ -266,16 +250,8 @@ fn next_forecast(work: &Work<'_>, plan: Plan, clin: usize) -> Next<Aws> {
     }
 }
 
-/// Makes the next call, after a checkpoint where the run has made many.
-fn go_on(work: &Work<'_>, mut call: Call) -> Next<Aws> {
-    let requests = call.plan().map_or(0, |plan| {
-        plan.requests += 1;
-        plan.requests
-    });
-    match requests.is_multiple_of(AT_ONCE) && requests > 0 {
-        true => checkpoint(crate::Call::Costs(call), &format!("{requests} requests were made")),
-        false => go(work, crate::Call::Costs(call)),
-    }
+fn go_on(work: &Work<'_>, call: Call) -> Next<Aws> {
+    go(work, crate::Call::Costs(call))
 }
 
 /// Returns the CLINs that the job asks for.

@@ -16,6 +16,7 @@ use serde::Deserialize;
 use serde::Serialize;
 
 use crate::Aws;
+use crate::PAUSE;
 use crate::Work;
 use crate::checkpoint;
 use crate::done;
@@ -169,12 +170,12 @@ impl Call {
                 }
             },
             Self::FindRequest { clin, .. } => found_request(work, clin, data),
-            Self::Create { clin } => requested(clin, object(data, "CreateAccountStatus")?),
+            Self::Create { clin } => requested(work, clin, object(data, "CreateAccountStatus")?),
             Self::ReadRequest { clin, .. } => {
                 let status = object(data, "CreateAccountStatus")?;
                 match text(status, "State")? {
                     "FAILED" => not_created(work, clin, status),
-                    _ => requested(clin, status),
+                    _ => requested(work, clin, status),
                 }
             }
             Self::FindAccount { clin, .. } => found_account(work, clin, data),
@@ -187,7 +188,7 @@ impl Call {
                     // The GovCloud account is named by the request alone.
                     Err(exists("the account exists, but the request that created it is gone"))
                 }
-                Ok(_) => created(account),
+                Ok(_) => created(work, account),
             },
             Self::Pair(call) => call.after(work, data),
             Self::FindParent { account } => found_parent(work, account, data),
@@ -210,7 +211,7 @@ impl Call {
             Self::FindParent { .. } | Self::Read { .. }
                 if error.is("ChildNotFoundException") || error.is("AccountNotFoundException") =>
             {
-                Some(wait_for(self.clone(), "the account is not visible yet"))
+                Some(wait_for(work, self.clone(), "the account is not visible yet"))
             }
             Self::ReadTags { .. }
             | Self::FindRequest { .. }
@@ -277,7 +278,7 @@ fn found_request(work: &Work<'_>, clin: ClinMark, data: &Object) -> Next<Aws> {
     let name = name(work, &environment(work)?);
     let same = |one: &&Object| one.text("AccountName") == Some(name.as_str());
     match (objects(data, "CreateAccountStatuses").find(same), next_page(data)) {
-        (Some(status), _) => requested(clin, status),
+        (Some(status), _) => requested(work, clin, status),
         (None, Some(page)) => go_on(work, Call::FindRequest { clin, page: Some(page) }),
         (None, None) => go_on(work, Call::Create { clin }),
     }
@@ -293,7 +294,8 @@ fn not_created(work: &Work<'_>, clin: ClinMark, status: &Object) -> Next<Aws> {
         // progress.
         "CONCURRENT_ACCOUNT_MODIFICATION" => {
             let call = Call::FindRequest { clin, page: None };
-            pause(crate::Call::Environment(call), "AWS creates the account already")
+            let state = work.state(crate::Call::Environment(call));
+            pause(state, PAUSE, "AWS creates the account already")
         }
         reason => {
             let message = format!("AWS did not create the account: {reason}");
@@ -321,7 +323,7 @@ fn found_account(work: &Work<'_>, clin: ClinMark, data: &Object) -> Next<Aws> {
 
 fn found_parent(work: &Work<'_>, account: Account, data: &Object) -> Next<Aws> {
     let Some(parent) = objects(data, "Parents").next() else {
-        return wait_for(Call::FindParent { account }, "the account has no parent yet");
+        return wait_for(work, Call::FindParent { account }, "the account has no parent yet");
     };
     match text(parent, "Id")? {
         parent if parent == portfolio(work)? => go_on(work, Call::Read { account }),
@@ -334,7 +336,7 @@ fn read(work: &Work<'_>, account: Account, found: &Object) -> Next<Aws> {
     match found.text("State").or(found.text("Status")).unwrap_or_default() {
         "ACTIVE" => operators_of(work, account),
         "PENDING_ACTIVATION" | "" => {
-            wait_for(Call::Read { account }, "the account is not active yet")
+            wait_for(work, Call::Read { account }, "the account is not active yet")
         }
         other => {
             let message = format!("the new account is {other}");
@@ -345,25 +347,26 @@ fn read(work: &Work<'_>, account: Account, found: &Object) -> Next<Aws> {
 }
 
 /// Returns the step after the status of a request that has not failed.
-fn requested(clin: ClinMark, status: &Object) -> Next<Aws> {
+fn requested(work: &Work<'_>, clin: ClinMark, status: &Object) -> Next<Aws> {
     let request = text(status, "Id")?.to_owned();
     if status.text("State") != Some("SUCCEEDED") {
         let call = Call::ReadRequest { clin, request: request.clone() };
-        return poll(crate::Call::Environment(call), &request, "AWS creates the account");
+        return poll(work, crate::Call::Environment(call), &request, "AWS creates the account");
     }
     let id = text(status, "AccountId")?.to_owned();
-    created(match status.text("GovCloudAccountId") {
+    let account = match status.text("GovCloudAccountId") {
         Some(gov) => Account { clin, id: gov.to_owned(), commercial: Some(id) },
         None => Account { clin, id, commercial: None },
-    })
+    };
+    created(work, account)
 }
 
-fn created(account: Account) -> Next<Aws> {
+fn created(work: &Work<'_>, account: Account) -> Next<Aws> {
     let call = match account.commercial {
         Some(_) => Call::Pair(pair::Call::first(account)),
         None => Call::FindParent { account },
     };
-    checkpoint(crate::Call::Environment(call), "the account is created")
+    checkpoint(work, crate::Call::Environment(call), "the account is created")
 }
 
 /// Continues with the operators once the account is active.
@@ -372,7 +375,7 @@ fn operators_of(work: &Work<'_>, account: Account) -> Next<Aws> {
         return end(work, &account);
     }
     let call = operators::first_of_environment(work, account)?;
-    checkpoint(call, "the account is active")
+    checkpoint(work, call, "the account is active")
 }
 
 /// Ends the job, whose account is ready.
@@ -393,9 +396,9 @@ pub fn go_on(work: &Work<'_>, call: Call) -> Next<Aws> {
 }
 
 /// Waits for a change in AWS that takes minutes at most.
-fn wait_for(call: Call, note: &str) -> Next<Aws> {
+fn wait_for(work: &Work<'_>, call: Call, note: &str) -> Next<Aws> {
     let reference = call.made().into_iter().next().map(|(_, id)| id).unwrap_or_default();
-    poll(crate::Call::Environment(call), &reference, note)
+    poll(work, crate::Call::Environment(call), &reference, note)
 }
 
 /// Chooses the CLIN that pays for the account.

@@ -36,6 +36,12 @@ use crate::service::Meaning;
 use crate::service::Response;
 use crate::settings::Settings;
 
+/// The requests between two waits: a run may make 64.
+const REQUESTS_MAX: u32 = 60;
+
+/// The lost responses after which a job looks for what it has created.
+const LOSSES_MAX: u32 = 5;
+
 /// The calls that AWS refuses in a row with "again soon" before the job pauses,
 /// and the pauses before it fails.
 const SOON_MAX: u32 = 8;
@@ -59,8 +65,17 @@ pub struct State {
     /// The call to make after a wait, or the call whose response comes next.
     call: Call,
     /// The number of times in a row that AWS has asked for this call again.
-    #[serde(default)]
     tries: u32,
+    counts: Counts,
+}
+
+/// Counts that go on from call to call.
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
+struct Counts {
+    /// The requests since the last wait.
+    sent: u32,
+    /// The lost responses in this job.
+    losses: u32,
 }
 
 /// A call, with what the calls before it have found.
@@ -78,6 +93,7 @@ enum Call {
 struct Work<'a> {
     job: &'a Job,
     settings: Settings,
+    counts: Counts,
 }
 
 impl Adapter for Aws {
@@ -88,7 +104,7 @@ impl Adapter for Aws {
     type State = State;
 
     fn begin(job: &Job) -> Next<Self> {
-        let work = Work::new(job)?;
+        let work = Work::new(job, Counts::default())?;
         let call = match job.operation()? {
             Operation::AddPortfolio { .. } => portfolio::Call::first_of_creation(),
             Operation::GetPortfolio { portfolio_id } => {
@@ -110,7 +126,7 @@ impl Adapter for Aws {
     }
 
     fn resume(job: &Job, state: State, event: Event) -> Next<Self> {
-        let work = Work::new(job)?;
+        let work = Work::new(job, state.counts)?;
         let made = state.call.made();
         let next = if matches!(event, Event::Timer) {
             make(&work, state)
@@ -126,8 +142,27 @@ impl Adapter for Aws {
 }
 
 impl<'a> Work<'a> {
-    fn new(job: &'a Job) -> Result<Self, Failure> {
-        Ok(Self { job, settings: Settings::of(job)? })
+    fn new(job: &'a Job, counts: Counts) -> Result<Self, Failure> {
+        Ok(Self { job, settings: Settings::of(job)?, counts })
+    }
+
+    /// Returns the state in which a call is made for the first time.
+    fn state(&self, call: Call) -> State {
+        State { call, tries: 0, counts: self.counts }
+    }
+}
+
+impl State {
+    /// Returns the state after a request.
+    fn sending(self) -> Self {
+        let counts = Counts { sent: self.counts.sent + 1, ..self.counts };
+        Self { counts, ..self }
+    }
+
+    /// Returns the state after a wait.
+    fn waiting(self) -> Self {
+        let counts = Counts { sent: 0, ..self.counts };
+        Self { counts, ..self }
     }
 }
 
@@ -187,29 +222,37 @@ impl Call {
 
 /// Makes a call in this run.
 fn go(work: &Work<'_>, call: Call) -> Next<Aws> {
-    make(work, State { call, tries: 0 })
+    make(work, work.state(call))
 }
 
 fn make(work: &Work<'_>, state: State) -> Next<Aws> {
-    Ok(state.call.request(work)?.then(state))
+    if state.counts.sent >= REQUESTS_MAX {
+        return Ok(stored(state, "many requests were made"));
+    }
+    Ok(state.call.request(work)?.then(state.sending()))
 }
 
 /// Stores the progress, so that no crash repeats what was done.
-fn checkpoint(call: Call, note: &str) -> Next<Aws> {
-    let details = details(&call);
-    Ok(Wait::checkpoint(State { call, tries: 0 }, note).details(details).into())
+fn checkpoint(work: &Work<'_>, call: Call, note: &str) -> Next<Aws> {
+    Ok(stored(work.state(call), note))
+}
+
+fn stored(state: State, note: &str) -> Step<State> {
+    let details = details(&state.call);
+    Wait::checkpoint(state.waiting(), note).details(details).into()
 }
 
 /// Waits for work of AWS, which `reference` names.
-fn poll(call: Call, reference: &str, note: &str) -> Next<Aws> {
+fn poll(work: &Work<'_>, call: Call, reference: &str, note: &str) -> Next<Aws> {
     let details = details(&call);
-    let wait = Wait::new(State { call, tries: 0 }, note).reference(reference);
+    let wait = Wait::new(work.state(call).waiting(), note).reference(reference);
     Ok(wait.details(details).into())
 }
 
 /// Waits before work that AWS has not begun.
-fn pause(call: Call, note: &str) -> Next<Aws> {
-    Ok(Wait::pause(State { call, tries: 0 }, note).after(PAUSE).into())
+fn pause(state: State, pause: Duration, note: &str) -> Next<Aws> {
+    let details = details(&state.call);
+    Ok(Wait::pause(state.waiting(), note).after(pause).details(details).into())
 }
 
 fn details(call: &Call) -> Object {
@@ -220,10 +263,9 @@ fn details(call: &Call) -> Object {
 fn answered(work: &Work<'_>, state: State, event: Event) -> Next<Aws> {
     if let Event::NoAnswer(none) = &event
         && none.sent
-        && let Some(call) = state.call.search()
+        && let Some(next) = lost(&state)
     {
-        // AWS may have done it, and may need a while to show it.
-        return pause(call, "a response was lost: looking for what the call has created");
+        return next;
     }
     let error = match service::read(event)? {
         Response::Success(data) => return state.call.after(work, &data),
@@ -236,27 +278,40 @@ fn answered(work: &Work<'_>, state: State, event: Event) -> Next<Aws> {
         Meaning::Soon => again(work, state, &error),
         Meaning::Later if state.tries < PAUSES_MAX => {
             let note = format!("AWS asks to wait: {}", error.kind);
-            let state = State { tries: state.tries + 1, ..state };
-            Ok(Wait::pause(state, note).after(LATER).into())
+            pause(State { tries: state.tries + 1, ..state }, LATER, &note)
         }
-        Meaning::Later | Meaning::Unavailable | Meaning::Refused => Err(error.into_failure()),
+        Meaning::Unavailable => lost(&state).unwrap_or_else(|| Err(error.into_failure())),
+        Meaning::Later | Meaning::Refused => Err(error.into_failure()),
     }
+}
+
+/// Looks for what a call has created whose response was lost, or is no word
+/// about it. Returns `None` if the call creates nothing, or this happens too
+/// often.
+fn lost(state: &State) -> Option<Next<Aws>> {
+    if state.counts.losses >= LOSSES_MAX {
+        return None;
+    }
+    let call = state.call.search()?;
+    let counts = Counts { losses: state.counts.losses + 1, ..state.counts };
+    // AWS may need a while to show it.
+    let note = "a response was lost: looking for what the call has created";
+    Some(pause(State { call, tries: 0, counts }, PAUSE, note))
 }
 
 /// Makes the same call again, soon at first.
 fn again(work: &Work<'_>, state: State, error: &Error) -> Next<Aws> {
     let tries = state.tries + 1;
     let state = State { tries, ..state };
-    if tries <= SOON_MAX {
+    if tries <= SOON_MAX && state.counts.sent < REQUESTS_MAX {
         let backoff = Duration::from_secs(1 << (tries - 1).min(10));
         let pause = error.pause.unwrap_or(backoff).clamp(Duration::from_secs(1), SOON);
         // So that many jobs do not come back at once.
         let jitter = Duration::from_millis(work.job.entropy.0 % 1_000);
-        return Ok(state.call.request(work)?.after(pause + jitter).then(state));
+        return Ok(state.call.request(work)?.after(pause + jitter).then(state.sending()));
     }
     if tries <= SOON_MAX + PAUSES_MAX {
-        let note = format!("AWS is busy: {}", error.kind);
-        return Ok(Wait::pause(state, note).after(PAUSE).into());
+        return pause(state, PAUSE, &format!("AWS is busy: {}", error.kind));
     }
     let message = format!("AWS answered {} {tries} times in a row", error.kind);
     Err(Failure::unavailable(503, message))

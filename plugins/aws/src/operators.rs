@@ -31,10 +31,6 @@ use crate::service::objects;
 use crate::service::text;
 use crate::settings::Users;
 
-/// The operators between two checkpoints: each takes three requests, and a run
-/// makes 64.
-const AT_ONCE: usize = 15;
-
 /// The data that the calls for operators share.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Access {
@@ -193,8 +189,8 @@ impl Call {
             Self::CreateGroup { .. } if conflict => Some(go_on(work, Self::FindGroup { access })),
             // What was created just now has not reached all servers.
             Self::Assign { .. } if conflict || missing => {
-                let state = State { call: crate::Call::Operators(self.clone()), tries };
-                Some(again(work, state, error))
+                let state = work.state(crate::Call::Operators(self.clone()));
+                Some(again(work, State { tries, ..state }, error))
             }
             Self::FindUser { next, .. } if missing => Some(match work.settings.users {
                 Users::Create => go_on(work, Self::CreateUser { access, next: *next }),
@@ -240,7 +236,7 @@ fn assigned(work: &Work<'_>, access: Access, status: &Object) -> Next<Aws> {
             if operators(work)?.is_empty() {
                 return end(work, call);
             }
-            checkpoint(call, "the group has access to the account")
+            checkpoint(work, call, "the group has access to the account")
         }
         "FAILED" => {
             let reason = status.text("FailureReason").unwrap_or("no reason");
@@ -253,7 +249,7 @@ fn assigned(work: &Work<'_>, access: Access, status: &Object) -> Next<Aws> {
         _ => {
             let request = text(status, "RequestId")?.to_owned();
             let call = Call::ReadAssignment { access, request: request.clone() };
-            poll(crate::Call::Operators(call), &request, "AWS gives the group access")
+            poll(work, crate::Call::Operators(call), &request, "AWS gives the group access")
         }
     }
 }
@@ -262,13 +258,7 @@ fn assigned(work: &Work<'_>, access: Access, status: &Object) -> Next<Aws> {
 fn added(work: &Work<'_>, access: Access, next: usize) -> Next<Aws> {
     let is_last = next >= operators(work)?.len();
     let call = Call::FindUser { access, next };
-    if is_last {
-        end(work, crate::Call::Operators(call))
-    } else if next.is_multiple_of(AT_ONCE) {
-        checkpoint(crate::Call::Operators(call), &format!("{next} operators have access"))
-    } else {
-        go_on(work, call)
-    }
+    if is_last { end(work, crate::Call::Operators(call)) } else { go_on(work, call) }
 }
 
 fn end(work: &Work<'_>, call: crate::Call) -> Next<Aws> {

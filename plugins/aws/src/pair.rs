@@ -135,17 +135,21 @@ impl Call {
                     matches!(state, "OPEN" | "REQUESTED") && objects(one, "Parties").any(is_party)
                 };
                 match (objects(data, "Handshakes").find(open), next_page(data)) {
-                    (Some(handshake), _) => invited(account.clone(), handshake),
+                    (Some(handshake), _) => invited(work, account.clone(), handshake),
                     (None, Some(page)) => {
                         go_on(work, Self::FindInvitation { account, page: Some(page) })
                     }
                     (None, None) => go_on(work, Self::Invite { account }),
                 }
             }
-            Self::Invite { account } => invited(account, object(data, "Handshake")?),
+            Self::Invite { account } => invited(work, account, object(data, "Handshake")?),
             Self::Accept { account, .. } => {
                 let call = environment::Call::Pair(Self::Tag { account });
-                checkpoint(crate::Call::Environment(call), "the account is in the organization")
+                checkpoint(
+                    work,
+                    crate::Call::Environment(call),
+                    "the account is in the organization",
+                )
             }
             Self::Tag { account } => {
                 environment::go_on(work, environment::Call::FindParent { account })
@@ -190,10 +194,10 @@ impl Call {
     }
 }
 
-fn invited(account: Account, handshake: &Object) -> Next<Aws> {
+fn invited(work: &Work<'_>, account: Account, handshake: &Object) -> Next<Aws> {
     let handshake = text(handshake, "Id")?.to_owned();
     let call = environment::Call::Pair(Call::Accept { account, handshake });
-    checkpoint(crate::Call::Environment(call), "the account is invited")
+    checkpoint(work, crate::Call::Environment(call), "the account is invited")
 }
 
 fn go_on(work: &Work<'_>, call: Call) -> Next<Aws> {

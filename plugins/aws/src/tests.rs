@@ -92,6 +92,32 @@ fn a_lost_response_is_searched_for_before_anything_is_created_again() {
 }
 
 #[test]
+fn a_creation_whose_response_is_always_lost_fails_in_the_end() {
+    let mut run = begin("add-portfolio", r#"{"payload":{"name":"P1","taskOrders":[]}}"#);
+    let internal = || Answer::new(500, r#"{"__type":"ServiceException"}"#);
+    for _ in 0..super::LOSSES_MAX {
+        run.answer(internal()).timer();
+        let none = r#"{"OrganizationalUnits":[]}"#;
+        expect(&mut run, "ListOrganizationalUnitsForParent", "r-ab12", none);
+    }
+    assert_eq!(run.answer(internal()).failed().code, 502);
+}
+
+#[test]
+fn a_run_that_reads_many_pages_stores_its_progress() {
+    let mut run = begin("add-portfolio", r#"{"payload":{"name":"P1","taskOrders":[]}}"#);
+    let duplicate = r#"{"__type":"DuplicateOrganizationalUnitException"}"#;
+    expect(&mut run, "CreateOrganizationalUnit", "P1", duplicate);
+    let page = r#"{"OrganizationalUnits":[],"NextToken":"n"}"#;
+    for _ in 1..super::REQUESTS_MAX {
+        expect(&mut run, "ListOrganizationalUnitsForParent", "r-ab12", page);
+    }
+    assert_eq!(run.waiting().purpose, "checkpoint");
+    run.timer();
+    expect(&mut run, "ListOrganizationalUnitsForParent", r#""NextToken":"n""#, page);
+}
+
+#[test]
 fn an_environment_is_an_account_that_is_found_or_created_once() {
     let created = r#"{"CreateAccountStatus":{"Id":"car-1","State":"SUCCEEDED","AccountId":"111"}}"#;
     for is_known in [false, true] {
@@ -180,7 +206,7 @@ fn what_was_created_stands_in_a_failure() {
 fn a_throttle_is_asked_again_soon_then_later_and_not_for_ever() {
     let mut run = begin("get-portfolio", r#"{"portfolioId":"ou-1","payload":{}}"#);
     let throttle = r#"{"__type":"TooManyRequestsException"}"#;
-    for _ in 0..=super::SOON_MAX - 1 {
+    for _ in 0..super::SOON_MAX {
         expect(&mut run, "DescribeOrganizationalUnit", "ou-1", throttle);
     }
     for _ in 0..super::PAUSES_MAX {
