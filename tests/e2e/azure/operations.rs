@@ -22,7 +22,9 @@ use super::setup;
 use super::setup_with;
 use super::state;
 use crate::harness::Setup;
+use crate::harness::TestHost;
 use crate::harness::component;
+use crate::harness::eventually;
 
 #[tokio::test]
 async fn a_portfolio_an_environment_and_operators_are_provisioned_and_no_secret_leaves() {
@@ -53,15 +55,35 @@ async fn a_portfolio_an_environment_and_operators_are_provisioned_and_no_secret_
     assert_eq!(state["subscriptions"][0]["tags"]["hoth-clin"], "TO-1.0001");
     assert_eq!((count(&state, "users"), count(&state, "roleAssignments")), (3, 3));
     assert_eq!(state["invitations"], 2);
-    // Links that sign a guest in went through the adapter.
-    let secrets = state["secrets"].as_array().expect("secrets");
+    // Links that sign a guest in went through the adapter, and addresses, too.
+    let secrets: Vec<String> = serde_json::from_value(state["secrets"].clone()).expect("texts");
     assert!(!secrets.is_empty());
+    let told = [&outcome, &more, &read].map(ToString::to_string).join("\n");
     let log: Vec<String> = host.log().iter().map(ToString::to_string).collect();
-    let told = [outcome.to_string(), more.to_string(), read.to_string(), log.join("\n")].join("\n");
-    for secret in secrets {
-        let secret = secret.as_str().expect("a text");
-        assert!(!told.contains(secret), "{secret} was told");
+    let journals = journals(&host, 4).await;
+    assert!(journals.contains("inviteRedeemUrl"), "the answer to an invitation: {journals}");
+    for text in [&told, &log.join("\n"), &journals] {
+        for secret in &secrets {
+            assert!(!text.contains(secret), "{secret} is in {text}");
+        }
     }
+    for mail in mails {
+        assert!(!journals.contains(mail), "{mail} is in {journals}");
+    }
+}
+
+/// Waits for the journals of the adapter, and returns them as one text.
+async fn journals(host: &TestHost, count: usize) -> String {
+    let folder = host.directory().join("data/journals/azure");
+    eventually("the journals to be written", async || {
+        let files = std::fs::read_dir(&folder).ok()?;
+        let files = files.map(|file| file.expect("a folder entry can be read").path());
+        let files: Vec<_> =
+            files.filter(|file| file.extension() == Some("json".as_ref())).collect();
+        let read = |file| std::fs::read_to_string(file).expect("a journal can be read");
+        (files.len() == count).then(|| files.iter().map(read).collect::<Vec<_>>().join("\n"))
+    })
+    .await
 }
 
 #[tokio::test]
