@@ -205,10 +205,11 @@ fn sends(steps: u32, change: impl FnOnce(&mut HttpRequest)) -> Step {
 
 /// Makes one request, after the longest pause.
 fn pauses(steps: u32) -> Step {
-    match sends(steps, |_| ()) {
-        Step::Send(send) if steps == 0 => Step::Send(SendStep { after_ms: Some(u64::MAX), ..send }),
-        _ => done("{}"),
+    if steps > 0 {
+        return done("{}");
     }
+    let Step::Send(send) = sends(steps, |_| ()) else { return done("{}") };
+    Step::Send(SendStep { after_ms: Some(u64::MAX), ..send })
 }
 
 fn pair(name: &str, value: &str) -> hoth::adapter::types::Pair {
