@@ -167,7 +167,7 @@ fn calls_build_on_one_another_with_a_checkpoint_between() {
     assert_eq!(run.sent().line(), "PUT /folders/job-1");
     assert_eq!(run.sent().body.as_deref(), Some(r#"{"title":"One"}"#));
     run.answer(Answer::new(200, r#"{"result":{"name":"f/1"}}"#));
-    assert_eq!(run.waiting().after, Some(Duration::ZERO));
+    assert_eq!(run.waiting().purpose, "checkpoint");
 
     run.timer();
     assert_eq!(run.sent().line(), "POST /folders/f%2F1/projects");
