@@ -1,17 +1,17 @@
 //! One request of an adapter: checks it, makes the calls that the retry policy
 //! allows, and returns the event that resumes the adapter.
 
+mod log;
+mod received;
+mod result;
+
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use http::HeaderMap;
 use http::HeaderValue;
 use http::header;
-use metrics::counter;
 use tokio::time::Instant;
-use tracing::debug;
-use tracing::info;
 use tracing::warn;
 use url::Url;
 use uuid::Uuid;
@@ -27,23 +27,21 @@ use crate::breaker::Breaker;
 use crate::breaker::CallHealth;
 use crate::breaker::CallPermit;
 use crate::check;
+use crate::exchange::log::NextCall;
+use crate::exchange::received::ReceivedResponse;
+use crate::exchange::received::health;
 use crate::policy::origin::Origin;
 use crate::policy::scrub::Scrubber;
 use crate::transport::call;
-use crate::transport::call::RawResponse;
-use crate::transport::coding;
 use crate::transport::failure::CallFailure;
-use crate::transport::retry_after;
 use hoth_core::domain::Event;
 use hoth_core::domain::HttpRequest;
-use hoth_core::domain::HttpResponse;
 use hoth_core::domain::Method;
 use hoth_core::domain::Retry;
 use hoth_core::domain::TransportCode;
 use hoth_core::domain::TransportFailure;
 use hoth_core::workflow::Attempt;
 use hoth_core::workflow::Finding;
-use hoth_core::workflow::RetryPolicy;
 use hoth_platform::failpoint;
 use hoth_platform::failpoint::FailPoint;
 
@@ -104,16 +102,6 @@ struct Exchange<'a> {
     /// The last response before the current try. It survives later tries without
     /// one.
     last: Option<ReceivedResponse>,
-}
-
-/// A response in the form that the adapter gets.
-struct ReceivedResponse {
-    response: HttpResponse,
-    retry_after: Option<Duration>,
-    /// The failure of reading the body, which is then empty.
-    unread: Option<CallFailure>,
-    /// The reason why the CSP refuses the credential, if it does.
-    refusal: Option<Refusal>,
 }
 
 impl<'a> Exchange<'a> {
@@ -219,19 +207,6 @@ impl<'a> Exchange<'a> {
         Some(breaker.call_permit().await)
     }
 
-    /// Makes the result of a poll that is not made.
-    fn held(&self) -> ExchangeResult {
-        let (csp, origin) = (&self.inner.name, Origin::of(&self.url));
-        let message = format!("{csp} does not respond at {origin}, so it was not called");
-        let event = Event::TransportFailure(TransportFailure {
-            code: TransportCode::Connect,
-            message,
-            sent: false,
-            last_response: None,
-        });
-        ExchangeResult { event, url: None, calls: 0, retry_after: None, finding: None }
-    }
-
     /// Makes one try: obtains the credential and calls. If the CSP refuses the
     /// credential, corrects the time of its signature or renews it, and calls
     /// again, once each in the whole exchange.
@@ -329,146 +304,6 @@ impl<'a> Exchange<'a> {
         };
         Ok((request, scrubber))
     }
-
-    /// Converts a response to the form of the WIT: header names in lower case,
-    /// text values only, no credential, and no `Location` that is not allowed.
-    fn read(&self, response: RawResponse, scrubber: &Scrubber) -> ReceivedResponse {
-        let retry_after =
-            retry_after::read(&response.headers, self.retry_after_headers, &self.inner.clock);
-        let mut headers = Vec::with_capacity(response.headers.len());
-        for (name, value) in &response.headers {
-            let Ok(value) = std::str::from_utf8(value.as_bytes()) else { continue };
-            let value = scrubber.text(value.to_owned());
-            if name != header::LOCATION {
-                headers.push((name.as_str().to_owned(), value));
-                continue;
-            }
-            match self.inner.targets.follow(&value, &self.url) {
-                Ok(url) => headers.push((name.as_str().to_owned(), url.into())),
-                Err(bad) => warn!(
-                    csp = %self.inner.name, error = %bad,
-                    "Dropped a `Location` of {} that {bad}", self.inner.name,
-                ),
-            }
-        }
-        let (body, unread) = match response.body {
-            Ok(body) => (scrubber.body(without_mark(body)), None),
-            Err(unread) => (Bytes::new(), Some(unread)),
-        };
-        let (status, url) = (response.status, self.url.to_string());
-        let response = HttpResponse { status, url, tries: self.calls, headers, body };
-        ReceivedResponse { response, retry_after, unread, refusal: None }
-    }
-
-    /// Returns what the host knows about the end of a try.
-    fn find(
-        &self,
-        retry: &RetryPolicy,
-        tried: &Result<ReceivedResponse, CallFailure>,
-        attempt: Attempt,
-    ) -> Option<Finding> {
-        match tried {
-            Ok(_) => retry.too_long(attempt).map(Finding::AskedToWait),
-            // The HTTP client cannot send such a request either.
-            Err(failure) => {
-                (failure.code == TransportCode::RequestRefused).then_some(Finding::RequestRefused)
-            }
-        }
-    }
-
-    /// Makes the result from the last try.
-    fn finish(&self, tried: Result<ReceivedResponse, CallFailure>, tries: u32) -> ExchangeResult {
-        let last = self.last.as_ref().and_then(|received| received.retry_after);
-        let retry_after = match &tried {
-            Ok(received) => received.retry_after,
-            Err(failure) => failure.retry_after.or(last),
-        };
-        let failed = |failure: CallFailure, last_response| {
-            Event::TransportFailure(TransportFailure {
-                code: failure.code,
-                message: format!("{failure}{}", self.count_suffix(&failure, tries)),
-                sent: self.sent,
-                last_response,
-            })
-        };
-        let event = match tried {
-            Ok(ReceivedResponse { response, unread: None, .. }) => Event::Response(response),
-            // A response without its body is a failure, whatever its status: the
-            // adapter could not tell it from one with an empty body.
-            Ok(ReceivedResponse { response, unread: Some(unread), .. }) => {
-                failed(unread, Some(response))
-            }
-            Err(failure) => failed(failure, self.last.as_ref().map(|it| it.response.clone())),
-        };
-        let url = (self.calls > 0).then(|| self.url.clone());
-        ExchangeResult { event, url, calls: self.calls, retry_after, finding: self.finding }
-    }
-
-    /// Returns ` (3 calls made)` for failures that are retried.
-    fn count_suffix(&self, failure: &CallFailure, tries: u32) -> String {
-        let counted = |count: u32, one: &str, many: &str| {
-            format!(" ({count} {})", if count == 1 { one } else { many })
-        };
-        match failure.code {
-            TransportCode::TokenUnavailable => counted(tries, "try", "tries"),
-            TransportCode::Connect
-            | TransportCode::Timeout
-            | TransportCode::Reset
-            | TransportCode::Truncated => counted(self.calls, "call made", "calls made"),
-            TransportCode::Tls
-            | TransportCode::TooLarge
-            | TransportCode::TokenRefused
-            | TransportCode::OriginRefused
-            | TransportCode::RequestRefused => String::new(),
-        }
-    }
-
-    /// Logs a try. Omits the query, which carries data of the job.
-    fn log(&self, attempt: u32, tried: &Result<ReceivedResponse, CallFailure>, next: NextCall) {
-        let csp = &self.inner.name;
-        let method = self.method.as_str();
-        let path = self.url.path();
-        let next = match next {
-            NextCall::After(next) => next,
-            // The breaker has logged the outage; a line for each waiting job
-            // would drown it.
-            NextCall::Held => {
-                debug!(%csp, method, path, attempt, "A request waits until {csp} responds again");
-                return;
-            }
-        };
-        let next_ms = next.map(|delay| delay.as_millis() as u64);
-        match tried {
-            Ok(ReceivedResponse {
-                response: HttpResponse { status, .. }, unread, refusal, ..
-            }) => {
-                if let Some(error) = unread {
-                    let code = error.code.as_str();
-                    warn!(%csp, method, path, status, code, %error, attempt, next_ms, "{csp} responded with status {status}, but its body could not be read");
-                } else if refusal.is_some() {
-                    counter!("hoth_credential_refusals_total", "csp" => csp.to_string())
-                        .increment(1);
-                    warn!(%csp, method, path, status, attempt, event = "credential-refused", "{csp} refuses the credential of this host; check its configuration");
-                } else if next.is_some() {
-                    warn!(%csp, method, path, status, attempt, next_ms, "{csp} responded with status {status}");
-                } else {
-                    info!(%csp, method, path, status, attempt, "{csp} responded with status {status}");
-                }
-            }
-            Err(error) => {
-                let code = error.code.as_str();
-                warn!(%csp, method, path, code, %error, attempt, next_ms, "{csp} did not respond");
-            }
-        }
-    }
-}
-
-/// The time of the next call.
-enum NextCall {
-    /// After this time, or never if `None`.
-    After(Option<Duration>),
-    /// As soon as the breaker allows it.
-    Held,
 }
 
 impl Inner {
@@ -480,30 +315,6 @@ impl Inner {
         // Those of one origin come first.
         let found = self.other_breakers.iter().find(|(other, _)| other.covers(url));
         found.map_or(&self.breaker, |(_, breaker)| breaker)
-    }
-}
-
-/// Returns what one try says about the health of the CSP, or `None` if it says
-/// nothing.
-fn health(tried: &Result<ReceivedResponse, CallFailure>) -> Option<CallHealth> {
-    match tried {
-        // Gateways send these for a service that is down or overloaded. Any
-        // other status comes from the service itself and concerns this request
-        // only.
-        Ok(received) => match received.response.status {
-            502..=504 => Some(CallHealth::Failed),
-            _ => Some(CallHealth::Responded),
-        },
-        Err(failure) => failure.health(),
-    }
-}
-
-/// Drops a byte order mark before JSON. Other bodies stay as they are.
-fn without_mark(body: Bytes) -> Bytes {
-    let rest = coding::without_byte_order_mark(&body);
-    match rest.trim_ascii_start() {
-        [b'{' | b'[', ..] => body.slice_ref(rest),
-        _ => body,
     }
 }
 
