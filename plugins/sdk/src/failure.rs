@@ -61,6 +61,12 @@ impl Failure {
         Self::new(Class::Refused, code, format!("the CSP answered {code}"), response)
     }
 
+    /// Creates the failure of a job that the adapter refuses on the CSP's
+    /// behalf: `message` is also the `details`.
+    pub fn refused_because(code: u16, message: impl Into<String>) -> Self {
+        Self::with_details(Class::Refused, code, message)
+    }
+
     /// Creates the failure of a job without a usable response. `message`
     /// becomes the `details` of the outcome. Codes under 500 become 502.
     pub fn unavailable(code: u16, message: impl Into<String>) -> Self {
@@ -249,6 +255,13 @@ mod tests {
         }
         let odd = Failure::of(&Answer::new(201, r#"{"portfolio_id":"p"}"#));
         assert!(odd.response.to_string().ends_with(r#","cspResponse":{"portfolioId":"p"}}"#));
+    }
+
+    #[test]
+    fn a_refusal_of_the_adapter_states_its_reason() {
+        let failure = Failure::refused_because(409, "the name is taken");
+        let expected = r#"refused 409 {"details":"the name is taken"} | the name is taken"#;
+        assert_eq!(line(&failure), expected);
     }
 
     #[test]

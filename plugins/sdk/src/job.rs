@@ -4,6 +4,7 @@ use crate::Failure;
 use crate::Object;
 use crate::Operation;
 use crate::Timestamp;
+use serde::de::DeserializeOwned;
 use uuid::Uuid;
 
 /// One accepted request. It is the same in every call until the job ends,
@@ -64,6 +65,18 @@ impl Job {
     /// Returns the first value with this name that accompanies the job.
     pub fn context(&self, name: &str) -> Option<&str> {
         self.context.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_str())
+    }
+
+    /// Reads all settings as one type.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure`] with code 500 that names the setting, which the operator
+    /// must correct.
+    pub fn read_settings<T: DeserializeOwned>(&self) -> Result<T, Failure> {
+        self.settings
+            .read()
+            .map_err(|wrong| Failure::broken(format!("the settings cannot be read: {wrong}")))
     }
 
     /// Returns a setting that is a string, or `None` if it is not configured.

@@ -52,6 +52,7 @@
 //! | [`Job`], [`Operation`], [`payload`] | the accepted request |
 //! | [`Request`], [`Answer`], [`Event`] | communication with the CSP |
 //! | [`Step`], [`Wait`], [`Outcome`], [`Failure`] | the next step |
+//! | [`calls`] | jobs of several calls that build on one another |
 //! | [`Json`], [`Object`], [`case`] | JSON that keeps numbers and key order |
 //! | [`Timestamp`], [`Date`], [`log`] | the time of the call, days and periods; lines for the operator |
 //! | [`Amount`] | costs that are added without rounding |
@@ -62,6 +63,7 @@ mod amount;
 mod answer;
 #[doc(hidden)]
 pub mod bridge;
+pub mod calls;
 pub mod case;
 mod date;
 mod event;

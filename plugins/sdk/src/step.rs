@@ -94,6 +94,12 @@ impl<S> Wait<S> {
         Self { purpose: Purpose::Checkpoint, ..Self::new(state, note) }
     }
 
+    /// Converts the state.
+    pub fn map<T>(self, convert: impl FnOnce(S) -> T) -> Wait<T> {
+        let Self { after, purpose, state, reference, note, details } = self;
+        Wait { after, purpose, state: convert(state), reference, note, details }
+    }
+
     /// Sets the duration, for a CSP that states it in its own format. The host
     /// has already read a `Retry-After` header.
     #[must_use]
