@@ -6,17 +6,14 @@ use hoth_adapter::Amount;
 use hoth_adapter::Date;
 use hoth_adapter::Failure;
 use hoth_adapter::Json;
-use hoth_adapter::Next;
 use hoth_adapter::Object;
 use hoth_adapter::Operation;
 use hoth_adapter::Request;
-use hoth_adapter::Step;
 use serde::Deserialize;
 use serde::Serialize;
 
-use crate::Aws;
+use crate::Action;
 use crate::Work;
-use crate::go;
 use crate::portfolio::accounts_of;
 use crate::service::Error;
 use crate::service::Service;
@@ -116,14 +113,14 @@ impl Call {
         })
     }
 
-    pub fn after(self, work: &Work<'_>, data: &Object) -> Next<Aws> {
+    pub fn after(self, work: &Work<'_>, data: &Object) -> Result<Action, Failure> {
         match self {
             Self::Tags { reading } => match reading.add(data) {
-                Err(reading) => go(work, crate::Call::Costs(Self::Tags { reading })),
+                Err(reading) => go_on(Self::Tags { reading }),
                 Ok(tags) => {
                     let clins = clins(work, &tags)?;
                     let plan = Plan { clins, ..Plan::default() };
-                    go_on(work, Self::Accounts { plan, page: None })
+                    go_on(Self::Accounts { plan, page: None })
                 }
             },
             Self::Accounts { mut plan, .. } => {
@@ -134,12 +131,12 @@ impl Call {
                     return Err(Failure::unsupported(message));
                 }
                 match next_page(data) {
-                    Some(page) => go_on(work, Self::Accounts { plan, page: Some(page) }),
+                    Some(page) => go_on(Self::Accounts { plan, page: Some(page) }),
                     None => next_account(work, plan, 0),
                 }
             }
             Self::Mark { mut plan, account, reading } => match reading.add(data) {
-                Err(reading) => go_on(work, Self::Mark { plan, account, reading }),
+                Err(reading) => go_on(Self::Mark { plan, account, reading }),
                 Ok(tags) => {
                     plan.assign(account, &tags);
                     next_account(work, plan, account + 1)
@@ -151,7 +148,7 @@ impl Call {
                     plan.add(clin, month_of(result)?, total.field("Amount"))?;
                 }
                 match next_page(data) {
-                    Some(page) => go_on(work, Self::Usage { plan, clin, page: Some(page) }),
+                    Some(page) => go_on(Self::Usage { plan, clin, page: Some(page) }),
                     None => next_forecast(work, plan, clin),
                 }
             }
@@ -169,7 +166,7 @@ impl Call {
         }
     }
 
-    pub fn after_error(&self, work: &Work<'_>, error: &Error) -> Option<Next<Aws>> {
+    pub fn after_error(&self, work: &Work<'_>, error: &Error) -> Option<Result<Action, Failure>> {
         match self {
             // New accounts have too few costs for a forecast.
             Self::Forecast { plan, clin } if error.is("DataUnavailableException") => {
@@ -223,35 +220,35 @@ fn add(
     Ok(())
 }
 
-fn next_account(work: &Work<'_>, plan: Plan, account: usize) -> Next<Aws> {
+fn next_account(work: &Work<'_>, plan: Plan, account: usize) -> Result<Action, Failure> {
     if account < plan.accounts.len() {
-        return go_on(work, Call::Mark { plan, account, reading: Reading::default() });
+        return go_on(Call::Mark { plan, account, reading: Reading::default() });
     }
     let plan = Plan { accounts: Vec::new(), ..plan };
     next_clin(work, plan, 0)
 }
 
 /// Asks for the costs of the next CLIN that has accounts, or ends the job.
-fn next_clin(work: &Work<'_>, plan: Plan, clin: usize) -> Next<Aws> {
+fn next_clin(work: &Work<'_>, plan: Plan, clin: usize) -> Result<Action, Failure> {
     let mut rest = plan.clins.iter().enumerate().skip(clin);
     let Some((clin, _)) = rest.find(|(_, clin)| !clin.accounts.is_empty()) else {
-        return Ok(Step::done(costs(plan)?));
+        return Ok(Action::done(costs(plan)?));
     };
     match actual(work)? {
-        Some(_) => go_on(work, Call::Usage { plan, clin, page: None }),
+        Some(_) => go_on(Call::Usage { plan, clin, page: None }),
         None => next_forecast(work, plan, clin),
     }
 }
 
-fn next_forecast(work: &Work<'_>, plan: Plan, clin: usize) -> Next<Aws> {
+fn next_forecast(work: &Work<'_>, plan: Plan, clin: usize) -> Result<Action, Failure> {
     match forecast(work)? {
-        Some(_) if work.settings.forecast => go_on(work, Call::Forecast { plan, clin }),
+        Some(_) if work.settings.forecast => go_on(Call::Forecast { plan, clin }),
         _ => next_clin(work, plan, clin + 1),
     }
 }
 
-fn go_on(work: &Work<'_>, call: Call) -> Next<Aws> {
-    go(work, crate::Call::Costs(call))
+fn go_on(call: Call) -> Result<Action, Failure> {
+    Ok(Action::Call(crate::Call::Costs(call)))
 }
 
 /// Returns the CLINs that the job asks for.
@@ -282,8 +279,7 @@ fn clins(work: &Work<'_>, tags: &Object) -> Result<Vec<ClinCosts>, Failure> {
         && clins.is_empty()
     {
         let message = format!("the portfolio has no CLIN {clin} of task order {task_order_number}");
-        let response = Object::new().with("details", &message);
-        return Err(Failure { message, ..Failure::refused(404, response) });
+        return Err(Failure::refused_because(404, message));
     }
     Ok(clins)
 }

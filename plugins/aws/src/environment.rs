@@ -6,25 +6,21 @@
 
 use hoth_adapter::Date;
 use hoth_adapter::Failure;
-use hoth_adapter::Next;
 use hoth_adapter::Object;
 use hoth_adapter::Operation;
 use hoth_adapter::Request;
+use hoth_adapter::Wait;
+use hoth_adapter::calls::Made;
 use hoth_adapter::payload;
 use hoth_adapter::payload::cloud_clin;
 use serde::Deserialize;
 use serde::Serialize;
 
-use crate::Aws;
+use crate::Action;
 use crate::PAUSE;
 use crate::Work;
-use crate::checkpoint;
-use crate::done;
-use crate::go;
 use crate::operators;
 use crate::pair;
-use crate::pause;
-use crate::poll;
 use crate::portfolio::exists;
 use crate::service::Error;
 use crate::service::Service;
@@ -160,27 +156,27 @@ impl Call {
         })
     }
 
-    pub fn after(self, work: &Work<'_>, data: &Object) -> Next<Aws> {
+    pub fn after(self, work: &Work<'_>, data: &Object) -> Result<Action, Failure> {
         match self {
             Self::ReadTags { reading } => match reading.add(data) {
-                Err(reading) => go_on(work, Self::ReadTags { reading }),
+                Err(reading) => go_on(Self::ReadTags { reading }),
                 Ok(tags) => {
                     let clin = choose_clin(work, &tags)?;
-                    go_on(work, Self::FindRequest { clin, page: None })
+                    go_on(Self::FindRequest { clin, page: None })
                 }
             },
             Self::FindRequest { clin, .. } => found_request(work, clin, data),
-            Self::Create { clin } => requested(work, clin, object(data, "CreateAccountStatus")?),
+            Self::Create { clin } => requested(clin, object(data, "CreateAccountStatus")?),
             Self::ReadRequest { clin, .. } => {
                 let status = object(data, "CreateAccountStatus")?;
                 match text(status, "State")? {
-                    "FAILED" => not_created(work, clin, status),
-                    _ => requested(work, clin, status),
+                    "FAILED" => not_created(clin, status),
+                    _ => requested(clin, status),
                 }
             }
             Self::FindAccount { clin, .. } => found_account(work, clin, data),
             Self::CheckMark { account, reading } => match reading.add(data) {
-                Err(reading) => go_on(work, Self::CheckMark { account, reading }),
+                Err(reading) => go_on(Self::CheckMark { account, reading }),
                 Ok(tags) if !tags::is_marked(&tags, work.job) => {
                     Err(exists("the e-mail address of the account belongs to another account"))
                 }
@@ -188,30 +184,30 @@ impl Call {
                     // The GovCloud account is named by the request alone.
                     Err(exists("the account exists, but the request that created it is gone"))
                 }
-                Ok(_) => created(work, account),
+                Ok(_) => created(account),
             },
             Self::Pair(call) => call.after(work, data),
             Self::FindParent { account } => found_parent(work, account, data),
-            Self::Move { account, .. } => go_on(work, Self::Read { account }),
+            Self::Move { account, .. } => go_on(Self::Read { account }),
             Self::Read { account } => read(work, account, object(data, "Account")?),
         }
     }
 
-    pub fn after_error(&self, work: &Work<'_>, error: &Error) -> Option<Next<Aws>> {
+    pub fn after_error(&self, error: &Error) -> Option<Result<Action, Failure>> {
         match self {
-            Self::Pair(call) => call.after_error(work, error),
+            Self::Pair(call) => call.after_error(error),
             // It was moved by the call before, whose response was lost.
             Self::Move { account, .. }
                 if error.is("DuplicateAccountException")
                     || error.is("SourceParentNotFoundException") =>
             {
-                Some(go_on(work, Self::FindParent { account: account.clone() }))
+                Some(go_on(Self::FindParent { account: account.clone() }))
             }
             // It was created just now, and not every server knows it.
             Self::FindParent { .. } | Self::Read { .. }
                 if error.is("ChildNotFoundException") || error.is("AccountNotFoundException") =>
             {
-                Some(wait_for(work, self.clone(), "the account is not visible yet"))
+                Some(wait_for(self.clone(), "the account is not visible yet"))
             }
             Self::ReadTags { .. }
             | Self::FindRequest { .. }
@@ -240,7 +236,7 @@ impl Call {
         }
     }
 
-    pub fn made(&self) -> Vec<(&'static str, String)> {
+    pub fn made(&self) -> Vec<Made> {
         match self {
             Self::ReadRequest { request, .. } => vec![("account-request", request.clone())],
             Self::Pair(call) => call.account().made(),
@@ -258,7 +254,7 @@ impl Call {
 
 impl Account {
     /// Returns the accounts by kind and id.
-    pub fn made(&self) -> Vec<(&'static str, String)> {
+    pub fn made(&self) -> Vec<Made> {
         let commercial = self.commercial.iter().map(|id| ("commercial-account", id.clone()));
         [("account", self.id.clone())].into_iter().chain(commercial).collect()
     }
@@ -274,28 +270,28 @@ fn creator(work: &Work<'_>) -> Service {
 }
 
 /// Returns the step after a page of the organization's requests.
-fn found_request(work: &Work<'_>, clin: ClinMark, data: &Object) -> Next<Aws> {
+fn found_request(work: &Work<'_>, clin: ClinMark, data: &Object) -> Result<Action, Failure> {
     let name = name(work, &environment(work)?);
     let same = |one: &&Object| one.text("AccountName") == Some(name.as_str());
     match (objects(data, "CreateAccountStatuses").find(same), next_page(data)) {
-        (Some(status), _) => requested(work, clin, status),
-        (None, Some(page)) => go_on(work, Call::FindRequest { clin, page: Some(page) }),
-        (None, None) => go_on(work, Call::Create { clin }),
+        (Some(status), _) => requested(clin, status),
+        (None, Some(page)) => go_on(Call::FindRequest { clin, page: Some(page) }),
+        (None, None) => go_on(Call::Create { clin }),
     }
 }
 
 /// Returns the step after a request that has failed.
-fn not_created(work: &Work<'_>, clin: ClinMark, status: &Object) -> Next<Aws> {
+fn not_created(clin: ClinMark, status: &Object) -> Result<Action, Failure> {
     match status.text("FailureReason").unwrap_or("no reason") {
         "EMAIL_ALREADY_EXISTS" | "GOVCLOUD_ACCOUNT_ALREADY_EXISTS" => {
-            go_on(work, Call::FindAccount { clin, page: None })
+            go_on(Call::FindAccount { clin, page: None })
         }
         // Another request of the same address, perhaps of this job, is in
         // progress.
         "CONCURRENT_ACCOUNT_MODIFICATION" => {
             let call = Call::FindRequest { clin, page: None };
-            let state = work.state(crate::Call::Environment(call));
-            pause(state, PAUSE, "AWS creates the account already")
+            let wait = Wait::pause(call, "AWS creates the account already").after(PAUSE);
+            Ok(wait.map(crate::Call::Environment).into())
         }
         reason => {
             let message = format!("AWS did not create the account: {reason}");
@@ -306,7 +302,7 @@ fn not_created(work: &Work<'_>, clin: ClinMark, status: &Object) -> Next<Aws> {
 }
 
 /// Returns the step after a page of the organization's accounts.
-fn found_account(work: &Work<'_>, clin: ClinMark, data: &Object) -> Next<Aws> {
+fn found_account(work: &Work<'_>, clin: ClinMark, data: &Object) -> Result<Action, Failure> {
     let email = email(work, &environment(work)?)?;
     let same =
         |one: &&Object| one.text("Email").is_some_and(|other| other.eq_ignore_ascii_case(&email));
@@ -314,29 +310,29 @@ fn found_account(work: &Work<'_>, clin: ClinMark, data: &Object) -> Next<Aws> {
         (Some(account), _) => {
             let id = text(account, "Id")?.to_owned();
             let account = Account { clin, id, commercial: None };
-            go_on(work, Call::CheckMark { account, reading: Reading::default() })
+            go_on(Call::CheckMark { account, reading: Reading::default() })
         }
-        (None, Some(page)) => go_on(work, Call::FindAccount { clin, page: Some(page) }),
+        (None, Some(page)) => go_on(Call::FindAccount { clin, page: Some(page) }),
         (None, None) => Err(exists("the e-mail address belongs to an account elsewhere")),
     }
 }
 
-fn found_parent(work: &Work<'_>, account: Account, data: &Object) -> Next<Aws> {
+fn found_parent(work: &Work<'_>, account: Account, data: &Object) -> Result<Action, Failure> {
     let Some(parent) = objects(data, "Parents").next() else {
-        return wait_for(work, Call::FindParent { account }, "the account has no parent yet");
+        return wait_for(Call::FindParent { account }, "the account has no parent yet");
     };
     match text(parent, "Id")? {
-        parent if parent == portfolio(work)? => go_on(work, Call::Read { account }),
-        parent => go_on(work, Call::Move { account, from: parent.to_owned() }),
+        parent if parent == portfolio(work)? => go_on(Call::Read { account }),
+        parent => go_on(Call::Move { account, from: parent.to_owned() }),
     }
 }
 
 /// Returns the step after the state of the account.
-fn read(work: &Work<'_>, account: Account, found: &Object) -> Next<Aws> {
+fn read(work: &Work<'_>, account: Account, found: &Object) -> Result<Action, Failure> {
     match found.text("State").or(found.text("Status")).unwrap_or_default() {
         "ACTIVE" => operators_of(work, account),
         "PENDING_ACTIVATION" | "" => {
-            wait_for(work, Call::Read { account }, "the account is not active yet")
+            wait_for(Call::Read { account }, "the account is not active yet")
         }
         other => {
             let message = format!("the new account is {other}");
@@ -347,39 +343,41 @@ fn read(work: &Work<'_>, account: Account, found: &Object) -> Next<Aws> {
 }
 
 /// Returns the step after the status of a request that has not failed.
-fn requested(work: &Work<'_>, clin: ClinMark, status: &Object) -> Next<Aws> {
+fn requested(clin: ClinMark, status: &Object) -> Result<Action, Failure> {
     let request = text(status, "Id")?.to_owned();
     if status.text("State") != Some("SUCCEEDED") {
         let call = Call::ReadRequest { clin, request: request.clone() };
-        return poll(work, crate::Call::Environment(call), &request, "AWS creates the account");
+        let wait = Wait::new(call, "AWS creates the account").reference(request);
+        return Ok(wait.map(crate::Call::Environment).into());
     }
     let id = text(status, "AccountId")?.to_owned();
     let account = match status.text("GovCloudAccountId") {
         Some(gov) => Account { clin, id: gov.to_owned(), commercial: Some(id) },
         None => Account { clin, id, commercial: None },
     };
-    created(work, account)
+    created(account)
 }
 
-fn created(work: &Work<'_>, account: Account) -> Next<Aws> {
+fn created(account: Account) -> Result<Action, Failure> {
     let call = match account.commercial {
         Some(_) => Call::Pair(pair::Call::first(account)),
         None => Call::FindParent { account },
     };
-    checkpoint(work, crate::Call::Environment(call), "the account is created")
+    let wait = Wait::checkpoint(call, "the account is created");
+    Ok(wait.map(crate::Call::Environment).into())
 }
 
 /// Continues with the operators once the account is active.
-fn operators_of(work: &Work<'_>, account: Account) -> Next<Aws> {
+fn operators_of(work: &Work<'_>, account: Account) -> Result<Action, Failure> {
     if environment(work)?.administrators.is_empty() {
         return end(work, &account);
     }
     let call = operators::first_of_environment(work, account)?;
-    checkpoint(work, call, "the account is active")
+    Ok(Wait::checkpoint(call, "the account is active").into())
 }
 
 /// Ends the job, whose account is ready.
-pub fn end(work: &Work<'_>, account: &Account) -> Next<Aws> {
+pub fn end(work: &Work<'_>, account: &Account) -> Result<Action, Failure> {
     let environment = environment(work)?;
     let object = Object::new()
         .with("id", &account.id)
@@ -388,17 +386,17 @@ pub fn end(work: &Work<'_>, account: &Account) -> Next<Aws> {
         .with("taskOrderNumber", &account.clin.order)
         .with("clinNumber", &account.clin.clin)
         .with_optional("commercialAccountId", account.commercial.as_ref());
-    done(work, "environment", object)
+    work.done("environment", object)
 }
 
-pub fn go_on(work: &Work<'_>, call: Call) -> Next<Aws> {
-    go(work, crate::Call::Environment(call))
+pub fn go_on(call: Call) -> Result<Action, Failure> {
+    Ok(Action::Call(crate::Call::Environment(call)))
 }
 
 /// Waits for a change in AWS that takes minutes at most.
-fn wait_for(work: &Work<'_>, call: Call, note: &str) -> Next<Aws> {
+fn wait_for(call: Call, note: &str) -> Result<Action, Failure> {
     let reference = call.made().into_iter().next().map(|(_, id)| id).unwrap_or_default();
-    poll(work, crate::Call::Environment(call), &reference, note)
+    Ok(Wait::new(call, note).reference(reference).map(crate::Call::Environment).into())
 }
 
 /// Chooses the CLIN that pays for the account.
@@ -412,8 +410,7 @@ fn choose_clin(work: &Work<'_>, tags: &Object) -> Result<ClinMark, Failure> {
              contains {today}",
             tags::level_word(level)
         );
-        let response = Object::new().with("details", &message);
-        return Err(Failure { message, ..Failure::refused(400, response) });
+        return Err(Failure::refused_because(400, message));
     };
     Ok(ClinMark { order: order.task_order_number.clone(), clin: clin.clin_number.clone() })
 }

@@ -6,24 +6,19 @@
 
 use hoth_adapter::Failure;
 use hoth_adapter::Json;
-use hoth_adapter::Next;
 use hoth_adapter::Object;
 use hoth_adapter::Operation;
 use hoth_adapter::Request;
+use hoth_adapter::Wait;
+use hoth_adapter::calls::Made;
 use hoth_adapter::payload;
 use serde::Deserialize;
 use serde::Serialize;
 
-use crate::Aws;
-use crate::State;
+use crate::Action;
 use crate::Work;
-use crate::again;
-use crate::checkpoint;
-use crate::done;
 use crate::environment;
 use crate::environment::Account;
-use crate::go;
-use crate::poll;
 use crate::service::Error;
 use crate::service::Service;
 use crate::service::object;
@@ -153,18 +148,18 @@ impl Call {
         })
     }
 
-    pub fn after(self, work: &Work<'_>, data: &Object) -> Next<Aws> {
+    pub fn after(self, work: &Work<'_>, data: &Object) -> Result<Action, Failure> {
         match self {
             Self::FindInstance { mut access } => {
                 let lacks = || Failure::broken("AWS has no instance of IAM Identity Center");
                 let instance = objects(data, "Instances").next().ok_or_else(lacks)?;
                 access.instance = text(instance, "InstanceArn")?.to_owned();
                 access.store = text(instance, "IdentityStoreId")?.to_owned();
-                go_on(work, Self::FindGroup { access })
+                go_on(Self::FindGroup { access })
             }
             Self::FindGroup { mut access } | Self::CreateGroup { mut access } => {
                 access.group = text(data, "GroupId")?.to_owned();
-                go_on(work, Self::Assign { access })
+                go_on(Self::Assign { access })
             }
             Self::Assign { access } => {
                 assigned(work, access, object(data, "AccountAssignmentCreationStatus")?)
@@ -174,30 +169,27 @@ impl Call {
             }
             Self::FindUser { access, next } | Self::CreateUser { access, next } => {
                 let user = text(data, "UserId")?.to_owned();
-                go_on(work, Self::AddMember { access, next, user })
+                go_on(Self::AddMember { access, next, user })
             }
             Self::AddMember { access, next, .. } => added(work, access, next + 1),
         }
     }
 
-    pub fn after_error(&self, work: &Work<'_>, error: &Error, tries: u32) -> Option<Next<Aws>> {
+    pub fn after_error(&self, work: &Work<'_>, error: &Error) -> Option<Result<Action, Failure>> {
         let access = self.access().clone();
         let (missing, conflict) =
             (error.is("ResourceNotFoundException"), error.is("ConflictException"));
         match self {
-            Self::FindGroup { .. } if missing => Some(go_on(work, Self::CreateGroup { access })),
-            Self::CreateGroup { .. } if conflict => Some(go_on(work, Self::FindGroup { access })),
+            Self::FindGroup { .. } if missing => Some(go_on(Self::CreateGroup { access })),
+            Self::CreateGroup { .. } if conflict => Some(go_on(Self::FindGroup { access })),
             // What was created just now has not reached all servers.
-            Self::Assign { .. } if conflict || missing => {
-                let state = work.state(crate::Call::Operators(self.clone()));
-                Some(again(work, State { tries, ..state }, error))
-            }
+            Self::Assign { .. } if conflict || missing => Some(Ok(error.repeat_soon())),
             Self::FindUser { next, .. } if missing => Some(match work.settings.users {
-                Users::Create => go_on(work, Self::CreateUser { access, next: *next }),
+                Users::Create => go_on(Self::CreateUser { access, next: *next }),
                 Users::Existing => Err(unknown(work, *next)),
             }),
             Self::CreateUser { next, .. } if conflict => {
-                Some(go_on(work, Self::FindUser { access, next: *next }))
+                Some(go_on(Self::FindUser { access, next: *next }))
             }
             Self::AddMember { next, .. } if conflict => Some(added(work, access, next + 1)),
             Self::FindInstance { .. }
@@ -211,7 +203,7 @@ impl Call {
         }
     }
 
-    pub fn made(&self) -> Vec<(&'static str, String)> {
+    pub fn made(&self) -> Vec<Made> {
         self.access().environment.as_ref().map(Account::made).unwrap_or_default()
     }
 
@@ -229,14 +221,14 @@ impl Call {
     }
 }
 
-fn assigned(work: &Work<'_>, access: Access, status: &Object) -> Next<Aws> {
+fn assigned(work: &Work<'_>, access: Access, status: &Object) -> Result<Action, Failure> {
     match status.text("Status").unwrap_or_default() {
         "SUCCEEDED" => {
             let call = crate::Call::Operators(Call::FindUser { access, next: 0 });
             if operators(work)?.is_empty() {
                 return end(work, call);
             }
-            checkpoint(work, call, "the group has access to the account")
+            Ok(Wait::checkpoint(call, "the group has access to the account").into())
         }
         "FAILED" => {
             let reason = status.text("FailureReason").unwrap_or("no reason");
@@ -249,19 +241,20 @@ fn assigned(work: &Work<'_>, access: Access, status: &Object) -> Next<Aws> {
         _ => {
             let request = text(status, "RequestId")?.to_owned();
             let call = Call::ReadAssignment { access, request: request.clone() };
-            poll(work, crate::Call::Operators(call), &request, "AWS gives the group access")
+            let wait = Wait::new(call, "AWS gives the group access").reference(request);
+            Ok(wait.map(crate::Call::Operators).into())
         }
     }
 }
 
 /// Goes on with the next operator, or ends the job.
-fn added(work: &Work<'_>, access: Access, next: usize) -> Next<Aws> {
+fn added(work: &Work<'_>, access: Access, next: usize) -> Result<Action, Failure> {
     let is_last = next >= operators(work)?.len();
     let call = Call::FindUser { access, next };
-    if is_last { end(work, crate::Call::Operators(call)) } else { go_on(work, call) }
+    if is_last { end(work, crate::Call::Operators(call)) } else { go_on(call) }
 }
 
-fn end(work: &Work<'_>, call: crate::Call) -> Next<Aws> {
+fn end(work: &Work<'_>, call: crate::Call) -> Result<Action, Failure> {
     if let crate::Call::Operators(call) = &call
         && let Some(account) = &call.access().environment
     {
@@ -270,19 +263,20 @@ fn end(work: &Work<'_>, call: crate::Call) -> Next<Aws> {
     let all = operators(work)?;
     let shown = |one: &payload::Operator| Json::from(Object::new().with("email", &one.email));
     let object = Object::new().with("administrators", all.iter().map(shown).collect::<Vec<_>>());
-    done(work, "operators", object)
+    work.done("operators", object)
 }
 
-fn go_on(work: &Work<'_>, call: Call) -> Next<Aws> {
-    go(work, crate::Call::Operators(call))
+fn go_on(call: Call) -> Result<Action, Failure> {
+    Ok(Action::Call(crate::Call::Operators(call)))
 }
 
 fn unknown(work: &Work<'_>, number: usize) -> Failure {
     let email = operator(work, number).map(|one| one.email).unwrap_or_default();
     let message =
         "IAM Identity Center does not know an operator, and settings.users is \"existing\"";
-    let response = Object::new().with("details", message).with("email", email);
-    Failure { message: message.to_owned(), ..Failure::refused(404, response) }
+    let failure = Failure::refused_because(404, message);
+    let response = failure.response.clone().with("email", email);
+    failure.with_response(response)
 }
 
 fn operators(work: &Work<'_>) -> Result<Vec<payload::Operator>, Failure> {

@@ -7,15 +7,14 @@
 //! CreateGovCloudAccount; AWS GovCloud User Guide, "Signing up").
 
 use hoth_adapter::Failure;
-use hoth_adapter::Next;
 use hoth_adapter::Object;
 use hoth_adapter::Request;
+use hoth_adapter::Wait;
 use serde::Deserialize;
 use serde::Serialize;
 
-use crate::Aws;
+use crate::Action;
 use crate::Work;
-use crate::checkpoint;
 use crate::environment;
 use crate::environment::Account;
 use crate::service::Error;
@@ -115,19 +114,19 @@ impl Call {
         })
     }
 
-    pub fn after(self, work: &Work<'_>, data: &Object) -> Next<Aws> {
+    pub fn after(self, work: &Work<'_>, data: &Object) -> Result<Action, Failure> {
         match self {
             Self::FindParent { account } => {
                 let parent = objects(data, "Parents").next();
                 let parent = parent.map(|parent| text(parent, "Id")).transpose()?;
                 match (parent, destination(work)) {
                     (Some(from), Some(to)) if from != to => {
-                        go_on(work, Self::Move { account, from: from.to_owned() })
+                        go_on(Self::Move { account, from: from.to_owned() })
                     }
-                    _ => go_on(work, Self::FindInvitation { account, page: None }),
+                    _ => go_on(Self::FindInvitation { account, page: None }),
                 }
             }
-            Self::Move { account, .. } => go_on(work, Self::FindInvitation { account, page: None }),
+            Self::Move { account, .. } => go_on(Self::FindInvitation { account, page: None }),
             Self::FindInvitation { account, .. } => {
                 let open = |one: &&Object| {
                     let is_party = |party: &Object| party.text("Id") == Some(&account.id);
@@ -135,41 +134,34 @@ impl Call {
                     matches!(state, "OPEN" | "REQUESTED") && objects(one, "Parties").any(is_party)
                 };
                 match (objects(data, "Handshakes").find(open), next_page(data)) {
-                    (Some(handshake), _) => invited(work, account.clone(), handshake),
-                    (None, Some(page)) => {
-                        go_on(work, Self::FindInvitation { account, page: Some(page) })
-                    }
-                    (None, None) => go_on(work, Self::Invite { account }),
+                    (Some(handshake), _) => invited(account.clone(), handshake),
+                    (None, Some(page)) => go_on(Self::FindInvitation { account, page: Some(page) }),
+                    (None, None) => go_on(Self::Invite { account }),
                 }
             }
-            Self::Invite { account } => invited(work, account, object(data, "Handshake")?),
+            Self::Invite { account } => invited(account, object(data, "Handshake")?),
             Self::Accept { account, .. } => {
                 let call = environment::Call::Pair(Self::Tag { account });
-                checkpoint(
-                    work,
-                    crate::Call::Environment(call),
-                    "the account is in the organization",
-                )
+                let wait = Wait::checkpoint(call, "the account is in the organization");
+                Ok(wait.map(crate::Call::Environment).into())
             }
-            Self::Tag { account } => {
-                environment::go_on(work, environment::Call::FindParent { account })
-            }
+            Self::Tag { account } => environment::go_on(environment::Call::FindParent { account }),
         }
     }
 
-    pub fn after_error(&self, work: &Work<'_>, error: &Error) -> Option<Next<Aws>> {
+    pub fn after_error(&self, error: &Error) -> Option<Result<Action, Failure>> {
         let account = self.account().clone();
         let is_member = error.reason == "ALREADY_IN_AN_ORGANIZATION"
             || error.is("HandshakeAlreadyInStateException");
         match self {
             Self::Move { .. } if error.is("DuplicateAccountException") => {
-                Some(go_on(work, Self::FindInvitation { account, page: None }))
+                Some(go_on(Self::FindInvitation { account, page: None }))
             }
             Self::Invite { .. } if error.is("DuplicateHandshakeException") => {
-                Some(go_on(work, Self::FindInvitation { account, page: None }))
+                Some(go_on(Self::FindInvitation { account, page: None }))
             }
             Self::Invite { .. } | Self::Accept { .. } if is_member => {
-                Some(go_on(work, Self::Tag { account }))
+                Some(go_on(Self::Tag { account }))
             }
             Self::FindParent { .. }
             | Self::Move { .. }
@@ -194,14 +186,15 @@ impl Call {
     }
 }
 
-fn invited(work: &Work<'_>, account: Account, handshake: &Object) -> Next<Aws> {
+fn invited(account: Account, handshake: &Object) -> Result<Action, Failure> {
     let handshake = text(handshake, "Id")?.to_owned();
     let call = environment::Call::Pair(Call::Accept { account, handshake });
-    checkpoint(work, crate::Call::Environment(call), "the account is invited")
+    let wait = Wait::checkpoint(call, "the account is invited");
+    Ok(wait.map(crate::Call::Environment).into())
 }
 
-fn go_on(work: &Work<'_>, call: Call) -> Next<Aws> {
-    environment::go_on(work, environment::Call::Pair(call))
+fn go_on(call: Call) -> Result<Action, Failure> {
+    environment::go_on(environment::Call::Pair(call))
 }
 
 fn commercial_id(account: &Account) -> Result<&str, Failure> {

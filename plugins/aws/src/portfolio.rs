@@ -2,7 +2,6 @@
 
 use hoth_adapter::Failure;
 use hoth_adapter::Json;
-use hoth_adapter::Next;
 use hoth_adapter::Object;
 use hoth_adapter::Operation;
 use hoth_adapter::Request;
@@ -12,10 +11,8 @@ use hoth_adapter::payload::TaskOrder;
 use serde::Deserialize;
 use serde::Serialize;
 
-use crate::Aws;
+use crate::Action;
 use crate::Work;
-use crate::done;
-use crate::go;
 use crate::service::Error;
 use crate::service::Service;
 use crate::service::next_page;
@@ -102,11 +99,11 @@ impl Call {
         })
     }
 
-    pub fn after(self, work: &Work<'_>, data: &Object) -> Next<Aws> {
+    pub fn after(self, work: &Work<'_>, data: &Object) -> Result<Action, Failure> {
         match self {
             Self::Create => {
                 let unit = object(data, "OrganizationalUnit")?;
-                done(work, "portfolio", described(unit)?)
+                work.done("portfolio", described(unit)?)
             }
             Self::Find { .. } => {
                 let name = portfolio(work)?.name;
@@ -114,51 +111,48 @@ impl Call {
                 match (objects(data, "OrganizationalUnits").find(same), next_page(data)) {
                     (Some(unit), _) => {
                         let (unit, reading) = (unit.clone(), Reading::default());
-                        go_on(work, Self::CheckMark { unit, reading })
+                        go_on(Self::CheckMark { unit, reading })
                     }
-                    (None, Some(page)) => go_on(work, Self::Find { page: Some(page) }),
+                    (None, Some(page)) => go_on(Self::Find { page: Some(page) }),
                     // The call that was lost has created nothing.
-                    (None, None) => go_on(work, Self::Create),
+                    (None, None) => go_on(Self::Create),
                 }
             }
             Self::CheckMark { unit, reading } => match reading.add(data) {
-                Err(reading) => go_on(work, Self::CheckMark { unit, reading }),
+                Err(reading) => go_on(Self::CheckMark { unit, reading }),
                 Ok(tags) if tags::is_marked(&tags, work.job) => {
-                    done(work, "portfolio", described(&unit)?)
+                    work.done("portfolio", described(&unit)?)
                 }
                 Ok(_) => Err(exists("the parent has another organizational unit of this name")),
             },
             Self::Read { .. } => {
                 let unit = object(data, "OrganizationalUnit")?.clone();
-                go_on(work, Self::ReadTags { unit, reading: Reading::default() })
+                go_on(Self::ReadTags { unit, reading: Reading::default() })
             }
             Self::ReadTags { unit, reading } => match reading.add(data) {
-                Err(reading) => go_on(work, Self::ReadTags { unit, reading }),
+                Err(reading) => go_on(Self::ReadTags { unit, reading }),
                 Ok(tags) => {
                     let orders = tags::task_orders(&tags).iter().map(shown).collect();
                     let accounts = Vec::new();
-                    go_on(work, Self::ReadAccounts { unit, orders, accounts, page: None })
+                    go_on(Self::ReadAccounts { unit, orders, accounts, page: None })
                 }
             },
             Self::ReadAccounts { unit, orders, mut accounts, .. } => {
                 accounts
                     .extend(objects(data, "Accounts").map(|account| environment(account).into()));
                 if let Some(page) = next_page(data).filter(|_| accounts.len() < ACCOUNTS_MAX) {
-                    return go_on(
-                        work,
-                        Self::ReadAccounts { unit, orders, accounts, page: Some(page) },
-                    );
+                    return go_on(Self::ReadAccounts { unit, orders, accounts, page: Some(page) });
                 }
                 let portfolio = described(&unit)?;
                 let portfolio = portfolio.with("taskOrders", orders).with("environments", accounts);
-                done(work, "portfolio", portfolio)
+                work.done("portfolio", portfolio)
             }
         }
     }
 
-    pub fn after_error(&self, work: &Work<'_>, error: &Error) -> Option<Next<Aws>> {
+    pub fn after_error(&self, error: &Error) -> Option<Result<Action, Failure>> {
         let exists = error.is("DuplicateOrganizationalUnitException");
-        (exists && matches!(self, Self::Create)).then(|| go_on(work, Self::Find { page: None }))
+        (exists && matches!(self, Self::Create)).then(|| go_on(Self::Find { page: None }))
     }
 
     pub fn search(&self) -> Option<Self> {
@@ -168,12 +162,11 @@ impl Call {
 
 /// Returns the refusal of a job whose name belongs to another one.
 pub fn exists(message: &str) -> Failure {
-    let response = Object::new().with("details", message);
-    Failure { message: message.to_owned(), ..Failure::refused(409, response) }
+    Failure::refused_because(409, message)
 }
 
-fn go_on(work: &Work<'_>, call: Call) -> Next<Aws> {
-    go(work, crate::Call::Portfolio(call))
+fn go_on(call: Call) -> Result<Action, Failure> {
+    Ok(Action::Call(crate::Call::Portfolio(call)))
 }
 
 fn portfolio(work: &Work<'_>) -> Result<payload::Portfolio, Failure> {

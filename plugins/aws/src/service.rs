@@ -6,7 +6,6 @@
 use std::time::Duration;
 
 use hoth_adapter::Answer;
-use hoth_adapter::Event;
 use hoth_adapter::Failure;
 use hoth_adapter::Json;
 use hoth_adapter::Method;
@@ -14,6 +13,19 @@ use hoth_adapter::Object;
 use hoth_adapter::Request;
 use hoth_adapter::Retry;
 use hoth_adapter::Target;
+use hoth_adapter::calls;
+use hoth_adapter::calls::Repeat;
+
+use crate::Action;
+
+/// The pause before a call that may succeed within an hour.
+const LATER: Duration = Duration::from_mins(10);
+
+/// The pauses in a row before a job fails.
+pub const PAUSES_MAX: u32 = 60;
+
+/// The calls that AWS refuses in a row with "again soon" before a job fails.
+const SOON_TRIES_MAX: u32 = calls::SOON_MAX + PAUSES_MAX;
 
 /// A service at the endpoint that the operator configured for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -154,6 +166,28 @@ impl Error {
         self.kind == kind
     }
 
+    /// Returns the action of making the same call again, soon at first.
+    pub fn repeat_soon(&self) -> Action {
+        let Self { kind, pause, .. } = self;
+        let message = format!("AWS answered {kind} {} times in a row", SOON_TRIES_MAX + 1);
+        Action::Repeat(Repeat {
+            after: pause.map(|pause| pause.clamp(Duration::from_secs(1), calls::SOON)),
+            tries_max: SOON_TRIES_MAX,
+            note: format!("AWS is busy: {kind}"),
+            failure: Failure::unavailable(503, message),
+        })
+    }
+
+    /// Returns the action of making the same call again after a long pause.
+    pub fn repeat_later(self) -> Action {
+        Action::Repeat(Repeat {
+            after: Some(LATER),
+            tries_max: PAUSES_MAX,
+            note: format!("AWS asks to wait: {}", self.kind),
+            failure: self.into_failure(),
+        })
+    }
+
     /// Returns the failure of a job that ends with this error.
     pub fn into_failure(self) -> Failure {
         let Self { status, kind, message, reason, .. } = self;
@@ -179,9 +213,8 @@ impl Error {
 ///
 /// # Errors
 ///
-/// [`Failure`] if there is no response, or it does not follow the protocol.
-pub fn read(event: Event) -> Result<Response, Failure> {
-    let answer = event.answer()?;
+/// [`Failure`] if the response does not follow the protocol.
+pub fn read(answer: &Answer) -> Result<Response, Failure> {
     let body = answer.object();
     if answer.status == 200 {
         return body.map(Response::Success);
@@ -191,14 +224,14 @@ pub fn read(event: Event) -> Result<Response, Failure> {
     let kind = body.text("__type").or(answer.header("x-amzn-errortype"));
     let Some(kind) = kind.map(without_namespace).filter(|kind| !kind.is_empty()) else {
         // A gateway in front of the service.
-        return Err(Failure::of(&answer));
+        return Err(Failure::of(answer));
     };
     Ok(Response::Error(Error {
         status: answer.status,
         kind: kind.to_owned(),
         message: text(["message", "Message"]).unwrap_or_default().to_owned(),
         reason: text(["Reason", "reason"]).unwrap_or_default().to_owned(),
-        pause: pause(&answer, &body),
+        pause: pause(answer, &body),
     }))
 }
 
@@ -256,7 +289,7 @@ mod tests {
     use super::*;
 
     fn error(answer: Answer) -> Error {
-        match read(Event::Answer(answer)) {
+        match read(&answer) {
             Ok(Response::Error(error)) => error,
             other => panic!("{other:?}"),
         }
@@ -276,7 +309,7 @@ mod tests {
             }
             assert!(error(answer).is("TooManyRequestsException"), "{body}");
         }
-        let html = read(Event::Answer(Answer::new(503, "<html>")));
+        let html = read(&Answer::new(503, "<html>"));
         assert_eq!(html.expect_err("no type").code, 503);
     }
 

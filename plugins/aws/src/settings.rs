@@ -62,10 +62,7 @@ impl Settings {
     ///
     /// [`Failure`] with code 500 that names the setting.
     pub fn of(job: &Job) -> Result<Self, Failure> {
-        let settings: Self = job
-            .settings
-            .read()
-            .map_err(|wrong| Failure::broken(format!("the settings cannot be read: {wrong}")))?;
+        let settings: Self = job.read_settings()?;
         if settings.account_email.as_ref().is_some_and(|email| !email.contains("{id}")) {
             let message = "settings.account_email must contain {id}, because an e-mail address \
                            belongs to one account of AWS";

@@ -2,7 +2,6 @@
 
 use hoth_adapter::Failure;
 use hoth_adapter::Json;
-use hoth_adapter::Next;
 use hoth_adapter::Object;
 use hoth_adapter::Operation;
 use hoth_adapter::Request;
@@ -10,10 +9,8 @@ use hoth_adapter::payload::TaskOrder;
 use serde::Deserialize;
 use serde::Serialize;
 
-use crate::Aws;
+use crate::Action;
 use crate::Work;
-use crate::done;
-use crate::go;
 use crate::service::Service;
 use crate::tags;
 use crate::tags::Reading;
@@ -62,14 +59,14 @@ impl Call {
         })
     }
 
-    pub fn after(self, work: &Work<'_>, data: &Object) -> Next<Aws> {
+    pub fn after(self, work: &Work<'_>, data: &Object) -> Result<Action, Failure> {
         match self {
             Self::Set if matches!(work.job.operation()?, Operation::UpdateTaskOrder { .. }) => {
-                go_on(work, Self::Read { reading: Reading::default() })
+                go_on(Self::Read { reading: Reading::default() })
             }
             Self::Set => end(work),
             Self::Read { reading } => match reading.add(data) {
-                Err(reading) => go_on(work, Self::Read { reading }),
+                Err(reading) => go_on(Self::Read { reading }),
                 Ok(tags) => remove(work, outdated(work, &tags)?),
             },
             Self::Remove { outdated } => {
@@ -92,18 +89,18 @@ fn outdated(work: &Work<'_>, tags: &Object) -> Result<Vec<String>, Failure> {
     Ok(outdated)
 }
 
-fn remove(work: &Work<'_>, outdated: Vec<String>) -> Next<Aws> {
-    if outdated.is_empty() { end(work) } else { go_on(work, Call::Remove { outdated }) }
+fn remove(work: &Work<'_>, outdated: Vec<String>) -> Result<Action, Failure> {
+    if outdated.is_empty() { end(work) } else { go_on(Call::Remove { outdated }) }
 }
 
-fn end(work: &Work<'_>) -> Next<Aws> {
+fn end(work: &Work<'_>) -> Result<Action, Failure> {
     let (object, order) = task_order(work)?;
     let object = object.clone().into_camel_case();
-    done(work, "taskOrder", object.with("id", order.task_order_number))
+    work.done("taskOrder", object.with("id", order.task_order_number))
 }
 
-fn go_on(work: &Work<'_>, call: Call) -> Next<Aws> {
-    go(work, crate::Call::TaskOrder(call))
+fn go_on(call: Call) -> Result<Action, Failure> {
+    Ok(Action::Call(crate::Call::TaskOrder(call)))
 }
 
 fn own_tags(work: &Work<'_>) -> Result<(Vec<(String, String)>, TaskOrder), Failure> {

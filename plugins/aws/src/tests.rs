@@ -1,6 +1,7 @@
 //! Dialogues with AWS: the call that is expected, and the answer to it.
 
 use hoth_adapter::Answer;
+use hoth_adapter::calls;
 use hoth_adapter::testing;
 use hoth_adapter::testing::JobBuilder;
 use hoth_adapter::testing::Run;
@@ -95,7 +96,7 @@ fn a_lost_response_is_searched_for_before_anything_is_created_again() {
 fn a_creation_whose_response_is_always_lost_fails_in_the_end() {
     let mut run = begin("add-portfolio", r#"{"payload":{"name":"P1","taskOrders":[]}}"#);
     let internal = || Answer::new(500, r#"{"__type":"ServiceException"}"#);
-    for _ in 0..super::LOSSES_MAX {
+    for _ in 0..calls::LOSSES_MAX {
         run.answer(internal()).timer();
         let none = r#"{"OrganizationalUnits":[]}"#;
         expect(&mut run, "ListOrganizationalUnitsForParent", "r-ab12", none);
@@ -109,7 +110,7 @@ fn a_run_that_reads_many_pages_stores_its_progress() {
     let duplicate = r#"{"__type":"DuplicateOrganizationalUnitException"}"#;
     expect(&mut run, "CreateOrganizationalUnit", "P1", duplicate);
     let page = r#"{"OrganizationalUnits":[],"NextToken":"n"}"#;
-    for _ in 1..super::REQUESTS_MAX {
+    for _ in 1..calls::REQUESTS_MAX {
         expect(&mut run, "ListOrganizationalUnitsForParent", "r-ab12", page);
     }
     assert_eq!(run.waiting().purpose, "checkpoint");
@@ -206,10 +207,10 @@ fn what_was_created_stands_in_a_failure() {
 fn a_throttle_is_asked_again_soon_then_later_and_not_for_ever() {
     let mut run = begin("get-portfolio", r#"{"portfolioId":"ou-1","payload":{}}"#);
     let throttle = r#"{"__type":"TooManyRequestsException"}"#;
-    for _ in 0..super::SOON_MAX {
+    for _ in 0..calls::SOON_MAX {
         expect(&mut run, "DescribeOrganizationalUnit", "ou-1", throttle);
     }
-    for _ in 0..super::PAUSES_MAX {
+    for _ in 0..crate::service::PAUSES_MAX {
         expect(&mut run, "DescribeOrganizationalUnit", "ou-1", throttle);
         run.timer();
     }

@@ -6,15 +6,23 @@
 use std::time::Duration;
 
 use hoth_adapter::Answer;
-use hoth_adapter::Event;
 use hoth_adapter::Failure;
 use hoth_adapter::Json;
 use hoth_adapter::Method;
 use hoth_adapter::Object;
 use hoth_adapter::Request;
 use hoth_adapter::Target;
+use hoth_adapter::calls;
+use hoth_adapter::calls::Repeat;
 
+use crate::Action;
 use crate::Work;
+
+/// The pauses in a row before a job fails.
+pub const PAUSES_MAX: u32 = 20;
+
+/// The times in a row that Azure may ask for the same call again.
+const TRIES_MAX: u32 = calls::SOON_MAX + PAUSES_MAX;
 
 /// The endpoint of Microsoft Graph, which the manifest declares. Azure Resource
 /// Manager is the CSP's base URL.
@@ -114,6 +122,16 @@ impl Error {
         self.code == code
     }
 
+    /// Returns the action of making the same call again.
+    pub fn repeat(self) -> Action {
+        Action::Repeat(Repeat {
+            after: self.pause,
+            tries_max: TRIES_MAX,
+            note: format!("Azure asks to wait: {}", self.code),
+            failure: self.into_failure(),
+        })
+    }
+
     /// Returns the failure of a job that ends with this error.
     pub fn into_failure(self) -> Failure {
         let Self { status, code, message, .. } = self;
@@ -137,9 +155,8 @@ pub fn described(code: &str, message: &str) -> Object {
 ///
 /// # Errors
 ///
-/// [`Failure`] if there is no response, or none that Azure defines.
-pub fn read(event: Event) -> Result<Response, Failure> {
-    let answer = event.answer()?;
+/// [`Failure`] if the response is none that Azure defines.
+pub fn read(answer: Answer) -> Result<Response, Failure> {
     match answer.status {
         200..=299 => Ok(Response::Success(answer)),
         400..=599 => Ok(Response::Error(error(&answer))),
@@ -228,7 +245,7 @@ mod tests {
     use super::*;
 
     fn error_of(answer: Answer) -> Error {
-        match read(Event::Answer(answer)) {
+        match read(answer) {
             Ok(Response::Error(error)) => error,
             other => panic!("{other:?}"),
         }
@@ -264,7 +281,7 @@ mod tests {
     fn an_error_without_a_code_is_that_of_a_gateway() {
         let error = error_of(Answer::new(502, "<html>"));
         assert_eq!((error.code.as_str(), error.meaning()), ("502", Meaning::Unavailable));
-        let odd = read(Event::Answer(Answer::new(302, ""))).expect_err("a redirect");
+        let odd = read(Answer::new(302, "")).expect_err("a redirect");
         assert_eq!(odd.code, 502);
     }
 

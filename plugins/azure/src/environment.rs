@@ -8,32 +8,28 @@
 use hoth_adapter::Answer;
 use hoth_adapter::Failure;
 use hoth_adapter::Method;
-use hoth_adapter::Next;
 use hoth_adapter::Object;
 use hoth_adapter::Operation;
 use hoth_adapter::Request;
+use hoth_adapter::Wait;
+use hoth_adapter::calls::Made;
+use hoth_adapter::calls::with_made;
 use hoth_adapter::payload;
 use serde::Deserialize;
 use serde::Serialize;
 
-use crate::Azure;
-use crate::Made;
+use crate::Action;
 use crate::Work;
 use crate::arm;
 use crate::arm::Error;
 use crate::arm::part;
-use crate::checkpoint;
-use crate::done;
-use crate::go;
 use crate::long_running;
 use crate::long_running::Progress;
 use crate::long_running::Watch;
 use crate::operators;
-use crate::poll;
 use crate::portfolio;
 use crate::task_orders;
 use crate::task_orders::ClinMark;
-use crate::with_made;
 
 /// The length of a subscription's name (Azure naming rules, Subscription).
 const NAME_CHARS_MAX: usize = 64;
@@ -114,7 +110,7 @@ impl Call {
         })
     }
 
-    pub fn after(self, work: &Work<'_>, answer: &Answer) -> Next<Azure> {
+    pub fn after(self, work: &Work<'_>, answer: &Answer) -> Result<Action, Failure> {
         match self {
             Self::Create { clin } => {
                 progressed(work, alias_name(work), clin, long_running::started(answer)?)
@@ -149,16 +145,22 @@ impl Call {
     }
 }
 
-fn progressed(work: &Work<'_>, alias: String, clin: ClinMark, progress: Progress) -> Next<Azure> {
+fn progressed(
+    work: &Work<'_>,
+    alias: String,
+    clin: ClinMark,
+    progress: Progress,
+) -> Result<Action, Failure> {
     match progress {
         Progress::Running(watch) => {
             let reference = watch.reference(&alias).to_owned();
             let call = Call::Poll { alias, clin, watch };
-            poll(work, crate::Call::Environment(call), &reference, "Azure creates the subscription")
+            let wait = Wait::new(call, "Azure creates the subscription").reference(reference);
+            Ok(wait.map(crate::Call::Environment).into())
         }
         Progress::Succeeded(Some(body)) => created(work, clin, &body),
         Progress::Succeeded(None) => {
-            go(work, crate::Call::Environment(Call::ReadCreated { alias, clin }))
+            Ok(Action::Call(crate::Call::Environment(Call::ReadCreated { alias, clin })))
         }
         Progress::Failed { code, message } => {
             let failure = long_running::failed(WHAT, &code, &message);
@@ -168,18 +170,19 @@ fn progressed(work: &Work<'_>, alias: String, clin: ClinMark, progress: Progress
 }
 
 /// Continues with the operators of a new subscription.
-fn created(work: &Work<'_>, clin: ClinMark, alias: &Object) -> Next<Azure> {
+fn created(work: &Work<'_>, clin: ClinMark, alias: &Object) -> Result<Action, Failure> {
     let properties = part(alias, "properties").ok_or_else(|| arm::lacks("properties"))?;
     let id = arm::text(properties, "subscriptionId")?.to_owned();
     let subscription = Subscription { id, clin };
     if environment(work)?.administrators.is_empty() {
         return end(work, &subscription);
     }
-    checkpoint(work, operators::first_of_environment(subscription), "the subscription is created")
+    let call = operators::first_of_environment(subscription);
+    Ok(Wait::checkpoint(call, "the subscription is created").into())
 }
 
 /// Ends the job, whose subscription is ready.
-pub fn end(work: &Work<'_>, subscription: &Subscription) -> Next<Azure> {
+pub fn end(work: &Work<'_>, subscription: &Subscription) -> Result<Action, Failure> {
     let environment = environment(work)?;
     let object = Object::new()
         .with("id", &subscription.id)
@@ -187,7 +190,7 @@ pub fn end(work: &Work<'_>, subscription: &Subscription) -> Next<Azure> {
         .with("subscriptionName", name(&environment))
         .with("taskOrderNumber", &subscription.clin.order)
         .with("clinNumber", &subscription.clin.clin);
-    done(work, "environment", object)
+    work.done("environment", object)
 }
 
 fn alias_name(work: &Work<'_>) -> String {

@@ -9,17 +9,17 @@ use hoth_adapter::Answer;
 use hoth_adapter::Failure;
 use hoth_adapter::Json;
 use hoth_adapter::Method;
-use hoth_adapter::Next;
 use hoth_adapter::Object;
 use hoth_adapter::Operation;
 use hoth_adapter::Request;
+use hoth_adapter::Wait;
+use hoth_adapter::calls::Made;
 use hoth_adapter::payload;
 use serde::Deserialize;
 use serde::Serialize;
 use uuid::Uuid;
 
-use crate::Azure;
-use crate::Made;
+use crate::Action;
 use crate::Work;
 use crate::arm;
 use crate::arm::Error;
@@ -27,13 +27,9 @@ use crate::arm::Meaning;
 use crate::arm::objects;
 use crate::arm::part;
 use crate::arm::text;
-use crate::checkpoint;
-use crate::done;
 use crate::environment;
 use crate::environment::Subscription;
-use crate::go;
 use crate::portfolio;
-use crate::refused;
 use crate::settings::Users;
 
 /// The operators of one job. Each may take two checkpoints, of which a job has
@@ -136,13 +132,13 @@ impl Call {
         }
     }
 
-    pub fn after(self, work: &Work<'_>, answer: &Answer) -> Next<Azure> {
+    pub fn after(self, work: &Work<'_>, answer: &Answer) -> Result<Action, Failure> {
         let body = arm::body(answer)?;
         match self {
             Self::FindUser { access } => match found(&operator(work, access.next)?, &body)? {
-                Some(principal) => go_on(work, Self::Assign { access, principal }),
+                Some(principal) => go_on(Self::Assign { access, principal }),
                 None => match work.settings.users {
-                    Users::Invite => go_on(work, Self::Invite { access }),
+                    Users::Invite => go_on(Self::Invite { access }),
                     Users::Existing => Err(unknown(&operator(work, access.next)?)),
                 },
             },
@@ -151,7 +147,7 @@ impl Call {
                 let principal = text(user, "id")?.to_owned();
                 access.guests.push(principal.clone());
                 let call = crate::Call::Operators(Self::Assign { access, principal });
-                checkpoint(work, call, "a guest is invited")
+                Ok(Wait::checkpoint(call, "a guest is invited").into())
             }
             Self::Assign { mut access, principal } => {
                 // 200 tells that it was there before.
@@ -163,7 +159,7 @@ impl Call {
         }
     }
 
-    pub fn after_error(&self, work: &Work<'_>, error: &Error) -> Option<Next<Azure>> {
+    pub fn after_error(&self, work: &Work<'_>, error: &Error) -> Option<Result<Action, Failure>> {
         match self {
             // The operator has the role, by an assignment of another name.
             Self::Assign { access, .. } if error.is("RoleAssignmentExists") => {
@@ -251,21 +247,21 @@ fn assignment_name(work: &Work<'_>, access: &Access, principal: &str) -> Result<
 }
 
 /// Goes on with the next operator, or ends the job.
-fn assigned(work: &Work<'_>, mut access: Access) -> Next<Azure> {
+fn assigned(work: &Work<'_>, mut access: Access) -> Result<Action, Failure> {
     access.next += 1;
     if access.next < operators(work)?.len() {
-        return go_on(work, Call::FindUser { access });
+        return go_on(Call::FindUser { access });
     }
     if let Some(environment) = &access.environment {
         return environment::end(work, environment);
     }
     let shown = |one: payload::Operator| Json::from(Object::new().with("email", one.email));
     let all: Vec<Json> = operators(work)?.into_iter().map(shown).collect();
-    done(work, "operators", Object::new().with("administrators", all))
+    work.done("operators", Object::new().with("administrators", all))
 }
 
-fn go_on(work: &Work<'_>, call: Call) -> Next<Azure> {
-    go(work, crate::Call::Operators(call))
+fn go_on(call: Call) -> Result<Action, Failure> {
+    Ok(Action::Call(crate::Call::Operators(call)))
 }
 
 /// Returns the user of an operator, `None` if there is none. The address itself
@@ -281,7 +277,7 @@ fn found(operator: &payload::Operator, body: &Object) -> Result<Option<String>, 
         (None, _, []) => return Ok(None),
         (_, _, [..]) => {
             let message = "the directory has several users with the address of an operator";
-            return Err(about(operator, refused(409, message.to_owned())));
+            return Err(about(operator, Failure::refused_because(409, message)));
         }
     };
     text(user, "id").map(|id| Some(id.to_owned()))
@@ -289,7 +285,7 @@ fn found(operator: &payload::Operator, body: &Object) -> Result<Option<String>, 
 
 fn unknown(operator: &payload::Operator) -> Failure {
     let message = "the directory does not know an operator, and settings.users is \"existing\"";
-    about(operator, refused(404, message.to_owned()))
+    about(operator, Failure::refused_because(404, message))
 }
 
 /// Adds the operator to the response of a failure, for ServiceNow alone.

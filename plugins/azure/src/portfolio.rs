@@ -4,30 +4,27 @@ use hoth_adapter::Answer;
 use hoth_adapter::Failure;
 use hoth_adapter::Json;
 use hoth_adapter::Method;
-use hoth_adapter::Next;
 use hoth_adapter::Object;
 use hoth_adapter::Operation;
 use hoth_adapter::Request;
+use hoth_adapter::Wait;
+use hoth_adapter::calls::Made;
+use hoth_adapter::calls::with_made;
 use hoth_adapter::payload;
 use serde::Deserialize;
 use serde::Serialize;
 
-use crate::Azure;
-use crate::Made;
+use crate::Action;
 use crate::Work;
 use crate::arm;
 use crate::arm::Error;
 use crate::arm::objects;
 use crate::arm::part;
 use crate::arm::text;
-use crate::done;
-use crate::go;
 use crate::long_running;
 use crate::long_running::Progress;
 use crate::long_running::Watch;
-use crate::poll;
 use crate::task_orders;
-use crate::with_made;
 
 /// The object that the operation creates, in failures and in `made`.
 const WHAT: &str = "management group";
@@ -74,13 +71,13 @@ impl Call {
         })
     }
 
-    pub fn after(self, work: &Work<'_>, answer: &Answer) -> Next<Azure> {
+    pub fn after(self, work: &Work<'_>, answer: &Answer) -> Result<Action, Failure> {
         match self {
             Self::Create => created(work, name(work), long_running::started(answer)?),
             Self::Poll { name, watch } => {
                 created(work, name, long_running::polled(&watch, answer)?)
             }
-            Self::ReadCreated { .. } => done(work, "portfolio", described(&arm::body(answer)?)?),
+            Self::ReadCreated { .. } => work.done("portfolio", described(&arm::body(answer)?)?),
             Self::Read => {
                 let group = arm::body(answer)?;
                 let portfolio = described(&group)?;
@@ -92,7 +89,7 @@ impl Call {
                 let portfolio = portfolio
                     .with("taskOrderNumbers", orders.into_iter().map(order).collect::<Vec<_>>())
                     .with("environments", environments);
-                done(work, "portfolio", portfolio)
+                work.done("portfolio", portfolio)
             }
         }
     }
@@ -120,20 +117,18 @@ impl Call {
     }
 }
 
-fn created(work: &Work<'_>, name: String, progress: Progress) -> Next<Azure> {
+fn created(work: &Work<'_>, name: String, progress: Progress) -> Result<Action, Failure> {
     match progress {
         Progress::Running(watch) => {
             let reference = watch.reference(&name).to_owned();
             let call = Call::Poll { name, watch };
-            poll(
-                work,
-                crate::Call::Portfolio(call),
-                &reference,
-                "Azure creates the management group",
-            )
+            let wait = Wait::new(call, "Azure creates the management group").reference(reference);
+            Ok(wait.map(crate::Call::Portfolio).into())
         }
-        Progress::Succeeded(Some(group)) => done(work, "portfolio", described(&group)?),
-        Progress::Succeeded(None) => go(work, crate::Call::Portfolio(Call::ReadCreated { name })),
+        Progress::Succeeded(Some(group)) => work.done("portfolio", described(&group)?),
+        Progress::Succeeded(None) => {
+            Ok(Action::Call(crate::Call::Portfolio(Call::ReadCreated { name })))
+        }
         Progress::Failed { code, message } => {
             let failure = long_running::failed(WHAT, &code, &message);
             Err(with_made(failure, vec![(KIND, name)]))

@@ -110,9 +110,7 @@ impl Settings {
     ///
     /// [`Failure`] with code 500 that names the setting.
     pub fn of(job: &Job) -> Result<Self, Failure> {
-        job.settings
-            .read()
-            .map_err(|wrong| Failure::broken(format!("the settings cannot be read: {wrong}")))
+        job.read_settings()
     }
 
     /// Returns the scope of tokens for Azure Resource Manager. That of Azure

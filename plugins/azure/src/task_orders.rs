@@ -12,7 +12,6 @@ use serde::Deserialize;
 use serde::Serialize;
 
 use crate::Work;
-use crate::refused;
 use crate::settings::Settings;
 
 /// The tags of a subscription: the job that created it, and its CLIN.
@@ -71,7 +70,7 @@ pub fn choose_clin(
     let today = Date::from(work.job.now);
     let orders = of_portfolio(&work.settings, portfolio)?;
     let Some((order, clin)) = cloud_clin(&orders, level, today) else {
-        return Err(refused(
+        return Err(Failure::refused_because(
             400,
             format!(
                 "settings.task_orders of the CSP have no CLIN for the portfolio of the type CLOUD \

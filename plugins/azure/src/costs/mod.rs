@@ -13,22 +13,20 @@ use hoth_adapter::Answer;
 use hoth_adapter::Failure;
 use hoth_adapter::Json;
 use hoth_adapter::Method;
-use hoth_adapter::Next;
 use hoth_adapter::Object;
 use hoth_adapter::Operation;
 use hoth_adapter::Request;
 use hoth_adapter::Retry;
-use hoth_adapter::Step;
+use hoth_adapter::Wait;
 use serde::Deserialize;
 use serde::Serialize;
 
-use crate::Azure;
+use crate::Action;
 use crate::Work;
 use crate::arm;
 use crate::arm::lacks;
 use crate::arm::objects;
 use crate::arm::part;
-use crate::checkpoint;
 use crate::costs::query::COST;
 use crate::costs::query::CURRENCY;
 use crate::costs::query::MONTH;
@@ -37,9 +35,7 @@ use crate::costs::query::Query;
 use crate::costs::query::SUBSCRIPTION;
 use crate::costs::query::is_grouped;
 use crate::costs::query::periods;
-use crate::go;
 use crate::portfolio;
-use crate::refused;
 use crate::settings::CostScope;
 use crate::task_orders;
 use crate::task_orders::ClinMark;
@@ -108,7 +104,7 @@ impl Call {
         }
     }
 
-    pub fn after(self, work: &Work<'_>, answer: &Answer) -> Next<Azure> {
+    pub fn after(self, work: &Work<'_>, answer: &Answer) -> Result<Action, Failure> {
         let body = arm::body(answer)?;
         match self {
             Self::Portfolio => {
@@ -123,12 +119,12 @@ impl Call {
                     return Err(Failure::unsupported(message));
                 }
                 let plan = Plan { clins: clins(work)?, inside, currency: None };
-                go_on(work, Self::Subscriptions { plan, page: None })
+                go_on(Self::Subscriptions { plan, page: None })
             }
             Self::Subscriptions { mut plan, .. } => {
                 objects(&body, "value").for_each(|subscription| plan.assign(work, subscription));
                 match arm::next_page(&body) {
-                    Some(page) => go_on(work, Self::Subscriptions { plan, page: Some(page) }),
+                    Some(page) => go_on(Self::Subscriptions { plan, page: Some(page) }),
                     None => begin_queries(work, Plan { inside: Vec::new(), ..plan }),
                 }
             }
@@ -138,7 +134,7 @@ impl Call {
                 let found = part(&body, "properties").cloned().unwrap_or_default();
                 plan.add(work, &query, &found)?;
                 match arm::next_page(&found) {
-                    Some(page) => go_on(work, Self::Query { plan, number, page: Some(page) }),
+                    Some(page) => go_on(Self::Query { plan, number, page: Some(page) }),
                     None => next_query(work, plan, number + 1),
                 }
             }
@@ -248,31 +244,31 @@ impl Plan {
     }
 }
 
-fn begin_queries(work: &Work<'_>, plan: Plan) -> Next<Azure> {
+fn begin_queries(work: &Work<'_>, plan: Plan) -> Result<Action, Failure> {
     if let Operation::CostByClin { task_order_number, clin, .. } = work.job.operation()?
         && plan.clins.is_empty()
     {
         let message = format!("the portfolio has no CLIN {clin} of task order {task_order_number}");
-        return Err(refused(404, message));
+        return Err(Failure::refused_because(404, message));
     }
     next_query(work, plan, 0)
 }
 
 /// Asks for the costs of the next query, or ends the job.
-fn next_query(work: &Work<'_>, plan: Plan, number: usize) -> Next<Azure> {
+fn next_query(work: &Work<'_>, plan: Plan, number: usize) -> Result<Action, Failure> {
     if number >= plan.queries(work)? {
-        return Ok(Step::done(costs(plan)?));
+        return Ok(Action::done(costs(plan)?));
     }
     let call = crate::Call::Costs(Call::Query { plan, number, page: None });
     if number == 0 {
-        return go(work, call);
+        return Ok(Action::Call(call));
     }
     // A query is dear: a crash must not repeat those before.
-    checkpoint(work, call, &format!("{number} queries are answered"))
+    Ok(Wait::checkpoint(call, format!("{number} queries are answered")).into())
 }
 
-fn go_on(work: &Work<'_>, call: Call) -> Next<Azure> {
-    go(work, crate::Call::Costs(call))
+fn go_on(call: Call) -> Result<Action, Failure> {
+    Ok(Action::Call(crate::Call::Costs(call)))
 }
 
 /// Returns the CLINs of the settings that the job asks for.

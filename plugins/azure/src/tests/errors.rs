@@ -44,10 +44,10 @@ fn a_throttle_is_waited_for() {
     run.done();
     // It has an end.
     let mut run = begin("get-portfolio", READ);
-    for _ in 0..crate::SOON_MAX {
+    for _ in 0..hoth_adapter::calls::SOON_MAX {
         run.answer(throttled());
     }
-    for _ in 0..crate::PAUSES_MAX {
+    for _ in 0..crate::arm::PAUSES_MAX {
         run.answer(throttled());
         assert_eq!(run.waiting().after, None);
         run.timer();

@@ -86,18 +86,18 @@ fn a_new_guest_is_waited_for() {
     expect(&mut run, "POST /v1.0/invitations", "", 201, INVITED);
     run.timer();
     let mut total = Duration::ZERO;
-    for nth in 0..crate::SOON_MAX {
+    for nth in 0..hoth_adapter::calls::SOON_MAX {
         expect(&mut run, ASSIGN, "", 400, &error("PrincipalNotFound"));
         let after = run.step().lines().find_map(|line| {
             line.trim().strip_prefix("after: ")?.strip_suffix(" ms")?.parse().ok()
         });
         let after = Duration::from_millis(after.expect("a pause before the request"));
-        let backoff = Duration::from_secs(1 << nth).min(crate::SOON);
+        let backoff = Duration::from_secs(1 << nth).min(hoth_adapter::calls::SOON);
         assert!((backoff..backoff + Duration::from_secs(1)).contains(&after), "{nth} {after:?}");
         total += after;
     }
     assert!(total > Duration::from_secs(60), "{total:?}");
-    for _ in 0..crate::PAUSES_MAX {
+    for _ in 0..crate::arm::PAUSES_MAX {
         expect(&mut run, ASSIGN, "", 400, &error("PrincipalNotFound"));
         assert_eq!(run.waiting().purpose, "pause");
         run.timer();
@@ -129,7 +129,7 @@ fn a_lost_invitation_is_searched_for() {
     run.no_answer("connect", None);
     assert_eq!(run.failed().class, "unavailable");
     let mut run = begin("add-operators", ADD);
-    for _ in 0..crate::LOSSES_MAX {
+    for _ in 0..hoth_adapter::calls::LOSSES_MAX {
         expect(&mut run, FIND, "", 200, NONE);
         run.no_answer("timeout", None);
         run.timer();
