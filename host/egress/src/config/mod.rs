@@ -1,17 +1,19 @@
 //! The configuration of one CSP.
 
+mod check;
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 use std::num::NonZeroU32;
 use std::num::NonZeroU64;
-use std::ops::RangeInclusive;
 use std::path::Path;
 use std::time::Duration;
 
 use serde::Deserialize;
 use url::Url;
 
-use crate::auth::config;
 use crate::auth::config::ApiKeyConfig;
 use crate::auth::config::AwsSigV4Config;
 use crate::auth::config::BasicConfig;
@@ -21,20 +23,14 @@ use crate::auth::config::GoogleServiceAccountConfig;
 use crate::auth::config::OAuth2Config;
 use crate::auth::config::OciSignatureConfig;
 use crate::breaker::BreakerConfig;
-use crate::endpoints::Bindings;
 use crate::endpoints::EndpointConfig;
-use crate::endpoints::EndpointCredential;
-use crate::policy::aws_scope::AwsScope;
 use crate::policy::network::Network;
-use crate::policy::origin;
 use crate::policy::origin::Origin;
 use crate::policy::template::OriginPattern;
 use crate::policy::template::UrlTemplate;
 use crate::transport::client::ClientConfig;
 use crate::transport::tls::TlsConfig;
-use hoth_core::config::Names;
 use hoth_core::config::Problem;
-use hoth_core::config::Table;
 use hoth_core::domain::SupportedOperations;
 
 /// The table `[csp.<NAME>]`.
@@ -142,31 +138,6 @@ fn default_max_response_bytes() -> NonZeroU32 {
 }
 
 impl Config {
-    /// Up to one hour: a CSP should answer 202 to work that takes longer. Below
-    /// these bounds no call over a network ends in time.
-    const TIMEOUT_MS: RangeInclusive<u64> = 1..=3_600_000;
-    /// More connections to one peer than there are ephemeral ports make no sense.
-    const CONCURRENT: RangeInclusive<u64> = 1..=10_000;
-    /// Below these bounds ordinary responses do not fit. The upper one is a bound
-    /// on memory: each running call may hold as much.
-    const RESPONSE_BYTES: RangeInclusive<u64> = 1..=8 * 1024 * 1024;
-
-    /// Returns the problems of numbers outside of their bounds.
-    fn check_numbers(&self) -> impl Iterator<Item = Problem> {
-        // A missing value passes as the smallest one.
-        let header_timeout_ms =
-            self.header_timeout_ms.map_or(*Self::TIMEOUT_MS.start(), NonZeroU64::get);
-        let bounded = [
-            ("timeout_ms", self.timeout_ms.get(), Self::TIMEOUT_MS),
-            ("header_timeout_ms", header_timeout_ms, Self::TIMEOUT_MS),
-            ("connect_timeout_ms", self.connect_timeout_ms.get(), Self::TIMEOUT_MS),
-            ("max_concurrent", self.max_concurrent.get().into(), Self::CONCURRENT),
-            ("max_response_bytes", self.max_response_bytes.get().into(), Self::RESPONSE_BYTES),
-        ];
-        let problem = |(key, value, bounds)| Problem::out_of_range(key, value, &bounds);
-        bounded.into_iter().filter_map(problem)
-    }
-
     /// Returns the credential of requests that name none.
     pub fn default_credential(&self) -> CredentialConfig {
         CredentialConfig {
@@ -277,13 +248,6 @@ impl Config {
         }
     }
 
-    /// Returns the credentials whose keys ask for those of a role.
-    fn credential_sources(&self) -> impl Iterator<Item = &str> {
-        let kinds = self.credentials.values().filter_map(|it| it.aws_sigv4.as_ref());
-        let kinds = kinds.chain(&self.aws_sigv4);
-        kinds.filter_map(|aws| Some(aws.assume_role.as_ref()?.from.as_str()))
-    }
-
     /// Returns the URLs of the endpoints, by name.
     pub(super) fn endpoint_urls(&self) -> BTreeMap<String, UrlTemplate> {
         self.endpoints.iter().map(|(name, it)| (name.clone(), it.url.clone())).collect()
@@ -305,40 +269,6 @@ impl Config {
         others
     }
 
-    /// Returns the problems of URLs that get a signature of AWS, and whose service
-    /// and region are not known.
-    fn unscoped(&self) -> Vec<Problem> {
-        let default = self.default_credential();
-        let needs_scope = |credential: &CredentialConfig| {
-            credential.aws_sigv4.as_ref().is_some_and(|aws| aws.signing.is_none())
-        };
-        let missing = |key: String, url: &str| {
-            let message = format!(
-                "is missing: the host name in `{url}` does not have the service and the region"
-            );
-            Problem::new(key, message)
-        };
-        let mut problems = Vec::new();
-        if needs_scope(&default) && AwsScope::of(&self.base_url).is_none() {
-            problems.push(missing("aws_sigv4.signing".to_owned(), "base_url"));
-        }
-        for (name, endpoint) in &self.endpoints {
-            let credential = match &endpoint.credential {
-                EndpointCredential::Default => Some(&default),
-                EndpointCredential::None => None,
-                EndpointCredential::Named(name) => self.credentials.get(name),
-            };
-            // A URL with placeholders is known at the request only.
-            let url = endpoint.url.fill(&[]).ok();
-            let unknown = url.is_some_and(|url| AwsScope::of(&url).is_none());
-            if endpoint.signing.is_none() && credential.is_some_and(needs_scope) && unknown {
-                let table = format!("endpoints.{name}");
-                problems.push(missing(format!("{table}.signing"), "url"));
-            }
-        }
-        problems
-    }
-
     /// Returns true if any configured URL is https.
     fn needs_tls(&self) -> bool {
         self.base_url.scheme() == "https"
@@ -347,40 +277,6 @@ impl Config {
             || self.proxy.as_ref().is_some_and(|proxy| proxy.scheme() == "https")
             || self.default_credential().needs_tls()
             || self.credentials.values().any(CredentialConfig::needs_tls)
-    }
-}
-
-impl Table for Config {
-    fn check(&self, names: &Names<'_>) -> Vec<Problem> {
-        let mut problems = Vec::new();
-        if self.adapter.is_empty() {
-            problems.push(Problem::new("adapter", "must not be empty"));
-        }
-        if let Err(bad) = origin::check_endpoint(&self.base_url) {
-            problems.push(Problem::new("base_url", bad));
-        }
-        if let Some(Err(bad)) = self.proxy.as_ref().map(origin::check_proxy) {
-            problems.push(Problem::new("proxy", bad));
-        }
-        if let Some(missing) = self.tls.as_ref().and_then(TlsConfig::missing) {
-            problems.push(Problem::new(
-                format!("tls.{missing}"),
-                "is missing: `tls.certificate` and `tls.key` require each other",
-            ));
-        }
-        problems.extend(self.check_numbers());
-        let breaker = self.breaker.check(names).into_iter();
-        problems.extend(breaker.map(|problem| problem.in_table("breaker")));
-        problems.extend(config::check_all(&self.default_credential(), &self.credentials, names));
-        problems.extend(self.unscoped());
-        let bindings = Bindings {
-            endpoints: &self.endpoints,
-            credentials: self.credentials.keys().map(String::as_str).collect(),
-            base: &self.named_credentials,
-            sources: self.credential_sources().collect(),
-        };
-        problems.extend(bindings.check());
-        problems
     }
 }
 
@@ -398,118 +294,5 @@ fn to_json(value: toml::Value) -> serde_json::Value {
         toml::Value::Table(table) => {
             table.into_iter().map(|(key, value)| (key, to_json(value))).collect()
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use expect_test::Expect;
-    use expect_test::expect;
-
-    use super::*;
-
-    const SMALLEST: &str = "adapter = 'atat'\nbase_url = 'https://csp-a.example.com/atat'\n";
-
-    fn parse(toml: &str) -> Config {
-        toml::from_str(toml).unwrap()
-    }
-
-    #[test]
-    fn settings_have_defaults() {
-        let config = parse(SMALLEST);
-        assert_eq!(config.timeout(), Duration::from_secs(300));
-        assert_eq!(config.connect_timeout(), Duration::from_secs(10));
-        assert_eq!(config.max_concurrent.get(), 64);
-        assert_eq!(config.max_response_bytes.get(), 262_144);
-        assert_eq!(config.settings_json(), "{}");
-        assert!(config.allowed_origins.is_empty() && config.oauth2.is_none());
-        assert_eq!(config.check(&Names::default()), []);
-    }
-
-    #[test]
-    fn every_setting_can_be_configured() {
-        let config = parse(
-            r#"
-            adapter = "atat"
-            operations = ["ADD_PORTFOLIO", "COST_BY_CLIN"]
-            base_url = "https://csp-a.example.com/atat"
-            allowed_origins = ["https://status.example.com"]
-            private_networks = ["10.0.0.0/8", "fd00::/8"]
-            timeout_ms = 1000
-            connect_timeout_ms = 2000
-            max_concurrent = 1
-            max_response_bytes = 1024
-            settings = { api_version = "1.3.1", when = 2026-01-02, n = [1, 2.5, true, inf] }
-            [oauth2]
-            token_url = "https://idp.example.com/oauth2/token"
-            client_id = "hoth"
-            client_secret = { file = "secret" }
-            "#,
-        );
-        assert_eq!(config.check(&Names::default()), []);
-        assert_eq!(config.connect_timeout(), Duration::from_secs(1));
-        expect![[r#"{"api_version":"1.3.1","n":[1,2.5,true,"inf"],"when":"2026-01-02"}"#]]
-            .assert_eq(&config.settings_json());
-    }
-
-    #[test]
-    fn invalid_values_are_refused_by_the_parser() {
-        for line in [
-            "base_urll = 'https://h'",
-            "timeout_ms = 0",
-            "operations = []",
-            "operations = 'ADD_PORTFOLIO'",
-            "operations = ['add-portfolio']",
-            "max_concurrent = 0",
-            "max_response_bytes = -1",
-            "allowed_origins = ['http://status.example.com']",
-            "allowed_origins = ['https://status.example.com/path']",
-            "private_networks = ['10.0.0.0']",
-            "[oauth2]\ntoken_url = 'https://h'\nclient_id = 'x'\nclient_secret = 'hunter2'",
-        ] {
-            assert!(toml::from_str::<Config>(&format!("{SMALLEST}{line}")).is_err(), "{line}");
-        }
-        assert!(toml::from_str::<Config>("adapter = 'a'\nbase_url = '/x'").is_err());
-    }
-
-    #[test]
-    fn an_unknown_operation_is_refused_with_its_line() {
-        let text = format!("{SMALLEST}operations = ['ADD_PORTFOLIO', 'add-portfolio']");
-        let error = toml::from_str::<Config>(&text).unwrap_err().to_string();
-        assert!(error.contains("line 3"), "{error}");
-        assert!(
-            error.contains("`add-portfolio` is not an operation; expected one of ADD_P"),
-            "{error}"
-        );
-    }
-
-    #[test]
-    fn validation_names_each_invalid_key() {
-        let check = |toml: &str, expected: Expect| {
-            let found: Vec<String> =
-                parse(toml).check(&Names::default()).iter().map(ToString::to_string).collect();
-            expected.assert_eq(&found.join("; "));
-        };
-        check(
-            "adapter = ''\nbase_url = 'http://h'\ntimeout_ms = 3600001\nmax_concurrent = 10001",
-            expect![
-                "adapter: must not be empty; base_url: must be https, unless it points at loopback; timeout_ms: must be 1 to 3600000, not 3600001; max_concurrent: must be 1 to 10000, not 10001"
-            ],
-        );
-        check(
-            "adapter = 'a'\nbase_url = 'https://h/?q'\n[oauth2]\ntoken_url = 'http://h'\nclient_id = ''\nclient_secret.env = 'X'",
-            expect![
-                "base_url: must not have a query or a fragment; oauth2.token_url: must be https, unless it points at loopback; oauth2.client_id: must not be empty"
-            ],
-        );
-    }
-
-    #[test]
-    fn the_debug_output_of_a_configuration_names_the_source_of_a_secret() {
-        let toml = format!(
-            "{SMALLEST}[oauth2]\ntoken_url = 'https://h'\nclient_id = 'x'\nclient_secret.env = 'PATH'"
-        );
-        let config = parse(&toml);
-        assert!(format!("{config:?}").contains(r#"Env("PATH")"#));
     }
 }
