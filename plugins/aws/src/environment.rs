@@ -21,12 +21,14 @@ use crate::PAUSE;
 use crate::Work;
 use crate::operators;
 use crate::pair;
+use crate::placement;
+use crate::placement::Partition;
 use crate::portfolio::exists;
 use crate::service::Error;
+use crate::service::Search;
 use crate::service::Service;
-use crate::service::next_page;
 use crate::service::object;
-use crate::service::objects;
+use crate::service::search;
 use crate::service::text;
 use crate::tags;
 use crate::tags::ClinMark;
@@ -80,13 +82,8 @@ pub enum Call {
     },
     /// Joins a GovCloud account to the organization.
     Pair(pair::Call),
-    FindParent {
-        account: Account,
-    },
-    Move {
-        account: Account,
-        from: String,
-    },
+    /// Moves the account below its organizational unit.
+    Place(placement::Call),
     /// Polls the account until it is active.
     Read {
         account: Account,
@@ -140,16 +137,7 @@ impl Call {
                 reading.request_at(service, id)
             }
             Self::Pair(call) => call.request(work)?,
-            Self::FindParent { account } => {
-                Service::Organizations.safe("ListParents", body.with("ChildId", &account.id))
-            }
-            Self::Move { account, from } => {
-                let body = body
-                    .with("AccountId", &account.id)
-                    .with("SourceParentId", from)
-                    .with("DestinationParentId", portfolio(work)?);
-                Service::Organizations.safe("MoveAccount", body)
-            }
+            Self::Place(call) => call.request(work)?,
             Self::Read { account } => {
                 Service::Organizations.safe("DescribeAccount", body.with("AccountId", &account.id))
             }
@@ -166,12 +154,12 @@ impl Call {
                 }
             },
             Self::FindRequest { clin, .. } => found_request(work, clin, data),
-            Self::Create { clin } => requested(clin, object(data, "CreateAccountStatus")?),
+            Self::Create { clin } => requested(work, clin, object(data, "CreateAccountStatus")?),
             Self::ReadRequest { clin, .. } => {
                 let status = object(data, "CreateAccountStatus")?;
                 match text(status, "State")? {
                     "FAILED" => not_created(clin, status),
-                    _ => requested(clin, status),
+                    _ => requested(work, clin, status),
                 }
             }
             Self::FindAccount { clin, .. } => found_account(work, clin, data),
@@ -184,11 +172,10 @@ impl Call {
                     // The GovCloud account is named by the request alone.
                     Err(exists("the account exists, but the request that created it is gone"))
                 }
-                Ok(_) => created(account),
+                Ok(_) => created(work, account),
             },
-            Self::Pair(call) => call.after(work, data),
-            Self::FindParent { account } => found_parent(work, account, data),
-            Self::Move { account, .. } => go_on(Self::Read { account }),
+            Self::Pair(call) => call.after(data),
+            Self::Place(call) => call.after(work, data),
             Self::Read { account } => read(work, account, object(data, "Account")?),
         }
     }
@@ -196,17 +183,9 @@ impl Call {
     pub fn after_error(&self, error: &Error) -> Option<Result<Action, Failure>> {
         match self {
             Self::Pair(call) => call.after_error(error),
-            // It was moved by the call before, whose response was lost.
-            Self::Move { account, .. }
-                if error.is("DuplicateAccountException")
-                    || error.is("SourceParentNotFoundException") =>
-            {
-                Some(go_on(Self::FindParent { account: account.clone() }))
-            }
+            Self::Place(call) => call.after_error(error),
             // It was created just now, and not every server knows it.
-            Self::FindParent { .. } | Self::Read { .. }
-                if error.is("ChildNotFoundException") || error.is("AccountNotFoundException") =>
-            {
+            Self::Read { .. } if error.is("AccountNotFoundException") => {
                 Some(wait_for(self.clone(), "the account is not visible yet"))
             }
             Self::ReadTags { .. }
@@ -215,8 +194,6 @@ impl Call {
             | Self::ReadRequest { .. }
             | Self::FindAccount { .. }
             | Self::CheckMark { .. }
-            | Self::FindParent { .. }
-            | Self::Move { .. }
             | Self::Read { .. } => None,
         }
     }
@@ -230,8 +207,7 @@ impl Call {
             | Self::ReadRequest { .. }
             | Self::FindAccount { .. }
             | Self::CheckMark { .. }
-            | Self::FindParent { .. }
-            | Self::Move { .. }
+            | Self::Place(_)
             | Self::Read { .. } => None,
         }
     }
@@ -240,9 +216,8 @@ impl Call {
         match self {
             Self::ReadRequest { request, .. } => vec![("account-request", request.clone())],
             Self::Pair(call) => call.account().made(),
-            Self::FindParent { account } | Self::Move { account, .. } | Self::Read { account } => {
-                account.made()
-            }
+            Self::Place(call) => call.account().made(),
+            Self::Read { account } => account.made(),
             Self::ReadTags { .. }
             | Self::FindRequest { .. }
             | Self::Create { .. }
@@ -269,18 +244,18 @@ fn creator(work: &Work<'_>) -> Service {
     }
 }
 
-/// Returns the step after a page of the organization's requests.
+/// Returns the action after a page of the organization's requests.
 fn found_request(work: &Work<'_>, clin: ClinMark, data: &Object) -> Result<Action, Failure> {
     let name = name(work, &environment(work)?);
-    let same = |one: &&Object| one.text("AccountName") == Some(name.as_str());
-    match (objects(data, "CreateAccountStatuses").find(same), next_page(data)) {
-        (Some(status), _) => requested(clin, status),
-        (None, Some(page)) => go_on(Call::FindRequest { clin, page: Some(page) }),
-        (None, None) => go_on(Call::Create { clin }),
+    let same = |one: &Object| one.text("AccountName") == Some(name.as_str());
+    match search(data, "CreateAccountStatuses", same) {
+        Search::Found(status) => requested(work, clin, status),
+        Search::NextPage(page) => go_on(Call::FindRequest { clin, page: Some(page) }),
+        Search::Missing => go_on(Call::Create { clin }),
     }
 }
 
-/// Returns the step after a request that has failed.
+/// Returns the action after a request that has failed.
 fn not_created(clin: ClinMark, status: &Object) -> Result<Action, Failure> {
     match status.text("FailureReason").unwrap_or("no reason") {
         "EMAIL_ALREADY_EXISTS" | "GOVCLOUD_ACCOUNT_ALREADY_EXISTS" => {
@@ -301,33 +276,23 @@ fn not_created(clin: ClinMark, status: &Object) -> Result<Action, Failure> {
     }
 }
 
-/// Returns the step after a page of the organization's accounts.
+/// Returns the action after a page of the organization's accounts.
 fn found_account(work: &Work<'_>, clin: ClinMark, data: &Object) -> Result<Action, Failure> {
     let email = email(work, &environment(work)?)?;
     let same =
-        |one: &&Object| one.text("Email").is_some_and(|other| other.eq_ignore_ascii_case(&email));
-    match (objects(data, "Accounts").find(same), next_page(data)) {
-        (Some(account), _) => {
+        |one: &Object| one.text("Email").is_some_and(|other| other.eq_ignore_ascii_case(&email));
+    match search(data, "Accounts", same) {
+        Search::Found(account) => {
             let id = text(account, "Id")?.to_owned();
             let account = Account { clin, id, commercial: None };
             go_on(Call::CheckMark { account, reading: Reading::default() })
         }
-        (None, Some(page)) => go_on(Call::FindAccount { clin, page: Some(page) }),
-        (None, None) => Err(exists("the e-mail address belongs to an account elsewhere")),
+        Search::NextPage(page) => go_on(Call::FindAccount { clin, page: Some(page) }),
+        Search::Missing => Err(exists("the e-mail address belongs to an account elsewhere")),
     }
 }
 
-fn found_parent(work: &Work<'_>, account: Account, data: &Object) -> Result<Action, Failure> {
-    let Some(parent) = objects(data, "Parents").next() else {
-        return wait_for(Call::FindParent { account }, "the account has no parent yet");
-    };
-    match text(parent, "Id")? {
-        parent if parent == portfolio(work)? => go_on(Call::Read { account }),
-        parent => go_on(Call::Move { account, from: parent.to_owned() }),
-    }
-}
-
-/// Returns the step after the state of the account.
+/// Returns the action after the state of the account.
 fn read(work: &Work<'_>, account: Account, found: &Object) -> Result<Action, Failure> {
     match found.text("State").or(found.text("Status")).unwrap_or_default() {
         "ACTIVE" => operators_of(work, account),
@@ -342,8 +307,8 @@ fn read(work: &Work<'_>, account: Account, found: &Object) -> Result<Action, Fai
     }
 }
 
-/// Returns the step after the status of a request that has not failed.
-fn requested(clin: ClinMark, status: &Object) -> Result<Action, Failure> {
+/// Returns the action after the status of a request that has not failed.
+fn requested(work: &Work<'_>, clin: ClinMark, status: &Object) -> Result<Action, Failure> {
     let request = text(status, "Id")?.to_owned();
     if status.text("State") != Some("SUCCEEDED") {
         let call = Call::ReadRequest { clin, request: request.clone() };
@@ -355,13 +320,13 @@ fn requested(clin: ClinMark, status: &Object) -> Result<Action, Failure> {
         Some(gov) => Account { clin, id: gov.to_owned(), commercial: Some(id) },
         None => Account { clin, id, commercial: None },
     };
-    created(account)
+    created(work, account)
 }
 
-fn created(account: Account) -> Result<Action, Failure> {
+fn created(work: &Work<'_>, account: Account) -> Result<Action, Failure> {
     let call = match account.commercial {
-        Some(_) => Call::Pair(pair::Call::first(account)),
-        None => Call::FindParent { account },
+        Some(_) => pair::first(work, account),
+        None => Call::Place(placement::Call::first(account, Partition::Own)),
     };
     let wait = Wait::checkpoint(call, "the account is created");
     Ok(wait.map(crate::Call::Environment).into())
@@ -394,7 +359,7 @@ pub fn go_on(call: Call) -> Result<Action, Failure> {
 }
 
 /// Waits for a change in AWS that takes minutes at most.
-fn wait_for(call: Call, note: &str) -> Result<Action, Failure> {
+pub fn wait_for(call: Call, note: &str) -> Result<Action, Failure> {
     let reference = call.made().into_iter().next().map(|(_, id)| id).unwrap_or_default();
     Ok(Wait::new(call, note).reference(reference).map(crate::Call::Environment).into())
 }

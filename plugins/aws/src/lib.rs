@@ -17,6 +17,7 @@ mod costs;
 mod environment;
 mod operators;
 mod pair;
+mod placement;
 mod portfolio;
 mod service;
 mod settings;

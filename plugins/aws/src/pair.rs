@@ -17,11 +17,14 @@ use crate::Action;
 use crate::Work;
 use crate::environment;
 use crate::environment::Account;
+use crate::placement;
+use crate::placement::Partition;
 use crate::service::Error;
+use crate::service::Search;
 use crate::service::Service;
-use crate::service::next_page;
 use crate::service::object;
 use crate::service::objects;
+use crate::service::search;
 use crate::service::text;
 use crate::tags;
 
@@ -31,14 +34,6 @@ const NEW_ACCOUNT: &str = "new-account";
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Call {
-    /// Finds the place of the commercial account.
-    FindParent {
-        account: Account,
-    },
-    Move {
-        account: Account,
-        from: String,
-    },
     /// Searches for an invitation before one is made.
     FindInvitation {
         account: Account,
@@ -59,16 +54,23 @@ pub enum Call {
     },
 }
 
+/// Returns the first call for a new pair: the commercial account stays where it
+/// is unless the settings name a place.
+pub fn first(work: &Work<'_>, account: Account) -> environment::Call {
+    match destination(work) {
+        Some(_) => environment::Call::Place(placement::Call::first(account, Partition::Commercial)),
+        None => environment::Call::Pair(Call::find_invitation(account)),
+    }
+}
+
 impl Call {
-    pub fn first(account: Account) -> Self {
-        Self::FindParent { account }
+    pub fn find_invitation(account: Account) -> Self {
+        Self::FindInvitation { account, page: None }
     }
 
     pub fn account(&self) -> &Account {
         match self {
-            Self::FindParent { account }
-            | Self::Move { account, .. }
-            | Self::FindInvitation { account, .. }
+            Self::FindInvitation { account, .. }
             | Self::Invite { account }
             | Self::Accept { account, .. }
             | Self::Tag { account } => account,
@@ -76,22 +78,9 @@ impl Call {
     }
 
     pub fn request(&self, work: &Work<'_>) -> Result<Request, Failure> {
-        let (commercial, own) = (Service::CommercialOrganizations, Service::Organizations);
+        let own = Service::Organizations;
         let body = Object::new();
         Ok(match self {
-            Self::FindParent { account } => {
-                commercial.safe("ListParents", body.with("ChildId", commercial_id(account)?))
-            }
-            Self::Move { account, from } => {
-                let to = destination(work).ok_or_else(|| {
-                    Failure::broken("settings.govcloud.commercial_parent was removed meanwhile")
-                })?;
-                let body = body
-                    .with("AccountId", commercial_id(account)?)
-                    .with("SourceParentId", from)
-                    .with("DestinationParentId", to);
-                commercial.safe("MoveAccount", body)
-            }
             Self::FindInvitation { page, .. } => {
                 let filter = Object::new().with("ActionType", "INVITE");
                 let body = body.with("Filter", filter).with_optional("NextToken", page.as_deref());
@@ -114,29 +103,20 @@ impl Call {
         })
     }
 
-    pub fn after(self, work: &Work<'_>, data: &Object) -> Result<Action, Failure> {
+    pub fn after(self, data: &Object) -> Result<Action, Failure> {
         match self {
-            Self::FindParent { account } => {
-                let parent = objects(data, "Parents").next();
-                let parent = parent.map(|parent| text(parent, "Id")).transpose()?;
-                match (parent, destination(work)) {
-                    (Some(from), Some(to)) if from != to => {
-                        go_on(Self::Move { account, from: from.to_owned() })
-                    }
-                    _ => go_on(Self::FindInvitation { account, page: None }),
-                }
-            }
-            Self::Move { account, .. } => go_on(Self::FindInvitation { account, page: None }),
             Self::FindInvitation { account, .. } => {
-                let open = |one: &&Object| {
+                let open = |one: &Object| {
                     let is_party = |party: &Object| party.text("Id") == Some(&account.id);
                     let state = one.text("State").unwrap_or_default();
                     matches!(state, "OPEN" | "REQUESTED") && objects(one, "Parties").any(is_party)
                 };
-                match (objects(data, "Handshakes").find(open), next_page(data)) {
-                    (Some(handshake), _) => invited(account.clone(), handshake),
-                    (None, Some(page)) => go_on(Self::FindInvitation { account, page: Some(page) }),
-                    (None, None) => go_on(Self::Invite { account }),
+                match search(data, "Handshakes", open) {
+                    Search::Found(handshake) => invited(account.clone(), handshake),
+                    Search::NextPage(page) => {
+                        go_on(Self::FindInvitation { account, page: Some(page) })
+                    }
+                    Search::Missing => go_on(Self::Invite { account }),
                 }
             }
             Self::Invite { account } => invited(account, object(data, "Handshake")?),
@@ -145,7 +125,10 @@ impl Call {
                 let wait = Wait::checkpoint(call, "the account is in the organization");
                 Ok(wait.map(crate::Call::Environment).into())
             }
-            Self::Tag { account } => environment::go_on(environment::Call::FindParent { account }),
+            Self::Tag { account } => {
+                let call = placement::Call::first(account, Partition::Own);
+                environment::go_on(environment::Call::Place(call))
+            }
         }
     }
 
@@ -154,18 +137,13 @@ impl Call {
         let is_member = error.reason == "ALREADY_IN_AN_ORGANIZATION"
             || error.is("HandshakeAlreadyInStateException");
         match self {
-            Self::Move { .. } if error.is("DuplicateAccountException") => {
-                Some(go_on(Self::FindInvitation { account, page: None }))
-            }
             Self::Invite { .. } if error.is("DuplicateHandshakeException") => {
-                Some(go_on(Self::FindInvitation { account, page: None }))
+                Some(go_on(Self::find_invitation(account)))
             }
             Self::Invite { .. } | Self::Accept { .. } if is_member => {
                 Some(go_on(Self::Tag { account }))
             }
-            Self::FindParent { .. }
-            | Self::Move { .. }
-            | Self::FindInvitation { .. }
+            Self::FindInvitation { .. }
             | Self::Invite { .. }
             | Self::Accept { .. }
             | Self::Tag { .. } => None,
@@ -177,11 +155,7 @@ impl Call {
             Self::Invite { account } => {
                 Some(Self::FindInvitation { account: account.clone(), page: None })
             }
-            Self::FindParent { .. }
-            | Self::Move { .. }
-            | Self::FindInvitation { .. }
-            | Self::Accept { .. }
-            | Self::Tag { .. } => None,
+            Self::FindInvitation { .. } | Self::Accept { .. } | Self::Tag { .. } => None,
         }
     }
 }
@@ -197,12 +171,12 @@ fn go_on(call: Call) -> Result<Action, Failure> {
     environment::go_on(environment::Call::Pair(call))
 }
 
-fn commercial_id(account: &Account) -> Result<&str, Failure> {
+pub fn commercial_id(account: &Account) -> Result<&str, Failure> {
     let lacks = || Failure::broken("the state has no commercial account");
     account.commercial.as_deref().ok_or_else(lacks)
 }
 
 /// Returns the organizational unit of commercial accounts.
-fn destination<'a>(work: &'a Work<'_>) -> Option<&'a str> {
+pub fn destination<'a>(work: &'a Work<'_>) -> Option<&'a str> {
     work.settings.govcloud.as_ref()?.commercial_parent.as_deref()
 }

@@ -14,10 +14,12 @@ use serde::Serialize;
 use crate::Action;
 use crate::Work;
 use crate::service::Error;
+use crate::service::Search;
 use crate::service::Service;
 use crate::service::next_page;
 use crate::service::object;
 use crate::service::objects;
+use crate::service::search;
 use crate::service::text;
 use crate::tags;
 use crate::tags::Reading;
@@ -107,15 +109,15 @@ impl Call {
             }
             Self::Find { .. } => {
                 let name = portfolio(work)?.name;
-                let same = |unit: &&Object| unit.text("Name") == Some(name.as_str());
-                match (objects(data, "OrganizationalUnits").find(same), next_page(data)) {
-                    (Some(unit), _) => {
+                let same = |unit: &Object| unit.text("Name") == Some(name.as_str());
+                match search(data, "OrganizationalUnits", same) {
+                    Search::Found(unit) => {
                         let (unit, reading) = (unit.clone(), Reading::default());
                         go_on(Self::CheckMark { unit, reading })
                     }
-                    (None, Some(page)) => go_on(Self::Find { page: Some(page) }),
+                    Search::NextPage(page) => go_on(Self::Find { page: Some(page) }),
                     // The call that was lost has created nothing.
-                    (None, None) => go_on(Self::Create),
+                    Search::Missing => go_on(Self::Create),
                 }
             }
             Self::CheckMark { unit, reading } => match reading.add(data) {

@@ -274,6 +274,23 @@ pub fn objects<'a>(data: &'a Object, name: &str) -> impl Iterator<Item = &'a Obj
     list.iter().filter_map(Json::as_object)
 }
 
+/// The result of a search in one page of a list.
+pub enum Search<'a> {
+    Found(&'a Object),
+    NextPage(String),
+    /// This was the last page.
+    Missing,
+}
+
+/// Searches a page of a list for the first object that matches.
+pub fn search<'a>(data: &'a Object, list: &str, matches: impl Fn(&Object) -> bool) -> Search<'a> {
+    match (objects(data, list).find(|one| matches(one)), next_page(data)) {
+        (Some(found), _) => Search::Found(found),
+        (None, Some(page)) => Search::NextPage(page),
+        (None, None) => Search::Missing,
+    }
+}
+
 /// Returns the token of the next page.
 pub fn next_page(data: &Object) -> Option<String> {
     let token = data.text("NextToken").or(data.text("NextPageToken"));

@@ -295,6 +295,62 @@ fn a_pair_of_accounts_is_joined_by_the_new_account_itself() {
 }
 
 #[test]
+fn the_parent_of_an_account_may_be_on_a_later_page() {
+    let pair = SETTINGS.replace(r#""root""#, r#""govcloud":{"commercial_parent":"ou-1"},"root""#);
+    let (own, commercial) = (SETTINGS, pair.as_str());
+    for (settings, create, next) in [
+        (own, "CreateAccount", "DescribeAccount"),
+        (commercial, "CreateGovCloudAccount", "ListHandshakesForOrganization"),
+    ] {
+        let mut run = begin_with(testing::job("add-environment", ENVIRONMENT).settings(settings));
+        expect(&mut run, "ListTagsForResource", "ou-1", TAGS);
+        expect(&mut run, "ListCreateAccountStatus", "", r#"{"CreateAccountStatuses":[]}"#);
+        let created = r#"{"CreateAccountStatus":{"Id":"car-1","State":"SUCCEEDED","AccountId":"111",
+            "GovCloudAccountId":"222"}}"#;
+        let created = if settings == own {
+            created.replace(r#""GovCloudAccountId":"222""#, r#""Other":"""#)
+        } else {
+            created.to_owned()
+        };
+        expect(&mut run, create, "", &created);
+        run.timer();
+        let empty = r#"{"Parents":[],"NextToken":"n"}"#;
+        // Pages without an end are those of an account that is not visible yet,
+        // as is a list without a parent, and an account that is unknown.
+        let unknown = r#"{"__type":"ChildNotFoundException"}"#;
+        for last in [empty, r#"{"Parents":[]}"#, unknown] {
+            expect(&mut run, "ListParents", r#"{"ChildId":"111"}"#, empty);
+            for _ in 2..crate::placement::PAGES_MAX {
+                expect(&mut run, "ListParents", r#""NextToken":"n""#, empty);
+            }
+            expect(&mut run, "ListParents", r#""NextToken":"n""#, last);
+            assert_eq!(run.waiting().purpose, "poll");
+            run.timer();
+        }
+        expect(&mut run, "ListParents", r#"{"ChildId":"111"}"#, empty);
+        expect(&mut run, "ListParents", r#""NextToken":"n""#, r#"{"Parents":[{"Id":"r-1"}]}"#);
+        // The response of a move may have been lost.
+        let moved = r#"{"__type":"DuplicateAccountException"}"#;
+        expect(&mut run, "MoveAccount", r#""SourceParentId":"r-1""#, moved);
+        expect(&mut run, "ListParents", "111", r#"{"Parents":[{"Id":"ou-1"}]}"#);
+        assert!(run.sent().header("X-Amz-Target").is_some_and(|target| target.ends_with(next)));
+    }
+}
+
+#[test]
+fn a_commercial_account_without_a_place_of_its_own_stays() {
+    let settings = SETTINGS.replace(r#""root""#, r#""govcloud":{},"root""#);
+    let mut run = begin_with(testing::job("add-environment", ENVIRONMENT).settings(&settings));
+    expect(&mut run, "ListTagsForResource", "ou-1", TAGS);
+    expect(&mut run, "ListCreateAccountStatus", "", r#"{"CreateAccountStatuses":[]}"#);
+    let created = r#"{"CreateAccountStatus":{"Id":"car-1","State":"SUCCEEDED","AccountId":"111",
+        "GovCloudAccountId":"222"}}"#;
+    expect(&mut run, "CreateGovCloudAccount", "", created);
+    run.timer();
+    expect(&mut run, "ListHandshakesForOrganization", "INVITE", r#"{"Handshakes":[]}"#);
+}
+
+#[test]
 fn a_task_order_that_changes_leaves_no_old_tags() {
     let order = r#"{"taskOrderNumber":"T1","popStartDate":"2029-01","popEndDate":"2031-12",
         "clins":[{"clinNumber":"0001","type":"CLOUD","classificationLevel":"UNCLASSIFIED",
