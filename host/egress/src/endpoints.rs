@@ -110,6 +110,8 @@ impl Bindings<'_> {
             }
             let named = &endpoint.named_credentials;
             self.check_named(&key("named_credentials"), named, &mut problems);
+            let signing = endpoint.signing.iter().flat_map(AwsScope::check);
+            problems.extend(signing.map(|problem| problem.in_table(&key("signing"))));
             if let Some(other) = self.ambiguous(name, endpoint) {
                 let message = format!(
                     "must be the credential of `endpoints.{other}`, whose URL has the same origin: \

@@ -3,6 +3,8 @@
 use serde::Deserialize;
 use url::Url;
 
+use hoth_core::config::Problem;
+
 /// The domains below which AWS names its endpoints `<service>.<region>`, by
 /// partition.
 const DOMAINS: [&str; 7] = [
@@ -38,6 +40,20 @@ impl AwsScope {
         let is_scope = is_region(region) && !service.is_empty();
         is_scope.then(|| Self { service: service.to_owned(), region: region.to_owned() })
     }
+
+    /// Returns the problems of a configured scope, with keys relative to it.
+    pub fn check(&self) -> Vec<Problem> {
+        let words = [("service", &self.service), ("region", &self.region)];
+        words.into_iter().filter_map(|(key, word)| check_word(key, word)).collect()
+    }
+}
+
+/// Returns the problem of a configured service or region that cannot stand in
+/// the scope of a signature.
+pub fn check_word(key: &str, word: &str) -> Option<Problem> {
+    let is_plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    let fits = !word.is_empty() && word.bytes().all(is_plain);
+    (!fits).then(|| Problem::new(key, "must be of lower-case letters, digits and dashes"))
 }
 
 /// Returns true for words of letters, joined by dashes, with a number at the

@@ -12,6 +12,7 @@ use super::secrets::Secret;
 use super::secrets::SecretForm;
 use crate::auth::parameters::Template;
 use crate::endpoints::DEFAULT_CREDENTIAL;
+use crate::policy::aws_scope;
 use crate::policy::aws_scope::AwsScope;
 use crate::policy::origin;
 use hoth_core::config::Names;
@@ -180,13 +181,9 @@ impl Table for AwsSigV4Config {
             let message = "must have both `access_key_id` and `secret_access_key`";
             problems.push(Problem::of_table(message));
         }
-        if let Some(AwsScope { service, region }) = &self.signing {
-            let empty = [("signing.service", service), ("signing.region", region)];
-            let empty = empty.into_iter().filter(|(_, text)| !is_scope_word(text));
-            let message = "must be of lower-case letters, digits and dashes";
-            problems.extend(empty.map(|(key, _)| Problem::new(key, message)));
-        }
         let in_table = |table: &'static str| move |problem: Problem| problem.in_table(table);
+        let signing = self.signing.iter().flat_map(AwsScope::check);
+        problems.extend(signing.map(in_table("signing")));
         problems.extend(self.assume_role.check(names).into_iter().map(in_table("assume_role")));
         problems.extend(self.web_identity.check(names).into_iter().map(in_table("web_identity")));
         problems
@@ -203,10 +200,8 @@ impl Table for AssumeRoleConfig {
             let message = "is missing: the host name in `sts_url` does not have it";
             problems.push(Problem::new("region", message));
         }
-        if self.region.as_ref().is_some_and(|region| !is_scope_word(region)) {
-            let message = "must be of lower-case letters, digits and dashes";
-            problems.push(Problem::new("region", message));
-        }
+        let region = self.region.as_ref();
+        problems.extend(region.and_then(|region| aws_scope::check_word("region", region)));
         problems
     }
 }
@@ -234,12 +229,6 @@ fn check_sts(sts: StsConfig<'_>, role_arn: &str) -> Vec<Problem> {
         problems.push(Problem::new("session_name", message));
     }
     problems
-}
-
-/// Returns true for a word that can stand in the scope of a signature.
-fn is_scope_word(text: &str) -> bool {
-    let is_plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
-    !text.is_empty() && text.bytes().all(is_plain)
 }
 
 /// Checks the chains of `assume_role.from`: each ends at keys or at a web

@@ -177,6 +177,12 @@ fn the_scope_of_signatures_is_known_before_the_first_request() {
             "endpoints.x.signing: is missing: the host name in `url` does not have the service and the region"
         ],
     );
+    check(
+        &endpoint("url = 'https://h', signing = { service = 'C/E', region = \"a\\nb\" }"),
+        expect![[r#"
+            endpoints.x.signing.service: must be of lower-case letters, digits and dashes
+            endpoints.x.signing.region: must be of lower-case letters, digits and dashes"#]],
+    );
 }
 
 #[test]
