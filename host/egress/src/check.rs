@@ -63,19 +63,6 @@ pub fn check_unconfigured(
     })
 }
 
-/// Returns the parameters of the credential of a request, by name.
-pub fn parameters(credential: &CredentialChoice) -> Result<BTreeMap<String, String>, String> {
-    let mut parameters = BTreeMap::new();
-    if let CredentialChoice::Named(named) = credential {
-        for (name, value) in &named.parameters {
-            if parameters.insert(name.clone(), value.clone()).is_some() {
-                return Err(format!("its credential gets the parameter `{name}` twice"));
-            }
-        }
-    }
-    Ok(parameters)
-}
-
 /// Makes URLs for the endpoints of a manifest, which an operator would
 /// configure.
 fn declared_endpoints(manifest: &Manifest) -> BTreeMap<String, UrlTemplate> {

@@ -8,8 +8,10 @@ use serde::Deserialize;
 use serde::Deserializer;
 
 use crate::policy::aws_scope::AwsScope;
+use crate::policy::template;
 use crate::policy::template::UrlTemplate;
 use hoth_core::config::Problem;
+use hoth_core::domain::Manifest;
 
 /// The word for the default credential, where the configuration names one.
 pub const DEFAULT_CREDENTIAL: &str = "default";
@@ -50,9 +52,6 @@ const NONE: &str = "none";
 
 /// The most endpoints of one CSP: several hosts for each service that it has.
 const ENDPOINTS_MAX: usize = 64;
-
-/// The longest name of an endpoint, in bytes, by the WIT.
-const NAME_BYTES_MAX: usize = 64;
 
 impl EndpointConfig {
     /// Returns true if requests to the endpoint may carry this credential.
@@ -98,9 +97,9 @@ impl Bindings<'_> {
         }
         self.check_named("named_credentials", self.base, &mut problems);
         for (name, endpoint) in self.endpoints {
-            if !is_name(name) {
-                let message =
-                    format!("must have names of 1 to {NAME_BYTES_MAX} letters, digits, `-` or `_`");
+            if !template::is_name(name) {
+                let max = Manifest::NAME_BYTES_MAX;
+                let message = format!("must have names of 1 to {max} letters, digits, `-` or `_`");
                 problems.push(Problem::new("endpoints", message));
             }
             let key = |key: &str| format!("endpoints.{name}.{key}");
@@ -150,11 +149,6 @@ impl Bindings<'_> {
         });
         found.map(|(other, _)| other.as_str())
     }
-}
-
-fn is_name(name: &str) -> bool {
-    (1..=NAME_BYTES_MAX).contains(&name.len())
-        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
 }
 
 #[cfg(test)]

@@ -6,8 +6,11 @@
 
 use std::ops::Range;
 
-/// Parts of keys and tables that may hold a secret, in lower case.
-const SECRET_WORDS: [&str; 16] = [
+use hoth_egress::CredentialConfig;
+
+/// Parts of keys and tables that may hold a secret, in lower case, besides the
+/// kinds of credentials.
+const SECRET_WORDS: [&str; 9] = [
     "secret",
     "password",
     "token",
@@ -15,13 +18,6 @@ const SECRET_WORDS: [&str; 16] = [
     "value",
     "batch_key",
     "auth",
-    "oauth2",
-    "api_key",
-    "basic",
-    "aws_sigv4",
-    "google_service_account",
-    "google_federation",
-    "oci_signature",
     "credential",
     // A password in a URL.
     "@",
@@ -67,7 +63,7 @@ fn in_plain_words(message: &str) -> String {
 /// Returns true if a line, or the header of its table, has a word of a secret.
 fn may_hold_secret(text: &str) -> bool {
     let text = text.to_lowercase();
-    SECRET_WORDS.iter().any(|word| text.contains(word))
+    SECRET_WORDS.iter().chain(&CredentialConfig::KINDS).any(|word| text.contains(word))
 }
 
 /// Returns the range of the whole lines that a span touches.

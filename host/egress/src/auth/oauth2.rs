@@ -12,7 +12,6 @@ use uuid::Uuid;
 use crate::auth::config::ClientAuthentication;
 use crate::auth::config::ClientCertificateConfig;
 use crate::auth::config::OAuth2Config;
-use crate::auth::endpoint::TokenEndpoint;
 use crate::auth::grants::Granted;
 use crate::auth::issuer_client::IssuerSetup;
 use crate::auth::scopes::Scopes;
@@ -21,6 +20,7 @@ use crate::auth::secret::read_secret;
 use crate::auth::secret::unusable;
 use crate::auth::sign::client_assertion;
 use crate::auth::sign::rsa_key::RsaKey;
+use crate::auth::token_endpoint::TokenEndpoint;
 use crate::transport::failure::CallFailure;
 use hoth_core::domain::CspName;
 

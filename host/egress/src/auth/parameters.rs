@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 
 use regex_lite::Regex;
 
+use hoth_core::domain::CredentialChoice;
+
 /// The values that a named credential depends on, by name: the account whose
 /// role is assumed.
 pub type Parameters = BTreeMap<String, String>;
@@ -34,7 +36,7 @@ pub enum BadTemplate {
     Pattern(String),
 }
 
-/// The error of parameters that do not fit a template. It quotes no value.
+/// The error of parameters that do not fit the credential. It quotes no value.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BadParameters {
     #[error("needs the parameter `{0}`")]
@@ -43,6 +45,8 @@ pub enum BadParameters {
     Unknown(String),
     #[error("does not accept this value of the parameter `{0}`")]
     Value(String),
+    #[error("gets the parameter `{0}` twice")]
+    Repeated(String),
 }
 
 impl BadTemplate {
@@ -118,6 +122,23 @@ impl Template {
         }
         filled + rest
     }
+}
+
+/// Returns the parameters of the credential that a request chooses.
+///
+/// # Errors
+///
+/// [`BadParameters::Repeated`] if one is given twice.
+pub fn of(choice: &CredentialChoice) -> Result<Parameters, BadParameters> {
+    let mut parameters = Parameters::new();
+    if let CredentialChoice::Named(named) = choice {
+        for (name, value) in &named.parameters {
+            if parameters.insert(name.clone(), value.clone()).is_some() {
+                return Err(BadParameters::Repeated(name.clone()));
+            }
+        }
+    }
+    Ok(parameters)
 }
 
 /// Checks the parameters of a request for a credential that has none.

@@ -21,6 +21,8 @@ use crate::ExchangeResult;
 use crate::Inner;
 use crate::auth::asked::Asked;
 use crate::auth::credential::Credential;
+use crate::auth::parameters;
+use crate::auth::parameters::BadParameters;
 use crate::auth::sign::signer::Refusal;
 use crate::auth::sign::signer::Signer;
 use crate::breaker::Breaker;
@@ -123,13 +125,14 @@ impl<'a> Exchange<'a> {
             .credentials
             .select(&inner.name, &request.credential, &place)
             .map_err(|bad| check::refusal(&inner.name, &bad.to_string()))?;
-        let parameters = check::parameters(&request.credential)
-            .map_err(|bad| check::refusal(&inner.name, &bad))?;
+        let unfit =
+            |bad: BadParameters| check::refusal(&inner.name, &format!("its credential {bad}"));
+        let parameters = parameters::of(&request.credential).map_err(unfit)?;
         let scopes = request.scopes.iter().cloned().collect();
         let signing = inner.credentials.signing(&place).cloned();
         let asked = Asked { scopes, parameters, signing };
-        if let Some(Err(bad)) = credential.map(|it| it.check(&asked.parameters)) {
-            return Err(check::refusal(&inner.name, &format!("its credential {bad}")));
+        if let Some(credential) = credential {
+            credential.check(&asked.parameters).map_err(unfit)?;
         }
         Ok(Self {
             inner,

@@ -1,4 +1,4 @@
-//! TargetPolicy rules: the targets, headers and addresses that requests may use, and
+//! Egress rules: the targets, headers and addresses that requests may use, and
 //! the secrets that responses must not bring back.
 
 pub mod aws_scope;

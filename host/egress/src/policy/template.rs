@@ -11,12 +11,10 @@ use crate::policy::origin;
 use crate::policy::origin::BadUrl;
 use crate::policy::origin::Origin;
 use hoth_core::domain::HttpRequest;
+use hoth_core::domain::Manifest;
 
 /// The longest label of a host name, in bytes (RFC 1035 section 2.3.4).
 const LABEL_BYTES_MAX: usize = 63;
-
-/// The longest name of a placeholder, in bytes, by the WIT.
-const NAME_BYTES_MAX: usize = 64;
 
 /// The labels at the end of a host that must be fixed if others are
 /// placeholders: an adapter must not choose the domain.
@@ -55,7 +53,8 @@ pub enum BadTemplate {
     #[error("must end with {FIXED_LABELS_MIN} labels that are no placeholders")]
     Open,
     #[error(
-        "has a placeholder `{0}`, whose name must have 1 to {NAME_BYTES_MAX} letters, digits, `-` or `_`"
+        "has a placeholder `{0}`, whose name must have 1 to {max} letters, digits, `-` or `_`",
+        max = Manifest::NAME_BYTES_MAX
     )]
     Name(String),
     #[error("has the placeholder `{0}` twice")]
@@ -105,7 +104,9 @@ impl UrlTemplate {
                 return Err(BadTemplate::Misplaced);
             }
             if !is_name(name) {
-                return Err(BadTemplate::Name(name.chars().take(NAME_BYTES_MAX).collect()));
+                return Err(BadTemplate::Name(
+                    name.chars().take(Manifest::NAME_BYTES_MAX).collect(),
+                ));
             }
             if names.contains(&name) {
                 return Err(BadTemplate::Repeated(name.to_owned()));
@@ -295,8 +296,9 @@ fn is_label(text: &str) -> bool {
         && !text.ends_with('-')
 }
 
-fn is_name(name: &str) -> bool {
-    (1..=NAME_BYTES_MAX).contains(&name.len())
+/// Returns true for a name that endpoints and placeholders may have.
+pub fn is_name(name: &str) -> bool {
+    (1..=Manifest::NAME_BYTES_MAX).contains(&name.len())
         && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
 }
 

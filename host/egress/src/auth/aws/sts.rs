@@ -12,7 +12,7 @@ use crate::auth::issuer_client;
 use crate::auth::issuer_client::IssuerClient;
 use crate::auth::issuer_client::IssuerSetup;
 use crate::auth::sign::aws_refusal;
-use crate::auth::sign::aws_refusal::LocalName as _;
+use crate::auth::sign::aws_refusal::is_element;
 use crate::auth::sign::signer::Refusal;
 use crate::auth::sign::signer::Signer;
 use crate::transport::call::RawResponse;
@@ -92,7 +92,7 @@ impl Sts {
         if matches!(response.status, 200..=299) {
             return self.keys(&response).ok_or_else(|| unrelated(self.client.unparsable()));
         }
-        let code = aws_refusal::xml(response.body.as_deref().unwrap_or_default());
+        let code = aws_refusal::xml_code(response.body.as_deref().unwrap_or_default());
         let code = ERRORS.into_iter().find(|known| code.as_deref() == Some(known));
         let failure = match code {
             Some(code) if MAY_PASS.contains(&code) => {
@@ -108,9 +108,9 @@ impl Sts {
     fn keys(&self, response: &RawResponse) -> Option<Granted<Keys>> {
         let body = std::str::from_utf8(response.body.as_deref().ok()?).ok()?;
         let document = roxmltree::Document::parse(body).ok()?;
-        let granted = document.descendants().find(|node| node.has_tag_name_local("Credentials"))?;
+        let granted = document.descendants().find(|node| is_element(*node, "Credentials"))?;
         let text = |name: &str| {
-            let node = granted.children().find(|node| node.has_tag_name_local(name))?;
+            let node = granted.children().find(|node| is_element(*node, name))?;
             node.text().filter(|text| !text.is_empty())
         };
         // Anything that cannot stand in a header is no key.

@@ -36,6 +36,7 @@ use crate::policy::headers;
 use hoth_core::config::Names;
 use hoth_core::config::Problem;
 use hoth_core::config::Table;
+use hoth_core::domain::Manifest;
 use hoth_platform::secret::SecretSource;
 
 /// The table `[csp.<NAME>.credentials.<CREDENTIAL>]`: one of these kinds. The
@@ -164,9 +165,6 @@ impl CredentialConfig {
     }
 }
 
-/// The bound of the WIT on the credential names of adapters.
-const NAME_BYTES_MAX: usize = 64;
-
 /// Returns the problems of the default credential of a CSP, and of the named
 /// ones.
 pub fn check_all(
@@ -183,8 +181,9 @@ pub fn check_all(
     }
     problems.extend(default.check(names));
     for (name, credential) in named {
-        if name.is_empty() || name.len() > NAME_BYTES_MAX {
-            let message = format!("must have names of 1 to {NAME_BYTES_MAX} bytes");
+        let max = Manifest::NAME_BYTES_MAX;
+        if name.is_empty() || name.len() > max {
+            let message = format!("must have names of 1 to {max} bytes");
             problems.push(Problem::new("credentials", message));
         }
         let table = format!("credentials.{name}");

@@ -8,13 +8,13 @@ use serde::Deserialize;
 use serde_json::json;
 use url::Url;
 
-use crate::auth::endpoint;
 use crate::auth::expiry;
 use crate::auth::grants::Granted;
 use crate::auth::issuer_client;
 use crate::auth::issuer_client::IssuerClient;
 use crate::auth::issuer_client::IssuerSetup;
 use crate::auth::scopes::Scopes;
+use crate::auth::token_endpoint;
 use crate::transport::failure::CallFailure;
 
 /// The lifetime that is asked for, the longest without a special policy.
@@ -66,7 +66,7 @@ impl Impersonation {
         // The error is dropped because it may quote the body.
         let granted: TokenResponse =
             serde_json::from_slice(body).map_err(|_| self.client.unparsable())?;
-        let value = endpoint::bearer(&granted.access_token)
+        let value = token_endpoint::bearer(&granted.access_token)
             .ok_or_else(|| self.client.unavailable("the token cannot be sent in a header"))?;
         let expires_in =
             expiry::expires_in(&granted.expire_time, &response.headers, self.client.clock());

@@ -11,7 +11,6 @@ use url::form_urlencoded;
 use crate::auth::config::CLOUD_PLATFORM;
 use crate::auth::config::GoogleFederationConfig;
 use crate::auth::config::GoogleServiceAccountConfig;
-use crate::auth::endpoint::TokenEndpoint;
 use crate::auth::google::impersonation::Impersonation;
 use crate::auth::grants::Granted;
 use crate::auth::issuer_client::IssuerSetup;
@@ -20,6 +19,7 @@ use crate::auth::scopes::joined;
 use crate::auth::secret::read_secret;
 use crate::auth::secret::unusable;
 use crate::auth::sign::account_key::AccountKey;
+use crate::auth::token_endpoint::TokenEndpoint;
 use crate::transport::failure::CallFailure;
 use hoth_core::domain::CspName;
 

@@ -32,7 +32,7 @@ pub fn is_refused(response: &RawResponse) -> bool {
         401 => true,
         400 | 403 => {
             let body = response.body.as_deref().unwrap_or_default();
-            let error = header(&response.headers).or_else(|| json(body)).or_else(|| xml(body));
+            let error = header(&response.headers).or_else(|| json(body)).or_else(|| xml_code(body));
             error.is_some_and(|error| is_credential_error(&error))
         }
         _ => false,
@@ -62,22 +62,15 @@ fn json(body: &[u8]) -> Option<String> {
 
 /// Reads the first `Code` of an XML body, which the query and the REST protocol
 /// have.
-pub fn xml(body: &[u8]) -> Option<String> {
+pub fn xml_code(body: &[u8]) -> Option<String> {
     let document = roxmltree::Document::parse(std::str::from_utf8(body).ok()?).ok()?;
-    let code = document.descendants().find(|node| node.has_tag_name_local("Code"))?;
+    let code = document.descendants().find(|node| is_element(*node, "Code"))?;
     code.text().map(str::to_owned)
 }
 
-/// A search by name in whatever namespace.
-pub trait LocalName {
-    /// Returns true for an element of this name, in any namespace.
-    fn has_tag_name_local(&self, name: &str) -> bool;
-}
-
-impl LocalName for roxmltree::Node<'_, '_> {
-    fn has_tag_name_local(&self, name: &str) -> bool {
-        self.is_element() && self.tag_name().name() == name
-    }
+/// Returns true for an element of this name, in any namespace.
+pub fn is_element(node: roxmltree::Node<'_, '_>, name: &str) -> bool {
+    node.is_element() && node.tag_name().name() == name
 }
 
 #[cfg(test)]
