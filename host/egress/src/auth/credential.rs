@@ -12,11 +12,11 @@ use http::header;
 use secrecy::ExposeSecret as _;
 use secrecy::SecretString;
 
-use crate::auth::asked::Asked;
 use crate::auth::aws::credential::AwsCredential;
 use crate::auth::config::ApiKeyConfig;
 use crate::auth::config::BasicConfig;
 use crate::auth::config::CredentialConfig;
+use crate::auth::demand::Demand;
 use crate::auth::destination::Destinations;
 use crate::auth::google;
 use crate::auth::issuer_client::IssuerSetup;
@@ -238,10 +238,14 @@ impl Credential {
 
     /// Returns the signer of the next request, from the cache if possible.
     /// Waits up to `patience` while the issuer asks for a pause.
-    pub async fn signer(&self, asked: &Asked, patience: Duration) -> Result<Signer, CallFailure> {
+    pub async fn signer(
+        &self,
+        demand: &Demand<'_>,
+        patience: Duration,
+    ) -> Result<Signer, CallFailure> {
         match self {
             Self::Tokens(tokens) => {
-                let grant = tokens.get(&asked.scopes, patience).await?;
+                let grant = tokens.get(&demand.scopes, patience).await?;
                 let (header, generation) = (grant.value, grant.generation);
                 Ok(Signer::Header(HeaderSigner { header, generation }))
             }
@@ -250,7 +254,7 @@ impl Credential {
                 let header = inner.read.get(|| inner.read_header()).await?;
                 Ok(Signer::Header(HeaderSigner { header, generation: 0 }))
             }
-            Self::AwsSigV4(credential) => credential.signer(asked, patience).await,
+            Self::AwsSigV4(credential) => credential.signer(demand, patience).await,
             Self::OciSignature(credential) => credential.signer().await,
         }
     }
@@ -259,14 +263,14 @@ impl Credential {
     /// source of a key or a password still holds the refused value.
     pub async fn renew(
         &self,
-        asked: &Asked,
+        demand: &Demand<'_>,
         refused: &Signer,
         patience: Duration,
     ) -> Result<Option<Signer>, CallFailure> {
         match (self, refused) {
             (Self::Tokens(tokens), Signer::Header(refused)) => {
-                tokens.discard(&asked.scopes, refused.generation);
-                self.signer(asked, patience).await.map(Some)
+                tokens.discard(&demand.scopes, refused.generation);
+                self.signer(demand, patience).await.map(Some)
             }
             (Self::Static(credential), Signer::Header(refused)) => {
                 let inner = &credential.0;
@@ -275,7 +279,7 @@ impl Credential {
                 Ok(is_new.then_some(Signer::Header(HeaderSigner { header, generation: 0 })))
             }
             (Self::AwsSigV4(credential), refused) => {
-                credential.renew(asked, refused, patience).await
+                credential.renew(demand, refused, patience).await
             }
             (Self::OciSignature(credential), refused) => credential.renew(refused).await,
             (Self::Tokens(_) | Self::Static(_), Signer::AwsSigV4(_) | Signer::OciSignature(_)) => {

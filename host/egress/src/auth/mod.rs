@@ -1,10 +1,10 @@
 //! Authentication of outgoing requests: API keys, passwords, access tokens, and
 //! signatures over whole requests.
 
-pub mod asked;
 mod aws;
 pub mod config;
 pub mod credential;
+pub mod demand;
 pub mod destination;
 mod expiry;
 mod google;

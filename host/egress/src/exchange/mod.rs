@@ -19,8 +19,8 @@ use uuid::Uuid;
 use crate::Context;
 use crate::ExchangeResult;
 use crate::Inner;
-use crate::auth::asked::Asked;
 use crate::auth::credential::Credential;
+use crate::auth::demand::Demand;
 use crate::auth::parameters;
 use crate::auth::parameters::BadParameters;
 use crate::auth::sign::signer::Refusal;
@@ -71,19 +71,20 @@ pub async fn run(inner: &Inner, request: &HttpRequest, context: &Context<'_>) ->
             };
         }
     };
-    exchange.run(context).await
+    exchange.run().await
 }
 
 /// A checked request, and the state of its calls.
 struct Exchange<'a> {
     inner: &'a Inner,
+    context: &'a Context<'a>,
     method: Method,
     retry: Retry,
     url: Url,
     headers: HeaderMap,
     body: Option<Bytes>,
     credential: Option<&'a Credential>,
-    asked: Asked,
+    demand: Demand<'a>,
     /// The start of the last try, for the breaker: failures of calls that began
     /// before its last change do not count.
     called_at: Instant,
@@ -97,8 +98,6 @@ struct Exchange<'a> {
     /// True if the time of the signatures was corrected after a refusal. Once is
     /// enough here, too.
     corrected: bool,
-    /// The headers besides `Retry-After` in which the CSP asks for a pause.
-    retry_after_headers: &'a [String],
     /// The finding of the last try.
     finding: Option<Finding>,
     /// The last response before the current try. It survives later tries without
@@ -111,7 +110,7 @@ impl<'a> Exchange<'a> {
     fn prepare(
         inner: &'a Inner,
         request: &HttpRequest,
-        context: &Context<'a>,
+        context: &'a Context<'a>,
     ) -> Result<Self, CallFailure> {
         let (url, place, headers) = check::check(
             &inner.name,
@@ -129,40 +128,41 @@ impl<'a> Exchange<'a> {
             |bad: BadParameters| check::refusal(&inner.name, &format!("its credential {bad}"));
         let parameters = parameters::of(&request.credential).map_err(unfit)?;
         let scopes = request.scopes.iter().cloned().collect();
-        let signing = inner.credentials.signing(&place).cloned();
-        let asked = Asked { scopes, parameters, signing };
+        let signing = inner.credentials.signing(&place);
+        let demand = Demand { scopes, parameters, signing };
         if let Some(credential) = credential {
-            credential.check(&asked.parameters).map_err(unfit)?;
+            credential.check(&demand.parameters).map_err(unfit)?;
         }
         Ok(Self {
             inner,
+            context,
             method: request.method,
             retry: request.retry,
             url,
             headers,
             body: request.body.clone(),
             credential,
-            asked,
+            demand,
             called_at: Instant::now(),
             calls: 0,
             sent: false,
             renewed: false,
             corrected: false,
-            retry_after_headers: context.retry_after_headers,
             finding: None,
             last: None,
         })
     }
 
     /// Makes calls until the retry policy ends the exchange.
-    async fn run(&mut self, context: &Context<'_>) -> ExchangeResult {
+    async fn run(&mut self) -> ExchangeResult {
+        let context = self.context;
         let breaker = self.inner.breaker_of(&self.url);
         let mut tries = 0;
         loop {
-            let Some(permit) = self.call_permit(breaker, context.is_poll).await else {
+            let Some(permit) = self.call_permit(breaker).await else {
                 return self.held();
             };
-            let tried = self.attempt(context).await;
+            let tried = self.attempt().await;
             let health = health(&tried);
             if let Some(health) = health {
                 breaker.report(context.job, self.called_at, health);
@@ -186,7 +186,7 @@ impl<'a> Exchange<'a> {
             }
             tries += 1;
             let next = context.retry.next(tries, self.retry, attempt, jitter);
-            self.finding = self.find(context.retry, &tried, attempt);
+            self.finding = self.find(&tried, attempt);
             self.log(tries, &tried, NextCall::After(next));
             match next {
                 Some(delay) => {
@@ -203,8 +203,8 @@ impl<'a> Exchange<'a> {
     /// probe slot. Returns `None` for a poll of a CSP with several origins. Its
     /// job is not held back on the queue, and would take the place of a job at
     /// an origin that is up.
-    async fn call_permit(&self, breaker: &Breaker, is_poll: bool) -> Option<CallPermit> {
-        if is_poll && !self.inner.other_breakers.is_empty() {
+    async fn call_permit(&self, breaker: &Breaker) -> Option<CallPermit> {
+        if self.context.is_poll && !self.inner.other_breakers.is_empty() {
             return breaker.try_call_permit();
         }
         Some(breaker.call_permit().await)
@@ -213,15 +213,15 @@ impl<'a> Exchange<'a> {
     /// Makes one try: obtains the credential and calls. If the CSP refuses the
     /// credential, corrects the time of its signature or renews it, and calls
     /// again, once each in the whole exchange.
-    async fn attempt(&mut self, context: &Context<'_>) -> Result<ReceivedResponse, CallFailure> {
+    async fn attempt(&mut self) -> Result<ReceivedResponse, CallFailure> {
         self.called_at = Instant::now();
         let Some(credential) = self.credential else {
-            return self.call(None, context).await;
+            return self.call(None).await;
         };
-        let patience = context.retry.max_retry_after;
-        let signer = credential.signer(&self.asked, patience).await?;
+        let patience = self.context.retry.max_retry_after;
+        let signer = credential.signer(&self.demand, patience).await?;
         failpoint::reach(FailPoint::CredentialObtained);
-        let mut received = self.call(Some(&signer), context).await?;
+        let mut received = self.call(Some(&signer)).await?;
         if let Some(Refusal::Clock(skew)) = received.refusal
             && !self.corrected
         {
@@ -230,19 +230,19 @@ impl<'a> Exchange<'a> {
             self.last = Some(received);
             // Boxed, because nearly no call is made again, and the others would
             // keep room for it.
-            received = Box::pin(self.call(Some(&signer), context)).await?;
+            received = Box::pin(self.call(Some(&signer))).await?;
         }
         if received.refusal.is_none() || self.renewed {
             return Ok(received);
         }
         self.renewed = true;
-        let renewed = match credential.renew(&self.asked, &signer, patience).await {
+        let renewed = match credential.renew(&self.demand, &signer, patience).await {
             Ok(None) => return Ok(received),
             Ok(Some(renewed)) => Ok(renewed),
             Err(failure) => Err(failure),
         };
         self.last = Some(received);
-        Box::pin(self.call(Some(&renewed?), context)).await
+        Box::pin(self.call(Some(&renewed?))).await
     }
 
     /// Keeps the response of a try that is followed by another one.
@@ -253,11 +253,7 @@ impl<'a> Exchange<'a> {
     }
 
     /// Makes one call.
-    async fn call(
-        &mut self,
-        signer: Option<&Signer>,
-        context: &Context<'_>,
-    ) -> Result<ReceivedResponse, CallFailure> {
+    async fn call(&mut self, signer: Option<&Signer>) -> Result<ReceivedResponse, CallFailure> {
         let inner = self.inner;
         // Held for the call only: neither a backoff nor a slow token endpoint
         // uses up the bound on concurrent calls.
@@ -268,7 +264,7 @@ impl<'a> Exchange<'a> {
         self.calls += 1;
         // Set again after the wait for the permit and for the token.
         self.called_at = Instant::now();
-        (context.before_call)();
+        (self.context.before_call)();
         failpoint::reach(FailPoint::BeforeCspCall);
         let called = call::call(&http, request, &inner.target).await;
         failpoint::reach(FailPoint::AfterCspCall);

@@ -30,8 +30,11 @@ impl Exchange<'_> {
     /// Converts a response to the form of the WIT: header names in lower case,
     /// text values only, no credential, and no `Location` that is not allowed.
     pub(super) fn read(&self, response: RawResponse, scrubber: &Scrubber) -> ReceivedResponse {
-        let retry_after =
-            retry_after::read(&response.headers, self.retry_after_headers, &self.inner.clock);
+        let retry_after = retry_after::read(
+            &response.headers,
+            self.context.retry_after_headers,
+            &self.inner.clock,
+        );
         let mut headers = Vec::with_capacity(response.headers.len());
         for (name, value) in &response.headers {
             let Ok(value) = std::str::from_utf8(value.as_bytes()) else { continue };

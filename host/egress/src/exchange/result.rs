@@ -10,7 +10,6 @@ use hoth_core::domain::TransportCode;
 use hoth_core::domain::TransportFailure;
 use hoth_core::workflow::Attempt;
 use hoth_core::workflow::Finding;
-use hoth_core::workflow::RetryPolicy;
 
 impl Exchange<'_> {
     /// Makes the result of a poll that is not made.
@@ -29,12 +28,11 @@ impl Exchange<'_> {
     /// Returns what the host knows about the end of a try.
     pub(super) fn find(
         &self,
-        retry: &RetryPolicy,
         tried: &Result<ReceivedResponse, CallFailure>,
         attempt: Attempt,
     ) -> Option<Finding> {
         match tried {
-            Ok(_) => retry.too_long(attempt).map(Finding::AskedToWait),
+            Ok(_) => self.context.retry.too_long(attempt).map(Finding::AskedToWait),
             // The HTTP client cannot send such a request either.
             Err(failure) => {
                 (failure.code == TransportCode::RequestRefused).then_some(Finding::RequestRefused)

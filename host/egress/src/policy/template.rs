@@ -231,19 +231,20 @@ impl OriginPattern {
     /// Returns true if the URL has an origin of the pattern.
     pub fn covers(&self, url: &Url) -> bool {
         let UrlTemplate { sample, labels } = &self.origin;
+        if sample.scheme() != url.scheme()
+            || sample.port_or_known_default() != url.port_or_known_default()
+        {
+            return false;
+        }
         if self.is_exact() {
-            return Origin::of(sample) == Origin::of(url);
+            return sample.host() == url.host();
         }
         let Some(Host::Domain(host)) = url.host() else { return false };
-        let found: Vec<&str> = host.split('.').collect();
-        let fits = |(label, found): (&Label, &&str)| match label {
+        let fits = |(label, found): (&Label, &str)| match label {
             Label::Fixed(label) => label == found,
             Label::Parameter(_) => is_label(found),
         };
-        sample.scheme() == url.scheme()
-            && sample.port_or_known_default() == url.port_or_known_default()
-            && labels.len() == found.len()
-            && labels.iter().zip(&found).all(fits)
+        labels.len() == host.split('.').count() && labels.iter().zip(host.split('.')).all(fits)
     }
 
     /// Returns true if both patterns are the same origin, or have the same

@@ -8,7 +8,6 @@ use aws_credential_types::Credentials as Keys;
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 
-use crate::auth::asked::Asked;
 use crate::auth::aws::static_keys::StaticKeys;
 use crate::auth::aws::sts;
 use crate::auth::aws::sts::Sts;
@@ -16,6 +15,7 @@ use crate::auth::aws::sts::StsFailure;
 use crate::auth::aws::web_identity::WebIdentity;
 use crate::auth::config::AssumeRoleConfig;
 use crate::auth::config::AwsSigV4Config;
+use crate::auth::demand::Demand;
 use crate::auth::grants::Granted;
 use crate::auth::grants::Grants;
 use crate::auth::grants::Issuer;
@@ -91,18 +91,18 @@ impl AwsCredential {
     /// those of another credential.
     pub fn signer<'a>(
         &'a self,
-        asked: &'a Asked,
+        demand: &'a Demand<'a>,
         patience: Duration,
     ) -> BoxFuture<'a, Result<Signer, CallFailure>> {
         async move {
             match &self.0.source {
                 Source::Static { keys, read } => {
                     let keys = read.get(|| keys.read(&self.0.csp)).await?;
-                    Ok(self.signer_of(asked, keys, 0))
+                    Ok(self.signer_of(demand, keys, 0))
                 }
                 Source::Role { role } => {
-                    let grant = role.get(&asked.parameters, patience).await?;
-                    Ok(self.signer_of(asked, grant.value, grant.generation))
+                    let grant = role.get(&demand.parameters, patience).await?;
+                    Ok(self.signer_of(demand, grant.value, grant.generation))
                 }
             }
         }
@@ -113,7 +113,7 @@ impl AwsCredential {
     /// if their sources still hold the refused ones.
     pub async fn renew(
         &self,
-        asked: &Asked,
+        demand: &Demand<'_>,
         refused: &Signer,
         patience: Duration,
     ) -> Result<Option<Signer>, CallFailure> {
@@ -121,17 +121,17 @@ impl AwsCredential {
         match &self.0.source {
             Source::Static { keys, read } => {
                 let keys = read.get_anew(|| keys.read(&self.0.csp)).await?;
-                Ok((keys != refused.keys).then(|| self.signer_of(asked, keys, 0)))
+                Ok((keys != refused.keys).then(|| self.signer_of(demand, keys, 0)))
             }
             Source::Role { role } => {
-                role.discard(&asked.parameters, refused.generation);
-                self.signer(asked, patience).await.map(Some)
+                role.discard(&demand.parameters, refused.generation);
+                self.signer(demand, patience).await.map(Some)
             }
         }
     }
 
-    fn signer_of(&self, asked: &Asked, keys: Keys, generation: u64) -> Signer {
-        let scope = asked.signing.clone().or_else(|| self.0.signing.clone());
+    fn signer_of(&self, demand: &Demand<'_>, keys: Keys, generation: u64) -> Signer {
+        let scope = demand.signing.or(self.0.signing.as_ref()).cloned();
         let (csp, clock) = (self.0.csp.clone(), self.0.clock.clone());
         Signer::AwsSigV4(AwsSigner { csp, keys, generation, scope, clock })
     }
@@ -172,8 +172,8 @@ impl AssumedRole {
         let given: Vec<_> =
             given.into_iter().filter_map(|(name, value)| Some((name, value?))).collect();
         let form = sts::form("AssumeRole", self.config.sts(), &given);
-        let asked = Asked { signing: self.signing.clone(), ..Asked::default() };
-        let signer = self.from.signer(&asked, Duration::ZERO).await?;
+        let demand = Demand { signing: self.signing.as_ref(), ..Demand::default() };
+        let signer = self.from.signer(&demand, Duration::ZERO).await?;
         let mut refused = match self.sts.request(form.clone(), Some(&signer)).await {
             Ok(granted) => return Ok(granted),
             Err(refused) => refused,
@@ -188,7 +188,7 @@ impl AssumedRole {
         let StsFailure { failure, refusal: Some(_) } = refused else {
             return Err(refused.failure);
         };
-        match self.from.renew(&asked, &signer, Duration::ZERO).await? {
+        match self.from.renew(&demand, &signer, Duration::ZERO).await? {
             None => Err(failure),
             Some(renewed) => {
                 let again = self.sts.request(form, Some(&renewed)).await;

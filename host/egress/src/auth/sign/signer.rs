@@ -108,11 +108,15 @@ impl Signer {
 
 impl AwsSigner {
     fn sign(&self, request: &mut reqwest::Request) -> Result<Arc<Scrubber>, CallFailure> {
-        let scope = self.scope.clone().or_else(|| AwsScope::of(request.url()));
+        let read_off = match self.scope {
+            Some(_) => None,
+            None => AwsScope::of(request.url()),
+        };
+        let scope = self.scope.as_ref().or(read_off.as_ref());
         let signed = scope
             .ok_or("the host name does not have the service and the region: configure `signing`")
             .and_then(|scope| {
-                aws_signature::sign(request, &self.keys, &scope, self.clock.now())
+                aws_signature::sign(request, &self.keys, scope, self.clock.now())
                     .map_err(|_| "its URL cannot be signed")
             });
         let signature = signed.map_err(|reason| {
