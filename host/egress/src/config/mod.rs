@@ -154,16 +154,12 @@ impl Config {
     /// Returns the secrets that cannot be read or used now. Blocks on the file
     /// system.
     pub fn unusable_secrets(&self) -> Vec<Problem> {
-        let default = self.default_credential();
-        let named = self.credentials.iter().map(|(name, it)| (format!("credentials.{name}."), it));
-        [(String::new(), &default)]
-            .into_iter()
-            .chain(named)
-            .flat_map(|(table, it)| it.secrets().into_iter().map(move |it| (table.clone(), it)))
-            .filter_map(|(table, secret)| {
-                Some(Problem::new(format!("{table}{}", secret.key), secret.fault()?))
-            })
-            .collect()
+        let mut problems = self.default_credential().unusable_secrets();
+        for (name, credential) in &self.credentials {
+            let found = credential.clone().unusable_secrets().into_iter();
+            problems.extend(found.map(|it| it.in_table(&format!("credentials.{name}"))));
+        }
+        problems
     }
 
     /// Resolves relative file paths against `dir`, the folder of the
@@ -201,9 +197,9 @@ impl Config {
 
     /// Returns the names of the parameters of each named credential.
     pub fn credential_parameters(&self) -> BTreeMap<String, BTreeSet<String>> {
-        let role = |config: &CredentialConfig| config.aws_sigv4.as_ref()?.assume_role.clone();
         let parameters = |(name, config): (&String, &CredentialConfig)| {
-            let parameters = role(config).map(|role| role.parameters.into_keys().collect());
+            let role = config.assume_role();
+            let parameters = role.map(|role| role.parameters.keys().cloned().collect());
             (name.clone(), parameters.unwrap_or_default())
         };
         self.credentials.iter().map(parameters).collect()

@@ -8,8 +8,9 @@ use serde::Deserialize;
 use url::Url;
 
 use super::CredentialConfig;
-use super::secrets::Secret;
-use super::secrets::SecretForm;
+use super::kind::Kind;
+use super::kind::Secret;
+use super::kind::SecretForm;
 use crate::auth::parameters::Template;
 use crate::endpoints::DEFAULT_CREDENTIAL;
 use crate::policy::aws_scope;
@@ -107,38 +108,20 @@ const DURATION_S: RangeInclusive<u64> = 900..=43_200;
 /// The bounds of STS on the name of a session.
 const SESSION_NAME_BYTES: RangeInclusive<usize> = 2..=64;
 
-impl AwsSigV4Config {
-    pub fn secrets(&self) -> Vec<Secret> {
-        let text = |key, source: Option<&SecretSource>| {
-            source.map(|source| Secret::new(key, source, SecretForm::Text))
-        };
-        let token = self.web_identity.as_ref().map(|it| &it.token);
+impl Kind for AwsSigV4Config {
+    fn secrets(&mut self) -> Vec<Secret<'_>> {
         [
-            text("aws_sigv4.access_key_id", self.access_key_id.as_ref()),
-            text("aws_sigv4.secret_access_key", self.secret_access_key.as_ref()),
-            text("aws_sigv4.session_token", self.session_token.as_ref()),
-            text("aws_sigv4.web_identity.token", token),
+            ("access_key_id", self.access_key_id.as_mut()),
+            ("secret_access_key", self.secret_access_key.as_mut()),
+            ("session_token", self.session_token.as_mut()),
+            ("web_identity.token", self.web_identity.as_mut().map(|it| &mut it.token)),
         ]
         .into_iter()
-        .flatten()
+        .filter_map(|(key, source)| Some(Secret::new(key, source?, SecretForm::Text)))
         .collect()
     }
 
-    /// Returns the places of its secrets.
-    pub fn sources(&mut self) -> Vec<&mut SecretSource> {
-        [
-            self.access_key_id.as_mut(),
-            self.secret_access_key.as_mut(),
-            self.session_token.as_mut(),
-            self.web_identity.as_mut().map(|it| &mut it.token),
-        ]
-        .into_iter()
-        .flatten()
-        .collect()
-    }
-
-    /// Returns the URLs of STS.
-    pub fn urls(&self) -> Vec<&Url> {
+    fn urls(&self) -> Vec<&Url> {
         let assume = self.assume_role.as_ref().map(|it| &it.sts_url);
         let web = self.web_identity.as_ref().map(|it| &it.sts_url);
         [assume, web].into_iter().flatten().collect()
@@ -259,7 +242,7 @@ pub fn check_sources(
         }
         Some("must not lead back to the same role".to_owned())
     };
-    let given = default.aws_sigv4.as_ref().and_then(|it| it.assume_role.as_ref());
+    let given = default.assume_role();
     let unusable = given.is_some_and(|role| !role.parameters.is_empty()).then(|| {
         let message =
             "must be those of a named credential: no request gives any to the default one";
@@ -270,8 +253,7 @@ pub fn check_sources(
         .into_iter()
         .chain(tables)
         .filter_map(|(table, it)| {
-            let role = it.aws_sigv4.as_ref()?.assume_role.as_ref()?;
-            Some(Problem::new(format!("{table}.assume_role.from"), fault(role)?))
+            Some(Problem::new(format!("{table}.assume_role.from"), fault(it.assume_role()?)?))
         })
         .chain(unusable)
         .collect()

@@ -3,6 +3,9 @@
 use serde::Deserialize;
 use url::Url;
 
+use super::kind::Kind;
+use super::kind::Secret;
+use super::kind::SecretForm;
 use crate::auth::scopes::Scopes;
 use crate::policy::origin;
 use hoth_core::config::Names;
@@ -74,6 +77,26 @@ fn iam_url_default() -> Url {
 
 fn subject_token_type_default() -> String {
     "urn:ietf:params:oauth:token-type:jwt".to_owned()
+}
+
+impl Kind for GoogleServiceAccountConfig {
+    fn secrets(&mut self) -> Vec<Secret<'_>> {
+        vec![Secret::new("key", &mut self.key, SecretForm::GoogleAccount)]
+    }
+
+    fn urls(&self) -> Vec<&Url> {
+        vec![&self.token_url, &self.iam_url]
+    }
+}
+
+impl Kind for GoogleFederationConfig {
+    fn secrets(&mut self) -> Vec<Secret<'_>> {
+        vec![Secret::new("subject_token", &mut self.subject_token, SecretForm::Text)]
+    }
+
+    fn urls(&self) -> Vec<&Url> {
+        vec![&self.sts_url, &self.iam_url]
+    }
 }
 
 impl Table for GoogleServiceAccountConfig {

@@ -2,9 +2,9 @@
 
 mod aws;
 mod google;
+mod kind;
 mod oauth2;
 mod oci;
-mod secrets;
 #[cfg(test)]
 mod tests;
 
@@ -15,7 +15,6 @@ use http::HeaderName;
 use serde::Deserialize;
 use serde::Deserializer;
 use serde::de::Error as _;
-use url::Url;
 
 pub use aws::AssumeRoleConfig;
 pub use aws::AwsSigV4Config;
@@ -24,12 +23,13 @@ pub use aws::WebIdentityConfig;
 pub use google::CLOUD_PLATFORM;
 pub use google::GoogleFederationConfig;
 pub use google::GoogleServiceAccountConfig;
+use kind::Kind;
+use kind::Secret;
+use kind::SecretForm;
 pub use oauth2::ClientAuthentication;
 pub use oauth2::ClientCertificateConfig;
 pub use oauth2::OAuth2Config;
 pub use oci::OciSignatureConfig;
-pub use secrets::Secret;
-use secrets::SecretForm;
 
 use crate::endpoints::DEFAULT_CREDENTIAL;
 use crate::policy::headers;
@@ -89,79 +89,71 @@ impl CredentialConfig {
 
     /// Returns the kinds that are given. A usable credential has one.
     pub fn kinds(&self) -> Vec<&'static str> {
-        let given = [
-            self.oauth2.is_some(),
-            self.api_key.is_some(),
-            self.basic.is_some(),
-            self.aws_sigv4.is_some(),
-            self.google_service_account.is_some(),
-            self.google_federation.is_some(),
-            self.oci_signature.is_some(),
-        ];
-        Self::KINDS
-            .into_iter()
-            .zip(given)
-            .filter_map(|(kind, given)| given.then_some(kind))
-            .collect()
+        self.tables().map(|(kind, _)| kind).collect()
     }
 
-    /// Returns every secret with the key that configures it.
-    pub fn secrets(&self) -> Vec<Secret> {
-        let mut secrets = Vec::new();
-        if let Some(oauth2) = &self.oauth2 {
-            secrets.extend(oauth2.secrets());
-        }
-        if let Some(api_key) = &self.api_key {
-            secrets.push(Secret::new("api_key.value", &api_key.value, SecretForm::Text));
-        }
-        if let Some(basic) = &self.basic {
-            secrets.push(Secret::new("basic.password", &basic.password, SecretForm::Text));
-        }
-        if let Some(aws) = &self.aws_sigv4 {
-            secrets.extend(aws.secrets());
-        }
-        if let Some(account) = &self.google_service_account {
-            let key = "google_service_account.key";
-            secrets.push(Secret::new(key, &account.key, SecretForm::GoogleAccount));
-        }
-        if let Some(federation) = &self.google_federation {
-            let key = "google_federation.subject_token";
-            secrets.push(Secret::new(key, &federation.subject_token, SecretForm::Text));
-        }
-        if let Some(oci) = &self.oci_signature {
-            secrets.push(Secret::new("oci_signature.key", &oci.key, SecretForm::RsaKey));
-        }
-        secrets
+    /// Returns the secrets that cannot be read or used now. Blocks on the file
+    /// system.
+    pub fn unusable_secrets(mut self) -> Vec<Problem> {
+        let faults = |(kind, table): (&str, &mut dyn Kind)| -> Vec<Problem> {
+            let secrets = table.secrets().into_iter();
+            let faults = secrets.filter_map(|it| Some(Problem::new(it.key, it.fault()?)));
+            faults.map(|problem| problem.in_table(kind)).collect()
+        };
+        self.tables_mut().flat_map(faults).collect()
     }
 
     /// Resolves relative file paths against `dir`.
     pub fn resolve_against(&mut self, dir: &Path) {
-        let mut sources = Vec::new();
-        if let Some(oauth2) = &mut self.oauth2 {
-            sources.extend(oauth2.sources());
-        }
-        sources.extend(self.api_key.as_mut().map(|it| &mut it.value));
-        sources.extend(self.basic.as_mut().map(|it| &mut it.password));
-        if let Some(aws) = &mut self.aws_sigv4 {
-            sources.extend(aws.sources());
-        }
-        sources.extend(self.google_service_account.as_mut().map(|it| &mut it.key));
-        sources.extend(self.google_federation.as_mut().map(|it| &mut it.subject_token));
-        sources.extend(self.oci_signature.as_mut().map(|it| &mut it.key));
-        for source in sources {
-            source.resolve_against(dir);
+        for (_, table) in self.tables_mut() {
+            for secret in table.secrets() {
+                secret.source.resolve_against(dir);
+            }
         }
     }
 
     /// Returns true if an issuer is called over TLS.
     pub fn needs_tls(&self) -> bool {
-        let urls: [Option<Vec<&Url>>; 4] = [
-            self.oauth2.as_ref().map(|it| vec![&it.token_url]),
-            self.aws_sigv4.as_ref().map(AwsSigV4Config::urls),
-            self.google_service_account.as_ref().map(|it| vec![&it.token_url, &it.iam_url]),
-            self.google_federation.as_ref().map(|it| vec![&it.sts_url, &it.iam_url]),
+        self.tables().flat_map(|(_, table)| table.urls()).any(|url| url.scheme() == "https")
+    }
+
+    /// Returns the role that is assumed with the keys of another credential.
+    pub fn assume_role(&self) -> Option<&AssumeRoleConfig> {
+        self.aws_sigv4.as_ref()?.assume_role.as_ref()
+    }
+
+    /// Returns the tables that are given, with their names, in the order of
+    /// [`Self::KINDS`].
+    fn tables(&self) -> impl Iterator<Item = (&'static str, &dyn Kind)> {
+        fn table<T: Kind>(table: &Option<T>) -> Option<&dyn Kind> {
+            table.as_ref().map(|table| table as &dyn Kind)
+        }
+        let tables = [
+            table(&self.oauth2),
+            table(&self.api_key),
+            table(&self.basic),
+            table(&self.aws_sigv4),
+            table(&self.google_service_account),
+            table(&self.google_federation),
+            table(&self.oci_signature),
         ];
-        urls.into_iter().flatten().flatten().any(|url| url.scheme() == "https")
+        Self::KINDS.into_iter().zip(tables).filter_map(|(kind, table)| Some((kind, table?)))
+    }
+
+    fn tables_mut(&mut self) -> impl Iterator<Item = (&'static str, &mut dyn Kind)> {
+        fn table<T: Kind>(table: &mut Option<T>) -> Option<&mut dyn Kind> {
+            table.as_mut().map(|table| table as &mut dyn Kind)
+        }
+        let tables = [
+            table(&mut self.oauth2),
+            table(&mut self.api_key),
+            table(&mut self.basic),
+            table(&mut self.aws_sigv4),
+            table(&mut self.google_service_account),
+            table(&mut self.google_federation),
+            table(&mut self.oci_signature),
+        ];
+        Self::KINDS.into_iter().zip(tables).filter_map(|(kind, table)| Some((kind, table?)))
     }
 }
 
@@ -205,19 +197,23 @@ pub fn check_all(
 
 impl Table for CredentialConfig {
     fn check(&self, names: &Names<'_>) -> Vec<Problem> {
-        fn checked<T: Table>(table: &Option<T>, kind: &str, names: &Names<'_>) -> Vec<Problem> {
-            table.check(names).into_iter().map(|problem| problem.in_table(kind)).collect()
-        }
-        [
-            checked(&self.oauth2, "oauth2", names),
-            checked(&self.api_key, "api_key", names),
-            checked(&self.basic, "basic", names),
-            checked(&self.aws_sigv4, "aws_sigv4", names),
-            checked(&self.google_service_account, "google_service_account", names),
-            checked(&self.google_federation, "google_federation", names),
-            checked(&self.oci_signature, "oci_signature", names),
-        ]
-        .concat()
+        let problems = |(kind, table): (&str, &dyn Kind)| -> Vec<Problem> {
+            let problems = table.check(names).into_iter();
+            problems.map(|problem| problem.in_table(kind)).collect()
+        };
+        self.tables().flat_map(problems).collect()
+    }
+}
+
+impl Kind for ApiKeyConfig {
+    fn secrets(&mut self) -> Vec<Secret<'_>> {
+        vec![Secret::new("value", &mut self.value, SecretForm::Text)]
+    }
+}
+
+impl Kind for BasicConfig {
+    fn secrets(&mut self) -> Vec<Secret<'_>> {
+        vec![Secret::new("password", &mut self.password, SecretForm::Text)]
     }
 }
 

@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use url::Url;
 
-use super::secrets::Secret;
-use super::secrets::SecretForm;
+use super::kind::Kind;
+use super::kind::Secret;
+use super::kind::SecretForm;
 use crate::auth::scopes::Scopes;
 use crate::auth::sign::jwt::Algorithm;
 use crate::policy::origin;
@@ -76,36 +77,28 @@ const OWN_PARAMETERS: [&str; 6] = [
     "scope",
 ];
 
-impl OAuth2Config {
-    pub fn secrets(&self) -> Vec<Secret> {
-        let secret = self.client_secret.as_ref();
-        let assertion = self.client_assertion.as_ref();
-        let certificate = self.client_certificate.as_ref();
-        [
-            secret.map(|it| Secret::new("oauth2.client_secret", it, SecretForm::Text)),
-            assertion.map(|it| Secret::new("oauth2.client_assertion", it, SecretForm::Text)),
-            certificate.map(|it| {
-                let key = "oauth2.client_certificate.certificate";
-                Secret::new(key, &it.certificate, SecretForm::Certificate)
-            }),
-            certificate.map(|it| {
-                Secret::new("oauth2.client_certificate.key", &it.key, SecretForm::RsaKey)
-            }),
-        ]
-        .into_iter()
-        .flatten()
-        .collect()
-    }
-
-    /// Returns the places of its secrets.
-    pub fn sources(&mut self) -> Vec<&mut SecretSource> {
-        let given = [self.client_secret.as_mut(), self.client_assertion.as_mut()];
-        let mut sources: Vec<_> = given.into_iter().flatten().collect();
+impl Kind for OAuth2Config {
+    fn secrets(&mut self) -> Vec<Secret<'_>> {
+        let texts = [
+            ("client_secret", self.client_secret.as_mut()),
+            ("client_assertion", self.client_assertion.as_mut()),
+        ];
+        let mut secrets: Vec<_> = texts
+            .into_iter()
+            .filter_map(|(key, source)| Some(Secret::new(key, source?, SecretForm::Text)))
+            .collect();
         if let Some(ClientCertificateConfig { certificate, key, .. }) = &mut self.client_certificate
         {
-            sources.extend([certificate, key]);
+            secrets.extend([
+                Secret::new("client_certificate.certificate", certificate, SecretForm::Certificate),
+                Secret::new("client_certificate.key", key, SecretForm::RsaKey),
+            ]);
         }
-        sources
+        secrets
+    }
+
+    fn urls(&self) -> Vec<&Url> {
+        vec![&self.token_url]
     }
 }
 

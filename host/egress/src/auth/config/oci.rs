@@ -2,6 +2,9 @@
 
 use serde::Deserialize;
 
+use super::kind::Kind;
+use super::kind::Secret;
+use super::kind::SecretForm;
 use hoth_core::config::Names;
 use hoth_core::config::Problem;
 use hoth_core::config::Table;
@@ -19,6 +22,12 @@ pub struct OciSignatureConfig {
     pub fingerprint: String,
     /// The RSA key in PEM, without a passphrase. Read again every few seconds.
     pub key: SecretSource,
+}
+
+impl Kind for OciSignatureConfig {
+    fn secrets(&mut self) -> Vec<Secret<'_>> {
+        vec![Secret::new("key", &mut self.key, SecretForm::RsaKey)]
+    }
 }
 
 impl Table for OciSignatureConfig {

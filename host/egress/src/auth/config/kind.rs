@@ -1,18 +1,31 @@
-//! The secrets of a credential, as `hoth check` reads them.
+//! The kinds of credentials, as far as they are alike, and their secrets.
 
 use secrecy::ExposeSecret as _;
+use url::Url;
 
 use crate::auth::sign::account_key::AccountKey;
 use crate::auth::sign::client_assertion;
 use crate::auth::sign::rsa_key::RsaKey;
+use hoth_core::config::Table;
 use hoth_platform::secret::SecretSource;
+
+/// A table that configures one kind of credential.
+pub trait Kind: Table {
+    /// Returns every secret of the table.
+    fn secrets(&mut self) -> Vec<Secret<'_>>;
+
+    /// Returns the URLs of the issuers that are called for the credential.
+    fn urls(&self) -> Vec<&Url> {
+        Vec::new()
+    }
+}
 
 /// A secret with the key that configures it.
 #[derive(Debug)]
-pub struct Secret {
-    /// Relative to the credential: `oauth2.client_secret`.
+pub struct Secret<'a> {
+    /// Relative to the table: `client_secret`.
     pub key: &'static str,
-    source: SecretSource,
+    pub source: &'a mut SecretSource,
     form: SecretForm,
 }
 
@@ -25,9 +38,9 @@ pub enum SecretForm {
     Certificate,
 }
 
-impl Secret {
-    pub fn new(key: &'static str, source: &SecretSource, form: SecretForm) -> Self {
-        Self { key, source: source.clone(), form }
+impl<'a> Secret<'a> {
+    pub fn new(key: &'static str, source: &'a mut SecretSource, form: SecretForm) -> Self {
+        Self { key, source, form }
     }
 
     /// Returns the reason why the secret cannot be used now, without quoting
