@@ -9,6 +9,7 @@ use hoth_adapter::Json;
 use hoth_adapter::Object;
 use hoth_adapter::Operation;
 use hoth_adapter::Request;
+use hoth_adapter::payload::ClinMark;
 use serde::Deserialize;
 use serde::Serialize;
 
@@ -22,7 +23,6 @@ use crate::service::object;
 use crate::service::objects;
 use crate::service::text;
 use crate::tags;
-use crate::tags::ClinMark;
 use crate::tags::Reading;
 
 /// The metric, as the two operations spell it (botocore, model of `ce`).
@@ -253,13 +253,10 @@ fn go_on(call: Call) -> Result<Action, Failure> {
 
 /// Returns the CLINs that the job asks for.
 fn clins(work: &Work<'_>, tags: &Object) -> Result<Vec<ClinCosts>, Failure> {
-    let known = tags::task_orders(tags).into_iter().flat_map(|order| {
-        let mark = move |clin: hoth_adapter::payload::Clin| ClinMark {
-            order: order.task_order_number.clone(),
-            clin: clin.clin_number,
-        };
-        order.clins.into_iter().map(mark).collect::<Vec<_>>()
-    });
+    let orders = tags::task_orders(tags);
+    let known = orders
+        .iter()
+        .flat_map(|order| order.clins.iter().map(move |clin| ClinMark::of(order, clin)));
     let asked = |mark: &ClinMark| match work.job.operation() {
         Ok(Operation::CostByClin { task_order_number, clin, .. }) => {
             mark.order == task_order_number && mark.clin == clin

@@ -12,6 +12,7 @@ use hoth_adapter::Request;
 use hoth_adapter::Wait;
 use hoth_adapter::calls::Made;
 use hoth_adapter::payload;
+use hoth_adapter::payload::ClinMark;
 use hoth_adapter::payload::cloud_clin;
 use serde::Deserialize;
 use serde::Serialize;
@@ -31,7 +32,6 @@ use crate::service::object;
 use crate::service::search;
 use crate::service::text;
 use crate::tags;
-use crate::tags::ClinMark;
 use crate::tags::Reading;
 
 /// The lengths of a name and of an e-mail address (AWS Organizations API
@@ -96,7 +96,7 @@ impl Call {
         let environment = environment(work)?;
         let level = environment.classification_level;
         if !work.settings.levels.contains(&level) {
-            let level = tags::level_word(level);
+            let level = level.word();
             let message = format!("the CSP does not serve {level}: see its settings.levels");
             return Err(Failure::unsupported(message));
         }
@@ -373,11 +373,11 @@ fn choose_clin(work: &Work<'_>, tags: &Object) -> Result<ClinMark, Failure> {
         let message = format!(
             "the portfolio has no CLIN of the type CLOUD and the classification {} whose period \
              contains {today}",
-            tags::level_word(level)
+            level.word()
         );
         return Err(Failure::refused_because(400, message));
     };
-    Ok(ClinMark { order: order.task_order_number.clone(), clin: clin.clin_number.clone() })
+    Ok(ClinMark::of(order, clin))
 }
 
 fn environment(work: &Work<'_>) -> Result<payload::Environment, Failure> {

@@ -6,6 +6,7 @@ use hoth_adapter::Object;
 use hoth_adapter::Operation;
 use hoth_adapter::Request;
 use hoth_adapter::payload;
+use hoth_adapter::payload::Classification;
 use hoth_adapter::payload::Clin;
 use hoth_adapter::payload::TaskOrder;
 use serde::Deserialize;
@@ -204,8 +205,11 @@ fn shown(order: &TaskOrder) -> Json {
     let clin = |clin: &Clin| {
         Object::new()
             .with("clinNumber", &clin.clin_number)
-            .with("type", tags::kind_word(clin.kind))
-            .with_optional("classificationLevel", clin.classification_level.map(tags::level_word))
+            .with("type", clin.kind.word())
+            .with_optional(
+                "classificationLevel",
+                clin.classification_level.map(Classification::word),
+            )
             .with("popStartDate", &clin.pop_start_date)
             .with("popEndDate", &clin.pop_end_date)
             .into()

@@ -13,8 +13,6 @@
 //! | `hoth:to:<task order>` | `<first>/<last>` |
 //! | `hoth:clin:<task order>:<CLIN>` | `<type>/<classification or ->/<first>/<last>` |
 
-use std::fmt;
-
 use hoth_adapter::Failure;
 use hoth_adapter::Job;
 use hoth_adapter::Json;
@@ -41,27 +39,6 @@ const CLIN_PREFIX: &str = "hoth:clin:";
 /// The tags of one organizational unit, and the bound on reading them.
 const TAGS_MAX: usize = 50;
 const TAGS_READ_MAX: usize = 4 * TAGS_MAX;
-
-/// A CLIN of a task order, as accounts are marked with it.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct ClinMark {
-    pub order: String,
-    pub clin: String,
-}
-
-impl ClinMark {
-    /// Reads the value of the tag [`CLIN`]. Neither number has a dot.
-    pub fn read(value: &str) -> Option<Self> {
-        let (order, clin) = value.rsplit_once('.')?;
-        Some(Self { order: order.to_owned(), clin: clin.to_owned() })
-    }
-}
-
-impl fmt::Display for ClinMark {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}.{}", self.order, self.clin)
-    }
-}
 
 /// The reading of all tags of an organizational unit or an account, page by
 /// page.
@@ -132,8 +109,8 @@ pub fn of_task_orders(orders: &[TaskOrder]) -> Result<Vec<(String, String)>, Fai
         tags.push((format!("{ORDER_PREFIX}{number}"), period));
         for clin in &order.clins {
             let key = format!("{CLIN_PREFIX}{number}:{}", clin.clin_number);
-            let level = clin.classification_level.map_or("-", level_word);
-            let kind = kind_word(clin.kind);
+            let level = clin.classification_level.map_or("-", Classification::word);
+            let kind = clin.kind.word();
             let (first, last) = (&clin.pop_start_date, &clin.pop_end_date);
             tags.push((key, format!("{kind}/{level}/{first}/{last}")));
         }
@@ -211,8 +188,8 @@ fn clin(number: &str, value: &str) -> Option<Clin> {
     let (kind, level, first, last) = (part()?, part()?, part()?, part()?);
     Some(Clin {
         clin_number: number.to_owned(),
-        kind: [ClinType::Cloud, ClinType::NonCloud].into_iter().find(|k| kind_word(*k) == kind)?,
-        classification_level: LEVELS.into_iter().find(|l| level_word(*l) == level),
+        kind: [ClinType::Cloud, ClinType::NonCloud].into_iter().find(|k| k.word() == kind)?,
+        classification_level: LEVELS.into_iter().find(|l| l.word() == level),
         pop_start_date: first.to_owned(),
         pop_end_date: last.to_owned(),
     })
@@ -220,21 +197,6 @@ fn clin(number: &str, value: &str) -> Option<Clin> {
 
 const LEVELS: [Classification; 3] =
     [Classification::Unclassified, Classification::Secret, Classification::TopSecret];
-
-pub fn level_word(level: Classification) -> &'static str {
-    match level {
-        Classification::Unclassified => "UNCLASSIFIED",
-        Classification::Secret => "SECRET",
-        Classification::TopSecret => "TOP_SECRET",
-    }
-}
-
-pub fn kind_word(kind: ClinType) -> &'static str {
-    match kind {
-        ClinType::Cloud => "CLOUD",
-        ClinType::NonCloud => "NON_CLOUD",
-    }
-}
 
 #[cfg(test)]
 mod tests {
@@ -286,12 +248,5 @@ mod tests {
         let mut outdated = outdated(&answer(&before), "T1", &after);
         outdated.sort();
         assert_eq!(outdated, ["hoth:clin:T1:0001", "hoth:clin:T1:0002", "hoth:clin:T1:9"]);
-    }
-
-    #[test]
-    fn an_account_names_its_clin() {
-        let mark = ClinMark { order: "T.1".to_owned(), clin: "0001".to_owned() };
-        assert_eq!(ClinMark::read(&mark.to_string()), Some(mark));
-        assert_eq!(ClinMark::read("none"), None);
     }
 }

@@ -15,6 +15,7 @@ use hoth_adapter::Wait;
 use hoth_adapter::calls::Made;
 use hoth_adapter::calls::with_made;
 use hoth_adapter::payload;
+use hoth_adapter::payload::ClinMark;
 use serde::Deserialize;
 use serde::Serialize;
 
@@ -29,7 +30,6 @@ use crate::long_running::Watch;
 use crate::operators;
 use crate::portfolio;
 use crate::task_orders;
-use crate::task_orders::ClinMark;
 
 /// The length of a subscription's name (Azure naming rules, Subscription).
 const NAME_CHARS_MAX: usize = 64;
@@ -71,7 +71,7 @@ pub fn first(work: &Work<'_>) -> Result<crate::Call, Failure> {
     let environment = environment(work)?;
     let level = environment.classification_level;
     if !work.settings.levels.contains(&level) {
-        let level = task_orders::level_word(level);
+        let level = level.word();
         let message = format!("the CSP does not serve {level}: see its settings.levels");
         return Err(Failure::unsupported(message));
     }

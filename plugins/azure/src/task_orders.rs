@@ -1,15 +1,12 @@
 //! Task orders, which have no place in Azure: the operator's settings list
 //! them, and a tag of each subscription names the CLIN that pays.
 
-use std::fmt;
-
 use hoth_adapter::Date;
 use hoth_adapter::Failure;
 use hoth_adapter::payload::Classification;
+use hoth_adapter::payload::ClinMark;
 use hoth_adapter::payload::TaskOrder;
 use hoth_adapter::payload::cloud_clin;
-use serde::Deserialize;
-use serde::Serialize;
 
 use crate::Work;
 use crate::settings::Settings;
@@ -17,28 +14,6 @@ use crate::settings::Settings;
 /// The tags of a subscription: the job that created it, and its CLIN.
 pub const JOB_TAG: &str = "hoth-job";
 pub const CLIN_TAG: &str = "hoth-clin";
-
-/// A CLIN, as its tag names it: `<task order>.<CLIN>`.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct ClinMark {
-    pub order: String,
-    pub clin: String,
-}
-
-impl ClinMark {
-    /// Reads the value of a tag. Numbers of CLINs have no dots, those of task
-    /// orders may.
-    pub fn read(text: &str) -> Option<Self> {
-        let (order, clin) = text.rsplit_once('.')?;
-        Some(Self { order: order.to_owned(), clin: clin.to_owned() })
-    }
-}
-
-impl fmt::Display for ClinMark {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}.{}", self.order, self.clin)
-    }
-}
 
 /// Returns the task orders that pay for a portfolio.
 ///
@@ -75,17 +50,9 @@ pub fn choose_clin(
             format!(
                 "settings.task_orders of the CSP have no CLIN for the portfolio of the type CLOUD \
                  and the classification {} whose period contains {today}",
-                level_word(level)
+                level.word()
             ),
         ));
     };
-    Ok(ClinMark { order: order.task_order_number.clone(), clin: clin.clin_number.clone() })
-}
-
-pub fn level_word(level: Classification) -> &'static str {
-    match level {
-        Classification::Unclassified => "UNCLASSIFIED",
-        Classification::Secret => "SECRET",
-        Classification::TopSecret => "TOP_SECRET",
-    }
+    Ok(ClinMark::of(order, clin))
 }

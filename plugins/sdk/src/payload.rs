@@ -8,8 +8,11 @@
 //! [`Adapter::begin`]: crate::Adapter::begin
 //! [`Object`]: crate::Object
 
+use std::fmt;
+
 use serde::Deserialize;
 use serde::Deserializer;
+use serde::Serialize;
 
 use crate::Date;
 
@@ -64,6 +67,54 @@ pub enum Classification {
     Unclassified,
     Secret,
     TopSecret,
+}
+
+impl ClinType {
+    /// Returns the word of ServiceNow.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Cloud => "CLOUD",
+            Self::NonCloud => "NON_CLOUD",
+        }
+    }
+}
+
+impl Classification {
+    /// Returns the word of ServiceNow.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Unclassified => "UNCLASSIFIED",
+            Self::Secret => "SECRET",
+            Self::TopSecret => "TOP_SECRET",
+        }
+    }
+}
+
+/// A CLIN of a task order, as a tag of what it pays for names it. Formatted as
+/// `<task order>.<CLIN>`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct ClinMark {
+    pub order: String,
+    pub clin: String,
+}
+
+impl ClinMark {
+    pub fn of(order: &TaskOrder, clin: &Clin) -> Self {
+        Self { order: order.task_order_number.clone(), clin: clin.clin_number.clone() }
+    }
+
+    /// Reads the value of a tag, or returns `None` if it has no dot. Numbers of
+    /// CLINs have no dots, those of task orders may.
+    pub fn read(text: &str) -> Option<Self> {
+        let (order, clin) = text.rsplit_once('.')?;
+        Some(Self { order: order.to_owned(), clin: clin.to_owned() })
+    }
+}
+
+impl fmt::Display for ClinMark {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.order, self.clin)
+    }
 }
 
 /// The payload of `add-environment`.
@@ -142,6 +193,7 @@ where
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Json;
     use crate::Object;
 
     #[test]
@@ -171,6 +223,25 @@ mod tests {
             Object::parse(r#"{"name":"E","administrators":null,"classification_level":"SECRET"}"#);
         let bare: Environment = bare.unwrap().read().unwrap();
         assert_eq!((bare.administrators, bare.is_migration), (vec![], false));
+    }
+
+    #[test]
+    fn a_mark_names_a_clin() {
+        let mark = ClinMark { order: "T.1".to_owned(), clin: "0001".to_owned() };
+        assert_eq!(mark.to_string(), "T.1.0001");
+        assert_eq!(ClinMark::read("T.1.0001"), Some(mark));
+        assert_eq!(ClinMark::read("none"), None);
+    }
+
+    #[test]
+    fn words_are_those_of_servicenow() {
+        use Classification::{Secret, TopSecret, Unclassified};
+        for level in [Unclassified, Secret, TopSecret] {
+            assert_eq!(Json::from(level.word()).read::<Classification>().ok(), Some(level));
+        }
+        for kind in [ClinType::Cloud, ClinType::NonCloud] {
+            assert_eq!(Json::from(kind.word()).read::<ClinType>().ok(), Some(kind));
+        }
     }
 
     #[test]

@@ -18,6 +18,7 @@ use hoth_adapter::Operation;
 use hoth_adapter::Request;
 use hoth_adapter::Retry;
 use hoth_adapter::Wait;
+use hoth_adapter::payload::ClinMark;
 use serde::Deserialize;
 use serde::Serialize;
 
@@ -38,7 +39,6 @@ use crate::costs::query::periods;
 use crate::portfolio;
 use crate::settings::CostScope;
 use crate::task_orders;
-use crate::task_orders::ClinMark;
 
 /// The subscriptions of a portfolio whose costs are added.
 const SUBSCRIPTIONS_MAX: usize = 2_000;
@@ -274,14 +274,9 @@ fn go_on(call: Call) -> Result<Action, Failure> {
 /// Returns the CLINs of the settings that the job asks for.
 fn clins(work: &Work<'_>) -> Result<Vec<ClinCosts>, Failure> {
     let orders = task_orders::of_portfolio(&work.settings, portfolio::id(work)?)?;
-    let marks = orders.into_iter().flat_map(|order| {
-        let number = order.task_order_number;
-        let mark = move |clin: hoth_adapter::payload::Clin| ClinMark {
-            order: number.clone(),
-            clin: clin.clin_number,
-        };
-        order.clins.into_iter().map(mark)
-    });
+    let marks = orders
+        .iter()
+        .flat_map(|order| order.clins.iter().map(move |clin| ClinMark::of(order, clin)));
     let asked = marks.filter(|mark| is_asked(work, mark));
     let empty = |mark| ClinCosts { mark, subscriptions: Vec::new(), months: BTreeMap::new() };
     Ok(asked.map(empty).collect())
