@@ -159,9 +159,12 @@ impl RunLoop<'_> {
                     if let Err(error) = self.budget.sends(self.started_at.elapsed()) {
                         return RunEnd::Broken(error);
                     }
-                    // As a backoff of the exchange: a stop drops this future,
-                    // and the message goes back to its queue.
-                    tokio::time::sleep(self.context.retry.pause(after_ms)).await;
+                    // Only if it is asked for: a sleep of 0 ms takes more than
+                    // one. A stop drops this future, and the message goes back
+                    // to its queue, as in a backoff of the exchange.
+                    if let Some(after_ms) = after_ms {
+                        tokio::time::sleep(self.context.retry.pause(after_ms)).await;
+                    }
                     let event = self.exchange(&request, ordinal).await;
                     position = Some((state, event));
                 }

@@ -8,6 +8,7 @@ mod crowd;
 mod forged;
 #[path = "../../guests/misbehaves/src/misbehaviors.rs"]
 mod misbehaviors;
+mod stopped;
 mod tangled;
 mod verdicts;
 

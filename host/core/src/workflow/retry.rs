@@ -72,13 +72,11 @@ impl RetryPolicy {
             }
         }
     }
-}
 
-impl RetryPolicy {
-    /// Returns the pause before a request that an adapter asks for, in
-    /// milliseconds; at most the longest pause that this policy chooses.
-    pub fn pause(&self, after_ms: Option<u64>) -> Duration {
-        after_ms.map_or(Duration::ZERO, Duration::from_millis).min(self.max_backoff)
+    /// Returns the pause before a request for which an adapter asks for a pause
+    /// of `after_ms`: at most the longest pause that this policy chooses.
+    pub fn pause(&self, after_ms: u64) -> Duration {
+        Duration::from_millis(after_ms).min(self.max_backoff)
     }
 
     /// Returns the pause that `attempt` asks for if it is longer than the policy
@@ -228,9 +226,7 @@ mod tests {
 
     #[test]
     fn a_pause_of_the_adapter_has_the_bound_of_a_backoff() {
-        for (after_ms, expected) in
-            [(None, 0), (Some(0), 0), (Some(7_000), 7_000), (Some(u64::MAX), 30_000)]
-        {
+        for (after_ms, expected) in [(0, 0), (7_000, 7_000), (u64::MAX, 30_000)] {
             assert_eq!(POLICY.pause(after_ms), Duration::from_millis(expected));
         }
     }

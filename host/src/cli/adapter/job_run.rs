@@ -75,7 +75,7 @@ impl<'a> JobRun<'a> {
             input: inputs.job.input(),
             settings: inputs.settings.clone(),
             attempt: 1,
-            context: Vec::new(),
+            context: inputs.polling.context_of(None),
         };
         Self {
             adapter,
@@ -129,6 +129,7 @@ impl<'a> JobRun<'a> {
                         self.printer.stopped("the job waits, and no more answers are given");
                         return false;
                     }
+                    self.facts.context = self.inputs.polling.context_of(Some(&resumption));
                     self.resumption = Some(resumption);
                 }
             }
@@ -160,7 +161,9 @@ impl<'a> JobRun<'a> {
                         return Some(RunEnd::Broken(error));
                     }
                     self.requests = budget.requests();
-                    self.pause(self.inputs.retry.pause(step.after_ms)).await;
+                    if let Some(after_ms) = step.after_ms {
+                        self.pause(self.inputs.retry.pause(after_ms)).await;
+                    }
                     let event = self.exchange(&step.request, ordinal, &mut called).await?;
                     self.printer.event(&event);
                     position = Some((step.state, event));
@@ -184,9 +187,7 @@ impl<'a> JobRun<'a> {
             Some((state, event)) => EntryPoint::Resume { state, event: event.clone() },
         };
         let entropy = Uuid::new_v4().as_u64_pair();
-        let context = self.inputs.polling.context_of(self.resumption.as_ref());
-        let facts = JobContext { context, ..self.facts.clone() };
-        let call = Call { facts: &facts, now: self.now(), entropy, entry };
+        let call = Call { facts: &self.facts, now: self.now(), entropy, entry };
         let (step, used) = self.adapter.measured_call(call).await;
         budget.computed(used)?;
         step.map_err(|error| JobError::Adapter(error.to_string()))
