@@ -43,7 +43,6 @@ pub use journal::UnreadableJournal;
 pub use journal_store::JournalLimits;
 pub use journal_store::JournalStore;
 pub use recorder::Recorder;
-pub use recording::ManifestKeys;
 pub use recording::RecordedCall;
 pub use recording::Recording;
 pub use redact::RedactionRules;

@@ -16,7 +16,6 @@ use std::time::Instant;
 
 use super::Config;
 use super::JournalStore;
-use super::ManifestKeys;
 use super::Recording;
 use super::RedactionRules;
 use super::writer;
@@ -101,7 +100,8 @@ impl Recorder {
     }
 
     /// Starts the recording of a job. Returns `None` if the job is not to be
-    /// recorded. `adapter` must be valid as the name of a folder.
+    /// recorded. `adapter` must be valid as the name of a folder, and `manifest`
+    /// is that of the version that runs the job.
     pub fn begin(
         &self,
         adapter: &str,
@@ -116,14 +116,18 @@ impl Recorder {
         // A recording of the same job exists if the job is repeated after a run
         // that never ended. Such a recording is useless.
         active.waiting().take(csp, &job.id);
-        let keys = ManifestKeys::of(manifest);
-        Some(Recording::new(adapter.to_owned(), csp.clone(), job.clone(), keys))
+        let mut recording = Recording::new(adapter.to_owned(), csp.clone(), job.clone());
+        recording.add_keys(manifest);
+        Some(recording)
     }
 
     /// Returns the recording of a job that is resumed, or `None` if it is not
-    /// recorded.
-    pub fn resume(&self, csp: &CspName, job: &str) -> Option<Recording> {
-        self.0.as_ref()?.waiting().take(csp, job)
+    /// recorded. The version may be another one than before: `manifest` is its
+    /// own.
+    pub fn resume(&self, csp: &CspName, job: &str, manifest: &Manifest) -> Option<Recording> {
+        let mut recording = self.0.as_ref()?.waiting().take(csp, job)?;
+        recording.add_keys(manifest);
+        Some(recording)
     }
 
     /// Keeps the recording of a job that waits.
@@ -234,6 +238,16 @@ mod tests {
         "CSP_A".parse().unwrap()
     }
 
+    /// Begins the recording of a job of the adapter `atat`, whose manifest is
+    /// empty.
+    fn begin(recorder: &Recorder, id: &str) -> Option<Recording> {
+        recorder.begin("atat", &csp(), &job(id), &Manifest::default())
+    }
+
+    fn resume(recorder: &Recorder, id: &str) -> Option<Recording> {
+        recorder.resume(&csp(), id, &Manifest::default())
+    }
+
     fn job(id: &str) -> JobContext {
         JobContext { id: id.to_owned(), ..recording("{}").job }
     }
@@ -248,13 +262,12 @@ mod tests {
     #[test]
     fn a_recording_follows_its_job_over_waits() {
         let (recorder, arrivals) = recorder(1);
-        let mut recording =
-            recorder.begin("atat", &csp(), &job("a"), &Manifest::default()).unwrap();
+        let mut recording = begin(&recorder, "a").unwrap();
         recording.add(recorded_call(None, StepKind::Wait { purpose: WaitPurpose::Poll }));
         recorder.wait(Some(recording));
-        assert!(recorder.resume(&csp(), "b").is_none(), "the other job is not recorded");
-        let mut recording = recorder.resume(&csp(), "a").unwrap();
-        assert!(recorder.resume(&csp(), "a").is_none(), "the recording was already taken");
+        assert!(resume(&recorder, "b").is_none(), "the other job is not recorded");
+        let mut recording = resume(&recorder, "a").unwrap();
+        assert!(resume(&recorder, "a").is_none(), "the recording was already taken");
         recording.add(recorded_call(Some(answer(200, "")), StepKind::Done { code: 200 }));
         recorder.finish(Some(recording), Digest::of(b"v"));
         let finished = arrivals.try_recv().unwrap();
@@ -262,30 +275,32 @@ mod tests {
     }
 
     #[test]
+    fn a_recording_has_the_keys_of_every_version_that_ran_its_job() {
+        let (recorder, _arrivals) = recorder(1);
+        let names =
+            |key: &str| Manifest { secret_keys: vec![key.to_owned()], ..Manifest::default() };
+        let recording = recorder.begin("atat", &csp(), &job("a"), &names("otp"));
+        let bytes = recording.as_ref().map(Recording::bytes).unwrap();
+        recorder.wait(recording);
+        let resumed = recorder.resume(&csp(), "a", &names("redeemUrl")).unwrap();
+        assert_eq!(resumed.keys.secret, ["otp".to_owned(), "redeemUrl".to_owned()].into());
+        assert_eq!(resumed.bytes(), bytes + "redeemUrl".len());
+    }
+
+    #[test]
     fn a_job_that_begins_again_gets_a_new_recording() {
         let (recorder, _arrivals) = recorder(1);
-        let mut recording =
-            recorder.begin("atat", &csp(), &job("a"), &Manifest::default()).unwrap();
+        let mut recording = begin(&recorder, "a").unwrap();
         recording.add(recorded_call(None, StepKind::Wait { purpose: WaitPurpose::Poll }));
         recorder.wait(Some(recording));
-        assert!(
-            recorder
-                .begin("atat", &csp(), &job("a"), &Manifest::default())
-                .unwrap()
-                .calls
-                .is_empty()
-        );
-        assert!(recorder.resume(&csp(), "a").is_none());
+        assert!(begin(&recorder, "a").unwrap().calls.is_empty());
+        assert!(resume(&recorder, "a").is_none());
     }
 
     #[test]
     fn a_busy_host_records_some_jobs_and_delays_none() {
         let (recorder, arrivals) = recorder(1);
-        let started: Vec<_> = (0..1_000)
-            .filter_map(|n| {
-                recorder.begin("atat", &csp(), &job(&n.to_string()), &Manifest::default())
-            })
-            .collect();
+        let started: Vec<_> = (0..1_000).filter_map(|n| begin(&recorder, &n.to_string())).collect();
         // The thousand may take more than a second on a busy machine, and then
         // more of them are recorded.
         assert!(started.len() >= STARTS_PER_SECOND_MAX as usize);
@@ -332,8 +347,8 @@ mod tests {
     #[test]
     fn a_recorder_that_is_off_records_nothing() {
         let recorder = Recorder::off();
-        assert!(recorder.begin("atat", &csp(), &job("a"), &Manifest::default()).is_none());
-        assert!(recorder.resume(&csp(), "a").is_none());
+        assert!(begin(&recorder, "a").is_none());
+        assert!(resume(&recorder, "a").is_none());
         recorder.wait(None);
         recorder.finish(None, Digest::of(b"v"));
     }

@@ -1,6 +1,7 @@
 //! The recording of a job that runs: unredacted, in memory, and dropped when
 //! the job ends.
 
+use std::collections::BTreeSet;
 use std::time::Instant;
 
 use super::StepKind;
@@ -31,7 +32,8 @@ pub struct Recording {
     pub(super) adapter: String,
     pub(super) csp: CspName,
     pub(super) job: hoth_runtime::JobContext,
-    /// The keys of personal data and of secrets, by the adapter's manifest.
+    /// The keys of personal data and of secrets, by the manifests of the versions
+    /// that ran the job.
     pub(super) keys: ManifestKeys,
     pub(super) calls: Vec<RecordedCall>,
     /// The start of the recording; old ones give way when memory is short.
@@ -42,18 +44,10 @@ pub struct Recording {
 }
 
 /// The keys whose values a journal must not keep, besides those of the host.
-#[derive(Debug, Clone, Default)]
-pub struct ManifestKeys {
-    pub personal: Vec<String>,
-    pub secret: Vec<String>,
-}
-
-impl ManifestKeys {
-    /// Returns the keys that a manifest names.
-    pub fn of(manifest: &Manifest) -> Self {
-        let (personal, secret) = (manifest.personal_keys.clone(), manifest.secret_keys.clone());
-        Self { personal, secret }
-    }
+#[derive(Debug, Default)]
+pub(super) struct ManifestKeys {
+    pub(super) personal: BTreeSet<String>,
+    pub(super) secret: BTreeSet<String>,
 }
 
 /// One call. Response bodies are shared with the job, not copied.
@@ -70,14 +64,24 @@ pub struct RecordedCall {
 
 impl Recording {
     /// Creates an empty recording for a job.
-    pub fn new(
-        adapter: String,
-        csp: CspName,
-        job: hoth_runtime::JobContext,
-        keys: ManifestKeys,
-    ) -> Self {
+    pub fn new(adapter: String, csp: CspName, job: hoth_runtime::JobContext) -> Self {
         let bytes = job.id.len() + job.input.len() + job.settings.len();
-        Self { adapter, csp, job, keys, calls: Vec::new(), started_at: Instant::now(), bytes }
+        let (keys, calls) = (ManifestKeys::default(), Vec::new());
+        Self { adapter, csp, job, keys, calls, started_at: Instant::now(), bytes }
+    }
+
+    /// Adds the keys that the manifest of a version names, before it runs the
+    /// job.
+    pub(super) fn add_keys(&mut self, manifest: &Manifest) {
+        let ManifestKeys { personal, secret } = &mut self.keys;
+        for (known, named) in [(personal, &manifest.personal_keys), (secret, &manifest.secret_keys)]
+        {
+            for key in named {
+                if known.insert(key.clone()) {
+                    self.bytes += key.len();
+                }
+            }
+        }
     }
 
     /// Adds a call.
@@ -167,7 +171,7 @@ pub(super) mod tests {
             attempt: 1,
             context: Vec::new(),
         };
-        Recording::new("atat".to_owned(), "CSP_A".parse().unwrap(), job, ManifestKeys::default())
+        Recording::new("atat".to_owned(), "CSP_A".parse().unwrap(), job)
     }
 
     pub fn recorded_call(event: Option<Event>, step: StepKind) -> RecordedCall {

@@ -83,7 +83,7 @@ pub async fn run_adapter(
     let (recorder, manifest) = (&context.recorder, &version.adapter().info().manifest);
     let recording = match resumption {
         None => recorder.begin(&csp.adapter, &csp.name, &facts, manifest),
-        Some(_) => recorder.resume(&csp.name, &facts.id),
+        Some(_) => recorder.resume(&csp.name, &facts.id, manifest),
     };
     let is_poll = resumption.is_some_and(|from| from.is_poll());
     let mut run = RunLoop {

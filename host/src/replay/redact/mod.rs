@@ -46,7 +46,7 @@ impl RedactionRules {
         version: Digest,
         finished_at: Timestamp,
     ) -> Option<Journal> {
-        let rules = &self.with(&recording.keys.personal, &recording.keys.secret);
+        let rules = &self.with(&recording.keys);
         let input: Value = serde_json::from_str(&recording.job.input).ok()?;
         let settings: Value = serde_json::from_str(&recording.job.settings).ok()?;
         let mut calls: Vec<JournalCall> = recording.calls.into_iter().map(journal_call).collect();
@@ -265,12 +265,12 @@ mod tests {
     use expect_test::expect;
 
     use super::*;
-    use crate::replay::ManifestKeys;
     use crate::replay::RedactConfig;
     use crate::replay::recording::tests::answer;
     use crate::replay::recording::tests::recorded_call;
     use crate::replay::recording::tests::recording;
     use crate::replay::recording::tests::send;
+    use hoth_core::domain::Manifest;
 
     fn journal(input: &str, body: &str, target: &str) -> Journal {
         let mut recording = recording(input);
@@ -391,20 +391,25 @@ mod tests {
 
     #[test]
     fn the_manifest_adds_keys_that_the_configuration_can_exempt() {
-        let keys = ManifestKeys {
-            personal: vec!["badge_number".to_owned(), "floor".to_owned()],
-            secret: vec!["redeemUrl".to_owned()],
+        let manifest = Manifest {
+            personal_keys: ["badge_number", "floor", "password"].map(str::to_owned).into(),
+            secret_keys: vec!["redeemUrl".to_owned()],
+            ..Manifest::default()
         };
-        let mut recording =
-            recording(r#"{"badgeNumber": "B-12", "floor": "F-3", "redeemUrl": "https://x/abc"}"#);
-        recording.keys = keys;
+        let mut recording = recording(
+            r#"{"badgeNumber": "B-12", "floor": "F-3", "redeemUrl": "https://x/abc",
+                "password": "P-45"}"#,
+        );
+        recording.add_keys(&manifest);
         recording.add(recorded_call(None, StepKind::Done { code: 200 }));
         let config = RedactConfig { keep: vec!["floor".to_owned()], ..RedactConfig::default() };
         let journal = RedactionRules::new(&config)
             .redact(recording, Digest::of(b"v"), Timestamp::from_millis(5))
             .unwrap();
-        expect![[r#"{"badgeNumber":"A-00","floor":"F-3","redeemUrl":"secret-2"}"#]]
-            .assert_eq(journal.job.input.get());
+        expect![[
+            r#"{"badgeNumber":"A-00","floor":"F-3","password":"secret-2","redeemUrl":"secret-3"}"#
+        ]]
+        .assert_eq(journal.job.input.get());
     }
 
     #[test]

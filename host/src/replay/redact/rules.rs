@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use crate::replay::RedactConfig;
+use crate::replay::recording::ManifestKeys;
 
 /// The reason why a value must not be kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -97,17 +98,19 @@ impl RedactionRules {
         Self { configured: configured.collect() }
     }
 
-    /// Returns the rules with the keys of an adapter's manifest, which do not
-    /// precede those of the configuration.
-    pub(super) fn with(&self, personal: &[String], secret: &[String]) -> Self {
-        let mut configured = self.configured.clone();
-        // Secrets first: the pseudonym of a secret discloses less.
-        for (keys, class) in [(secret, Sensitivity::Secret), (personal, Sensitivity::Personal)] {
-            for key in keys {
-                configured.entry(normal(key)).or_insert(Some(class));
+    /// Returns the rules with the keys of manifests, which do not precede those
+    /// of the configuration, and make no secret personal data.
+    pub(super) fn with(&self, keys: &ManifestKeys) -> Self {
+        let mut rules = Self { configured: self.configured.clone() };
+        for key in &keys.secret {
+            rules.configured.entry(normal(key)).or_insert(Some(Sensitivity::Secret));
+        }
+        for key in &keys.personal {
+            if rules.sensitivity_of(key).is_none() {
+                rules.configured.entry(normal(key)).or_insert(Some(Sensitivity::Personal));
             }
         }
-        Self { configured }
+        rules
     }
 
     /// Returns the sensitivity of the values under a key, or `None` if they may
