@@ -90,15 +90,12 @@ fn unmet_needs(manifest: &Manifest, requirements: &Requirements) -> Vec<UnmetNee
         (NeedKind::Credential, &manifest.credentials, &requirements.credentials),
     ];
     for (kind, needs, configured) in kinds {
-        let missing =
+        let is_missing =
             |(name, need): &(&String, &Need)| !need.optional && !configured.contains_key(*name);
-        let missing: BTreeSet<String> =
-            needs.iter().filter(missing).map(|(name, _)| name.clone()).collect();
-        if !missing.is_empty() {
-            unmet.push(match kind {
-                NeedKind::Endpoint => UnmetNeed::MissingEndpoints(missing),
-                NeedKind::Credential => UnmetNeed::MissingCredentials(missing),
-            });
+        let names: BTreeSet<String> =
+            needs.iter().filter(is_missing).map(|(name, _)| name.clone()).collect();
+        if !names.is_empty() {
+            unmet.push(UnmetNeed::Missing { kind, names });
         }
         for (name, need) in needs {
             let given: BTreeSet<String> = need.parameters.iter().cloned().collect();

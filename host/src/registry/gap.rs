@@ -25,10 +25,9 @@ pub(super) enum Gap {
 /// A need of a manifest that the configuration of a CSP does not meet.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum UnmetNeed {
-    /// Credentials that the version asks for and the CSP does not have.
-    MissingCredentials(BTreeSet<String>),
-    /// Endpoints that the version asks for and the CSP does not have.
-    MissingEndpoints(BTreeSet<String>),
+    /// Endpoints or credentials that the version asks for and the CSP does not
+    /// have.
+    Missing { kind: NeedKind, names: BTreeSet<String> },
     /// An endpoint or a credential with other parameters than requests give.
     OtherParameters { kind: NeedKind, name: String, given: BTreeSet<String> },
     /// Settings that the schema of the version does not accept, each with its
@@ -45,7 +44,17 @@ pub(super) enum NeedKind {
     Credential,
 }
 
-/// CSPs and credentials that one message names. The rest is counted.
+impl NeedKind {
+    /// Returns the key of its table in the configuration of a CSP.
+    fn table(self) -> &'static str {
+        match self {
+            Self::Endpoint => "endpoints",
+            Self::Credential => "credentials",
+        }
+    }
+}
+
+/// CSPs, endpoints and credentials that one message names. The rest is counted.
 const LISTED_MAX: usize = 8;
 
 impl Gap {
@@ -89,30 +98,20 @@ impl UnmetNeed {
     fn describe(&self, csps: &[CspName], f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let names = list(csps.iter().map(CspName::to_string));
         match self {
-            Self::MissingCredentials(missing) => {
-                let missing: Vec<_> = missing.iter().collect();
-                let tables = csps.iter().flat_map(|csp| {
-                    missing.iter().map(move |name| format!("`[csp.{csp}.credentials.{name}]`"))
-                });
+            Self::Missing { kind, names: missing } => {
+                let table = kind.table();
+                let tables = list(csps.iter().flat_map(|csp| {
+                    missing.iter().map(move |name| format!("`[csp.{csp}.{table}.{name}]`"))
+                }));
                 let quoted = list(missing.iter().map(|name| format!("{name:?}")));
-                let tables = list(tables);
+                let contents = match kind {
+                    NeedKind::Endpoint => " with a `url`",
+                    NeedKind::Credential => "",
+                };
                 write!(
                     f,
-                    "credentials not configured for {names}: {quoted}; add {tables} to the \
+                    "{table} not configured for {names}: {quoted}; add {tables}{contents} to the \
                      configuration"
-                )
-            }
-            Self::MissingEndpoints(missing) => {
-                let missing: Vec<_> = missing.iter().collect();
-                let tables = csps.iter().flat_map(|csp| {
-                    missing.iter().map(move |name| format!("`[csp.{csp}.endpoints.{name}]`"))
-                });
-                let quoted = list(missing.iter().map(|name| format!("{name:?}")));
-                let tables = list(tables);
-                write!(
-                    f,
-                    "endpoints not configured for {names}: {quoted}; add {tables} with a `url` to \
-                     the configuration"
                 )
             }
             Self::OtherParameters { kind, name, given } => {
@@ -120,9 +119,10 @@ impl UnmetNeed {
                     true => "none".to_owned(),
                     false => list(given.iter().map(|name| format!("`{name}`"))),
                 };
-                let (table, what) = match kind {
-                    NeedKind::Endpoint => ("endpoints", "placeholders in its `url`"),
-                    NeedKind::Credential => ("credentials", "parameters"),
+                let table = kind.table();
+                let what = match kind {
+                    NeedKind::Endpoint => "placeholders in its `url`",
+                    NeedKind::Credential => "parameters",
                 };
                 let keys = list(csps.iter().map(|csp| format!("`csp.{csp}.{table}.{name}`")));
                 write!(f, "{keys} must have the {what} that requests give: {given}")
