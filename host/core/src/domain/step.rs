@@ -102,9 +102,8 @@ pub struct Progress {
 impl PartialEq for Progress {
     fn eq(&self, other: &Self) -> bool {
         let Self { reference, note, details } = self;
-        let text = |details: &Option<Box<RawValue>>| details.as_ref().map(|it| it.get().to_owned());
         (reference, note) == (&other.reference, &other.note)
-            && text(details) == text(&other.details)
+            && details.as_deref().map(RawValue::get) == other.details.as_deref().map(RawValue::get)
     }
 }
 

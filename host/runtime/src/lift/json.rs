@@ -20,7 +20,7 @@ pub(super) fn json_object(
     text: String,
 ) -> Result<Box<RawValue>, Violation> {
     // The size first, so that no parser reads more than the limit.
-    at_most(&format!("{owner}'s {field} has"), text.len(), JSON_BYTES_MAX)?;
+    at_most(format_args!("{owner}'s {field} has"), text.len(), JSON_BYTES_MAX)?;
     let json = RawValue::from_string(text)
         .map_err(|error| format!("{owner}'s {field} is not JSON: {error}"))?;
     // A raw value begins with its first token, because `serde_json` drops the

@@ -9,6 +9,8 @@ mod request;
 #[cfg(test)]
 mod tests;
 
+use std::fmt::Display;
+
 use self::json::is_empty_object;
 use self::json::json_object;
 use self::request::http_request;
@@ -112,7 +114,7 @@ fn word<T>(what: &str, text: &str, read: impl Fn(&str) -> Option<T>) -> Result<T
 
 /// Checks pairs that the host does not read.
 fn extras(what: &str, extra: &[types::PairResult]) -> Result<(), Violation> {
-    bounded(&format!("extra pairs of {what}"), extra)
+    bounded(format_args!("extra pairs of {what}"), extra)
 }
 
 /// Checks the result of `describe`.
@@ -163,29 +165,30 @@ fn failure_class(word: &str) -> Result<FailureClass, Violation> {
 }
 
 /// Checks the number and the size of pairs.
-fn bounded(what: &str, pairs: &[types::PairResult]) -> Result<(), Violation> {
+fn bounded(what: impl Display, pairs: &[types::PairResult]) -> Result<(), Violation> {
     if pairs.len() > HttpRequest::PAIRS_MAX {
         return Err(format!("{} {what}, more than {}", pairs.len(), HttpRequest::PAIRS_MAX));
     }
     let bytes = pairs.iter().map(|pair| pair.name.len() + pair.value.len()).sum();
-    at_most(&format!("the {what} have"), bytes, HttpRequest::PAIRS_BYTES_MAX)
+    at_most(format_args!("the {what} have"), bytes, HttpRequest::PAIRS_BYTES_MAX)
 }
 
 fn names(what: &str, names: &[String]) -> Result<(), Violation> {
     if names.len() > NAMES_MAX {
         return Err(format!("it has {} {what}s, more than {NAMES_MAX}", names.len()));
     }
-    names.iter().try_for_each(|name| short(&format!("the {what} name"), name))
+    names.iter().try_for_each(|name| short(format_args!("the {what} name"), name))
 }
 
-fn short(what: &str, name: &str) -> Result<(), Violation> {
+fn short(what: impl Display, name: &str) -> Result<(), Violation> {
     if name.is_empty() {
         return Err(format!("{what} is empty"));
     }
-    at_most(&format!("{what} has"), name.len(), NAME_BYTES_MAX)
+    at_most(format_args!("{what} has"), name.len(), NAME_BYTES_MAX)
 }
 
-fn at_most(what: &str, bytes: usize, limit: usize) -> Result<(), Violation> {
+/// Checks a size. `what` is written only for a message: every step passes here.
+fn at_most(what: impl Display, bytes: usize, limit: usize) -> Result<(), Violation> {
     if bytes > limit {
         return Err(format!("{what} {bytes} bytes, more than {limit}"));
     }

@@ -104,15 +104,15 @@ fn parameters(
         return Err(format!("the {what} of the request has {count} parameters, more than {most}"));
     }
     for types::PairResult { name, value } in &parameters {
-        short(&format!("the name of a parameter of the {what}"), name)?;
-        let what = format!("the value of a parameter of the {what} has");
-        at_most(&what, value.len(), HttpRequest::PARAMETER_BYTES_MAX)?;
+        short(format_args!("the name of a parameter of the {what}"), name)?;
+        let what = format_args!("the value of a parameter of the {what} has");
+        at_most(what, value.len(), HttpRequest::PARAMETER_BYTES_MAX)?;
     }
     Ok(unpaired(parameters))
 }
 
 fn pairs(what: &str, pairs: Vec<types::PairResult>) -> Result<Vec<(String, String)>, Violation> {
-    bounded(&format!("{what} of the request"), &pairs)?;
+    bounded(format_args!("{what} of the request"), &pairs)?;
     Ok(unpaired(pairs))
 }
 
