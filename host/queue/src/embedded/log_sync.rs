@@ -25,8 +25,8 @@ impl LogSync {
     ///
     /// # Errors
     ///
-    /// The disk has failed to write. Then the content of the log is unknown: a second sync may report success
-    /// for pages that the kernel has dropped.
+    /// The disk has failed to write. Then the content of the log is unknown: a
+    /// second sync may report success for pages that the kernel has dropped.
     pub fn sync(&self) -> io::Result<()> {
         if self.waits_for_disk { self.log.sync_data() } else { Ok(()) }
     }

@@ -72,9 +72,10 @@ pub fn database_error(path: &Path, source: rusqlite::Error) -> OpenError {
 /// [thread that syncs](super::writer).
 const NORMAL: i64 = 1;
 
-/// The size at which the log is reset: written from its beginning. It bounds what a start reads
-/// after a crash. SQLite shrinks a longer log to this size then, and not further:
-/// a log that keeps its length is synced sooner, because no block is allocated.
+/// The size at which the log is reset: written from its beginning. It bounds
+/// what a start reads after a crash. SQLite shrinks a longer log to this size
+/// then, and not further: a log that keeps its length is synced sooner, because
+/// no block is allocated.
 pub const RESET_BYTES: u64 = 32 * 1024 * 1024;
 
 /// Opens the connection that runs checkpoints.
@@ -107,15 +108,16 @@ fn keep_plans(connection: &Connection) -> rusqlite::Result<()> {
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).map(drop)
 }
 
-/// Copies the log to the database, in one of SQLite's modes (SQLite documentation,
-/// "PRAGMA wal_checkpoint"). Returns true if the database has the whole log.
+/// Copies the log to the database, in one of SQLite's modes (SQLite
+/// documentation, "PRAGMA wal_checkpoint"). Returns true if the database has the
+/// whole log.
 pub fn checkpoint(sql: &Connection, mode: &str) -> rusqlite::Result<bool> {
     let pragma = format!("PRAGMA wal_checkpoint({mode})");
-    // The columns are: blocked, frames in the log, frames moved. The last two
+    // The columns are: blocked, frames in the log, frames copied. The last two
     // are -1 while another connection runs a checkpoint.
     sql.query_row(&pragma, [], |row| {
-        let (frames, moved) = (row.get::<_, i64>(1)?, row.get::<_, i64>(2)?);
-        Ok(frames == moved && frames >= 0)
+        let (frames, copied) = (row.get::<_, i64>(1)?, row.get::<_, i64>(2)?);
+        Ok(frames == copied && frames >= 0)
     })
 }
 
