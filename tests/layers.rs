@@ -63,6 +63,8 @@ const HOMES: &[(&str, &[&str])] = &[
     ("aws_sigv4", &["egress/src/auth/sign"]),
     ("aws_smithy_http_client", &["queue/src/sqs"]),
     ("axum", &["src/admin", "src/api", "src/http"]),
+    // Tests hold the API to its description.
+    ("jsonschema", &["src/api/tests", "src/registry"]),
     ("minisign_verify", &["src/registry"]),
     ("notify", &["src/registry"]),
     ("reqwest", &["src/cli", "egress/src"]),
