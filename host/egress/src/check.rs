@@ -80,9 +80,13 @@ fn declared(manifest: &Manifest, named: &CredentialUse) -> Result<(), String> {
     let Some(need) = manifest.credentials.get(name) else {
         return Err(format!("the adapter's manifest has no credential {name:?}"));
     };
-    let given: Vec<&str> = parameters.iter().map(|(name, _)| name.as_str()).collect();
-    if given != need.parameters {
-        let (given, expected) = (given.join(", "), need.parameters.join(", "));
+    let mut given: Vec<&str> = parameters.iter().map(|(name, _)| name.as_str()).collect();
+    let mut expected: Vec<&str> = need.parameters.iter().map(String::as_str).collect();
+    // They have no order, as for the host.
+    given.sort_unstable();
+    expected.sort_unstable();
+    if given != expected {
+        let (given, expected) = (given.join(", "), expected.join(", "));
         return Err(format!(
             "the credential {name:?} has the parameters [{given}], and the adapter's manifest has \
              [{expected}]"
@@ -142,8 +146,8 @@ mod tests {
     fn checked(request: &HttpRequest, previous: &str) -> Result<String, String> {
         let csp = "CSP_A".parse().unwrap();
         let previous = Url::parse(previous).unwrap();
-        let manifest = r#"{"credentials": {"billing": {}, "member": {"parameters": ["account"]}},
-            "endpoints": {"costs": {}, "domain": {"parameters": ["name"]}}}"#;
+        let manifest = r#"{"credentials": {"billing": {}, "member": {"parameters": ["account"]},
+            "role": {"parameters": ["account", "name"]}}, "endpoints": {"costs": {}, "domain": {"parameters": ["name"]}}}"#;
         let manifest = Manifest::parse(manifest).unwrap();
         let checked = check_unconfigured(&csp, request, &manifest, Some(&previous));
         let reason = |refused: TransportFailure| {
@@ -221,6 +225,10 @@ mod tests {
         };
         check("billing", &[], Ok("https://csp.invalid/a"));
         check("member", &["account"], Ok("https://csp.invalid/a"));
+        check("role", &["name", "account"], Ok("https://csp.invalid/a"));
+        let twice = "the credential \"role\" has the parameters [account, account], and the \
+                     adapter's manifest has [account, name]";
+        check("role", &["account", "account"], Err(twice));
         check("other", &[], Err("the adapter's manifest has no credential \"other\""));
         check(
             "member",

@@ -113,8 +113,8 @@ impl Bindings<'_> {
             problems.extend(signing.map(|problem| problem.in_table(&key("signing"))));
             if let Some(other) = self.ambiguous(name, endpoint) {
                 let message = format!(
-                    "must be the credential of `endpoints.{other}`, whose URL has the same origin: \
-                     locations are told apart by their origin"
+                    "must be the credential of `endpoints.{other}`, whose URL may have the same \
+                     origin: locations are told apart by their origin"
                 );
                 problems.push(Problem::new(key("credential"), message));
             }
@@ -140,12 +140,14 @@ impl Bindings<'_> {
         }
     }
 
-    /// Returns an earlier endpoint with the same origin and another credential.
+    /// Returns an earlier endpoint that may have the same origin, and has another
+    /// credential.
     fn ambiguous(&self, name: &str, endpoint: &EndpointConfig) -> Option<&str> {
         let origins = endpoint.url.origins();
         let mut earlier = self.endpoints.iter().take_while(|(other, _)| *other != name);
         let found = earlier.find(|(_, other)| {
-            other.url.origins().is_same(&origins) && other.credential != endpoint.credential
+            other.url.origins().is_ambiguous_with(&origins)
+                && other.credential != endpoint.credential
         });
         found.map(|(other, _)| other.as_str())
     }
@@ -188,13 +190,35 @@ mod tests {
             two = { url = 'https://c.example.com/2', credential = 'a' }
             three = { url = 'https://{x}.example.com', named_credentials = ['b'] }";
         assert_eq!(problems(same, &[]), [""; 0]);
-        let other = "one = { url = 'https://{x}.example.com/1', credential = 'a' }
-            two = { url = 'https://{y}.example.com/2', credential = 'b' }";
-        assert_eq!(
-            problems(other, &[]),
-            ["endpoints.two.credential: must be the credential of `endpoints.one`, whose URL has \
-              the same origin: locations are told apart by their origin"]
-        );
+        for (one, two) in [
+            ("https://c.example.com/1", "https://c.example.com/2"),
+            ("https://{x}.example.com/1", "https://{y}.example.com/2"),
+            // `a.b.example.com` may be either.
+            ("https://{x}.b.example.com", "https://a.{y}.example.com"),
+            ("https://{x}.b.example.com", "https://{x}.{y}.example.com"),
+        ] {
+            let other = format!(
+                "one = {{ url = '{one}', credential = 'a' }}
+                two = {{ url = '{two}', credential = 'b' }}"
+            );
+            assert_eq!(
+                problems(&other, &[]),
+                ["endpoints.two.credential: must be the credential of `endpoints.one`, whose URL \
+                  may have the same origin: locations are told apart by their origin"]
+            );
+        }
+        for (one, two) in [
+            ("https://c.example.com", "https://{x}.example.com"),
+            ("https://{x}.b.example.com", "https://{y}.c.example.com"),
+            ("https://{x}.b.example.com", "https://{y}.b.example.com:8443"),
+            ("https://{x}.example.com", "https://a.{y}.example.com"),
+        ] {
+            let apart = format!(
+                "one = {{ url = '{one}', credential = 'a' }}
+                two = {{ url = '{two}', credential = 'b' }}"
+            );
+            assert_eq!(problems(&apart, &[]), [""; 0], "{one} {two}");
+        }
     }
 
     #[test]

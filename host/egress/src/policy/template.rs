@@ -261,6 +261,21 @@ impl OriginPattern {
         open(self) == open(other)
             && (a.scheme(), a.port_or_known_default()) == (b.scheme(), b.port_or_known_default())
     }
+
+    /// Returns true if a URL can have an origin of both patterns, and neither
+    /// of them comes first: an exact one comes before those with placeholders.
+    pub fn is_ambiguous_with(&self, other: &Self) -> bool {
+        let (a, b) = (&self.origin, &other.origin);
+        let meets = |(a, b): (&Label, &Label)| match (a, b) {
+            (Label::Fixed(a), Label::Fixed(b)) => a == b,
+            (Label::Parameter(_), _) | (_, Label::Parameter(_)) => true,
+        };
+        self.is_exact() == other.is_exact()
+            && a.sample.scheme() == b.sample.scheme()
+            && a.sample.port_or_known_default() == b.sample.port_or_known_default()
+            && a.labels.len() == b.labels.len()
+            && a.labels.iter().zip(&b.labels).all(meets)
+    }
 }
 
 impl fmt::Display for OriginPattern {
