@@ -20,12 +20,15 @@ use serde::Serialize;
 use crate::Action;
 use crate::PAUSE;
 use crate::Work;
+use crate::names::email;
+use crate::names::name;
 use crate::operators;
 use crate::pair;
 use crate::placement;
 use crate::placement::Partition;
 use crate::portfolio::exists;
 use crate::service::Error;
+use crate::service::PAUSES_MAX;
 use crate::service::Search;
 use crate::service::Service;
 use crate::service::object;
@@ -34,13 +37,13 @@ use crate::service::text;
 use crate::tags;
 use crate::tags::Reading;
 
-/// The lengths of a name and of an e-mail address (AWS Organizations API
-/// Reference, CreateAccount).
-const NAME_CHARS_MAX: usize = 50;
-const EMAIL_CHARS_MAX: usize = 64;
-
-/// The digits of the job's token in both: enough that no two jobs share them.
-const TOKEN_DIGITS: usize = 12;
+/// An account that is to be created.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Wanted {
+    clin: ClinMark,
+    /// The requests that failed because AWS changed the account already.
+    conflicts: u32,
+}
 
 /// A new account.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -60,20 +63,20 @@ pub enum Call {
     },
     /// Searches for a request that this job has made before.
     FindRequest {
-        clin: ClinMark,
+        wanted: Wanted,
         page: Option<String>,
     },
     Create {
-        clin: ClinMark,
+        wanted: Wanted,
     },
     /// Polls the request.
     ReadRequest {
-        clin: ClinMark,
+        wanted: Wanted,
         request: String,
     },
     /// Searches for the account that has the e-mail address already.
     FindAccount {
-        clin: ClinMark,
+        wanted: Wanted,
         page: Option<String>,
     },
     CheckMark {
@@ -114,9 +117,9 @@ impl Call {
                 let body = body.with("States", states).with_optional("NextToken", page.as_deref());
                 service.safe("ListCreateAccountStatus", body)
             }
-            Self::Create { clin } => {
+            Self::Create { wanted } => {
                 let environment = environment(work)?;
-                let (mark, clin) = (tags::job_mark(work.job), clin.to_string());
+                let (mark, clin) = (tags::job_mark(work.job), wanted.clin.to_string());
                 let body = body
                     .with("Email", email(work, &environment)?)
                     .with("AccountName", name(work, &environment))
@@ -149,20 +152,22 @@ impl Call {
             Self::ReadTags { reading } => match reading.add(data) {
                 Err(reading) => go_on(Self::ReadTags { reading }),
                 Ok(tags) => {
-                    let clin = choose_clin(work, &tags)?;
-                    go_on(Self::FindRequest { clin, page: None })
+                    let wanted = Wanted { clin: choose_clin(work, &tags)?, conflicts: 0 };
+                    go_on(Self::FindRequest { wanted, page: None })
                 }
             },
-            Self::FindRequest { clin, .. } => found_request(work, clin, data),
-            Self::Create { clin } => requested(work, clin, object(data, "CreateAccountStatus")?),
-            Self::ReadRequest { clin, .. } => {
+            Self::FindRequest { wanted, .. } => found_request(work, wanted, data),
+            Self::Create { wanted } => {
+                requested(work, wanted, object(data, "CreateAccountStatus")?)
+            }
+            Self::ReadRequest { wanted, .. } => {
                 let status = object(data, "CreateAccountStatus")?;
                 match text(status, "State")? {
-                    "FAILED" => not_created(clin, status),
-                    _ => requested(work, clin, status),
+                    "FAILED" => not_created(wanted, status),
+                    _ => requested(work, wanted, status),
                 }
             }
-            Self::FindAccount { clin, .. } => found_account(work, clin, data),
+            Self::FindAccount { wanted, .. } => found_account(work, wanted, data),
             Self::CheckMark { account, reading } => match reading.add(data) {
                 Err(reading) => go_on(Self::CheckMark { account, reading }),
                 Ok(tags) if !tags::is_marked(&tags, work.job) => {
@@ -200,7 +205,9 @@ impl Call {
 
     pub fn search(&self) -> Option<Self> {
         match self {
-            Self::Create { clin } => Some(Self::FindRequest { clin: clin.clone(), page: None }),
+            Self::Create { wanted } => {
+                Some(Self::FindRequest { wanted: wanted.clone(), page: None })
+            }
             Self::Pair(call) => call.search().map(Self::Pair),
             Self::ReadTags { .. }
             | Self::FindRequest { .. }
@@ -245,26 +252,27 @@ fn creator(work: &Work<'_>) -> Service {
 }
 
 /// Returns the action after a page of the organization's requests.
-fn found_request(work: &Work<'_>, clin: ClinMark, data: &Object) -> Result<Action, Failure> {
+fn found_request(work: &Work<'_>, wanted: Wanted, data: &Object) -> Result<Action, Failure> {
     let name = name(work, &environment(work)?);
     let same = |one: &Object| one.text("AccountName") == Some(name.as_str());
     match search(data, "CreateAccountStatuses", same) {
-        Search::Found(status) => requested(work, clin, status),
-        Search::NextPage(page) => go_on(Call::FindRequest { clin, page: Some(page) }),
-        Search::Missing => go_on(Call::Create { clin }),
+        Search::Found(status) => requested(work, wanted, status),
+        Search::NextPage(page) => go_on(Call::FindRequest { wanted, page: Some(page) }),
+        Search::Missing => go_on(Call::Create { wanted }),
     }
 }
 
 /// Returns the action after a request that has failed.
-fn not_created(clin: ClinMark, status: &Object) -> Result<Action, Failure> {
+fn not_created(wanted: Wanted, status: &Object) -> Result<Action, Failure> {
     match status.text("FailureReason").unwrap_or("no reason") {
         "EMAIL_ALREADY_EXISTS" | "GOVCLOUD_ACCOUNT_ALREADY_EXISTS" => {
-            go_on(Call::FindAccount { clin, page: None })
+            go_on(Call::FindAccount { wanted, page: None })
         }
         // Another request of the same address, perhaps of this job, is in
         // progress.
-        "CONCURRENT_ACCOUNT_MODIFICATION" => {
-            let call = Call::FindRequest { clin, page: None };
+        "CONCURRENT_ACCOUNT_MODIFICATION" if wanted.conflicts < PAUSES_MAX => {
+            let wanted = Wanted { conflicts: wanted.conflicts + 1, ..wanted };
+            let call = Call::FindRequest { wanted, page: None };
             let wait = Wait::pause(call, "AWS creates the account already").after(PAUSE);
             Ok(wait.map(crate::Call::Environment).into())
         }
@@ -277,17 +285,17 @@ fn not_created(clin: ClinMark, status: &Object) -> Result<Action, Failure> {
 }
 
 /// Returns the action after a page of the organization's accounts.
-fn found_account(work: &Work<'_>, clin: ClinMark, data: &Object) -> Result<Action, Failure> {
+fn found_account(work: &Work<'_>, wanted: Wanted, data: &Object) -> Result<Action, Failure> {
     let email = email(work, &environment(work)?)?;
     let same =
         |one: &Object| one.text("Email").is_some_and(|other| other.eq_ignore_ascii_case(&email));
     match search(data, "Accounts", same) {
         Search::Found(account) => {
             let id = text(account, "Id")?.to_owned();
-            let account = Account { clin, id, commercial: None };
+            let account = Account { clin: wanted.clin, id, commercial: None };
             go_on(Call::CheckMark { account, reading: Reading::default() })
         }
-        Search::NextPage(page) => go_on(Call::FindAccount { clin, page: Some(page) }),
+        Search::NextPage(page) => go_on(Call::FindAccount { wanted, page: Some(page) }),
         Search::Missing => Err(exists("the e-mail address belongs to an account elsewhere")),
     }
 }
@@ -308,14 +316,14 @@ fn read(work: &Work<'_>, account: Account, found: &Object) -> Result<Action, Fai
 }
 
 /// Returns the action after the status of a request that has not failed.
-fn requested(work: &Work<'_>, clin: ClinMark, status: &Object) -> Result<Action, Failure> {
+fn requested(work: &Work<'_>, wanted: Wanted, status: &Object) -> Result<Action, Failure> {
     let request = text(status, "Id")?.to_owned();
     if status.text("State") != Some("SUCCEEDED") {
-        let call = Call::ReadRequest { clin, request: request.clone() };
+        let call = Call::ReadRequest { wanted, request: request.clone() };
         let wait = Wait::new(call, "AWS creates the account").reference(request);
         return Ok(wait.map(crate::Call::Environment).into());
     }
-    let id = text(status, "AccountId")?.to_owned();
+    let (clin, id) = (wanted.clin, text(status, "AccountId")?.to_owned());
     let account = match status.text("GovCloudAccountId") {
         Some(gov) => Account { clin, id: gov.to_owned(), commercial: Some(id) },
         None => Account { clin, id, commercial: None },
@@ -391,45 +399,4 @@ fn environment(work: &Work<'_>) -> Result<payload::Environment, Failure> {
 pub fn portfolio<'a>(work: &Work<'a>) -> Result<&'a str, Failure> {
     let lacks = || Failure::unsupported("the request lacks portfolioId");
     work.job.operation()?.portfolio_id().ok_or_else(lacks)
-}
-
-fn short_token(work: &Work<'_>) -> String {
-    tags::job_mark(work.job).chars().take(TOKEN_DIGITS).collect()
-}
-
-/// Returns the name of the account, which no other job gives: printable ASCII,
-/// as AWS requires.
-fn name(work: &Work<'_>, environment: &payload::Environment) -> String {
-    let wanted = environment.account_name.as_ref().unwrap_or(&environment.name);
-    let ascii = |c: char| if matches!(c, ' '..='~') { c } else { '-' };
-    let room = NAME_CHARS_MAX - TOKEN_DIGITS - 1;
-    let wanted: String = wanted.chars().map(ascii).take(room).collect();
-    format!("{wanted} {}", short_token(work))
-}
-
-/// Returns the e-mail address of the account, which no other job gives.
-fn email(work: &Work<'_>, environment: &payload::Environment) -> Result<String, Failure> {
-    let id = short_token(work);
-    let list = environment.email_distribution_list.as_deref().filter(|list| !list.is_empty());
-    let email = match (&work.settings.account_email, list) {
-        (Some(pattern), _) => pattern.replace("{id}", &id),
-        (None, Some(list)) => {
-            let Some((local, domain)) = list.rsplit_once('@') else {
-                return Err(Failure::unsupported("emailDistributionList is no e-mail address"));
-            };
-            format!("{local}+{id}@{domain}")
-        }
-        (None, None) => {
-            let message = "an account of AWS needs an e-mail address: the request has no \
-                           emailDistributionList, and the CSP no settings.account_email";
-            return Err(Failure::unsupported(message));
-        }
-    };
-    if email.chars().count() > EMAIL_CHARS_MAX {
-        let message = format!(
-            "the e-mail address of the account is longer than {EMAIL_CHARS_MAX} characters: {email}"
-        );
-        return Err(Failure::unsupported(message));
-    }
-    Ok(email)
 }

@@ -15,6 +15,7 @@
 
 mod costs;
 mod environment;
+mod names;
 mod operators;
 mod pair;
 mod placement;
@@ -139,7 +140,8 @@ impl calls::Call for Call {
         match self {
             Self::Portfolio(call) => call.search().map(Self::Portfolio),
             Self::Environment(call) => call.search().map(Self::Environment),
-            Self::Operators(_) | Self::TaskOrder(_) | Self::Costs(_) => None,
+            Self::Operators(call) => call.search().map(Self::Operators),
+            Self::TaskOrder(_) | Self::Costs(_) => None,
         }
     }
 

@@ -45,6 +45,8 @@ pub enum Call {
     },
     FindGroup {
         access: Access,
+        /// True if AWS has refused to create the group, because it exists.
+        exists: bool,
     },
     CreateGroup {
         access: Access,
@@ -60,6 +62,8 @@ pub enum Call {
     FindUser {
         access: Access,
         next: usize,
+        /// True if AWS has refused to create the user, because it exists.
+        exists: bool,
     },
     CreateUser {
         access: Access,
@@ -94,7 +98,7 @@ fn begin(
     let (instance, store) = known.unwrap_or_default();
     let access = Access { account, environment, instance, store, group: String::new() };
     Ok(crate::Call::Operators(match is_known {
-        true => Call::FindGroup { access },
+        true => Call::FindGroup { access, exists: false },
         false => Call::FindInstance { access },
     }))
 }
@@ -105,7 +109,7 @@ impl Call {
         let store = Object::new().with("IdentityStoreId", &self.access().store);
         Ok(match self {
             Self::FindInstance { .. } => center.safe("ListInstances", Object::new()),
-            Self::FindGroup { access } => {
+            Self::FindGroup { access, .. } => {
                 users.safe("GetGroupId", by(store, "displayName", &group_name(access)))
             }
             Self::CreateGroup { access } => {
@@ -155,9 +159,9 @@ impl Call {
                 let instance = objects(data, "Instances").next().ok_or_else(lacks)?;
                 access.instance = text(instance, "InstanceArn")?.to_owned();
                 access.store = text(instance, "IdentityStoreId")?.to_owned();
-                go_on(Self::FindGroup { access })
+                go_on(Self::FindGroup { access, exists: false })
             }
-            Self::FindGroup { mut access } | Self::CreateGroup { mut access } => {
+            Self::FindGroup { mut access, .. } | Self::CreateGroup { mut access } => {
                 access.group = text(data, "GroupId")?.to_owned();
                 go_on(Self::Assign { access })
             }
@@ -167,7 +171,7 @@ impl Call {
             Self::ReadAssignment { access, .. } => {
                 assigned(work, access, object(data, "AccountAssignmentCreationStatus")?)
             }
-            Self::FindUser { access, next } | Self::CreateUser { access, next } => {
+            Self::FindUser { access, next, .. } | Self::CreateUser { access, next } => {
                 let user = text(data, "UserId")?.to_owned();
                 go_on(Self::AddMember { access, next, user })
             }
@@ -177,11 +181,19 @@ impl Call {
 
     pub fn after_error(&self, work: &Work<'_>, error: &Error) -> Option<Result<Action, Failure>> {
         let access = self.access().clone();
-        let (missing, conflict) =
-            (error.is("ResourceNotFoundException"), error.is("ConflictException"));
+        let missing = error.is("ResourceNotFoundException");
+        // The other reason is a change in progress, which passes.
+        let conflict = error.is("ConflictException") && error.reason != "CONCURRENT_MODIFICATION";
         match self {
+            Self::FindGroup { exists: true, .. } | Self::FindUser { exists: true, .. }
+                if missing =>
+            {
+                Some(Ok(Action::Lost(not_found(self))))
+            }
             Self::FindGroup { .. } if missing => Some(go_on(Self::CreateGroup { access })),
-            Self::CreateGroup { .. } if conflict => Some(go_on(Self::FindGroup { access })),
+            Self::CreateGroup { .. } if conflict => {
+                Some(go_on(Self::FindGroup { access, exists: true }))
+            }
             // What was created just now has not reached all servers.
             Self::Assign { .. } if conflict || missing => Some(Ok(error.repeat_soon())),
             Self::FindUser { next, .. } if missing => Some(match work.settings.users {
@@ -189,7 +201,7 @@ impl Call {
                 Users::Existing => Err(unknown(work, *next)),
             }),
             Self::CreateUser { next, .. } if conflict => {
-                Some(go_on(Self::FindUser { access, next: *next }))
+                Some(go_on(Self::FindUser { access, next: *next, exists: true }))
             }
             Self::AddMember { next, .. } if conflict => Some(added(work, access, next + 1)),
             Self::FindInstance { .. }
@@ -203,6 +215,15 @@ impl Call {
         }
     }
 
+    /// Returns the same search for what exists and is not found yet.
+    pub fn search(&self) -> Option<Self> {
+        let exists = matches!(
+            self,
+            Self::FindGroup { exists: true, .. } | Self::FindUser { exists: true, .. }
+        );
+        exists.then(|| self.clone())
+    }
+
     pub fn made(&self) -> Vec<Made> {
         self.access().environment.as_ref().map(Account::made).unwrap_or_default()
     }
@@ -210,7 +231,7 @@ impl Call {
     fn access(&self) -> &Access {
         match self {
             Self::FindInstance { access }
-            | Self::FindGroup { access }
+            | Self::FindGroup { access, .. }
             | Self::CreateGroup { access }
             | Self::Assign { access }
             | Self::ReadAssignment { access, .. }
@@ -224,7 +245,7 @@ impl Call {
 fn assigned(work: &Work<'_>, access: Access, status: &Object) -> Result<Action, Failure> {
     match status.text("Status").unwrap_or_default() {
         "SUCCEEDED" => {
-            let call = crate::Call::Operators(Call::FindUser { access, next: 0 });
+            let call = crate::Call::Operators(Call::FindUser { access, next: 0, exists: false });
             if operators(work)?.is_empty() {
                 return end(work, call);
             }
@@ -250,7 +271,7 @@ fn assigned(work: &Work<'_>, access: Access, status: &Object) -> Result<Action, 
 /// Goes on with the next operator, or ends the job.
 fn added(work: &Work<'_>, access: Access, next: usize) -> Result<Action, Failure> {
     let is_last = next >= operators(work)?.len();
-    let call = Call::FindUser { access, next };
+    let call = Call::FindUser { access, next, exists: false };
     if is_last { end(work, crate::Call::Operators(call)) } else { go_on(call) }
 }
 
@@ -268,6 +289,17 @@ fn end(work: &Work<'_>, call: crate::Call) -> Result<Action, Failure> {
 
 fn go_on(call: Call) -> Result<Action, Failure> {
     Ok(Action::Call(crate::Call::Operators(call)))
+}
+
+/// Returns the failure of a job whose group or user cannot be created, because
+/// it exists, and is not found either: another user may have the address.
+fn not_found(call: &Call) -> Failure {
+    let thing = if matches!(call, Call::FindGroup { .. }) { "the group" } else { "an operator" };
+    let message = format!(
+        "IAM Identity Center refuses to create {thing} because of another entry, and does not \
+         find one of this name"
+    );
+    Failure::refused_because(409, message)
 }
 
 fn unknown(work: &Work<'_>, number: usize) -> Failure {

@@ -111,7 +111,7 @@ impl Call {
                 if error.is("DuplicateAccountException")
                     || error.is("SourceParentNotFoundException") =>
             {
-                Some(go_on(Self::find(place.clone())))
+                Some(wait_for(Self::find(place.clone()), "the account was moved a moment ago"))
             }
             // It was created just now, and not every server knows it.
             Self::FindParent { place, .. }

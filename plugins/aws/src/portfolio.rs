@@ -36,6 +36,8 @@ pub enum Call {
     /// Searches the parent for a unit of the same name.
     Find {
         page: Option<String>,
+        /// True if AWS has refused to create the unit, because it exists.
+        exists: bool,
     },
     /// Compares the mark of a unit of the same name.
     CheckMark {
@@ -84,7 +86,7 @@ impl Call {
                     .with("Tags", tags::list(all));
                 organizations.once("CreateOrganizationalUnit", body)
             }
-            Self::Find { page } => {
+            Self::Find { page, .. } => {
                 let body = Object::new().with("ParentId", &work.settings.root);
                 let body = body.with_optional("NextToken", page.as_deref());
                 organizations.safe("ListOrganizationalUnitsForParent", body)
@@ -108,7 +110,7 @@ impl Call {
                 let unit = object(data, "OrganizationalUnit")?;
                 work.done("portfolio", described(unit)?)
             }
-            Self::Find { .. } => {
+            Self::Find { exists: is_known, .. } => {
                 let name = portfolio(work)?.name;
                 let same = |unit: &Object| unit.text("Name") == Some(name.as_str());
                 match search(data, "OrganizationalUnits", same) {
@@ -116,7 +118,12 @@ impl Call {
                         let (unit, reading) = (unit.clone(), Reading::default());
                         go_on(Self::CheckMark { unit, reading })
                     }
-                    Search::NextPage(page) => go_on(Self::Find { page: Some(page) }),
+                    Search::NextPage(page) => {
+                        go_on(Self::Find { page: Some(page), exists: is_known })
+                    }
+                    Search::Missing if is_known => Ok(Action::Lost(exists(
+                        "AWS has an organizational unit of this name, but does not list it",
+                    ))),
                     // The call that was lost has created nothing.
                     Search::Missing => go_on(Self::Create),
                 }
@@ -155,11 +162,20 @@ impl Call {
 
     pub fn after_error(&self, error: &Error) -> Option<Result<Action, Failure>> {
         let exists = error.is("DuplicateOrganizationalUnitException");
-        (exists && matches!(self, Self::Create)).then(|| go_on(Self::Find { page: None }))
+        (exists && matches!(self, Self::Create))
+            .then(|| go_on(Self::Find { page: None, exists: true }))
     }
 
     pub fn search(&self) -> Option<Self> {
-        matches!(self, Self::Create).then_some(Self::Find { page: None })
+        match self {
+            Self::Create => Some(Self::Find { page: None, exists: false }),
+            Self::Find { exists: true, .. } => Some(Self::Find { page: None, exists: true }),
+            Self::Find { exists: false, .. }
+            | Self::CheckMark { .. }
+            | Self::Read { .. }
+            | Self::ReadTags { .. }
+            | Self::ReadAccounts { .. } => None,
+        }
     }
 }
 

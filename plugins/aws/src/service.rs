@@ -152,6 +152,7 @@ impl Error {
             return Meaning::Soon;
         }
         match (self.kind.as_str(), self.reason.as_str()) {
+            ("ConflictException", "CONCURRENT_MODIFICATION") => Meaning::Soon,
             ("ConstraintViolationException", "ACCOUNT_CREATION_RATE_LIMIT_EXCEEDED")
             | ("FinalizingOrganizationException" | "DataUnavailableException", _) => Meaning::Later,
             ("InternalServerException" | "ServiceException" | "InternalFailure", _) => {
@@ -335,6 +336,12 @@ mod tests {
         for (status, body, meaning, code) in [
             (400, r#"{"__type":"TooManyRequestsException"}"#, Meaning::Soon, 400),
             (400, r#"{"__type":"ConcurrentModificationException"}"#, Meaning::Soon, 400),
+            (
+                400,
+                r#"{"__type":"ConflictException","Reason":"CONCURRENT_MODIFICATION"}"#,
+                Meaning::Soon,
+                409,
+            ),
             (400, r#"{"__type":"FinalizingOrganizationException"}"#, Meaning::Later, 400),
             (
                 400,
