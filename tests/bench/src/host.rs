@@ -92,6 +92,6 @@ impl Host {
 
     /// Returns the resident memory in MiB.
     pub fn resident_mib(&self) -> anyhow::Result<f64> {
-        usage::resident_mib(&[self.id()?])
+        Ok(usage::as_mib(self.process.memory()?))
     }
 }

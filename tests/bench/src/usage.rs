@@ -7,6 +7,7 @@ use std::ops::AddAssign;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use hoth_testkit::memory;
 
 /// The unit of processor time in `/proc/<id>/stat`: Linux shows hundredths of a
 /// second on every architecture, whatever its timer does.
@@ -64,25 +65,19 @@ impl AddAssign for Usage {
     }
 }
 
-/// Returns the resident memory of `processes` in MiB.
-pub fn resident_mib(processes: &[u32]) -> anyhow::Result<f64> {
-    memory_mib(processes, "VmRSS:")
-}
-
 /// Returns the highest resident memory of each of `processes` so far, summed
 /// up, in MiB.
 pub fn peak_mib(processes: &[u32]) -> anyhow::Result<f64> {
-    memory_mib(processes, "VmHWM:")
+    let mut bytes = 0;
+    for id in processes {
+        bytes += memory::peak(*id)?;
+    }
+    Ok(as_mib(bytes))
 }
 
-fn memory_mib(processes: &[u32], line: &str) -> anyhow::Result<f64> {
-    let mut kib = 0;
-    for id in processes {
-        let status = read(*id, "status")?;
-        let text = field(&status, line)?.trim_end_matches(" kB");
-        kib += text.parse::<u64>().context("reading a memory size")?;
-    }
-    Ok(as_f64(kib) / 1_024.0)
+/// Returns bytes in MiB.
+pub fn as_mib(bytes: u64) -> f64 {
+    as_f64(bytes) / 1_048_576.0
 }
 
 fn cpu(id: u32) -> anyhow::Result<Duration> {

@@ -11,6 +11,7 @@ mod aws_csp;
 mod azure_csp;
 mod config;
 mod log;
+pub mod memory;
 mod mock_aws;
 mod mock_azure;
 mod mock_cloud;

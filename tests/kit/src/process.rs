@@ -23,6 +23,7 @@ use tokio::time::timeout;
 use crate::PATIENCE;
 use crate::log::HostLog;
 use crate::log::Tee;
+use crate::memory;
 
 /// Starts hosts in one directory, one after the other or side by side.
 #[derive(Debug, Clone)]
@@ -322,23 +323,12 @@ impl HostProcess {
 
     /// Returns the resident memory in bytes.
     pub fn memory(&self) -> anyhow::Result<u64> {
-        self.memory_line("VmRSS:")
+        memory::resident(self.id().context("the host has ended")?)
     }
 
     /// Returns the highest resident memory so far, in bytes.
     pub fn memory_peak(&self) -> anyhow::Result<u64> {
-        self.memory_line("VmHWM:")
-    }
-
-    /// Reads a line of `/proc/<id>/status`, which counts in KiB; see proc(5).
-    fn memory_line(&self, name: &str) -> anyhow::Result<u64> {
-        let id = self.id().context("the host has ended")?;
-        let status = std::fs::read_to_string(format!("/proc/{id}/status"));
-        let status = status.context("reading the status of the host")?;
-        let line = status.lines().find_map(|line| line.strip_prefix(name));
-        let line = line.with_context(|| format!("no {name} in the status of the host"))?;
-        let kib: u64 = line.trim().trim_end_matches(" kB").parse().context("a memory size")?;
-        Ok(kib * 1_024)
+        memory::peak(self.id().context("the host has ended")?)
     }
 }
 
