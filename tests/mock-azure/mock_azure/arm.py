@@ -1,6 +1,10 @@
 """Azure Resource Manager: the checks that hold for every call, and the routes
 of the resource providers."""
 
+import re
+
+from . import aliases
+from . import management_groups
 from .aliases import Aliases
 from .costs import Costs
 from .costs import throttled_costs
@@ -25,24 +29,13 @@ class Arm(Service):
         providers = [ManagementGroups, Aliases, Subscriptions, Roles, Costs]
         routes = [route for provider in providers for route in provider(self).routes()]
         # The pages of long-running operations are the same for each provider.
-        for name, version in (("Management", "2023-04-01"), ("Subscription", "2021-10-01")):
-            base = rf"/providers/Microsoft\.{name}/"
-            routes += [
-                Route(
-                    "GET",
-                    base + r"operationStatuses/(?P<id>[^/]+)",
-                    "operationStatuses.get",
-                    self.operation_status,
-                    (version,),
-                ),
-                Route(
-                    "GET",
-                    base + r"operationResults/(?P<id>[^/]+)",
-                    "operationResults.get",
-                    self.operation_result,
-                    (version,),
-                ),
-            ]
+        for provider in (management_groups, aliases):
+            for pages, function in (
+                ("operationStatuses", self.operation_status),
+                ("operationResults", self.operation_result),
+            ):
+                page = re.escape(provider.PROVIDER) + f"/{pages}/(?P<id>[^/]+)"
+                routes.append(Route("GET", page, f"{pages}.get", function, (provider.VERSION,)))
         return routes
 
     def authenticate(self, request):
