@@ -4,9 +4,9 @@ use hoth_testkit::MockAzure;
 use serde_json::Value;
 use serde_json::json;
 
+use super::certificate;
 use crate::harness::Setup;
 use crate::harness::client;
-use crate::harness::component;
 use crate::harness::eventually;
 use crate::harness::job;
 
@@ -103,17 +103,12 @@ async fn the_sdk_does_an_operation_at_a_local_azure_for_comparison() {
     azure.twin("NONE", &none, &none).await.expect_err("there is no such operation");
 }
 
-/// The certificate of the application `certified`, and its key.
-pub const CERTIFICATE: &str =
-    include_str!("../../../host/egress/src/tests/vectors/certificate.pem");
-pub const KEY: &str = include_str!("../../../host/egress/src/tests/vectors/key.pkcs8.pem");
-
 /// Returns a host with four CSPs at the local Azure, each with another way to
 /// prove its identity to Entra.
 fn authenticating(azure: &MockAzure) -> anyhow::Result<Setup> {
     let (base_url, token_url) = (azure.text("arm")?, azure.token_url()?);
     let id = azure.text("client_id")?;
-    let certificate = "certificate = { env = \"CERTIFICATE\" }, key = { env = \"KEY\" }";
+    let sources = certificate::SOURCES;
     let mut tables = String::new();
     for (name, client_id, proof) in [
         ("BASIC", id, "client_secret = { env = \"SECRET\" }".to_owned()),
@@ -122,11 +117,11 @@ fn authenticating(azure: &MockAzure) -> anyhow::Result<Setup> {
             id,
             "client_secret = { env = \"SECRET\" }\nclient_authentication = \"post\"".to_owned(),
         ),
-        ("PS256", "certified", format!("client_certificate = {{ {certificate} }}")),
+        ("PS256", certificate::CLIENT, format!("client_certificate = {{ {sources} }}")),
         (
             "RS256",
-            "certified",
-            format!("client_certificate = {{ {certificate}, algorithm = \"RS256\" }}"),
+            certificate::CLIENT,
+            format!("client_certificate = {{ {sources}, algorithm = \"RS256\" }}"),
         ),
     ] {
         tables += &format!(
@@ -143,18 +138,16 @@ scopes = ["{SCOPE}"]
         );
     }
     // This adapter names no scopes of its own.
-    let adapter = std::fs::read(component("stratus"))?;
-    let setup = Setup::new().with(&tables).adapter("stratus", adapter);
+    let setup = Setup::new().with(&tables).bundled("stratus");
     let setup = setup.environment("SECRET", azure.text("client_secret")?);
-    Ok(setup.environment("CERTIFICATE", CERTIFICATE).environment("KEY", KEY))
+    Ok(certificate::provide(setup))
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn entra_accepts_the_secrets_and_assertions_of_the_host() {
     let azure = MockAzure::start().await.expect("a local Azure starts");
     azure.settings(&json!({"refuse_reused_assertions": true})).await.expect("settings");
-    let application = json!({"client_id": "certified", "certificates": [CERTIFICATE]});
-    azure.application(&application).await.expect("an application");
+    certificate::register(&azure).await;
     let host = authenticating(&azure).expect("a configuration").start().await;
     let snow = host.servicenow();
     // The adapter speaks another API, which ARM refuses after the token.

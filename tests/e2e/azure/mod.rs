@@ -1,5 +1,6 @@
 //! The adapter for Azure against a local Azure, which Microsoft's SDK judges.
 
+mod certificate;
 mod faults;
 mod kills;
 mod mock;
@@ -27,18 +28,15 @@ const CLIN: &str = "0001";
 
 /// Settings with a task order that pays today, whenever that is.
 fn settings() -> String {
-    let clin = |number: &str| {
-        format!(
-            r#"{{ clinNumber = "{number}", type = "CLOUD", classificationLevel = "UNCLASSIFIED", popStartDate = "2020-01", popEndDate = "2099-12" }}"#
-        )
-    };
+    let clin = format!(
+        r#"{{ clinNumber = "{CLIN}", type = "CLOUD", classificationLevel = "UNCLASSIFIED", popStartDate = "2020-01", popEndDate = "2099-12" }}"#
+    );
     format!(
         r#"parent = "{ROOT}"
 role = "{OWNER}"
 billing_scope = "/billingAccounts/1234/enrollmentAccounts/5678"
-task_orders = [{{ taskOrderNumber = "{TASK_ORDER}", popStartDate = "2020-01", popEndDate = "2099-12", clins = [{}] }}]
-"#,
-        clin(CLIN)
+task_orders = [{{ taskOrderNumber = "{TASK_ORDER}", popStartDate = "2020-01", popEndDate = "2099-12", clins = [{clin}] }}]
+"#
     )
 }
 

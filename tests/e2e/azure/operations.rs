@@ -7,12 +7,11 @@ use super::CSP;
 use super::add_environment;
 use super::add_portfolio;
 use super::azure;
+use super::certificate;
 use super::cost;
 use super::costs_of;
 use super::count;
 use super::job;
-use super::mock::CERTIFICATE;
-use super::mock::KEY;
 use super::operations;
 use super::operators;
 use super::outcome_of;
@@ -23,7 +22,6 @@ use super::setup_with;
 use super::state;
 use crate::harness::Setup;
 use crate::harness::TestHost;
-use crate::harness::component;
 use crate::harness::eventually;
 
 #[tokio::test]
@@ -89,8 +87,7 @@ async fn journals(host: &TestHost, count: usize) -> String {
 #[tokio::test]
 async fn a_certificate_gives_the_tokens_of_both_endpoints() {
     let azure = azure().await;
-    let application = json!({"client_id": "certified", "certificates": [CERTIFICATE]});
-    azure.application(&application).await.expect("an application");
+    certificate::register(&azure).await;
     let text = |name| azure.text(name).expect("the local Azure says where it is");
     let tables = format!(
         r#"
@@ -104,17 +101,17 @@ cloud = "public"
 url = "{}"
 [csp.{CSP}.oauth2]
 token_url = "{}"
-client_id = "certified"
-client_certificate = {{ certificate = {{ env = "CERTIFICATE" }}, key = {{ env = "KEY" }} }}
+client_id = "{}"
+client_certificate = {{ {} }}
 "#,
         text("arm"),
         settings(),
         text("graph"),
         azure.token_url().expect("the local Azure has a tenant"),
+        certificate::CLIENT,
+        certificate::SOURCES,
     );
-    let adapter = std::fs::read(component("azure")).expect("the adapter is built");
-    let setup = Setup::new().with(&tables).adapter("azure", adapter);
-    let setup = setup.environment("CERTIFICATE", CERTIFICATE).environment("KEY", KEY);
+    let setup = certificate::provide(Setup::new().with(&tables).bundled("azure"));
     let host = setup.start().await;
     let portfolio = provisioned(&host, &add_portfolio("job-1"), "portfolio").await;
     let payload = json!({"administrators": operators(&["a.b@example.mil"])});

@@ -73,6 +73,15 @@ value = {{ env = "{variable}" }}
         self.map(|config| config.csp_table(&table).environment(&variable, csp.key()))
     }
 
+    /// Adds `name`, a part of a local AWS served by the `aws` adapter, with more
+    /// `settings` as the inside of an inline table.
+    pub fn aws(mut self, name: &str, aws: &MockAws, part: AwsPartition, settings: &str) -> Self {
+        self.adapters.insert("aws");
+        self.map(|config| {
+            config.aws(name, aws, part, settings).expect("the local AWS says where it is")
+        })
+    }
+
     /// Adds `name`, served by a local Azure through the `azure` adapter.
     /// `settings` are lines of its table `settings`.
     pub fn azure(mut self, name: &str, azure: &MockAzure, settings: &str) -> Self {
@@ -127,13 +136,11 @@ value = {{ env = "{variable}" }}
         self
     }
 
-    /// Adds `name`, a part of a local AWS served by the `aws` adapter, with more
-    /// `settings` as the inside of an inline table.
-    pub fn aws(mut self, name: &str, aws: &MockAws, part: AwsPartition, settings: &str) -> Self {
-        self.adapters.insert("aws");
-        self.map(|config| {
-            config.aws(name, aws, part, settings).expect("the local AWS says where it is")
-        })
+    /// Adds a bundled adapter; a table `[csp.…]` added with [`Self::with`] names
+    /// it.
+    pub fn bundled(mut self, name: &'static str) -> Self {
+        self.adapters.insert(name);
+        self
     }
 
     /// Adds an adapter; a table `[csp.…]` added with [`Self::with`] names it.
