@@ -1,6 +1,7 @@
 //! The adapter for AWS against a local AWS that verifies every signature,
 //! parameter and right, and that has the faults and delays of the real one.
 
+mod kills;
 mod mock;
 
 use hoth_testkit::AwsPartition;
@@ -11,7 +12,6 @@ use serde_json::json;
 use crate::harness::Outcome;
 use crate::harness::Setup;
 use crate::harness::TestHost;
-use crate::harness::eventually;
 
 async fn mock() -> MockAws {
     MockAws::start().await.expect("a local AWS starts")
@@ -77,8 +77,9 @@ async fn succeed(host: &TestHost, job: &Value) -> Value {
     outcome.response().clone()
 }
 
-async fn new_portfolio(host: &TestHost) -> String {
-    let response = succeed(host, &portfolio("p", "P1")).await;
+/// Runs the job `id`, which creates a portfolio, and returns its unit.
+async fn new_portfolio(host: &TestHost, id: &str) -> String {
+    let response = succeed(host, &portfolio(id, "P1")).await;
     response["portfolio"]["id"].as_str().expect("an id").to_owned()
 }
 
@@ -93,23 +94,11 @@ fn find<'a>(state: &'a Value, list: &str, matches: impl Fn(&Value) -> bool) -> V
     list.iter().filter(|item| matches(item)).collect()
 }
 
-/// Returns the accepted calls by operation, without those that read.
-async fn changes(aws: &MockAws) -> Vec<String> {
-    let calls = aws.calls().await.expect("calls");
-    let accepted = calls.iter().filter(|call| call["accepted"] == true);
-    let names = accepted.filter_map(|call| call["operation"].as_str());
-    let reads = ["Get", "List", "Describe", "AssumeRole"];
-    names
-        .filter(|name| !reads.iter().any(|read| name.starts_with(read)))
-        .map(str::to_owned)
-        .collect()
-}
-
 #[tokio::test]
 async fn every_operation_succeeds_in_the_commercial_partition() {
     let aws = mock().await;
     let host = setup(&aws, AwsPartition::Commercial).start().await;
-    let unit = new_portfolio(&host).await;
+    let unit = new_portfolio(&host, "p").await;
 
     let made = succeed(&host, &environment("e", &unit, &["ada@example.mil"])).await;
     let account = made["environment"]["id"].as_str().expect("an id").to_owned();
@@ -157,7 +146,7 @@ async fn assert_no_refusals(aws: &MockAws, expected: &[&str]) {
 async fn a_govcloud_environment_is_a_pair_that_joins_with_its_own_role() {
     let aws = mock().await;
     let host = setup(&aws, AwsPartition::GovCloud).start().await;
-    let unit = new_portfolio(&host).await;
+    let unit = new_portfolio(&host, "p").await;
     let made = succeed(&host, &environment("e", &unit, &["ada@example.mil"])).await;
     let (id, pair) = (&made["environment"]["id"], &made["environment"]["commercialAccountId"]);
     let gov = state(&aws, AwsPartition::GovCloud).await;
@@ -175,7 +164,7 @@ async fn a_govcloud_environment_is_a_pair_that_joins_with_its_own_role() {
 async fn costs_come_from_the_accounts_of_a_clin() {
     let aws = mock().await;
     let host = setup(&aws, AwsPartition::Commercial).start().await;
-    let unit = new_portfolio(&host).await;
+    let unit = new_portfolio(&host, "p").await;
     let made = succeed(&host, &environment("e", &unit, &[])).await;
     let account = made["environment"]["id"].as_str().expect("an id");
     aws.settings(&json!({"page_size": 1})).await.expect("settings");
@@ -209,7 +198,7 @@ async fn throttles_lost_responses_and_delays_do_not_fail_an_environment() {
         .await
         .expect("settings");
     let host = setup(&aws, AwsPartition::Commercial).start().await;
-    let unit = new_portfolio(&host).await;
+    let unit = new_portfolio(&host, "p").await;
     for (operation, kind) in [
         ("ListTagsForResource", "throttle-400"),
         ("ListCreateAccountStatus", "503"),
@@ -240,7 +229,7 @@ async fn throttles_lost_responses_and_delays_do_not_fail_an_environment() {
 async fn refusals_of_aws_are_reported_with_what_was_created() {
     let aws = mock().await;
     let host = setup(&aws, AwsPartition::Commercial).start().await;
-    let unit = new_portfolio(&host).await;
+    let unit = new_portfolio(&host, "p").await;
     let fault = |operation: &str, more: Value| {
         let mut fault = json!({"operation": operation});
         let more = more.as_object().expect("an object").clone();
@@ -273,50 +262,4 @@ async fn refusals_of_aws_are_reported_with_what_was_created() {
         let kind = outcome.response()["made"][0]["kind"].as_str();
         assert_eq!(kind, made, "{operation}: {outcome}");
     }
-}
-
-/// Kills the host at each call of an environment, after the call took effect.
-async fn kill_at_each_call(partition: AwsPartition) {
-    let aws = mock().await;
-    aws.settings(&json!({"creations_max": 100, "invitations_max": 100})).await.expect("settings");
-    let mut host = setup(&aws, partition).start().await;
-    let unit = new_portfolio(&host).await;
-    let before = aws.calls().await.expect("calls").len();
-    succeed(&host, &environment("e-0", &unit, &["ada@example.mil"])).await;
-    let calls = aws.calls().await.expect("calls").len() - before;
-    for kill_at in 0..calls {
-        // The response to this call takes long enough for the kill.
-        let slow = json!({"kind": "slow", "seconds": 5, "effect": true, "skip": kill_at});
-        aws.fault(&slow).await.expect("a fault");
-        let begun = aws.calls().await.expect("calls").len();
-        let job = environment(&format!("k-{kill_at}"), &unit, &["ada@example.mil"]);
-        host.servicenow().provision(&job).await;
-        eventually("the call at which the host is killed", async || {
-            let left = aws.faults_left().await.expect("faults");
-            let calls = aws.calls().await.expect("calls").len();
-            (left.is_empty() || calls > begun + kill_at).then_some(())
-        })
-        .await;
-        host.kill().await;
-        host.restart().await;
-        let outcome = host.servicenow().outcome().await;
-        assert_eq!(outcome.code(), 200, "killed at call {kill_at}: {outcome}");
-    }
-    let (state, jobs) = (state(&aws, partition).await, calls + 1);
-    let accounts = find(&state, "accounts", |one| one["parent"] == unit).len();
-    assert_eq!(accounts, jobs, "{:?}\n{state:#}", changes(&aws).await);
-    let members = find(&state, "accounts", |_| true).len();
-    assert_eq!(members, jobs + 1, "the management account, and one for each job");
-    assert_eq!(state["users"].as_array().map(Vec::len), Some(1), "{state:#}");
-    assert_eq!(state["assignments"].as_array().map(Vec::len), Some(jobs), "{state:#}");
-}
-
-#[tokio::test]
-async fn a_kill_between_any_two_calls_creates_nothing_twice() {
-    kill_at_each_call(AwsPartition::Commercial).await;
-}
-
-#[tokio::test]
-async fn a_kill_between_any_two_calls_creates_no_second_pair() {
-    kill_at_each_call(AwsPartition::GovCloud).await;
 }

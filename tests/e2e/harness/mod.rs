@@ -5,6 +5,7 @@
 
 mod components;
 mod host;
+mod kill;
 mod outcome;
 mod requests;
 mod servicenow;
@@ -21,6 +22,7 @@ pub use components::guest;
 pub use components::sample;
 pub use host::TestHost;
 pub use host::queue_counts;
+pub use kill::MOMENTS;
 pub use outcome::Outcome;
 pub use requests::cost;
 pub use requests::job;

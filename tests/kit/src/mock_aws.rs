@@ -8,8 +8,10 @@ use serde_json::Value;
 use crate::mock_cloud;
 use crate::mock_cloud::MockCloud;
 
-/// The name of the mock for messages, and its folder below `tests`.
+/// The name for messages.
 const NAME: &str = "the local AWS";
+
+/// The folder below `tests`.
 const FOLDER: &str = "mock-aws";
 
 /// A local AWS; stopped when it is dropped.
@@ -47,7 +49,7 @@ impl MockAws {
     /// Returns an error if there is no such endpoint.
     pub fn url(&self, endpoint: &str) -> anyhow::Result<&str> {
         let url = self.document()["endpoints"][endpoint]["url"].as_str();
-        url.with_context(|| format!("the local AWS has no endpoint `{endpoint}`"))
+        url.with_context(|| format!("{NAME} has no endpoint `{endpoint}`"))
     }
 
     /// Returns a fixed key, such as `management-gov`.
@@ -59,7 +61,7 @@ impl MockAws {
         let key = &self.document()["credentials"][name];
         let text = |field: &str| {
             let value = key[field].as_str().map(str::to_owned);
-            value.with_context(|| format!("the local AWS has no key `{name}`"))
+            value.with_context(|| format!("{NAME} has no key `{name}`"))
         };
         let (id, secret) = (text("access_key_id")?, text("secret_access_key")?);
         Ok(AccessKey { id, secret, account: text("account")? })
@@ -72,7 +74,7 @@ impl MockAws {
     /// Returns an error if there is no such id.
     pub fn id(&self, partition: &str, name: &str) -> anyhow::Result<&str> {
         let id = self.document()["partitions"][partition][name].as_str();
-        id.with_context(|| format!("the local AWS has no `{name}` in `{partition}`"))
+        id.with_context(|| format!("{NAME} has no `{name}` in `{partition}`"))
     }
 
     /// Replaces the tables `costs` and `forecasts`, or one of them: amounts by

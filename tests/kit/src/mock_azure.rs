@@ -4,7 +4,6 @@ use std::ops::Deref;
 
 use anyhow::Context as _;
 use serde_json::Value;
-use serde_json::json;
 
 use crate::mock_cloud;
 use crate::mock_cloud::MockCloud;
@@ -92,11 +91,6 @@ impl MockAzure {
     /// Returns an error with the mock's sentence if a part is not valid.
     pub async fn costs(&self, lines: &Value) -> anyhow::Result<()> {
         self.post("costs", lines).await.map(drop)
-    }
-
-    /// Lets slow answers go on.
-    pub async fn release(&self) -> anyhow::Result<()> {
-        self.post("release", &json!({})).await.map(drop)
     }
 
     /// Accepts the ownership of the subscription of an `alias`, or sets its

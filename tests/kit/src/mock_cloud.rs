@@ -81,6 +81,11 @@ impl MockCloud {
         list(self.get("faults").await?)
     }
 
+    /// Lets held calls go on.
+    pub async fn release(&self) -> anyhow::Result<()> {
+        self.post("release", &json!({})).await.map(drop)
+    }
+
     /// Changes settings. The README of the mock lists them.
     ///
     /// # Errors

@@ -25,6 +25,7 @@ class Control:
             ("GET", "/control/state"): lambda _: state(world),
             ("GET", "/control/faults"): lambda _: world.faults.waiting(),
             ("POST", "/control/faults"): self._add_faults,
+            ("POST", "/control/release"): self._release,
             ("POST", "/control/settings"): self._set,
             ("POST", "/control/costs"): self._set_costs,
             ("POST", "/control/expire"): self._expire,
@@ -50,6 +51,10 @@ class Control:
         for fault in faults:
             self._world.faults.add(fault)
         return self._world.faults.waiting()
+
+    def _release(self, _):
+        self._world.faults.release()
+        return {}
 
     def _set(self, value):
         for name, setting in value.items():
@@ -89,6 +94,7 @@ class Control:
         seed = value.get("seed", SEED)
         if not isinstance(seed, int):
             raise ValueError("`seed` must be a whole number")
+        self._world.faults.release()
         self._world.reset(seed)
         return self._document()
 

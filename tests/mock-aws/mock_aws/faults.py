@@ -5,6 +5,7 @@ such calls. Every kind but `drop-before` and `slow` comes after the check of the
 signature, so that a fault never hides a wrong one.
 """
 
+import threading
 from dataclasses import dataclass
 
 from .answers import Refusal
@@ -27,7 +28,8 @@ _ONLY = {
 }
 _OTHERS = {DROP_BEFORE, DROP_AFTER, SLOW, SKEW, MALFORMED, CREATION_FAILS, ASSIGNMENT_FAILS}
 
-# The longest delay of `slow`, so that a wrong number ends before a test does.
+# The longest delay of `slow`, and the longest hold of a connection, so that
+# neither outlasts a test.
 SLOW_MAX_SECONDS = 120
 
 # The throttling errors of each service, which all have the status 400.
@@ -79,7 +81,7 @@ _REFUSALS = {
 
 _FIELDS = {
     "kind", "operation", "endpoint", "times", "skip", "seconds",
-    "type", "message", "status", "reason", "effect",
+    "type", "message", "status", "reason", "effect", "held",
 }  # fmt: skip
 
 
@@ -103,6 +105,8 @@ class Fault:
     reason: str | None = None
     # The request takes effect before it is answered with the error.
     effect: bool = False
+    # The connection is open until it is released, then it is dropped.
+    held: bool = False
 
     @classmethod
     def parse(cls, value):
@@ -118,6 +122,8 @@ class Fault:
             raise ValueError("an `error` needs a `type`")
         if fault.kind == SLOW and not 0 <= fault.seconds <= SLOW_MAX_SECONDS:
             raise ValueError(f"`seconds` must be at most {SLOW_MAX_SECONDS}")
+        if fault.held and fault.kind not in (DROP_BEFORE, DROP_AFTER):
+            raise ValueError(f"`held` is for {DROP_BEFORE} and {DROP_AFTER}")
         return fault
 
     def fits(self, endpoint, operation):
@@ -147,10 +153,12 @@ class Faults:
 
     def __init__(self):
         self._waiting = []
+        self._released = threading.Event()
 
     def add(self, fault):
         """Adds a fault behind the others."""
         self._waiting.append(fault)
+        self._released.clear()
 
     def take(self, endpoint, operation):
         """Returns the fault for a call, or None."""
@@ -165,6 +173,14 @@ class Faults:
                 self._waiting.remove(fault)
             return fault
         return None
+
+    def hold(self):
+        """Waits until held connections are released."""
+        self._released.wait(SLOW_MAX_SECONDS)
+
+    def release(self):
+        """Lets held connections go on."""
+        self._released.set()
 
     def waiting(self):
         """Returns the faults that no call has taken yet, for a report."""

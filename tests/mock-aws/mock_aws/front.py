@@ -53,12 +53,14 @@ class Front:
         with world.lock:
             fault = world.faults.take(request.endpoint, request.operation)
             record = self._record(request, fault)
-        if fault is not None and fault.kind == faults.SLOW:
+            held_by = world.faults
+        kind = fault and fault.kind
+        if kind == faults.SLOW:
             time.sleep(fault.seconds)
+        if kind == faults.DROP_BEFORE:
+            self._cut(fault, record, held_by)
         with world.lock:
-            if fault is not None and fault.kind == faults.DROP_BEFORE:
-                raise Cut
-            lead = fault.seconds if fault is not None and fault.kind == faults.SKEW else 0
+            lead = fault.seconds if kind == faults.SKEW else 0
             now = world.now() + lead
             try:
                 answer = self._checked(request, fault, now, record)
@@ -66,14 +68,28 @@ class Front:
             except Refusal as refusal:
                 record["error"] = refusal.type
                 answer = refused(request.endpoint, refusal)
-            if fault is not None and fault.kind == faults.DROP_AFTER:
-                raise Cut
-            record["status"] = answer.status
-        if fault is not None and fault.kind == faults.MALFORMED:
+            if kind != faults.DROP_AFTER:
+                record["status"] = answer.status
+        if kind == faults.DROP_AFTER:
+            self._cut(fault, record, held_by)
+        if kind == faults.MALFORMED:
             answer = Answer(answer.status, answer.content_type, b"<html>not an answer")
         answer.headers["x-amzn-requestid"] = record["request_id"]
         answer.headers["date"] = formatdate(now, usegmt=True)
         return answer
+
+    def _cut(self, fault, record, held_by):
+        """Raises `Cut`, after the release if the fault holds the connection."""
+        if fault.held:
+            # Outside the lock: the other calls go on.
+            self._note_held(record, True)
+            held_by.hold()
+            self._note_held(record, False)
+        raise Cut
+
+    def _note_held(self, record, held):
+        with self._world.lock:
+            record["held"] = held
 
     def _record(self, request, fault):
         world = self._world
@@ -92,6 +108,8 @@ class Front:
             "account": None,
             "caller": None,
             "fault": fault and fault.kind,
+            # True while the connection is held.
+            "held": False,
             # None means that no answer was sent.
             "status": None,
             "accepted": False,

@@ -1,6 +1,7 @@
 """A running local AWS, and clients for it."""
 
 import json
+import time
 import unittest
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
@@ -20,6 +21,9 @@ TIMEOUT_SECONDS = 60
 
 # Shared, because each session reads the models anew.
 SESSION = boto3.Session()
+
+# The pause between two looks at a condition that is waited for.
+PAUSE_SECONDS = 0.01
 
 # One server for all tests, which reset it. It ends with the process.
 SERVERS = Servers(World(), 0)
@@ -127,3 +131,11 @@ class Case(unittest.TestCase):
             "secret_access_key": made["SecretAccessKey"],
             "session_token": made["SessionToken"],
         }
+
+
+def eventually(condition):
+    """Waits until a condition holds."""
+    deadline = time.monotonic() + TIMEOUT_SECONDS
+    while not condition():
+        assert time.monotonic() < deadline, "the condition did not come to hold"
+        time.sleep(PAUSE_SECONDS)

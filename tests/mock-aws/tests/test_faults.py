@@ -1,10 +1,11 @@
 """Faults on request, the log of calls, and the control API."""
 
+import threading
 import time
 
 from botocore.exceptions import ConnectionClosedError, ReadTimeoutError
 
-from .support import Case
+from .support import TIMEOUT_SECONDS, Case, eventually
 
 
 class Faults(Case):
@@ -112,6 +113,36 @@ class Faults(Case):
             impatient.list_roots()
         self.organizations.list_accounts()
 
+    def test_a_held_connection_is_dropped_on_release_or_by_a_reset(self):
+        for kind, end, units in [("drop-before", "release", 0), ("drop-after", "reset", 1)]:
+            with self.subTest(kind):
+                self.control("POST", "reset", {})
+                self.fault(kind, "CreateOrganizationalUnit", held=True)
+                dropped = []
+                thread = threading.Thread(target=lambda: dropped.append(self.dropped()))
+                thread.start()
+                # Other calls go on while one is held.
+                eventually(self.is_held)
+                self.organizations.list_accounts()
+                self.assertEqual(len(self.state()["units"]), units)
+                self.assertTrue(thread.is_alive())
+                self.control("POST", end, {})
+                # Half of the longest hold.
+                thread.join(TIMEOUT_SECONDS)
+                self.assertEqual(dropped, [True])
+
+    def is_held(self):
+        """Returns true while the creation of the unit is held."""
+        return any(call["held"] for call in self.calls("CreateOrganizationalUnit"))
+
+    def dropped(self):
+        """Returns true if the connection is closed without an answer."""
+        try:
+            self.create()
+        except ConnectionClosedError:
+            return True
+        return False
+
     def test_a_skewed_clock_refuses_signatures_and_tells_its_time(self):
         self.fault("skew", seconds=600)
         answer = self.refused("InvalidSignatureException", self.create)
@@ -178,6 +209,7 @@ class Control(Case):
             ("faults", {"kind": "500", "time": 1}, "a fault has no time"),
             ("faults", {"kind": "error"}, "an `error` needs a `type`"),
             ("faults", {"kind": "slow"}, "`seconds` must be at most 120"),
+            ("faults", {"kind": "500", "held": True}, "`held` is for drop-before and drop-after"),
             ("settings", {"polls": 1}, "not polls"),
             ("settings", {"page_size": "1"}, "page_size must be of the type"),
             ("costs", {"cost": {}}, "not cost"),

@@ -2,7 +2,6 @@
 
 import threading
 
-from .http import Drop
 from .http import Refusal
 
 KINDS = [
@@ -20,8 +19,8 @@ KINDS = [
     "malformed",
 ]
 
-# Longest hold of a slow answer, so that a forgotten one does not stay for ever.
-SLOW_MAX_S = 60
+# The longest hold of a call, so that a forgotten one does not stay for ever.
+HOLD_MAX_S = 120
 
 
 class Faults:
@@ -58,19 +57,16 @@ class Faults:
         return None
 
     def release(self):
-        """Lets held answers go on."""
+        """Lets held calls go on."""
         self.released.set()
 
     def hold(self, fault):
-        self.released.wait(fault.get("seconds", SLOW_MAX_S))
+        self.released.wait(fault.get("seconds", HOLD_MAX_S))
 
 
 def refuse(fault, service, operation):
-    """Raises the refusal, or the drop, that a fault stands for. Returns if it
-    stands for none."""
+    """Raises the refusal that a fault stands for. Returns if it stands for none."""
     kind = fault["kind"]
-    if kind == "drop-before":
-        raise Drop
     if kind == "throttle-429":
         raise service.throttle(fault, operation)
     if kind == "500":

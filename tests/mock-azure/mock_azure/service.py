@@ -9,11 +9,11 @@ from .http import Drop
 from .http import Refusal
 from .http import Response
 
-# Headers whose values are credentials, and never go into the records.
+# Headers and fields whose values are credentials, and never go into the records.
 SECRET_HEADERS = ["authorization"]
+SECRET_FIELDS = ["client_secret", "client_assertion"]
 # A proxy's page in place of JSON.
 MALFORMED = "<html><body>Service Unavailable</body></html>"
-SECRET_FIELDS = ["client_secret", "client_assertion"]
 
 
 class Service:
@@ -90,6 +90,8 @@ class Service:
         if fault["kind"] == "slow":
             # Outside the lock: the other calls go on.
             self.tenant.faults.hold(fault)
+        if fault["kind"] == "drop-before":
+            self.drop(fault, call)
         if not fault.get("effect"):
             refuse(fault, self, call["operation"])
         with self.world.lock:
@@ -104,10 +106,18 @@ class Service:
         # The effect stays, and the client does not learn of it.
         refuse(fault, self, call["operation"])
         if fault["kind"] == "drop-after":
-            raise Drop
+            self.drop(fault, call)
         if fault["kind"] == "malformed":
             return Response(response.status, headers=response.headers, text=MALFORMED)
         return response
+
+    def drop(self, fault, call):
+        """Raises `Drop`, after the release if the fault holds the connection."""
+        if fault.get("held"):
+            self.note(call, held=True)
+            self.tenant.faults.hold(fault)
+            self.note(call, held=False)
+        raise Drop
 
     def render(self, refusal):
         error = {"code": refusal.code, "message": refusal.message}

@@ -11,8 +11,8 @@ from azure.core.exceptions import HttpResponseError
 from azure.core.exceptions import ServiceRequestError
 from azure.core.exceptions import ServiceResponseError
 
+from mock_azure.faults import HOLD_MAX_S
 from mock_azure.faults import KINDS
-from mock_azure.faults import SLOW_MAX_S
 from sdk import ARM_SCOPE
 from sdk import Azure
 
@@ -158,8 +158,34 @@ class Faults(MockTest):
                 self.assertTrue(thread.is_alive())
                 self.control.post(end)
                 # Half of the time for which an answer is held at most.
-                thread.join(SLOW_MAX_S / 2)
+                thread.join(HOLD_MAX_S / 2)
                 self.assertFalse(thread.is_alive())
+
+    def test_a_held_connection_is_dropped_on_release_or_by_a_reset(self):
+        self.azure.credential.get_token(ARM_SCOPE)
+        for kind, end, groups in (("drop-before", "release", 1), ("drop-after", "reset", 2)):
+            with self.subTest(kind=kind):
+                self.set_operation("managementGroups.put", form="status")
+                self.fault("managementGroups.put", kind, held=True)
+                dropped = []
+                thread = threading.Thread(target=lambda: dropped.append(self.is_dropped("p1")))
+                thread.start()
+                # Other calls go on while one is held.
+                eventually(lambda: any(call.get("held") for call in self.calls()))
+                self.assertEqual(list(self.azure.subscriptions.subscriptions.list()), [])
+                self.assertEqual(len(self.state()["managementGroups"]), groups)
+                self.assertTrue(thread.is_alive())
+                self.control.post(end)
+                thread.join(HOLD_MAX_S / 2)
+                self.assertEqual(dropped, [True])
+
+    def is_dropped(self, group):
+        """Makes a group. Returns true if the connection closes without an answer."""
+        try:
+            self.make_group(group)
+        except (ServiceRequestError, ServiceResponseError):
+            return True
+        return False
 
     def test_faults_that_are_none(self):
         for fault in ({"operation": "x", "kind": "none"}, {"kind": "500"}):
