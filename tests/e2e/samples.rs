@@ -32,7 +32,11 @@ const SAMPLES: [&str; 3] = ["rust", "python", "javascript"];
 
 /// Far more than any of them needs: the compiler of this build is slow, and the
 /// first call after it may be, too.
-const DEADLINE_MS: u64 = 20_000;
+const DEADLINE_MS: u64 = 60_000;
+
+/// The longest that may be configured: the tests beside these keep the
+/// processors busy, too.
+const COMPILE_TIMEOUT_MS: u64 = 3_600_000;
 
 /// The time of every call in these tests: 2026-01-02T03:04:05.678Z.
 const NOW: Timestamp = Timestamp::from_millis(1_767_323_045_678);
@@ -41,6 +45,7 @@ fn engine() -> Engine {
     let config = Config {
         cache_directory: Some(compiled_adapters()),
         deadline_ms: DEADLINE_MS,
+        compile_timeout_ms: COMPILE_TIMEOUT_MS,
         ..Config::default()
     };
     Engine::new(&config).expect("the machine runs components")
@@ -147,8 +152,9 @@ async fn a_job_runs_through_an_adapter_in_every_language() {
     let answer = json!({"id": "p-1", "name": "Sample Portfolio"});
     let csp = csp::scripted([Answer::json(200, &answer)]).await;
     let name = |language: &str| format!("CSP_{}", language.to_uppercase());
-    let mut setup =
-        Setup::new().environment("HOTH__ADAPTERS__DEADLINE_MS", &DEADLINE_MS.to_string());
+    let mut setup = Setup::new()
+        .environment("HOTH__ADAPTERS__DEADLINE_MS", &DEADLINE_MS.to_string())
+        .environment("HOTH__ADAPTERS__COMPILE_TIMEOUT_MS", &COMPILE_TIMEOUT_MS.to_string());
     for language in SAMPLES {
         setup = setup.adapter(language, sample(language)).with(&format!(
             "[csp.{}]\nadapter = \"{language}\"\nbase_url = \"{}\"",
