@@ -12,6 +12,7 @@ mod cargo;
 mod check;
 mod clouds;
 mod crash_test;
+mod debian;
 mod demo;
 mod fuzz;
 mod peers;

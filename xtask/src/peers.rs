@@ -8,13 +8,17 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 
+use crate::debian;
+use crate::debian::Program;
 use crate::process;
-use crate::setup;
 use crate::workspace::target;
 use crate::workspace::workspace;
 
 /// Longest time for npm, which fetches about 100 MB.
 const NPM_LIMIT: Duration = Duration::from_secs(300);
+
+/// Server of BullMQ's queues.
+const REDIS: Program = Program { name: "redis-server", package: "redis-server" };
 
 /// Installs the peers below the target directory, and returns their folder. A
 /// peer that cannot be installed is reported here, and left out by the
@@ -25,7 +29,7 @@ pub fn install() -> anyhow::Result<PathBuf> {
     if let Err(reason) = install_packages(&folder) {
         println!("BullMQ and Restate are not installed: {reason:#}");
     }
-    if let Err(reason) = install_redis() {
+    if let Err(reason) = debian::ensure(&[REDIS]) {
         println!("Redis is not installed: {reason:#}");
     }
     Ok(folder)
@@ -56,11 +60,4 @@ fn install_packages(folder: &Path) -> anyhow::Result<()> {
     process::quietly(Command::new("npm").arg("ci").current_dir(folder), NPM_LIMIT)?;
     // Written last, so that an interrupted installation is repeated.
     fs::write(&installed, lock).context("recording the installed versions")
-}
-
-fn install_redis() -> anyhow::Result<()> {
-    if process::output(Command::new("redis-server").arg("--version")).is_ok() {
-        return Ok(());
-    }
-    setup::install_from_debian(&["redis-server"])
 }

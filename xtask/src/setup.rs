@@ -1,14 +1,12 @@
 //! `cargo xtask setup`: finds or fetches the WebAssembly target.
 
-use std::os::unix::fs::MetadataExt as _;
-use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
 use anyhow::Context as _;
 use anyhow::bail;
-use anyhow::ensure;
 
+use crate::debian;
 use crate::process;
 use crate::toolchain::Target;
 use crate::toolchain::Toolchain;
@@ -16,10 +14,6 @@ use crate::toolchain::Toolchain;
 /// Longest time for `rustup`, which fetches about 20 MB. Without a network it
 /// may wait instead of failing.
 const RUSTUP_LIMIT: Duration = Duration::from_secs(120);
-
-/// Longest time for one run of `apt-get`, which fetches about 150 MB and may
-/// have to wait for another run to end.
-const APT_LIMIT: Duration = Duration::from_secs(600);
 
 /// Find or fetch the WebAssembly target
 ///
@@ -72,25 +66,6 @@ fn from_rustup(target: Target) -> anyhow::Result<Toolchain> {
 }
 
 fn from_debian(target: Target) -> anyhow::Result<Toolchain> {
-    install_from_debian(target.debian_packages())?;
+    debian::install(target.debian_packages())?;
     Toolchain::find(target)?.context("the packages of this Debian release are too old")
-}
-
-/// Installs Debian's packages with these names.
-pub fn install_from_debian(packages: &[&str]) -> anyhow::Result<()> {
-    let apt = "/usr/bin/apt-get";
-    ensure!(Path::new(apt).is_file(), "this system is not Debian");
-    let user = std::fs::metadata("/proc/self").context("reading the user id")?.uid();
-    ensure!(user == 0, "only root may install packages");
-    println!("Installing Debian's {}", packages.join(" and "));
-    let apt_get = || {
-        let mut command = Command::new(apt);
-        command.env("DEBIAN_FRONTEND", "noninteractive");
-        command.args(["-qq", "-o", "DPkg::Lock::Timeout=300", "-o", "Acquire::Retries=3"]);
-        command
-    };
-    process::quietly(apt_get().arg("update"), APT_LIMIT)?;
-    let mut install = apt_get();
-    install.args(["install", "--yes", "--no-install-recommends"]).args(packages);
-    process::quietly(&mut install, APT_LIMIT)
 }

@@ -12,6 +12,7 @@ use anyhow::Context as _;
 use crate::adapters;
 use crate::cargo;
 use crate::clouds::Clouds;
+use crate::debian;
 use crate::process;
 use crate::samples;
 use crate::sqs;
@@ -21,6 +22,10 @@ use crate::sqs;
 /// The queue on SQS is tested with a local server, which this command starts;
 /// with HOTH_TEST_SQS=aws in the environment, on AWS. The local clouds of
 /// tests/mock-aws and tests/mock-azure have tests of their own, in Python.
+///
+/// Prometheus checks the metrics, and Chromium opens the console's pages. If
+/// they are missing, this command installs them on Debian as root, and fails
+/// elsewhere.
 ///
 /// The last line is `N passed, N failed`, behind the names of the tests that
 /// failed. A build or a program that fails counts as one failure.
@@ -93,6 +98,7 @@ fn test(arguments: &Arguments, count: &mut Count) -> anyhow::Result<()> {
     if arguments.fast {
         command.args(["--lib", "--bins"]);
     } else {
+        debian::ensure(&debian::TEST_PROGRAMS)?;
         server = local_sqs()?;
         clouds = Some(Clouds::install()?);
         adapters::build()?;
