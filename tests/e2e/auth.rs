@@ -24,7 +24,7 @@ use crate::harness::cost;
 use crate::harness::eventually;
 use crate::harness::job;
 
-const ROLES: [&str; 3] = ["read", "write", "admin"];
+const ROLES: [&str; 5] = ["read", "write", "viewer", "operator", "admin"];
 
 /// Returns a key for every role: `<role>-key` with the token `<role>-token`.
 pub fn bearer_keys(roles: &[&str]) -> String {
@@ -57,9 +57,12 @@ fn operator(host: &TestHost, token: Option<&str>) -> ServiceNow {
 }
 
 #[tokio::test]
-async fn every_route_accepts_its_role_and_higher_ones() {
+async fn every_route_accepts_the_roles_that_permit_it() {
     let (host, _csp) = keyed_host("").await;
-    let (none, read, write, admin) = (0, 1, 2, 3);
+    let none = None;
+    let [read, write] = [&["read", "write", "admin"][..], &["write", "admin"]].map(Some);
+    let view = Some(&["viewer", "operator", "admin"][..]);
+    let [operate, admin] = [&["operator", "admin"][..], &["admin"]].map(Some);
     let (api, office) = (host.api(), host.admin());
     for (base, method, path, needed) in [
         (&api, Method::GET, "/provisioning-jobs", read),
@@ -78,27 +81,31 @@ async fn every_route_accepts_its_role_and_higher_ones() {
         (&office, Method::GET, "/healthz", none),
         (&office, Method::GET, "/readyz", none),
         (&office, Method::GET, "/nowhere", none),
-        (&office, Method::GET, "/metrics", admin),
-        (&office, Method::GET, "/adapters", admin),
-        (&office, Method::GET, "/adapters/atat", admin),
+        (&office, Method::GET, "/metrics", view),
+        (&office, Method::GET, "/adapters", view),
+        (&office, Method::GET, "/adapters/atat", view),
         (&office, Method::PUT, "/adapters/atat", admin),
         (&office, Method::POST, "/adapters/atat/rollback", admin),
-        (&office, Method::GET, "/queues", admin),
-        (&office, Method::POST, "/csps/CSP_TEST/pause", admin),
-        (&office, Method::POST, "/csps/CSP_TEST/resume", admin),
+        (&office, Method::GET, "/queues", view),
+        (&office, Method::GET, "/queues/requests-CSP_TEST/dead-letters", view),
+        (&office, Method::POST, "/queues/requests-CSP_TEST/redrive", operate),
+        (&office, Method::POST, "/queues/requests-CSP_TEST/purge", operate),
+        (&office, Method::POST, "/csps/CSP_TEST/pause", operate),
+        (&office, Method::POST, "/csps/CSP_TEST/resume", operate),
     ] {
-        let callers = [None, Some("read-token"), Some("write-token"), Some("admin-token")];
-        for (held, token) in callers.into_iter().enumerate() {
-            let caller = ServiceNow::at(client(), base.clone(), token);
+        let callers: [Option<&str>; 6] =
+            std::array::from_fn(|at| at.checked_sub(1).map(|at| ROLES[at]));
+        for held in callers {
+            let token = held.map(|role| format!("{role}-token"));
+            let caller = ServiceNow::at(client(), base.clone(), token.as_deref());
             let answer = caller.send(method.clone(), path, None).await;
             let refused = match (needed, held) {
-                (0, _) => None,
-                (_, 0) => Some(401),
-                (needed, held) if held < needed => Some(403),
-                (_, _) => None,
+                (None, _) => None,
+                (Some(_), None) => Some(401),
+                (Some(needed), Some(held)) => (!needed.contains(&held)).then_some(403),
             };
             let refusal = matches!(answer.status, 401 | 403).then_some(answer.status);
-            assert_eq!(refusal, refused, "{method} {path} with {token:?}: {}", answer.text);
+            assert_eq!(refusal, refused, "{method} {path} with {held:?}: {}", answer.text);
             if refused == Some(401) {
                 let challenge = answer.headers["www-authenticate"].to_str().expect("text");
                 assert_eq!(challenge, "Bearer, AWS4-HMAC-SHA256");

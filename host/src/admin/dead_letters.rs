@@ -18,6 +18,7 @@ use super::error::AdminError;
 use super::queues;
 use super::state::AdminState;
 use crate::http::audit;
+use crate::http::auth::Access;
 use crate::http::auth::Principal;
 use hoth_core::domain::QueuedJob;
 use hoth_core::domain::QueuedOutcome;
@@ -66,7 +67,8 @@ pub struct DeadLetterRow {
     sent_at: String,
     died_at: String,
     receive_count: u32,
-    /// Business data; only in the response for a single dead letter.
+    /// Business data; only in the response for a single dead letter, and only
+    /// for the role `admin`.
     #[serde(skip_serializing_if = "Option::is_none")]
     body: Option<String>,
 }
@@ -125,10 +127,11 @@ pub async fn list(
     Ok(Json(Listing { dead_letters: letters.into_iter().map(|one| row(one, false)).collect() }))
 }
 
-/// Handles `GET /queues/{name}/dead-letters/{id}`: returns a dead letter with
-/// its body.
+/// Handles `GET /queues/{name}/dead-letters/{id}`: returns a dead letter, with
+/// its body if the caller may read payloads.
 pub async fn show(
     State(state): State<Arc<AdminState>>,
+    Extension(principal): Extension<Principal>,
     Path((name, id)): Path<(String, String)>,
 ) -> Result<Json<DeadLetterRow>, AdminError> {
     let queue = queues::find(&state, &name)?;
@@ -136,7 +139,7 @@ pub async fn show(
     let found = state.queue.find_dead_letters(queue, &ids).await?.into_iter().next();
     let letter =
         found.ok_or_else(|| AdminError::NotFound(format!("`{name}` has no dead letter `{id}`")))?;
-    Ok(Json(row(letter, true)))
+    Ok(Json(row(letter, principal.role.permits(Access::Administer))))
 }
 
 /// Handles `POST /queues/{name}/redrive`: returns dead letters to their queue.

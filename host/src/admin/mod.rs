@@ -1,7 +1,7 @@
 //! The HTTP API of operators: adapters, queues, CSPs, health and metrics.
 //!
-//! `/healthz` and `/readyz` need no key. All other routes need the role `admin`
-//! once any key is configured.
+//! `/healthz` and `/readyz` need no key. Once any key is configured, reads need
+//! the role `viewer`, acts on queues and CSPs `operator`, and the rest `admin`.
 
 mod adapters;
 mod config;

@@ -24,8 +24,8 @@ use super::state::AdminState;
 use crate::http;
 use crate::http::Authenticator;
 use crate::http::FrontError;
-use crate::http::RequiredRole;
-use crate::http::auth::Role;
+use crate::http::RequiredAccess;
+use crate::http::auth::Access;
 use crate::http::body;
 
 /// The longest time for an operator to send a component.
@@ -63,7 +63,7 @@ pub fn router(state: AdminState) -> Router {
         .layer(DefaultBodyLimit::max(adapters::COMPONENT_BYTES_MAX))
         .route_layer(middleware::from_fn(buffer_body))
         .route_layer(middleware::from_fn_with_state(
-            (Arc::new(authenticator), required_role as RequiredRole),
+            (Arc::new(authenticator), required_access as RequiredAccess),
             http::authorize,
         ));
     state
@@ -80,9 +80,14 @@ pub fn router(state: AdminState) -> Router {
         .with_state(state)
 }
 
-/// Returns the role that every guarded route needs.
-fn required_role(_: &Method, _: &str) -> Option<Role> {
-    Some(Role::Admin)
+/// Returns the access that a guarded route needs.
+fn required_access(method: &Method, path: &str) -> Option<Access> {
+    let is_act_of_operators = path.starts_with("/csps/") || path.starts_with("/queues/");
+    Some(match *method {
+        Method::GET | Method::HEAD => Access::View,
+        Method::POST if is_act_of_operators => Access::Operate,
+        _ => Access::Administer,
+    })
 }
 
 /// Rejects requests of web pages, which browsers mark with `Origin` (Fetch

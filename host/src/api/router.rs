@@ -16,8 +16,8 @@ use super::state::ApiState;
 use crate::http::FrontError;
 use crate::http::HEALTH_PATHS;
 use crate::http::Health;
-use crate::http::RequiredRole;
-use crate::http::auth::Role;
+use crate::http::RequiredAccess;
+use crate::http::auth::Access;
 use crate::http::authorize;
 use crate::http::reject_ambiguous;
 
@@ -49,8 +49,10 @@ pub fn router(state: ApiState) -> Router {
         router = router.route(&route.path, route.handler);
     }
     let authenticator = Arc::clone(&state.authenticator);
-    let authorization =
-        middleware::from_fn_with_state((authenticator, required_role as RequiredRole), authorize);
+    let authorization = middleware::from_fn_with_state(
+        (authenticator, required_access as RequiredAccess),
+        authorize,
+    );
     router
         // A route layer: unknown paths and methods get their 404 or 405 without
         // a key.
@@ -68,16 +70,16 @@ pub fn router(state: ApiState) -> Router {
         .with_state(Arc::new(state))
 }
 
-/// Returns the role that a request needs. Returns `None` for preflights, the
+/// Returns the access that a request needs. Returns `None` for preflights, the
 /// API's description, and methods that no route takes.
-fn required_role(method: &Method, path: &str) -> Option<Role> {
+fn required_access(method: &Method, path: &str) -> Option<Access> {
     // Both settle a lease that a reader took, so they need no more than reading.
     let settles_lease = path.ends_with("/ack") || path.ends_with("/release");
     match *method {
         Method::GET if path == "/openapi.json" => None,
-        Method::GET => Some(Role::Read),
-        Method::POST if settles_lease => Some(Role::Read),
-        Method::POST => Some(Role::Write),
+        Method::GET => Some(Access::Collect),
+        Method::POST if settles_lease => Some(Access::Collect),
+        Method::POST => Some(Access::Submit),
         _ => None,
     }
 }

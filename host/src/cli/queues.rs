@@ -39,7 +39,7 @@ pub enum Command {
         #[command(flatten)]
         host: Host,
     },
-    /// Show a dead letter as JSON, with its body
+    /// Show a dead letter as JSON; with its body for the role `admin`
     ///
     /// The body holds business data.
     #[command(after_help = "Example:\n  hoth queues show provisioning-requests-CSP_A 42")]

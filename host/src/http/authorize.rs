@@ -20,12 +20,12 @@ use metrics::counter;
 use tracing::info;
 
 use super::audit;
+use super::auth::Access;
 use super::auth::AuthDecision;
 use super::auth::Denied;
 use super::auth::Keys;
 use super::auth::PendingSignature;
 use super::auth::Principal;
-use super::auth::Role;
 use super::body;
 use super::error::FrontError;
 use super::listener::Activation;
@@ -54,9 +54,9 @@ const DENIAL_LOG_RATE: Rate = Rate {
     burst: const { NonZeroU32::new(10).expect("it is not zero") },
 };
 
-/// A function that returns the role that a request needs, or `None` if the
+/// A function that returns the access that a request needs, or `None` if the
 /// request needs no key.
-pub type RequiredRole = fn(&Method, &str) -> Option<Role>;
+pub type RequiredAccess = fn(&Method, &str) -> Option<Access>;
 
 /// The authentication and the rate limit of one listener.
 pub struct Authenticator {
@@ -203,7 +203,7 @@ fn activate(extensions: &Extensions) -> Result<(), FrontError> {
     activated.map_err(|Evicted| FrontError::Evicted)
 }
 
-/// Passes a request on if its sender holds the required role.
+/// Passes a request on if its sender's role permits it.
 ///
 /// This is the only place that puts a [`Principal`] into a request's extensions.
 /// Handlers take it from there, so a handler without this layer fails.
@@ -213,17 +213,17 @@ fn activate(extensions: &Extensions) -> Result<(), FrontError> {
 /// Returns [`FrontError::Unauthenticated`], [`FrontError::Forbidden`] or
 /// [`FrontError::TooMany`], or an error of the body if it is part of a signature.
 pub async fn authorize(
-    State((authenticator, required_role)): State<(Arc<Authenticator>, RequiredRole)>,
+    State((authenticator, required_access)): State<(Arc<Authenticator>, RequiredAccess)>,
     request: Request,
     next: Next,
 ) -> Result<Response, FrontError> {
-    let Some(role) = required_role(request.method(), request.uri().path()) else {
+    let Some(access) = required_access(request.method(), request.uri().path()) else {
         return Ok(next.run(request).await);
     };
     let (principal, mut request) = authenticator.authenticate(request).await?;
     // The role comes before the rate: a request that is forbidden anyway uses
     // up none of the key's tokens.
-    if principal.role < role {
+    if !principal.role.permits(access) {
         audit::forbidden(&principal, request.method().as_str(), request.uri().path());
         counter!("hoth_requests_refused_total", "reason" => "forbidden").increment(1);
         return Err(FrontError::Forbidden);

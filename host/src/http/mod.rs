@@ -16,7 +16,7 @@ mod shutdown;
 mod unproven;
 
 pub(crate) use authorize::Authenticator;
-pub(crate) use authorize::RequiredRole;
+pub(crate) use authorize::RequiredAccess;
 pub(crate) use authorize::authorize;
 pub(crate) use error::FrontError;
 pub(crate) use error::Reason;

@@ -14,6 +14,7 @@ pub use denied::Denied;
 pub use key_set::KeySet;
 pub use keys::AuthDecision;
 pub use keys::Keys;
+pub use principal::Access;
 pub use principal::Principal;
 pub use principal::Role;
 pub use sigv4::PendingSignature;

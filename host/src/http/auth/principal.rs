@@ -5,16 +5,69 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 
-/// The permissions of a key. Each role includes the roles before it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+/// The role of a key: a set of permissions.
+///
+/// `read` and `write` are roles of clients, `viewer` and `operator` roles of
+/// people and monitoring. No role of one kind permits anything of the other
+/// kind, except `admin`, which permits everything.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Role {
-    /// May collect outcomes, and acknowledge and release leases.
+    /// Collects outcomes, and acknowledges and releases leases.
     Read,
-    /// May use all of the API.
+    /// Uses all of the API.
     Write,
-    /// May use the admin API too.
+    /// Sees the admin API, the metrics and the console, without payloads.
+    Viewer,
+    /// A viewer who also acts on jobs, queues and CSPs.
+    Operator,
+    /// Uses everything, on both listeners.
     Admin,
+}
+
+/// What a request does, as far as roles are concerned.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// Collects outcomes, settles leases, or asks where a job is.
+    Collect,
+    /// Submits jobs, or has outcomes delivered again.
+    Submit,
+    /// Reads the state of the host.
+    View,
+    /// Acts on jobs, queues and CSPs.
+    Operate,
+    /// Replaces adapters, or reads payloads.
+    Administer,
+}
+
+impl Access {
+    /// Every access, for tables of what a role permits.
+    pub const ALL: [Self; 5] =
+        [Self::Collect, Self::Submit, Self::View, Self::Operate, Self::Administer];
+}
+
+impl Role {
+    /// Returns `true` if a key with this role may do what a request does.
+    pub fn permits(self, access: Access) -> bool {
+        match self {
+            Self::Admin => true,
+            Self::Read => matches!(access, Access::Collect),
+            Self::Write => matches!(access, Access::Collect | Access::Submit),
+            Self::Viewer => matches!(access, Access::View),
+            Self::Operator => matches!(access, Access::View | Access::Operate),
+        }
+    }
+
+    /// Returns the role's name in the configuration.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::Write => "write",
+            Self::Viewer => "viewer",
+            Self::Operator => "operator",
+            Self::Admin => "admin",
+        }
+    }
 }
 
 /// An authenticated caller.
@@ -42,5 +95,25 @@ impl Principal {
 impl fmt::Display for Principal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_role_permits_its_own_kind_of_work() {
+        use Access::*;
+        for (role, permitted) in [
+            (Role::Read, &[Collect][..]),
+            (Role::Write, &[Collect, Submit]),
+            (Role::Viewer, &[View]),
+            (Role::Operator, &[View, Operate]),
+            (Role::Admin, &Access::ALL),
+        ] {
+            let permits = Access::ALL.into_iter().filter(|access| role.permits(*access));
+            assert_eq!(permits.collect::<Vec<_>>(), permitted, "{role:?}");
+        }
     }
 }
