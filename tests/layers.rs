@@ -22,13 +22,14 @@ const CRATES: &[(&str, &[&str])] = &[
 /// The modules of package `hoth`, and which of its other modules each one may
 /// name.
 const LAYERS: &[(&str, &[&str])] = &[
+    ("observe", &[]),
     ("supervisor", &[]),
     ("replay", &["supervisor"]),
     ("registry", &["replay"]),
     ("http", &[]),
-    ("worker", &["registry", "replay", "supervisor"]),
-    ("api", &["http"]),
-    ("admin", &["http", "registry", "replay", "worker"]),
+    ("worker", &["observe", "registry", "replay", "supervisor"]),
+    ("api", &["http", "observe"]),
+    ("admin", &["http", "observe", "registry", "replay", "worker"]),
     ("config", &["admin", "api", "http", "registry", "replay", "worker"]),
     ("reload", &["config", "http"]),
     ("telemetry", &["http", "supervisor"]),
@@ -39,6 +40,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "api",
             "config",
             "http",
+            "observe",
             "registry",
             "reload",
             "replay",

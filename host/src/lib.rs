@@ -4,6 +4,7 @@
 //! which modules each one may name, and `tests/layers.rs` checks it.
 //!
 //! - `supervisor`: notices parts that end or are stuck.
+//! - `observe`: hands the events of jobs to trail, metrics and traces.
 //! - [`replay`]: journals of finished jobs, and the replay gate for candidates.
 //! - [`registry`]: adapter versions: installation, activation, rollback.
 //! - [`worker`]: receives jobs, runs adapters, carries out decisions.
@@ -26,6 +27,7 @@ mod app;
 pub mod cli;
 mod config;
 pub mod http;
+mod observe;
 mod registry;
 mod reload;
 pub mod replay;

@@ -46,6 +46,8 @@ pub use config::Config;
 pub use config::HeadersConfig;
 pub use endpoints::EndpointConfig;
 pub use endpoints::EndpointCredential;
+pub use exchange::ExchangeEvent;
+pub use exchange::ExchangeEvents;
 pub use policy::aws_scope::AwsScope;
 pub use policy::network::BadNetwork;
 pub use policy::network::Network;
@@ -120,6 +122,8 @@ pub struct Context<'a> {
     pub previous_url: Option<&'a Url>,
     /// The id of the job. The breaker counts failing jobs, not failing calls.
     pub job: &'a str,
+    /// The number of the job's requests before this one.
+    pub ordinal: u32,
     /// The idempotency key: the same for every copy of the request, also after
     /// a crash.
     pub idempotency_key: &'a str,
@@ -144,6 +148,8 @@ pub struct ExchangeResult {
     pub retry_after: Option<Duration>,
     /// A fact about the exchange that the response does not show.
     pub finding: Option<Finding>,
+    /// The tries and the waits before them.
+    pub events: ExchangeEvents,
 }
 
 /// The error of a configuration from which no client can be made.

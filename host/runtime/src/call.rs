@@ -12,6 +12,7 @@ use super::contract::Call;
 use super::contract::EntryPoint;
 use super::contract::Info;
 use super::guest::Guest;
+use super::guest::Measured;
 use super::lift;
 use super::lower;
 use super::usage::FAILURES_IN_A_ROW;
@@ -96,9 +97,9 @@ impl Adapter {
         self.measured_call(call).await.0
     }
 
-    /// Makes a call as [`Adapter::call`] does, and returns the time that counts
-    /// towards its deadline.
-    pub async fn measured_call(&self, call: Call<'_>) -> (Result<Step, CallError>, Duration) {
+    /// Makes a call as [`Adapter::call`] does, and returns its costs and log
+    /// lines.
+    pub async fn measured_call(&self, call: Call<'_>) -> (Result<Step, CallError>, Measured) {
         let Call { facts, now, entropy, entry } = call;
         let Loaded { guest, info, usage, digest, .. } = &*self.0;
         let context = lower::pairs(&facts.context);
@@ -135,7 +136,7 @@ impl Adapter {
                 self.name(), info.version, self.name(),
             );
         }
-        (step, taken.time)
+        (step, taken)
     }
 
     /// Returns the counters of its calls.

@@ -21,6 +21,7 @@ use super::pace::Pace;
 use super::text::cut;
 use super::wit::CspAdapterPre;
 use super::wit::exports::hoth::adapter::adapter::Guest as Exports;
+use hoth_core::domain::LogLevel;
 use hoth_core::domain::Timestamp;
 
 /// The bytes that a guest may pass to the host at once: twice the largest step.
@@ -47,13 +48,16 @@ pub(super) struct Guest {
     log_volume: Arc<LogVolume>,
 }
 
-/// The resources that a call has used.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct CallUsage {
+/// The costs of a call, and its log lines.
+#[derive(Debug, Clone)]
+pub struct Measured {
     /// The time on a thread, without waits for an instance, a processor or
-    /// memory.
+    /// memory. It counts towards the deadline of the call.
     pub time: Duration,
     pub memory_bytes: usize,
+    /// The first [`EVENT_LINES_MAX`](hoth_core::domain::EVENT_LINES_MAX) lines
+    /// that were written to the log.
+    pub log: Vec<(LogLevel, Box<str>)>,
 }
 
 /// A call that ended without a result.
@@ -94,7 +98,7 @@ impl Guest {
         now: Timestamp,
         entropy: (u64, u64),
         call: impl AsyncFnOnce(&Exports, &mut Store<HostState>) -> wasmtime::Result<A>,
-    ) -> (Result<A, CallError>, CallUsage) {
+    ) -> (Result<A, CallError>, Measured) {
         // The adapter's own permit first: an adapter whose calls take long then
         // waits for itself, without holding a place in the shared pool.
         let _own = self.calls.acquire().await.expect("the semaphore is never closed");
@@ -115,7 +119,8 @@ impl Guest {
             None => Err(CallError::DeadlineExceeded { limit }),
         };
         let memory_bytes = store.data().limiter.held();
-        (answer, CallUsage { time: pace.stopwatch().used(), memory_bytes })
+        let log = store.data().log.take_kept();
+        (answer, Measured { time: pace.stopwatch().used(), memory_bytes, log })
     }
 
     fn store(&self, now: Timestamp, entropy: (u64, u64), pace: &Pace) -> Store<HostState> {

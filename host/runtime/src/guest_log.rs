@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::Mutex;
+use std::sync::MutexGuard;
 use std::sync::PoisonError;
 use std::sync::atomic::AtomicU32;
 use std::sync::atomic::Ordering;
@@ -20,6 +21,9 @@ use wasmtime_wasi::p2::StreamResult;
 
 use super::text::cut;
 use super::wit::log::Level;
+use hoth_core::domain::EVENT_LINES_MAX;
+use hoth_core::domain::LogLevel;
+use hoth_core::domain::event_line;
 
 /// The most lines of one call, from `log` and WASI's streams together, by the
 /// WIT.
@@ -113,23 +117,36 @@ impl LogVolume {
     }
 }
 
-/// The log of one call. Clones share the count of lines.
+/// The log of one call. Clones share the lines.
 #[derive(Debug, Clone)]
 pub(super) struct GuestLog {
     adapter: Arc<str>,
-    lines: Arc<AtomicU32>,
+    lines: Arc<Lines>,
     volume: Arc<LogVolume>,
+}
+
+/// The lines of one call.
+#[derive(Debug, Default)]
+struct Lines {
+    count: AtomicU32,
+    /// The first lines, for the events of the job.
+    kept: Mutex<Vec<(LogLevel, Box<str>)>>,
 }
 
 impl GuestLog {
     pub fn new(adapter: Arc<str>, volume: Arc<LogVolume>) -> Self {
-        Self { adapter, lines: Arc::new(AtomicU32::new(0)), volume }
+        Self { adapter, lines: Arc::default(), volume }
+    }
+
+    /// Takes the lines that were kept, and leaves none.
+    pub fn take_kept(&self) -> Vec<(LogLevel, Box<str>)> {
+        std::mem::take(&mut *self.lines.kept())
     }
 
     pub fn line(&self, level: Level, message: &str) {
         // Dropped lines are counted, too, so exactly one of them reports the
         // limit.
-        let logged = self.lines.fetch_add(1, Ordering::Relaxed);
+        let logged = self.lines.count.fetch_add(1, Ordering::Relaxed);
         let adapter = &*self.adapter;
         if logged >= LINES_MAX {
             if logged == LINES_MAX {
@@ -159,6 +176,7 @@ impl GuestLog {
             }
             LineDecision::Drop => return,
         }
+        self.lines.keep(level, message);
         // A line break would let a guest forge lines of other sources.
         let message = cut(message, LINE_BYTES_MAX).replace(char::is_control, " ");
         match level {
@@ -167,6 +185,26 @@ impl GuestLog {
             Level::Warn => warn!(adapter, "{message}"),
             Level::Error => error!(adapter, "{message}"),
         }
+    }
+}
+
+impl Lines {
+    fn keep(&self, level: Level, message: &str) {
+        let mut kept = self.kept();
+        if kept.len() < EVENT_LINES_MAX {
+            let level = match level {
+                Level::Debug => LogLevel::Debug,
+                Level::Info => LogLevel::Info,
+                Level::Warn => LogLevel::Warn,
+                Level::Error => LogLevel::Error,
+            };
+            kept.push((level, event_line(message)));
+        }
+    }
+
+    fn kept(&self) -> MutexGuard<'_, Vec<(LogLevel, Box<str>)>> {
+        // A panic while a line is added leaves whole lines behind.
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -195,19 +233,19 @@ impl StdoutStream for GuestStream {
     }
 
     fn p2_stream(&self) -> Box<dyn OutputStream> {
-        Box::new(Lines { log: self.log.clone(), level: self.level, partial: Vec::new() })
+        Box::new(LineStream { log: self.log.clone(), level: self.level, partial: Vec::new() })
     }
 }
 
 /// A stream that splits bytes into lines. The last line is written when the
 /// stream is dropped.
-struct Lines {
+struct LineStream {
     log: GuestLog,
     level: Level,
     partial: Vec<u8>,
 }
 
-impl Lines {
+impl LineStream {
     fn end_line(&mut self) {
         if !self.partial.is_empty() {
             self.log.line(self.level, &String::from_utf8_lossy(&self.partial));
@@ -216,7 +254,7 @@ impl Lines {
     }
 }
 
-impl OutputStream for Lines {
+impl OutputStream for LineStream {
     fn write(&mut self, bytes: Bytes) -> StreamResult<()> {
         for (nth, piece) in bytes.split(|byte| *byte == b'\n').enumerate() {
             if nth > 0 {
@@ -239,11 +277,11 @@ impl OutputStream for Lines {
 }
 
 #[async_trait::async_trait]
-impl Pollable for Lines {
+impl Pollable for LineStream {
     async fn ready(&mut self) {}
 }
 
-impl Drop for Lines {
+impl Drop for LineStream {
     fn drop(&mut self) {
         self.end_line();
     }

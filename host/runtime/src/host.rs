@@ -16,7 +16,7 @@ use hoth_core::domain::Timestamp;
 /// The host's side of one call.
 pub(super) struct HostState {
     pub limiter: Limiter,
-    log: GuestLog,
+    pub log: GuestLog,
     /// `Some` only for a component that imports WASI: making it costs more than
     /// a small call.
     wasi: Option<Box<Wasi>>,

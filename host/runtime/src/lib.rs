@@ -46,6 +46,7 @@ pub use engine::Engine;
 pub use error::CallError;
 pub use error::EngineError;
 pub use error::LoadError;
+pub use guest::Measured;
 pub use settings::COMPONENT_BYTES_MAX;
 pub use usage::Counted;
 pub use usage::Usage;

@@ -28,6 +28,7 @@ use crate::http::auth::Keys;
 use crate::http::listener::Listener;
 use crate::http::listener::ReloadableTls;
 use crate::http::listener::TlsConfig;
+use crate::observe::Observers;
 use crate::registry::Registry;
 use crate::reload;
 use crate::reload::Reload;
@@ -104,23 +105,8 @@ impl App {
         let supervisor = Supervisor::new();
         let clock = Clock::system();
         let storage = open_queue(&config, &clock).await?;
-        let engine = Engine::with(&config.adapters, Compiler::Subprocess)
-            .context("setting up the adapter engine")?;
-        let trust = config.trust().context("reading adapters.trusted_keys")?;
         let journals = journals(&config, &clock);
-        let replayer =
-            replay::Replayer::new(config.replay.clone(), Arc::clone(&journals), clock.clone());
-        let registry = Registry::open(
-            engine,
-            trust,
-            replayer,
-            clock.clone(),
-            &config.adapters.directory,
-            config.csp_requirements(),
-            config.poll_policy().deadline,
-        )
-        .await
-        .context("opening the adapter registry")?;
+        let registry = open_registry(&config, &journals, &clock).await?;
         let context = Arc::new(worker::Context {
             queue: storage.queue(),
             registry: Arc::new(registry),
@@ -130,6 +116,7 @@ impl App {
             recorder: recorder(&config, journals, &clock, &supervisor)?,
             supervisor,
             clock,
+            observers: Observers::new(Vec::new()),
         });
         let csps = csps(&config)?;
         let orphaned = orphaned(&*context.queue, &config).await;
@@ -374,6 +361,28 @@ async fn open_queue(config: &Config, clock: &Clock) -> anyhow::Result<Storage> {
             Ok(Storage::Sqs(Arc::new(opened)))
         }
     }
+}
+
+async fn open_registry(
+    config: &Config,
+    journals: &Arc<JournalStore>,
+    clock: &Clock,
+) -> anyhow::Result<Registry> {
+    let engine = Engine::with(&config.adapters, Compiler::Subprocess)
+        .context("setting up the adapter engine")?;
+    let trust = config.trust().context("reading adapters.trusted_keys")?;
+    let replayer =
+        replay::Replayer::new(config.replay.clone(), Arc::clone(journals), clock.clone());
+    let opened = Registry::open(
+        engine,
+        trust,
+        replayer,
+        clock.clone(),
+        &config.adapters.directory,
+        config.csp_requirements(),
+        config.poll_policy().deadline,
+    );
+    opened.await.context("opening the adapter registry")
 }
 
 /// Opens the store of journals and removes the expired ones.

@@ -14,6 +14,7 @@ mod orphaned;
 mod pause_switch;
 mod process;
 mod run;
+mod run_events;
 mod secrets;
 mod settle;
 mod status;
@@ -34,6 +35,7 @@ pub use pause_switch::PauseSwitch;
 pub use secrets::SecretWatch;
 pub use status::CspStatus;
 
+use crate::observe::Observers;
 use crate::registry::Registry;
 use crate::replay::Recorder;
 use crate::supervisor::Supervisor;
@@ -66,6 +68,8 @@ pub struct Context {
     /// The length of a message's lease; each heartbeat renews it.
     pub lease: Duration,
     pub clock: Clock,
+    /// Learn what happened to each job.
+    pub observers: Observers,
 }
 
 impl Context {

@@ -15,6 +15,7 @@ use tracing::warn;
 
 use super::Context;
 use super::consumer::RECEIVE_BACKOFF;
+use super::run_events::RunEvents;
 use super::settle;
 use super::settle::Disposition;
 use hoth_core::domain::CspName;
@@ -59,15 +60,19 @@ pub async fn end_jobs(context: Arc<Context>, queue: QueueName) {
 
 async fn end(context: &Context, csp: &CspName, delivery: Delivery) {
     let span = info_span!("job", job.id = %delivery.message.key, %csp);
+    let mut events = RunEvents::begin(context, &delivery);
     let disposition = match QueuedJob::decode(&delivery.message.body) {
         Ok(queued) => {
+            events.of_queued(&queued, &delivery);
             let removed = JobError::CspRemoved(csp.clone());
             let from = queued.resumption.as_ref();
-            Disposition::reported(&queued, &Report::of_error(&queued.job, from, &removed))
+            let report = Report::of_error(&queued.job, from, &removed);
+            Disposition::reported(&queued, report, from.map_or(0, |from| from.requests))
         }
         Err(reason) => Disposition::unreadable(&delivery, &reason),
     };
     // The result is ignored: a message that cannot be settled stays on its queue
     // and is received again.
-    let _settled = settle::settle(&*context.queue, delivery, disposition).instrument(span).await;
+    let _settled =
+        settle::settle(&*context.queue, delivery, disposition, &mut events).instrument(span).await;
 }

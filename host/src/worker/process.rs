@@ -15,12 +15,16 @@ use super::Context;
 use super::CspRuntime;
 use super::heartbeat;
 use super::run;
+use super::run_events::RunEvents;
 use super::settle;
 use super::settle::Disposition;
 use super::settle::Settled;
 use crate::registry::Version;
+use hoth_core::domain::HoldCause;
 use hoth_core::domain::Job;
+use hoth_core::domain::JobEventKind;
 use hoth_core::domain::QueuedJob;
+use hoth_core::domain::Waiting;
 use hoth_core::workflow;
 use hoth_core::workflow::Decision;
 use hoth_core::workflow::JobError;
@@ -65,15 +69,17 @@ impl DeliveryHandler {
                 queue = %delivery.lease.queue().family(),
             );
             let queue = delivery.lease.queue().clone();
+            let mut events = RunEvents::begin(&self.context, &delivery);
             let settled = {
-                let work = self.process(delivery).instrument(span.clone());
+                let work = self.process(delivery, &mut events).instrument(span.clone());
                 tokio::select! {
                     // First, so that a heartbeat which comes too late for a
                     // message just settled does not count as a lost lease.
                     biased;
                     settled = work => settled,
                     () = heartbeat::beat(&*self.context.queue, &queue, &unsettled, self.context.lease) => {
-                        span.in_scope(|| warn!("Lease lost; another worker owns this message now"));
+                        span.in_scope(|| warn!(event = "lease-lost", "Lease lost; another worker owns this message now"));
+                        events.close(JobEventKind::LeaseLost);
                         return;
                     }
                 }
@@ -85,20 +91,20 @@ impl DeliveryHandler {
         }
     }
 
-    async fn process(&self, delivery: Delivery) -> Settled {
+    async fn process(&self, delivery: Delivery, events: &mut RunEvents) -> Settled {
         // A panic ends its job alone, and in a message. It leaves no broken
         // state behind: what jobs share is behind locks that are not held
         // during the work of a job.
-        let decided = AssertUnwindSafe(self.decide(&delivery)).catch_unwind().await;
+        let decided = AssertUnwindSafe(self.decide(&delivery, events)).catch_unwind().await;
         let disposition = decided.unwrap_or_else(|_| {
             error!("Job processing panicked; the line of the panic has the place and reason");
             Disposition::failed(&delivery, &JobError::Panicked)
         });
-        settle::settle(&*self.context.queue, delivery, disposition).await
+        settle::settle(&*self.context.queue, delivery, disposition, events).await
     }
 
     /// Decides on one delivery: runs its job if the job can run now.
-    async fn decide(&self, delivery: &Delivery) -> Disposition {
+    async fn decide(&self, delivery: &Delivery, events: &mut RunEvents) -> Disposition {
         let message = &delivery.message;
         let too_many = message.receive_count > DELIVERIES_MAX;
         // Before the message is decoded: a message that ends the process each
@@ -110,6 +116,7 @@ impl DeliveryHandler {
             Ok(queued) => queued,
             Err(reason) => return Disposition::unreadable(delivery, &reason),
         };
+        events.of_queued(&queued, delivery);
         // Before any call: no successor of such a job could be sent, and the
         // adapter of this queue's CSP must not get the job of another one.
         if let Some(error) = on_wrong_queue(delivery.lease.queue(), &queued.job) {
@@ -121,8 +128,14 @@ impl DeliveryHandler {
             let early = self.context.clock.until(from.due_at);
             if !early.is_zero() {
                 return match workflow::replace_early_delivery(from, message.receive_count) {
-                    None => Disposition::Deferred { pause: early.min(LEASE_MAX) },
-                    Some(again) => self.disposition(Decision::Resume(again), queued),
+                    None => Disposition::Deferred {
+                        pause: early.min(LEASE_MAX),
+                        cause: HoldCause::NotDue,
+                    },
+                    Some(again) => {
+                        let requests = again.requests;
+                        self.disposition(Decision::Resume(again), queued, requests)
+                    }
                 };
             }
         }
@@ -137,19 +150,21 @@ impl DeliveryHandler {
         });
         match run::version_for(&self.context, &self.csp, &queued).await {
             Ok(version) => {
-                let decision = self.run_adapter(&version, &queued, delivery).await;
-                self.disposition(decision, queued)
+                let (decision, requests) =
+                    self.run_adapter(&version, &queued, delivery, events).await;
+                self.disposition(decision, queued, requests)
             }
             Err(reason) => {
                 warn!("Job waits: {reason}");
                 let Some(from) = &queued.resumption else {
                     // The consumer receives no more until there is a version.
-                    return Disposition::Deferred { pause: NO_VERSION_PAUSE };
+                    let (pause, cause) = (NO_VERSION_PAUSE, HoldCause::NoAdapter);
+                    return Disposition::Deferred { pause, cause };
                 };
                 let (policy, now) = (&self.context.polling, self.context.clock.now());
-                let reason = reason.to_string();
+                let (reason, requests) = (reason.to_string(), from.requests);
                 let decision = workflow::postpone(policy, &queued.job, from, reason, now);
-                self.disposition(decision, queued)
+                self.disposition(decision, queued, requests)
             }
         }
     }
@@ -159,10 +174,20 @@ impl DeliveryHandler {
         version: &Arc<Version>,
         queued: &QueuedJob,
         delivery: &Delivery,
-    ) -> Decision {
-        let attempt = delivery.message.receive_count;
-        info!(operation = %queued.job.operation, attempt, event = "begin", "Job begins");
-        let run = run::run_adapter(&self.context, &self.csp, version, queued, delivery).await;
+        events: &mut RunEvents,
+    ) -> (Decision, u32) {
+        let (operation, attempt) = (queued.job.operation, delivery.message.receive_count);
+        match &queued.resumption {
+            None => info!(%operation, attempt, event = "begin", "Job begins"),
+            Some(from) => {
+                let purpose = from.purpose().as_str();
+                let waits = from.waits;
+                info!(%operation, attempt, purpose, waits, event = "resume", "Job resumes");
+            }
+        }
+        let (context, csp) = (&self.context, &self.csp);
+        let run = run::run_adapter(context, csp, version, queued, delivery, events).await;
+        let requests = run.totals.requests;
         let from = RunContext { job: &queued.job, resumption: queued.resumption.as_ref() };
         let now = self.context.clock.now();
         let policy = &self.context.polling;
@@ -173,18 +198,20 @@ impl DeliveryHandler {
             }
             Decision::Resume(_) => self.context.recorder.wait(run.recording),
         }
-        decision
+        (decision, requests)
     }
 
-    fn disposition(&self, decision: Decision, queued: QueuedJob) -> Disposition {
+    /// Returns the disposition that carries out a decision. `requests` counts
+    /// the job's requests.
+    fn disposition(&self, decision: Decision, queued: QueuedJob, requests: u32) -> Disposition {
         match decision {
-            Decision::Report(report) => Disposition::reported(&queued, &report),
+            Decision::Report(report) => Disposition::reported(&queued, report, requests),
             Decision::Resume(resumption) => {
-                let pause = self.context.clock.until(resumption.due_at);
-                let logged = format!("Job waits {pause:.1?}: {:?}", resumption.progress.note);
+                let waiting = Waiting::of(&resumption, self.context.polling.deadline);
                 let queue = QueueName::polls(queued.job.kind, &queued.job.csp);
                 let next = queued.waiting(resumption);
-                Disposition::Replaced { queue, message: NewMessage::waiting(&next), logged }
+                let message = NewMessage::waiting(&next);
+                Disposition::Waits { queue, message, waiting }
             }
         }
     }

@@ -10,14 +10,17 @@ use uuid::Uuid;
 
 use super::Context;
 use super::CspRuntime;
+use super::run_events::RunEvents;
 use crate::registry::NotServing;
 use crate::registry::Version;
 use crate::replay::RecordedCall;
 use crate::replay::Recording;
 use crate::replay::StepKind;
+use hoth_core::domain::AdapterEntry;
 use hoth_core::domain::AdapterState;
 use hoth_core::domain::Event;
 use hoth_core::domain::Job;
+use hoth_core::domain::JobEventKind;
 use hoth_core::domain::QueuedJob;
 use hoth_core::domain::SendStep;
 use hoth_core::domain::Step;
@@ -65,6 +68,7 @@ pub async fn run_adapter(
     version: &Arc<Version>,
     queued: &QueuedJob,
     delivery: &Delivery,
+    events: &mut RunEvents,
 ) -> Run {
     let _in_flight = version.begin_job();
     let resumption = queued.resumption.as_ref();
@@ -94,6 +98,7 @@ pub async fn run_adapter(
         lease: &delivery.lease,
         facts,
         recording,
+        events,
         // A failed poll is repeated at the next wait; any other request is
         // retried at once.
         retry: if is_poll { RetryPolicy::ONCE } else { context.retry },
@@ -129,6 +134,7 @@ struct RunLoop<'a> {
     /// input is empty between the calls: a job may wait long for its CSP.
     facts: hoth_runtime::JobContext,
     recording: Option<Recording>,
+    events: &'a mut RunEvents,
     retry: RetryPolicy,
     is_poll: bool,
     started_at: Instant,
@@ -163,6 +169,7 @@ impl RunLoop<'_> {
                     // one. A stop drops this future, and the message goes back
                     // to its queue, as in a backoff of the exchange.
                     if let Some(after_ms) = after_ms {
+                        self.events.add(JobEventKind::Delayed { by_ms: after_ms });
                         tokio::time::sleep(self.context.retry.pause(after_ms)).await;
                     }
                     let event = self.exchange(&request, ordinal).await;
@@ -186,6 +193,10 @@ impl RunLoop<'_> {
         let recorded = position.as_ref().filter(|_| self.recording.is_some());
         let recorded = recorded.map(|(_, event)| event.clone());
         let state;
+        let exported = match position {
+            None => AdapterEntry::Begin,
+            Some(_) => AdapterEntry::Resume,
+        };
         let entry = match position {
             None => EntryPoint::Begin,
             Some((before, event)) => {
@@ -200,8 +211,11 @@ impl RunLoop<'_> {
         let call = Call { facts: &self.facts, now, entropy, entry };
         // Boxed, so that a job which waits for its CSP does not keep room for
         // the future of a call.
-        let (step, used) = Box::pin(self.version.adapter().measured_call(call)).await;
+        let started = Instant::now();
+        let (step, measured) = Box::pin(self.version.adapter().measured_call(call)).await;
         self.facts.input = String::new();
+        let computed = measured.time;
+        self.events.add_call(started, exported, self.version, &step, measured);
         if let Some(recording) = &mut self.recording {
             recording.add(RecordedCall {
                 attempt: self.facts.attempt,
@@ -213,7 +227,7 @@ impl RunLoop<'_> {
             });
         }
         // After the recording, which shows the call that used up the budget.
-        self.budget.computed(used)?;
+        self.budget.computed(computed)?;
         step.map_err(|error| JobError::Adapter(error.to_string()))
     }
 
@@ -226,6 +240,7 @@ impl RunLoop<'_> {
             is_poll: self.is_poll,
             previous_url: self.called.as_ref(),
             job: &self.facts.id,
+            ordinal,
             idempotency_key: &key,
             retry_after_headers: &self.version.adapter().info().manifest.retry_after_headers,
             // A job that is given back before its first call, at a stop, has
@@ -234,6 +249,7 @@ impl RunLoop<'_> {
         };
         let exchanged = self.csp.client.exchange(request, &context).await;
         debug!(calls = exchanged.calls, "Request answered");
+        self.events.add_exchange(exchanged.events);
         self.retry_after = exchanged.retry_after;
         self.finding = exchanged.finding;
         self.called = exchanged.url.or(self.called.take());

@@ -6,8 +6,14 @@ use tracing::error;
 use tracing::info;
 use tracing::warn;
 
+use super::run_events::RunEvents;
+use hoth_core::domain::Ended;
+use hoth_core::domain::HoldCause;
+use hoth_core::domain::JobEventKind;
 use hoth_core::domain::QueuedJob;
 use hoth_core::domain::Unreadable;
+use hoth_core::domain::Waiting;
+use hoth_core::domain::event_text;
 use hoth_core::workflow::JobError;
 use hoth_core::workflow::Report;
 use hoth_platform::failpoint;
@@ -18,7 +24,6 @@ use hoth_queue::NewMessage;
 use hoth_queue::Queue;
 use hoth_queue::QueueError;
 use hoth_queue::QueueName;
-use hoth_queue::Stage;
 
 /// Pauses while the queue cannot store a disposition: from the first, doubled
 /// up to the second.
@@ -31,13 +36,15 @@ const SETTLE_TRIES_MAX: u32 = 125;
 
 /// The disposition of a delivery (AMQP 1.0, section 3.4).
 pub enum Disposition {
-    /// The message is replaced by its successor: a poll or an outcome.
-    Replaced { queue: QueueName, message: NewMessage, logged: String },
+    /// The job is over: its message is replaced by its outcome.
+    Ended { queue: QueueName, message: NewMessage, ended: Ended },
+    /// The job waits: its message is replaced by one that is due later.
+    Waits { queue: QueueName, message: NewMessage, waiting: Waiting },
     /// The message becomes a dead letter, and a failure message is reported.
-    DeadLettered { reason: String, queue: QueueName, report: NewMessage },
+    DeadLettered { reason: String, queue: QueueName, report: NewMessage, ended: Ended },
     /// The job cannot begin now: the message is given back, hidden for this
     /// time.
-    Deferred { pause: Duration },
+    Deferred { pause: Duration, cause: HoldCause },
 }
 
 /// The consequence of a settlement for the later messages of the group.
@@ -52,22 +59,27 @@ pub enum Settled {
 
 impl Disposition {
     /// Ends the job with this report for ServiceNow.
-    pub fn reported(queued: &QueuedJob, report: &Report) -> Self {
-        Self::Replaced {
+    /// `requests` counts the requests that the job has made.
+    pub fn reported(queued: &QueuedJob, report: Report, requests: u32) -> Self {
+        let (report, outcome) = report.into_queued(&queued.job);
+        Self::Ended {
             queue: QueueName::outcomes(queued.job.kind),
-            message: outcome(queued, report),
-            logged: format!("Job ends with code {}", report.code),
+            message: NewMessage::outcome(queued, &outcome),
+            ended: RunEvents::ended(&report, requests),
         }
     }
 
     /// Ends the job with a failure message, and keeps its message as a dead
     /// letter.
     pub fn dead_lettered(queued: &QueuedJob, reason: &JobError) -> Self {
-        let report = Report::of_error(&queued.job, queued.resumption.as_ref(), reason);
+        let from = queued.resumption.as_ref();
+        let report = Report::of_error(&queued.job, from, reason);
+        let (report, outcome) = report.into_queued(&queued.job);
         Self::DeadLettered {
             reason: reason.to_string(),
             queue: QueueName::outcomes(queued.job.kind),
-            report: outcome(queued, &report),
+            report: NewMessage::outcome(queued, &outcome),
+            ended: RunEvents::ended(&report, from.map_or(0, |from| from.requests)),
         }
     }
 
@@ -93,7 +105,10 @@ impl Disposition {
     /// not take.
     fn too_large(delivery: &Delivery, error: &JobError) -> Self {
         match QueuedJob::decode(&delivery.message.body) {
-            Ok(queued) => Self::reported(&queued, &Report::of_error(&queued.job, None, error)),
+            Ok(queued) => {
+                let requests = queued.resumption.as_ref().map_or(0, |from| from.requests);
+                Self::reported(&queued, Report::of_error(&queued.job, None, error), requests)
+            }
             Err(_) => Self::lost(delivery, error),
         }
     }
@@ -108,18 +123,21 @@ impl Disposition {
             reason: error.to_string(),
             queue: QueueName::outcomes(kind),
             report: NewMessage::outcome_of_lost(&report, &message.body, message.sent_at),
+            ended: Ended {
+                code: error.code(),
+                class: Some(error.class().into()),
+                reason: Some(event_text(&error.to_string())),
+                requests: 0,
+                took_ms: None,
+            },
         }
     }
 
     /// Returns the fail points before and after the settlement.
     fn fail_points(&self) -> Option<(FailPoint, FailPoint)> {
         match self {
-            Self::Replaced { queue, .. } => Some(match queue.stage {
-                Stage::Outcomes => (FailPoint::BeforeOutcome, FailPoint::AfterOutcome),
-                Stage::Requests(_) | Stage::Polls(_) => {
-                    (FailPoint::BeforeWait, FailPoint::AfterWait)
-                }
-            }),
+            Self::Ended { .. } => Some((FailPoint::BeforeOutcome, FailPoint::AfterOutcome)),
+            Self::Waits { .. } => Some((FailPoint::BeforeWait, FailPoint::AfterWait)),
             Self::DeadLettered { .. } => {
                 Some((FailPoint::BeforeDeadLetter, FailPoint::AfterDeadLetter))
             }
@@ -137,10 +155,13 @@ pub async fn settle(
     queue: &dyn Queue,
     delivery: Delivery,
     mut disposition: Disposition,
+    events: &mut RunEvents,
 ) -> Settled {
     match disposition {
         // From now on the delivery counts, whatever comes of the settlement.
-        Disposition::Replaced { .. } | Disposition::DeadLettered { .. } => delivery.lease.start(),
+        Disposition::Ended { .. }
+        | Disposition::Waits { .. }
+        | Disposition::DeadLettered { .. } => delivery.lease.start(),
         Disposition::Deferred { .. } => {}
     }
     let mut shorter = [Disposition::too_large, Disposition::lost].into_iter();
@@ -150,9 +171,10 @@ pub async fn settle(
     let mut backoff = SETTLE_BACKOFF.0;
     for _ in 0..SETTLE_TRIES_MAX {
         match try_settle(queue, &delivery, &disposition).await {
-            Ok(()) => return settled(delivery, disposition),
+            Ok(()) => return settled(delivery, disposition, events),
             Err(QueueError::LeaseEnded) => {
-                warn!("Lease lost; another worker owns this message now");
+                warn!(event = "lease-lost", "Lease lost; another worker owns this message now");
+                events.close(JobEventKind::LeaseLost);
                 // The message has a new holder: giving it back would end that
                 // holder's lease.
                 delivery.lease.keep();
@@ -194,21 +216,22 @@ async fn try_settle(
 ) -> Result<(), QueueError> {
     let (from, receipt) = (delivery.lease.queue(), delivery.lease.receipt());
     match disposition {
-        Disposition::Replaced { queue: to, message, .. } => {
+        Disposition::Ended { queue: to, message, .. }
+        | Disposition::Waits { queue: to, message, .. } => {
             queue.settle(from, receipt, to, message.clone()).await
         }
-        Disposition::DeadLettered { reason, queue: to, report } => {
+        Disposition::DeadLettered { reason, queue: to, report, .. } => {
             let report = Some((to.clone(), report.clone()));
             queue.dead_letter(from, receipt, &delivery.message, reason, report).await
         }
-        Disposition::Deferred { pause } => {
+        Disposition::Deferred { pause, .. } => {
             queue.give_back(from, std::slice::from_ref(receipt), *pause).await
         }
     }
 }
 
-/// Logs a disposition that has been carried out.
-fn settled(delivery: Delivery, disposition: Disposition) -> Settled {
+/// Logs and records a disposition that has been carried out.
+fn settled(delivery: Delivery, disposition: Disposition, events: &mut RunEvents) -> Settled {
     // The lease has ended with the message, or has its new length. In both cases
     // there is nothing to give back.
     delivery.lease.keep();
@@ -216,23 +239,52 @@ fn settled(delivery: Delivery, disposition: Disposition) -> Settled {
         failpoint::reach(after);
     }
     match disposition {
-        Disposition::Replaced { queue, logged, .. } => {
-            let event = match queue.stage {
-                Stage::Outcomes => "end",
-                Stage::Requests(_) | Stage::Polls(_) => "wait",
-            };
-            info!(event, "{logged}");
+        Disposition::Ended { ended, .. } => {
+            let ended = events.ended_now(ended);
+            log_end(&ended, events);
+            events.close(JobEventKind::Ended(Box::new(ended)));
             Settled::Advance
         }
-        Disposition::DeadLettered { reason, .. } => {
-            error!(event = "end", "Job became a dead letter: {reason}");
+        Disposition::Waits { waiting, .. } => {
+            let next_at = waiting.next_at.to_rfc3339();
+            let (purpose, requests) = (waiting.purpose.as_str(), waiting.requests);
+            let run_ms = millis(events.elapsed());
+            info!(
+                event = "wait",
+                purpose, next_at, requests, run_ms, "Job waits: {:?}", waiting.note
+            );
+            events.close(JobEventKind::Waits(Box::new(waiting)));
+            Settled::Advance
+        }
+        Disposition::DeadLettered { reason, ended, .. } => {
+            let ended = events.ended_now(ended);
+            let (code, class) = (ended.code, ended.class.as_deref());
+            error!(event = "end", code, class, "Job became a dead letter: {reason}");
+            events.add(JobEventKind::DeadLettered { reason: event_text(&reason) });
+            events.close(JobEventKind::Ended(Box::new(ended)));
             Settled::Advance
         }
         // The deferred job is still the first of its group.
-        Disposition::Deferred { .. } => Settled::HoldGroup,
+        Disposition::Deferred { cause, .. } => {
+            events.close(JobEventKind::Held { cause });
+            Settled::HoldGroup
+        }
     }
 }
 
-fn outcome(queued: &QueuedJob, report: &Report) -> NewMessage {
-    NewMessage::outcome(queued, &report.to_queued(&queued.job))
+/// Logs the end of a job: a code from 400 on is a failure.
+fn log_end(ended: &Ended, events: &RunEvents) {
+    let Ended { code, class, reason, requests, took_ms } = ended;
+    let (class, reason) = (class.as_deref(), reason.as_deref());
+    let run_ms = millis(events.elapsed());
+    match code {
+        ..400 => {
+            info!(event = "end", code, requests, took_ms, run_ms, "Job ends with code {code}");
+        }
+        _ => warn!(event = "end", code, class, reason, requests, took_ms, run_ms, "Job failed"),
+    }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

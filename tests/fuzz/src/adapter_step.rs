@@ -48,7 +48,7 @@ pub fn run(input: &[u8]) {
             for text in [&report.request, &report.response] {
                 assert!(text.get().starts_with('{'), "a report is made of objects");
             }
-            let outcome = report.to_queued(&queued.job);
+            let (_, outcome) = report.into_queued(&queued.job);
             NewMessage::outcome(&queued, &outcome).check().expect("it fits a queue");
             let read = QueuedOutcome::decode(&outcome.encode()).expect("it can be read");
             assert_eq!(read.message.get(), outcome.message.get());

@@ -45,6 +45,12 @@ impl Digest {
     pub fn short(&self) -> String {
         hex::encode(&self.0[..16])
     }
+
+    /// Returns the first twelve hexadecimal digits, for display. They tell the
+    /// versions of an adapter apart, and are not unique.
+    pub fn prefix(&self) -> String {
+        hex::encode(&self.0[..6])
+    }
 }
 
 impl fmt::Display for Digest {

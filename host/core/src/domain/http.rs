@@ -3,9 +3,12 @@
 use std::fmt;
 
 use bytes::Bytes;
+use serde::Deserialize;
+use serde::Serialize;
 
 /// The method of a request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "UPPERCASE")]
 pub enum Method {
     Get,
     Head,

@@ -3,11 +3,15 @@
 use std::fmt;
 use std::str::FromStr;
 
+use serde::Deserialize;
+use serde::Serialize;
+
 use super::HttpResponse;
 
 /// The reason that a request got no usable answer: `transport-failure.code` in
 /// `wit/v0.2/types.wit`, which gives the meaning of each.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum TransportCode {
     Connect,
     Timeout,

@@ -21,6 +21,7 @@ pub use decide::decide;
 pub use decide::postpone;
 pub use decide::replace_early_delivery;
 pub use finding::Finding;
+pub use report::Failed;
 pub use report::JobError;
 pub use report::Report;
 pub use retry::Attempt;

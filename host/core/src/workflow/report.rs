@@ -27,6 +27,18 @@ pub struct Report {
     pub code: u16,
     pub request: Box<RawValue>,
     pub response: Box<RawValue>,
+    /// The failure, for operators; `None` for an outcome that the adapter
+    /// reports as done.
+    pub failed: Option<Failed>,
+}
+
+/// The cause of a failed job, for operators. ServiceNow reads the report.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failed {
+    /// The adapter's class of the failure, or that of a [`JobError`].
+    pub class: &'static str,
+    /// A sentence.
+    pub reason: String,
 }
 
 /// A failure of a job for which no CSP is the cause.
@@ -88,8 +100,30 @@ impl JobError {
         Self::NotOffered { csp: job.csp.clone(), operation: job.operation.wit_name() }
     }
 
+    /// Returns the class of the failure, for operators: a word that stays the
+    /// same when the sentence changes.
+    pub fn class(&self) -> &'static str {
+        match self {
+            Self::Adapter(_) => "adapter-failed",
+            Self::NotOffered { .. } => "not-offered",
+            Self::TooManySteps(_) => "too-many-steps",
+            Self::TooManyRequests(_) => "too-many-requests",
+            Self::TooMuchComputing(_) => "too-much-computing",
+            Self::RunTooLong(_) => "run-too-long",
+            Self::TooManyCheckpoints(_) => "too-many-checkpoints",
+            Self::PollingDeadline { .. } => "polling-deadline",
+            Self::TooManyDeliveries(_) => "too-many-deliveries",
+            Self::Panicked => "host-failed",
+            Self::WrongQueue { .. } => "wrong-queue",
+            Self::MessageTooLarge { .. } => "message-too-large",
+            Self::CspRemoved(_) => "csp-removed",
+            Self::Unreadable(_) => "unreadable",
+            Self::OutcomeTooLarge { .. } => "outcome-too-large",
+        }
+    }
+
     /// Returns the code of the outcome message.
-    fn code(&self) -> u16 {
+    pub fn code(&self) -> u16 {
         match self {
             Self::NotOffered { .. } => 400,
             Self::PollingDeadline { .. } => 504,
@@ -153,13 +187,22 @@ fn entries(object: &RawValue) -> serde_json::Result<BTreeMap<String, Box<RawValu
 impl Report {
     /// Reports an outcome as the adapter gave it.
     pub fn of_outcome(outcome: Outcome) -> Self {
-        Self { code: outcome.code, request: outcome.request, response: outcome.response }
+        let Outcome { code, request, response } = outcome;
+        Self { code, request, response, failed: None }
+    }
+
+    /// Reports that the CSP accepted the job and then failed it. The operator's
+    /// `code` replaces the adapter's.
+    pub fn of_job_failed(failure: Failure, code: u16) -> Self {
+        let failed = Some(Failed::of(&failure));
+        Self { code, failed, ..Self::of_outcome(failure.outcome) }
     }
 
     /// Reports a refusal as the adapter gave it. A code below 400, which would
     /// read as success, becomes 502.
     pub fn of_refusal(failure: Failure) -> Self {
-        let mut report = Self::of_outcome(failure.outcome);
+        let failed = Some(Failed::of(&failure));
+        let mut report = Self { failed, ..Self::of_outcome(failure.outcome) };
         if report.code < 400 {
             report.code = 502;
         }
@@ -170,6 +213,7 @@ impl Report {
     /// is kept as `cspResponse`.
     pub fn of_unavailable(job: &Job, failure: Failure) -> Self {
         let code = failure.outcome.code;
+        let failed = Some(Failed::of(&failure));
         let mut response = raw(&no_answer_about(job, &failure.message));
         if failure.outcome.response.get() != "{}" {
             response = with_entry(&response, "cspResponse", failure.outcome.response);
@@ -180,6 +224,7 @@ impl Report {
             code: if (500..=599).contains(&code) { code } else { 502 },
             request: failure.outcome.request,
             response,
+            failed,
         }
     }
 
@@ -191,21 +236,24 @@ impl Report {
             code: error.code(),
             request: raw(&request),
             response: raw(&no_answer_about(job, &error.to_string())),
+            failed: Some(Failed::of_error(error)),
         }
     }
 
-    /// Returns the message about `job` for the outcome queue. A message over
-    /// [`MESSAGE_BYTES_MAX`] becomes a failure message that says so.
-    pub fn to_queued(&self, job: &Job) -> QueuedOutcome {
+    /// Returns the message about `job` for the outcome queue, with the report
+    /// that it holds. A message over [`MESSAGE_BYTES_MAX`] becomes a failure
+    /// message that says so.
+    pub fn into_queued(self, job: &Job) -> (Self, QueuedOutcome) {
         let queued = self.queued(job.kind, job.id.as_str(), &job.request);
         let bytes = queued.encoded_len();
         if bytes <= MESSAGE_BYTES_MAX {
-            return queued;
+            return (self, queued);
         }
         // Without the reference of the resumption: the adapter chose its
         // length.
-        let too_large = JobError::OutcomeTooLarge { bytes };
-        Self::of_error(job, None, &too_large).queued(job.kind, job.id.as_str(), &job.request)
+        let report = Self::of_error(job, None, &JobError::OutcomeTooLarge { bytes });
+        let queued = report.queued(job.kind, job.id.as_str(), &job.request);
+        (report, queued)
     }
 
     /// Returns the message about a job of which only the id is known.
@@ -215,14 +263,26 @@ impl Report {
             JobKind::Cost => json!({"requestId": id}),
         };
         let response = no_answer(kind, id, None, &error.to_string());
-        let report =
-            Self { code: error.code(), request: raw(&json!({})), response: raw(&response) };
+        let failed = Some(Failed::of_error(error));
+        let (request, response) = (raw(&json!({})), raw(&response));
+        let report = Self { code: error.code(), request, response, failed };
         report.queued(kind, id, &raw(&initial))
     }
 
     fn queued(&self, kind: JobKind, id: &str, initial: &RawValue) -> QueuedOutcome {
         let message = OutcomeMessage::new(kind, initial, self.code, &self.request, &self.response);
         QueuedOutcome::new(id.to_owned(), kind, message.to_json())
+    }
+}
+
+impl Failed {
+    fn of(failure: &Failure) -> Self {
+        Self { class: failure.class.as_str(), reason: failure.message.clone() }
+    }
+
+    /// Returns the cause of a job that could not be carried out.
+    pub fn of_error(error: &JobError) -> Self {
+        Self { class: error.class(), reason: error.to_string() }
     }
 }
 

@@ -1,6 +1,7 @@
 //! One request of an adapter: checks it, makes the calls that the retry policy
 //! allows, and returns the event that resumes the adapter.
 
+mod events;
 mod log;
 mod received;
 mod result;
@@ -29,13 +30,19 @@ use crate::breaker::Breaker;
 use crate::breaker::CallHealth;
 use crate::breaker::CallPermit;
 use crate::check;
+pub use crate::exchange::events::ExchangeEvent;
+pub use crate::exchange::events::ExchangeEvents;
+use crate::exchange::events::timed;
 use crate::exchange::log::NextCall;
 use crate::exchange::received::ReceivedResponse;
 use crate::exchange::received::health;
 use crate::policy::origin::Origin;
 use crate::policy::scrub::Scrubber;
+use crate::policy::target::Place;
 use crate::transport::call;
 use crate::transport::failure::CallFailure;
+use hoth_core::domain::CallHold;
+use hoth_core::domain::CredentialChoice;
 use hoth_core::domain::Event;
 use hoth_core::domain::HttpRequest;
 use hoth_core::domain::Method;
@@ -56,7 +63,9 @@ pub async fn run(inner: &Inner, request: &HttpRequest, context: &Context<'_>) ->
                 csp = %inner.name, method = request.method.as_str(), error = %refused,
                 "Refused a request to {}", inner.name,
             );
+            let events = ExchangeEvents::refused(request, context.ordinal, &refused);
             return ExchangeResult {
+                events,
                 event: Event::TransportFailure(TransportFailure {
                     code: refused.code,
                     message: refused.message,
@@ -84,6 +93,10 @@ struct Exchange<'a> {
     headers: HeaderMap,
     body: Option<Bytes>,
     credential: Option<&'a Credential>,
+    /// The choice of the adapter that led to `credential`.
+    choice: &'a CredentialChoice,
+    /// The place in the configuration that the URL belongs to.
+    place: Place,
     demand: Demand<'a>,
     /// The start of the last try, for the breaker: failures of calls that began
     /// before its last change do not count.
@@ -103,13 +116,14 @@ struct Exchange<'a> {
     /// The last response before the current try. It survives later tries without
     /// one.
     last: Option<ReceivedResponse>,
+    events: ExchangeEvents,
 }
 
 impl<'a> Exchange<'a> {
     /// Checks a request before a name is resolved or a token is requested.
     fn prepare(
         inner: &'a Inner,
-        request: &HttpRequest,
+        request: &'a HttpRequest,
         context: &'a Context<'a>,
     ) -> Result<Self, CallFailure> {
         let (url, place, headers) = check::check(
@@ -142,6 +156,8 @@ impl<'a> Exchange<'a> {
             headers,
             body: request.body.clone(),
             credential,
+            choice: &request.credential,
+            place,
             demand,
             called_at: Instant::now(),
             calls: 0,
@@ -150,6 +166,7 @@ impl<'a> Exchange<'a> {
             corrected: false,
             finding: None,
             last: None,
+            events: ExchangeEvents::default(),
         })
     }
 
@@ -159,7 +176,9 @@ impl<'a> Exchange<'a> {
         let breaker = self.inner.breaker_of(&self.url);
         let mut tries = 0;
         loop {
-            let Some(permit) = self.call_permit(breaker).await else {
+            let (permit, waited) = timed(self.call_permit(breaker)).await;
+            self.events.held(CallHold::Breaker, waited);
+            let Some(permit) = permit else {
                 return self.held();
             };
             let tried = self.attempt().await;
@@ -190,6 +209,7 @@ impl<'a> Exchange<'a> {
             self.log(tries, &tried, NextCall::After(next));
             match next {
                 Some(delay) => {
+                    self.events.repeats_after(delay);
                     self.keep(tried);
                     failpoint::reach(FailPoint::RetryDecided);
                     tokio::time::sleep(delay).await;
@@ -219,7 +239,9 @@ impl<'a> Exchange<'a> {
             return self.call(None).await;
         };
         let patience = self.context.retry.max_retry_after;
-        let signer = credential.signer(&self.demand, patience).await?;
+        let (signer, waited) = timed(credential.signer(&self.demand, patience)).await;
+        self.record_credential(self.choice, waited, false, signer.as_ref().err());
+        let signer = signer?;
         failpoint::reach(FailPoint::CredentialObtained);
         let mut received = self.call(Some(&signer)).await?;
         if let Some(Refusal::Clock(skew)) = received.refusal
@@ -236,7 +258,9 @@ impl<'a> Exchange<'a> {
             return Ok(received);
         }
         self.renewed = true;
-        let renewed = match credential.renew(&self.demand, &signer, patience).await {
+        let (renewed, waited) = timed(credential.renew(&self.demand, &signer, patience)).await;
+        self.record_credential(self.choice, waited, true, renewed.as_ref().err());
+        let renewed = match renewed {
             Ok(None) => return Ok(received),
             Ok(Some(renewed)) => Ok(renewed),
             Err(failure) => Err(failure),
@@ -257,7 +281,9 @@ impl<'a> Exchange<'a> {
         let inner = self.inner;
         // Held for the call only: neither a backoff nor a slow token endpoint
         // uses up the bound on concurrent calls.
-        let permit = inner.permits.acquire().await.expect("the semaphore is never closed");
+        let (permit, waited) = timed(inner.permits.acquire()).await;
+        let permit = permit.expect("the semaphore is never closed");
+        self.events.held(CallHold::CallLimit, waited);
         let http = inner.http.get().await;
         // Signed after the wait for the permit, because signatures are dated.
         let (request, scrubber) = self.request(signer)?;
@@ -266,10 +292,11 @@ impl<'a> Exchange<'a> {
         self.called_at = Instant::now();
         (self.context.before_call)();
         failpoint::reach(FailPoint::BeforeCspCall);
+        let started = std::time::Instant::now();
         let called = call::call(&http, request, &inner.target).await;
         failpoint::reach(FailPoint::AfterCspCall);
         drop(permit);
-        match called {
+        let called = match called {
             Ok(response) => {
                 self.sent = true;
                 let refusal = signer.and_then(|signer| signer.judge(&response));
@@ -279,7 +306,9 @@ impl<'a> Exchange<'a> {
                 self.sent |= failure.sent;
                 Err(failure)
             }
-        }
+        };
+        self.record_call(started, &called);
+        called
     }
 
     /// Makes a copy of the request, and the scrubber of its response. All copies

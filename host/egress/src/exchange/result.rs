@@ -13,7 +13,7 @@ use hoth_core::workflow::Finding;
 
 impl Exchange<'_> {
     /// Makes the result of a poll that is not made.
-    pub(super) fn held(&self) -> ExchangeResult {
+    pub(super) fn held(&mut self) -> ExchangeResult {
         let (csp, origin) = (&self.inner.name, Origin::of(&self.url));
         let message = format!("{csp} does not respond at {origin}, so it was not called");
         let event = Event::TransportFailure(TransportFailure {
@@ -22,7 +22,8 @@ impl Exchange<'_> {
             sent: false,
             last_response: None,
         });
-        ExchangeResult { event, url: None, calls: 0, retry_after: None, finding: None }
+        let events = std::mem::take(&mut self.events);
+        ExchangeResult { event, url: None, calls: 0, retry_after: None, finding: None, events }
     }
 
     /// Returns what the host knows about the end of a try.
@@ -42,7 +43,7 @@ impl Exchange<'_> {
 
     /// Makes the result from the last try.
     pub(super) fn finish(
-        &self,
+        &mut self,
         tried: Result<ReceivedResponse, CallFailure>,
         tries: u32,
     ) -> ExchangeResult {
@@ -69,7 +70,9 @@ impl Exchange<'_> {
             Err(failure) => failed(failure, self.last.as_ref().map(|it| it.response.clone())),
         };
         let url = (self.calls > 0).then(|| self.url.clone());
-        ExchangeResult { event, url, calls: self.calls, retry_after, finding: self.finding }
+        let (calls, finding) = (self.calls, self.finding);
+        let events = std::mem::take(&mut self.events);
+        ExchangeResult { event, url, calls, retry_after, finding, events }
     }
 
     /// Returns ` (3 calls made)` for failures that are retried.

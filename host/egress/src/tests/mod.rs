@@ -47,6 +47,7 @@ const CONTEXT: Context<'static> = Context {
     is_poll: false,
     previous_url: None,
     job: "job-1",
+    ordinal: 0,
     idempotency_key: "job-1",
     retry_after_headers: &[],
     before_call: &|| {},

@@ -10,6 +10,9 @@ use super::server::Server;
 use super::server::answer;
 use super::tls_server::Authority;
 use super::*;
+use hoth_core::domain::JobEventKind;
+use hoth_core::domain::RequestTried;
+use hoth_core::domain::TransportCode;
 use hoth_core::workflow::Finding;
 
 /// Plays a script and compares the result and the number of calls.
@@ -194,4 +197,38 @@ async fn a_backoff_uses_no_call_slot() {
     assert_eq!(exchange(&client, &get("/goes"), &THRICE).await.outcome(), "200");
     assert!(!waiting.is_finished());
     waiting.abort();
+}
+
+#[tokio::test]
+async fn every_try_is_an_event() {
+    let csp = Server::start([answer(503, "retry-after: 0\r\n", ""), status(404)]).await;
+    let request = HttpRequest { query: vec![("key".to_owned(), "v".to_owned())], ..get("/a/b") };
+    let result = exchange(&client(&csp.url(), ""), &request, &THRICE).await;
+    let tried = |event: &crate::ExchangeEvent| {
+        let JobEventKind::RequestTried(tried) = &event.what else { panic!("{event:?}") };
+        RequestTried::clone(tried)
+    };
+    let tries: Vec<_> = result.events.events.iter().map(tried).collect();
+    let first = RequestTried {
+        request: 1,
+        attempt: 1,
+        method: Method::Get,
+        endpoint: None,
+        origin: csp.url().trim_end_matches('/').into(),
+        path: "/a/b".into(),
+        status: Some(503),
+        failure: None,
+        retry_after_ms: Some(0),
+        credential_refused: false,
+        next_ms: tries[0].next_ms,
+    };
+    assert!(first.next_ms.is_some(), "it is repeated");
+    let (status, attempt) = (Some(404), 2);
+    let last =
+        RequestTried { attempt, status, retry_after_ms: None, next_ms: None, ..first.clone() };
+    assert_eq!(tries, [first, last]);
+    let closed = ClosedPort::bind();
+    let result = exchange(&client(&closed.url(), ""), &get("/x"), &RetryPolicy::ONCE).await;
+    let refused = tried(&result.events.events[0]);
+    assert_eq!((refused.status, refused.failure), (None, Some(TransportCode::Connect)));
 }

@@ -120,7 +120,8 @@ impl<'a> JobRun<'a> {
                 RunContext { job: &self.inputs.job, resumption: self.resumption.as_ref() };
             match workflow::decide(&self.inputs.polling, context, end, now, totals) {
                 Decision::Report(report) => {
-                    self.printer.message(&report.to_queued(&self.inputs.job));
+                    let (report, outcome) = report.into_queued(&self.inputs.job);
+                    self.printer.message(&outcome);
                     return report.code < 400;
                 }
                 Decision::Resume(resumption) => {
@@ -188,8 +189,8 @@ impl<'a> JobRun<'a> {
         };
         let entropy = Uuid::new_v4().as_u64_pair();
         let call = Call { facts: &self.facts, now: self.now(), entropy, entry };
-        let (step, used) = self.adapter.measured_call(call).await;
-        budget.computed(used)?;
+        let (step, measured) = self.adapter.measured_call(call).await;
+        budget.computed(measured.time)?;
         step.map_err(|error| JobError::Adapter(error.to_string()))
     }
 
@@ -229,6 +230,7 @@ impl<'a> JobRun<'a> {
             is_poll,
             previous_url: called.as_ref(),
             job: self.inputs.job.id.as_str(),
+            ordinal,
             idempotency_key: &self.inputs.job.request_key(ordinal),
             retry_after_headers: &self.adapter.info().manifest.retry_after_headers,
             before_call: &|| {},

@@ -236,10 +236,10 @@ impl Decider<'_> {
             }
             // The operator's code replaces the adapter's: ServiceNow gets the
             // same code for such a job from every CSP.
-            (FailureClass::JobFailed, _) => Decision::Report(Report::of_outcome(Outcome {
-                code: self.policy.async_failure_code,
-                ..failure.outcome
-            })),
+            (FailureClass::JobFailed, _) => {
+                let code = self.policy.async_failure_code;
+                Decision::Report(Report::of_job_failed(failure, code))
+            }
             (
                 FailureClass::Refused
                 | FailureClass::NotFound
