@@ -12,6 +12,7 @@ use axum::routing::head;
 use super::cors;
 use super::openapi;
 use super::routes;
+use super::routes::Route;
 use super::state::ApiState;
 use crate::http::FrontError;
 use crate::http::HEALTH_PATHS;
@@ -24,8 +25,7 @@ use crate::http::reject_ambiguous;
 /// Builds the API, ready to be served.
 pub fn router(state: ApiState) -> Router {
     let routes = routes::all();
-    let operations =
-        routes.iter().map(|route| (route.path.as_str(), &route.method, &route.operation));
+    let operations = routes.iter().filter_map(Route::described);
     let state = ApiState { openapi: openapi::document(operations), ..state };
     let health = state.health.clone().map_or_else(Router::new, Health::routes);
     let methods = Arc::new(routes::allowed(&routes));

@@ -34,17 +34,26 @@ pub struct Route {
     /// `MethodRouter`: the description and the `Allow` headers need them.
     pub method: Method,
     pub handler: MethodRouter<State>,
-    /// The OpenAPI operation.
-    pub operation: Value,
+    /// The OpenAPI operation. `None` for the preflight requests of browsers,
+    /// which are no operations for clients.
+    pub operation: Option<Value>,
 }
 
 impl Route {
     fn get<H: Handler<T, State>, T: 'static>(path: &str, handler: H, operation: Value) -> Self {
+        let operation = Some(operation);
         Self { path: path.to_owned(), method: Method::GET, handler: get(handler), operation }
     }
 
     fn post<H: Handler<T, State>, T: 'static>(path: &str, handler: H, operation: Value) -> Self {
+        let operation = Some(operation);
         Self { path: path.to_owned(), method: Method::POST, handler: post(handler), operation }
+    }
+
+    /// Returns the path, the method and the operation. Returns `None` for a
+    /// route that is not described.
+    pub fn described(&self) -> Option<(&str, &Method, &Value)> {
+        Some((&self.path, &self.method, self.operation.as_ref()?))
     }
 }
 
@@ -105,7 +114,7 @@ fn preflights(routes: &[Route]) -> Vec<Route> {
             path: route.path.clone(),
             method: Method::OPTIONS,
             handler: on(MethodFilter::OPTIONS, async move || cors::preflight(allow)),
-            operation: operations::preflight(&route.path, &route.operation["tags"]),
+            operation: None,
         }
     };
     posts.map(preflight).collect()

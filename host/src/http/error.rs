@@ -13,33 +13,26 @@ use serde::Serialize;
 /// The two authentication schemes, as a `WWW-Authenticate` header.
 const CHALLENGE: HeaderValue = HeaderValue::from_static("Bearer, AWS4-HMAC-SHA256");
 
-/// The reason of an error, as a word for programs. The words are a contract.
+/// The reason of an error, as a word for programs. The words are a contract;
+/// [`Reason::meaning`] describes them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum Reason {
-    /// The body or a parameter is wrong; `errorMap` says what and where.
     Validation,
-    /// The request is wrong in another way, which the message names.
     BadRequest,
     Unauthenticated,
     Forbidden,
     NotFound,
     MethodNotAllowed,
-    /// The request did not arrive in time.
     Timeout,
-    /// The request contradicts the present state, or an earlier request.
     Conflict,
     LeaseExpired,
     TooLarge,
     UnsupportedMediaType,
-    /// The content of the request, such as a component, is refused.
     Refused,
     TooManyRequests,
-    /// A fault of HOTH; the log has the cause.
     Internal,
-    /// The queue backend of this host cannot do this.
     NotSupported,
-    /// The same request may succeed later.
     Unavailable,
 }
 
@@ -63,6 +56,32 @@ impl Reason {
         Self::NotSupported,
         Self::Unavailable,
     ];
+
+    /// Returns the meaning of the word, for the documentation.
+    pub fn meaning(self) -> &'static str {
+        match self {
+            Self::Validation => "`errorMap` names what is wrong",
+            Self::BadRequest => "the request is wrong in another way, which `message` names",
+            Self::Unauthenticated => "the credentials are missing or wrong",
+            Self::Forbidden => "the credentials do not allow this",
+            Self::NotFound => "there is no such path or object",
+            Self::MethodNotAllowed => "`Allow` lists the methods of the path",
+            Self::Timeout => "the body did not arrive in time",
+            Self::Conflict => {
+                "the id was used with different content, or the state does not allow this"
+            }
+            Self::LeaseExpired => "the lease of the batch has expired",
+            Self::TooLarge => "the body is too large",
+            Self::UnsupportedMediaType => {
+                "the type, charset or coding of the body is not supported"
+            }
+            Self::Refused => "the component is refused (admin API)",
+            Self::TooManyRequests => "the rate limit is reached; `Retry-After` has the pause",
+            Self::Internal => "HOTH has failed; the log has the cause",
+            Self::NotSupported => "the queue backend does not have this function",
+            Self::Unavailable => "nothing was done; `Retry-After` has the pause",
+        }
+    }
 }
 
 /// An error of the HTTP layer itself, found before or beside a handler.

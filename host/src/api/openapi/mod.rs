@@ -39,9 +39,14 @@ pub fn document<'a>(
             "version": env!("CARGO_PKG_VERSION"),
             "description": "Accepts provisioning and cost requests for Cloud Service Providers \
                             and returns their outcomes. Every accepted request ends in one \
-                            outcome.",
-            "license": { "name": "Apache-2.0" },
+                            outcome. A path that is not described here is answered with 404, \
+                            another method with 405 and `Allow`; both have a `Problem` as body. \
+                            `OPTIONS` on a path with `POST` answers a CORS preflight request.",
+            "contact": { "name": "The operators of this host" },
+            "license": { "name": "Apache License 2.0", "identifier": "Apache-2.0" },
         },
+        "servers": [{ "url": "/", "description": "This host." }],
+        "tags": operations::tags(),
         "paths": paths,
         "components": {
             "schemas": schema::all(),

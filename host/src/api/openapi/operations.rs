@@ -20,6 +20,18 @@ use hoth_queue::BATCH_MAX;
 use hoth_queue::LEASE_MAX;
 use hoth_queue::WAIT_MAX;
 
+/// The tag of the operation that reads the description.
+const DESCRIPTION_TAG: &str = "description";
+
+/// Returns the tags of all operations, each with its description.
+pub fn tags() -> Value {
+    json!([
+        { "name": tag(JobKind::Provisioning), "description": "Provisioning jobs." },
+        { "name": tag(JobKind::Cost), "description": "Cost requests." },
+        { "name": DESCRIPTION_TAG, "description": "The description of this API." },
+    ])
+}
+
 /// Returns the tag of a resource's operations.
 fn tag(kind: JobKind) -> &'static str {
     match kind {
@@ -46,8 +58,13 @@ pub fn accept(kind: JobKind) -> Value {
     };
     let echo = |status, description: &str| {
         let (status, mut echo) = response(status, description, Some(reference(request)));
-        let words = "`true` if the request was accepted before with this id. Missing otherwise.";
-        echo["headers"] = responses::headers(&[("Hoth-Repeated", words)]);
+        echo["headers"] = json!({
+            "Hoth-Repeated": {
+                "schema": { "type": "string", "enum": ["true"] },
+                "description": "`true` if the request was accepted before with this id. Missing \
+                                otherwise, and always if the queues are on SQS.",
+            },
+        });
         (status, echo)
     };
     let accepted = match kind {
@@ -88,9 +105,9 @@ pub fn accept(kind: JobKind) -> Value {
 pub fn collect(kind: JobKind) -> Value {
     let (summary, message) = match kind {
         JobKind::Provisioning => {
-            ("Collect outcomes of provisioning jobs", reference("ProvisioningMessage"))
+            ("Collect outcomes of provisioning jobs", reference("ProvisioningOutcome"))
         }
-        JobKind::Cost => ("Collect outcomes of cost requests", reference("CostMessage")),
+        JobKind::Cost => ("Collect outcomes of cost requests", reference("CostOutcome")),
     };
     let list = json!({ "type": "array", "items": message });
     let description = "The outcomes; an empty list if there are none.";
@@ -210,34 +227,21 @@ pub fn redeliver(kind: JobKind) -> Value {
     })
 }
 
-/// Describes `OPTIONS` of `path`, whose other operations have the tags `tags`.
-pub fn preflight(path: &str, tags: &Value) -> Value {
-    let words = path.split(['/', '-']).filter(|word| !word.is_empty());
-    let name: String = words.map(|word| word[..1].to_ascii_uppercase() + &word[1..]).collect();
-    let mut permitted = response(StatusCode::OK, "The requests that a page may send.", None);
-    permitted.1["headers"] = responses::headers(&[
-        ("Access-Control-Allow-Origin", "Always `*`."),
-        ("Access-Control-Allow-Methods", "The methods of this path."),
-        ("Access-Control-Allow-Headers", "The headers that a page may set."),
-    ]);
-    json!({
-        "tags": tags,
-        "operationId": format!("preflight{name}"),
-        "summary": "Answer a CORS preflight request",
-        "security": [{}],
-        "responses": responses::merge([vec![permitted]]),
-    })
-}
-
 /// Describes `GET /openapi.json`.
 pub fn read_description() -> Value {
     let description = "This description.";
-    let document = response(StatusCode::OK, description, Some(json!({ "type": "object" })));
+    let document = response(StatusCode::OK, description, Some(open_object()));
+    let unclear = problem(StatusCode::BAD_REQUEST, "The framing of the request is ambiguous.");
     json!({
-        "tags": ["description"],
+        "tags": [DESCRIPTION_TAG],
         "operationId": "readDescription",
         "summary": "Read this description",
+        "description": "Returns this document. Requires no credentials.",
         "security": [{}],
-        "responses": responses::merge([vec![document]]),
+        "responses": responses::merge([vec![document, unclear]]),
     })
+}
+
+fn open_object() -> Value {
+    json!({ "type": "object", "additionalProperties": true })
 }

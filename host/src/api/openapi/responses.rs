@@ -31,19 +31,23 @@ pub fn problem(status: StatusCode, description: &str) -> Described {
     response(status, description, Some(reference("Problem")))
 }
 
-fn problem_with(status: StatusCode, description: &str, header: (&str, &str)) -> Described {
+fn problem_with(status: StatusCode, description: &str, header: (&str, Value)) -> Described {
     let (status, mut response) = problem(status, description);
-    response["headers"] = headers(&[header]);
+    let (name, header) = header;
+    response["headers"] = json!({ name: header });
     (status, response)
 }
 
-/// Describes headers by name and description.
-pub fn headers(headers: &[(&str, &str)]) -> Value {
-    let header = |&(name, description): &(&str, &str)| {
-        let header = json!({ "schema": { "type": "string" }, "description": description });
-        (name.to_owned(), header)
-    };
-    headers.iter().map(header).collect()
+/// Describes the header `Retry-After`.
+fn retry_after(description: &str) -> (&'static str, Value) {
+    let schema = json!({ "type": "integer", "format": "int32", "minimum": 1 });
+    ("Retry-After", json!({ "schema": schema, "description": description }))
+}
+
+fn www_authenticate() -> (&'static str, Value) {
+    let description = "The authentication schemes.";
+    let header = json!({ "schema": { "type": "string" }, "description": description });
+    ("WWW-Authenticate", header)
 }
 
 /// Describes a required body.
@@ -63,7 +67,7 @@ pub fn of_any() -> Vec<Described> {
         problem_with(
             StatusCode::UNAUTHORIZED,
             "The credentials are missing or unknown.",
-            ("WWW-Authenticate", "The authentication schemes."),
+            www_authenticate(),
         ),
         problem(StatusCode::FORBIDDEN, "The credentials do not allow this request."),
         problem(StatusCode::REQUEST_TIMEOUT, "The body did not arrive in time."),
@@ -71,13 +75,13 @@ pub fn of_any() -> Vec<Described> {
         problem_with(
             StatusCode::TOO_MANY_REQUESTS,
             "The key exceeds the rate that `limits` permits.",
-            ("Retry-After", "Seconds until a retry is permitted."),
+            retry_after("Seconds until a retry is permitted."),
         ),
         problem(StatusCode::INTERNAL_SERVER_ERROR, "Internal error."),
         problem_with(
             StatusCode::SERVICE_UNAVAILABLE,
             "The queue is unreachable or full. Nothing was accepted.",
-            ("Retry-After", "Seconds until a retry makes sense."),
+            retry_after("Seconds until a retry makes sense."),
         ),
     ]
 }

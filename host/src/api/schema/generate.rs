@@ -12,6 +12,7 @@ use hoth_core::domain::request::field::FieldKind;
 use hoth_core::domain::request::field::Format;
 use hoth_core::domain::request::field::OtherKeys;
 use hoth_core::domain::request::field::Presence;
+use hoth_core::domain::request::field::Selection;
 use hoth_core::domain::request::field::Shape;
 use hoth_core::domain::request::field::SnakeCase;
 use hoth_core::domain::request::field::Words;
@@ -52,7 +53,18 @@ impl Generator {
     /// Returns a reference to the schema of `choice`.
     fn choice(&mut self, choice: &Choice) -> Value {
         let shapes: Vec<Value> = choice.shapes.iter().map(|shape| self.shape(shape)).collect();
-        self.add(choice.name, json!({ "description": choice.description, "oneOf": shapes }))
+        let mut schema = json!({ "description": choice.description });
+        match choice.selected_by {
+            // The shapes exclude each other. `oneOf` would mean the same, and
+            // linters that compare the other fields of the shapes warn of it.
+            Selection::FirstField => schema["anyOf"] = shapes.into(),
+            Selection::Word(field) => {
+                schema["oneOf"] = shapes.into();
+                schema["discriminator"] =
+                    json!({ "propertyName": field, "mapping": mapping(choice, field) });
+            }
+        }
+        self.add(choice.name, schema)
     }
 
     /// Returns a reference to the schema of `shape`.
@@ -76,7 +88,12 @@ impl Generator {
     fn object(&mut self, shape: &Shape, spelling: Spelling) -> Value {
         let mut schema = json!({ "type": "object" });
         let (mut properties, mut required) = (Map::new(), Vec::new());
+        let mut excluded = Vec::new();
         for field in shape.fields {
+            if let FieldKind::ExcludedBy(_) = field.kind {
+                excluded.push(excluded_field(field.name));
+                continue;
+            }
             let key = match spelling {
                 Spelling::CamelCase => field.name.to_owned(),
                 Spelling::SnakeCase => field.snake_case(),
@@ -93,11 +110,13 @@ impl Generator {
         if !required.is_empty() {
             schema["required"] = required.into();
         }
-        if shape.other_keys == OtherKeys::Refused {
-            schema["additionalProperties"] = false.into();
-        }
-        if !shape.together.is_empty() {
-            schema["allOf"] = together(shape.together);
+        // `true` is the default of JSON Schema. Generators of clients take
+        // objects without it for closed ones.
+        schema["additionalProperties"] = (shape.other_keys == OtherKeys::Kept).into();
+        let mut conditions = together(shape.together);
+        conditions.extend(excluded);
+        if !conditions.is_empty() {
+            schema["allOf"] = conditions.into();
         }
         schema
     }
@@ -143,8 +162,39 @@ impl Generator {
     }
 }
 
+/// Returns the schema of an object in which the field is missing or null.
+///
+/// A property that is always null would mean the same, but generators of clients
+/// make types of it that no object fits.
+fn excluded_field(name: &str) -> Value {
+    let given = json!({ "not": { "type": "null" } });
+    json!({ "not": { "required": [name], "properties": { name: given } } })
+}
+
+/// Returns the shape of each word that selects one.
+fn mapping(choice: &Choice, field: &str) -> Map<String, Value> {
+    let words = |shape: &Shape| match shape.fields.iter().find(|one| one.name == field)?.kind {
+        FieldKind::OneOf(words) => Some(words.all),
+        FieldKind::Text
+        | FieldKind::NonEmptyText
+        | FieldKind::Formatted(_)
+        | FieldKind::Bool
+        | FieldKind::Object(_)
+        | FieldKind::OneShapeOf(_)
+        | FieldKind::ListOf(_)
+        | FieldKind::Texts { .. }
+        | FieldKind::ExcludedBy(_) => None,
+    };
+    let of_shape = |shape: &&Shape| {
+        let target = reference(shape.name)["$ref"].clone();
+        let words = words(shape).unwrap_or_default().iter();
+        words.map(move |word| ((*word).to_owned(), target.clone())).collect::<Vec<_>>()
+    };
+    choice.shapes.iter().flat_map(of_shape).collect()
+}
+
 /// Returns the schemas of an object that has all of these keys, or none.
-fn together(names: &[&str]) -> Value {
+fn together(names: &[&str]) -> Vec<Value> {
     let given = |names: &[&str]| {
         let is_given = |name: &&str| ((*name).to_owned(), json!({ "not": { "enum": [null, ""] } }));
         let properties: Map<String, Value> = names.iter().map(is_given).collect();

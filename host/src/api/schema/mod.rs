@@ -5,6 +5,7 @@
 //! checked against, [`hoth_core::domain::request::shape`].
 
 mod generate;
+mod outcomes;
 mod responses;
 
 use serde_json::Map;
@@ -22,6 +23,7 @@ use hoth_core::domain::request::shape;
 /// Returns all schemas of the description, by name.
 pub fn all() -> Map<String, Value> {
     let mut schemas = responses::schemas();
+    schemas.extend(outcomes::schemas());
     schemas.extend(generate::schemas(
         &[
             &shape::PROVISIONING_REQUEST,

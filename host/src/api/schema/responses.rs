@@ -41,13 +41,10 @@ pub enum Code {
     Other,
 }
 
-/// Returns the schemas of all responses, by name.
+/// Returns the schemas of all responses but outcomes, by name.
 pub fn schemas() -> Map<String, Value> {
     let schemas = [
-        ("ProvisioningMessage", provisioning_message()),
-        ("CostMessage", cost_message()),
-        ("Content", content()),
-        ("Done", json!({ "type": "object", "description": "Success." })),
+        ("Done", done()),
         ("Redelivered", redelivered()),
         ("Problem", problem()),
         ("Code", code()),
@@ -56,104 +53,14 @@ pub fn schemas() -> Map<String, Value> {
     schemas.into_iter().map(|(name, schema)| (name.to_owned(), schema)).collect()
 }
 
-fn provisioning_message() -> Value {
-    let portfolio = "b02e77d1-234d-4e3d-bc85-b57ca5a93952";
-    json!({
-        "type": "object",
-        "description": "The outcome of a provisioning job.",
-        "required": ["code", "content", "initialSnowRequest"],
-        "properties": {
-            "code": message_code(),
-            "content": reference("Content"),
-            "initialSnowRequest": {
-                "type": "object",
-                "description": "The request exactly as it was posted, with its `jobId`.",
-            },
-        },
-        "examples": [{
-            "code": 200,
-            "content": {
-                "request": { "portfolioId": portfolio },
-                "response": {
-                    "portfolio": { "id": portfolio, "name": "Sample Portfolio" },
-                    "$metadata": {
-                        "status": 200,
-                        "request": { "method": "GET", "path": format!("/portfolios/{portfolio}") },
-                    },
-                },
-            },
-            "initialSnowRequest": {
-                "jobId": "81b31a89-e3e5-46ee-acfe-75436bd14577",
-                "portfolioId": portfolio,
-                "operationType": "GET_PORTFOLIO",
-                "targetCspName": "CSP_A",
-                "payload": {},
-            },
-        }],
-    })
-}
-
-fn cost_message() -> Value {
-    json!({
-        "type": "object",
-        "description": "The outcome of a cost request.",
-        "required": ["code", "content"],
-        "properties": {
-            "code": message_code(),
-            "content": {
-                "description": "`request` is the cost request exactly as it was posted, \
-                                `response` the costs.",
-                "$ref": reference("Content")["$ref"],
-            },
-        },
-        "examples": [{
-            "code": 200,
-            "content": {
-                "request": {
-                    "requestId": "81b31a89-e3e5-46ee-acfe-75436bd14577",
-                    "portfolioId": "b02e77d1-234d-4e3d-bc85-b57ca5a93952",
-                    "targetCspName": "CSP_A",
-                    "startDate": "2026-01",
-                    "endDate": "2026-12",
-                },
-                "response": {
-                    "taskOrders": [{ "taskOrderNumber": "1234567890123", "clins": [] }],
-                },
-            },
-        }],
-    })
-}
-
-fn message_code() -> Value {
-    json!({
-        "type": "integer",
-        "format": "int32",
-        "minimum": 200,
-        "maximum": 599,
-        "description": "200: success. From 400: the CSP refused the request with this status. \
-                        From 500: the job failed, or HOTH got no response.",
-    })
-}
-
-fn content() -> Value {
-    json!({
-        "type": "object",
-        "description": "The request to the CSP and its response.",
-        "required": ["request", "response"],
-        "properties": {
-            "request": { "type": "object" },
-            "response": {
-                "type": "object",
-                "description": "The CSP's response in camelCase. If the job failed, `details` \
-                                states the reason.",
-            },
-        },
-    })
+fn done() -> Value {
+    json!({ "type": "object", "additionalProperties": true, "description": "Success." })
 }
 
 fn redelivered() -> Value {
     json!({
         "type": "object",
+        "additionalProperties": true,
         "description": "The number of outcomes that are back on their queue.",
         "required": ["redelivered"],
         "properties": { "redelivered": { "type": "integer", "format": "int64", "minimum": 0 } },
@@ -163,6 +70,7 @@ fn redelivered() -> Value {
 fn problem() -> Value {
     json!({
         "type": "object",
+        "additionalProperties": true,
         "description": "An error, for programs and for people.",
         "required": ["code", "reason", "message"],
         "properties": {
@@ -191,10 +99,17 @@ fn code() -> Value {
 }
 
 fn reason() -> Value {
+    let meaning = |reason: &Reason| {
+        let word = json!(reason);
+        format!("\n- `{}`: {}", word.as_str().unwrap_or_default(), reason.meaning())
+    };
+    let meanings: String = Reason::ALL.iter().map(meaning).collect();
     json!({
         "type": "string",
-        "description": "The reason for programs. It says more than the status where one status \
-                        has several reasons.",
+        "description": format!(
+            "The reason for programs. It says more than the status where one status has several \
+             reasons. Later versions may add words.\n{meanings}"
+        ),
         "enum": Reason::ALL,
     })
 }

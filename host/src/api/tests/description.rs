@@ -124,10 +124,6 @@ async fn provoke(host: &Host, seen: &mut Seen, kind: JobKind) {
     }
     assert_eq!(ask(host, seen, "GET", path, More { key: "", ..PLAIN }).await.status, 401);
     assert_eq!(ask(host, seen, "GET", &format!("{path}?wait=x"), PLAIN).await.status, 400);
-    for target in &posts {
-        let no_key = More { key: "", ..PLAIN };
-        assert_eq!(ask(host, seen, "OPTIONS", target, no_key).await.status, 200);
-    }
 
     let first = ask(host, seen, "POST", path, json_body(&accepted)).await;
     assert!(matches!(first.status, 201 | 202), "{first:?}");
@@ -176,6 +172,15 @@ async fn slow(host: &Host, seen: &mut Seen, target: &str) {
     seen.insert(("POST".to_owned(), target.to_owned(), 408));
 }
 
+/// Reads the description with a head that names two hosts.
+async fn ambiguous(host: &Host, seen: &mut Seen) {
+    let path = "/openapi.json";
+    let answer = host.ask("GET", path, &[("host", "another.example")], b"").await;
+    assert_eq!(answer.status, 400);
+    Description::of(host).await.check("GET", path, &answer);
+    seen.insert(("GET".to_owned(), path.to_owned(), 400));
+}
+
 #[tokio::test]
 async fn every_response_is_described_and_every_description_occurs() {
     let body_timeout_ms = std::num::NonZeroU64::new(200).expect("it is not zero");
@@ -186,6 +191,7 @@ async fn every_response_is_described_and_every_description_occurs() {
         provoke(&host, &mut seen, kind).await;
     }
     ask(&host, &mut seen, "GET", "/openapi.json", PLAIN).await;
+    ambiguous(&host, &mut seen).await;
     let description = Description::of(&host).await;
     let posted = |path: &str| match path {
         "/provisioning-jobs" => request_text("new"),
@@ -324,8 +330,96 @@ async fn the_description_lists_the_authentication_schemes() {
         (&json!("bearer"), &json!("header"))
     );
     assert_eq!(description["security"], json!([{"bearer": []}, {"sigv4": []}]));
-    for open in ["/openapi.json", "/cost-jobs"] {
-        let method = if open == "/cost-jobs" { "options" } else { "get" };
-        assert_eq!(description["paths"][open][method]["security"], json!([{}]));
+    assert_eq!(description["paths"]["/openapi.json"]["get"]["security"], json!([{}]));
+}
+
+#[tokio::test]
+async fn generators_and_linters_find_what_they_need() {
+    let host = Host::start().await;
+    let Description(description) = Description::of(&host).await;
+    assert_eq!(description["servers"][0]["url"], "/");
+    assert_eq!(description["info"]["license"]["identifier"], "Apache-2.0");
+    let declared: Vec<&Value> =
+        description["tags"].as_array().into_iter().flatten().map(|tag| &tag["name"]).collect();
+    for (path, item) in description["paths"].as_object().expect("there are paths") {
+        for (method, operation) in item.as_object().expect("a path has methods") {
+            let name = format!("{method} {path}");
+            assert_ne!(method, "options", "{name}");
+            assert!(declared.contains(&&operation["tags"][0]), "{name}");
+            assert!(operation["description"].is_string(), "{name}");
+            let responses = operation["responses"].as_object().expect("there are responses");
+            assert!(responses.keys().any(|status| status.starts_with('4')), "{name}");
+        }
     }
+    // An object without the keyword is open, but generators take it for one
+    // without any keys.
+    visit_objects(&description["components"]["schemas"], &mut |schema| {
+        if schema["type"] == "object" && schema.get("description").is_some() {
+            assert!(schema.get("additionalProperties").is_some(), "{schema}");
+        }
+    });
+}
+
+#[tokio::test]
+async fn each_operation_type_selects_its_schema() {
+    let host = Host::start().await;
+    let Description(description) = Description::of(&host).await;
+    let schemas = &description["components"]["schemas"];
+    let discriminator = &schemas["ProvisioningRequest"]["discriminator"];
+    assert_eq!(discriminator["propertyName"], "operationType");
+    let mapping = discriminator["mapping"].as_object().expect("there is a mapping");
+    assert_eq!(mapping.len(), hoth_core::domain::Operation::OPERATION_TYPES.len());
+    for word in hoth_core::domain::Operation::OPERATION_TYPES {
+        let target = mapping[word].as_str().expect("a mapping is a reference");
+        let schema = &description.pointer(&target[1..]).expect("the schema exists");
+        let words = schema["properties"]["operationType"]["enum"].as_array();
+        assert!(words.is_some_and(|words| words.contains(&json!(word))), "{word}");
+    }
+}
+
+#[tokio::test]
+async fn outcomes_of_every_kind_match_their_schema() {
+    let host = Host::start().await;
+    let description = Description::of(&host).await;
+    let outcome = |code: u16, response: Value| {
+        let content = json!({"request": {}, "response": response});
+        json!({"code": code, "content": content, "initialSnowRequest": {"jobId": "a"}})
+    };
+    let status = json!({"provisioningJobId": "a", "status": "COMPLETE", "portfolioId": null});
+    let failed = json!({"provisioningJobId": "a", "status": "FAILURE"});
+    let metadata = json!({"status": 201, "request": {}});
+    let validator = description.validator_of("ProvisioningOutcome");
+    for (code, response, expected) in [
+        (200, json!({"portfolio": {"id": "p", "x": 1}, "$metadata": metadata}), true),
+        (200, json!({"status": status, "location": "https://csp/1"}), true),
+        (207, json!({"operators": {"administrators": [{"status": 404}]}}), true),
+        (200, json!({"portfolio": "p"}), false),
+        // A CSP that refuses may use the keys of HOTH with other types.
+        (404, json!({"status": 404, "details": {"why": "gone"}}), true),
+        (502, json!({"details": "no answer", "status": failed, "cspResponse": {"x": 1}}), true),
+        (500, json!({"details": "quota", "made": [{"kind": "account", "id": "1"}]}), true),
+        (199, json!({}), false),
+        (600, json!({}), false),
+    ] {
+        let outcome = outcome(code, response);
+        assert_eq!(validator.is_valid(&outcome), expected, "{outcome}");
+    }
+    // The predecessor reported failed jobs with 200.
+    assert!(validator.is_valid(&outcome(200, json!({"status": failed}))));
+}
+
+#[test]
+fn the_documentation_has_every_reason() {
+    let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/api.md");
+    let page = std::fs::read_to_string(page).expect("the page exists");
+    let documented: Vec<(&str, &str)> = page
+        .lines()
+        .filter_map(|line| line.strip_prefix("| `")?.split_once("` | "))
+        .filter(|(word, _)| word.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'_'))
+        .filter_map(|(word, rest)| Some((word, rest.split_once(" | ")?.1.trim_end_matches(" |"))))
+        .collect();
+    let reasons = crate::http::Reason::ALL.map(|reason| (json!(reason), reason.meaning()));
+    let expected: Vec<(&str, &str)> =
+        reasons.iter().map(|(word, meaning)| (word.as_str().expect("a word"), *meaning)).collect();
+    assert_eq!(documented, expected);
 }

@@ -37,15 +37,22 @@ pub enum SnakeCase {
 }
 
 /// A set of shapes, of which an object has exactly one.
-///
-/// The first field of each shape tells the shapes apart, unless the caller has
-/// another rule.
 #[derive(Debug, Clone, Copy)]
 pub struct Choice {
     /// The name of its schema in the API's description.
     pub name: &'static str,
     pub description: &'static str,
+    pub selected_by: Selection,
     pub shapes: &'static [&'static Shape],
+}
+
+/// The rule that tells the shapes of a [`Choice`] apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Selection {
+    /// The first field of each shape, which no other shape has.
+    FirstField,
+    /// The word in this field, which each shape has, with words of its own.
+    Word(&'static str),
 }
 
 /// One field of an object.

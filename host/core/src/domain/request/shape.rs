@@ -15,6 +15,7 @@ use super::field::FieldKind::OneOf;
 use super::field::FieldKind::OneShapeOf;
 use super::field::FieldKind::Text;
 use super::field::FieldKind::Texts;
+use super::field::Selection;
 use super::field::Shape;
 use super::field::SnakeCase;
 use super::field::Words;
@@ -38,6 +39,7 @@ pub const REDELIVERY_IDS_MAX: usize = 1_000;
 pub const PROVISIONING_REQUEST: Choice = Choice {
     name: "ProvisioningRequest",
     description: "A provisioning request; `operationType` selects the shape.",
+    selected_by: Selection::Word("operationType"),
     shapes: &[
         &ADD_PORTFOLIO,
         &GET_PORTFOLIO,
@@ -221,6 +223,7 @@ const ADD_OPERATORS: Shape = Shape::closed(
             OneShapeOf(&Choice {
                 name: "AddOperatorsPayload",
                 description: "Operators under one of two names, not both.",
+                selected_by: Selection::FirstField,
                 shapes: &[
                     &Shape::open(
                         "TheseAdministrators",
@@ -315,6 +318,7 @@ const CLOUD_DISTINGUISHER: Shape = Shape::open(
 const JOB_REDELIVERY: Choice = Choice {
     name: "JobRedelivery",
     description: "Consumed outcomes of provisioning jobs.",
+    selected_by: Selection::FirstField,
     shapes: &[
         &Shape::closed(
             "TheseJobs",
@@ -328,6 +332,7 @@ const JOB_REDELIVERY: Choice = Choice {
 const COST_REDELIVERY: Choice = Choice {
     name: "CostRedelivery",
     description: "Consumed outcomes of cost requests.",
+    selected_by: Selection::FirstField,
     shapes: &[
         &Shape::closed(
             "TheseRequests",
