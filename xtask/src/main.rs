@@ -15,6 +15,7 @@ mod crash_test;
 mod debian;
 mod demo;
 mod fuzz;
+mod openapi;
 mod peers;
 mod process;
 mod python;
@@ -49,6 +50,7 @@ enum Task {
     Bench(bench::Arguments),
     CrashTest(crash_test::Arguments),
     Fuzz(fuzz::Arguments),
+    Openapi(openapi::Arguments),
     Schemathesis(schemathesis::Arguments),
 }
 
@@ -66,6 +68,7 @@ fn main() -> ExitCode {
         Task::Bench(arguments) => bench::run(&arguments),
         Task::CrashTest(arguments) => crash_test::run(&arguments),
         Task::Fuzz(arguments) => fuzz::run(&arguments),
+        Task::Openapi(arguments) => openapi::run(&arguments),
         Task::Schemathesis(arguments) => schemathesis::run(&arguments),
         // Prints its own errors, so that the count is the last line.
         Task::Test(arguments) => return test::run(&arguments),

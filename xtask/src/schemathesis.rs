@@ -69,15 +69,17 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
 }
 
 /// Running host with the mock CSPs of the demo.
-struct Host {
+pub struct Host {
     demo: Child,
     /// Standard input of the demo. The host stops when it is closed.
     stdin: ChildStdin,
-    url: String,
+    /// The API.
+    pub url: String,
 }
 
 impl Host {
-    fn start() -> anyhow::Result<Self> {
+    /// Starts the host, and waits until it listens.
+    pub fn start() -> anyhow::Result<Self> {
         /// Line that `hoth-demo serve` prints when the host listens.
         #[derive(Deserialize)]
         struct Serving {
@@ -95,7 +97,8 @@ impl Host {
         Ok(Self { demo, stdin, url: format!("http://{api}") })
     }
 
-    fn stop(mut self) -> anyhow::Result<()> {
+    /// Stops the host.
+    pub fn stop(mut self) -> anyhow::Result<()> {
         drop(self.stdin);
         let status = self.demo.wait().context("waiting for `hoth-demo`")?;
         ensure!(status.success(), "`hoth-demo` ended with {status}");
