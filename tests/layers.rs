@@ -30,7 +30,8 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("worker", &["observe", "registry", "replay", "supervisor"]),
     ("api", &["http", "observe"]),
     ("admin", &["http", "observe", "registry", "replay", "worker"]),
-    ("config", &["admin", "api", "http", "registry", "replay", "worker"]),
+    ("console", &["admin", "http", "observe", "registry", "replay", "worker"]),
+    ("config", &["admin", "api", "console", "http", "registry", "replay", "worker"]),
     ("reload", &["config", "http"]),
     ("telemetry", &["http", "supervisor"]),
     (
@@ -39,6 +40,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "admin",
             "api",
             "config",
+            "console",
             "http",
             "observe",
             "registry",
@@ -64,7 +66,8 @@ const HOMES: &[(&str, &[&str])] = &[
     ("aws_sdk_sqs", &["queue/src/sqs"]),
     ("aws_sigv4", &["egress/src/auth/sign"]),
     ("aws_smithy_http_client", &["queue/src/sqs"]),
-    ("axum", &["src/admin", "src/api", "src/http"]),
+    ("axum", &["src/admin", "src/api", "src/console", "src/http"]),
+    ("maud", &["src/console"]),
     // Tests hold the API to its description.
     ("jsonschema", &["src/api/tests", "src/registry"]),
     ("minisign_verify", &["src/registry"]),

@@ -12,6 +12,7 @@
 //!   audit trail.
 //! - `api`: the HTTP API for ServiceNow.
 //! - `admin`: the HTTP API for operators.
+//! - `console`: the pages for operators.
 //! - [`config`], [`reload`]: the configuration file, and changes without a
 //!   restart.
 //! - [`telemetry`]: logs and metrics.
@@ -26,6 +27,7 @@ mod api;
 mod app;
 pub mod cli;
 mod config;
+mod console;
 pub mod http;
 mod observe;
 mod registry;

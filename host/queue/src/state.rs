@@ -53,6 +53,8 @@ pub struct BlockedGroup {
     pub group: String,
     /// The key of the group's oldest message, which blocks the group.
     pub head: String,
+    /// The time at which that message was sent.
+    pub sent_at: Timestamp,
     /// The number of messages in the group, the oldest included.
     pub waiting: u64,
     pub why: Blocked,

@@ -29,6 +29,7 @@ use crate::registry::RollBackError;
 use crate::registry::SIGNATURE_BYTES_MAX;
 use crate::registry::Version;
 use crate::replay::Policy;
+use crate::replay::ReplayReport;
 use hoth_core::domain::Digest;
 
 /// The largest component that can be deployed.
@@ -72,15 +73,20 @@ pub const SIGNATURE_HEADER: &str = "hoth-signature";
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct DeployParams {
     /// Only validates and replays; nothing changes.
-    dry_run: bool,
+    pub dry_run: bool,
     /// Overrides the configured replay policy.
-    replay: Option<Policy>,
+    pub replay: Option<Policy>,
 }
 
-/// Handles `PUT /adapters/{name}`: validates the component, then activates it.
-///
-/// With `dry-run=true` it changes nothing, and answers with the replay report.
-pub async fn deploy(
+/// The result of a deployment.
+pub enum Deployed {
+    Activated(Activated),
+    /// Nothing has changed; the behavior of the candidate on past jobs.
+    DryRun(Box<ReplayReport>),
+}
+
+/// Handles `PUT /adapters/{name}`.
+pub async fn put(
     State(state): State<Arc<AdminState>>,
     Extension(principal): Extension<Principal>,
     Path(name): Path<String>,
@@ -88,21 +94,41 @@ pub async fn deploy(
     headers: HeaderMap,
     wasm: Bytes,
 ) -> Result<Response, AdminError> {
-    let Query(DeployParams { dry_run, replay }) =
-        params.map_err(|bad| AdminError::BadRequest(bad.body_text()))?;
-    let package = Package { wasm, signature: signature(&headers)? };
+    let Query(params) = params.map_err(|bad| AdminError::BadRequest(bad.body_text()))?;
+    let signature = signature(&headers)?;
+    Ok(match deploy(&state, &principal, name, wasm, signature, &params).await? {
+        Deployed::Activated(activated) => Json(activated).into_response(),
+        Deployed::DryRun(report) => Json(report).into_response(),
+    })
+}
+
+/// Validates a component, then activates it. A dry run changes nothing.
+///
+/// # Errors
+///
+/// Returns the reason and the remedy if the component is refused. The version
+/// that was active stays active.
+pub async fn deploy(
+    state: &AdminState,
+    by: &Principal,
+    name: String,
+    wasm: Bytes,
+    signature: Option<Bytes>,
+    params: &DeployParams,
+) -> Result<Deployed, AdminError> {
+    let (package, replay) = (Package { wasm, signature }, params.replay);
     // Not audited, because nothing changes.
-    if dry_run {
+    if params.dry_run {
         let report = state.registry.dry_run(&name, package, replay).await.map_err(refused)?;
-        return Ok(Json(report).into_response());
+        return Ok(Deployed::DryRun(Box::new(report)));
     }
     let version = state.registry.install(&name, package, replay).await.map_err(refused)?;
     // Audited after the activation: a refused component is no deployment. A
     // crash in between loses only this line; the registry logs the activation.
     let activated = activated(name, &version);
     let replay = replay.map_or("configured", Policy::as_str);
-    audit::deployed(&principal, &activated.name, &activated.sha256, replay);
-    Ok(Json(activated).into_response())
+    audit::deployed(by, &activated.name, &activated.sha256, replay);
+    Ok(Deployed::Activated(activated))
 }
 
 /// Maps an installation error to its HTTP meaning.
@@ -137,11 +163,11 @@ fn signature(headers: &HeaderMap) -> Result<Option<Bytes>, AdminError> {
 #[serde(default, deny_unknown_fields)]
 pub struct RollBackParams {
     /// The retained version to activate; the previously active one if missing.
-    sha256: Option<Digest>,
+    pub sha256: Option<Digest>,
 }
 
-/// Handles `POST /adapters/{name}/rollback`: activates an earlier version.
-pub async fn roll_back(
+/// Handles `POST /adapters/{name}/rollback`.
+pub async fn post_rollback(
     State(state): State<Arc<AdminState>>,
     Extension(principal): Extension<Principal>,
     Path(name): Path<String>,
@@ -149,7 +175,7 @@ pub async fn roll_back(
 ) -> Result<Json<Activated>, AdminError> {
     // Parsed here: axum's extractor refuses a request without a body and without
     // a content type, which is the usual form of this one.
-    let RollBackParams { sha256 } = match &body[..] {
+    let params = match &body[..] {
         b"" => RollBackParams::default(),
         body => serde_json::from_slice(body).map_err(|error| {
             AdminError::BadRequest(format!(
@@ -157,11 +183,25 @@ pub async fn roll_back(
             ))
         })?,
     };
-    match state.registry.roll_back(&name, sha256.as_ref()).await {
+    roll_back(&state, &principal, name, &params).await.map(Json)
+}
+
+/// Activates an earlier version.
+///
+/// # Errors
+///
+/// Returns an error if there is no such version, or if it cannot be used.
+pub async fn roll_back(
+    state: &AdminState,
+    by: &Principal,
+    name: String,
+    params: &RollBackParams,
+) -> Result<Activated, AdminError> {
+    match state.registry.roll_back(&name, params.sha256.as_ref()).await {
         Ok(version) => {
             let activated = activated(name, &version);
-            audit::rolled_back(&principal, &activated.name, &activated.sha256);
-            Ok(Json(activated))
+            audit::rolled_back(by, &activated.name, &activated.sha256);
+            Ok(activated)
         }
         Err(error) => Err(match error {
             RollBackError::Unknown => AdminError::NotFound(error.to_string()),

@@ -13,6 +13,7 @@ use super::state::AdminState;
 use crate::http::audit;
 use crate::http::auth::Principal;
 use crate::worker::CspRuntime;
+use hoth_core::domain::Timestamp;
 use hoth_egress::BreakerStatus;
 
 /// The response to a pause or a resumption.
@@ -36,6 +37,8 @@ pub struct Csp {
     /// The name of its adapter, which may be missing or refused.
     adapter: String,
     paused: bool,
+    /// The time of the pause (RFC 3339, UTC); `null` if the CSP is not paused.
+    paused_since: Option<String>,
     /// The breaker of the origin of its base URL.
     breaker: Breaker,
     /// The breakers of its other origins.
@@ -93,7 +96,8 @@ fn row(state: &AdminState, csp: &CspRuntime) -> Csp {
     Csp {
         name: csp.name.to_string(),
         adapter: csp.adapter.clone(),
-        paused: status.paused,
+        paused: status.paused_since.is_some(),
+        paused_since: status.paused_since.map(Timestamp::to_rfc3339),
         breaker: Breaker::of(&status.breaker),
         other_origins: status
             .other_breakers
@@ -108,32 +112,58 @@ fn row(state: &AdminState, csp: &CspRuntime) -> Csp {
     }
 }
 
-/// Handles `POST /csps/{name}/pause`: queued jobs wait; running jobs continue.
-pub async fn pause(
+/// Handles `POST /csps/{name}/pause`.
+pub async fn post_pause(
     State(state): State<Arc<AdminState>>,
     Extension(principal): Extension<Principal>,
     Path(name): Path<String>,
 ) -> Result<Json<CspState>, AdminError> {
-    // A repetition changes nothing, but is audited, because it shows the
-    // operator's intent. The switch is in memory; a restart resets it to the
-    // configuration.
-    find(&state, &name)?.pause.pause();
-    audit::paused(&principal, &name);
+    pause(&state, &principal, &name)?;
     Ok(Json(CspState { name, paused: true }))
 }
 
-/// Handles `POST /csps/{name}/resume`: queued jobs run again.
-pub async fn resume(
+/// Pauses a CSP: queued jobs wait; running jobs continue.
+///
+/// A repetition changes nothing, but is audited, because it shows the
+/// operator's intent. The switch is in memory; a restart resets it to the
+/// configuration.
+///
+/// # Errors
+///
+/// Returns an error if there is no such CSP.
+pub fn pause(state: &AdminState, by: &Principal, name: &str) -> Result<(), AdminError> {
+    find(state, name)?.pause.pause(state.clock.now());
+    audit::paused(by, name);
+    Ok(())
+}
+
+/// Handles `POST /csps/{name}/resume`.
+pub async fn post_resume(
     State(state): State<Arc<AdminState>>,
     Extension(principal): Extension<Principal>,
     Path(name): Path<String>,
 ) -> Result<Json<CspState>, AdminError> {
-    find(&state, &name)?.pause.resume();
-    audit::resumed(&principal, &name);
+    resume(&state, &principal, &name)?;
     Ok(Json(CspState { name, paused: false }))
 }
 
-fn find<'a>(state: &'a AdminState, name: &str) -> Result<&'a CspRuntime, AdminError> {
+/// Resumes a CSP: queued jobs run again.
+///
+/// # Errors
+///
+/// Returns an error if there is no such CSP.
+pub fn resume(state: &AdminState, by: &Principal, name: &str) -> Result<(), AdminError> {
+    find(state, name)?.pause.resume();
+    audit::resumed(by, name);
+    Ok(())
+}
+
+/// Returns the running parts of a configured CSP.
+///
+/// # Errors
+///
+/// Returns an error if there is no such CSP.
+pub fn find<'a>(state: &'a AdminState, name: &str) -> Result<&'a CspRuntime, AdminError> {
     // A path that is not a valid name gets the same 404 as an unknown CSP.
     let found = name.parse().ok().and_then(|name| state.csps.get(&name));
     found.ok_or_else(|| AdminError::NotFound(format!("CSP `{name}` is not configured")))

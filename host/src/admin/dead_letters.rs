@@ -103,6 +103,13 @@ pub struct Redriven {
     unreadable: u64,
 }
 
+impl Redriven {
+    /// Returns the number of dead letters that are back on the queue.
+    pub fn redriven(&self) -> u64 {
+        self.redriven
+    }
+}
+
 /// The response to a purge.
 #[derive(Debug, Serialize)]
 pub struct Purged {
@@ -110,6 +117,13 @@ pub struct Purged {
     matched: u64,
     /// The number of deleted dead letters.
     purged: u64,
+}
+
+impl Purged {
+    /// Returns the number of deleted dead letters.
+    pub fn purged(&self) -> u64 {
+        self.purged
+    }
 }
 
 /// Handles `GET /queues/{name}/dead-letters`.
@@ -142,20 +156,36 @@ pub async fn show(
     Ok(Json(row(letter, principal.role.permits(Access::Administer))))
 }
 
-/// Handles `POST /queues/{name}/redrive`: returns dead letters to their queue.
-///
-/// A job resumes where it stopped, and ends with one more outcome.
-pub async fn redrive(
+/// Handles `POST /queues/{name}/redrive`.
+pub async fn post_redrive(
     State(state): State<Arc<AdminState>>,
     Extension(principal): Extension<Principal>,
     Path(name): Path<String>,
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Json<Redriven>, AdminError> {
-    let queue = queues::find(&state, &name)?;
+    queues::find(&state, &name)?;
     let selection = parse_selection(&headers, &body)?;
+    redrive(&state, &principal, &name, &selection).await.map(Json)
+}
+
+/// Returns the selected dead letters to their queue.
+///
+/// A job resumes where it stopped, and ends with one more outcome.
+///
+/// # Errors
+///
+/// Returns an error if there is no such queue, or if the queue cannot be
+/// reached. What was redriven before the error stays redriven.
+pub async fn redrive(
+    state: &AdminState,
+    by: &Principal,
+    name: &str,
+    selection: &Selection,
+) -> Result<Redriven, AdminError> {
+    let queue = queues::find(state, name)?;
     let mut done = Redriven::default();
-    let mut pages = SelectedPages::new(&state, queue, &selection);
+    let mut pages = SelectedPages::new(state, queue, selection);
     while let Some(letters) = pages.next().await? {
         for letter in letters {
             done.matched += 1;
@@ -175,30 +205,46 @@ pub async fn redrive(
         }
     }
     if !selection.dry_run {
-        audit::redriven(&principal, &name, done.redriven, done.unreadable);
+        audit::redriven(by, name, done.redriven, done.unreadable);
     }
-    Ok(Json(done))
+    Ok(done)
 }
 
-/// Handles `POST /queues/{name}/purge`: deletes dead letters permanently.
-pub async fn purge(
+/// Handles `POST /queues/{name}/purge`.
+pub async fn post_purge(
     State(state): State<Arc<AdminState>>,
     Extension(principal): Extension<Principal>,
     Path(name): Path<String>,
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Json<Purged>, AdminError> {
-    let queue = queues::find(&state, &name)?;
+    queues::find(&state, &name)?;
     let selection = parse_selection(&headers, &body)?;
+    purge(&state, &principal, &name, &selection).await.map(Json)
+}
+
+/// Deletes the selected dead letters permanently.
+///
+/// # Errors
+///
+/// Returns an error if there is no such queue, if the selection does not
+/// confirm its name, or if the queue cannot be reached.
+pub async fn purge(
+    state: &AdminState,
+    by: &Principal,
+    name: &str,
+    selection: &Selection,
+) -> Result<Purged, AdminError> {
+    let queue = queues::find(state, name)?;
     // The name must be in the body as well: a request to a mistyped path, or a
     // script over all queues, does not delete by accident.
-    if !selection.dry_run && selection.confirm.as_ref() != Some(&name) {
+    if !selection.dry_run && selection.confirm.as_deref() != Some(name) {
         return Err(AdminError::Conflict(format!(
             "purging is permanent: send {{\"confirm\": \"{name}\"}}, or {{\"dryRun\": true}}"
         )));
     }
     let mut done = Purged { matched: 0, purged: 0 };
-    let mut pages = SelectedPages::new(&state, queue, &selection);
+    let mut pages = SelectedPages::new(state, queue, selection);
     while let Some(letters) = pages.next().await? {
         let ids: Vec<DeadLetterId> = letters.into_iter().map(|letter| letter.id).collect();
         done.matched += ids.len() as u64;
@@ -207,9 +253,9 @@ pub async fn purge(
         }
     }
     if !selection.dry_run {
-        audit::purged(&principal, &name, done.purged);
+        audit::purged(by, name, done.purged);
     }
-    Ok(Json(done))
+    Ok(done)
 }
 
 /// Returns the selection in the body; `{}` selects everything.
@@ -304,6 +350,17 @@ impl<'a> SelectedPages<'a> {
 }
 
 impl Selection {
+    /// Selects what meets every criterion that is given. A purge needs the
+    /// queue's name in `confirm`.
+    pub fn new(
+        ids: Option<Vec<String>>,
+        reason_contains: Option<String>,
+        max: Option<u64>,
+        confirm: Option<String>,
+    ) -> Self {
+        Self { ids, reason_contains, max, confirm, ..Self::default() }
+    }
+
     /// Returns `true` if the dead letter meets every criterion.
     fn matches(&self, letter: &DeadLetter) -> bool {
         let named = |names: &Option<Vec<String>>, name: &str| {

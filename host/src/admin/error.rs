@@ -64,23 +64,18 @@ impl From<StatsError> for AdminError {
     }
 }
 
-impl IntoResponse for AdminError {
-    fn into_response(self) -> Response {
-        let (status, reason) = match &self {
+impl AdminError {
+    /// Returns the status and the reason of the response, and logs causes that
+    /// the response does not contain.
+    pub fn answer(&self) -> (StatusCode, Reason) {
+        match self {
             Self::BadRequest(_) => (StatusCode::BAD_REQUEST, Reason::BadRequest),
             Self::MediaType(_) => {
                 (StatusCode::UNSUPPORTED_MEDIA_TYPE, Reason::UnsupportedMediaType)
             }
             Self::NotFound(_) => (StatusCode::NOT_FOUND, Reason::NotFound),
-            Self::Refused(_) => (StatusCode::UNPROCESSABLE_ENTITY, Reason::Refused),
-            // With the report beside the usual fields, for
-            // `hoth adapters deploy` to print.
-            Self::Replayed { message, report } => {
-                let reason = Reason::Refused;
-                let body = json!({
-                    "code": "OTHER", "reason": reason, "message": message, "report": report
-                });
-                return (StatusCode::UNPROCESSABLE_ENTITY, Json(body)).into_response();
+            Self::Refused(_) | Self::Replayed { .. } => {
+                (StatusCode::UNPROCESSABLE_ENTITY, Reason::Refused)
             }
             Self::Conflict(_) => (StatusCode::CONFLICT, Reason::Conflict),
             Self::NotOffered(_) => (StatusCode::NOT_IMPLEMENTED, Reason::NotSupported),
@@ -92,7 +87,30 @@ impl IntoResponse for AdminError {
                 error!(error = &**cause as &dyn std::error::Error, "Admin request failed");
                 (StatusCode::INTERNAL_SERVER_ERROR, Reason::Internal)
             }
-        };
-        problem(status, reason, &self.to_string())
+        }
+    }
+}
+
+impl IntoResponse for AdminError {
+    fn into_response(self) -> Response {
+        let (status, reason) = self.answer();
+        match &self {
+            // With the report beside the usual fields, for
+            // `hoth adapters deploy` to print.
+            Self::Replayed { message, report } => {
+                let body = json!({
+                    "code": "OTHER", "reason": reason, "message": message, "report": report
+                });
+                (status, Json(body)).into_response()
+            }
+            Self::BadRequest(_)
+            | Self::MediaType(_)
+            | Self::NotFound(_)
+            | Self::Refused(_)
+            | Self::Conflict(_)
+            | Self::NotOffered(_)
+            | Self::Unavailable(_)
+            | Self::Internal(_) => problem(status, reason, &self.to_string()),
+        }
     }
 }

@@ -60,6 +60,10 @@ fn row(name: &QueueName, stats: &QueueStats) -> QueueRow {
 }
 
 /// Returns the queue with this name.
+///
+/// # Errors
+///
+/// Returns an error if there is no such queue.
 pub fn find<'a>(state: &'a AdminState, name: &str) -> Result<&'a QueueName, AdminError> {
     let found = state.queues.iter().find(|queue| queue.to_string() == name);
     found.ok_or_else(|| AdminError::NotFound(format!("queue `{name}` not found")))
@@ -95,7 +99,7 @@ pub async fn explain(
     Path(name): Path<String>,
 ) -> Result<Json<Explanation>, AdminError> {
     let name = find(&state, &name)?;
-    let queue = row(name, &state.stats.read(name).await?);
+    let stats = state.stats.read(name).await?;
     // Read after the state of the queue, so the two may differ by the messages
     // that moved in between.
     let blocked = match state.queue.blocked(name).await {
@@ -104,16 +108,18 @@ pub async fn explain(
         Err(QueueError::NotOffered(_)) => None,
         Err(error) => return Err(error.into()),
     };
-    let reasons = reasons(&state, name, &queue, blocked.as_deref());
+    let reasons = reasons(&state, name, &stats, blocked.as_deref());
+    let queue = row(name, &stats);
     let blocked = blocked.map(|groups| groups.into_iter().map(group).collect());
     Ok(Json(Explanation { queue, reasons, blocked }))
 }
 
-/// Returns the reasons why the queue makes no progress.
-fn reasons(
+/// Returns the reasons why the queue makes no progress, as sentences; none if
+/// nothing holds it back.
+pub fn reasons(
     state: &AdminState,
     name: &QueueName,
-    queue: &QueueRow,
+    stats: &QueueStats,
     blocked: Option<&[BlockedGroup]>,
 ) -> Vec<String> {
     let mut reasons = Vec::new();
@@ -121,7 +127,7 @@ fn reasons(
     // ones after it. Queues of outcomes have no CSP.
     if let Some(csp) = name.csp() {
         if let Some(status) = state.csps.get(csp).map(|csp| csp.status(&state.registry)) {
-            if status.paused {
+            if status.paused_since.is_some() {
                 reasons.push(format!("{csp} is paused: resume it with `POST /csps/{csp}/resume`"));
             }
             if let Some(missing) = &status.missing_secret {
@@ -147,7 +153,7 @@ fn reasons(
             Err(reason) => reasons.push(format!("{csp} has no adapter: {reason}")),
         }
     }
-    if queue.depth + queue.in_flight == 0 {
+    if stats.depth + stats.in_flight == 0 {
         reasons.push("the queue is empty".to_owned());
     }
     let count = |why| blocked.unwrap_or_default().iter().filter(|group| group.why == why).count();

@@ -32,7 +32,7 @@ use crate::http::body;
 const BODY_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Builds the admin API, ready to be served.
-pub fn router(state: AdminState) -> Router {
+pub fn router(state: &Arc<AdminState>) -> Router {
     // Operators have no rate limit: they may have to act while clients of the
     // API send too many requests.
     let authenticator = Authenticator::new(
@@ -42,22 +42,22 @@ pub fn router(state: AdminState) -> Router {
         adapters::COMPONENT_BYTES_MAX,
         BODY_TIMEOUT,
     );
-    let state = Arc::new(state);
+    let state = Arc::clone(state);
     let guarded = Router::new()
         .route("/metrics", get(scrape::metrics))
         .route("/adapters", get(adapters::list))
-        .route("/adapters/{name}", get(adapters::show).put(adapters::deploy))
-        .route("/adapters/{name}/rollback", post(adapters::roll_back))
+        .route("/adapters/{name}", get(adapters::show).put(adapters::put))
+        .route("/adapters/{name}/rollback", post(adapters::post_rollback))
         .route("/csps", get(csps::list))
         .route("/csps/{name}", get(csps::show))
-        .route("/csps/{name}/pause", post(csps::pause))
-        .route("/csps/{name}/resume", post(csps::resume))
+        .route("/csps/{name}/pause", post(csps::post_pause))
+        .route("/csps/{name}/resume", post(csps::post_resume))
         .route("/queues", get(queues::list))
         .route("/queues/{name}/explain", get(queues::explain))
         .route("/queues/{name}/dead-letters", get(dead_letters::list))
         .route("/queues/{name}/dead-letters/{id}", get(dead_letters::show))
-        .route("/queues/{name}/redrive", post(dead_letters::redrive))
-        .route("/queues/{name}/purge", post(dead_letters::purge))
+        .route("/queues/{name}/redrive", post(dead_letters::post_redrive))
+        .route("/queues/{name}/purge", post(dead_letters::post_purge))
         // Layers run in reverse order: authorization, then the bounded body,
         // then the handler. axum's own limit of 2 MB would refuse components.
         .layer(DefaultBodyLimit::max(adapters::COMPONENT_BYTES_MAX))

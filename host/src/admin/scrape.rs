@@ -55,7 +55,9 @@ const LOG_BYTES: About = (Gauge, "hoth_queue_log_bytes", "Size of the log of the
 
 /// Metrics of a CSP.
 const CSP: &[Metric<CspStatus>] = &[
-    ((Gauge, "hoth_csp_paused", "1 if an operator holds the jobs back."), |c| truth(c.paused)),
+    ((Gauge, "hoth_csp_paused", "1 if an operator holds the jobs back."), |c| {
+        truth(c.paused_since.is_some())
+    }),
     ((Gauge, "hoth_csp_secret_missing", "1 if jobs wait for a secret."), |c| {
         truth(c.missing_secret.is_some())
     }),

@@ -23,6 +23,7 @@ use tracing::warn;
 use crate::admin;
 use crate::api;
 use crate::config::Config;
+use crate::console;
 use crate::http::Health;
 use crate::http::auth::Keys;
 use crate::http::listener::Listener;
@@ -118,7 +119,7 @@ impl App {
             clock,
             observers: Observers::new(Vec::new()),
         });
-        let csps = csps(&config)?;
+        let csps = csps(&config, &context.clock)?;
         let orphaned = orphaned(&*context.queue, &config).await;
         let orphaned = orphaned.context("looking for jobs whose CSP is not configured")?;
         let keys = Keys::new(config.auth.open().context("reading the keys")?);
@@ -198,7 +199,11 @@ impl App {
         let workers =
             Workers::start(&self.context, &self.csps, &self.orphaned, self.served_stages());
         let health = Health::new(Arc::clone(&self.context.queue), draining.clone());
-        let admin_router = admin::router(self.admin_state(health.clone()));
+        let admin_state = Arc::new(self.admin_state(health.clone()));
+        let mut admin_router = admin::router(&admin_state);
+        if self.config.console.enabled {
+            admin_router = admin_router.merge(console::router(self.console_state(admin_state)));
+        }
         let api_state = self.api_state().with_health(health).with_closing(closing.clone());
         let responses = api_state.in_flight();
         let api_router = api::router(api_state);
@@ -249,6 +254,10 @@ impl App {
             None => state,
             Some(key) => state.with_batch_key(key.expose_secret().as_bytes()),
         }
+    }
+
+    fn console_state(&self, admin: Arc<admin::AdminState>) -> console::ConsoleState {
+        console::ConsoleState::new(admin, self.config.console.clone(), self.keys.clone())
     }
 
     fn admin_state(&self, health: Health) -> admin::AdminState {
@@ -407,7 +416,7 @@ fn recorder(
     recorder.context("starting the thread that writes journals")
 }
 
-fn csps(config: &Config) -> anyhow::Result<BTreeMap<CspName, CspRuntime>> {
+fn csps(config: &Config, clock: &Clock) -> anyhow::Result<BTreeMap<CspName, CspRuntime>> {
     let build = |(name, settings): (&CspName, &hoth_egress::Config)| {
         let client = hoth_egress::Client::build(name, settings)
             .with_context(|| format!("setting up the client of {name}"))?;
@@ -415,7 +424,7 @@ fn csps(config: &Config) -> anyhow::Result<BTreeMap<CspName, CspRuntime>> {
             name: name.clone(),
             adapter: settings.adapter.clone(),
             client,
-            pause: PauseSwitch::new(settings.paused),
+            pause: PauseSwitch::new(settings.paused, clock.now()),
             secrets: SecretWatch::open(name, settings),
             max_concurrent: settings.max_concurrent,
         };

@@ -37,6 +37,7 @@ fn tables(config: &Config) -> Vec<(String, &dyn Table)> {
         file: _,
         api,
         admin,
+        console,
         auth,
         limits,
         queue,
@@ -50,9 +51,10 @@ fn tables(config: &Config) -> Vec<(String, &dyn Table)> {
         csp,
     } = config;
     let csps = csp.iter().map(|(name, csp)| (format!("csp.{name}"), csp as &dyn Table));
-    let named: [(&str, &dyn Table); 12] = [
+    let named: [(&str, &dyn Table); 13] = [
         ("api", api),
         ("admin", admin),
+        ("console", console),
         ("queue", queue),
         ("auth", auth),
         ("limits", limits),

@@ -18,6 +18,7 @@ use serde::Deserialize;
 
 use crate::admin;
 use crate::api;
+use crate::console;
 use crate::http;
 use crate::http::auth::AuthConfig;
 use crate::registry::Requirements;
@@ -41,6 +42,8 @@ pub struct Config {
     pub api: api::Config,
     #[serde(default)]
     pub admin: admin::Config,
+    #[serde(default)]
+    pub console: console::Config,
     #[serde(default)]
     pub auth: AuthConfig,
     #[serde(default)]

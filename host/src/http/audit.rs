@@ -108,6 +108,26 @@ pub fn forbidden(by: &Principal, method: &str, path: &str) {
     info!(target: TARGET, act = "forbid", by = by.name(), method, path, "Request forbidden");
 }
 
+/// Records that a person logged in to the console.
+pub fn logged_in(by: &Principal) {
+    info!(target: TARGET, act = "log-in", by = by.name(), "Logged in to the console");
+}
+
+/// Records that a person logged out of the console.
+pub fn logged_out(by: &Principal) {
+    info!(target: TARGET, act = "log-out", by = by.name(), "Logged out of the console");
+}
+
+/// Records an attempt to log in with a key that is unknown or not allowed.
+pub fn login_refused() {
+    info!(target: TARGET, act = "log-in-refused", by = "unknown", "Login refused");
+}
+
+/// Records that a person read a payload.
+pub fn payload_read(by: &Principal, queue: &str, id: &str) {
+    info!(target: TARGET, act = "read-payload", by = by.name(), queue, id, "Payload read");
+}
+
 /// Records that the keys were reloaded.
 pub fn keys_reloaded(keys: &[&str]) {
     let keys = keys.join(", ");

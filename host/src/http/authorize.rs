@@ -198,7 +198,7 @@ fn peer(extensions: &Extensions) -> String {
 
 /// Makes the connection of an authenticated request active. A request that did
 /// not come through a listener has none.
-fn activate(extensions: &Extensions) -> Result<(), FrontError> {
+pub fn activate(extensions: &Extensions) -> Result<(), FrontError> {
     let activated = extensions.get::<Activation>().map_or(Ok(()), Activation::activate);
     activated.map_err(|Evicted| FrontError::Evicted)
 }

@@ -17,6 +17,7 @@ mod unproven;
 
 pub(crate) use authorize::Authenticator;
 pub(crate) use authorize::RequiredAccess;
+pub(crate) use authorize::activate;
 pub(crate) use authorize::authorize;
 pub(crate) use error::FrontError;
 pub(crate) use error::Reason;
@@ -25,5 +26,7 @@ pub(crate) use framing::reject_ambiguous;
 pub use health::HEALTH_PATHS;
 pub use health::Health;
 pub use limits::Limits;
+pub(crate) use loopback_only::check as check_loopback;
 pub(crate) use rate::Rate;
+pub(crate) use rate::RateLimiter;
 pub use shutdown::Shutdown;

@@ -94,6 +94,7 @@ use self::ledger::LedgerStore;
 use self::named::NamedVersions;
 use self::object_store::ObjectStore;
 use self::observed::Observations;
+use self::replay_gate::LastReport;
 use self::replay_gate::ReplayGate;
 use self::resume_loads::ResumeLoads;
 use self::table::VersionTable;
@@ -276,6 +277,12 @@ impl Registry {
     /// Returns all adapters by name, loaded or missing.
     pub fn list(&self) -> Vec<AdapterListing> {
         listing::list(&self.table.load(), &self.bindings, &self.replay_gate.last_replays())
+    }
+
+    /// Returns the last report of the replay gate on an adapter since the host
+    /// started, except for those of dry runs.
+    pub fn last_report(&self, adapter: &AdapterName) -> Option<LastReport> {
+        self.replay_gate.last_report(adapter)
     }
 
     /// Returns when the thread that interrupts adapters has ended.

@@ -29,10 +29,13 @@ pub(super) struct ReplayGate {
     last_replays: LastReplays,
 }
 
+/// The last report on an adapter, and its time.
+pub type LastReport = (Timestamp, Arc<ReplayReport>);
+
 /// The last result for each adapter with an active version. Shared with the
 /// background tasks, which outlive the call that starts them.
 #[derive(Debug, Clone, Default)]
-struct LastReplays(Arc<Mutex<BTreeMap<AdapterName, ReplayListing>>>);
+struct LastReplays(Arc<Mutex<BTreeMap<AdapterName, LastReport>>>);
 
 impl LastReplays {
     fn record(&self, name: &AdapterName, report: &ReplayReport, at: Timestamp) {
@@ -40,7 +43,7 @@ impl LastReplays {
         // nothing.
         if report.active.is_some() {
             let mut results = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            results.insert(name.clone(), ReplayListing::new(report, at));
+            results.insert(name.clone(), (at, Arc::new(report.clone())));
         }
     }
 }
@@ -59,7 +62,15 @@ impl ReplayGate {
     /// Returns the last result for each adapter since the host started, except
     /// for the results of dry runs.
     pub fn last_replays(&self) -> BTreeMap<AdapterName, ReplayListing> {
-        self.last_replays.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        let results = self.last_replays.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let listing = |(at, report): &LastReport| ReplayListing::new(report, *at);
+        results.iter().map(|(name, last)| (name.clone(), listing(last))).collect()
+    }
+
+    /// Returns the last of these results in full.
+    pub fn last_report(&self, name: &AdapterName) -> Option<LastReport> {
+        let results = self.last_replays.0.lock().unwrap_or_else(PoisonError::into_inner);
+        results.get(name).cloned()
     }
 
     /// Replays a candidate under the policy `block`, and refuses it if it

@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
+use hoth_core::domain::Timestamp;
+
 /// A switch for one CSP: while it is paused, the jobs of the CSP stay on their
 /// queues.
 ///
@@ -15,13 +17,14 @@ pub struct PauseSwitch(Arc<watch::Sender<Position>>);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Position {
     Running,
-    Paused,
+    Paused { since: Timestamp },
 }
 
 impl PauseSwitch {
-    /// Creates a switch in the position that the configuration asks for.
-    pub fn new(paused: bool) -> Self {
-        let position = if paused { Position::Paused } else { Position::Running };
+    /// Creates a switch in the position that the configuration asks for; `now`
+    /// is the time of the start.
+    pub fn new(paused: bool, now: Timestamp) -> Self {
+        let position = if paused { Position::Paused { since: now } } else { Position::Running };
         Self(Arc::new(watch::Sender::new(position)))
     }
 
@@ -30,29 +33,38 @@ impl PauseSwitch {
         self.0.send_replace(Position::Running);
     }
 
-    /// Holds jobs back. Jobs in hand go on.
-    pub fn pause(&self) {
-        self.0.send_replace(Position::Paused);
+    /// Holds jobs back. Jobs in hand go on. A repetition changes nothing.
+    pub fn pause(&self, now: Timestamp) {
+        self.0.send_if_modified(|position| match position {
+            Position::Paused { .. } => false,
+            Position::Running => {
+                *position = Position::Paused { since: now };
+                true
+            }
+        });
     }
 
-    /// Returns `true` if jobs are held back.
-    pub fn is_paused(&self) -> bool {
-        *self.0.borrow() == Position::Paused
+    /// Returns the time since which jobs are held back; `None` if they are not.
+    pub fn since(&self) -> Option<Timestamp> {
+        match *self.0.borrow() {
+            Position::Paused { since } => Some(since),
+            Position::Running => None,
+        }
     }
 
     /// Returns as soon as the CSP is not paused.
     pub async fn resumed(&self) {
-        self.reaches(Position::Running).await;
+        self.reaches(|position| matches!(position, Position::Running)).await;
     }
 
     /// Returns as soon as the CSP is paused.
     pub async fn paused(&self) {
-        self.reaches(Position::Paused).await;
+        self.reaches(|position| matches!(position, Position::Paused { .. })).await;
     }
 
-    async fn reaches(&self, position: Position) {
+    async fn reaches(&self, is_there: impl Fn(&Position) -> bool) {
         let mut current = self.0.subscribe();
-        let seen = current.wait_for(|now| *now == position).await;
+        let seen = current.wait_for(|position| is_there(position)).await;
         seen.expect("the sender lives as long as `self`");
     }
 }

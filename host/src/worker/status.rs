@@ -2,6 +2,7 @@
 
 use super::CspRuntime;
 use crate::registry::Registry;
+use hoth_core::domain::Timestamp;
 use hoth_egress::BreakerStatus;
 use hoth_egress::Origin;
 use hoth_egress::OriginPattern;
@@ -9,7 +10,8 @@ use hoth_egress::OriginPattern;
 /// The status of one CSP.
 #[derive(Debug, Clone)]
 pub struct CspStatus {
-    pub paused: bool,
+    /// The time of the pause; `None` if the CSP is not paused.
+    pub paused_since: Option<Timestamp>,
     /// The reason why a secret cannot be read. Jobs wait meanwhile.
     pub missing_secret: Option<String>,
     /// The origin of the CSP's base URL.
@@ -27,7 +29,7 @@ impl CspRuntime {
     /// Returns the status of this CSP.
     pub fn status(&self, registry: &Registry) -> CspStatus {
         CspStatus {
-            paused: self.pause.is_paused(),
+            paused_since: self.pause.since(),
             missing_secret: self.secrets.missing(),
             origin: self.client.origin().clone(),
             breaker: self.client.breaker().status(),

@@ -159,7 +159,8 @@ impl<'a> QueueReader<'a> {
         let transaction = self.sql.unchecked_transaction()?;
         let counts = Counts::read(self.sql, self.id)?;
         let mut statement = self.sql.prepare_cached(
-            "SELECT grp, key, visible_at, CASE WHEN lease IS NULL THEN NULL ELSE holder END
+            "SELECT grp, key, visible_at, CASE WHEN lease IS NULL THEN NULL ELSE holder END,
+                    sent_at
              FROM messages WHERE queue = ?1 AND head = 1 AND visible_at > ?2
              ORDER BY seq LIMIT ?3",
         )?;
@@ -172,6 +173,7 @@ impl<'a> QueueReader<'a> {
             Ok(BlockedGroup {
                 group: group(row, 0)?,
                 head: text(row, 1)?,
+                sent_at: timestamp(number(row, 4)?),
                 until: timestamp(number(row, 2)?),
                 why: match row.get_ref(3)? {
                     ValueRef::Null => Blocked::NotDue,

@@ -313,6 +313,7 @@ impl Queue for Model {
             BlockedGroup {
                 group: head.group,
                 head: head.key,
+                sent_at: head.sent_at,
                 waiting: waiting as u64,
                 why: match head.lease {
                     None => Blocked::NotDue,

@@ -64,6 +64,13 @@ impl KeySet {
         found.cloned().ok_or(Denied::UnknownToken)
     }
 
+    /// Returns the holder and the digest of the bearer key with this name,
+    /// which is not a secret.
+    pub(super) fn bearer_named(&self, name: &str) -> Option<(Principal, Digest)> {
+        let key = self.bearer.iter().find(|key| key.principal.key.as_deref() == Some(name))?;
+        Some((key.principal.clone(), key.sha256))
+    }
+
     /// Returns the key with this access key id, which is not a secret.
     pub(super) fn signer(&self, access_key_id: &str) -> Option<&Signer> {
         self.signers.iter().find(|signer| signer.access_key_id == access_key_id)

@@ -12,6 +12,7 @@ use super::key_set::KeySet;
 use super::principal::Principal;
 use super::sigv4;
 use super::sigv4::PendingSignature;
+use hoth_core::domain::Digest;
 use hoth_core::domain::Timestamp;
 
 /// The result of authenticating a request by its head alone.
@@ -40,6 +41,20 @@ impl Keys {
     /// Returns `true` if there is no key, so that every caller is accepted.
     pub fn is_open(&self) -> bool {
         self.0.load().is_open()
+    }
+
+    /// Returns the holder of a bearer token.
+    ///
+    /// # Errors
+    ///
+    /// Returns the reason if no key has this token.
+    pub fn bearer(&self, token: &str) -> Result<Principal, Denied> {
+        self.0.load().bearer(token)
+    }
+
+    /// Returns the holder and the digest of the bearer key with this name.
+    pub fn bearer_named(&self, name: &str) -> Option<(Principal, Digest)> {
+        self.0.load().bearer_named(name)
     }
 
     /// Authenticates a request by its head. `now` is the wall clock's time.

@@ -25,7 +25,7 @@ pub enum Role {
     Admin,
 }
 
-/// What a request does, as far as roles are concerned.
+/// The kind of a request, as far as roles are concerned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Access {
     /// Collects outcomes, settles leases, or asks where a job is.

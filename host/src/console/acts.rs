@@ -1,0 +1,200 @@
+//! The acts of forms. Each is an act of the admin API, and leaves its audit
+//! line there.
+
+use std::sync::Arc;
+
+use axum::Extension;
+use axum::body::Bytes;
+use axum::extract::Form;
+use axum::extract::Multipart;
+use axum::extract::Path;
+use axum::extract::State;
+use axum::extract::multipart::MultipartError;
+use axum::response::IntoResponse as _;
+use axum::response::Redirect;
+use axum::response::Response;
+use serde::Deserialize;
+
+use super::ConsoleState;
+use super::notice;
+use super::pages;
+use super::pages::PageError;
+use super::text::segment;
+use crate::admin;
+use crate::admin::AdminError;
+use crate::admin::DeployParams;
+use crate::admin::RollBackParams;
+use crate::admin::Selection;
+use crate::http::auth::Access;
+use crate::http::auth::Principal;
+use crate::replay::Policy;
+use hoth_core::domain::Digest;
+
+type Console = State<Arc<ConsoleState>>;
+type Caller = Extension<Principal>;
+
+/// Returns to a page with a notice.
+fn back(path: &str, done: &str, n: u64) -> Response {
+    Redirect::to(&format!("/console{path}{}", notice::query(done, n))).into_response()
+}
+
+/// Checks the role: the guard lets every role in that may see the console.
+fn require(principal: &Principal, access: Access) -> Result<(), PageError> {
+    match principal.role.permits(access) {
+        true => Ok(()),
+        false => Err(PageError::Forbidden(principal.role)),
+    }
+}
+
+/// Handles `POST /console/csps/{csp}/pause`.
+pub async fn pause(
+    State(state): Console,
+    Extension(principal): Caller,
+    Path(csp): Path<String>,
+) -> Result<Response, PageError> {
+    require(&principal, Access::Operate)?;
+    admin::pause(&state.admin, &principal, &csp)?;
+    Ok(back(&format!("/csps/{}", segment(&csp)), "paused", 1))
+}
+
+/// Handles `POST /console/csps/{csp}/resume`.
+pub async fn resume(
+    State(state): Console,
+    Extension(principal): Caller,
+    Path(csp): Path<String>,
+) -> Result<Response, PageError> {
+    require(&principal, Access::Operate)?;
+    admin::resume(&state.admin, &principal, &csp)?;
+    Ok(back(&format!("/csps/{}", segment(&csp)), "resumed", 1))
+}
+
+/// The form that selects dead letters of a queue.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct SelectionForm {
+    /// The id of one dead letter.
+    id: String,
+    /// A part of the reason.
+    reason: String,
+    /// The largest number; empty for all.
+    max: String,
+    /// The queue's name again; required to purge.
+    confirm: String,
+}
+
+impl SelectionForm {
+    fn selection(&self) -> Result<Selection, PageError> {
+        let given = |text: &str| (!text.is_empty()).then(|| text.to_owned());
+        let max = match self.max.trim() {
+            "" => None,
+            max => Some(max.parse().map_err(|_| {
+                AdminError::BadRequest(format!("`{max}` is not a number of dead letters"))
+            })?),
+        };
+        let ids = given(&self.id).map(|id| vec![id]);
+        Ok(Selection::new(ids, given(&self.reason), max, given(self.confirm.trim())))
+    }
+}
+
+/// Handles `POST /console/queues/{queue}/redrive`.
+pub async fn redrive(
+    State(state): Console,
+    Extension(principal): Caller,
+    Path(queue): Path<String>,
+    Form(form): Form<SelectionForm>,
+) -> Result<Response, PageError> {
+    require(&principal, Access::Operate)?;
+    let done = admin::redrive(&state.admin, &principal, &queue, &form.selection()?).await?;
+    Ok(back("/dead-letters", "redriven", done.redriven()))
+}
+
+/// Handles `POST /console/queues/{queue}/purge`.
+pub async fn purge(
+    State(state): Console,
+    Extension(principal): Caller,
+    Path(queue): Path<String>,
+    Form(form): Form<SelectionForm>,
+) -> Result<Response, PageError> {
+    require(&principal, Access::Operate)?;
+    let selection = form.selection()?;
+    if form.confirm.trim() != queue {
+        let message = format!("Nothing was deleted: type the queue's name, {queue}, to confirm.");
+        return Err(AdminError::Conflict(message).into());
+    }
+    let done = admin::purge(&state.admin, &principal, &queue, &selection).await?;
+    Ok(back("/dead-letters", "purged", done.purged()))
+}
+
+/// The form of a rollback.
+#[derive(Debug, Deserialize)]
+pub struct RollBackForm {
+    /// The version to activate.
+    sha256: String,
+}
+
+/// Handles `POST /console/adapters/{adapter}/rollback`.
+pub async fn roll_back(
+    State(state): Console,
+    Extension(principal): Caller,
+    Path(adapter): Path<String>,
+    Form(form): Form<RollBackForm>,
+) -> Result<Response, PageError> {
+    require(&principal, Access::Administer)?;
+    let sha256: Digest = form
+        .sha256
+        .parse()
+        .map_err(|_| AdminError::BadRequest("the version is not a SHA-256 digest".to_owned()))?;
+    let params = RollBackParams { sha256: Some(sha256) };
+    let path = format!("/adapters/{}", segment(&adapter));
+    admin::roll_back(&state.admin, &principal, adapter, &params).await?;
+    Ok(back(&path, "rolled-back", 1))
+}
+
+/// Handles `POST /console/adapters/{adapter}/deploy`: a form with a component,
+/// its signature and the replay policy.
+pub async fn deploy(
+    State(state): Console,
+    Extension(principal): Caller,
+    Path(adapter): Path<String>,
+    mut form: Multipart,
+) -> Result<Response, PageError> {
+    require(&principal, Access::Administer)?;
+    let bad = |error: MultipartError| PageError::from(AdminError::BadRequest(error.body_text()));
+    let (mut wasm, mut signature) = (Bytes::new(), None);
+    let mut params = DeployParams::default();
+    // Ends, because the body is bounded.
+    while let Some(field) = form.next_field().await.map_err(bad)? {
+        match field.name().unwrap_or_default() {
+            "component" => wasm = field.bytes().await.map_err(bad)?,
+            "signature" => {
+                let text = field.bytes().await.map_err(bad)?;
+                signature = (!text.is_empty()).then_some(text);
+            }
+            "replay" => {
+                params.replay = match field.text().await.map_err(bad)?.as_str() {
+                    "block" => Some(Policy::Block),
+                    "warn" => Some(Policy::Warn),
+                    "off" => Some(Policy::Off),
+                    _ => None,
+                };
+            }
+            "dry-run" => params.dry_run = field.text().await.map_err(bad)? == "yes",
+            _ => {}
+        }
+    }
+    if wasm.is_empty() {
+        return Err(AdminError::BadRequest("choose a component, a .wasm file".to_owned()).into());
+    }
+    let path = format!("/adapters/{}", segment(&adapter));
+    match admin::deploy(&state.admin, &principal, adapter.clone(), wasm, signature, &params).await {
+        Ok(admin::Deployed::Activated(_)) => Ok(back(&path, "deployed", 1)),
+        Ok(admin::Deployed::DryRun(report)) => {
+            Ok(pages::adapters::report_page(&principal, &adapter, "Dry run", &report))
+        }
+        Err(AdminError::Replayed { report, .. }) => {
+            let title = "Refused by the replay gate";
+            Ok(pages::adapters::report_page(&principal, &adapter, title, &report))
+        }
+        Err(error) => Err(error.into()),
+    }
+}

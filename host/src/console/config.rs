@@ -1,0 +1,75 @@
+//! The table `[console]`: the pages for operators, and when they warn.
+
+use serde::Deserialize;
+
+use hoth_core::config::Names;
+use hoth_core::config::Problem;
+use hoth_core::config::Table;
+
+/// The longest banner, in characters: it stands above the login.
+const BANNER_CHARS_MAX: usize = 4_000;
+
+/// Bounds of the conditions.
+const YEAR_S: u64 = 365 * 86_400;
+const HOUR_MS: u64 = 3_600_000;
+
+/// The table `[console]`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// `false` leaves the pages out.
+    pub enabled: bool,
+    /// A notice on the login page, such as the terms of use.
+    pub banner: String,
+    /// `true` shows payloads to the role `admin`.
+    pub payloads: bool,
+    /// The conditions under which the first page warns.
+    pub warn: Warn,
+}
+
+/// The table `[console.warn]`.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Warn {
+    /// Outcomes wait longer than this to be collected, in seconds.
+    pub uncollected_s: u64,
+    /// The first job of a portfolio is in hand, and was accepted longer ago
+    /// than this, while others wait behind it. In seconds.
+    pub blocked_s: u64,
+    /// Calls of a CSP take longer than this on average.
+    pub slow_call_ms: u64,
+    /// The share of the disk that is free falls below this.
+    pub disk_free_percent: u64,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self { enabled: true, banner: String::new(), payloads: false, warn: Warn::default() }
+    }
+}
+
+impl Default for Warn {
+    fn default() -> Self {
+        Self { uncollected_s: 3_600, blocked_s: 600, slow_call_ms: 10_000, disk_free_percent: 10 }
+    }
+}
+
+impl Table for Config {
+    fn check(&self, _: &Names<'_>) -> Vec<Problem> {
+        let mut problems = Vec::new();
+        if self.banner.chars().count() > BANNER_CHARS_MAX {
+            let message = format!("has more than {BANNER_CHARS_MAX} characters");
+            problems.push(Problem::new("banner", message));
+        }
+        let Warn { uncollected_s, blocked_s, slow_call_ms, disk_free_percent } = self.warn;
+        for (key, value, bounds) in [
+            ("warn.uncollected_s", uncollected_s, 1..=YEAR_S),
+            ("warn.blocked_s", blocked_s, 1..=YEAR_S),
+            ("warn.slow_call_ms", slow_call_ms, 1..=HOUR_MS),
+            ("warn.disk_free_percent", disk_free_percent, 0..=100),
+        ] {
+            problems.extend(Problem::out_of_range(key, value, &bounds));
+        }
+        problems
+    }
+}

@@ -1,0 +1,49 @@
+//! The console: pages for operators on the admin listener.
+//!
+//! Every page is complete HTML from the host and works without script; the
+//! script shows local times and keeps pages fresh. Pages read the state that the
+//! admin API reads, and forms call its acts, so both have the same rules, roles
+//! and audit lines.
+//!
+//! [`guard`] is what every request passes: the origin of acts, the session, the
+//! headers that protect a page. Text of CSPs, adapters and clients is hostile:
+//! maud escapes it, and [`text::foreign`] bounds it.
+
+mod acts;
+mod assets;
+mod config;
+mod guard;
+mod layout;
+mod login;
+mod notice;
+mod pages;
+mod router;
+mod session;
+mod text;
+mod troubles;
+
+use std::sync::Arc;
+
+pub use self::config::Config;
+pub use self::router::router;
+use self::session::Sessions;
+use crate::admin::AdminState;
+use crate::http::RateLimiter;
+use crate::http::auth::Keys;
+
+/// The state that all pages share.
+pub struct ConsoleState {
+    admin: Arc<AdminState>,
+    config: Config,
+    sessions: Sessions,
+    /// Limits the attempts to log in.
+    logins: RateLimiter,
+}
+
+impl ConsoleState {
+    /// Creates the state of the console of a host with these keys.
+    pub fn new(admin: Arc<AdminState>, config: Config, keys: Keys) -> Self {
+        let logins = RateLimiter::new(login::ATTEMPTS);
+        Self { admin, config, sessions: Sessions::new(keys), logins }
+    }
+}

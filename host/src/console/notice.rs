@@ -1,0 +1,36 @@
+//! The sentence that the page after an act shows.
+//!
+//! The act redirects to a page, and the result is in the query: a word of a
+//! closed list and a number, so that no link can put words into a page.
+
+use serde::Deserialize;
+
+/// The query parameters of a page after an act.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Notice {
+    done: String,
+    n: u64,
+}
+
+impl Notice {
+    /// Returns the sentence of the notice, if there is one.
+    pub fn sentence(&self) -> Option<String> {
+        let n = self.n;
+        let letters = if n == 1 { "dead letter" } else { "dead letters" };
+        Some(match self.done.as_str() {
+            "paused" => "The CSP is paused: its jobs wait, and jobs in hand go on.".to_owned(),
+            "resumed" => "The CSP is resumed.".to_owned(),
+            "redriven" => format!("{n} {letters} went back to the queue."),
+            "purged" => format!("{n} {letters} deleted."),
+            "deployed" => "The version is active.".to_owned(),
+            "rolled-back" => "The earlier version is active again.".to_owned(),
+            _ => return None,
+        })
+    }
+}
+
+/// Returns the query of a notice.
+pub fn query(done: &str, n: u64) -> String {
+    format!("?done={done}&n={n}")
+}

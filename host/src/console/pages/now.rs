@@ -1,0 +1,72 @@
+//! The first page: what is wrong, how every CSP stands, what changed.
+
+use std::sync::Arc;
+
+use axum::Extension;
+use axum::extract::State;
+use axum::response::Response;
+use maud::Markup;
+use maud::html;
+
+use super::csps;
+use crate::console::ConsoleState;
+use crate::console::layout::Page;
+use crate::console::layout::Section;
+use crate::console::text;
+use crate::console::troubles;
+use crate::console::troubles::Severity;
+use crate::console::troubles::Trouble;
+use crate::http::auth::Principal;
+use hoth_queue::Stage;
+
+/// Handles `GET /console`.
+pub async fn show(
+    State(console): State<Arc<ConsoleState>>,
+    Extension(principal): Extension<Principal>,
+) -> Response {
+    let troubles = troubles::find(&console).await;
+    let body = html! {
+        (troubles_list(&troubles))
+        h2 { "CSPs" }
+        (csps::rows(&console).await)
+        h2 { "Outcomes for ServiceNow" }
+        (outcomes(&console).await)
+    };
+    let page = Page { section: Section::Now, title: "Now", live: true, notice: None, body };
+    page.render(&principal)
+}
+
+fn troubles_list(troubles: &[Trouble]) -> Markup {
+    html! {
+        @if troubles.is_empty() { p class="quiet-state" { "Nothing needs you." } }
+        @else { ul class="troubles" { @for trouble in troubles {
+            li class=[(trouble.severity == Severity::Bad).then_some("bad")] {
+                a href=(trouble.href) { (trouble.cause) }
+                div class="remedy" { (trouble.remedy) }
+            }
+        } } }
+    }
+}
+
+async fn outcomes(console: &ConsoleState) -> Markup {
+    let rows = console.admin.stats.read_all().await;
+    html! { div class="scroll" { table {
+        thead { tr {
+            th scope="col" { "Queue" }
+            th scope="col" class="number" { "Not collected" }
+            th scope="col" class="number" { "Leased" }
+            th scope="col" class="number" { "Oldest" }
+        } }
+        tbody { @for (name, stats) in rows.iter().filter(|(name, _)| name.stage == Stage::Outcomes) { tr {
+            th scope="row" { a href={ "/console/queues/" (name) } { (name) } }
+            @match stats {
+                Ok(stats) => {
+                    td class="number" { (stats.depth) }
+                    td class="number" { (stats.in_flight) }
+                    td class="number" { (stats.oldest_age.map_or_else(|| "–".to_owned(), text::duration)) }
+                }
+                Err(error) => td colspan="3" { (error) },
+            }
+        } } }
+    } } }
+}

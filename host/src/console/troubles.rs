@@ -1,0 +1,224 @@
+//! Troubles in sentences: the cause, the remedy, and the page for it.
+
+use std::time::Duration;
+
+use super::ConsoleState;
+use super::text;
+use super::text::segment;
+use crate::admin::StatsError;
+use hoth_core::domain::JobKind;
+use hoth_core::domain::Timestamp;
+use hoth_queue::Blocked;
+use hoth_queue::QueueName;
+use hoth_queue::QueueStats;
+use hoth_queue::Stage;
+
+/// The urgency of a trouble.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Severity {
+    /// Jobs fail, or nothing moves.
+    Bad,
+    /// Something waits for a person.
+    Warn,
+}
+
+/// One trouble.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Trouble {
+    pub severity: Severity,
+    /// The cause, and its age.
+    pub cause: String,
+    /// The remedy, for a person.
+    pub remedy: String,
+    /// The page that shows more, and offers the act.
+    pub href: String,
+}
+
+impl Trouble {
+    fn new(
+        severity: Severity,
+        cause: impl Into<String>,
+        remedy: impl Into<String>,
+        href: impl Into<String>,
+    ) -> Self {
+        Self { severity, cause: cause.into(), remedy: remedy.into(), href: href.into() }
+    }
+}
+
+/// Returns all troubles, the most urgent first.
+pub async fn find(console: &ConsoleState) -> Vec<Trouble> {
+    let now = console.admin.clock.now();
+    let mut troubles = of_csps(console, now);
+    troubles.extend(of_adapters(console));
+    for (queue, stats) in console.admin.stats.read_all().await {
+        match stats {
+            Ok(stats) => troubles.extend(of_queue(console, queue, &stats)),
+            Err(error) => troubles.push(unreadable(queue, &error)),
+        }
+    }
+    troubles.extend(of_groups(console, now).await);
+    troubles.sort_by_key(|trouble| trouble.severity);
+    troubles
+}
+
+fn of_csps(console: &ConsoleState, now: Timestamp) -> Vec<Trouble> {
+    let mut troubles = Vec::new();
+    for csp in console.admin.csps.values() {
+        let (name, status) = (&csp.name, csp.status(&console.admin.registry));
+        let href = format!("/console/csps/{}", segment(name.as_str()));
+        if let Some(missing) = &status.missing_secret {
+            troubles.push(Trouble::new(
+                Severity::Bad,
+                format!("{name} lacks a secret, so its jobs wait: {missing}"),
+                "Put the secret where the configuration looks for it; jobs go on by themselves.",
+                &href,
+            ));
+        }
+        if !status.missing_credentials.is_empty() {
+            let missing = status.missing_credentials.join(", ");
+            troubles.push(Trouble::new(
+                Severity::Bad,
+                format!(
+                    "The adapter of {name} needs credentials that are not configured: {missing}"
+                ),
+                format!("Add them below `csp.{name}.credentials` and restart the host."),
+                &href,
+            ));
+        }
+        let others = status.other_breakers.iter();
+        let others = others.map(|(origin, breaker)| (origin.to_string(), breaker));
+        for (origin, breaker) in
+            [(status.origin.to_string(), &status.breaker)].into_iter().chain(others)
+        {
+            if !breaker.allows_jobs() {
+                let age = text::duration(now.since(breaker.since));
+                troubles.push(Trouble::new(
+                    Severity::Bad,
+                    format!("{name} does not respond at {origin} for {age}; its jobs wait"),
+                    "HOTH probes it, and jobs go on when it responds. Ask the CSP, or check the network.",
+                    &href,
+                ));
+            }
+        }
+        if let Some(since) = status.paused_since {
+            let age = text::duration(now.since(since));
+            troubles.push(Trouble::new(
+                Severity::Warn,
+                format!("{name} is paused for {age}; its jobs wait"),
+                "Resume it on its page when the reason for the pause is gone.",
+                &href,
+            ));
+        }
+    }
+    troubles
+}
+
+fn of_adapters(console: &ConsoleState) -> Vec<Trouble> {
+    let mut troubles = Vec::new();
+    for adapter in console.admin.registry.list() {
+        let href = format!("/console/adapters/{}", segment(adapter.name.as_str()));
+        let name = &adapter.name;
+        let has_active = adapter.versions.iter().any(|version| version.active);
+        if let (false, Some(problem), false) =
+            (has_active, &adapter.problem, adapter.csps.is_empty())
+        {
+            troubles.push(Trouble::new(
+                Severity::Bad,
+                format!("No version of {name} is active, so jobs wait: {}", text::foreign(problem)),
+                "Deploy a version on the adapter's page, or put one into the adapters directory.",
+                &href,
+            ));
+        }
+        for version in adapter.versions.iter().filter(|version| version.active) {
+            if let Some(failing) = &version.failing {
+                troubles.push(Trouble::new(
+                    Severity::Bad,
+                    format!("Calls of {name} {} fail: {}", version.version, text::foreign(failing)),
+                    "Activate an earlier version on the adapter's page, and tell its integrator.",
+                    &href,
+                ));
+            }
+        }
+        if let Some(refused) = &adapter.refused {
+            troubles.push(Trouble::new(
+                Severity::Warn,
+                format!("A version of {name} was refused: {}", text::foreign(&refused.message)),
+                "The active version still serves. The adapter's page has the whole reason.",
+                &href,
+            ));
+        }
+    }
+    troubles
+}
+
+fn of_queue(console: &ConsoleState, queue: &QueueName, stats: &QueueStats) -> Vec<Trouble> {
+    let mut troubles = Vec::new();
+    let name = queue.to_string();
+    if stats.dead_letters > 0 {
+        troubles.push(Trouble::new(
+            Severity::Bad,
+            format!(
+                "{name} has {}",
+                text::count(stats.dead_letters, "dead letter", "dead letters")
+            ),
+            "Read the reason, mend its cause, then redrive them.",
+            format!("/console/dead-letters?queue={}", segment(&name)),
+        ));
+    }
+    let limit = Duration::from_secs(console.config.warn.uncollected_s);
+    if let (Stage::Outcomes, Some(age)) = (&queue.stage, stats.oldest_age)
+        && age > limit
+    {
+        troubles.push(Trouble::new(
+            Severity::Warn,
+            format!(
+                "{} on {name}; the oldest for {}",
+                text::count(stats.depth + stats.in_flight, "outcome is not collected", "outcomes are not collected"),
+                text::duration(age)
+            ),
+            "ServiceNow has stopped collecting: check its job and its key. Nothing is lost meanwhile.",
+            format!("/console/queues/{}", segment(&name)),
+        ));
+    }
+    troubles
+}
+
+fn unreadable(queue: &QueueName, error: &StatsError) -> Trouble {
+    Trouble::new(
+        Severity::Bad,
+        format!("The state of {queue} cannot be read: {error}"),
+        "Check the queue backend; the host's log has the cause.",
+        "/console/queues",
+    )
+}
+
+/// Returns portfolios whose first job is in hand for long while others wait.
+async fn of_groups(console: &ConsoleState, now: Timestamp) -> Vec<Trouble> {
+    let limit = Duration::from_secs(console.config.warn.blocked_s);
+    let mut troubles = Vec::new();
+    for csp in console.admin.csps.values() {
+        for kind in JobKind::ALL {
+            let queue = QueueName::requests(kind, &csp.name);
+            // What cannot be listed is no trouble by itself.
+            let Ok(groups) = console.admin.queue.blocked(&queue).await else { continue };
+            for group in groups {
+                let is_behind = group.why == Blocked::LeasedToWorker && group.waiting > 1;
+                let age = now.since(group.sent_at);
+                if is_behind && age > limit {
+                    let behind = text::count(group.waiting - 1, "job waits", "jobs wait");
+                    troubles.push(Trouble::new(
+                        Severity::Warn,
+                        format!(
+                            "{behind} behind job {} of the same portfolio, which was accepted {} ago and is in hand",
+                            text::foreign(&group.head),
+                            text::duration(age)
+                        ),
+                        "Its page says what it waits for. They go on when it waits or ends.",
+                        format!("/console/jobs/{}", segment(&group.head)),
+                    ));
+                }
+            }
+        }
+    }
+    troubles
+}
