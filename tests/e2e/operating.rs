@@ -53,7 +53,7 @@ async fn an_operator_handles_a_paused_csp_and_a_dead_letter_from_the_command_lin
     );
     assert_eq!(changed.expect("it can be changed"), 1);
     host.restart().await;
-    assert_eq!(done(&host, &["csps", "resume", "CSP_TEST"]).await, "CSP_TEST is active\n");
+    assert_eq!(done(&host, &["csps", "resume", "CSP_TEST"]).await, "CSP_TEST resumed\n");
     assert_eq!(host.servicenow().outcome().await.code(), 500);
 
     let letters = done(&host, &["queues", "dead-letters", QUEUE]).await;
@@ -65,13 +65,47 @@ async fn an_operator_handles_a_paused_csp_and_a_dead_letter_from_the_command_lin
     for redrive in [&["queues", "redrive", QUEUE, "--dry-run"][..], &["queues", "redrive", QUEUE]] {
         assert_eq!(done(&host, redrive).await, "1 matched, 0 redriven, 1 unreadable\n");
     }
+    let (code, output) = hoth(&host, &["queues", "redrive", QUEUE, "--job", "nope"]).await;
+    assert_eq!((code, output.contains("no dead letter")), (Some(1), true), "{output}");
     let (code, output) = hoth(&host, &["queues", "purge", QUEUE]).await;
-    assert_eq!(code, Some(1), "{output}");
+    assert_eq!((code, output.contains("--confirm")), (Some(1), true), "{output}");
+    for list in [
+        &["queues", "list"][..],
+        &["queues", "explain", QUEUE],
+        &["queues", "dead-letters", QUEUE],
+        &["csps", "list"],
+        &["csps", "show", "CSP_TEST"],
+        &["adapters", "list"],
+    ] {
+        let json = done(&host, &[list, &["--json"]].concat()).await;
+        assert!(serde_json::from_str::<serde_json::Value>(&json).is_ok(), "{list:?}: {json}");
+    }
     let purged = done(&host, &["queues", "purge", QUEUE, "--confirm", QUEUE]).await;
     assert_eq!(purged, "1 matched, 1 purged\n");
-    assert_eq!(done(&host, &["csps", "pause", "CSP_TEST"]).await, "CSP_TEST is paused\n");
+    assert_eq!(done(&host, &["csps", "pause", "CSP_TEST"]).await, "CSP_TEST paused\n");
     let (code, output) = hoth(&host, &["csps", "pause", "CSP_X"]).await;
     assert_eq!((code, output.contains("CSP_X")), (Some(1), true), "{output}");
+}
+
+#[tokio::test]
+async fn the_command_line_finds_its_host_by_the_environment() {
+    let csp = csp::sync().await;
+    let host = Setup::new().csp("CSP_TEST", &csp).start().await;
+    let list = async |url: &str| {
+        let output = tokio::process::Command::new(env!("CARGO_BIN_EXE_hoth"))
+            .args(["csps", "list"])
+            .env("HOTH_ADMIN_URL", url)
+            .output()
+            .await
+            .expect("the program can be started");
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    assert_eq!(list(&host.admin()).await, (Some(0), String::new()));
+    // The API has no such path.
+    let (code, output) = list(&host.api()).await;
+    assert_eq!((code, output.contains("`[admin] listen`")), (Some(1), true), "{output}");
+    let (code, output) = list(host.admin().trim_start_matches("http://")).await;
+    assert_eq!((code, output.contains("write http://127.0.0.1")), (Some(1), true), "{output}");
 }
 
 #[tokio::test]

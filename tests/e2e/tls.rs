@@ -112,14 +112,18 @@ async fn both_listeners_speak_only_tls() {
             "{base} is trusted by a client that does not know its certificate"
         );
     }
-    let (admin, ca) = (host.admin(), certificate.certificate());
-    let ca = ca.to_str().expect("text").to_owned();
-    let listed = tokio::task::spawn_blocking(move || {
-        run(&["adapters", "list", "--admin", &admin, "--ca", &ca])
-    });
-    let listed = listed.await.expect("no panic");
-    let text = String::from_utf8_lossy(&listed.stdout).into_owned();
-    assert!(listed.status.success() && text.contains("atat"), "{text}{listed:?}");
+    // The configuration names the certificate, too.
+    let config = host.directory().join("hoth.toml");
+    for trust in [("--ca", certificate.certificate()), ("--config", config)] {
+        let admin = host.admin();
+        let listed = tokio::task::spawn_blocking(move || {
+            let file = trust.1.to_str().expect("text");
+            run(&["adapters", "list", "--admin", &admin, trust.0, file])
+        });
+        let listed = listed.await.expect("no panic");
+        let text = String::from_utf8_lossy(&listed.stdout).into_owned();
+        assert!(listed.status.success() && text.contains("atat"), "{text}{listed:?}");
+    }
 }
 
 /// Returns the first message of a client that knows nothing newer than

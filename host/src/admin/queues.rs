@@ -128,7 +128,8 @@ pub fn reasons(
     if let Some(csp) = name.csp() {
         if let Some(status) = state.csps.get(csp).map(|csp| csp.status(&state.registry)) {
             if status.paused_since.is_some() {
-                reasons.push(format!("{csp} is paused: resume it with `POST /csps/{csp}/resume`"));
+                reasons
+                    .push(format!("{csp} is paused: `hoth csps resume {csp}` lets its jobs go on"));
             }
             if let Some(missing) = &status.missing_secret {
                 reasons.push(format!("{csp} lacks a secret: {missing}"));

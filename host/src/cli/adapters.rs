@@ -11,16 +11,15 @@ use anyhow::bail;
 use anyhow::ensure;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
+use reqwest::Method;
 use serde::Deserialize;
+use serde_json::Value;
 
+use super::host::Host;
 use super::say;
 use super::table::Table;
 use crate::replay::Policy;
 use crate::replay::ReplayReport;
-
-/// Longest wait for a response. A deployment compiles, and an operator can
-/// allow an hour for it at most.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(3_660);
 
 /// Time between two progress lines.
 const PROGRESS_EVERY: Duration = Duration::from_secs(2);
@@ -31,7 +30,9 @@ const SHORT_DIGEST: usize = 12;
 #[derive(Debug, clap::Subcommand)]
 pub enum Command {
     /// List adapters and their versions
-    #[command(after_help = "Example:\n  hoth adapters list --admin http://127.0.0.1:8081")]
+    #[command(
+        after_help = "Examples:\n  hoth adapters list\n  hoth adapters list --config /etc/hoth/hoth.toml --json"
+    )]
     List {
         #[command(flatten)]
         host: Host,
@@ -78,19 +79,6 @@ pub enum Command {
         #[command(flatten)]
         host: Host,
     },
-}
-
-#[derive(Debug, clap::Args)]
-pub struct Host {
-    /// Admin API of the host
-    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8081")]
-    admin: String,
-    /// Bearer token with the role `admin`, if the host requires one
-    #[arg(long, value_name = "TOKEN", env = "HOTH_ADMIN_TOKEN", hide_env_values = true)]
-    token: Option<String>,
-    /// Trusted CA certificates in PEM, instead of the system's
-    #[arg(long, value_name = "FILE.pem")]
-    ca: Option<PathBuf>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -189,12 +177,12 @@ async fn roll_back(host: &Host, name: &str, to: Option<&str>) -> anyhow::Result<
         }
     };
     let path = format!("adapters/{name}/rollback");
-    report(&host.send(reqwest::Method::POST, &path, body).await?)
+    report(host, &host.send(Method::POST, &path, body).await?)
 }
 
 /// Returns the digest that starts with `digits`, if there is exactly one.
 async fn resolve(host: &Host, name: &str, digits: &str) -> anyhow::Result<String> {
-    let body = host.send(reqwest::Method::GET, &format!("adapters/{name}"), Vec::new()).await?;
+    let body = host.send(Method::GET, &format!("adapters/{name}"), Vec::new()).await?;
     let adapter: Adapter = serde_json::from_slice(&body).context("reading the listing")?;
     let digits = digits.to_ascii_lowercase();
     let mut found = adapter.versions.into_iter().filter(|v| v.sha256.starts_with(&digits));
@@ -210,8 +198,12 @@ async fn resolve(host: &Host, name: &str, digits: &str) -> anyhow::Result<String
 }
 
 async fn list(host: &Host) -> anyhow::Result<()> {
-    let body = host.send(reqwest::Method::GET, "adapters", Vec::new()).await?;
-    let listing: Listing = serde_json::from_slice(&body).context("reading the listing")?;
+    let answer = host.get("adapters").await?;
+    let listing = Listing::deserialize(&answer).context("reading the listing")?;
+    host.show(&answer, |_| print_listing(listing))
+}
+
+fn print_listing(listing: Listing) {
     let mut table = Table::new([
         "ADAPTER", "VERSION", "SHA256", "STATE", "KB", "JOBS", "CALLS", "FAILED", "MS/CALL",
         "MAX MEM", "ARRIVED", "CSPS",
@@ -243,7 +235,6 @@ async fn list(host: &Host) -> anyhow::Result<()> {
     table.lines().iter().for_each(|line| say(line));
     remarks.iter().for_each(|remark| say(&format!("! {remark}")));
     replays.iter().for_each(|replay| say(&format!("- {replay}")));
-    Ok(())
 }
 
 impl Version {
@@ -296,21 +287,27 @@ async fn deploy(
     let stem = file.file_stem().and_then(|stem| stem.to_str()).map(str::to_owned);
     let name = name.or(stem).context("the file has no name; use --name")?;
     let signed = if signature.is_some() { ", signed" } else { "" };
-    say(&format!("sending {} ({} bytes{signed}) as `{name}`", file.display(), bytes.len()));
+    if !host.json {
+        say(&format!("sending {} ({} bytes{signed}) as `{name}`", file.display(), bytes.len()));
+    }
     let replay = replay.as_ref().map(|policy| format!("&replay={policy}")).unwrap_or_default();
     let path = format!("adapters/{name}?dry-run={dry_run}{replay}");
-    let request = host.request(reqwest::Method::PUT, &path, bytes)?;
+    let request = host.request(Method::PUT, &path, bytes)?;
     let request = match signature {
         Some(signature) => request.header("hoth-signature", signature),
         None => request,
     };
-    let task = "compiling and checking";
-    let body = with_progress(task, answer(request)).await?;
+    let work = host.answer(request);
+    let body = match host.json {
+        true => work.await?,
+        false => with_progress("compiling and checking", work).await?,
+    };
     if !dry_run {
-        return report(&body);
+        return report(host, &body);
     }
-    let replayed: ReplayReport = serde_json::from_slice(&body).context("reading the report")?;
-    say(replayed.to_string().trim_end());
+    let body: Value = serde_json::from_slice(&body).context("reading the response")?;
+    let replayed = ReplayReport::deserialize(&body).context("reading the report")?;
+    host.show(&body, |_| say(replayed.to_string().trim_end()))?;
     ensure!(!replayed.refuses(), "refused by the policy");
     Ok(())
 }
@@ -327,86 +324,8 @@ async fn with_progress<T>(task: &str, work: impl Future<Output = T>) -> T {
     }
 }
 
-fn report(body: &[u8]) -> anyhow::Result<()> {
-    let activated: Activated = serde_json::from_slice(body).context("reading the response")?;
-    say(&format!("activated {} {}", activated.name, activated.sha256));
-    Ok(())
-}
-
-impl Host {
-    /// Sends a `GET` request, and returns the JSON of the response.
-    pub(super) async fn get(&self, path: &str) -> anyhow::Result<serde_json::Value> {
-        let body = self.send(reqwest::Method::GET, path, Vec::new()).await?;
-        serde_json::from_slice(&body).context("reading the response")
-    }
-
-    /// Sends a `POST` request with JSON, and returns the JSON of the response.
-    pub(super) async fn post(
-        &self,
-        path: &str,
-        body: &serde_json::Value,
-    ) -> anyhow::Result<serde_json::Value> {
-        let body = self.send(reqwest::Method::POST, path, body.to_string().into_bytes()).await?;
-        serde_json::from_slice(&body).context("reading the response")
-    }
-
-    async fn send(
-        &self,
-        method: reqwest::Method,
-        path: &str,
-        body: Vec<u8>,
-    ) -> anyhow::Result<Vec<u8>> {
-        answer(self.request(method, path, body)?).await
-    }
-
-    fn request(
-        &self,
-        method: reqwest::Method,
-        path: &str,
-        body: Vec<u8>,
-    ) -> anyhow::Result<reqwest::RequestBuilder> {
-        // reqwest requires a TLS provider even for plain HTTP URLs. An error
-        // means that one is already installed.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        // Without the proxy of the environment, which would see the token of the
-        // operator.
-        let mut client = reqwest::Client::builder().timeout(ANSWER_TIMEOUT).no_proxy();
-        if let Some(ca) = &self.ca {
-            let pem = std::fs::read(ca).with_context(|| format!("reading {}", ca.display()))?;
-            let certificates = reqwest::Certificate::from_pem_bundle(&pem)
-                .with_context(|| format!("reading the certificates in {}", ca.display()))?;
-            client = client.tls_certs_only(certificates);
-        }
-        let client = client.build().context("setting up the HTTP client")?;
-        let url = format!("{}/{path}", self.admin.trim_end_matches('/'));
-        let content_type = match method {
-            reqwest::Method::POST => "application/json",
-            _ => "application/wasm",
-        };
-        let request = client.request(method, &url).header("content-type", content_type).body(body);
-        Ok(match &self.token {
-            Some(token) => request.bearer_auth(token),
-            None => request,
-        })
-    }
-}
-
-/// Sends a request, and returns the body of a successful response.
-async fn answer(request: reqwest::RequestBuilder) -> anyhow::Result<Vec<u8>> {
-    let response = request.send().await.context("calling the admin API")?;
-    let status = response.status();
-    let body = response.bytes().await.context("reading the response")?;
-    if status.is_success() {
-        return Ok(body.to_vec());
-    }
-    // The body may come from a proxy and be no JSON; it is then shown as it is.
-    let json: serde_json::Value = serde_json::from_slice(&body).unwrap_or_default();
-    if let Ok(report) = ReplayReport::deserialize(&json["report"]) {
-        say(report.to_string().trim_end());
-    }
-    let message = json["message"]
-        .as_str()
-        .map(str::to_owned)
-        .unwrap_or_else(|| String::from_utf8_lossy(&body).into_owned());
-    bail!("{status}: {message}")
+fn report(host: &Host, body: &[u8]) -> anyhow::Result<()> {
+    let body: Value = serde_json::from_slice(body).context("reading the response")?;
+    let activated = Activated::deserialize(&body).context("reading the response")?;
+    host.show(&body, |_| say(&format!("activated {} {}", activated.name, activated.sha256)))
 }

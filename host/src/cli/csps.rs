@@ -4,7 +4,7 @@
 use serde_json::Value;
 use serde_json::json;
 
-use super::adapters::Host;
+use super::host::Host;
 use super::queues::text;
 use super::say;
 use super::table::Table;
@@ -21,13 +21,21 @@ pub enum Command {
         #[command(flatten)]
         host: Host,
     },
+    /// Show one CSP
+    #[command(after_help = "Example:\n  hoth csps show CSP_A --json")]
+    Show {
+        /// CSP name, as `hoth csps list` shows it
+        name: String,
+        #[command(flatten)]
+        host: Host,
+    },
     /// Pause the jobs of a CSP
     ///
     /// Jobs in hand continue. A restart ends the pause; `paused = true` in the
     /// configuration is permanent.
     #[command(after_help = "Example:\n  hoth csps pause CSP_A")]
     Pause {
-        /// CSP name, as in the table `[csp.NAME]`
+        /// CSP name, as `hoth csps list` shows it
         name: String,
         #[command(flatten)]
         host: Host,
@@ -35,7 +43,7 @@ pub enum Command {
     /// Resume the jobs of a CSP
     #[command(after_help = "Example:\n  hoth csps resume CSP_A")]
     Resume {
-        /// CSP name, as in the table `[csp.NAME]`
+        /// CSP name, as `hoth csps list` shows it
         name: String,
         #[command(flatten)]
         host: Host,
@@ -45,18 +53,20 @@ pub enum Command {
 /// Runs a command.
 pub async fn run(command: Command) -> anyhow::Result<()> {
     match command {
-        Command::List { host } => list(&host.get("csps").await?),
-        Command::Pause { name, host } => set_paused(&host, &name, "pause").await?,
-        Command::Resume { name, host } => set_paused(&host, &name, "resume").await?,
+        Command::List { host } => host.show(&host.get("csps").await?, list),
+        Command::Show { name, host } => {
+            let csp = host.get(&format!("csps/{name}")).await?;
+            host.show(&csp, |csp| list(&json!({ "csps": [csp] })))
+        }
+        Command::Pause { name, host } => set_paused(&host, &name, "pause", "paused").await,
+        Command::Resume { name, host } => set_paused(&host, &name, "resume", "resumed").await,
     }
-    Ok(())
 }
 
-/// Sends the action `pause` or `resume`, and prints the new status.
-async fn set_paused(host: &Host, name: &str, action: &str) -> anyhow::Result<()> {
+/// Sends the action `pause` or `resume`, and prints that it is done.
+async fn set_paused(host: &Host, name: &str, action: &str, done: &str) -> anyhow::Result<()> {
     let state = host.post(&format!("csps/{name}/{action}"), &json!({})).await?;
-    say(&format!("{name} is {}", job_status(&state)));
-    Ok(())
+    host.show(&state, |_| say(&format!("{name} {done}")))
 }
 
 fn list(answer: &Value) {

@@ -4,6 +4,7 @@
 mod adapter;
 mod adapters;
 mod csps;
+mod host;
 mod queues;
 mod table;
 

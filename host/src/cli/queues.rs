@@ -2,10 +2,11 @@
 //! admin API.
 
 use anyhow::Context as _;
+use anyhow::ensure;
 use serde_json::Value;
 use serde_json::json;
 
-use super::adapters::Host;
+use super::host::Host;
 use super::say;
 use super::table::Table;
 
@@ -100,6 +101,16 @@ pub struct Selection {
 }
 
 impl Selection {
+    /// Fails if there are criteria, and no dead letter of the queue meets them.
+    fn expect_matches(&self, queue: &str, done: &Value) -> anyhow::Result<()> {
+        let has_criteria = !self.jobs.is_empty() || self.reason.is_some();
+        ensure!(
+            !has_criteria || done["matched"] != 0,
+            "no dead letter of {queue} matches; `hoth queues dead-letters {queue}` lists them"
+        );
+        Ok(())
+    }
+
     /// Returns the body of a request to the admin API.
     fn to_json(&self) -> Value {
         let mut selection = json!({"dryRun": self.dry_run});
@@ -119,34 +130,46 @@ impl Selection {
 /// Runs a command.
 pub async fn run(command: Command) -> anyhow::Result<()> {
     match command {
-        Command::List { host } => list(&host.get("queues").await?),
+        Command::List { host } => host.show(&host.get("queues").await?, list),
         Command::Explain { queue, host } => {
-            explain(&queue, &host.get(&format!("queues/{queue}/explain")).await?);
+            let answer = host.get(&format!("queues/{queue}/explain")).await?;
+            host.show(&answer, |answer| explain(&queue, answer))
         }
         Command::DeadLetters { queue, after, host } => {
             let after = after.map(|after| format!("?after={after}")).unwrap_or_default();
-            dead_letters(&host.get(&format!("queues/{queue}/dead-letters{after}")).await?);
+            let answer = host.get(&format!("queues/{queue}/dead-letters{after}")).await?;
+            host.show(&answer, dead_letters)
         }
         Command::Show { queue, id, host } => {
             let letter = host.get(&format!("queues/{queue}/dead-letters/{id}")).await?;
             say(&serde_json::to_string_pretty(&letter).context("writing JSON")?);
+            Ok(())
         }
         Command::Redrive { queue, selection, host } => {
             let path = format!("queues/{queue}/redrive");
             let done = host.post(&path, &selection.to_json()).await?;
-            say(&format!(
-                "{} matched, {} redriven, {} unreadable",
-                done["matched"], done["redriven"], done["unreadable"]
-            ));
+            let counts = ["matched", "redriven", "unreadable"];
+            host.show(&done, |done| say(&counted(done, &counts)))?;
+            selection.expect_matches(&queue, &done)
         }
         Command::Purge { queue, selection, confirm, host } => {
+            ensure!(
+                selection.dry_run || confirm.as_ref() == Some(&queue),
+                "purging is permanent: add `--confirm {queue}`, or `--dry-run` to count only"
+            );
             let mut body = selection.to_json();
             body["confirm"] = json!(confirm);
             let done = host.post(&format!("queues/{queue}/purge"), &body).await?;
-            say(&format!("{} matched, {} purged", done["matched"], done["purged"]));
+            host.show(&done, |done| say(&counted(done, &["matched", "purged"])))?;
+            selection.expect_matches(&queue, &done)
         }
     }
-    Ok(())
+}
+
+/// Returns the counts of a response as text: `2 matched, 2 purged`.
+fn counted(done: &Value, names: &[&str]) -> String {
+    let counts: Vec<String> = names.iter().map(|name| format!("{} {name}", done[*name])).collect();
+    counts.join(", ")
 }
 
 fn list(answer: &Value) {
@@ -177,13 +200,23 @@ fn explain(queue: &str, answer: &Value) {
     reasons.iter().for_each(|reason| say(&format!("  {}", text(reason))));
     for group in answer["blocked"].as_array().into_iter().flatten() {
         say(&format!(
-            "  group {} of {} messages: job {} is {} until {}",
+            "  group {} of {} messages: job {} is {}",
             text(&group["group"]),
             group["waiting"],
             text(&group["head"]),
-            text(&group["why"]),
-            text(&group["until"]),
+            state_of_head(text(&group["why"]), text(&group["until"])),
         ));
+    }
+}
+
+/// Describes the state of the job at the head of a group.
+fn state_of_head(why: &str, until: &str) -> String {
+    match why {
+        "leased-to-worker" => format!("running (lease until {until})"),
+        "leased-to-client" => format!("leased to an HTTP client until {until}"),
+        "not-due" => format!("due at {until}"),
+        // A later host may know further states.
+        other => format!("{other} until {until}"),
     }
 }
 

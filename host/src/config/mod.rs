@@ -7,6 +7,7 @@
 mod check;
 mod environment;
 mod mistake;
+pub mod profile;
 #[cfg(test)]
 mod tests;
 
