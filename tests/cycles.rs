@@ -12,7 +12,7 @@ use std::path::Path;
 use std::path::PathBuf;
 
 /// The crates of the host, relative to `host`.
-const CRATES: &[&str] = &[".", "core", "platform", "queue", "runtime", "egress"];
+const CRATES: &[&str] = &[".", "core", "platform", "queue", "runtime", "egress", "trail"];
 
 /// The path of a module from the root of its crate; empty for the root.
 type ModulePath = Vec<String>;

@@ -17,6 +17,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("queue", &["core", "platform"]),
     ("runtime", &["core", "platform"]),
     ("egress", &["core", "platform"]),
+    ("trail", &["core", "platform"]),
 ];
 
 /// The modules of package `hoth`, and which of its other modules each one may
@@ -74,7 +75,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("notify", &["src/registry"]),
     ("reqwest", &["src/cli", "egress/src"]),
     ("roxmltree", &["egress/src/auth"]),
-    ("rusqlite", &["queue/src/embedded"]),
+    ("rusqlite", &["queue/src/embedded", "trail/src"]),
     (
         "rustix",
         &[

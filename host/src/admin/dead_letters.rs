@@ -20,6 +20,9 @@ use super::state::AdminState;
 use crate::http::audit;
 use crate::http::auth::Access;
 use crate::http::auth::Principal;
+use hoth_core::domain::JobEventKind;
+use hoth_core::domain::JobFacts;
+use hoth_core::domain::JobRecord;
 use hoth_core::domain::QueuedJob;
 use hoth_core::domain::QueuedOutcome;
 use hoth_core::domain::Timestamp;
@@ -197,7 +200,11 @@ pub async fn redrive(
             // still dead letters, and a repetition of the request redrives them.
             if !selection.dry_run {
                 match state.queue.redrive(queue, &letter.id, message).await? {
-                    Redrive::Sent => done.redriven += 1,
+                    Redrive::Sent => {
+                        done.redriven += 1;
+                        let by = Some(by.name().into());
+                        observe(state, queue, &letter.key, JobEventKind::Redriven { by });
+                    }
                     // Another operator has redriven or purged it meanwhile.
                     Redrive::NotFound => {}
                 }
@@ -246,10 +253,15 @@ pub async fn purge(
     let mut done = Purged { matched: 0, purged: 0 };
     let mut pages = SelectedPages::new(state, queue, selection);
     while let Some(letters) = pages.next().await? {
-        let ids: Vec<DeadLetterId> = letters.into_iter().map(|letter| letter.id).collect();
+        let (ids, keys): (Vec<DeadLetterId>, Vec<String>) =
+            letters.into_iter().map(|letter| (letter.id, letter.key)).unzip();
         done.matched += ids.len() as u64;
         if !selection.dry_run && !ids.is_empty() {
             done.purged += state.queue.discard(queue, &ids).await?;
+            for key in keys {
+                let by = Some(by.name().into());
+                observe(state, queue, &key, JobEventKind::Purged { by });
+            }
         }
     }
     if !selection.dry_run {
@@ -391,6 +403,18 @@ fn redriven_message(queue: &QueueName, letter: &DeadLetter) -> Option<NewMessage
             let group = GroupId::new(letter.group.clone()).ok()?;
             Some(NewMessage::redriven_outcome(&queued, group, &letter.id))
         }
+    }
+}
+
+/// Reports an event of a job whose dead letter was on `queue`. A dead letter of
+/// the outcomes is one of a message, and its job is over.
+fn observe(state: &AdminState, queue: &QueueName, key: &str, what: JobEventKind) {
+    match queue.stage {
+        Stage::Requests(_) | Stage::Polls(_) => {
+            let job = JobFacts::of_id(queue.kind, key);
+            state.observers.observe(JobRecord::of_one(job, state.clock.now(), what));
+        }
+        Stage::Outcomes => {}
     }
 }
 

@@ -12,6 +12,7 @@ use crate::http::Reason;
 use crate::http::problem;
 use crate::replay::ReplayReport;
 use hoth_queue::QueueError;
+use hoth_trail::TrailError;
 
 /// An error that an operator can get.
 #[derive(Debug, thiserror::Error)]
@@ -39,6 +40,9 @@ pub enum AdminError {
     /// the log.
     #[error("the queue backend does not answer; see the host's log for the cause")]
     Unavailable(#[source] StatsError),
+    /// The trail is off, or cannot be read. The cause goes to the log.
+    #[error("{0}")]
+    Trail(#[source] TrailError),
     /// The operator gets only this text; the cause goes to the log.
     #[error("internal error; see the host's log for the cause")]
     Internal(#[source] Box<dyn std::error::Error + Send + Sync>),
@@ -53,6 +57,17 @@ impl From<QueueError> for AdminError {
             QueueError::NotOffered(what) => Self::NotOffered(what),
             QueueError::Full | QueueError::Unreachable(_) | QueueError::LeaseEnded => {
                 Self::Internal(error.into())
+            }
+        }
+    }
+}
+
+impl From<TrailError> for AdminError {
+    fn from(error: TrailError) -> Self {
+        match error {
+            TrailError::BadCursor => Self::BadRequest(format!("cursor: {error}")),
+            TrailError::Off | TrailError::TooSlow | TrailError::Unavailable(_) => {
+                Self::Trail(error)
             }
         }
     }
@@ -83,6 +98,11 @@ impl AdminError {
                 error!(error = cause as &dyn std::error::Error, "Admin request failed");
                 (StatusCode::SERVICE_UNAVAILABLE, Reason::Unavailable)
             }
+            Self::Trail(TrailError::Off) => (StatusCode::NOT_IMPLEMENTED, Reason::NotSupported),
+            Self::Trail(cause) => {
+                error!(error = cause as &dyn std::error::Error, "Admin request failed");
+                (StatusCode::SERVICE_UNAVAILABLE, Reason::Unavailable)
+            }
             Self::Internal(cause) => {
                 error!(error = &**cause as &dyn std::error::Error, "Admin request failed");
                 (StatusCode::INTERNAL_SERVER_ERROR, Reason::Internal)
@@ -110,6 +130,7 @@ impl IntoResponse for AdminError {
             | Self::Conflict(_)
             | Self::NotOffered(_)
             | Self::Unavailable(_)
+            | Self::Trail(_)
             | Self::Internal(_) => problem(status, reason, &self.to_string()),
         }
     }

@@ -9,6 +9,7 @@ mod csps;
 mod dead_letters;
 mod error;
 mod exposition;
+mod jobs;
 mod queue_stats;
 mod queues;
 mod router;

@@ -18,6 +18,7 @@ use axum::routing::post;
 use super::adapters;
 use super::csps;
 use super::dead_letters;
+use super::jobs;
 use super::queues;
 use super::scrape;
 use super::state::AdminState;
@@ -52,6 +53,9 @@ pub fn router(state: &Arc<AdminState>) -> Router {
         .route("/csps/{name}", get(csps::show))
         .route("/csps/{name}/pause", post(csps::post_pause))
         .route("/csps/{name}/resume", post(csps::post_resume))
+        .route("/jobs", get(jobs::list))
+        .route("/jobs/{id}", get(jobs::show))
+        .route("/audit", get(jobs::audit))
         .route("/queues", get(queues::list))
         .route("/queues/{name}/explain", get(queues::explain))
         .route("/queues/{name}/dead-letters", get(dead_letters::list))

@@ -8,6 +8,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use super::queue_stats::StatsReader;
 use crate::http::Health;
 use crate::http::auth::Keys;
+use crate::observe::Observers;
 use crate::registry::Registry;
 use crate::worker::CspRuntime;
 use hoth_core::domain::CspName;
@@ -15,6 +16,7 @@ use hoth_platform::clock::Clock;
 use hoth_queue::Queue;
 use hoth_queue::QueueName;
 use hoth_queue::Storage;
+use hoth_trail::Trail;
 
 /// The state of the admin API, shared by all handlers.
 pub struct AdminState {
@@ -33,6 +35,9 @@ pub struct AdminState {
     /// Shared with the API and with the reload of the configuration.
     pub keys: Keys,
     pub clock: Clock,
+    /// Learn what happens to jobs.
+    pub observers: Observers,
+    pub trail: Trail,
     /// Shared with the API.
     pub health: Health,
 }

@@ -13,7 +13,10 @@ use super::authed_request::AuthedRequest;
 use super::error::ApiError;
 use crate::http::audit;
 use crate::http::audit::Submission;
+use hoth_core::domain::JobEventKind;
+use hoth_core::domain::JobFacts;
 use hoth_core::domain::JobKind;
+use hoth_core::domain::JobRecord;
 use hoth_core::domain::QueuedJob;
 use hoth_core::domain::request;
 use hoth_core::domain::request::Known;
@@ -47,7 +50,8 @@ pub async fn accept(authed: AuthedRequest, kind: JobKind) -> Result<Response, Ap
     let echo = job.request.get().to_owned();
     let (id, csp, operation) = (job.id.clone(), job.csp.clone(), job.operation);
     let queue = QueueName::requests(kind, &csp);
-    let message = NewMessage::accepted(&QueuedJob::new(job, api.clock.now()));
+    let queued = QueuedJob::new(job, api.clock.now());
+    let (mut facts, message) = (JobFacts::of_queued(&queued), NewMessage::accepted(&queued));
     failpoint::reach(FailPoint::RequestReceived);
     // The queue commits before it returns. Only then may the client be told
     // that the job is accepted. After a crash between the two the client repeats
@@ -70,6 +74,14 @@ pub async fn accept(authed: AuthedRequest, kind: JobKind) -> Result<Response, Ap
         }
         Sent::Conflict => return Err(ApiError::IdReused),
     };
+    let accepted_at = queued.accepted_at;
+    if repeated {
+        // The job was accepted at an earlier time, which is not known here.
+        facts.accepted_at = None;
+    }
+    let by = Some(principal.name().into());
+    let what = JobEventKind::Accepted { by, repeated };
+    api.observers.observe(JobRecord::of_one(facts, accepted_at, what));
     let json = [(header::CONTENT_TYPE, "application/json")];
     let mut response = (status, json, echo).into_response();
     if repeated {

@@ -10,6 +10,7 @@ use super::schema::Done;
 use super::state::ApiState;
 use crate::http::audit;
 use crate::http::auth::Principal;
+use hoth_core::domain::JobEventKind;
 use hoth_core::domain::JobKind;
 use hoth_core::domain::request;
 use hoth_platform::failpoint;
@@ -44,6 +45,10 @@ pub async fn acknowledge(
     // the line in the audit trail is missing.
     failpoint::reach(FailPoint::BatchAcknowledged);
     audit::acknowledged(principal, kind, name);
+    for id in api.leased.take(name) {
+        let by = Some(principal.name().into());
+        api.observe(kind, &id, JobEventKind::Collected { by });
+    }
     Ok(())
 }
 
@@ -60,6 +65,10 @@ pub async fn release(authed: AuthedRequest, kind: JobKind) -> Result<Json<Done>,
     released.map_err(|error| batch_error(error, "batch"))?;
     failpoint::reach(FailPoint::BatchReleased);
     audit::released(&principal, kind, &name);
+    for id in api.leased.take(&name) {
+        let by = Some(principal.name().into());
+        api.observe(kind, &id, JobEventKind::Released { by });
+    }
     Ok(Json(Done {}))
 }
 

@@ -23,6 +23,7 @@ use crate::http::audit;
 use crate::http::auth::Principal;
 use crate::http::listener::FlushNotice;
 use crate::http::listener::Progress;
+use hoth_core::domain::JobEventKind;
 use hoth_core::domain::JobKind;
 use hoth_core::domain::QueuedOutcome;
 use hoth_platform::failpoint;
@@ -262,10 +263,16 @@ impl BatchSettlement {
         failpoint::reach(FailPoint::OutcomesLeft);
         let count = deliveries.len();
         if let Some(batch) = &self.leased {
+            let mut keys = Vec::with_capacity(deliveries.len());
             for delivery in deliveries {
                 audit::leased(&self.principal, self.kind, &delivery.message.key, batch);
+                let by = Some(self.principal.name().into());
+                let what = JobEventKind::Leased { by };
+                self.api.observe(self.kind, &delivery.message.key, what);
+                keys.push(delivery.message.key);
                 delivery.lease.keep();
             }
+            self.api.leased.keep(batch, keys);
             return;
         }
         let receipts: Vec<Receipt> =
@@ -282,6 +289,8 @@ impl BatchSettlement {
                 failpoint::reach(FailPoint::OutcomesDeleted);
                 for key in keys {
                     audit::collected(&self.principal, self.kind, &key);
+                    let by = Some(self.principal.name().into());
+                    self.api.observe(self.kind, &key, JobEventKind::Collected { by });
                 }
                 counter!("hoth_outcomes_collected_total", "kind" => self.kind.as_str())
                     .increment(count as u64);

@@ -13,6 +13,7 @@ mod config;
 mod cors;
 mod error;
 mod in_flight;
+mod leased_batches;
 mod openapi;
 mod redeliver;
 mod router;

@@ -6,6 +6,7 @@ use super::authed_request::AuthedRequest;
 use super::error::ApiError;
 use super::schema::Redelivered;
 use crate::http::audit;
+use hoth_core::domain::JobEventKind;
 use hoth_core::domain::JobKind;
 use hoth_core::domain::request;
 use hoth_core::domain::request::Redelivery;
@@ -25,12 +26,24 @@ pub async fn redeliver(
         Redelivery::Since(since) => Redeliver::Since(api.clock.of_wall(since)),
     };
     let asked = describe(&which);
+    let ids = match &which {
+        Redeliver::Keys(keys) => keys.clone(),
+        // The queue does not say which; the outcomes are seen again when they
+        // are collected.
+        Redeliver::Since(_) => Vec::new(),
+    };
     // An outcome whose response was just flushed reaches the archive only when
     // it is deleted, so wait for deletions under way.
     api.in_flight.wait_for(kind).await;
     let redelivered = api.queue.redeliver(&QueueName::outcomes(kind), which).await?;
     failpoint::reach(FailPoint::OutcomesRedelivered);
     audit::redelivered(&principal, kind, &asked, redelivered);
+    if redelivered > 0 {
+        for id in ids {
+            let by = Some(principal.name().into());
+            api.observe(kind, &id, JobEventKind::Redelivered { by });
+        }
+    }
     Ok(Json(Redelivered { redelivered }))
 }
 

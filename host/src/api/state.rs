@@ -11,11 +11,17 @@ use tokio_util::sync::CancellationToken;
 use super::batch_name::BatchSigner;
 use super::config::Config;
 use super::in_flight::InFlightResponses;
+use super::leased_batches::LeasedBatches;
 use crate::http::Authenticator;
 use crate::http::Health;
 use crate::http::Rate;
 use crate::http::auth::Keys;
+use crate::observe::Observers;
 use hoth_core::domain::CspName;
+use hoth_core::domain::JobEventKind;
+use hoth_core::domain::JobFacts;
+use hoth_core::domain::JobKind;
+use hoth_core::domain::JobRecord;
 use hoth_core::domain::SupportedOperations;
 use hoth_platform::clock::Clock;
 use hoth_queue::Queue;
@@ -29,6 +35,10 @@ pub struct ApiState {
     /// The operations of the adapter that serves a CSP now.
     pub(super) served: Arc<ServedOperations>,
     pub(super) clock: Clock,
+    /// Learn what happens to jobs.
+    pub(super) observers: Observers,
+    /// The jobs of leased batches.
+    pub(super) leased: LeasedBatches,
     /// Shared with the authorization layer of the router.
     pub(super) authenticator: Arc<Authenticator>,
     /// The status of an accepted cost request.
@@ -81,6 +91,8 @@ impl ApiState {
             csps,
             served: Arc::new(|_| SupportedOperations::Any),
             clock,
+            observers: Observers::default(),
+            leased: LeasedBatches::default(),
             authenticator: Arc::new(authenticator),
             cost_accepted: config.cost_accepted(),
             body_bytes_max,
@@ -93,6 +105,17 @@ impl ApiState {
             health: None,
             openapi: Bytes::new(),
         }
+    }
+
+    /// Sets the observers of jobs.
+    pub fn with_observers(self, observers: Observers) -> Self {
+        Self { observers, ..self }
+    }
+
+    /// Reports an event of a job of which only the id is known.
+    pub(super) fn observe(&self, kind: JobKind, id: &str, what: JobEventKind) {
+        let job = JobFacts::of_id(kind, id);
+        self.observers.observe(JobRecord::of_one(job, self.clock.now(), what));
     }
 
     /// Sets the key that signs the names of leased batches.

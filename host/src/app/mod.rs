@@ -60,6 +60,7 @@ use hoth_queue::embedded::EmbeddedQueue;
 use hoth_queue::sqs::SqsQueue;
 use hoth_runtime::Compiler;
 use hoth_runtime::Engine;
+use hoth_trail::Trail;
 
 /// A role of a process; several hosts may share the work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
@@ -93,6 +94,7 @@ pub struct App {
     admin: Listener,
     reload: Reload,
     metrics: metrics_exporter_prometheus::PrometheusHandle,
+    trail: Trail,
 }
 
 impl App {
@@ -106,6 +108,7 @@ impl App {
         let supervisor = Supervisor::new();
         let clock = Clock::system();
         let storage = open_queue(&config, &clock).await?;
+        let trail = start_trail(&config, &clock, &supervisor)?;
         let journals = journals(&config, &clock);
         let registry = open_registry(&config, &journals, &clock).await?;
         let context = Arc::new(worker::Context {
@@ -117,7 +120,7 @@ impl App {
             recorder: recorder(&config, journals, &clock, &supervisor)?,
             supervisor,
             clock,
-            observers: Observers::new(Vec::new()),
+            observers: Observers::new(vec![Arc::new(trail.clone())]),
         });
         let csps = csps(&config, &context.clock)?;
         let orphaned = orphaned(&*context.queue, &config).await;
@@ -154,6 +157,7 @@ impl App {
             admin,
             reload,
             metrics,
+            trail,
         })
     }
 
@@ -172,6 +176,7 @@ impl App {
         // a crash would lose it in the buffer.
         telemetry::flush_logs();
         let alive = self.start_watchdog().context("starting the watchdog")?;
+        let trail = self.trail.clone();
         let running = self.spawn(alive);
         let end = tokio::select! {
             () = stop => End::StopRequested,
@@ -180,6 +185,7 @@ impl App {
         };
         running.drain(grace, delay, &end).await;
         storage.close().await;
+        trail.end().await;
         match end {
             End::StopRequested => {
                 info!("Stopped");
@@ -249,7 +255,9 @@ impl App {
             self.context.clock.clone(),
         );
         let registry = Arc::clone(&self.context.registry);
-        let state = state.with_served(Arc::new(move |csp| registry.operations(csp)));
+        let state = state
+            .with_served(Arc::new(move |csp| registry.operations(csp)))
+            .with_observers(self.context.observers.clone());
         match &self.batch_key {
             None => state,
             Some(key) => state.with_batch_key(key.expose_secret().as_bytes()),
@@ -273,6 +281,8 @@ impl App {
             metrics: self.metrics.clone(),
             keys: self.keys.clone(),
             clock: self.context.clock.clone(),
+            observers: self.context.observers.clone(),
+            trail: self.trail.clone(),
             health,
         }
     }
@@ -370,6 +380,17 @@ async fn open_queue(config: &Config, clock: &Clock) -> anyhow::Result<Storage> {
             Ok(Storage::Sqs(Arc::new(opened)))
         }
     }
+}
+
+/// Starts the trail with its writer, which opens the file.
+fn start_trail(config: &Config, clock: &Clock, supervisor: &Supervisor) -> anyhow::Result<Trail> {
+    let (trail, writer) = Trail::new(&config.trail, clock.clone());
+    if let Some(writer) = writer {
+        let started = supervisor.thread("trail-writer", || writer.run());
+        started.context("starting the thread that writes the trail")?;
+    }
+    telemetry::record_acts(trail.clone(), clock.clone());
+    Ok(trail)
 }
 
 async fn open_registry(

@@ -43,6 +43,7 @@ fn tables(config: &Config) -> Vec<(String, &dyn Table)> {
         queue,
         adapters,
         replay,
+        trail,
         retry,
         polling,
         provisioning,
@@ -51,7 +52,7 @@ fn tables(config: &Config) -> Vec<(String, &dyn Table)> {
         csp,
     } = config;
     let csps = csp.iter().map(|(name, csp)| (format!("csp.{name}"), csp as &dyn Table));
-    let named: [(&str, &dyn Table); 13] = [
+    let named: [(&str, &dyn Table); 14] = [
         ("api", api),
         ("admin", admin),
         ("console", console),
@@ -60,6 +61,7 @@ fn tables(config: &Config) -> Vec<(String, &dyn Table)> {
         ("limits", limits),
         ("adapters", adapters),
         ("replay", replay),
+        ("trail", trail),
         ("retry", retry),
         ("polling", polling),
         ("worker", worker),

@@ -56,6 +56,8 @@ pub struct Config {
     #[serde(default)]
     pub replay: replay::Config,
     #[serde(default)]
+    pub trail: hoth_trail::Config,
+    #[serde(default)]
     pub retry: worker::RetryConfig,
     #[serde(default)]
     pub polling: worker::PollingConfig,
@@ -107,6 +109,7 @@ impl Config {
         self.queue.resolve_against(directory);
         self.adapters.resolve_against(directory);
         self.replay.resolve_against(directory);
+        self.trail.resolve_against(directory);
         self.auth.resolve_against(directory);
         if let Some(secret) = &mut self.api.batch_key {
             secret.resolve_against(directory);

@@ -9,6 +9,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use hoth_core::domain::JobRecord;
+use hoth_trail::Trail;
 
 /// A part that learns what happened to jobs.
 pub trait Observer: Send + Sync {
@@ -36,6 +37,12 @@ impl Observers {
         for observer in &*self.0 {
             observer.observe(&record);
         }
+    }
+}
+
+impl Observer for Trail {
+    fn observe(&self, record: &Arc<JobRecord>) {
+        Trail::observe(self, record);
     }
 }
 

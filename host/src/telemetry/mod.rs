@@ -4,6 +4,7 @@
 //! and hold ids, names, statuses and times: no payloads, no secrets. A thread
 //! with a bounded [buffer](log_buffer) writes them.
 
+mod acts;
 mod log_buffer;
 
 use std::io::IsTerminal as _;
@@ -16,7 +17,11 @@ use metrics_exporter_prometheus::PrometheusBuilder;
 use metrics_exporter_prometheus::PrometheusHandle;
 use tracing::error;
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
+use self::acts::ActsLayer;
+pub use self::acts::record_acts;
 use self::log_buffer::LogBuffer;
 use self::log_buffer::ROOM;
 use crate::http::audit;
@@ -69,12 +74,14 @@ pub fn start_logs(format: LogFormat, filter: &str) -> Result<FlushOnDrop, Teleme
         .with_writer(buffer.clone())
         .with_env_filter(filter);
     let started = match format {
-        LogFormat::Text => lines.try_init(),
+        LogFormat::Text => lines.finish().with(ActsLayer).try_init(),
         LogFormat::Json => lines
             .json()
             .flatten_event(true)
             .with_current_span(true)
             .with_span_list(false)
+            .finish()
+            .with(ActsLayer)
             .try_init(),
     };
     started.map_err(|_| TelemetryError::Logs)?;

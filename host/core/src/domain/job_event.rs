@@ -22,6 +22,7 @@ use super::Timestamp;
 use super::TransportCode;
 use super::WaitPurpose;
 use super::printable;
+use super::rfc3339;
 
 /// The most bytes of a text of another party in an event: a reason, a note, a
 /// reference, a path.
@@ -269,8 +270,10 @@ pub struct Waiting {
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub reference: Option<Box<str>>,
     /// The time of the next run.
+    #[serde(with = "rfc3339")]
     pub next_at: Timestamp,
     /// The time at which the job is given up.
+    #[serde(with = "rfc3339")]
     pub deadline_at: Timestamp,
     /// The waits so far, this one included.
     pub waits: u32,
@@ -473,7 +476,7 @@ mod tests {
             r#"{"event":"credential-obtained","name":"billing","failure":"token-refused"}"#,
             r#"{"event":"request-tried","request":1,"attempt":2,"method":"POST","origin":"https://csp.example","path":"/v1","status":429,"retryAfterMs":1000,"nextMs":1000}"#,
             r#"{"event":"held","cause":"no-adapter"}"#,
-            r#"{"event":"waits","purpose":"poll","note":"IN_PROGRESS","nextAt":5,"deadlineAt":9,"waits":1,"requests":1}"#,
+            r#"{"event":"waits","purpose":"poll","note":"IN_PROGRESS","nextAt":"2026-12-01T10:00:00.005Z","deadlineAt":"2026-12-08T10:00:00Z","waits":1,"requests":1}"#,
             r#"{"event":"ended","code":502,"class":"refused","reason":"no","requests":3,"tookMs":12}"#,
             r#"{"event":"lease-lost"}"#,
             r#"{"event":"collected","by":null}"#,

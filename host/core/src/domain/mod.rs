@@ -81,6 +81,7 @@ pub use step::WaitStep;
 pub use supported::BadOperations;
 pub use supported::SupportedOperations;
 pub use timestamp::Timestamp;
+pub use timestamp::rfc3339;
 pub use transport::TransportCode;
 pub use transport::TransportFailure;
 pub use transport::UnknownTransportCode;

@@ -39,10 +39,57 @@ impl Timestamp {
             .unwrap_or_default()
     }
 
+    /// Parses a time in the format of RFC 3339. Returns `None` for any other
+    /// text. A time before 1970 is read as 1970, because nothing happened
+    /// before.
+    pub fn parse_rfc3339(text: &str) -> Option<Self> {
+        let time = OffsetDateTime::parse(text, &Rfc3339).ok()?;
+        let millis = time.unix_timestamp_nanos() / 1_000_000;
+        Some(Self(u64::try_from(millis).unwrap_or(0)))
+    }
+
     /// Returns the duration from `earlier` to this time, or zero if `earlier`
     /// is later.
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_millis(self.0.saturating_sub(earlier.0))
+    }
+}
+
+/// The serialized form of times that people read: RFC 3339, in UTC.
+pub mod rfc3339 {
+    use serde::Deserialize as _;
+    use serde::Deserializer;
+    use serde::Serialize as _;
+    use serde::Serializer;
+    use serde::de::Error as _;
+
+    use super::Timestamp;
+
+    /// Writes a time.
+    pub fn serialize<S: Serializer>(time: &Timestamp, serializer: S) -> Result<S::Ok, S::Error> {
+        time.to_rfc3339().serialize(serializer)
+    }
+
+    /// Reads a time.
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Timestamp, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        Timestamp::parse_rfc3339(&text).ok_or_else(|| D::Error::custom("not a time of RFC 3339"))
+    }
+
+    /// A time that may be missing.
+    pub mod option {
+        use serde::Serialize as _;
+        use serde::Serializer;
+
+        use super::super::Timestamp;
+
+        /// Writes a time, or `null`.
+        pub fn serialize<S: Serializer>(
+            time: &Option<Timestamp>,
+            serializer: S,
+        ) -> Result<S::Ok, S::Error> {
+            time.map(Timestamp::to_rfc3339).serialize(serializer)
+        }
     }
 }
 

@@ -3,7 +3,6 @@
 use serde_json::Value;
 
 use super::Refusal;
-use super::formats::parse_time;
 use super::shape;
 use super::top;
 use super::top::Posted;
@@ -63,7 +62,7 @@ pub fn redelivery(kind: JobKind, body: &[u8]) -> Result<Redelivery, Refusal> {
     shape::redelivery(kind).check(&object, &Path::Root, &mut errors);
     errors.into_result()?;
     // The shape has checked the types and the format, so nothing is lost here.
-    let since = since.and_then(Value::as_str).and_then(parse_time);
+    let since = since.and_then(Value::as_str).and_then(Timestamp::parse_rfc3339);
     let ids = ids.and_then(Value::as_array).into_iter().flatten();
     Ok(match since {
         Some(since) => Redelivery::Since(since),

@@ -1,8 +1,5 @@
 //! The forms of strings in requests.
 
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
-
 use super::field::Constraint;
 use super::field::Format;
 use crate::domain::CspName;
@@ -54,7 +51,7 @@ pub const TIME: Format = Format {
     examples: &["2026-07-01T12:00:00Z"],
     constraint: Constraint::Named("date-time"),
     problem: "must be a time such as 2026-07-01T12:00:00Z",
-    accepts: |text| parse_time(text).is_some(),
+    accepts: |text| Timestamp::parse_rfc3339(text).is_some(),
 };
 
 /// Returns the first day of a day, `YYYY-MM-DD`, or of a month, `YYYY-MM`.
@@ -86,11 +83,3 @@ pub fn last_day(text: &str) -> Option<time::Date> {
 
 /// The length of a month, `YYYY-MM`.
 const MONTH_LEN: usize = 7;
-
-/// Parses a time in the format of RFC 3339. Returns `None` for any other text.
-/// A time before 1970 is read as 1970, because nothing was consumed before.
-pub fn parse_time(text: &str) -> Option<Timestamp> {
-    let time = OffsetDateTime::parse(text, &Rfc3339).ok()?;
-    let millis = time.unix_timestamp_nanos() / 1_000_000;
-    Some(Timestamp::from_millis(u64::try_from(millis).unwrap_or(0)))
-}

@@ -1,0 +1,167 @@
+//! Jobs and acts, as the trail of this host has them.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::Path;
+use axum::extract::Query;
+use axum::extract::State;
+use axum::extract::rejection::QueryRejection;
+use serde::Deserialize;
+use serde::Serialize;
+
+use super::error::AdminError;
+use super::state::AdminState;
+use hoth_core::domain::CspName;
+use hoth_core::domain::JobKind;
+use hoth_core::domain::Operation;
+use hoth_core::domain::Timestamp;
+use hoth_trail::Act;
+use hoth_trail::ActFilter;
+use hoth_trail::JobFilter;
+use hoth_trail::JobPage;
+use hoth_trail::JobState;
+
+/// The default number of rows on one page.
+const PAGE: usize = 100;
+
+/// The query parameters of `GET /jobs`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase", deny_unknown_fields)]
+pub struct JobsQuery {
+    /// A job id, a request id or a portfolio id.
+    id: Option<String>,
+    kind: Option<JobKind>,
+    portfolio_id: Option<String>,
+    csp: Option<String>,
+    operation: Option<String>,
+    /// Words of states, separated by commas.
+    state: Option<String>,
+    since: Option<String>,
+    until: Option<String>,
+    cursor: Option<String>,
+    limit: Option<usize>,
+}
+
+/// The query parameters of `GET /audit`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase", deny_unknown_fields)]
+pub struct AuditQuery {
+    act: Option<String>,
+    by: Option<String>,
+    object: Option<String>,
+    since: Option<String>,
+    until: Option<String>,
+    cursor: Option<String>,
+    limit: Option<usize>,
+}
+
+/// A page of acts, the newest first.
+#[derive(Debug, Serialize)]
+pub struct ActPage {
+    acts: Vec<Act>,
+    /// Continues the list; `null` at its end.
+    next: Option<String>,
+}
+
+/// Handles `GET /jobs`: lists jobs, the newest first.
+pub async fn list(
+    State(state): State<Arc<AdminState>>,
+    query: Result<Query<JobsQuery>, QueryRejection>,
+) -> Result<Json<JobPage>, AdminError> {
+    let Query(query) = query.map_err(|bad| AdminError::BadRequest(bad.body_text()))?;
+    let filter = query.filter()?;
+    let limit = query.limit.unwrap_or(PAGE);
+    Ok(Json(state.trail.jobs(filter, query.cursor.as_deref(), limit).await?))
+}
+
+/// Handles `GET /audit`: lists acts, the newest first.
+pub async fn audit(
+    State(state): State<Arc<AdminState>>,
+    query: Result<Query<AuditQuery>, QueryRejection>,
+) -> Result<Json<ActPage>, AdminError> {
+    let Query(query) = query.map_err(|bad| AdminError::BadRequest(bad.body_text()))?;
+    let filter = ActFilter {
+        act: query.act,
+        by: query.by,
+        object: query.object,
+        since: time("since", query.since.as_deref())?,
+        until: time("until", query.until.as_deref())?,
+    };
+    let limit = query.limit.unwrap_or(PAGE);
+    let (acts, next) = state.trail.acts(filter, query.cursor.as_deref(), limit).await?;
+    Ok(Json(ActPage { acts, next }))
+}
+
+impl JobsQuery {
+    fn filter(&self) -> Result<JobFilter, AdminError> {
+        let csp = self.csp.as_deref().map(str::parse::<CspName>).transpose();
+        let csp = csp.map_err(|bad| AdminError::BadRequest(format!("csp: {bad}")))?;
+        Ok(JobFilter {
+            kind: self.kind,
+            id: self.id.clone(),
+            portfolio_id: self.portfolio_id.clone(),
+            csp,
+            operation: self.operation.as_deref().map(operation).transpose()?,
+            states: states(self.state.as_deref())?,
+            since: time("since", self.since.as_deref())?,
+            until: time("until", self.until.as_deref())?,
+        })
+    }
+}
+
+fn operation(name: &str) -> Result<Operation, AdminError> {
+    let of_wit = || Operation::ALL.into_iter().find(|operation| operation.wit_name() == name);
+    Operation::from_api_name(name).or_else(of_wit).ok_or_else(|| {
+        let known = Operation::ALL.map(Operation::api_name).join(", ");
+        AdminError::BadRequest(format!("operation: is not one of {known}"))
+    })
+}
+
+fn states(words: Option<&str>) -> Result<Vec<JobState>, AdminError> {
+    let parse = |word: &str| {
+        JobState::ALL.into_iter().find(|state| state.as_str() == word).ok_or_else(|| {
+            let known = JobState::ALL.map(JobState::as_str).join(", ");
+            AdminError::BadRequest(format!("state: {word:?} is not one of {known}"))
+        })
+    };
+    words.into_iter().flat_map(|words| words.split(',')).map(parse).collect()
+}
+
+fn time(name: &str, text: Option<&str>) -> Result<Option<Timestamp>, AdminError> {
+    let parse = |text: &str| {
+        Timestamp::parse_rfc3339(text).ok_or_else(|| {
+            let example = "2026-12-01T10:00:00Z";
+            AdminError::BadRequest(format!("{name}: must be a time of RFC 3339, such as {example}"))
+        })
+    };
+    text.map(parse).transpose()
+}
+
+/// Returns the kinds to look for: the one that was asked for, or both.
+fn kinds(kind: Option<JobKind>) -> Vec<JobKind> {
+    kind.map_or_else(|| JobKind::ALL.to_vec(), |kind| vec![kind])
+}
+
+/// The query parameters of `GET /jobs/{id}`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase", deny_unknown_fields)]
+pub struct JobQuery {
+    /// Needed only if a job and a request have the same id.
+    kind: Option<JobKind>,
+}
+
+/// Handles `GET /jobs/{id}`: returns a job with its events.
+pub async fn show(
+    State(state): State<Arc<AdminState>>,
+    Path(id): Path<String>,
+    query: Result<Query<JobQuery>, QueryRejection>,
+) -> Result<Json<hoth_trail::JobTimeline>, AdminError> {
+    let Query(query) = query.map_err(|bad| AdminError::BadRequest(bad.body_text()))?;
+    for kind in kinds(query.kind) {
+        if let Some(found) = state.trail.job(kind, &id).await? {
+            return Ok(Json(found));
+        }
+    }
+    Err(AdminError::NotFound(format!("the trail has no job {id:?}")))
+}
