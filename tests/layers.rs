@@ -24,17 +24,18 @@ const CRATES: &[(&str, &[&str])] = &[
 /// name.
 const LAYERS: &[(&str, &[&str])] = &[
     ("observe", &[]),
+    ("metrics", &["observe"]),
     ("supervisor", &[]),
-    ("replay", &["supervisor"]),
-    ("registry", &["replay"]),
-    ("http", &[]),
-    ("worker", &["observe", "registry", "replay", "supervisor"]),
-    ("api", &["http", "observe"]),
-    ("admin", &["http", "observe", "registry", "replay", "worker"]),
+    ("replay", &["metrics", "supervisor"]),
+    ("registry", &["metrics", "replay"]),
+    ("http", &["metrics"]),
+    ("worker", &["metrics", "observe", "registry", "replay", "supervisor"]),
+    ("api", &["http", "metrics", "observe"]),
+    ("admin", &["http", "metrics", "observe", "registry", "replay", "worker"]),
     ("console", &["admin", "http", "observe", "registry", "replay", "worker"]),
     ("config", &["admin", "api", "console", "http", "registry", "replay", "worker"]),
-    ("reload", &["config", "http"]),
-    ("telemetry", &["http", "supervisor"]),
+    ("reload", &["config", "http", "metrics"]),
+    ("telemetry", &["http", "metrics", "supervisor"]),
     (
         "app",
         &[
@@ -43,6 +44,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "config",
             "console",
             "http",
+            "metrics",
             "observe",
             "registry",
             "reload",
@@ -71,6 +73,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("maud", &["src/console"]),
     // Tests hold the API to its description.
     ("jsonschema", &["src/api/tests", "src/registry"]),
+    ("metrics_exporter_prometheus", &["src/metrics"]),
     ("minisign_verify", &["src/registry"]),
     ("notify", &["src/registry"]),
     ("reqwest", &["src/cli", "egress/src"]),
@@ -84,6 +87,8 @@ const HOMES: &[(&str, &[&str])] = &[
             "platform/src/clock",
             "platform/src/descriptors",
             "platform/src/failpoint",
+            "platform/src/process",
+            "queue/src/embedded/disk_use",
             "queue/src/embedded/other_writers",
         ],
     ),
@@ -91,6 +96,7 @@ const HOMES: &[(&str, &[&str])] = &[
     ("tokio_rustls", &["egress/src/tests", "src/http/listener"]),
     ("wasmtime", &["runtime/src"]),
     ("wasmtime_wasi", &["runtime/src"]),
+    ("x509_parser", &["platform/src/certificate"]),
 ];
 
 struct Source {

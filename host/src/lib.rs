@@ -3,6 +3,7 @@
 //! The list below has the modules from bottom to top. ARCHITECTURE.md states
 //! which modules each one may name, and `tests/layers.rs` checks it.
 //!
+//! - `metrics`: the table of all metrics, and their recorder.
 //! - `supervisor`: notices parts that end or are stuck.
 //! - `observe`: hands the events of jobs to trail, metrics and traces.
 //! - [`replay`]: journals of finished jobs, and the replay gate for candidates.
@@ -15,7 +16,7 @@
 //! - `console`: the pages for operators.
 //! - [`config`], [`reload`]: the configuration file, and changes without a
 //!   restart.
-//! - [`telemetry`]: logs and metrics.
+//! - [`telemetry`]: the log.
 //! - [`app`], [`cli`]: composition of the parts, and the command line.
 //!
 //! The crates below this one are `hoth-core` (jobs and decisions),
@@ -29,6 +30,7 @@ pub mod cli;
 mod config;
 mod console;
 pub mod http;
+mod metrics;
 mod observe;
 mod registry;
 mod reload;

@@ -25,10 +25,13 @@ use crate::http::audit;
 use crate::http::auth::KeyError;
 use crate::http::auth::KeySet;
 use crate::http::auth::Keys;
+use crate::http::listener::OpenedTls;
 use crate::http::listener::ReloadableTls;
 use crate::http::listener::TlsConfig;
 use crate::http::listener::TlsError;
+use crate::metrics::table;
 use hoth_core::domain::Digest;
+use hoth_platform::clock::Clock;
 
 /// The interval between two reads: a change applies within about a second.
 const READ_INTERVAL: Duration = Duration::from_millis(500);
@@ -47,6 +50,7 @@ pub struct Reload {
     /// `true` if other machines can reach a listener, so that there must be a
     /// key.
     pub exposed: bool,
+    pub clock: Clock,
 }
 
 /// A changed configuration that cannot be applied.
@@ -69,6 +73,7 @@ impl Reload {
     pub async fn watch(self, config: Config, stop: CancellationToken) {
         let mut current = config;
         let (mut taken, mut last) = (self.seen, self.seen);
+        count_applied(&self.clock);
         while stop.run_until_cancelled(tokio::time::sleep(READ_INTERVAL)).await.is_some() {
             let seen = digest_files(&current).await;
             // A change is applied only once two reads agree: the first one may
@@ -80,11 +85,13 @@ impl Reload {
             }
             match self.apply(current.file.clone()).await {
                 Ok(config) => {
+                    count_applied(&self.clock);
                     current = config;
                     // The new configuration may name other files.
                     last = digest_files(&current).await;
                 }
                 Err(error) => {
+                    table::CONFIG_RELOAD_SUCCESS.with(&[]).set(0);
                     let error: &dyn Error = &error;
                     warn!(
                         error,
@@ -129,12 +136,19 @@ impl Reload {
     }
 }
 
+/// Records in the metrics that the configuration has been applied.
+fn count_applied(clock: &Clock) {
+    let now = Duration::from_millis(clock.wall().as_millis());
+    table::CONFIG_RELOAD_SUCCESS.with(&[]).set(1);
+    table::CONFIG_RELOAD_SUCCESS_AT.with(&[]).set(now);
+}
+
 /// The parsed contents of the changed files, before any of them is applied.
 struct Candidate {
     config: Config,
     keys: KeySet,
-    api_tls: Option<rustls::ServerConfig>,
-    admin_tls: Option<rustls::ServerConfig>,
+    api_tls: Option<OpenedTls>,
+    admin_tls: Option<OpenedTls>,
 }
 
 impl Candidate {
@@ -190,7 +204,7 @@ mod tests {
 
     fn reload(keys: &Keys, exposed: bool) -> Reload {
         let (seen, keys) = (Digest::of(b""), keys.clone());
-        Reload { seen, keys, api_tls: None, admin_tls: None, exposed }
+        Reload { seen, keys, api_tls: None, admin_tls: None, exposed, clock: Clock::system() }
     }
 
     #[tokio::test]

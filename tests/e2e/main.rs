@@ -18,6 +18,7 @@ mod failpoints;
 mod faults;
 mod harness;
 mod hostile;
+mod metrics;
 mod operating;
 mod operations;
 mod order;

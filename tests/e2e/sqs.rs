@@ -47,7 +47,7 @@ async fn metrics_and_queues_are_answered_at_once_while_sqs_is_silent() {
         assert!(started_at.elapsed() < PROMPT, "{path}: {:?}", started_at.elapsed());
         (status, text)
     };
-    let queue = "{queue=\"provisioning-requests-CSP_TEST\"}";
+    let queue = "{queue=\"provisioning-requests-CSP_TEST\",stage=\"requests\",csp=\"CSP_TEST\"}";
     wire.silence();
     let (status, metrics) = get("/metrics").await;
     assert_eq!(status, 200);

@@ -104,7 +104,8 @@ struct Inner {
     /// The breakers of the other origins. The hosts of an endpoint with
     /// placeholders share one: their number is the adapter's choice.
     other_breakers: Vec<(OriginPattern, Breaker)>,
-    /// The bound on concurrent calls.
+    /// The bound on concurrent calls, and its permits.
+    calls_max: usize,
     permits: Semaphore,
     clock: Clock,
 }
@@ -206,6 +207,16 @@ impl Client {
         &self.0.other_breakers
     }
 
+    /// Returns the number of calls that are under way.
+    pub fn calls_in_flight(&self) -> usize {
+        self.0.calls_max.saturating_sub(self.0.permits.available_permits())
+    }
+
+    /// Returns the bound on concurrent calls.
+    pub fn calls_max(&self) -> usize {
+        self.0.calls_max
+    }
+
     /// Returns true if a credential with this name is configured.
     pub fn has_credential(&self, name: &str) -> bool {
         self.0.credentials.has(name)
@@ -226,6 +237,7 @@ impl Client {
         }
         let http = HttpClient::build(name, config.client_config(), resolver)?;
         let clock = Clock::system();
+        let calls_max = config.max_concurrent.get() as usize;
         let target = CallTarget {
             name: name.to_string(),
             timeout: config.timeout(),
@@ -267,7 +279,8 @@ impl Client {
             target,
             breaker: Breaker::new(name, name.to_string(), &config.breaker, clock.clone()),
             other_breakers,
-            permits: Semaphore::new(config.max_concurrent.get() as usize),
+            calls_max,
+            permits: Semaphore::new(calls_max),
             clock,
         })))
     }

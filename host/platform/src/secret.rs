@@ -63,6 +63,14 @@ impl SecretSource {
         Ok(text.into())
     }
 
+    /// Returns the file, or `None` for an environment variable.
+    pub fn file(&self) -> Option<&Path> {
+        match self {
+            Self::Env(_) => None,
+            Self::File(path) => Some(path),
+        }
+    }
+
     /// Resolves a relative file path against `dir`, the directory of the
     /// configuration file.
     pub fn resolve_against(&mut self, dir: &Path) {

@@ -6,6 +6,7 @@ use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 
 use crate::contract::Queue;
+use crate::embedded::DiskUse;
 use crate::embedded::EmbeddedQueue;
 use crate::embedded::StorageFailure;
 #[cfg(feature = "sqs")]
@@ -63,6 +64,16 @@ impl Storage {
     pub fn log_bytes(&self) -> Option<u64> {
         match self {
             Self::Embedded(queue) => Some(queue.log_bytes()),
+            #[cfg(feature = "sqs")]
+            Self::Sqs(_) => None,
+        }
+    }
+
+    /// Returns the space of the embedded backend on its disk. Blocks on the file
+    /// system.
+    pub fn disk_use(&self) -> Option<DiskUse> {
+        match self {
+            Self::Embedded(queue) => Some(queue.disk_use()),
             #[cfg(feature = "sqs")]
             Self::Sqs(_) => None,
         }

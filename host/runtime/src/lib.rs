@@ -48,6 +48,7 @@ pub use error::EngineError;
 pub use error::LoadError;
 pub use guest::Measured;
 pub use settings::COMPONENT_BYTES_MAX;
+pub use usage::CALL_SECONDS_BOUNDS;
 pub use usage::Counted;
 pub use usage::Usage;
 

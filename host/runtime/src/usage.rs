@@ -10,6 +10,14 @@ use super::CallError;
 /// be the fault of a job; five are the fault of the version.
 pub const FAILURES_IN_A_ROW: u64 = 5;
 
+/// The upper bounds of the buckets in which [`Counted::buckets`] counts calls, in
+/// seconds. A compiled call takes a fraction of a millisecond, and the default
+/// deadline is a second.
+pub const CALL_SECONDS_BOUNDS: &[f64] = &[
+    0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5,
+    10.0, 60.0,
+];
+
 /// The counters of one version, shared by everything that loads it.
 #[derive(Debug, Default)]
 pub struct Usage(Mutex<Counted>);
@@ -28,6 +36,9 @@ pub struct Counted {
     pub invalid: u64,
     /// The time of all calls together.
     pub time: Duration,
+    /// The number of calls for each of [`CALL_SECONDS_BOUNDS`] that took no
+    /// longer than it and longer than the one before. Longer calls are in none.
+    pub buckets: [u64; CALL_SECONDS_BOUNDS.len()],
     /// The time of the longest call.
     pub time_max: Duration,
     /// The most memory that one call held, over all memories and tables.
@@ -55,6 +66,10 @@ impl Usage {
         let mut counted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         counted.calls += 1;
         counted.time += took;
+        let bucket = CALL_SECONDS_BOUNDS.partition_point(|bound| *bound < took.as_secs_f64());
+        if let Some(calls) = counted.buckets.get_mut(bucket) {
+            *calls += 1;
+        }
         counted.time_max = counted.time_max.max(took);
         counted.memory_max_bytes = counted.memory_max_bytes.max(memory_bytes as u64);
         let Some(failed) = failed else {
@@ -109,5 +124,6 @@ mod tests {
             (counted.time, counted.time_max),
             (Duration::from_millis(5), Duration::from_millis(3))
         );
+        assert_eq!((counted.buckets[0], counted.buckets[4], counted.buckets[5]), (10, 1, 1));
     }
 }

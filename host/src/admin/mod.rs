@@ -8,7 +8,6 @@ mod config;
 mod csps;
 mod dead_letters;
 mod error;
-mod exposition;
 mod jobs;
 mod queue_stats;
 mod queues;

@@ -15,7 +15,7 @@ use hoth_queue::QueueStats;
 
 /// The longest wait for a backend. `/metrics` and `/queues` answer within a
 /// second, whatever the backend does.
-const WAIT_MAX: Duration = Duration::from_millis(800);
+pub const WAIT_MAX: Duration = Duration::from_millis(800);
 
 /// The age up to which an earlier reading stands in for one that takes longer.
 const AGE_MAX: Duration = Duration::from_secs(30);
@@ -48,6 +48,8 @@ struct Reading {
 struct Finished {
     at: Instant,
     result: Result<QueueStats, StatsError>,
+    /// The time of the last read with a result, this one included.
+    succeeded_at: Option<Instant>,
 }
 
 impl StatsReader {
@@ -65,6 +67,15 @@ impl StatsReader {
             async |(name, reading): &'_ (QueueName, Reading)| reading.read(&self.queue, name).await;
         let results = join_all(self.readings.iter().map(read)).await;
         self.readings.iter().map(|(name, _)| name).zip(results).collect()
+    }
+
+    /// Returns the time since each queue was last read, also if that was for an
+    /// earlier caller. Queues that were never read are left out.
+    pub fn ages(&self) -> impl Iterator<Item = (&QueueName, Duration)> {
+        self.readings.iter().filter_map(|(name, reading)| {
+            let succeeded_at = reading.last.borrow().as_ref()?.succeeded_at?;
+            Some((name, succeeded_at.elapsed()))
+        })
     }
 
     /// Reads the state of one of the queues.
@@ -88,7 +99,12 @@ impl Reading {
             let (queue, name, last) = (Arc::clone(queue), name.clone(), self.last.clone());
             tokio::spawn(async move {
                 let result = queue.stats(&name).await.map_err(|e| StatsError::Queue(Arc::new(e)));
-                last.send_replace(Some(Finished { at: Instant::now(), result }));
+                let at = Instant::now();
+                last.send_modify(|last| {
+                    let earlier = last.as_ref().and_then(|last| last.succeeded_at);
+                    let succeeded_at = if result.is_ok() { Some(at) } else { earlier };
+                    *last = Some(Finished { at, result, succeeded_at });
+                });
                 drop(permit);
             });
         }

@@ -81,6 +81,8 @@ pub fn router(state: &Arc<AdminState>) -> Router {
         // paths exist either.
         .layer(middleware::from_fn(reject_browsers))
         .layer(middleware::from_fn(http::reject_ambiguous))
+        // The outermost layer, so that it measures refusals, too.
+        .layer(middleware::from_fn(http::measure))
         .with_state(state)
 }
 

@@ -1,13 +1,14 @@
 //! The state that all handlers of the admin API share.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::Arc;
-
-use metrics_exporter_prometheus::PrometheusHandle;
 
 use super::queue_stats::StatsReader;
 use crate::http::Health;
 use crate::http::auth::Keys;
+use crate::http::listener::ReloadableTls;
+use crate::metrics::Recorder;
 use crate::observe::Observers;
 use crate::registry::Registry;
 use crate::worker::CspRuntime;
@@ -31,7 +32,12 @@ pub struct AdminState {
     /// The running parts of the configured CSPs, shared with the workers.
     pub csps: BTreeMap<CspName, CspRuntime>,
     /// Renders the metrics of the whole process.
-    pub metrics: PrometheusHandle,
+    pub metrics: Recorder,
+    /// The certificates of the listeners, each with the table that names it.
+    pub listener_certificates: Vec<(&'static str, ReloadableTls)>,
+    /// The files with certificates that CSPs see, each with the key that names
+    /// it.
+    pub client_certificates: Vec<(String, PathBuf)>,
     /// Shared with the API and with the reload of the configuration.
     pub keys: Keys,
     pub clock: Clock,

@@ -6,7 +6,6 @@ use axum::http::StatusCode;
 use axum::http::header;
 use axum::response::IntoResponse;
 use axum::response::Response;
-use metrics::counter;
 use uuid::Uuid;
 
 use super::authed_request::AuthedRequest;
@@ -61,8 +60,6 @@ pub async fn accept(authed: AuthedRequest, kind: JobKind) -> Result<Response, Ap
     failpoint::reach(FailPoint::JobAccepted);
     let repeated = match sent {
         Sent::Queued => {
-            counter!("hoth_jobs_accepted_total", "csp" => csp.to_string(), "kind" => kind.as_str())
-                .increment(1);
             audit::submitted(&principal, &id, &csp, operation, Submission::New);
             false
         }

@@ -9,7 +9,6 @@ use axum::http::HeaderValue;
 use axum::http::header;
 use axum::response::IntoResponse;
 use axum::response::Response;
-use metrics::counter;
 use tokio::sync::oneshot;
 use tracing::debug;
 use tracing::warn;
@@ -23,6 +22,7 @@ use crate::http::audit;
 use crate::http::auth::Principal;
 use crate::http::listener::FlushNotice;
 use crate::http::listener::Progress;
+use crate::metrics::table;
 use hoth_core::domain::JobEventKind;
 use hoth_core::domain::JobKind;
 use hoth_core::domain::QueuedOutcome;
@@ -261,6 +261,10 @@ impl BatchSettlement {
         // A crash from here to the deletion delivers the outcomes a second time.
         // The other order could lose them.
         failpoint::reach(FailPoint::OutcomesLeft);
+        let (waits, now) = (table::OUTCOME_WAIT.with(&[self.kind.as_str()]), self.api.clock.now());
+        for delivery in &deliveries {
+            waits.record(now.since(delivery.message.sent_at));
+        }
         let count = deliveries.len();
         if let Some(batch) = &self.leased {
             let mut keys = Vec::with_capacity(deliveries.len());
@@ -292,8 +296,7 @@ impl BatchSettlement {
                     let by = Some(self.principal.name().into());
                     self.api.observe(self.kind, &key, JobEventKind::Collected { by });
                 }
-                counter!("hoth_outcomes_collected_total", "kind" => self.kind.as_str())
-                    .increment(count as u64);
+                table::OUTCOMES_COLLECTED.with(&[self.kind.as_str()]).increment(count as u64);
             }
             Err(error) => {
                 warn!(queue = %self.queue, error = &error as &dyn std::error::Error, "Deleting collected outcomes failed until their lease ended; they will be delivered again");

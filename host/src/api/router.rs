@@ -20,6 +20,7 @@ use crate::http::Health;
 use crate::http::RequiredAccess;
 use crate::http::auth::Access;
 use crate::http::authorize;
+use crate::http::measure;
 use crate::http::reject_ambiguous;
 
 /// Builds the API, ready to be served.
@@ -67,6 +68,7 @@ pub fn router(state: ApiState) -> Router {
         // The outermost layer: a page must be able to read errors of the layers
         // below, too.
         .layer(middleware::map_response(cors::common_headers))
+        .layer(middleware::from_fn(measure))
         .with_state(Arc::new(state))
 }
 

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 use std::future::Future;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -29,6 +30,7 @@ use crate::http::auth::Keys;
 use crate::http::listener::Listener;
 use crate::http::listener::ReloadableTls;
 use crate::http::listener::TlsConfig;
+use crate::metrics;
 use crate::observe::Observers;
 use crate::registry::Registry;
 use crate::reload;
@@ -93,7 +95,7 @@ pub struct App {
     api: Option<Listener>,
     admin: Listener,
     reload: Reload,
-    metrics: metrics_exporter_prometheus::PrometheusHandle,
+    metrics: metrics::Recorder,
     trail: Trail,
 }
 
@@ -104,7 +106,9 @@ impl App {
         // Before any file is read, so that a file which changes meanwhile is
         // seen to have changed.
         let seen = reload::digest_files(&config).await;
-        let metrics = telemetry::start_metrics().context("setting up metrics")?;
+        let metrics = metrics::Recorder::install().context("setting up metrics")?;
+        telemetry::register_metrics();
+        replay::register_metrics(config.csp.values().map(|csp| csp.adapter.as_str()));
         let supervisor = Supervisor::new();
         let clock = Clock::system();
         let storage = open_queue(&config, &clock).await?;
@@ -112,7 +116,7 @@ impl App {
         let journals = journals(&config, &clock);
         let registry = open_registry(&config, &journals, &clock).await?;
         let context = Arc::new(worker::Context {
-            queue: storage.queue(),
+            queue: Arc::new(metrics::MeasuredQueue::new(storage.queue())),
             registry: Arc::new(registry),
             retry: config.retry.policy(),
             polling: config.poll_policy(),
@@ -120,7 +124,7 @@ impl App {
             recorder: recorder(&config, journals, &clock, &supervisor)?,
             supervisor,
             clock,
-            observers: Observers::new(vec![Arc::new(trail.clone())]),
+            observers: observers(&config, &trail),
         });
         let csps = csps(&config, &context.clock)?;
         let orphaned = orphaned(&*context.queue, &config).await;
@@ -143,7 +147,8 @@ impl App {
         let admin =
             bind("admin", &config, listen, ADMIN_CONNECTIONS_MAX, admin_tls.clone()).await?;
         let exposed = is_exposed(&config, api.is_some());
-        let reload = Reload { seen, keys: keys.clone(), api_tls, admin_tls, exposed };
+        let (keys_to_reload, clock) = (keys.clone(), context.clock.clone());
+        let reload = Reload { seen, keys: keys_to_reload, api_tls, admin_tls, exposed, clock };
         Ok(Self {
             config,
             roles,
@@ -221,6 +226,7 @@ impl App {
         let until_closing = closing.clone();
         let watch = async move { registry.watch(until_closing, || alive.beat()).await };
         part("the watcher of the adapters directory", watch.boxed());
+        part("the upkeep of metrics", self.metrics.upkeep().boxed());
         part(
             "the watcher of the configuration",
             self.reload.watch(self.config.clone(), closing.clone()).boxed(),
@@ -279,6 +285,14 @@ impl App {
             registry: Arc::clone(&self.context.registry),
             csps: self.csps.clone(),
             metrics: self.metrics.clone(),
+            listener_certificates: [
+                ("api.tls", &self.reload.api_tls),
+                ("admin.tls", &self.reload.admin_tls),
+            ]
+            .into_iter()
+            .filter_map(|(which, tls)| Some((which, tls.clone()?)))
+            .collect(),
+            client_certificates: client_certificates(&self.config),
             keys: self.keys.clone(),
             clock: self.context.clock.clone(),
             observers: self.context.observers.clone(),
@@ -435,6 +449,21 @@ fn recorder(
 ) -> anyhow::Result<Recorder> {
     let recorder = Recorder::start(&config.replay, journals, clock.clone(), supervisor);
     recorder.context("starting the thread that writes journals")
+}
+
+/// Returns the parts that learn what happens to jobs.
+fn observers(config: &Config, trail: &Trail) -> Observers {
+    let meter = metrics::JobMeter::new(config.csp.keys(), config.poll_policy().deadline);
+    Observers::new(vec![Arc::new(trail.clone()), Arc::new(meter)])
+}
+
+/// Returns the certificate files of all CSPs, each with the key that names it.
+fn client_certificates(config: &Config) -> Vec<(String, PathBuf)> {
+    let of_csp = |(name, csp): (&CspName, &hoth_egress::Config)| {
+        let prefix = format!("csp.{name}");
+        csp.certificates().into_iter().map(move |(key, file)| (format!("{prefix}.{key}"), file))
+    };
+    config.csp.iter().flat_map(of_csp).collect()
 }
 
 fn csps(config: &Config, clock: &Clock) -> anyhow::Result<BTreeMap<CspName, CspRuntime>> {

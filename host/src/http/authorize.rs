@@ -16,7 +16,6 @@ use bytes::Bytes;
 use http_body::Body as _;
 use http_body::Frame;
 use http_body_util::BodyExt as _;
-use metrics::counter;
 use tracing::info;
 
 use super::audit;
@@ -36,6 +35,7 @@ use super::rate::Rate;
 use super::rate::RateLimiter;
 use super::unproven::UNPROVEN_BYTES_MAX;
 use super::unproven::UnprovenBodies;
+use crate::metrics::table;
 use hoth_platform::clock::Clock;
 
 /// The largest body that is read before its sender is authenticated, which is
@@ -158,7 +158,7 @@ impl Authenticator {
 
     /// Counts and logs a failed authentication.
     fn deny(&self, denied: &Denied, extensions: &Extensions) -> FrontError {
-        counter!("hoth_requests_refused_total", "reason" => "unauthenticated").increment(1);
+        table::REQUESTS_REFUSED.with(&["unauthenticated"]).increment(1);
         // One bucket for all peers: a caller with many addresses must not get
         // one for each.
         if self.denial_log.take("", Instant::now()).is_ok() {
@@ -176,7 +176,7 @@ impl Authenticator {
             None => limiter.take(&peer(extensions), Instant::now()),
         };
         taken.map_err(|wait| {
-            counter!("hoth_requests_refused_total", "reason" => "rate").increment(1);
+            table::REQUESTS_REFUSED.with(&["rate"]).increment(1);
             FrontError::TooMany(wait)
         })
     }
@@ -225,7 +225,7 @@ pub async fn authorize(
     // up none of the key's tokens.
     if !principal.role.permits(access) {
         audit::forbidden(&principal, request.method().as_str(), request.uri().path());
-        counter!("hoth_requests_refused_total", "reason" => "forbidden").increment(1);
+        table::REQUESTS_REFUSED.with(&["forbidden"]).increment(1);
         return Err(FrontError::Forbidden);
     }
     authenticator.limit(&principal, request.extensions())?;

@@ -53,6 +53,16 @@ impl Health {
             .route(ready, get(async move || self.ready().await))
     }
 
+    /// Returns `true` if `/readyz` succeeds now. A queue that does not answer
+    /// within `wait` cannot store a request.
+    pub async fn is_ready(&self, wait: Duration) -> bool {
+        if self.draining.is_cancelled() {
+            return false;
+        }
+        let status = tokio::time::timeout(wait, self.queue_status()).await;
+        status.is_ok_and(|status| status == StatusCode::OK)
+    }
+
     async fn ready(&self) -> Response {
         // Before the queue is asked: a load balancer must send no more requests
         // while the host drains, however healthy the queue is.

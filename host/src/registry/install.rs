@@ -19,7 +19,6 @@
 use std::io;
 use std::sync::Arc;
 
-use metrics::counter;
 use tracing::info;
 use tracing::warn;
 
@@ -36,6 +35,7 @@ use super::ledger::LedgerLock;
 use super::ledger::SeenFile;
 use super::observed::Observed;
 use super::slot::LastRefusal;
+use crate::metrics::table;
 use crate::replay::Policy;
 use crate::replay::ReplayReport;
 use hoth_core::domain::Digest;
@@ -230,6 +230,10 @@ impl Registry {
             slot.activate(version)
         });
         self.resume_loads.forget(name);
+        table::ADAPTER_ACTIVATIONS.with(&[name.as_str()]).increment(1);
+        // From now on there is a series, so that the first rollback is seen as
+        // an increase.
+        table::ADAPTER_ROLLBACKS.with(&[name.as_str()]).increment(0);
         failpoint::reach(FailPoint::VersionActivated);
         let adapter = version.adapter();
         info!(
@@ -242,14 +246,15 @@ impl Registry {
     /// Counts, lists and logs the refusal of a component.
     pub(super) fn record_refusal(&self, name: &AdapterName, sha256: Digest, refusal: &Refusal) {
         let (reason, message) = (refusal.reason(), refusal.to_string());
-        let labels = [("adapter", name.to_string()), ("reason", reason.to_owned())];
-        counter!("hoth_adapter_refusals_total", &labels).increment(1);
         warn!(adapter = %name, %sha256, reason, "Refused a component for {name}: {message}");
         // A name that neither a CSP nor a loaded adapter has is probably
         // mistyped. If refusals of such names were listed, callers could fill
-        // the table.
+        // the table, and the metrics with series.
         let bound = self.bindings.values().any(|binding| binding.adapter == *name);
-        if bound || self.table.load().contains_key(name) {
+        let is_known = bound || self.table.load().contains_key(name);
+        let label = if is_known { name.as_str() } else { "(unknown)" };
+        table::ADAPTER_REFUSALS.with(&[label, reason]).increment(1);
+        if is_known {
             let refused = LastRefusal { at: self.clock.now(), sha256, reason, message };
             self.table.update(name, |slot| slot.refused = Some(refused));
         }

@@ -18,6 +18,7 @@ use crate::replay::Verdict;
 use hoth_core::domain::CspName;
 use hoth_core::domain::Digest;
 use hoth_core::domain::Timestamp;
+use hoth_runtime::CALL_SECONDS_BOUNDS;
 use hoth_runtime::Counted;
 
 /// An adapter, as `GET /adapters` returns it.
@@ -123,6 +124,10 @@ pub struct UsageListing {
     pub invalid: u64,
     /// The total time of all calls.
     pub seconds: f64,
+    /// The number of calls in each bucket of
+    /// [`CALL_SECONDS_BOUNDS`](hoth_runtime::CALL_SECONDS_BOUNDS).
+    #[serde(skip)]
+    pub buckets: [u64; CALL_SECONDS_BOUNDS.len()],
     /// The time of the longest call.
     pub seconds_max: f64,
     /// The peak memory of one call.
@@ -138,6 +143,7 @@ impl From<&Counted> for UsageListing {
             out_of_memory: counted.out_of_memory,
             invalid: counted.invalid,
             seconds: counted.time.as_secs_f64(),
+            buckets: counted.buckets,
             seconds_max: counted.time_max.as_secs_f64(),
             memory_max_bytes: counted.memory_max_bytes,
         }

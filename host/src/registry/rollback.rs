@@ -11,6 +11,7 @@ use super::RollBackError;
 use super::Version;
 use super::compatibility;
 use super::history::History;
+use crate::metrics::table;
 use hoth_core::domain::Digest;
 
 /// The most loads for one rollback: the version before the active one is
@@ -57,7 +58,9 @@ impl Registry {
             drop(lock);
             *observed = next;
             info!(adapter = %name, sha256 = %digest, "Rolling back {name}");
-            return Ok(self.activate(&name, version, history));
+            let version = self.activate(&name, version, history);
+            table::ADAPTER_ROLLBACKS.with(&[name.as_str()]).increment(1);
+            return Ok(version);
         }
         Err(RollBackError::Changed)
     }

@@ -55,3 +55,4 @@ pub use report::JobCounts;
 pub use report::ReplayReport;
 pub use report::Timing;
 pub use report::Verdict;
+pub use writer::register_metrics;

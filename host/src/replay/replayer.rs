@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Duration;
 use std::time::Instant;
 
-use metrics::counter;
 use tracing::Instrument as _;
 use tracing::info;
 use tracing::info_span;
@@ -25,6 +24,7 @@ use super::Verdict;
 use super::journal_comparison;
 use super::journal_comparison::Comparison;
 use super::journal_comparison::JournalComparison;
+use crate::metrics::table;
 use hoth_platform::clock::Clock;
 use hoth_runtime::Adapter;
 
@@ -179,8 +179,7 @@ impl Replayer {
 /// Logs and counts a report.
 fn log_report(report: &ReplayReport) {
     let verdict = report.verdict.as_str();
-    counter!("hoth_replays_total", "adapter" => report.adapter.clone(), "verdict" => verdict)
-        .increment(1);
+    table::REPLAYS.with(&[&report.adapter, verdict]).increment(1);
     let ReplayReport { adapter, candidate, took_ms, .. } = report;
     let (sha256, summary) = (candidate.sha256, report.summary());
     let policy = report.policy.as_str();

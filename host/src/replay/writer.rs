@@ -6,12 +6,12 @@ use std::sync::mpsc::Receiver;
 use std::sync::mpsc::RecvTimeoutError;
 use std::time::Duration;
 
-use metrics::counter;
 use tracing::warn;
 
 use super::JournalStore;
 use super::Recording;
 use super::RedactionRules;
+use crate::metrics::table;
 use crate::supervisor::Supervisor;
 use hoth_core::domain::Digest;
 use hoth_core::domain::Timestamp;
@@ -60,7 +60,7 @@ fn write_journal(finished: FinishedRecording, rules: &RedactionRules, store: &Jo
         return count_dropped(&adapter, "not-redactable");
     };
     match store.write(&journal) {
-        Ok(()) => counter!("hoth_journals_written_total", "adapter" => adapter).increment(1),
+        Ok(()) => table::JOURNALS_WRITTEN.with(&[&adapter]).increment(1),
         Err(error) => {
             count_dropped(&adapter, "not-written");
             warn!(
@@ -73,8 +73,21 @@ fn write_journal(finished: FinishedRecording, rules: &RedactionRules, store: &Jo
     }
 }
 
+/// The reasons for which a recording leaves no journal.
+const DROP_REASONS: [&str; 5] = ["busy", "no-room", "too-long", "not-redactable", "not-written"];
+
+/// Registers the metrics of journals of these adapters, so that the first
+/// dropped recording is an increase.
+pub fn register_metrics<'a>(adapters: impl IntoIterator<Item = &'a str>) {
+    for adapter in adapters {
+        for reason in DROP_REASONS {
+            table::JOURNALS_DROPPED.with(&[adapter, reason]).increment(0);
+        }
+    }
+}
+
 /// Counts a job whose recording was started but leaves no journal.
 pub(super) fn count_dropped(adapter: &str, reason: &'static str) {
-    counter!("hoth_journals_dropped_total", "adapter" => adapter.to_owned(), "reason" => reason)
-        .increment(1);
+    debug_assert!(DROP_REASONS.contains(&reason), "{reason}");
+    table::JOURNALS_DROPPED.with(&[adapter, reason]).increment(1);
 }

@@ -21,12 +21,12 @@ use std::sync::PoisonError;
 use std::thread;
 use std::time::Duration;
 
-use metrics::counter;
 use tracing::Metadata;
 use tracing::warn;
 use tracing_subscriber::fmt::MakeWriter;
 
 use crate::http::audit;
+use crate::metrics::table;
 use crate::supervisor::panic_message;
 use hoth_core::domain::printable;
 use hoth_platform::failpoint;
@@ -62,11 +62,21 @@ enum Class {
 }
 
 impl Class {
+    const ALL: [Self; 2] = [Self::Audit, Self::Other];
+
     fn name(self) -> &'static str {
         match self {
             Self::Audit => "audit",
             Self::Other => "other",
         }
+    }
+}
+
+/// Registers the metrics of the log, so that the first dropped line is an
+/// increase.
+pub fn register_metrics() {
+    for class in Class::ALL {
+        table::LOG_LINES_DROPPED.with(&[class.name()]).increment(0);
     }
 }
 
@@ -168,7 +178,7 @@ impl LogBuffer {
         if is_full(&mut pending) {
             pending.dropped += 1;
             drop(pending);
-            counter!("hoth_log_lines_dropped_total", "kind" => class.name()).increment(1);
+            table::LOG_LINES_DROPPED.with(&[class.name()]).increment(1);
             return;
         }
         // The thread looks at the buffer before it waits, so only the first line

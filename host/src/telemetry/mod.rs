@@ -1,4 +1,4 @@
-//! Logs and metrics.
+//! Logs.
 //!
 //! Log lines go to standard error, as text for people or JSON for machines,
 //! and hold ids, names, statuses and times: no payloads, no secrets. A thread
@@ -13,8 +13,6 @@ use std::sync::OnceLock;
 use std::thread;
 use std::time::Duration;
 
-use metrics_exporter_prometheus::PrometheusBuilder;
-use metrics_exporter_prometheus::PrometheusHandle;
 use tracing::error;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::layer::SubscriberExt as _;
@@ -24,6 +22,7 @@ use self::acts::ActsLayer;
 pub use self::acts::record_acts;
 use self::log_buffer::LogBuffer;
 use self::log_buffer::ROOM;
+pub use self::log_buffer::register_metrics;
 use crate::http::audit;
 
 /// The longest wait for log lines at the end of a process: a reader that stalls
@@ -42,7 +41,7 @@ pub enum LogFormat {
     Json,
 }
 
-/// An error in the setup of logs or metrics.
+/// An error in the setup of logs.
 #[derive(Debug, thiserror::Error)]
 pub enum TelemetryError {
     #[error("`{0}` is not a log filter; expected a form such as `info` or `hoth=debug,warn`")]
@@ -51,8 +50,6 @@ pub enum TelemetryError {
     Logs,
     #[error("the thread that writes logs cannot be started")]
     LogThread(#[source] std::io::Error),
-    #[error("metrics are set up already")]
-    Metrics(#[from] metrics_exporter_prometheus::BuildError),
 }
 
 /// Writes the log lines of this process to standard error. `filter` has the form
@@ -132,16 +129,6 @@ fn log_panics() {
 /// precedence, so a filter that names the target `audit` decides itself.
 fn with_audit(filter: &str) -> String {
     format!("{}=info,{filter}", audit::TARGET)
-}
-
-/// Installs the recorder of this process's metrics, and returns the handle that
-/// renders them.
-///
-/// # Errors
-///
-/// Returns an error at a second call.
-pub fn start_metrics() -> Result<PrometheusHandle, TelemetryError> {
-    Ok(PrometheusBuilder::new().install_recorder()?)
 }
 
 #[cfg(test)]

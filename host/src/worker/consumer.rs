@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use futures_util::future::join;
 use futures_util::future::join_all;
+use metrics::Gauge;
 use tokio::sync::Notify;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::Semaphore;
@@ -18,6 +19,7 @@ use tracing::warn;
 use super::Context;
 use super::CspRuntime;
 use super::process::DeliveryHandler;
+use crate::metrics::table;
 use hoth_egress::Breaker;
 use hoth_egress::ReceivePermit;
 use hoth_platform::failpoint;
@@ -56,6 +58,10 @@ pub struct Consumer {
     in_hand: Arc<Semaphore>,
     /// The permits of bodies in hand, one for each KiB.
     bodies: Arc<Semaphore>,
+    /// The number of groups in hand, for operators.
+    slots_used: Gauge,
+    /// The time of the last answer of the queue.
+    last_receive: Gauge,
     /// Notified when more messages wait than one receive returns.
     backlog: Notify,
     /// The tasks of all consumers, for the drain to wait for.
@@ -64,6 +70,22 @@ pub struct Consumer {
     stopping: CancellationToken,
     /// Cancelled second: jobs that still run are dropped.
     aborting: CancellationToken,
+}
+
+/// A group in hand, counted until this is dropped.
+struct SlotUsed(Gauge);
+
+impl SlotUsed {
+    fn new(used: &Gauge) -> Self {
+        used.increment(1);
+        Self(used.clone())
+    }
+}
+
+impl Drop for SlotUsed {
+    fn drop(&mut self) {
+        self.0.decrement(1);
+    }
 }
 
 /// The room for the messages of one receive.
@@ -93,9 +115,12 @@ impl Consumer {
         aborting: CancellationToken,
     ) -> Self {
         let in_hand_max = csp.max_concurrent.get().saturating_add(RESTING_MAX);
+        table::WORKER_SLOTS.with(&[&queue.to_string()]).set(in_hand_max);
         Self {
             in_hand: Arc::new(Semaphore::new(in_hand_max as usize)),
             bodies: Arc::new(Semaphore::new(BODIES_KIB_MAX)),
+            slots_used: table::WORKER_SLOTS_USED.with(&[&queue.to_string()]),
+            last_receive: table::WORKER_LAST_RECEIVE.with(&[&queue.to_string()]),
             backlog: Notify::new(),
             context,
             csp,
@@ -108,6 +133,8 @@ impl Consumer {
 
     /// Serves the queue until the workers stop.
     pub async fn serve(self) {
+        // From the start on, so that a queue which never answers is noticed.
+        self.last_receive.set(Duration::from_millis(self.context.clock.wall().as_millis()));
         let more = join_all((1..RECEIVES_MAX).map(|_| self.receive_backlog()));
         let all = join(self.receive_forever(), more);
         self.stopping.run_until_cancelled(all).await;
@@ -166,6 +193,7 @@ impl Consumer {
             }
         };
         *backoff = RECEIVE_BACKOFF.0;
+        self.last_receive.set(Duration::from_millis(self.context.clock.wall().as_millis()));
         let got_all = deliveries.len() == asked;
         let tasks = self.hand_out(deliveries, room);
         // The next job follows when this one is over, or after the pause: a call
@@ -238,7 +266,8 @@ impl Consumer {
     fn hand_out(&self, deliveries: Vec<Delivery>, mut room: Room) -> Vec<JoinHandle<()>> {
         let mut tasks = Vec::new();
         for batch in by_group(deliveries) {
-            let held = (room.groups.pop(), room.bodies.split(kib(&batch)));
+            let used = SlotUsed::new(&self.slots_used);
+            let held = (room.groups.pop(), room.bodies.split(kib(&batch)), used);
             let handler = DeliveryHandler {
                 context: Arc::clone(&self.context),
                 csp: self.csp.clone(),

@@ -18,6 +18,9 @@ pub struct CspStatus {
     pub origin: Origin,
     /// Its breaker.
     pub breaker: BreakerStatus,
+    /// The calls that are under way, and their bound.
+    pub calls_in_flight: usize,
+    pub calls_max: usize,
     /// The breakers of its other origins.
     pub other_breakers: Vec<(OriginPattern, BreakerStatus)>,
     /// Names of credentials that the adapter asks for and the configuration
@@ -33,6 +36,8 @@ impl CspRuntime {
             missing_secret: self.secrets.missing(),
             origin: self.client.origin().clone(),
             breaker: self.client.breaker().status(),
+            calls_in_flight: self.client.calls_in_flight(),
+            calls_max: self.client.calls_max(),
             other_breakers: self
                 .client
                 .other_breakers()

@@ -231,6 +231,17 @@ impl TestHost {
         admin_json(&client(), &self.admin(), self.admin_token.as_deref(), path).await
     }
 
+    /// Returns the metrics as text.
+    pub async fn metrics(&self) -> String {
+        let mut request = client().get(format!("{}/metrics", self.admin()));
+        if let Some(token) = &self.admin_token {
+            request = request.bearer_auth(token);
+        }
+        let response = request.send().await.expect("the admin API answers");
+        assert_eq!(response.status(), StatusCode::OK);
+        response.text().await.expect("metrics are text")
+    }
+
     /// Waits until every request and poll queue is empty, so that there is
     /// nothing left but to collect.
     pub async fn settled(&self) {

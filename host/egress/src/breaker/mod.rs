@@ -18,9 +18,10 @@ mod config;
 mod state;
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use metrics::counter;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::Semaphore;
 use tokio::sync::oneshot;
@@ -61,6 +62,7 @@ struct Inner {
     /// The slot of the probing call. The semaphore is fair, so that waiting
     /// calls get the slot in the order of their arrival.
     probe: Arc<Semaphore>,
+    openings: AtomicU64,
     clock: Clock,
 }
 
@@ -89,6 +91,8 @@ pub struct BreakerStatus {
     /// The number of different jobs with a failed call since the last response,
     /// counted up to the setting `failures`.
     pub failures: usize,
+    /// The times at which the breaker has opened since the host started.
+    pub openings: u64,
 }
 
 impl Breaker {
@@ -96,7 +100,14 @@ impl Breaker {
     pub fn new(csp: &CspName, peer: String, config: &BreakerConfig, clock: Clock) -> Self {
         let state = watch::Sender::new(BreakerState::new(config, Instant::now()));
         let probe = Arc::new(Semaphore::new(1));
-        Self(Arc::new(Inner { csp: csp.clone(), peer, state, probe, clock }))
+        Self(Arc::new(Inner {
+            csp: csp.clone(),
+            peer,
+            state,
+            probe,
+            openings: AtomicU64::new(0),
+            clock,
+        }))
     }
 
     /// Records the end of a call of `job` that began at `called_at`.
@@ -113,7 +124,7 @@ impl Breaker {
         match transition {
             Transition::Unchanged => {}
             Transition::Opened { pause } => {
-                counter!("hoth_breaker_openings_total", "csp" => csp.to_string()).increment(1);
+                self.0.openings.fetch_add(1, Ordering::Relaxed);
                 warn!(%csp, event = "breaker-open", "{peer} does not respond; its jobs wait {pause:?}");
             }
             Transition::Closed => {
@@ -239,7 +250,12 @@ impl Breaker {
         let phase = state.phase(now);
         let lasted = u64::try_from(state.lasted(now).as_millis()).unwrap_or(u64::MAX);
         let since = Timestamp::from_millis(clock_now.as_millis().saturating_sub(lasted));
-        BreakerStatus { phase, since, failures: state.failures() }
+        BreakerStatus {
+            phase,
+            since,
+            failures: state.failures(),
+            openings: self.0.openings.load(Ordering::Relaxed),
+        }
     }
 }
 

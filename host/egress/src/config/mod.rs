@@ -9,6 +9,7 @@ use std::collections::BTreeSet;
 use std::num::NonZeroU32;
 use std::num::NonZeroU64;
 use std::path::Path;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -149,6 +150,28 @@ impl Config {
             google_federation: self.google_federation.clone(),
             oci_signature: self.oci_signature.clone(),
         }
+    }
+
+    /// Returns the files with certificates of this host, each with the key that
+    /// names it.
+    pub fn certificates(&self) -> Vec<(String, PathBuf)> {
+        let of_tls = self.tls.as_ref().and_then(|tls| tls.certificate.clone());
+        let mut files: Vec<_> =
+            of_tls.into_iter().map(|file| ("tls.certificate".to_owned(), file)).collect();
+        let named = self.credentials.iter().map(|(name, credential)| {
+            (format!("credentials.{name}.oauth2"), credential.oauth2.as_ref())
+        });
+        let default = ("oauth2".to_owned(), self.oauth2.as_ref());
+        for (table, oauth2) in std::iter::once(default).chain(named) {
+            let certificate = oauth2.and_then(|oauth2| oauth2.client_certificate.as_ref());
+            let file = certificate.and_then(|certificate| certificate.certificate.file());
+            files.extend(
+                file.map(|file| {
+                    (format!("{table}.client_certificate.certificate"), file.to_owned())
+                }),
+            );
+        }
+        files
     }
 
     /// Returns the secrets that cannot be read or used now. Blocks on the file

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use metrics::counter;
 use tracing::debug;
 use tracing::info;
 use tracing::warn;
@@ -49,8 +48,6 @@ impl Exchange<'_> {
                     let code = error.code.as_str();
                     warn!(%csp, method, path, status, code, %error, attempt, next_ms, "{csp} responded with status {status}, but its body could not be read");
                 } else if refusal.is_some() {
-                    counter!("hoth_credential_refusals_total", "csp" => csp.to_string())
-                        .increment(1);
                     warn!(%csp, method, path, status, attempt, event = "credential-refused", "{csp} refuses the credential of this host; check its configuration");
                 } else if next.is_some() {
                     warn!(%csp, method, path, status, attempt, next_ms, "{csp} responded with status {status}");

@@ -6,6 +6,7 @@ use std::fmt;
 use std::fs::DirBuilder;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::Path;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::atomic::AtomicBool;
@@ -31,6 +32,7 @@ use super::commits::NeverSynced;
 use super::commits::SyncWait;
 use super::config::Config;
 use super::config::OpenError;
+use super::disk_use::DiskUse;
 use super::failure::StorageFailure;
 use super::groups::Groups;
 use super::identity::QueueFiles;
@@ -81,6 +83,8 @@ pub struct EmbeddedQueue {
     pub(super) clock: Clock,
     /// The failure of storage, once there is one.
     failed: watch::Receiver<Option<StorageFailure>>,
+    /// The queue file, for its size.
+    path: PathBuf,
     /// The size of the log, as the writer saw it last.
     log_bytes: Arc<AtomicU64>,
     /// True from the call of [`EmbeddedQueue::close`] on: the writer may end.
@@ -140,7 +144,8 @@ impl EmbeddedQueue {
         let io = |source| OpenError::Io { path: config.path.clone(), source };
         // After the writer's connection, which makes the tables and the shared
         // memory file: a read-only connection cannot.
-        let reader = schema::open_reader(&opened.lock.path)?;
+        let path = opened.lock.path.clone();
+        let reader = schema::open_reader(&path)?;
         let (requests, received) = mpsc::channel();
         let requests = Arc::new(Requests(requests));
         let (failing, failed) = watch::channel(None);
@@ -163,6 +168,7 @@ impl EmbeddedQueue {
             seen,
             clock,
             failed,
+            path,
             log_bytes,
             closing: AtomicBool::new(false),
             writer_ended: AtomicBool::new(false),
@@ -197,6 +203,11 @@ impl EmbeddedQueue {
     /// Returns the size of SQLite's log.
     pub fn log_bytes(&self) -> u64 {
         self.log_bytes.load(Ordering::Relaxed)
+    }
+
+    /// Returns the space of the queue on its disk. Blocks on the file system.
+    pub fn disk_use(&self) -> DiskUse {
+        DiskUse::read(&self.path)
     }
 
     /// Waits until the writer has served its requests and has closed and

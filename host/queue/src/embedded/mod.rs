@@ -18,6 +18,7 @@ mod command;
 mod commits;
 mod config;
 mod contract;
+mod disk_use;
 mod failure;
 #[cfg(test)]
 mod files_tests;
@@ -60,4 +61,5 @@ pub use self::backend::EmbeddedQueue;
 pub use self::config::Config;
 pub use self::config::LOG_MAX_BYTES;
 pub use self::config::OpenError;
+pub use self::disk_use::DiskUse;
 pub use self::failure::StorageFailure;

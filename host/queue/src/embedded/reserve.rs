@@ -18,9 +18,14 @@ use std::time::Instant;
 use tracing::info;
 use tracing::warn;
 
+use super::lock::beside;
+
 /// The size of the reserve: twice the size at which the log is copied to the
 /// database and used again from its beginning on a full disk.
 const BYTES: usize = 8 * 1024 * 1024;
+
+/// The end of the reserve's name, behind that of the queue file.
+pub const FILE_SUFFIX: &str = ".reserve";
 
 /// The pause between two tries to write the reserve again.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -39,9 +44,8 @@ pub struct Reserve {
 impl Reserve {
     /// Writes the reserve beside the queue at `path`, if the disk has room.
     pub fn open(path: &Path) -> Self {
-        let mut file = path.as_os_str().to_owned();
-        file.push(".reserve");
-        let mut reserve = Self { file: file.into(), held: false, next_try: Instant::now() };
+        let file = beside(path, FILE_SUFFIX);
+        let mut reserve = Self { file, held: false, next_try: Instant::now() };
         if !reserve.is_held() {
             warn!("Queue storage is full: new messages are refused until there is room");
         }

@@ -18,6 +18,7 @@ pub use flush::Progress;
 pub use slot::Activation;
 pub use slot::Evicted;
 pub use timeouts::Timeouts;
+pub use tls::OpenedTls;
 pub use tls::ReloadableTls;
 pub use tls::TlsConfig;
 pub use tls::TlsError;

@@ -15,7 +15,6 @@ use hyper::body::Incoming;
 use rcgen::CertifiedKey;
 use rcgen::KeyPair;
 use rustls::RootCertStore;
-use rustls::ServerConfig;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::ServerName;
 use tokio::io::AsyncRead;
@@ -107,7 +106,7 @@ impl Drop for Server {
 }
 
 /// Returns a certificate for `localhost`, and roots that trust it.
-fn certificate() -> (ServerConfig, RootCertStore) {
+fn certificate() -> (OpenedTls, RootCertStore) {
     let (directory, config, roots) = certificate_files();
     let opened = config.open().unwrap();
     drop(directory);
@@ -260,7 +259,7 @@ async fn a_response_over_tls_is_flushed_when_the_kernel_has_its_last_byte() {
 async fn a_flush_over_tls_waits_for_the_last_record() {
     let (config, roots) = certificate();
     let (client, server) = tokio::io::duplex(4 * 1_024);
-    let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
+    let acceptor = tokio_rustls::TlsAcceptor::from(ReloadableTls::new(config).current());
     let (client, server) = tokio::join!(tls_connect(client, &roots), acceptor.accept(server));
     let (mut client, mut server) = (client.unwrap(), server.unwrap());
     let sent = vec![b'x'; 16 * 1_024];

@@ -18,6 +18,8 @@ use serde::Deserialize;
 use hoth_core::config::Names;
 use hoth_core::config::Problem;
 use hoth_core::config::Table;
+use hoth_core::domain::Timestamp;
+use hoth_platform::certificate;
 
 /// The largest PEM file that is read. A chain has some thousand bytes.
 const PEM_BYTES_MAX: u64 = 1024 * 1024;
@@ -34,6 +36,14 @@ pub struct TlsConfig {
     pub certificate: PathBuf,
     /// The private key in PEM (PKCS#8, PKCS#1 or SEC1).
     pub key: PathBuf,
+}
+
+/// A certificate and its key, ready for connections.
+#[derive(Debug, Clone)]
+pub struct OpenedTls {
+    config: Arc<ServerConfig>,
+    /// The earliest end of validity in the chain; `None` if it cannot be read.
+    expires_at: Option<Timestamp>,
 }
 
 /// A certificate or key that cannot be used.
@@ -67,7 +77,7 @@ impl TlsConfig {
     /// # Errors
     ///
     /// Returns an error if a file cannot be read, or the two are no pair.
-    pub fn open(&self) -> Result<ServerConfig, TlsError> {
+    pub fn open(&self) -> Result<OpenedTls, TlsError> {
         let pem = read("certificate", &self.certificate)?;
         let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
         // Malformed PEM is reported as a missing certificate: both mean that
@@ -76,6 +86,7 @@ impl TlsConfig {
         if chain.is_empty() {
             return Err(missing("certificate", &self.certificate));
         }
+        let expires_at = certificate::expires_at(&pem);
         let pem = read("key", &self.key)?;
         let key = PrivateKeyDer::from_pem_slice(&pem).map_err(|_| missing("key", &self.key))?;
         // TLS 1.2 and 1.3. Callers authenticate by their key in the HTTP layer,
@@ -86,7 +97,7 @@ impl TlsConfig {
             .with_no_client_auth()
             .with_single_cert(chain, key)?;
         config.alpn_protocols = vec![ALPN.to_vec()];
-        Ok(config)
+        Ok(OpenedTls { config: Arc::new(config), expires_at })
     }
 }
 
@@ -110,22 +121,28 @@ fn missing(what: &'static str, path: &Path) -> TlsError {
 
 /// The current certificate. A clone is cheap, and all clones change together.
 #[derive(Clone)]
-pub struct ReloadableTls(Arc<ArcSwap<ServerConfig>>);
+pub struct ReloadableTls(Arc<ArcSwap<OpenedTls>>);
 
 impl ReloadableTls {
-    /// Creates a holder that starts with `config`.
-    pub fn new(config: ServerConfig) -> Self {
-        Self(Arc::new(ArcSwap::from_pointee(config)))
+    /// Creates a holder that starts with `opened`.
+    pub fn new(opened: OpenedTls) -> Self {
+        Self(Arc::new(ArcSwap::from_pointee(opened)))
     }
 
-    /// Uses `config` for all later connections. TLS sessions of the previous
+    /// Uses `opened` for all later connections. TLS sessions of the previous
     /// certificate are not resumed.
-    pub fn replace(&self, config: ServerConfig) {
-        self.0.store(Arc::new(config));
+    pub fn replace(&self, opened: OpenedTls) {
+        self.0.store(Arc::new(opened));
+    }
+
+    /// Returns the time at which the current certificate, or one of its chain,
+    /// expires. Returns `None` if it cannot be read.
+    pub fn expires_at(&self) -> Option<Timestamp> {
+        self.0.load().expires_at
     }
 
     /// Returns the certificate for a new connection.
     pub(super) fn current(&self) -> Arc<ServerConfig> {
-        self.0.load_full()
+        Arc::clone(&self.0.load().config)
     }
 }
