@@ -19,6 +19,7 @@ use crate::harness::PATIENCE;
 use crate::harness::Setup;
 use crate::harness::client;
 use crate::harness::eventually;
+use crate::harness::job;
 use crate::several;
 use crate::sqs_wire::Wire;
 
@@ -48,12 +49,23 @@ async fn metrics_and_queues_are_answered_at_once_while_sqs_is_silent() {
         (status, text)
     };
     let queue = "{queue=\"provisioning-requests-CSP_TEST\",stage=\"requests\",csp=\"CSP_TEST\"}";
+    let snow = host.servicenow();
+    snow.provision(&job("job-1", "CSP_TEST", "ADD_PORTFOLIO")).await;
+    assert_eq!(snow.outcome().await.code(), 200);
     wire.silence();
     let (status, metrics) = get("/metrics").await;
     assert_eq!(status, 200);
     assert!(metrics.contains(&format!("hoth_queue_reachable{queue} 0")), "{metrics}");
     assert!(!metrics.contains("hoth_queue_depth{"), "{metrics}");
-    assert!(metrics.contains("hoth_breaker_open{csp=\"CSP_TEST\",origin=\""), "{metrics}");
+    // What the host counts itself is there, and complete.
+    for series in [
+        "hoth_breaker_open{csp=\"CSP_TEST\",origin=\"",
+        "hoth_jobs_accepted_total{csp=\"CSP_TEST\",kind=\"provisioning\"} 1\n",
+        "hoth_queue_operation_seconds_count{op=\"send\"} 1\n",
+        "hoth_ready 0\n",
+    ] {
+        assert!(metrics.contains(series), "{series}: {metrics}");
+    }
     let (status, text) = get("/queues").await;
     assert_eq!(status, 503, "{text}");
     let (status, text) = get("/readyz").await;
@@ -65,6 +77,9 @@ async fn metrics_and_queues_are_answered_at_once_while_sqs_is_silent() {
         metrics.contains(&format!("hoth_queue_depth{queue} 0")).then_some(())
     })
     .await;
+    let (_, metrics) = get("/metrics").await;
+    assert!(metrics.contains(&format!("hoth_queue_read_age_seconds{queue} ")), "{metrics}");
+    assert!(metrics.contains(&format!("hoth_queue_reachable{queue} 1")), "{metrics}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,5 +1,6 @@
 //! A host that has done some of everything that the metrics are about.
 
+use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 
 use reqwest::Method;
@@ -131,6 +132,19 @@ fn client_certificate() -> (TempDir, String) {
         key.display()
     );
     (directory, tls)
+}
+
+/// Returns the metrics that `docs/metrics.md` lists, each with its labels.
+pub fn documented() -> BTreeMap<String, BTreeSet<String>> {
+    let page = include_str!("../../../docs/metrics.md");
+    let row = |line: &str| {
+        let mut cells = line.strip_prefix("| `")?.split(" | ");
+        let name = cells.next()?.strip_suffix('`')?.to_owned();
+        let is_metric = name.starts_with("hoth_") || name.starts_with("process_");
+        let labels = cells.nth(1)?.split(", ").map(|label| label.trim_matches('`').to_owned());
+        is_metric.then(|| (name, labels.filter(|label| !label.is_empty()).collect()))
+    };
+    page.lines().filter_map(row).collect()
 }
 
 /// Returns the names of the metrics in a text.

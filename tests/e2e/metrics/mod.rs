@@ -1,11 +1,14 @@
 //! The metrics of a host that works, as Prometheus reads them.
 
 mod fixture;
+mod monitoring;
+mod prometheus;
 mod promtool;
 
 use std::collections::BTreeSet;
 
 use self::fixture::busy_host;
+use self::fixture::documented;
 use self::fixture::names_in;
 use self::fixture::value;
 use crate::harness::client;
@@ -20,13 +23,8 @@ async fn the_metrics_of_a_run_are_clean_and_complete() {
     let text = answer.text().await.expect("metrics are text");
     promtool::check_metrics(&text);
 
-    let documented = include_str!("../../../docs/metrics.md");
-    let documented: BTreeSet<&str> = documented
-        .lines()
-        .filter_map(|line| line.strip_prefix("| `")?.split_once("` |"))
-        .map(|(name, _)| name)
-        .filter(|name| name.starts_with("hoth_") || name.starts_with("process_"))
-        .collect();
+    let documented = documented();
+    let documented: BTreeSet<&str> = documented.keys().map(String::as_str).collect();
     let present = names_in(&text);
     let unknown: Vec<_> = present.difference(&documented).collect();
     assert!(unknown.is_empty(), "not in docs/metrics.md: {unknown:?}");

@@ -1,6 +1,7 @@
 //! Runs `promtool`, which `cargo xtask test` installs.
 
 use std::io::Write as _;
+use std::path::Path;
 use std::process::Command;
 use std::process::Stdio;
 
@@ -21,4 +22,15 @@ pub fn check_metrics(text: &str) {
     let found = [output.stdout, output.stderr].concat();
     let found = String::from_utf8_lossy(&found);
     assert!(output.status.success() && found.trim().is_empty(), "{}: {found}", output.status);
+}
+
+/// Checks that `promtool` with these arguments accepts a file.
+pub fn succeeds(arguments: &[&str], file: &Path) {
+    let output = Command::new("promtool")
+        .args(arguments)
+        .arg(file)
+        .output()
+        .expect("promtool is installed: `cargo xtask test` does that");
+    let text = [output.stdout, output.stderr].concat();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&text));
 }
