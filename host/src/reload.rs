@@ -71,6 +71,7 @@ pub enum ReloadError {
 impl Reload {
     /// Watches the files of `config` until `stop`.
     pub async fn watch(self, config: Config, stop: CancellationToken) {
+        let started_with = config.keys.clone();
         let mut current = config;
         let (mut taken, mut last) = (self.seen, self.seen);
         count_applied(&self.clock);
@@ -86,9 +87,13 @@ impl Reload {
             match self.apply(current.file.clone()).await {
                 Ok(config) => {
                     count_applied(&self.clock);
+                    if let Some(keys) = started_with.pending(&config.keys) {
+                        warn!(
+                            event = "restart-needed",
+                            keys, "Changed keys take effect at the next start"
+                        );
+                    }
                     current = config;
-                    // The new configuration may name other files.
-                    last = digest_files(&current).await;
                 }
                 Err(error) => {
                     table::CONFIG_RELOAD_SUCCESS.with(&[]).set(0);
@@ -99,7 +104,10 @@ impl Reload {
                     );
                 }
             }
-            taken = last;
+            // As it was before the files were read: a file that has changed since
+            // then has another digest, and so have other files that the new
+            // configuration names. Both are read again.
+            taken = seen;
         }
     }
 
@@ -131,7 +139,7 @@ impl Reload {
                 }
             }
         }
-        info!("Keys and certificates reloaded; other changes take effect at the next start");
+        info!(event = "reloaded", "Keys and certificates reloaded");
         Ok(config)
     }
 }

@@ -205,7 +205,7 @@ async fn an_unusable_configuration_is_reported_before_anything_starts() {
     let secret = "[[auth.sigv4]]\nname = \"a\"\nrole = \"read\"\naccess_key_id = \"A\"\n\
                   secret = { file = \"nowhere\" }\n";
     for (lines, expected) in [
-        (pair, "api.tls: certificate and key: keys may not be consistent"),
+        (pair, "key.pem is not the key of "),
         (missing, "admin.tls: certificate: "),
         (open, "api.listen: 0.0.0.0:0 is not loopback, and no key is configured"),
         (same, "admin.listen: 127.0.0.1:9 is taken by `api.listen`, 127.0.0.1:9"),

@@ -32,8 +32,8 @@ pub enum SecretSource {
 pub enum SecretError {
     #[error("the environment variable `{0}` is not set")]
     Unset(String),
-    #[error("the secret file `{}` cannot be read", .0.display())]
-    Unreadable(PathBuf, #[source] io::Error),
+    #[error("the secret file `{}` cannot be read: {}", .0.display(), in_words(.1))]
+    Unreadable(PathBuf, io::Error),
     #[error("the secret in {0} is empty")]
     Empty(SecretSource),
     #[error("the secret in {0} has more than {SECRET_BYTES_MAX} bytes")]
@@ -81,7 +81,9 @@ impl SecretSource {
     }
 
     fn read_file(&self, path: &Path) -> Result<String, SecretError> {
-        let unreadable = |error| SecretError::Unreadable(path.to_owned(), error);
+        // The whole path: the configuration has it relative to its own folder.
+        let whole = || std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+        let unreadable = |error| SecretError::Unreadable(whole(), error);
         let mut bytes = Vec::new();
         let file = File::open(path).map_err(unreadable)?;
         // One byte more, to tell a file that is too long from the longest one.
@@ -100,6 +102,17 @@ impl SecretSource {
         }
         Ok(text)
     }
+}
+
+/// Describes the usual errors without the numbers of the system.
+fn in_words(error: &io::Error) -> String {
+    let words = [
+        (io::ErrorKind::NotFound, "no such file"),
+        (io::ErrorKind::PermissionDenied, "permission denied"),
+        (io::ErrorKind::IsADirectory, "it is a directory"),
+    ];
+    let known = words.into_iter().find(|(kind, _)| *kind == error.kind());
+    known.map_or_else(|| error.to_string(), |(_, words)| words.to_owned())
 }
 
 #[expect(clippy::disallowed_methods, reason = "an operator names the variable of a secret")]
@@ -219,7 +232,8 @@ mod tests {
             expect!["the secret in the file `DIR/secret` has more than 65536 bytes"],
         );
         let error = SecretSource::File("/nowhere/at/all".into()).read().unwrap_err();
-        expect!["the secret file `/nowhere/at/all` cannot be read"].assert_eq(&error.to_string());
+        expect!["the secret file `/nowhere/at/all` cannot be read: no such file"]
+            .assert_eq(&error.to_string());
         let error = SecretSource::Env("HOTH_NO_SUCH_VARIABLE".into()).read().unwrap_err();
         expect!["the environment variable `HOTH_NO_SUCH_VARIABLE` is not set"]
             .assert_eq(&error.to_string());

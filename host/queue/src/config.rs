@@ -101,7 +101,13 @@ impl Config {
         let foreign = foreign.into_iter().filter(|(_, given)| *given);
         let foreign = foreign.map(|(key, _)| Problem::new(key, "requires `backend = \"sqs\"`"));
         let log_bytes = self.max_log_bytes.map_or(LOG_MAX_BYTES, NonZeroU64::get);
-        foreign.chain(Problem::out_of_range("max_log_bytes", log_bytes, &LOG_BYTES)).collect()
+        let directory = self.path.as_ref().filter(|path| path.is_dir()).map(|path| {
+            let message =
+                format!("{} is a directory; name a file in it, such as hoth.db", path.display());
+            Problem::new("path", message)
+        });
+        let log_bytes = Problem::out_of_range("max_log_bytes", log_bytes, &LOG_BYTES);
+        foreign.chain(directory).chain(log_bytes).collect()
     }
 
     fn check_sqs(&self, names: &Names<'_>) -> Vec<Problem> {

@@ -3,6 +3,7 @@
 
 mod adapter;
 mod adapters;
+mod check;
 mod csps;
 mod host;
 mod queues;
@@ -10,13 +11,11 @@ mod table;
 
 use std::collections::BTreeSet;
 use std::io::Write as _;
-use std::path::Path;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use anyhow::ensure;
 use clap::Parser;
 use clap::Subcommand;
 use tokio::signal::unix::SignalKind;
@@ -26,13 +25,10 @@ use tracing::info;
 use crate::app::App;
 use crate::app::Role;
 use crate::config::Config;
-use crate::registry;
 use crate::telemetry;
 use crate::telemetry::LogFormat;
 use hoth_platform::descriptors::FILE_SIZE_SIGNAL;
 use hoth_platform::failpoint;
-use hoth_runtime::Compiler;
-use hoth_runtime::Engine;
 
 /// The exit code of a command that failed.
 const FAILURE: u8 = 1;
@@ -76,10 +72,19 @@ enum Command {
     /// Validate a configuration, its secrets and the deployed adapters
     ///
     /// Starts nothing and connects to nothing.
+    #[command(after_help = "\
+Examples:
+  hoth check --config hoth.toml
+  hoth check --config hoth.toml --strict
+
+Exit codes: 0 valid; 2 invalid, or valid with warnings and --strict.")]
     Check {
         /// Configuration file in TOML
         #[arg(long, value_name = "FILE")]
         config: PathBuf,
+        /// Fail on warnings too
+        #[arg(long)]
+        strict: bool,
     },
     /// Compile the component on standard input; started by the host itself
     #[command(name = hoth_runtime::COMPILE_COMMAND, hide = true)]
@@ -136,7 +141,7 @@ struct Serve {
 pub fn run(arguments: Arguments) -> ExitCode {
     let done = match arguments.command {
         Command::Serve(serve) => return run_serve(&serve),
-        Command::Check { config } => return run_check(&config),
+        Command::Check { config, strict } => return check::run(&config, strict),
         Command::Compile { memory_bytes, seconds } => return compile(memory_bytes, seconds),
         Command::Adapter(command) => return adapter::run(command),
         Command::Adapters(command) => in_runtime(adapters::run(command)),
@@ -175,60 +180,6 @@ fn run_serve(serve: &Serve) -> ExitCode {
             ExitCode::from(FAILURE)
         }
     }
-}
-
-fn run_check(path: &Path) -> ExitCode {
-    let config = match Config::load(path) {
-        Ok(config) => config,
-        Err(error) => return refuse(&error.into()),
-    };
-    if let Some(Err(error)) = config.api.batch_key.as_ref().map(|source| source.read()) {
-        return refuse(&anyhow::Error::from(error).context("api.batch_key"));
-    }
-    for (name, settings) in &config.csp {
-        let checked = hoth_egress::Client::build(name, settings)
-            .map_err(anyhow::Error::from)
-            .and_then(|_| match settings.unusable_secrets().into_iter().next() {
-                Some(missing) => Err(missing.into()),
-                None => Ok(()),
-            })
-            .with_context(|| format!("csp.{name}"));
-        if let Err(error) = checked {
-            return refuse(&error);
-        }
-        let file = config.adapters.directory.join(format!("{}.wasm", settings.adapter));
-        if !file.is_file() {
-            say(&format!(
-                "note: {} does not exist; jobs for {name} wait until it is deployed",
-                file.display()
-            ));
-        }
-    }
-    if let Err(error) = in_runtime(check_adapters(&config)) {
-        return refuse(&error);
-    }
-    say(&format!("{}: valid, {} CSPs", path.display(), config.csp.len()));
-    ExitCode::SUCCESS
-}
-
-/// Validates the adapters in the adapters directory.
-async fn check_adapters(config: &Config) -> anyhow::Result<()> {
-    let engine = Engine::without_cache(&config.adapters, Compiler::Subprocess)
-        .context("setting up the adapter engine")?;
-    let trust = config.trust().context("reading adapters.trusted_keys")?;
-    let directory = &config.adapters.directory;
-    let refused =
-        registry::check_drop_dir(&engine, &trust, directory, config.csp_requirements()).await;
-    let refused = refused.context("checking the adapters")?;
-    let said: Vec<_> = refused
-        .iter()
-        .map(|(name, why)| {
-            let file = directory.join(format!("{name}.wasm"));
-            format!("{} would be refused: {why}", file.display())
-        })
-        .collect();
-    ensure!(said.is_empty(), "{}", said.join("\n"));
-    Ok(())
 }
 
 /// Compiles in this process. Standard output carries the machine code, so

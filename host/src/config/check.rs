@@ -35,6 +35,7 @@ fn tables(config: &Config) -> Vec<(String, &dyn Table)> {
     // Without `..`, so that the compiler asks for each new table.
     let Config {
         file: _,
+        keys: _,
         api,
         admin,
         console,

@@ -26,38 +26,61 @@ const SECRET_WORDS: [&str; 9] = [
 /// Describes a mistake in the file: position, line and message. Leaves out the
 /// line and the value if they may hold a secret.
 pub fn in_file(text: &str, error: &toml::de::Error) -> String {
-    let whole = in_plain_words(error.to_string().trim_end());
     let Some(span) = error.span() else { return without_value(error.message(), text) };
     let lines = lines_of(text, &span);
+    let key = key_before(text, &span);
+    let whole = in_plain_words(error.to_string().trim_end(), key);
     let table = text[..lines.start].lines().rev().find(|line| line.trim_start().starts_with('['));
     let quoted = &text[lines];
     if !may_hold_secret(quoted) && !table.is_some_and(may_hold_secret) {
         return whole;
     }
     let position = whole.lines().next().unwrap_or_default();
-    format!("{position}\n{}", in_plain_words(&without_value(error.message(), quoted)))
+    format!("{position}\n{}", in_plain_words(&without_value(error.message(), quoted), key))
 }
 
 /// Describes a mistake in a variable that overrides a key.
 pub fn in_variable(name: &str, value: &str, message: &str) -> String {
+    let key = name.rsplit("__").next().unwrap_or_default().to_ascii_lowercase();
     if may_hold_secret(name) || may_hold_secret(value) {
-        return in_plain_words(&without_value(message, value));
+        return in_plain_words(&without_value(message, value), &key);
     }
-    in_plain_words(message)
+    in_plain_words(message, &key)
 }
 
-/// Replaces the names of Rust's number types at the end of a message.
-fn in_plain_words(message: &str) -> String {
+/// Replaces the names of Rust's types at the end of a message about `key`.
+fn in_plain_words(message: &str, key: &str) -> String {
+    if let Some(before) = message.strip_suffix("invalid socket address syntax") {
+        return format!("{before}expected an IP address and a port, such as 127.0.0.1:8080");
+    }
     let Some((found, expected)) = message.rsplit_once(", expected ") else {
         return message.to_owned();
     };
+    let unit = match key.rsplit('_').next() {
+        Some("ms") => " of milliseconds",
+        Some("seconds" | "s") => " of seconds",
+        Some("hours") => " of hours",
+        Some("bytes") => " of bytes",
+        Some(_) | None => "",
+    };
+    let number = format!("a number{unit}");
     let expected = match expected {
-        "u16" | "u32" | "u64" | "usize" => "a number from 0",
-        "a nonzero u32" | "a nonzero u64" => "a number from 1",
-        "f64" => "a number",
-        other => other,
+        "u16" | "u32" | "u64" | "usize" => format!("{number}, at least 0"),
+        "a nonzero u32" | "a nonzero u64" => format!("{number}, at least 1"),
+        "f64" => number,
+        other => other.to_owned(),
     };
     format!("{found}, expected {expected}")
+}
+
+/// Returns the key whose value begins at the start of a span: the last word
+/// before the last `=`. Returns an empty text if there is none.
+fn key_before<'a>(text: &'a str, span: &Range<usize>) -> &'a str {
+    let before = &text[..text.floor_char_boundary(span.start.min(text.len()))];
+    let line = before.rsplit('\n').next().unwrap_or_default();
+    let Some((keys, _)) = line.rsplit_once('=') else { return "" };
+    let is_part = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    keys.trim_end().rsplit(|c| !is_part(c)).next().unwrap_or_default()
 }
 
 /// Returns true if a line, or the header of its table, has a word of a secret.
@@ -162,10 +185,16 @@ mod tests {
     #[test]
     fn a_number_of_the_wrong_sign_or_kind_is_answered_in_plain_words() {
         for (line, expected) in [
-            ("timeout_ms = 0", "integer `0`, expected a number from 1"),
-            ("timeout_ms = -5", "integer `-5`, expected a number from 1"),
-            ("timeout_ms = 1.5", "floating point `1.5`, expected a number from 1"),
-            ("breaker.over_ms = -5", "integer `-5`, expected a number from 0"),
+            ("timeout_ms = 0", "integer `0`, expected a number of milliseconds, at least 1"),
+            ("timeout_ms = '2s'", "string \"2s\", expected a number of milliseconds, at least 1"),
+            ("timeout_ms = 1.5", "point `1.5`, expected a number of milliseconds, at least 1"),
+            ("breaker.over_ms = -5", "`-5`, expected a number of milliseconds, at least 0"),
+            ("breaker = { over_ms = -5 }", "expected a number of milliseconds, at least 0"),
+            ("max_concurrent = 0", "integer `0`, expected a number, at least 1"),
+            (
+                "[api]\nlisten = 'localhost:8080'",
+                "expected an IP address and a port, such as 127.0.0.1:8080",
+            ),
         ] {
             let described = described(&format!("{CSP}{line}\n"));
             assert!(described.ends_with(expected), "{line}\n{described}");

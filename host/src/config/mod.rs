@@ -4,6 +4,7 @@
 //! This module reads the tables, applies overrides from the environment, and
 //! [checks](check) the tables, each by itself and against one another.
 
+mod changes;
 mod check;
 mod environment;
 mod mistake;
@@ -17,6 +18,7 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 
+pub use self::changes::KeyDigests;
 use crate::admin;
 use crate::api;
 use crate::console;
@@ -39,6 +41,9 @@ pub struct Config {
     /// The file that it was read from.
     #[serde(skip)]
     pub file: PathBuf,
+    /// The keys in that file.
+    #[serde(skip)]
+    pub keys: KeyDigests,
     #[serde(default)]
     pub api: api::Config,
     #[serde(default)]
@@ -96,6 +101,7 @@ impl Config {
             .map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
         let mut config = environment::parse(path, &text, &environment::overrides())?;
         config.file = path.to_owned();
+        config.keys = KeyDigests::of(&text);
         config.resolve_paths(path.parent().unwrap_or(Path::new("")));
         let problems = check::problems(&config);
         if problems.is_empty() {

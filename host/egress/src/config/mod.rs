@@ -185,6 +185,16 @@ impl Config {
         problems
     }
 
+    /// Returns the files that hold secrets, each with its key.
+    pub fn secret_files(&self) -> Vec<(String, PathBuf)> {
+        let mut files = self.default_credential().secret_files();
+        for (name, credential) in &self.credentials {
+            let found = credential.clone().secret_files().into_iter();
+            files.extend(found.map(|(key, path)| (format!("credentials.{name}.{key}"), path)));
+        }
+        files
+    }
+
     /// Resolves relative file paths against `dir`, the folder of the
     /// configuration file.
     pub fn resolve_against(&mut self, dir: &Path) {

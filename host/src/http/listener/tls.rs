@@ -54,7 +54,9 @@ pub enum TlsError {
     /// The file has no PEM block of this kind.
     #[error("{what}: {} holds none in PEM", path.display())]
     Missing { what: &'static str, path: PathBuf },
-    /// Certificate and key do not match, or their kind is not supported.
+    #[error("{} is not the key of {}", key.display(), certificate.display())]
+    NoPair { key: PathBuf, certificate: PathBuf },
+    /// The kind of the certificate or of the key is not supported.
     #[error("certificate and key: {0}")]
     Refused(#[from] rustls::Error),
 }
@@ -95,9 +97,20 @@ impl TlsConfig {
         let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
             .with_safe_default_protocol_versions()?
             .with_no_client_auth()
-            .with_single_cert(chain, key)?;
+            .with_single_cert(chain, key)
+            .map_err(|error| self.refused(error))?;
         config.alpn_protocols = vec![ALPN.to_vec()];
         Ok(OpenedTls { config: Arc::new(config), expires_at })
+    }
+}
+
+impl TlsConfig {
+    fn refused(&self, error: rustls::Error) -> TlsError {
+        if let rustls::Error::InconsistentKeys(_) = error {
+            let (key, certificate) = (self.key.clone(), self.certificate.clone());
+            return TlsError::NoPair { key, certificate };
+        }
+        TlsError::Refused(error)
     }
 }
 

@@ -48,7 +48,7 @@ impl<'a> Secret<'a> {
     pub fn fault(&self) -> Option<String> {
         let secret = match self.source.read() {
             Ok(secret) => secret,
-            Err(error) => return Some(format!("cannot be read: {error}")),
+            Err(error) => return Some(error.to_string()),
         };
         let reason = self.form.fault(secret.expose_secret())?;
         Some(format!("cannot be used: {} {reason}", self.source))

@@ -10,6 +10,7 @@ mod tests;
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::path::PathBuf;
 
 use http::HeaderName;
 use serde::Deserialize;
@@ -101,6 +102,18 @@ impl CredentialConfig {
             faults.map(|problem| problem.in_table(kind)).collect()
         };
         self.tables_mut().flat_map(faults).collect()
+    }
+
+    /// Returns the files that hold secrets, each with its key.
+    pub fn secret_files(mut self) -> Vec<(String, PathBuf)> {
+        let files = |(kind, table): (&str, &mut dyn Kind)| -> Vec<(String, PathBuf)> {
+            let file = |secret: Secret<'_>| match secret.source {
+                SecretSource::File(path) => Some((format!("{kind}.{}", secret.key), path.clone())),
+                SecretSource::Env(_) => None,
+            };
+            table.secrets().into_iter().filter_map(file).collect()
+        };
+        self.tables_mut().flat_map(files).collect()
     }
 
     /// Resolves relative file paths against `dir`.

@@ -278,7 +278,7 @@ fn a_secret_that_cannot_be_used_is_named_with_its_reason() {
     );
     check(
         &oci("nowhere"),
-        expect!["oci_signature.key: cannot be read: the secret file `DIR/nowhere` cannot be read"],
+        expect!["oci_signature.key: the secret file `DIR/nowhere` cannot be read: no such file"],
     );
     check(
         &oauth2("rsa.pem", "text"),
@@ -295,7 +295,7 @@ fn a_secret_that_cannot_be_used_is_named_with_its_reason() {
     check(
         "aws_sigv4.web_identity = { role_arn = 'arn:x', token.file = 'nowhere', sts_url = 'https://sts' }",
         expect![
-            "aws_sigv4.web_identity.token: cannot be read: the secret file `DIR/nowhere` cannot be read"
+            "aws_sigv4.web_identity.token: the secret file `DIR/nowhere` cannot be read: no such file"
         ],
     );
 }
