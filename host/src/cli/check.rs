@@ -6,6 +6,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::Context as _;
 
@@ -16,11 +17,18 @@ use super::refuse;
 use super::say;
 use crate::config::Config;
 use crate::registry;
+use hoth_core::domain::Timestamp;
+use hoth_platform::certificate;
+use hoth_platform::clock::Clock;
 use hoth_runtime::Compiler;
 use hoth_runtime::Engine;
 
 /// The permission of all users of a machine to read a file.
 const READABLE_BY_ALL: u32 = 0o004;
+
+/// The rest of a certificate's time from which on it is worth a warning: enough
+/// for most ways to get a new one.
+const EXPIRY_WARNING: Duration = Duration::from_secs(14 * 24 * 60 * 60);
 
 /// Validates the configuration at `path`, and prints every mistake. Warnings are
 /// about what a host starts with, and that may be a mistake. `strict` makes them
@@ -32,6 +40,18 @@ pub fn run(path: &Path, strict: bool) -> ExitCode {
     };
     let mut errors = secrets(&config);
     let mut warnings = missing_adapters(&config);
+    let now = Clock::system().wall();
+    for (key, file) in certificates(&config) {
+        match end_of(&file, now) {
+            None => {}
+            Some(End::Past(at)) => {
+                errors.push(format!("{key}: {} expired at {at}", file.display()))
+            }
+            Some(End::Near(at)) => {
+                warnings.push(format!("{key}: {} expires at {at}", file.display()));
+            }
+        }
+    }
     warnings.extend(exposed_secrets(&config));
     match in_runtime(refused_adapters(&config)) {
         Ok(refused) => errors.extend(refused),
@@ -82,6 +102,38 @@ fn secrets(config: &Config) -> Vec<String> {
         errors.extend(unusable.map(|problem| problem.in_table(&format!("csp.{name}")).to_string()));
     }
     errors
+}
+
+/// Returns the files of certificates, each with its key.
+fn certificates(config: &Config) -> Vec<(String, PathBuf)> {
+    let listeners = [("api", &config.api.tls), ("admin", &config.admin.tls)];
+    let listeners = listeners.into_iter().filter_map(|(table, tls)| {
+        Some((format!("{table}.tls.certificate"), tls.as_ref()?.certificate.clone()))
+    });
+    let csps = config.csp.iter().flat_map(|(name, csp)| {
+        csp.certificates().into_iter().map(move |(key, file)| (format!("csp.{name}.{key}"), file))
+    });
+    listeners.chain(csps).collect()
+}
+
+/// The end of a certificate that is near or past, as text.
+#[derive(Debug, PartialEq, Eq)]
+enum End {
+    Past(String),
+    Near(String),
+}
+
+/// Returns the end of the certificates in a file if it is past, or within
+/// [`EXPIRY_WARNING`]. A file that cannot be read is the mistake of another
+/// check.
+fn end_of(file: &Path, now: Timestamp) -> Option<End> {
+    let end = certificate::expires_at(&std::fs::read(file).ok()?)?;
+    let text = end.to_rfc3339();
+    match end {
+        end if end <= now => Some(End::Past(text)),
+        end if end <= now + EXPIRY_WARNING => Some(End::Near(text)),
+        _ => None,
+    }
 }
 
 /// Returns the adapters that are not deployed, for which jobs wait.
@@ -137,4 +189,41 @@ async fn refused_adapters(config: &Config) -> anyhow::Result<Vec<String>> {
         format!("{} would be refused: {why}", file.display())
     };
     Ok(refused.iter().map(|(name, why)| sentence((name, why))).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_end_of_a_certificate_is_told_when_it_is_near_or_past() {
+        let mut parameters = rcgen::CertificateParams::new(["h".to_owned()]).unwrap();
+        parameters.not_after = rcgen::date_time_ymd(2030, 1, 15);
+        let key = rcgen::KeyPair::generate().unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("c.pem");
+        std::fs::write(&file, parameters.self_signed(&key).unwrap().pem()).unwrap();
+        let text = "2030-01-15T00:00:00Z".to_owned();
+        let end = 1_894_665_600;
+        for (seconds, expected) in [
+            (end - 15 * 86_400, None),
+            (end - 14 * 86_400, Some(End::Near(text.clone()))),
+            (end - 1, Some(End::Near(text.clone()))),
+            (end, Some(End::Past(text.clone()))),
+        ] {
+            let now = Timestamp::from_unix(Duration::from_secs(seconds));
+            assert_eq!(end_of(&file, now), expected, "{seconds}");
+        }
+    }
+
+    #[test]
+    fn a_file_that_all_can_read_is_found() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("secret");
+        std::fs::write(&file, "s").unwrap();
+        for (mode, expected) in [(0o600, false), (0o640, false), (0o644, true)] {
+            std::fs::set_permissions(&file, std::fs::Permissions::from_mode(mode)).unwrap();
+            assert_eq!(is_readable_by_all(&file), expected, "{mode:o}");
+        }
+    }
 }

@@ -257,12 +257,20 @@ client_secret = { env = "CSP_A_SECRET" }
     #[test]
     fn what_no_reading_makes_good_is_told_with_its_variable() {
         for (variable, value, expected) in [
-            ("HOTH__RETRY__ATTEMPTS", "0", "invalid value: integer `0`, expected a number, at least 1"),
-            ("HOTH__RETRY__ATTEMPTS", "x", r#"invalid type: string "x", expected a number, at least 1"#),
+            (
+                "HOTH__RETRY__ATTEMPTS",
+                "0",
+                "invalid value: integer `0`, expected a number, at least 1",
+            ),
+            (
+                "HOTH__RETRY__ATTEMPTS",
+                "x",
+                r#"invalid type: string "x", expected a number, at least 1"#,
+            ),
             (
                 "HOTH__RETRY__MAX_BACKOFF_MS",
                 "1.5",
-                "invalid type: floating point `1.5`, expected a number, at least 0",
+                "invalid type: floating point `1.5`, expected a number of milliseconds, at least 0",
             ),
             ("HOTH__API__LISTEN", "80", "invalid type: integer `80`, expected socket address"),
             ("HOTH__API", "1", "has the form HOTH__SECTION__KEY"),
