@@ -53,6 +53,7 @@ pub use policy::network::BadNetwork;
 pub use policy::network::Network;
 pub use policy::origin::BadUrl;
 pub use policy::origin::Origin;
+pub use policy::origin::check_endpoint as check_url;
 pub use policy::template::OriginPattern;
 pub use policy::template::UrlTemplate;
 pub use transport::tls::TlsConfig;
@@ -78,6 +79,7 @@ use hoth_core::config::Table as _;
 use hoth_core::domain::CspName;
 use hoth_core::domain::Event;
 use hoth_core::domain::HttpRequest;
+use hoth_core::domain::TraceContext;
 use hoth_core::workflow::Finding;
 use hoth_core::workflow::RetryPolicy;
 use hoth_platform::clock::Clock;
@@ -134,6 +136,9 @@ pub struct Context<'a> {
     /// Called before each call, when nothing of HOTH holds it back any more:
     /// from then on the CSP may receive it.
     pub before_call: &'a (dyn Fn() + Sync),
+    /// Returns the trace context to send with the call of this number, from 1.
+    /// `None` if the CSP gets none.
+    pub trace: Option<&'a (dyn Fn(u32) -> TraceContext + Sync)>,
 }
 
 /// The result of [`Client::exchange`].

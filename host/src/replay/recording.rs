@@ -9,6 +9,8 @@ use hoth_core::domain::CspName;
 use hoth_core::domain::Event;
 use hoth_core::domain::HttpResponse;
 use hoth_core::domain::Manifest;
+use hoth_core::domain::TRACEPARENT;
+use hoth_core::domain::TRACESTATE;
 use hoth_core::domain::Timestamp;
 use hoth_core::domain::TransportFailure;
 use hoth_core::domain::WaitPurpose;
@@ -21,6 +23,9 @@ const BYTES_MAX: usize = 1 << 20;
 /// Calls in one recording. The longest known run has five, and repeated polls
 /// are dropped.
 const CALLS_MAX: usize = 256;
+
+/// The values of a job's context that no journal keeps.
+const TRACE_NAMES: [&str; 2] = [TRACEPARENT, TRACESTATE];
 
 /// Estimated size of a call without its event, in bytes.
 const CALL_BYTES: usize = 256;
@@ -85,7 +90,9 @@ impl Recording {
     }
 
     /// Adds a call.
-    pub fn add(&mut self, call: RecordedCall) {
+    pub fn add(&mut self, mut call: RecordedCall) {
+        // A trace has no meaning for another run.
+        call.context.retain(|(name, _)| !TRACE_NAMES.contains(&name.as_str()));
         self.bytes += CALL_BYTES + call.event.as_ref().map_or(0, event_bytes);
         // The size is counted in any case, so that the recording stays too
         // large; its memory does not grow any more.
@@ -234,6 +241,15 @@ pub(super) mod tests {
             bytes + 2 * (2 * CALL_BYTES + "https://csp-a.example.com/a".len() + 4)
         );
         assert!(!recording.is_too_large());
+    }
+
+    #[test]
+    fn the_trace_of_a_job_is_not_recorded() {
+        let mut recording = recording("{}");
+        let pair = |name: &str| (name.to_owned(), "x".to_owned());
+        let context = vec![pair("host-features"), pair(TRACEPARENT), pair(TRACESTATE)];
+        recording.add(RecordedCall { context, ..recorded_call(None, send("GET", "/a")) });
+        assert_eq!(recording.calls[0].context, [pair("host-features")]);
     }
 
     #[test]

@@ -14,6 +14,8 @@ use super::AdapterState;
 use super::Digest;
 use super::Job;
 use super::JobKind;
+use super::JobTrace;
+use super::MESSAGE_BYTES_MAX;
 use super::Progress;
 use super::Timestamp;
 use super::WaitPurpose;
@@ -39,6 +41,15 @@ pub struct QueuedJob {
     /// does not take a redriven message for a repetition.
     #[serde(default)]
     pub generation: u32,
+    /// `None` if neither the client nor the host traces the job. Releases
+    /// without traces drop it.
+    #[serde(
+        default,
+        deserialize_with = "JobTrace::read",
+        serialize_with = "JobTrace::write",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub trace: Option<JobTrace>,
     /// `None` until the job first waits.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub resumption: Option<Resumption>,
@@ -106,6 +117,10 @@ pub struct QueuedOutcome {
     /// The job's id.
     pub id: String,
     pub kind: JobKind,
+    /// The traces of the job, whose last run is the one that ended it. `None` if
+    /// the job is not traced.
+    #[serde(serialize_with = "JobTrace::write", skip_serializing_if = "Option::is_none")]
+    pub trace: Option<JobTrace>,
     /// The text that `GET` returns, verbatim.
     pub message: Box<RawValue>,
 }
@@ -117,6 +132,8 @@ struct StoredOutcome<'a> {
     #[serde(borrow)]
     id: Cow<'a, str>,
     kind: JobKind,
+    #[serde(default, deserialize_with = "JobTrace::read")]
+    trace: Option<JobTrace>,
     #[serde(borrow)]
     message: &'a RawValue,
 }
@@ -147,7 +164,12 @@ struct Form {
 impl QueuedJob {
     /// Makes the message of a job that has just been accepted.
     pub fn new(job: Job, accepted_at: Timestamp) -> Self {
-        Self { v: FORM, job, accepted_at, generation: 0, resumption: None }
+        Self { v: FORM, job, accepted_at, generation: 0, trace: None, resumption: None }
+    }
+
+    /// Returns the same job in these traces.
+    pub fn traced(self, trace: Option<JobTrace>) -> Self {
+        Self { trace, ..self }
     }
 
     /// Returns the same job with `resumption` as the point to resume from.
@@ -182,7 +204,17 @@ impl QueuedOutcome {
     /// Makes the outcome of the job `id`. `message` is the text that `GET`
     /// returns.
     pub fn new(id: String, kind: JobKind, message: Box<RawValue>) -> Self {
-        Self { v: FORM, id, kind, message }
+        Self { v: FORM, id, kind, trace: None, message }
+    }
+
+    /// Returns the same outcome in these traces, unless the message would then
+    /// be larger than [`MESSAGE_BYTES_MAX`].
+    pub fn traced(self, trace: Option<JobTrace>) -> Self {
+        let traced = Self { trace, ..self };
+        match traced.trace.is_none() || traced.encoded_len() <= MESSAGE_BYTES_MAX {
+            true => traced,
+            false => Self { trace: None, ..traced },
+        }
     }
 
     /// Returns the text for the queue.
@@ -193,7 +225,8 @@ impl QueuedOutcome {
     /// Returns the length of the text for the queue, in bytes.
     pub fn encoded_len(&self) -> usize {
         // All but the message is small, and the message is text already.
-        let shell = Self { message: RawValue::NULL.to_owned(), id: self.id.clone(), ..*self };
+        let (id, trace) = (self.id.clone(), self.trace.clone());
+        let shell = Self { message: RawValue::NULL.to_owned(), id, trace, ..*self };
         shell.encode().len() - RawValue::NULL.get().len() + self.message.get().len()
     }
 
@@ -204,18 +237,19 @@ impl QueuedOutcome {
     ///
     /// [`Unreadable`]; the message belongs on the dead-letter queue.
     pub fn decode(text: &str) -> Result<Self, Unreadable> {
-        let StoredOutcome { v, id, kind, message } = StoredOutcome::read(text)?;
-        Ok(Self { v, id: id.into_owned(), kind, message: message.to_owned() })
+        let StoredOutcome { v, id, kind, trace, message } = StoredOutcome::read(text)?;
+        Ok(Self { v, id: id.into_owned(), kind, trace, message: message.to_owned() })
     }
 
-    /// Returns the part of a text that `GET` returns. A client may collect many
-    /// large outcomes, so this copies nothing.
+    /// Returns the part of a text that `GET` returns, and the traces of the job.
+    /// A client may collect many large outcomes, so this does not copy the
+    /// message.
     ///
     /// # Errors
     ///
     /// Those of [`QueuedOutcome::decode`].
-    pub fn message_of(text: &str) -> Result<&str, Unreadable> {
-        StoredOutcome::read(text).map(|stored| stored.message.get())
+    pub fn message_of(text: &str) -> Result<(&str, Option<JobTrace>), Unreadable> {
+        StoredOutcome::read(text).map(|stored| (stored.message.get(), stored.trace))
     }
 }
 
@@ -249,7 +283,9 @@ mod tests {
     const WITH_CONTENT: &str = include_str!("fixtures/job-v1-content.json");
     const WAITING: &str = include_str!("fixtures/job-v1-waiting.json");
     const PAUSED: &str = include_str!("fixtures/job-v1-paused.json");
+    const TRACED: &str = include_str!("fixtures/job-v1-traced.json");
     const OUTCOME: &str = include_str!("fixtures/outcome-v1.json");
+    const TRACED_OUTCOME: &str = include_str!("fixtures/outcome-v1-traced.json");
 
     #[test]
     fn every_form_ever_written_stays_readable() {
@@ -266,8 +302,29 @@ mod tests {
         assert_eq!((paused.purpose(), paused.is_poll()), (WaitPurpose::Pause, false));
         let details = paused.progress.details.unwrap();
         assert_eq!(details.get(), r#"{"accountId":"111122223333","n":1.10}"#);
+        let traced = QueuedJob::decode(TRACED).unwrap().trace.unwrap();
+        let last_run = traced.last_run.unwrap();
+        assert_eq!(traced.created.trace_id.to_string(), "4bf92f3577b34da6a3ce929d0e0e4736");
+        assert_eq!((traced.created.state(), traced.created.is_sampled()), ("congo=t61", true));
+        assert_eq!(last_run.span_id.to_string(), "b7ad6b7169203331");
         let outcome = QueuedOutcome::decode(OUTCOME).unwrap();
         assert_eq!((outcome.id.as_str(), outcome.kind), ("job-1", JobKind::Provisioning));
+        assert_eq!(outcome.trace, None);
+        let traced = QueuedOutcome::decode(TRACED_OUTCOME).unwrap().trace.unwrap();
+        assert_eq!(traced.created.span_id.to_string(), "00f067aa0ba902b7");
+    }
+
+    #[test]
+    fn an_invalid_trace_costs_no_job() {
+        let trace = TRACED.find("\"trace\":{").unwrap() + "\"trace\":".len();
+        let end = trace + TRACED[trace..].find('}').unwrap() + 1;
+        for other in ["null", "1", "[]", "{}", r#"{"traceparent":1}"#, r#"{"traceparent":"00-x"}"#]
+        {
+            let mut text = TRACED.to_owned();
+            text.replace_range(trace..end, other);
+            let queued = QueuedJob::decode(&text).unwrap();
+            assert_eq!((queued.trace, queued.generation), (None, 2), "{text}");
+        }
     }
 
     #[test]
@@ -276,7 +333,9 @@ mod tests {
         assert_eq!(QueuedJob::decode(WITH_CONTENT).unwrap().encode(), WITH_CONTENT);
         assert_eq!(QueuedJob::decode(WAITING).unwrap().encode(), WAITING);
         assert_eq!(QueuedJob::decode(PAUSED).unwrap().encode(), PAUSED);
+        assert_eq!(QueuedJob::decode(TRACED).unwrap().encode(), TRACED);
         assert_eq!(QueuedOutcome::decode(OUTCOME).unwrap().encode(), OUTCOME);
+        assert_eq!(QueuedOutcome::decode(TRACED_OUTCOME).unwrap().encode(), TRACED_OUTCOME);
     }
 
     #[test]
@@ -298,10 +357,27 @@ mod tests {
     #[test]
     fn the_message_of_an_outcome_is_taken_from_its_text() {
         let outcome = QueuedOutcome::decode(OUTCOME).unwrap();
-        assert_eq!(QueuedOutcome::message_of(OUTCOME).unwrap(), outcome.message.get());
+        assert_eq!(QueuedOutcome::message_of(OUTCOME).unwrap(), (outcome.message.get(), None));
         assert_eq!(outcome.encoded_len(), OUTCOME.len());
         let unusual = QueuedOutcome { id: "\"\u{1}ü".to_owned(), ..outcome };
         assert_eq!(unusual.encoded_len(), unusual.encode().len());
+        let traced = QueuedOutcome::decode(TRACED_OUTCOME).unwrap();
+        let (message, trace) = QueuedOutcome::message_of(TRACED_OUTCOME).unwrap();
+        assert_eq!((message, &trace), (traced.message.get(), &traced.trace));
+        assert_eq!(traced.encoded_len(), TRACED_OUTCOME.len());
+    }
+
+    #[test]
+    fn an_outcome_that_fills_its_message_has_no_trace() {
+        let trace = QueuedOutcome::decode(TRACED_OUTCOME).unwrap().trace;
+        let of_len = |length: usize| {
+            let id = "x".repeat(length);
+            QueuedOutcome::new(id, JobKind::Cost, RawValue::NULL.to_owned())
+        };
+        let shell = of_len(0).encoded_len();
+        assert!(of_len(9).traced(trace.clone()).trace.is_some());
+        let full = of_len(MESSAGE_BYTES_MAX - shell).traced(trace);
+        assert_eq!((full.encoded_len(), full.trace), (MESSAGE_BYTES_MAX, None));
     }
 
     #[test]

@@ -36,6 +36,7 @@ use crate::exchange::events::timed;
 use crate::exchange::log::NextCall;
 use crate::exchange::received::ReceivedResponse;
 use crate::exchange::received::health;
+use crate::policy::headers::propagate;
 use crate::policy::origin::Origin;
 use crate::policy::scrub::Scrubber;
 use crate::policy::target::Place;
@@ -330,6 +331,11 @@ impl<'a> Exchange<'a> {
             Some(signer) => signer.sign(&mut request)?,
             None => Arc::new(Scrubber::new([])),
         };
+        // Behind the signature: a proxy may change these headers (W3C Trace
+        // Context, section 3.3).
+        if let Some(trace) = self.context.trace {
+            propagate(request.headers_mut(), &trace(self.calls + 1));
+        }
         Ok((request, scrubber))
     }
 }

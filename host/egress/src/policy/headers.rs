@@ -10,6 +10,9 @@ use percent_encoding::utf8_percent_encode;
 
 use hoth_core::domain::HttpRequest;
 use hoth_core::domain::Method;
+use hoth_core::domain::TRACEPARENT;
+use hoth_core::domain::TRACESTATE;
+use hoth_core::domain::TraceContext;
 
 /// Headers that belong to the connection, to the host's credentials and
 /// signatures, or to the framing of the message (RFC 9110 section 7.6.1, RFC
@@ -35,6 +38,10 @@ const RESERVED: [&str; 19] = [
     "x-content-sha256",
     "x-date",
 ];
+
+/// Headers of trace contexts. They are left out, because the operator decides
+/// which CSPs get one, and the host knows the span that makes the call.
+const OF_TRACES: [&str; 2] = [TRACEPARENT, TRACESTATE];
 
 /// The prefix of headers for proxies, such as `proxy-authorization`.
 const RESERVED_PREFIX: &str = "proxy-";
@@ -99,6 +106,15 @@ pub fn assemble(
     Ok(headers)
 }
 
+/// Adds the headers of a trace context.
+pub fn propagate(headers: &mut HeaderMap, trace: &TraceContext) {
+    for (name, value) in trace.to_pairs() {
+        let name = HeaderName::try_from(name).expect("both names are lower-case letters");
+        let value = HeaderValue::try_from(value).expect("both values are visible ASCII");
+        headers.insert(name, value);
+    }
+}
+
 fn is_reserved(name: &HeaderName) -> bool {
     RESERVED.contains(&name.as_str()) || name.as_str().starts_with(RESERVED_PREFIX)
 }
@@ -120,6 +136,9 @@ fn read(given: &[(String, String)], credentials: &[HeaderName]) -> Result<Header
             return Err(BadHeader::Reserved(name));
         }
         let value = HeaderValue::from_str(value).map_err(|_| BadHeader::Value(name.clone()))?;
+        if OF_TRACES.contains(&name.as_str()) {
+            continue;
+        }
         headers.append(name, value);
     }
     Ok(headers)
@@ -196,6 +215,20 @@ mod tests {
                 user-agent: ATAT CSP Api Client
                 x-empty: "#]],
         );
+    }
+
+    #[test]
+    fn a_trace_context_is_that_of_the_host() {
+        let given = [
+            ("TraceParent".to_owned(), "mine".to_owned()),
+            ("tracestate".to_owned(), "a=1".to_owned()),
+        ];
+        let mut headers = assemble(Method::Get, &given, None, &[]).unwrap();
+        assert!(!headers.contains_key(TRACEPARENT) && !headers.contains_key(TRACESTATE));
+        const PARENT: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+        propagate(&mut headers, &TraceContext::parse(PARENT, "b=2").unwrap());
+        assert_eq!(headers[TRACEPARENT], PARENT);
+        assert_eq!(headers[TRACESTATE], "b=2");
     }
 
     #[test]

@@ -51,6 +51,7 @@ const CONTEXT: Context<'static> = Context {
     idempotency_key: "job-1",
     retry_after_headers: &[],
     before_call: &|| {},
+    trace: None,
 };
 
 /// The longest wait for an event that a test expects. It is far longer than

@@ -92,6 +92,22 @@ impl TlsConfig {
         Ok(TlsMaterial { authorities, identity })
     }
 
+    /// Makes a client trust these authorities alone, if there are any, and show
+    /// this certificate. Blocks on the file system.
+    pub fn configure(
+        &self,
+        mut builder: reqwest::ClientBuilder,
+    ) -> Result<reqwest::ClientBuilder, TlsError> {
+        let TlsMaterial { authorities, identity } = self.read()?;
+        if let Some(authorities) = authorities {
+            builder = builder.tls_certs_only(authorities);
+        }
+        if let Some(identity) = identity {
+            builder = builder.identity(identity);
+        }
+        Ok(builder)
+    }
+
     /// Returns the current stamps of the files. Blocks on the file system.
     pub fn stamps(&self) -> FileStamps {
         let files = [&self.ca, &self.certificate, &self.key].into_iter().flatten();

@@ -234,6 +234,7 @@ impl<'a> JobRun<'a> {
             idempotency_key: &self.inputs.job.request_key(ordinal),
             retry_after_headers: &self.adapter.info().manifest.retry_after_headers,
             before_call: &|| {},
+            trace: None,
         };
         let result = client.exchange(request, &context).await;
         self.retry_after = result.retry_after;
