@@ -8,6 +8,7 @@
 //! - `observe`: hands the events of jobs to trail, metrics and traces.
 //! - [`replay`]: journals of finished jobs, and the replay gate for candidates.
 //! - [`registry`]: adapter versions: installation, activation, rollback.
+//! - `traces`: spans of requests and runs, exported by OTLP.
 //! - [`worker`]: receives jobs, runs adapters, carries out decisions.
 //! - [`http`]: the layer under both APIs: listeners, authentication, limits,
 //!   audit trail.
@@ -37,4 +38,5 @@ mod reload;
 pub mod replay;
 mod supervisor;
 mod telemetry;
+mod traces;
 mod worker;

@@ -34,5 +34,6 @@ mod sqs_wire;
 mod stratus;
 mod supervision;
 mod tls;
+mod traces;
 mod unknown_senders;
 mod watcher;

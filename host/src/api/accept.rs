@@ -32,7 +32,7 @@ const REPEATED_HEADER: HeaderName = HeaderName::from_static("hoth-repeated");
 /// with a generated job id if it had none.
 pub async fn accept(authed: AuthedRequest, kind: JobKind) -> Result<Response, ApiError> {
     let principal = authed.principal.clone();
-    let api = authed.api.clone();
+    let (api, trace) = (authed.api.clone(), authed.trace.clone());
     let body = authed.json().await?;
     let known = Known { csps: &api.csps, served: &*api.served };
     // Validated completely before the queue is touched: a refused request
@@ -49,14 +49,19 @@ pub async fn accept(authed: AuthedRequest, kind: JobKind) -> Result<Response, Ap
     let echo = job.request.get().to_owned();
     let (id, csp, operation) = (job.id.clone(), job.csp.clone(), job.operation);
     let queue = QueueName::requests(kind, &csp);
-    let queued = QueuedJob::new(job, api.clock.now());
+    trace.set("hoth.job.id", id.as_str());
+    let sending = trace.send(&queue, id.as_str());
+    // No part of what is compared: a repetition may come in another trace.
+    let queued = QueuedJob::new(job, api.clock.now()).traced(sending.job_trace());
     let (mut facts, message) = (JobFacts::of_queued(&queued), NewMessage::accepted(&queued));
     failpoint::reach(FailPoint::RequestReceived);
     // The queue commits before it returns. Only then may the client be told
     // that the job is accepted. After a crash between the two the client repeats
     // its request, and the queue recognizes the id. (A request without an id
     // becomes another job.)
-    let sent = api.queue.send(&queue, message).await?;
+    let sent = api.queue.send(&queue, message).await;
+    sending.end(sent.as_ref().err());
+    let sent = sent?;
     failpoint::reach(FailPoint::JobAccepted);
     let repeated = match sent {
         Sent::Queued => {
@@ -67,6 +72,7 @@ pub async fn accept(authed: AuthedRequest, kind: JobKind) -> Result<Response, Ap
         // a mark.
         Sent::Duplicate => {
             audit::submitted(&principal, &id, &csp, operation, Submission::Repeat);
+            trace.set("hoth.again", true);
             true
         }
         Sent::Conflict => return Err(ApiError::IdReused),

@@ -17,12 +17,15 @@ use super::error::ApiError;
 use super::state::ApiState;
 use crate::http::auth::Principal;
 use crate::http::body;
+use crate::traces::RequestTrace;
 
 /// An authorized request, with the API's state.
 pub struct AuthedRequest {
     pub api: Arc<ApiState>,
     /// The sender, for the audit trail.
     pub principal: Principal,
+    /// The trace of the request.
+    pub trace: RequestTrace,
     parts: Parts,
     /// Unread, unless the request is signed: then it is in memory already.
     body: Body,
@@ -33,9 +36,12 @@ impl FromRequest<Arc<ApiState>> for AuthedRequest {
 
     async fn from_request(request: Request, api: &Arc<ApiState>) -> Result<Self, Infallible> {
         let (mut parts, body) = request.into_parts();
-        let principal =
+        let principal: Principal =
             parts.extensions.remove().expect("every route is behind the authorize layer");
-        Ok(Self { api: Arc::clone(api), principal, parts, body })
+        let trace: RequestTrace =
+            parts.extensions.remove().expect("every route is behind the layer of traces");
+        trace.set_some("hoth.key", principal.key.as_deref());
+        Ok(Self { api: Arc::clone(api), principal, trace, parts, body })
     }
 }
 

@@ -23,8 +23,10 @@ use crate::http::auth::Principal;
 use crate::http::listener::FlushNotice;
 use crate::http::listener::Progress;
 use crate::metrics::table;
+use crate::traces::Collecting;
 use hoth_core::domain::JobEventKind;
 use hoth_core::domain::JobKind;
+use hoth_core::domain::JobTrace;
 use hoth_core::domain::QueuedOutcome;
 use hoth_platform::failpoint;
 use hoth_platform::failpoint::FailPoint;
@@ -66,13 +68,15 @@ struct Batch {
     list: String,
     /// Their deliveries, without bodies.
     deliveries: Vec<Delivery>,
+    /// The ids and traces of the jobs that have a trace.
+    traces: Vec<(String, JobTrace)>,
 }
 
 /// Handles `GET`: returns up to ten outcomes, oldest first in each portfolio.
 pub async fn collect(authed: AuthedRequest, kind: JobKind) -> Result<Response, ApiError> {
     let principal = authed.principal.clone();
     let params = CollectParams::parse(authed.query())?;
-    let api = authed.api;
+    let (api, trace) = (authed.api, authed.trace);
     // Before the receive: an acknowledged batch no longer blocks its groups, so
     // this response can have their next outcomes. If the host crashes after it,
     // the client repeats both, and a repeated acknowledgement is harmless.
@@ -81,7 +85,11 @@ pub async fn collect(authed: AuthedRequest, kind: JobKind) -> Result<Response, A
     }
     api.in_flight.wait_for(kind).await;
     let queue = QueueName::outcomes(kind);
-    let Batch { list, deliveries } = receive(&api, &queue, &params).await?;
+    let receiving = trace.receive(&queue);
+    let received = receive(&api, &queue, &params).await;
+    receiving.end(received.as_ref().map(|batch| batch.deliveries.len()));
+    let Batch { list, deliveries, traces } = received?;
+    let collecting = trace.collect(&queue, traces);
     // The leases began before this moment, by less than a second on the
     // embedded queue.
     let received_at = Instant::now();
@@ -107,7 +115,8 @@ pub async fn collect(authed: AuthedRequest, kind: JobKind) -> Result<Response, A
     // In a task of its own, because the handler returns before its response is
     // sent, and hyper drops its future if the client hangs up. The guard lets a
     // drain wait for the task.
-    let settlement = BatchSettlement { api, kind, queue, principal, leased, received_at };
+    let settlement =
+        BatchSettlement { api, kind, queue, principal, leased, received_at, collecting };
     tokio::spawn(async move {
         settlement.settle(flushed, deliveries).await;
         drop(in_flight_guard);
@@ -201,11 +210,13 @@ async fn read_or_dead_letter(
 ) -> Batch {
     let bytes = deliveries.iter().map(|delivery| delivery.message.body.len()).sum();
     let mut list = String::with_capacity(bytes);
+    let mut traces = Vec::new();
     let mut readable = Vec::with_capacity(deliveries.len());
     list.push('[');
     for mut delivery in deliveries {
         match QueuedOutcome::message_of(&delivery.message.body) {
-            Ok(message) => {
+            Ok((message, trace)) => {
+                traces.extend(trace.map(|trace| (delivery.message.key.clone(), trace)));
                 if !readable.is_empty() {
                     list.push(',');
                 }
@@ -235,7 +246,7 @@ async fn read_or_dead_letter(
         }
     }
     list.push(']');
-    Batch { list, deliveries: readable }
+    Batch { list, deliveries: readable, traces }
 }
 
 /// The settlement of a batch after its response was flushed, or was not.
@@ -247,6 +258,8 @@ struct BatchSettlement {
     /// The batch's name if the client leased it; `None` if it is consumed.
     leased: Option<String>,
     received_at: Instant,
+    /// The spans in the traces of the jobs.
+    collecting: Collecting,
 }
 
 impl BatchSettlement {
@@ -277,6 +290,7 @@ impl BatchSettlement {
                 delivery.lease.keep();
             }
             self.api.leased.keep(batch, keys);
+            self.collecting.end(true);
             return;
         }
         let receipts: Vec<Receipt> =
@@ -297,6 +311,7 @@ impl BatchSettlement {
                     self.api.observe(self.kind, &key, JobEventKind::Collected { by });
                 }
                 table::OUTCOMES_COLLECTED.with(&[self.kind.as_str()]).increment(count as u64);
+                self.collecting.end(false);
             }
             Err(error) => {
                 warn!(queue = %self.queue, error = &error as &dyn std::error::Error, "Deleting collected outcomes failed until their lease ended; they will be delivered again");

@@ -22,6 +22,7 @@ mod schema;
 mod state;
 #[cfg(test)]
 mod tests;
+mod traced;
 
 pub use config::Config;
 pub use in_flight::InFlightResponses;

@@ -14,6 +14,7 @@ use super::openapi;
 use super::routes;
 use super::routes::Route;
 use super::state::ApiState;
+use super::traced;
 use crate::http::FrontError;
 use crate::http::HEALTH_PATHS;
 use crate::http::Health;
@@ -58,6 +59,8 @@ pub fn router(state: ApiState) -> Router {
         // A route layer: unknown paths and methods get their 404 or 405 without
         // a key.
         .route_layer(authorization)
+        // Around the authorization, whose refusals belong to the trace.
+        .route_layer(middleware::from_fn_with_state(state.tracer.clone(), traced::trace))
         // Without the layer: a load balancer has no key.
         .merge(health)
         .fallback(async || FrontError::NotFound)

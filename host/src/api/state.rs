@@ -17,6 +17,7 @@ use crate::http::Health;
 use crate::http::Rate;
 use crate::http::auth::Keys;
 use crate::observe::Observers;
+use crate::traces::Tracer;
 use hoth_core::domain::CspName;
 use hoth_core::domain::JobEventKind;
 use hoth_core::domain::JobFacts;
@@ -54,6 +55,8 @@ pub struct ApiState {
     /// Batches whose response is not flushed yet, or not deleted yet. The drain
     /// waits for them.
     pub(super) in_flight: InFlightResponses,
+    /// Makes the spans of requests.
+    pub(super) tracer: Tracer,
     pub(super) batch_signer: BatchSigner,
     /// Cancelled when the listener closes: no `GET` waits any longer.
     pub(super) closing: CancellationToken,
@@ -100,6 +103,7 @@ impl ApiState {
             body_timeout,
             send_timeout,
             in_flight: InFlightResponses::default(),
+            tracer: Tracer::off(),
             batch_signer: BatchSigner::default(),
             closing: CancellationToken::new(),
             health: None,
@@ -127,6 +131,11 @@ impl ApiState {
     /// adapter has all.
     pub fn with_served(self, served: Arc<ServedOperations>) -> Self {
         Self { served, ..self }
+    }
+
+    /// Sets the tracer of requests. Without it, no spans are made.
+    pub fn with_tracer(self, tracer: Tracer) -> Self {
+        Self { tracer, ..self }
     }
 
     /// Ends waits for outcomes when `closing` is cancelled.

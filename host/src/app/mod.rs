@@ -23,6 +23,7 @@ use tracing::warn;
 
 use crate::admin;
 use crate::api;
+use crate::config;
 use crate::config::Config;
 use crate::console;
 use crate::http::Health;
@@ -42,6 +43,10 @@ use crate::supervisor::Beat;
 use crate::supervisor::PartEnded;
 use crate::supervisor::Supervisor;
 use crate::telemetry;
+use crate::traces;
+use crate::traces::Exporter;
+use crate::traces::HostFacts;
+use crate::traces::Tracer;
 use crate::worker;
 use crate::worker::CspRuntime;
 use crate::worker::Drained;
@@ -78,6 +83,10 @@ pub enum Role {
 /// The time that deletions of collected outcomes have to end.
 const DELETIONS_GRACE: Duration = Duration::from_secs(1);
 
+/// The time that the last spans have to be exported, at the end. It is a little
+/// more than the exporter takes by itself, unless an export is under way.
+const LAST_SPANS_GRACE: Duration = Duration::from_secs(3);
+
 /// The time that open connections of both listeners have to end, after the
 /// workers.
 const CONNECTIONS_GRACE: Duration = Duration::from_secs(5);
@@ -97,6 +106,8 @@ pub struct App {
     reload: Reload,
     metrics: metrics::Recorder,
     trail: Trail,
+    tracer: Tracer,
+    exporter: Option<Exporter>,
 }
 
 impl App {
@@ -113,6 +124,7 @@ impl App {
         let clock = Clock::system();
         let storage = open_queue(&config, &clock).await?;
         let trail = start_trail(&config, &clock, &supervisor)?;
+        let (tracer, exporter) = tracer(&config, &clock)?;
         let journals = journals(&config, &clock);
         let registry = open_registry(&config, &journals, &clock).await?;
         let context = Arc::new(worker::Context {
@@ -124,7 +136,8 @@ impl App {
             recorder: recorder(&config, journals, &clock, &supervisor)?,
             supervisor,
             clock,
-            observers: observers(&config, &trail),
+            observers: observers(&config, &trail, &tracer),
+            tracer: tracer.clone(),
         });
         let csps = csps(&config, &context.clock)?;
         let orphaned = orphaned(&*context.queue, &config).await;
@@ -163,6 +176,8 @@ impl App {
             reload,
             metrics,
             trail,
+            tracer,
+            exporter,
         })
     }
 
@@ -240,7 +255,14 @@ impl App {
         let serve = self.api.map(|api| api.serve(api_router, closing.clone()).boxed());
         let api = serve.map(|serve| part("the API listener", serve));
         let listeners = api.into_iter().chain([admin]).collect();
-        Running { workers, listeners, responses, draining, closing }
+        let exporting = CancellationToken::new();
+        let exporter = self.exporter.map(|exporter| {
+            let export = exporter.run(exporting.clone());
+            let supervisor = &self.context.supervisor;
+            let name = "the exporter of traces";
+            tokio::spawn(supervisor.until_stopped(name, exporting.clone(), export))
+        });
+        Running { workers, listeners, responses, exporter, draining, closing, exporting }
     }
 
     fn served_stages(&self) -> ServedStages {
@@ -263,7 +285,8 @@ impl App {
         let registry = Arc::clone(&self.context.registry);
         let state = state
             .with_served(Arc::new(move |csp| registry.operations(csp)))
-            .with_observers(self.context.observers.clone());
+            .with_observers(self.context.observers.clone())
+            .with_tracer(self.tracer.clone());
         match &self.batch_key {
             None => state,
             Some(key) => state.with_batch_key(key.expose_secret().as_bytes()),
@@ -319,15 +342,19 @@ struct Running {
     listeners: Vec<JoinHandle<()>>,
     /// Responses whose outcomes are deleted when the last byte has left.
     responses: api::InFlightResponses,
+    exporter: Option<JoinHandle<()>>,
     /// Cancelled first: `/readyz` answers 503.
     draining: CancellationToken,
     /// Cancelled when the workers have ended: the listeners close.
     closing: CancellationToken,
+    /// Cancelled last: no more spans come.
+    exporting: CancellationToken,
 }
 
 impl Running {
     /// Stops the tasks in the order in which they depend on each other: the
-    /// workers, then the listeners, then the deletions of collected outcomes.
+    /// workers, then the listeners, then the deletions of collected outcomes,
+    /// then the export of spans.
     ///
     /// The listeners stay open for at least `delay`, so that load balancers see
     /// the 503 of `/readyz` before a connection is refused.
@@ -355,6 +382,10 @@ impl Running {
             warn!("Some connections did not end in time");
         }
         self.responses.wait_for_all(DELETIONS_GRACE).await;
+        self.exporting.cancel();
+        if let Some(exporter) = self.exporter {
+            let _ended = tokio::time::timeout(LAST_SPANS_GRACE, exporter).await;
+        }
     }
 }
 
@@ -429,6 +460,22 @@ async fn open_registry(
     opened.await.context("opening the adapter registry")
 }
 
+/// Makes the tracer, and its exporter if one is configured.
+fn tracer(config: &Config, clock: &Clock) -> anyhow::Result<(Tracer, Option<Exporter>)> {
+    let system = match config.queue.backend() {
+        Backend::Embedded { .. } => "hoth",
+        Backend::Sqs(_) => "aws_sqs",
+    };
+    let adapter =
+        |(name, csp): (&CspName, &hoth_egress::Config)| (name.clone(), csp.adapter.clone());
+    let facts = || HostFacts {
+        messaging_system: system,
+        adapters: config.csp.iter().map(adapter).collect(),
+        resource: traces::resource(config::resource_attributes().as_deref()),
+    };
+    Tracer::new(&config.telemetry, facts, clock.clone()).context("setting up the export of traces")
+}
+
 /// Opens the store of journals and removes the expired ones.
 fn journals(config: &Config, clock: &Clock) -> Arc<JournalStore> {
     let store = JournalStore::new(config.replay.directory.clone(), config.replay.limits());
@@ -452,9 +499,9 @@ fn recorder(
 }
 
 /// Returns the parts that learn what happens to jobs.
-fn observers(config: &Config, trail: &Trail) -> Observers {
+fn observers(config: &Config, trail: &Trail, tracer: &Tracer) -> Observers {
     let meter = metrics::JobMeter::new(config.csp.keys(), config.poll_policy().deadline);
-    Observers::new(vec![Arc::new(trail.clone()), Arc::new(meter)])
+    Observers::new(vec![Arc::new(trail.clone()), Arc::new(meter), Arc::new(tracer.clone())])
 }
 
 /// Returns the certificate files of all CSPs, each with the key that names it.
@@ -474,6 +521,7 @@ fn csps(config: &Config, clock: &Clock) -> anyhow::Result<BTreeMap<CspName, CspR
             name: name.clone(),
             adapter: settings.adapter.clone(),
             client,
+            gets_traces: config.telemetry.propagate_to.contains(name),
             pause: PauseSwitch::new(settings.paused, clock.now()),
             secrets: SecretWatch::open(name, settings),
             max_concurrent: settings.max_concurrent,

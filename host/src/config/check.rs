@@ -50,10 +50,11 @@ fn tables(config: &Config) -> Vec<(String, &dyn Table)> {
         provisioning,
         worker,
         shutdown,
+        telemetry,
         csp,
     } = config;
     let csps = csp.iter().map(|(name, csp)| (format!("csp.{name}"), csp as &dyn Table));
-    let named: [(&str, &dyn Table); 14] = [
+    let named: [(&str, &dyn Table); 15] = [
         ("api", api),
         ("admin", admin),
         ("console", console),
@@ -68,6 +69,7 @@ fn tables(config: &Config) -> Vec<(String, &dyn Table)> {
         ("worker", worker),
         ("shutdown", shutdown),
         ("provisioning", provisioning),
+        ("telemetry", telemetry),
     ];
     csps.chain(named.map(|(name, table)| (name.to_owned(), table))).collect()
 }

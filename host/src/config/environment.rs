@@ -13,6 +13,16 @@ use super::mistake;
 /// The prefix of every variable that overrides a key.
 const PREFIX: &str = "HOTH__";
 
+/// The variable with attributes of this process for traces, which OpenTelemetry
+/// defines.
+const RESOURCE_ATTRIBUTES: &str = "OTEL_RESOURCE_ATTRIBUTES";
+
+/// Returns the attributes of this process for traces, if the environment has
+/// any.
+pub fn resource_attributes() -> Option<String> {
+    std::env::vars().find_map(|(name, value)| (name == RESOURCE_ATTRIBUTES).then_some(value))
+}
+
 /// Returns the overrides in the environment, sorted by name.
 pub fn overrides() -> Vec<(String, String)> {
     let mut found: Vec<_> = std::env::vars().filter(|(name, _)| name.starts_with(PREFIX)).collect();

@@ -19,6 +19,7 @@ use std::path::PathBuf;
 use serde::Deserialize;
 
 pub use self::changes::KeyDigests;
+pub use self::environment::resource_attributes;
 use crate::admin;
 use crate::api;
 use crate::console;
@@ -28,6 +29,7 @@ use crate::registry::Requirements;
 use crate::registry::Trust;
 use crate::registry::TrustError;
 use crate::replay;
+use crate::traces;
 use crate::worker;
 use hoth_core::config::Problem;
 use hoth_core::domain::CspName;
@@ -73,6 +75,8 @@ pub struct Config {
     #[serde(default)]
     pub shutdown: http::Shutdown,
     #[serde(default)]
+    pub telemetry: traces::Config,
+    #[serde(default)]
     pub csp: BTreeMap<CspName, hoth_egress::Config>,
 }
 
@@ -116,6 +120,7 @@ impl Config {
         self.adapters.resolve_against(directory);
         self.replay.resolve_against(directory);
         self.trail.resolve_against(directory);
+        self.telemetry.resolve_against(directory);
         self.auth.resolve_against(directory);
         if let Some(secret) = &mut self.api.batch_key {
             secret.resolve_against(directory);

@@ -224,6 +224,7 @@ fn the_documentation_has_the_bounds_of_every_number() {
         "polling.deadline_hours",
         "provisioning.async_failure_code",
         "replay.slower_ratio",
+        "telemetry.sample_ratio",
     ] {
         assert!(found.remove(other), "{other}");
     }

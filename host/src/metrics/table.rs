@@ -196,6 +196,8 @@ table! {
             "Spans that the collector of traces accepted."
         Counter SPANS_DROPPED = "hoth_spans_dropped_total" ["reason"];
             "Spans that were dropped."
+        Histogram SPAN_EXPORT = "hoth_span_export_seconds" in CALL_BOUNDS;
+            "Time of a try to export spans."
         Counter LOG_LINES_DROPPED = "hoth_log_lines_dropped_total" ["kind"];
             "Log lines that were dropped because the reader of the log stalled."
         Gauge BUILD_INFO = "hoth_build_info" ["version", "commit"];

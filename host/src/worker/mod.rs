@@ -39,6 +39,7 @@ use crate::observe::Observers;
 use crate::registry::Registry;
 use crate::replay::Recorder;
 use crate::supervisor::Supervisor;
+use crate::traces::Tracer;
 use hoth_core::domain::CspName;
 use hoth_core::domain::JobKind;
 use hoth_core::workflow::PollPolicy;
@@ -65,6 +66,8 @@ pub struct Context {
     pub recorder: Recorder,
     /// Notices a consumer that ends.
     pub supervisor: Supervisor,
+    /// Begins the traces of runs.
+    pub tracer: Tracer,
     /// The length of a message's lease; each heartbeat renews it.
     pub lease: Duration,
     pub clock: Clock,
@@ -94,6 +97,8 @@ pub struct CspRuntime {
     pub adapter: String,
     /// Makes the calls, and holds the circuit breaker.
     pub client: hoth_egress::Client,
+    /// True if the CSP gets the trace contexts of its jobs.
+    pub gets_traces: bool,
     /// Shared with the admin API.
     pub pause: PauseSwitch,
     /// Holds jobs back while a secret cannot be read.

@@ -7,6 +7,7 @@ use futures_util::FutureExt as _;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 use tracing::error;
+use tracing::field;
 use tracing::info;
 use tracing::info_span;
 use tracing::warn;
@@ -67,6 +68,9 @@ impl DeliveryHandler {
                 job.id = delivery.message.key.as_str(),
                 csp = %self.csp.name,
                 queue = %delivery.lease.queue().family(),
+                // Recorded when the trace is known, if there is one.
+                trace_id = field::Empty,
+                span_id = field::Empty,
             );
             let queue = delivery.lease.queue().clone();
             let mut events = RunEvents::begin(&self.context, &delivery);
@@ -112,11 +116,16 @@ impl DeliveryHandler {
         if too_many && matches!(delivery.lease.queue().stage, Stage::Requests(_)) {
             return Disposition::failed(delivery, &JobError::TooManyDeliveries(DELIVERIES_MAX));
         }
-        let queued = match QueuedJob::decode(&message.body) {
+        let mut queued = match QueuedJob::decode(&message.body) {
             Ok(queued) => queued,
             Err(reason) => return Disposition::unreadable(delivery, &reason),
         };
         events.of_queued(&queued, delivery);
+        if let Some(trace) = events.begin_trace(&self.context.tracer, &queued) {
+            let span = tracing::Span::current();
+            span.record("trace_id", field::display(trace.context.trace_id));
+            span.record("span_id", field::display(trace.context.span_id));
+        }
         // Before any call: no successor of such a job could be sent, and the
         // adapter of this queue's CSP must not get the job of another one.
         if let Some(error) = on_wrong_queue(delivery.lease.queue(), &queued.job) {
@@ -139,6 +148,8 @@ impl DeliveryHandler {
                 };
             }
         }
+        // An early delivery is no run, and leaves the traces as they are.
+        queued.trace = events.job_trace().or(queued.trace);
         // After the check for early deliveries, which must not count as tries.
         if too_many {
             let error = JobError::TooManyDeliveries(DELIVERIES_MAX);

@@ -16,6 +16,7 @@ use crate::registry::Version;
 use crate::replay::RecordedCall;
 use crate::replay::Recording;
 use crate::replay::StepKind;
+use crate::traces;
 use hoth_core::domain::AdapterEntry;
 use hoth_core::domain::AdapterState;
 use hoth_core::domain::Event;
@@ -24,6 +25,7 @@ use hoth_core::domain::JobEventKind;
 use hoth_core::domain::QueuedJob;
 use hoth_core::domain::SendStep;
 use hoth_core::domain::Step;
+use hoth_core::domain::TraceContext;
 use hoth_core::workflow::Finding;
 use hoth_core::workflow::JobError;
 use hoth_core::workflow::RetryPolicy;
@@ -76,7 +78,7 @@ pub async fn run_adapter(
         let end = RunEnd::Broken(JobError::not_offered(&queued.job));
         return Run { end, totals: RunTotals::default(), recording: None };
     }
-    let facts = hoth_runtime::JobContext {
+    let mut facts = hoth_runtime::JobContext {
         id: queued.job.id.to_string(),
         operation: queued.job.operation.wit_name().to_owned(),
         input: queued.job.input(),
@@ -84,6 +86,8 @@ pub async fn run_adapter(
         attempt: delivery.message.receive_count,
         context: context.polling.context_of(resumption),
     };
+    let created = queued.trace.as_ref().map(|trace| &trace.created);
+    facts.context.extend(created.iter().flat_map(|created| created.to_pairs()));
     let (recorder, manifest) = (&context.recorder, &version.adapter().info().manifest);
     let recording = match resumption {
         None => recorder.begin(&csp.adapter, &csp.name, &facts, manifest),
@@ -97,6 +101,7 @@ pub async fn run_adapter(
         job: &queued.job,
         lease: &delivery.lease,
         facts,
+        created,
         recording,
         events,
         // A failed poll is repeated at the next wait; any other request is
@@ -133,6 +138,8 @@ struct RunLoop<'a> {
     /// The job as its adapter sees it; the same in every call of the run. The
     /// input is empty between the calls: a job may wait long for its CSP.
     facts: hoth_runtime::JobContext,
+    /// The context in which the job was created.
+    created: Option<&'a TraceContext>,
     recording: Option<Recording>,
     events: &'a mut RunEvents,
     retry: RetryPolicy,
@@ -235,6 +242,15 @@ impl RunLoop<'_> {
     /// requests before this one; the idempotency key is made of it.
     async fn exchange(&mut self, request: &hoth_core::domain::HttpRequest, ordinal: u32) -> Event {
         let key = self.job.request_key(ordinal);
+        let created = self.created.filter(|_| self.csp.gets_traces);
+        let run = self.events.trace().map(|trace| &trace.context);
+        // The span that makes the call, or the context of the client as it is.
+        let trace = created.map(|created| {
+            move |call| match run {
+                Some(run) => traces::call_context(run, ordinal + 1, call),
+                None => created.clone(),
+            }
+        });
         let context = hoth_egress::Context {
             retry: &self.retry,
             is_poll: self.is_poll,
@@ -246,6 +262,7 @@ impl RunLoop<'_> {
             // A job that is given back before its first call, at a stop, has
             // done nothing, and its delivery does not count.
             before_call: &|| self.lease.start(),
+            trace: trace.as_ref().map(|trace| trace as &(dyn Fn(u32) -> TraceContext + Sync)),
         };
         let exchanged = self.csp.client.exchange(request, &context).await;
         debug!(calls = exchanged.calls, "Request answered");

@@ -7,6 +7,7 @@ use std::time::Instant;
 use super::Context;
 use crate::observe::Observers;
 use crate::registry::Version;
+use crate::traces::Tracer;
 use hoth_core::domain::AdapterCalled;
 use hoth_core::domain::AdapterEntry;
 use hoth_core::domain::Ended;
@@ -14,7 +15,9 @@ use hoth_core::domain::JobEvent;
 use hoth_core::domain::JobEventKind;
 use hoth_core::domain::JobFacts;
 use hoth_core::domain::JobRecord;
+use hoth_core::domain::JobTrace;
 use hoth_core::domain::QueuedJob;
+use hoth_core::domain::RunTrace;
 use hoth_core::domain::Step;
 use hoth_core::domain::StepWord;
 use hoth_core::domain::event_text;
@@ -64,6 +67,31 @@ impl RunEvents {
             resumed: queued.resumption.is_some(),
             waited_ms: millis(waited),
         });
+    }
+
+    /// Begins the trace of the run, unless no spans are made.
+    pub fn begin_trace(&mut self, tracer: &Tracer, queued: &QueuedJob) -> Option<&RunTrace> {
+        self.record.trace = tracer.run(queued).map(Box::new);
+        self.record.trace.as_deref()
+    }
+
+    /// Returns the trace of the run, unless no spans are made.
+    pub fn trace(&self) -> Option<&RunTrace> {
+        self.record.trace.as_deref()
+    }
+
+    /// Returns the traces to keep with the job after the run, unless no spans
+    /// are made.
+    pub fn job_trace(&self) -> Option<JobTrace> {
+        self.trace().map(RunTrace::job_after)
+    }
+
+    /// Notes that the settlement begins.
+    pub fn begin_settling(&mut self) {
+        let now = self.began.elapsed();
+        if let Some(trace) = &mut self.record.trace {
+            trace.settling = Some(now);
+        }
     }
 
     /// Adds an event without a duration.

@@ -62,6 +62,7 @@ impl Disposition {
     /// `requests` counts the requests that the job has made.
     pub fn reported(queued: &QueuedJob, report: Report, requests: u32) -> Self {
         let (report, outcome) = report.into_queued(&queued.job);
+        let outcome = outcome.traced(queued.trace.clone());
         Self::Ended {
             queue: QueueName::outcomes(queued.job.kind),
             message: NewMessage::outcome(queued, &outcome),
@@ -75,6 +76,7 @@ impl Disposition {
         let from = queued.resumption.as_ref();
         let report = Report::of_error(&queued.job, from, reason);
         let (report, outcome) = report.into_queued(&queued.job);
+        let outcome = outcome.traced(queued.trace.clone());
         Self::DeadLettered {
             reason: reason.to_string(),
             queue: QueueName::outcomes(queued.job.kind),
@@ -168,6 +170,7 @@ pub async fn settle(
     if let Some((before, _)) = disposition.fail_points() {
         failpoint::reach(before);
     }
+    events.begin_settling();
     let mut backoff = SETTLE_BACKOFF.0;
     for _ in 0..SETTLE_TRIES_MAX {
         match try_settle(queue, &delivery, &disposition).await {

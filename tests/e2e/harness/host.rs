@@ -184,6 +184,11 @@ impl TestHost {
         self.take_process().wait().await.expect("the host ends").code()
     }
 
+    /// Sets the roles of the next start.
+    pub fn set_roles(&mut self, roles: &str) {
+        self.command = self.command.clone().roles(roles);
+    }
+
     /// Sets an environment variable for the next start.
     pub fn set_environment(&mut self, name: &str, value: &str) {
         self.command.set_environment(name, value);

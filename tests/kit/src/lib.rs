@@ -5,7 +5,8 @@
 //! directory, [`HostCommand`] starts hosts there, one after the other or side
 //! by side, and [`HostProcess`] is one of them. Readiness comes from the
 //! structured log event `listening`, never from the text of a message.
-//! [`MockAws`] and [`MockAzure`] are local clouds for them.
+//! [`MockAws`] and [`MockAzure`] are local clouds for them, and [`OtlpReceiver`]
+//! receives their traces.
 
 mod aws_csp;
 mod azure_csp;
@@ -15,6 +16,7 @@ pub mod memory;
 mod mock_aws;
 mod mock_azure;
 mod mock_cloud;
+mod otlp;
 mod process;
 mod queues;
 
@@ -29,6 +31,9 @@ pub use mock_aws::AccessKey;
 pub use mock_aws::MockAws;
 pub use mock_azure::MockAzure;
 pub use mock_cloud::MockCloud;
+pub use otlp::OtlpReceiver;
+pub use otlp::ReceivedSpan;
+pub use otlp::SpanKind;
 pub use process::Addresses;
 pub use process::Endpoint;
 pub use process::HostCommand;

@@ -18,6 +18,7 @@ use super::Operation;
 use super::PortfolioId;
 use super::QueuedJob;
 use super::Resumption;
+use super::RunTrace;
 use super::Timestamp;
 use super::TransportCode;
 use super::WaitPurpose;
@@ -66,6 +67,8 @@ pub struct JobRecord {
     pub events: Vec<JobEvent>,
     /// Events beyond [`RECORD_EVENTS_MAX`].
     pub dropped: u32,
+    /// The trace of the run. `None` for other records, and without traces.
+    pub trace: Option<Box<RunTrace>>,
 }
 
 /// One event.
@@ -190,6 +193,31 @@ pub enum LogLevel {
     Info,
     Warn,
     Error,
+}
+
+impl StepWord {
+    /// Returns the word as it is stored.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Send => "send",
+            Self::Wait => "wait",
+            Self::Done => "done",
+            Self::Fail => "fail",
+            Self::Broken => "broken",
+        }
+    }
+}
+
+impl LogLevel {
+    /// Returns the word as it is stored.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Debug => "debug",
+            Self::Info => "info",
+            Self::Warn => "warn",
+            Self::Error => "error",
+        }
+    }
 }
 
 /// The cause for which a call to the CSP was held back.
@@ -328,13 +356,13 @@ impl JobFacts {
 impl JobRecord {
     /// Makes a record without events.
     pub fn new(job: JobFacts, at: Timestamp) -> Self {
-        Self { job, at, events: Vec::new(), dropped: 0 }
+        Self { job, at, events: Vec::new(), dropped: 0, trace: None }
     }
 
     /// Makes a record of one event without a duration.
     pub fn of_one(job: JobFacts, at: Timestamp, what: JobEventKind) -> Self {
         let event = JobEvent { offset: Duration::ZERO, took: None, what };
-        Self { job, at, events: vec![event], dropped: 0 }
+        Self { job, at, events: vec![event], dropped: 0, trace: None }
     }
 
     /// Adds an event, or counts it if the record is full.

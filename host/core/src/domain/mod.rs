@@ -84,6 +84,7 @@ pub use supported::SupportedOperations;
 pub use timestamp::Timestamp;
 pub use timestamp::rfc3339;
 pub use trace::JobTrace;
+pub use trace::RunTrace;
 pub use trace::SpanId;
 pub use trace::TRACEPARENT;
 pub use trace::TRACESTATE;

@@ -6,10 +6,14 @@
 mod context;
 mod state;
 
+use std::time::Duration;
+
 use serde::Deserialize;
 use serde::Deserializer;
 use serde::Serialize;
 use serde_json::Value;
+
+use super::Timestamp;
 
 pub use context::SpanId;
 pub use context::TRACEPARENT;
@@ -55,6 +59,28 @@ impl JobTrace {
         serializer: S,
     ) -> Result<S::Ok, S::Error> {
         trace.as_ref().map(Stored::of).serialize(serializer)
+    }
+}
+
+/// The trace of one run, for the observers of the job.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RunTrace {
+    /// The context of the run.
+    pub context: TraceContext,
+    /// The traces of the job before this run. `None` if the job has none yet.
+    pub job: Option<JobTrace>,
+    /// The start of the run by the wall clock, by which traces are dated.
+    pub at: Timestamp,
+    /// The time from the start of the run to that of its settlement. `None`
+    /// until the settlement.
+    pub settling: Option<Duration>,
+}
+
+impl RunTrace {
+    /// Returns the traces to keep with the job after this run.
+    pub fn job_after(&self) -> JobTrace {
+        let job = self.job.clone().unwrap_or_else(|| JobTrace::new(self.context.clone()));
+        job.after(self.context.clone())
     }
 }
 

@@ -1,0 +1,22 @@
+//! The span of a request.
+
+use axum::extract::MatchedPath;
+use axum::extract::Request;
+use axum::extract::State;
+use axum::middleware::Next;
+use axum::response::Response;
+
+use crate::traces::RequestTrace;
+use crate::traces::Tracer;
+
+/// Begins the trace of a request, and notes the status of its response. The
+/// handler finds the [`RequestTrace`] among the extensions of the request.
+pub async fn trace(State(tracer): State<Tracer>, mut request: Request, next: Next) -> Response {
+    // The pattern of the route and not the path: names of spans must be few.
+    let route = request.extensions().get::<MatchedPath>().map_or("/", MatchedPath::as_str);
+    let trace = tracer.request(request.method().as_str(), route, request.headers());
+    request.extensions_mut().insert::<RequestTrace>(trace.clone());
+    let response = next.run(request).await;
+    trace.respond(response.status().as_u16());
+    response
+}
