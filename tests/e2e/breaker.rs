@@ -294,7 +294,7 @@ async fn a_stop_counts_only_for_jobs_that_made_a_call(setup: Setup) {
     let begins = |host: &TestHost| -> Vec<(String, u64)> {
         let lines = host.log().into_iter().filter(|line| line["event"] == "begin");
         let begin = |line: Value| {
-            let job = line["span"]["job.id"].as_str().expect("a job's id").to_owned();
+            let job = line["job.id"].as_str().expect("a job's id").to_owned();
             (job, line["attempt"].as_u64().expect("a number"))
         };
         lines.map(begin).collect()

@@ -178,3 +178,35 @@ async fn jobs_wait_for_a_secret_that_cannot_be_read_and_go_on_by_themselves() {
     assert_eq!((outcome.code(), &outcome["initialSnowRequest"]["jobId"]), (200, &"job-1".into()));
     assert!(host.admin_json("/csps/LATE").await["missingSecret"].is_null());
 }
+
+#[tokio::test]
+async fn the_log_begins_with_the_program_and_its_configuration() {
+    let csp = csp::sync().await;
+    let host = Setup::new().csp("CSP_TEST", &csp).start().await;
+    let log = host.log();
+    let first = log.first().expect("a host logs its start");
+    assert_eq!(
+        (first["event"].as_str(), first["version"].as_str()),
+        (Some("start"), Some("0.1.0"))
+    );
+    assert_eq!(first["roles"], "api,worker,watcher");
+    let file = std::fs::read(host.directory().join("hoth.toml")).expect("the file can be read");
+    let digest = hoth_core::domain::Digest::of(&file).to_string();
+    assert_eq!(first["config_sha256"].as_str(), Some(&*digest));
+    assert_eq!((first["queue"].as_str(), first["queue_schema"].is_u64()), (Some("embedded"), true));
+}
+
+#[tokio::test]
+async fn a_start_that_fails_is_logged_as_json() {
+    let directory = tempfile::tempdir().expect("a temporary folder can be made");
+    std::fs::write(directory.path().join("hoth.toml"), "[csp").expect("a file can be written");
+    let output = tokio::process::Command::new(env!("CARGO_BIN_EXE_hoth"))
+        .args(["serve", "--config", "hoth.toml"])
+        .current_dir(directory.path())
+        .output()
+        .await
+        .expect("the program can be started");
+    let line: serde_json::Value = serde_json::from_slice(&output.stderr).expect("one JSON line");
+    assert_eq!((output.status.code(), line["event"].as_str()), (Some(2), Some("exit")));
+    assert!(line["message"].as_str().is_some_and(|text| text.starts_with("hoth.toml: ")), "{line}");
+}

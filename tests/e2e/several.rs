@@ -70,7 +70,7 @@ fn id(message: &Outcome) -> String {
 #[tokio::test]
 async fn a_background_task_of_the_queue_that_panics_ends_the_process_and_loses_no_job() {
     let queue = queues_at(endpoint().as_deref());
-    let sentence = "hoth: a background task of the queue ended without a request to stop";
+    let sentence = "a background task of the queue ended without a request to stop";
     ends_and_loses_nothing("queue-poll:panic", |setup| setup.queue(&queue), sentence).await;
 }
 

@@ -45,19 +45,19 @@ async fn a_consumer_that_panics_ends_the_process_and_loses_no_job() {
 
 #[tokio::test]
 async fn a_watcher_that_panics_ends_the_process_and_loses_no_job() {
-    let sentence = "hoth: the watcher of the adapters directory panicked: fail point watcher-pass";
+    let sentence = "the watcher of the adapters directory panicked: fail point watcher-pass";
     ends_and_loses_nothing("watcher-pass:panic", |setup| setup, sentence).await;
 }
 
 #[tokio::test]
 async fn a_panic_of_the_thread_that_interrupts_adapters_ends_the_process_and_loses_no_job() {
-    let sentence = "hoth: the thread that interrupts adapters ended without a request to stop";
+    let sentence = "the thread that interrupts adapters ended without a request to stop";
     ends_and_loses_nothing("epoch-tick:panic", |setup| setup, sentence).await;
 }
 
 #[tokio::test]
 async fn a_panic_of_the_thread_that_writes_the_log_ends_the_process_and_loses_no_job() {
-    let sentence = "hoth: the thread that writes the log panicked: fail point log-writer";
+    let sentence = "the thread that writes the log panicked: fail point log-writer";
     ends_and_loses_nothing("log-writer:panic", |setup| setup, sentence).await;
 }
 
@@ -70,7 +70,7 @@ async fn a_panic_of_the_queue_writer_ends_the_process_and_loses_no_job() {
 #[tokio::test]
 async fn a_stuck_queue_writer_ends_the_process_and_loses_no_job() {
     let setup = |setup: Setup| setup.with("[worker]\nstuck_after_ms = 2000");
-    ends_and_loses_nothing("before-commit:hang", setup, "hoth: the queue writer is stuck").await;
+    ends_and_loses_nothing("before-commit:hang", setup, "the queue writer is stuck").await;
 }
 
 #[tokio::test]
@@ -82,7 +82,7 @@ async fn a_panic_of_the_thread_that_syncs_the_queue_ends_the_process_and_loses_n
 #[tokio::test]
 async fn a_stuck_sync_of_the_queue_ends_the_process_and_loses_no_job() {
     let setup = |setup: Setup| setup.with("[worker]\nstuck_after_ms = 2000");
-    ends_and_loses_nothing("before-sync:hang", setup, "hoth: the queue writer is stuck").await;
+    ends_and_loses_nothing("before-sync:hang", setup, "the queue writer is stuck").await;
 }
 
 #[tokio::test]
@@ -91,7 +91,7 @@ async fn a_stuck_runtime_ends_the_process_and_loses_no_job() {
     let setup = |setup: Setup| {
         setup.with("[worker]\nstuck_after_ms = 2000").environment("TOKIO_WORKER_THREADS", "1")
     };
-    ends_and_loses_nothing("consumer-loop:hang", setup, "hoth: the async runtime is stuck").await;
+    ends_and_loses_nothing("consumer-loop:hang", setup, "the async runtime is stuck").await;
 }
 
 #[tokio::test]
@@ -100,7 +100,7 @@ async fn a_stuck_watcher_of_adapters_ends_the_process_and_loses_no_job() {
     let setup = |setup: Setup| {
         setup.with("[worker]\nstuck_after_ms = 1000").environment("TOKIO_WORKER_THREADS", "4")
     };
-    let sentence = "hoth: the watcher of the adapters directory is stuck";
+    let sentence = "the watcher of the adapters directory is stuck";
     ends_and_loses_nothing("watcher-pass:hang", setup, sentence).await;
 }
 

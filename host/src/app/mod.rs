@@ -63,6 +63,7 @@ use hoth_queue::QueueError;
 use hoth_queue::QueueName;
 use hoth_queue::Storage;
 use hoth_queue::embedded::EmbeddedQueue;
+use hoth_queue::embedded::SCHEMA_VERSION;
 #[cfg(feature = "sqs")]
 use hoth_queue::sqs::SqsQueue;
 use hoth_runtime::Compiler;
@@ -78,6 +79,17 @@ pub enum Role {
     Worker,
     /// Poll CSPs for waiting jobs and resume them
     Watcher,
+}
+
+impl Role {
+    /// Returns the name, as the command line has it.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Api => "api",
+            Self::Worker => "worker",
+            Self::Watcher => "watcher",
+        }
+    }
 }
 
 /// The time that deletions of collected outcomes have to end.
@@ -117,6 +129,7 @@ impl App {
         // Before any file is read, so that a file which changes meanwhile is
         // seen to have changed.
         let seen = reload::digest_files(&config).await;
+        log_start(&config, &roles);
         let metrics = metrics::Recorder::install().context("setting up metrics")?;
         telemetry::register_metrics();
         replay::register_metrics(config.csp.values().map(|csp| csp.adapter.as_str()));
@@ -496,6 +509,29 @@ fn recorder(
 ) -> anyhow::Result<Recorder> {
     let recorder = Recorder::start(&config.replay, journals, clock.clone(), supervisor);
     recorder.context("starting the thread that writes journals")
+}
+
+/// Logs the first line of a host: the program, and what it was told to do.
+fn log_start(config: &Config, roles: &BTreeSet<Role>) {
+    let names: Vec<&str> = roles.iter().copied().map(Role::name).collect();
+    // The schema of the queue file, to which a file of an earlier one is
+    // brought.
+    let (backend, queue_schema) = match config.queue.backend() {
+        Backend::Embedded { .. } => ("embedded", Some(SCHEMA_VERSION)),
+        Backend::Sqs(_) => ("sqs", None),
+    };
+    info!(
+        event = "start",
+        version = env!("CARGO_PKG_VERSION"),
+        commit = option_env!("HOTH_COMMIT").unwrap_or("unknown"),
+        pid = std::process::id(),
+        roles = names.join(","),
+        config = %config.file.display(),
+        config_sha256 = config.keys.of_file().map(tracing::field::display),
+        queue = backend,
+        queue_schema,
+        "Host starts"
+    );
 }
 
 /// Returns the parts that learn what happens to jobs.

@@ -58,7 +58,7 @@ impl App {
                 event = "part-stuck",
                 "Part of the host is stuck: {part} has shown no sign of life for {silent:?}"
             );
-            telemetry::write_last(&format!("hoth: {part} is stuck; the host must be restarted\n"));
+            telemetry::write_last(&format!("{part} is stuck; the host must be restarted"));
             telemetry::flush_logs();
             // A drain could wait for the stuck part, and what is on disk needs
             // none.

@@ -115,13 +115,13 @@ Exit codes: 0 valid; 2 invalid, or valid with warnings and --strict.")]
 Examples:
   hoth serve --config hoth.toml
   HOTH__API__LISTEN=127.0.0.1:9000 hoth serve --config hoth.toml
-  hoth serve --config hoth.toml --roles api --log json --log-filter hoth=debug")]
+  hoth serve --config hoth.toml --roles api --log-format json --log-filter hoth=debug")]
 struct Serve {
     /// Configuration file in TOML; environment variables HOTH__SECTION__KEY
     /// override its keys
     #[arg(long, value_name = "FILE")]
     config: PathBuf,
-    /// Roles of this process, separated by commas
+    /// Roles to run, separated by commas
     #[arg(
         long,
         value_enum,
@@ -129,10 +129,10 @@ struct Serve {
         default_values_t = [Role::Api, Role::Worker, Role::Watcher],
     )]
     roles: Vec<Role>,
-    /// Format of log lines, which go to standard error
-    #[arg(long, value_enum, default_value_t = LogFormat::Text)]
-    log: LogFormat,
-    /// Filter of log lines: a level, or levels by target
+    /// Log format [default: text if standard error is a terminal, else json]
+    #[arg(long, alias = "log", value_enum)]
+    log_format: Option<LogFormat>,
+    /// Log filter: a level, or levels by target
     #[arg(long, value_name = "FILTER", default_value = "info", env = "RUST_LOG")]
     log_filter: String,
 }
@@ -152,17 +152,18 @@ pub fn run(arguments: Arguments) -> ExitCode {
 }
 
 fn run_serve(serve: &Serve) -> ExitCode {
+    let format = serve.log_format.unwrap_or_else(LogFormat::for_standard_error);
     let config = match Config::load(&serve.config) {
         Ok(config) => config,
-        Err(error) => return refuse(&error.into()),
+        Err(error) => return refuse_start(format, &error.into()),
     };
     // Dropped at the end, which flushes the log.
-    let _logs = match telemetry::start_logs(serve.log, &serve.log_filter) {
+    let _logs = match telemetry::start_logs(format, &serve.log_filter) {
         Ok(logs) => logs,
-        Err(error) => return refuse(&error.into()),
+        Err(error) => return refuse_start(format, &error.into()),
     };
     if let Err(error) = failpoint::arm() {
-        return refuse(&error.into());
+        return refuse_start(format, &error.into());
     }
     let roles: BTreeSet<Role> = serve.roles.iter().copied().collect();
     let done = in_runtime(async move {
@@ -176,7 +177,7 @@ fn run_serve(serve: &Serve) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             // Through the log: standard error may have a reader that stalls.
-            telemetry::write_last(&format!("hoth: {error:#}\n"));
+            telemetry::write_last(&format!("{error:#}"));
             ExitCode::from(FAILURE)
         }
     }
@@ -231,7 +232,7 @@ fn stop_signal() -> anyhow::Result<impl Future<Output = ()>> {
         }
         tokio::spawn(async move {
             interrupt.recv().await;
-            telemetry::write_last("hoth: interrupted while draining; jobs in hand run again\n");
+            telemetry::write_last("interrupted while draining; jobs in hand run again");
             std::process::exit(FAILURE.into());
         });
     })
@@ -246,6 +247,13 @@ fn exit_code(done: anyhow::Result<()>) -> ExitCode {
             ExitCode::from(FAILURE)
         }
     }
+}
+
+/// Reports an error in the form of the log, which has not been started.
+#[expect(clippy::print_stderr, reason = "the log goes there, too")]
+fn refuse_start(format: LogFormat, error: &anyhow::Error) -> ExitCode {
+    eprint!("{}", format.last_line(&format!("{error:#}")));
+    ExitCode::from(USAGE)
 }
 
 /// Reports invalid arguments or an invalid configuration.

@@ -13,7 +13,11 @@ const NAMED_MAX: usize = 20;
 /// The keys of a file, each with a digest of its value. Values are not kept: a
 /// URL may hold a password.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct KeyDigests(BTreeMap<String, Digest>);
+pub struct KeyDigests {
+    keys: BTreeMap<String, Digest>,
+    /// The digest of the whole text; `None` if no file was read.
+    file: Option<Digest>,
+}
 
 impl KeyDigests {
     /// Reads a file that has been parsed before. A file that is no TOML has no
@@ -21,16 +25,22 @@ impl KeyDigests {
     pub fn of(text: &str) -> Self {
         let mut digests = BTreeMap::new();
         add(&mut digests, "", &toml::from_str::<Table>(text).unwrap_or_default());
-        Self(digests)
+        Self { keys: digests, file: Some(Digest::of(text.as_bytes())) }
+    }
+
+    /// Returns the SHA-256 of the file. Returns `None` if no file was read.
+    pub fn of_file(&self) -> Option<Digest> {
+        self.file
     }
 
     /// Returns the keys that take effect only at a start, and in which `newer`
     /// differs: sorted, and as text. Returns `None` if there are none.
     pub fn pending(&self, newer: &Self) -> Option<String> {
-        let mut keys: Vec<&str> = self.0.keys().chain(newer.0.keys()).map(String::as_str).collect();
+        let mut keys: Vec<&str> =
+            self.keys.keys().chain(newer.keys.keys()).map(String::as_str).collect();
         keys.sort_unstable();
         keys.dedup();
-        keys.retain(|key| !is_reloaded(key) && self.0.get(*key) != newer.0.get(*key));
+        keys.retain(|key| !is_reloaded(key) && self.keys.get(*key) != newer.keys.get(*key));
         if keys.is_empty() {
             return None;
         }

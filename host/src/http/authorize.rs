@@ -9,7 +9,10 @@ use axum::body::Body;
 use axum::extract::Request;
 use axum::extract::State;
 use axum::http::Extensions;
+use axum::http::HeaderMap;
 use axum::http::Method;
+use axum::http::header;
+use axum::http::request::Parts;
 use axum::middleware::Next;
 use axum::response::Response;
 use bytes::Bytes;
@@ -46,6 +49,12 @@ const UNAUTHENTICATED_BODY_BYTES_MAX: usize = 512 * 1_024;
 /// The largest body whose digest is computed on a thread of the runtime, which
 /// takes half a millisecond. A component has up to 64 MiB.
 const INLINE_DIGEST_BYTES_MAX: usize = 256 * 1_024;
+
+/// The most characters of a path in a log line about a sender that is unknown.
+const LOGGED_PATH_MAX: usize = 256;
+
+/// The longest id of an AWS access key, by the documentation of IAM.
+const ACCESS_KEY_ID_MAX: usize = 128;
 
 /// The rate of log lines about failed authentications. Anyone can cause them, so
 /// they must not fill the log.
@@ -99,7 +108,7 @@ impl Authenticator {
     /// and not before: until then a new connection may take its slot.
     async fn authenticate(&self, request: Request) -> Result<(Principal, Request), FrontError> {
         let (head, body) = request.into_parts();
-        let deny = |denied| self.deny(&denied, &head.extensions);
+        let deny = |denied| self.deny(&denied, &head);
         let pending = match self.keys.authenticate(&head, self.clock.wall()).map_err(deny)? {
             AuthDecision::Authenticated(principal) => {
                 // Without a key only the name of the host tells a client on
@@ -157,12 +166,18 @@ impl Authenticator {
     }
 
     /// Counts and logs a failed authentication.
-    fn deny(&self, denied: &Denied, extensions: &Extensions) -> FrontError {
+    fn deny(&self, denied: &Denied, head: &Parts) -> FrontError {
         table::REQUESTS_REFUSED.with(&["unauthenticated"]).increment(1);
         // One bucket for all peers: a caller with many addresses must not get
         // one for each.
         if self.denial_log.take("", Instant::now()).is_ok() {
-            info!(peer = peer(extensions), reason = %denied, "Authentication failed");
+            let (peer, method, path) = (peer(&head.extensions), &head.method, head.uri.path());
+            let path = path.get(..LOGGED_PATH_MAX).unwrap_or(path);
+            let access_key_id = access_key_id(&head.headers);
+            info!(
+                event = "authentication-failed",
+                %method, path, peer, access_key_id, reason = %denied, "Authentication failed"
+            );
         }
         FrontError::Unauthenticated
     }
@@ -190,6 +205,17 @@ async fn verify(pending: PendingSignature, body: &Bytes) -> Result<Principal, De
     let body = body.clone();
     let verified = tokio::task::spawn_blocking(move || pending.verify_body(&body));
     verified.await.expect("the check does not panic, and is not cancelled")
+}
+
+/// Returns the id of the AWS access key that a request names, which is no
+/// secret. Returns `None` if it names none, or no valid one.
+fn access_key_id(headers: &HeaderMap) -> Option<&str> {
+    let authorization = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
+    let (_, credential) = authorization.split_once("Credential=")?;
+    let id = credential.split('/').next()?;
+    let is_valid = (1..=ACCESS_KEY_ID_MAX).contains(&id.len())
+        && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte));
+    is_valid.then_some(id)
 }
 
 fn peer(extensions: &Extensions) -> String {

@@ -108,7 +108,8 @@ pub(super) struct LogBuffer(Arc<Shared>);
 
 impl LogBuffer {
     /// Starts the thread that writes to `output`. If the thread panics, it
-    /// writes what it has and calls `ended`, its last act.
+    /// writes what it has, a line that `last_line` makes of the reason, and calls
+    /// `ended`, its last act.
     ///
     /// # Errors
     ///
@@ -116,6 +117,7 @@ impl LogBuffer {
     pub fn start(
         mut output: impl Write + Send + 'static,
         room: Room,
+        last_line: impl FnOnce(&str) -> String + Send + 'static,
         ended: impl FnOnce() + Send + 'static,
     ) -> io::Result<Self> {
         let buffer = Self(Arc::new(Shared {
@@ -128,10 +130,9 @@ impl LogBuffer {
         let write = move || {
             let panic = catch_unwind(AssertUnwindSafe(|| writer.write_forever(&mut output)));
             let Err(panic) = panic;
-            writer.push_last(&format!(
-                "hoth: the thread that writes the log panicked: {}\n",
-                panic_message(&*panic)
-            ));
+            let reason = panic_message(&*panic);
+            let sentence = format!("the thread that writes the log panicked: {reason}");
+            writer.push_last(&last_line(&sentence));
             // The lines that are still in the buffer are of the time before the
             // panic, or tell of it.
             let rest = std::mem::take(&mut writer.pending().bytes);
@@ -295,7 +296,7 @@ mod tests {
         let (go, gate) = mpsc::channel();
         let (sent, written) = mpsc::channel();
         let room = Room { all: 8, audit: 8, audit_wait: Duration::from_millis(50) };
-        let buffer = LogBuffer::start(Stalling(gate, sent), room, || ()).unwrap();
+        let buffer = LogBuffer::start(Stalling(gate, sent), room, str::to_owned, || ()).unwrap();
         buffer.push(Class::Other, b"first\n");
         // The thread has taken the line, and waits in its write.
         while !buffer.pending().is_writing {
@@ -337,11 +338,12 @@ mod tests {
         let (sent, written) = mpsc::channel();
         let (ending, ended) = mpsc::channel();
         let ended_by = move || ending.send(()).unwrap();
-        let buffer = LogBuffer::start(Panicking(false, sent), ROOM, ended_by).unwrap();
+        let buffer =
+            LogBuffer::start(Panicking(false, sent), ROOM, str::to_owned, ended_by).unwrap();
         buffer.push(Class::Other, b"first\n");
         ended.recv().unwrap();
         let last = String::from_utf8(written.recv().unwrap()).unwrap();
-        let sentence = "hoth: the thread that writes the log panicked: the test wants this\n";
+        let sentence = "the thread that writes the log panicked: the test wants this";
         assert!(last.ends_with(sentence), "{last}");
     }
 

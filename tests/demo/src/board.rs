@@ -95,6 +95,6 @@ impl Board {
 
 /// Returns the id of the job that a log line is about, and its message.
 fn news(line: &Value) -> Option<(String, String)> {
-    let id = line["job.id"].as_str().or(line["span"]["job.id"].as_str())?;
+    let id = line["job.id"].as_str()?;
     Some((id.to_owned(), line["message"].as_str()?.to_owned()))
 }

@@ -116,7 +116,7 @@ impl HostCommand {
         };
         let (log, stderr) = std::io::pipe().context("making a pipe for the log")?;
         let mut command = Command::new(&self.program);
-        command.args(["serve", "--config", "hoth.toml", "--log", "json"]);
+        command.args(["serve", "--config", "hoth.toml", "--log-format", "json"]);
         command.args(["--log-filter", &self.log_filter]);
         if let Some(roles) = &self.roles {
             command.args(["--roles", roles]);

@@ -63,3 +63,4 @@ pub use self::config::LOG_MAX_BYTES;
 pub use self::config::OpenError;
 pub use self::disk_use::DiskUse;
 pub use self::failure::StorageFailure;
+pub use self::tables::VERSION as SCHEMA_VERSION;
