@@ -33,7 +33,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("worker", &["metrics", "observe", "registry", "replay", "supervisor", "traces"]),
     ("api", &["http", "metrics", "observe", "traces"]),
     ("admin", &["http", "metrics", "observe", "registry", "replay", "worker"]),
-    ("console", &["admin", "http", "observe", "registry", "replay", "worker"]),
+    ("console", &["admin", "http", "metrics", "observe", "registry", "replay", "worker"]),
     ("config", &["admin", "api", "console", "http", "registry", "replay", "traces", "worker"]),
     ("reload", &["config", "http", "metrics"]),
     ("telemetry", &["http", "metrics", "supervisor"]),

@@ -361,12 +361,23 @@ async fn becomes(host: &TestHost, token: &str, status: u16) {
     .await;
 }
 
+/// Waits until the metrics, which a viewer may read, show this result of the
+/// last reload.
+async fn reload_counts(host: &TestHost, success: &str) {
+    let line = format!("hoth_config_reload_success {success}");
+    eventually(&line, async || {
+        let answer = operator(host, Some("viewer-token")).send(Method::GET, "/metrics", None).await;
+        answer.text.lines().any(|found| found == line).then_some(())
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn keys_change_without_a_restart_and_a_mistake_changes_nothing() {
     let (host, _csp) = keyed_host("").await;
     host.leaves_work("the last keys do not open the admin API");
     becomes(&host, "read-token", 200).await;
-    rekey(&host, &bearer_keys(&["write"]));
+    rekey(&host, &bearer_keys(&["write", "viewer"]));
     becomes(&host, "read-token", 401).await;
     becomes(&host, "write-token", 200).await;
 
@@ -380,7 +391,11 @@ async fn keys_change_without_a_restart_and_a_mistake_changes_nothing() {
     assert!(why.contains("`read-key` is used twice"), "{why}");
     becomes(&host, "read-token", 401).await;
     becomes(&host, "write-token", 200).await;
+    reload_counts(&host, "0").await;
 
+    rekey(&host, &bearer_keys(&["read", "viewer"]));
+    becomes(&host, "read-token", 200).await;
+    reload_counts(&host, "1").await;
     rekey(&host, &bearer_keys(&["read"]));
     becomes(&host, "read-token", 200).await;
     becomes(&host, "write-token", 401).await;

@@ -112,6 +112,12 @@ async fn both_listeners_speak_only_tls() {
             "{base} is trusted by a client that does not know its certificate"
         );
     }
+    let metrics = certificate.client().get(format!("{}/metrics", host.admin())).send().await;
+    let metrics = metrics.expect("it is trusted").text().await.expect("metrics are text");
+    for which in ["api.tls", "admin.tls"] {
+        let series = format!("hoth_certificate_expiry_timestamp_seconds{{which=\"{which}\"}} ");
+        assert!(metrics.contains(&series), "{metrics}");
+    }
     // The configuration names the certificate, too.
     let config = host.directory().join("hoth.toml");
     for trust in [("--ca", certificate.certificate()), ("--config", config)] {

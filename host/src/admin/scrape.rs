@@ -24,6 +24,7 @@ use crate::registry::VersionListing;
 use crate::worker::CspStatus;
 use hoth_core::domain::CspName;
 use hoth_core::domain::Timestamp;
+use hoth_egress::BreakerPhase;
 use hoth_egress::BreakerStatus;
 use hoth_platform::certificate;
 use hoth_platform::process::ProcessUse;
@@ -73,6 +74,7 @@ const CSP: &[Read<CspStatus>] = &[
 /// Gauges of the breaker of an origin of a CSP.
 const BREAKER: &[Read<BreakerStatus>] = &[
     (table::BREAKER_OPEN, |b| truth(!b.allows_jobs())),
+    (table::BREAKER_GIVEN_UP, |b| truth(b.phase == BreakerPhase::GivenUp)),
     (table::BREAKER_FAILURES, |b| count(b.failures as u64)),
 ];
 

@@ -14,7 +14,6 @@ use axum::response::IntoResponse as _;
 use axum::response::Redirect;
 use axum::response::Response;
 use maud::html;
-use metrics::counter;
 use serde::Deserialize;
 
 use super::ConsoleState;
@@ -23,6 +22,7 @@ use super::session;
 use crate::http::Rate;
 use crate::http::audit;
 use crate::http::auth::Principal;
+use crate::metrics::table;
 
 /// The attempts to log in, of all callers together. Anyone can cause them.
 pub const ATTEMPTS: Rate = Rate {
@@ -93,7 +93,7 @@ pub async fn log_in(
     let session = state.sessions.open(key.trim(), now);
     let sealed = session.as_ref().and_then(|session| state.sessions.seal(session, now));
     let (Some(session), Some(sealed)) = (session, sealed) else {
-        counter!("hoth_requests_refused_total", "reason" => "unauthenticated").increment(1);
+        table::REQUESTS_REFUSED.with(&["unauthenticated"]).increment(1);
         audit::login_refused();
         let problem = "This key is not known, or its role may not see the console.";
         return form(&state, StatusCode::UNAUTHORIZED, &next, Some(problem));

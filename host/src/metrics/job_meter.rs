@@ -120,6 +120,10 @@ impl JobMeter {
             JobEventKind::RequestTried(tried) => csp().count_try(tried, event.took),
             JobEventKind::CredentialObtained(obtained) => {
                 csp().token(obtained.failure).record(event.took.unwrap_or_default());
+                if let Some(failure) = obtained.failure {
+                    // The call that needed it is not made.
+                    csp().call_outcomes[CLASSES.len() + failure as usize].increment(1);
+                }
             }
             JobEventKind::Waits(waiting) => {
                 if self.is_near_deadline(record, event, waiting) {

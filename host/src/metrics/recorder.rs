@@ -8,6 +8,7 @@ use metrics_exporter_prometheus::Matcher;
 use metrics_exporter_prometheus::PrometheusBuilder;
 use metrics_exporter_prometheus::PrometheusHandle;
 
+use super::definition::Counter;
 use super::definition::Definition;
 use super::definition::Kind;
 use super::table;
@@ -15,6 +16,9 @@ use super::table;
 /// The pause between two summaries of the recorded values of histograms. Until
 /// then each value takes some bytes.
 const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
+
+/// Counters without labels whose values the operating system keeps.
+const READ_AT_SCRAPES: [&str; 1] = [table::PROCESS_CPU.0.name];
 
 /// A failed setup of the recorder.
 #[derive(Debug, thiserror::Error)]
@@ -42,6 +46,12 @@ impl Recorder {
         }
         let recorder = Self(builder.install_recorder()?);
         table::all().for_each(describe);
+        // From the start on, so that the first event is an increase.
+        for definition in table::all().filter(|it| it.labels.is_empty()) {
+            if definition.kind == Kind::Counter && !READ_AT_SCRAPES.contains(&definition.name) {
+                Counter(*definition).with(&[]).increment(0);
+            }
+        }
         Ok(recorder)
     }
 

@@ -60,7 +60,7 @@ table! {
         Histogram JOB_TIME = "hoth_job_seconds" ["csp", "operation"] in JOB_BOUNDS;
             "Time from the acceptance of a job to its outcome."
         Histogram JOB_QUEUE_WAIT = "hoth_job_queue_wait_seconds" ["csp", "stage"] in JOB_BOUNDS;
-            "Time for which a message that could be received waited for a worker."
+            "Time from the acceptance of a job, or from the end of its wait, until a worker received it."
         Counter JOB_RUNS = "hoth_job_runs_total" ["csp", "stage"];
             "Runs of jobs that began."
         Gauge JOBS_WAITING = "hoth_jobs_waiting" ["csp"];
@@ -98,6 +98,8 @@ table! {
             "1 if jobs wait for a secret."
         Gauge BREAKER_OPEN = "hoth_breaker_open" ["csp", "origin"];
             "1 if calls wait because the origin does not respond."
+        Gauge BREAKER_GIVEN_UP = "hoth_breaker_given_up" ["csp", "origin"];
+            "1 if the origin has not responded for breaker.max_hold_ms, so that calls are made again."
         Gauge BREAKER_FAILURES = "hoth_breaker_failures" ["csp", "origin"];
             "Jobs with a failed call since the last response."
         Counter BREAKER_OPENINGS = "hoth_breaker_openings_total" ["csp", "origin"];
@@ -192,6 +194,8 @@ table! {
             "Time at which the configuration was last applied."
         Counter TRAIL_EVENTS_DROPPED = "hoth_trail_events_dropped_total";
             "Events of jobs that are missing in the trail."
+        Gauge TRAIL_WRITABLE = "hoth_trail_writable";
+            "1 if the trail could be written at the last try."
         Counter SPANS_EXPORTED = "hoth_spans_exported_total";
             "Spans that the collector of traces accepted."
         Counter SPANS_DROPPED = "hoth_spans_dropped_total" ["reason"];

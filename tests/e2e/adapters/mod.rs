@@ -20,6 +20,7 @@ use hoth_platform::failpoint::FailPoint;
 
 use crate::csp;
 use crate::csp::Answer;
+use crate::csp::Gate;
 use crate::harness::Setup;
 use crate::harness::TestHost;
 use crate::harness::client;
@@ -339,4 +340,42 @@ async fn metrics_have_no_series_of_versions_that_do_nothing() {
     assert!(text.contains(&format!("{}1\n", series(&sha256(&other(VERSIONS))))), "{text}");
     assert!(!text.contains(&series(&first)), "{text}");
     assert_eq!(text.matches("hoth_adapter_active{").count(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_metrics_of_a_version_end_with_its_last_job() {
+    let gate = Gate::closed();
+    let csp = csp::scripted([Answer::behave().held_by(&gate)]).await;
+    let host = Setup::new().csp("CSP_TEST", &csp).start().await;
+    let first = active(&atat(&host).await).remove(0);
+    let snow = host.servicenow();
+    snow.provision(&job("job-1", "CSP_TEST", "ADD_PORTFOLIO")).await;
+    csp::wait_for_calls(&csp, 1).await;
+    let (status, answer) = put(&host, another_atat()).await.expect("HOTH answers");
+    assert_eq!(status, StatusCode::OK, "{answer}");
+    let digits = &first[..12];
+    let of_first = |name: &str| format!("{name}{{adapter=\"atat\",sha256=\"{digits}\"}} ");
+    let text = host.metrics().await;
+    for line in [
+        "hoth_adapter_versions_draining{adapter=\"atat\"} 1".to_owned(),
+        "hoth_adapter_activations_total{adapter=\"atat\"} 2".to_owned(),
+        format!("{}1", of_first("hoth_adapter_jobs_in_flight")),
+        format!("{}1", of_first("hoth_adapter_call_seconds_count")),
+        format!("{}0", of_first("hoth_adapter_active")),
+    ] {
+        assert!(text.lines().any(|found| found == line), "{line}: {text}");
+    }
+    gate.open();
+    assert_eq!(snow.outcome().await.code(), 200);
+    eventually("the series of the first version to end", async || {
+        let text = host.metrics().await;
+        let is_drained = text.contains("hoth_adapter_versions_draining{adapter=\"atat\"} 0\n");
+        (is_drained && !text.contains(digits)).then_some(())
+    })
+    .await;
+    let (status, answer) = roll_back(&host, None).await.expect("HOTH answers");
+    assert_eq!(status, StatusCode::OK, "{answer}");
+    let text = host.metrics().await;
+    assert!(text.contains("hoth_adapter_rollbacks_total{adapter=\"atat\"} 1\n"), "{text}");
+    assert!(text.contains(&format!("{}1\n", of_first("hoth_adapter_active"))), "{text}");
 }
