@@ -5,6 +5,8 @@ use axum::extract::Request;
 use axum::extract::State;
 use axum::middleware::Next;
 use axum::response::Response;
+use tracing::Instrument as _;
+use tracing::info_span;
 
 use crate::traces::RequestTrace;
 use crate::traces::Tracer;
@@ -16,7 +18,14 @@ pub async fn trace(State(tracer): State<Tracer>, mut request: Request, next: Nex
     let route = request.extensions().get::<MatchedPath>().map_or("/", MatchedPath::as_str);
     let trace = tracer.request(request.method().as_str(), route, request.headers());
     request.extensions_mut().insert::<RequestTrace>(trace.clone());
-    let response = next.run(request).await;
+    let response = match trace.context() {
+        // The lines of the request, those of the audit trail among them.
+        Some(context) => {
+            let (trace_id, span_id) = (context.trace_id, context.span_id);
+            next.run(request).instrument(info_span!("request", %trace_id, %span_id)).await
+        }
+        None => next.run(request).await,
+    };
     trace.respond(response.status().as_u16());
     response
 }

@@ -112,6 +112,11 @@ impl RequestTrace {
         Self { remote, server }
     }
 
+    /// Returns the context of the request. Returns `None` if no spans are made.
+    pub fn context(&self) -> Option<&TraceContext> {
+        self.server.as_ref().map(|server| &server.context)
+    }
+
     /// Adds an attribute to the span of the request.
     pub fn set(&self, name: &'static str, value: impl Into<Value>) {
         if let Some(server) = &self.server {

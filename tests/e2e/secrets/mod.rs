@@ -12,6 +12,7 @@ mod tls_proxy;
 use std::path::Path;
 use std::time::Instant;
 
+use hoth_testkit::OtlpReceiver;
 use mock_csp::Matching;
 use mock_csp::MockCsp;
 use mock_csp::Options;
@@ -29,6 +30,7 @@ use crate::harness::Setup;
 use crate::harness::TestHost;
 use crate::harness::client;
 use crate::harness::cost;
+use crate::harness::eventually;
 use crate::harness::job;
 use clouds::Clouds;
 use search_term::SearchTerm;
@@ -41,6 +43,7 @@ const PASSWORD: &str = r#"p4ss/"word"+for\basic %41 &=use"#;
 const WRITE_TOKEN: &str = "b3arer+of/ServiceNow==";
 const ADMIN_TOKEN: &str = "b3arer+of/an/operator==";
 const UNKNOWN_TOKEN: &str = "b3arer+with/a/typing/error==";
+const OTLP_KEY: &str = r#"otlp/"k3y"+with\odd %41 &=chars"#;
 const SIGNING_SECRET: &str = "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY";
 
 /// Business data, which must not appear in the log.
@@ -64,6 +67,8 @@ struct Fixture {
     fixed: Vec<MockCsp>,
     /// The CSPs with signatures.
     clouds: Clouds,
+    /// The receiver of traces.
+    receiver: OtlpReceiver,
     keys: TempDir,
     client_key: String,
     _proxy: TlsProxy,
@@ -110,7 +115,15 @@ async fn start() -> Fixture {
     };
     let secret = keys.path().join("signing-secret");
     std::fs::write(&secret, SIGNING_SECRET).expect("a file can be written");
+    let receiver = OtlpReceiver::start().await.expect("a port is free");
+    // With paths, which are the most that spans may hold.
+    let telemetry = format!(
+        "{}csp_paths = true\notlp_headers = {{ x-otlp-key = {{ env = \"OTLP_KEY\" }} }}\n",
+        receiver.table()
+    );
     let mut setup = Setup::new()
+        .with(&telemetry)
+        .environment("OTLP_KEY", OTLP_KEY)
         .log_filter("trace")
         .admin_token(ADMIN_TOKEN)
         .environment("CLIENT_SECRET", CLIENT_SECRET)
@@ -141,7 +154,7 @@ async fn start() -> Fixture {
             fixed[0].base_url()
         ));
     let host = clouds.configure(setup, keys.path()).start().await;
-    Fixture { host, oauth2, fixed, clouds, keys, client_key, _proxy: proxy }
+    Fixture { host, oauth2, fixed, clouds, receiver, keys, client_key, _proxy: proxy }
 }
 
 /// The portfolios, and the statuses with which a CSP answers calls for them,
@@ -286,6 +299,23 @@ async fn inspect(fixture: &Fixture) -> Vec<Document> {
     answers
 }
 
+/// Collects the exported spans, when those of the collection of all outcomes are
+/// there.
+async fn traces(fixture: &Fixture, outcomes: usize) -> Vec<Document> {
+    eventually("the last spans", || async {
+        let spans = fixture.receiver.spans();
+        let collected = spans.iter().filter(|span| span.name.starts_with("collect ")).count();
+        (collected >= outcomes).then_some(())
+    })
+    .await;
+    let calls = fixture.receiver.server().calls();
+    let export = |call: &std::sync::Arc<mock_csp::Call>| Document {
+        place: "an export of spans".to_owned(),
+        bytes: call.body.to_vec(),
+    };
+    calls.iter().map(export).collect()
+}
+
 /// Collects every file below the host's folder: configuration, queue, journals.
 fn files(folder: &Path, found: &mut Vec<Document>) {
     for entry in std::fs::read_dir(folder).expect("a folder can be read") {
@@ -323,6 +353,7 @@ fn secrets(fixture: &Fixture) -> Vec<SearchTerm> {
         SearchTerm::new("the operator's token", ADMIN_TOKEN),
         SearchTerm::new("an unknown token", UNKNOWN_TOKEN),
         SearchTerm::new("the signing secret", SIGNING_SECRET),
+        SearchTerm::new("the key for the receiver of traces", OTLP_KEY),
     ];
     let lines = fixture.client_key.lines().filter(|line| !line.starts_with('-'));
     terms.extend(lines.map(|line| SearchTerm::new("the client certificate's key", line)));
@@ -393,14 +424,22 @@ async fn no_secret_is_found_where_it_does_not_belong() {
         |what: &str| log.iter().any(|line| String::from_utf8_lossy(&line.bytes).contains(what));
     assert!(from("TRACE") && from("hyper"), "the log holds everything");
 
-    let everything: Vec<&Document> =
-        answers.iter().chain(&admin).chain(&written).chain(&outcomes).chain(&log).collect();
+    let traces = traces(&fixture, jobs + costs).await;
+    assert!(!found(&canary, &traces.iter().collect::<Vec<_>>()).is_empty(), "traces are searched");
+    let everything: Vec<&Document> = answers
+        .iter()
+        .chain(&admin)
+        .chain(&written)
+        .chain(&outcomes)
+        .chain(&log)
+        .chain(&traces)
+        .collect();
     let leaks = found(&secrets(&fixture), &everything);
     assert!(leaks.is_empty(), "{} leaks:\n{}", leaks.len(), leaks.join("\n"));
 
     // The contents of jobs belong into queues and answers, and nowhere else.
     let business = [SearchTerm::new("an e-mail address", EMAIL), SearchTerm::new("a name", NAME)];
-    let leaks = found(&business, &log.iter().chain(&admin).collect::<Vec<_>>());
+    let leaks = found(&business, &log.iter().chain(&admin).chain(&traces).collect::<Vec<_>>());
     assert!(leaks.is_empty(), "{} leaks:\n{}", leaks.len(), leaks.join("\n"));
     assert!(fixture.keys.path().join("client.key").is_file(), "the key file is still there");
 }

@@ -1,14 +1,19 @@
 //! The trace contexts of clients, jobs and CSPs.
 
+use serde_json::json;
+
 use super::PARENT;
 use super::PROCESS;
 use super::TRACE_ID;
 use super::host;
 use super::post;
 use super::receiver;
+use super::span_of_job;
 use super::spans_of;
 use crate::csp;
+use crate::csp::Answer;
 use crate::harness::Setup;
+use crate::harness::guest;
 use crate::harness::job;
 
 #[tokio::test]
@@ -53,6 +58,46 @@ async fn a_host_without_spans_passes_the_context_of_the_client_on() {
     host.servicenow().outcome().await;
     let last = csp::calls(&csp).pop().expect("there are calls");
     assert_eq!(csp::header(&last, "traceparent"), None);
+}
+
+#[tokio::test]
+async fn an_adapter_gets_the_context_in_which_its_job_was_created() {
+    let csp = csp::scripted([Answer::json(200, &json!({}))]).await;
+    let receiver = receiver().await;
+    let steps = std::fs::read(guest("steps")).expect("the guest was built");
+    let table = format!(
+        "{}[csp.CSP_TEST]\nadapter = \"steps\"\nbase_url = \"{}\"\n",
+        receiver.table(),
+        csp.base_url()
+    );
+    let host = Setup::new().adapter("steps", steps).with(&table).start().await;
+    for (id, headers) in [("job-1", &[("traceparent", PARENT)][..]), ("job-2", &[])] {
+        post(&host, &job(id, "CSP_TEST", "ADD_PORTFOLIO"), headers).await;
+        let outcome = host.servicenow().outcome().await;
+        let traced = outcome.response()["traced"].as_str().expect("a text").to_owned();
+        let send = span_of_job(&receiver, "send provisioning-requests", id).await;
+        let expected = format!("00-{}-{}-", send.trace_id, send.span_id);
+        assert!(traced.starts_with(&expected), "{traced} and not {expected}");
+        assert_eq!(send.trace_id == TRACE_ID, id == "job-1");
+    }
+}
+
+#[tokio::test]
+async fn the_lines_of_a_job_have_its_trace() {
+    let (csp, receiver) = (csp::sync().await, receiver().await);
+    let host = host(&csp, &receiver, "").await;
+    let new = job("job-1", "CSP_TEST", "ADD_PORTFOLIO");
+    post(&host, &new, &[("traceparent", PARENT)]).await;
+    host.servicenow().outcome().await;
+    let process = spans_of(&receiver, PROCESS, 1).await.remove(0);
+    let server = spans_of(&receiver, "POST /provisioning-jobs", 1).await.remove(0);
+    for (key, word, span) in
+        [("event", "begin", &process), ("event", "end", &process), ("act", "submit", &server)]
+    {
+        let line = host.logged(word, |line| line[key] == word).await;
+        assert_eq!((&line["trace_id"], &line["span_id"]), (&json!(TRACE_ID), &json!(span.span_id)));
+        assert_eq!(line["job.id"], "job-1");
+    }
 }
 
 #[tokio::test]

@@ -60,6 +60,18 @@ async fn spans_of(receiver: &OtlpReceiver, name: &str, count: usize) -> Vec<Rece
     found
 }
 
+/// Waits for the span of this name that names the job `id`.
+async fn span_of_job(receiver: &OtlpReceiver, name: &str, id: &str) -> ReceivedSpan {
+    eventually(&format!("the span `{name}` of {id}"), || async {
+        let is_wanted = |span: &ReceivedSpan| {
+            let found = span.attributes.get("messaging.message.conversation_id");
+            span.name == name && found.is_some_and(|found| found == id)
+        };
+        receiver.spans().into_iter().find(is_wanted)
+    })
+    .await
+}
+
 /// Returns those attributes of a span that have these names.
 fn attributes<'s>(span: &'s ReceivedSpan, names: &[&'s str]) -> BTreeMap<&'s str, &'s str> {
     let value = |name: &&'s str| Some((*name, span.attributes.get(*name)?.as_str()));

@@ -1,5 +1,6 @@
 //! A guest that makes three requests in one run, and fails if another version
-//! goes on with the run than the one that began it.
+//! goes on with the run than the one that began it. Its outcome has the trace
+//! context of the job.
 //!
 //! A test makes versions of it by writing over `MARK` in the component.
 
@@ -47,7 +48,7 @@ impl Adapter for Steps {
         ask(FURTHER)
     }
 
-    fn resume(_: &Job, state: State, event: Event) -> Next<Self> {
+    fn resume(job: &Job, state: State, event: Event) -> Next<Self> {
         if state.mark != mark() {
             let details = format!("{} began, and {} goes on", state.mark, mark());
             return Err(Failure::refused(500, Object::new().with("details", details)));
@@ -55,7 +56,10 @@ impl Adapter for Steps {
         event.answer()?.success()?;
         match state.further.checked_sub(1) {
             Some(further) => ask(further),
-            None => Ok(Step::done(Object::new().with("mark", mark()))),
+            None => {
+                let traced = job.context("traceparent").unwrap_or_default();
+                Ok(Step::done(Object::new().with("mark", mark()).with("traced", traced)))
+            }
         }
     }
 
