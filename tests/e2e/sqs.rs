@@ -80,6 +80,24 @@ async fn metrics_and_queues_are_answered_at_once_while_sqs_is_silent() {
     let (_, metrics) = get("/metrics").await;
     assert!(metrics.contains(&format!("hoth_queue_read_age_seconds{queue} ")), "{metrics}");
     assert!(metrics.contains(&format!("hoth_queue_reachable{queue} 1")), "{metrics}");
+
+    // A service that refuses connections instead of being silent.
+    wire.cut();
+    eventually("failed operations to be counted", async || {
+        let (status, metrics) = get("/metrics").await;
+        assert_eq!(status, 200);
+        let mut failures = metrics.lines().filter(|line| {
+            line.starts_with("hoth_queue_operation_failures_total{")
+                && line.contains("reason=\"unreachable\"")
+        });
+        failures.any(|line| !line.ends_with(" 0")).then_some(())
+    })
+    .await;
+    wire.mend();
+    eventually("the queues to be read again", async || {
+        (get("/queues").await.0 == 200).then_some(())
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
