@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
+use hoth_core::domain::JobKind;
+use hoth_core::domain::PortfolioId;
 use hoth_core::domain::Timestamp;
 
 use crate::error::InvalidArgument;
@@ -18,6 +20,7 @@ use crate::name::QueueName;
 use crate::state::BlockedGroup;
 use crate::state::DeadLetter;
 use crate::state::DeadLetterId;
+use crate::state::Location;
 use crate::state::QueueStats;
 
 /// The holder of a lease. It decides what a restart of the host does to the
@@ -258,6 +261,21 @@ pub trait Queue: Send + Sync {
     ///
     /// [`QueueError::NotOffered`] if the backend cannot tell (SQS).
     async fn in_use(&self) -> Result<Vec<QueueName>, QueueError>;
+
+    /// Finds the message, dead letter and collected outcome of a job. The
+    /// message is found fast if `portfolio` is that of the job, or if the job
+    /// has none.
+    ///
+    /// # Errors
+    ///
+    /// [`QueueError::NotOffered`] by a backend that cannot look into its
+    /// queues.
+    async fn locate(
+        &self,
+        kind: JobKind,
+        id: &str,
+        portfolio: Option<&PortfolioId>,
+    ) -> Result<Location, QueueError>;
 
     /// Returns the state of a queue: exact on the embedded backend, approximate
     /// on SQS.

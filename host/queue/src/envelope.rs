@@ -7,6 +7,7 @@
 //! that the job has reached, and the generation, which an operator's redrive
 //! raises.
 
+use hoth_core::domain::CspName;
 use hoth_core::domain::Digest;
 use hoth_core::domain::JobKind;
 use hoth_core::domain::QueuedJob;
@@ -34,8 +35,7 @@ impl NewMessage {
     /// own, so that no job's poll waits for another job.
     pub fn waiting(queued: &QueuedJob) -> Self {
         let job = &queued.job;
-        let group =
-            group_id(Digest::of_fields(&["job", job.csp.as_str(), job.id.as_str()]).short());
+        let group = group_id(wait_group(&job.csp, job.id.as_str()));
         let not_before = queued.resumption.as_ref().map(|from| from.due_at);
         Self { not_before, ..job_message(queued, group) }
     }
@@ -106,6 +106,11 @@ fn new_message(id: &str, group: GroupId, dedup: Dedup, body: String) -> NewMessa
 fn acceptance(queued: &QueuedJob) -> String {
     let accepted_at = queued.accepted_at.as_millis().to_string();
     Digest::of_fields(&[queued.job.request.get(), &accepted_at]).short()
+}
+
+/// Returns the group of a waiting job's message.
+pub(crate) fn wait_group(csp: &CspName, id: &str) -> String {
+    Digest::of_fields(&["job", csp.as_str(), id]).short()
 }
 
 fn group_id(digest: String) -> GroupId {

@@ -64,5 +64,8 @@ pub use self::state::Blocked;
 pub use self::state::BlockedGroup;
 pub use self::state::DeadLetter;
 pub use self::state::DeadLetterId;
+pub use self::state::Location;
+pub use self::state::MessageLocation;
+pub use self::state::MessageState;
 pub use self::state::QueueStats;
 pub use self::storage::Storage;

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use crate::name::QueueName;
 use hoth_core::domain::Timestamp;
 
 /// The name of a dead letter within its queue. Its text is opaque outside the
@@ -86,4 +87,47 @@ pub struct QueueStats {
     /// The age of the oldest message that a receive would return now.
     pub oldest_claimable_age: Option<Duration>,
     pub dead_letters: u64,
+}
+
+/// The traces of one job in the queues.
+#[derive(Debug, Clone, Default)]
+pub struct Location {
+    /// The job's message: its request, its wait, or its outcome.
+    pub message: Option<MessageLocation>,
+    /// The newest dead letter of the job, and its queue.
+    pub dead_letter: Option<(QueueName, DeadLetter)>,
+    /// The time at which its outcome was collected, and the text of the
+    /// outcome.
+    pub collected: Option<(Timestamp, String)>,
+}
+
+/// The location of a message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MessageLocation {
+    pub queue: QueueName,
+    pub sent_at: Timestamp,
+    pub state: MessageState,
+    /// The number of times it was received.
+    pub receive_count: u32,
+    /// The messages of its group that come first.
+    pub before: u64,
+    pub body: String,
+}
+
+/// The state of a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MessageState {
+    /// A receive may return it, unless another message of its group is before
+    /// it.
+    Ready,
+    LeasedToWorker {
+        until: Timestamp,
+    },
+    LeasedToClient {
+        until: Timestamp,
+    },
+    /// It waits for its time.
+    NotDue {
+        until: Timestamp,
+    },
 }

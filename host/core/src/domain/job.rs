@@ -36,15 +36,27 @@ impl Job {
     /// portfolio at one CSP share a group, and a job without a portfolio has a
     /// group of its own.
     pub fn request_group(&self) -> String {
-        let (what, name) = self.owner();
-        Digest::of_fields(&[self.csp.as_str(), what, name]).short()
+        Self::request_group_of(&self.csp, self.portfolio_id.as_ref(), self.id.as_str())
+    }
+
+    /// Returns the group of a request with these facts: see
+    /// [`Job::request_group`].
+    pub fn request_group_of(csp: &CspName, portfolio: Option<&PortfolioId>, id: &str) -> String {
+        let (what, name) = owner(portfolio, id);
+        Digest::of_fields(&[csp.as_str(), what, name]).short()
+    }
+
+    /// Returns the group of an outcome with these facts: see
+    /// [`Job::outcome_group`].
+    pub fn outcome_group_of(portfolio: Option<&PortfolioId>, id: &str) -> String {
+        let (what, name) = owner(portfolio, id);
+        Digest::of_fields(&[what, name]).short()
     }
 
     /// Returns the group of this job's outcome: one for each portfolio, over
     /// all CSPs.
     pub fn outcome_group(&self) -> String {
-        let (what, name) = self.owner();
-        Digest::of_fields(&[what, name]).short()
+        Self::outcome_group_of(self.portfolio_id.as_ref(), self.id.as_str())
     }
 
     /// Returns the input of an adapter: see `wit/v0.2/operations.md`.
@@ -71,12 +83,13 @@ impl Job {
     pub fn content_digest(&self) -> Digest {
         self.content.unwrap_or_else(|| json::content_digest(&self.request))
     }
+}
 
-    fn owner(&self) -> (&'static str, &str) {
-        // The word in front keeps a job id apart from an equal portfolio id.
-        match &self.portfolio_id {
-            Some(portfolio) => ("portfolio", portfolio.as_str()),
-            None => ("job", self.id.as_str()),
-        }
+/// Returns the owner of a job's groups: its portfolio, or the job itself.
+fn owner<'a>(portfolio: Option<&'a PortfolioId>, id: &'a str) -> (&'static str, &'a str) {
+    // The word in front keeps a job id apart from an equal portfolio id.
+    match portfolio {
+        Some(portfolio) => ("portfolio", portfolio.as_str()),
+        None => ("job", id),
     }
 }

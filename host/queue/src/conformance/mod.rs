@@ -104,6 +104,7 @@ macro_rules! common_conformance_suite {
             dead_lettering_sends_the_report,
             dead_letters_are_kept_until_redriven_or_discarded,
             counts_add_up,
+            a_sent_message_is_located,
         }
     };
 }

@@ -20,6 +20,7 @@ use crate::error::QueueError;
 use crate::message::DedupKey;
 use crate::message::GroupId;
 use crate::message::NewMessage;
+use crate::state::MessageState;
 
 /// D1, D2, D3: a repetition queues nothing, even after the first message was
 /// deleted, and even in another group.
@@ -73,4 +74,21 @@ pub async fn messages_have_bounds(f: &impl Fixture) {
     let good = message("g", "m");
     let largest = NewMessage { body: "x".repeat(MESSAGE_BYTES_MAX), ..good };
     f.queue().send(&requests(), largest).await.expect("the largest message fits");
+}
+
+/// A message is located where it was sent to, by a backend that can look into
+/// its queues.
+pub async fn a_sent_message_is_located(f: &impl Fixture) {
+    send_all(f, "g", &["m1"]).await;
+    let kind = requests().kind;
+    match f.queue().locate(kind, "m1", None).await {
+        Ok(found) => {
+            let message = found.message.expect("it is there");
+            assert_eq!((message.queue, message.state), (requests(), MessageState::Ready));
+            assert_eq!((message.body.as_str(), message.before), ("m1", 0));
+            let none = f.queue().locate(kind, "m2", None).await.expect("it answers");
+            assert!(none.message.is_none());
+        }
+        Err(error) => assert!(matches!(error, QueueError::NotOffered(_)), "{error}"),
+    }
 }

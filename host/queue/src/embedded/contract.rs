@@ -15,6 +15,8 @@ use super::backend::EmbeddedQueue;
 use super::command::Request;
 use super::command::closed;
 use super::inspect;
+use super::locate::Sought;
+use super::locate::locate;
 use super::operations::ChangeLeases;
 use super::operations::CheckStorage;
 use super::operations::DeadLetterMessage;
@@ -49,7 +51,10 @@ use crate::name::QueueName;
 use crate::state::BlockedGroup;
 use crate::state::DeadLetter;
 use crate::state::DeadLetterId;
+use crate::state::Location;
 use crate::state::QueueStats;
+use hoth_core::domain::JobKind;
+use hoth_core::domain::PortfolioId;
 
 /// Parses a dead letter's id: in this backend, the number of its message.
 fn letter_number(id: &DeadLetterId) -> Result<i64, InvalidArgument> {
@@ -234,6 +239,17 @@ impl Queue for EmbeddedQueue {
 
     async fn stats(&self, queue: &QueueName) -> Result<QueueStats, QueueError> {
         self.read_queue(queue, |queue| queue.stats()).await
+    }
+
+    async fn locate(
+        &self,
+        kind: JobKind,
+        id: &str,
+        portfolio: Option<&PortfolioId>,
+    ) -> Result<Location, QueueError> {
+        let sought = Sought { kind, id: id.to_owned(), portfolio: portfolio.cloned() };
+        let now = self.clock.now();
+        self.read(move |sql| locate(sql, &sought, now)).await
     }
 }
 

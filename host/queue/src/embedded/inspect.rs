@@ -205,7 +205,7 @@ fn integer(row: &Row<'_>, column: usize) -> rusqlite::Result<Option<i64>> {
 }
 
 /// Reads a row of the table of dead letters.
-fn dead_letter(row: &Row<'_>) -> rusqlite::Result<DeadLetter> {
+pub fn dead_letter(row: &Row<'_>) -> rusqlite::Result<DeadLetter> {
     Ok(DeadLetter {
         id: DeadLetterId::new(row.get::<_, i64>(0)?.to_string()),
         group: group(row, 1)?,

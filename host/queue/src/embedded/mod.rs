@@ -29,6 +29,9 @@ mod in_place;
 mod inspect;
 mod known_keys;
 mod leasing;
+mod locate;
+#[cfg(test)]
+mod locate_tests;
 mod lock;
 mod log_index;
 mod log_size;

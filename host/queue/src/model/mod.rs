@@ -16,6 +16,8 @@ use std::time::Duration;
 use std::time::Instant;
 
 use async_trait::async_trait;
+use hoth_core::domain::JobKind;
+use hoth_core::domain::PortfolioId;
 use hoth_core::domain::Timestamp;
 use hoth_platform::clock::Clock;
 use tokio::sync::Notify;
@@ -49,6 +51,7 @@ use crate::state::Blocked;
 use crate::state::BlockedGroup;
 use crate::state::DeadLetter;
 use crate::state::DeadLetterId;
+use crate::state::Location;
 use crate::state::QueueStats;
 
 /// Queues in memory. Clones share the queues, so that a lease can hold a clone.
@@ -355,6 +358,15 @@ impl Queue for Model {
             oldest_claimable_age: oldest(&mut heads.iter().filter(|head| head.visible_at <= now)),
             dead_letters: state.dead.get(queue).map_or(0, |letters| letters.len() as u64),
         })
+    }
+
+    async fn locate(
+        &self,
+        _: JobKind,
+        _: &str,
+        _: Option<&PortfolioId>,
+    ) -> Result<Location, QueueError> {
+        Err(QueueError::NotOffered("finding the message of a job"))
     }
 }
 

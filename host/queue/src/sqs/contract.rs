@@ -29,7 +29,10 @@ use crate::name::QueueName;
 use crate::state::BlockedGroup;
 use crate::state::DeadLetter;
 use crate::state::DeadLetterId;
+use crate::state::Location;
 use crate::state::QueueStats;
+use hoth_core::domain::JobKind;
+use hoth_core::domain::PortfolioId;
 
 #[async_trait]
 impl Queue for SqsQueue {
@@ -203,5 +206,14 @@ impl Queue for SqsQueue {
             // A scan of the dead letters hides them for a moment.
             dead_letters: dead.waiting + dead.in_flight,
         })
+    }
+
+    async fn locate(
+        &self,
+        _: JobKind,
+        _: &str,
+        _: Option<&PortfolioId>,
+    ) -> Result<Location, QueueError> {
+        Err(QueueError::NotOffered("finding the message of a job"))
     }
 }

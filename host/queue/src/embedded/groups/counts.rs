@@ -43,3 +43,20 @@ impl<'a> Counts<'a> {
         Ok(merged.unsigned_abs().saturating_add(recent))
     }
 }
+
+/// Lists the members of a group, in their order. The caller has a transaction
+/// open. Reads all recent members, of which there are 64 Ki at most.
+pub fn members_of(sql: &Connection, group: &Group) -> Result<Vec<i64>> {
+    let mut merged =
+        sql.prepare_cached("SELECT seq FROM members WHERE queue = ?1 AND grp = ?2 ORDER BY seq")?;
+    let mut recent = sql.prepare_cached(&format!(
+        "SELECT seq FROM recent_members WHERE queue = ?1 AND grp = ?2 AND NOT {MOVED_BEFORE}"
+    ))?;
+    let values = params![group.queue, group.id];
+    let mut found = merged.query_map(values, |row| row.get(0))?.collect::<Result<Vec<i64>>>()?;
+    for seq in recent.query_map(values, |row| row.get(0))? {
+        found.push(seq?);
+    }
+    found.sort_unstable();
+    Ok(found)
+}

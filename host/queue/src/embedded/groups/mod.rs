@@ -18,6 +18,7 @@ use rusqlite::Connection;
 use rusqlite::params;
 
 pub use self::counts::Counts;
+pub use self::counts::members_of;
 use self::merge::MemberMerge;
 use super::merge::Merge;
 use super::merge::RECENT_MAX;
