@@ -23,6 +23,7 @@ const CRATES: &[(&str, &[&str])] = &[
 /// The modules of package `hoth`, and which of its other modules each one may
 /// name.
 const LAYERS: &[(&str, &[&str])] = &[
+    ("job_status", &[]),
     ("observe", &[]),
     ("metrics", &["observe"]),
     ("supervisor", &[]),
@@ -30,9 +31,9 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("replay", &["metrics", "supervisor"]),
     ("registry", &["metrics", "replay"]),
     ("http", &["metrics"]),
-    ("worker", &["metrics", "observe", "registry", "replay", "supervisor", "traces"]),
-    ("api", &["http", "metrics", "observe", "traces"]),
-    ("admin", &["http", "metrics", "observe", "registry", "replay", "worker"]),
+    ("worker", &["job_status", "metrics", "observe", "registry", "replay", "supervisor", "traces"]),
+    ("api", &["http", "job_status", "metrics", "observe", "traces"]),
+    ("admin", &["http", "job_status", "metrics", "observe", "registry", "replay", "worker"]),
     ("console", &["admin", "http", "metrics", "observe", "registry", "replay", "worker"]),
     ("config", &["admin", "api", "console", "http", "registry", "replay", "traces", "worker"]),
     ("reload", &["config", "http", "metrics"]),
@@ -45,6 +46,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "config",
             "console",
             "http",
+            "job_status",
             "metrics",
             "observe",
             "registry",

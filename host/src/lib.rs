@@ -5,6 +5,7 @@
 //!
 //! - `metrics`: the table of all metrics, and their recorder.
 //! - `supervisor`: notices parts that end or are stuck.
+//! - `job_status`: where a job is, from the queue and the trail.
 //! - `observe`: hands the events of jobs to trail, metrics and traces.
 //! - [`replay`]: journals of finished jobs, and the replay gate for candidates.
 //! - [`registry`]: adapter versions: installation, activation, rollback.
@@ -31,6 +32,7 @@ pub mod cli;
 mod config;
 mod console;
 pub mod http;
+mod job_status;
 mod metrics;
 mod observe;
 mod registry;

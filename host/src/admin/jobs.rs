@@ -12,6 +12,7 @@ use serde::Serialize;
 
 use super::error::AdminError;
 use super::state::AdminState;
+use crate::job_status::JobStatus;
 use hoth_core::domain::CspName;
 use hoth_core::domain::JobKind;
 use hoth_core::domain::Operation;
@@ -20,7 +21,10 @@ use hoth_trail::Act;
 use hoth_trail::ActFilter;
 use hoth_trail::JobFilter;
 use hoth_trail::JobPage;
+use hoth_trail::JobRow;
 use hoth_trail::JobState;
+use hoth_trail::TimelineEvent;
+use hoth_trail::TrailError;
 
 /// The default number of rows on one page.
 const PAGE: usize = 100;
@@ -151,17 +155,57 @@ pub struct JobQuery {
     kind: Option<JobKind>,
 }
 
+/// A job: where it is, what happened to it, and its journal.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct JobView {
+    kind: JobKind,
+    /// `null` if no queue holds it, and the trail does not know it.
+    status: Option<JobStatus>,
+    /// The trail's row; `null` if the trail is off or has no such job.
+    job: Option<JobRow>,
+    events: Vec<TimelineEvent>,
+}
+
 /// Handles `GET /jobs/{id}`: returns a job with its events.
 pub async fn show(
     State(state): State<Arc<AdminState>>,
     Path(id): Path<String>,
     query: Result<Query<JobQuery>, QueryRejection>,
-) -> Result<Json<hoth_trail::JobTimeline>, AdminError> {
+) -> Result<Json<JobView>, AdminError> {
     let Query(query) = query.map_err(|bad| AdminError::BadRequest(bad.body_text()))?;
     for kind in kinds(query.kind) {
-        if let Some(found) = state.trail.job(kind, &id).await? {
-            return Ok(Json(found));
+        if let Some(view) = find(&state, kind, &id).await? {
+            return Ok(Json(view));
         }
     }
-    Err(AdminError::NotFound(format!("the trail has no job {id:?}")))
+    Err(AdminError::NotFound(format!("no queue holds the job {id:?}, and the trail has none")))
+}
+
+/// Returns a job, or `None` if neither the queue nor the trail knows it.
+///
+/// # Errors
+///
+/// Returns an error if the queue or the trail cannot be read.
+pub async fn find(
+    state: &AdminState,
+    kind: JobKind,
+    id: &str,
+) -> Result<Option<JobView>, AdminError> {
+    let status = state.statuses.find(kind, id).await?;
+    let timeline = match state.trail.job(kind, id).await {
+        Ok(timeline) => timeline,
+        // The queue has answered.
+        Err(TrailError::Off | TrailError::Unavailable(_)) if status.is_some() => None,
+        Err(TrailError::Off) => None,
+        Err(error) => return Err(error.into()),
+    };
+    if status.is_none() && timeline.is_none() {
+        return Ok(None);
+    }
+    let (job, events) = match timeline {
+        Some(found) => (Some(found.job), found.events),
+        None => (None, Vec::new()),
+    };
+    Ok(Some(JobView { kind, status, job, events }))
 }

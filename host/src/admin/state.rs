@@ -8,6 +8,7 @@ use super::queue_stats::StatsReader;
 use crate::http::Health;
 use crate::http::auth::Keys;
 use crate::http::listener::ReloadableTls;
+use crate::job_status::Statuses;
 use crate::metrics::Recorder;
 use crate::observe::Observers;
 use crate::registry::Registry;
@@ -44,6 +45,8 @@ pub struct AdminState {
     /// Learn what happens to jobs.
     pub observers: Observers,
     pub trail: Trail,
+    /// Tell where jobs are.
+    pub statuses: Statuses,
     /// Shared with the API.
     pub health: Health,
 }

@@ -20,6 +20,7 @@ mod router;
 mod routes;
 mod schema;
 mod state;
+mod status;
 #[cfg(test)]
 mod tests;
 mod traced;

@@ -1,5 +1,6 @@
 //! The router of the API: its routes, and the layers before its handlers.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::Router;
@@ -31,7 +32,7 @@ pub fn router(state: ApiState) -> Router {
     let state = ApiState { openapi: openapi::document(operations), ..state };
     let health = state.health.clone().map_or_else(Router::new, Health::routes);
     let methods = Arc::new(routes::allowed(&routes));
-    let refuse = async move |uri: Uri| match methods.get(uri.path()) {
+    let refuse = async move |uri: Uri| match allow_of(&methods, uri.path()) {
         Some(allow) => FrontError::MethodNotAllowed(Some(allow.clone())),
         // A fallback is called for these paths only if they have routes.
         None if HEALTH_PATHS.contains(&uri.path()) => {
@@ -73,6 +74,21 @@ pub fn router(state: ApiState) -> Router {
         .layer(middleware::map_response(cors::common_headers))
         .layer(middleware::from_fn(measure))
         .with_state(Arc::new(state))
+}
+
+/// Returns the `Allow` header of a path: its own, or that of the path of one
+/// job.
+fn allow_of<'a>(methods: &'a BTreeMap<String, HeaderValue>, path: &str) -> Option<&'a HeaderValue> {
+    let of_job = || {
+        let (resource, id) = path.rsplit_once('/')?;
+        let is_job = |known: &str| {
+            let parent = known.strip_suffix('}').and_then(|known| known.rsplit_once("/{"));
+            parent.is_some_and(|(parent, _)| parent == resource)
+        };
+        let found = methods.iter().find(|(known, _)| is_job(known.as_str()));
+        found.filter(|_| !id.is_empty()).map(|(_, allow)| allow)
+    };
+    methods.get(path).or_else(of_job)
 }
 
 /// Returns the access that a request needs. Returns `None` for preflights, the

@@ -1,11 +1,13 @@
 //! The routes of the API: each has its handler and its entry in the
 //! description.
 //!
-//! Both resources have the same five routes, made from [`JobKind`].
+//! Both resources have the same six routes, made from [`JobKind`].
 
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 
+use axum::extract::Path;
+use axum::extract::rejection::PathRejection;
 use axum::handler::Handler;
 use axum::http::HeaderValue;
 use axum::http::Method;
@@ -25,6 +27,7 @@ use super::openapi;
 use super::openapi::operations;
 use super::redeliver;
 use super::state::State;
+use super::status;
 use hoth_core::domain::JobKind;
 
 /// One method of one path.
@@ -69,10 +72,10 @@ pub fn all() -> Vec<Route> {
     routes
 }
 
-fn resource(kind: JobKind) -> [Route; 5] {
-    let path = match kind {
-        JobKind::Provisioning => "/provisioning-jobs",
-        JobKind::Cost => "/cost-jobs",
+fn resource(kind: JobKind) -> [Route; 6] {
+    let (path, id) = match kind {
+        JobKind::Provisioning => ("/provisioning-jobs", "jobId"),
+        JobKind::Cost => ("/cost-jobs", "requestId"),
     };
     [
         Route::post(
@@ -84,6 +87,13 @@ fn resource(kind: JobKind) -> [Route; 5] {
             path,
             move |authed: AuthedRequest| collect::collect(authed, kind),
             operations::collect(kind),
+        ),
+        Route::get(
+            &format!("{path}/{{{id}}}"),
+            move |id: Result<Path<String>, PathRejection>, authed: AuthedRequest| {
+                status::read(id, authed, kind)
+            },
+            operations::read_status(kind),
         ),
         Route::post(
             &format!("{path}/ack"),

@@ -16,6 +16,7 @@ use crate::http::Authenticator;
 use crate::http::Health;
 use crate::http::Rate;
 use crate::http::auth::Keys;
+use crate::job_status::Statuses;
 use crate::observe::Observers;
 use crate::traces::Tracer;
 use hoth_core::domain::CspName;
@@ -26,6 +27,7 @@ use hoth_core::domain::JobRecord;
 use hoth_core::domain::SupportedOperations;
 use hoth_platform::clock::Clock;
 use hoth_queue::Queue;
+use hoth_trail::Trail;
 
 /// The state of the API, shared by all handlers.
 pub struct ApiState {
@@ -38,6 +40,7 @@ pub struct ApiState {
     pub(super) clock: Clock,
     /// Learn what happens to jobs.
     pub(super) observers: Observers,
+    pub(super) statuses: Statuses,
     /// The jobs of leased batches.
     pub(super) leased: LeasedBatches,
     /// Shared with the authorization layer of the router.
@@ -89,8 +92,17 @@ impl ApiState {
         let body_timeout = Duration::from_millis(config.body_timeout_ms.get());
         let authenticator =
             Authenticator::new(keys, clock.clone(), rate, body_bytes_max, body_timeout);
+        let statuses = Statuses {
+            queue: Arc::clone(&queue),
+            trail: Trail::off(),
+            clock: clock.clone(),
+            holds: Arc::new(|_| None),
+            deadline: Duration::MAX,
+            host: String::new(),
+        };
         Self {
             queue,
+            statuses,
             csps,
             served: Arc::new(|_| SupportedOperations::Any),
             clock,
@@ -109,6 +121,11 @@ impl ApiState {
             health: None,
             openapi: Bytes::new(),
         }
+    }
+
+    /// Sets the source of the status of jobs. Without it, only the queue tells.
+    pub fn with_statuses(self, statuses: Statuses) -> Self {
+        Self { statuses, ..self }
     }
 
     /// Sets the observers of jobs.

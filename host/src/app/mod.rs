@@ -31,6 +31,8 @@ use crate::http::auth::Keys;
 use crate::http::listener::Listener;
 use crate::http::listener::ReloadableTls;
 use crate::http::listener::TlsConfig;
+use crate::job_status::CspHold;
+use crate::job_status::Statuses;
 use crate::metrics;
 use crate::observe::Observers;
 use crate::registry::Registry;
@@ -299,10 +301,27 @@ impl App {
         let state = state
             .with_served(Arc::new(move |csp| registry.operations(csp)))
             .with_observers(self.context.observers.clone())
-            .with_tracer(self.tracer.clone());
+            .with_tracer(self.tracer.clone())
+            .with_statuses(self.statuses());
         match &self.batch_key {
             None => state,
             Some(key) => state.with_batch_key(key.expose_secret().as_bytes()),
+        }
+    }
+
+    fn statuses(&self) -> Statuses {
+        let (csps, registry) = (self.csps.clone(), Arc::clone(&self.context.registry));
+        let holds = move |name: &CspName| {
+            let Some(csp) = csps.get(name) else { return Some(CspHold::Unknown) };
+            csp.hold(&registry)
+        };
+        Statuses {
+            queue: Arc::clone(&self.context.queue),
+            trail: self.trail.clone(),
+            clock: self.context.clock.clone(),
+            holds: Arc::new(holds),
+            deadline: self.context.polling.deadline,
+            host: host_name(),
         }
     }
 
@@ -333,6 +352,7 @@ impl App {
             clock: self.context.clock.clone(),
             observers: self.context.observers.clone(),
             trail: self.trail.clone(),
+            statuses: self.statuses(),
             health,
         }
     }
@@ -437,6 +457,15 @@ async fn open_queue(config: &Config, clock: &Clock) -> anyhow::Result<Storage> {
             let opened = SqsQueue::open(&settings, queues).await.context("opening the queues")?;
             Ok(Storage::Sqs(Arc::new(opened)))
         }
+    }
+}
+
+/// Returns the name of this machine, for answers that say who has seen a job.
+fn host_name() -> String {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    match name.trim() {
+        "" => "this host".to_owned(),
+        name => name.to_owned(),
     }
 }
 

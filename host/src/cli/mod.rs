@@ -6,6 +6,7 @@ mod adapters;
 mod check;
 mod csps;
 mod host;
+mod jobs;
 mod queues;
 mod table;
 
@@ -53,6 +54,7 @@ Examples:
   hoth adapter inspect adapters/atat.wasm
   hoth adapter run atat.wasm --job job.json --answers answers.json
   hoth adapters list --admin http://127.0.0.1:8081
+  hoth jobs show 0198c1f0-7c1e-7d6a-9d4e-1f2a3b4c5d6e
   hoth queues explain provisioning-requests-CSP_A
 
 Exit codes: 0 success; 1 failure; 2 invalid usage or configuration."
@@ -105,6 +107,9 @@ Exit codes: 0 valid; 2 invalid, or valid with warnings and --strict.")]
     /// Inspect and repair queues: depths, blocked groups, dead letters
     #[command(subcommand)]
     Queues(queues::Command),
+    /// Tell where jobs are and what happened to them
+    #[command(subcommand)]
+    Jobs(jobs::Command),
     /// Show CSP status; pause or resume a CSP
     #[command(subcommand)]
     Csps(csps::Command),
@@ -146,6 +151,7 @@ pub fn run(arguments: Arguments) -> ExitCode {
         Command::Adapter(command) => return adapter::run(command),
         Command::Adapters(command) => in_runtime(adapters::run(command)),
         Command::Queues(command) => in_runtime(queues::run(command)),
+        Command::Jobs(command) => in_runtime(jobs::run(command)),
         Command::Csps(command) => in_runtime(csps::run(command)),
     };
     exit_code(done)

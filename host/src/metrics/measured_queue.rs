@@ -8,10 +8,13 @@ use std::time::Instant;
 use async_trait::async_trait;
 
 use super::table;
+use hoth_core::domain::JobKind;
+use hoth_core::domain::PortfolioId;
 use hoth_queue::BlockedGroup;
 use hoth_queue::DeadLetter;
 use hoth_queue::DeadLetterId;
 use hoth_queue::Delivery;
+use hoth_queue::Location;
 use hoth_queue::NewMessage;
 use hoth_queue::Queue;
 use hoth_queue::QueueError;
@@ -239,5 +242,14 @@ impl Queue for MeasuredQueue {
 
     async fn stats(&self, queue: &QueueName) -> Result<QueueStats, QueueError> {
         self.measure(Op::Stats, self.queue.stats(queue)).await
+    }
+
+    async fn locate(
+        &self,
+        kind: JobKind,
+        id: &str,
+        portfolio: Option<&PortfolioId>,
+    ) -> Result<Location, QueueError> {
+        self.measure(Op::Operate, self.queue.locate(kind, id, portfolio)).await
     }
 }

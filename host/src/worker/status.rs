@@ -1,6 +1,7 @@
 //! The status of a CSP, as operators see it.
 
 use super::CspRuntime;
+use crate::job_status::CspHold;
 use crate::registry::Registry;
 use hoth_core::domain::Timestamp;
 use hoth_egress::BreakerStatus;
@@ -46,6 +47,21 @@ impl CspRuntime {
                 .collect(),
             missing_credentials: self.missing_credentials(registry),
         }
+    }
+
+    /// Returns the cause for which its jobs are held back, or `None` if they
+    /// run.
+    pub fn hold(&self, registry: &Registry) -> Option<CspHold> {
+        if self.pause.since().is_some() {
+            return Some(CspHold::Paused);
+        }
+        if self.secrets.missing().is_some() {
+            return Some(CspHold::Secret);
+        }
+        if registry.serving(&self.name).is_err() {
+            return Some(CspHold::NoAdapter);
+        }
+        self.client.breaker().holds_calls().then_some(CspHold::Down)
     }
 
     /// Returns the names of the missing credentials; none while the CSP has no

@@ -13,6 +13,7 @@ use super::responses::body;
 use super::responses::problem;
 use super::responses::response;
 use crate::api::schema::reference;
+use crate::api::schema::status;
 use hoth_core::domain::JobKind;
 use hoth_core::domain::request::NESTING_MAX;
 use hoth_core::domain::request::shape;
@@ -171,6 +172,40 @@ fn parameter(name: &str, description: &str, schema: Value) -> Value {
 
 fn seconds(min: u64, max: Duration) -> Value {
     json!({ "type": "integer", "format": "int32", "minimum": min, "maximum": max.as_secs() })
+}
+
+/// Describes `GET` of one job.
+pub fn read_status(kind: JobKind) -> Value {
+    let (operation, summary, id) = match kind {
+        JobKind::Provisioning => {
+            ("readProvisioningJobStatus", "Ask where a provisioning job is", "jobId")
+        }
+        JobKind::Cost => ("readCostJobStatus", "Ask where a cost request is", "requestId"),
+    };
+    let mut status = response(StatusCode::OK, "The status.", Some(reference(status::name(kind))));
+    status.1["headers"] = json!({
+        "Cache-Control": { "schema": { "type": "string" }, "description": "`no-store`." },
+    });
+    let unknown = problem(
+        StatusCode::NOT_FOUND,
+        "The id was never accepted, or is forgotten (`trail.max_age_hours`).",
+    );
+    json!({
+        "tags": [tag(kind)],
+        "operationId": operation,
+        "summary": summary,
+        "description": "Returns the state of one job. Consumes nothing and changes nothing, so it \
+                        is safe to repeat. An id that is the name of an action (`ack`, `release`, \
+                        `redeliver`) cannot be asked for. Requires role `read`.",
+        "parameters": [{
+            "name": id,
+            "in": "path",
+            "required": true,
+            "description": "The id of the job.",
+            "schema": { "type": "string" },
+        }],
+        "responses": responses::merge([vec![status, unknown], responses::of_any()]),
+    })
 }
 
 /// Describes `POST …/ack`.

@@ -7,6 +7,7 @@
 mod generate;
 mod outcomes;
 mod responses;
+pub mod status;
 
 use serde_json::Map;
 use serde_json::Value;
@@ -24,6 +25,7 @@ use hoth_core::domain::request::shape;
 pub fn all() -> Map<String, Value> {
     let mut schemas = responses::schemas();
     schemas.extend(outcomes::schemas());
+    schemas.extend(status::schemas());
     schemas.extend(generate::schemas(
         &[
             &shape::PROVISIONING_REQUEST,

@@ -81,10 +81,21 @@ async fn ask(host: &Host, seen: &mut Seen, method: &str, target: &str, more: Mor
     headers.extend(more.content_type.map(|value| ("content-type", value)));
     headers.retain(|(_, value)| !value.is_empty());
     let answer = host.ask(method, target, &headers, more.body.as_bytes()).await;
-    let path = target.split('?').next().expect("splitting yields one part").to_owned();
+    let path = template_of(target.split('?').next().expect("splitting yields one part"));
     Description::of(host).await.check(method, &path, &answer);
     seen.insert((method.to_owned(), path, answer.status));
     answer
+}
+
+/// Returns the path in the description: that of one job has a parameter.
+fn template_of(path: &str) -> String {
+    for (resource, id) in [("/provisioning-jobs", "jobId"), ("/cost-jobs", "requestId")] {
+        let last = path.strip_prefix(resource).and_then(|rest| rest.strip_prefix('/'));
+        if last.is_some_and(|last| !["ack", "release", "redeliver"].contains(&last)) {
+            return format!("{resource}/{{{id}}}");
+        }
+    }
+    path.to_owned()
 }
 
 #[derive(Clone, Copy)]
@@ -127,6 +138,16 @@ async fn provoke(host: &Host, seen: &mut Seen, kind: JobKind) {
 
     let first = ask(host, seen, "POST", path, json_body(&accepted)).await;
     assert!(matches!(first.status, 201 | 202), "{first:?}");
+    let one = format!("{path}/job");
+    let status = ask(host, seen, "GET", &one, PLAIN).await;
+    assert_eq!((status.status, status.header("cache-control")), (200, "no-store"));
+    assert_eq!(status.json()["state"], "QUEUED");
+    assert_eq!(ask(host, seen, "GET", &format!("{path}/none"), PLAIN).await.status, 404);
+    assert_eq!(ask(host, seen, "GET", &one, More { key: "", ..PLAIN }).await.status, 401);
+    ambiguous(host, seen, &one).await;
+    let refused = host.ask("POST", &one, &[("authorization", "Bearer admin")], b"").await;
+    assert_eq!((refused.status, refused.header("allow")), (405, "GET"));
+
     let reused = accepted.replacen("CSP_A\"", "CSP_A\",\"payload\":{},\"x\":1", 1);
     let reused = if kind == JOBS { request_text("job").replace("\"n\"", "\"m\"") } else { reused };
     assert_eq!(ask(host, seen, "POST", path, json_body(&reused)).await.status, 409);
@@ -172,13 +193,13 @@ async fn slow(host: &Host, seen: &mut Seen, target: &str) {
     seen.insert(("POST".to_owned(), target.to_owned(), 408));
 }
 
-/// Reads the description with a head that names two hosts.
-async fn ambiguous(host: &Host, seen: &mut Seen) {
-    let path = "/openapi.json";
+/// Reads a path with a head that names two hosts.
+async fn ambiguous(host: &Host, seen: &mut Seen, path: &str) {
     let answer = host.ask("GET", path, &[("host", "another.example")], b"").await;
     assert_eq!(answer.status, 400);
-    Description::of(host).await.check("GET", path, &answer);
-    seen.insert(("GET".to_owned(), path.to_owned(), 400));
+    let template = template_of(path);
+    Description::of(host).await.check("GET", &template, &answer);
+    seen.insert(("GET".to_owned(), template, 400));
 }
 
 #[tokio::test]
@@ -191,7 +212,7 @@ async fn every_response_is_described_and_every_description_occurs() {
         provoke(&host, &mut seen, kind).await;
     }
     ask(&host, &mut seen, "GET", "/openapi.json", PLAIN).await;
-    ambiguous(&host, &mut seen).await;
+    ambiguous(&host, &mut seen, "/openapi.json").await;
     let description = Description::of(&host).await;
     let posted = |path: &str| match path {
         "/provisioning-jobs" => request_text("new"),
@@ -229,12 +250,18 @@ async fn every_response_is_described_and_every_description_occurs() {
         "POST /cost-jobs/ack 403",
         "POST /cost-jobs/redeliver 501",
         "POST /cost-jobs/release 403",
+        "GET /cost-jobs/{requestId} 403",
+        "GET /cost-jobs/{requestId} 408",
+        "GET /cost-jobs/{requestId} 413",
         "GET /provisioning-jobs 403",
         "GET /provisioning-jobs 408",
         "GET /provisioning-jobs 413",
         "POST /provisioning-jobs/ack 403",
         "POST /provisioning-jobs/redeliver 501",
         "POST /provisioning-jobs/release 403",
+        "GET /provisioning-jobs/{jobId} 403",
+        "GET /provisioning-jobs/{jobId} 408",
+        "GET /provisioning-jobs/{jobId} 413",
     ];
     assert_eq!(unseen, expected);
 }
