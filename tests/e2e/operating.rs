@@ -69,6 +69,16 @@ async fn an_operator_handles_a_paused_csp_and_a_dead_letter_from_the_command_lin
     assert_eq!((code, output.contains("no dead letter")), (Some(1), true), "{output}");
     let (code, output) = hoth(&host, &["queues", "purge", QUEUE]).await;
     assert_eq!((code, output.contains("--confirm")), (Some(1), true), "{output}");
+    let adapter = host.directory().join("adapters/atat.wasm");
+    let inspected = tokio::process::Command::new(env!("CARGO_BIN_EXE_hoth"))
+        .args(["adapter", "inspect", "--json"])
+        .arg(&adapter)
+        .output()
+        .await
+        .expect("the program can be started");
+    let inspected: serde_json::Value =
+        serde_json::from_slice(&inspected.stdout).expect("it prints JSON");
+    assert_eq!(inspected["name"], "atat");
     for list in [
         &["queues", "list"][..],
         &["queues", "explain", QUEUE],

@@ -66,6 +66,9 @@ struct Breaker {
     /// Jobs with a failed call since the last response; counted up to the
     /// number that opens the breaker.
     failures: usize,
+    /// The time of the next call that is let through (RFC 3339, UTC); `null` if
+    /// the breaker is not open.
+    next_probe_at: Option<String>,
 }
 
 impl Breaker {
@@ -74,6 +77,7 @@ impl Breaker {
             state: status.phase.as_str(),
             since: status.since.to_rfc3339(),
             failures: status.failures,
+            next_probe_at: status.next_probe_at.map(Timestamp::to_rfc3339),
         }
     }
 }

@@ -16,6 +16,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::host::Host;
+use super::queues::time;
 use super::say;
 use super::table::Table;
 use crate::replay::Policy;
@@ -260,7 +261,7 @@ impl Version {
             usage.failures().to_string(),
             format!("{:.2}", usage.mean_ms()),
             format!("{} KB", usage.memory_max_bytes / 1_000),
-            self.arrived_at.clone(),
+            time(&Value::from(self.arrived_at.as_str())),
             adapter.csps.join(","),
         ]
     }

@@ -6,6 +6,7 @@ use serde_json::json;
 
 use super::host::Host;
 use super::queues::text;
+use super::queues::time;
 use super::say;
 use super::table::Table;
 
@@ -13,7 +14,8 @@ use super::table::Table;
 pub enum Command {
     /// List CSPs with pause, circuit breaker and missing credentials
     ///
-    /// BREAKER is `closed` while the CSP responds, `open` or `half-open` while
+    /// JOBS is `held back` while the breaker lets no new job through but one at
+    /// NEXT PROBE. BREAKER is `closed` while the CSP responds, `open` or `half-open` while
     /// its jobs wait because it does not, and `given-up` when they have waited
     /// for `breaker.max_hold_ms`. SINCE is the time of the last change.
     #[command(after_help = "Example:\n  hoth csps list")]
@@ -70,8 +72,15 @@ async fn set_paused(host: &Host, name: &str, action: &str, done: &str) -> anyhow
 }
 
 fn list(answer: &Value) {
-    let mut table =
-        Table::new(["CSP", "ADAPTER", "JOBS", "BREAKER", "SINCE", "MISSING CREDENTIALS"]);
+    let mut table = Table::new([
+        "CSP",
+        "ADAPTER",
+        "JOBS",
+        "BREAKER",
+        "SINCE",
+        "NEXT PROBE",
+        "MISSING CREDENTIALS",
+    ]);
     for csp in answer["csps"].as_array().into_iter().flatten() {
         let missing = csp["missingCredentials"].as_array().into_iter().flatten();
         let missing: Vec<_> = missing.map(text).collect();
@@ -80,7 +89,8 @@ fn list(answer: &Value) {
             text(&csp["adapter"]),
             job_status(csp),
             text(&csp["breaker"]["state"]),
-            text(&csp["breaker"]["since"]),
+            &time(&csp["breaker"]["since"]),
+            &time(&csp["breaker"]["nextProbeAt"]),
             &missing.join(","),
         ]);
     }
@@ -88,9 +98,30 @@ fn list(answer: &Value) {
 }
 
 fn job_status(csp: &Value) -> &'static str {
-    match (csp["paused"] == true, csp["missingSecret"].is_string()) {
-        (true, _) => "paused",
-        (false, true) => "no secret",
-        (false, false) => "active",
+    let is_held = matches!(text(&csp["breaker"]["state"]), "open" | "half-open");
+    match (csp["paused"] == true, csp["missingSecret"].is_string(), is_held) {
+        (true, _, _) => "paused",
+        (false, true, _) => "no secret",
+        (false, false, true) => "held back",
+        (false, false, false) => "active",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_jobs_of_a_csp_are_described_by_what_holds_them() {
+        for (csp, expected) in [
+            (json!({"breaker": {"state": "closed"}}), "active"),
+            (json!({"breaker": {"state": "given-up"}}), "active"),
+            (json!({"breaker": {"state": "half-open"}}), "held back"),
+            (json!({"breaker": {"state": "open"}}), "held back"),
+            (json!({"breaker": {"state": "open"}, "missingSecret": "s"}), "no secret"),
+            (json!({"breaker": {"state": "open"}, "paused": true}), "paused"),
+        ] {
+            assert_eq!(job_status(&csp), expected, "{csp}");
+        }
     }
 }

@@ -226,12 +226,21 @@ fn dead_letters(answer: &Value) {
         table.row([
             text(&letter["id"]),
             text(&letter["key"]),
-            text(&letter["diedAt"]),
+            &time(&letter["diedAt"]),
             &letter["receiveCount"].to_string(),
             text(&letter["reason"]),
         ]);
     }
     table.lines().iter().for_each(|line| say(line));
+}
+
+/// Returns a time to the second, so that the times of a column can be compared.
+pub(super) fn time(value: &Value) -> String {
+    let text = text(value);
+    match text.split_once('.') {
+        Some((seconds, _)) => format!("{seconds}Z"),
+        None => text.to_owned(),
+    }
 }
 
 pub(super) fn text(value: &Value) -> &str {

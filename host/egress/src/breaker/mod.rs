@@ -91,6 +91,8 @@ pub struct BreakerStatus {
     /// The number of different jobs with a failed call since the last response,
     /// counted up to the setting `failures`.
     pub failures: usize,
+    /// The time of the next call that is let through, while the breaker is open.
+    pub next_probe_at: Option<Timestamp>,
     /// The times at which the breaker has opened since the host started.
     pub openings: u64,
 }
@@ -250,9 +252,11 @@ impl Breaker {
         let phase = state.phase(now);
         let lasted = u64::try_from(state.lasted(now).as_millis()).unwrap_or(u64::MAX);
         let since = Timestamp::from_millis(clock_now.as_millis().saturating_sub(lasted));
+        let next_probe = state.changes_at(now).filter(|_| phase == BreakerPhase::Open);
         BreakerStatus {
             phase,
             since,
+            next_probe_at: next_probe.map(|at| clock_now + at.saturating_duration_since(now)),
             failures: state.failures(),
             openings: self.0.openings.load(Ordering::Relaxed),
         }

@@ -6,11 +6,15 @@ mod inputs;
 mod job_run;
 mod printer;
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
+use serde_json::Map;
+use serde_json::Value;
+use serde_json::json;
 
 use super::FAILURE;
 use super::exit_code;
@@ -33,6 +37,9 @@ pub enum Command {
         /// Component to inspect
         #[arg(value_name = "FILE.wasm")]
         file: PathBuf,
+        /// Print the description as JSON
+        #[arg(long)]
+        json: bool,
     },
     /// Run one job on a component, step by step
     #[command(after_help = RUN_EXAMPLES)]
@@ -95,14 +102,18 @@ pub struct RunArgs {
 /// Runs a command.
 pub fn run(command: Command) -> ExitCode {
     match command {
-        Command::Inspect { file } => exit_code(in_runtime(inspect(&file))),
+        Command::Inspect { file, json } => exit_code(in_runtime(inspect(&file, json))),
         Command::Run(run) => run_job(&run),
     }
 }
 
-async fn inspect(file: &Path) -> anyhow::Result<()> {
+async fn inspect(file: &Path, json: bool) -> anyhow::Result<()> {
     let adapter = load(file).await?;
     let info = adapter.info();
+    if json {
+        say(&serde_json::to_string_pretty(&description(&adapter)).context("writing JSON")?);
+        return Ok(());
+    }
     say(&format!("name        {} {}", info.name, info.version));
     say(&format!("sha256      {}", adapter.digest()));
     say(&format!("size        {} bytes", adapter.size_bytes()));
@@ -118,6 +129,29 @@ async fn inspect(file: &Path) -> anyhow::Result<()> {
         }
     }
     Ok(())
+}
+
+/// Returns the description of an adapter for programs.
+fn description(adapter: &Adapter) -> Value {
+    let info = adapter.info();
+    let needs = |needs: &BTreeMap<String, Need>| -> Map<String, Value> {
+        let need = |(name, need): (&String, &Need)| {
+            let Need { parameters, optional, .. } = need;
+            (name.clone(), json!({ "parameters": parameters, "optional": optional }))
+        };
+        needs.iter().map(need).collect()
+    };
+    json!({
+        "name": info.name,
+        "version": info.version,
+        "sha256": adapter.digest().to_string(),
+        "size": adapter.size_bytes(),
+        "operations": info.operations.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        "states": [info.states.0, info.states.1],
+        "imports": adapter.imports(),
+        "endpoints": needs(&info.manifest.endpoints),
+        "credentials": needs(&info.manifest.credentials),
+    })
 }
 
 /// Describes an endpoint or a credential of a manifest: `member (account)`.
