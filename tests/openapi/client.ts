@@ -92,5 +92,9 @@ export async function run(): Promise<void> {
   const jobsAgain = await hoth.POST("/provisioning-jobs/redeliver", { body: { jobIds: ["a"] } });
   const costsAgain = await hoth.POST("/cost-jobs/redeliver", { body: { since: "2026-07-01T12:00:00Z" } });
   console.log((jobsAgain.data?.redelivered ?? 0) + (costsAgain.data?.redelivered ?? 0));
+  const job = await hoth.GET("/provisioning-jobs/{jobId}", { params: { path: { jobId: "a" } } });
+  const cost = await hoth.GET("/cost-jobs/{requestId}", { params: { path: { requestId: "r" } } });
+  const states: (Schemas["JobState"] | undefined)[] = [job.data?.state, cost.data?.state];
+  console.log(states, job.data?.detail);
   await hoth.GET("/openapi.json");
 }
