@@ -63,7 +63,7 @@ async fn end(context: &Context, csp: &CspName, delivery: Delivery) {
     let mut events = RunEvents::begin(context, &delivery);
     let disposition = match QueuedJob::decode(&delivery.message.body) {
         Ok(queued) => {
-            events.of_queued(&queued, &delivery);
+            events.of_queued(&context.tracer, &queued, &delivery);
             let removed = JobError::CspRemoved(csp.clone());
             let from = queued.resumption.as_ref();
             let report = Report::of_error(&queued.job, from, &removed);

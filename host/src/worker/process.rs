@@ -120,8 +120,8 @@ impl DeliveryHandler {
             Ok(queued) => queued,
             Err(reason) => return Disposition::unreadable(delivery, &reason),
         };
-        events.of_queued(&queued, delivery);
-        if let Some(trace) = events.begin_trace(&self.context.tracer, &queued) {
+        events.of_queued(&self.context.tracer, &queued, delivery);
+        if let Some(trace) = events.trace() {
             let span = tracing::Span::current();
             span.record("trace_id", field::display(trace.context.trace_id));
             span.record("span_id", field::display(trace.context.span_id));

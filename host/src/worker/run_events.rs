@@ -53,8 +53,13 @@ impl RunEvents {
         Self { observers, began: Instant::now(), record, closed: false }
     }
 
-    /// Takes the facts of the job from its message, and adds the receipt.
-    pub fn of_queued(&mut self, queued: &QueuedJob, delivery: &Delivery) {
+    /// Takes the facts of the job from its message, begins the trace of the run,
+    /// and adds the receipt.
+    pub fn of_queued(&mut self, tracer: &Tracer, queued: &QueuedJob, delivery: &Delivery) {
+        self.record.trace = tracer.run(queued).map(Box::new);
+        let created = queued.trace.as_ref().map(|trace| &trace.created);
+        let trace = self.trace().map(|trace| &trace.context).or(created);
+        let trace_id = trace.map(|trace| trace.trace_id.to_string().into());
         // The CSP of the queue stays: that of a job on a wrong queue is another
         // one, whose runs these are not.
         let csp = self.record.job.csp.take();
@@ -66,13 +71,8 @@ impl RunEvents {
             attempt: delivery.message.receive_count,
             resumed: queued.resumption.is_some(),
             waited_ms: millis(waited),
+            trace_id,
         });
-    }
-
-    /// Begins the trace of the run, unless no spans are made.
-    pub fn begin_trace(&mut self, tracer: &Tracer, queued: &QueuedJob) -> Option<&RunTrace> {
-        self.record.trace = tracer.run(queued).map(Box::new);
-        self.record.trace.as_deref()
     }
 
     /// Returns the trace of the run, unless no spans are made.

@@ -108,7 +108,7 @@ fn accepted() -> JobEventKind {
 }
 
 fn received() -> JobEventKind {
-    JobEventKind::Received { attempt: 1, resumed: false, waited_ms: 0 }
+    JobEventKind::Received { attempt: 1, resumed: false, waited_ms: 0, trace_id: None }
 }
 
 fn called() -> JobEventKind {

@@ -83,6 +83,13 @@ fn bearer(name: &str, role: &str, token: &str) -> String {
     format!("[[auth.bearer]]\nname = \"{name}\"\nrole = \"{role}\"\nsha256 = \"{sha256}\"\n")
 }
 
+/// Returns the table of a host whose spans have paths: the most that they may
+/// hold.
+fn telemetry(receiver: &OtlpReceiver) -> String {
+    let headers = "otlp_headers = { x-otlp-key = { env = \"OTLP_KEY\" } }";
+    format!("{}csp_paths = true\n{headers}\n", receiver.table())
+}
+
 async fn start() -> Fixture {
     let keys = tempfile::tempdir().expect("a temporary folder can be made");
     let secretive = || async {
@@ -116,13 +123,8 @@ async fn start() -> Fixture {
     let secret = keys.path().join("signing-secret");
     std::fs::write(&secret, SIGNING_SECRET).expect("a file can be written");
     let receiver = OtlpReceiver::start().await.expect("a port is free");
-    // With paths, which are the most that spans may hold.
-    let telemetry = format!(
-        "{}csp_paths = true\notlp_headers = {{ x-otlp-key = {{ env = \"OTLP_KEY\" }} }}\n",
-        receiver.table()
-    );
     let mut setup = Setup::new()
-        .with(&telemetry)
+        .with(&telemetry(&receiver))
         .environment("OTLP_KEY", OTLP_KEY)
         .log_filter("trace")
         .admin_token(ADMIN_TOKEN)

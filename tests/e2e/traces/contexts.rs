@@ -13,6 +13,8 @@ use super::spans_of;
 use crate::csp;
 use crate::csp::Answer;
 use crate::harness::Setup;
+use crate::harness::client;
+use crate::harness::eventually;
 use crate::harness::guest;
 use crate::harness::job;
 
@@ -98,6 +100,13 @@ async fn the_lines_of_a_job_have_its_trace() {
         assert_eq!((&line["trace_id"], &line["span_id"]), (&json!(TRACE_ID), &json!(span.span_id)));
         assert_eq!(line["job.id"], "job-1");
     }
+    // The trail is written a moment later.
+    eventually("the trace id in the timeline of the job", || async {
+        let job = client().get(format!("{}/jobs/job-1", host.admin())).send().await;
+        let job = job.expect("the host answers").text().await.expect("it is text");
+        job.contains(&format!("\"traceId\":\"{TRACE_ID}\"")).then_some(())
+    })
+    .await;
 }
 
 #[tokio::test]

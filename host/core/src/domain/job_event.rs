@@ -106,6 +106,10 @@ pub enum JobEventKind {
         resumed: bool,
         /// The time in milliseconds since the message could have been received.
         waited_ms: u64,
+        /// The id of the trace of the run, or of the client's if the host makes
+        /// no spans.
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        trace_id: Option<Box<str>>,
     },
     /// The adapter was called; the event's duration includes the wait for an
     /// instance.
@@ -498,6 +502,7 @@ mod tests {
         let stored = [
             r#"{"event":"accepted","by":"snow"}"#,
             r#"{"event":"received","attempt":2,"resumed":true,"waitedMs":7}"#,
+            r#"{"event":"received","attempt":1,"waitedMs":7,"traceId":"4bf92f3577b34da6a3ce929d0e0e4736"}"#,
             r#"{"event":"adapter-called","entry":"begin","version":"1.0","digest":"0123456789ab","step":"send","computedUs":90,"memoryBytes":65536}"#,
             r#"{"event":"logged","level":"warn","text":"slow"}"#,
             r#"{"event":"call-held","cause":"call-limit"}"#,
