@@ -40,7 +40,7 @@ impl FromRequest<Arc<ApiState>> for AuthedRequest {
             parts.extensions.remove().expect("every route is behind the authorize layer");
         let trace: RequestTrace =
             parts.extensions.remove().expect("every route is behind the layer of traces");
-        trace.set_some("hoth.key", principal.key.as_deref());
+        trace.authorize(principal.key.as_deref());
         Ok(Self { api: Arc::clone(api), principal, trace, parts, body })
     }
 }

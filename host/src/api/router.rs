@@ -60,7 +60,7 @@ pub fn router(state: ApiState) -> Router {
         // A route layer: unknown paths and methods get their 404 or 405 without
         // a key.
         .route_layer(authorization)
-        // Around the authorization, whose refusals belong to the trace.
+        // Around the authorization, whose time belongs to the span.
         .route_layer(middleware::from_fn_with_state(state.tracer.clone(), traced::trace))
         // Without the layer: a load balancer has no key.
         .merge(health)

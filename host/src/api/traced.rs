@@ -12,6 +12,7 @@ use crate::traces::RequestTrace;
 use crate::traces::Tracer;
 
 /// Begins the trace of a request, and notes the status of its response. The
+/// span is dropped unless the request reaches a handler with its sender. The
 /// handler finds the [`RequestTrace`] among the extensions of the request.
 pub async fn trace(State(tracer): State<Tracer>, mut request: Request, next: Next) -> Response {
     // The pattern of the route and not the path: names of spans must be few.

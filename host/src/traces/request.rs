@@ -52,6 +52,9 @@ struct Gathered {
     /// Finished spans below the server's.
     children: Vec<Span>,
     status: Option<u16>,
+    /// True if the sender may use the API. Anyone can send other requests, and
+    /// must not fill the queue of spans with them.
+    is_authorized: bool,
 }
 
 /// The send of a job to its queue, while it is under way.
@@ -115,6 +118,15 @@ impl RequestTrace {
     /// Returns the context of the request. Returns `None` if no spans are made.
     pub fn context(&self) -> Option<&TraceContext> {
         self.server.as_ref().map(|server| &server.context)
+    }
+
+    /// Notes that the sender may use the API, and the name of its key. Without
+    /// it the request has no span.
+    pub fn authorize(&self, key: Option<&str>) {
+        if let Some(server) = &self.server {
+            server.gathered().is_authorized = true;
+        }
+        self.set_some("hoth.key", key);
     }
 
     /// Adds an attribute to the span of the request.
@@ -182,7 +194,7 @@ impl Drop for Server {
     fn drop(&mut self) {
         let gathered = std::mem::take(&mut *self.gathered());
         let is_failure = gathered.status.is_none_or(|status| status >= 500);
-        if !self.context.is_sampled() && !is_failure {
+        if !gathered.is_authorized || !self.context.is_sampled() && !is_failure {
             return;
         }
         let mut span = Span::new(
@@ -293,6 +305,7 @@ mod tests {
     fn the_send_of_a_job_is_below_the_request_and_both_in_the_trace_of_the_client() {
         let (tracer, mut spans) = Tracer::for_tests(&Config::default());
         let request = tracer.request("POST", "/cost-jobs", &headers(PARENT));
+        request.authorize(Some("snow"));
         let sending = request.send(&requests(), "job-1");
         let trace = sending.job_trace().expect("the job is traced");
         sending.end(None);
@@ -326,6 +339,7 @@ mod tests {
             let config = Config { sample_ratio: ratio, ..Config::default() };
             let (tracer, mut spans) = Tracer::for_tests(&config);
             let request = tracer.request("GET", "/cost-jobs", &headers(traceparent));
+            request.authorize(None);
             if let Some(status) = status {
                 request.respond(status);
             }
@@ -335,6 +349,17 @@ mod tests {
             if let Ok(span) = span {
                 assert_eq!(span.is_error, status != Some(200));
             }
+        }
+    }
+
+    #[test]
+    fn a_request_of_an_unknown_sender_has_no_span() {
+        let (tracer, mut spans) = Tracer::for_tests(&Config::default());
+        for status in [Some(401), Some(503), None] {
+            let request = tracer.request("POST", "/cost-jobs", &headers(PARENT));
+            status.into_iter().for_each(|status| request.respond(status));
+            drop(request);
+            assert!(spans.try_recv().is_err(), "{status:?}");
         }
     }
 
