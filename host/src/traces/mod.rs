@@ -2,7 +2,7 @@
 //!
 //! Spans are made after the fact, from what a request or a run has recorded, so
 //! that nothing is built for a run that is not kept and so that a failed one is
-//! always kept. They go to a bounded [queue](queue), from which a task
+//! always kept. They go to a bounded [queue], from which a task
 //! [exports](exporter) them. A full queue drops and counts: exporting never
 //! slows or fails a job. Without an endpoint no span is made at all.
 //!
