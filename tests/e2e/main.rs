@@ -35,5 +35,6 @@ mod stratus;
 mod supervision;
 mod tls;
 mod traces;
+mod trail;
 mod unknown_senders;
 mod watcher;

@@ -422,6 +422,7 @@ async fn no_secret_is_found_where_it_does_not_belong() {
         files.iter().any(|place| place.contains("hoth.db")),
         "the queue is searched: {files:?}"
     );
+    assert!(written.iter().any(|file| file.place.contains("trail.db")), "the trail is searched");
     let from =
         |what: &str| log.iter().any(|line| String::from_utf8_lossy(&line.bytes).contains(what));
     assert!(from("TRACE") && from("hyper"), "the log holds everything");
