@@ -58,6 +58,7 @@ impl Caller {
         use CertificateError::ExpiredContext;
         use CertificateError::NotValidForName;
         use CertificateError::NotValidForNameContext;
+        use CertificateError::Other;
         use CertificateError::UnknownIssuer;
         let host = self.url.host_str().unwrap_or_default();
         if let rustls::Error::InvalidMessage(_) = error {
@@ -74,15 +75,19 @@ impl Caller {
             Some(NotValidForName | NotValidForNameContext { .. }) => {
                 format!("the certificate of the host is not for the name `{host}`")
             }
-            Some(UnknownIssuer) if self.has_ca => {
+            // The latter is that of a certificate which signed itself as a CA, as
+            // `openssl req -x509` makes them.
+            Some(UnknownIssuer | Other(_)) if self.has_ca => {
                 "the certificate of the host is not in the file of --ca, and not signed by a \
                  certificate in it"
                     .to_owned()
             }
-            Some(UnknownIssuer) => "the certificate of the host is signed by no CA that this \
+            Some(UnknownIssuer | Other(_)) => {
+                "the certificate of the host is signed by no CA that this \
                                     machine trusts; name the CA, or the certificate itself, with \
                                     --ca or HOTH_ADMIN_CA"
-                .to_owned(),
+                    .to_owned()
+            }
             _ => format!("no TLS connection: {error}"),
         }
     }
@@ -195,6 +200,14 @@ mod tests {
             let text = explained(&url).await;
             assert!(text.starts_with(&url) && text.contains(expected), "{text}");
         }
+    }
+
+    #[test]
+    fn a_certificate_that_signed_itself_is_to_be_named() {
+        let other = rustls::OtherError(std::sync::Arc::new(io::Error::other("CaUsedAsEndEntity")));
+        let error = rustls::Error::InvalidCertificate(CertificateError::Other(other));
+        let text = caller("https://h").about_tls(&error);
+        assert!(text.contains("with --ca or HOTH_ADMIN_CA"), "{text}");
     }
 
     #[test]
