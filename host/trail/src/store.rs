@@ -1,7 +1,11 @@
 //! The file: its tables, and the transaction of the writer.
 
 use std::collections::HashMap;
+use std::fs::DirBuilder;
+use std::fs::OpenOptions;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -128,8 +132,12 @@ impl Store {
     /// Opens the file, or makes it.
     pub fn open(path: &Path, max_bytes: u64) -> Result<Self, OpenError> {
         if let Some(directory) = path.parent() {
-            std::fs::create_dir_all(directory).map_err(OpenError::Directory)?;
+            let made = DirBuilder::new().recursive(true).mode(0o700).create(directory);
+            made.map_err(OpenError::Directory)?;
         }
+        // SQLite would make a file that all users can read. Its log gets the mode
+        // of the file. An error is SQLite's to find.
+        drop(OpenOptions::new().create_new(true).write(true).mode(0o600).open(path));
         Self::open_file(path, max_bytes)
     }
 

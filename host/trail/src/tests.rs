@@ -1,5 +1,6 @@
 //! The trail as a whole: a writer on its thread, and its queries.
 
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -212,6 +213,8 @@ async fn a_job_keeps_its_facts_over_a_restart() {
     fixture.tell(&job("a"), START, vec![accepted()]);
     fixture.tell(&job("a"), after(5), vec![received(), called(), tried(202), waits()]);
     let mut fixture = fixture.restart();
+    let mode = std::fs::metadata(&fixture.config.path).expect("a file").permissions().mode();
+    assert_eq!(mode & 0o777, 0o600, "the trail is private");
     fixture.clock.advance(Duration::from_secs(60));
     fixture.tell(&job("a"), after(60_000), vec![received(), called(), tried(200), ended(200)]);
     fixture.end();
