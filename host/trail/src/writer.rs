@@ -57,6 +57,9 @@ impl Writer {
     /// Writes what gathers until the trail is closed. Blocks.
     pub fn run(self) {
         let mut file = File { writer: &self, store: None, retry: None, age: Age::default() };
+        // Opened before anything has gathered, so that a query of a new host
+        // finds a file.
+        file.write(&Gathered::default());
         while let Some(gathered) = self.buffer.take() {
             let mut rest = gathered;
             while let Some(part) = rest.take(EVENTS_PER_TRANSACTION) {
