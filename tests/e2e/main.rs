@@ -10,6 +10,7 @@ mod aws;
 mod azure;
 mod breaker;
 mod collecting;
+mod console;
 mod csp;
 mod durability;
 mod egress;

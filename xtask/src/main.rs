@@ -7,6 +7,7 @@
 #![expect(clippy::print_stderr, reason = "a command-line tool reports its errors")]
 
 mod adapters;
+mod axe;
 mod bench;
 mod cargo;
 mod check;
@@ -21,6 +22,7 @@ mod process;
 mod python;
 mod samples;
 mod schemathesis;
+mod screenshots;
 mod setup;
 mod sqs;
 mod test;
@@ -50,6 +52,7 @@ enum Task {
     Bench(bench::Arguments),
     CrashTest(crash_test::Arguments),
     Fuzz(fuzz::Arguments),
+    Screenshots(screenshots::Arguments),
     Openapi(openapi::Arguments),
     Schemathesis(schemathesis::Arguments),
 }
@@ -68,6 +71,7 @@ fn main() -> ExitCode {
         Task::Bench(arguments) => bench::run(&arguments),
         Task::CrashTest(arguments) => crash_test::run(&arguments),
         Task::Fuzz(arguments) => fuzz::run(&arguments),
+        Task::Screenshots(arguments) => screenshots::run(&arguments),
         Task::Openapi(arguments) => openapi::run(&arguments),
         Task::Schemathesis(arguments) => schemathesis::run(&arguments),
         // Prints its own errors, so that the count is the last line.

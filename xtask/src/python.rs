@@ -89,7 +89,8 @@ fn install_with(python: &Path, environment: &Path, requirements: &Path) -> anyho
     let make = &mut Command::new(python);
     process::quietly(make.args(["-m", "venv", "--clear"]).arg(environment), INSTALL_LIMIT)?;
     let mut pip = Command::new(environment.join("bin/python"));
-    pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r"]);
+    // The requirements are complete, so nothing else is fetched.
+    pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps", "-r"]);
     process::quietly(pip.arg(requirements), INSTALL_LIMIT)
 }
 

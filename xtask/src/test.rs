@@ -10,6 +10,7 @@ use std::process::Stdio;
 use anyhow::Context as _;
 
 use crate::adapters;
+use crate::axe;
 use crate::cargo;
 use crate::clouds::Clouds;
 use crate::debian;
@@ -101,6 +102,7 @@ fn test(arguments: &Arguments, count: &mut Count) -> anyhow::Result<()> {
         debian::ensure(&debian::TEST_PROGRAMS)?;
         server = local_sqs()?;
         clouds = Some(Clouds::install()?);
+        command.env(axe::VARIABLE, axe::install()?);
         adapters::build()?;
         adapters::build_guests()?;
     }

@@ -34,30 +34,30 @@ const PAGE: usize = 100;
 #[serde(default, rename_all = "camelCase", deny_unknown_fields)]
 pub struct JobsQuery {
     /// A job id, a request id or a portfolio id.
-    id: Option<String>,
-    kind: Option<JobKind>,
-    portfolio_id: Option<String>,
-    csp: Option<String>,
-    operation: Option<String>,
+    pub id: Option<String>,
+    pub kind: Option<JobKind>,
+    pub portfolio_id: Option<String>,
+    pub csp: Option<String>,
+    pub operation: Option<String>,
     /// Words of states, separated by commas.
-    state: Option<String>,
-    since: Option<String>,
-    until: Option<String>,
-    cursor: Option<String>,
-    limit: Option<usize>,
+    pub state: Option<String>,
+    pub since: Option<String>,
+    pub until: Option<String>,
+    pub cursor: Option<String>,
+    pub limit: Option<usize>,
 }
 
 /// The query parameters of `GET /audit`.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase", deny_unknown_fields)]
 pub struct AuditQuery {
-    act: Option<String>,
-    by: Option<String>,
-    object: Option<String>,
-    since: Option<String>,
-    until: Option<String>,
-    cursor: Option<String>,
-    limit: Option<usize>,
+    pub act: Option<String>,
+    pub by: Option<String>,
+    pub object: Option<String>,
+    pub since: Option<String>,
+    pub until: Option<String>,
+    pub cursor: Option<String>,
+    pub limit: Option<usize>,
 }
 
 /// A page of acts, the newest first.
@@ -85,20 +85,36 @@ pub async fn audit(
     query: Result<Query<AuditQuery>, QueryRejection>,
 ) -> Result<Json<ActPage>, AdminError> {
     let Query(query) = query.map_err(|bad| AdminError::BadRequest(bad.body_text()))?;
-    let filter = ActFilter {
-        act: query.act,
-        by: query.by,
-        object: query.object,
-        since: time("since", query.since.as_deref())?,
-        until: time("until", query.until.as_deref())?,
-    };
+    let filter = query.filter()?;
     let limit = query.limit.unwrap_or(PAGE);
     let (acts, next) = state.trail.acts(filter, query.cursor.as_deref(), limit).await?;
     Ok(Json(ActPage { acts, next }))
 }
 
+impl AuditQuery {
+    /// Returns the filter.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error that names the parameter that is wrong.
+    pub fn filter(&self) -> Result<ActFilter, AdminError> {
+        Ok(ActFilter {
+            act: self.act.clone(),
+            by: self.by.clone(),
+            object: self.object.clone(),
+            since: time("since", self.since.as_deref())?,
+            until: time("until", self.until.as_deref())?,
+        })
+    }
+}
+
 impl JobsQuery {
-    fn filter(&self) -> Result<JobFilter, AdminError> {
+    /// Returns the filter.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error that names the parameter that is wrong.
+    pub fn filter(&self) -> Result<JobFilter, AdminError> {
         let csp = self.csp.as_deref().map(str::parse::<CspName>).transpose();
         let csp = csp.map_err(|bad| AdminError::BadRequest(format!("csp: {bad}")))?;
         Ok(JobFilter {
@@ -159,12 +175,12 @@ pub struct JobQuery {
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct JobView {
-    kind: JobKind,
+    pub kind: JobKind,
     /// `null` if no queue holds it, and the trail does not know it.
-    status: Option<JobStatus>,
+    pub status: Option<JobStatus>,
     /// The trail's row; `null` if the trail is off or has no such job.
-    job: Option<JobRow>,
-    events: Vec<TimelineEvent>,
+    pub job: Option<JobRow>,
+    pub events: Vec<TimelineEvent>,
 }
 
 /// Handles `GET /jobs/{id}`: returns a job with its events.

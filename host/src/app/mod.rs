@@ -326,7 +326,23 @@ impl App {
     }
 
     fn console_state(&self, admin: Arc<admin::AdminState>) -> console::ConsoleState {
-        console::ConsoleState::new(admin, self.config.console.clone(), self.keys.clone())
+        let (config, clock) = (&self.config, &self.context.clock);
+        let (queue, folder) = match config.queue.backend() {
+            Backend::Embedded { path, .. } => {
+                let folder = path.parent().map(std::path::Path::to_owned);
+                (format!("embedded, {}", path.display()), folder)
+            }
+            Backend::Sqs(_) => ("Amazon SQS".to_owned(), None),
+        };
+        let host = console::HostFacts {
+            version: env!("CARGO_PKG_VERSION"),
+            roles: self.roles.iter().map(|role| role.name()).collect(),
+            started_at: clock.now(),
+            configuration: config.file.clone(),
+            queue,
+            folder,
+        };
+        console::ConsoleState::new(admin, config.console.clone(), host, self.keys.clone())
     }
 
     fn admin_state(&self, health: Health) -> admin::AdminState {

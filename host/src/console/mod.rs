@@ -11,8 +11,10 @@
 
 mod acts;
 mod assets;
+mod chart;
 mod config;
 mod guard;
+mod host;
 mod layout;
 mod login;
 mod notice;
@@ -25,6 +27,7 @@ mod troubles;
 use std::sync::Arc;
 
 pub use self::config::Config;
+pub use self::host::HostFacts;
 pub use self::router::router;
 use self::session::Sessions;
 use crate::admin::AdminState;
@@ -35,6 +38,7 @@ use crate::http::auth::Keys;
 pub struct ConsoleState {
     admin: Arc<AdminState>,
     config: Config,
+    host: HostFacts,
     sessions: Sessions,
     /// Limits the attempts to log in.
     logins: RateLimiter,
@@ -42,8 +46,8 @@ pub struct ConsoleState {
 
 impl ConsoleState {
     /// Creates the state of the console of a host with these keys.
-    pub fn new(admin: Arc<AdminState>, config: Config, keys: Keys) -> Self {
+    pub fn new(admin: Arc<AdminState>, config: Config, host: HostFacts, keys: Keys) -> Self {
         let logins = RateLimiter::new(login::ATTEMPTS);
-        Self { admin, config, sessions: Sessions::new(keys), logins }
+        Self { admin, config, host, sessions: Sessions::new(keys), logins }
     }
 }

@@ -33,6 +33,9 @@ pub fn router(state: ConsoleState) -> Router {
         post(acts::deploy).layer(DefaultBodyLimit::max(COMPONENT_BYTES_MAX + ENVELOPE_BYTES_MAX));
     let guarded = Router::new()
         .route("/", get(pages::now::show))
+        .route("/jobs", get(pages::jobs::list))
+        .route("/jobs.csv", get(pages::jobs::export))
+        .route("/jobs/{id}", get(pages::job::show))
         .route("/queues", get(pages::queues::list))
         .route("/queues/{queue}", get(pages::queues::show))
         .route("/queues/{queue}/redrive", post(acts::redrive))
@@ -49,6 +52,8 @@ pub fn router(state: ConsoleState) -> Router {
         .route("/adapters/{adapter}/replay", get(pages::adapters::replay))
         .route("/adapters/{adapter}/rollback", post(acts::roll_back))
         .route("/adapters/{adapter}/deploy", deploy)
+        .route("/audit", get(pages::audit::list))
+        .route("/hosts", get(pages::hosts::list))
         .route("/errors", get(pages::errors::list))
         .route("/logout", post(login::log_out))
         .route_layer(middleware::from_fn_with_state(Arc::clone(&state), guard::authenticate));

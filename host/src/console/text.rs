@@ -56,13 +56,14 @@ fn utc(rfc3339: &str) -> String {
 
 /// Returns a duration with its two largest units: `3 min 20 s`.
 pub fn duration(duration: Duration) -> String {
-    let (ms, s) = (duration.as_millis(), duration.as_secs());
+    let (us, ms, s) = (duration.as_micros(), duration.as_millis(), duration.as_secs());
     let (minutes, hours, days) = (s / 60, s / 3_600, s / 86_400);
     let two = |a: u64, unit_a: &str, b: u64, unit_b: &str| match b {
         0 => format!("{a} {unit_a}"),
         b => format!("{a} {unit_a} {b} {unit_b}"),
     };
     match () {
+        () if us < 1_000 => format!("{us} µs"),
         () if ms < 1_000 => format!("{ms} ms"),
         () if s < 10 => format!("{:.1} s", duration.as_secs_f64()),
         () if s < 60 => format!("{s} s"),
@@ -100,7 +101,8 @@ mod tests {
     #[test]
     fn durations_have_two_units() {
         for (ms, expected) in [
-            (0, "0 ms"),
+            (0, "0 µs"),
+            (1, "1 ms"),
             (999, "999 ms"),
             (1_000, "1.0 s"),
             (59_000, "59 s"),

@@ -6,12 +6,24 @@ use super::ConsoleState;
 use super::text;
 use super::text::segment;
 use crate::admin::StatsError;
+use hoth_core::domain::JobEventKind;
 use hoth_core::domain::JobKind;
 use hoth_core::domain::Timestamp;
+use hoth_core::domain::TransportCode;
 use hoth_queue::Blocked;
 use hoth_queue::QueueName;
 use hoth_queue::QueueStats;
 use hoth_queue::Stage;
+use hoth_trail::TimelineEvent;
+
+/// The time in which failures count as recent.
+const LATELY: Duration = Duration::from_hours(1);
+
+/// The time over which the duration of calls is averaged.
+const RECENTLY: Duration = Duration::from_mins(10);
+
+/// The reasons of failures on the first page.
+const FAILURES_MAX: usize = 5;
 
 /// The urgency of a trouble.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -57,6 +69,9 @@ pub async fn find(console: &ConsoleState) -> Vec<Trouble> {
         }
     }
     troubles.extend(of_groups(console, now).await);
+    troubles.extend(of_failures(console, now).await);
+    troubles.extend(of_slow_calls(console, now).await);
+    troubles.extend(of_disk(console));
     troubles.sort_by_key(|trouble| trouble.severity);
     troubles
 }
@@ -221,4 +236,112 @@ async fn of_groups(console: &ConsoleState, now: Timestamp) -> Vec<Trouble> {
         }
     }
     troubles
+}
+
+/// Returns the reasons for which jobs failed lately, the most frequent first.
+async fn of_failures(console: &ConsoleState, now: Timestamp) -> Vec<Trouble> {
+    let reasons = console.admin.trail.failed_reasons(now - LATELY).await.unwrap_or_default();
+    let mut troubles = Vec::new();
+    for reason in reasons.iter().take(FAILURES_MAX) {
+        let csp = reason.csp.as_deref().unwrap_or("a CSP");
+        let jobs = text::count(reason.jobs, "job", "jobs");
+        let words = text::foreign(reason.reason.as_deref().unwrap_or("the CSP refused them"));
+        let page = format!("/console/jobs/{}", segment(&reason.example));
+        troubles.push(if refuses_credential(console, &reason.example).await {
+            Trouble::new(
+                Severity::Bad,
+                format!("{csp} refuses HOTH's credential, so {jobs} failed in the last hour: {words}"),
+                "Renew the credential in its file or variable, or ask the CSP for the right it lacks.",
+                page,
+            )
+        } else {
+            let class = reason.class.as_deref().unwrap_or_default();
+            // What the CSP refuses is for ServiceNow to mend.
+            let is_refusal = matches!(class, "refused" | "not-found" | "unsupported");
+            Trouble::new(
+                if is_refusal { Severity::Warn } else { Severity::Bad },
+                format!("{jobs} of {csp} failed in the last hour: {words}"),
+                remedy(class),
+                page,
+            )
+        });
+    }
+    troubles
+}
+
+/// Returns `true` if the CSP, or its identity provider, refused the credential
+/// of a job.
+async fn refuses_credential(console: &ConsoleState, id: &str) -> bool {
+    for kind in JobKind::ALL {
+        let Ok(Some(job)) = console.admin.trail.job(kind, id).await else { continue };
+        let refused = |event: &TimelineEvent| {
+            if let JobEventKind::RequestTried(tried) = &event.what {
+                return tried.credential_refused;
+            }
+            if let JobEventKind::CredentialObtained(obtained) = &event.what {
+                return obtained.failure == Some(TransportCode::TokenRefused);
+            }
+            false
+        };
+        if job.events.iter().any(refused) {
+            return true;
+        }
+    }
+    false
+}
+
+/// Returns the remedy for a class of failures (`JobError::class`, or the class
+/// of the adapter).
+fn remedy(class: &str) -> &'static str {
+    match class {
+        // A version that cannot read a job's state fails it with the second one.
+        "adapter-failed" | "invalid-answer" | "too-many-steps" | "too-much-computing" => {
+            "The adapter cannot go on: activate an earlier version on its page, and tell its integrator."
+        }
+        "unavailable" => "The CSP gave no usable answer. Its page shows if it goes on.",
+        _ => "The job's page has the request, the answer and the step.",
+    }
+}
+
+/// Returns CSPs whose calls take long on average, with the time of the last
+/// ten minutes.
+async fn of_slow_calls(console: &ConsoleState, now: Timestamp) -> Vec<Trouble> {
+    let minutes = console.admin.trail.minutes(now - RECENTLY).await.unwrap_or_default();
+    let limit = console.config.warn.slow_call_ms;
+    let mut troubles = Vec::new();
+    for csp in console.admin.csps.keys() {
+        let of_csp = || minutes.iter().filter(|minute| minute.csp == csp.as_str());
+        let calls: u64 = of_csp().map(|minute| minute.calls).sum();
+        let total_ms: u64 = of_csp().map(|minute| minute.call_ms_sum).sum();
+        let mean_ms = total_ms.checked_div(calls).unwrap_or_default();
+        if mean_ms > limit {
+            let longest = of_csp().map(|minute| minute.call_ms_max).max().unwrap_or_default();
+            let [mean, longest] =
+                [mean_ms, longest].map(|ms| text::duration(Duration::from_millis(ms)));
+            troubles.push(Trouble::new(
+                Severity::Warn,
+                format!("{csp} is slow: its calls take {mean} on average, {longest} at most"),
+                "Its jobs take longer, others are not delayed. Ask the CSP.",
+                format!("/console/csps/{}", segment(csp.as_str())),
+            ));
+        }
+    }
+    troubles
+}
+
+/// Returns the trouble of a disk that is nearly full.
+fn of_disk(console: &ConsoleState) -> Option<Trouble> {
+    let room = console.host.disk()?;
+    let percent = room.free_percent();
+    (percent < console.config.warn.disk_free_percent).then(|| {
+        Trouble::new(
+            Severity::Bad,
+            format!(
+                "The disk of the queue is nearly full: {} free, {percent} %",
+                text::bytes(room.free)
+            ),
+            "Make room, or HOTH will refuse new jobs with 503. What was accepted stays safe.",
+            "/console/hosts",
+        )
+    })
 }

@@ -20,7 +20,7 @@ use crate::harness::eventually;
 use crate::harness::guest;
 
 /// Returns the guest `varies` with one change.
-fn variant(name: &str) -> Vec<u8> {
+pub fn variant(name: &str) -> Vec<u8> {
     let mut wasm = std::fs::read(guest("varies")).expect("the guest can be read");
     let mark = b"variant:none....................";
     let places: Vec<_> = wasm.windows(mark.len()).enumerate().filter(|(_, w)| w == mark).collect();

@@ -3,6 +3,8 @@
 mod gate;
 mod recording;
 
+pub use gate::variant;
+
 use std::path::PathBuf;
 
 use serde_json::Value;

@@ -1,6 +1,7 @@
 //! Points in time.
 
 use std::ops::Add;
+use std::ops::Sub;
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -99,5 +100,14 @@ impl Add<Duration> for Timestamp {
     fn add(self, by: Duration) -> Self {
         // Stored messages may hold any number, so the sum saturates.
         Self(self.0.saturating_add(u64::try_from(by.as_millis()).unwrap_or(u64::MAX)))
+    }
+}
+
+impl Sub<Duration> for Timestamp {
+    type Output = Self;
+
+    /// Saturates at the epoch.
+    fn sub(self, span: Duration) -> Self {
+        Self(self.0.saturating_sub(u64::try_from(span.as_millis()).unwrap_or(u64::MAX)))
     }
 }

@@ -40,8 +40,9 @@ async function refresh(main) {
     location.reload();
     return;
   }
-  if (!response.ok || isBusy(main)) return;
-  const page = new DOMParser().parseFromString(await response.text(), "text/html");
+  const text = await response.text();
+  if (!response.ok) return;
+  const page = new DOMParser().parseFromString(text, "text/html");
   const fresh = page.getElementById("content");
   if (!fresh || isBusy(main)) return;
   const open = new Set([...main.querySelectorAll("details[id][open]")].map((one) => one.id));

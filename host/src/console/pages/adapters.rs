@@ -37,7 +37,7 @@ pub async fn list(
 ) -> Response {
     let adapters = console.admin.registry.list();
     let body = html! {
-        div class="scroll" { table {
+        div class="scroll" tabindex="0" { table {
             thead { tr {
                 th scope="col" { "Adapter" } th scope="col" { "Active version" }
                 th scope="col" { "State" } th scope="col" { "CSPs" }
@@ -107,7 +107,7 @@ pub async fn show(
         }
         @if principal.role.permits(Access::Administer) { (deploy(&path)) }
         h2 { "Versions" }
-        div class="scroll" { table {
+        div class="scroll" tabindex="0" { table {
             thead { tr {
                 th scope="col" { "Version" } th scope="col" { "State" } th scope="col" { "Arrived" }
                 th scope="col" class="number" { "Size" }
@@ -124,8 +124,9 @@ pub async fn show(
             h2 { "Replay gate" }
             p { (text::time_text(&replay.at)) ": " a href={ (path) "/replay" } { (replay.summary) } }
         }
-        p { a href={ "/console/jobs?q=" (segment(&name)) } { "Jobs" } " · "
-            @for csp in &adapter.csps { a href={ "/console/csps/" (segment(csp.as_str())) } { (csp) } " " } }
+        p { @for csp in &adapter.csps {
+            a href={ "/console/jobs?csp=" (segment(csp.as_str())) } { "Jobs of " (csp) } " "
+        } }
     };
     let page = Page {
         section: Section::Adapters,
@@ -239,7 +240,7 @@ pub fn report_page(
             p { "For example job " a href={ "/console/jobs/" (segment(&finding.example)) } { (text::foreign(&finding.example)) } }
             @for call in &finding.calls {
                 h3 { (text::foreign(&call.at)) }
-                div class="scroll" { table {
+                div class="scroll" tabindex="0" { table {
                     thead { tr { th scope="col" { "Place" } th scope="col" { "Active version" } th scope="col" { "Candidate" } } }
                     tbody { @for difference in &call.differences { tr {
                         th scope="row" { (text::foreign(&difference.place)) }

@@ -1,6 +1,7 @@
 //! CSPs: their state, and the reasons why their jobs wait.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Extension;
 use axum::extract::Path;
@@ -16,6 +17,7 @@ use super::act;
 use super::state;
 use crate::admin;
 use crate::console::ConsoleState;
+use crate::console::chart;
 use crate::console::layout::Page;
 use crate::console::layout::Section;
 use crate::console::notice::Notice;
@@ -27,10 +29,12 @@ use crate::worker::CspRuntime;
 use crate::worker::CspStatus;
 use hoth_core::domain::JobKind;
 use hoth_core::domain::SupportedOperations;
+use hoth_core::domain::Timestamp;
 use hoth_egress::BreakerPhase;
 use hoth_egress::BreakerStatus;
 use hoth_queue::QueueName;
 use hoth_queue::QueueStats;
+use hoth_trail::Minute;
 
 /// Returns the state of a breaker in words.
 pub fn breaker(status: &BreakerStatus) -> Markup {
@@ -110,7 +114,7 @@ pub async fn rows(console: &ConsoleState) -> Markup {
         load.as_ref().map_or_else(|| "unknown".to_owned(), |load| of(load).to_string())
     };
     html! {
-        div class="scroll" { table {
+        div class="scroll" tabindex="0" { table {
             thead { tr {
                 th scope="col" { "CSP" }
                 th scope="col" { "State" }
@@ -157,12 +161,19 @@ pub async fn show(
     let csp = admin::find_csp(&console.admin, &name)?;
     let status = csp.status(&console.admin.registry);
     let load = Load::read(&console, csp).await;
+    let now = console.admin.clock.now();
+    let minutes = console.admin.trail.minutes(now - chart::SPAN).await.unwrap_or_default();
     let body = html! {
         p class="lead" { (condition(&status)) }
         @if principal.role.permits(Access::Operate) { (acts(csp, &status)) }
         (facts(&console, csp, &status, load.as_ref()))
+        @if console.admin.trail.is_on() {
+            h2 { "The last 24 hours" }
+            (chart::ended(&minutes, Some(csp.name.as_str()), now, &[]))
+            (calls(&minutes, csp.name.as_str(), now))
+        }
         h2 { "Origins" }
-        div class="scroll" { table {
+        div class="scroll" tabindex="0" { table {
             thead { tr {
                 th scope="col" { "Origin" } th scope="col" { "State" } th scope="col" { "Since" }
                 th scope="col" class="number" { "Jobs with a failed call since the last response" }
@@ -184,6 +195,33 @@ pub async fn show(
         body,
     };
     Ok(page.render(&principal))
+}
+
+/// Returns the calls of the last hour, and of the last ten minutes.
+fn calls(minutes: &[Minute], csp: &str, now: Timestamp) -> Markup {
+    let spans =
+        [("last hour", Duration::from_hours(1)), ("last ten minutes", Duration::from_mins(10))];
+    html! { div class="scroll" tabindex="0" { table {
+        thead { tr {
+            th scope="col" { "Calls to the CSP" } th scope="col" class="number" { "Calls" }
+            th scope="col" class="number" { "Failed" } th scope="col" class="number" { "Mean" }
+            th scope="col" class="number" { "Longest" }
+        } }
+        tbody { @for (name, span) in spans {
+            @let of_span = || minutes.iter().filter(|minute| minute.csp == csp && minute.at >= now - span);
+            @let calls = of_span().map(|minute| minute.calls).sum::<u64>();
+            @let mean = of_span().map(|minute| minute.call_ms_sum).sum::<u64>().checked_div(calls);
+            @let longest = of_span().map(|minute| minute.call_ms_max).max();
+            @let words = |ms: Option<u64>| ms.map_or_else(|| "–".to_owned(), |ms| text::duration(Duration::from_millis(ms)));
+            tr {
+                th scope="row" { (name) }
+                td class="number" { (calls) }
+                td class="number" { (of_span().map(|minute| minute.calls_failed).sum::<u64>()) }
+                td class="number" { (words(mean)) }
+                td class="number" { (words(longest)) }
+            }
+        } }
+    } } }
 }
 
 fn acts(csp: &CspRuntime, status: &CspStatus) -> Markup {

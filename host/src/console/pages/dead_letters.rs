@@ -45,8 +45,6 @@ const LISTED_MAX: usize = 20;
 #[serde(default)]
 pub struct Filter {
     queue: String,
-    #[serde(flatten)]
-    notice: Notice,
 }
 
 /// Dead letters with the same reason, apart from the ids and numbers in it.
@@ -64,6 +62,7 @@ pub async fn list(
     State(console): State<Arc<ConsoleState>>,
     Extension(principal): Extension<Principal>,
     Query(filter): Query<Filter>,
+    Query(notice): Query<Notice>,
 ) -> Result<Response, PageError> {
     let mut groups: BTreeMap<(String, String), Group> = BTreeMap::new();
     let mut read = 0;
@@ -94,7 +93,7 @@ pub async fn list(
         section: Section::DeadLetters,
         title: "Dead letters",
         live: false,
-        notice: filter.notice.sentence(),
+        notice: notice.sentence(),
         body,
     };
     Ok(page.render(&principal))
@@ -168,7 +167,7 @@ fn section(principal: &Principal, queue: &str, reason: &str, group: &Group) -> M
                     label { "Type " (queue) " to confirm" input name="confirm" autocomplete="off" required; }
                 }, true))
         }
-        div class="scroll" { table {
+        div class="scroll" tabindex="0" { table {
             thead { tr { th scope="col" { "Dead letter" } th scope="col" { "Job" } th scope="col" { "Since" } } }
             tbody { @for (id, job, at) in &group.letters { tr {
                 th scope="row" {

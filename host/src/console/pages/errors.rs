@@ -171,7 +171,7 @@ const REASONS: [Reference; 16] = [
 /// Handles `GET /console/errors`.
 pub async fn list(Extension(principal): Extension<Principal>) -> Response {
     let table = |caption: &str, head: &str, rows: &[Reference]| {
-        html! { div class="scroll" { table {
+        html! { div class="scroll" tabindex="0" { table {
             caption { (caption) }
             thead { tr {
                 th scope="col" { (head) } th scope="col" { "Meaning" }

@@ -1,11 +1,16 @@
 //! The pages.
 
 pub mod adapters;
+pub mod audit;
 pub mod csps;
 pub mod dead_letters;
 pub mod errors;
+pub mod hosts;
+pub mod job;
+pub mod jobs;
 pub mod now;
 pub mod queues;
+mod timeline;
 
 use axum::http::StatusCode;
 use axum::response::IntoResponse;

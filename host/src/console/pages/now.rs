@@ -8,8 +8,10 @@ use axum::response::Response;
 use maud::Markup;
 use maud::html;
 
+use super::audit;
 use super::csps;
 use crate::console::ConsoleState;
+use crate::console::chart;
 use crate::console::layout::Page;
 use crate::console::layout::Section;
 use crate::console::text;
@@ -17,7 +19,13 @@ use crate::console::troubles;
 use crate::console::troubles::Severity;
 use crate::console::troubles::Trouble;
 use crate::http::auth::Principal;
+use hoth_core::domain::Timestamp;
 use hoth_queue::Stage;
+use hoth_trail::Act;
+use hoth_trail::ActFilter;
+
+/// The acts on the page.
+const ACTS: usize = 10;
 
 /// Handles `GET /console`.
 pub async fn show(
@@ -25,15 +33,34 @@ pub async fn show(
     Extension(principal): Extension<Principal>,
 ) -> Response {
     let troubles = troubles::find(&console).await;
+    let now = console.admin.clock.now();
+    // Without a trail these parts are left out.
+    let minutes = console.admin.trail.minutes(now - chart::SPAN).await.unwrap_or_default();
+    let acts = console.admin.trail.acts(ActFilter::default(), None, ACTS).await;
+    let acts = acts.map(|(acts, _)| acts).unwrap_or_default();
     let body = html! {
         (troubles_list(&troubles))
+        @if console.admin.trail.is_on() {
+            h2 { "The last 24 hours" }
+            (chart::ended(&minutes, None, now, &version_changes(&acts)))
+        }
         h2 { "CSPs" }
         (csps::rows(&console).await)
         h2 { "Outcomes for ServiceNow" }
         (outcomes(&console).await)
+        @if !acts.is_empty() {
+            h2 { "Last acts" }
+            (audit::table(&acts))
+        }
     };
     let page = Page { section: Section::Now, title: "Now", live: true, notice: None, body };
     page.render(&principal)
+}
+
+/// Returns the times at which acts have changed versions of adapters.
+pub fn version_changes(acts: &[Act]) -> Vec<Timestamp> {
+    let changes = acts.iter().filter(|act| matches!(act.act.as_str(), "deploy" | "roll-back"));
+    changes.map(|act| act.at).collect()
 }
 
 fn troubles_list(troubles: &[Trouble]) -> Markup {
@@ -50,7 +77,7 @@ fn troubles_list(troubles: &[Trouble]) -> Markup {
 
 async fn outcomes(console: &ConsoleState) -> Markup {
     let rows = console.admin.stats.read_all().await;
-    html! { div class="scroll" { table {
+    html! { div class="scroll" tabindex="0" { table {
         thead { tr {
             th scope="col" { "Queue" }
             th scope="col" class="number" { "Not collected" }

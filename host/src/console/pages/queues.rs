@@ -31,7 +31,7 @@ pub async fn list(
 ) -> Response {
     let rows = console.admin.stats.read_all().await;
     let body = html! {
-        div class="scroll" { table {
+        div class="scroll" tabindex="0" { table {
             thead { tr {
                 th scope="col" { "Queue" }
                 th scope="col" class="number" { "Waiting" }
@@ -82,7 +82,7 @@ pub async fn show(
     };
     let reasons = admin::reasons(&console.admin, queue, &stats, blocked.as_deref());
     let body = html! {
-        div class="scroll" { table {
+        div class="scroll" tabindex="0" { table {
             thead { tr {
                 th scope="col" class="number" { "Waiting" }
                 th scope="col" class="number" { "In hand" }
@@ -112,7 +112,7 @@ pub async fn show(
 }
 
 fn blocked_groups(groups: &[BlockedGroup]) -> Markup {
-    html! { div class="scroll" { table {
+    html! { div class="scroll" tabindex="0" { table {
         thead { tr {
             th scope="col" { "First job" } th scope="col" { "Why" } th scope="col" { "Until" }
             th scope="col" class="number" { "Messages" }

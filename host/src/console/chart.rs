@@ -1,0 +1,118 @@
+//! Charts of the last 24 hours, drawn on the host as SVG.
+
+use maud::Markup;
+use maud::html;
+
+use super::text;
+use hoth_core::domain::Timestamp;
+use hoth_trail::Minute;
+
+/// The bars of a chart, and the minutes of a bar.
+const BARS: usize = 96;
+const BAR_MINUTES: u64 = 15;
+
+/// The size of the drawing, in units of its own.
+const BAR_WIDTH: usize = 10;
+const HEIGHT: u64 = 100;
+
+/// The span of a chart.
+pub const SPAN: std::time::Duration = std::time::Duration::from_hours(24);
+
+/// The counts behind one bar.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Bar {
+    ok: u64,
+    failed: u64,
+}
+
+/// Adds up the minutes of the last 24 hours, the latest bar last.
+fn bars(minutes: &[Minute], csp: Option<&str>, now: Timestamp) -> [Bar; BARS] {
+    let mut bars = [Bar::default(); BARS];
+    let last = now.as_millis() / 60_000 / BAR_MINUTES;
+    for minute in minutes.iter().filter(|minute| csp.is_none_or(|csp| minute.csp == csp)) {
+        let slot = minute.at.as_millis() / 60_000 / BAR_MINUTES;
+        let back = usize::try_from(last.saturating_sub(slot)).unwrap_or(BARS);
+        if let Some(at) = (BARS - 1).checked_sub(back) {
+            bars[at].ok += minute.ended_ok;
+            bars[at].failed += minute.ended_failed;
+        }
+    }
+    bars
+}
+
+/// Draws the jobs that ended in the last 24 hours: of one CSP, or of all. `marks`
+/// are the times at which versions changed.
+pub fn ended(minutes: &[Minute], csp: Option<&str>, now: Timestamp, marks: &[Timestamp]) -> Markup {
+    let bars = bars(minutes, csp, now);
+    let most = bars.iter().map(|bar| bar.ok + bar.failed).max().unwrap_or_default().max(1);
+    let scaled = |count: u64| count * HEIGHT / most + u64::from(count > 0 && count * HEIGHT < most);
+    let (ok, failed) =
+        bars.iter().fold((0, 0), |(ok, failed), bar| (ok + bar.ok, failed + bar.failed));
+    let summary = format!(
+        "Jobs that ended in the last 24 hours: {ok} succeeded, {failed} failed; at most {most} in {BAR_MINUTES} minutes"
+    );
+    let from = now.as_millis().saturating_sub(SPAN.as_secs() * 1_000);
+    html! {
+        svg class="chart" role="img" aria-label=(summary) viewBox={ "0 0 " (BARS * BAR_WIDTH) " " (HEIGHT) }
+            preserveAspectRatio="none" xmlns="http://www.w3.org/2000/svg" {
+            @for (n, bar) in bars.iter().enumerate() {
+                @let (ok, failed) = (scaled(bar.ok), scaled(bar.failed));
+                @if ok > 0 {
+                    rect class="ok" x=(n * BAR_WIDTH) y=(HEIGHT.saturating_sub(ok + failed)) width=(BAR_WIDTH - 1) height=(ok) {}
+                }
+                @if failed > 0 {
+                    rect class="failed" x=(n * BAR_WIDTH) y=(HEIGHT.saturating_sub(failed)) width=(BAR_WIDTH - 1) height=(failed) {}
+                }
+            }
+            @for mark in marks.iter().filter(|mark| mark.as_millis() >= from) {
+                @let x = (mark.as_millis() - from) * (BARS * BAR_WIDTH) as u64 / (SPAN.as_secs() * 1_000);
+                line class="mark" x1=(x) x2=(x) y1="0" y2=(HEIGHT) {}
+            }
+        }
+        p class="soft" { (summary) "." @if !marks.is_empty() { " Lines: " (text::count(marks.len() as u64, "change", "changes")) " of versions." } }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn minute(at_minute: u64, csp: &str, ok: u64, failed: u64) -> Minute {
+        Minute {
+            at: Timestamp::from_millis(at_minute * 60_000),
+            csp: csp.to_owned(),
+            ended_ok: ok,
+            ended_failed: failed,
+            calls: 0,
+            calls_failed: 0,
+            call_ms_sum: 0,
+            call_ms_max: 0,
+            accepted: 0,
+            collected: 0,
+        }
+    }
+
+    #[test]
+    fn minutes_meet_in_bars_of_a_quarter_of_an_hour() {
+        let now = Timestamp::from_millis(100_000 * 60_000);
+        let minutes = [
+            minute(100_000, "A", 2, 1),
+            minute(99_999, "A", 1, 0),
+            minute(99_990, "B", 5, 0),
+            minute(90_000, "A", 9, 9),
+        ];
+        let of_a = bars(&minutes, Some("A"), now);
+        assert_eq!(of_a[BARS - 1], Bar { ok: 3, failed: 1 });
+        assert_eq!(of_a[..BARS - 1], [Bar::default(); BARS - 1]);
+        let all = bars(&minutes, None, now);
+        assert_eq!(all[BARS - 1], Bar { ok: 8, failed: 1 });
+    }
+
+    #[test]
+    fn a_chart_says_its_numbers_in_words() {
+        let now = Timestamp::from_millis(100_000 * 60_000);
+        let drawn = ended(&[minute(100_000, "A", 2, 1)], None, now, &[now]).into_string();
+        assert!(drawn.contains("2 succeeded, 1 failed"), "{drawn}");
+        assert!(drawn.contains("class=\"mark\""), "{drawn}");
+    }
+}
