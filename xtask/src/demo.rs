@@ -14,8 +14,14 @@ use crate::workspace::target;
 
 /// Show HOTH at work
 ///
-/// Builds everything it needs, starts two mock CSPs and a host, submits a dozen
-/// jobs and shows their progress and outcomes. Leaves nothing behind.
+/// Builds everything it needs, starts mock CSPs and a host, submits a dozen jobs
+/// and shows their progress and outcomes. Then deploys another version of the
+/// adapter while jobs run, rolls back, and deploys one that the host refuses.
+/// Leaves nothing behind.
+///
+/// With --keep, the host runs on until Ctrl-C, with something of everything to
+/// look at in its console, whose address is printed: jobs in every state, a
+/// paused CSP, a dead letter, two versions of an adapter and a refused one.
 ///
 /// With --sqs, three hosts share queues on a local SQS, and one of them is
 /// killed while it works.
@@ -35,7 +41,7 @@ use crate::workspace::target;
 #[derive(clap::Args)]
 #[command(verbatim_doc_comment)]
 pub struct Arguments {
-    /// Keep everything running until Ctrl-C, for requests with curl
+    /// Leave something of everything, and keep running until Ctrl-C
     #[arg(long)]
     keep: bool,
     /// Run three hosts on a local SQS and kill one of them
@@ -59,7 +65,9 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     }
     if !arguments.sqs {
         let mut command = build()?;
+        adapters::build_guests()?;
         command.arg("one").args(arguments.keep.then_some("--keep"));
+        command.arg("--candidate").arg(target()?.join("guests/varies.wasm"));
         return process::run(&mut command);
     }
     // Started first, because it gets ready while the rest is built.
@@ -75,12 +83,11 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
 /// lacks the subcommand.
 pub fn build() -> anyhow::Result<Command> {
     adapters::build()?;
-    println!("Building the host and the mock CSP");
-    cargo::build(&["hoth", "mock-csp", "hoth-demo"])?;
+    println!("Building the host and the demo");
+    cargo::build(&["hoth", "hoth-demo"])?;
     let debug = target()?.join("debug");
     let mut command = Command::new(debug.join("hoth-demo"));
     command.arg("--program").arg(debug.join("hoth"));
-    command.arg("--mock-csp").arg(debug.join("mock-csp"));
     command.arg("--adapter").arg(target()?.join("adapters/atat.wasm"));
     Ok(command)
 }

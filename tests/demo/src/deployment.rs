@@ -1,78 +1,72 @@
-//! The processes of the demo: two mock CSPs and a host.
+//! The deployment of the demo: mock CSPs in this process, and a host.
 
 use std::net::SocketAddr;
 use std::path::Path;
 use std::path::PathBuf;
-use std::process::Stdio;
+use std::time::Duration;
+use std::time::Instant;
 
 use anyhow::Context as _;
 use anyhow::ensure;
 use hoth_testkit::HostConfig;
 use hoth_testkit::HostProcess;
 use hoth_testkit::LogFollower;
-use hoth_testkit::OauthCsp;
-use hoth_testkit::PATIENCE;
-use serde::Deserialize;
 use serde_json::Value;
+use serde_json::json;
 use tempfile::TempDir;
-use tokio::io::AsyncBufReadExt as _;
-use tokio::io::BufReader;
-use tokio::process::Child;
-use tokio::process::Command;
 
+use crate::PATIENCE;
+use crate::csps::Csps;
 use crate::http;
-use crate::jobs;
 use crate::jobs::DemoJob;
 
-/// Paths of the programs and the component that the demo runs.
+/// A polling schedule that is slow enough to watch.
+const POLLING: &str = "[polling]\ninitial_ms = 1000\nmax_ms = 2000";
+
+/// The time between two looks at a job.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+
+/// Paths of the program and the component that the demo runs.
 pub struct Built {
     pub program: PathBuf,
-    pub mock_csp: PathBuf,
     pub adapter: PathBuf,
 }
 
-/// Two mock CSPs and a host on an embedded queue in a temporary folder.
+/// Mock CSPs and a host on an embedded queue in a temporary folder.
 pub struct Deployment {
     directory: TempDir,
-    csps: Vec<Child>,
+    csps: Csps,
     host: HostProcess,
     api: SocketAddr,
     admin: SocketAddr,
-}
-
-/// The line that a mock CSP prints when it serves.
-#[derive(Deserialize)]
-struct Reachable {
-    base_url: String,
-    token_url: String,
-    client_id: String,
-    client_secret: String,
-}
-
-impl From<Reachable> for OauthCsp {
-    fn from(csp: Reachable) -> Self {
-        let Reachable { base_url, token_url, client_id, client_secret } = csp;
-        Self { base_url, token_url, client_id, client_secret }
-    }
 }
 
 impl Deployment {
     /// Starts everything, with further `tables` in the configuration of the
     /// host.
     pub async fn start(built: &Built, tables: &str) -> anyhow::Result<Self> {
+        Self::start_with(built, HostConfig::default().table(tables)).await
+    }
+
+    /// Starts everything, with `config` as the base of the host's
+    /// configuration.
+    pub async fn start_with(built: &Built, config: HostConfig) -> anyhow::Result<Self> {
         let directory = tempfile::tempdir().context("making a temporary folder")?;
-        let mut config =
-            HostConfig::default().table(POLLING).table(tables).adapter_file("atat", &built.adapter);
-        let mut csps = Vec::new();
-        for name in jobs::CSPS {
-            let (child, csp) = start_csp(&built.mock_csp, name).await?;
-            config = config.csp(name, csp, "");
-            csps.push(child);
-        }
+        let csps = Csps::start().await?;
+        let config = csps.add_to(config.table(POLLING).adapter_file("atat", &built.adapter));
         let command = config.write(&built.program, directory.path())?;
         let (host, addresses) = command.start().await?;
         let (api, admin) = (addresses.api()?, addresses.admin.address);
         Ok(Self { directory, csps, host, api, admin })
+    }
+
+    /// Returns the folder with the files of the host.
+    pub fn directory(&self) -> &Path {
+        self.directory.path()
+    }
+
+    pub fn csps(&self) -> &Csps {
+        &self.csps
     }
 
     /// Returns the address of the host's API.
@@ -92,7 +86,8 @@ impl Deployment {
 
     /// Submits a job as ServiceNow does.
     pub async fn post(&self, job: &DemoJob) -> anyhow::Result<()> {
-        http::post(self.api, job.path, &job.body).await.map(drop)
+        let accepted = http::post(self.api, job.path, &job.body).await;
+        accepted.map(drop).with_context(|| format!("submitting {}", job.id))
     }
 
     /// Collects messages as ServiceNow does.
@@ -101,29 +96,76 @@ impl Deployment {
         serde_json::from_value(messages).with_context(|| format!("{path} answered no array"))
     }
 
-    /// Prints commands to try, and waits for Ctrl-C.
-    pub async fn stay_up(&self) -> anyhow::Result<()> {
-        println!(
-            "\nEverything keeps running until Ctrl-C; files are in {}. Commands to try:\n",
-            self.directory.path().display()
-        );
-        let (api, admin) = (&self.api, &self.admin);
-        println!(
-            "  curl -i http://{api}/provisioning-jobs -H 'content-type: application/json' -d '{MINE}'"
-        );
-        println!("  curl 'http://{api}/provisioning-jobs?wait=20'");
-        println!("  curl http://{admin}/queues");
-        println!("  curl http://{admin}/adapters");
-        tokio::signal::ctrl_c().await.context("waiting for Ctrl-C")
+    /// Collects until there are `expected` messages of either kind, and once
+    /// more, which would find a surplus message.
+    pub async fn collect(&self, expected: usize) -> anyhow::Result<Vec<Value>> {
+        let started_at = Instant::now();
+        let mut messages = Vec::new();
+        while messages.len() < expected {
+            ensure!(
+                started_at.elapsed() < PATIENCE,
+                "only {} of {expected} messages came within {PATIENCE:?}",
+                messages.len()
+            );
+            // One wait at a time, because the other would delay it.
+            messages.extend(self.get("/provisioning-jobs?wait=1").await?);
+            messages.extend(self.get("/cost-jobs").await?);
+        }
+        messages.extend(self.get("/provisioning-jobs").await?);
+        messages.extend(self.get("/cost-jobs").await?);
+        Ok(messages)
+    }
+
+    /// Waits until `is_there` holds for a job as operators see it, and returns
+    /// the job.
+    pub async fn job(
+        &self,
+        id: &str,
+        what: &str,
+        is_there: impl Fn(&Value) -> bool,
+    ) -> anyhow::Result<Value> {
+        let started_at = Instant::now();
+        loop {
+            let job = http::get(self.admin, &format!("/jobs/{id}")).await?;
+            if is_there(&job) {
+                return Ok(job);
+            }
+            let waited = started_at.elapsed();
+            ensure!(waited < PATIENCE, "{id} was not {what} within {PATIENCE:?}: {job}");
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    }
+
+    /// Returns the digest of the adapter's active version, and the adapter as
+    /// operators see it.
+    pub async fn adapter(&self) -> anyhow::Result<(String, Value)> {
+        let listing = http::get(self.admin, "/adapters/atat").await?;
+        let versions = listing["versions"].as_array().context("the adapter has no versions")?;
+        let active = versions.iter().find(|version| version["active"] == true);
+        let digest = active.and_then(|version| version["sha256"].as_str());
+        Ok((digest.context("no version is active")?.to_owned(), listing))
+    }
+
+    /// Deploys a version of the adapter. Returns the status and the answer.
+    pub async fn deploy(&self, wasm: Vec<u8>) -> anyhow::Result<(u16, Value)> {
+        http::put(self.admin, "/adapters/atat", wasm).await
+    }
+
+    /// Activates an earlier version of the adapter.
+    pub async fn roll_back(&self, sha256: &str) -> anyhow::Result<()> {
+        let body = json!({ "sha256": sha256 });
+        http::post(self.admin, "/adapters/atat/rollback", &body).await.map(drop)
+    }
+
+    /// Pauses a CSP.
+    pub async fn pause(&self, csp: &str) -> anyhow::Result<()> {
+        let path = format!("/csps/{csp}/pause");
+        http::post(self.admin, &path, &Value::Null).await.map(drop)
     }
 
     /// Stops the host as an operator does, then the CSPs.
-    pub async fn stop(mut self) -> anyhow::Result<()> {
-        stop(self.host).await?;
-        for csp in &mut self.csps {
-            csp.kill().await.context("stopping a mock CSP")?;
-        }
-        Ok(())
+    pub async fn stop(self) -> anyhow::Result<()> {
+        stop(self.host).await
     }
 }
 
@@ -132,30 +174,4 @@ pub async fn stop(mut host: HostProcess) -> anyhow::Result<()> {
     let status = host.terminate().await?;
     ensure!(status.success(), "the host ended with {status}");
     Ok(())
-}
-
-/// A job that the reader can submit with curl.
-const MINE: &str = r#"{"userId": "me", "targetCspName": "CSP_SYNC", "operationType": "ADD_PORTFOLIO", "payload": {"name": "Mine", "taskOrders": []}}"#;
-
-/// A polling schedule that is slow enough to watch.
-const POLLING: &str = "[polling]\ninitial_ms = 1000\nmax_ms = 2000";
-
-async fn start_csp(program: &Path, name: &str) -> anyhow::Result<(Child, Reachable)> {
-    let mode = if name == "CSP_ASYNC" { "async" } else { "sync" };
-    let mut child = Command::new(program)
-        .args(["--listen", "127.0.0.1:0", "--mode", mode, "--slow-ms", "300"])
-        .args(["--fail-twice", jobs::FLAKY, "--fail-always", jobs::BROKEN])
-        .stdout(Stdio::piped())
-        .kill_on_drop(true)
-        .spawn()
-        .context("starting a mock CSP")?;
-    let stdout = child.stdout.take().context("standard output is piped")?;
-    let mut lines = BufReader::new(stdout).lines();
-    let line = tokio::time::timeout(PATIENCE, lines.next_line()).await;
-    let line = line.context("a mock CSP did not start in time")??;
-    let line = line.context("a mock CSP ended at once")?;
-    // Later lines are not needed, but the process must never wait for a reader.
-    tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
-    let csp = serde_json::from_str(&line).with_context(|| format!("reading {line}"))?;
-    Ok((child, csp))
 }

@@ -3,6 +3,9 @@
 use serde_json::Value;
 use serde_json::json;
 
+use crate::csps::ASYNC;
+use crate::csps::SYNC;
+
 /// One request, and the code with which it must end.
 pub struct DemoJob {
     pub id: String,
@@ -13,9 +16,6 @@ pub struct DemoJob {
     pub expected_code: u64,
 }
 
-/// The CSPs of the demo: one answers at once, one accepts work for later.
-pub const CSPS: [&str; 2] = ["CSP_SYNC", "CSP_ASYNC"];
-
 /// The name of a portfolio that is refused twice with 503 before it is made.
 pub const FLAKY: &str = "Fails twice";
 
@@ -25,7 +25,7 @@ pub const BROKEN: &str = "Fails for good";
 /// Returns every job of the demo.
 pub fn all() -> Vec<DemoJob> {
     let mut jobs = Vec::new();
-    for csp in CSPS {
+    for csp in [SYNC, ASYNC] {
         let operator = json!([{"email": "admin1@mail.mil", "dodId": "1122334455"}]);
         let task_order = json!({
             "taskOrderNumber": "1234567890123", "popStartDate": "2026-07", "popEndDate": "2027-07",
@@ -62,18 +62,19 @@ pub fn all() -> Vec<DemoJob> {
         ));
         jobs.push(cost(csp));
     }
-    let mut flaky =
-        provisioning(CSPS[0], "ADD_PORTFOLIO", None, json!({"name": FLAKY, "taskOrders": []}));
-    flaky.id = "flaky-portfolio".to_owned();
-    let mut broken =
-        provisioning(CSPS[1], "ADD_PORTFOLIO", None, json!({"name": BROKEN, "taskOrders": []}));
-    broken.id = "broken-portfolio".to_owned();
-    broken.expected_code = 503;
-    for mut job in [flaky, broken] {
-        job.body["jobId"] = json!(job.id);
-        jobs.push(job);
-    }
+    jobs.push(portfolio("flaky-portfolio", SYNC, FLAKY));
+    let broken = portfolio("broken-portfolio", ASYNC, BROKEN);
+    jobs.push(DemoJob { expected_code: 503, ..broken });
     jobs
+}
+
+/// Returns a job that adds a portfolio of this name.
+pub fn portfolio(id: &str, csp: &'static str, name: &str) -> DemoJob {
+    let payload = json!({"name": name, "taskOrders": []});
+    let mut job = provisioning(csp, "ADD_PORTFOLIO", None, payload);
+    job.id = id.to_owned();
+    job.body["jobId"] = json!(id);
+    job
 }
 
 fn provisioning(

@@ -1,9 +1,9 @@
 //! Demo of HOTH at work.
 //!
-//! `cargo xtask demo` builds everything and runs this program. It starts two
-//! mock CSPs, one that answers at once and one that accepts work for later, and
-//! a host on the embedded queue in a temporary folder. The demo acts as
-//! ServiceNow, over HTTP.
+//! `cargo xtask demo` builds everything and runs this program. It starts mock
+//! CSPs, one that answers at once and one that accepts work for later, and a
+//! host on the embedded queue in a temporary folder. The demo acts as
+//! ServiceNow and as an operator, over HTTP.
 
 #![expect(clippy::print_stdout, reason = "the demo is for a terminal")]
 #![expect(clippy::print_stderr, reason = "a program at a terminal reports its errors")]
@@ -12,29 +12,37 @@ mod aws;
 mod azure;
 mod board;
 mod cloud;
+mod csps;
 mod deployment;
 mod http;
 mod jobs;
+mod keep;
 mod serve;
 mod several;
+mod swap;
 
+use std::path::Path;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
-use std::time::Instant;
 
 use anyhow::Context as _;
 use anyhow::ensure;
 use clap::Parser;
 use clap::Subcommand;
+use hoth_testkit::HostConfig;
 use serde_json::Value;
 
 use crate::board::Board;
 use crate::deployment::Built;
 use crate::deployment::Deployment;
 
-/// The longest time for the whole demo once everything is built.
+/// The longest wait for anything in the demo once everything is built.
 const PATIENCE: Duration = Duration::from_secs(120);
+
+/// Versions that behave differently on past jobs do not serve. The machine may
+/// have other work while versions are timed, so that nothing counts as slower.
+const REPLAY: &str = "[replay]\npolicy = \"block\"\nmax_ms = 60000\nslower_ratio = 1000.0";
 
 /// Show HOTH at work
 #[derive(Parser)]
@@ -42,9 +50,6 @@ struct Arguments {
     /// Path of the `hoth` program
     #[arg(long)]
     program: PathBuf,
-    /// Path of the `mock-csp` program
-    #[arg(long)]
-    mock_csp: PathBuf,
     /// Path of the bundled adapter, as a component
     #[arg(long)]
     adapter: PathBuf,
@@ -54,9 +59,12 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Scene {
-    /// Run one host on the embedded queue
+    /// Run one host on the embedded queue, and swap its adapter
     One {
-        /// Keep everything running until Ctrl-C
+        /// Path of the guest `varies`, of which the other versions are made
+        #[arg(long)]
+        candidate: PathBuf,
+        /// Leave something of everything, and keep running until Ctrl-C
         #[arg(long)]
         keep: bool,
     },
@@ -91,15 +99,11 @@ fn main() -> ExitCode {
 
 fn run() -> anyhow::Result<()> {
     let arguments = Arguments::parse();
-    let built = Built {
-        program: arguments.program,
-        mock_csp: arguments.mock_csp,
-        adapter: arguments.adapter,
-    };
+    let built = Built { program: arguments.program, adapter: arguments.adapter };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     runtime.context("starting the async runtime")?.block_on(async {
         match arguments.scene {
-            Scene::One { keep } => play(&built, keep).await,
+            Scene::One { candidate, keep } => play(&built, &candidate, keep).await,
             Scene::Several { endpoint } => several::play(&built, &endpoint).await,
             Scene::Aws => aws::play(&built).await,
             Scene::Azure => azure::play(&built).await,
@@ -108,54 +112,42 @@ fn run() -> anyhow::Result<()> {
     })
 }
 
-async fn play(built: &Built, keep: bool) -> anyhow::Result<()> {
-    let deployment = Deployment::start(built, "").await?;
+async fn play(built: &Built, candidate: &Path, keep: bool) -> anyhow::Result<()> {
+    let mut config = HostConfig::default().table(REPLAY);
+    if keep {
+        config = keep::prepare(config);
+    }
+    let deployment = Deployment::start_with(built, config).await?;
     println!(
-        "The host serves ServiceNow at http://{} and operators at http://{}",
+        "The host serves ServiceNow at http://{}, and operators at http://{}/console",
         deployment.api(),
         deployment.admin()
     );
+    if keep {
+        keep::dead_letter(&deployment).await?;
+    }
     let jobs = jobs::all();
     let board = Board::new(&jobs);
     let watching = tokio::spawn(board.clone().follow("", deployment.log()));
     for job in &jobs {
-        deployment.post(job).await.with_context(|| format!("submitting {}", job.id))?;
+        deployment.post(job).await?;
     }
-    let messages = collect(&deployment, jobs.len()).await?;
+    let messages = deployment.collect(jobs.len()).await?;
     board.finish().await;
     watching.abort();
     show(&messages);
     check(&jobs, &messages)?;
     println!("\nEvery job ended in exactly one message.");
+    swap::play(&deployment, candidate).await?;
+    deployment.csps().check()?;
     if keep {
-        deployment.stay_up().await?;
+        keep::stay_up(&deployment).await?;
     } else {
-        println!("`cargo xtask demo --keep` keeps everything running, for requests with curl.");
+        println!(
+            "\n`cargo xtask demo --keep` keeps everything running, for the console and for curl."
+        );
     }
     deployment.stop().await
-}
-
-/// Collects until every job has its message.
-async fn collect(deployment: &Deployment, expected: usize) -> anyhow::Result<Vec<Value>> {
-    let started_at = Instant::now();
-    let mut messages = Vec::new();
-    while messages.len() < expected {
-        ensure!(
-            started_at.elapsed() < PATIENCE,
-            "only {} of {expected} messages came within {PATIENCE:?}",
-            messages.len()
-        );
-        let (provisioning, costs) = tokio::try_join!(
-            deployment.get("/provisioning-jobs?wait=1"),
-            deployment.get("/cost-jobs?wait=1")
-        )?;
-        messages.extend(provisioning);
-        messages.extend(costs);
-    }
-    // One more request, which would find a surplus message.
-    messages.extend(deployment.get("/provisioning-jobs").await?);
-    messages.extend(deployment.get("/cost-jobs").await?);
-    Ok(messages)
 }
 
 /// Returns the id of the job that a message is about.

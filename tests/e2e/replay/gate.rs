@@ -21,13 +21,7 @@ use crate::harness::guest;
 
 /// Returns the guest `varies` with one change.
 pub fn variant(name: &str) -> Vec<u8> {
-    let mut wasm = std::fs::read(guest("varies")).expect("the guest can be read");
-    let mark = b"variant:none....................";
-    let places: Vec<_> = wasm.windows(mark.len()).enumerate().filter(|(_, w)| w == mark).collect();
-    let [(at, _)] = places[..] else { panic!("{} places to write the variant to", places.len()) };
-    let variant = format!("{:.<32}", format!("variant:{name}"));
-    wasm[at..at + mark.len()].copy_from_slice(variant.as_bytes());
-    wasm
+    hoth_testkit::variant_of(&guest("varies"), name).expect("the guest can be read")
 }
 
 async fn put(host: &TestHost, query: &str, wasm: Vec<u8>) -> (u16, Value) {

@@ -6,7 +6,7 @@
 //! by side, and [`HostProcess`] is one of them. Readiness comes from the
 //! structured log event `listening`, never from the text of a message.
 //! [`MockAws`] and [`MockAzure`] are local clouds for them, and [`OtlpReceiver`]
-//! receives their traces.
+//! receives their traces. [`variant_of`] makes versions of an adapter.
 
 mod aws_csp;
 mod azure_csp;
@@ -19,6 +19,7 @@ mod mock_cloud;
 mod otlp;
 mod process;
 mod queues;
+mod variant;
 
 use std::time::Duration;
 
@@ -39,6 +40,7 @@ pub use process::Endpoint;
 pub use process::HostCommand;
 pub use process::HostProcess;
 pub use queues::QueueCounts;
+pub use variant::variant_of;
 
 /// The longest wait for anything that ends by itself, such as a start or a
 /// stop. Far more than it needs: two busy cores must not fail a test.
