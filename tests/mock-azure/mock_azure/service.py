@@ -94,6 +94,22 @@ class Service:
             self.drop(fault, call)
         if not fault.get("effect"):
             refuse(fault, self, call["operation"])
+        try:
+            response = self.carry_out(request, route, parameters, fault)
+        except Refusal:
+            # The client does not learn of a refusal either.
+            if fault["kind"] == "drop-after":
+                self.drop(fault, call)
+            raise
+        # The effect stays, and the client does not learn of it.
+        refuse(fault, self, call["operation"])
+        if fault["kind"] == "drop-after":
+            self.drop(fault, call)
+        if fault["kind"] == "malformed":
+            return Response(response.status, headers=response.headers, text=MALFORMED)
+        return response
+
+    def carry_out(self, request, route, parameters, fault):
         with self.world.lock:
             if fault["kind"] == "expired-token":
                 self.tenant.tokens.revoke(request.headers.get("authorization"))
@@ -102,14 +118,7 @@ class Service:
                 raise self.not_found(request)
             if fault["kind"] == "no-content":
                 return Response(204)
-            response = route.handle(request, caller, **parameters)
-        # The effect stays, and the client does not learn of it.
-        refuse(fault, self, call["operation"])
-        if fault["kind"] == "drop-after":
-            self.drop(fault, call)
-        if fault["kind"] == "malformed":
-            return Response(response.status, headers=response.headers, text=MALFORMED)
-        return response
+            return route.handle(request, caller, **parameters)
 
     def drop(self, fault, call):
         """Raises `Drop`, after the release if the fault holds the connection."""

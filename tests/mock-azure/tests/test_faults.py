@@ -131,6 +131,12 @@ class Faults(MockTest):
                 self.assertEqual(len(self.state()["managementGroups"]), groups)
                 self.assertEqual(self.calls("managementGroups.put")[-1]["answer"], "dropped")
 
+    def test_a_refusal_is_dropped_as_well(self):
+        self.fault("managementGroups.get", "drop-after")
+        with self.assertRaises((ServiceRequestError, ServiceResponseError)):
+            self.azure.groups.management_groups.get("unknown")
+        self.assertEqual(self.calls("managementGroups.get")[-1]["answer"], "dropped")
+
     def test_an_error_may_come_after_the_effect(self):
         self.set_operation("managementGroups.put", form="status")
         self.fault("managementGroups.put", "500", effect=True)
