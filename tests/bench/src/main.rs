@@ -60,7 +60,7 @@ struct Arguments {
     #[arg(long, default_value_t = 10)]
     seconds: u64,
     /// Measure only figures whose group contains this text: calls, latency,
-    /// accepts, stored, jobs, journals, slow, swaps, memory, redelivery,
+    /// accepts, stored, jobs, journals, trail, slow, swaps, memory, redelivery,
     /// growth, metrics. With --peers, only this peer: bullmq, restate
     #[arg(long, default_value = "")]
     only: String,
@@ -128,6 +128,9 @@ async fn figures(arguments: &Arguments, built: &Built, report: &mut Report) -> a
     }
     if wanted("journals") {
         report.add("journals", throughput::journals(built, &csp, time).await);
+    }
+    if wanted("trail") {
+        report.add("trail", throughput::trail(built, &csp, time).await);
     }
     if wanted("slow") {
         report.add("slow", slow_calls::slow_calls(built, &csp).await);

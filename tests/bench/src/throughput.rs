@@ -25,8 +25,8 @@ use crate::system::CLIENTS;
 /// The number of clients that collect, ten messages at a time.
 const COLLECTORS: usize = 4;
 
-/// The number of loads with journals, and of those without.
-const JOURNAL_TURNS: u32 = 4;
+/// The number of loads with a part of the host, and of those without.
+const TURNS: u32 = 4;
 
 /// The longest wait for the remaining outcomes after the last submission.
 const REST: Duration = Duration::from_secs(60);
@@ -49,23 +49,47 @@ pub async fn end_to_end(
     }])
 }
 
-/// Measures jobs per second with journals, beside the same without. The two
-/// take turns, so that other load on the machine affects both.
+/// Measures jobs per second with journals, beside the same without.
 pub async fn journals(built: &Built, csp: &MockCsp, time: Duration) -> anyhow::Result<Vec<Figure>> {
-    let turn = time / JOURNAL_TURNS;
-    let (mut with, mut without) = (0.0, 0.0);
-    for _ in 0..JOURNAL_TURNS {
-        without += jobs_per_second(built, csp, turn, "[replay]\nrecord = false").await?;
-        with += jobs_per_second(built, csp, turn, "").await?;
-    }
-    let turns = f64::from(JOURNAL_TURNS);
+    let (with, without) = by_turns(built, csp, time, "[replay]\nrecord = false").await?;
     Ok(vec![Figure {
         name: "jobs with journals kept of them",
-        measured: with / turns,
+        measured: with,
         unit: "/s",
-        limit: Some(("without journals", without / turns)),
+        limit: Some(("without journals", without)),
         target: Target::None,
     }])
+}
+
+/// Measures jobs per second with the trail, beside the same without.
+pub async fn trail(built: &Built, csp: &MockCsp, time: Duration) -> anyhow::Result<Vec<Figure>> {
+    let (with, without) = by_turns(built, csp, time, "[trail]\nenabled = false").await?;
+    Ok(vec![Figure {
+        name: "jobs with the trail on",
+        measured: with,
+        unit: "/s",
+        limit: Some(("with the trail off", without)),
+        target: Target::PartOfLimit(0.95),
+    }])
+}
+
+/// Returns the jobs per second with and without the part of the host that the
+/// lines `off` switch off. The two take turns, so that other load on the machine
+/// affects both.
+async fn by_turns(
+    built: &Built,
+    csp: &MockCsp,
+    time: Duration,
+    off: &str,
+) -> anyhow::Result<(f64, f64)> {
+    let turn = time / TURNS;
+    let (mut with, mut without) = (0.0, 0.0);
+    for _ in 0..TURNS {
+        without += jobs_per_second(built, csp, turn, off).await?;
+        with += jobs_per_second(built, csp, turn, "").await?;
+    }
+    let turns = f64::from(TURNS);
+    Ok((with / turns, without / turns))
 }
 
 /// Returns the jobs per second from POST to collected outcome. `tables` is
