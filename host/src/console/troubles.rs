@@ -257,7 +257,7 @@ async fn of_failures(console: &ConsoleState, now: Timestamp) -> Vec<Trouble> {
         } else {
             let class = reason.class.as_deref().unwrap_or_default();
             // What the CSP refuses is for ServiceNow to mend.
-            let is_refusal = matches!(class, "refused" | "not-found" | "unsupported");
+            let is_refusal = matches!(class, "refused" | "not-found");
             Trouble::new(
                 if is_refusal { Severity::Warn } else { Severity::Bad },
                 format!("{jobs} of {csp} failed in the last hour: {words}"),
@@ -294,9 +294,12 @@ async fn refuses_credential(console: &ConsoleState, id: &str) -> bool {
 /// of the adapter).
 fn remedy(class: &str) -> &'static str {
     match class {
-        // A version that cannot read a job's state fails it with the second one.
         "adapter-failed" | "invalid-answer" | "too-many-steps" | "too-much-computing" => {
             "The adapter cannot go on: activate an earlier version on its page, and tell its integrator."
+        }
+        // Such as the state of a job that another version has written.
+        "unsupported" => {
+            "The adapter cannot do this: activate an earlier version that could on its page, or tell its integrator."
         }
         "unavailable" => "The CSP gave no usable answer. Its page shows if it goes on.",
         _ => "The job's page has the request, the answer and the step.",
