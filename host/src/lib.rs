@@ -15,6 +15,7 @@
 //!   audit trail.
 //! - `api`: the HTTP API for ServiceNow.
 //! - `admin`: the HTTP API for operators.
+//! - `peers`: asks other hosts what they have seen, for the console.
 //! - `console`: the pages for operators.
 //! - [`config`], [`reload`]: the configuration file, and changes without a
 //!   restart.
@@ -35,6 +36,7 @@ pub mod http;
 mod job_status;
 mod metrics;
 mod observe;
+mod peers;
 mod registry;
 mod reload;
 pub mod replay;

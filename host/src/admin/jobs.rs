@@ -172,7 +172,7 @@ pub struct JobQuery {
 }
 
 /// A job: where it is, what happened to it, and its journal.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct JobView {
     pub kind: JobKind,

@@ -18,6 +18,7 @@ use axum::routing::post;
 use super::adapters;
 use super::csps;
 use super::dead_letters;
+use super::host;
 use super::jobs;
 use super::queues;
 use super::scrape;
@@ -56,6 +57,7 @@ pub fn router(state: &Arc<AdminState>) -> Router {
         .route("/jobs", get(jobs::list))
         .route("/jobs/{id}", get(jobs::show))
         .route("/audit", get(jobs::audit))
+        .route("/host", get(host::show))
         .route("/queues", get(queues::list))
         .route("/queues/{name}/explain", get(queues::explain))
         .route("/queues/{name}/dead-letters", get(dead_letters::list))

@@ -14,11 +14,36 @@ use crate::observe::Observers;
 use crate::registry::Registry;
 use crate::worker::CspRuntime;
 use hoth_core::domain::CspName;
+use hoth_core::domain::Timestamp;
 use hoth_platform::clock::Clock;
+use hoth_platform::disk::DiskRoom;
 use hoth_queue::Queue;
 use hoth_queue::QueueName;
 use hoth_queue::Storage;
 use hoth_trail::Trail;
+
+/// Facts of this host that do not change while it runs.
+#[derive(Debug, Clone)]
+pub struct HostFacts {
+    /// The name of the machine.
+    pub name: String,
+    pub version: &'static str,
+    pub roles: Vec<&'static str>,
+    pub started_at: Timestamp,
+    pub configuration: PathBuf,
+    /// The queue backend, in words.
+    pub queue: String,
+    /// A folder on the disk that must not become full; `None` if the queue is
+    /// elsewhere.
+    pub folder: Option<PathBuf>,
+}
+
+impl HostFacts {
+    /// Returns the room on the disk of the queue.
+    pub fn disk(&self) -> Option<DiskRoom> {
+        DiskRoom::of(self.folder.as_deref()?)
+    }
+}
 
 /// The state of the admin API, shared by all handlers.
 pub struct AdminState {
@@ -49,4 +74,5 @@ pub struct AdminState {
     pub statuses: Statuses,
     /// Shared with the API.
     pub health: Health,
+    pub host: HostFacts,
 }

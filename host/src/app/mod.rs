@@ -35,6 +35,7 @@ use crate::job_status::CspHold;
 use crate::job_status::Statuses;
 use crate::metrics;
 use crate::observe::Observers;
+use crate::peers::Peers;
 use crate::registry::Registry;
 use crate::reload;
 use crate::reload::Reload;
@@ -122,6 +123,7 @@ pub struct App {
     trail: Trail,
     tracer: Tracer,
     exporter: Option<Exporter>,
+    peers: Arc<Peers>,
 }
 
 impl App {
@@ -174,6 +176,8 @@ impl App {
         let listen = config.admin.listen;
         let admin =
             bind("admin", &config, listen, ADMIN_CONNECTIONS_MAX, admin_tls.clone()).await?;
+        let peers = Peers::new(&config.console.peers, context.clock.clone());
+        let peers = peers.context("setting up console.peers")?;
         let exposed = is_exposed(&config, api.is_some());
         let (keys_to_reload, clock) = (keys.clone(), context.clock.clone());
         let reload = Reload { seen, keys: keys_to_reload, api_tls, admin_tls, exposed, clock };
@@ -193,6 +197,7 @@ impl App {
             trail,
             tracer,
             exporter,
+            peers: Arc::new(peers),
         })
     }
 
@@ -243,7 +248,10 @@ impl App {
         let admin_state = Arc::new(self.admin_state(health.clone()));
         let mut admin_router = admin::router(&admin_state);
         if self.config.console.enabled {
-            admin_router = admin_router.merge(console::router(self.console_state(admin_state)));
+            let (config, keys) = (self.config.console.clone(), self.keys.clone());
+            let peers = Arc::clone(&self.peers);
+            let console = console::ConsoleState::new(admin_state, config, peers, keys);
+            admin_router = admin_router.merge(console::router(console));
         }
         let api_state = self.api_state().with_health(health).with_closing(closing.clone());
         let responses = api_state.in_flight();
@@ -325,7 +333,7 @@ impl App {
         }
     }
 
-    fn console_state(&self, admin: Arc<admin::AdminState>) -> console::ConsoleState {
+    fn host_facts(&self) -> admin::HostFacts {
         let (config, clock) = (&self.config, &self.context.clock);
         let (queue, folder) = match config.queue.backend() {
             Backend::Embedded { path, .. } => {
@@ -334,15 +342,15 @@ impl App {
             }
             Backend::Sqs(_) => ("Amazon SQS".to_owned(), None),
         };
-        let host = console::HostFacts {
+        admin::HostFacts {
+            name: host_name(),
             version: env!("CARGO_PKG_VERSION"),
             roles: self.roles.iter().map(|role| role.name()).collect(),
             started_at: clock.now(),
             configuration: config.file.clone(),
             queue,
             folder,
-        };
-        console::ConsoleState::new(admin, config.console.clone(), host, self.keys.clone())
+        }
     }
 
     fn admin_state(&self, health: Health) -> admin::AdminState {
@@ -370,6 +378,7 @@ impl App {
             trail: self.trail.clone(),
             statuses: self.statuses(),
             health,
+            host: self.host_facts(),
         }
     }
 }

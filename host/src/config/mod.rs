@@ -120,6 +120,7 @@ impl Config {
         self.adapters.resolve_against(directory);
         self.replay.resolve_against(directory);
         self.trail.resolve_against(directory);
+        self.console.resolve_against(directory);
         self.telemetry.resolve_against(directory);
         self.auth.resolve_against(directory);
         if let Some(secret) = &mut self.api.batch_key {

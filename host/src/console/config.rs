@@ -1,7 +1,11 @@
 //! The table `[console]`: the pages for operators, and when they warn.
 
+use std::path::Path;
+
 use serde::Deserialize;
 
+use crate::peers;
+use crate::peers::PeerConfig;
 use hoth_core::config::Names;
 use hoth_core::config::Problem;
 use hoth_core::config::Table;
@@ -23,6 +27,8 @@ pub struct Config {
     pub banner: String,
     /// `true` shows payloads to the role `admin`.
     pub payloads: bool,
+    /// Other hosts, whose jobs the pages show as well.
+    pub peers: Vec<PeerConfig>,
     /// The conditions under which the first page warns.
     pub warn: Warn,
 }
@@ -44,13 +50,28 @@ pub struct Warn {
 
 impl Default for Config {
     fn default() -> Self {
-        Self { enabled: true, banner: String::new(), payloads: false, warn: Warn::default() }
+        Self {
+            enabled: true,
+            banner: String::new(),
+            payloads: false,
+            peers: Vec::new(),
+            warn: Warn::default(),
+        }
     }
 }
 
 impl Default for Warn {
     fn default() -> Self {
         Self { uncollected_s: 3_600, blocked_s: 600, slow_call_ms: 10_000, disk_free_percent: 10 }
+    }
+}
+
+impl Config {
+    /// Resolves relative paths against the directory of the configuration file.
+    pub fn resolve_against(&mut self, directory: &Path) {
+        for peer in &mut self.peers {
+            peer.resolve_against(directory);
+        }
     }
 }
 
@@ -61,6 +82,7 @@ impl Table for Config {
             let message = format!("has more than {BANNER_CHARS_MAX} characters");
             problems.push(Problem::new("banner", message));
         }
+        problems.extend(peers::check(&self.peers));
         let Warn { uncollected_s, blocked_s, slow_call_ms, disk_free_percent } = self.warn;
         for (key, value, bounds) in [
             ("warn.uncollected_s", uncollected_s, 1..=YEAR_S),

@@ -14,7 +14,6 @@ mod assets;
 mod chart;
 mod config;
 mod guard;
-mod host;
 mod layout;
 mod login;
 mod notice;
@@ -27,18 +26,19 @@ mod troubles;
 use std::sync::Arc;
 
 pub use self::config::Config;
-pub use self::host::HostFacts;
 pub use self::router::router;
 use self::session::Sessions;
 use crate::admin::AdminState;
 use crate::http::RateLimiter;
 use crate::http::auth::Keys;
+use crate::peers::Peers;
 
 /// The state that all pages share.
 pub struct ConsoleState {
     admin: Arc<AdminState>,
     config: Config,
-    host: HostFacts,
+    /// Other hosts, which have seen other jobs.
+    peers: Arc<Peers>,
     sessions: Sessions,
     /// Limits the attempts to log in.
     logins: RateLimiter,
@@ -46,8 +46,8 @@ pub struct ConsoleState {
 
 impl ConsoleState {
     /// Creates the state of the console of a host with these keys.
-    pub fn new(admin: Arc<AdminState>, config: Config, host: HostFacts, keys: Keys) -> Self {
+    pub fn new(admin: Arc<AdminState>, config: Config, peers: Arc<Peers>, keys: Keys) -> Self {
         let logins = RateLimiter::new(login::ATTEMPTS);
-        Self { admin, config, host, sessions: Sessions::new(keys), logins }
+        Self { admin, config, peers, sessions: Sessions::new(keys), logins }
     }
 }

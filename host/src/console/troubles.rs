@@ -334,7 +334,7 @@ async fn of_slow_calls(console: &ConsoleState, now: Timestamp) -> Vec<Trouble> {
 
 /// Returns the trouble of a disk that is nearly full.
 fn of_disk(console: &ConsoleState) -> Option<Trouble> {
-    let room = console.host.disk()?;
+    let room = console.admin.host.disk()?;
     let percent = room.free_percent();
     (percent < console.config.warn.disk_free_percent).then(|| {
         Trouble::new(

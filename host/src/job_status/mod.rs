@@ -8,6 +8,7 @@ mod sentence;
 #[cfg(test)]
 mod tests;
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -37,7 +38,7 @@ use hoth_trail::JobState;
 use hoth_trail::Trail;
 
 /// The word for the position of a job.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum StatusWord {
     Queued,
@@ -104,7 +105,7 @@ pub struct Statuses {
 }
 
 /// The status of a job, as clients and operators read it.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct JobStatus {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -112,18 +113,15 @@ pub struct JobStatus {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub request_id: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub operation_type: Option<&'static str>,
+    pub operation_type: Option<Cow<'static, str>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub target_csp_name: Option<CspName>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub portfolio_id: Option<String>,
     pub state: StatusWord,
-    #[serde(serialize_with = "rfc3339::serialize")]
+    #[serde(with = "rfc3339")]
     pub since: Timestamp,
-    #[serde(
-        serialize_with = "rfc3339::option::serialize",
-        skip_serializing_if = "Option::is_none"
-    )]
+    #[serde(with = "rfc3339::option", skip_serializing_if = "Option::is_none", default)]
     pub accepted_at: Option<Timestamp>,
     /// A sentence for a person.
     pub detail: String,
@@ -131,15 +129,9 @@ pub struct JobStatus {
     pub requests: u32,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub progress: Option<ProgressView>,
-    #[serde(
-        serialize_with = "rfc3339::option::serialize",
-        skip_serializing_if = "Option::is_none"
-    )]
+    #[serde(with = "rfc3339::option", skip_serializing_if = "Option::is_none", default)]
     pub next_look_at: Option<Timestamp>,
-    #[serde(
-        serialize_with = "rfc3339::option::serialize",
-        skip_serializing_if = "Option::is_none"
-    )]
+    #[serde(with = "rfc3339::option", skip_serializing_if = "Option::is_none", default)]
     pub deadline_at: Option<Timestamp>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub outcome: Option<OutcomeView>,
@@ -149,7 +141,7 @@ pub struct JobStatus {
 }
 
 /// The last report of a CSP.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct ProgressView {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reference: Option<String>,
@@ -159,20 +151,14 @@ pub struct ProgressView {
 }
 
 /// The outcome of a job.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct OutcomeView {
     /// `null` if it is not known.
     pub code: Option<u16>,
-    #[serde(
-        serialize_with = "rfc3339::option::serialize",
-        skip_serializing_if = "Option::is_none"
-    )]
+    #[serde(with = "rfc3339::option", skip_serializing_if = "Option::is_none", default)]
     pub at: Option<Timestamp>,
-    #[serde(
-        serialize_with = "rfc3339::option::serialize",
-        skip_serializing_if = "Option::is_none"
-    )]
+    #[serde(with = "rfc3339::option", skip_serializing_if = "Option::is_none", default)]
     pub collected_at: Option<Timestamp>,
 }
 
@@ -366,7 +352,7 @@ fn facts_of_row(row: &JobRow) -> JobStatus {
     let waits = row.state == JobState::Waiting;
     let note = row.note.clone().filter(|_| waits);
     JobStatus {
-        operation_type: row.operation.and_then(|one| operation_type(row.kind, one)),
+        operation_type: row.operation.and_then(|one| operation_type(row.kind, one)).map(Cow::from),
         target_csp_name: row.csp.clone(),
         portfolio_id: row.portfolio_id.clone(),
         since: row.since,
@@ -386,7 +372,7 @@ fn facts_of_row(row: &JobRow) -> JobStatus {
 /// Adds what the message of a job says. It is newer than the trail.
 fn add_job(status: &mut JobStatus, queued: &QueuedJob, deadline: Duration) {
     let job = &queued.job;
-    status.operation_type = operation_type(job.kind, job.operation);
+    status.operation_type = operation_type(job.kind, job.operation).map(Cow::from);
     status.target_csp_name = Some(job.csp.clone());
     status.portfolio_id = job.portfolio_id.as_ref().map(|id| id.as_str().to_owned());
     status.accepted_at = Some(queued.accepted_at);

@@ -76,7 +76,7 @@ async fn a_job_is_followed_without_a_trail() {
     assert_eq!(first.state, StatusWord::Queued);
     assert_eq!(first.detail, "Accepted at 00:00 UTC; it is sent to CSP_A next.");
     assert_eq!((first.job_id.as_deref(), first.portfolio_id.as_deref()), (Some("a"), Some("p-1")));
-    assert_eq!(first.operation_type, Some("ADD_ENVIRONMENT"));
+    assert_eq!(first.operation_type.as_deref(), Some("ADD_ENVIRONMENT"));
     let second = f.status("b").await;
     assert_eq!(second.state, StatusWord::Held);
     let earlier = "An earlier job of its portfolio is unfinished; this one follows it.";

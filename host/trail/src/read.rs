@@ -67,7 +67,7 @@ pub struct JobFilter {
 }
 
 /// A page of jobs, the newest first.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct JobPage {
     pub jobs: Vec<JobRow>,
@@ -85,10 +85,10 @@ pub struct JobTimeline {
 }
 
 /// An event of a job.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct TimelineEvent {
-    #[serde(serialize_with = "rfc3339::serialize")]
+    #[serde(with = "rfc3339")]
     pub at: Timestamp,
     /// In microseconds.
     #[serde(skip_serializing_if = "Option::is_none")]

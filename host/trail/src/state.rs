@@ -1,5 +1,6 @@
 //! The row of a job: its last known state.
 
+use serde::Deserialize;
 use serde::Serialize;
 
 use hoth_core::domain::CspName;
@@ -9,7 +10,7 @@ use hoth_core::domain::Timestamp;
 use hoth_core::domain::rfc3339;
 
 /// The state of a job, as its events say.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum JobState {
     /// Accepted, and no run has ended yet.
@@ -62,7 +63,7 @@ impl JobState {
 }
 
 /// The last known state of a job.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct JobRow {
     pub kind: JobKind,
@@ -73,12 +74,12 @@ pub struct JobRow {
     pub portfolio_id: Option<String>,
     pub state: JobState,
     /// The time at which the state began.
-    #[serde(serialize_with = "rfc3339::serialize")]
+    #[serde(with = "rfc3339")]
     pub since: Timestamp,
     /// The time of the last event.
-    #[serde(serialize_with = "rfc3339::serialize")]
+    #[serde(with = "rfc3339")]
     pub updated_at: Timestamp,
-    #[serde(serialize_with = "rfc3339::option::serialize")]
+    #[serde(with = "rfc3339::option")]
     pub accepted_at: Option<Timestamp>,
     pub accepted_by: Option<String>,
     /// The requests to the CSP so far.
@@ -93,19 +94,19 @@ pub struct JobRow {
     pub code: Option<u16>,
     pub class: Option<String>,
     pub reason: Option<String>,
-    #[serde(serialize_with = "rfc3339::option::serialize")]
+    #[serde(with = "rfc3339::option")]
     pub ended_at: Option<Timestamp>,
     /// The time from the acceptance to the end, in milliseconds.
     pub took_ms: Option<u64>,
-    #[serde(serialize_with = "rfc3339::option::serialize")]
+    #[serde(with = "rfc3339::option")]
     pub collected_at: Option<Timestamp>,
     pub collected_by: Option<String>,
     /// The last report of the CSP.
     pub note: Option<String>,
     pub reference: Option<String>,
-    #[serde(serialize_with = "rfc3339::option::serialize")]
+    #[serde(with = "rfc3339::option")]
     pub next_look_at: Option<Timestamp>,
-    #[serde(serialize_with = "rfc3339::option::serialize")]
+    #[serde(with = "rfc3339::option")]
     pub deadline_at: Option<Timestamp>,
     /// Events that the trail has not kept.
     pub events_dropped: u32,

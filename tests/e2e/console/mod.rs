@@ -5,6 +5,7 @@ mod browser;
 mod hostile;
 mod login;
 mod pages;
+mod peers;
 mod troubles;
 
 use std::fmt::Write as _;

@@ -79,8 +79,11 @@ pub mod rfc3339 {
 
     /// A time that may be missing.
     pub mod option {
+        use serde::Deserialize as _;
+        use serde::Deserializer;
         use serde::Serialize as _;
         use serde::Serializer;
+        use serde::de::Error as _;
 
         use super::super::Timestamp;
 
@@ -90,6 +93,15 @@ pub mod rfc3339 {
             serializer: S,
         ) -> Result<S::Ok, S::Error> {
             time.map(Timestamp::to_rfc3339).serialize(serializer)
+        }
+
+        /// Reads a time, or `null`.
+        pub fn deserialize<'de, D: Deserializer<'de>>(
+            deserializer: D,
+        ) -> Result<Option<Timestamp>, D::Error> {
+            let Some(text) = Option::<String>::deserialize(deserializer)? else { return Ok(None) };
+            let time = Timestamp::parse_rfc3339(&text);
+            time.map(Some).ok_or_else(|| D::Error::custom("not a time of RFC 3339"))
         }
     }
 }

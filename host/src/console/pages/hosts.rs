@@ -1,54 +1,106 @@
-//! Hosts: this one, with its version, roles and room on the disk.
+//! Hosts: this one, with its version, roles and room on the disk, and its peers.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::Extension;
 use axum::extract::State;
 use axum::response::Response;
+use maud::Markup;
 use maud::html;
 
 use super::Mood;
 use super::state;
+use crate::admin;
+use crate::admin::HostView;
 use crate::console::ConsoleState;
 use crate::console::layout::Page;
 use crate::console::layout::Section;
 use crate::console::text;
 use crate::http::auth::Principal;
-
-/// The longest wait for the queue.
-const READY_MAX: Duration = Duration::from_millis(500);
+use crate::peers::Answer;
+use hoth_core::domain::Timestamp;
+use hoth_platform::disk::DiskRoom;
 
 /// Handles `GET /console/hosts`.
 pub async fn list(
     State(console): State<Arc<ConsoleState>>,
     Extension(principal): Extension<Principal>,
 ) -> Response {
-    let (host, now) = (&console.host, console.admin.clock.now());
-    let room = host.disk();
+    let (host, now) = (&console.admin.host, console.admin.clock.now());
+    let (own, peers) = tokio::join!(admin::view_host(&console.admin), console.peers.hosts());
     let body = html! {
         h2 { "This host" }
         dl class="facts" {
+            dt { "Name" } dd { (host.name) }
             dt { "Version" } dd { (host.version) }
             dt { "Roles" } dd { (host.roles.join(", ")) }
             dt { "Started" } dd { (text::time(host.started_at)) ", " (text::duration(now.since(host.started_at))) " ago" }
             dt { "Configuration" } dd { code { (host.configuration.display()) } }
             dt { "Queue" } dd { (host.queue) }
-            @if let Some(room) = room {
+            @if let Some(room) = room(&own) {
                 dt { "Disk" }
-                dd {
-                    (text::bytes(room.free)) " of " (text::bytes(room.total)) " free (" (room.free_percent()) " %) "
-                    @if room.free_percent() < console.config.warn.disk_free_percent { (state(Mood::Bad, "nearly full")) }
-                }
+                dd { (disk(&console, room)) }
             }
             @if let Some(bytes) = console.admin.storage.log_bytes() {
                 dt { "Log of the queue file" } dd { (text::bytes(bytes)) }
             }
             dt { "Ready" }
-            dd { @if console.admin.health.is_ready(READY_MAX).await { (state(Mood::Good, "ready")) } @else { (state(Mood::Warn, "not ready")) } }
+            dd { (ready(&own)) }
         }
-        p class="soft" { "Other hosts that share these queues have consoles of their own." }
+        h2 { "Other hosts" }
+        @if console.peers.is_empty() {
+            p class="soft" { "None is configured in " code { "[console] peers" } ": other hosts have consoles of their own." }
+        } @else { (table(&console, &peers, now)) }
     };
     let page = Page { section: Section::Hosts, title: "Hosts", live: true, notice: None, body };
     page.render(&principal)
+}
+
+fn table(console: &ConsoleState, peers: &[Answer<HostView>], now: Timestamp) -> Markup {
+    html! { div class="scroll" tabindex="0" { table {
+        thead { tr {
+            th scope="col" { "Host" } th scope="col" { "State" } th scope="col" { "Version" }
+            th scope="col" { "Roles" } th scope="col" { "Started" } th scope="col" { "Disk" }
+        } }
+        tbody { @for Answer { peer, told } in peers { tr {
+            th scope="row" { (text::foreign(peer)) }
+            @match told {
+                Ok(host) => {
+                    td { (ready(host)) }
+                    td {
+                        (text::foreign(&host.version))
+                        @if host.version != console.admin.host.version { " (another one than here)" }
+                    }
+                    td { (text::foreign(&host.roles.join(", "))) }
+                    td { (text::time(host.started_at)) ", " (text::duration(now.since(host.started_at))) " ago" }
+                    td { @if let Some(room) = room(host) { (disk(console, room)) } }
+                }
+                Err(down) => {
+                    td { (state(Mood::Bad, "not known")) }
+                    td class="text" colspan="4" {
+                        (text::foreign(&down.failure.to_string())) ", since " (text::time(down.since))
+                    }
+                }
+            }
+        } } }
+    } } }
+}
+
+fn ready(host: &HostView) -> Markup {
+    match host.ready {
+        true => state(Mood::Good, "ready"),
+        false => state(Mood::Warn, "not ready"),
+    }
+}
+
+fn room(host: &HostView) -> Option<DiskRoom> {
+    let disk = host.disk?;
+    Some(DiskRoom { free: disk.free_bytes, total: disk.total_bytes })
+}
+
+fn disk(console: &ConsoleState, room: DiskRoom) -> Markup {
+    html! {
+        (text::bytes(room.free)) " of " (text::bytes(room.total)) " free (" (room.free_percent()) " %) "
+        @if room.free_percent() < console.config.warn.disk_free_percent { (state(Mood::Bad, "nearly full")) }
+    }
 }

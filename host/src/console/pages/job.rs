@@ -15,6 +15,7 @@ use serde::Deserialize;
 use super::Mood;
 use super::PageError;
 use super::jobs;
+use super::peers;
 use super::state;
 use super::timeline;
 use crate::admin;
@@ -28,6 +29,9 @@ use crate::console::text::segment;
 use crate::http::auth::Principal;
 use crate::job_status::JobStatus;
 use crate::job_status::StatusWord;
+use crate::peers::Answer;
+use crate::peers::SeenView;
+use crate::peers::views;
 use hoth_core::domain::JobKind;
 use hoth_trail::JobRow;
 
@@ -45,9 +49,12 @@ pub async fn show(
     Path(id): Path<String>,
     Query(Kind { kind }): Query<Kind>,
 ) -> Result<Response, PageError> {
-    let JobView { kind: _, status, job, events } = find(&console, kind, &id).await?;
+    let (seen, answers) = find(&console, kind, &id).await?;
+    let SeenView { view: JobView { kind: _, status, job, events: _ }, hosts, events } = seen;
     let dropped = job.as_ref().map_or(0, |job| job.events_dropped);
+    let with_hosts = !console.peers.is_empty();
     let body = html! {
+        (peers::missing(&answers))
         @match (&status, &job) {
             (Some(status), _) => p class="lead" { (mark(status.state)) " " (text::foreign(&status.detail)) },
             (None, Some(job)) => p class="lead" { (jobs::mark(job.state)) },
@@ -56,35 +63,60 @@ pub async fn show(
         dl class="facts" {
             @if let Some(status) = &status { (facts_of_status(status)) }
             @if let Some(job) = &job { (facts_of_row(job)) }
+            @if with_hosts { dt { "Known to" } dd { (peers::names(&hosts)) } }
         }
         h2 { "Timeline" }
         @if dropped > 0 {
             p class="soft" { (text::count(u64::from(dropped), "event", "events")) " were not kept." }
         }
         @if events.is_empty() {
-            p class="soft" { "The trail of this host has no events of it." }
-        } @else { (timeline::table(&events)) }
+            p class="soft" { "The trail has no events of it." }
+        } @else { (timeline::table(&events, with_hosts)) }
     };
     let page = Page { section: Section::Jobs, title: &id, live: true, notice: None, body };
     Ok(page.render(&principal))
 }
 
+/// Finds a job on this host and its peers.
 async fn find(
     console: &ConsoleState,
     kind: Option<JobKind>,
     id: &str,
-) -> Result<JobView, PageError> {
+) -> Result<(SeenView, Vec<Answer<Option<JobView>>>), PageError> {
+    let (own, mut answers) =
+        tokio::join!(find_here(console, kind, id), console.peers.job(kind, id));
+    let own = own?.map(|view| (peers::OWN, view));
+    let theirs = answers.iter_mut().filter_map(|answer| {
+        let view = answer.told.as_mut().ok()?.take()?;
+        Some((answer.peer.as_str(), view))
+    });
+    if let Some(seen) = views(own.into_iter().chain(theirs)) {
+        return Ok((seen, answers));
+    }
+    let missing = answers.iter().filter_map(|answer| {
+        let down = answer.told.as_ref().err()?;
+        Some(format!(" {} {}.", answer.peer, down.failure))
+    });
+    let message = format!(
+        "No queue holds a job {id}, and the trail has none. The trail forgets jobs after \
+         trail.max_age_hours.{}",
+        missing.collect::<String>(),
+    );
+    Err(AdminError::NotFound(message).into())
+}
+
+async fn find_here(
+    console: &ConsoleState,
+    kind: Option<JobKind>,
+    id: &str,
+) -> Result<Option<JobView>, PageError> {
     let kinds = kind.map_or_else(|| JobKind::ALL.to_vec(), |kind| vec![kind]);
     for kind in kinds {
         if let Some(found) = admin::find_job(&console.admin, kind, id).await? {
-            return Ok(found);
+            return Ok(Some(found));
         }
     }
-    let message = format!(
-        "No queue holds a job {id}, and the trail of this host has none. The trail forgets jobs \
-         after trail.max_age_hours."
-    );
-    Err(AdminError::NotFound(message).into())
+    Ok(None)
 }
 
 /// Returns the position of a job as a mark.
@@ -108,7 +140,7 @@ fn facts_of_status(status: &JobStatus) -> Markup {
         @if let Some(csp) = &status.target_csp_name {
             dt { "CSP" } dd { a href={ "/console/csps/" (segment(csp.as_str())) } { (csp) } }
         }
-        @if let Some(operation) = status.operation_type { dt { "Operation" } dd { (operation) } }
+        @if let Some(operation) = &status.operation_type { dt { "Operation" } dd { (operation) } }
         @if let Some(portfolio) = &status.portfolio_id {
             dt { "Portfolio" }
             dd { a href={ "/console/jobs?q=" (segment(portfolio)) } { (text::foreign(portfolio)) } }

@@ -16,6 +16,7 @@ use serde::Serialize;
 
 use super::Mood;
 use super::PageError;
+use super::peers;
 use super::state;
 use crate::admin::AdminError;
 use crate::admin::JobsQuery;
@@ -25,6 +26,11 @@ use crate::console::layout::Section;
 use crate::console::text;
 use crate::console::text::segment;
 use crate::http::auth::Principal;
+use crate::peers::Answer;
+use crate::peers::Place;
+use crate::peers::Places;
+use crate::peers::SeenJob;
+use crate::peers::jobs as merge_jobs;
 use hoth_core::domain::JobKind;
 use hoth_core::domain::Operation;
 use hoth_trail::JobPage;
@@ -63,7 +69,6 @@ impl Filter {
             operation: given(&self.operation),
             state: given(&self.state),
             since: given(&self.since).map(|since| complete(&since)),
-            cursor: given(&self.cursor),
             ..JobsQuery::default()
         }
     }
@@ -97,9 +102,52 @@ fn complete(since: &str) -> String {
     }
 }
 
-async fn read(console: &ConsoleState, filter: &Filter, limit: usize) -> Result<JobPage, PageError> {
+/// One page of the jobs of this host and its peers.
+struct Merged {
+    jobs: Vec<SeenJob>,
+    /// Continues the list.
+    next: Option<String>,
+    answers: Vec<Answer<JobPage>>,
+}
+
+/// Reads the next [`PAGE`] jobs of this host and of each peer.
+async fn merged(console: &ConsoleState, filter: &Filter) -> Result<Merged, PageError> {
     let query = filter.query();
-    let jobs = console.admin.trail.jobs(query.filter()?, query.cursor.as_deref(), limit);
+    let mut places = Places::parse(&filter.cursor, console.peers.len());
+    let theirs = places.peers.clone();
+    let (own, mut answers) = tokio::join!(
+        read(console, &query, &places.own, PAGE),
+        console.peers.jobs(&query, &theirs, PAGE)
+    );
+    let own = own?;
+    places.own = Place::after(own.next.as_deref());
+    for (place, answer) in places.peers.iter_mut().zip(&answers) {
+        // A peer that told nothing keeps its place.
+        if let Ok(page) = &answer.told {
+            *place = Place::after(page.next.as_deref());
+        }
+    }
+    let theirs = answers.iter_mut().filter_map(|answer| {
+        let page = answer.told.as_mut().ok()?;
+        Some((answer.peer.as_str(), std::mem::take(&mut page.jobs)))
+    });
+    let jobs = merge_jobs(std::iter::once((peers::OWN, own.jobs)).chain(theirs));
+    Ok(Merged { jobs, next: places.cursor(), answers })
+}
+
+/// Reads the jobs of this host.
+async fn read(
+    console: &ConsoleState,
+    query: &JobsQuery,
+    place: &Place,
+    limit: usize,
+) -> Result<JobPage, PageError> {
+    let cursor = match place {
+        Place::Start => None,
+        Place::After(cursor) => Some(cursor.as_str()),
+        Place::End => return Ok(JobPage { jobs: Vec::new(), next: None }),
+    };
+    let jobs = console.admin.trail.jobs(query.filter()?, cursor, limit);
     Ok(jobs.await.map_err(AdminError::from)?)
 }
 
@@ -109,14 +157,16 @@ pub async fn list(
     Extension(principal): Extension<Principal>,
     Query(filter): Query<Filter>,
 ) -> Result<Response, PageError> {
-    let page = read(&console, &filter, PAGE).await?;
+    let page = merged(&console, &filter).await?;
+    let with_hosts = !console.peers.is_empty();
     let body = html! {
         (form(&console, &filter))
+        (peers::missing(&page.answers))
         @if page.jobs.is_empty() {
             p class="quiet-state" { "No job matches." }
-            p class="soft" { "The trail keeps what happened for a bounded time, and this host's part of it." }
+            p class="soft" { "The trail keeps what happened for a bounded time." }
         } @else {
-            (table(&page.jobs))
+            (table(&page.jobs, with_hosts))
             nav class="pages" aria-label="Pages" {
                 @if !filter.cursor.is_empty() {
                     a href=(filter.link("/console/jobs", None)) { "Newest" }
@@ -124,7 +174,9 @@ pub async fn list(
                 @if let Some(next) = &page.next {
                     a href=(filter.link("/console/jobs", Some(next))) { "Older" }
                 }
-                a href=(filter.link("/console/jobs.csv", None)) { "Export as CSV" }
+                a href=(filter.link("/console/jobs.csv", None)) {
+                    "Export as CSV" @if with_hosts { " (jobs of this host)" }
+                }
             }
         }
     };
@@ -162,17 +214,19 @@ fn form(console: &ConsoleState, filter: &Filter) -> Markup {
     }
 }
 
-/// Returns a table of jobs.
-pub fn table(jobs: &[JobRow]) -> Markup {
+/// Returns a table of jobs, with the hosts that have seen them if there are
+/// several.
+fn table(jobs: &[SeenJob], with_hosts: bool) -> Markup {
     html! { div class="scroll" tabindex="0" { table {
         thead { tr {
             th scope="col" { "Job" } th scope="col" { "State" } th scope="col" { "Since" }
             th scope="col" { "CSP" } th scope="col" { "Operation" } th scope="col" { "Portfolio" }
             th scope="col" class="number" { "Code" }
             th scope="col" class="number" { "Requests" }
+            @if with_hosts { th scope="col" { "Seen by" } }
             th scope="col" { "Reason, or last report" }
         } }
-        tbody { @for job in jobs { tr {
+        tbody { @for SeenJob { job, hosts } in jobs { tr {
             th scope="row" { a href=(path(job)) { (text::foreign(&job.id)) } }
             td { (mark(job.state)) }
             td { (text::time(job.since)) }
@@ -183,6 +237,7 @@ pub fn table(jobs: &[JobRow]) -> Markup {
             } }
             td class="number" { @if let Some(code) = job.code { (code) } }
             td class="number" { (job.requests) }
+            @if with_hosts { td { (peers::names(hosts)) } }
             td class="text" { (text::foreign(job.reason.as_ref().or(job.note.as_ref()).map_or("", |text| text))) }
         } } }
     } } }
@@ -224,7 +279,7 @@ pub async fn export(
     State(console): State<Arc<ConsoleState>>,
     Query(filter): Query<Filter>,
 ) -> Result<Response, PageError> {
-    let page = read(&console, &filter, EXPORT_MAX).await?;
+    let page = read(&console, &filter.query(), &Place::Start, EXPORT_MAX).await?;
     let mut csv =
         "id,kind,csp,operation,portfolioId,state,since,acceptedAt,code,class,reason,requests\r\n"
             .to_owned();

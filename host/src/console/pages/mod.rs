@@ -9,6 +9,7 @@ pub mod hosts;
 pub mod job;
 pub mod jobs;
 pub mod now;
+mod peers;
 pub mod queues;
 mod timeline;
 

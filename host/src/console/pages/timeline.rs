@@ -6,6 +6,7 @@ use maud::Markup;
 use maud::html;
 
 use crate::console::text;
+use crate::peers::SeenEvent;
 use hoth_core::domain::AdapterCalled;
 use hoth_core::domain::AdapterEntry;
 use hoth_core::domain::CallHold;
@@ -17,24 +18,26 @@ use hoth_core::domain::RequestTried;
 use hoth_core::domain::StepWord;
 use hoth_core::domain::WaitPurpose;
 use hoth_core::domain::Waiting;
-use hoth_trail::TimelineEvent;
 
-/// Returns a table of events. The time after the event before shows the gaps.
-pub fn table(events: &[TimelineEvent]) -> Markup {
-    let rows = events.iter().enumerate().map(|(n, event)| {
-        let before = n.checked_sub(1).map(|before| events[before].at);
-        (event, before.map(|before| event.at.since(before)))
+/// Returns a table of events, with their hosts if there are several. The time
+/// after the event before shows the gaps.
+pub fn table(events: &[SeenEvent], with_hosts: bool) -> Markup {
+    let rows = events.iter().enumerate().map(|(n, SeenEvent { host, event })| {
+        let before = n.checked_sub(1).map(|before| events[before].event.at);
+        (host, event, before.map(|before| event.at.since(before)))
     });
     html! { div class="scroll" tabindex="0" { table {
         thead { tr {
             th scope="col" { "Time" } th scope="col" class="number" { "After" }
+            @if with_hosts { th scope="col" { "Host" } }
             th scope="col" { "Event" } th scope="col" { "Details" }
             th scope="col" class="number" { "Took" }
         } }
-        tbody { @for (event, after) in rows {
+        tbody { @for (host, event, after) in rows {
             tr {
                 td { (text::time(event.at)) }
                 td class="number" { @if let Some(after) = after { (text::duration(after)) } }
+                @if with_hosts { td { (text::foreign(host)) } }
                 th scope="row" { (title(&event.what)) }
                 td class="text" { (details(&event.what)) }
                 td class="number" { @if let Some(us) = event.took_us { (text::duration(Duration::from_micros(us))) } }
