@@ -28,7 +28,6 @@ use crate::admin::JobsQuery;
 use hoth_core::domain::JobKind;
 use hoth_core::domain::Timestamp;
 use hoth_core::domain::printable;
-use hoth_egress::TlsConfig;
 use hoth_egress::TlsError;
 use hoth_platform::clock::Clock;
 use hoth_platform::secret::SecretSource;
@@ -197,8 +196,7 @@ impl Peer {
             // Ignores `HTTPS_PROXY` and the like: the configuration file decides.
             .no_proxy()
             .referer(false);
-        if config.ca.is_some() {
-            let tls = TlsConfig { ca: config.ca.clone(), certificate: None, key: None };
+        if let Some(tls) = config.tls() {
             builder = tls.configure(builder).map_err(|error| SetupError::Tls(n, error))?;
         } else if config.url.scheme() == "http" {
             // The machine's certificates are not loaded where none is needed: a

@@ -10,6 +10,7 @@ use url::Position;
 use url::Url;
 
 use hoth_core::config::Problem;
+use hoth_egress::TlsConfig;
 use hoth_platform::secret::SecretSource;
 
 /// The most peers. Each of them is asked for each page.
@@ -39,6 +40,12 @@ impl PeerConfig {
         self.name.as_deref().unwrap_or_else(authority)
     }
 
+    /// Returns the certificates to trust; `None` for those of the machine.
+    pub(super) fn tls(&self) -> Option<TlsConfig> {
+        let ca = Some(self.ca.clone()?);
+        Some(TlsConfig { ca, certificate: None, key: None })
+    }
+
     /// Resolves relative paths against the directory of the configuration file.
     pub fn resolve_against(&mut self, directory: &Path) {
         if let Some(token) = &mut self.token {
@@ -51,7 +58,7 @@ impl PeerConfig {
 }
 
 /// Returns the problems of the list, with keys below `peers`. Blocks: it reads
-/// the tokens.
+/// the tokens and certificates.
 pub fn check(peers: &[PeerConfig]) -> Vec<Problem> {
     let mut problems = Vec::new();
     if peers.len() > PEERS_MAX {
@@ -73,6 +80,9 @@ pub fn check(peers: &[PeerConfig]) -> Vec<Problem> {
         }
         if peers[..n].iter().any(|other| other.name() == name) {
             wrong("name", &"is already the name of another peer; set `name`");
+        }
+        if let Some(Err(error)) = peer.tls().map(|tls| tls.read().map(drop)) {
+            wrong("ca", &error);
         }
         match peer.token.as_ref().map(SecretSource::read) {
             Some(Err(error)) => wrong("token", &error),
@@ -126,6 +136,10 @@ mod tests {
             (
                 "[[peers]]\nurl = 'https://b'\ntoken = { env = 'HOTH_NO_SUCH_VARIABLE' }",
                 &["peers[0].token: the environment variable `HOTH_NO_SUCH_VARIABLE` is not set"],
+            ),
+            (
+                "[[peers]]\nurl = 'https://b'\nca = '/nowhere/ca.pem'",
+                &["peers[0].ca: cannot read the file `/nowhere/ca.pem`"],
             ),
         ] {
             let problems: Vec<String> =

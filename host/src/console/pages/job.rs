@@ -158,7 +158,7 @@ fn facts_of_status(status: &JobStatus) -> Markup {
         }
         @if let Some(at) = status.next_look_at { dt { "Next look" } dd { (text::time(at)) } }
         @if let Some(at) = status.deadline_at { dt { "Given up" } dd { (text::time(at)) } }
-        @if let Some(hosts) = &status.observed_by { dt { "Seen by" } dd { (hosts.join(", ")) } }
+        @if let Some(hosts) = &status.observed_by { dt { "Seen by" } dd { (peers::names(hosts)) } }
     }
 }
 
