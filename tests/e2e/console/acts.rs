@@ -1,13 +1,16 @@
 //! Acts: each of them with confirmation, by role, and with an audit line.
 
 use hoth_platform::failpoint;
+use reqwest::StatusCode;
 
 use super::browser::Browser;
 use super::browser::Script;
+use super::cookie;
 use super::host;
 use super::logged_in;
 use super::setup;
 use crate::csp;
+use crate::harness::client;
 use crate::harness::guest;
 use crate::harness::job;
 
@@ -170,4 +173,26 @@ async fn dead_letters_are_read_and_deleted() {
     browser.console_is_clean().await;
     host.logged("purge", |line| line["act"] == "purge" && line["by"] == "admin-key").await;
     browser.close().await;
+}
+
+#[tokio::test]
+async fn a_payload_is_for_admins_and_only_where_the_configuration_says_so() {
+    let csp = csp::sync().await;
+    for (payloads, roles) in [
+        (true, &[("viewer", StatusCode::FORBIDDEN), ("operator", StatusCode::FORBIDDEN)][..]),
+        // The admin is refused nothing; there is no such dead letter.
+        (true, &[("admin", StatusCode::NOT_FOUND)]),
+        (false, &[("admin", StatusCode::FORBIDDEN)]),
+    ] {
+        let host = setup(&csp, &format!("[console]\npayloads = {payloads}")).start().await;
+        for (role, expected) in roles {
+            let url = format!("{}/console/dead-letters/{}/1/body", host.admin(), super::REQUESTS);
+            let read = client()
+                .post(url)
+                .header("sec-fetch-site", "same-origin")
+                .header("cookie", cookie(&host, &format!("{role}-token")).await);
+            let answer = read.send().await.expect("HOTH answers");
+            assert_eq!(answer.status(), *expected, "{role}, payloads = {payloads}");
+        }
+    }
 }

@@ -59,16 +59,22 @@ async fn logged_in(host: &TestHost, role: &str) -> Browser {
     browser
 }
 
+/// Logs in without a browser, and returns the session's cookie.
+async fn cookie(host: &TestHost, key: &str) -> String {
+    let client = client_builder().redirect(Policy::none()).build().expect("a client");
+    let login = client
+        .post(format!("{}/console/login", host.admin()))
+        .header("sec-fetch-site", "same-origin")
+        .header("content-type", "application/x-www-form-urlencoded")
+        .body(format!("key={key}"));
+    let login = login.send().await.expect("HOTH answers");
+    let cookie = login.headers()["set-cookie"].to_str().expect("text");
+    cookie.split(';').next().expect("a value").to_owned()
+}
+
 /// Logs in without a browser, and returns a function that reads a page.
 async fn session(host: &TestHost, key: &str) -> impl AsyncFn(&str) -> String {
-    let client = client_builder().redirect(Policy::none()).build().expect("a client");
-    let base = host.admin();
-    let login =
-        client.post(format!("{base}/console/login")).header("sec-fetch-site", "same-origin");
-    let login = login.header("content-type", "application/x-www-form-urlencoded");
-    let login = login.body(format!("key={key}")).send().await.expect("HOTH answers");
-    let cookie = login.headers()["set-cookie"].to_str().expect("text");
-    let cookie = cookie.split(';').next().expect("a value").to_owned();
+    let (client, base, cookie) = (client(), host.admin(), cookie(host, key).await);
     async move |path: &str| {
         let page = client.get(format!("{base}{path}")).header("cookie", cookie.clone());
         page.send().await.expect("HOTH answers").text().await.expect("text")
