@@ -125,7 +125,7 @@ pub struct UsageListing {
     /// The total time of all calls.
     pub seconds: f64,
     /// The number of calls in each bucket of
-    /// [`CALL_SECONDS_BOUNDS`](hoth_runtime::CALL_SECONDS_BOUNDS).
+    /// [`CALL_SECONDS_BOUNDS`].
     #[serde(skip)]
     pub buckets: [u64; CALL_SECONDS_BOUNDS.len()],
     /// The time of the longest call.

@@ -1,7 +1,7 @@
 //! Logs.
 //!
 //! Log lines go to standard error, as [text for people or JSON for
-//! machines](format), and hold ids, names, statuses and times: no payloads, no secrets. A thread
+//! machines](mod@format), and hold ids, names, statuses and times: no payloads, no secrets. A thread
 //! with a bounded [buffer](log_buffer) writes them.
 
 mod acts;
