@@ -162,7 +162,11 @@ fn exposed_secrets(config: &Config) -> Vec<String> {
     let keys = tls
         .into_iter()
         .filter_map(|(table, tls)| Some((format!("{table}.tls.key"), tls.as_ref()?.key.clone())));
-    let files: Vec<(String, PathBuf)> = csps.chain(signers).chain(keys).collect();
+    let peers = config.console.peers.iter().enumerate().filter_map(|(n, peer)| {
+        let file = peer.token.as_ref()?.file()?;
+        Some((format!("console.peers[{n}].token"), file.to_owned()))
+    });
+    let files: Vec<(String, PathBuf)> = csps.chain(signers).chain(keys).chain(peers).collect();
     let exposed = files.into_iter().filter(|(_, path)| is_readable_by_all(path));
     let warning = |(key, path): (String, PathBuf)| {
         let path = path.display();
