@@ -301,6 +301,9 @@ fn remedy(class: &str) -> &'static str {
         "unsupported" => {
             "The adapter cannot do this: activate an earlier version that could on its page, or tell its integrator."
         }
+        "host-failed" | "too-many-deliveries" | "unreadable" | "wrong-queue" => {
+            "Its message is a dead letter: read the reason, mend its cause, then redrive it."
+        }
         "unavailable" => "The CSP gave no usable answer. Its page shows if it goes on.",
         _ => "The job's page has the request, the answer and the step.",
     }
