@@ -10,6 +10,7 @@ use std::time::Instant;
 use rusqlite::Connection;
 use rusqlite::OpenFlags;
 use rusqlite::ToSql;
+use rusqlite::config::DbConfig;
 use rusqlite::params;
 use serde::Deserialize;
 use serde::Serialize;
@@ -169,6 +170,7 @@ fn connect(path: &std::path::Path) -> rusqlite::Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let sql = Connection::open_with_flags(path, flags)?;
     sql.set_prepared_statement_cache_capacity(16);
+    sql.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     Ok(sql)
 }
 

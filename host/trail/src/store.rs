@@ -12,6 +12,7 @@ use std::sync::Arc;
 use rusqlite::Connection;
 use rusqlite::OptionalExtension as _;
 use rusqlite::Row;
+use rusqlite::config::DbConfig;
 use rusqlite::params;
 use serde::Serialize;
 
@@ -144,6 +145,8 @@ impl Store {
     fn open_file(path: &Path, max_bytes: u64) -> Result<Self, OpenError> {
         let sql = Connection::open(path)?;
         sql.set_prepared_statement_cache_capacity(32);
+        // Without it, SQLite plans a statement anew whenever a parameter changes.
+        sql.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
         let schema = |name: &str| sql.query_row(name, [], |row| row.get::<_, i64>(0));
         let (application, version) =
             (schema("PRAGMA application_id")?, schema("PRAGMA user_version")?);
