@@ -109,7 +109,6 @@ const HOMES: &[(&str, &[&str])] = &[
             "platform/src/disk",
             "platform/src/failpoint",
             "platform/src/process",
-            "queue/src/embedded/disk_use",
             "queue/src/embedded/other_writers",
         ],
     ),

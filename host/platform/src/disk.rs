@@ -5,7 +5,7 @@ use std::path::Path;
 /// The room of a file system, in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DiskRoom {
-    /// Free for this process.
+    /// The free space, for users other than root.
     pub free: u64,
     pub total: u64,
 }
@@ -15,7 +15,6 @@ impl DiskRoom {
     /// system does not tell.
     pub fn of(path: &Path) -> Option<Self> {
         let stat = rustix::fs::statvfs(path).ok()?;
-        // What is reserved for root counts as used.
         let size = stat.f_frsize;
         Some(Self {
             free: stat.f_bavail.saturating_mul(size),

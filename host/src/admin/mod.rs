@@ -41,5 +41,6 @@ pub use queue_stats::StatsReader;
 pub use queues::find as find_queue;
 pub use queues::reasons;
 pub use router::router;
+pub use scrape::BUILD;
 pub use state::AdminState;
 pub use state::HostFacts;

@@ -40,7 +40,7 @@ const CERTIFICATE_BYTES_MAX: u64 = 1024 * 1024;
 
 /// The version of this host, and the commit that its builder names in
 /// `HOTH_COMMIT`.
-const BUILD: [&str; 2] = [
+pub const BUILD: [&str; 2] = [
     env!("CARGO_PKG_VERSION"),
     match option_env!("HOTH_COMMIT") {
         Some(commit) => commit,

@@ -22,6 +22,7 @@ use super::pages::PageError;
 use super::text::segment;
 use crate::admin;
 use crate::admin::AdminError;
+use crate::admin::AdminState;
 use crate::admin::DeployParams;
 use crate::admin::RollBackParams;
 use crate::admin::Selection;
@@ -48,24 +49,33 @@ fn require(principal: &Principal, access: Access) -> Result<(), PageError> {
 
 /// Handles `POST /console/csps/{csp}/pause`.
 pub async fn pause(
-    State(state): Console,
-    Extension(principal): Caller,
-    Path(csp): Path<String>,
+    state: Console,
+    caller: Caller,
+    csp: Path<String>,
 ) -> Result<Response, PageError> {
-    require(&principal, Access::Operate)?;
-    admin::pause(&state.admin, &principal, &csp)?;
-    Ok(back(&format!("/csps/{}", segment(&csp)), "paused", 1))
+    operate(&state, &caller, &csp, admin::pause, "paused")
 }
 
 /// Handles `POST /console/csps/{csp}/resume`.
 pub async fn resume(
-    State(state): Console,
-    Extension(principal): Caller,
-    Path(csp): Path<String>,
+    state: Console,
+    caller: Caller,
+    csp: Path<String>,
 ) -> Result<Response, PageError> {
-    require(&principal, Access::Operate)?;
-    admin::resume(&state.admin, &principal, &csp)?;
-    Ok(back(&format!("/csps/{}", segment(&csp)), "resumed", 1))
+    operate(&state, &caller, &csp, admin::resume, "resumed")
+}
+
+/// Carries out an act on a CSP, and returns to its page.
+fn operate(
+    state: &ConsoleState,
+    principal: &Principal,
+    csp: &str,
+    act: fn(&AdminState, &Principal, &str) -> Result<(), AdminError>,
+    done: &str,
+) -> Result<Response, PageError> {
+    require(principal, Access::Operate)?;
+    act(&state.admin, principal, csp)?;
+    Ok(back(&format!("/csps/{}", segment(csp)), done, 1))
 }
 
 /// The form that selects dead letters of a queue.

@@ -20,6 +20,7 @@ mod notice;
 mod pages;
 mod router;
 mod session;
+mod snapshot;
 mod text;
 mod troubles;
 

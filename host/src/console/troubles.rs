@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::ConsoleState;
+use super::snapshot::Snapshot;
 use super::text;
 use super::text::segment;
 use crate::admin::StatsError;
@@ -14,7 +15,9 @@ use hoth_queue::Blocked;
 use hoth_queue::QueueName;
 use hoth_queue::QueueStats;
 use hoth_queue::Stage;
+use hoth_trail::Minute;
 use hoth_trail::TimelineEvent;
+use hoth_trail::TrailError;
 
 /// The time in which failures count as recent.
 const LATELY: Duration = Duration::from_hours(1);
@@ -58,19 +61,20 @@ impl Trouble {
 }
 
 /// Returns all troubles, the most urgent first.
-pub async fn find(console: &ConsoleState) -> Vec<Trouble> {
-    let now = console.admin.clock.now();
+pub async fn find(console: &ConsoleState, seen: &Snapshot<'_>) -> Vec<Trouble> {
+    let now = seen.now;
     let mut troubles = of_csps(console, now);
     troubles.extend(of_adapters(console));
-    for (queue, stats) in console.admin.stats.read_all().await {
+    for (queue, stats) in &seen.queues {
         match stats {
-            Ok(stats) => troubles.extend(of_queue(console, queue, &stats)),
-            Err(error) => troubles.push(unreadable(queue, &error)),
+            Ok(stats) => troubles.extend(of_queue(console, queue, stats)),
+            Err(error) => troubles.push(unreadable(queue, error)),
         }
     }
     troubles.extend(of_groups(console, now).await);
     troubles.extend(of_failures(console, now).await);
-    troubles.extend(of_slow_calls(console, now).await);
+    troubles.extend(of_slow_calls(console, seen));
+    troubles.extend(seen.trail_error.as_ref().map(of_trail));
     troubles.extend(of_disk(console));
     troubles.sort_by_key(|trouble| trouble.severity);
     troubles
@@ -311,12 +315,13 @@ fn remedy(class: &str) -> &'static str {
 
 /// Returns CSPs whose calls take long on average, with the time of the last
 /// ten minutes.
-async fn of_slow_calls(console: &ConsoleState, now: Timestamp) -> Vec<Trouble> {
-    let minutes = console.admin.trail.minutes(now - RECENTLY).await.unwrap_or_default();
+fn of_slow_calls(console: &ConsoleState, seen: &Snapshot<'_>) -> Vec<Trouble> {
+    let recent = |minute: &&Minute| minute.at >= seen.now - RECENTLY;
     let limit = console.config.warn.slow_call_ms;
     let mut troubles = Vec::new();
     for csp in console.admin.csps.keys() {
-        let of_csp = || minutes.iter().filter(|minute| minute.csp == csp.as_str());
+        let of_csp =
+            || seen.minutes.iter().filter(recent).filter(|minute| minute.csp == csp.as_str());
         let calls: u64 = of_csp().map(|minute| minute.calls).sum();
         let total_ms: u64 = of_csp().map(|minute| minute.call_ms_sum).sum();
         let mean_ms = total_ms.checked_div(calls).unwrap_or_default();
@@ -333,6 +338,16 @@ async fn of_slow_calls(console: &ConsoleState, now: Timestamp) -> Vec<Trouble> {
         }
     }
     troubles
+}
+
+/// Returns the trouble of a trail that cannot be read.
+fn of_trail(error: &TrailError) -> Trouble {
+    Trouble::new(
+        Severity::Warn,
+        format!("The trail cannot tell what happened to jobs: {error}"),
+        "Jobs are not affected. Check the file at trail.path; the log has the cause.",
+        "/console/hosts",
+    )
 }
 
 /// Returns the trouble of a disk that is nearly full.

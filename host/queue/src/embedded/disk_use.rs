@@ -5,6 +5,7 @@ use std::path::Path;
 
 use super::lock::beside;
 use super::reserve::FILE_SUFFIX;
+use hoth_platform::disk::DiskRoom;
 
 /// The unit of `st_blocks` (stat(2)).
 const BLOCK_BYTES: u64 = 512;
@@ -27,11 +28,10 @@ impl DiskUse {
         let file = std::fs::metadata(path);
         // Blocks, not length: a sparse file occupies no disk space.
         let reserve = std::fs::metadata(beside(path, FILE_SUFFIX));
-        let free = rustix::fs::statvfs(path);
         Self {
             file_bytes: file.map_or(0, |file| file.len()),
             reserve_bytes: reserve.map_or(0, |file| file.blocks() * BLOCK_BYTES),
-            available_bytes: free.ok().map(|free| free.f_bavail.saturating_mul(free.f_frsize)),
+            available_bytes: DiskRoom::of(path).map(|room| room.free),
         }
     }
 }

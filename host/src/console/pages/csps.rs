@@ -21,19 +21,20 @@ use crate::console::chart;
 use crate::console::layout::Page;
 use crate::console::layout::Section;
 use crate::console::notice::Notice;
+use crate::console::snapshot::Reading;
+use crate::console::snapshot::Snapshot;
 use crate::console::text;
 use crate::console::text::segment;
 use crate::http::auth::Access;
 use crate::http::auth::Principal;
 use crate::worker::CspRuntime;
 use crate::worker::CspStatus;
-use hoth_core::domain::JobKind;
+use hoth_core::domain::CspName;
 use hoth_core::domain::SupportedOperations;
 use hoth_core::domain::Timestamp;
 use hoth_egress::BreakerPhase;
 use hoth_egress::BreakerStatus;
-use hoth_queue::QueueName;
-use hoth_queue::QueueStats;
+use hoth_queue::Stage;
 use hoth_trail::Minute;
 
 /// Returns the state of a breaker in words.
@@ -69,21 +70,20 @@ pub struct Load {
 }
 
 impl Load {
-    /// Adds up the queues of a CSP. `None` if one of them cannot be read.
-    pub async fn read(state: &ConsoleState, csp: &CspRuntime) -> Option<Self> {
+    /// Adds up the queues of a CSP. Returns `None` if one of them could not be
+    /// read.
+    fn of(csp: &CspName, queues: &[Reading<'_>]) -> Option<Self> {
         let mut load = Self::default();
-        for kind in JobKind::ALL {
-            let requests = Self::stats(state, &QueueName::requests(kind, &csp.name)).await?;
-            let polls = Self::stats(state, &QueueName::polls(kind, &csp.name)).await?;
-            load.queued += requests.depth;
-            load.polling += polls.depth;
-            load.in_hand += requests.in_flight + polls.in_flight;
+        for (queue, stats) in queues.iter().filter(|(queue, _)| queue.csp() == Some(csp)) {
+            let stats = stats.as_ref().ok()?;
+            match queue.stage {
+                Stage::Requests(_) => load.queued += stats.depth,
+                Stage::Polls(_) => load.polling += stats.depth,
+                Stage::Outcomes => {}
+            }
+            load.in_hand += stats.in_flight;
         }
         Some(load)
-    }
-
-    async fn stats(state: &ConsoleState, queue: &QueueName) -> Option<QueueStats> {
-        state.admin.stats.read(queue).await.ok()
     }
 }
 
@@ -93,7 +93,7 @@ pub async fn list(
     Extension(principal): Extension<Principal>,
     Query(notice): Query<Notice>,
 ) -> Response {
-    let rows = rows(&console).await;
+    let rows = rows(&console, &console.admin.stats.read_all().await);
     let page = Page {
         section: Section::Csps,
         title: "CSPs",
@@ -105,11 +105,13 @@ pub async fn list(
 }
 
 /// Returns the table of all CSPs.
-pub async fn rows(console: &ConsoleState) -> Markup {
-    let mut loads = Vec::new();
-    for csp in console.admin.csps.values() {
-        loads.push((csp, csp.status(&console.admin.registry), Load::read(console, csp).await));
-    }
+pub fn rows(console: &ConsoleState, queues: &[Reading<'_>]) -> Markup {
+    let loads: Vec<_> = console
+        .admin
+        .csps
+        .values()
+        .map(|csp| (csp, csp.status(&console.admin.registry), Load::of(&csp.name, queues)))
+        .collect();
     let number = |load: &Option<Load>, of: fn(&Load) -> u64| {
         load.as_ref().map_or_else(|| "unknown".to_owned(), |load| of(load).to_string())
     };
@@ -160,17 +162,16 @@ pub async fn show(
 ) -> Result<Response, PageError> {
     let csp = admin::find_csp(&console.admin, &name)?;
     let status = csp.status(&console.admin.registry);
-    let load = Load::read(&console, csp).await;
-    let now = console.admin.clock.now();
-    let minutes = console.admin.trail.minutes(now - chart::SPAN).await.unwrap_or_default();
+    let seen = Snapshot::read(&console).await;
+    let (load, now, minutes) = (Load::of(&csp.name, &seen.queues), seen.now, &seen.minutes);
     let body = html! {
         p class="lead" { (condition(&status)) }
         @if principal.role.permits(Access::Operate) { (acts(csp, &status)) }
         (facts(&console, csp, &status, load.as_ref()))
         @if console.admin.trail.is_on() {
             h2 { "The last 24 hours" }
-            (chart::ended(&minutes, Some(csp.name.as_str()), now, &[]))
-            (calls(&minutes, csp.name.as_str(), now))
+            (chart::ended(minutes, Some(csp.name.as_str()), now, &[]))
+            (calls(minutes, csp.name.as_str(), now))
         }
         h2 { "Origins" }
         div class="scroll" tabindex="0" { table {

@@ -14,6 +14,8 @@ use crate::console::ConsoleState;
 use crate::console::chart;
 use crate::console::layout::Page;
 use crate::console::layout::Section;
+use crate::console::snapshot::Reading;
+use crate::console::snapshot::Snapshot;
 use crate::console::text;
 use crate::console::troubles;
 use crate::console::troubles::Severity;
@@ -32,22 +34,21 @@ pub async fn show(
     State(console): State<Arc<ConsoleState>>,
     Extension(principal): Extension<Principal>,
 ) -> Response {
-    let troubles = troubles::find(&console).await;
-    let now = console.admin.clock.now();
-    // Without a trail these parts are left out.
-    let minutes = console.admin.trail.minutes(now - chart::SPAN).await.unwrap_or_default();
+    let seen = Snapshot::read(&console).await;
+    let troubles = troubles::find(&console, &seen).await;
+    // The troubles say if the trail cannot be read.
     let acts = console.admin.trail.acts(ActFilter::default(), None, ACTS).await;
     let acts = acts.map(|(acts, _)| acts).unwrap_or_default();
     let body = html! {
         (troubles_list(&troubles))
         @if console.admin.trail.is_on() {
             h2 { "The last 24 hours" }
-            (chart::ended(&minutes, None, now, &version_changes(&acts)))
+            (chart::ended(&seen.minutes, None, seen.now, &version_changes(&acts)))
         }
         h2 { "CSPs" }
-        (csps::rows(&console).await)
+        (csps::rows(&console, &seen.queues))
         h2 { "Outcomes for ServiceNow" }
-        (outcomes(&console).await)
+        (outcomes(&seen.queues))
         @if !acts.is_empty() {
             h2 { "Last acts" }
             (audit::table(&acts))
@@ -58,7 +59,7 @@ pub async fn show(
 }
 
 /// Returns the times at which acts have changed versions of adapters.
-pub fn version_changes(acts: &[Act]) -> Vec<Timestamp> {
+fn version_changes(acts: &[Act]) -> Vec<Timestamp> {
     let changes = acts.iter().filter(|act| matches!(act.act.as_str(), "deploy" | "roll-back"));
     changes.map(|act| act.at).collect()
 }
@@ -75,8 +76,7 @@ fn troubles_list(troubles: &[Trouble]) -> Markup {
     }
 }
 
-async fn outcomes(console: &ConsoleState) -> Markup {
-    let rows = console.admin.stats.read_all().await;
+fn outcomes(queues: &[Reading<'_>]) -> Markup {
     html! { div class="scroll" tabindex="0" { table {
         thead { tr {
             th scope="col" { "Queue" }
@@ -84,7 +84,7 @@ async fn outcomes(console: &ConsoleState) -> Markup {
             th scope="col" class="number" { "Leased" }
             th scope="col" class="number" { "Oldest" }
         } }
-        tbody { @for (name, stats) in rows.iter().filter(|(name, _)| name.stage == Stage::Outcomes) { tr {
+        tbody { @for (name, stats) in queues.iter().filter(|(name, _)| name.stage == Stage::Outcomes) { tr {
             th scope="row" { a href={ "/console/queues/" (name) } { (name) } }
             @match stats {
                 Ok(stats) => {

@@ -1,19 +1,18 @@
 //! Authentication, authorization and the audit log.
 
-use std::fmt::Write as _;
-use std::time::SystemTime;
-use std::time::UNIX_EPOCH;
+mod signatures;
+mod signed;
 
-use hmac::Hmac;
-use hmac::Mac as _;
+use std::fmt::Write as _;
+
 use hoth_core::domain::Digest;
 use reqwest::Method;
 use serde_json::Value;
 use serde_json::json;
-use sha2::Sha256;
-use time::OffsetDateTime;
-use time::macros::format_description;
 
+pub use self::signed::SECRET;
+pub use self::signed::Signed;
+pub use self::signed::signer;
 use crate::csp;
 use crate::harness::ServiceNow;
 use crate::harness::Setup;
@@ -132,212 +131,6 @@ async fn unauthenticated_clients_learn_only_the_known_paths_and_methods() {
     let answer = unauthenticated.send(Method::POST, "/provisioning-jobs", Some(&json!(7))).await;
     assert_eq!(answer.status, 401);
     assert_eq!(answer.json()["code"], "OTHER");
-}
-
-/// A request signed with AWS Signature Version 4.
-pub struct Signed<'a> {
-    pub method: &'a str,
-    /// Path and query, with names and values sorted and encoded.
-    pub target: &'a str,
-    pub body: &'a str,
-    pub secret: &'a str,
-    /// `true` if a header declares the body's digest.
-    pub declared: bool,
-    /// Seconds to add to the signing time.
-    pub skew: i64,
-}
-
-const ACCESS_KEY_ID: &str = "AKIAIOSFODNN7EXAMPLE";
-
-impl Signed<'_> {
-    pub async fn send(&self, host: &TestHost) -> (u16, String) {
-        self.send_to(&host.api()).await
-    }
-
-    async fn send_to(&self, base: &str) -> (u16, String) {
-        let url: reqwest::Url = format!("{base}{}", self.target).parse().expect("a URL");
-        let authority = url.authority().to_owned();
-        let method = self.method.parse().expect("a method");
-        let mut request = client().request(method, url).body(self.body.to_owned());
-        for (name, value) in self.headers(&authority) {
-            request = request.header(name, value);
-        }
-        let response = request.header("content-type", "application/json").send().await;
-        let response = response.expect("HOTH answers");
-        (response.status().as_u16(), response.text().await.expect("the answer is text"))
-    }
-
-    pub fn headers(&self, authority: &str) -> Vec<(&'static str, String)> {
-        #[expect(clippy::disallowed_methods, reason = "clients read the wall clock")]
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("it is past 1970");
-        let now = i64::try_from(now.as_secs()).expect("it is not that late") + self.skew;
-        let date = OffsetDateTime::from_unix_timestamp(now)
-            .expect("a time")
-            .format(format_description!("[year][month][day]T[hour][minute][second]Z"))
-            .expect("it can be written");
-        let day = &date[..8];
-        let payload = Digest::of(self.body.as_bytes()).to_string();
-        let (path, query) = self.target.split_once('?').unwrap_or((self.target, ""));
-        let (mut signed, mut lines) = ("host".to_owned(), format!("host:{authority}\n"));
-        if self.declared {
-            signed.push_str(";x-amz-content-sha256");
-            writeln!(lines, "x-amz-content-sha256:{payload}").expect("it is a string");
-        }
-        signed.push_str(";x-amz-date");
-        writeln!(lines, "x-amz-date:{date}").expect("it is a string");
-        let canonical = format!("{}\n{path}\n{query}\n{lines}\n{signed}\n{payload}", self.method);
-        let scope = format!("{day}/us-gov-west-1/execute-api/aws4_request");
-        let digest = Digest::of(canonical.as_bytes());
-        let to_sign = format!("AWS4-HMAC-SHA256\n{date}\n{scope}\n{digest}");
-        let mut key = format!("AWS4{}", self.secret).into_bytes();
-        for part in [day, "us-gov-west-1", "execute-api", "aws4_request", &to_sign] {
-            let mut mac = Hmac::<Sha256>::new_from_slice(&key).expect("a key of any length");
-            mac.update(part.as_bytes());
-            key = mac.finalize().into_bytes().to_vec();
-        }
-        let signature = key.iter().fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"));
-        let mut headers = vec![
-            ("x-amz-date", date),
-            (
-                "authorization",
-                format!(
-                    "AWS4-HMAC-SHA256 Credential={ACCESS_KEY_ID}/{scope}, SignedHeaders={signed}, \
-                     Signature={signature}"
-                ),
-            ),
-        ];
-        if self.declared {
-            headers.push(("x-amz-content-sha256", payload));
-        }
-        headers
-    }
-}
-
-pub fn signer(role: &str, secret_file: &std::path::Path) -> String {
-    format!(
-        "[[auth.sigv4]]\nname = \"signer\"\nrole = \"{role}\"\naccess_key_id = \"{ACCESS_KEY_ID}\"\n\
-         secret = {{ file = \"{}\" }}\n",
-        secret_file.display()
-    )
-}
-
-pub const SECRET: &str = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY";
-
-#[tokio::test]
-async fn signed_requests_are_accepted() {
-    let secrets = tempfile::tempdir().expect("a temporary folder can be made");
-    let file = secrets.path().join("secret");
-    std::fs::write(&file, format!("{SECRET}\n")).expect("a file can be written");
-    let (host, _csp) = keyed_host(&signer("write", &file)).await;
-    host.leaves_work("the leased outcome and the costs are not collected");
-    let posted = job("job-1", "CSP_TEST", "ADD_PORTFOLIO").to_string();
-    let asked = cost("r-1", "CSP_TEST").to_string();
-    let good = Signed {
-        method: "POST",
-        target: "/provisioning-jobs",
-        body: &posted,
-        secret: SECRET,
-        declared: false,
-        skew: 0,
-    };
-    let (status, text) = good.send(&host).await;
-    assert_eq!((status, text.as_str()), (201, posted.as_str()));
-    let declared = Signed { target: "/cost-jobs", body: &asked, declared: true, ..good };
-    assert_eq!(declared.send(&host).await, (202, asked.clone()));
-    let collect =
-        Signed { method: "GET", target: "/provisioning-jobs?lease=60&wait=20", body: "", ..good };
-    let (status, text) = collect.send(&host).await;
-    let messages: Value = serde_json::from_str(&text).expect("a list");
-    assert_eq!((status, messages.as_array().map(Vec::len)), (200, Some(1)), "{text}");
-
-    for declared in [true, false] {
-        let denied = Signed { secret: "guess", declared, ..good };
-        assert_eq!(denied.send(&host).await.0, 401);
-        assert_eq!(Signed { skew: 400, declared, ..good }.send(&host).await.0, 401);
-        assert_eq!(Signed { skew: -400, declared, ..good }.send(&host).await.0, 401);
-        assert_eq!(Signed { skew: 200, declared, ..good }.send(&host).await.0, 201);
-        // Its role does not permit the admin API.
-        let pause = Signed { target: "/csps/CSP_TEST/pause", body: "", declared, ..good };
-        assert_eq!(pause.send_to(&host.admin()).await.0, 403);
-    }
-}
-
-#[tokio::test]
-async fn a_signature_covers_the_body() {
-    let secrets = tempfile::tempdir().expect("a temporary folder can be made");
-    let file = secrets.path().join("secret");
-    std::fs::write(&file, SECRET).expect("a file can be written");
-    let (host, _csp) = keyed_host(&signer("admin", &file)).await;
-    let (posted, other) = (
-        job("job-1", "CSP_TEST", "ADD_PORTFOLIO").to_string(),
-        job("job-2", "CSP_TEST", "ADD_PORTFOLIO").to_string(),
-    );
-    let url = format!("{}/provisioning-jobs", host.api());
-    let authority = host.api().trim_start_matches("http://").to_owned();
-    for declared in [true, false] {
-        let signed = Signed {
-            method: "POST",
-            target: "/provisioning-jobs",
-            body: &posted,
-            secret: SECRET,
-            declared,
-            skew: 0,
-        };
-        for (body, status) in [(&other, 401), (&posted, 201)] {
-            let mut request = client().post(&url).header("content-type", "application/json");
-            for (name, value) in signed.headers(&authority) {
-                request = request.header(name, value);
-            }
-            let response = request.body(body.clone()).send().await.expect("HOTH answers");
-            assert_eq!(response.status().as_u16(), status);
-        }
-    }
-    caller(&host, Some("admin-token")).outcome().await;
-    // A component is larger than the body that is read before the signature is
-    // checked, so its digest must be declared and signed.
-    let large = "x".repeat(600 * 1_024);
-    let deploy = Signed {
-        method: "PUT",
-        target: "/adapters/atat",
-        body: &large,
-        secret: SECRET,
-        declared: true,
-        skew: 0,
-    };
-    assert_eq!(deploy.send_to(&host.admin()).await.0, 422, "it is no component");
-    let (status, text) = Signed { declared: false, ..deploy }.send_to(&host.admin()).await;
-    assert_eq!(status, 413);
-    assert!(text.contains("sign the body's digest in the header X-Amz-Content-Sha256"), "{text}");
-}
-
-#[tokio::test]
-async fn the_debug_log_has_the_canonical_request_of_a_failed_signature() {
-    let secrets = tempfile::tempdir().expect("a temporary folder can be made");
-    let file = secrets.path().join("secret");
-    std::fs::write(&file, SECRET).expect("a file can be written");
-    let csp = csp::sync().await;
-    let keys = format!("{}{}", bearer_keys(&["admin"]), signer("read", &file));
-    let setup = Setup::new().csp("CSP_TEST", &csp).with(&keys).admin_token("admin-token");
-    let host = setup.log_filter("info,hoth::http=debug").start().await;
-    for declared in [true, false] {
-        let target = format!("/cost-jobs?wait={}", u8::from(declared));
-        let denied =
-            Signed { method: "GET", target: &target, body: "", secret: "guess", declared, skew: 0 };
-        assert_eq!(denied.send(&host).await.0, 401);
-        let query = format!("wait={}", u8::from(declared));
-        let line = host
-            .logged("the canonical request", |line| {
-                line["message"].as_str().is_some_and(|text| text.contains(&query))
-            })
-            .await;
-        let text = line["message"].as_str().expect("a text");
-        let host = host.api().trim_start_matches("http://").to_owned();
-        let of_nothing = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
-        for part in ["GET\n/cost-jobs\n", &format!("host:{host}\n"), of_nothing] {
-            assert!(text.contains(part), "{part} in {text}");
-        }
-        assert!(!text.contains(SECRET) && !text.contains("guess"), "{text}");
-    }
 }
 
 /// Replaces the host's keys, which are all tables that begin with `[[auth`.

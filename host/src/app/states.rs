@@ -1,0 +1,122 @@
+//! The state of the handlers of each listener.
+
+use std::sync::Arc;
+
+use secrecy::ExposeSecret as _;
+
+use super::App;
+use super::Role;
+use crate::admin;
+use crate::api;
+use crate::http::Health;
+use crate::job_status::CspHold;
+use crate::job_status::Statuses;
+use crate::worker::ServedStages;
+use hoth_core::domain::CspName;
+use hoth_queue::Backend;
+use hoth_queue::QueueName;
+
+impl App {
+    pub(super) fn served_stages(&self) -> ServedStages {
+        ServedStages {
+            requests: self.roles.contains(&Role::Worker),
+            polls: self.roles.contains(&Role::Watcher),
+        }
+    }
+
+    pub(super) fn api_state(&self) -> api::ApiState {
+        let state = api::ApiState::new(
+            &self.config.api,
+            self.keys.clone(),
+            self.config.limits.rate(),
+            self.config.limits.timeouts().send,
+            Arc::clone(&self.context.queue),
+            self.config.offers(),
+            self.context.clock.clone(),
+        );
+        let registry = Arc::clone(&self.context.registry);
+        let state = state
+            .with_served(Arc::new(move |csp| registry.operations(csp)))
+            .with_observers(self.context.observers.clone())
+            .with_tracer(self.tracer.clone())
+            .with_statuses(self.statuses());
+        match &self.batch_key {
+            None => state,
+            Some(key) => state.with_batch_key(key.expose_secret().as_bytes()),
+        }
+    }
+
+    pub(super) fn statuses(&self) -> Statuses {
+        let (csps, registry) = (self.csps.clone(), Arc::clone(&self.context.registry));
+        let holds = move |name: &CspName| {
+            let Some(csp) = csps.get(name) else { return Some(CspHold::Unknown) };
+            csp.hold(&registry)
+        };
+        Statuses {
+            queue: Arc::clone(&self.context.queue),
+            trail: self.trail.clone(),
+            clock: self.context.clock.clone(),
+            holds: Arc::new(holds),
+            deadline: self.context.polling.deadline,
+            host: host_name(),
+        }
+    }
+
+    pub(super) fn host_facts(&self) -> admin::HostFacts {
+        let (config, clock) = (&self.config, &self.context.clock);
+        let (queue, folder) = match config.queue.backend() {
+            Backend::Embedded { path, .. } => {
+                let folder = path.parent().map(std::path::Path::to_owned);
+                (format!("embedded, {}", path.display()), folder)
+            }
+            Backend::Sqs(_) => ("Amazon SQS".to_owned(), None),
+        };
+        admin::HostFacts {
+            name: host_name(),
+            version: admin::BUILD[0],
+            roles: self.roles.iter().map(|role| role.name()).collect(),
+            started_at: clock.now(),
+            configuration: config.file.clone(),
+            queue,
+            folder,
+        }
+    }
+
+    pub(super) fn admin_state(&self, health: Health) -> admin::AdminState {
+        let mut queues = QueueName::all(self.config.csp.keys());
+        queues.extend_from_slice(&self.orphaned);
+        admin::AdminState {
+            queue: Arc::clone(&self.context.queue),
+            storage: self.storage.clone(),
+            stats: admin::StatsReader::new(Arc::clone(&self.context.queue), &queues),
+            queues,
+            registry: Arc::clone(&self.context.registry),
+            csps: self.csps.clone(),
+            metrics: self.metrics.clone(),
+            listener_certificates: [
+                ("api.tls", &self.reload.api_tls),
+                ("admin.tls", &self.reload.admin_tls),
+            ]
+            .into_iter()
+            .filter_map(|(which, tls)| Some((which, tls.clone()?)))
+            .collect(),
+            client_certificates: client_certificates(&self.config),
+            keys: self.keys.clone(),
+            clock: self.context.clock.clone(),
+            observers: self.context.observers.clone(),
+            trail: self.trail.clone(),
+            statuses: self.statuses(),
+            health,
+            host: self.host_facts(),
+        }
+    }
+}
+
+/// Returns the name of this machine, for answers that say who has seen a job.
+fn host_name() -> String {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    match name.trim() {
+        "" => "this host".to_owned(),
+        name => name.to_owned(),
+    }
+}
