@@ -7,14 +7,37 @@ use tracing::info;
 use tracing::warn;
 
 use crate::config::Config;
-use crate::http::auth::Keys;
 use crate::http::listener::Listener;
 use crate::http::listener::ReloadableTls;
 use crate::http::listener::TlsConfig;
 use hoth_platform::descriptors;
 
 /// Connections to the admin API: operators and scrapers are few.
-pub const ADMIN_CONNECTIONS_MAX: usize = 256;
+const ADMIN_CONNECTIONS_MAX: usize = 256;
+
+/// The listeners of a host, which clients can connect to.
+pub struct Listeners {
+    /// `None` in a process without the role.
+    pub api: Option<Listener>,
+    pub api_tls: Option<ReloadableTls>,
+    pub admin: Listener,
+    pub admin_tls: Option<ReloadableTls>,
+}
+
+impl Listeners {
+    /// Reads the certificates and binds the addresses.
+    pub async fn bind(config: &Config, has_api: bool) -> anyhow::Result<Self> {
+        let (api_tls, admin_tls) = (tls(&config.api.tls)?, tls(&config.admin.tls)?);
+        let (listen, connections) = (config.api.listen, api_connections(config));
+        let api = match has_api {
+            true => Some(bind("api", config, listen, connections, api_tls.clone()).await?),
+            false => None,
+        };
+        let listen = config.admin.listen;
+        let admin = bind("admin", config, listen, ADMIN_CONNECTIONS_MAX, admin_tls.clone()).await?;
+        Ok(Self { api, api_tls, admin, admin_tls })
+    }
+}
 
 /// Returns `true` if other machines can reach a listener.
 pub fn is_exposed(config: &Config, has_api: bool) -> bool {
@@ -23,7 +46,7 @@ pub fn is_exposed(config: &Config, has_api: bool) -> bool {
 
 /// Returns the configured number of connections, lowered to what the system's
 /// file descriptors allow. Operators and calls to CSPs have theirs reserved.
-pub fn api_connections(config: &Config) -> usize {
+fn api_connections(config: &Config) -> usize {
     let wanted = config.api.max_connections;
     let calls: usize = config.csp.values().map(|csp| csp.max_concurrent.get() as usize).sum();
     let limit = descriptors::raise_limit();
@@ -38,12 +61,12 @@ pub fn api_connections(config: &Config) -> usize {
     granted
 }
 
-pub fn tls(config: &Option<TlsConfig>) -> anyhow::Result<Option<ReloadableTls>> {
+fn tls(config: &Option<TlsConfig>) -> anyhow::Result<Option<ReloadableTls>> {
     let opened = config.as_ref().map(TlsConfig::open).transpose();
     Ok(opened.context("reading the certificate of a listener")?.map(ReloadableTls::new))
 }
 
-pub async fn bind(
+async fn bind(
     what: &str,
     config: &Config,
     address: SocketAddr,

@@ -21,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::info;
 use tracing::warn;
 
+use self::listeners::Listeners;
 pub use self::role::Role;
 use self::running::End;
 use self::running::Running;
@@ -111,24 +112,8 @@ impl App {
         }
         let batch_key = config.api.batch_key.as_ref().map(|source| source.read()).transpose();
         let batch_key = batch_key.context("reading api.batch_key")?;
-        let (api_tls, admin_tls) =
-            (listeners::tls(&config.api.tls)?, listeners::tls(&config.admin.tls)?);
-        let (listen, connections) = (config.api.listen, listeners::api_connections(&config));
-        let api = match roles.contains(&Role::Api) {
-            true => {
-                Some(listeners::bind("api", &config, listen, connections, api_tls.clone()).await?)
-            }
-            false => None,
-        };
-        let listen = config.admin.listen;
-        let admin = listeners::bind(
-            "admin",
-            &config,
-            listen,
-            listeners::ADMIN_CONNECTIONS_MAX,
-            admin_tls.clone(),
-        )
-        .await?;
+        let Listeners { api, api_tls, admin, admin_tls } =
+            Listeners::bind(&config, roles.contains(&Role::Api)).await?;
         let peers = Peers::new(&config.console.peers, context.clock.clone());
         let peers = peers.context("setting up console.peers")?;
         let exposed = listeners::is_exposed(&config, api.is_some());

@@ -12,7 +12,6 @@ use crate::api;
 use crate::supervisor::PartEnded;
 use crate::worker::Drained;
 use crate::worker::Workers;
-use hoth_queue::Queue;
 
 /// The time that deletions of collected outcomes have to end.
 const DELETIONS_GRACE: Duration = Duration::from_secs(1);

@@ -6,6 +6,7 @@ use secrecy::ExposeSecret as _;
 
 use super::App;
 use super::Role;
+use super::parts;
 use crate::admin;
 use crate::api;
 use crate::http::Health;
@@ -100,7 +101,7 @@ impl App {
             .into_iter()
             .filter_map(|(which, tls)| Some((which, tls.clone()?)))
             .collect(),
-            client_certificates: client_certificates(&self.config),
+            client_certificates: parts::client_certificates(&self.config),
             keys: self.keys.clone(),
             clock: self.context.clock.clone(),
             observers: self.context.observers.clone(),

@@ -19,7 +19,6 @@ use crate::harness::Setup;
 use crate::harness::TestHost;
 use crate::harness::client;
 use crate::harness::component;
-use crate::harness::cost;
 use crate::harness::eventually;
 use crate::harness::job;
 

@@ -2,6 +2,8 @@
 
 use serde_json::Value;
 
+use super::bearer_keys;
+use super::caller;
 use super::keyed_host;
 use super::signed::SECRET;
 use super::signed::Signed;

@@ -1,5 +1,6 @@
 //! Requests signed with AWS Signature Version 4, made without HOTH's code.
 
+use std::fmt::Write as _;
 use std::time::SystemTime;
 use std::time::UNIX_EPOCH;
 

@@ -26,6 +26,10 @@ use crate::harness::eventually;
 /// Browsers at one time. Each takes a processor while a page loads.
 static BROWSERS: Semaphore = Semaphore::const_new(2);
 
+/// Starts of chromedriver for one browser. It takes a free port of IPv4, and ends
+/// if another program has the same port of IPv6.
+const DRIVER_STARTS_MAX: u32 = 5;
+
 /// Environment variable with the path of axe-core's script.
 const AXE: &str = "HOTH_TEST_AXE";
 
@@ -86,14 +90,7 @@ impl Browser {
     async fn start_with(host: &TestHost, script: Script, more: &[&str]) -> Self {
         let permit = BROWSERS.acquire().await.expect("the semaphore is never closed");
         let profile = tempfile::tempdir().expect("a temporary folder can be made");
-        let mut driver = Command::new("chromedriver")
-            .arg("--port=0")
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .kill_on_drop(true)
-            .spawn()
-            .expect("chromedriver is installed: `cargo xtask test` does that");
-        let port = port(&mut driver).await;
+        let (driver, port) = start_driver().await;
         let script = if script == Script::On { 1 } else { 2 };
         let profile_argument = format!("--user-data-dir={}", profile.path().display());
         let mut arguments = vec![
@@ -319,18 +316,35 @@ impl Browser {
     }
 }
 
-/// Waits for the line in which chromedriver says its port.
-async fn port(driver: &mut Child) -> u16 {
+/// Starts chromedriver on a free port.
+async fn start_driver() -> (Child, u16) {
+    for _ in 0..DRIVER_STARTS_MAX {
+        let mut driver = Command::new("chromedriver")
+            .arg("--port=0")
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .kill_on_drop(true)
+            .spawn()
+            .expect("chromedriver is installed: `cargo xtask test` does that");
+        if let Some(port) = port(&mut driver).await {
+            return (driver, port);
+        }
+    }
+    panic!("chromedriver ended at once, {DRIVER_STARTS_MAX} times");
+}
+
+/// Waits for the line in which chromedriver says its port. Returns `None` if it
+/// ends before that.
+async fn port(driver: &mut Child) -> Option<u16> {
     let output = driver.stdout.take().expect("standard output is piped");
     let mut lines = BufReader::new(output).lines();
     let found = async {
         while let Some(line) = lines.next_line().await.expect("the output can be read") {
-            let said = line.split_once("successfully on port ");
-            if let Some((_, port)) = said {
-                return port.trim_end_matches('.').parse().expect("a port");
+            if let Some((_, port)) = line.split_once("successfully on port ") {
+                return Some(port.trim_end_matches('.').parse().expect("a port"));
             }
         }
-        panic!("chromedriver ended at once");
+        None
     };
     let port = tokio::time::timeout(PATIENCE, found).await.expect("chromedriver starts");
     // Its pipe stays open, so that its later lines have a reader.
