@@ -11,6 +11,8 @@ use serde::Deserialize;
 use serde::Serialize;
 
 use super::error::AdminError;
+use super::journals;
+use super::journals::JournalLink;
 use super::state::AdminState;
 use crate::job_status::JobStatus;
 use hoth_core::domain::CspName;
@@ -171,7 +173,7 @@ pub struct JobQuery {
     kind: Option<JobKind>,
 }
 
-/// A job: where it is, what happened to it, and its journal.
+/// A job: where it is, and what happened to it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct JobView {
@@ -183,16 +185,35 @@ pub struct JobView {
     pub events: Vec<TimelineEvent>,
 }
 
+/// The response to `GET /jobs/{id}`.
+#[derive(Debug, Serialize)]
+pub struct ShownJob {
+    #[serde(flatten)]
+    view: JobView,
+    /// The journal of the job, which `GET /jobs/{id}/journal` returns; `null` if
+    /// there is none.
+    journal: Option<JournalLink>,
+}
+
+impl JobView {
+    /// Returns the CSP of the job, or `None` if it is not known.
+    pub fn csp(&self) -> Option<&CspName> {
+        let of_status = self.status.as_ref().and_then(|status| status.target_csp_name.as_ref());
+        of_status.or(self.job.as_ref().and_then(|job| job.csp.as_ref()))
+    }
+}
+
 /// Handles `GET /jobs/{id}`: returns a job with its events.
 pub async fn show(
     State(state): State<Arc<AdminState>>,
     Path(id): Path<String>,
     query: Result<Query<JobQuery>, QueryRejection>,
-) -> Result<Json<JobView>, AdminError> {
+) -> Result<Json<ShownJob>, AdminError> {
     let Query(query) = query.map_err(|bad| AdminError::BadRequest(bad.body_text()))?;
     for kind in kinds(query.kind) {
         if let Some(view) = find(&state, kind, &id).await? {
-            return Ok(Json(view));
+            let journal = journals::of_job(&state, kind, view.csp(), &id).await;
+            return Ok(Json(ShownJob { view, journal }));
         }
     }
     Err(AdminError::NotFound(format!("no queue holds the job {id:?}, and the trail has none")))

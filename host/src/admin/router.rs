@@ -20,6 +20,7 @@ use super::csps;
 use super::dead_letters;
 use super::host;
 use super::jobs;
+use super::journals;
 use super::queues;
 use super::scrape;
 use super::state::AdminState;
@@ -50,12 +51,15 @@ pub fn router(state: &Arc<AdminState>) -> Router {
         .route("/adapters", get(adapters::list))
         .route("/adapters/{name}", get(adapters::show).put(adapters::put))
         .route("/adapters/{name}/rollback", post(adapters::post_rollback))
+        .route("/adapters/{name}/journals", get(journals::get_list))
+        .route("/adapters/{name}/journals/{file}", get(journals::get_one))
         .route("/csps", get(csps::list))
         .route("/csps/{name}", get(csps::show))
         .route("/csps/{name}/pause", post(csps::post_pause))
         .route("/csps/{name}/resume", post(csps::post_resume))
         .route("/jobs", get(jobs::list))
         .route("/jobs/{id}", get(jobs::show))
+        .route("/jobs/{id}/journal", get(journals::get_of_job))
         .route("/audit", get(jobs::audit))
         .route("/host", get(host::show))
         .route("/queues", get(queues::list))
@@ -92,10 +96,17 @@ pub fn router(state: &Arc<AdminState>) -> Router {
 fn required_access(method: &Method, path: &str) -> Option<Access> {
     let is_act_of_operators = path.starts_with("/csps/") || path.starts_with("/queues/");
     Some(match *method {
+        Method::GET | Method::HEAD if is_journal(path) => Access::Operate,
         Method::GET | Method::HEAD => Access::View,
         Method::POST if is_act_of_operators => Access::Operate,
         _ => Access::Administer,
     })
+}
+
+/// Returns true for the path of a journal's content.
+fn is_journal(path: &str) -> bool {
+    let segments: Vec<&str> = path.split('/').collect();
+    matches!(segments[..], ["", "jobs", _, "journal"] | ["", "adapters", _, "journals", _])
 }
 
 /// Rejects requests of web pages, which browsers mark with `Origin` (Fetch
@@ -117,4 +128,25 @@ async fn buffer_body(request: Request, next: Next) -> Result<Response, FrontErro
     let (head, body) = request.into_parts();
     let body = body::read(body, adapters::COMPONENT_BYTES_MAX, BODY_TIMEOUT).await?;
     Ok(next.run(Request::from_parts(head, Body::from(body))).await)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_are_for_viewers_and_the_content_of_journals_for_operators() {
+        for (method, path, expected) in [
+            (Method::GET, "/jobs", Access::View),
+            (Method::GET, "/jobs/journal", Access::View),
+            (Method::GET, "/jobs/a/journal", Access::Operate),
+            (Method::HEAD, "/jobs/a/journal", Access::Operate),
+            (Method::GET, "/adapters/atat/journals", Access::View),
+            (Method::GET, "/adapters/atat/journals/1.a.b.c", Access::Operate),
+            (Method::POST, "/csps/CSP_A/pause", Access::Operate),
+            (Method::PUT, "/adapters/atat", Access::Administer),
+        ] {
+            assert_eq!(required_access(&method, path), Some(expected), "{method} {path}");
+        }
+    }
 }

@@ -12,6 +12,7 @@ use crate::job_status::Statuses;
 use crate::metrics::Recorder;
 use crate::observe::Observers;
 use crate::registry::Registry;
+use crate::replay::JournalStore;
 use crate::worker::CspRuntime;
 use hoth_core::domain::CspName;
 use hoth_core::domain::Timestamp;
@@ -70,6 +71,8 @@ pub struct AdminState {
     /// Learn what happens to jobs.
     pub observers: Observers,
     pub trail: Trail,
+    /// The journals of finished jobs.
+    pub journals: Arc<JournalStore>,
     /// Tell where jobs are.
     pub statuses: Statuses,
     /// Shared with the API.

@@ -37,6 +37,7 @@ use crate::peers::Peers;
 use crate::reload;
 use crate::reload::Reload;
 use crate::replay;
+use crate::replay::JournalStore;
 use crate::supervisor::Beat;
 use crate::supervisor::Supervisor;
 use crate::telemetry;
@@ -66,6 +67,7 @@ pub struct App {
     reload: Reload,
     metrics: metrics::Recorder,
     trail: Trail,
+    journals: Arc<JournalStore>,
     tracer: Tracer,
     exporter: Option<Exporter>,
     peers: Arc<Peers>,
@@ -95,7 +97,7 @@ impl App {
             retry: config.retry.policy(),
             polling: config.poll_policy(),
             lease: config.worker.lease(),
-            recorder: parts::recorder(&config, journals, &clock, &supervisor)?,
+            recorder: parts::recorder(&config, Arc::clone(&journals), &clock, &supervisor)?,
             supervisor,
             clock,
             observers: parts::observers(&config, &trail, &tracer),
@@ -133,6 +135,7 @@ impl App {
             reload,
             metrics,
             trail,
+            journals,
             tracer,
             exporter,
             peers: Arc::new(peers),

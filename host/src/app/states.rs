@@ -106,6 +106,7 @@ impl App {
             clock: self.context.clock.clone(),
             observers: self.context.observers.clone(),
             trail: self.trail.clone(),
+            journals: Arc::clone(&self.journals),
             statuses: self.statuses(),
             health,
             host: self.host_facts(),

@@ -2,6 +2,7 @@
 //! admin API of a running host.
 
 use std::fmt::Write as _;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -10,6 +11,7 @@ use serde_json::Value;
 use url::form_urlencoded;
 
 use super::host::Host;
+use super::job_journal;
 use super::say;
 use super::table::Table;
 use hoth_core::domain::Timestamp;
@@ -38,6 +40,24 @@ pub enum Command {
     Show {
         /// Job id or request id
         id: String,
+        #[command(flatten)]
+        host: Host,
+    },
+    /// Show the journal of a finished job, or save it
+    ///
+    /// The journal has what the adapter was told, redacted, and the steps that
+    /// it took. A saved journal is an input of `hoth adapter run` and `hoth
+    /// adapter test`.
+    #[command(
+        after_help = "Examples:\n  hoth jobs journal 0198c1f0-7c1e-7d6a-9d4e-1f2a3b4c5d6e\n  \
+                      hoth jobs journal 0198c1f0-7c1e-7d6a-9d4e-1f2a3b4c5d6e --save journals"
+    )]
+    Journal {
+        /// Job id or request id
+        id: String,
+        /// Write the journal to a file in this directory
+        #[arg(long, value_name = "DIR")]
+        save: Option<PathBuf>,
         #[command(flatten)]
         host: Host,
     },
@@ -114,6 +134,9 @@ pub async fn run(command: Command) -> anyhow::Result<()> {
             host.show(&host.get(&format!("jobs?{query}")).await?, list)
         }
         Command::Show { id, host } => host.show(&host.get(&path(&id)).await?, show),
+        Command::Journal { id, save, host } => {
+            job_journal::run(&id, &path(&id), save.as_deref(), &host).await
+        }
         Command::Watch { id, every, host } => watch(&id, Duration::from_secs(every), &host).await,
     }
 }
@@ -188,6 +211,9 @@ fn show(answer: &Value) {
     }
     if let Some(details) = status["progress"].get("details") {
         say(&printable(&format!("  details: {details}")));
+    }
+    if !answer["journal"].is_null() {
+        say(&printable(&format!("  journal: hoth jobs journal {id}")));
     }
     let events = answer["events"].as_array().map(Vec::as_slice).unwrap_or_default();
     if !events.is_empty() {

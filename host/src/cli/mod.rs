@@ -6,6 +6,7 @@ mod adapters;
 mod check;
 mod csps;
 mod host;
+mod job_journal;
 mod jobs;
 mod queues;
 mod table;
@@ -53,6 +54,7 @@ Examples:
   hoth serve --config hoth.toml --roles worker,watcher
   hoth adapter inspect adapters/atat.wasm
   hoth adapter run atat.wasm --job job.json --answers answers.json
+  hoth adapter test atat.wasm journals/*.json
   hoth adapters list --admin http://127.0.0.1:8081
   hoth jobs show 0198c1f0-7c1e-7d6a-9d4e-1f2a3b4c5d6e
   hoth queues explain provisioning-requests-CSP_A

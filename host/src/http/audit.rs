@@ -128,6 +128,11 @@ pub fn payload_read(by: &Principal, queue: &str, id: &str) {
     info!(target: TARGET, act = "read-payload", by = by.name(), queue, id, "Payload read");
 }
 
+/// Records that a person or a program read the content of a journal.
+pub fn journal_read(by: &Principal, adapter: &str, journal: &str) {
+    info!(target: TARGET, act = "read-journal", by = by.name(), adapter, journal, "Journal read");
+}
+
 /// Records that the keys were reloaded.
 pub fn keys_reloaded(keys: &[&str]) {
     let keys = keys.join(", ");

@@ -243,6 +243,18 @@ impl Input {
     }
 }
 
+impl Input {
+    /// Describes the input in a few words: `response 202`.
+    pub fn label(&self) -> String {
+        match self {
+            Self::Begin => "begin".to_owned(),
+            Self::Timer => "after a wait".to_owned(),
+            Self::Response(response) => format!("response {}", response.status),
+            Self::Failure { code, .. } => format!("failure: {code}"),
+        }
+    }
+}
+
 impl JournalResponse {
     fn to_domain(&self) -> HttpResponse {
         let body = match &self.body {

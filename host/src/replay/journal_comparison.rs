@@ -232,13 +232,10 @@ fn same_branch(active: &StepResult, step: &StepResult) -> bool {
 }
 
 /// Describes a call in a few words.
-fn call_label(journal: &Journal, at: usize) -> String {
+pub(super) fn call_label(journal: &Journal, at: usize) -> String {
     let number = at + 1;
-    match journal.calls.get(at).map(|call| &call.input) {
-        Some(Input::Begin) => format!("call {number} (begin)"),
-        Some(Input::Timer) => format!("call {number} (after a wait)"),
-        Some(Input::Response(response)) => format!("call {number} (response {})", response.status),
-        Some(Input::Failure { code, .. }) => format!("call {number} (failure: {code})"),
+    match journal.calls.get(at) {
+        Some(call) => format!("call {number} ({})", call.input.label()),
         None => format!("call {number}"),
     }
 }

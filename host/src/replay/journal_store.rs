@@ -1,5 +1,5 @@
-//! The files of journals, one for each job:
-//! `<adapter>/<finished ms>.<operation>.<ending>.<random>.json`.
+//! The files of journals, one for each job, in a folder for each adapter. Their
+//! [names](JournalName) say what is in them.
 //!
 //! With a file for each job, an operator can inspect one job and delete it.
 //! Files are not synced: losing a journal in a power cut does no harm. Several
@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fs;
 use std::io;
+use std::io::Read as _;
 use std::io::Write as _;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -17,10 +18,21 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use tracing::warn;
-use uuid::Uuid;
 
 use super::Journal;
+use super::JournalName;
+use super::journal_name::ENDING;
+use super::journal_name::journal_key;
+use hoth_core::domain::JobKind;
 use hoth_core::domain::Timestamp;
+
+/// The names of one folder that are looked at to find one journal. Hosts that
+/// share a directory may have more of them than one permits.
+const NAMES_MAX: usize = 20_000;
+
+/// The largest journal that is read for a person, in bytes. A recording has at
+/// most one megabyte, and JSON may escape its text.
+const BYTES_MAX: u64 = 8 << 20;
 
 /// The limits of the journals of one adapter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,33 +70,28 @@ impl JournalStore {
         &self.directory
     }
 
-    /// Writes a journal, and deletes journals beyond the limits: the oldest of
-    /// the most frequent kind of job, so that rare kinds are kept longer than
-    /// common ones.
+    /// Writes a journal of the job with this id, and deletes journals beyond the
+    /// limits: the oldest of the most frequent kind of job, so that rare kinds
+    /// are kept longer than common ones.
     ///
     /// # Errors
     ///
     /// Returns the system's error if the file cannot be written, or if a journal
     /// beyond the limits cannot be deleted.
-    pub fn write(&self, journal: &Journal) -> io::Result<()> {
+    pub fn write(&self, job: &str, journal: &Journal) -> io::Result<()> {
         let folder = self.directory.join(&journal.adapter);
         // Readable by the host's user only, although journals are redacted.
         fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder)?;
-        let finished = journal.finished_at.as_millis();
-        let random = Uuid::new_v4().simple().to_string();
-        let name = format!(
-            "{finished}.{}.{}.{}",
-            file_name_part(&journal.job.operation),
-            file_name_part(journal.ending()),
-            &random[..16]
-        );
+        let name = JournalName::of(journal, &journal_key(job)).to_string();
         // Renamed when it is complete, so that a replay never reads half a
         // journal.
         let temporary = folder.join(format!(".{name}.tmp"));
+        // One that a crash has left is written anew.
+        let mut options = fs::OpenOptions::new();
         let mut file =
-            fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary)?;
+            options.write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
         let written = file.write_all(journal.encode().as_bytes());
-        let written = written.and_then(|()| fs::rename(&temporary, folder.join(name + ".json")));
+        let written = written.and_then(|()| fs::rename(&temporary, folder.join(name + ENDING)));
         if written.is_err() {
             // If this fails, too, `prune` deletes the file when it is too old.
             let _ = fs::remove_file(&temporary);
@@ -106,6 +113,54 @@ impl JournalStore {
         // of this host.
         entries.drain(..entries.len().saturating_sub(self.limits.jobs));
         entries.iter().rev().filter_map(|entry| read(&entry.path)).collect()
+    }
+
+    /// Finds the last journal of a job by its name, among the first
+    /// [`NAMES_MAX`] of the folder. Returns `None` if there is none.
+    ///
+    /// # Errors
+    ///
+    /// Returns the system's error if the folder cannot be read.
+    pub fn find(&self, adapter: &str, kind: JobKind, job: &str) -> io::Result<Option<JournalName>> {
+        let key = journal_key(job);
+        let names = names(&self.directory.join(adapter))?.into_iter();
+        let found = names.filter(|name| name.job == key && name.kind() == Some(kind));
+        Ok(found.max_by_key(|name| name.finished_at))
+    }
+
+    /// Lists up to `max` journals of an adapter by their names, the newest
+    /// first, and returns their number.
+    ///
+    /// # Errors
+    ///
+    /// Returns the system's error if the folder cannot be read.
+    pub fn list(&self, adapter: &str, max: usize) -> io::Result<(Vec<JournalName>, usize)> {
+        let mut names = names(&self.directory.join(adapter))?;
+        let count = names.len();
+        names.sort_by_key(|name| std::cmp::Reverse(name.finished_at));
+        names.truncate(max);
+        Ok((names, count))
+    }
+
+    /// Reads the text of a journal. Returns `None` if there is none of this name.
+    ///
+    /// # Errors
+    ///
+    /// Returns the system's error if the file cannot be read, or is larger than
+    /// any journal.
+    pub fn read(&self, adapter: &str, name: &JournalName) -> io::Result<Option<String>> {
+        let path = self.directory.join(adapter).join(format!("{name}{ENDING}"));
+        let file = match fs::File::open(path) {
+            Ok(file) => file,
+            // It may have been deleted since it was listed.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let mut text = String::new();
+        if file.take(BYTES_MAX + 1).read_to_string(&mut text)? as u64 > BYTES_MAX {
+            return Err(io::Error::new(io::ErrorKind::FileTooLarge, "the file is no journal"));
+        }
+        Ok(Some(text))
     }
 
     /// Deletes all journals beyond the limits.
@@ -191,6 +246,23 @@ fn parse(name: &OsStr) -> Option<(Timestamp, String)> {
     Some((Timestamp::from_millis(finished.parse().ok()?), kind))
 }
 
+/// Returns the names of the journals in a folder, in no order. A folder that does
+/// not exist is empty.
+fn names(folder: &Path) -> io::Result<Vec<JournalName>> {
+    let listed = match fs::read_dir(folder) {
+        Ok(listed) => listed,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(error),
+    };
+    let mut names = Vec::new();
+    for file in listed.take(NAMES_MAX) {
+        let file = file?.file_name();
+        let complete = file.to_str().filter(|name| name.ends_with(ENDING));
+        names.extend(complete.and_then(JournalName::parse));
+    }
+    Ok(names)
+}
+
 fn read(path: &Path) -> Option<Journal> {
     if path.extension() != Some(OsStr::new("json")) {
         return None;
@@ -201,13 +273,6 @@ fn read(path: &Path) -> Option<Journal> {
         Err(error) => Err(error.to_string()),
     };
     journal.inspect_err(|error| warn!("Skipped {}: {error}", path.display())).ok()
-}
-
-/// Returns a text that is safe as part of a file name. The names of the
-/// contract are returned unchanged.
-fn file_name_part(text: &str) -> String {
-    let plain = |c: char| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' };
-    text.chars().take(64).map(plain).collect()
 }
 
 #[cfg(test)]
@@ -234,6 +299,12 @@ mod tests {
         journal
     }
 
+    fn write(store: &JournalStore, journal: &Journal) {
+        // The journals of several jobs may end in the same millisecond.
+        let job = format!("{} {}", journal.finished_at.as_millis(), journal.job.operation);
+        store.write(&job, journal).unwrap();
+    }
+
     fn kept(store: &JournalStore, now: u64) -> Vec<String> {
         let line = |j: Journal| {
             let finished = j.finished_at.as_millis() - 1_000_000_000;
@@ -251,10 +322,10 @@ mod tests {
     fn rare_kinds_of_jobs_are_kept_longer_than_common_ones() {
         let (store, _directory) = store(LIMITS);
         assert!(kept(&store, 0).is_empty());
-        store.write(&journal("add-portfolio", 200, 1)).unwrap();
-        store.write(&journal("get-portfolio", 404, 2)).unwrap();
+        write(&store, &journal("add-portfolio", 200, 1));
+        write(&store, &journal("get-portfolio", 404, 2));
         for n in 3..10 {
-            store.write(&journal("get-portfolio", 200, n)).unwrap();
+            write(&store, &journal("get-portfolio", 200, n));
         }
         assert_eq!(
             kept(&store, 10),
@@ -272,7 +343,7 @@ mod tests {
         let size = FIXTURE.len() as u64;
         let (store, _directory) = store(JournalLimits { jobs: 100, bytes: 3 * size, ..LIMITS });
         for n in 0..10 {
-            store.write(&journal("add-environment", 200, n)).unwrap();
+            write(&store, &journal("add-environment", 200, n));
         }
         let kept = kept(&store, 10);
         assert!((2..=3).contains(&kept.len()), "{kept:?}");
@@ -282,8 +353,8 @@ mod tests {
     #[test]
     fn journals_have_a_limit_of_age() {
         let (store, directory) = store(LIMITS);
-        store.write(&journal("add-portfolio", 200, 0)).unwrap();
-        store.write(&journal("add-portfolio", 200, 1_000)).unwrap();
+        write(&store, &journal("add-portfolio", 200, 0));
+        write(&store, &journal("add-portfolio", 200, 1_000));
         let hour = HOUR.as_millis() as u64;
         assert_eq!(kept(&store, hour + 500), ["1000 add-portfolio done"]);
         store.prune_all(at(hour + 2_000));
@@ -293,7 +364,7 @@ mod tests {
     #[test]
     fn a_file_that_is_not_a_journal_is_skipped_and_deleted_by_age() {
         let (store, directory) = store(LIMITS);
-        store.write(&journal("add-portfolio", 200, 5)).unwrap();
+        write(&store, &journal("add-portfolio", 200, 5));
         let folder = directory.path().join("journals/atat");
         fs::write(folder.join("1000000006.add-portfolio.done.torn.json"), "{\"v\":").unwrap();
         fs::write(folder.join(".1000000007.add-portfolio.done.x.tmp"), FIXTURE).unwrap();
@@ -305,10 +376,40 @@ mod tests {
     }
 
     #[test]
+    fn the_last_journal_of_a_job_is_found_by_its_name() {
+        let (store, directory) = store(LIMITS);
+        let find = |kind, job| store.find("atat", kind, job).unwrap();
+        assert_eq!(find(JobKind::Provisioning, "a b/../c"), None);
+        store.write("a b/../c", &journal("add-portfolio", 500, 5)).unwrap();
+        store.write("a b/../c", &journal("add-portfolio", 200, 7)).unwrap();
+        store.write("other", &journal("cost-by-clin", 200, 9)).unwrap();
+        let found = find(JobKind::Provisioning, "a b/../c").unwrap();
+        assert_eq!((found.finished_at, found.ending.as_str()), (at(7), "done"));
+        assert_eq!(find(JobKind::Cost, "a b/../c"), None);
+        assert_eq!(find(JobKind::Provisioning, "other"), None);
+        let text = store.read("atat", &found).unwrap().unwrap();
+        assert_eq!(Journal::decode(&text).unwrap().finished_at, at(7));
+        fs::remove_dir_all(directory.path()).unwrap();
+        assert_eq!(store.read("atat", &found).unwrap(), None);
+    }
+
+    #[test]
+    fn a_list_has_the_newest_journals_and_their_number() {
+        let (store, _directory) = store(LIMITS);
+        assert_eq!(store.list("atat", 2).unwrap(), (Vec::new(), 0));
+        for n in 1..4 {
+            write(&store, &journal("add-portfolio", 200, n));
+        }
+        let (names, count) = store.list("atat", 2).unwrap();
+        let finished: Vec<_> = names.iter().map(|name| name.finished_at).collect();
+        assert_eq!((finished, count), (vec![at(3), at(2)], 3));
+    }
+
+    #[test]
     fn journals_are_readable_by_their_owner_only() {
         use std::os::unix::fs::PermissionsExt as _;
         let (store, directory) = store(LIMITS);
-        store.write(&journal("add-portfolio", 200, 5)).unwrap();
+        write(&store, &journal("add-portfolio", 200, 5));
         let folder = directory.path().join("journals/atat");
         let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
         assert_eq!(mode(&folder), 0o700);

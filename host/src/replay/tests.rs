@@ -82,7 +82,7 @@ impl TestReplay {
             let calls = vec![JournalCall { attempt: 1, now, entropy, context, input, step }];
             let csp = "CSP_A".parse().unwrap();
             let journal = Journal::new("guest".to_owned(), Digest::of(b"v"), csp, now, job, calls);
-            self.store.write(&journal).unwrap();
+            self.store.write(&journal.job.id, &journal).unwrap();
         }
     }
 

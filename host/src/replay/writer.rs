@@ -54,12 +54,13 @@ pub(super) fn start(
 /// is dropped and counted: recording never fails a job.
 fn write_journal(finished: FinishedRecording, rules: &RedactionRules, store: &JournalStore) {
     let adapter = finished.recording.adapter.clone();
+    let job = finished.recording.job.id.clone();
     // Consumes the recording: no copy of the unredacted data outlives this
     // call.
     let Some(journal) = rules.redact(finished.recording, finished.version, finished.at) else {
         return count_dropped(&adapter, "not-redactable");
     };
-    match store.write(&journal) {
+    match store.write(&job, &journal) {
         Ok(()) => table::JOURNALS_WRITTEN.with(&[&adapter]).increment(1),
         Err(error) => {
             count_dropped(&adapter, "not-written");

@@ -3,6 +3,7 @@
 mod acts;
 mod browser;
 mod hostile;
+mod journals;
 mod login;
 mod pages;
 mod peers;

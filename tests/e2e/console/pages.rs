@@ -24,7 +24,7 @@ use crate::harness::job;
 const PICTURES: &str = "HOTH_SCREENSHOTS";
 
 /// The pages and what each of them shows on a host with [`work`] behind it.
-const PAGES: [(&str, &str, &[&str]); 14] = [
+const PAGES: [(&str, &str, &[&str]); 15] = [
     ("now", "/console", &["CSP_TEST", "Outcomes for ServiceNow", "Last acts"]),
     ("jobs", "/console/jobs", &["done-1", "asked-1", "refused-1", "collected"]),
     (
@@ -41,6 +41,7 @@ const PAGES: [(&str, &str, &[&str]); 14] = [
     ("csp", "/console/csps/CSP_TEST", &["The last 24 hours", "Origins", "Calls to the CSP"]),
     ("adapters", "/console/adapters", &["atat", "works"]),
     ("adapter", "/console/adapters/atat", &["Versions", "active", "retained", "Replay gate"]),
+    ("journals", "/console/journals/atat", &["Journals of atat", "get-portfolio", "done"]),
     ("audit", "/console/audit", &["deploy", "admin-key"]),
     ("hosts", "/console/hosts", &["Version", "api, worker, watcher", "Disk"]),
 ];
@@ -69,6 +70,12 @@ async fn work(host: &TestHost, csp: &MockCsp) {
         (jobs["jobs"].as_array()?.len() == 1).then_some(())
     })
     .await;
+    // A thread of its own writes the journals.
+    eventually("the journal of the last job", || async {
+        let job = host.admin_json("/jobs/refused-1").await;
+        (!job["journal"].is_null()).then_some(())
+    })
+    .await;
 }
 
 fn save(name: &str, picture: &[u8]) {
@@ -92,6 +99,11 @@ async fn every_page_is_complete_accessible_and_obeys_the_policy() {
         browser.console_is_clean().await;
         save(name, &browser.picture().await);
     }
+    browser.open("/console/jobs/refused-1").await;
+    browser.follow("step by step").await;
+    browser.shows(&["Journal of refused-1", "response 404"]).await;
+    browser.is_accessible().await;
+    save("journal", &browser.picture().await);
     browser.open("/console/errors").await;
     browser.shows(&["Codes of outcomes", "TOO_MANY_REQUESTS"]).await;
     browser.is_accessible().await;

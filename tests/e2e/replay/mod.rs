@@ -2,6 +2,7 @@
 
 mod gate;
 mod recording;
+mod saved;
 
 pub use gate::variant;
 

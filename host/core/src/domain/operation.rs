@@ -55,6 +55,19 @@ impl Operation {
         Self::CostByClin,
     ];
 
+    /// Returns the kind of the jobs with this operation.
+    pub fn kind(self) -> JobKind {
+        match self {
+            Self::AddPortfolio
+            | Self::GetPortfolio
+            | Self::AddEnvironment
+            | Self::AddTaskOrder
+            | Self::UpdateTaskOrder
+            | Self::AddOperators => JobKind::Provisioning,
+            Self::CostByPortfolio | Self::CostByClin => JobKind::Cost,
+        }
+    }
+
     /// Returns the name in the WIT contract, as in `job.operation`.
     pub fn wit_name(self) -> &'static str {
         match self {

@@ -64,13 +64,25 @@ pub fn parse(text: &str) -> anyhow::Result<Answers> {
 }
 
 impl Answers {
+    /// Returns the list with these events.
+    pub fn of(events: Vec<Event>) -> Self {
+        let entry = |event| match event {
+            Event::Response(response) => Entry::Response(response),
+            Event::TransportFailure(failure) => Entry::Failure(failure),
+            Event::Timer => Entry::Timer,
+        };
+        let left: VecDeque<_> = events.into_iter().map(entry).collect();
+        Self { total: left.len(), left }
+    }
+
     /// Returns the event for the next request, to `url`, or `None` if the list
     /// is used up. Skips timers before that event, which belong to waits that
     /// did not happen.
     pub fn answer(&mut self, url: Option<&Url>) -> Option<Event> {
-        let from = |response| HttpResponse {
-            url: url.map(Url::to_string).unwrap_or_default(),
-            ..response
+        // That of a recorded response stays.
+        let from = |response: HttpResponse| match response.url.is_empty() {
+            true => HttpResponse { url: url.map(Url::to_string).unwrap_or_default(), ..response },
+            false => response,
         };
         loop {
             match self.left.pop_front()? {

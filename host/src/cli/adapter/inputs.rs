@@ -13,6 +13,9 @@ use super::RunArgs;
 use super::answers;
 use super::answers::Answers;
 use crate::config::Config;
+use crate::replay::Journal;
+use crate::replay::Moment;
+use crate::replay::RunInput;
 use hoth_core::domain::CspName;
 use hoth_core::domain::Job;
 use hoth_core::domain::SupportedOperations;
@@ -22,8 +25,9 @@ use hoth_core::domain::request::Refusal;
 use hoth_core::workflow::PollPolicy;
 use hoth_core::workflow::RetryPolicy;
 
-/// Largest file that is read, in bytes: far more than a host accepts.
-const FILE_BYTES_MAX: u64 = 4 << 20;
+/// Largest file that is read, in bytes: far more than a host accepts, and as
+/// much as the largest journal.
+const FILE_BYTES_MAX: u64 = 8 << 20;
 
 /// The source of responses.
 pub enum Csp {
@@ -39,13 +43,21 @@ pub struct Inputs {
     pub csp: Csp,
     pub retry: RetryPolicy,
     pub polling: PollPolicy,
+    /// The time and the entropy of each call of a recorded job; empty for
+    /// another job.
+    pub moments: Vec<Moment>,
 }
 
 /// Reads all inputs.
 pub fn read(run: &RunArgs) -> anyhow::Result<Inputs> {
-    let text = read_file(&run.job)?;
-    let job = job(&text).with_context(|| format!("job in {}", run.job.display()))?;
     let given = run.settings.as_deref().map(settings).transpose()?;
+    // clap requires one of them.
+    let Some(file) = &run.job else {
+        let file = run.journal.as_deref().context("give --job or --journal")?;
+        return recorded(file, given);
+    };
+    let text = read_file(file)?;
+    let job = job(&text).with_context(|| format!("job in {}", file.display()))?;
     let config = match &run.config {
         Some(file) => Config::load(file)?,
         None => toml::from_str("").context("the defaults")?,
@@ -67,7 +79,29 @@ pub fn read(run: &RunArgs) -> anyhow::Result<Inputs> {
         (None, None) => Csp::Script(Answers::default()),
     };
     let settings = given.or(configured).unwrap_or_else(|| "{}".to_owned());
-    Ok(Inputs { job, settings, csp, retry: config.retry.policy(), polling: config.poll_policy() })
+    let (retry, polling) = (config.retry.policy(), config.poll_policy());
+    Ok(Inputs { job, settings, csp, retry, polling, moments: Vec::new() })
+}
+
+/// Reads the inputs of a recorded job. `given` replaces its settings.
+fn recorded(file: &Path, given: Option<String>) -> anyhow::Result<Inputs> {
+    let journal = journal(file)?;
+    let input = RunInput::of(&journal).with_context(|| format!("journal {}", file.display()))?;
+    let defaults: Config = toml::from_str("").context("the defaults")?;
+    Ok(Inputs {
+        job: input.job,
+        settings: given.unwrap_or(input.settings),
+        csp: Csp::Script(Answers::of(input.events)),
+        retry: defaults.retry.policy(),
+        polling: defaults.poll_policy(),
+        moments: input.moments,
+    })
+}
+
+/// Reads a journal.
+pub fn journal(file: &Path) -> anyhow::Result<Journal> {
+    let text = read_file(file)?;
+    Journal::decode(&text).with_context(|| format!("reading {}", file.display()))
 }
 
 /// Parses the body that ServiceNow would post. Every CSP is accepted, and a

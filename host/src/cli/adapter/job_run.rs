@@ -12,6 +12,7 @@ use uuid::Uuid;
 use super::inputs::Csp;
 use super::inputs::Inputs;
 use super::printer::Printer;
+use crate::replay::Moment;
 use hoth_core::domain::AdapterState;
 use hoth_core::domain::Event;
 use hoth_core::domain::HttpRequest;
@@ -57,6 +58,8 @@ struct JobRun<'a> {
     /// The total of scripted waits. They take no time, but the clock that the
     /// adapter sees moves on.
     skipped: Duration,
+    /// The calls so far.
+    calls: usize,
     /// The position of the job; `None` before its first wait.
     resumption: Option<Resumption>,
     /// The requests of all runs so far, which the budget limits.
@@ -84,6 +87,7 @@ impl<'a> JobRun<'a> {
             printer,
             clock: Clock::system(),
             skipped: Duration::ZERO,
+            calls: 0,
             resumption: None,
             requests: 0,
             retry_after: None,
@@ -101,7 +105,17 @@ impl<'a> JobRun<'a> {
     }
 
     fn now(&self) -> Timestamp {
-        self.clock.now() + self.skipped
+        match self.moment() {
+            Some(moment) => moment.now,
+            None => self.clock.now() + self.skipped,
+        }
+    }
+
+    /// Returns the moment of the last call of a recorded job, or of its first
+    /// one. A version that makes more calls keeps the last.
+    fn moment(&self) -> Option<Moment> {
+        let moments = &self.inputs.moments;
+        moments.get(self.calls.saturating_sub(1)).or(moments.last()).copied()
     }
 
     /// Runs the job from wait to wait until it ends. Returns `true` if it
@@ -179,7 +193,7 @@ impl<'a> JobRun<'a> {
     }
 
     async fn call(
-        &self,
+        &mut self,
         position: Option<(AdapterState, Event)>,
         budget: &mut RunBudget,
     ) -> Result<Step, JobError> {
@@ -187,7 +201,9 @@ impl<'a> JobRun<'a> {
             None => EntryPoint::Begin,
             Some((state, event)) => EntryPoint::Resume { state, event: event.clone() },
         };
-        let entropy = Uuid::new_v4().as_u64_pair();
+        self.calls += 1;
+        let recorded = self.moment().map(|moment| moment.entropy);
+        let entropy = recorded.unwrap_or_else(|| Uuid::new_v4().as_u64_pair());
         let call = Call { facts: &self.facts, now: self.now(), entropy, entry };
         let (step, measured) = self.adapter.measured_call(call).await;
         budget.computed(measured.time)?;

@@ -4,6 +4,7 @@
 mod answers;
 mod inputs;
 mod job_run;
+mod journals;
 mod printer;
 
 use std::collections::BTreeMap;
@@ -44,12 +45,45 @@ pub enum Command {
     /// Run one job on a component, step by step
     #[command(after_help = RUN_EXAMPLES)]
     Run(Box<RunArgs>),
+    /// Replay the journals of jobs on a component, and compare its steps
+    ///
+    /// A component passes if it takes the steps of each journal: the method and
+    /// target of every request, the purpose of every wait, the code of the end.
+    /// With --against, every detail of its steps is compared with those of
+    /// another component, as the replay gate of a host does. No CSP is called.
+    #[command(after_help = TEST_EXAMPLES)]
+    Test(TestArgs),
+}
+
+const TEST_EXAMPLES: &str = "Examples:
+  hoth jobs journal 0198c1f0-7c1e-7d6a-9d4e-1f2a3b4c5d6e --save journals
+  hoth adapter test atat.wasm journals/*.json
+  hoth adapter test new.wasm journals/*.json --against atat.wasm
+
+Exit codes: 0 every journal passed; 1 a step differs, or a journal cannot be compared;
+2 invalid usage, or a file that is no journal.";
+
+#[derive(Debug, clap::Args)]
+pub struct TestArgs {
+    /// Component to test
+    #[arg(value_name = "FILE.wasm")]
+    file: PathBuf,
+    /// Journals, as `hoth jobs journal --save` writes them
+    #[arg(value_name = "JOURNAL.json", required = true)]
+    journals: Vec<PathBuf>,
+    /// Compare with the steps of this component
+    #[arg(long, value_name = "FILE.wasm")]
+    against: Option<PathBuf>,
+    /// Print one JSON object per line
+    #[arg(long)]
+    json: bool,
 }
 
 const RUN_EXAMPLES: &str = r#"Examples:
   hoth adapter run hello.wasm --job job.json --answers answers.json
   hoth adapter run hello.wasm --job job.json --base-url http://127.0.0.1:9000
   hoth adapter run atat.wasm --job job.json --config hoth.toml
+  hoth adapter run atat.wasm --journal journals/job-1.json
   jq .jobs[0] jobs.json | hoth adapter run atat.wasm --job - --json
 
 The job has the form that ServiceNow posts:
@@ -75,10 +109,15 @@ pub struct RunArgs {
     file: PathBuf,
     /// Job as ServiceNow posts it, provisioning or cost; `-` reads standard
     /// input
-    #[arg(long, value_name = "FILE")]
-    job: PathBuf,
+    #[arg(long, value_name = "FILE", required_unless_present = "journal")]
+    job: Option<PathBuf>,
+    /// Repeat the job of this journal, which `hoth jobs journal --save` has
+    /// written, with its responses, times and settings
+    #[arg(long, value_name = "FILE",
+          conflicts_with_all = ["job", "answers", "base_url", "config"])]
+    journal: Option<PathBuf>,
     /// Settings of the CSP, as a JSON object or the name of a file with one
-    /// [default: those of --config, else {}]
+    /// [default: those of --config or --journal, else {}]
     #[arg(long, value_name = "JSON|FILE")]
     settings: Option<String>,
     /// Responses of the CSP [default: none; the run ends at the first request]
@@ -104,6 +143,7 @@ pub fn run(command: Command) -> ExitCode {
     match command {
         Command::Inspect { file, json } => exit_code(in_runtime(inspect(&file, json))),
         Command::Run(run) => run_job(&run),
+        Command::Test(test) => journals::test(&test),
     }
 }
 

@@ -124,9 +124,10 @@ pub async fn show(
             h2 { "Replay gate" }
             p { (text::time_text(&replay.at)) ": " a href={ (path) "/replay" } { (replay.summary) } }
         }
-        p { @for csp in &adapter.csps {
-            a href={ "/console/jobs?csp=" (segment(csp.as_str())) } { "Jobs of " (csp) } " "
-        } }
+        p {
+            a href={ "/console/journals/" (segment(&name)) } { "Journals" } " "
+            @for csp in &adapter.csps { a href={ "/console/jobs?csp=" (segment(csp.as_str())) } { "Jobs of " (csp) } " " }
+        }
     };
     let page = Page {
         section: Section::Adapters,
@@ -237,7 +238,8 @@ pub fn report_page(
         }
         @for finding in &report.findings {
             h2 { (text::count(finding.jobs as u64, "job", "jobs")) ", " (finding.operation) ": " (kind(finding.kind)) }
-            p { "For example job " a href={ "/console/jobs/" (segment(&finding.example)) } { (text::foreign(&finding.example)) } }
+            p { "For example job " a href={ "/console/jobs/" (segment(&finding.example)) } { (text::foreign(&finding.example)) }
+                ", whose page links its journal" }
             @for call in &finding.calls {
                 h3 { (text::foreign(&call.at)) }
                 div class="scroll" tabindex="0" { table {

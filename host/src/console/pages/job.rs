@@ -15,6 +15,7 @@ use serde::Deserialize;
 use super::Mood;
 use super::PageError;
 use super::jobs;
+use super::journals;
 use super::peers;
 use super::state;
 use super::timeline;
@@ -50,6 +51,9 @@ pub async fn show(
     Query(Kind { kind }): Query<Kind>,
 ) -> Result<Response, PageError> {
     let (seen, answers) = find(&console, kind, &id).await?;
+    let (kind, csp) = (seen.view.kind, seen.view.csp());
+    // Journals are on the disk of this host.
+    let journal = admin::journal_of_job(&console.admin, kind, csp, &id).await;
     let SeenView { view: JobView { kind: _, status, job, events: _ }, hosts, events } = seen;
     let dropped = job.as_ref().map_or(0, |job| job.events_dropped);
     let with_hosts = !console.peers.is_empty();
@@ -63,6 +67,9 @@ pub async fn show(
         dl class="facts" {
             @if let Some(status) = &status { (facts_of_status(status)) }
             @if let Some(job) = &job { (facts_of_row(job)) }
+            @if let Some(journal) = &journal {
+                dt { "Journal" } dd { a href=(journals::path(journal)) { "step by step" } }
+            }
             @if with_hosts { dt { "Known to" } dd { (peers::names(&hosts)) } }
         }
         h2 { "Timeline" }

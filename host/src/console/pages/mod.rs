@@ -8,6 +8,7 @@ pub mod errors;
 pub mod hosts;
 pub mod job;
 pub mod jobs;
+pub mod journals;
 pub mod now;
 mod peers;
 pub mod queues;
