@@ -34,7 +34,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("worker", &["job_status", "metrics", "observe", "registry", "replay", "supervisor", "traces"]),
     ("api", &["http", "job_status", "metrics", "observe", "traces"]),
     ("admin", &["http", "job_status", "metrics", "observe", "registry", "replay", "worker"]),
-    ("peers", &["admin"]),
+    ("peers", &["admin", "job_status"]),
     (
         "console",
         &[

@@ -8,6 +8,8 @@ use std::process::Stdio;
 use std::time::Duration;
 use std::time::Instant;
 
+use reqwest::Method;
+use serde_json::Value;
 use serde_json::json;
 use tokio::io::AsyncBufReadExt as _;
 use tokio::io::BufReader;
@@ -22,6 +24,7 @@ use crate::harness::eventually;
 use crate::harness::job;
 use crate::several;
 use crate::sqs_wire::Wire;
+use crate::trail;
 
 /// The longest time in which an answer about the queues counts as prompt: more
 /// than the second that is promised, for a busy machine, and less than the 20 s
@@ -98,6 +101,62 @@ async fn metrics_and_queues_are_answered_at_once_while_sqs_is_silent() {
         (get("/queues").await.0 == 200).then_some(())
     })
     .await;
+}
+
+/// Checks the status of a job that one host accepts and delivers, and another one
+/// runs: neither has seen all of it.
+#[tokio::test]
+async fn the_status_of_a_job_is_what_this_host_and_its_peers_have_seen() {
+    let queue = several::queues_at(several::endpoint().as_deref());
+    let csp = csp::scripted([trail::accepted(), trail::status("SUCCESS")]).await;
+    let setup = || Setup::new().queue(&queue).csp("CSP_TEST", &csp);
+    let mut worker = setup().roles("worker,watcher").start().await;
+    let alone = setup().roles("api").start().await;
+    let peers = format!("[[console.peers]]\nname = \"worker\"\nurl = \"{}\"\n", worker.admin());
+    let api = setup().roles("api").with(&peers).start().await;
+    let snow = api.servicenow();
+    let unknown = snow.send(Method::GET, "/provisioning-jobs/job-1", None).await;
+    assert_eq!(unknown.status, 404);
+    snow.provision(&job("job-1", "CSP_TEST", "ADD_ENVIRONMENT")).await;
+    let machine = api.admin_json("/host").await["name"].clone();
+    let both = json!([machine, "worker"]);
+    for (state, code) in [("WAITING", Value::Null), ("SUCCEEDED", json!(200))] {
+        let status = trail::reaches(&api, "job-1", state).await;
+        assert_eq!((&status["observedBy"], &status["outcome"]["code"]), (&both, &code), "{status}");
+        assert!(status["acceptedAt"].is_string(), "{status}");
+    }
+    assert_eq!(snow.outcome().await.code(), 200);
+    let collected = trail::reaches(&api, "job-1", "COLLECTED").await;
+    assert_eq!(collected["outcome"]["code"], 200, "{collected}");
+    assert_eq!((&collected["observedBy"], &collected["requests"]), (&both, &json!(2)));
+    // A host without peers has not seen it.
+    let there = alone.servicenow().send(Method::GET, "/provisioning-jobs/job-1", None).await;
+    assert_eq!(there.status, 404, "{}", there.text);
+
+    worker.leaves_work("it is killed");
+    worker.kill().await;
+    let left = trail::reaches(&api, "job-1", "COLLECTED").await;
+    assert_eq!((&left["observedBy"], &left["outcome"]["code"]), (&json!([machine]), &Value::Null));
+}
+
+/// Checks the status of a job on one host, which cannot look into its queue.
+#[tokio::test]
+async fn the_status_of_a_job_is_what_its_only_host_has_seen() {
+    let csp = csp::scripted([trail::accepted(), trail::status("SUCCESS")]).await;
+    let host = several::on_sqs().csp("CSP_TEST", &csp).start().await;
+    let snow = host.servicenow();
+    snow.provision(&job("job-1", "CSP_TEST", "ADD_ENVIRONMENT")).await;
+    let machine = host.admin_json("/host").await["name"].clone();
+    for state in ["WAITING", "SUCCEEDED"] {
+        let status = trail::reaches(&host, "job-1", state).await;
+        assert_eq!(status["observedBy"], json!([machine]), "{status}");
+    }
+    assert_eq!(snow.outcome().await.code(), 200);
+    let collected = trail::reaches(&host, "job-1", "COLLECTED").await;
+    assert_eq!(
+        (&collected["outcome"]["code"], &collected["targetCspName"]),
+        (&json!(200), &json!("CSP_TEST"))
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

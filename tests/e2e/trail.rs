@@ -16,13 +16,13 @@ use crate::harness::job;
 
 const STATUS: &str = "/atat/api/v1/provisioning/9/status";
 
-fn accepted() -> Answer {
+pub fn accepted() -> Answer {
     let answer = Answer::json(202, &json!({"status": "NOT_STARTED"}));
     // Long enough to be seen.
     answer.header("location", STATUS).header("retry-after", "2")
 }
 
-fn status(word: &str) -> Answer {
+pub fn status(word: &str) -> Answer {
     Answer::json(
         200,
         &json!({
@@ -39,7 +39,7 @@ async fn pause(host: &TestHost, act: &str) {
 }
 
 /// Waits until a job is in this state, and returns its status.
-async fn reaches(host: &TestHost, id: &str, state: &str) -> Value {
+pub async fn reaches(host: &TestHost, id: &str, state: &str) -> Value {
     let what = format!("{id} is {state}");
     eventually(&what, || async {
         let path = format!("/provisioning-jobs/{id}");
@@ -51,7 +51,7 @@ async fn reaches(host: &TestHost, id: &str, state: &str) -> Value {
 }
 
 /// Waits until the trail has an event, and returns the job.
-async fn told(host: &TestHost, id: &str, event: &str) -> Value {
+pub async fn told(host: &TestHost, id: &str, event: &str) -> Value {
     eventually(&format!("{event} of {id} in the trail"), || async {
         let job = host.try_admin_json(&format!("/jobs/{id}")).await.ok()?;
         events(&job).iter().any(|one| one == event).then_some(job)

@@ -29,3 +29,4 @@ pub use config::Config;
 pub use in_flight::InFlightResponses;
 pub use router::router;
 pub use state::ApiState;
+pub use state::StatusLookup;

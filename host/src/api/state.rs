@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use axum::http::StatusCode;
 use bytes::Bytes;
+use futures_util::future::BoxFuture;
 use tokio_util::sync::CancellationToken;
 
 use super::batch_name::BatchSigner;
@@ -16,6 +17,7 @@ use crate::http::Authenticator;
 use crate::http::Health;
 use crate::http::Rate;
 use crate::http::auth::Keys;
+use crate::job_status::JobStatus;
 use crate::job_status::Statuses;
 use crate::observe::Observers;
 use crate::traces::Tracer;
@@ -27,6 +29,7 @@ use hoth_core::domain::JobRecord;
 use hoth_core::domain::SupportedOperations;
 use hoth_platform::clock::Clock;
 use hoth_queue::Queue;
+use hoth_queue::QueueError;
 use hoth_trail::Trail;
 
 /// The state of the API, shared by all handlers.
@@ -41,6 +44,9 @@ pub struct ApiState {
     /// Learn what happens to jobs.
     pub(super) observers: Observers,
     pub(super) statuses: Statuses,
+    /// Finds the status of jobs in place of `statuses`, where several hosts
+    /// have to be asked.
+    pub(super) status_lookup: Option<Arc<StatusLookup>>,
     /// The jobs of leased batches.
     pub(super) leased: LeasedBatches,
     /// Shared with the authorization layer of the router.
@@ -74,6 +80,11 @@ pub(super) type State = Arc<ApiState>;
 /// A look-up of the operations that the adapter of a CSP has.
 pub type ServedOperations = dyn Fn(&CspName) -> SupportedOperations + Send + Sync;
 
+/// A look-up of the status of a job. Returns `None` if the job is not known.
+pub type StatusLookup = dyn Fn(JobKind, String) -> BoxFuture<'static, Result<Option<JobStatus>, QueueError>>
+    + Send
+    + Sync;
+
 impl ApiState {
     /// Creates the state for the configured CSPs.
     ///
@@ -103,6 +114,7 @@ impl ApiState {
         Self {
             queue,
             statuses,
+            status_lookup: None,
             csps,
             served: Arc::new(|_| SupportedOperations::Any),
             clock,
@@ -126,6 +138,24 @@ impl ApiState {
     /// Sets the source of the status of jobs. Without it, only the queue tells.
     pub fn with_statuses(self, statuses: Statuses) -> Self {
         Self { statuses, ..self }
+    }
+
+    /// Sets the look-up of the status of jobs, in place of queue and trail of
+    /// this host alone.
+    pub fn with_status_lookup(self, lookup: Arc<StatusLookup>) -> Self {
+        Self { status_lookup: Some(lookup), ..self }
+    }
+
+    /// Returns the status of a job, or `None` if the job is not known.
+    pub(super) async fn status(
+        &self,
+        kind: JobKind,
+        id: String,
+    ) -> Result<Option<JobStatus>, QueueError> {
+        match &self.status_lookup {
+            Some(lookup) => lookup(kind, id).await,
+            None => self.statuses.find(kind, &id).await,
+        }
     }
 
     /// Sets the observers of jobs.

@@ -20,7 +20,7 @@ pub async fn read(
     kind: JobKind,
 ) -> Result<Response, ApiError> {
     let Ok(Path(id)) = id else { return Err(FrontError::NotFound.into()) };
-    let found = authed.api.statuses.find(kind, &id).await?;
+    let found = authed.api.status(kind, id).await?;
     let status = found.ok_or(FrontError::NotFound)?;
     // The next answer may be another one.
     let no_store = [(header::CACHE_CONTROL, HeaderValue::from_static("no-store"))];

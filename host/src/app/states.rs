@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use futures_util::FutureExt as _;
 use secrecy::ExposeSecret as _;
 
 use super::App;
@@ -12,6 +13,7 @@ use crate::api;
 use crate::http::Health;
 use crate::job_status::CspHold;
 use crate::job_status::Statuses;
+use crate::peers;
 use crate::worker::ServedStages;
 use hoth_core::domain::CspName;
 use hoth_queue::Backend;
@@ -41,6 +43,10 @@ impl App {
             .with_observers(self.context.observers.clone())
             .with_tracer(self.tracer.clone())
             .with_statuses(self.statuses());
+        let state = match self.status_lookup() {
+            None => state,
+            Some(lookup) => state.with_status_lookup(lookup),
+        };
         match &self.batch_key {
             None => state,
             Some(key) => state.with_batch_key(key.expose_secret().as_bytes()),
@@ -61,6 +67,20 @@ impl App {
             deadline: self.context.polling.deadline,
             host: host_name(),
         }
+    }
+
+    /// Returns the look-up of job status over all hosts. Returns `None` if the
+    /// queue tells where a job is, or there are no other hosts to ask.
+    fn status_lookup(&self) -> Option<Arc<api::StatusLookup>> {
+        match self.config.queue.backend() {
+            Backend::Sqs(_) if !self.peers.is_empty() => {}
+            Backend::Sqs(_) | Backend::Embedded { .. } => return None,
+        }
+        let parts = Arc::new((self.statuses(), Arc::clone(&self.peers)));
+        Some(Arc::new(move |kind, id: String| {
+            let parts = Arc::clone(&parts);
+            async move { peers::find_status(&parts.0, &parts.1, kind, &id).await }.boxed()
+        }))
     }
 
     pub(super) fn host_facts(&self) -> admin::HostFacts {

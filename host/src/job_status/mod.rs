@@ -170,11 +170,7 @@ impl Statuses {
     ///
     /// Returns an error if the queue cannot be read.
     pub async fn find(&self, kind: JobKind, id: &str) -> Result<Option<JobStatus>, QueueError> {
-        // A trail that cannot be read must not hide what the queue knows.
-        let row = self.trail.job_row(kind, id).await.unwrap_or_else(|error| {
-            debug!(error = &error as &dyn std::error::Error, "The trail does not answer");
-            None
-        });
+        let row = self.row(kind, id).await;
         let portfolio: Option<PortfolioId> = row
             .as_ref()
             .and_then(|row| row.portfolio_id.as_deref())
@@ -186,7 +182,17 @@ impl Statuses {
         let now = self.clock.now();
         Ok(match located {
             Some(location) => self.of_location(kind, id, location, row, now),
-            None => row.map(|row| self.of_row(row, true, now)),
+            None => row.map(|row| self.of_row(row, vec![self.host.clone()])),
+        })
+    }
+
+    /// Returns the row of a job in the trail of this host, or `None` if there
+    /// is none or the trail does not answer.
+    pub async fn row(&self, kind: JobKind, id: &str) -> Option<JobRow> {
+        // A trail that cannot be read must not hide what the queue knows.
+        self.trail.job_row(kind, id).await.unwrap_or_else(|error| {
+            debug!(error = &error as &dyn std::error::Error, "The trail does not answer");
+            None
         })
     }
 
@@ -284,10 +290,12 @@ impl Statuses {
         }
     }
 
-    /// Returns the status of a job as its last events say.
-    fn of_row(&self, row: JobRow, observed: bool, now: Timestamp) -> JobStatus {
+    /// Returns the status of a job as its last events say, which these hosts
+    /// have seen.
+    pub fn of_row(&self, row: JobRow, hosts: Vec<String>) -> JobStatus {
+        let now = self.clock.now();
         let mut status = facts_of_row(&row);
-        status.observed_by = observed.then(|| vec![self.host.clone()]);
+        status.observed_by = Some(hosts);
         let csp = row.csp.as_ref();
         let hold = csp.and_then(|csp| (self.holds)(csp)).map(Hold::Csp);
         let is_due = row.next_look_at.is_none_or(|due| due <= now);

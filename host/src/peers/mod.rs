@@ -1,4 +1,5 @@
-//! The peers: other hosts, which the console asks what they have seen.
+//! The peers: other hosts, which this host asks what they have seen: for its
+//! console, and on Amazon SQS for the status of a job.
 //!
 //! All peers are asked side by side, each for at most [`ANSWER_MAX`](failure::ANSWER_MAX), and one
 //! that did not answer is left alone for [`REST`](client::REST), so that a host that is down
@@ -12,6 +13,7 @@ mod config;
 mod failure;
 mod merge;
 mod place;
+mod status;
 
 pub use self::client::Answer;
 pub use self::client::Peers;
@@ -24,3 +26,5 @@ pub use self::merge::jobs;
 pub use self::merge::views;
 pub use self::place::Place;
 pub use self::place::Places;
+pub use self::status::find_status;
+pub use self::status::status;

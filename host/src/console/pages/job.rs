@@ -32,6 +32,7 @@ use crate::job_status::JobStatus;
 use crate::job_status::StatusWord;
 use crate::peers::Answer;
 use crate::peers::SeenView;
+use crate::peers::status;
 use crate::peers::views;
 use hoth_core::domain::JobKind;
 use hoth_trail::JobRow;
@@ -97,7 +98,11 @@ async fn find(
         let view = answer.told.as_mut().ok()?.take()?;
         Some((answer.peer.as_str(), view))
     });
-    if let Some(seen) = views(own.into_iter().chain(theirs)) {
+    if let Some(mut seen) = views(own.into_iter().chain(theirs)) {
+        // Where no queue can be looked into, no host knows it all.
+        if seen.view.status.as_ref().is_some_and(|status| status.observed_by.is_some()) {
+            seen.view.status = status(&console.admin.statuses, &seen);
+        }
         return Ok((seen, answers));
     }
     let missing = answers.iter().filter_map(|answer| {
