@@ -1,9 +1,11 @@
 //! The table `[console]`: the pages for operators, and when they warn.
 
 use std::path::Path;
+use std::time::Duration;
 
 use serde::Deserialize;
 
+use super::session::SessionLimits;
 use crate::peers;
 use crate::peers::PeerConfig;
 use hoth_core::config::Names;
@@ -17,6 +19,11 @@ const BANNER_CHARS_MAX: usize = 4_000;
 const YEAR_S: u64 = 365 * 86_400;
 const HOUR_MS: u64 = 3_600_000;
 
+/// Bounds of a session: an hour without a request, and a day in all, are long
+/// for a key that deploys code.
+const IDLE_MAX_S: u64 = 3_600;
+const TOTAL_MAX_S: u64 = 86_400;
+
 /// The table `[console]`.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -27,6 +34,11 @@ pub struct Config {
     pub banner: String,
     /// `true` shows payloads to the role `admin`.
     pub payloads: bool,
+    /// A session ends after this time without a request by a person, in
+    /// seconds: 1 to 3600.
+    pub session_idle_s: u64,
+    /// A session ends after this time in any case, in seconds: 1 to 86 400.
+    pub session_max_s: u64,
     /// Other hosts, whose jobs the pages show as well.
     pub peers: Vec<PeerConfig>,
     /// The conditions under which the first page warns.
@@ -54,6 +66,8 @@ impl Default for Config {
             enabled: true,
             banner: String::new(),
             payloads: false,
+            session_idle_s: 900,
+            session_max_s: 28_800,
             peers: Vec::new(),
             warn: Warn::default(),
         }
@@ -67,6 +81,14 @@ impl Default for Warn {
 }
 
 impl Config {
+    /// Returns the ends of sessions.
+    pub(super) fn session_limits(&self) -> SessionLimits {
+        SessionLimits {
+            idle: Duration::from_secs(self.session_idle_s),
+            total: Duration::from_secs(self.session_max_s),
+        }
+    }
+
     /// Resolves relative paths against the directory of the configuration file.
     pub fn resolve_against(&mut self, directory: &Path) {
         for peer in &mut self.peers {
@@ -85,6 +107,8 @@ impl Table for Config {
         problems.extend(peers::check(&self.peers));
         let Warn { uncollected_s, blocked_s, slow_call_ms, disk_free_percent } = self.warn;
         for (key, value, bounds) in [
+            ("session_idle_s", self.session_idle_s, 1..=IDLE_MAX_S),
+            ("session_max_s", self.session_max_s, 1..=TOTAL_MAX_S),
             ("warn.uncollected_s", uncollected_s, 1..=YEAR_S),
             ("warn.blocked_s", blocked_s, 1..=YEAR_S),
             ("warn.slow_call_ms", slow_call_ms, 1..=HOUR_MS),

@@ -106,8 +106,8 @@ pub async fn authenticate(
     // Unless the response has ended the session.
     if !is_refresh
         && !response.headers().contains_key(header::SET_COOKIE)
-        && let Some(sealed) = state.sessions.seal(&session, now)
-        && let Ok(cookie) = HeaderValue::from_str(&session::set_cookie(Some(&sealed)))
+        && let Some(cookie) = state.sessions.set_cookie(&session, now)
+        && let Ok(cookie) = HeaderValue::from_str(&cookie)
     {
         response.headers_mut().insert(header::SET_COOKIE, cookie);
     }

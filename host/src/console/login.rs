@@ -91,22 +91,21 @@ pub async fn log_in(
     }
     let now = state.admin.clock.now();
     let session = state.sessions.open(key.trim(), now);
-    let sealed = session.as_ref().and_then(|session| state.sessions.seal(session, now));
-    let (Some(session), Some(sealed)) = (session, sealed) else {
+    let cookie = session.as_ref().and_then(|session| state.sessions.set_cookie(session, now));
+    let (Some(session), Some(cookie)) = (session, cookie) else {
         table::REQUESTS_REFUSED.with(&["unauthenticated"]).increment(1);
         audit::login_refused();
         let problem = "This key is not known, or its role may not see the console.";
         return form(&state, StatusCode::UNAUTHORIZED, &next, Some(problem));
     };
     audit::logged_in(&session.principal);
-    let cookie = session::set_cookie(Some(&sealed));
     ([(header::SET_COOKIE, cookie)], Redirect::to(&target(&next))).into_response()
 }
 
 /// Handles `POST /console/logout`.
 pub async fn log_out(Extension(principal): Extension<Principal>) -> Response {
     audit::logged_out(&principal);
-    let cookie = session::set_cookie(None);
+    let cookie = session::clear_cookie();
     ([(header::SET_COOKIE, cookie)], Redirect::to("/console/login")).into_response()
 }
 

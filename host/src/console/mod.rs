@@ -49,6 +49,7 @@ impl ConsoleState {
     /// Creates the state of the console of a host with these keys.
     pub fn new(admin: Arc<AdminState>, config: Config, peers: Arc<Peers>, keys: Keys) -> Self {
         let logins = RateLimiter::new(login::ATTEMPTS);
-        Self { admin, config, peers, sessions: Sessions::new(keys), logins }
+        let sessions = Sessions::new(keys, config.session_limits());
+        Self { admin, config, peers, sessions, logins }
     }
 }

@@ -23,11 +23,14 @@ use hoth_core::domain::Timestamp;
 /// The name of the cookie.
 pub const COOKIE: &str = "hoth_session";
 
-/// A session ends after this time without a request by a person.
-pub const IDLE_MAX: Duration = Duration::from_mins(15);
-
-/// A session ends after this time in any case.
-pub const TOTAL_MAX: Duration = Duration::from_hours(8);
+/// The times after which a session ends.
+#[derive(Debug, Clone, Copy)]
+pub struct SessionLimits {
+    /// Without a request by a person.
+    pub idle: Duration,
+    /// In any case.
+    pub total: Duration,
+}
 
 /// The bytes of the MAC.
 const MAC_BYTES: usize = 32;
@@ -44,15 +47,16 @@ pub struct Session {
 pub struct Sessions {
     mac: Hmac<Sha256>,
     keys: Keys,
+    limits: SessionLimits,
 }
 
 impl Sessions {
     /// Creates an opener with a random secret.
-    pub fn new(keys: Keys) -> Self {
+    pub fn new(keys: Keys, limits: SessionLimits) -> Self {
         // Two of them have 244 random bits, of the operating system.
         let secret = [Uuid::new_v4(), Uuid::new_v4()].map(Uuid::into_bytes).concat();
         let mac = Hmac::new_from_slice(&secret).expect("HMAC takes keys of any length");
-        Self { mac, keys }
+        Self { mac, keys, limits }
     }
 
     /// Returns `true` on a host without keys, where everyone on this machine
@@ -85,14 +89,15 @@ impl Sessions {
             Timestamp::from_millis(u64::from_be_bytes(bytes))
         };
         let (started_at, seen_at) = (time(0), time(8));
-        let is_over = now >= started_at + TOTAL_MAX || now >= seen_at + IDLE_MAX;
+        let SessionLimits { idle, total } = self.limits;
+        let is_over = now >= started_at + total || now >= seen_at + idle;
         let may_view = principal.role.permits(Access::View);
         (may_view && !is_over).then_some(Session { principal, started_at, seen_at })
     }
 
     /// Returns the value of the cookie for a session that is seen `now`. `None`
     /// if the key is gone.
-    pub fn seal(&self, session: &Session, now: Timestamp) -> Option<String> {
+    fn seal(&self, session: &Session, now: Timestamp) -> Option<String> {
         let name = session.principal.key.as_deref()?;
         let (_, key) = self.keys.bearer_named(name)?;
         let mut sealed = session.started_at.as_millis().to_be_bytes().to_vec();
@@ -101,6 +106,14 @@ impl Sessions {
         let mut bytes = self.mac(&sealed, &key).finalize().into_bytes().to_vec();
         bytes.extend_from_slice(&sealed);
         Some(URL_SAFE_NO_PAD.encode(bytes))
+    }
+
+    /// Returns the `Set-Cookie` of a session that is seen `now`. `None` if the
+    /// key is gone.
+    pub fn set_cookie(&self, session: &Session, now: Timestamp) -> Option<String> {
+        let value = self.seal(session, now)?;
+        let max_age = self.limits.total.as_secs();
+        Some(format!("{COOKIE}={value}; {ATTRIBUTES}; Max-Age={max_age}"))
     }
 
     fn mac(&self, sealed: &[u8], key: &Digest) -> Hmac<Sha256> {
@@ -112,16 +125,15 @@ impl Sessions {
     }
 }
 
-/// Returns the `Set-Cookie` of a session, or of its end.
+/// The attributes of the cookie.
 ///
 /// `Secure` also holds on loopback, which browsers treat as secure. `Strict`
 /// keeps the cookie from requests that other sites start.
-pub fn set_cookie(value: Option<&str>) -> String {
-    let attributes = "Path=/console; HttpOnly; Secure; SameSite=Strict";
-    match value {
-        Some(value) => format!("{COOKIE}={value}; {attributes}; Max-Age={}", TOTAL_MAX.as_secs()),
-        None => format!("{COOKIE}=; {attributes}; Max-Age=0"),
-    }
+const ATTRIBUTES: &str = "Path=/console; HttpOnly; Secure; SameSite=Strict";
+
+/// Returns the `Set-Cookie` that ends a session.
+pub fn clear_cookie() -> String {
+    format!("{COOKIE}=; {ATTRIBUTES}; Max-Age=0")
 }
 
 /// Returns the session's cookie among those of a request.
@@ -142,13 +154,16 @@ mod tests {
         Keys::new(config.open().unwrap())
     }
 
+    const LIMITS: SessionLimits =
+        SessionLimits { idle: Duration::from_mins(15), total: Duration::from_hours(8) };
+
     fn at(seconds: u64) -> Timestamp {
         Timestamp::from_millis(seconds * 1_000)
     }
 
     #[test]
     fn a_session_ends_after_idle_time_and_in_any_case() {
-        let sessions = Sessions::new(keys("token", "viewer"));
+        let sessions = Sessions::new(keys("token", "viewer"), LIMITS);
         let session = sessions.open("token", at(0)).unwrap();
         let cookie = sessions.seal(&session, at(0)).unwrap();
         assert_eq!(sessions.resume(&cookie, at(899)), Some(session.clone()));
@@ -167,7 +182,7 @@ mod tests {
             ("operator", true),
             ("admin", true),
         ] {
-            let sessions = Sessions::new(keys("token", role));
+            let sessions = Sessions::new(keys("token", role), LIMITS);
             assert_eq!(sessions.open("token", at(0)).is_some(), may, "{role}");
             assert_eq!(sessions.open("other", at(0)), None);
         }
@@ -176,10 +191,14 @@ mod tests {
     #[test]
     fn a_cookie_that_is_changed_or_of_another_key_or_process_is_refused() {
         let keys = keys("token", "admin");
-        let sessions = Sessions::new(keys.clone());
+        let sessions = Sessions::new(keys.clone(), LIMITS);
         let session = sessions.open("token", at(0)).unwrap();
         let sealed = sessions.seal(&session, at(0)).unwrap();
-        assert_eq!(Sessions::new(keys.clone()).resume(&sealed, at(1)), None, "of another process");
+        assert_eq!(
+            Sessions::new(keys.clone(), LIMITS).resume(&sealed, at(1)),
+            None,
+            "of another process"
+        );
         for index in 0..sealed.len() {
             let other = if sealed.as_bytes()[index] == b'A' { "B" } else { "A" };
             let changed = format!("{}{other}{}", &sealed[..index], &sealed[index + 1..]);

@@ -1,14 +1,20 @@
 //! Login, logout, and the ends of a session.
 
+use std::time::Instant;
+
 use reqwest::StatusCode;
 use reqwest::header;
 use reqwest::redirect::Policy;
 
 use super::browser::Browser;
 use super::browser::Script;
+use super::cookie;
 use super::host;
 use super::logged_in;
+use super::setup;
 use crate::csp;
+use crate::harness::PATIENCE;
+use crate::harness::POLL_INTERVAL;
 use crate::harness::Setup;
 use crate::harness::client_builder;
 
@@ -80,6 +86,43 @@ async fn a_restart_ends_every_session() {
     assert_eq!(page(value.clone()).await, StatusCode::OK);
     assert_eq!(page(format!("{value}x")).await, StatusCode::SEE_OTHER);
     browser.close().await;
+}
+
+/// Checks both ends of a session by time. No request has to come before an end,
+/// so a busy machine changes nothing.
+#[tokio::test]
+async fn a_session_ends_by_time_on_a_running_host() {
+    let csp = csp::sync().await;
+    let client = client_builder().redirect(Policy::none()).build().expect("a client");
+    for (limits, max_age, renews) in [
+        // A cookie that is not renewed, as no request of a person comes.
+        ("session_idle_s = 2\nsession_max_s = 3600", 3_600, false),
+        // Each request renews the cookie, and the session ends all the same.
+        ("session_idle_s = 3600\nsession_max_s = 2", 2, true),
+    ] {
+        let host = setup(&csp, &format!("[console]\n{limits}")).start().await;
+        let first = cookie(&host, "viewer-token").await;
+        let mut value = first.clone();
+        let started_at = Instant::now();
+        loop {
+            let page = client.get(format!("{}/console/queues", host.admin()));
+            let page = page.header(header::COOKIE, &value).send().await.expect("HOTH answers");
+            if page.status() == StatusCode::SEE_OTHER {
+                assert_eq!(page.headers()[header::LOCATION], "/console/login?next=%2Fqueues");
+                break;
+            }
+            assert_eq!(page.status(), StatusCode::OK);
+            let renewed = page.headers()[header::SET_COOKIE].to_str().expect("text");
+            assert!(renewed.contains(&format!("Max-Age={max_age}")), "{renewed}");
+            if renews {
+                renewed.split(';').next().expect("a value").clone_into(&mut value);
+            }
+            assert!(started_at.elapsed() < PATIENCE, "the session does not end");
+            tokio::time::sleep(POLL_INTERVAL).await;
+        }
+        // The key opens another session.
+        assert_ne!(cookie(&host, "viewer-token").await, first);
+    }
 }
 
 #[tokio::test]

@@ -35,7 +35,7 @@ pub use setup::Setup;
 pub use setup::provision;
 
 /// The pause between two looks at a condition that is waited for.
-const POLL_INTERVAL: Duration = Duration::from_millis(10);
+pub const POLL_INTERVAL: Duration = Duration::from_millis(10);
 
 /// Calls `look` until it returns something.
 ///
