@@ -37,5 +37,6 @@ mod supervision;
 mod tls;
 mod traces;
 mod trail;
+mod trail_full;
 mod unknown_senders;
 mod watcher;

@@ -8,6 +8,7 @@ use serde_json::json;
 
 use crate::csp;
 use crate::csp::Answer;
+use crate::csp::Gate;
 use crate::harness::Setup;
 use crate::harness::TestHost;
 use crate::harness::client;
@@ -140,6 +141,61 @@ async fn a_job_is_followed_from_its_acceptance_to_its_collection() {
         assert!(!text.contains(secret), "{secret}");
     }
     host.restart_at_once().await;
+}
+
+#[tokio::test]
+async fn the_status_of_a_job_in_hand_is_running() {
+    let gate = Gate::closed();
+    let csp = csp::scripted([Answer::behave().held_by(&gate)]).await;
+    let host = Setup::new().csp("CSP_TEST", &csp).start().await;
+    let snow = host.servicenow();
+    snow.provision(&job("job-1", "CSP_TEST", "ADD_PORTFOLIO")).await;
+    csp::wait_for_calls(&csp, 1).await;
+    let running = reaches(&host, "job-1", "RUNNING").await;
+    let detail = running["detail"].as_str().expect("a sentence");
+    assert!(detail.starts_with("HOTH works on it with CSP_TEST since "), "{detail}");
+    assert_eq!((&running["outcome"], &running["nextLookAt"]), (&Value::Null, &Value::Null));
+    gate.open();
+    reaches(&host, "job-1", "SUCCEEDED").await;
+    snow.outcome().await;
+}
+
+#[tokio::test]
+async fn the_status_of_a_dead_letter_is_dead_until_it_is_sent_again() {
+    let csp = csp::sync().await;
+    let mut host = Setup::new().csp("CSP_TEST", &csp).start().await;
+    pause(&host, "pause").await;
+    host.servicenow().provision(&job("job-1", "CSP_TEST", "ADD_PORTFOLIO")).await;
+    assert_eq!(host.terminate().await, Some(0));
+    // As if each delivery so far had ended the process.
+    let queue = host.directory().join("data/hoth.db");
+    let sql = rusqlite::Connection::open(queue).expect("the queue is a database");
+    let changed = sql.execute("UPDATE messages SET receive_count = 20", []);
+    assert_eq!(changed.expect("it can be written"), 1);
+    drop(sql);
+    host.restart().await;
+    let snow = host.servicenow();
+    let dead = reaches(&host, "job-1", "DEAD").await;
+    let detail = dead["detail"].as_str().expect("a sentence");
+    assert!(detail.contains("started 20 times"), "{detail}");
+    assert_eq!(
+        (&dead["outcome"]["code"], &dead["targetCspName"]),
+        (&json!(500), &json!("CSP_TEST"))
+    );
+    // Its failure message is an outcome like others, and it stays dead.
+    assert_eq!(snow.outcome().await.code(), 500);
+    eventually("the collection in the status", || async {
+        let dead = reaches(&host, "job-1", "DEAD").await;
+        dead["outcome"]["collectedAt"].is_string().then_some(())
+    })
+    .await;
+    let queue = "provisioning-requests-CSP_TEST";
+    let url = format!("{}/queues/{queue}/redrive", host.admin());
+    let redriven = client().post(url).json(&json!({})).send().await.expect("HOTH answers");
+    assert_eq!(redriven.status(), 200);
+    let succeeded = reaches(&host, "job-1", "SUCCEEDED").await;
+    assert_eq!(succeeded["outcome"]["code"], 200);
+    assert_eq!(snow.outcome().await.code(), 200);
 }
 
 #[tokio::test]

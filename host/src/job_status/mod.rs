@@ -24,6 +24,7 @@ use hoth_core::domain::PortfolioId;
 use hoth_core::domain::QueuedJob;
 use hoth_core::domain::QueuedOutcome;
 use hoth_core::domain::Timestamp;
+use hoth_core::domain::event_id;
 use hoth_core::domain::event_text;
 use hoth_core::domain::rfc3339;
 use hoth_platform::clock::Clock;
@@ -389,7 +390,7 @@ fn add_job(status: &mut JobStatus, queued: &QueuedJob, deadline: Duration) {
     status.next_look_at = Some(from.due_at);
     status.deadline_at = Some(from.waiting_since + deadline);
     status.progress = Some(ProgressView {
-        reference: from.progress.reference.as_deref().map(|text| event_text(text).into()),
+        reference: from.progress.reference.as_deref().map(|text| event_id(text).into()),
         note: event_text(&from.progress.note).into(),
         details: from.progress.details.clone(),
     });

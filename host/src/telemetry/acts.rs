@@ -16,7 +16,7 @@ use tracing_subscriber::Layer;
 use tracing_subscriber::layer::Context;
 
 use crate::http::audit;
-use hoth_core::domain::event_text;
+use hoth_core::domain::event_id;
 use hoth_platform::clock::Clock;
 use hoth_trail::Act;
 use hoth_trail::Trail;
@@ -54,8 +54,8 @@ impl<S: Subscriber> Layer<S> for ActsLayer {
             at: clock.now(),
             act: fields.act,
             by: fields.by,
-            object: event_text(&fields.object).into(),
-            details: event_text(&fields.details).into(),
+            object: event_id(&fields.object).into(),
+            details: event_id(&fields.details).into(),
         });
     }
 }

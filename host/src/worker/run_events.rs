@@ -20,6 +20,7 @@ use hoth_core::domain::QueuedJob;
 use hoth_core::domain::RunTrace;
 use hoth_core::domain::Step;
 use hoth_core::domain::StepWord;
+use hoth_core::domain::event_id;
 use hoth_core::domain::event_text;
 use hoth_core::workflow::Report;
 use hoth_egress::ExchangeEvents;
@@ -122,7 +123,7 @@ impl RunEvents {
         let adapter = version.adapter();
         let called = AdapterCalled {
             entry,
-            version: event_text(&adapter.info().version),
+            version: event_id(&adapter.info().version),
             digest: adapter.digest().prefix().into(),
             step: match step {
                 Ok(Step::Send(_)) => StepWord::Send,

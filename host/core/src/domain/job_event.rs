@@ -22,6 +22,7 @@ use super::RunTrace;
 use super::Timestamp;
 use super::TransportCode;
 use super::WaitPurpose;
+use super::event_id;
 use super::event_text;
 use super::rfc3339;
 
@@ -397,7 +398,7 @@ impl Waiting {
         Self {
             purpose: resumption.purpose(),
             note: event_text(&progress.note),
-            reference: progress.reference.as_deref().map(event_text),
+            reference: progress.reference.as_deref().map(event_id),
             next_at: resumption.due_at,
             deadline_at: resumption.waiting_since + deadline,
             waits: resumption.waits,

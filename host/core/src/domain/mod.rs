@@ -27,6 +27,7 @@ pub use csp::CspName;
 pub use digest::Digest;
 pub use event_text::EVENT_LINE_BYTES_MAX;
 pub use event_text::EVENT_TEXT_BYTES_MAX;
+pub use event_text::event_id;
 pub use event_text::event_line;
 pub use event_text::event_text;
 pub use http::CredentialChoice;
