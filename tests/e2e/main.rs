@@ -12,6 +12,7 @@ mod breaker;
 mod collecting;
 mod console;
 mod csp;
+mod drain;
 mod durability;
 mod egress;
 mod environment;

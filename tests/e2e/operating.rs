@@ -20,7 +20,7 @@ async fn hoth(host: &TestHost, arguments: &[&str]) -> (Option<i32>, String) {
     (output.status.code(), String::from_utf8(printed).expect("it prints text"))
 }
 
-async fn done(host: &TestHost, arguments: &[&str]) -> String {
+pub async fn done(host: &TestHost, arguments: &[&str]) -> String {
     let (code, printed) = hoth(host, arguments).await;
     assert_eq!(code, Some(0), "{arguments:?}: {printed}");
     printed

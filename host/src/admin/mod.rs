@@ -32,6 +32,8 @@ pub use dead_letters::purge;
 pub use dead_letters::redrive;
 pub use error::AdminError;
 pub use host::HostView;
+pub use host::drain;
+pub use host::resume as resume_host;
 pub use host::view as view_host;
 pub use jobs::AuditQuery;
 pub use jobs::JobView;

@@ -126,6 +126,12 @@ pub fn reasons(
     // From the CSP to the single group: the first reason usually explains the
     // ones after it. Queues of outcomes have no CSP.
     if let Some(csp) = name.csp() {
+        if let Some(since) = state.drain.switch.since() {
+            let since = since.to_rfc3339();
+            reasons.push(format!(
+                "this host is drained since {since}: `hoth host resume` lets it take jobs again"
+            ));
+        }
         if let Some(status) = state.csps.get(csp).map(|csp| csp.status(&state.registry)) {
             if status.paused_since.is_some() {
                 reasons

@@ -62,6 +62,8 @@ pub fn router(state: &Arc<AdminState>) -> Router {
         .route("/jobs/{id}/journal", get(journals::get_of_job))
         .route("/audit", get(jobs::audit))
         .route("/host", get(host::show))
+        .route("/host/drain", post(host::post_drain))
+        .route("/host/resume", post(host::post_resume))
         .route("/queues", get(queues::list))
         .route("/queues/{name}/explain", get(queues::explain))
         .route("/queues/{name}/dead-letters", get(dead_letters::list))
@@ -94,7 +96,8 @@ pub fn router(state: &Arc<AdminState>) -> Router {
 
 /// Returns the access that a guarded route needs.
 fn required_access(method: &Method, path: &str) -> Option<Access> {
-    let is_act_of_operators = path.starts_with("/csps/") || path.starts_with("/queues/");
+    let is_act_of_operators =
+        ["/csps/", "/queues/", "/host/"].iter().any(|prefix| path.starts_with(prefix));
     Some(match *method {
         Method::GET | Method::HEAD if is_journal(path) => Access::Operate,
         Method::GET | Method::HEAD => Access::View,

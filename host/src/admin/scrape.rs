@@ -108,6 +108,7 @@ pub async fn metrics(State(state): State<Arc<AdminState>>) -> impl IntoResponse 
     write_queues(&mut text, &state, &queues);
     write_csps(&mut text, &state);
     write_adapters(&mut text, &state);
+    write_drain(&mut text, &state);
     let on_disk = Arc::clone(&state);
     let written = tokio::task::spawn_blocking(move || {
         write_storage(&mut text, &on_disk);
@@ -194,6 +195,16 @@ fn write_csps(text: &mut Exposition, state: &AdminState) {
     let openings =
         breakers.iter().map(|(labels, breaker)| (texts(labels), count(breaker.openings)));
     text.counter(&table::BREAKER_OPENINGS, openings);
+}
+
+/// Writes the drain of this host.
+fn write_drain(text: &mut Exposition, state: &AdminState) {
+    let since = state.drain.switch.since();
+    text.gauge(&table::DRAINED, [(Labels::new(), truth(since.is_some()))]);
+    // By the wall clock, as the time of a pause.
+    let (now, wall) = (state.clock.now(), unix_seconds(state.clock.wall()));
+    let began = since.map(|since| (Labels::new(), wall - now.since(since).as_secs_f64()));
+    text.gauge(&table::DRAINED_SINCE, began);
 }
 
 /// Writes the metrics of the adapters, and of their versions that are in memory.

@@ -14,6 +14,7 @@ use crate::observe::Observers;
 use crate::registry::Registry;
 use crate::replay::JournalStore;
 use crate::worker::CspRuntime;
+use crate::worker::Drain;
 use hoth_core::domain::CspName;
 use hoth_core::domain::Timestamp;
 use hoth_platform::clock::Clock;
@@ -77,5 +78,7 @@ pub struct AdminState {
     pub statuses: Statuses,
     /// Shared with the API.
     pub health: Health,
+    /// Shared with the workers.
+    pub drain: Drain,
     pub host: HostFacts,
 }

@@ -45,6 +45,7 @@ use crate::traces::Exporter;
 use crate::traces::Tracer;
 use crate::worker;
 use crate::worker::CspRuntime;
+use crate::worker::Drain;
 use crate::worker::Workers;
 use hoth_core::domain::CspName;
 use hoth_platform::clock::Clock;
@@ -99,8 +100,9 @@ impl App {
             lease: config.worker.lease(),
             recorder: parts::recorder(&config, Arc::clone(&journals), &clock, &supervisor)?,
             supervisor,
-            clock,
             observers: parts::observers(&config, &trail, &tracer),
+            drain: Drain::new(clock.now()),
+            clock,
             tracer: tracer.clone(),
         });
         let csps = parts::csps(&config, &context.clock)?;

@@ -55,9 +55,16 @@ impl App {
 
     pub(super) fn statuses(&self) -> Statuses {
         let (csps, registry) = (self.csps.clone(), Arc::clone(&self.context.registry));
+        let drain = self.context.drain.clone();
+        // On a shared backend, other hosts take the jobs that this one leaves.
+        let is_alone = match self.config.queue.backend() {
+            Backend::Embedded { .. } => true,
+            Backend::Sqs(_) => false,
+        };
         let holds = move |name: &CspName| {
             let Some(csp) = csps.get(name) else { return Some(CspHold::Unknown) };
-            csp.hold(&registry)
+            let is_drained = || is_alone && drain.switch.since().is_some();
+            csp.hold(&registry).or_else(|| is_drained().then_some(CspHold::Drained))
         };
         Statuses {
             queue: Arc::clone(&self.context.queue),
@@ -129,6 +136,7 @@ impl App {
             journals: Arc::clone(&self.journals),
             statuses: self.statuses(),
             health,
+            drain: self.context.drain.clone(),
             host: self.host_facts(),
         }
     }

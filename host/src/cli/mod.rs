@@ -6,6 +6,7 @@ mod adapters;
 mod check;
 mod csps;
 mod host;
+mod hosts;
 mod job_journal;
 mod jobs;
 mod queues;
@@ -115,6 +116,9 @@ Exit codes: 0 valid; 2 invalid, or valid with warnings and --strict.")]
     /// Show CSP status; pause or resume a CSP
     #[command(subcommand)]
     Csps(csps::Command),
+    /// Show a running host; drain and resume it
+    #[command(subcommand)]
+    Host(hosts::Command),
 }
 
 #[derive(Debug, clap::Args)]
@@ -155,6 +159,7 @@ pub fn run(arguments: Arguments) -> ExitCode {
         Command::Queues(command) => in_runtime(queues::run(command)),
         Command::Jobs(command) => in_runtime(jobs::run(command)),
         Command::Csps(command) => in_runtime(csps::run(command)),
+        Command::Host(command) => in_runtime(hosts::run(command)),
     };
     exit_code(done)
 }

@@ -78,6 +78,20 @@ fn operate(
     Ok(back(&format!("/csps/{}", segment(csp)), done, 1))
 }
 
+/// Handles `POST /console/host/drain`.
+pub async fn drain(state: Console, caller: Caller) -> Result<Response, PageError> {
+    require(&caller, Access::Operate)?;
+    admin::drain(&state.admin, &caller);
+    Ok(back("/hosts", "drained", 1))
+}
+
+/// Handles `POST /console/host/resume`.
+pub async fn resume_host(state: Console, caller: Caller) -> Result<Response, PageError> {
+    require(&caller, Access::Operate)?;
+    admin::resume_host(&state.admin, &caller);
+    Ok(back("/hosts", "host-resumed", 1))
+}
+
 /// The form that selects dead letters of a queue.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]

@@ -21,6 +21,8 @@ impl Notice {
         Some(match self.done.as_str() {
             "paused" => "The CSP is paused: its jobs wait, and jobs in hand go on.".to_owned(),
             "resumed" => "The CSP is resumed.".to_owned(),
+            "drained" => "The host takes no more jobs; jobs in hand go on.".to_owned(),
+            "host-resumed" => "The host takes jobs again.".to_owned(),
             "redriven" => format!("{n} {letters} went back to the queue."),
             "purged" => format!("{n} {letters} deleted."),
             "deployed" => "The version is active.".to_owned(),

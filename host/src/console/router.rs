@@ -58,6 +58,8 @@ pub fn router(state: ConsoleState) -> Router {
         .route("/journals/{adapter}/{name}/file", post(pages::journals::file))
         .route("/audit", get(pages::audit::list))
         .route("/hosts", get(pages::hosts::list))
+        .route("/host/drain", post(acts::drain))
+        .route("/host/resume", post(acts::resume_host))
         .route("/errors", get(pages::errors::list))
         .route("/logout", post(login::log_out))
         .route_layer(middleware::from_fn_with_state(Arc::clone(&state), guard::authenticate));

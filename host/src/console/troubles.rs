@@ -76,6 +76,7 @@ pub async fn find(console: &ConsoleState, seen: &Snapshot<'_>) -> Vec<Trouble> {
     troubles.extend(of_slow_calls(console, seen));
     troubles.extend(seen.trail_error.as_ref().map(of_trail));
     troubles.extend(of_disk(console));
+    troubles.extend(of_drain(console, now));
     troubles.sort_by_key(|trouble| trouble.severity);
     troubles
 }
@@ -365,4 +366,16 @@ fn of_disk(console: &ConsoleState) -> Option<Trouble> {
             "/console/hosts",
         )
     })
+}
+
+/// Returns the trouble of a host that takes no jobs.
+fn of_drain(console: &ConsoleState, now: Timestamp) -> Option<Trouble> {
+    let since = console.admin.drain.switch.since()?;
+    let age = text::duration(now.since(since));
+    Some(Trouble::new(
+        Severity::Warn,
+        format!("This host is drained for {age}: it takes no jobs"),
+        "Resume it on the page of hosts when the maintenance is over. A restart resumes it, too.",
+        "/console/hosts",
+    ))
 }

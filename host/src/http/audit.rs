@@ -93,6 +93,16 @@ pub fn resumed(by: &Principal, csp: &str) {
     info!(target: TARGET, act = "resume", by = by.name(), csp, "CSP resumed");
 }
 
+/// Records that this host was drained.
+pub fn drained(by: &Principal, host: &str) {
+    info!(target: TARGET, act = "drain", by = by.name(), host, "Host drained");
+}
+
+/// Records that this host takes jobs again.
+pub fn host_resumed(by: &Principal, host: &str) {
+    info!(target: TARGET, act = "resume-host", by = by.name(), host, "Host resumed");
+}
+
 /// Records that dead letters were returned to their queue.
 pub fn redriven(by: &Principal, queue: &str, redriven: u64, unreadable: u64) {
     info!(target: TARGET, act = "redrive", by = by.name(), queue, redriven, unreadable, "Dead letters redriven");

@@ -79,6 +79,8 @@ pub enum CspHold {
     NoAdapter,
     /// It is not in the configuration of this host.
     Unknown,
+    /// An operator has drained the only host.
+    Drained,
 }
 
 /// The cause for which one job is held.

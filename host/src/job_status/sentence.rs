@@ -37,6 +37,10 @@ pub fn held(csp: Option<&CspName>, hold: Hold) -> String {
         Hold::Csp(CspHold::Unknown) => {
             format!("{csp} is not in the configuration of HOTH; the job ends with a failure.")
         }
+        Hold::Csp(CspHold::Drained) => {
+            "Operators have stopped HOTH from taking jobs; the job goes on when they resume it."
+                .to_owned()
+        }
         Hold::Earlier(1) => {
             "An earlier job of its portfolio is unfinished; this one follows it.".to_owned()
         }

@@ -186,6 +186,10 @@ table! {
             "Requests that were refused before they reached a handler."
         Gauge READY = "hoth_ready";
             "1 if GET /readyz returns 200."
+        Gauge DRAINED = "hoth_drained";
+            "1 if an operator has drained the host, so that it takes no more jobs."
+        Gauge DRAINED_SINCE = "hoth_drained_timestamp_seconds";
+            "Time at which the host was drained; only while it is."
         Gauge CERTIFICATE_EXPIRY = "hoth_certificate_expiry_timestamp_seconds" ["which"];
             "Time at which a certificate of the host expires, by the table that names it."
         Gauge CONFIG_RELOAD_SUCCESS = "hoth_config_reload_success";

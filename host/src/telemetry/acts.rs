@@ -25,7 +25,7 @@ use hoth_trail::Trail;
 const OF_JOBS: [&str; 5] = ["submit", "collect", "lease", "acknowledge", "release"];
 
 /// The fields that name the object of an act.
-const OBJECTS: [&str; 5] = ["adapter", "csp", "queue", "path", "kind"];
+const OBJECTS: [&str; 6] = ["adapter", "csp", "queue", "host", "path", "kind"];
 
 /// The trail of this process.
 static TRAIL: OnceLock<(Trail, Clock)> = OnceLock::new();

@@ -178,6 +178,7 @@ impl Consumer {
             // before a message is received. A dropped receive leaves no lease
             // behind.
             biased;
+            () = self.context.drain.switch.paused() => return Received::Fewer,
             () = self.csp.pause.paused() => return Received::Fewer,
             () = self.csp.secrets.unreadable() => return Received::Fewer,
             () = breaker.revoked(&permit) => return Received::Fewer,
@@ -220,9 +221,10 @@ impl Consumer {
         }
     }
 
-    /// Waits until the CSP is not paused, its secrets can be read, and it has an
-    /// active adapter.
+    /// Waits until the host is not drained, the CSP is not paused, its secrets can
+    /// be read, and it has an active adapter.
     async fn ready(&self) {
+        self.context.drain.switch.resumed().await;
         self.csp.pause.resumed().await;
         self.csp.secrets.readable().await;
         // Subscribed before the first look, so that an adapter which arrives
@@ -267,7 +269,8 @@ impl Consumer {
         let mut tasks = Vec::new();
         for batch in by_group(deliveries) {
             let used = SlotUsed::new(&self.slots_used);
-            let held = (room.groups.pop(), room.bodies.split(kib(&batch)), used);
+            let in_hand = self.context.drain.take();
+            let held = (room.groups.pop(), room.bodies.split(kib(&batch)), used, in_hand);
             let handler = DeliveryHandler {
                 context: Arc::clone(&self.context),
                 csp: self.csp.clone(),

@@ -9,6 +9,7 @@
 
 mod config;
 mod consumer;
+mod drain;
 mod heartbeat;
 mod orphaned;
 mod pause_switch;
@@ -31,6 +32,7 @@ pub use config::Config;
 pub use config::PollingConfig;
 pub use config::ProvisioningConfig;
 pub use config::RetryConfig;
+pub use drain::Drain;
 pub use pause_switch::PauseSwitch;
 pub use secrets::SecretWatch;
 pub use status::CspStatus;
@@ -73,6 +75,8 @@ pub struct Context {
     pub clock: Clock,
     /// Learn what happened to each job.
     pub observers: Observers,
+    /// Holds all jobs back while an operator drains this host.
+    pub drain: Drain,
 }
 
 impl Context {

@@ -42,6 +42,7 @@ pub async fn end_jobs(context: Arc<Context>, queue: QueueName) {
     tokio::time::sleep(GRACE).await;
     let mut backoff = RECEIVE_BACKOFF.0;
     loop {
+        context.drain.switch.resumed().await;
         match context.receive(&queue, BATCH_MAX, WAIT_MAX).await {
             Ok(deliveries) => {
                 backoff = RECEIVE_BACKOFF.0;

@@ -1,4 +1,4 @@
-//! The operator's switch that holds back the jobs of a CSP.
+//! The operator's switch that holds jobs back: those of a CSP, or all of this host.
 
 use std::sync::Arc;
 
@@ -6,8 +6,8 @@ use tokio::sync::watch;
 
 use hoth_core::domain::Timestamp;
 
-/// A switch for one CSP: while it is paused, the jobs of the CSP stay on their
-/// queues.
+/// A switch for one CSP, or for the whole host: while it is paused, the jobs stay
+/// on their queues.
 ///
 /// A clone is cheap, and all clones are one switch. The configuration sets the
 /// initial position, also after a restart.
@@ -52,12 +52,12 @@ impl PauseSwitch {
         }
     }
 
-    /// Returns as soon as the CSP is not paused.
+    /// Returns as soon as the switch is not paused.
     pub async fn resumed(&self) {
         self.reaches(|position| matches!(position, Position::Running)).await;
     }
 
-    /// Returns as soon as the CSP is paused.
+    /// Returns as soon as the switch is paused.
     pub async fn paused(&self) {
         self.reaches(|position| matches!(position, Position::Paused { .. })).await;
     }

@@ -38,6 +38,30 @@ async fn a_csp_is_paused_and_resumed() {
 }
 
 #[tokio::test]
+async fn a_host_is_drained_and_resumed() {
+    let (host, _csp) = host().await;
+    let browser = logged_in(&host, "operator").await;
+    browser.open("/console/hosts").await;
+    browser.act("Drain").await;
+    browser.sees("The host takes no more jobs").await;
+    browser.sees("drained").await;
+    browser.is_accessible().await;
+    let snow = super::servicenow(&host);
+    snow.provision(&job("held", "CSP_TEST", "ADD_PORTFOLIO")).await;
+    browser.open("/console").await;
+    browser.sees("This host is drained for").await;
+    browser.follow("This host is drained for").await;
+    browser.act("Resume").await;
+    browser.sees("The host takes jobs again").await;
+    assert_eq!(snow.outcome().await.code(), 200);
+    for act in ["drain", "resume-host"] {
+        host.logged(act, |line| line["act"] == act && line["by"] == "operator-key").await;
+    }
+    browser.console_is_clean().await;
+    browser.close().await;
+}
+
+#[tokio::test]
 async fn acts_work_without_script() {
     let (host, _csp) = host().await;
     let browser = Browser::start(&host, Script::Off).await;
@@ -54,7 +78,7 @@ async fn acts_work_without_script() {
 async fn a_viewer_sees_no_acts_and_may_do_none() {
     let (host, _csp) = host().await;
     let browser = logged_in(&host, "viewer").await;
-    for path in ["/console/csps/CSP_TEST", "/console/adapters/atat"] {
+    for path in ["/console/csps/CSP_TEST", "/console/adapters/atat", "/console/hosts"] {
         browser.open(path).await;
         assert!(browser.all("details.act").await.is_empty(), "{path}");
     }

@@ -72,7 +72,8 @@ pub struct BusyHost {
 }
 
 /// Starts a host, and has it run jobs that succeed, fail, wait and are tried
-/// again. One CSP is paused, and one gets a client certificate.
+/// again. One CSP is paused, and one gets a client certificate. At the end it is
+/// drained.
 pub async fn busy_host() -> BusyHost {
     let good = csp::sync().await;
     let slow = csp::asynchronous(2).await;
@@ -115,6 +116,9 @@ pub async fn busy_host() -> BusyHost {
         })
         .await;
     }
+    // Only a host that is drained has the time since when it is.
+    let drained = client().post(format!("{}/host/drain", host.admin())).send().await;
+    assert!(drained.expect("the host answers").status().is_success());
     BusyHost { host, _csps: vec![good, slow, bad, busy], _certificate: certificate }
 }
 

@@ -3,19 +3,23 @@
 use std::sync::Arc;
 
 use axum::Extension;
+use axum::extract::Query;
 use axum::extract::State;
 use axum::response::Response;
 use maud::Markup;
 use maud::html;
 
 use super::Mood;
+use super::act;
 use super::state;
 use crate::admin;
 use crate::admin::HostView;
 use crate::console::ConsoleState;
 use crate::console::layout::Page;
 use crate::console::layout::Section;
+use crate::console::notice::Notice;
 use crate::console::text;
+use crate::http::auth::Access;
 use crate::http::auth::Principal;
 use crate::peers::Answer;
 use hoth_core::domain::Timestamp;
@@ -25,6 +29,7 @@ use hoth_platform::disk::DiskRoom;
 pub async fn list(
     State(console): State<Arc<ConsoleState>>,
     Extension(principal): Extension<Principal>,
+    Query(notice): Query<Notice>,
 ) -> Response {
     let (host, now) = (&console.admin.host, console.admin.clock.now());
     let (own, peers) = tokio::join!(admin::view_host(&console.admin), console.peers.hosts());
@@ -46,13 +51,22 @@ pub async fn list(
             }
             dt { "Ready" }
             dd { (ready(&own)) }
+            dt { "Jobs" }
+            dd { (jobs(&own, now)) }
         }
+        @if principal.role.permits(Access::Operate) { (acts(&own)) }
         h2 { "Other hosts" }
         @if console.peers.is_empty() {
             p class="soft" { "None is configured in " code { "[console] peers" } ": other hosts have consoles of their own." }
         } @else { (table(&console, &peers, now)) }
     };
-    let page = Page { section: Section::Hosts, title: "Hosts", live: true, notice: None, body };
+    let page = Page {
+        section: Section::Hosts,
+        title: "Hosts",
+        live: true,
+        notice: notice.sentence(),
+        body,
+    };
     page.render(&principal)
 }
 
@@ -60,7 +74,8 @@ fn table(console: &ConsoleState, peers: &[Answer<HostView>], now: Timestamp) -> 
     html! { div class="scroll" tabindex="0" { table {
         thead { tr {
             th scope="col" { "Host" } th scope="col" { "State" } th scope="col" { "Version" }
-            th scope="col" { "Roles" } th scope="col" { "Started" } th scope="col" { "Disk" }
+            th scope="col" { "Roles" } th scope="col" { "Started" } th scope="col" { "Jobs" }
+            th scope="col" { "Disk" }
         } }
         tbody { @for Answer { peer, told } in peers { tr {
             th scope="row" { (text::foreign(peer)) }
@@ -73,11 +88,12 @@ fn table(console: &ConsoleState, peers: &[Answer<HostView>], now: Timestamp) -> 
                     }
                     td { (text::foreign(&host.roles.join(", "))) }
                     td { (text::time(host.started_at)) ", " (text::duration(now.since(host.started_at))) " ago" }
+                    td { (jobs(host, now)) }
                     td { @if let Some(room) = room(host) { (disk(console, room)) } }
                 }
                 Err(down) => {
                     td { (state(Mood::Bad, "not known")) }
-                    td class="text" colspan="4" {
+                    td class="text" colspan="5" {
                         (text::foreign(&down.failure.to_string())) ", since " (text::time(down.since))
                     }
                 }
@@ -90,6 +106,37 @@ fn ready(host: &HostView) -> Markup {
     match host.ready {
         true => state(Mood::Good, "ready"),
         false => state(Mood::Warn, "not ready"),
+    }
+}
+
+/// Returns the jobs in hand, and if the host takes more.
+fn jobs(host: &HostView, now: Timestamp) -> Markup {
+    html! {
+        (host.jobs_in_hand) " in hand"
+        @if let Some(since) = host.drained_since {
+            " " (state(Mood::Warn, "drained")) " since " (text::time(since)) ", for "
+            (text::duration(now.since(since)))
+        }
+    }
+}
+
+fn acts(own: &HostView) -> Markup {
+    match own.drained_since {
+        Some(_) => act(
+            "Resume",
+            "/console/host/resume",
+            "The host takes jobs from the queues again.",
+            &html! {},
+            false,
+        ),
+        None => act(
+            "Drain",
+            "/console/host/drain",
+            "The host takes no more jobs from the queues; jobs in hand go on. It still accepts \
+             requests, which wait, and delivers outcomes. A restart ends the drain.",
+            &html! {},
+            false,
+        ),
     }
 }
 
