@@ -26,6 +26,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("job_status", &[]),
     ("observe", &[]),
     ("metrics", &["observe"]),
+    ("activity", &["observe"]),
     ("supervisor", &[]),
     ("traces", &["metrics", "observe"]),
     ("replay", &["metrics", "supervisor"]),
@@ -33,11 +34,15 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("http", &["metrics"]),
     ("worker", &["job_status", "metrics", "observe", "registry", "replay", "supervisor", "traces"]),
     ("api", &["http", "job_status", "metrics", "observe", "traces"]),
-    ("admin", &["http", "job_status", "metrics", "observe", "registry", "replay", "worker"]),
+    (
+        "admin",
+        &["activity", "http", "job_status", "metrics", "observe", "registry", "replay", "worker"],
+    ),
     ("peers", &["admin", "job_status"]),
     (
         "console",
         &[
+            "activity",
             "admin",
             "http",
             "job_status",
@@ -55,6 +60,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     (
         "app",
         &[
+            "activity",
             "admin",
             "api",
             "config",

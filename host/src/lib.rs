@@ -7,6 +7,7 @@
 //! - `supervisor`: notices parts that end or are stuck.
 //! - `job_status`: where a job is, from the queue and the trail.
 //! - `observe`: hands the events of jobs to trail, metrics and traces.
+//! - `activity`: the traffic of queues and CSPs in the last 24 hours.
 //! - [`replay`]: journals of finished jobs, and the replay gate for candidates.
 //! - [`registry`]: adapter versions: installation, activation, rollback.
 //! - `traces`: spans of requests and runs, exported by OTLP.
@@ -26,6 +27,7 @@
 //! `hoth-platform` (clock, secrets, fail points), `hoth-queue` (durable queues),
 //! `hoth-runtime` (the sandbox) and `hoth-egress` (calls to CSPs).
 
+mod activity;
 mod admin;
 mod api;
 mod app;

@@ -36,10 +36,15 @@ pub use auth::config::GoogleServiceAccountConfig;
 pub use auth::config::OAuth2Config;
 pub use auth::config::OciSignatureConfig;
 pub use auth::config::WebIdentityConfig;
+pub use auth::status::CredentialStatus;
+pub use auth::status::TokenStatus;
 pub use breaker::Breaker;
+pub use breaker::BreakerChange;
+pub use breaker::BreakerChangeKind;
 pub use breaker::BreakerConfig;
 pub use breaker::BreakerPhase;
 pub use breaker::BreakerStatus;
+pub use breaker::FailureCause;
 pub use breaker::ReceivePermit;
 pub use check::check_unconfigured;
 pub use config::Config;
@@ -210,6 +215,19 @@ impl Client {
     /// Returns the breakers of the other origins.
     pub fn other_breakers(&self) -> &[(OriginPattern, Breaker)] {
         &self.0.other_breakers
+    }
+
+    /// Closes the breakers of all origins: see [`Breaker::reset`]. Returns the
+    /// number of those that were open.
+    pub fn reset_breakers(&self) -> usize {
+        let others = self.0.other_breakers.iter().map(|(_, breaker)| breaker);
+        [&self.0.breaker].into_iter().chain(others).filter(|breaker| breaker.reset()).count()
+    }
+
+    /// Returns the state of every configured credential, without secrets: the
+    /// default one first, under the name `None`.
+    pub fn credentials(&self) -> Vec<CredentialStatus> {
+        self.0.credentials.statuses(&self.0.clock)
     }
 
     /// Returns the number of calls that are under way.

@@ -1,4 +1,4 @@
-//! CSPs: status, pause and resume.
+//! CSPs: status, pause, resume, and reset of breakers.
 
 use std::sync::Arc;
 
@@ -87,15 +87,8 @@ pub async fn list(State(state): State<Arc<AdminState>>) -> Json<Csps> {
     Json(Csps { csps: state.csps.values().map(|csp| row(&state, csp)).collect() })
 }
 
-/// Handles `GET /csps/{name}`.
-pub async fn show(
-    State(state): State<Arc<AdminState>>,
-    Path(name): Path<String>,
-) -> Result<Json<Csp>, AdminError> {
-    Ok(Json(row(&state, find(&state, &name)?)))
-}
-
-fn row(state: &AdminState, csp: &CspRuntime) -> Csp {
+/// Returns a CSP as the list has it.
+pub fn row(state: &AdminState, csp: &CspRuntime) -> Csp {
     let status = csp.status(&state.registry);
     Csp {
         name: csp.name.to_string(),
@@ -160,6 +153,38 @@ pub fn resume(state: &AdminState, by: &Principal, name: &str) -> Result<(), Admi
     find(state, name)?.pause.resume();
     audit::resumed(by, name);
     Ok(())
+}
+
+/// The response to a reset.
+#[derive(Debug, Serialize)]
+pub struct BreakersReset {
+    name: String,
+    /// The breakers that were open.
+    reset: usize,
+}
+
+/// Handles `POST /csps/{name}/reset-breaker`.
+pub async fn post_reset_breaker(
+    State(state): State<Arc<AdminState>>,
+    Extension(principal): Extension<Principal>,
+    Path(name): Path<String>,
+) -> Result<Json<BreakersReset>, AdminError> {
+    let reset = reset_breaker(&state, &principal, &name)?;
+    Ok(Json(BreakersReset { name, reset }))
+}
+
+/// Closes the breakers of a CSP, so that its jobs run at once, and returns the
+/// number of those that were open. A breaker opens again if calls still fail.
+///
+/// A repetition changes nothing, but is audited.
+///
+/// # Errors
+///
+/// Returns an error if there is no such CSP.
+pub fn reset_breaker(state: &AdminState, by: &Principal, name: &str) -> Result<usize, AdminError> {
+    let reset = find(state, name)?.client.reset_breakers();
+    audit::breaker_reset(by, name, reset);
+    Ok(reset)
 }
 
 /// Returns the running parts of a configured CSP.

@@ -5,6 +5,7 @@
 
 mod adapters;
 mod config;
+mod csp_details;
 mod csps;
 mod dead_letters;
 mod error;
@@ -24,8 +25,10 @@ pub use adapters::RollBackParams;
 pub use adapters::deploy;
 pub use adapters::roll_back;
 pub use config::Config;
+pub use csp_details::breaker_history;
 pub use csps::find as find_csp;
 pub use csps::pause;
+pub use csps::reset_breaker;
 pub use csps::resume;
 pub use dead_letters::Selection;
 pub use dead_letters::purge;

@@ -1,6 +1,7 @@
 //! Queues: their state, and the reasons why one makes no progress.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Json;
 use axum::extract::Path;
@@ -36,18 +37,38 @@ struct QueueRow {
     oldest_age_seconds: Option<f64>,
     oldest_claimable_age_seconds: Option<f64>,
     dead_letters: u64,
+    /// The traffic of the last hour, as this host has seen it since its start.
+    last_hour: Traffic,
+}
+
+/// The messages into and out of a queue, and their waits.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Traffic {
+    in_per_minute: f64,
+    /// Deliveries to a worker, or collections.
+    out_per_minute: f64,
+    /// The time since a message was due; `null` without deliveries; too high by
+    /// a fifth at most.
+    wait_p50_ms: Option<f64>,
+    wait_p99_ms: Option<f64>,
+}
+
+fn millis(time: Duration) -> f64 {
+    time.as_secs_f64() * 1e3
 }
 
 /// Handles `GET /queues`.
 pub async fn list(State(state): State<Arc<AdminState>>) -> Result<Json<Queues>, AdminError> {
     let mut queues = Vec::with_capacity(state.queues.len());
     for (name, stats) in state.stats.read_all().await {
-        queues.push(row(name, &stats?));
+        queues.push(row(&state, name, &stats?));
     }
     Ok(Json(Queues { queues }))
 }
 
-fn row(name: &QueueName, stats: &QueueStats) -> QueueRow {
+fn row(state: &AdminState, name: &QueueName, stats: &QueueStats) -> QueueRow {
+    let hour = state.activity.queue(name).hour;
     QueueRow {
         name: name.to_string(),
         csp: name.csp().map(ToString::to_string),
@@ -56,6 +77,12 @@ fn row(name: &QueueName, stats: &QueueStats) -> QueueRow {
         oldest_age_seconds: stats.oldest_age.map(|age| age.as_secs_f64()),
         oldest_claimable_age_seconds: stats.oldest_claimable_age.map(|age| age.as_secs_f64()),
         dead_letters: stats.dead_letters,
+        last_hour: Traffic {
+            in_per_minute: hour.per_minute(0),
+            out_per_minute: hour.per_minute(1),
+            wait_p50_ms: hour.p50.map(millis),
+            wait_p99_ms: hour.p99.map(millis),
+        },
     }
 }
 
@@ -109,7 +136,7 @@ pub async fn explain(
         Err(error) => return Err(error.into()),
     };
     let reasons = reasons(&state, name, &stats, blocked.as_deref());
-    let queue = row(name, &stats);
+    let queue = row(&state, name, &stats);
     let blocked = blocked.map(|groups| groups.into_iter().map(group).collect());
     Ok(Json(Explanation { queue, reasons, blocked }))
 }

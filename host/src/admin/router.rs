@@ -16,6 +16,7 @@ use axum::routing::get;
 use axum::routing::post;
 
 use super::adapters;
+use super::csp_details;
 use super::csps;
 use super::dead_letters;
 use super::host;
@@ -54,9 +55,10 @@ pub fn router(state: &Arc<AdminState>) -> Router {
         .route("/adapters/{name}/journals", get(journals::get_list))
         .route("/adapters/{name}/journals/{file}", get(journals::get_one))
         .route("/csps", get(csps::list))
-        .route("/csps/{name}", get(csps::show))
+        .route("/csps/{name}", get(csp_details::show))
         .route("/csps/{name}/pause", post(csps::post_pause))
         .route("/csps/{name}/resume", post(csps::post_resume))
+        .route("/csps/{name}/reset-breaker", post(csps::post_reset_breaker))
         .route("/jobs", get(jobs::list))
         .route("/jobs/{id}", get(jobs::show))
         .route("/jobs/{id}/journal", get(journals::get_of_job))

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::queue_stats::StatsReader;
+use crate::activity::Activity;
 use crate::http::Health;
 use crate::http::auth::Keys;
 use crate::http::listener::ReloadableTls;
@@ -72,6 +73,8 @@ pub struct AdminState {
     /// Learn what happens to jobs.
     pub observers: Observers,
     pub trail: Trail,
+    /// The traffic of queues and CSPs since the host started.
+    pub activity: Activity,
     /// The journals of finished jobs.
     pub journals: Arc<JournalStore>,
     /// Tell where jobs are.

@@ -25,6 +25,7 @@ use self::listeners::Listeners;
 pub use self::role::Role;
 use self::running::End;
 use self::running::Running;
+use crate::activity::Activity;
 use crate::admin;
 use crate::api;
 use crate::config::Config;
@@ -69,6 +70,7 @@ pub struct App {
     metrics: metrics::Recorder,
     trail: Trail,
     journals: Arc<JournalStore>,
+    activity: Activity,
     tracer: Tracer,
     exporter: Option<Exporter>,
     peers: Arc<Peers>,
@@ -91,6 +93,7 @@ impl App {
         let trail = parts::start_trail(&config, &clock, &supervisor)?;
         let (tracer, exporter) = parts::tracer(&config, &clock)?;
         let journals = parts::journals(&config, &clock);
+        let activity = Activity::new(config.csp.keys(), clock.clone());
         let registry = parts::open_registry(&config, &journals, &clock).await?;
         let context = Arc::new(worker::Context {
             queue: Arc::new(metrics::MeasuredQueue::new(storage.queue())),
@@ -100,7 +103,7 @@ impl App {
             lease: config.worker.lease(),
             recorder: parts::recorder(&config, Arc::clone(&journals), &clock, &supervisor)?,
             supervisor,
-            observers: parts::observers(&config, &trail, &tracer),
+            observers: parts::observers(&config, &trail, &tracer, &activity),
             drain: Drain::new(clock.now()),
             clock,
             tracer: tracer.clone(),
@@ -138,6 +141,7 @@ impl App {
             metrics,
             trail,
             journals,
+            activity,
             tracer,
             exporter,
             peers: Arc::new(peers),

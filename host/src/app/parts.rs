@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 
+use crate::activity::Activity;
 use crate::config;
 use crate::config::Config;
 use crate::metrics;
@@ -143,9 +144,19 @@ pub fn recorder(
 }
 
 /// Returns the parts that learn what happens to jobs.
-pub fn observers(config: &Config, trail: &Trail, tracer: &Tracer) -> Observers {
+pub fn observers(
+    config: &Config,
+    trail: &Trail,
+    tracer: &Tracer,
+    activity: &Activity,
+) -> Observers {
     let meter = metrics::JobMeter::new(config.csp.keys(), config.poll_policy().deadline);
-    Observers::new(vec![Arc::new(trail.clone()), Arc::new(meter), Arc::new(tracer.clone())])
+    Observers::new(vec![
+        Arc::new(trail.clone()),
+        Arc::new(meter),
+        Arc::new(tracer.clone()),
+        Arc::new(activity.clone()),
+    ])
 }
 
 /// Returns the certificate files of all CSPs, each with the key that names it.

@@ -133,6 +133,7 @@ impl App {
             clock: self.context.clock.clone(),
             observers: self.context.observers.clone(),
             trail: self.trail.clone(),
+            activity: self.activity.clone(),
             journals: Arc::clone(&self.journals),
             statuses: self.statuses(),
             health,

@@ -42,6 +42,17 @@ pub enum Command {
         #[command(flatten)]
         host: Host,
     },
+    /// Close the circuit breakers of a CSP, so that its jobs run at once
+    ///
+    /// For a CSP that is up again, in place of a wait for the next probe. A
+    /// breaker opens again if calls still fail.
+    #[command(after_help = "Example:\n  hoth csps reset-breaker CSP_A")]
+    ResetBreaker {
+        /// CSP name, as `hoth csps list` shows it
+        name: String,
+        #[command(flatten)]
+        host: Host,
+    },
     /// Resume the jobs of a CSP
     #[command(after_help = "Example:\n  hoth csps resume CSP_A")]
     Resume {
@@ -59,6 +70,13 @@ pub async fn run(command: Command) -> anyhow::Result<()> {
         Command::Show { name, host } => {
             let csp = host.get(&format!("csps/{name}")).await?;
             host.show(&csp, |csp| list(&json!({ "csps": [csp] })))
+        }
+        Command::ResetBreaker { name, host } => {
+            let reset = host.post(&format!("csps/{name}/reset-breaker"), &json!({})).await?;
+            host.show(&reset, |reset| match reset["reset"].as_u64() {
+                Some(0) => say(&format!("no breaker of {name} was open")),
+                _ => say(&format!("{name} reset")),
+            })
         }
         Command::Pause { name, host } => set_paused(&host, &name, "pause", "paused").await,
         Command::Resume { name, host } => set_paused(&host, &name, "resume", "resumed").await,

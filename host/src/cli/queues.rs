@@ -12,10 +12,11 @@ use super::table::Table;
 
 #[derive(Debug, clap::Subcommand)]
 pub enum Command {
-    /// List queues with depth, leases, ages and dead letters
+    /// List queues with depth, leases, ages, dead letters, rates and waits
     ///
     /// OLDEST is the age of the oldest message, CLAIMABLE that of the oldest
-    /// message that can be leased now, both in seconds.
+    /// message that can be leased now, both in seconds. IN, OUT and WAIT are of
+    /// the last hour, as this host has seen it since its start.
     #[command(after_help = "Example:\n  hoth queues list")]
     List {
         #[command(flatten)]
@@ -173,7 +174,18 @@ fn counted(done: &Value, names: &[&str]) -> String {
 }
 
 fn list(answer: &Value) {
-    let mut table = Table::new(["QUEUE", "DEPTH", "LEASED", "OLDEST s", "CLAIMABLE s", "DEAD"]);
+    let mut table = Table::new([
+        "QUEUE",
+        "DEPTH",
+        "LEASED",
+        "OLDEST s",
+        "CLAIMABLE s",
+        "DEAD",
+        "IN/min",
+        "OUT/min",
+        "WAIT p50 ms",
+        "p99 ms",
+    ]);
     for queue in answer["queues"].as_array().into_iter().flatten() {
         let age = |name: &str| match queue[name].as_f64() {
             Some(seconds) => format!("{seconds:.0}"),
@@ -186,9 +198,18 @@ fn list(answer: &Value) {
             age("oldestAgeSeconds"),
             age("oldestClaimableAgeSeconds"),
             queue["deadLetters"].to_string(),
+            of_hour(queue, "inPerMinute"),
+            of_hour(queue, "outPerMinute"),
+            of_hour(queue, "waitP50Ms"),
+            of_hour(queue, "waitP99Ms"),
         ]);
     }
     table.lines().iter().for_each(|line| say(line));
+}
+
+/// Returns a number about the last hour, with one decimal.
+fn of_hour(queue: &Value, name: &str) -> String {
+    queue["lastHour"][name].as_f64().map_or_else(|| "-".to_owned(), |number| format!("{number:.1}"))
 }
 
 fn explain(queue: &str, answer: &Value) {

@@ -65,6 +65,17 @@ pub async fn resume(
     operate(&state, &caller, &csp, admin::resume, "resumed")
 }
 
+/// Handles `POST /console/csps/{csp}/reset-breaker`.
+pub async fn reset_breaker(
+    State(state): Console,
+    Extension(principal): Caller,
+    Path(csp): Path<String>,
+) -> Result<Response, PageError> {
+    require(&principal, Access::Operate)?;
+    let reset = admin::reset_breaker(&state.admin, &principal, &csp)?;
+    Ok(back(&format!("/csps/{}", segment(&csp)), "reset", reset as u64))
+}
+
 /// Carries out an act on a CSP, and returns to its page.
 fn operate(
     state: &ConsoleState,

@@ -4,12 +4,10 @@ use maud::Markup;
 use maud::html;
 
 use super::text;
+use crate::activity::BAR_MINUTES;
+use crate::activity::BARS;
 use hoth_core::domain::Timestamp;
 use hoth_trail::Minute;
-
-/// The bars of a chart, and the minutes of a bar.
-const BARS: usize = 96;
-const BAR_MINUTES: u64 = 15;
 
 /// The size of the drawing, in units of its own.
 const BAR_WIDTH: usize = 10;
@@ -73,6 +71,46 @@ pub fn ended(minutes: &[Minute], csp: Option<&str>, now: Timestamp, marks: &[Tim
     }
 }
 
+/// The bars of an hour.
+const HOUR_BARS: usize = 4;
+
+/// Draws the messages into a queue (bars) and out of it (dashes) in the last 24
+/// hours, in quarters of an hour.
+pub fn traffic(bars: &[[u64; 2]; BARS]) -> Markup {
+    in_and_out(bars, "chart", "15 minutes")
+}
+
+/// Draws the same in hours, small enough for a row of a table.
+pub fn spark(bars: &[[u64; 2]; BARS]) -> Markup {
+    let sum = |hour: &[[u64; 2]], way: usize| hour.iter().map(|bar| bar[way]).sum();
+    let hours: Vec<[u64; 2]> =
+        bars.chunks(HOUR_BARS).map(|hour| [sum(hour, 0), sum(hour, 1)]).collect();
+    in_and_out(&hours, "spark", "an hour")
+}
+
+fn in_and_out(bars: &[[u64; 2]], class: &str, span: &str) -> Markup {
+    let most = bars.iter().flatten().copied().max().unwrap_or_default();
+    let scaled = |count: u64| (count * HEIGHT).div_ceil(most.max(1)).min(HEIGHT);
+    let sum = |way: usize| bars.iter().map(|bar| bar[way]).sum::<u64>();
+    let (came, left) = (sum(0), sum(1));
+    let summary = format!("Last 24 hours: {came} in, {left} out; at most {most} in {span}");
+    html! {
+        svg class=(class) role="img" aria-label=(summary) viewBox={ "0 0 " (bars.len() * BAR_WIDTH) " " (HEIGHT) }
+            preserveAspectRatio="none" xmlns="http://www.w3.org/2000/svg" {
+            @for (n, [came, left]) in bars.iter().enumerate() {
+                @let (x, came, left) = (n * BAR_WIDTH, scaled(*came), scaled(*left));
+                @if came > 0 {
+                    rect class="in" x=(x) y=(HEIGHT - came) width=(BAR_WIDTH - 1) height=(came) {}
+                }
+                @if left > 0 {
+                    line class="out" x1=(x) x2=(x + BAR_WIDTH - 1) y1=(HEIGHT - left) y2=(HEIGHT - left)
+                        vector-effect="non-scaling-stroke" {}
+                }
+            }
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -106,6 +144,21 @@ mod tests {
         assert_eq!(of_a[..BARS - 1], [Bar::default(); BARS - 1]);
         let all = bars(&minutes, None, now);
         assert_eq!(all[BARS - 1], Bar { ok: 8, failed: 1 });
+    }
+
+    #[test]
+    fn traffic_has_bars_and_dashes() {
+        let mut bars = [[0; 2]; BARS];
+        let empty = traffic(&bars).into_string();
+        assert!(empty.contains("0 in, 0 out") && !empty.contains("<rect"), "{empty}");
+        bars[BARS - 1] = [4, 2];
+        bars[BARS - 2] = [1, 0];
+        let drawn = traffic(&bars).into_string();
+        assert!(drawn.contains("5 in, 2 out; at most 4 in 15 minutes"), "{drawn}");
+        assert!(drawn.contains("height=\"100\"") && drawn.contains("y1=\"50\""), "{drawn}");
+        let small = spark(&bars).into_string();
+        assert!(small.contains("at most 5 in an hour"), "{small}");
+        assert_eq!(small.matches("<rect").count(), 1);
     }
 
     #[test]

@@ -20,6 +20,10 @@ impl Notice {
         let letters = if n == 1 { "dead letter" } else { "dead letters" };
         Some(match self.done.as_str() {
             "paused" => "The CSP is paused: its jobs wait, and jobs in hand go on.".to_owned(),
+            "reset" if n == 0 => "No breaker was open.".to_owned(),
+            "reset" => {
+                "The breaker is closed: jobs run, and it opens again if calls fail.".to_owned()
+            }
             "resumed" => "The CSP is resumed.".to_owned(),
             "drained" => "The host takes no more jobs; jobs in hand go on.".to_owned(),
             "host-resumed" => "The host takes jobs again.".to_owned(),

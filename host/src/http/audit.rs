@@ -103,6 +103,11 @@ pub fn host_resumed(by: &Principal, host: &str) {
     info!(target: TARGET, act = "resume-host", by = by.name(), host, "Host resumed");
 }
 
+/// Records that the breakers of a CSP were reset; `open` of them were open.
+pub fn breaker_reset(by: &Principal, csp: &str, open: usize) {
+    info!(target: TARGET, act = "reset-breaker", by = by.name(), csp, open, "Breaker reset");
+}
+
 /// Records that dead letters were returned to their queue.
 pub fn redriven(by: &Principal, queue: &str, redriven: u64, unreadable: u64) {
     info!(target: TARGET, act = "redrive", by = by.name(), queue, redriven, unreadable, "Dead letters redriven");

@@ -7,6 +7,7 @@ mod journals;
 mod login;
 mod pages;
 mod peers;
+mod traffic;
 mod troubles;
 
 use std::fmt::Write as _;

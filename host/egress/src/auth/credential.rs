@@ -30,6 +30,7 @@ use crate::auth::secret::read_secret;
 use crate::auth::sign::header::AuthHeader;
 use crate::auth::sign::signer::HeaderSigner;
 use crate::auth::sign::signer::Signer;
+use crate::auth::status::CredentialStatus;
 use crate::auth::tokens::TokenIssuer;
 use crate::auth::tokens::Tokens;
 use crate::endpoints::DEFAULT_CREDENTIAL;
@@ -41,6 +42,7 @@ use hoth_core::domain::CredentialChoice;
 use hoth_core::domain::CredentialUse;
 use hoth_core::domain::CspName;
 use hoth_core::domain::TransportCode;
+use hoth_platform::clock::Clock;
 
 /// All credentials of one CSP.
 #[derive(Debug)]
@@ -154,6 +156,14 @@ impl Credentials {
         self.destinations.signing(place)
     }
 
+    /// Returns the state of every credential, the default one first.
+    pub fn statuses(&self, clock: &Clock) -> Vec<CredentialStatus> {
+        let default = self.default.iter().map(|credential| credential.status(None, clock));
+        let named = self.named.iter();
+        let named = named.map(|(name, credential)| credential.status(Some(name), clock));
+        default.chain(named).collect()
+    }
+
     /// Returns true if a credential with this name is configured.
     pub fn has(&self, name: &str) -> bool {
         self.named.contains_key(name)
@@ -224,6 +234,20 @@ impl Credential {
         let kind = api_key.or_else(|| config.basic.clone().map(StaticKind::Basic))?;
         let inner = StaticInner { csp: setup.csp.clone(), kind, read: Reread::default() };
         Some(Self::Static(StaticCredential(Arc::new(inner))))
+    }
+
+    /// Returns the state of the credential, for operators.
+    fn status(&self, name: Option<&str>, clock: &Clock) -> CredentialStatus {
+        let (kind, token) = match self {
+            Self::Tokens(tokens) => (tokens.kind(), Some(tokens.status(clock))),
+            Self::Static(credential) => match &credential.0.kind {
+                StaticKind::ApiKey(_) => ("api_key", None),
+                StaticKind::Basic(_) => ("basic", None),
+            },
+            Self::AwsSigV4(credential) => ("aws_sigv4", credential.status(clock)),
+            Self::OciSignature(_) => ("oci_signature", None),
+        };
+        CredentialStatus { name: name.map(str::to_owned), kind, token }
     }
 
     /// Checks the parameters of a request.

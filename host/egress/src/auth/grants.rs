@@ -15,7 +15,10 @@ use futures_util::future::Shared;
 use futures_util::future::WeakShared;
 use tokio::time::Instant;
 
+use crate::auth::status::TokenEvents;
+use crate::auth::status::TokenStatus;
 use crate::transport::failure::CallFailure;
+use hoth_platform::clock::Clock;
 
 /// A grant is not used in the last seconds of its life: the CSP's clock may be
 /// ahead, and the request has to get there.
@@ -79,6 +82,7 @@ struct Cache<I: Issuer> {
     slots: HashMap<I::Key, Slot<I::Value>>,
     /// The number of fetches that have ended, to number grants.
     fetches: u64,
+    events: TokenEvents,
 }
 
 /// The state of one key.
@@ -128,11 +132,20 @@ impl<I: Issuer> Grants<I> {
     /// Drops the grant that the CSP refused, unless its successor is cached
     /// already.
     pub fn discard(&self, key: &I::Key, generation: u64) {
-        if let Some(slot) = self.0.lock().slots.get_mut(key) {
-            // Many calls may be refused for one grant. The first replaces it;
-            // the generation keeps the later ones from dropping the new one.
-            slot.grant.take_if(|grant| grant.generation == generation);
+        let mut cache = self.0.lock();
+        let Some(slot) = cache.slots.get_mut(key) else { return };
+        // Many calls may be refused for one grant. The first replaces it; the
+        // generation keeps the later ones from dropping the new one.
+        if slot.grant.take_if(|grant| grant.generation == generation).is_some() {
+            cache.events.refused_at = Some(Instant::now());
         }
+    }
+
+    /// Returns the state of the grants, for operators.
+    pub fn status(&self, clock: &Clock) -> TokenStatus {
+        let cache = self.0.lock();
+        let usable = cache.slots.values().filter_map(Slot::usable);
+        cache.events.clone().status(usable.map(|grant| grant.usable_until), clock)
     }
 
     /// Returns the cached grant, joins the running fetch, or starts one. All
@@ -181,6 +194,10 @@ async fn fetch<I: Issuer>(
     cache.fetches += 1;
     let generation = cache.fetches;
     // The slot may have been evicted during the request; then it is made anew.
+    match &granted {
+        Ok(_) => cache.events.obtained_at = Some(Instant::now()),
+        Err(failure) => cache.events.failed(&failure.message),
+    }
     let slot = cache.slots.entry(key).or_default();
     slot.fetch = None;
     let Granted { value, expires_in } = granted?;
@@ -259,7 +276,7 @@ impl<T: Clone> Default for Slot<T> {
 
 impl<I: Issuer> Default for Cache<I> {
     fn default() -> Self {
-        Self { slots: HashMap::new(), fetches: 0 }
+        Self { slots: HashMap::new(), fetches: 0, events: TokenEvents::default() }
     }
 }
 

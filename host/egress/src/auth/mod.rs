@@ -17,5 +17,6 @@ mod reread;
 pub mod scopes;
 mod secret;
 pub mod sign;
+pub mod status;
 mod token_endpoint;
 mod tokens;

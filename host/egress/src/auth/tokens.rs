@@ -12,7 +12,9 @@ use crate::auth::grants::Issuer;
 use crate::auth::oauth2::OAuth2;
 use crate::auth::scopes::Scopes;
 use crate::auth::sign::header::AuthHeader;
+use crate::auth::status::TokenStatus;
 use crate::transport::failure::CallFailure;
+use hoth_platform::clock::Clock;
 
 /// An issuer of bearer tokens.
 #[derive(Debug)]
@@ -62,6 +64,20 @@ impl Tokens {
     /// Drops a token that the CSP refused: see [`Grants::discard`].
     pub fn discard(&self, scopes: &Scopes, generation: u64) {
         self.grants.discard(self.effective(scopes), generation);
+    }
+
+    /// Returns the key of the credential's table in the configuration.
+    pub fn kind(&self) -> &'static str {
+        match self.grants.issuer() {
+            TokenIssuer::OAuth2(_) => "oauth2",
+            TokenIssuer::GoogleAccount(_) => "google_service_account",
+            TokenIssuer::GoogleFederation(_) => "google_federation",
+        }
+    }
+
+    /// Returns the state of the tokens, for operators.
+    pub fn status(&self, clock: &Clock) -> TokenStatus {
+        self.grants.status(clock)
     }
 
     fn effective<'a>(&'a self, scopes: &'a Scopes) -> &'a Scopes {

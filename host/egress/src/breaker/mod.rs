@@ -15,9 +15,12 @@
 //! that bound, and ends as it would without a breaker.
 
 mod config;
+mod history;
 mod state;
 
 use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::PoisonError;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -31,8 +34,12 @@ use tracing::info;
 use tracing::warn;
 
 pub use config::BreakerConfig;
+pub use history::BreakerChange;
+pub use history::BreakerChangeKind;
+pub use history::FailureCause;
 pub use state::BreakerPhase;
 
+use history::History;
 use hoth_core::domain::CspName;
 use hoth_core::domain::Timestamp;
 use hoth_platform::clock::Clock;
@@ -45,7 +52,7 @@ pub enum CallHealth {
     /// The CSP responded, perhaps with a refusal.
     Responded,
     /// No connection, no response, no token, or a gateway without its service.
-    Failed,
+    Failed(FailureCause),
 }
 
 /// The breaker of one origin of a CSP. Cheap to clone; clones share their state.
@@ -63,6 +70,7 @@ struct Inner {
     /// calls get the slot in the order of their arrival.
     probe: Arc<Semaphore>,
     openings: AtomicU64,
+    history: Mutex<History>,
     clock: Clock,
 }
 
@@ -108,6 +116,7 @@ impl Breaker {
             state,
             probe,
             openings: AtomicU64::new(0),
+            history: Mutex::default(),
             clock,
         }))
     }
@@ -115,24 +124,66 @@ impl Breaker {
     /// Records the end of a call of `job` that began at `called_at`.
     pub fn report(&self, job: &str, called_at: Instant, health: CallHealth) {
         let (csp, peer) = (&self.0.csp, &self.0.peer);
-        let mut transition = Transition::Unchanged;
+        let (mut transition, mut jobs) = (Transition::Unchanged, 0);
         self.0.state.send_if_modified(|state| {
             transition = match health {
                 CallHealth::Responded => state.record_response(Instant::now()),
-                CallHealth::Failed => state.record_failure(job, called_at, Instant::now()),
+                CallHealth::Failed(_) => state.record_failure(job, called_at, Instant::now()),
             };
+            jobs = state.failures();
             transition != Transition::Unchanged
         });
-        match transition {
-            Transition::Unchanged => {}
-            Transition::Opened { pause } => {
+        match (transition, health) {
+            (Transition::Opened { pause }, CallHealth::Failed(cause)) => {
                 self.0.openings.fetch_add(1, Ordering::Relaxed);
-                warn!(%csp, event = "breaker-open", "{peer} does not respond; its jobs wait {pause:?}");
+                self.remember(|_| BreakerChangeKind::Opened { jobs, cause });
+                warn!(%csp, event = "breaker-open", %cause, "{peer} does not respond; its jobs wait {pause:?}");
             }
-            Transition::Closed => {
-                info!(%csp, event = "breaker-closed", "{peer} responds again; its jobs resume")
+            (Transition::OpenedAgain { pause }, CallHealth::Failed(cause)) => {
+                self.0.openings.fetch_add(1, Ordering::Relaxed);
+                self.remember(|until| BreakerChangeKind::ProbesFailed { probes: 1, until, cause });
+                warn!(%csp, event = "breaker-open", %cause, "{peer} does not respond; its jobs wait {pause:?}");
             }
+            (Transition::Closed { after }, CallHealth::Responded) => {
+                self.remember(|_| BreakerChangeKind::Closed { after });
+                info!(%csp, event = "breaker-closed", "{peer} responds again; its jobs resume");
+            }
+            // A response opens nothing, and a failure closes nothing.
+            (
+                Transition::Unchanged
+                | Transition::Opened { .. }
+                | Transition::OpenedAgain { .. }
+                | Transition::Closed { .. },
+                CallHealth::Responded | CallHealth::Failed(_),
+            ) => {}
         }
+    }
+
+    /// Closes the breaker, so that its jobs run, and forgets the failures so
+    /// far. Returns false if it was closed. If the CSP is still down, it opens
+    /// again after as many failures as the first time.
+    pub fn reset(&self) -> bool {
+        let mut transition = Transition::Unchanged;
+        self.0.state.send_if_modified(|state| {
+            transition = state.record_response(Instant::now());
+            transition != Transition::Unchanged
+        });
+        let Transition::Closed { after } = transition else { return false };
+        self.remember(|_| BreakerChangeKind::Reset { after });
+        let (csp, peer) = (&self.0.csp, &self.0.peer);
+        info!(%csp, event = "breaker-reset", "The breaker of {peer} was reset; its jobs resume");
+        true
+    }
+
+    /// Returns the last changes since the host started, the newest first.
+    pub fn history(&self) -> Vec<BreakerChange> {
+        self.0.history.lock().unwrap_or_else(PoisonError::into_inner).newest_first()
+    }
+
+    fn remember(&self, change: impl FnOnce(Timestamp) -> BreakerChangeKind) {
+        let now = self.0.clock.now();
+        let mut history = self.0.history.lock().unwrap_or_else(PoisonError::into_inner);
+        history.add(now, change(now));
     }
 
     /// Returns true if calls are held back now.
@@ -293,6 +344,9 @@ mod tests {
         Breaker::new(&"CSP_A".parse().unwrap(), "CSP_A".to_owned(), &config, Clock::system())
     }
 
+    const FAILED: CallHealth =
+        CallHealth::Failed(FailureCause::Transport(hoth_core::domain::TransportCode::Connect));
+
     const PAUSE: Duration = Duration::from_millis(100);
     const QUICK: &str = "failures = 1\nover_ms = 0\nopen_ms = 100\nmax_open_ms = 100";
 
@@ -300,10 +354,37 @@ mod tests {
     const SLOW: &str = "failures = 1\nover_ms = 0\nopen_ms = 30000\nmax_open_ms = 30000";
 
     #[tokio::test]
+    async fn a_reset_lets_jobs_run_and_is_remembered() {
+        let breaker = breaker(SLOW);
+        assert!(!breaker.reset(), "it is closed");
+        assert_eq!(breaker.history(), []);
+        breaker.report("a", Instant::now(), FAILED);
+        let held = breaker.receive_permit();
+        let mut held = std::pin::pin!(held);
+        assert!(futures_util::poll!(held.as_mut()).is_pending());
+        assert!(breaker.reset());
+        assert!(held.await.probe.is_none());
+        assert_eq!(breaker.status().phase, BreakerPhase::Closed);
+        let kinds: Vec<_> = breaker.history().into_iter().map(|change| change.what).collect();
+        let cause = FailureCause::Transport(hoth_core::domain::TransportCode::Connect);
+        assert!(
+            matches!(
+                kinds[..],
+                [BreakerChangeKind::Reset { .. }, BreakerChangeKind::Opened { jobs: 1, cause: seen }]
+                if seen == cause
+            ),
+            "{kinds:?}"
+        );
+        // It opens again by the same rule.
+        breaker.report("b", Instant::now(), FAILED);
+        assert_eq!(breaker.status().phase, BreakerPhase::Open);
+    }
+
+    #[tokio::test]
     async fn an_open_breaker_gives_no_receive_permit() {
         let breaker = breaker(SLOW);
         let first = breaker.receive_permit().await;
-        breaker.report("a", Instant::now(), CallHealth::Failed);
+        breaker.report("a", Instant::now(), FAILED);
         breaker.revoked(&first).await;
         assert_eq!(breaker.status().phase, BreakerPhase::Open);
         let mut next = std::pin::pin!(breaker.receive_permit());
@@ -317,7 +398,7 @@ mod tests {
         assert!(first.probe.is_none());
 
         let started_at = Instant::now();
-        breaker.report("a", started_at, CallHealth::Failed);
+        breaker.report("a", started_at, FAILED);
         breaker.revoked(&first).await;
         let second = breaker.receive_permit().await;
         assert!(second.probe == Some(PAUSE) && started_at.elapsed() >= PAUSE);
@@ -331,13 +412,13 @@ mod tests {
     #[tokio::test]
     async fn no_job_is_received_while_a_running_job_can_probe() {
         let breaker = breaker(QUICK);
-        breaker.report("x", Instant::now(), CallHealth::Failed);
+        breaker.report("x", Instant::now(), FAILED);
         let probing = breaker.call_permit().await;
         let mut waiting = std::pin::pin!(breaker.call_permit());
         assert!(futures_util::poll!(waiting.as_mut()).is_pending());
         let mut received = std::pin::pin!(breaker.receive_permit());
         assert!(futures_util::poll!(received.as_mut()).is_pending(), "a call probes");
-        breaker.report("a", Instant::now(), CallHealth::Failed);
+        breaker.report("a", Instant::now(), FAILED);
         drop(probing);
         let next = tokio::select! {
             next = waiting => next,
@@ -352,7 +433,7 @@ mod tests {
     /// ends with a response, or with a failure while no calls are held. Returns
     /// the jobs in the order of their calls.
     async fn calls(breaker: &Breaker, jobs: &[&str], failing: usize) -> String {
-        let made = std::sync::Mutex::new(String::new());
+        let made = Mutex::new(String::new());
         let tasks = jobs.iter().map(|job| async {
             loop {
                 let permit = breaker.call_permit().await;
@@ -362,7 +443,7 @@ mod tests {
                     made.push_str(job);
                     made.len() <= failing
                 };
-                let health = if fails { CallHealth::Failed } else { CallHealth::Responded };
+                let health = if fails { FAILED } else { CallHealth::Responded };
                 breaker.report(job, called_at, health);
                 drop(permit);
                 if !fails || !breaker.holds_calls() {
@@ -378,7 +459,7 @@ mod tests {
     async fn waiting_calls_probe_in_turn_until_one_gets_a_response() {
         let breaker = breaker(QUICK);
         let started_at = Instant::now();
-        breaker.report("x", started_at, CallHealth::Failed);
+        breaker.report("x", started_at, FAILED);
         let made = calls(&breaker, &["a", "b", "c"], 4).await;
         assert_eq!(made[..5], *"abcab", "{made}");
         assert_eq!(made.len(), 7, "the remaining jobs run at once: {made}");
@@ -389,7 +470,7 @@ mod tests {
     async fn no_call_is_held_longer_than_the_longest_hold() {
         let breaker = breaker(&format!("{QUICK}\nmax_hold_ms = 350"));
         let started_at = Instant::now();
-        breaker.report("x", started_at, CallHealth::Failed);
+        breaker.report("x", started_at, FAILED);
         let made = calls(&breaker, &["a", "b", "c", "d", "e"], usize::MAX).await;
         assert!(started_at.elapsed() >= Duration::from_millis(350), "{:?}", started_at.elapsed());
         // Three pauses fit, and then each job makes one more call.
@@ -404,7 +485,7 @@ mod tests {
     async fn a_hanging_probe_delays_the_next_one_by_one_pause_only() {
         let breaker = breaker(QUICK);
         let started_at = Instant::now();
-        breaker.report("x", started_at, CallHealth::Failed);
+        breaker.report("x", started_at, FAILED);
         let hanging = breaker.call_permit().await;
         assert!(started_at.elapsed() >= PAUSE);
         let next = breaker.call_permit().await;
@@ -415,7 +496,7 @@ mod tests {
     #[tokio::test]
     async fn a_dropped_probe_frees_the_slot_at_once() {
         let slow = breaker("failures = 1\nover_ms = 0\nopen_ms = 2000\nmax_open_ms = 2000");
-        slow.report("x", Instant::now(), CallHealth::Failed);
+        slow.report("x", Instant::now(), FAILED);
         let dropped = slow.call_permit().await;
         let mut next = std::pin::pin!(slow.call_permit());
         assert!(futures_util::poll!(next.as_mut()).is_pending(), "two calls at once");

@@ -45,11 +45,18 @@ impl BreakerPhase {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Transition {
     Unchanged,
-    /// The breaker opened, or opened again after a failed probe.
+    /// The breaker opened.
     Opened {
         pause: Duration,
     },
-    Closed,
+    /// The breaker opened again after a failed probe.
+    OpenedAgain {
+        pause: Duration,
+    },
+    /// The breaker closed, this long after it first opened.
+    Closed {
+        after: Duration,
+    },
 }
 
 /// The state of a breaker.
@@ -108,9 +115,10 @@ impl BreakerState {
                 *run = None;
                 Transition::Unchanged
             }
-            Circuit::Open { .. } => {
+            Circuit::Open { first, .. } => {
+                let after = now.duration_since(*first);
                 self.enter(Circuit::Closed { run: None }, now);
-                Transition::Closed
+                Transition::Closed { after }
             }
         }
     }
@@ -134,7 +142,9 @@ impl BreakerState {
                 let enough = jobs.len() >= self.failures_max;
                 let long_enough = now.duration_since(*first) >= self.over;
                 if enough && long_enough {
-                    self.open(self.pause_first, now, now)
+                    let pause = self.pause_first;
+                    self.enter(Circuit::Open { pause, first: now }, now);
+                    Transition::Opened { pause }
                 } else {
                     Transition::Unchanged
                 }
@@ -147,14 +157,10 @@ impl BreakerState {
             ) => Transition::Unchanged,
             (Circuit::Open { pause, first }, BreakerPhase::HalfOpen) => {
                 let (pause, first) = ((*pause * 2).min(self.pause_max), *first);
-                self.open(pause, first, now)
+                self.enter(Circuit::Open { pause, first }, now);
+                Transition::OpenedAgain { pause }
             }
         }
-    }
-
-    fn open(&mut self, pause: Duration, first: Instant, now: Instant) -> Transition {
-        self.enter(Circuit::Open { pause, first }, now);
-        Transition::Opened { pause }
     }
 
     fn enter(&mut self, circuit: Circuit, now: Instant) {

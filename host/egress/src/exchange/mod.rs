@@ -198,7 +198,7 @@ impl<'a> Exchange<'a> {
             };
             // A failure while the breaker is open does not count as a try: the
             // breaker decides on the time of the next call.
-            let is_outage = health == Some(CallHealth::Failed) && breaker.holds_calls();
+            let is_outage = matches!(health, Some(CallHealth::Failed(_))) && breaker.holds_calls();
             if is_outage && context.retry.repeats(self.retry, attempt) {
                 self.log(tries, &tried, NextCall::Held);
                 self.keep(tried);

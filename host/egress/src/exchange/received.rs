@@ -8,6 +8,7 @@ use tracing::warn;
 
 use crate::auth::sign::signer::Refusal;
 use crate::breaker::CallHealth;
+use crate::breaker::FailureCause;
 use crate::exchange::Exchange;
 use crate::policy::scrub::Scrubber;
 use crate::transport::call::RawResponse;
@@ -69,7 +70,7 @@ pub(super) fn health(tried: &Result<ReceivedResponse, CallFailure>) -> Option<Ca
         // other status comes from the service itself and concerns this request
         // only.
         Ok(received) => match received.response.status {
-            502..=504 => Some(CallHealth::Failed),
+            status @ 502..=504 => Some(CallHealth::Failed(FailureCause::Status(status))),
             _ => Some(CallHealth::Responded),
         },
         Err(failure) => failure.health(),

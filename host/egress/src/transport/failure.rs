@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::breaker::CallHealth;
+use crate::breaker::FailureCause;
 use hoth_core::domain::TransportCode;
 use hoth_core::workflow::Attempt;
 
@@ -67,7 +68,9 @@ fn health(code: TransportCode) -> Option<CallHealth> {
         | TransportCode::Reset
         | TransportCode::Tls
         | TransportCode::Truncated
-        | TransportCode::TokenUnavailable => Some(CallHealth::Failed),
+        | TransportCode::TokenUnavailable => {
+            Some(CallHealth::Failed(FailureCause::Transport(code)))
+        }
         TransportCode::TooLarge => Some(CallHealth::Responded),
         TransportCode::TokenRefused
         | TransportCode::OriginRefused

@@ -2,6 +2,7 @@
 
 pub mod adapters;
 pub mod audit;
+pub mod csp;
 pub mod csps;
 pub mod dead_letters;
 pub mod errors;

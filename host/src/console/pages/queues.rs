@@ -1,4 +1,4 @@
-//! Queues: depths, ages, and what blocks a portfolio.
+//! Queues: depths, ages, rates, waits, and what blocks a portfolio.
 
 use std::sync::Arc;
 
@@ -12,8 +12,10 @@ use maud::html;
 use super::Mood;
 use super::PageError;
 use super::state;
+use crate::activity::QueueTraffic;
 use crate::admin;
 use crate::console::ConsoleState;
+use crate::console::chart;
 use crate::console::layout::Page;
 use crate::console::layout::Section;
 use crate::console::text;
@@ -24,35 +26,63 @@ use hoth_queue::BlockedGroup;
 use hoth_queue::QueueError;
 use hoth_queue::QueueStats;
 
+/// The columns of numbers; only the last one may be missing.
+const COLUMNS: [&str; 8] = [
+    "Waiting",
+    "In hand",
+    "Oldest",
+    "Oldest that could run",
+    "In, per minute",
+    "Out, per minute",
+    "Wait p50",
+    "p99",
+];
+
 /// Handles `GET /console/queues`.
 pub async fn list(
     State(console): State<Arc<ConsoleState>>,
     Extension(principal): Extension<Principal>,
 ) -> Response {
+    let activity = &console.admin.activity;
     let rows = console.admin.stats.read_all().await;
+    let rows: Vec<_> =
+        rows.into_iter().map(|(name, stats)| (name, stats, activity.queue(name))).collect();
     let body = html! {
-        div class="scroll" tabindex="0" { table {
+        div class="scroll" tabindex="0" { table class="dense" {
             thead { tr {
                 th scope="col" { "Queue" }
-                th scope="col" class="number" { "Waiting" }
-                th scope="col" class="number" { "In hand" }
-                th scope="col" class="number" { "Oldest" }
-                th scope="col" class="number" { "Oldest that could run" }
+                @for column in COLUMNS { th scope="col" class="number" { (column) } }
+                th scope="col" { "Last 24 hours" }
                 th scope="col" class="number" { "Dead letters" }
             } }
-            tbody { @for (name, stats) in &rows { tr {
+            tbody { @for (name, stats, traffic) in &rows { tr {
                 th scope="row" {
                     a href={ "/console/queues/" (segment(&name.to_string())) } { (name) }
                 }
                 @match stats {
                     Ok(stats) => (numbers(stats)),
-                    Err(error) => { td colspan="5" { (state(Mood::Bad, "unknown")) " " (error) } }
+                    Err(error) => { td colspan="4" { (state(Mood::Bad, "unknown")) " " (error) } }
                 }
+                (rates(traffic))
+                td { (chart::spark(&traffic.bars)) }
+                td class="number" { @match stats {
+                    Ok(stats) => (stats.dead_letters), Err(_) => "–",
+                } }
             } } }
         } }
+        (explanation(&console))
     };
     let page = Page { section: Section::Queues, title: "Queues", live: true, notice: None, body };
     page.render(&principal)
+}
+
+fn explanation(console: &ConsoleState) -> Markup {
+    html! { p class="soft" {
+        "Rates and waits are of the last hour, as this host has seen them since its start at "
+        (text::time(console.admin.activity.since()))
+        ". Out counts deliveries to a worker, or collections. Bars: in; dashes: out. Half of the \
+         messages waited no longer than p50 after they were due, and 99 % no longer than p99."
+    } }
 }
 
 fn numbers(stats: &QueueStats) -> Markup {
@@ -62,7 +92,21 @@ fn numbers(stats: &QueueStats) -> Markup {
         td class="number" { (stats.in_flight) }
         td class="number" { (age(stats.oldest_age)) }
         td class="number" { (age(stats.oldest_claimable_age)) }
-        td class="number" { (stats.dead_letters) }
+    }
+}
+
+fn rates(traffic: &QueueTraffic) -> Markup {
+    let time = |time: Option<_>| time.map_or_else(|| "–".to_owned(), text::duration);
+    let rate = |way| match (traffic.hour.counts[way], traffic.hour.per_minute(way)) {
+        (0, _) => "0".to_owned(),
+        (_, rate) if rate < 0.1 => "< 0.1".to_owned(),
+        (_, rate) => format!("{rate:.1}"),
+    };
+    html! {
+        td class="number" { (rate(0)) }
+        td class="number" { (rate(1)) }
+        td class="number" { (time(traffic.hour.p50)) }
+        td class="number" { (time(traffic.hour.p99)) }
     }
 }
 
@@ -80,18 +124,22 @@ pub async fn show(
         Err(QueueError::NotOffered(_)) => None,
         Err(error) => return Err(error.into()),
     };
+    let traffic = console.admin.activity.queue(queue);
     let reasons = admin::reasons(&console.admin, queue, &stats, blocked.as_deref());
     let body = html! {
         div class="scroll" tabindex="0" { table {
             thead { tr {
-                th scope="col" class="number" { "Waiting" }
-                th scope="col" class="number" { "In hand" }
-                th scope="col" class="number" { "Oldest" }
-                th scope="col" class="number" { "Oldest that could run" }
+                @for column in COLUMNS { th scope="col" class="number" { (column) } }
                 th scope="col" class="number" { "Dead letters" }
             } }
-            tbody { tr { (numbers(&stats)) } }
+            tbody { tr {
+                (numbers(&stats))
+                (rates(&traffic))
+                td class="number" { (stats.dead_letters) }
+            } }
         } }
+        (chart::traffic(&traffic.bars))
+        (explanation(&console))
         h2 { "Why it does not move" }
         @if reasons.is_empty() { p { "Nothing holds it back." } }
         @else { ul { @for reason in &reasons { li { (text::foreign(reason)) } } } }

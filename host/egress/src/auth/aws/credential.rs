@@ -29,9 +29,11 @@ use crate::auth::sign::signer::AwsSigner;
 use crate::auth::sign::signer::Refusal;
 use crate::auth::sign::signer::Signer;
 use crate::auth::sign::signing_clock::SigningClock;
+use crate::auth::status::TokenStatus;
 use crate::policy::aws_scope::AwsScope;
 use crate::transport::failure::CallFailure;
 use hoth_core::domain::CspName;
+use hoth_platform::clock::Clock;
 
 /// A credential that signs for AWS. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -77,6 +79,15 @@ impl AwsCredential {
             signing: config.signing.clone(),
             clock: SigningClock::new(&setup.csp, setup.clock.clone()),
         }))
+    }
+
+    /// Returns the state of the temporary keys of a role, for operators; `None`
+    /// for static keys.
+    pub fn status(&self, clock: &Clock) -> Option<TokenStatus> {
+        match &self.0.source {
+            Source::Static { .. } => None,
+            Source::Role { role } => Some(role.status(clock)),
+        }
     }
 
     /// Checks the parameters of a request.
