@@ -21,6 +21,7 @@ use crate::state::BlockedGroup;
 use crate::state::DeadLetter;
 use crate::state::DeadLetterId;
 use crate::state::Location;
+use crate::state::MessageId;
 use crate::state::QueueStats;
 
 /// The holder of a lease. It decides what a restart of the host does to the
@@ -60,10 +61,7 @@ impl Receive {
         if self.wait > WAIT_MAX {
             return Err(InvalidArgument::Wait);
         }
-        if self.lease.is_zero() {
-            return Err(InvalidArgument::Lease);
-        }
-        check_lease(self.lease)
+        check_new_lease(self.lease)
     }
 }
 
@@ -108,11 +106,32 @@ pub enum Redrive {
     NotFound,
 }
 
+/// The result of taking a message.
+#[derive(Debug)]
+pub enum Take {
+    /// The message, leased to this process.
+    Taken(Delivery),
+    /// Another holder has leased it. The lease ends then, unless its holder ends
+    /// or extends it.
+    InHand { until: Timestamp },
+    /// The message is not on the queue, or not any more.
+    NotFound,
+}
+
+/// Checks the time for which a message is taken against [`LEASE_MAX`]. It is
+/// not zero.
+pub fn check_new_lease(lease: Duration) -> Result<(), InvalidArgument> {
+    match lease.is_zero() {
+        true => Err(InvalidArgument::Lease),
+        false => check_lease(lease),
+    }
+}
+
 /// A set of queues.
 ///
 /// Every method may be cancelled by dropping its future. The act has then
-/// happened wholly or not at all. A dropped receive leaves no lease behind, and
-/// counts for no message.
+/// happened wholly or not at all. A dropped receive or take leaves no lease
+/// behind, and counts for no message.
 #[async_trait]
 pub trait Queue: Send + Sync {
     /// Sends a message. `Ok` means that the result is durable.
@@ -127,6 +146,23 @@ pub trait Queue: Send + Sync {
         queue: &QueueName,
         receive: Receive,
     ) -> Result<Vec<Delivery>, QueueError>;
+
+    /// Leases one message that no holder has: whether or not it is due, and
+    /// wherever it is in its group. The messages behind it then wait for it, and
+    /// those before it are not affected. It counts as a receive, so
+    /// [`Queue::give_back`] takes the count back and makes a message due that was
+    /// not.
+    ///
+    /// # Errors
+    ///
+    /// [`QueueError::NotOffered`] by a backend that cannot look into its
+    /// queues.
+    async fn take(
+        &self,
+        queue: &QueueName,
+        id: &MessageId,
+        lease: Duration,
+    ) -> Result<Take, QueueError>;
 
     /// Deletes messages for good. (A consumed outcome goes to the archive, on a
     /// backend that has one.) A repetition is harmless.

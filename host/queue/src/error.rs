@@ -57,6 +57,8 @@ pub enum InvalidArgument {
     DiscardIds,
     #[error("not a receipt of this queue")]
     Receipt,
+    #[error("not the id of a message of this queue")]
+    MessageId,
     #[error("not the id of a dead letter of this queue")]
     DeadLetterId,
     #[error("this host has not opened the queue")]

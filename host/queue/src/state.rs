@@ -30,6 +30,23 @@ impl fmt::Display for DeadLetterId {
     }
 }
 
+/// The name of a waiting message within its queue, as [`MessageLocation`] has
+/// it. Its text is opaque outside the backend that wrote it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct MessageId(String);
+
+impl MessageId {
+    /// Wraps a backend's own text.
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
+    /// Returns the backend's own text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
 /// A message that could not be processed, kept for operators.
 ///
 /// Its texts are as the backend stores them, like those of
@@ -105,6 +122,8 @@ pub struct Location {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MessageLocation {
     pub queue: QueueName,
+    /// The name for [`Queue::take`](crate::Queue::take).
+    pub id: MessageId,
     pub sent_at: Timestamp,
     pub state: MessageState,
     /// The number of times it was received.

@@ -15,6 +15,7 @@ use hoth_queue::DeadLetter;
 use hoth_queue::DeadLetterId;
 use hoth_queue::Delivery;
 use hoth_queue::Location;
+use hoth_queue::MessageId;
 use hoth_queue::NewMessage;
 use hoth_queue::Queue;
 use hoth_queue::QueueError;
@@ -26,6 +27,7 @@ use hoth_queue::Received;
 use hoth_queue::Redeliver;
 use hoth_queue::Redrive;
 use hoth_queue::Sent;
+use hoth_queue::Take;
 
 /// An operation of the queue backend.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,7 +40,8 @@ enum Op {
     Settle,
     DeadLetter,
     Redeliver,
-    /// The acts of operators: dead letters, blocked groups, queues in use.
+    /// The acts of operators: dead letters, blocked groups, queues in use, the
+    /// message of a job.
     Operate,
     Check,
     Stats,
@@ -147,6 +150,15 @@ impl Queue for MeasuredQueue {
         let received = self.queue.receive(queue, receive).await;
         self.count_failure(Op::Receive, received.as_ref().err());
         received
+    }
+
+    async fn take(
+        &self,
+        queue: &QueueName,
+        id: &MessageId,
+        lease: Duration,
+    ) -> Result<Take, QueueError> {
+        self.measure(Op::Operate, self.queue.take(queue, id, lease)).await
     }
 
     async fn delete(&self, queue: &QueueName, receipts: &[Receipt]) -> Result<(), QueueError> {

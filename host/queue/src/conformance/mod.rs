@@ -13,7 +13,8 @@
 //!
 //! The marks name the statements: **G** groups and order, **V** leases and
 //! receipts (SQS: visibility and handles), **D** deduplication, **B** batches,
-//! **P** waiting, **S** sizes, **R** dead letters, **H** counts. Some statements
+//! **P** waiting, **S** sizes, **R** dead letters, **H** counts. The checks of
+//! taking apply to backends that can look into their queues. Some statements
 //! about SQS have no check, because the contract has no such act or the host
 //! never sees the effect: sequence numbers, standard queues (V5), content-based
 //! deduplication (D4, D5, D7, D8), purging (D10, H2), attempt ids (A1), SQS's
@@ -26,6 +27,7 @@ mod fixture;
 mod groups;
 mod leases;
 mod sending;
+mod taking;
 mod waiting;
 
 pub use self::fixture::Fixture;
@@ -40,6 +42,7 @@ pub use self::dead_letters::*;
 pub use self::groups::*;
 pub use self::leases::*;
 pub use self::sending::*;
+pub use self::taking::*;
 pub use self::waiting::*;
 
 /// Makes a test of each named check, on a fresh fixture.
@@ -105,6 +108,12 @@ macro_rules! common_conformance_suite {
             dead_letters_are_kept_until_redriven_or_discarded,
             counts_add_up,
             a_sent_message_is_located,
+            a_message_is_taken_from_the_middle_of_its_group,
+            a_taken_head_blocks_its_group_until_it_is_settled,
+            a_message_that_was_taken_before_it_is_due_can_be_made_due,
+            a_message_in_hand_is_not_taken,
+            a_message_that_is_gone_is_not_taken,
+            a_taken_message_that_is_dropped_is_available_again,
         }
     };
 }

@@ -17,6 +17,7 @@ use crate::contract::Holder;
 use crate::contract::Queue;
 use crate::contract::Receive;
 use crate::contract::Redeliver;
+use crate::contract::Take;
 use crate::error::QueueError;
 use crate::lease::Delivery;
 use crate::lease::Receipt;
@@ -57,6 +58,11 @@ enum Act {
         max: usize,
         lease: u64,
         client: bool,
+    },
+    Take {
+        outcomes: bool,
+        key: u8,
+        lease: u64,
     },
     Delete {
         held: Vec<Index>,
@@ -147,6 +153,8 @@ fn act() -> impl Strategy<Value = Act> {
             .prop_map(|(outcomes, new, due_in)| Act::Send { outcomes, new, due_in }),
         8 => (any::<bool>(), 1..=4_usize, 1..20_u64, any::<bool>())
             .prop_map(|(outcomes, max, lease, client)| Act::Receive { outcomes, max, lease, client }),
+        4 => (any::<bool>(), 0..40_u8, 1..20_u64)
+            .prop_map(|(outcomes, key, lease)| Act::Take { outcomes, key, lease }),
         4 => some().prop_map(|held| Act::Delete { held }),
         2 => (some(), 0..20_u64).prop_map(|(held, after)| Act::ChangeLease { held, after }),
         2 => (some(), 0..20_u64).prop_map(|(held, after)| Act::GiveBack { held, after }),
@@ -265,6 +273,9 @@ impl Pair {
                 let receive = Receive { max: *max, wait: Duration::ZERO, lease, holder };
                 self.receive(&queue(*outcomes), receive).await
             }
+            Act::Take { outcomes, key, lease } => {
+                self.take(&queue(*outcomes), &format!("k{key}"), Duration::from_secs(*lease)).await
+            }
             Act::Delete { held } => {
                 let Some((queue, receipts)) = self.pick_some(held) else { return Ok(()) };
                 self.ask(async |side, q| q.delete(&queue, &receipts[side]).await).await
@@ -334,12 +345,37 @@ impl Pair {
         let messages =
             |got: &[Delivery]| got.iter().map(|d| format!("{:?}", d.message)).collect::<Vec<_>>();
         prop_assert_eq!(messages(&embedded), messages(&model));
-        for deliveries in embedded.into_iter().zip(model) {
-            let deliveries = [deliveries.0, deliveries.1];
-            let receipts = deliveries.each_ref().map(|delivery| delivery.lease.receipt().clone());
-            let message = deliveries[0].message.clone();
-            let queue = queue.clone();
-            self.held.push(Both { queue, receipts, message, deliveries: Some(deliveries) });
+        for (embedded, model) in embedded.into_iter().zip(model) {
+            self.hold(queue, [embedded, model]);
+        }
+        Ok(())
+    }
+
+    fn hold(&mut self, queue: &QueueName, deliveries: [Delivery; 2]) {
+        let receipts = deliveries.each_ref().map(|delivery| delivery.lease.receipt().clone());
+        let message = deliveries[0].message.clone();
+        let queue = queue.clone();
+        self.held.push(Both { queue, receipts, message, deliveries: Some(deliveries) });
+    }
+
+    async fn take(
+        &mut self,
+        queue: &QueueName,
+        key: &str,
+        lease: Duration,
+    ) -> Result<(), TestCaseError> {
+        let ids = [self.embedded().id_of(queue, key).await, self.model.id_of(queue, key)];
+        prop_assert_eq!(ids[0].is_some(), ids[1].is_some());
+        let [Some(embedded), Some(model)] = ids else { return Ok(()) };
+        let embedded = self.embedded().take(queue, &embedded, lease).await.expect("in bounds");
+        let model = self.model.take(queue, &model, lease).await.expect("in bounds");
+        match (embedded, model) {
+            (Take::Taken(embedded), Take::Taken(model)) => {
+                let text = |one: &Delivery| format!("{:?}", one.message);
+                prop_assert_eq!(text(&embedded), text(&model));
+                self.hold(queue, [embedded, model]);
+            }
+            (embedded, model) => prop_assert_eq!(format!("{embedded:?}"), format!("{model:?}")),
         }
         Ok(())
     }
@@ -394,6 +430,7 @@ impl Pair {
             }
             Act::Send { .. }
             | Act::Receive { .. }
+            | Act::Take { .. }
             | Act::Delete { .. }
             | Act::ChangeLease { .. }
             | Act::GiveBack { .. }

@@ -59,6 +59,8 @@ use crate::lease::Receipt;
 use crate::lease::Releases;
 use crate::limits::PANIC_PAUSE;
 use crate::name::QueueName;
+#[cfg(test)]
+use crate::state::MessageId;
 use hoth_platform::clock::Clock;
 
 /// The most calls that may wait for the writer at once, receives not counted.
@@ -237,6 +239,17 @@ impl EmbeddedQueue {
     #[cfg(test)]
     pub async fn wake_waiters(&self) {
         self.apply(super::operations::CheckStorage).await.expect("the queue works");
+    }
+
+    /// Returns the id of the first message of a queue with this key.
+    #[cfg(test)]
+    pub async fn id_of(&self, queue: &QueueName, key: &str) -> Option<MessageId> {
+        let (name, key) = (queue.to_string(), key.to_owned());
+        let seq = "SELECT MIN(seq) FROM messages JOIN queues ON queues.id = messages.queue
+             WHERE name = ?1 AND key = ?2 AND consumed_at IS NULL";
+        let read = move |sql: &Connection| sql.query_row(seq, [name, key], |row| row.get(0));
+        let found: Option<i64> = self.read(read).await.expect("the file can be read");
+        found.map(|seq| MessageId::new(seq.to_string()))
     }
 
     /// Reads a queue as of the last commit. A queue that no message was ever

@@ -27,6 +27,7 @@ use super::operations::RedeliverOutcomes;
 use super::operations::RedriveLetter;
 use super::operations::SendMessage;
 use super::operations::SettleMessage;
+use super::operations::TakeMessage;
 use super::receipt::LeaseId;
 use super::store::Leased;
 use super::wait_queues::ReceiveResult;
@@ -36,7 +37,9 @@ use crate::contract::Receive;
 use crate::contract::Redeliver;
 use crate::contract::Redrive;
 use crate::contract::Sent;
+use crate::contract::Take;
 use crate::contract::check_lease;
+use crate::contract::check_new_lease;
 use crate::error::InvalidArgument;
 use crate::error::QueueError;
 use crate::lease::Delivery;
@@ -52,6 +55,7 @@ use crate::state::BlockedGroup;
 use crate::state::DeadLetter;
 use crate::state::DeadLetterId;
 use crate::state::Location;
+use crate::state::MessageId;
 use crate::state::QueueStats;
 use hoth_core::domain::JobKind;
 use hoth_core::domain::PortfolioId;
@@ -86,6 +90,18 @@ impl Queue for EmbeddedQueue {
         }))?;
         let releases = Arc::clone(&self.requests) as Arc<dyn Releases>;
         PendingReceive { answer, queue, releases: &releases }.answered().await
+    }
+
+    async fn take(
+        &self,
+        queue: &QueueName,
+        id: &MessageId,
+        lease: Duration,
+    ) -> Result<Take, QueueError> {
+        check_new_lease(lease)?;
+        let seq = id.as_str().parse().map_err(|_| InvalidArgument::MessageId)?;
+        let releases = Arc::clone(&self.requests) as Arc<dyn Releases>;
+        self.apply(TakeMessage { queue: queue.clone(), seq, lease, releases }).await
     }
 
     async fn delete(&self, queue: &QueueName, receipts: &[Receipt]) -> Result<(), QueueError> {

@@ -2,6 +2,7 @@
 
 use rusqlite::Connection;
 use rusqlite::OptionalExtension as _;
+use rusqlite::Row;
 use rusqlite::params;
 
 use super::groups::Group;
@@ -34,7 +35,51 @@ enum GroupReceive {
     MessageDied,
 }
 
+/// The result of taking one message.
+#[derive(Debug)]
+pub enum TakenRow {
+    Leased(Leased),
+    /// Another holder has it until then.
+    InHand(Timestamp),
+    NotFound,
+}
+
+/// Reads a waiting message.
+const WAITING: &str = "SELECT key, body, sent_at, receive_count, visible_at, grp, lease IS NOT NULL
+     FROM messages LEFT JOIN bodies ON bodies.seq = messages.seq
+     WHERE messages.seq = ?1 AND queue = ?2 AND consumed_at IS NULL";
+
+/// Reads a row of [`WAITING`], with one more receive counted.
+fn received(row: &Row<'_>) -> Result<Received> {
+    Ok(Received {
+        group: group(row, 5)?,
+        key: text(row, 0)?,
+        body: text(row, 1)?,
+        sent_at: timestamp(number(row, 2)?),
+        receive_count: count(row, 3)?.saturating_add(1),
+    })
+}
+
 impl Store<'_> {
+    /// Leases the message with this number until `until`, wherever it is in its
+    /// group, unless another holder has it.
+    pub fn take(&self, queue: QueueRow<'_>, seq: i64, until: Timestamp) -> Result<TakenRow> {
+        let message = {
+            let mut statement = self.sql.prepare_cached(WAITING)?;
+            let mut rows = statement.query([seq, queue.id])?;
+            let Some(row) = rows.next()? else { return Ok(TakenRow::NotFound) };
+            let visible_at = number(row, 4)?;
+            // A row keeps its last lease, so the time tells if it is still held.
+            if number(row, 6)? == 1 && visible_at > millis(self.now) {
+                return Ok(TakenRow::InHand(timestamp(visible_at)));
+            }
+            received(row)?
+        };
+        let lease = LeaseId { seq, lease: new_lease() };
+        self.lease(lease, until, Holder::Process, message.receive_count)?;
+        Ok(TakenRow::Leased(Leased { lease, message }))
+    }
+
     /// Leases messages. The group that has been claimable longest comes first,
     /// with as many of its messages as fit.
     pub fn receive(&self, queue: QueueRow<'_>, receive: Receive) -> Result<Vec<Leased>> {
@@ -135,11 +180,7 @@ impl Store<'_> {
             Some(group) => self.members_behind(group, head.seq, limit.saturating_sub(1))?,
             None => Vec::new(),
         };
-        let mut statement = self.sql.prepare_cached(
-            "SELECT key, body, sent_at, receive_count, visible_at, grp
-             FROM messages LEFT JOIN bodies ON bodies.seq = messages.seq
-             WHERE messages.seq = ?1 AND queue = ?2 AND consumed_at IS NULL",
-        )?;
+        let mut statement = self.sql.prepare_cached(WAITING)?;
         let mut prefix = Vec::new();
         for seq in [head.seq].into_iter().chain(behind) {
             let mut rows = statement.query([seq, queue.id])?;
@@ -150,14 +191,7 @@ impl Store<'_> {
                 break;
             }
             let lease = LeaseId { seq, lease: new_lease() };
-            let message = Received {
-                group: group(row, 5)?,
-                key: text(row, 0)?,
-                body: text(row, 1)?,
-                sent_at: timestamp(number(row, 2)?),
-                receive_count: count(row, 3)?.saturating_add(1),
-            };
-            prefix.push((lease, message));
+            prefix.push((lease, received(row)?));
         }
         Ok(prefix)
     }

@@ -26,6 +26,7 @@ use crate::envelope::wait_group;
 use crate::name::QueueName;
 use crate::name::Stage;
 use crate::state::Location;
+use crate::state::MessageId;
 use crate::state::MessageLocation;
 use crate::state::MessageState;
 use hoth_core::domain::Job;
@@ -166,6 +167,7 @@ fn message(
     let found = statement.query_row(params![seq, queue.id, key], |row| {
         Ok(MessageLocation {
             queue: queue.name.clone(),
+            id: MessageId::new(seq.to_string()),
             sent_at: timestamp(number(row, 0)?),
             state: state(row, now)?,
             receive_count: count(row, 2)?,

@@ -1,15 +1,22 @@
 //! The operations of the writer, each with its parameters and its result.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::archive::Selection;
 use super::command::Operation;
+use super::leasing::TakenRow;
 use super::receipt::LeaseId;
 use super::store::LeaseEnded;
+use super::store::Leased;
 use super::transaction::Transaction;
 use crate::contract::Redrive;
 use crate::contract::Sent;
+use crate::contract::Take;
 use crate::error::QueueError;
+use crate::lease::Delivery;
+use crate::lease::Lease;
+use crate::lease::Releases;
 use crate::message::NewMessage;
 use crate::name::QueueName;
 use hoth_core::domain::Timestamp;
@@ -34,6 +41,36 @@ impl Operation for SendMessage {
     fn apply(&self, transaction: &mut Transaction<'_>) -> Applied<Sent> {
         let queue = transaction.change(&self.queue)?;
         Ok(Ok(transaction.send(queue, &self.message)?))
+    }
+}
+
+/// The taking of one message, for `lease` from now.
+pub struct TakeMessage {
+    pub queue: QueueName,
+    pub seq: i64,
+    pub lease: Duration,
+    /// Ends the lease when it is dropped: also if the caller has gone away.
+    pub releases: Arc<dyn Releases>,
+}
+
+impl Operation for TakeMessage {
+    type Output = Take;
+    const NEEDS_ROOM: bool = false;
+
+    fn apply(&self, transaction: &mut Transaction<'_>) -> Applied<Take> {
+        // Nothing becomes available, but the next message that is due by itself
+        // may be another one now.
+        let queue = transaction.change(&self.queue)?;
+        let until = transaction.store.now + self.lease;
+        Ok(Ok(match transaction.store.take(queue, self.seq, until)? {
+            TakenRow::NotFound => Take::NotFound,
+            TakenRow::InHand(until) => Take::InHand { until },
+            TakenRow::Leased(Leased { lease, message }) => {
+                let releases = Arc::clone(&self.releases);
+                let lease = Lease::new(self.queue.clone(), lease.to_receipt(), releases);
+                Take::Taken(Delivery { message, lease })
+            }
+        }))
     }
 }
 

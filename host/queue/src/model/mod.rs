@@ -26,6 +26,7 @@ use self::state::DAY;
 use self::state::LeaseId;
 use self::state::Message;
 use self::state::State;
+use self::state::TakenMessage;
 use self::state::letter_number;
 use crate::contract::Holder;
 use crate::contract::Queue;
@@ -33,7 +34,9 @@ use crate::contract::Receive;
 use crate::contract::Redeliver;
 use crate::contract::Redrive;
 use crate::contract::Sent;
+use crate::contract::Take;
 use crate::contract::check_lease;
+use crate::contract::check_new_lease;
 use crate::error::InvalidArgument;
 use crate::error::QueueError;
 use crate::lease::Delivery;
@@ -52,6 +55,7 @@ use crate::state::BlockedGroup;
 use crate::state::DeadLetter;
 use crate::state::DeadLetterId;
 use crate::state::Location;
+use crate::state::MessageId;
 use crate::state::QueueStats;
 
 /// Queues in memory. Clones share the queues, so that a lease can hold a clone.
@@ -85,6 +89,19 @@ impl Model {
     /// Has waiting receives check again, after a test has moved the clock.
     pub fn wake_waiters(&self) {
         self.changed.notify_waiters();
+    }
+
+    /// Returns the id of the first message of a queue with this key.
+    #[cfg(test)]
+    pub fn id_of(&self, queue: &QueueName, key: &str) -> Option<MessageId> {
+        let mut state = self.state();
+        let found = state.queue(queue).iter().find(|message| message.key == key)?;
+        Some(MessageId::new(found.number.to_string()))
+    }
+
+    fn delivery(&self, queue: &QueueName, (lease, message): (LeaseId, Received)) -> Delivery {
+        let releases = Arc::new(self.clone());
+        Delivery { message, lease: Lease::new(queue.clone(), lease.to_receipt(), releases) }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -151,19 +168,27 @@ impl Queue for Model {
                 state.receive(queue, receive, now)
             };
             if !taken.is_empty() {
-                let delivery = |(lease, message): (LeaseId, Received)| {
-                    let releases = Arc::new(self.clone());
-                    Delivery {
-                        message,
-                        lease: Lease::new(queue.clone(), lease.to_receipt(), releases),
-                    }
-                };
-                return Ok(taken.into_iter().map(delivery).collect());
+                return Ok(taken.into_iter().map(|one| self.delivery(queue, one)).collect());
             }
             if tokio::time::timeout_at(until, changed).await.is_err() {
                 return Ok(Vec::new());
             }
         }
+    }
+
+    async fn take(
+        &self,
+        queue: &QueueName,
+        id: &MessageId,
+        lease: Duration,
+    ) -> Result<Take, QueueError> {
+        check_new_lease(lease)?;
+        let number = id.as_str().parse().map_err(|_| InvalidArgument::MessageId)?;
+        Ok(match self.change(|state, now| state.take(queue, number, lease, now)) {
+            TakenMessage::NotFound => Take::NotFound,
+            TakenMessage::InHand(until) => Take::InHand { until },
+            TakenMessage::Leased(taken) => Take::Taken(self.delivery(queue, taken)),
+        })
     }
 
     async fn delete(&self, queue: &QueueName, receipts: &[Receipt]) -> Result<(), QueueError> {
@@ -362,11 +387,12 @@ impl Queue for Model {
 
     async fn locate(
         &self,
-        _: JobKind,
-        _: &str,
+        kind: JobKind,
+        id: &str,
         _: Option<&PortfolioId>,
     ) -> Result<Location, QueueError> {
-        Err(QueueError::NotOffered("finding the message of a job"))
+        let now = self.clock.now();
+        Ok(self.state().locate(kind, id, now))
     }
 }
 

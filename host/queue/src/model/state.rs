@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use hoth_core::domain::Digest;
+use hoth_core::domain::JobKind;
 use hoth_core::domain::Timestamp;
 
 use crate::contract::Holder;
@@ -17,6 +18,10 @@ use crate::message::Received;
 use crate::name::QueueName;
 use crate::state::DeadLetter;
 use crate::state::DeadLetterId;
+use crate::state::Location;
+use crate::state::MessageId;
+use crate::state::MessageLocation;
+use crate::state::MessageState;
 
 /// The time for which deduplication keys are remembered and consumed outcomes
 /// are kept.
@@ -80,6 +85,46 @@ pub enum GroupReceive {
     Leased,
     /// A message was delivered too often, and is now a dead letter.
     MessageDied,
+}
+
+/// The result of taking one message.
+pub enum TakenMessage {
+    Leased((LeaseId, Received)),
+    /// Another holder has it until then.
+    InHand(Timestamp),
+    NotFound,
+}
+
+impl Message {
+    /// Returns `true` if a holder has the message.
+    pub fn is_held(&self, now: Timestamp) -> bool {
+        self.lease.is_some() && self.visible_at > now
+    }
+
+    fn state(&self, now: Timestamp) -> MessageState {
+        let until = self.visible_at;
+        match self.lease {
+            _ if until <= now => MessageState::Ready,
+            None => MessageState::NotDue { until },
+            Some((_, Holder::Process)) => MessageState::LeasedToWorker { until },
+            Some((_, Holder::Client)) => MessageState::LeasedToClient { until },
+        }
+    }
+
+    /// Leases the message, and returns it as it is received.
+    fn lease(&mut self, lease: u64, holder: Holder, until: Timestamp) -> (LeaseId, Received) {
+        self.receive_count += 1;
+        self.visible_at = until;
+        self.lease = Some((lease, holder));
+        let received = Received {
+            group: self.group.clone(),
+            key: self.key.clone(),
+            body: self.body.clone(),
+            sent_at: self.sent_at,
+            receive_count: self.receive_count,
+        };
+        (LeaseId { number: self.number, lease }, received)
+    }
 }
 
 impl State {
@@ -216,25 +261,71 @@ impl State {
             if taken.len() == receive.max || message.visible_at > now {
                 return GroupReceive::Leased;
             }
-            message.receive_count += 1;
-            if message.receive_count > limit {
+            if message.receive_count == limit {
                 let reason = format!("received {limit} times and never settled");
-                message.receive_count -= 1;
                 self.dead_letter(name, at, &reason, now);
                 return GroupReceive::MessageDied;
             }
-            message.visible_at = now + receive.lease;
-            message.lease = Some((lease, receive.holder));
-            let received = Received {
-                group: message.group.clone(),
-                key: message.key.clone(),
-                body: message.body.clone(),
-                sent_at: message.sent_at,
-                receive_count: message.receive_count,
-            };
-            taken.push((LeaseId { number, lease }, received));
+            taken.push(message.lease(lease, receive.holder, now + receive.lease));
         }
         GroupReceive::Leased
+    }
+
+    /// Leases one message, unless another holder has it.
+    pub fn take(
+        &mut self,
+        name: &QueueName,
+        number: u64,
+        lease: Duration,
+        now: Timestamp,
+    ) -> TakenMessage {
+        let number_of_lease = self.next_number();
+        let found = self.queue(name).iter_mut().find(|message| message.number == number);
+        match found {
+            None => TakenMessage::NotFound,
+            Some(message) if message.is_held(now) => TakenMessage::InHand(message.visible_at),
+            Some(message) => {
+                TakenMessage::Leased(message.lease(number_of_lease, Holder::Process, now + lease))
+            }
+        }
+    }
+
+    /// Finds the first message with this key, its newest dead letter, and its
+    /// last consumed outcome.
+    pub fn locate(&self, kind: JobKind, key: &str, now: Timestamp) -> Location {
+        let message = self.queues.iter().filter(|(queue, _)| queue.kind == kind).find_map(
+            |(queue, messages)| {
+                let at = messages.iter().position(|message| message.key == key)?;
+                let found = &messages[at];
+                let before = messages[..at].iter().filter(|other| other.group == found.group);
+                Some(MessageLocation {
+                    queue: queue.clone(),
+                    id: MessageId::new(found.number.to_string()),
+                    sent_at: found.sent_at,
+                    state: found.state(now),
+                    receive_count: found.receive_count,
+                    before: before.count() as u64,
+                    body: found.body.clone(),
+                })
+            },
+        );
+        let letters = self.dead.iter().filter(|(queue, _)| queue.kind == kind);
+        let mut dead_letters = letters.flat_map(|(queue, letters)| {
+            letters
+                .iter()
+                .filter(|letter| letter.key == key)
+                .map(|one| (queue.clone(), one.clone()))
+        });
+        let archive = self.archive.iter().filter(|(queue, _)| queue.kind == kind);
+        let mut collected = archive
+            .flat_map(|(_, archived)| archived)
+            .filter(|(message, at)| message.key == key && now.since(*at) < DAY)
+            .map(|(message, at)| (*at, message.body.clone()));
+        Location {
+            message,
+            dead_letter: dead_letters.next_back(),
+            collected: collected.next_back(),
+        }
     }
 
     /// Moves the message at a place of its queue to the dead letters.

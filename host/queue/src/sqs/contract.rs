@@ -17,6 +17,7 @@ use crate::contract::Receive;
 use crate::contract::Redeliver;
 use crate::contract::Redrive;
 use crate::contract::Sent;
+use crate::contract::Take;
 use crate::contract::check_lease;
 use crate::error::InvalidArgument;
 use crate::error::QueueError;
@@ -30,6 +31,7 @@ use crate::state::BlockedGroup;
 use crate::state::DeadLetter;
 use crate::state::DeadLetterId;
 use crate::state::Location;
+use crate::state::MessageId;
 use crate::state::QueueStats;
 use hoth_core::domain::JobKind;
 use hoth_core::domain::PortfolioId;
@@ -51,6 +53,11 @@ impl Queue for SqsQueue {
     ) -> Result<Vec<Delivery>, QueueError> {
         receive.check()?;
         receive::receive(&self.shared, self.pair(queue)?, receive).await
+    }
+
+    async fn take(&self, _: &QueueName, _: &MessageId, _: Duration) -> Result<Take, QueueError> {
+        // SQS chooses the messages that a receive returns.
+        Err(QueueError::NotOffered("taking one message"))
     }
 
     async fn delete(&self, queue: &QueueName, receipts: &[Receipt]) -> Result<(), QueueError> {
