@@ -14,6 +14,7 @@ use super::error::AdminError;
 use super::journals;
 use super::journals::JournalLink;
 use super::state::AdminState;
+use crate::job_status::CspHold;
 use crate::job_status::JobStatus;
 use hoth_core::domain::CspName;
 use hoth_core::domain::JobKind;
@@ -70,15 +71,38 @@ pub struct ActPage {
     next: Option<String>,
 }
 
+/// A page of jobs.
+#[derive(Debug, Serialize)]
+pub struct ListedJobs {
+    jobs: Vec<ListedJob>,
+    /// Continues the list; `null` at its end.
+    next: Option<String>,
+}
+
+/// A job of a list.
+#[derive(Debug, Serialize)]
+struct ListedJob {
+    #[serde(flatten)]
+    row: JobRow,
+    /// The cause for which this host begins and continues no jobs of its CSP now,
+    /// if the job is due; `null` if there is none.
+    held: Option<&'static str>,
+}
+
 /// Handles `GET /jobs`: lists jobs, the newest first.
 pub async fn list(
     State(state): State<Arc<AdminState>>,
     query: Result<Query<JobsQuery>, QueryRejection>,
-) -> Result<Json<JobPage>, AdminError> {
+) -> Result<Json<ListedJobs>, AdminError> {
     let Query(query) = query.map_err(|bad| AdminError::BadRequest(bad.body_text()))?;
     let filter = query.filter()?;
     let limit = query.limit.unwrap_or(PAGE);
-    Ok(Json(state.trail.jobs(filter, query.cursor.as_deref(), limit).await?))
+    let JobPage { jobs, next } = state.trail.jobs(filter, query.cursor.as_deref(), limit).await?;
+    let listed = |row: JobRow| {
+        let held = state.statuses.hold(&row).map(CspHold::as_str);
+        ListedJob { row, held }
+    };
+    Ok(Json(ListedJobs { jobs: jobs.into_iter().map(listed).collect(), next }))
 }
 
 /// Handles `GET /audit`: lists acts, the newest first.

@@ -25,7 +25,8 @@ const WATCH_EVERY: std::ops::RangeInclusive<u64> = 1..=3_600;
 pub enum Command {
     /// List jobs, the newest first
     ///
-    /// Times are in UTC.
+    /// Times are in UTC. A queued or waiting job is HELD while its host begins no
+    /// jobs of its CSP.
     #[command(after_help = "Examples:\n  hoth jobs list --failed --since 1d\n  \
                       hoth jobs list --csp CSP_A --state WAITING\n  \
                       hoth jobs list --portfolio 12345 --json")]
@@ -170,21 +171,40 @@ fn list(answer: &Value) {
     let mut table =
         Table::new(["JOB", "CSP", "OPERATION", "STATE", "SINCE", "TOOK", "CODE", "WHY"]);
     for job in answer["jobs"].as_array().into_iter().flatten() {
-        let why = if job["reason"].is_null() { &job["note"] } else { &job["reason"] };
+        let why = match (job["held"].as_str(), job["reason"].as_str()) {
+            (Some(held), _) => held_words(held),
+            (None, Some(reason)) => reason,
+            (None, None) => text(&job["note"]),
+        };
+        let state = if job["held"].is_null() { text(&job["state"]) } else { "HELD" };
         table.row([
             text(&job["id"]).to_owned(),
             or_dash(text(&job["csp"])),
             or_dash(text(&job["operation"])),
-            text(&job["state"]).to_owned(),
+            state.to_owned(),
             time(text(&job["since"])),
             job["tookMs"].as_u64().map_or_else(|| "-".to_owned(), millis),
             job["code"].as_u64().map_or_else(|| "-".to_owned(), |code| code.to_string()),
-            text(why).to_owned(),
+            why.to_owned(),
         ]);
     }
     table.lines().iter().for_each(|line| say(line));
     if !answer["next"].is_null() {
         say("There are more; give a larger --limit or a narrower filter.");
+    }
+}
+
+/// Returns the words for the cause of a hold.
+fn held_words(word: &str) -> &str {
+    match word {
+        "paused" => "the CSP is paused",
+        "down" => "the CSP does not respond",
+        "secret" => "a secret of the CSP is missing",
+        "no-adapter" => "no version of the adapter is active",
+        "unknown-csp" => "the CSP is not configured",
+        "drained" => "the host is drained",
+        // Of a later release.
+        other => other,
     }
 }
 

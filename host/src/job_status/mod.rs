@@ -83,6 +83,32 @@ pub enum CspHold {
     Drained,
 }
 
+impl CspHold {
+    /// Returns the word of the admin API.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Paused => "paused",
+            Self::Down => "down",
+            Self::Secret => "secret",
+            Self::NoAdapter => "no-adapter",
+            Self::Unknown => "unknown-csp",
+            Self::Drained => "drained",
+        }
+    }
+
+    /// Returns the cause in a few words, for a list.
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::Paused => "CSP paused",
+            Self::Down => "CSP does not respond",
+            Self::Secret => "no secret",
+            Self::NoAdapter => "no adapter",
+            Self::Unknown => "CSP not configured",
+            Self::Drained => "host drained",
+        }
+    }
+}
+
 /// The cause for which one job is held.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Hold {
@@ -293,6 +319,24 @@ impl Statuses {
         }
     }
 
+    /// Returns the cause for which a job of a list is not begun or continued now;
+    /// `None` if there is none, or if it is not due. Only the state of its CSP is
+    /// looked at, which costs nothing: a job that was in hand before goes on, and
+    /// an earlier job of its portfolio may hold it, too.
+    pub fn hold(&self, row: &JobRow) -> Option<CspHold> {
+        let is_due = row.next_look_at.is_none_or(|due| due <= self.clock.now());
+        match row.state {
+            JobState::Queued => {}
+            JobState::Waiting if is_due => {}
+            JobState::Waiting
+            | JobState::Succeeded
+            | JobState::Failed
+            | JobState::Collected
+            | JobState::Dead => return None,
+        }
+        (self.holds)(row.csp.as_ref()?)
+    }
+
     /// Returns the status of a job as its last events say, which these hosts
     /// have seen.
     pub fn of_row(&self, row: JobRow, hosts: Vec<String>) -> JobStatus {
@@ -300,18 +344,12 @@ impl Statuses {
         let mut status = facts_of_row(&row);
         status.observed_by = Some(hosts);
         let csp = row.csp.as_ref();
-        let hold = csp.and_then(|csp| (self.holds)(csp)).map(Hold::Csp);
-        let is_due = row.next_look_at.is_none_or(|due| due <= now);
-        match (row.state, hold) {
-            (JobState::Queued, Some(hold)) => {
+        match (row.state, self.hold(&row)) {
+            (JobState::Queued | JobState::Waiting, Some(hold)) => {
                 status.state = StatusWord::Held;
-                status.detail = sentence::held(csp, hold);
+                status.detail = sentence::held(csp, Hold::Csp(hold));
             }
             (JobState::Queued, None) => status.detail = sentence::queued(csp, row.since, now),
-            (JobState::Waiting, Some(hold)) if is_due => {
-                status.state = StatusWord::Held;
-                status.detail = sentence::held(csp, hold);
-            }
             (JobState::Waiting, _) => wait(&mut status, csp, row.since, true, now),
             (JobState::Succeeded | JobState::Failed, _) => {
                 let at = row.ended_at.unwrap_or(row.since);

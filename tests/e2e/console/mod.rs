@@ -2,6 +2,7 @@
 
 mod acts;
 mod browser;
+mod held;
 mod hostile;
 mod journals;
 mod login;

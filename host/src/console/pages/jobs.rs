@@ -166,7 +166,7 @@ pub async fn list(
             p class="quiet-state" { "No job matches." }
             p class="soft" { "The trail keeps what happened for a bounded time." }
         } @else {
-            (table(&page.jobs, with_hosts))
+            (table(&console, &page.jobs, with_hosts))
             nav class="pages" aria-label="Pages" {
                 @if !filter.cursor.is_empty() {
                     a href=(filter.link("/console/jobs", None)) { "Newest" }
@@ -216,7 +216,12 @@ fn form(console: &ConsoleState, filter: &Filter) -> Markup {
 
 /// Returns a table of jobs, with the hosts that have seen them if there are
 /// several.
-fn table(jobs: &[SeenJob], with_hosts: bool) -> Markup {
+fn table(console: &ConsoleState, jobs: &[SeenJob], with_hosts: bool) -> Markup {
+    // What holds the jobs of another host is not known here.
+    let hold = |job: &JobRow, hosts: &[String]| {
+        let own = hosts.iter().any(|host| host == peers::OWN);
+        own.then(|| console.admin.statuses.hold(job)).flatten()
+    };
     html! { div class="scroll" tabindex="0" { table {
         thead { tr {
             th scope="col" { "Job" } th scope="col" { "State" } th scope="col" { "Since" }
@@ -228,7 +233,10 @@ fn table(jobs: &[SeenJob], with_hosts: bool) -> Markup {
         } }
         tbody { @for SeenJob { job, hosts } in jobs { tr {
             th scope="row" { a href=(path(job)) { (text::foreign(&job.id)) } }
-            td { (mark(job.state)) }
+            td { @match hold(job, hosts) {
+                Some(hold) => { (state(Mood::Warn, "held")) " " span class="soft" { (hold.words()) } }
+                None => (mark(job.state)),
+            } }
             td { (text::time(job.since)) }
             td { @if let Some(csp) = &job.csp { a href={ "/console/csps/" (segment(csp.as_str())) } { (csp) } } }
             td { @if let Some(operation) = job.operation { (operation.wit_name()) } }
