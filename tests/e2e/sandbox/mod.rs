@@ -22,10 +22,15 @@ use crate::harness::guest;
 use crate::harness::job;
 use misbehaviors::Misbehavior;
 
+/// Returns the name of the adapter of the CSP `name`.
+fn adapter_of(name: &str) -> String {
+    name.to_lowercase().replace('_', "-")
+}
+
 /// Adds the CSP `name`, served by the guest `misbehaves` under its own adapter
 /// name. Its requests must not reach `elsewhere`.
 fn add_misbehaving_csp(setup: Setup, name: &str, csp: &MockCsp, elsewhere: &MockCsp) -> Setup {
-    let adapter = name.to_lowercase().replace('_', "-");
+    let adapter = adapter_of(name);
     let (base_url, elsewhere) = (csp.base_url(), elsewhere.base_url());
     let wasm = std::fs::read(guest("misbehaves")).expect("the guest can be read");
     setup.adapter(&adapter, wasm).with(&format!(
