@@ -30,7 +30,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("supervisor", &[]),
     ("traces", &["metrics", "observe"]),
     ("replay", &["metrics", "supervisor"]),
-    ("registry", &["metrics", "replay"]),
+    ("registry", &["metrics", "replay", "traces"]),
     ("http", &["metrics"]),
     ("worker", &["job_status", "metrics", "observe", "registry", "replay", "supervisor", "traces"]),
     ("api", &["http", "job_status", "metrics", "observe", "traces"]),

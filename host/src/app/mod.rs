@@ -94,7 +94,7 @@ impl App {
         let (tracer, exporter) = parts::tracer(&config, &clock)?;
         let journals = parts::journals(&config, &clock);
         let activity = Activity::new(config.csp.keys(), clock.clone());
-        let registry = parts::open_registry(&config, &journals, &clock).await?;
+        let registry = parts::open_registry(&config, &journals, &clock, &tracer).await?;
         let context = Arc::new(worker::Context {
             queue: Arc::new(metrics::MeasuredQueue::new(storage.queue())),
             registry: Arc::new(registry),

@@ -12,6 +12,7 @@ use crate::config::Config;
 use crate::metrics;
 use crate::observe::Observers;
 use crate::registry::Registry;
+use crate::registry::Tools;
 use crate::replay;
 use crate::replay::JournalStore;
 use crate::replay::Recorder;
@@ -92,17 +93,16 @@ pub async fn open_registry(
     config: &Config,
     journals: &Arc<JournalStore>,
     clock: &Clock,
+    tracer: &Tracer,
 ) -> anyhow::Result<Registry> {
     let engine = Engine::with(&config.adapters, Compiler::Subprocess)
         .context("setting up the adapter engine")?;
     let trust = config.trust().context("reading adapters.trusted_keys")?;
     let replayer =
         replay::Replayer::new(config.replay.clone(), Arc::clone(journals), clock.clone());
+    let tools = Tools { engine, trust, replayer, clock: clock.clone(), tracer: tracer.clone() };
     let opened = Registry::open(
-        engine,
-        trust,
-        replayer,
-        clock.clone(),
+        tools,
         &config.adapters.directory,
         config.csp_requirements(),
         config.poll_policy().deadline,

@@ -38,6 +38,7 @@ use super::slot::LastRefusal;
 use crate::metrics::table;
 use crate::replay::Policy;
 use crate::replay::ReplayReport;
+use crate::traces::AdapterAct;
 use hoth_core::domain::Digest;
 use hoth_platform::failpoint;
 use hoth_platform::failpoint::FailPoint;
@@ -68,30 +69,50 @@ impl Registry {
         let policy = policy.unwrap_or_else(|| self.replay_gate.policy(&name));
         let package = package.into();
         let digest = package.digest().await;
-        let not_written = |source| InstallError::NotWritten { adapter: name.clone(), source };
+        let mut trace = self.tracer.adapter_act("deploy", name.as_str(), &digest);
+        trace.set("hoth.source", "api");
+        let installed = self.install_package(&name, package, digest, policy, &trace).await;
+        match &installed {
+            Ok(_) => trace.end("activated", None),
+            Err(InstallError::Refused(refusal)) => trace.end("refused", Some(refusal.reason())),
+            Err(InstallError::BadName(_) | InstallError::NotWritten { .. }) => {
+                trace.end("not-written", Some("not-written"));
+            }
+        }
+        installed
+    }
 
+    async fn install_package(
+        &self,
+        name: &AdapterName,
+        package: Package,
+        digest: Digest,
+        policy: Policy,
+        trace: &AdapterAct,
+    ) -> Result<Arc<Version>, InstallError> {
+        let not_written = |source| InstallError::NotWritten { adapter: name.clone(), source };
         // Before any lock: validation compiles and may take minutes.
-        let validated = self.validate(&name, package, policy).await;
+        let validated = self.validate(name, package, policy, trace).await;
         let candidate =
-            validated.inspect_err(|refusal| self.record_refusal(&name, digest, refusal))?;
+            validated.inspect_err(|refusal| self.record_refusal(name, digest, refusal))?;
 
         // The lock of this adapter in this process comes first, then the lock of
         // all hosts: the second is held only while files are written. The ledger
         // is read under both, because another host may have written it.
-        let observed = self.observed.of(&name);
+        let observed = self.observed.of(name);
         let mut observed = observed.lock().await;
         let mut next = observed.clone();
         let lock = self.ledgers.lock().await.map_err(not_written)?;
-        let mut history = self.read_ledger(&name).await.history;
-        self.store_component(&lock, &name, &candidate).await.map_err(not_written)?;
-        self.write_drop_dir(&name, &candidate, &mut next).await.map_err(not_written)?;
-        history.activate_new(candidate.version.to_retained(), &self.retention(&name));
-        self.write_ledger(&lock, &name, &history, &mut next).await.map_err(not_written)?;
+        let mut history = self.read_ledger(name).await.history;
+        self.store_component(&lock, name, &candidate).await.map_err(not_written)?;
+        self.write_drop_dir(name, &candidate, &mut next).await.map_err(not_written)?;
+        history.activate_new(candidate.version.to_retained(), &self.retention(name));
+        self.write_ledger(&lock, name, &history, &mut next).await.map_err(not_written)?;
         // Other hosts may write now. In this host the lock of `observed` keeps the
         // ledger and the table together until the version is active.
         drop(lock);
         *observed = next;
-        Ok(self.promote(&name, candidate.version, history, policy))
+        Ok(self.promote(name, candidate.version, history, policy, trace))
     }
 
     /// Checks a component as [`Registry::install`] does, replays recorded jobs
@@ -110,7 +131,9 @@ impl Registry {
         let candidate = self.load_compatible(&name, &package.into()).await?;
         let policy = policy.unwrap_or_else(|| self.replay_gate.policy(&name));
         let active = self.table.active(&name);
-        Ok(self.replay_gate.replay(&name, active.as_deref(), &candidate, policy).await)
+        let digest = candidate.adapter().digest();
+        let trace = self.tracer.adapter_act("replay", name.as_str(), &digest);
+        Ok(self.replay_gate.replay(&name, active.as_deref(), &candidate, policy, trace).await)
     }
 
     /// Loads a component and checks it against the requirements of its CSPs
@@ -120,10 +143,12 @@ impl Registry {
         name: &AdapterName,
         package: Package,
         policy: Policy,
+        trace: &AdapterAct,
     ) -> Result<Candidate, Refusal> {
         let version = self.load_compatible(name, &package).await?;
         let active = self.table.active(name);
-        self.replay_gate.check(name, active.as_deref(), &version, policy, &self.clock).await?;
+        let (active, clock) = (active.as_deref(), &self.clock);
+        self.replay_gate.check(name, active, &version, policy, clock, trace).await?;
         failpoint::reach(FailPoint::ComponentValidated);
         Ok(Candidate { package, version })
     }
@@ -205,6 +230,7 @@ impl Registry {
         version: Arc<Version>,
         history: History,
         policy: Policy,
+        trace: &AdapterAct,
     ) -> Arc<Version> {
         let before = self.table.active(name);
         let version = self.activate(name, version, history);
@@ -212,7 +238,8 @@ impl Registry {
             && before.adapter().digest() != version.adapter().digest()
         {
             let (before, now) = (before.adapter().clone(), version.adapter().clone());
-            self.replay_gate.replay_in_background(name, before, now, &self.clock);
+            let replay = trace.child("replay");
+            self.replay_gate.replay_in_background(name, before, now, &self.clock, replay);
         }
         version
     }

@@ -99,6 +99,7 @@ use self::replay_gate::ReplayGate;
 use self::resume_loads::ResumeLoads;
 use self::table::VersionTable;
 use crate::replay::Replayer;
+use crate::traces::Tracer;
 use hoth_core::domain::CspName;
 use hoth_core::domain::Digest;
 use hoth_core::domain::SupportedOperations;
@@ -130,6 +131,18 @@ pub struct Registry {
     resume_loads: ResumeLoads,
     /// The versions that waiting jobs name, which are retained longest.
     named: NamedVersions,
+    /// Makes the spans of deployments and replays.
+    tracer: Tracer,
+}
+
+/// The parts with which a registry works.
+pub struct Tools {
+    pub engine: Engine,
+    pub trust: Trust,
+    pub replayer: Replayer,
+    pub clock: Clock,
+    /// Makes the spans of deployments and replays.
+    pub tracer: Tracer,
 }
 
 impl Registry {
@@ -147,14 +160,12 @@ impl Registry {
     /// Returns [`RegistryError`] if a name is not a valid adapter name, or if the
     /// directory cannot be read.
     pub async fn open(
-        engine: Engine,
-        trust: Trust,
-        replayer: Replayer,
-        clock: Clock,
+        tools: Tools,
         directory: &Path,
         bindings: BTreeMap<CspName, (String, Requirements)>,
         jobs_wait: Duration,
     ) -> Result<Self, RegistryError> {
+        let Tools { engine, trust, replayer, clock, tracer } = tools;
         let bindings = compatibility::parse_bindings(bindings)?;
         let drop_dir = DropDir::new(directory);
         drop_dir.create()?;
@@ -182,6 +193,7 @@ impl Registry {
             left_alone: Mutex::default(),
             resume_loads: ResumeLoads::default(),
             named: NamedVersions::default(),
+            tracer,
         };
         registry.follow_at_start().await?;
         Ok(registry)

@@ -27,6 +27,7 @@ use super::ledger::SeenFile;
 use super::observed;
 use super::observed::Observed;
 use super::observed::RefusedDrop;
+use crate::traces::AdapterAct;
 use hoth_core::domain::Digest;
 
 /// Longest wait of a start for the versions that were active last: enough for
@@ -261,7 +262,9 @@ impl Registry {
             return Ok(Ingested::Here);
         };
         self.note_pending(name, "its component is being validated");
-        let Some(candidate) = self.validate_drop(name, package, &file.stamp).await? else {
+        let mut trace = self.tracer.adapter_act("deploy", name.as_str(), &file.sha256);
+        trace.set("hoth.source", "directory");
+        let Some(candidate) = self.validate_drop(name, package, &file.stamp, &trace).await? else {
             return Ok(Ingested::Here);
         };
         let observed = self.observed.of(name);
@@ -282,8 +285,17 @@ impl Registry {
             retry_at: refusal.is_transient().then(observed::next_try),
         });
         match candidate {
-            Ok(candidate) => Ok(self.adopt(name, candidate, next, &mut observed).await),
+            Ok(candidate) => {
+                let adopted = self.adopt(name, candidate, next, &mut observed, &trace).await;
+                let verdict = match adopted {
+                    Ingested::Here => "activated",
+                    Ingested::ByAnotherHost => "activated-by-another-host",
+                };
+                trace.end(verdict, None);
+                Ok(adopted)
+            }
             Err(refusal) => {
+                trace.end("refused", Some(refusal.reason()));
                 *observed = next;
                 self.record_refusal(name, file.sha256, &refusal);
                 self.report_problem(name, format!("refused `{name}.wasm`: {refusal}"));
@@ -336,8 +348,10 @@ impl Registry {
         name: &AdapterName,
         package: Package,
         stamp: &FileStamp,
+        trace: &AdapterAct,
     ) -> io::Result<Option<Result<Candidate, Refusal>>> {
-        let mut validation = pin!(self.validate(name, package, self.replay_gate.policy(name)));
+        let mut validation =
+            pin!(self.validate(name, package, self.replay_gate.policy(name), trace));
         loop {
             match tokio::time::timeout(REPLACED_CHECK_EVERY, &mut validation).await {
                 Ok(candidate) => return Ok(Some(candidate)),
@@ -358,6 +372,7 @@ impl Registry {
         candidate: Candidate,
         mut next: Observed,
         observed: &mut Observed,
+        trace: &AdapterAct,
     ) -> Ingested {
         let policy = self.replay_gate.policy(name);
         let recorded = self.record_drop(name, &candidate, &mut next).await;
@@ -378,7 +393,7 @@ impl Registry {
                 history
             }
         };
-        self.promote(name, candidate.version, history, policy);
+        self.promote(name, candidate.version, history, policy, trace);
         Ingested::Here
     }
 

@@ -15,6 +15,7 @@ use super::Version;
 use crate::replay::Policy;
 use crate::replay::ReplayReport;
 use crate::replay::Replayer;
+use crate::traces::AdapterAct;
 use hoth_core::domain::Timestamp;
 use hoth_platform::clock::Clock;
 use hoth_runtime::Adapter;
@@ -82,6 +83,7 @@ impl ReplayGate {
         candidate: &Version,
         policy: Policy,
         clock: &Clock,
+        deploy: &AdapterAct,
     ) -> Result<(), Refusal> {
         match policy {
             // Under `warn` the replay follows the activation.
@@ -93,7 +95,7 @@ impl ReplayGate {
         if active.is_some_and(|active| active.adapter().digest() == digest) {
             return Ok(());
         }
-        let report = self.replay(name, active, candidate, policy).await;
+        let report = self.replay(name, active, candidate, policy, deploy.child("replay")).await;
         self.last_replays.record(name, &report, clock.now());
         if report.refuses() {
             return Err(Refusal::Replay(Box::new(report)));
@@ -108,9 +110,12 @@ impl ReplayGate {
         active: Option<&Version>,
         candidate: &Version,
         policy: Policy,
+        trace: AdapterAct,
     ) -> ReplayReport {
         let active = active.map(Version::adapter);
-        self.replayer.replay(name.as_str(), active, candidate.adapter(), policy).await
+        let report = self.replayer.replay(name.as_str(), active, candidate.adapter(), policy).await;
+        end(trace, &report);
+        report
     }
 
     /// Compares a version that already serves with the one `before` it, in a
@@ -121,11 +126,13 @@ impl ReplayGate {
         before: Adapter,
         now: Adapter,
         clock: &Clock,
+        trace: AdapterAct,
     ) {
         let (replayer, last_replays) = (self.replayer.clone(), self.last_replays.clone());
         let (adapter, clock) = (name.clone(), clock.clone());
         let replay = tokio::spawn(async move {
             let report = replayer.replay(adapter.as_str(), Some(&before), &now, Policy::Warn).await;
+            end(trace, &report);
             last_replays.record(&adapter, &report, clock.now());
         });
         let mut background = self.background.lock().unwrap_or_else(PoisonError::into_inner);
@@ -133,6 +140,12 @@ impl ReplayGate {
             earlier.abort();
         }
     }
+}
+
+/// Ends the span of a replay with its report.
+fn end(mut trace: AdapterAct, report: &ReplayReport) {
+    trace.count("hoth.replay.journals", report.jobs.journals as u64);
+    trace.end(report.verdict.as_str(), None);
 }
 
 impl Drop for ReplayGate {

@@ -1,4 +1,4 @@
-//! Traces: spans of requests and of runs, exported by OTLP over HTTP.
+//! Traces: spans of requests, of runs and of acts on adapters, exported by OTLP over HTTP.
 //!
 //! Spans are made after the fact, from what a request or a run has recorded, so
 //! that nothing is built for a run that is not kept and so that a failed one is
@@ -9,18 +9,21 @@
 //! docs/traces.md lists the names and attributes, which are part of HOTH's
 //! interface.
 
+mod adapter_act;
 mod collecting;
 mod config;
 mod exporter;
 mod incoming;
 mod otlp;
 mod queue;
+mod receiving;
 mod request;
 mod resource;
 mod run;
 mod span;
 mod tracer;
 
+pub use adapter_act::AdapterAct;
 pub use collecting::Collecting;
 pub use config::Config;
 pub use exporter::Exporter;

@@ -273,7 +273,7 @@ impl Child {
 }
 
 /// Returns the class of an error of a queue.
-fn queue_error_type(error: &QueueError) -> &'static str {
+pub(super) fn queue_error_type(error: &QueueError) -> &'static str {
     match error {
         QueueError::Full => "queue-full",
         QueueError::Unreachable(_) => "queue-unreachable",

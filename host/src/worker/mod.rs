@@ -89,7 +89,10 @@ impl Context {
         wait: Duration,
     ) -> Result<Vec<Delivery>, QueueError> {
         let receive = Receive { max, wait, lease: self.lease, holder: Holder::Process };
-        self.queue.receive(queue, receive).await
+        let trace = self.tracer.worker_receive(queue);
+        let received = self.queue.receive(queue, receive).await;
+        trace.end(received.as_deref());
+        received
     }
 }
 

@@ -1,6 +1,7 @@
 //! Traces: the spans that a receiver gets, and the contexts that CSPs get.
 
 mod contexts;
+mod deploys;
 mod receivers;
 mod spans;
 

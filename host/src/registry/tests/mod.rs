@@ -53,9 +53,8 @@ async fn open_with(directory: &Path, trust: Trust) -> Registry {
     let journals =
         replay::JournalStore::new(directory.join("journals"), replay::Config::default().limits());
     let replayer = Replayer::new(replay::Config::default(), Arc::new(journals), clock.clone());
-    let registry = Registry::open(engine, trust, replayer, clock, directory, bindings, 240 * HOUR)
-        .await
-        .unwrap();
+    let tools = Tools { engine, trust, replayer, clock, tracer: Tracer::off() };
+    let registry = Registry::open(tools, directory, bindings, 240 * HOUR).await.unwrap();
     reconcile(&registry).await;
     registry
 }
