@@ -1,8 +1,12 @@
 //! Operation of queues and CSPs from the command line.
 
+use serde_json::json;
+
 use crate::csp;
+use crate::csp::Answer;
 use crate::harness::Setup;
 use crate::harness::TestHost;
+use crate::harness::eventually;
 use crate::harness::job;
 
 const QUEUE: &str = "provisioning-requests-CSP_TEST";
@@ -24,6 +28,37 @@ pub async fn done(host: &TestHost, arguments: &[&str]) -> String {
     let (code, printed) = hoth(host, arguments).await;
     assert_eq!(code, Some(0), "{arguments:?}: {printed}");
     printed
+}
+
+#[tokio::test]
+async fn the_list_of_csps_shows_the_calls_of_the_last_hour() {
+    let csp = csp::scripted([Answer::json(200, &json!({})), Answer::text(404, "")]).await;
+    let host = Setup::new().csp("CSP_TEST", &csp).start().await;
+    let columns = async || {
+        let listed = done(&host, &["csps", "list"]).await;
+        let mut lines = listed.lines().map(str::to_owned);
+        let (head, row) = (lines.next().expect("a heading"), lines.next().expect("a CSP"));
+        let at = head.find("CALLS").expect("a column");
+        row[at..].split_whitespace().map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(columns().await, ["0", "0", "-"]);
+    let snow = host.servicenow();
+    for (id, code) in [("job-1", 200), ("job-2", 404)] {
+        snow.provision(&job(id, "CSP_TEST", "ADD_TASK_ORDER")).await;
+        assert_eq!(snow.outcome().await.code(), code);
+    }
+    // A run is counted when it is over, which its outcome may precede.
+    let shown = eventually("both calls", async || {
+        let shown = columns().await;
+        (shown[0] == "2").then_some(shown)
+    })
+    .await;
+    assert_eq!((shown[1].as_str(), shown.last().map(String::as_str)), ("1", Some("ms")));
+    let listed = done(&host, &["csps", "list", "--json"]).await;
+    let listed: serde_json::Value = serde_json::from_str(&listed).expect("it prints JSON");
+    let hour = &listed["csps"][0]["calls"]["lastHour"];
+    assert_eq!((hour["calls"].as_u64(), hour["failed"].as_u64()), (Some(2), Some(1)), "{hour}");
+    assert!(hour["p50Ms"].is_f64() && hour["p99Ms"].is_f64(), "{hour}");
 }
 
 #[tokio::test]

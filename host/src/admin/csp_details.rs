@@ -1,9 +1,7 @@
-//! One CSP in detail: its calls, the history of its breakers, the state of its
+//! One CSP in detail: the history of its breakers, the state of its
 //! credentials, its limits and operations.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::Json;
 use axum::extract::Path;
@@ -14,9 +12,6 @@ use super::csps;
 use super::csps::Csp;
 use super::error::AdminError;
 use super::state::AdminState;
-use crate::activity::CALL_CLASSES;
-use crate::activity::CallTraffic;
-use crate::activity::Window;
 use crate::worker::CspRuntime;
 use hoth_core::domain::Operation;
 use hoth_core::domain::SupportedOperations;
@@ -38,7 +33,6 @@ pub struct CspDetails {
     /// Names of the operations that new jobs can have.
     operations: Vec<&'static str>,
     limits: Limits,
-    calls: Calls,
     /// The last changes of all breakers since the host started, the newest
     /// first.
     breaker_history: Vec<Change>,
@@ -57,47 +51,6 @@ struct AdapterVersion {
 struct Limits {
     calls_in_flight: usize,
     calls_max: usize,
-}
-
-/// The calls that this host has made.
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Calls {
-    /// The start of the counts.
-    #[serde(with = "rfc3339")]
-    since: Timestamp,
-    last_hour: CallWindow,
-    last_day: CallWindow,
-}
-
-/// The calls of a span up to now.
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct CallWindow {
-    seconds: u64,
-    calls: u64,
-    /// By the first digit of the status, or `no answer`.
-    by_status: BTreeMap<&'static str, u64>,
-    /// `null` without calls; too high by a fifth at most.
-    p50_ms: Option<f64>,
-    p99_ms: Option<f64>,
-}
-
-impl CallWindow {
-    fn of(window: &Window<{ CALL_CLASSES.len() }>) -> Self {
-        Self {
-            seconds: window.length.as_secs(),
-            calls: window.counts.iter().sum(),
-            by_status: CallTraffic::classes(window),
-            p50_ms: window.p50.map(millis),
-            p99_ms: window.p99.map(millis),
-        }
-    }
-}
-
-/// Returns a time in milliseconds.
-pub fn millis(time: Duration) -> f64 {
-    time.as_secs_f64() * 1e3
 }
 
 /// A change of a breaker.
@@ -205,7 +158,6 @@ pub async fn show(
 ) -> Result<Json<CspDetails>, AdminError> {
     let csp = csps::find(&state, &name)?;
     let version = state.registry.serving(&csp.name).ok();
-    let traffic = state.activity.calls(&csp.name);
     Ok(Json(CspDetails {
         csp: csps::row(&state, csp),
         adapter_version: version.map(|version| AdapterVersion {
@@ -216,11 +168,6 @@ pub async fn show(
         limits: Limits {
             calls_in_flight: csp.client.calls_in_flight(),
             calls_max: csp.client.calls_max(),
-        },
-        calls: Calls {
-            since: state.activity.since(),
-            last_hour: CallWindow::of(&traffic.hour),
-            last_day: CallWindow::of(&traffic.day),
         },
         breaker_history: breaker_history(csp)
             .iter()

@@ -8,6 +8,7 @@ use axum::extract::Path;
 use axum::extract::State;
 use serde::Serialize;
 
+use super::calls::Calls;
 use super::error::AdminError;
 use super::state::AdminState;
 use crate::http::audit;
@@ -39,6 +40,7 @@ pub struct Csp {
     paused: bool,
     /// The time of the pause (RFC 3339, UTC); `null` if the CSP is not paused.
     paused_since: Option<String>,
+    calls: Calls,
     /// The breaker of the origin of its base URL.
     breaker: Breaker,
     /// The breakers of its other origins.
@@ -95,6 +97,7 @@ pub fn row(state: &AdminState, csp: &CspRuntime) -> Csp {
         adapter: csp.adapter.clone(),
         paused: status.paused_since.is_some(),
         paused_since: status.paused_since.map(Timestamp::to_rfc3339),
+        calls: Calls::of(&state.activity, &csp.name),
         breaker: Breaker::of(&status.breaker),
         other_origins: status
             .other_breakers

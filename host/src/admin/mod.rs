@@ -4,6 +4,7 @@
 //! the role `viewer`, acts on queues and CSPs `operator`, and the rest `admin`.
 
 mod adapters;
+mod calls;
 mod config;
 mod csp_details;
 mod csps;

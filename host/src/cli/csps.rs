@@ -5,6 +5,7 @@ use serde_json::Value;
 use serde_json::json;
 
 use super::host::Host;
+use super::jobs::millis;
 use super::queues::text;
 use super::queues::time;
 use super::say;
@@ -17,7 +18,9 @@ pub enum Command {
     /// JOBS is `held back` while the breaker lets no new job through but one at
     /// NEXT PROBE. BREAKER is `closed` while the CSP responds, `open` or `half-open` while
     /// its jobs wait because it does not, and `given-up` when they have waited
-    /// for `breaker.max_hold_ms`. SINCE is the time of the last change.
+    /// for `breaker.max_hold_ms`. SINCE is the time of the last change. CALLS,
+    /// FAILED and P50 are of the calls of this host in the last hour; a call
+    /// fails without an answer, or with a status from 400 on.
     #[command(after_help = "Example:\n  hoth csps list")]
     List {
         #[command(flatten)]
@@ -97,9 +100,13 @@ fn list(answer: &Value) {
         "BREAKER",
         "SINCE",
         "NEXT PROBE",
+        "CALLS",
+        "FAILED",
+        "P50",
         "MISSING CREDENTIALS",
     ]);
     for csp in answer["csps"].as_array().into_iter().flatten() {
+        let hour = &csp["calls"]["lastHour"];
         let missing = csp["missingCredentials"].as_array().into_iter().flatten();
         let missing: Vec<_> = missing.map(text).collect();
         table.row([
@@ -109,10 +116,22 @@ fn list(answer: &Value) {
             text(&csp["breaker"]["state"]),
             &time(&csp["breaker"]["since"]),
             &time(&csp["breaker"]["nextProbeAt"]),
+            &hour["calls"].to_string(),
+            &hour["failed"].to_string(),
+            &hour["p50Ms"].as_f64().map_or_else(|| "-".to_owned(), whole_millis),
             &missing.join(","),
         ]);
     }
     table.lines().iter().for_each(|line| say(line));
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a time is not negative, and the cast saturates"
+)]
+fn whole_millis(ms: f64) -> String {
+    millis(ms.round() as u64)
 }
 
 fn job_status(csp: &Value) -> &'static str {

@@ -304,7 +304,8 @@ fn micros(micros: u64) -> String {
     }
 }
 
-fn millis(millis: u64) -> String {
+/// Returns a time in milliseconds with its units.
+pub(super) fn millis(millis: u64) -> String {
     match millis {
         0..1_000 => format!("{millis} ms"),
         1_000..60_000 => format!("{}.{} s", millis / 1_000, millis % 1_000 / 100),
