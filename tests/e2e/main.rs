@@ -20,6 +20,7 @@ mod failpoints;
 mod faults;
 mod harness;
 mod hostile;
+mod job_acts;
 mod metrics;
 mod operating;
 mod operations;

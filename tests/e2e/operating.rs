@@ -13,7 +13,7 @@ const QUEUE: &str = "provisioning-requests-CSP_TEST";
 
 /// Runs `hoth` with these arguments on the host's admin API, and returns its
 /// exit code and its output.
-async fn hoth(host: &TestHost, arguments: &[&str]) -> (Option<i32>, String) {
+pub async fn hoth(host: &TestHost, arguments: &[&str]) -> (Option<i32>, String) {
     let output = tokio::process::Command::new(env!("CARGO_BIN_EXE_hoth"))
         .args(arguments)
         .args(["--admin", &host.admin()])

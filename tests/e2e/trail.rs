@@ -60,7 +60,7 @@ pub async fn told(host: &TestHost, id: &str, event: &str) -> Value {
     .await
 }
 
-fn events(job: &Value) -> Vec<String> {
+pub fn events(job: &Value) -> Vec<String> {
     let events = job["events"].as_array().map(Vec::as_slice).unwrap_or_default();
     events.iter().map(|event| event["event"].as_str().unwrap_or_default().to_owned()).collect()
 }

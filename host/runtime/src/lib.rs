@@ -47,6 +47,7 @@ pub use error::CallError;
 pub use error::EngineError;
 pub use error::LoadError;
 pub use guest::Measured;
+pub use lift::checked_outcome;
 pub use settings::COMPONENT_BYTES_MAX;
 pub use usage::CALL_SECONDS_BOUNDS;
 pub use usage::Counted;

@@ -191,6 +191,9 @@ impl CspSeries {
             | JobEventKind::Redelivered { .. }
             | JobEventKind::Redriven { .. }
             | JobEventKind::Purged { .. }
+            | JobEventKind::LookedNow { .. }
+            | JobEventKind::Cancelled { .. }
+            | JobEventKind::SettledByHand { .. }
             | JobEventKind::Unknown => {}
         }
     }

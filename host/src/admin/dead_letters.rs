@@ -9,11 +9,11 @@ use axum::extract::Query;
 use axum::extract::State;
 use axum::extract::rejection::QueryRejection;
 use axum::http::HeaderMap;
-use axum::http::header;
 use bytes::Bytes;
 use serde::Deserialize;
 use serde::Serialize;
 
+use super::body;
 use super::error::AdminError;
 use super::queues;
 use super::state::AdminState;
@@ -271,23 +271,8 @@ pub async fn purge(
 }
 
 /// Returns the selection in the body; `{}` selects everything.
-///
-/// # Errors
-///
-/// Returns an error for any other body, and for none: a selection that is
-/// missing or not understood must not select everything.
 fn parse_selection(headers: &HeaderMap, body: &[u8]) -> Result<Selection, AdminError> {
-    let Some(content_type) = headers.get(header::CONTENT_TYPE) else {
-        let problem =
-            "a selection in JSON with its Content-Type is required; {} selects everything";
-        return Err(AdminError::BadRequest(problem.to_owned()));
-    };
-    let essence = content_type.to_str().unwrap_or_default().split(';').next().unwrap_or_default();
-    if !essence.trim().eq_ignore_ascii_case("application/json") {
-        return Err(AdminError::MediaType("a selection must be application/json".to_owned()));
-    }
-    serde_json::from_slice(body)
-        .map_err(|error| AdminError::BadRequest(format!("the selection is invalid: {error}")))
+    body::parse(headers, body, "a selection", "{} selects everything")
 }
 
 /// The selected dead letters, oldest first, one page at a time.

@@ -185,16 +185,16 @@ fn time(name: &str, text: Option<&str>) -> Result<Option<Timestamp>, AdminError>
 }
 
 /// Returns the kinds to look for: the one that was asked for, or both.
-fn kinds(kind: Option<JobKind>) -> Vec<JobKind> {
+pub fn kinds(kind: Option<JobKind>) -> Vec<JobKind> {
     kind.map_or_else(|| JobKind::ALL.to_vec(), |kind| vec![kind])
 }
 
-/// The query parameters of `GET /jobs/{id}`.
+/// The query parameters of `GET /jobs/{id}`, and of acts on the job.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase", deny_unknown_fields)]
 pub struct JobQuery {
     /// Needed only if a job and a request have the same id.
-    kind: Option<JobKind>,
+    pub kind: Option<JobKind>,
 }
 
 /// A job: where it is, and what happened to it.

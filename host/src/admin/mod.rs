@@ -1,9 +1,11 @@
 //! The HTTP API of operators: adapters, queues, CSPs, health and metrics.
 //!
 //! `/healthz` and `/readyz` need no key. Once any key is configured, reads need
-//! the role `viewer`, acts on queues and CSPs `operator`, and the rest `admin`.
+//! the role `viewer`, acts on queues, CSPs and jobs `operator`, and the rest
+//! `admin`.
 
 mod adapters;
+mod body;
 mod calls;
 mod config;
 mod csp_details;
@@ -11,6 +13,7 @@ mod csps;
 mod dead_letters;
 mod error;
 mod host;
+mod job_acts;
 mod jobs;
 mod journals;
 mod queue_stats;
@@ -39,6 +42,10 @@ pub use host::HostView;
 pub use host::drain;
 pub use host::resume as resume_host;
 pub use host::view as view_host;
+pub use job_acts::ByHand;
+pub use job_acts::cancel;
+pub use job_acts::look_now;
+pub use job_acts::settle_by_hand;
 pub use jobs::AuditQuery;
 pub use jobs::JobView;
 pub use jobs::JobsQuery;

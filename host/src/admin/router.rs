@@ -20,6 +20,7 @@ use super::csp_details;
 use super::csps;
 use super::dead_letters;
 use super::host;
+use super::job_acts;
 use super::jobs;
 use super::journals;
 use super::queues;
@@ -62,6 +63,9 @@ pub fn router(state: &Arc<AdminState>) -> Router {
         .route("/jobs", get(jobs::list))
         .route("/jobs/{id}", get(jobs::show))
         .route("/jobs/{id}/journal", get(journals::get_of_job))
+        .route("/jobs/{id}/look-now", post(job_acts::post_look_now))
+        .route("/jobs/{id}/cancel", post(job_acts::post_cancel))
+        .route("/jobs/{id}/settle", post(job_acts::post_settle))
         .route("/audit", get(jobs::audit))
         .route("/host", get(host::show))
         .route("/host/drain", post(host::post_drain))
@@ -99,7 +103,7 @@ pub fn router(state: &Arc<AdminState>) -> Router {
 /// Returns the access that a guarded route needs.
 fn required_access(method: &Method, path: &str) -> Option<Access> {
     let is_act_of_operators =
-        ["/csps/", "/queues/", "/host/"].iter().any(|prefix| path.starts_with(prefix));
+        ["/csps/", "/queues/", "/host/", "/jobs/"].iter().any(|prefix| path.starts_with(prefix));
     Some(match *method {
         Method::GET | Method::HEAD if is_journal(path) => Access::Operate,
         Method::GET | Method::HEAD => Access::View,

@@ -1,5 +1,5 @@
 //! `hoth jobs`: tells where jobs are and what happened to them, through the
-//! admin API of a running host.
+//! admin API of a running host. The acts on one job are in [`job_acts`].
 
 use std::fmt::Write as _;
 use std::path::PathBuf;
@@ -11,6 +11,8 @@ use serde_json::Value;
 use url::form_urlencoded;
 
 use super::host::Host;
+use super::host::job_path;
+use super::job_acts;
 use super::job_journal;
 use super::say;
 use super::table::Table;
@@ -76,6 +78,8 @@ pub enum Command {
         #[command(flatten)]
         host: Host,
     },
+    #[command(flatten)]
+    Act(job_acts::Command),
 }
 
 /// A selection of jobs; without any option the newest ones.
@@ -134,18 +138,13 @@ pub async fn run(command: Command) -> anyhow::Result<()> {
             let query = filter.query(Clock::system().wall())?;
             host.show(&host.get(&format!("jobs?{query}")).await?, list)
         }
-        Command::Show { id, host } => host.show(&host.get(&path(&id)).await?, show),
+        Command::Show { id, host } => host.show(&host.get(&job_path(&id)).await?, show),
         Command::Journal { id, save, host } => {
-            job_journal::run(&id, &path(&id), save.as_deref(), &host).await
+            job_journal::run(&id, &job_path(&id), save.as_deref(), &host).await
         }
+        Command::Act(act) => job_acts::run(act).await,
         Command::Watch { id, every, host } => watch(&id, Duration::from_secs(every), &host).await,
     }
-}
-
-fn path(id: &str) -> String {
-    // Of a query, where a space may be a plus.
-    let encoded: String = form_urlencoded::byte_serialize(id.as_bytes()).collect();
-    format!("jobs/{}", encoded.replace('+', "%20"))
 }
 
 /// Returns a time of RFC 3339 for one, or for a time before now.
@@ -270,7 +269,7 @@ async fn watch(id: &str, every: Duration, host: &Host) -> anyhow::Result<()> {
     let mut last = String::new();
     // Ends with the job; an operator ends it before.
     loop {
-        let answer = host.get(&path(id)).await?;
+        let answer = host.get(&job_path(id)).await?;
         let (status, job) = (&answer["status"], &answer["job"]);
         let state = text(if status.is_null() { &job["state"] } else { &status["state"] });
         let now = format!("{state}: {}", text(&status["detail"]));
@@ -352,10 +351,5 @@ mod tests {
         for bad in ["", "1", "d", "1w", "-1d", "1 d", "üd"] {
             assert!(since(bad, now).is_err(), "{bad}");
         }
-    }
-
-    #[test]
-    fn an_id_is_one_segment_of_the_path() {
-        assert_eq!(path("a b/c?"), "jobs/a%20b%2Fc%3F");
     }
 }

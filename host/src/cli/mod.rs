@@ -7,6 +7,7 @@ mod check;
 mod csps;
 mod host;
 mod hosts;
+mod job_acts;
 mod job_journal;
 mod jobs;
 mod queues;
@@ -110,7 +111,7 @@ Exit codes: 0 valid; 2 invalid, or valid with warnings and --strict.")]
     /// Inspect and repair queues: depths, blocked groups, dead letters
     #[command(subcommand)]
     Queues(queues::Command),
-    /// Tell where jobs are and what happened to them
+    /// Tell where jobs are and what happened to them; act on one of them
     #[command(subcommand)]
     Jobs(jobs::Command),
     /// Show CSP status; pause or resume a CSP

@@ -14,6 +14,7 @@ use axum::response::IntoResponse as _;
 use axum::response::Redirect;
 use axum::response::Response;
 use serde::Deserialize;
+use serde_json::value::RawValue;
 
 use super::ConsoleState;
 use super::notice;
@@ -30,6 +31,7 @@ use crate::http::auth::Access;
 use crate::http::auth::Principal;
 use crate::replay::Policy;
 use hoth_core::domain::Digest;
+use hoth_core::domain::JobKind;
 
 type Console = State<Arc<ConsoleState>>;
 type Caller = Extension<Principal>;
@@ -158,6 +160,68 @@ pub async fn purge(
     }
     let done = admin::purge(&state.admin, &principal, &queue, &selection).await?;
     Ok(back("/dead-letters", "purged", done.purged()))
+}
+
+/// The form of an act on a job; a field that the act does not have is empty.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct JobForm {
+    kind: Option<JobKind>,
+    reason: String,
+    code: String,
+    /// A JSON object.
+    response: String,
+}
+
+/// Returns to the page of a job with a notice.
+fn back_to_job(id: &str, kind: JobKind, done: &str) -> Response {
+    let (path, kind) = (format!("/console/jobs/{}", segment(id)), kind.as_str());
+    Redirect::to(&format!("{path}{}&kind={kind}", notice::query(done, 1))).into_response()
+}
+
+/// Handles `POST /console/jobs/{id}/look-now`.
+pub async fn look_now(
+    State(state): Console,
+    Extension(principal): Caller,
+    Path(id): Path<String>,
+    Form(form): Form<JobForm>,
+) -> Result<Response, PageError> {
+    require(&principal, Access::Operate)?;
+    let admin = Arc::clone(&state.admin);
+    let done = admin::look_now(admin, principal, form.kind, id.clone()).await?;
+    Ok(back_to_job(&id, done.kind(), "looked-now"))
+}
+
+/// Handles `POST /console/jobs/{id}/cancel`.
+pub async fn cancel(
+    State(state): Console,
+    Extension(principal): Caller,
+    Path(id): Path<String>,
+    Form(form): Form<JobForm>,
+) -> Result<Response, PageError> {
+    require(&principal, Access::Operate)?;
+    let admin = Arc::clone(&state.admin);
+    let done = admin::cancel(admin, principal, form.kind, id.clone(), form.reason).await?;
+    Ok(back_to_job(&id, done.kind(), "cancelled"))
+}
+
+/// Handles `POST /console/jobs/{id}/settle`.
+pub async fn settle(
+    State(state): Console,
+    Extension(principal): Caller,
+    Path(id): Path<String>,
+    Form(form): Form<JobForm>,
+) -> Result<Response, PageError> {
+    require(&principal, Access::Operate)?;
+    let bad = |problem: String| PageError::from(AdminError::BadRequest(problem));
+    let code = form.code.trim();
+    let code = code.parse().map_err(|_| bad(format!("`{code}` is not a code from 200 to 599")))?;
+    let response = RawValue::from_string(form.response)
+        .map_err(|error| bad(format!("the response is not JSON: {error}")))?;
+    let outcome = admin::ByHand { reason: form.reason, code, response, request: None };
+    let admin = Arc::clone(&state.admin);
+    let done = admin::settle_by_hand(admin, principal, form.kind, id.clone(), outcome).await?;
+    Ok(back_to_job(&id, done.kind(), "settled"))
 }
 
 /// The form of a rollback.

@@ -31,6 +31,13 @@ impl Notice {
             "purged" => format!("{n} {letters} deleted."),
             "deployed" => "The version is active.".to_owned(),
             "rolled-back" => "The earlier version is active again.".to_owned(),
+            "looked-now" => "The job is due now: the next free worker asks the CSP.".to_owned(),
+            "cancelled" => {
+                "The job is cancelled. ServiceNow collects a failure message.".to_owned()
+            }
+            "settled" => {
+                "The job is settled. ServiceNow collects the outcome that you gave.".to_owned()
+            }
             _ => return None,
         })
     }

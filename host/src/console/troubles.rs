@@ -11,6 +11,7 @@ use hoth_core::domain::JobEventKind;
 use hoth_core::domain::JobKind;
 use hoth_core::domain::Timestamp;
 use hoth_core::domain::TransportCode;
+use hoth_core::workflow::OPERATOR_CLASSES;
 use hoth_queue::Blocked;
 use hoth_queue::QueueName;
 use hoth_queue::QueueStats;
@@ -247,7 +248,11 @@ async fn of_groups(console: &ConsoleState, now: Timestamp) -> Vec<Trouble> {
 async fn of_failures(console: &ConsoleState, now: Timestamp) -> Vec<Trouble> {
     let reasons = console.admin.trail.failed_reasons(now - LATELY).await.unwrap_or_default();
     let mut troubles = Vec::new();
-    for reason in reasons.iter().take(FAILURES_MAX) {
+    // An operator who has ended a job knows of it.
+    let by_themselves = reasons.iter().filter(|reason| {
+        !reason.class.as_deref().is_some_and(|class| OPERATOR_CLASSES.contains(&class))
+    });
+    for reason in by_themselves.take(FAILURES_MAX) {
         let csp = reason.csp.as_deref().unwrap_or("a CSP");
         let jobs = text::count(reason.jobs, "job", "jobs");
         let words = text::foreign(reason.reason.as_deref().unwrap_or("the CSP refused them"));

@@ -118,6 +118,25 @@ pub fn purged(by: &Principal, queue: &str, purged: u64) {
     info!(target: TARGET, act = "purge", by = by.name(), queue, purged, "Dead letters purged");
 }
 
+/// Records that an operator had a job resumed before it was due.
+pub fn looked_now(by: &Principal, kind: JobKind, job_id: &str) {
+    let kind = kind.as_str();
+    info!(target: TARGET, act = "look-now", by = by.name(), job.id = job_id, kind, "Job looked at");
+}
+
+/// Records that an operator cancelled a job, for the `reason` given.
+pub fn cancelled(by: &Principal, kind: JobKind, job_id: &str, reason: &str) {
+    let kind = kind.as_str();
+    info!(target: TARGET, act = "cancel", by = by.name(), job.id = job_id, kind, reason, "Job cancelled");
+}
+
+/// Records that an operator settled a job with an outcome of this `code`, for
+/// the `reason` given.
+pub fn settled_by_hand(by: &Principal, kind: JobKind, job_id: &str, code: u16, reason: &str) {
+    let kind = kind.as_str();
+    info!(target: TARGET, act = "settle-by-hand", by = by.name(), job.id = job_id, kind, code, reason, "Job settled by hand");
+}
+
 /// Records that an authenticated caller was refused for its role.
 pub fn forbidden(by: &Principal, method: &str, path: &str) {
     info!(target: TARGET, act = "forbid", by = by.name(), method, path, "Request forbidden");

@@ -200,11 +200,7 @@ impl Statuses {
     /// Returns an error if the queue cannot be read.
     pub async fn find(&self, kind: JobKind, id: &str) -> Result<Option<JobStatus>, QueueError> {
         let row = self.row(kind, id).await;
-        let portfolio: Option<PortfolioId> = row
-            .as_ref()
-            .and_then(|row| row.portfolio_id.as_deref())
-            .and_then(|portfolio| portfolio.parse().ok());
-        let located = match self.queue.locate(kind, id, portfolio.as_ref()).await {
+        let located = match self.locate_by(kind, id, row.as_ref()).await {
             Err(QueueError::NotOffered(_)) => None,
             located => Some(located?),
         };
@@ -223,6 +219,34 @@ impl Statuses {
             debug!(error = &error as &dyn std::error::Error, "The trail does not answer");
             None
         })
+    }
+
+    /// Finds the messages of a job.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the queue cannot be read or looked into.
+    pub async fn locate(&self, kind: JobKind, id: &str) -> Result<Location, QueueError> {
+        let row = self.row(kind, id).await;
+        self.locate_by(kind, id, row.as_ref()).await
+    }
+
+    /// Returns a sentence about what holds the jobs of a CSP back, or `None` if
+    /// they run.
+    pub fn hold_of(&self, csp: &CspName) -> Option<String> {
+        (self.holds)(csp).map(|hold| sentence::held(Some(csp), Hold::Csp(hold)))
+    }
+
+    async fn locate_by(
+        &self,
+        kind: JobKind,
+        id: &str,
+        row: Option<&JobRow>,
+    ) -> Result<Location, QueueError> {
+        let portfolio: Option<PortfolioId> = row
+            .and_then(|row| row.portfolio_id.as_deref())
+            .and_then(|portfolio| portfolio.parse().ok());
+        self.queue.locate(kind, id, portfolio.as_ref()).await
     }
 
     fn of_location(

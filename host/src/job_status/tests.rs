@@ -158,7 +158,7 @@ async fn an_outcome_is_followed_to_its_collection() {
 #[tokio::test]
 async fn a_backend_that_cannot_be_looked_into_tells_what_this_host_has_seen() {
     let mut f = Fixture::new();
-    f.statuses.queue = Arc::new(hoth_queue::model::Model::new(f.clock.clone()));
+    f.statuses.queue = Arc::new(hoth_queue::model::Model::opaque(f.clock.clone()));
     let folder = tempfile::tempdir().expect("a temporary folder can be made");
     let path = folder.path().join("trail.db");
     let config = hoth_trail::Config { path, ..hoth_trail::Config::default() };

@@ -148,6 +148,9 @@ impl JobMeter {
             | JobEventKind::Redelivered { .. }
             | JobEventKind::Redriven { .. }
             | JobEventKind::Purged { .. }
+            | JobEventKind::LookedNow { .. }
+            | JobEventKind::Cancelled { .. }
+            | JobEventKind::SettledByHand { .. }
             | JobEventKind::Unknown => {}
         }
     }

@@ -24,8 +24,8 @@ use hoth_trail::Trail;
 /// The acts of clients on jobs, which are events of the jobs.
 const OF_JOBS: [&str; 5] = ["submit", "collect", "lease", "acknowledge", "release"];
 
-/// The fields that name the object of an act.
-const OBJECTS: [&str; 6] = ["adapter", "csp", "queue", "host", "path", "kind"];
+/// The fields that name the object of an act. The first one of a line does.
+const OBJECTS: [&str; 7] = ["job.id", "adapter", "csp", "queue", "host", "path", "kind"];
 
 /// The trail of this process.
 static TRAIL: OnceLock<(Trail, Clock)> = OnceLock::new();

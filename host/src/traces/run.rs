@@ -141,6 +141,9 @@ impl Run<'_> {
             | JobEventKind::Redelivered { .. }
             | JobEventKind::Redriven { .. }
             | JobEventKind::Purged { .. }
+            | JobEventKind::LookedNow { .. }
+            | JobEventKind::Cancelled { .. }
+            | JobEventKind::SettledByHand { .. }
             | JobEventKind::Unknown => end(last, "unknown", None),
         }
     }
@@ -203,6 +206,9 @@ impl Run<'_> {
                 | JobEventKind::Redelivered { .. }
                 | JobEventKind::Redriven { .. }
                 | JobEventKind::Purged { .. }
+                | JobEventKind::LookedNow { .. }
+                | JobEventKind::Cancelled { .. }
+                | JobEventKind::SettledByHand { .. }
                 | JobEventKind::Unknown => {}
             }
         }

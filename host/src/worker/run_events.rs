@@ -21,8 +21,6 @@ use hoth_core::domain::RunTrace;
 use hoth_core::domain::Step;
 use hoth_core::domain::StepWord;
 use hoth_core::domain::event_id;
-use hoth_core::domain::event_text;
-use hoth_core::workflow::Report;
 use hoth_egress::ExchangeEvents;
 use hoth_queue::Delivery;
 use hoth_runtime::Measured;
@@ -158,19 +156,6 @@ impl RunEvents {
     /// Returns the time since the run began.
     pub fn elapsed(&self) -> Duration {
         self.began.elapsed()
-    }
-
-    /// Makes the event of the job's end with this report. The time since the
-    /// acceptance is added by [`RunEvents::ended_now`].
-    pub fn ended(report: &Report, requests: u32) -> Ended {
-        let failed = report.failed.as_ref();
-        Ended {
-            code: report.code,
-            class: failed.map(|failed| failed.class.into()),
-            reason: failed.map(|failed| event_text(&failed.reason)),
-            requests,
-            took_ms: None,
-        }
     }
 
     /// Returns `ended` with the time from the job's acceptance until now.

@@ -66,7 +66,7 @@ impl Disposition {
         Self::Ended {
             queue: QueueName::outcomes(queued.job.kind),
             message: NewMessage::outcome(queued, &outcome),
-            ended: RunEvents::ended(&report, requests),
+            ended: report.ended(requests),
         }
     }
 
@@ -81,7 +81,7 @@ impl Disposition {
             reason: reason.to_string(),
             queue: QueueName::outcomes(queued.job.kind),
             report: NewMessage::outcome(queued, &outcome),
-            ended: RunEvents::ended(&report, from.map_or(0, |from| from.requests)),
+            ended: report.ended(from.map_or(0, |from| from.requests)),
         }
     }
 

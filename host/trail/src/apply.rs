@@ -93,6 +93,7 @@ fn apply_event(row: &mut JobRow, event: &JobEvent, at: Timestamp, minutes: &mut 
                 enter(row, if collected { JobState::Collected } else { ready(row.code) }, at);
             }
         }
+        JobEventKind::LookedNow { .. } => row.next_look_at = Some(at),
         JobEventKind::Logged { .. }
         | JobEventKind::Delayed { .. }
         | JobEventKind::CallHeld { .. }
@@ -102,6 +103,9 @@ fn apply_event(row: &mut JobRow, event: &JobEvent, at: Timestamp, minutes: &mut 
         | JobEventKind::Interrupted
         | JobEventKind::Leased { .. }
         | JobEventKind::Released { .. }
+        // The end of the job follows.
+        | JobEventKind::Cancelled { .. }
+        | JobEventKind::SettledByHand { .. }
         | JobEventKind::Unknown => {}
     }
 }

@@ -88,6 +88,9 @@ async fn every_route_accepts_the_roles_that_permit_it() {
         (&office, Method::GET, "/queues/requests-CSP_TEST/dead-letters", view),
         (&office, Method::POST, "/queues/requests-CSP_TEST/redrive", operate),
         (&office, Method::POST, "/queues/requests-CSP_TEST/purge", operate),
+        (&office, Method::POST, "/jobs/job-1/look-now", operate),
+        (&office, Method::POST, "/jobs/job-1/cancel", operate),
+        (&office, Method::POST, "/jobs/job-1/settle", operate),
         (&office, Method::POST, "/csps/CSP_TEST/pause", operate),
         (&office, Method::POST, "/csps/CSP_TEST/resume", operate),
     ] {

@@ -143,6 +143,13 @@ pub enum JobEventKind {
     Redriven { by: Option<Box<str>> },
     /// A dead letter of the job was deleted.
     Purged { by: Option<Box<str>> },
+    /// An operator had the job resumed before it was due.
+    LookedNow { by: Option<Box<str>> },
+    /// An operator cancelled the job. [`JobEventKind::Ended`] follows with the
+    /// failure message.
+    Cancelled { by: Option<Box<str>>, reason: Box<str> },
+    /// An operator gave the outcome. [`JobEventKind::Ended`] follows with it.
+    SettledByHand { by: Option<Box<str>>, reason: Box<str> },
     /// A kind of a later release.
     #[serde(other)]
     Unknown,
@@ -446,12 +453,15 @@ mod tests {
             r#"{"event":"ended","code":502,"class":"refused","reason":"no","requests":3,"tookMs":12}"#,
             r#"{"event":"lease-lost"}"#,
             r#"{"event":"collected","by":null}"#,
+            r#"{"event":"looked-now","by":"ops"}"#,
+            r#"{"event":"cancelled","by":"ops","reason":"posted twice"}"#,
+            r#"{"event":"settled-by-hand","by":"ops","reason":"done by phone"}"#,
         ];
         for text in stored {
             let event: JobEventKind = serde_json::from_str(text).expect(text);
             assert_eq!(serde_json::to_string(&event).expect("events can be written"), text);
         }
-        let later: JobEventKind = serde_json::from_str(r#"{"event":"cancelled","by":"x"}"#)
+        let later: JobEventKind = serde_json::from_str(r#"{"event":"teleported","by":"x"}"#)
             .expect("a later kind can be read");
         assert_eq!(later, JobEventKind::Unknown);
     }

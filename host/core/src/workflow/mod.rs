@@ -7,6 +7,7 @@
 mod budget;
 mod decide;
 mod finding;
+mod job_error;
 mod report;
 mod retry;
 
@@ -18,11 +19,14 @@ pub use decide::RunContext;
 pub use decide::RunEnd;
 pub use decide::RunTotals;
 pub use decide::decide;
+pub use decide::look_now;
 pub use decide::postpone;
 pub use decide::replace_early_delivery;
 pub use finding::Finding;
+pub use job_error::JobError;
+pub use job_error::OPERATOR_CLASSES;
 pub use report::Failed;
-pub use report::JobError;
 pub use report::Report;
+pub use report::request_about;
 pub use retry::Attempt;
 pub use retry::RetryPolicy;

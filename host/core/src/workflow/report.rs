@@ -8,7 +8,9 @@ use serde_json::json;
 use serde_json::value::RawValue;
 use serde_json::value::to_raw_value;
 
-use crate::domain::CspName;
+use super::JobError;
+use super::job_error::BY_HAND;
+use crate::domain::Ended;
 use crate::domain::Failure;
 use crate::domain::FailureClass;
 use crate::domain::Job;
@@ -19,6 +21,7 @@ use crate::domain::OutcomeMessage;
 use crate::domain::PortfolioId;
 use crate::domain::QueuedOutcome;
 use crate::domain::Resumption;
+use crate::domain::event_text;
 
 /// The content of an outcome message; `request` and `response` are JSON
 /// objects.
@@ -39,108 +42,6 @@ pub struct Failed {
     pub class: &'static str,
     /// A sentence.
     pub reason: String,
-}
-
-/// A failure of a job for which no CSP is the cause.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum JobError {
-    /// The adapter trapped, exceeded a limit, or broke its contract.
-    #[error("the adapter failed: {0}")]
-    Adapter(String),
-    /// The adapter does not describe the operation, so it is not called.
-    #[error("{csp} cannot do this: its adapter has no operation {operation}")]
-    NotOffered { csp: CspName, operation: &'static str },
-    #[error("the adapter asked for more than {0} requests in one run")]
-    TooManySteps(u32),
-    #[error("the adapter asked for more than {0} requests in one job")]
-    TooManyRequests(u32),
-    #[error("the adapter computed for more than {} ms in one run", .0.as_millis())]
-    TooMuchComputing(Duration),
-    #[error(
-        "one run of the adapter took more than {}; a wait with the purpose `checkpoint` is a point to resume from",
-        hours(*.0)
-    )]
-    RunTooLong(Duration),
-    #[error("the adapter made more than {0} checkpoints")]
-    TooManyCheckpoints(u32),
-    #[error("the CSP was still working on it after {}; last progress: {last}", hours(*deadline))]
-    PollingDeadline { deadline: Duration, last: String },
-    #[error("the job was started {0} times and never ended")]
-    TooManyDeliveries(u32),
-    /// A panic. The log has its text, which may hold data of the job.
-    #[error("HOTH failed while it processed the job; its log has the reason")]
-    Panicked,
-    /// Another program has put the message on this queue.
-    #[error("the stored job belongs on the queue {belongs}, and was found on {found}")]
-    WrongQueue { belongs: String, found: String },
-    #[error(
-        "the next message of the job has {bytes} bytes, and its queue takes messages of up to \
-         {bytes_max} bytes"
-    )]
-    MessageTooLarge { bytes: usize, bytes_max: usize },
-    /// The CSP was configured when the job was accepted.
-    #[error("{0} is no longer in the configuration of HOTH")]
-    CspRemoved(CspName),
-    #[error("the stored job cannot be read: {0}")]
-    Unreadable(String),
-    #[error("the outcome of {bytes} bytes does not fit a message of {MESSAGE_BYTES_MAX} bytes")]
-    OutcomeTooLarge { bytes: usize },
-}
-
-fn hours(duration: Duration) -> String {
-    match duration.as_secs() {
-        seconds if seconds >= 3_600 => format!("{} hours", seconds / 3_600),
-        seconds => format!("{seconds} seconds"),
-    }
-}
-
-impl JobError {
-    /// Makes the error for an operation that the adapter does not describe.
-    pub fn not_offered(job: &Job) -> Self {
-        Self::NotOffered { csp: job.csp.clone(), operation: job.operation.wit_name() }
-    }
-
-    /// Returns the class of the failure, for operators: a word that stays the
-    /// same when the sentence changes.
-    pub fn class(&self) -> &'static str {
-        match self {
-            Self::Adapter(_) => "adapter-failed",
-            Self::NotOffered { .. } => "not-offered",
-            Self::TooManySteps(_) => "too-many-steps",
-            Self::TooManyRequests(_) => "too-many-requests",
-            Self::TooMuchComputing(_) => "too-much-computing",
-            Self::RunTooLong(_) => "run-too-long",
-            Self::TooManyCheckpoints(_) => "too-many-checkpoints",
-            Self::PollingDeadline { .. } => "polling-deadline",
-            Self::TooManyDeliveries(_) => "too-many-deliveries",
-            Self::Panicked => "host-failed",
-            Self::WrongQueue { .. } => "wrong-queue",
-            Self::MessageTooLarge { .. } => "message-too-large",
-            Self::CspRemoved(_) => "csp-removed",
-            Self::Unreadable(_) => "unreadable",
-            Self::OutcomeTooLarge { .. } => "outcome-too-large",
-        }
-    }
-
-    /// Returns the code of the outcome message.
-    pub fn code(&self) -> u16 {
-        match self {
-            Self::NotOffered { .. } => 400,
-            Self::PollingDeadline { .. } => 504,
-            Self::OutcomeTooLarge { .. } | Self::MessageTooLarge { .. } => 502,
-            Self::Adapter(_)
-            | Self::TooManySteps(_)
-            | Self::TooManyRequests(_)
-            | Self::TooMuchComputing(_)
-            | Self::RunTooLong(_)
-            | Self::TooManyCheckpoints(_)
-            | Self::TooManyDeliveries(_)
-            | Self::Panicked
-            | Self::WrongQueue { .. }
-            | Self::CspRemoved(_)
-            | Self::Unreadable(_) => 500,
-        }
-    }
 }
 
 impl Failure {
@@ -230,30 +131,64 @@ impl Report {
 
     /// Reports that the job could not be carried out.
     pub fn of_error(job: &Job, resumption: Option<&Resumption>, error: &JobError) -> Self {
-        let reference = resumption.and_then(|r| r.progress.reference.as_deref());
-        let request = reference.map_or_else(|| json!({}), |location| json!({"location": location}));
         Self {
             code: error.code(),
-            request: raw(&request),
+            request: request_about(resumption),
             response: raw(&no_answer_about(job, &error.to_string())),
             failed: Some(Failed::of_error(error)),
         }
+    }
+
+    /// Reports an outcome that an operator gave, who knows it from elsewhere. A
+    /// code from 400 on is a failure.
+    pub fn by_hand(outcome: Outcome) -> Self {
+        let failed = (outcome.code >= 400).then(|| Failed {
+            class: BY_HAND,
+            reason: "an operator of HOTH settled the job by hand, as failed".to_owned(),
+        });
+        Self { failed, ..Self::of_outcome(outcome) }
     }
 
     /// Returns the message about `job` for the outcome queue, with the report
     /// that it holds. A message over [`MESSAGE_BYTES_MAX`] becomes a failure
     /// message that says so.
     pub fn into_queued(self, job: &Job) -> (Self, QueuedOutcome) {
-        let queued = self.queued(job.kind, job.id.as_str(), &job.request);
-        let bytes = queued.encoded_len();
-        if bytes <= MESSAGE_BYTES_MAX {
-            return (self, queued);
+        match self.try_queued(job) {
+            Ok(queued) => (self, queued),
+            Err(error) => {
+                // Without the reference of the resumption: the adapter chose
+                // its length.
+                let report = Self::of_error(job, None, &error);
+                let queued = report.queued(job.kind, job.id.as_str(), &job.request);
+                (report, queued)
+            }
         }
-        // Without the reference of the resumption: the adapter chose its
-        // length.
-        let report = Self::of_error(job, None, &JobError::OutcomeTooLarge { bytes });
-        let queued = report.queued(job.kind, job.id.as_str(), &job.request);
-        (report, queued)
+    }
+
+    /// Returns the message about `job` for the outcome queue.
+    ///
+    /// # Errors
+    ///
+    /// [`JobError::OutcomeTooLarge`] for one over [`MESSAGE_BYTES_MAX`].
+    pub fn try_queued(&self, job: &Job) -> Result<QueuedOutcome, JobError> {
+        let queued = self.queued(job.kind, job.id.as_str(), &job.request);
+        match queued.encoded_len() {
+            ..=MESSAGE_BYTES_MAX => Ok(queued),
+            bytes => Err(JobError::OutcomeTooLarge { bytes }),
+        }
+    }
+
+    /// Returns the event of the job's end with this report. `requests` counts
+    /// the requests of the job.
+    pub fn ended(&self, requests: u32) -> Ended {
+        let failed = self.failed.as_ref();
+        Ended {
+            code: self.code,
+            class: failed.map(|failed| failed.class.into()),
+            reason: failed.map(|failed| event_text(&failed.reason)),
+            requests,
+            took_ms: None,
+        }
     }
 
     /// Returns the message about a job of which only the id is known.
@@ -299,6 +234,13 @@ fn no_answer(kind: JobKind, id: &str, portfolio: Option<&str>, details: &str) ->
     response
 }
 
+/// Returns the request of a job that ends without an answer of its CSP: the
+/// reference that it waited for, or nothing.
+pub fn request_about(resumption: Option<&Resumption>) -> Box<RawValue> {
+    let reference = resumption.and_then(|from| from.progress.reference.as_deref());
+    raw(&reference.map_or_else(|| json!({}), |location| json!({"location": location})))
+}
+
 fn no_answer_about(job: &Job, details: &str) -> Value {
     let portfolio = job.portfolio_id.as_ref().map(PortfolioId::as_str);
     no_answer(job.kind, job.id.as_str(), portfolio, details)
@@ -306,4 +248,20 @@ fn no_answer_about(job: &Job, details: &str) -> Value {
 
 fn raw(value: &Value) -> Box<RawValue> {
     to_raw_value(value).expect("a JSON value has string keys and writing to memory succeeds")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_outcome_by_hand_fails_from_400_on() {
+        let outcome = |code| {
+            let empty = || raw(&json!({}));
+            Report::by_hand(Outcome { code, request: empty(), response: empty() })
+        };
+        assert_eq!(outcome(200).ended(0).class, None);
+        assert_eq!(outcome(399).ended(0).class, None);
+        assert_eq!(outcome(400).ended(0).class.as_deref(), Some("settled-by-hand"));
+    }
 }

@@ -66,12 +66,20 @@ pub struct Model {
     /// again then.
     changed: Arc<Notify>,
     clock: Clock,
+    /// False if no message can be found or taken, as on SQS.
+    can_be_looked_into: bool,
 }
 
 impl Model {
     /// Makes empty queues.
     pub fn new(clock: Clock) -> Self {
-        Self { state: Arc::default(), changed: Arc::default(), clock }
+        let (state, changed) = (Arc::default(), Arc::default());
+        Self { state, changed, clock, can_be_looked_into: true }
+    }
+
+    /// Makes empty queues that cannot be looked into, like those of SQS.
+    pub fn opaque(clock: Clock) -> Self {
+        Self { can_be_looked_into: false, ..Self::new(clock) }
     }
 
     /// Ends the leases of the process, as a restart of the host does.
@@ -183,6 +191,9 @@ impl Queue for Model {
         lease: Duration,
     ) -> Result<Take, QueueError> {
         check_new_lease(lease)?;
+        if !self.can_be_looked_into {
+            return Err(QueueError::NotOffered("taking one message"));
+        }
         let number = id.as_str().parse().map_err(|_| InvalidArgument::MessageId)?;
         Ok(match self.change(|state, now| state.take(queue, number, lease, now)) {
             TakenMessage::NotFound => Take::NotFound,
@@ -391,6 +402,9 @@ impl Queue for Model {
         id: &str,
         _: Option<&PortfolioId>,
     ) -> Result<Location, QueueError> {
+        if !self.can_be_looked_into {
+            return Err(QueueError::NotOffered("finding the message of a job"));
+        }
         let now = self.clock.now();
         Ok(self.state().locate(kind, id, now))
     }
@@ -420,7 +434,18 @@ mod suite {
         }
     }
 
-    crate::full_conformance_suite!(InMemory(Model::new(Clock::manual(Timestamp::from_millis(
-        1_000
-    )))));
+    fn clock() -> Clock {
+        Clock::manual(Timestamp::from_millis(1_000))
+    }
+
+    crate::full_conformance_suite!(InMemory(Model::new(clock())));
+
+    mod opaque {
+        use super::*;
+
+        crate::conformance_checks! { InMemory(Model::opaque(clock()));
+            a_sent_message_is_located,
+            a_message_in_hand_is_not_taken,
+        }
+    }
 }

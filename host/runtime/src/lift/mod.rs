@@ -149,6 +149,15 @@ fn state(state: types::StateResult, states: (u32, u32)) -> Result<AdapterState, 
 fn outcome(outcome: types::Outcome) -> Result<Outcome, Violation> {
     let types::Outcome { code, request, response, extra } = outcome;
     extras("the outcome", &extra)?;
+    checked_outcome(code, request, response)
+}
+
+/// Makes an outcome of the texts of two JSON objects.
+///
+/// # Errors
+///
+/// A sentence that says which rule of the WIT the outcome breaks.
+pub fn checked_outcome(code: u16, request: String, response: String) -> Result<Outcome, String> {
     if !(200..=599).contains(&code) {
         return Err(format!("the outcome's code is {code}, not 200 to 599"));
     }

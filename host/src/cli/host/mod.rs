@@ -17,8 +17,10 @@ use anyhow::ensure;
 use reqwest::Method;
 use reqwest::RequestBuilder;
 use serde::Deserialize as _;
+use serde::Serialize;
 use serde_json::Value;
 use url::Url;
+use url::form_urlencoded;
 
 use self::failure::Caller;
 use self::trust::Trust;
@@ -94,6 +96,13 @@ fn url_of(listen: SocketAddr, tls: bool) -> anyhow::Result<String> {
     Ok(format!("{scheme}://{}", SocketAddr::new(ip, listen.port())))
 }
 
+/// Returns the path of a job in the admin API.
+pub(super) fn job_path(id: &str) -> String {
+    // Of a query, where a space may be a plus.
+    let encoded: String = form_urlencoded::byte_serialize(id.as_bytes()).collect();
+    format!("jobs/{}", encoded.replace('+', "%20"))
+}
+
 impl Host {
     /// Sends a `GET` request, and returns the JSON of the response.
     pub(super) async fn get(&self, path: &str) -> anyhow::Result<Value> {
@@ -102,8 +111,9 @@ impl Host {
     }
 
     /// Sends a `POST` request with JSON, and returns the JSON of the response.
-    pub(super) async fn post(&self, path: &str, body: &Value) -> anyhow::Result<Value> {
-        let body = self.send(Method::POST, path, body.to_string().into_bytes()).await?;
+    pub(super) async fn post(&self, path: &str, body: &impl Serialize) -> anyhow::Result<Value> {
+        let body = serde_json::to_vec(body).context("writing the request")?;
+        let body = self.send(Method::POST, path, body).await?;
         serde_json::from_slice(&body).context("reading the response")
     }
 
@@ -275,5 +285,10 @@ mod tests {
         std::fs::write(&file, "[admin]\nlisten = 'hunter22'").unwrap();
         let error = Profile::read(&file).unwrap_err().to_string();
         assert!(error.contains("hoth check --config") && !error.contains("hunter22"), "{error}");
+    }
+
+    #[test]
+    fn an_id_is_one_segment_of_the_path() {
+        assert_eq!(job_path("a b/c?"), "jobs/a%20b%2Fc%3F");
     }
 }

@@ -66,9 +66,9 @@ const OUTCOMES: [Reference; 9] = [
     ),
     reference(
         "500",
-        "The job failed at the CSP, the adapter trapped, or HOTH could not go on.",
+        "The job failed at the CSP, the adapter trapped, HOTH could not go on, or an operator cancelled the job.",
         "Operator",
-        "Open the job: its timeline has the step and the reason. Redrive it if it is a dead letter.",
+        "Open the job: its timeline has the step and the reason. Redrive it if it is a dead letter; submit a new job if one was cancelled by mistake.",
     ),
     reference(
         "502, 503, 504",

@@ -14,6 +14,7 @@ use serde::Deserialize;
 
 use super::Mood;
 use super::PageError;
+use super::job_acts;
 use super::jobs;
 use super::journals;
 use super::peers;
@@ -25,8 +26,10 @@ use crate::admin::JobView;
 use crate::console::ConsoleState;
 use crate::console::layout::Page;
 use crate::console::layout::Section;
+use crate::console::notice::Notice;
 use crate::console::text;
 use crate::console::text::segment;
+use crate::http::auth::Access;
 use crate::http::auth::Principal;
 use crate::job_status::JobStatus;
 use crate::job_status::StatusWord;
@@ -50,8 +53,9 @@ pub async fn show(
     Extension(principal): Extension<Principal>,
     Path(id): Path<String>,
     Query(Kind { kind }): Query<Kind>,
+    Query(notice): Query<Notice>,
 ) -> Result<Response, PageError> {
-    let (seen, answers) = find(&console, kind, &id).await?;
+    let (seen, own, answers) = find(&console, kind, &id).await?;
     let (kind, csp) = (seen.view.kind, seen.view.csp());
     // Journals are on the disk of this host.
     let journal = admin::journal_of_job(&console.admin, kind, csp, &id).await;
@@ -64,6 +68,9 @@ pub async fn show(
             (Some(status), _) => p class="lead" { (mark(status.state)) " " (text::foreign(&status.detail)) },
             (None, Some(job)) => p class="lead" { (jobs::mark(job.state)) },
             (None, None) => {},
+        }
+        @if let Some(own) = own && principal.role.permits(Access::Operate) {
+            (job_acts::forms(&console, &id, kind, &own))
         }
         dl class="facts" {
             @if let Some(status) = &status { (facts_of_status(status)) }
@@ -81,19 +88,23 @@ pub async fn show(
             p class="soft" { "The trail has no events of it." }
         } @else { (timeline::table(&events, with_hosts)) }
     };
-    let page = Page { section: Section::Jobs, title: &id, live: true, notice: None, body };
+    let page =
+        Page { section: Section::Jobs, title: &id, live: true, notice: notice.sentence(), body };
     Ok(page.render(&principal))
 }
 
-/// Finds a job on this host and its peers.
+/// Finds a job on this host and its peers. Returns also its status on this host,
+/// which alone can act on it.
 async fn find(
     console: &ConsoleState,
     kind: Option<JobKind>,
     id: &str,
-) -> Result<(SeenView, Vec<Answer<Option<JobView>>>), PageError> {
+) -> Result<(SeenView, Option<JobStatus>, Vec<Answer<Option<JobView>>>), PageError> {
     let (own, mut answers) =
         tokio::join!(find_here(console, kind, id), console.peers.job(kind, id));
-    let own = own?.map(|view| (peers::OWN, view));
+    let own = own?;
+    let own_status = own.as_ref().and_then(|view| view.status.clone());
+    let own = own.map(|view| (peers::OWN, view));
     let theirs = answers.iter_mut().filter_map(|answer| {
         let view = answer.told.as_mut().ok()?.take()?;
         Some((answer.peer.as_str(), view))
@@ -103,7 +114,7 @@ async fn find(
         if seen.view.status.as_ref().is_some_and(|status| status.observed_by.is_some()) {
             seen.view.status = status(&console.admin.statuses, &seen);
         }
-        return Ok((seen, answers));
+        return Ok((seen, own_status, answers));
     }
     let missing = answers.iter().filter_map(|answer| {
         let down = answer.told.as_ref().err()?;

@@ -8,6 +8,7 @@ pub mod dead_letters;
 pub mod errors;
 pub mod hosts;
 pub mod job;
+mod job_acts;
 pub mod jobs;
 pub mod journals;
 pub mod now;

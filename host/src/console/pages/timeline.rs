@@ -83,6 +83,9 @@ fn title(what: &JobEventKind) -> &'static str {
         JobEventKind::Redelivered { .. } => "Outcome made available again",
         JobEventKind::Redriven { .. } => "Dead letter redriven",
         JobEventKind::Purged { .. } => "Dead letter deleted",
+        JobEventKind::LookedNow { .. } => "Looked at by hand",
+        JobEventKind::Cancelled { .. } => "Cancelled",
+        JobEventKind::SettledByHand { .. } => "Settled by hand",
         JobEventKind::Unknown => "Event of a later release",
     }
 }
@@ -119,8 +122,12 @@ fn details(what: &JobEventKind) -> Markup {
         | JobEventKind::Collected { by }
         | JobEventKind::Redelivered { by }
         | JobEventKind::Redriven { by }
-        | JobEventKind::Purged { by } => {
+        | JobEventKind::Purged { by }
+        | JobEventKind::LookedNow { by } => {
             html! { @if let Some(by) = by { "by " (text::foreign(by)) } }
+        }
+        JobEventKind::Cancelled { by, reason } | JobEventKind::SettledByHand { by, reason } => {
+            html! { @if let Some(by) = by { "by " (text::foreign(by)) ": " } (text::foreign(reason)) }
         }
         JobEventKind::Unknown => html! {},
     }

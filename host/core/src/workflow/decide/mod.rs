@@ -147,6 +147,14 @@ pub fn postpone(
     })
 }
 
+/// Makes a waiting job due now, as an operator asks. Returns the replacement of
+/// its wait.
+pub fn look_now(before: &Resumption, now: Timestamp) -> Resumption {
+    // A new number: see `replace_early_delivery`.
+    let waits = before.waits.saturating_add(1);
+    Resumption { due_at: now, waits, ..before.clone() }
+}
+
 /// The most deliveries of a message that is not due. SQS delivers such a
 /// message early and hides it for 12 hours at most (AWS documentation,
 /// `ChangeMessageVisibility`). Each delivery raises the receive count, so the

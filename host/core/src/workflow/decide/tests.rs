@@ -235,6 +235,15 @@ fn an_early_message_is_replaced_before_its_deliveries_end_the_job() {
 }
 
 #[test]
+fn a_job_that_is_looked_at_now_is_due_and_keeps_all_but_its_number() {
+    let before = polled(3, 2);
+    let now = Timestamp::from_millis(before.due_at.as_millis() - 1);
+    let after = look_now(&before, now);
+    assert_eq!((after.due_at, after.waits), (now, before.waits + 1));
+    assert_eq!(Resumption { due_at: before.due_at, waits: before.waits, ..after }, before);
+}
+
+#[test]
 fn checkpoints_have_a_bound() {
     let last = Resumption { continues: true, checkpoints: CHECKPOINTS_MAX, ..polled(300, 0) };
     let reported = line(Some(&last), checkpoint(), Duration::ZERO, None);
