@@ -40,6 +40,7 @@ pub fn run(path: &Path, strict: bool) -> ExitCode {
     };
     let mut errors = secrets(&config);
     let mut warnings = missing_adapters(&config);
+    warnings.extend(limits_without_effect(&config));
     let now = Clock::system().wall();
     for (key, file) in certificates(&config) {
         match end_of(&file, now) {
@@ -151,6 +152,14 @@ fn missing_adapters(config: &Config) -> Vec<String> {
     missing.collect()
 }
 
+/// Returns the limits of adapters that no CSP uses, such as misspelt ones.
+fn limits_without_effect(config: &Config) -> Vec<String> {
+    let is_used = |name: &&String| config.csp.values().any(|csp| csp.adapter == **name);
+    let unused = config.adapters.limits.keys().filter(|name| !is_used(name));
+    let warning = |name| format!("adapters.limits.{name}: no CSP uses an adapter `{name}`");
+    unused.map(warning).collect()
+}
+
 /// Returns the files of secrets that every user of this machine can read.
 fn exposed_secrets(config: &Config) -> Vec<String> {
     let csps = config.csp.iter().flat_map(|(name, settings)| {
@@ -218,6 +227,18 @@ mod tests {
             let now = Timestamp::from_unix(Duration::from_secs(seconds));
             assert_eq!(end_of(&file, now), expected, "{seconds}");
         }
+    }
+
+    #[test]
+    fn limits_of_an_adapter_that_no_csp_uses_are_told() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("hoth.toml");
+        let csp = "[csp.CSP_A]\nadapter = 'atat'\nbase_url = 'https://a.example'\n";
+        let limits = |name| format!("[adapters.limits.{name}]\ndeadline_ms = 5000\n");
+        let text = [csp, &limits("atat"), &limits("ataat")].concat();
+        std::fs::write(&file, text).unwrap();
+        let warnings = limits_without_effect(&Config::load(&file).unwrap());
+        assert_eq!(warnings, ["adapters.limits.ataat: no CSP uses an adapter `ataat`"]);
     }
 
     #[test]
