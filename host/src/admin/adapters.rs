@@ -16,6 +16,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::Deserialize;
 use serde::Serialize;
+use tracing::warn;
 
 use super::error::AdminError;
 use super::state::AdminState;
@@ -25,12 +26,14 @@ use crate::registry::AdapterListing;
 use crate::registry::InstallError;
 use crate::registry::Package;
 use crate::registry::Refusal;
+use crate::registry::ReplayError;
 use crate::registry::RollBackError;
 use crate::registry::SIGNATURE_BYTES_MAX;
 use crate::registry::Version;
 use crate::replay::Policy;
 use crate::replay::ReplayReport;
 use hoth_core::domain::Digest;
+use hoth_trail::TrailError;
 
 /// The largest component that can be deployed.
 pub use crate::registry::COMPONENT_BYTES_MAX;
@@ -51,7 +54,39 @@ pub struct Activated {
 
 /// Handles `GET /adapters`.
 pub async fn list(State(state): State<Arc<AdminState>>) -> Json<Adapters> {
-    Json(Adapters { adapters: state.registry.list() })
+    Json(Adapters { adapters: listings(&state).await })
+}
+
+/// Lists all adapters, with the jobs that wait for each version as far as the
+/// trail of this host tells.
+pub async fn listings(state: &AdminState) -> Vec<AdapterListing> {
+    let mut adapters = state.registry.list();
+    let versions = || adapters.iter().flat_map(|adapter| &adapter.versions);
+    let digests = versions().map(|version| version.sha256.prefix()).collect();
+    match state.trail.waiting(digests).await {
+        Ok(waiting) => {
+            let versions = adapters.iter_mut().flat_map(|adapter| &mut adapter.versions);
+            for (version, jobs) in versions.zip(waiting) {
+                version.waiting_jobs = Some(jobs);
+            }
+        }
+        Err(TrailError::Off) => {}
+        Err(error) => {
+            warn!(error = &error as &dyn std::error::Error, "Cannot count waiting jobs");
+        }
+    }
+    adapters
+}
+
+/// Returns one adapter of [`listings`].
+///
+/// # Errors
+///
+/// Returns an error if there is no such adapter.
+pub async fn listing(state: &AdminState, name: &str) -> Result<AdapterListing, AdminError> {
+    // Compared as text: a path that is not a valid name is not found either.
+    let found = listings(state).await.into_iter().find(|adapter| adapter.name.as_str() == name);
+    found.ok_or_else(|| AdminError::NotFound(format!("adapter `{name}` not found")))
 }
 
 /// Handles `GET /adapters/{name}`.
@@ -59,9 +94,7 @@ pub async fn show(
     State(state): State<Arc<AdminState>>,
     Path(name): Path<String>,
 ) -> Result<Json<AdapterListing>, AdminError> {
-    // Compared as text: a path that is not a valid name is not found either.
-    let found = state.registry.list().into_iter().find(|adapter| adapter.name.as_str() == name);
-    found.map(Json).ok_or_else(|| AdminError::NotFound(format!("adapter `{name}` not found")))
+    listing(&state, &name).await.map(Json)
 }
 
 /// The request header with a component's signature: the text of minisign's
@@ -158,12 +191,29 @@ fn signature(headers: &HeaderMap) -> Result<Option<Bytes>, AdminError> {
     })
 }
 
-/// The body of a rollback request.
+/// The body of a request about a retained version.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct RollBackParams {
-    /// The retained version to activate; the previously active one if missing.
+pub struct VersionParams {
+    /// The version to activate or to replay. If it is missing, the previously
+    /// active one is activated, or the candidate of the last report replayed.
     pub sha256: Option<Digest>,
+}
+
+impl VersionParams {
+    /// Parses a body, which may be empty.
+    fn parse(body: &[u8]) -> Result<Self, AdminError> {
+        // Not by axum's extractor, which refuses a request without a body and
+        // without a content type: the usual form of these.
+        match body {
+            b"" => Ok(Self::default()),
+            body => serde_json::from_slice(body).map_err(|error| {
+                AdminError::BadRequest(format!(
+                    "the body must be empty or {{\"sha256\": \"…\"}}, with 64 hex digits: {error}"
+                ))
+            }),
+        }
+    }
 }
 
 /// Handles `POST /adapters/{name}/rollback`.
@@ -173,16 +223,7 @@ pub async fn post_rollback(
     Path(name): Path<String>,
     body: Bytes,
 ) -> Result<Json<Activated>, AdminError> {
-    // Parsed here: axum's extractor refuses a request without a body and without
-    // a content type, which is the usual form of this one.
-    let params = match &body[..] {
-        b"" => RollBackParams::default(),
-        body => serde_json::from_slice(body).map_err(|error| {
-            AdminError::BadRequest(format!(
-                "the body must be empty or {{\"sha256\": \"…\"}}, with 64 hex digits: {error}"
-            ))
-        })?,
-    };
+    let params = VersionParams::parse(&body)?;
     roll_back(&state, &principal, name, &params).await.map(Json)
 }
 
@@ -195,7 +236,7 @@ pub async fn roll_back(
     state: &AdminState,
     by: &Principal,
     name: String,
-    params: &RollBackParams,
+    params: &VersionParams,
 ) -> Result<Activated, AdminError> {
     match state.registry.roll_back(&name, params.sha256.as_ref()).await {
         Ok(version) => {
@@ -210,6 +251,45 @@ pub async fn roll_back(
             | RollBackError::Changed => AdminError::Conflict(error.to_string()),
             RollBackError::Unusable { .. } => AdminError::Refused(error.to_string()),
             RollBackError::NotWritten(_) => AdminError::Internal(error.into()),
+        }),
+    }
+}
+
+/// Handles `POST /adapters/{name}/replay`.
+pub async fn post_replay(
+    State(state): State<Arc<AdminState>>,
+    Extension(principal): Extension<Principal>,
+    Path(name): Path<String>,
+    body: Bytes,
+) -> Result<Json<ReplayReport>, AdminError> {
+    let params = VersionParams::parse(&body)?;
+    replay(&state, &principal, &name, &params).await.map(Json)
+}
+
+/// Replays the journals of an adapter on a retained version, and keeps the report
+/// as the last one.
+///
+/// # Errors
+///
+/// Returns an error if there is no such version, or nothing to compare it with.
+pub async fn replay(
+    state: &AdminState,
+    by: &Principal,
+    name: &str,
+    params: &VersionParams,
+) -> Result<ReplayReport, AdminError> {
+    match state.registry.replay_again(name, params.sha256.as_ref()).await {
+        Ok(report) => {
+            let candidate = report.candidate.sha256.to_string();
+            audit::replayed(by, name, &candidate, report.verdict.as_str());
+            Ok(report)
+        }
+        Err(error) => Err(match error {
+            ReplayError::Unknown => AdminError::NotFound(error.to_string()),
+            ReplayError::NotRetained(_) | ReplayError::NothingToCompare | ReplayError::Running => {
+                AdminError::Conflict(error.to_string())
+            }
+            ReplayError::Unusable { .. } => AdminError::Refused(error.to_string()),
         }),
     }
 }

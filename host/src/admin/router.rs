@@ -53,6 +53,7 @@ pub fn router(state: &Arc<AdminState>) -> Router {
         .route("/adapters", get(adapters::list))
         .route("/adapters/{name}", get(adapters::show).put(adapters::put))
         .route("/adapters/{name}/rollback", post(adapters::post_rollback))
+        .route("/adapters/{name}/replay", post(adapters::post_replay))
         .route("/adapters/{name}/journals", get(journals::get_list))
         .route("/adapters/{name}/journals/{file}", get(journals::get_one))
         .route("/csps", get(csps::list))

@@ -63,6 +63,23 @@ pub enum Command {
         #[command(flatten)]
         host: Host,
     },
+    /// Replay the journals on a retained version, and print the report
+    ///
+    /// The version is compared with the active one, and the active one with the
+    /// version before it. Nothing is activated.
+    #[command(
+        after_help = "Examples:\n  hoth adapters replay atat\n  hoth adapters replay atat --version 3f9a0c21b7de"
+    )]
+    Replay {
+        /// Adapter name
+        name: String,
+        /// Version to replay, by the first digits of its SHA-256 [default: the
+        /// candidate of the last report, or the active version]
+        #[arg(long, value_name = "SHA256")]
+        version: Option<String>,
+        #[command(flatten)]
+        host: Host,
+    },
     /// Activate an earlier version
     ///
     /// It stays active, also over restarts, until another component is
@@ -122,6 +139,7 @@ struct Version {
     arrived_at: String,
     loaded: bool,
     jobs_in_flight: u64,
+    waiting_jobs: Option<u64>,
     usage: Usage,
     failing: Option<String>,
 }
@@ -166,19 +184,30 @@ pub async fn run(command: Command) -> anyhow::Result<()> {
             deploy(&host, &file, name, &deployment).await
         }
         Command::Rollback { name, to, host } => roll_back(&host, &name, to.as_deref()).await,
+        Command::Replay { name, version, host } => replay(&host, &name, version.as_deref()).await,
     }
 }
 
 async fn roll_back(host: &Host, name: &str, to: Option<&str>) -> anyhow::Result<()> {
-    let body = match to {
-        None => Vec::new(),
-        Some(digits) => {
-            let sha256 = resolve(host, name, digits).await?;
-            serde_json::json!({ "sha256": sha256 }).to_string().into_bytes()
-        }
-    };
+    let body = version_body(host, name, to).await?;
     let path = format!("adapters/{name}/rollback");
     report(host, &host.send(Method::POST, &path, body).await?)
+}
+
+async fn replay(host: &Host, name: &str, version: Option<&str>) -> anyhow::Result<()> {
+    let body = version_body(host, name, version).await?;
+    let path = format!("adapters/{name}/replay");
+    let answer: Value = serde_json::from_slice(&host.send(Method::POST, &path, body).await?)
+        .context("reading the response")?;
+    let report = ReplayReport::deserialize(&answer).context("reading the report")?;
+    host.show(&answer, |_| say(report.to_string().trim_end()))
+}
+
+/// Returns the body of a request about the version that starts with `digits`.
+async fn version_body(host: &Host, name: &str, digits: Option<&str>) -> anyhow::Result<Vec<u8>> {
+    let Some(digits) = digits else { return Ok(Vec::new()) };
+    let sha256 = resolve(host, name, digits).await?;
+    Ok(serde_json::json!({ "sha256": sha256 }).to_string().into_bytes())
 }
 
 /// Returns the digest that starts with `digits`, if there is exactly one.
@@ -206,15 +235,15 @@ async fn list(host: &Host) -> anyhow::Result<()> {
 
 fn print_listing(listing: Listing) {
     let mut table = Table::new([
-        "ADAPTER", "VERSION", "SHA256", "STATE", "KB", "JOBS", "CALLS", "FAILED", "MS/CALL",
-        "MAX MEM", "ARRIVED", "CSPS",
+        "ADAPTER", "VERSION", "SHA256", "STATE", "KB", "JOBS", "WAITING", "CALLS", "FAILED",
+        "MS/CALL", "MAX MEM", "ARRIVED", "CSPS",
     ]);
     let (mut remarks, mut replays) = (Vec::new(), Vec::new());
     for adapter in listing.adapters {
         let name = &adapter.name;
         if adapter.versions.is_empty() {
             let csps = adapter.csps.join(",");
-            table.row([name.as_str(), "-", "-", "missing", "", "", "", "", "", "", "", &csps]);
+            table.row([name.as_str(), "-", "-", "missing", "", "", "", "", "", "", "", "", &csps]);
         }
         for version in &adapter.versions {
             table.row(version.cells(&adapter));
@@ -243,7 +272,7 @@ impl Version {
         self.sha256.get(..SHORT_DIGEST).unwrap_or(&self.sha256)
     }
 
-    fn cells(&self, adapter: &Adapter) -> [String; 12] {
+    fn cells(&self, adapter: &Adapter) -> [String; 13] {
         let state = match (self.active, self.loaded) {
             (true, _) => "active",
             (false, true) => "ending",
@@ -257,6 +286,7 @@ impl Version {
             state.to_owned(),
             (self.size / 1_000).to_string(),
             self.jobs_in_flight.to_string(),
+            self.waiting_jobs.map_or_else(|| "-".to_owned(), |jobs| jobs.to_string()),
             usage.calls.to_string(),
             usage.failures().to_string(),
             format!("{:.2}", usage.mean_ms()),

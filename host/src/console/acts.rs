@@ -25,8 +25,8 @@ use crate::admin;
 use crate::admin::AdminError;
 use crate::admin::AdminState;
 use crate::admin::DeployParams;
-use crate::admin::RollBackParams;
 use crate::admin::Selection;
+use crate::admin::VersionParams;
 use crate::http::auth::Access;
 use crate::http::auth::Principal;
 use crate::replay::Policy;
@@ -224,11 +224,20 @@ pub async fn settle(
     Ok(back_to_job(&id, done.kind(), "settled"))
 }
 
-/// The form of a rollback.
+/// The form that names a retained version.
 #[derive(Debug, Deserialize)]
-pub struct RollBackForm {
-    /// The version to activate.
+pub struct VersionForm {
+    /// The version to activate or to replay.
     sha256: String,
+}
+
+impl VersionForm {
+    fn params(&self) -> Result<VersionParams, PageError> {
+        let sha256: Digest = self.sha256.parse().map_err(|_| {
+            AdminError::BadRequest("the version is not a SHA-256 digest".to_owned())
+        })?;
+        Ok(VersionParams { sha256: Some(sha256) })
+    }
 }
 
 /// Handles `POST /console/adapters/{adapter}/rollback`.
@@ -236,17 +245,26 @@ pub async fn roll_back(
     State(state): Console,
     Extension(principal): Caller,
     Path(adapter): Path<String>,
-    Form(form): Form<RollBackForm>,
+    Form(form): Form<VersionForm>,
 ) -> Result<Response, PageError> {
     require(&principal, Access::Administer)?;
-    let sha256: Digest = form
-        .sha256
-        .parse()
-        .map_err(|_| AdminError::BadRequest("the version is not a SHA-256 digest".to_owned()))?;
-    let params = RollBackParams { sha256: Some(sha256) };
+    let params = form.params()?;
     let path = format!("/adapters/{}", segment(&adapter));
     admin::roll_back(&state.admin, &principal, adapter, &params).await?;
     Ok(back(&path, "rolled-back", 1))
+}
+
+/// Handles `POST /console/adapters/{adapter}/replay`: replays a retained version,
+/// and returns to the report.
+pub async fn replay(
+    State(state): Console,
+    Extension(principal): Caller,
+    Path(adapter): Path<String>,
+    Form(form): Form<VersionForm>,
+) -> Result<Response, PageError> {
+    require(&principal, Access::Administer)?;
+    admin::replay_adapter(&state.admin, &principal, &adapter, &form.params()?).await?;
+    Ok(back(&format!("/adapters/{}/replay", segment(&adapter)), "replayed", 1))
 }
 
 /// Handles `POST /console/adapters/{adapter}/deploy`: a form with a component,
@@ -288,11 +306,11 @@ pub async fn deploy(
     match admin::deploy(&state.admin, &principal, adapter.clone(), wasm, signature, &params).await {
         Ok(admin::Deployed::Activated(_)) => Ok(back(&path, "deployed", 1)),
         Ok(admin::Deployed::DryRun(report)) => {
-            Ok(pages::adapters::report_page(&principal, &adapter, "Dry run", &report))
+            Ok(pages::replay::report_page(&principal, &adapter, "Dry run", &report, false))
         }
         Err(AdminError::Replayed { report, .. }) => {
             let title = "Refused by the replay gate";
-            Ok(pages::adapters::report_page(&principal, &adapter, title, &report))
+            Ok(pages::replay::report_page(&principal, &adapter, title, &report, true))
         }
         Err(error) => Err(error.into()),
     }

@@ -29,6 +29,7 @@ impl Notice {
             "host-resumed" => "The host takes jobs again.".to_owned(),
             "redriven" => format!("{n} {letters} went back to the queue."),
             "purged" => format!("{n} {letters} deleted."),
+            "replayed" => "The journals were replayed; nothing else has changed.".to_owned(),
             "deployed" => "The version is active.".to_owned(),
             "rolled-back" => "The earlier version is active again.".to_owned(),
             "looked-now" => "The job is due now: the next free worker asks the CSP.".to_owned(),

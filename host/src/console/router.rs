@@ -53,7 +53,7 @@ pub fn router(state: ConsoleState) -> Router {
         .route("/csps/{csp}/reset-breaker", post(acts::reset_breaker))
         .route("/adapters", get(pages::adapters::list))
         .route("/adapters/{adapter}", get(pages::adapters::show))
-        .route("/adapters/{adapter}/replay", get(pages::adapters::replay))
+        .route("/adapters/{adapter}/replay", get(pages::replay::show).post(acts::replay))
         .route("/adapters/{adapter}/rollback", post(acts::roll_back))
         .route("/adapters/{adapter}/deploy", deploy)
         .route("/journals/{adapter}", get(pages::journals::list))

@@ -83,6 +83,11 @@ pub fn rolled_back(by: &Principal, adapter: &str, sha256: &str) {
     info!(target: TARGET, act = "roll-back", by = by.name(), adapter, sha256, "Adapter rolled back");
 }
 
+/// Records that a retained version was replayed on demand.
+pub fn replayed(by: &Principal, adapter: &str, sha256: &str, verdict: &str) {
+    info!(target: TARGET, act = "replay", by = by.name(), adapter, sha256, verdict, "Adapter replayed");
+}
+
 /// Records that a CSP was paused.
 pub fn paused(by: &Principal, csp: &str) {
     info!(target: TARGET, act = "pause", by = by.name(), csp, "CSP paused");

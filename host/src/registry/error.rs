@@ -142,3 +142,18 @@ pub enum RollBackError {
     #[error("writing the ledger")]
     NotWritten(#[from] io::Error),
 }
+
+/// A retained version was not replayed.
+#[derive(Debug, thiserror::Error)]
+pub enum ReplayError {
+    #[error("no such adapter, or no version of it is active")]
+    Unknown,
+    #[error("version {0} is not retained; run `hoth adapters list` to see the retained versions")]
+    NotRetained(Digest),
+    #[error("no other version is retained, so there is nothing to compare with")]
+    NothingToCompare,
+    #[error("a replay is running; try again when it has ended")]
+    Running,
+    #[error("version {digest} cannot be loaded: {error}")]
+    Unusable { digest: Digest, error: ReloadError },
+}

@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde::Serialize;
 
+use super::Signer;
 use hoth_core::domain::Digest;
 use hoth_core::domain::Timestamp;
 
@@ -42,6 +43,10 @@ pub(super) struct RetainedVersion {
     pub imports: Vec<String>,
     /// The time of the last installation.
     pub arrived_at: Timestamp,
+    /// The signer, if the signature was checked. `None` in ledgers of earlier
+    /// builds, too.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub signer: Option<Signer>,
     /// The time at which another version became active. `None` for the active
     /// version, and in ledgers of earlier builds.
     #[serde(skip_serializing_if = "Option::is_none", default)]
@@ -194,6 +199,7 @@ mod tests {
             size: 1,
             imports: Vec::new(),
             arrived_at: Timestamp::from_millis(0),
+            signer: None,
             inactive_since: None,
         }
     }

@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::AdapterName;
 use super::NotServing;
+use super::Signer;
 use super::Version;
 use super::compatibility::CspBinding;
 use super::history::RetainedVersion;
@@ -105,6 +106,16 @@ pub struct VersionListing {
     /// RFC 3339, UTC; null if the version is not loaded.
     pub loaded_at: Option<String>,
     pub jobs_in_flight: usize,
+    /// The jobs that wait with a state that this version has written, counted up
+    /// to [`WAITING_COUNT_MAX`](hoth_trail::WAITING_COUNT_MAX); null if the trail
+    /// is off. The registry does not know them; the admin API adds them.
+    pub waiting_jobs: Option<u64>,
+    /// The signer, if the signature was checked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub signer: Option<Signer>,
+    /// The oldest and the newest version of the states that it reads; null if
+    /// the version is not loaded.
+    pub states: Option<(u32, u32)>,
     /// The calls since the host started.
     pub usage: UsageListing,
     /// The reason why the version counts as failing: several calls in a row
@@ -128,6 +139,10 @@ pub struct UsageListing {
     /// [`CALL_SECONDS_BOUNDS`].
     #[serde(skip)]
     pub buckets: [u64; CALL_SECONDS_BOUNDS.len()],
+    /// The bounds of the buckets with the median and the 99th percentile; null
+    /// without calls.
+    pub seconds_p50: Option<f64>,
+    pub seconds_p99: Option<f64>,
     /// The time of the longest call.
     pub seconds_max: f64,
     /// The peak memory of one call.
@@ -144,10 +159,28 @@ impl From<&Counted> for UsageListing {
             invalid: counted.invalid,
             seconds: counted.time.as_secs_f64(),
             buckets: counted.buckets,
+            seconds_p50: quantile(counted, 50),
+            seconds_p99: quantile(counted, 99),
             seconds_max: counted.time_max.as_secs_f64(),
             memory_max_bytes: counted.memory_max_bytes,
         }
     }
+}
+
+/// Returns the time that this percentage of the calls did not exceed, to the bound
+/// of its bucket, and at most the longest time. Returns `None` without calls.
+fn quantile(counted: &Counted, percent: u64) -> Option<f64> {
+    if counted.calls == 0 {
+        return None;
+    }
+    let longest = counted.time_max.as_secs_f64();
+    let wanted = (counted.calls * percent).div_ceil(100);
+    let mut seen = 0;
+    let bound = counted.buckets.iter().zip(CALL_SECONDS_BOUNDS).find(|(calls, _)| {
+        seen += **calls;
+        seen >= wanted
+    });
+    Some(bound.map_or(longest, |(_, bound)| bound.min(longest)))
 }
 
 /// Lists the adapters of the table and the adapters that CSPs name.
@@ -217,7 +250,29 @@ fn row(version: &RetainedVersion, slot: &Slot, active: Option<Digest>) -> Versio
         loaded: loaded.is_some(),
         loaded_at: loaded.map(|version| version.loaded_at().to_rfc3339()),
         jobs_in_flight: loaded.map_or(0, Version::jobs_in_flight),
+        waiting_jobs: None,
+        signer: version.signer.clone(),
+        states: loaded.map(|version| version.adapter().info().states),
         usage: UsageListing::from(&counted),
         failing: counted.problem(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn a_quantile_is_the_bound_of_its_bucket() {
+        let mut counted = Counted::default();
+        assert_eq!(quantile(&counted, 50), None);
+        counted.calls = 100;
+        counted.buckets[3] = 98;
+        counted.buckets[9] = 2;
+        counted.time_max = Duration::from_millis(60);
+        assert_eq!(quantile(&counted, 50), Some(0.001));
+        assert_eq!(quantile(&counted, 99), Some(0.06));
     }
 }

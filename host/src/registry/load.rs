@@ -20,12 +20,12 @@ impl Registry {
         package: &Package,
     ) -> Result<Arc<Version>, Refusal> {
         // First of all: an untrusted component does not reach the compiler.
-        let digest = self.trust.check_and_digest(package).await?;
+        let (digest, signer) = self.trust.check_and_digest(package).await?;
         // A version that is loaded again continues its counters.
         let usage = self.table.load().get(name).and_then(|slot| slot.usage(&digest).cloned());
         let (wasm, usage) = (package.wasm.clone(), usage.unwrap_or_default());
         let adapter = self.engine.load_counting(name.as_str(), wasm, usage).await?;
-        Ok(Arc::new(Version::new(adapter, self.clock.now())))
+        Ok(Arc::new(Version::new(adapter, self.clock.now(), signer)))
     }
 
     /// Returns a retained version, from memory or from the object store.

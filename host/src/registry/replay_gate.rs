@@ -6,6 +6,8 @@ use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::PoisonError;
 
+use tokio::sync::Semaphore;
+use tokio::sync::SemaphorePermit;
 use tokio::task::JoinHandle;
 
 use super::AdapterName;
@@ -28,6 +30,8 @@ pub(super) struct ReplayGate {
     /// version makes the replay of an earlier one pointless.
     background: Mutex<BTreeMap<AdapterName, JoinHandle<()>>>,
     last_replays: LastReplays,
+    /// The permit of a replay on demand, which computes for seconds.
+    on_demand: Semaphore,
 }
 
 /// The last report on an adapter, and its time.
@@ -52,7 +56,12 @@ impl LastReplays {
 impl ReplayGate {
     /// Creates a gate without results.
     pub fn new(replayer: Replayer) -> Self {
-        Self { replayer, background: Mutex::default(), last_replays: LastReplays::default() }
+        Self {
+            replayer,
+            background: Mutex::default(),
+            last_replays: LastReplays::default(),
+            on_demand: Semaphore::new(1),
+        }
     }
 
     /// Returns the configured policy for an adapter.
@@ -115,6 +124,26 @@ impl ReplayGate {
         let active = active.map(Version::adapter);
         let report = self.replayer.replay(name.as_str(), active, candidate.adapter(), policy).await;
         end(trace, &report);
+        report
+    }
+
+    /// Returns the permit of a replay on demand; `None` while another one runs.
+    pub fn on_demand(&self) -> Option<SemaphorePermit<'_>> {
+        self.on_demand.try_acquire().ok()
+    }
+
+    /// Replays recorded jobs on two versions, and keeps the report.
+    pub async fn replay_again(
+        &self,
+        name: &AdapterName,
+        reference: &Version,
+        candidate: &Version,
+        clock: &Clock,
+        trace: AdapterAct,
+    ) -> ReplayReport {
+        let policy = self.policy(name);
+        let report = self.replay(name, Some(reference), candidate, policy, trace).await;
+        self.last_replays.record(name, &report, clock.now());
         report
     }
 

@@ -5,17 +5,33 @@ use minisign_verify::Error;
 use minisign_verify::PublicKey;
 use minisign_verify::Signature;
 
+use serde::Deserialize;
+use serde::Serialize;
+
 use super::Package;
 use hoth_core::domain::Digest;
 
 /// Size of a signature file: two comments and two lines of base64.
 pub const SIGNATURE_BYTES_MAX: usize = 4 << 10;
 
+/// The characters of a signer's comment that are kept.
+const COMMENT_CHARS_MAX: usize = 200;
+
 /// The trusted public keys, and the requirement of a signature.
 #[derive(Clone, Default)]
 pub struct Trust {
     required: bool,
-    keys: Vec<PublicKey>,
+    /// Each with its text in the configuration.
+    keys: Vec<(String, PublicKey)>,
+}
+
+/// The signer of a component, by a valid signature.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Signer {
+    /// The public key, as `adapters.trusted_keys` has it.
+    pub key: String,
+    /// The comment that is signed together with the component, cut.
+    pub comment: String,
 }
 
 /// The trust configuration is invalid.
@@ -68,7 +84,10 @@ impl Trust {
     pub fn new(keys: &[String], required: bool) -> Result<Self, TrustError> {
         let keys = keys
             .iter()
-            .map(|key| PublicKey::from_base64(key).map_err(|_| TrustError::BadKey(key.clone())))
+            .map(|text| match PublicKey::from_base64(text) {
+                Ok(key) => Ok((text.clone(), key)),
+                Err(_) => Err(TrustError::BadKey(text.clone())),
+            })
             .collect::<Result<Vec<_>, _>>()?;
         if required && keys.is_empty() {
             return Err(TrustError::NoTrustedKey);
@@ -76,37 +95,45 @@ impl Trust {
         Ok(Self { required, keys })
     }
 
-    /// Checks a component on a thread for blocking work, and returns its
-    /// digest: both read up to 64 MiB.
+    /// Checks a component on a thread for blocking work, and returns its digest
+    /// and its signer: both read up to 64 MiB.
     pub(super) async fn check_and_digest(
         &self,
         package: &Package,
-    ) -> Result<Digest, SignatureError> {
+    ) -> Result<(Digest, Option<Signer>), SignatureError> {
         let (trust, package) = (self.clone(), package.clone());
         let checked = tokio::task::spawn_blocking(move || {
-            trust.check(&package.wasm, package.signature.as_deref())?;
-            Ok(Digest::of(&package.wasm))
+            let signer = trust.check(&package.wasm, package.signature.as_deref())?;
+            Ok((Digest::of(&package.wasm), signer))
         });
         checked.await.expect("the check does not panic, and is not cancelled")
     }
 
     /// Checks a component. A present signature must be valid even if none is
-    /// required. Without trusted keys signatures are not checked.
-    fn check(&self, wasm: &[u8], signature: Option<&[u8]>) -> Result<(), SignatureError> {
+    /// required. Without trusted keys signatures are not checked, and there is
+    /// no signer.
+    fn check(
+        &self,
+        wasm: &[u8],
+        signature: Option<&[u8]>,
+    ) -> Result<Option<Signer>, SignatureError> {
         let Some(signature) = signature else {
-            return if self.required { Err(SignatureError::Missing) } else { Ok(()) };
+            return if self.required { Err(SignatureError::Missing) } else { Ok(None) };
         };
         if self.keys.is_empty() {
-            return Ok(());
+            return Ok(None);
         }
         let text = str::from_utf8(signature).map_err(|_| SignatureError::Unreadable)?;
         let signature = Signature::decode(text).map_err(|_| SignatureError::Unreadable)?;
         // Keys are told apart by their id; the error of a key with the right id
         // says more than `UnknownKey`.
         let mut refused = SignatureError::UnknownKey;
-        for key in &self.keys {
+        for (text, key) in &self.keys {
             match key.verify(wasm, &signature, false) {
-                Ok(()) => return Ok(()),
+                Ok(()) => {
+                    let comment = signature.trusted_comment().chars().take(COMMENT_CHARS_MAX);
+                    return Ok(Some(Signer { key: text.clone(), comment: comment.collect() }));
+                }
                 Err(Error::UnexpectedKeyId) => {}
                 Err(Error::UnsupportedLegacyMode | Error::UnexpectedAlgorithm) => {
                     refused = SignatureError::Legacy;
@@ -169,11 +196,11 @@ mod tests {
         ];
         for (signature, when_required, otherwise) in rows {
             let bytes = signature.as_ref().map(|text| text.as_bytes());
-            assert_eq!(required.check(b"wasm", bytes), when_required, "{signature:?}");
-            assert_eq!(optional.check(b"wasm", bytes), otherwise, "{signature:?}");
+            assert_eq!(required.check(b"wasm", bytes).map(drop), when_required, "{signature:?}");
+            assert_eq!(optional.check(b"wasm", bytes).map(drop), otherwise, "{signature:?}");
         }
         let no_keys = Trust::default();
-        assert_eq!(no_keys.check(b"wasm", Some(signed(&stranger, b"other").as_bytes())), Ok(()));
+        assert_eq!(no_keys.check(b"wasm", Some(signed(&stranger, b"other").as_bytes())), Ok(None));
     }
 
     #[test]
@@ -182,7 +209,9 @@ mod tests {
         let key = include_str!("fixtures/minisign.pub").lines().nth(1).unwrap();
         let trust = Trust::new(&[key.to_owned()], true).unwrap();
         let signature = include_bytes!("fixtures/wasm.minisig");
-        assert_eq!(trust.check(b"wasm", Some(signature)), Ok(()));
+        let signer = trust.check(b"wasm", Some(signature)).unwrap().unwrap();
+        assert_eq!(signer.key, key);
+        assert_eq!(signer.comment, "for a test");
         assert_eq!(trust.check(b"wasn", Some(signature)), Err(SignatureError::Invalid));
         let legacy = include_bytes!("fixtures/wasm.legacy.minisig");
         assert_eq!(trust.check(b"wasm", Some(legacy)), Err(SignatureError::Legacy));

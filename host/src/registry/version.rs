@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering;
 
+use super::Signer;
 use super::history::RetainedVersion;
 use hoth_core::domain::Timestamp;
 use hoth_runtime::Adapter;
@@ -14,6 +15,7 @@ use hoth_runtime::Adapter;
 pub struct Version {
     adapter: Adapter,
     loaded_at: Timestamp,
+    signer: Option<Signer>,
     /// For display only; the `Arc` in each [`JobGuard`] keeps the version
     /// loaded.
     jobs: AtomicUsize,
@@ -24,8 +26,8 @@ pub struct Version {
 pub struct JobGuard(Arc<Version>);
 
 impl Version {
-    pub(super) fn new(adapter: Adapter, loaded_at: Timestamp) -> Self {
-        Self { adapter, loaded_at, jobs: AtomicUsize::new(0) }
+    pub(super) fn new(adapter: Adapter, loaded_at: Timestamp, signer: Option<Signer>) -> Self {
+        Self { adapter, loaded_at, signer, jobs: AtomicUsize::new(0) }
     }
 
     /// Returns the adapter.
@@ -47,6 +49,7 @@ impl Version {
             size: self.adapter.size_bytes(),
             imports: self.adapter.imports().to_vec(),
             arrived_at: self.loaded_at,
+            signer: self.signer.clone(),
             inactive_since: None,
         }
     }

@@ -26,6 +26,7 @@ mod store;
 #[cfg(test)]
 mod tests;
 mod trail;
+mod waiting;
 mod writer;
 
 pub use act::Act;
@@ -41,4 +42,5 @@ pub use read::TimelineEvent;
 pub use state::JobRow;
 pub use state::JobState;
 pub use trail::Trail;
+pub use waiting::WAITING_COUNT_MAX;
 pub use writer::Writer;

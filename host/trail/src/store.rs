@@ -21,6 +21,7 @@ use crate::buffer::Gathered;
 use crate::minutes::Minutes;
 use crate::state::JobRow;
 use crate::state::JobState;
+use crate::waiting;
 use hoth_core::domain::JobEventKind;
 use hoth_core::domain::JobKind;
 use hoth_core::domain::JobRecord;
@@ -172,6 +173,7 @@ impl Store {
         sql.pragma_update(None, "wal_autocheckpoint", LOG_PAGES.cast_signed())?;
         sql.pragma_update(None, "journal_size_limit", (LOG_PAGES * PAGE_BYTES).cast_signed())?;
         sql.pragma_update(None, "max_page_count", pages_max(max_bytes).cast_signed())?;
+        sql.execute_batch(waiting::INDEX)?;
         let batch = sql.query_row("SELECT ifnull(max(updated), 0) FROM (SELECT updated FROM jobs ORDER BY id DESC LIMIT 1000)", [], |row| row.get(0))?;
         Ok(Self { sql, batch })
     }

@@ -21,6 +21,7 @@ use crate::read::Reader;
 use crate::state::JobRow;
 use crate::store;
 use crate::store::key_of;
+use crate::waiting;
 use crate::writer::Writer;
 use hoth_core::domain::JobKind;
 use hoth_core::domain::JobRecord;
@@ -174,6 +175,18 @@ impl Trail {
             Some(text) => text.parse().map_err(|_| TrailError::BadCursor)?,
         };
         self.query(move |sql| read::acts(sql, &filter, before, limit.clamp(1, ROWS_MAX))).await
+    }
+
+    /// Returns the number of jobs that wait with a state of each of these
+    /// versions, which are the first twelve digits of their digests. Counts up to
+    /// [`WAITING_COUNT_MAX`](crate::WAITING_COUNT_MAX).
+    ///
+    /// # Errors
+    ///
+    /// [`TrailError`].
+    pub async fn waiting(&self, digests: Vec<String>) -> Result<Vec<u64>, TrailError> {
+        let count = |sql: &Connection, digest: &String| waiting::count(sql, digest);
+        self.query(move |sql| digests.iter().map(|digest| count(sql, digest)).collect()).await
     }
 
     /// Returns the counts of each minute from `since` on, oldest first.

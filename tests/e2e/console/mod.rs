@@ -10,6 +10,7 @@ mod pages;
 mod peers;
 mod traffic;
 mod troubles;
+mod versions;
 
 use std::fmt::Write as _;
 

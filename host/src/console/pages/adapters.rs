@@ -1,4 +1,4 @@
-//! Adapters, their versions, and the replay gate's report.
+//! Adapters and their versions.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,7 +15,7 @@ use super::Mood;
 use super::PageError;
 use super::act;
 use super::state;
-use crate::admin::AdminError;
+use crate::admin;
 use crate::console::ConsoleState;
 use crate::console::layout::Page;
 use crate::console::layout::Section;
@@ -26,16 +26,14 @@ use crate::http::auth::Access;
 use crate::http::auth::Principal;
 use crate::registry::AdapterListing;
 use crate::registry::VersionListing;
-use crate::replay::FindingKind;
-use crate::replay::ReplayReport;
-use crate::replay::Verdict;
+use hoth_trail::WAITING_COUNT_MAX;
 
 /// Handles `GET /console/adapters`.
 pub async fn list(
     State(console): State<Arc<ConsoleState>>,
     Extension(principal): Extension<Principal>,
 ) -> Response {
-    let adapters = console.admin.registry.list();
+    let adapters = admin::adapter_listings(&console.admin).await;
     let body = html! {
         div class="scroll" tabindex="0" { table {
             thead { tr {
@@ -44,6 +42,7 @@ pub async fn list(
                 th scope="col" { "Since" }
                 th scope="col" class="number" { "Versions" }
                 th scope="col" class="number" { "Jobs in hand" }
+                th scope="col" class="number" { "Waiting jobs" }
             } }
             tbody { @for adapter in &adapters {
                 @let active = adapter.versions.iter().find(|version| version.active);
@@ -62,6 +61,9 @@ pub async fn list(
                     td class="number" { (adapter.versions.len()) }
                     td class="number" {
                         (adapter.versions.iter().map(|version| version.jobs_in_flight).sum::<usize>())
+                    }
+                    td class="number" {
+                        (waiting(adapter.versions.iter().map(|version| version.waiting_jobs).sum()))
                     }
                 }
             } }
@@ -93,7 +95,7 @@ pub async fn show(
     Path(name): Path<String>,
     Query(notice): Query<Notice>,
 ) -> Result<Response, PageError> {
-    let adapter = find(&console, &name)?;
+    let adapter = admin::adapter_listing(&console.admin, &name).await?;
     let path = path(&adapter);
     let body = html! {
         p class="lead" { (condition(&adapter)) }
@@ -105,20 +107,37 @@ pub async fn show(
         @for failing in adapter.versions.iter().filter_map(|version| version.failing.as_ref()) {
             p class="refusal" { "Calls fail: " (text::foreign(failing)) }
         }
-        @if principal.role.permits(Access::Administer) { (deploy(&path)) }
+        @if principal.role.permits(Access::Administer) { (deploy(&path, false)) }
         h2 { "Versions" }
         div class="scroll" tabindex="0" { table {
             thead { tr {
-                th scope="col" { "Version" } th scope="col" { "State" } th scope="col" { "Arrived" }
-                th scope="col" class="number" { "Size" }
+                th scope="col" { "Version" } th scope="col" { "State" }
                 th scope="col" class="number" { "Jobs in hand" }
+                th scope="col" class="number" { "Waiting jobs" }
                 th scope="col" class="number" { "Calls" }
                 th scope="col" class="number" { "Failed" }
-                th scope="col" class="number" { "Mean, longest" }
+                th scope="col" class="number" { "p50" }
+                th scope="col" class="number" { "p99" }
+                th scope="col" class="number" { "Longest" }
                 th scope="col" class="number" { "Memory" }
                 th scope="col" { "Acts" }
             } }
             tbody { @for version in &adapter.versions { (row(&principal, &path, version)) } }
+        } }
+        p class="soft" {
+            "Waiting jobs have a state that the version has written, as far as this host has seen. \
+             The active version continues them if it reads that state, and their own version otherwise. \
+             Calls are of this host since its start."
+        }
+        h2 { "Origin" }
+        div class="scroll" tabindex="0" { table {
+            thead { tr {
+                th scope="col" { "Version" } th scope="col" { "SHA-256" } th scope="col" { "Arrived" }
+                th scope="col" class="number" { "Size" }
+                th scope="col" { "States that it reads" }
+                th scope="col" { "Signer" }
+            } }
+            tbody { @for version in &adapter.versions { (origin(version)) } }
         } }
         @if let Some(replay) = &adapter.replay {
             h2 { "Replay gate" }
@@ -139,18 +158,40 @@ pub async fn show(
     Ok(page.render(&principal))
 }
 
-fn find(console: &ConsoleState, name: &str) -> Result<AdapterListing, AdminError> {
-    let found = console.admin.registry.list().into_iter().find(|one| one.name.as_str() == name);
-    found.ok_or_else(|| AdminError::NotFound(format!("adapter `{name}` not found")))
+/// Returns a number of waiting jobs, which are counted up to a bound.
+fn waiting(jobs: Option<u64>) -> String {
+    match jobs {
+        None => "–".to_owned(),
+        Some(jobs) if jobs >= WAITING_COUNT_MAX => format!("{jobs} or more"),
+        Some(jobs) => jobs.to_string(),
+    }
+}
+
+fn origin(version: &VersionListing) -> Markup {
+    html! { tr {
+        th scope="row" { (text::foreign(&version.version)) }
+        td { code { (version.sha256) } }
+        td { (text::time_text(&version.arrived_at)) }
+        td class="number" { (text::bytes(version.size as u64)) }
+        td { @match version.states {
+            Some((oldest, newest)) if oldest == newest => (newest),
+            Some((oldest, newest)) => { (oldest) " to " (newest) }
+            None => span class="soft" { "not loaded" },
+        } }
+        td class="text" { @match &version.signer {
+            Some(signer) => { code { (text::foreign(&signer.key)) } " " span class="soft" { (text::foreign(&signer.comment)) } }
+            None => span class="soft" { "not signed by a trusted key" },
+        } }
+    } }
 }
 
 fn row(principal: &Principal, path: &str, version: &VersionListing) -> Markup {
     let usage = &version.usage;
     let failed = usage.traps + usage.timeouts + usage.out_of_memory + usage.invalid;
-    #[expect(clippy::cast_precision_loss, reason = "microseconds are shown")]
-    let mean = if usage.calls == 0 { 0.0 } else { usage.seconds / usage.calls as f64 };
-    let micros =
-        |seconds: f64| format!("{:.3} ms", Duration::from_secs_f64(seconds).as_secs_f64() * 1e3);
+    let seconds = |seconds: Option<f64>| {
+        seconds.map_or_else(|| "–".to_owned(), |s| text::duration(Duration::from_secs_f64(s)))
+    };
+    let longest = (usage.calls > 0).then_some(usage.seconds_max);
     html! { tr {
         th scope="row" { (text::foreign(&version.version)) " " code { (version.sha256.prefix()) } }
         td { @match (version.active, version.jobs_in_flight) {
@@ -158,32 +199,37 @@ fn row(principal: &Principal, path: &str, version: &VersionListing) -> Markup {
             (false, 0) => (state(Mood::Plain, "retained")),
             (false, _) => (state(Mood::Warn, "draining")),
         } }
-        td { (text::time_text(&version.arrived_at)) }
-        td class="number" { (text::bytes(version.size as u64)) }
         td class="number" { (version.jobs_in_flight) }
+        td class="number" { (waiting(version.waiting_jobs)) }
         td class="number" { (usage.calls) }
         td class="number" { (failed) }
-        td class="number" { (micros(mean)) ", " (micros(usage.seconds_max)) }
+        td class="number" { (seconds(usage.seconds_p50)) }
+        td class="number" { (seconds(usage.seconds_p99)) }
+        td class="number" { (seconds(longest)) }
         td class="number" { (text::bytes(usage.memory_max_bytes)) }
         td { @if !version.active && principal.role.permits(Access::Administer) {
             (act("Activate", &format!("{path}/rollback"),
                 "New jobs run on this version from now on; jobs in hand end on theirs.",
                 &html! { input type="hidden" name="sha256" value=(version.sha256); }, false))
+            (act("Replay", &format!("{path}/replay"),
+                "It is compared with the active version on recorded jobs. No CSP is called, and nothing changes.",
+                &html! { input type="hidden" name="sha256" value=(version.sha256); }, false))
         } }
     } }
 }
 
-fn deploy(path: &str) -> Markup {
+/// Returns the form of a deployment. With `accept`, the gate only warns.
+pub fn deploy(path: &str, accept: bool) -> Markup {
     html! {
         details class="act" {
-            summary { "Deploy a version…" }
+            summary { @if accept { "Accept it once…" } @else { "Deploy a version…" } }
             form method="post" action={ (path) "/deploy" } enctype="multipart/form-data" {
                 p { "New jobs run on it from now on; jobs in hand end on the version before. A component that is not acceptable changes nothing." }
                 label { "Component (.wasm)" input type="file" name="component" accept=".wasm" required; }
                 label { "Signature (.minisig), if one is required" input type="file" name="signature" accept=".minisig"; }
                 label { "Replay gate" select name="replay" {
                     option value="" { "as configured" } option value="block" { "block a candidate that behaves differently" }
-                    option value="warn" { "warn" } option value="off" { "off" }
+                    option value="warn" selected[accept] { "warn" } option value="off" { "off" }
                 } }
                 label { "Mode" select name="dry-run" {
                     option value="" { "deploy" } option value="yes" { "dry run: report only" }
@@ -191,77 +237,5 @@ fn deploy(path: &str) -> Markup {
                 button { "Deploy" }
             }
         }
-    }
-}
-
-/// Handles `GET /console/adapters/{adapter}/replay`.
-pub async fn replay(
-    State(console): State<Arc<ConsoleState>>,
-    Extension(principal): Extension<Principal>,
-    Path(name): Path<String>,
-) -> Result<Response, PageError> {
-    let adapter = find(&console, &name)?;
-    let Some((at, report)) = console.admin.registry.last_report(&adapter.name) else {
-        let missing = format!("`{name}` was not replayed since this host started");
-        return Err(AdminError::NotFound(missing).into());
-    };
-    let title = format!("Replay of {}", at.to_rfc3339());
-    Ok(report_page(&principal, &name, &title, &report))
-}
-
-/// Returns a page with a report of the replay gate.
-pub fn report_page(
-    principal: &Principal,
-    adapter: &str,
-    title: &str,
-    report: &ReplayReport,
-) -> Response {
-    let mood = match report.verdict {
-        Verdict::Same => Mood::Good,
-        Verdict::Untested | Verdict::Slower => Mood::Warn,
-        Verdict::Different | Verdict::Trap => Mood::Bad,
-    };
-    let body = html! {
-        p class="lead" { (state(mood, report.verdict.as_str())) " " (report.summary()) }
-        dl class="facts" {
-            dt { "Adapter" } dd { a href={ "/console/adapters/" (segment(adapter)) } { (adapter) } }
-            @if let Some(active) = &report.active {
-                dt { "Active" } dd { (text::foreign(&active.version)) " " code { (active.sha256.prefix()) } }
-            }
-            dt { "Candidate" } dd { (text::foreign(&report.candidate.version)) " " code { (report.candidate.sha256.prefix()) } }
-            dt { "Policy" } dd { (report.policy.as_str()) @if report.refuses() { ": the candidate is refused" } }
-            @if let Some(timing) = report.timing {
-                dt { "Time per job" }
-                dd { (timing.candidate_us) " µs, active version " (timing.active_us) " µs" @if timing.slower { ": slower" } }
-            }
-            @for note in &report.notes { dt { "Note" } dd { (text::foreign(note)) } }
-        }
-        @for finding in &report.findings {
-            h2 { (text::count(finding.jobs as u64, "job", "jobs")) ", " (finding.operation) ": " (kind(finding.kind)) }
-            p { "For example job " a href={ "/console/jobs/" (segment(&finding.example)) } { (text::foreign(&finding.example)) }
-                ", whose page links its journal" }
-            @for call in &finding.calls {
-                h3 { (text::foreign(&call.at)) }
-                div class="scroll" tabindex="0" { table {
-                    thead { tr { th scope="col" { "Place" } th scope="col" { "Active version" } th scope="col" { "Candidate" } } }
-                    tbody { @for difference in &call.differences { tr {
-                        th scope="row" { (text::foreign(&difference.place)) }
-                        td class="text" { @if let Some(before) = &difference.before { del { (text::foreign(before)) } } }
-                        td class="text" { @if let Some(after) = &difference.after { ins { (text::foreign(after)) } } }
-                    } } }
-                } }
-            }
-            @if let Some(note) = &finding.note { p class="soft" { (text::foreign(note)) } }
-        }
-    };
-    let page = Page { section: Section::Adapters, title, live: false, notice: None, body };
-    page.render(principal)
-}
-
-fn kind(kind: FindingKind) -> &'static str {
-    match kind {
-        FindingKind::Trap => "broken by the candidate",
-        FindingKind::Different => "different",
-        FindingKind::Mended => "mended by the candidate",
     }
 }

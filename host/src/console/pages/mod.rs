@@ -14,6 +14,7 @@ pub mod journals;
 pub mod now;
 mod peers;
 pub mod queues;
+pub mod replay;
 mod timeline;
 
 use axum::http::StatusCode;

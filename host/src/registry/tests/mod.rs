@@ -154,6 +154,11 @@ async fn the_listing_has_its_documented_form() {
                 "loaded": true,
                 "loadedAt": "2023-11-14T22:13:20.123Z",
                 "jobsInFlight": 1,
+                "waitingJobs": null,
+                "states": [
+                  1,
+                  1
+                ],
                 "usage": {
                   "calls": 0,
                   "traps": 0,
@@ -161,6 +166,8 @@ async fn the_listing_has_its_documented_form() {
                   "outOfMemory": 0,
                   "invalid": 0,
                   "seconds": 0.0,
+                  "secondsP50": null,
+                  "secondsP99": null,
                   "secondsMax": 0.0,
                   "memoryMaxBytes": 0
                 }
