@@ -129,11 +129,13 @@ impl Browser {
         self.client.goto(&format!("{}{path}", self.base)).await.expect("the page loads");
     }
 
-    /// Logs in with a key, on the login page.
+    /// Logs in with a key, on the login page, and waits for the first page.
     pub async fn log_in(&self, key: &str) {
         self.open("/console/login").await;
         self.fill("key", key).await;
         self.click("Log in").await;
+        // On a busy machine, the next page would cut the login off.
+        self.sees("Log out").await;
     }
 
     /// Returns the path and the query of the page.
