@@ -218,7 +218,7 @@ impl Browser {
 
     /// Writes into the visible field with this name.
     pub async fn fill(&self, name: &str, text: &str) {
-        for field in self.all(&format!("input[name={name}]")).await {
+        for field in self.all(&format!("input[name={name}], textarea[name={name}]")).await {
             if field.is_displayed().await.unwrap_or(false) {
                 return field.send_keys(text).await.expect("the field takes text");
             }

@@ -4,6 +4,7 @@ mod acts;
 mod browser;
 mod held;
 mod hostile;
+mod job_acts;
 mod journals;
 mod login;
 mod pages;

@@ -52,7 +52,7 @@ pub fn forms(console: &ConsoleState, id: &str, kind: JobKind, status: &JobStatus
                 label { "Code: 200 for a success, 400 to 599 for a failure"
                     input name="code" inputmode="numeric" pattern="[2-5][0-9][0-9]" required; }
                 label { "Response, a JSON object: what ServiceNow reads in content.response"
-                    textarea name="response" rows="6" spellcheck="false" required { "{}" } }
+                    textarea name="response" rows="6" spellcheck="false" required {} }
                 (reason)
             }, true))
     }
