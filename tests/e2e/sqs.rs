@@ -112,7 +112,13 @@ async fn the_status_of_a_job_is_what_this_host_and_its_peers_have_seen() {
     let setup = || Setup::new().queue(&queue).csp("CSP_TEST", &csp);
     let mut worker = setup().roles("worker,watcher").start().await;
     let alone = setup().roles("api").start().await;
-    let peers = format!("[[console.peers]]\nname = \"worker\"\nurl = \"{}\"\n", worker.admin());
+    // Takes connections and never answers: it delays a status by no more than its
+    // bound, and is left out.
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port is free");
+    let silent = format!("http://{}", listener.local_addr().expect("it is bound"));
+    let peer =
+        |name: &str, url: &str| format!("[[console.peers]]\nname = \"{name}\"\nurl = \"{url}\"\n");
+    let peers = peer("worker", &worker.admin()) + &peer("silent", &silent);
     let api = setup().roles("api").with(&peers).start().await;
     let snow = api.servicenow();
     let unknown = snow.send(Method::GET, "/provisioning-jobs/job-1", None).await;

@@ -63,7 +63,7 @@ fn list(view: &Value) {
         &roles.join(","),
         &time(&view["startedAt"]),
         if view["ready"] == true { "yes" } else { "no" },
-        if view["drainedSince"].is_string() { "drained" } else { "taken" },
+        if view["drainedSince"].is_string() { "drained" } else { "active" },
         &time(&view["drainedSince"]),
         &view["jobsInHand"].to_string(),
     ]);
