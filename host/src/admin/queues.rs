@@ -103,6 +103,9 @@ pub struct Explanation {
     queue: QueueRow,
     /// A text for each reason; empty if nothing delays the queue.
     reasons: Vec<String>,
+    /// The messages in and out in each quarter of an hour of the last 24 hours, the
+    /// latest last, as this host has seen them since its start.
+    quarters: Vec<[u64; 2]>,
     /// The oldest hundred blocked groups; missing if the backend cannot tell.
     #[serde(skip_serializing_if = "Option::is_none")]
     blocked: Option<Vec<GroupRow>>,
@@ -138,7 +141,8 @@ pub async fn explain(
     let reasons = reasons(&state, name, &stats, blocked.as_deref());
     let queue = row(&state, name, &stats);
     let blocked = blocked.map(|groups| groups.into_iter().map(group).collect());
-    Ok(Json(Explanation { queue, reasons, blocked }))
+    let quarters = state.activity.queue(name).bars.to_vec();
+    Ok(Json(Explanation { queue, reasons, quarters, blocked }))
 }
 
 /// Returns the reasons why the queue makes no progress, as sentences; none if

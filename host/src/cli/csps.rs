@@ -10,6 +10,10 @@ use super::queues::text;
 use super::queues::time;
 use super::say;
 use super::table::Table;
+use hoth_core::domain::printable;
+
+/// The changes of breakers that are printed; `--json` has all.
+const CHANGES_MAX: usize = 20;
 
 #[derive(Debug, clap::Subcommand)]
 pub enum Command {
@@ -26,7 +30,9 @@ pub enum Command {
         #[command(flatten)]
         host: Host,
     },
-    /// Show one CSP
+    /// Show one CSP: calls by status, history of its breakers, state of its tokens
+    ///
+    /// Calls and history are of this host since its start.
     #[command(after_help = "Example:\n  hoth csps show CSP_A --json")]
     Show {
         /// CSP name, as `hoth csps list` shows it
@@ -72,7 +78,7 @@ pub async fn run(command: Command) -> anyhow::Result<()> {
         Command::List { host } => host.show(&host.get("csps").await?, list),
         Command::Show { name, host } => {
             let csp = host.get(&format!("csps/{name}")).await?;
-            host.show(&csp, |csp| list(&json!({ "csps": [csp] })))
+            host.show(&csp, show)
         }
         Command::ResetBreaker { name, host } => {
             let reset = host.post(&format!("csps/{name}/reset-breaker"), &json!({})).await?;
@@ -120,6 +126,88 @@ fn list(answer: &Value) {
             &hour["failed"].to_string(),
             &hour["p50Ms"].as_f64().map_or_else(|| "-".to_owned(), whole_millis),
             &missing.join(","),
+        ]);
+    }
+    table.lines().iter().for_each(|line| say(line));
+}
+
+/// Prints one CSP in detail.
+fn show(csp: &Value) {
+    list(&json!({ "csps": [csp] }));
+    let version = &csp["adapterVersion"];
+    if !version.is_null() {
+        let digest = text(&version["sha256"]);
+        let digest = digest.get(..12).unwrap_or(digest);
+        say("");
+        say(&printable(&format!("adapter: {} {digest}", text(&version["version"]))));
+    }
+    let operations = csp["operations"].as_array().into_iter().flatten();
+    say(&format!("operations: {}", operations.map(text).collect::<Vec<_>>().join(", ")));
+    let limits = &csp["limits"];
+    say(&format!("calls at a time: {} of at most {}", limits["callsInFlight"], limits["callsMax"]));
+    say("");
+    let mut table = Table::new(["CALLS", "COUNT", "BY STATUS", "P50", "P99"]);
+    for (name, window) in [("last hour", "lastHour"), ("last 24 hours", "lastDay")] {
+        let window = &csp["calls"][window];
+        let statuses = window["byStatus"].as_object().into_iter().flatten();
+        let statuses: Vec<_> =
+            statuses.map(|(status, calls)| format!("{status}: {calls}")).collect();
+        let took = |name: &str| window[name].as_f64().map_or_else(|| "-".to_owned(), whole_millis);
+        let count = window["calls"].to_string();
+        table.row([name, &count, &statuses.join(", "), &took("p50Ms"), &took("p99Ms")]);
+    }
+    table.lines().iter().for_each(|line| say(line));
+    print_history(csp);
+    print_credentials(csp);
+}
+
+fn print_history(csp: &Value) {
+    let changes = csp["breakerHistory"].as_array().map(Vec::as_slice).unwrap_or_default();
+    if changes.is_empty() {
+        return;
+    }
+    say("");
+    let mut table = Table::new(["BREAKER", "ORIGIN", "CHANGE", "JOBS", "PROBES", "CAUSE", "AFTER"]);
+    for change in changes.iter().take(CHANGES_MAX) {
+        let number = |name: &str| change[name].as_u64().map_or_else(String::new, |n| n.to_string());
+        let after = change["afterSeconds"].as_f64();
+        table.row([
+            &time(&change["at"]),
+            text(&change["origin"]),
+            text(&change["change"]),
+            &number("jobs"),
+            &number("probes"),
+            text(&change["cause"]),
+            &after.map_or_else(String::new, |seconds| whole_millis(seconds * 1e3)),
+        ]);
+    }
+    table.lines().iter().for_each(|line| say(line));
+}
+
+fn print_credentials(csp: &Value) {
+    let credentials = csp["credentials"].as_array().map(Vec::as_slice).unwrap_or_default();
+    if credentials.is_empty() {
+        return;
+    }
+    say("");
+    let mut table =
+        Table::new(["CREDENTIAL", "KIND", "TOKENS", "USED UNTIL", "OBTAINED", "LAST FAILURE"]);
+    for credential in credentials {
+        let token = &credential["token"];
+        let usable = token["usable"].as_u64().map_or_else(|| "-".to_owned(), |n| n.to_string());
+        let failure = match token["failure"].as_str() {
+            Some(failure) => {
+                printable(&format!("{} {failure}", time(&token["failedAt"]))).into_owned()
+            }
+            None => "-".to_owned(),
+        };
+        table.row([
+            credential["name"].as_str().unwrap_or("default"),
+            text(&credential["kind"]),
+            &usable,
+            &time(&token["usedUntil"]),
+            &time(&token["obtainedAt"]),
+            &failure,
         ]);
     }
     table.lines().iter().for_each(|line| say(line));

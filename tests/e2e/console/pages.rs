@@ -115,6 +115,14 @@ async fn every_page_is_complete_accessible_and_obeys_the_policy() {
     browser.open("/console").await;
     browser.is_accessible().await;
     save("narrow", &browser.picture().await);
+    for path in ["/console/queues", "/console/csps/CSP_TEST", "/console/adapters/atat"] {
+        browser.open(path).await;
+        browser.is_accessible().await;
+        // Tables scroll by themselves; the page does not.
+        let wide = "return document.documentElement.scrollWidth > window.innerWidth";
+        assert_eq!(browser.evaluate(wide).await, false, "{path} is wider than the window");
+    }
+    save("narrow-adapter", &browser.picture().await);
     browser.close().await;
 }
 
@@ -139,10 +147,20 @@ async fn every_page_works_without_script_and_in_the_dark() {
     plain.close().await;
     let dark = Browser::start_dark(&host).await;
     dark.log_in("viewer-token").await;
-    for path in ["/console", "/console/jobs/refused-1", "/console/adapters/atat"] {
+    for path in [
+        "/console",
+        "/console/jobs/refused-1",
+        "/console/queues",
+        "/console/queues/provisioning-jobs",
+        "/console/csps/CSP_TEST",
+        "/console/adapters/atat",
+        "/console/journals/atat",
+    ] {
         dark.open(path).await;
         dark.is_accessible().await;
     }
+    dark.open("/console/queues").await;
+    save("dark-queues", &dark.picture().await);
     dark.open("/console").await;
     save("dark", &dark.picture().await);
     dark.close().await;

@@ -61,6 +61,16 @@ async fn a_breaker_is_reset_and_its_history_is_shown() {
     assert!(told["calls"]["lastHour"]["byStatus"]["no answer"].as_u64() >= Some(2), "{told}");
     assert!(told["calls"]["lastHour"]["p99Ms"].as_f64() > Some(0.0), "{told}");
 
+    let output = tokio::process::Command::new(env!("CARGO_BIN_EXE_hoth"))
+        .args(["csps", "show", "CSP_TEST", "--admin", &host.admin()])
+        .env("HOTH_ADMIN_TOKEN", "viewer-token")
+        .output();
+    let output = output.await.expect("the program can be started");
+    let printed = String::from_utf8(output.stdout).expect("text");
+    for part in ["operations: ADD_PORTFOLIO", "no answer: ", "opened", "reset", "oauth2"] {
+        assert!(printed.contains(part), "no {part:?} in\n{printed}");
+    }
+
     // The counts of a queue follow its messages.
     let queues = host.admin_json("/queues").await;
     let queues = queues["queues"].as_array().expect("a list");
@@ -68,6 +78,10 @@ async fn a_breaker_is_reset_and_its_history_is_shown() {
     let requests = &find(super::REQUESTS)["lastHour"];
     assert!(requests["inPerMinute"].as_f64() > Some(0.0), "{requests}");
     assert!(requests["waitP99Ms"].as_f64() > Some(0.0), "{requests}");
+    let explained = host.admin_json(&format!("/queues/{}/explain", super::REQUESTS)).await;
+    let quarters = explained["quarters"].as_array().expect("a list");
+    let came: u64 = quarters.iter().filter_map(|quarter| quarter[0].as_u64()).sum();
+    assert_eq!((quarters.len(), came), (96, 3), "{explained}");
     let viewer = logged_in(&host, "viewer").await;
     viewer.open(&format!("/console/queues/{}", super::REQUESTS)).await;
     viewer.shows(&["Wait p50"]).await;

@@ -170,7 +170,7 @@ fn waiting(jobs: Option<u64>) -> String {
 fn origin(version: &VersionListing) -> Markup {
     html! { tr {
         th scope="row" { (text::foreign(&version.version)) }
-        td { code { (version.sha256) } }
+        td class="digest" { code { (version.sha256) } }
         td { (text::time_text(&version.arrived_at)) }
         td class="number" { (text::bytes(version.size as u64)) }
         td { @match version.states {
