@@ -92,32 +92,30 @@ impl Activity {
     /// Returns the traffic of a queue. That of a CSP that is not configured is
     /// empty.
     pub fn queue(&self, name: &QueueName) -> QueueTraffic {
-        let series = match &name.stage {
-            Stage::Outcomes => lock(&self.0.outcomes[name.kind as usize]).clone(),
-            Stage::Requests(csp) => self
-                .csp(csp)
-                .map(|csp| csp.requests[name.kind as usize].clone())
-                .unwrap_or_default(),
-            Stage::Polls(csp) => {
-                self.csp(csp).map(|csp| csp.polls[name.kind as usize].clone()).unwrap_or_default()
-            }
-        };
         let (now, since) = (self.0.clock.now(), self.0.since);
-        QueueTraffic {
+        let traffic = |series: &Series<2>| QueueTraffic {
             bars: series.bars(now),
             hour: series.window(now, since, Duration::from_hours(1)),
             day: series.window(now, since, Duration::from_hours(24)),
-        }
+        };
+        let kind = name.kind as usize;
+        let of_csp = match &name.stage {
+            Stage::Outcomes => return traffic(&lock(&self.0.outcomes[kind])),
+            Stage::Requests(csp) => self.csp(csp).map(|csp| traffic(&csp.requests[kind])),
+            Stage::Polls(csp) => self.csp(csp).map(|csp| traffic(&csp.polls[kind])),
+        };
+        of_csp.unwrap_or_else(|| traffic(&Series::default()))
     }
 
     /// Returns the calls to a CSP.
     pub fn calls(&self, csp: &CspName) -> CallTraffic {
-        let series = self.csp(csp).map(|csp| csp.calls.clone()).unwrap_or_default();
         let (now, since) = (self.0.clock.now(), self.0.since);
-        CallTraffic {
+        let traffic = |series: &Series<{ CALL_CLASSES.len() }>| CallTraffic {
             hour: series.window(now, since, Duration::from_hours(1)),
             day: series.window(now, since, Duration::from_hours(24)),
-        }
+        };
+        let found = self.csp(csp).map(|csp| traffic(&csp.calls));
+        found.unwrap_or_else(|| traffic(&Series::default()))
     }
 
     fn csp(&self, csp: &CspName) -> Option<MutexGuard<'_, CspSeries>> {

@@ -16,10 +16,10 @@ const SLOT_MS: u64 = BAR_MINUTES * 60_000;
 
 /// Counts of `N` sorts, and times, over 24 hours. Slots without any take no
 /// memory.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Series<const N: usize>(VecDeque<Slot<N>>);
 
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 struct Slot<const N: usize> {
     number: u64,
     counts: [u64; N],

@@ -2,6 +2,7 @@
 
 use serde_json::json;
 
+use super::browser::Browser;
 use super::logged_in;
 use super::servicenow;
 use super::setup;
@@ -46,16 +47,35 @@ async fn hostile_text_is_shown_and_does_nothing() {
         format!("/console/adapters/{query}"),
         format!("/console/dead-letters/provisioning-jobs/{query}"),
         format!("/console?done={query}"),
+        format!("/console/adapters/{query}/replay"),
+        format!("/console/journals/{query}"),
+        format!("/console/journals/atat/{query}"),
     ] {
         browser.open(&path).await;
-        assert!(browser.text().await.len() > 10, "{path} is empty");
-        let title = browser.evaluate("return document.title").await;
-        assert_ne!(title, "owned", "{path}");
-        let elements = browser.all("main script, main img").await;
-        assert!(elements.is_empty(), "{path} has an element of the text");
-        browser.is_accessible().await;
+        is_harmless(&browser, &path).await;
     }
+    let name = eventually("the journal", || async {
+        let job = host.admin_json(&format!("/jobs/{segment}")).await;
+        job["journal"]["name"].as_str().map(str::to_owned)
+    })
+    .await;
+    browser.open(&format!("/console/journals/atat/{name}")).await;
+    is_harmless(&browser, "the journal").await;
+    browser.click("Show input and responses").await;
+    browser.sees("Input of the job").await;
+    is_harmless(&browser, "the content of the journal").await;
+    browser.shows(&["<img src=x onerror="]).await;
     browser.open("/console/jobs").await;
     browser.shows(&[id]).await;
     browser.close().await;
+}
+
+/// Asserts that the page shows text, and that no text has become a part of it.
+async fn is_harmless(browser: &Browser, page: &str) {
+    assert!(browser.text().await.len() > 10, "{page} is empty");
+    let title = browser.evaluate("return document.title").await;
+    assert_ne!(title, "owned", "{page}");
+    let elements = browser.all("main script, main img").await;
+    assert!(elements.is_empty(), "{page} has an element of the text");
+    browser.is_accessible().await;
 }
