@@ -1,5 +1,6 @@
 //! Clients that act as ServiceNow: some submit, some consume, some lease and
-//! acknowledge. Each goes on after the death of a host.
+//! acknowledge. Beside them [operators](crate::operator) act on single jobs.
+//! Each goes on after the death of a host.
 
 use std::hash::DefaultHasher;
 use std::hash::Hash as _;
@@ -22,6 +23,7 @@ use tokio::sync::watch;
 
 use crate::ledger::Item;
 use crate::ledger::Ledger;
+use crate::operator::Operator;
 
 /// Submitters; each sends one job after the other.
 const SUBMITTERS: usize = 6;
@@ -29,6 +31,9 @@ const SUBMITTERS: usize = 6;
 /// Collectors that consume, and those that lease.
 const CONSUMERS: usize = 2;
 const LEASERS: usize = 2;
+
+/// Operators, who act on single jobs.
+const OPERATORS: usize = 4;
 
 /// Portfolios that jobs are spread over.
 const PORTFOLIOS: u32 = 40;
@@ -44,24 +49,25 @@ const LEASE_S: u32 = 20;
 const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The pause of a client that has nothing to do, or no host to talk to.
-const PAUSE: Duration = Duration::from_millis(10);
+pub const PAUSE: Duration = Duration::from_millis(10);
 
 /// One run of the host process, as the clients see it.
 #[derive(Debug, Clone, Copy)]
 pub struct HostRun {
     pub api: SocketAddr,
+    pub admin: SocketAddr,
 }
 
 /// The state that all clients share.
 pub struct Shared {
-    http: Client,
+    pub http: Client,
     /// Held for reading during a request, and for writing by the trial while it
     /// exchanges the host: no client is at work between two runs.
     pub run: RwLock<Option<HostRun>>,
     ledger: Mutex<Ledger>,
     stage: watch::Sender<Stage>,
     /// `true` if the host may refuse because it cannot store anything now.
-    refuses: bool,
+    pub refuses: bool,
 }
 
 /// The work that the clients do.
@@ -95,6 +101,11 @@ impl Shared {
 
     pub fn ledger(&self) -> MutexGuard<'_, Ledger> {
         self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Returns `true` until the submitters are to stop.
+    pub fn accepts_work(&self) -> bool {
+        *self.stage.borrow() == Stage::All
     }
 
     /// Makes the submitters stop.
@@ -134,6 +145,11 @@ pub fn start(shared: &Arc<Shared>, seed: u64) -> Vec<tokio::task::JoinHandle<()>
         };
         tasks.push(tokio::spawn(collector.run()));
     }
+    for number in 0..OPERATORS {
+        let rng = rng(SUBMITTERS + CONSUMERS + LEASERS + number);
+        let operator = Operator { shared: Arc::clone(shared), rng };
+        tasks.push(tokio::spawn(operator.run()));
+    }
     tasks
 }
 
@@ -148,7 +164,7 @@ struct Submitter {
 
 impl Submitter {
     async fn run(mut self) {
-        while *self.shared.stage.borrow() == Stage::All {
+        while self.shared.accepts_work() {
             if !self.turn().await {
                 tokio::time::sleep(PAUSE).await;
             }
@@ -319,7 +335,7 @@ impl Collector {
 }
 
 /// Returns the whole answer and the name of its batch.
-async fn answered(
+pub async fn answered(
     request: reqwest::RequestBuilder,
 ) -> reqwest::Result<(StatusCode, Option<String>, String)> {
     let response = request.send().await?;
@@ -335,9 +351,11 @@ fn items(text: &str) -> anyhow::Result<Vec<Item>> {
         let provisioning = message["initialSnowRequest"]["jobId"].as_str();
         let id = provisioning.or(message["content"]["request"]["requestId"].as_str());
         let id = id.with_context(|| format!("a message without an id: {message}"))?;
+        let code = message["code"].as_u64().and_then(|code| code.try_into().ok());
+        let code = code.with_context(|| format!("a message without a code: {message}"))?;
         let mut hasher = DefaultHasher::new();
         message.to_string().hash(&mut hasher);
-        Ok(Item { job: id.to_owned(), hash: hasher.finish() })
+        Ok(Item { job: id.to_owned(), code, hash: hasher.finish() })
     };
     messages.iter().map(item).collect()
 }

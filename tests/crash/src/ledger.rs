@@ -18,6 +18,9 @@
 //!   its acknowledgement it never comes again.
 //! - A repeated outcome is byte for byte the same as before.
 //!
+//! - A job whose cancellation or settlement by hand was answered with success
+//!   has that outcome, and no other one.
+//!
 //! Any other repetition is **repeated**, and an error, as is a second message
 //! of one job on disk.
 
@@ -25,6 +28,8 @@ use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 use std::collections::HashMap;
 use std::fmt;
+
+use fastrand::Rng;
 
 /// Broken rules that are printed one by one; the others are only counted.
 const PRINTED_MAX: usize = 20;
@@ -43,6 +48,8 @@ pub struct Counts {
     pub repeated_in_flight: u64,
     /// Outcomes that came again because a client acknowledged too late.
     pub repeated_after_lease: u64,
+    /// Jobs that an operator has ended, with an answer.
+    pub by_hand: u64,
     /// Other broken rules.
     pub other: u64,
 }
@@ -64,6 +71,9 @@ impl fmt::Display for Counts {
         if self.repeated_after_lease > 0 {
             write!(f, ", {} repeated after their lease", self.repeated_after_lease)?;
         }
+        if self.by_hand > 0 {
+            write!(f, ", {} ended by hand", self.by_hand)?;
+        }
         if self.other > 0 {
             write!(f, ", {} other errors", self.other)?;
         }
@@ -75,6 +85,7 @@ impl fmt::Display for Counts {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Item {
     pub job: String,
+    pub code: u16,
     /// The hash of its text, which a repetition must share.
     pub hash: u64,
 }
@@ -84,10 +95,13 @@ struct Job {
     acknowledged: bool,
     lost: bool,
     received: Option<Received>,
+    /// The code of the outcome that an operator gave the job.
+    by_hand: Option<u16>,
 }
 
 #[derive(Debug, Clone, Copy)]
 struct Received {
+    code: u16,
     hash: u64,
     handover: Handover,
 }
@@ -184,11 +198,35 @@ impl Ledger {
         }
     }
 
+    /// Returns one of the acknowledged jobs whose outcome no client has for good.
+    pub fn any_open(&self, rng: &mut Rng) -> Option<String> {
+        let at = rng.usize(0..self.open.len().max(1));
+        self.open.iter().nth(at).cloned()
+    }
+
+    /// Records that an operator has ended the job with an outcome of this code.
+    pub fn ended_by_hand(&mut self, job: &str, code: u16) {
+        let Some(entry) = self.jobs.get_mut(job) else { return };
+        let before = entry.by_hand.replace(code);
+        let received = entry.received.map(|received| received.code);
+        self.counts.by_hand += 1;
+        if before.is_some() {
+            self.error(format!("{job} was ended by hand twice"));
+        }
+        if received.is_some_and(|received| received != code) {
+            self.error(format!("{job} was ended by hand, after a client had its outcome"));
+        }
+    }
+
     fn received(&mut self, item: &Item, handover: Handover) {
         let Some(job) = self.jobs.get_mut(&item.job) else {
             return self.error(format!("an outcome of {}, which no client sent", item.job));
         };
-        let before = job.received.replace(Received { hash: item.hash, handover });
+        let received = Received { code: item.code, hash: item.hash, handover };
+        let (before, by_hand) = (job.received.replace(received), job.by_hand);
+        if by_hand.is_some_and(|code| code != item.code) {
+            self.error(format!("{} was ended by hand, and has the code {}", item.job, item.code));
+        }
         let Some(before) = before else {
             self.counts.outcomes += 1;
             return;
@@ -283,7 +321,7 @@ mod tests {
     use super::*;
 
     fn item(job: &str) -> Item {
-        Item { job: job.to_owned(), hash: 1 }
+        Item { job: job.to_owned(), code: 200, hash: 1 }
     }
 
     fn ledger(jobs: &[&str]) -> Ledger {
@@ -383,5 +421,28 @@ mod tests {
         ledger.settled(&[item("b")], false);
         ledger.leased(&[Item { hash: 2, ..item("b") }]);
         assert_eq!(ledger.errors(), ["2 messages of a are on disk", "two different outcomes of b"]);
+    }
+
+    #[test]
+    fn a_job_that_was_ended_by_hand_has_that_outcome_alone() {
+        let mut ledger = ledger(&["a", "b", "c"]);
+        ledger.ended_by_hand("a", 500);
+        ledger.consumed(0, 1, &[Item { code: 500, ..item("a") }]);
+        // The client may have it before the operator has the answer.
+        ledger.consumed(0, 2, &[Item { code: 500, ..item("b") }]);
+        ledger.ended_by_hand("b", 500);
+        assert!(ledger.counts().is_good(), "{:?}", ledger.errors());
+        ledger.ended_by_hand("c", 500);
+        ledger.consumed(0, 3, &[item("c")]);
+        ledger.ended_by_hand("b", 299);
+        assert_eq!(
+            ledger.errors(),
+            [
+                "c was ended by hand, and has the code 200",
+                "b was ended by hand twice",
+                "b was ended by hand, after a client had its outcome",
+            ]
+        );
+        assert_eq!(ledger.counts().by_hand, 4);
     }
 }

@@ -18,6 +18,7 @@ mod full;
 mod hands;
 mod host;
 mod ledger;
+mod operator;
 mod owners;
 mod power;
 mod shim;
@@ -191,5 +192,9 @@ async fn kill(built: &Built, place: &Path, seed: u64, cycles: u32) -> anyhow::Re
     let queue = place.join("hoth.db");
     let mut trial = Trial::begin("kill", built, place, &queue, seed, false).await?;
     trial.cycles(cycles, async |host: Host| host.kill().await).await?;
-    Ok(trial.end().await?.is_good())
+    let counts = trial.end().await?;
+    if counts.by_hand == 0 {
+        println!("kill: no act on a job was answered, so acts were not tested");
+    }
+    Ok(counts.is_good() && counts.by_hand > 0)
 }

@@ -169,7 +169,7 @@ impl Trial {
         self.csps.script_failures();
         let host = self.deployment.start().await?;
         self.compare()?;
-        **pause = Some(HostRun { api: host.api });
+        **pause = Some(HostRun { api: host.api, admin: host.admin });
         Ok(host)
     }
 
