@@ -79,9 +79,9 @@ pub enum Command {
 pub struct Job {
     /// Job id or request id
     id: String,
-    /// Kind of the job, `provisioning` or `cost`; only needed if a job and a
-    /// request have the same id
-    #[arg(long, value_name = "KIND")]
+    /// Kind of the job; only needed if a job and a cost request have the same
+    /// id
+    #[arg(long, value_name = "KIND", value_parser = ["provisioning", "cost"])]
     kind: Option<String>,
 }
 
