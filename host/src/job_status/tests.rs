@@ -7,6 +7,7 @@ use hoth_core::domain::Ended;
 use hoth_core::domain::JobEventKind;
 use hoth_core::domain::JobFacts;
 use hoth_core::domain::JobRecord;
+use hoth_core::domain::QueuedOutcome;
 use hoth_core::domain::Resumption;
 use hoth_queue::Holder;
 use hoth_queue::NewMessage;
