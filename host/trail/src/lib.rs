@@ -10,17 +10,22 @@
 //! loses its last second. The queues hold the state of the jobs.
 //!
 //! - [`apply`]: the state of a job, as its events say.
-//! - [`store`]: the file and its tables; [`prune`]: its bounds.
+//! - [`store`]: the file and its tables; [`rows`]: jobs; [`batches`]: their events;
+//!   [`bounds`] and [`prune`]: its size.
 //! - [`read`]: the queries.
 
 mod act;
 mod apply;
+mod batches;
+mod bounds;
 mod buffer;
 mod config;
 mod failure;
+mod job_writer;
 mod minutes;
 mod prune;
 mod read;
+mod rows;
 mod state;
 mod store;
 #[cfg(test)]
@@ -31,6 +36,7 @@ mod writer;
 
 pub use act::Act;
 pub use act::ActFilter;
+pub use batches::TimelineEvent;
 pub use config::Config;
 pub use failure::TrailError;
 pub use minutes::Minute;
@@ -38,7 +44,6 @@ pub use read::FailedReason;
 pub use read::JobFilter;
 pub use read::JobPage;
 pub use read::JobTimeline;
-pub use read::TimelineEvent;
 pub use state::JobRow;
 pub use state::JobState;
 pub use trail::Trail;

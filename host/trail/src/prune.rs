@@ -3,9 +3,10 @@
 use rusqlite::Connection;
 use rusqlite::params;
 
+use crate::batches;
 use crate::minutes::MINUTE_MS;
 use crate::minutes::MINUTES_KEPT;
-use crate::store::millis;
+use crate::rows::millis;
 use hoth_core::domain::Timestamp;
 
 /// The jobs that one step looks at. A step takes a few milliseconds, and the
@@ -48,13 +49,14 @@ pub(crate) fn by_age(
         by_age_of_rest(sql, before, now)?;
         return Ok(true);
     };
+    let old = "id > ?1 AND id <= ?2 AND updated < ?3";
     let range = params![cursor.0, upto, millis(before)];
-    sql.execute(
-        "DELETE FROM events WHERE job IN \
-         (SELECT id FROM jobs WHERE id > ?1 AND id <= ?2 AND updated < ?3)",
-        range,
-    )?;
-    sql.execute("DELETE FROM jobs WHERE id > ?1 AND id <= ?2 AND updated < ?3", range)?;
+    let mut jobs = sql.prepare(&format!("SELECT id FROM jobs WHERE {old}"))?;
+    let mut jobs = jobs.query(range)?;
+    while let Some(job) = jobs.next()? {
+        batches::delete(sql, job.get(0)?)?;
+    }
+    sql.execute(&format!("DELETE FROM jobs WHERE {old}"), range)?;
     cursor.0 = upto;
     Ok(false)
 }
@@ -93,7 +95,7 @@ fn delete_oldest(sql: &Connection) -> rusqlite::Result<bool> {
         |row| row.get(0),
     )?;
     let Some(upto) = upto else { return Ok(false) };
-    sql.execute("DELETE FROM events WHERE job <= ?1", [upto])?;
+    batches::delete_up_to(sql, upto)?;
     sql.execute("DELETE FROM jobs WHERE id <= ?1", [upto])?;
     Ok(true)
 }

@@ -17,20 +17,19 @@ use serde::Serialize;
 
 use crate::act::Act;
 use crate::act::ActFilter;
+use crate::batches::TimelineEvent;
 use crate::failure::TrailError;
 use crate::minutes::Minute;
+use crate::rows;
+use crate::rows::COLUMNS;
+use crate::rows::key_of;
+use crate::rows::kind_number;
+use crate::rows::millis;
+use crate::rows::timestamp;
 use crate::state::JobRow;
 use crate::state::JobState;
-use crate::store;
-use crate::store::BATCHES_MAX;
-use crate::store::COLUMNS;
 use crate::store::identity;
-use crate::store::key_of;
-use crate::store::kind_number;
-use crate::store::millis;
-use crate::store::timestamp;
 use hoth_core::domain::CspName;
-use hoth_core::domain::JobEventKind;
 use hoth_core::domain::JobKind;
 use hoth_core::domain::Operation;
 use hoth_core::domain::Timestamp;
@@ -83,28 +82,6 @@ pub struct JobTimeline {
     pub job: JobRow,
     /// By their start. A job with very many has its first and last ones.
     pub events: Vec<TimelineEvent>,
-}
-
-/// An event of a job.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct TimelineEvent {
-    #[serde(with = "rfc3339")]
-    pub at: Timestamp,
-    /// In microseconds.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub took_us: Option<u64>,
-    #[serde(flatten)]
-    pub what: JobEventKind,
-}
-
-/// An event in its stored form.
-#[derive(Deserialize)]
-struct Stored {
-    at: Timestamp,
-    #[serde(default)]
-    us: Option<u64>,
-    e: JobEventKind,
 }
 
 /// Failed jobs with one class and reason.
@@ -236,30 +213,12 @@ pub(crate) fn jobs(
     let mut query = sql.prepare(&text)?;
     let values: Vec<&dyn ToSql> = values.iter().map(|value| &**value).collect();
     let rows = query
-        .query_map(values.as_slice(), |row| Ok((row.get::<_, i64>(0)?, store::read_row(row)?)))?;
+        .query_map(values.as_slice(), |row| Ok((row.get::<_, i64>(0)?, rows::read_row(row)?)))?;
     let mut rows: Vec<(i64, JobRow)> = rows.collect::<rusqlite::Result<_>>()?;
     let more = rows.len() > limit;
     rows.truncate(limit);
     let next = rows.last().filter(|_| more).map(|(id, _)| id.to_string());
     Ok(JobPage { jobs: rows.into_iter().map(|(_, row)| row).collect(), next })
-}
-
-pub(crate) fn events(sql: &Connection, job: i64) -> Result<Vec<TimelineEvent>, TrailError> {
-    let mut query =
-        sql.prepare_cached("SELECT body FROM events WHERE job = ?1 ORDER BY batch LIMIT ?2")?;
-    let bodies = query.query_map(params![job, BATCHES_MAX], |row| row.get::<_, String>(0))?;
-    let mut events = Vec::new();
-    for body in bodies {
-        // A batch that cannot be read must not hide the others.
-        let batch: Vec<Stored> = serde_json::from_str(&body?).unwrap_or_default();
-        events.extend(batch.into_iter().map(|Stored { at, us, e }| TimelineEvent {
-            at,
-            took_us: us,
-            what: e,
-        }));
-    }
-    events.sort_by_key(|event| event.at);
-    Ok(events)
 }
 
 pub(crate) fn acts(

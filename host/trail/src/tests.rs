@@ -322,7 +322,7 @@ async fn a_job_with_very_many_events_keeps_its_first_and_last_ones() {
         crate::buffer::Gathered::of(vec![Arc::new(record)])
     };
     for n in 1..=600 {
-        store.write(&waits(n), after(n)).expect("it is written");
+        store.write(&waits(n)).expect("it is written");
     }
     let (trail, _) = Trail::new(&Config { path, ..Config::default() }, Clock::manual(START));
     let found = trail.job(JobKind::Provisioning, "a").await.expect("the trail answers");
@@ -352,7 +352,7 @@ fn old_jobs_go_by_age_and_by_size() {
         });
         crate::prune::by_size(&store.sql, false).expect("it is pruned");
         let records = crate::buffer::Gathered::of(records.collect());
-        store.write(&records, after(n)).expect("it is written");
+        store.write(&records).expect("it is written");
         let bytes = |name: &str| {
             std::fs::metadata(directory.path().join(name)).map_or(0, |file| file.len())
         };

@@ -7,6 +7,7 @@ use rusqlite::Connection;
 
 use crate::act::Act;
 use crate::act::ActFilter;
+use crate::batches;
 use crate::buffer::Buffer;
 use crate::config::Config;
 use crate::failure::TrailError;
@@ -18,9 +19,8 @@ use crate::read::JobPage;
 use crate::read::JobTimeline;
 use crate::read::ROWS_MAX;
 use crate::read::Reader;
+use crate::rows;
 use crate::state::JobRow;
-use crate::store;
-use crate::store::key_of;
 use crate::waiting;
 use crate::writer::Writer;
 use hoth_core::domain::JobKind;
@@ -135,10 +135,10 @@ impl Trail {
     pub async fn job(&self, kind: JobKind, id: &str) -> Result<Option<JobTimeline>, TrailError> {
         let id = id.to_owned();
         self.query(move |sql| {
-            let Some((job, row)) = store::find(sql, key_of(kind, &id), kind, &id)? else {
+            let Some((job, row)) = rows::find(&mut rows::prepare_find(sql)?, kind, &id)? else {
                 return Ok(None);
             };
-            Ok(Some(JobTimeline { job: row, events: read::events(sql, job)? }))
+            Ok(Some(JobTimeline { job: row, events: batches::read(sql, job)? }))
         })
         .await
     }
@@ -152,7 +152,7 @@ impl Trail {
     pub async fn job_row(&self, kind: JobKind, id: &str) -> Result<Option<JobRow>, TrailError> {
         let id = id.to_owned();
         self.query(move |sql| {
-            let found = store::find(sql, key_of(kind, &id), kind, &id)?;
+            let found = rows::find(&mut rows::prepare_find(sql)?, kind, &id)?;
             Ok(found.map(|(_, row)| row))
         })
         .await

@@ -11,6 +11,7 @@ use tracing::info;
 use tracing::warn;
 
 use crate::Config;
+use crate::bounds;
 use crate::buffer::Buffer;
 use crate::buffer::Gathered;
 use crate::buffer::count_dropped;
@@ -26,10 +27,6 @@ use hoth_platform::clock::Clock;
 /// Pauses while the file cannot be written: from the first, doubled up to the
 /// second.
 const BACKOFF: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
-
-/// The events of one transaction: 1.5 MB of ordinary ones. The smallest file has
-/// room for as many of the largest ones.
-const EVENTS_PER_TRANSACTION: usize = 5_000;
 
 /// The tries to store a part in a file that is full. Old jobs are deleted before
 /// each of them.
@@ -60,9 +57,10 @@ impl Writer {
         // Opened before anything has gathered, so that a query of a new host
         // finds a file.
         file.write(&Gathered::default());
+        let events_max = bounds::events(self.max_bytes);
         while let Some(gathered) = self.buffer.take() {
             let mut rest = gathered;
-            while let Some(part) = rest.take(EVENTS_PER_TRANSACTION) {
+            while let Some(part) = rest.take(events_max) {
                 file.write(&part);
                 self.buffer.settled(part.events());
             }
@@ -124,7 +122,7 @@ impl File<'_> {
             }
         };
         prune::by_size(&store.sql, was_full)?;
-        store.write(part, now)?;
+        store.write(part)?;
         self.age.step(store, now, self.writer.max_age)?;
         Ok(())
     }
