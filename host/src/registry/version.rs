@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering;
 use super::Signer;
 use super::history::RetainedVersion;
 use hoth_core::domain::Timestamp;
+use hoth_core::domain::event_id;
 use hoth_runtime::Adapter;
 
 /// A loaded version of an adapter. It is unloaded when the last reference to it
@@ -14,6 +15,10 @@ use hoth_runtime::Adapter;
 #[derive(Debug)]
 pub struct Version {
     adapter: Adapter,
+    /// The label that the version gives itself, as events have it.
+    label: Arc<str>,
+    /// The first digits of the digest.
+    digest_prefix: Arc<str>,
     loaded_at: Timestamp,
     signer: Option<Signer>,
     /// For display only; the `Arc` in each [`JobGuard`] keeps the version
@@ -27,12 +32,26 @@ pub struct JobGuard(Arc<Version>);
 
 impl Version {
     pub(super) fn new(adapter: Adapter, loaded_at: Timestamp, signer: Option<Signer>) -> Self {
-        Self { adapter, loaded_at, signer, jobs: AtomicUsize::new(0) }
+        let label = event_id(&adapter.info().version).into();
+        let digest_prefix = adapter.digest().prefix().into();
+        let jobs = AtomicUsize::new(0);
+        Self { adapter, label, digest_prefix, loaded_at, signer, jobs }
     }
 
     /// Returns the adapter.
     pub fn adapter(&self) -> &Adapter {
         &self.adapter
+    }
+
+    /// Returns the label that the version gives itself, as events have it. Every
+    /// event of a call shares it.
+    pub fn label(&self) -> &Arc<str> {
+        &self.label
+    }
+
+    /// Returns the first digits of the digest, as [`Version::label`].
+    pub fn digest_prefix(&self) -> &Arc<str> {
+        &self.digest_prefix
     }
 
     /// Returns the time at which the version was loaded.

@@ -1,6 +1,7 @@
 //! The events of one run of a job: from the receipt of its message to the
 //! settlement.
 
+use std::sync::Arc;
 use std::time::Duration;
 use std::time::Instant;
 
@@ -20,7 +21,6 @@ use hoth_core::domain::QueuedJob;
 use hoth_core::domain::RunTrace;
 use hoth_core::domain::Step;
 use hoth_core::domain::StepWord;
-use hoth_core::domain::event_id;
 use hoth_egress::ExchangeEvents;
 use hoth_queue::Delivery;
 use hoth_runtime::Measured;
@@ -118,11 +118,10 @@ impl RunEvents {
         step: &Result<Step, E>,
         measured: Measured,
     ) {
-        let adapter = version.adapter();
         let called = AdapterCalled {
             entry,
-            version: event_id(&adapter.info().version),
-            digest: adapter.digest().prefix().into(),
+            version: Arc::clone(version.label()),
+            digest: Arc::clone(version.digest_prefix()),
             step: match step {
                 Ok(Step::Send(_)) => StepWord::Send,
                 Ok(Step::Wait(_)) => StepWord::Wait,

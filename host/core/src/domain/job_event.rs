@@ -5,6 +5,7 @@
 //! parties.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -161,9 +162,9 @@ pub enum JobEventKind {
 pub struct AdapterCalled {
     pub entry: AdapterEntry,
     /// The label that the version gives itself.
-    pub version: Box<str>,
+    pub version: Arc<str>,
     /// The first twelve hexadecimal digits of the component's SHA-256.
-    pub digest: Box<str>,
+    pub digest: Arc<str>,
     pub step: StepWord,
     /// The time on a processor, in microseconds.
     pub computed_us: u64,
