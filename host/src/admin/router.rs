@@ -11,6 +11,7 @@ use axum::http::Method;
 use axum::http::header;
 use axum::middleware;
 use axum::middleware::Next;
+use axum::response::IntoResponse as _;
 use axum::response::Response;
 use axum::routing::get;
 use axum::routing::post;
@@ -29,9 +30,11 @@ use super::state::AdminState;
 use crate::http;
 use crate::http::Authenticator;
 use crate::http::FrontError;
+use crate::http::RequestTimer;
 use crate::http::RequiredAccess;
 use crate::http::auth::Access;
 use crate::http::body;
+use crate::http::check_framing;
 
 /// The longest time for an operator to send a component.
 const BODY_TIMEOUT: Duration = Duration::from_secs(60);
@@ -94,10 +97,7 @@ pub fn router(state: &Arc<AdminState>) -> Router {
         .method_not_allowed_fallback(async || FrontError::MethodNotAllowed(None))
         // Before authentication, and on every path: a page must not learn which
         // paths exist either.
-        .layer(middleware::from_fn(reject_browsers))
-        .layer(middleware::from_fn(http::reject_ambiguous))
-        // The outermost layer, so that it measures refusals, too.
-        .layer(middleware::from_fn(http::measure))
+        .layer(middleware::from_fn(front))
         .with_state(state)
 }
 
@@ -119,16 +119,28 @@ fn is_journal(path: &str) -> bool {
     matches!(segments[..], ["", "jobs", _, "journal"] | ["", "adapters", _, "journals", _])
 }
 
+/// Measures the request, refusals included, and refuses one that is ambiguous or
+/// of a web page.
+async fn front(request: Request, next: Next) -> Response {
+    let timer = RequestTimer::start(&request);
+    let response = match check_framing(&request).and_then(|()| check_sender(&request)) {
+        Ok(()) => next.run(request).await,
+        Err(refused) => refused.into_response(),
+    };
+    timer.stop(response.status());
+    response
+}
+
 /// Rejects requests of web pages, which browsers mark with `Origin` (Fetch
 /// standard, section 3.2).
 ///
 /// On an operator's machine with a host without keys, any web page could
 /// otherwise act as the operator.
-async fn reject_browsers(request: Request, next: Next) -> Result<Response, FrontError> {
-    if request.headers().contains_key(header::ORIGIN) {
-        return Err(FrontError::Forbidden);
+fn check_sender(request: &Request) -> Result<(), FrontError> {
+    match request.headers().contains_key(header::ORIGIN) {
+        true => Err(FrontError::Forbidden),
+        false => Ok(()),
     }
-    Ok(next.run(request).await)
 }
 
 /// Reads the body before the handler runs, within bounds of size and time.

@@ -33,7 +33,7 @@ pub fn preflight(methods: HeaderValue) -> Response {
 ///
 /// Outcomes must not be cached. Any origin is allowed, because a client is
 /// authenticated by its key and never by a cookie.
-pub async fn common_headers(mut response: Response) -> Response {
+pub fn add_common_headers(response: &mut Response) {
     let headers = response.headers_mut();
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(ALLOW_ORIGIN.0, ALLOW_ORIGIN.1);
@@ -42,5 +42,4 @@ pub async fn common_headers(mut response: Response) -> Response {
     if !headers.contains_key(header::ACCESS_CONTROL_ALLOW_METHODS) {
         headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, EXPOSE_HEADERS);
     }
-    response
 }

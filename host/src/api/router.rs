@@ -4,10 +4,15 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::Router;
+use axum::extract::Request;
+use axum::extract::State;
 use axum::http::HeaderValue;
 use axum::http::Method;
 use axum::http::Uri;
 use axum::middleware;
+use axum::middleware::Next;
+use axum::response::IntoResponse as _;
+use axum::response::Response;
 use axum::routing::head;
 
 use super::cors;
@@ -16,14 +21,14 @@ use super::routes;
 use super::routes::Route;
 use super::state::ApiState;
 use super::traced;
+use crate::http::Authenticator;
 use crate::http::FrontError;
 use crate::http::HEALTH_PATHS;
 use crate::http::Health;
-use crate::http::RequiredAccess;
+use crate::http::RequestTimer;
 use crate::http::auth::Access;
-use crate::http::authorize;
-use crate::http::measure;
-use crate::http::reject_ambiguous;
+use crate::http::check_framing;
+use crate::traces::Tracer;
 
 /// Builds the API, ready to be served.
 pub fn router(state: ApiState) -> Router {
@@ -51,29 +56,55 @@ pub fn router(state: ApiState) -> Router {
         }
         router = router.route(&route.path, route.handler);
     }
-    let authenticator = Arc::clone(&state.authenticator);
-    let authorization = middleware::from_fn_with_state(
-        (authenticator, required_access as RequiredAccess),
-        authorize,
-    );
+    let guard =
+        Guard { tracer: state.tracer.clone(), authenticator: Arc::clone(&state.authenticator) };
     router
         // A route layer: unknown paths and methods get their 404 or 405 without
         // a key.
-        .route_layer(authorization)
-        // Around the authorization, whose time belongs to the span.
-        .route_layer(middleware::from_fn_with_state(state.tracer.clone(), traced::trace))
+        .route_layer(middleware::from_fn_with_state(guard, Guard::admit))
         // Without the layer: a load balancer has no key.
         .merge(health)
         .fallback(async || FrontError::NotFound)
         .method_not_allowed_fallback(refuse)
-        // Added after the routes, so it runs before authentication: an
-        // ambiguous head proves nothing.
-        .layer(middleware::from_fn(reject_ambiguous))
-        // The outermost layer: a page must be able to read errors of the layers
-        // below, too.
-        .layer(middleware::map_response(cors::common_headers))
-        .layer(middleware::from_fn(measure))
+        .layer(middleware::from_fn(front))
         .with_state(Arc::new(state))
+}
+
+/// Measures the request, refusals included, refuses an ambiguous one, and adds
+/// the headers of every response.
+///
+/// It is one layer, as is [`Guard`]: for every request, axum boxes the future of
+/// each layer, and clones all layers below it.
+async fn front(request: Request, next: Next) -> Response {
+    let timer = RequestTimer::start(&request);
+    // Before the authentication: an ambiguous head proves nothing.
+    let mut response = match check_framing(&request) {
+        Ok(()) => next.run(request).await,
+        Err(refused) => refused.into_response(),
+    };
+    // A page must be able to read errors, too.
+    cors::add_common_headers(&mut response);
+    timer.stop(response.status());
+    response
+}
+
+/// Admits requests to the handlers, within their spans.
+#[derive(Clone)]
+struct Guard {
+    tracer: Tracer,
+    authenticator: Arc<Authenticator>,
+}
+
+impl Guard {
+    async fn admit(State(guard): State<Self>, request: Request, next: Next) -> Response {
+        // Around the authorization, whose time belongs to the span.
+        let handle = async |request| match guard.authenticator.admit(required_access, request).await
+        {
+            Ok(request) => next.run(request).await,
+            Err(refused) => refused.into_response(),
+        };
+        traced::trace(&guard.tracer, request, handle).await
+    }
 }
 
 /// Returns the `Allow` header of a path: its own, or that of the path of one

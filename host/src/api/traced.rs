@@ -2,8 +2,6 @@
 
 use axum::extract::MatchedPath;
 use axum::extract::Request;
-use axum::extract::State;
-use axum::middleware::Next;
 use axum::response::Response;
 use tracing::Instrument as _;
 use tracing::info_span;
@@ -11,10 +9,15 @@ use tracing::info_span;
 use crate::traces::RequestTrace;
 use crate::traces::Tracer;
 
-/// Begins the trace of a request, and notes the status of its response. The
-/// span is dropped unless the request reaches a handler with its sender. The
-/// handler finds the [`RequestTrace`] among the extensions of the request.
-pub async fn trace(State(tracer): State<Tracer>, mut request: Request, next: Next) -> Response {
+/// Begins the trace of a request, has it handled, and notes the status of its
+/// response. The span is dropped unless the request reaches a handler with its
+/// sender. The handler finds the [`RequestTrace`] among the extensions of the
+/// request.
+pub async fn trace(
+    tracer: &Tracer,
+    mut request: Request,
+    handle: impl AsyncFnOnce(Request) -> Response,
+) -> Response {
     // The pattern of the route and not the path: names of spans must be few.
     let route = request.extensions().get::<MatchedPath>().map_or("/", MatchedPath::as_str);
     let trace = tracer.request(request.method().as_str(), route, request.headers());
@@ -23,9 +26,9 @@ pub async fn trace(State(tracer): State<Tracer>, mut request: Request, next: Nex
         // The lines of the request, those of the audit trail among them.
         Some(context) => {
             let (trace_id, span_id) = (context.trace_id, context.span_id);
-            next.run(request).instrument(info_span!("request", %trace_id, %span_id)).await
+            handle(request).instrument(info_span!("request", %trace_id, %span_id)).await
         }
-        None => next.run(request).await,
+        None => handle(request).await,
     };
     trace.respond(response.status().as_u16());
     response

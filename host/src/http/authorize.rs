@@ -141,6 +141,39 @@ impl Authenticator {
         Ok((principal, Request::from_parts(head, Body::from(body))))
     }
 
+    /// Returns the request, with its sender as an extension, if the sender's role
+    /// permits it.
+    ///
+    /// This is the only place that puts a [`Principal`] into a request's
+    /// extensions. Handlers take it from there, so a handler that is reached
+    /// another way fails.
+    ///
+    /// # Errors
+    ///
+    /// Returns [`FrontError::Unauthenticated`], [`FrontError::Forbidden`] or
+    /// [`FrontError::TooMany`], or an error of the body if it is part of a
+    /// signature.
+    pub async fn admit(
+        &self,
+        required_access: RequiredAccess,
+        request: Request,
+    ) -> Result<Request, FrontError> {
+        let Some(access) = required_access(request.method(), request.uri().path()) else {
+            return Ok(request);
+        };
+        let (principal, mut request) = self.authenticate(request).await?;
+        // The role comes before the rate: a request that is forbidden anyway
+        // uses up none of the key's tokens.
+        if !principal.role.permits(access) {
+            audit::forbidden(&principal, request.method().as_str(), request.uri().path());
+            table::REQUESTS_REFUSED.with(&["forbidden"]).increment(1);
+            return Err(FrontError::Forbidden);
+        }
+        self.limit(&principal, request.extensions())?;
+        request.extensions_mut().insert(principal);
+        Ok(request)
+    }
+
     /// Reads a body whose sender is unknown until the whole of it has been
     /// read. Its bound is lower, and all such bodies have one bound together.
     async fn read_unproven(&self, body: Body) -> Result<Bytes, FrontError> {
@@ -231,30 +264,13 @@ pub fn activate(extensions: &Extensions) -> Result<(), FrontError> {
 
 /// Passes a request on if its sender's role permits it.
 ///
-/// This is the only place that puts a [`Principal`] into a request's extensions.
-/// Handlers take it from there, so a handler without this layer fails.
-///
 /// # Errors
 ///
-/// Returns [`FrontError::Unauthenticated`], [`FrontError::Forbidden`] or
-/// [`FrontError::TooMany`], or an error of the body if it is part of a signature.
+/// The errors of [`Authenticator::admit`].
 pub async fn authorize(
     State((authenticator, required_access)): State<(Arc<Authenticator>, RequiredAccess)>,
     request: Request,
     next: Next,
 ) -> Result<Response, FrontError> {
-    let Some(access) = required_access(request.method(), request.uri().path()) else {
-        return Ok(next.run(request).await);
-    };
-    let (principal, mut request) = authenticator.authenticate(request).await?;
-    // The role comes before the rate: a request that is forbidden anyway uses
-    // up none of the key's tokens.
-    if !principal.role.permits(access) {
-        audit::forbidden(&principal, request.method().as_str(), request.uri().path());
-        table::REQUESTS_REFUSED.with(&["forbidden"]).increment(1);
-        return Err(FrontError::Forbidden);
-    }
-    authenticator.limit(&principal, request.extensions())?;
-    request.extensions_mut().insert(principal);
-    Ok(next.run(request).await)
+    Ok(next.run(authenticator.admit(required_access, request).await?).await)
 }

@@ -9,20 +9,17 @@ use axum::http::HeaderMap;
 use axum::http::HeaderName;
 use axum::http::Version;
 use axum::http::header;
-use axum::middleware::Next;
-use axum::response::Response;
 
 use super::error::FrontError;
 
-/// Passes a request on if it names its host once and at most one transfer
-/// coding.
+/// Checks that a request names its host once and at most one transfer coding.
 ///
 /// See RFC 9112 sections 3.2 (before HTTP/1.1 the host may be missing) and 6.1.
 ///
 /// # Errors
 ///
 /// Returns [`FrontError::Ambiguous`].
-pub async fn reject_ambiguous(request: Request, next: Next) -> Result<Response, FrontError> {
+pub fn check_framing(request: &Request) -> Result<(), FrontError> {
     let headers = request.headers();
     let hosts = count(headers, header::HOST);
     // A client must send `Host` from HTTP/1.1 on (RFC 9112 section 3.2). A second
@@ -32,7 +29,7 @@ pub async fn reject_ambiguous(request: Request, next: Next) -> Result<Response, 
     if hosts > 1 || hosts < hosts_needed || count(headers, header::TRANSFER_ENCODING) > 1 {
         return Err(FrontError::Ambiguous);
     }
-    Ok(next.run(request).await)
+    Ok(())
 }
 
 fn count(headers: &HeaderMap, name: HeaderName) -> usize {

@@ -10,8 +10,6 @@ use axum::extract::MatchedPath;
 use axum::extract::Request;
 use axum::http::Method;
 use axum::http::StatusCode;
-use axum::middleware::Next;
-use axum::response::Response;
 use metrics::Histogram;
 
 use crate::metrics::table;
@@ -36,15 +34,27 @@ type RouteMeter = [[OnceLock<Histogram>; CLASSES.len()]; METHODS.len() + 1];
 /// templates.
 static METERS: RwLock<Option<HashMap<String, RouteMeter>>> = RwLock::new(None);
 
-/// Measures the time from a request to the head of its response.
-pub async fn measure(route: Option<MatchedPath>, request: Request, next: Next) -> Response {
-    let started_at = Instant::now();
-    let method = request.method().clone();
-    let response = next.run(request).await;
-    let route = route.as_ref().map_or(NO_ROUTE, MatchedPath::as_str);
-    let took = started_at.elapsed();
-    with_series(route, &method, response.status(), |series| series.record(took));
-    response
+/// The measurement of the time from a request to the head of its response.
+#[derive(Debug)]
+pub struct RequestTimer {
+    started_at: Instant,
+    route: Option<MatchedPath>,
+    method: Method,
+}
+
+impl RequestTimer {
+    /// Begins the time of a request.
+    pub fn start(request: &Request) -> Self {
+        let route = request.extensions().get::<MatchedPath>().cloned();
+        Self { started_at: Instant::now(), route, method: request.method().clone() }
+    }
+
+    /// Records the time, by the status of the response.
+    pub fn stop(self, status: StatusCode) {
+        let route = self.route.as_ref().map_or(NO_ROUTE, MatchedPath::as_str);
+        let took = self.started_at.elapsed();
+        with_series(route, &self.method, status, |series| series.record(took));
+    }
 }
 
 fn with_series(route: &str, method: &Method, status: StatusCode, record: impl FnOnce(&Histogram)) {
