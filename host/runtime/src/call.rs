@@ -5,6 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tracing::warn;
+use wasmtime::Store;
+use wasmtime::component::ComponentExportIndex;
+use wasmtime::component::Func;
+use wasmtime::component::Instance;
 
 use super::CallError;
 use super::Usage;
@@ -13,9 +17,11 @@ use super::contract::EntryPoint;
 use super::contract::Info;
 use super::guest::Guest;
 use super::guest::Measured;
+use super::host::HostState;
 use super::lift;
 use super::lower;
 use super::usage::FAILURES_IN_A_ROW;
+use super::wit::types;
 use hoth_core::domain::Digest;
 use hoth_core::domain::Step;
 
@@ -106,9 +112,13 @@ impl Adapter {
         let job = lower::job(facts, now, entropy, &context);
         let (step, taken) = match entry {
             EntryPoint::Begin => {
-                guest
-                    .run(now, entropy, async |adapter, store| adapter.call_begin(store, job).await)
-                    .await
+                let begin = |instance: &Instance, store: &mut Store<HostState>| {
+                    function(instance, store, &guest.exports().begin)
+                };
+                let call = async |begin: Func, store: &mut Store<HostState>| {
+                    begin.typed::<_, (types::Step,)>(&*store)?.call_async(store, (job,)).await
+                };
+                guest.run(now, entropy, begin, call).await
             }
             EntryPoint::Resume { state, event } => {
                 // The lowered event borrows its headers, so they are made
@@ -116,16 +126,19 @@ impl Adapter {
                 let headers = lower::headers(&event);
                 let event = lower::event(&event, &headers);
                 let state = lower::state(state);
-                guest
-                    .run(now, entropy, async |adapter, store| {
-                        adapter.call_resume(store, job, state, event).await
-                    })
-                    .await
+                let resume = |instance: &Instance, store: &mut Store<HostState>| {
+                    function(instance, store, &guest.exports().resume)
+                };
+                let call = async |resume: Func, store: &mut Store<HostState>| {
+                    let resume = resume.typed::<_, (types::Step,)>(&*store)?;
+                    resume.call_async(store, (job, state, event)).await
+                };
+                guest.run(now, entropy, resume, call).await
             }
         };
         // Checked before the call is counted: a step against the contract is a
         // failure of the version, too.
-        let step = step.and_then(|step| {
+        let step = step.and_then(|(step,)| {
             lift::step(step, info.states).map_err(|what| CallError::InvalidStep { what })
         });
         if usage.count(taken.time, taken.memory_bytes, step.as_ref().err()) {
@@ -143,6 +156,17 @@ impl Adapter {
     pub fn usage(&self) -> &Arc<Usage> {
         &self.0.usage
     }
+}
+
+/// Returns an exported function. Its type is checked where it is called: of that
+/// function alone, while bindgen checks all exports of each instance.
+fn function(
+    instance: &Instance,
+    store: &mut Store<HostState>,
+    export: &ComponentExportIndex,
+) -> wasmtime::Result<Func> {
+    let function = instance.get_func(store, export);
+    function.ok_or_else(|| wasmtime::Error::msg("the instance lacks a function of its component"))
 }
 
 impl fmt::Debug for Adapter {

@@ -7,6 +7,8 @@ use tokio::sync::Semaphore;
 use tracing::warn;
 use wasmtime::Store;
 use wasmtime::Trap;
+use wasmtime::component::Instance;
+use wasmtime::component::InstancePre;
 use wasmtime_wasi::I32Exit;
 
 use super::CallError;
@@ -19,8 +21,7 @@ use super::limiter::Limiter;
 use super::pace::DeadlineExceeded;
 use super::pace::Pace;
 use super::text::cut;
-use super::wit::CspAdapterPre;
-use super::wit::exports::hoth::adapter::adapter::Guest as Exports;
+use super::wit::EntryExports;
 use hoth_core::domain::LogLevel;
 use hoth_core::domain::Timestamp;
 
@@ -37,7 +38,8 @@ const REASON_BYTES_MAX: usize = 256;
 /// A component that can be instantiated and called.
 pub(super) struct Guest {
     name: Arc<str>,
-    component: CspAdapterPre<HostState>,
+    component: InstancePre<HostState>,
+    exports: EntryExports,
     imports_wasi: bool,
     limits: CallLimits,
     engine: Engine,
@@ -71,14 +73,15 @@ enum Broken {
 impl Guest {
     pub fn new(
         name: Arc<str>,
-        component: CspAdapterPre<HostState>,
+        component: InstancePre<HostState>,
+        exports: EntryExports,
         imports_wasi: bool,
         limits: CallLimits,
         engine: Engine,
     ) -> Self {
         let calls = Semaphore::new(engine.calls_per_adapter_max());
         let log_volume = Arc::default();
-        Self { name, component, imports_wasi, limits, engine, calls, log_volume }
+        Self { name, component, exports, imports_wasi, limits, engine, calls, log_volume }
     }
 
     pub fn name(&self) -> &str {
@@ -89,15 +92,21 @@ impl Guest {
         self.limits.deadline
     }
 
-    /// Makes `call` on a fresh instance.
+    /// Returns the functions that run jobs.
+    pub fn exports(&self) -> &EntryExports {
+        &self.exports
+    }
+
+    /// Makes `call` on a fresh instance, with what `find` returns of it.
     ///
     /// The store is dropped at the end, however the call ends, so that a later
     /// call sees nothing of this one.
-    pub async fn run<A>(
+    pub async fn run<F, A>(
         &self,
         now: Timestamp,
         entropy: (u64, u64),
-        call: impl AsyncFnOnce(&Exports, &mut Store<HostState>) -> wasmtime::Result<A>,
+        find: impl FnOnce(&Instance, &mut Store<HostState>) -> wasmtime::Result<F>,
+        call: impl AsyncFnOnce(F, &mut Store<HostState>) -> wasmtime::Result<A>,
     ) -> (Result<A, CallError>, Measured) {
         // The adapter's own permit first: an adapter whose calls take long then
         // waits for itself, without holding a place in the shared pool.
@@ -109,9 +118,10 @@ impl Guest {
         let mut store = self.store(now, entropy, &pace);
         let run = async {
             // Within the deadline, because it runs the guest's start functions.
-            let guest =
+            let instance =
                 self.component.instantiate_async(&mut store).await.map_err(Broken::Starting)?;
-            call(guest.hoth_adapter_adapter(), &mut store).await.map_err(Broken::Running)
+            let function = find(&instance, &mut store).map_err(Broken::Starting)?;
+            call(function, &mut store).await.map_err(Broken::Running)
         };
         let answer = match pace.run(run).await {
             Some(Ok(answer)) => Ok(answer),

@@ -5,7 +5,10 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use tracing::debug;
+use wasmtime::Store;
 use wasmtime::component::Component;
+use wasmtime::component::Instance;
+use wasmtime::component::InstancePre;
 
 use super::Adapter;
 use super::Engine;
@@ -22,7 +25,9 @@ use super::host::HostState;
 use super::lift;
 use super::settings::COMPONENT_BYTES_MAX;
 use super::wit;
+use super::wit::CspAdapter;
 use super::wit::CspAdapterPre;
+use super::wit::EntryExports;
 use hoth_core::domain::Digest;
 use hoth_core::domain::Timestamp;
 
@@ -67,14 +72,17 @@ impl Engine {
             return Err(LoadError::UnknownImport { import: import.clone() });
         }
         let imports_wasi = imports.iter().any(|import| import.starts_with("wasi:"));
-        let linked = self.link(&component, imports_wasi)?;
+        let (linked, exports) = self.link(&component, imports_wasi)?;
         let limits = self.config().call_limits(name);
-        let guest = Guest::new(name.into(), linked, imports_wasi, limits, self.clone());
+        let guest = Guest::new(name.into(), linked, exports, imports_wasi, limits, self.clone());
         // The description is a property of the component, so time and entropy
-        // have fixed values.
+        // have fixed values. Here, once for the component, all exports are
+        // checked.
+        let all =
+            |instance: &Instance, store: &mut Store<HostState>| CspAdapter::new(store, instance);
         let (info, _) = guest
-            .run(Timestamp::from_millis(0), (0, 0), async |adapter, store| {
-                adapter.call_describe(store).await
+            .run(Timestamp::from_millis(0), (0, 0), all, async |adapter, store| {
+                adapter.hoth_adapter_adapter().call_describe(store).await
             })
             .await;
         let info = info.map_err(LoadError::Undescribed)?;
@@ -137,16 +145,19 @@ impl Engine {
         &self,
         component: &Component,
         imports_wasi: bool,
-    ) -> Result<CspAdapterPre<HostState>, LoadError> {
+    ) -> Result<(InstancePre<HostState>, EntryExports), LoadError> {
         let linked = self
             .linker(imports_wasi)
             .instantiate_pre(component)
             .map_err(|error| LoadError::Unlinked { what: format!("{error:#}") })?;
-        CspAdapterPre::new(linked).map_err(|error| LoadError::WrongWorld {
+        let wrong = |what: String| LoadError::WrongWorld {
             what: self
                 .missing_export(component)
-                .unwrap_or_else(|| format!("its export `{}`: {error:#}", wit::ADAPTER)),
-        })
+                .unwrap_or_else(|| format!("its export `{}`: {what}", wit::ADAPTER)),
+        };
+        CspAdapterPre::new(linked.clone()).map_err(|error| wrong(format!("{error:#}")))?;
+        let exports = EntryExports::find(component);
+        Ok((linked, exports.ok_or_else(|| wrong("it lacks a function".to_owned()))?))
     }
 
     /// Returns an explanation if the component does not export the interface at

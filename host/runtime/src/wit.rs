@@ -3,6 +3,9 @@
 //! Parameters are borrowed and results owned, so that a request of a megabyte is
 //! copied once, into the guest.
 
+use wasmtime::component::Component;
+use wasmtime::component::ComponentExportIndex;
+
 wasmtime::component::bindgen!({
     path: "../../wit/v0.2",
     world: "csp-adapter",
@@ -16,3 +19,18 @@ pub use hoth::adapter::types;
 
 /// The export that makes a component an adapter.
 pub(super) const ADAPTER: &str = "hoth:adapter/adapter@0.2.0";
+
+/// The functions of [`ADAPTER`] that run jobs, found once for all instances.
+pub(super) struct EntryExports {
+    pub begin: ComponentExportIndex,
+    pub resume: ComponentExportIndex,
+}
+
+impl EntryExports {
+    /// Finds the functions. Returns `None` if the component lacks one.
+    pub fn find(component: &Component) -> Option<Self> {
+        let adapter = component.get_export_index(None, ADAPTER)?;
+        let function = |name| component.get_export_index(Some(&adapter), name);
+        Some(Self { begin: function("begin")?, resume: function("resume")? })
+    }
+}
