@@ -67,6 +67,7 @@ pub async fn show(
         @if console.admin.trail.is_on() {
             h2 { "The last 24 hours" }
             (chart::ended(minutes, Some(csp.name.as_str()), now, &[]))
+            h2 { "Calls to the CSP" }
             (calls(minutes, csp.name.as_str(), now))
         }
         h2 { "Calls by status" }
@@ -110,7 +111,7 @@ fn calls(minutes: &[Minute], csp: &str, now: Timestamp) -> Markup {
         [("last hour", Duration::from_hours(1)), ("last ten minutes", Duration::from_mins(10))];
     html! { div class="scroll" tabindex="0" { table {
         thead { tr {
-            th scope="col" { "Calls to the CSP" } th scope="col" class="number" { "Calls" }
+            th scope="col" { "Span" } th scope="col" class="number" { "Calls" }
             th scope="col" class="number" { "Failed" } th scope="col" class="number" { "Mean" }
             th scope="col" class="number" { "Longest" }
         } }
@@ -119,7 +120,12 @@ fn calls(minutes: &[Minute], csp: &str, now: Timestamp) -> Markup {
             @let calls = of_span().map(|minute| minute.calls).sum::<u64>();
             @let mean = of_span().map(|minute| minute.call_ms_sum).sum::<u64>().checked_div(calls);
             @let longest = of_span().map(|minute| minute.call_ms_max).max();
-            @let words = |ms: Option<u64>| ms.map_or_else(|| "–".to_owned(), |ms| text::duration(Duration::from_millis(ms)));
+            @let words = |ms: Option<u64>| match ms {
+                None => "–".to_owned(),
+                // The trail counts whole milliseconds.
+                Some(0) => "< 1 ms".to_owned(),
+                Some(ms) => text::duration(Duration::from_millis(ms)),
+            };
             tr {
                 th scope="row" { (name) }
                 td class="number" { (calls) }

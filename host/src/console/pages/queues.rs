@@ -148,7 +148,7 @@ pub async fn show(
                 (text::count(stats.dead_letters, "dead letter", "dead letters"))
             } }
         }
-        h2 { "Portfolios whose first message is not to be had now" }
+        h2 { "Portfolios whose first message is not available" }
         @match &blocked {
             None => p class="soft" { "This queue backend cannot list them." },
             Some(groups) if groups.is_empty() => p class="soft" { "None." },

@@ -64,7 +64,7 @@ fn title(what: &JobEventKind) -> &'static str {
             "Credential obtained"
         }
         JobEventKind::CredentialObtained(CredentialObtained { failure: Some(_), .. }) => {
-            "Credential not to be had"
+            "Credential not obtained"
         }
         JobEventKind::RequestTried(_) => "Request",
         JobEventKind::Held { .. } => "Given back",
