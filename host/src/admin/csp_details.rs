@@ -164,7 +164,7 @@ pub async fn show(
             version: version.adapter().info().version.clone(),
             sha256: version.adapter().digest().to_string(),
         }),
-        operations: operations(&state, csp),
+        operations: csp_operations(&state, csp),
         limits: Limits {
             calls_in_flight: csp.client.calls_in_flight(),
             calls_max: csp.client.calls_max(),
@@ -177,7 +177,8 @@ pub async fn show(
     }))
 }
 
-fn operations(state: &AdminState, csp: &CspRuntime) -> Vec<&'static str> {
+/// Returns the names of the operations that new jobs of a CSP can have.
+pub fn csp_operations(state: &AdminState, csp: &CspRuntime) -> Vec<&'static str> {
     match state.registry.operations(&csp.name) {
         SupportedOperations::Any => Operation::ALL.map(Operation::api_name).to_vec(),
         SupportedOperations::Only(offered) => offered.iter().map(|one| one.api_name()).collect(),

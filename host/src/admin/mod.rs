@@ -33,6 +33,7 @@ pub use adapters::replay as replay_adapter;
 pub use adapters::roll_back;
 pub use config::Config;
 pub use csp_details::breaker_history;
+pub use csp_details::csp_operations;
 pub use csps::find as find_csp;
 pub use csps::pause;
 pub use csps::reset_breaker;

@@ -38,7 +38,11 @@ const PAGES: [(&str, &str, &[&str]); 15] = [
     ("queue", "/console/queues/provisioning-jobs", &["Why it does not move", "Waiting"]),
     ("dead-letters", "/console/dead-letters", &["There are no dead letters."]),
     ("csps", "/console/csps", &["CSP_TEST", "responds"]),
-    ("csp", "/console/csps/CSP_TEST", &["The last 24 hours", "Origins", "Calls to the CSP"]),
+    (
+        "csp",
+        "/console/csps/CSP_TEST",
+        &["The last 24 hours", "Origins", "Calls to the CSP", "GET_PORTFOLIO"],
+    ),
     ("adapters", "/console/adapters", &["atat", "works"]),
     ("adapter", "/console/adapters/atat", &["Versions", "active", "retained", "Replay gate"]),
     ("journals", "/console/journals/atat", &["Journals of atat", "get-portfolio", "done"]),

@@ -36,7 +36,6 @@ use crate::http::auth::Access;
 use crate::http::auth::Principal;
 use crate::worker::CspRuntime;
 use crate::worker::CspStatus;
-use hoth_core::domain::SupportedOperations;
 use hoth_core::domain::Timestamp;
 use hoth_egress::BreakerChange;
 use hoth_egress::BreakerChangeKind;
@@ -199,17 +198,8 @@ fn facts(
         dt { "Calls at a time" }
         dd { (csp.client.calls_in_flight()) " of at most " (csp.client.calls_max()) }
         dt { "Operations" }
-        dd { (operations(console, csp)) }
+        dd { (admin::csp_operations(&console.admin, csp).join(", ")) }
     } }
-}
-
-fn operations(console: &ConsoleState, csp: &CspRuntime) -> String {
-    let offered = match console.admin.registry.operations(&csp.name) {
-        SupportedOperations::Any => return "all".to_owned(),
-        SupportedOperations::Only(operations) => operations,
-    };
-    let names: Vec<&str> = offered.iter().map(|operation| operation.wit_name()).collect();
-    names.join(", ")
 }
 
 fn origin(origin: &str, status: &BreakerStatus) -> Markup {
