@@ -215,16 +215,20 @@ fn eviction_candidate(entries: &[JournalFile]) -> usize {
     most.map_or(0, |(_, first)| *first)
 }
 
-/// Lists a folder, the oldest file first. A folder that does not exist is
-/// empty.
-fn journal_files(folder: &Path) -> io::Result<Vec<JournalFile>> {
+/// Lists a folder. One that does not exist is empty.
+fn files(folder: &Path) -> io::Result<impl Iterator<Item = io::Result<fs::DirEntry>>> {
     let listed = match fs::read_dir(folder) {
-        Ok(listed) => listed,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Ok(listed) => Some(listed),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
         Err(error) => return Err(error),
     };
+    Ok(listed.into_iter().flatten())
+}
+
+/// Lists the files of a folder, the oldest first.
+fn journal_files(folder: &Path) -> io::Result<Vec<JournalFile>> {
     let mut entries = Vec::new();
-    for file in listed {
+    for file in files(folder)? {
         let file = file?;
         let Some((finished_at, kind)) = parse(&file.file_name()) else { continue };
         // The file may have been deleted since it was listed.
@@ -246,16 +250,10 @@ fn parse(name: &OsStr) -> Option<(Timestamp, String)> {
     Some((Timestamp::from_millis(finished.parse().ok()?), kind))
 }
 
-/// Returns the names of the journals in a folder, in no order. A folder that does
-/// not exist is empty.
+/// Returns the names of the journals in a folder, in no order.
 fn names(folder: &Path) -> io::Result<Vec<JournalName>> {
-    let listed = match fs::read_dir(folder) {
-        Ok(listed) => listed,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(error),
-    };
     let mut names = Vec::new();
-    for file in listed.take(NAMES_MAX) {
+    for file in files(folder)?.take(NAMES_MAX) {
         let file = file?.file_name();
         let complete = file.to_str().filter(|name| name.ends_with(ENDING));
         names.extend(complete.and_then(JournalName::parse));
