@@ -4,6 +4,12 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use hoth::cli;
+use mimalloc::MiMalloc;
+
+/// A message is made by one thread and dropped by another: queue, runtime and
+/// trail each have their own. The system's allocator takes a lock for that.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 fn main() -> ExitCode {
     cli::run(cli::Arguments::parse())
