@@ -102,7 +102,8 @@ const HOMES: &[(&str, &[&str])] = &[
     ("minisign_verify", &["src/registry"]),
     ("notify", &["src/registry"]),
     ("prost", &["src/traces"]),
-    ("reqwest", &["src/cli", "src/peers", "src/traces", "egress/src"]),
+    ("hyper_rustls", &["egress/src/transport"]),
+    ("reqwest", &["src/cli", "src/peers", "src/traces"]),
     ("roxmltree", &["egress/src/auth"]),
     ("rusqlite", &["queue/src/embedded", "trail/src"]),
     (

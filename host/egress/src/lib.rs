@@ -61,6 +61,7 @@ pub use policy::origin::Origin;
 pub use policy::origin::check_endpoint as check_url;
 pub use policy::template::OriginPattern;
 pub use policy::template::UrlTemplate;
+pub use transport::tls::DefaultTrust;
 pub use transport::tls::TlsConfig;
 pub use transport::tls::TlsError;
 
@@ -170,8 +171,6 @@ pub enum BuildError {
     Invalid(#[from] Problem),
     #[error(transparent)]
     Tls(#[from] TlsError),
-    #[error("cannot set up the HTTP client")]
-    Http(#[source] reqwest::Error),
 }
 
 impl Client {

@@ -28,6 +28,7 @@ use crate::admin::JobsQuery;
 use hoth_core::domain::JobKind;
 use hoth_core::domain::Timestamp;
 use hoth_core::domain::printable;
+use hoth_egress::DefaultTrust;
 use hoth_egress::TlsError;
 use hoth_platform::clock::Clock;
 use hoth_platform::secret::SecretSource;
@@ -197,7 +198,9 @@ impl Peer {
             .no_proxy()
             .referer(false);
         if let Some(tls) = config.tls() {
-            builder = tls.configure(builder).map_err(|error| SetupError::Tls(n, error))?;
+            let config = tls.client_config(DefaultTrust::Machine);
+            let config = config.map_err(|error| SetupError::Tls(n, error))?;
+            builder = builder.tls_backend_preconfigured(config);
         } else if config.url.scheme() == "http" {
             // The machine's certificates are not loaded where none is needed: a
             // machine without any would fail here.

@@ -81,7 +81,7 @@ pub fn check(peers: &[PeerConfig]) -> Vec<Problem> {
         if peers[..n].iter().any(|other| other.name() == name) {
             wrong("name", &"is already the name of another peer; set `name`");
         }
-        if let Some(Err(error)) = peer.tls().map(|tls| tls.read().map(drop)) {
+        if let Some(Err(error)) = peer.tls().map(|tls| tls.check()) {
             wrong("ca", &error);
         }
         match peer.token.as_ref().map(SecretSource::read) {

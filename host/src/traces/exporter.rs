@@ -28,6 +28,7 @@ use super::queue::count_dropped;
 use super::span::Span;
 use crate::metrics::table;
 use hoth_core::domain::printable;
+use hoth_egress::DefaultTrust;
 use hoth_egress::TlsConfig;
 use hoth_egress::TlsError;
 use hoth_platform::secret::SecretError;
@@ -292,7 +293,10 @@ fn client(endpoint: &Url, tls: Option<&TlsConfig>) -> Result<reqwest::Client, Se
         .referer(false)
         .pool_max_idle_per_host(1);
     match tls {
-        Some(tls) => builder = tls.configure(builder)?,
+        Some(tls) => {
+            let config = tls.client_config(DefaultTrust::Machine)?;
+            builder = builder.tls_backend_preconfigured(config);
+        }
         // The machine's certificates are not loaded where none is needed: a
         // machine without any would fail here.
         None if endpoint.scheme() == "http" => builder = builder.tls_certs_only([]),

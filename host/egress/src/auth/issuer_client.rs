@@ -11,6 +11,7 @@ use crate::transport::call::CallTarget;
 use crate::transport::call::RawResponse;
 use crate::transport::client::HttpClient;
 use crate::transport::failure::CallFailure;
+use crate::transport::request::OutgoingRequest;
 use crate::transport::retry_after;
 use hoth_core::domain::CspName;
 use hoth_core::domain::TransportCode;
@@ -61,7 +62,7 @@ impl IssuerClient {
     }
 
     /// Sends a request once and returns the response, whatever its status.
-    pub async fn send(&self, request: reqwest::Request) -> Result<RawResponse, CallFailure> {
+    pub async fn send(&self, request: OutgoingRequest) -> Result<RawResponse, CallFailure> {
         let http = self.http.get().await;
         let called = call::call(&http, request, &self.target).await;
         called.map_err(|failure| match failure.code {
@@ -142,15 +143,15 @@ impl IssuerClient {
 }
 
 /// Makes a POST request with a body of a media type.
-pub fn post(url: Url, media_type: &'static str, body: String) -> reqwest::Request {
-    let mut request = reqwest::Request::new(http::Method::POST, url);
-    let headers = request.headers_mut();
+pub fn post(url: Url, media_type: &'static str, body: String) -> OutgoingRequest {
+    let mut request = OutgoingRequest::new(http::Method::POST, url);
+    let headers = &mut request.headers;
     headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
     headers.insert(header::ACCEPT, HeaderValue::from_static("application/json"));
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(media_type));
     let agent = HeaderValue::from_static(concat!("hoth/", env!("CARGO_PKG_VERSION")));
     headers.insert(header::USER_AGENT, agent);
-    *request.body_mut() = Some(body.into());
+    request.body = Some(body.into());
     request
 }
 

@@ -85,7 +85,7 @@ impl TokenEndpoint {
     ) -> Result<RawResponse, CallFailure> {
         let mut request = issuer_client::post(self.url.clone(), issuer_client::FORM, form);
         if let Some(authorization) = authorization {
-            request.headers_mut().insert(header::AUTHORIZATION, authorization);
+            request.headers.insert(header::AUTHORIZATION, authorization);
         }
         self.client.send(request).await
     }

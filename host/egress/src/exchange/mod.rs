@@ -42,6 +42,7 @@ use crate::policy::scrub::Scrubber;
 use crate::policy::target::Place;
 use crate::transport::call;
 use crate::transport::failure::CallFailure;
+use crate::transport::request::OutgoingRequest;
 use hoth_core::domain::CallHold;
 use hoth_core::domain::CredentialChoice;
 use hoth_core::domain::Event;
@@ -317,14 +318,14 @@ impl<'a> Exchange<'a> {
     fn request(
         &self,
         signer: Option<&Signer>,
-    ) -> Result<(reqwest::Request, Arc<Scrubber>), CallFailure> {
-        let mut request = reqwest::Request::new(http_method(self.method), self.url.clone());
-        *request.headers_mut() = self.headers.clone();
-        *request.body_mut() = self.body.clone().map(reqwest::Body::from);
+    ) -> Result<(OutgoingRequest, Arc<Scrubber>), CallFailure> {
+        let mut request = OutgoingRequest::new(http_method(self.method), self.url.clone());
+        request.headers = self.headers.clone();
+        request.body = self.body.clone();
         // The HTTP client sends an empty body like none, and some CSPs require
         // a length.
         if self.body.as_ref().is_some_and(Bytes::is_empty) {
-            request.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from_static("0"));
+            request.headers.insert(header::CONTENT_LENGTH, HeaderValue::from_static("0"));
         }
         // Last, because a signature covers all the rest.
         let scrubber = match signer {
@@ -334,7 +335,7 @@ impl<'a> Exchange<'a> {
         // Behind the signature: a proxy may change these headers (W3C Trace
         // Context, section 3.3).
         if let Some(trace) = self.context.trace {
-            propagate(request.headers_mut(), &trace(self.calls + 1));
+            propagate(&mut request.headers, &trace(self.calls + 1));
         }
         Ok((request, scrubber))
     }
@@ -357,13 +358,13 @@ fn jitter() -> f64 {
     f64::from(Uuid::new_v4().as_u128() as u32) / f64::from(u32::MAX)
 }
 
-fn http_method(method: Method) -> reqwest::Method {
+fn http_method(method: Method) -> http::Method {
     match method {
-        Method::Get => reqwest::Method::GET,
-        Method::Head => reqwest::Method::HEAD,
-        Method::Post => reqwest::Method::POST,
-        Method::Put => reqwest::Method::PUT,
-        Method::Patch => reqwest::Method::PATCH,
-        Method::Delete => reqwest::Method::DELETE,
+        Method::Get => http::Method::GET,
+        Method::Head => http::Method::HEAD,
+        Method::Post => http::Method::POST,
+        Method::Put => http::Method::PUT,
+        Method::Patch => http::Method::PATCH,
+        Method::Delete => http::Method::DELETE,
     }
 }

@@ -1,20 +1,22 @@
 //! A DNS resolver that drops addresses which are not allowed.
 
+use std::io;
 #[cfg(test)]
 use std::net::IpAddr;
-#[cfg(test)]
 use std::net::SocketAddr;
 use std::net::ToSocketAddrs as _;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::Context;
+use std::task::Poll;
 
-use reqwest::dns::Addrs;
-use reqwest::dns::Name;
-use reqwest::dns::Resolve;
-use reqwest::dns::Resolving;
+use hyper_util::client::legacy::connect::dns::Name;
+use tower::Service;
 
 use crate::policy::lookups::Lookups;
 use crate::policy::network;
 use crate::policy::network::Network;
+use crate::policy::network::PrivateAddress;
 
 /// The resolver of the machine, filtered by [`network::admit`].
 #[derive(Debug, Clone)]
@@ -42,15 +44,33 @@ impl Resolver {
     }
 }
 
-impl Resolve for Resolver {
-    fn resolve(&self, name: Name) -> Resolving {
+/// The error of a name without a usable address.
+#[derive(Debug, thiserror::Error)]
+pub enum ResolveError {
+    #[error("the name cannot be resolved")]
+    Unresolved(#[source] io::Error),
+    #[error("the name has no address that is allowed")]
+    Private(#[source] PrivateAddress),
+}
+
+impl Service<Name> for Resolver {
+    type Response = std::vec::IntoIter<SocketAddr>;
+    type Error = ResolveError;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, ResolveError>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), ResolveError>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, name: Name) -> Self::Future {
         let Self { allowed, lookups } = self.clone();
         Box::pin(async move {
-            let resolved = lookups.addresses(name.as_str()).await?;
+            let name = name.as_str();
+            let resolved = lookups.addresses(name).await.map_err(ResolveError::Unresolved)?;
             // Checked at each lookup: a name may resolve to a private address
             // later than at its first use (DNS rebinding).
-            let admitted = network::admit(name.as_str(), resolved.iter().copied(), &allowed)?;
-            Ok(Box::new(admitted.into_iter()) as Addrs)
+            let admitted = network::admit(name, resolved.iter().copied(), &allowed);
+            Ok(admitted.map_err(ResolveError::Private)?.into_iter())
         })
     }
 }

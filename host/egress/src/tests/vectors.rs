@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use bytes::Bytes;
 use http::HeaderName;
 use http::HeaderValue;
 use ring::signature::RSA_PKCS1_2048_8192_SHA256;
@@ -16,6 +17,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::auth::sign::rsa_key::RsaKey;
+use crate::transport::request::OutgoingRequest;
 use hoth_core::domain::Timestamp;
 
 pub const AWS_SIGV4: &str = include_str!("vectors/aws_sigv4.json");
@@ -85,12 +87,12 @@ pub fn request(
     url: &str,
     headers: &BTreeMap<String, String>,
     body: Option<String>,
-) -> reqwest::Request {
-    let mut request = reqwest::Request::new(method.parse().unwrap(), url.parse().unwrap());
+) -> OutgoingRequest {
+    let mut request = OutgoingRequest::new(method.parse().unwrap(), url.parse().unwrap());
     for (name, value) in headers {
         let name: HeaderName = name.parse().unwrap();
-        request.headers_mut().insert(name, HeaderValue::try_from(value).unwrap());
+        request.headers.insert(name, HeaderValue::try_from(value).unwrap());
     }
-    *request.body_mut() = body.map(reqwest::Body::from);
+    request.body = body.map(Bytes::from);
     request
 }

@@ -8,13 +8,26 @@ use std::time::Duration;
 use bytes::Bytes;
 use bytes::BytesMut;
 use http::HeaderMap;
+use http::Response;
 use http::header;
+use http::response::Parts;
+use http_body_util::BodyExt as _;
+use hyper::body::Body as _;
+use hyper::body::Incoming;
+use hyper_util::client::legacy;
+use hyper_util::client::legacy::ResponseFuture;
+use tokio::time::Instant;
 
 use crate::policy::network::PrivateAddress;
+use crate::policy::resolver::ResolveError;
+use crate::transport::client::Connections;
 use crate::transport::coding;
+use crate::transport::connector::ConnectTimedOut;
 use crate::transport::failure::CallFailure;
 use crate::transport::limits::HEADER_BYTES_MAX;
 use crate::transport::limits::HEADER_FIELDS_MAX;
+use crate::transport::request::OutgoingRequest;
+use crate::transport::request::UnsendableUrl;
 use hoth_core::domain::TransportCode;
 
 /// The bound on a library's error text within a message, in characters.
@@ -49,14 +62,18 @@ pub struct RawResponse {
 
 /// Sends a request once and reads the response.
 pub fn call(
-    http: &reqwest::Client,
-    mut request: reqwest::Request,
+    http: &Connections,
+    request: OutgoingRequest,
     target: &CallTarget,
 ) -> impl Future<Output = Result<RawResponse, CallFailure>> {
-    *request.timeout_mut() = Some(target.timeout);
     // Outside of the future, which waits for long and would keep the request.
-    let executing = http.execute(request);
-    async move { target.respond(executing).await }
+    let responding = request.into_http().map(|request| http.request(request));
+    async move {
+        match responding {
+            Ok(responding) => target.respond(responding).await,
+            Err(UnsendableUrl) => Err(target.unsendable()),
+        }
+    }
 }
 
 /// The part of the response that was awaited when a call failed.
@@ -68,18 +85,16 @@ enum AwaitedPart {
 
 impl CallTarget {
     /// Waits for the response and reads it.
-    async fn respond(
-        &self,
-        executing: impl Future<Output = reqwest::Result<reqwest::Response>>,
-    ) -> Result<RawResponse, CallFailure> {
-        let mut response = self.header_in_time(executing).await?;
+    async fn respond(&self, responding: ResponseFuture) -> Result<RawResponse, CallFailure> {
+        let deadline = Instant::now() + self.timeout;
+        let response = self.header_in_time(responding, deadline).await?;
+        let (Parts { status, mut headers, .. }, body) = response.into_parts();
         let header_bytes: usize =
-            response.headers().iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
+            headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
         if header_bytes > HEADER_BYTES_MAX {
             return Err(self.header_too_large());
         }
-        let status = response.status();
-        let body = match self.read_decoded(&mut response).await {
+        let body = match self.read_decoded(body, &mut headers, deadline).await {
             // The status of a server error decides on a retry, with or without
             // its body. Any other response is useless if its body broke off.
             Err(failure)
@@ -89,39 +104,43 @@ impl CallTarget {
             }
             body => body,
         };
-        Ok(RawResponse {
-            status: status.as_u16(),
-            headers: std::mem::take(response.headers_mut()),
-            body,
-        })
+        Ok(RawResponse { status: status.as_u16(), headers, body })
     }
 
     /// Waits for the header within its limit.
     async fn header_in_time(
         &self,
-        executing: impl Future<Output = reqwest::Result<reqwest::Response>>,
-    ) -> Result<reqwest::Response, CallFailure> {
-        let executed = match self.header_timeout {
-            None => executing.await,
-            Some(limit) => match tokio::time::timeout(limit, executing).await {
-                Ok(executed) => executed,
-                Err(_elapsed) => return Err(self.header_too_late(limit)),
-            },
-        };
-        executed.map_err(|error| self.failure_of(&error, AwaitedPart::Header))
+        responding: ResponseFuture,
+        deadline: Instant,
+    ) -> Result<Response<Incoming>, CallFailure> {
+        let own_limit = self.header_timeout.filter(|limit| *limit < self.timeout);
+        let header_deadline = own_limit.map_or(deadline, |limit| Instant::now() + limit);
+        match tokio::time::timeout_at(header_deadline, responding).await {
+            Ok(responded) => {
+                responded.map_err(|error| self.failure_of(&error, AwaitedPart::Header))
+            }
+            Err(_elapsed) => {
+                Err(own_limit.map_or_else(|| self.too_late(), |limit| self.header_too_late(limit)))
+            }
+        }
     }
 
     /// Reads the body and removes its content coding. The bound holds for the
     /// body as it arrives and as it is decoded.
-    async fn read_decoded(&self, response: &mut reqwest::Response) -> Result<Bytes, CallFailure> {
-        let body = self.read_body(response).await?;
+    async fn read_decoded(
+        &self,
+        body: Incoming,
+        headers: &mut HeaderMap,
+        deadline: Instant,
+    ) -> Result<Bytes, CallFailure> {
+        let reading = tokio::time::timeout_at(deadline, self.read_body(body));
+        let body = reading.await.unwrap_or_else(|_elapsed| Err(self.too_late()))?;
         // A response to HEAD names the coding of the body that GET would have.
-        if body.is_empty() || !response.headers().contains_key(header::CONTENT_ENCODING) {
+        if body.is_empty() || !headers.contains_key(header::CONTENT_ENCODING) {
             return Ok(body);
         }
-        match coding::decode(response.headers(), body, self.response_bytes_max) {
+        match coding::decode(headers, body, self.response_bytes_max) {
             Ok(Some(decoded)) => {
-                let headers = response.headers_mut();
                 headers.remove(header::CONTENT_ENCODING);
                 headers.remove(header::CONTENT_LENGTH);
                 Ok(decoded)
@@ -136,23 +155,30 @@ impl CallTarget {
     }
 
     /// Reads the body up to the bound.
-    async fn read_body(&self, response: &mut reqwest::Response) -> Result<Bytes, CallFailure> {
+    async fn read_body(&self, mut body: Incoming) -> Result<Bytes, CallFailure> {
         let max = self.response_bytes_max;
         // The announced length is enough: nothing is read to find out.
-        if response.content_length().is_some_and(|length| length > max as u64) {
+        if body.size_hint().exact().is_some_and(|length| length > max as u64) {
             return Err(self.body_too_large());
         }
-        let mut body = BytesMut::new();
-        while let Some(chunk) =
-            response.chunk().await.map_err(|error| self.failure_of(&error, AwaitedPart::Body))?
-        {
+        let mut read = BytesMut::new();
+        while let Some(frame) = body.frame().await {
+            let frame = frame.map_err(|error| self.failure_of(&error, AwaitedPart::Body))?;
+            // Trailers have no place in a response of an adapter.
+            let Ok(chunk) = frame.into_data() else { continue };
             // Chunked bodies announce no length, and a peer may lie.
-            if body.len() + chunk.len() > max {
+            if read.len() + chunk.len() > max {
                 return Err(self.body_too_large());
             }
-            body.extend_from_slice(&chunk);
+            read.extend_from_slice(&chunk);
         }
-        Ok(body.freeze())
+        Ok(read.freeze())
+    }
+
+    fn unsendable(&self) -> CallFailure {
+        let name = &self.name;
+        let message = format!("{name} cannot be called: the request cannot be sent as HTTP");
+        CallFailure::unsent(TransportCode::RequestRefused, message)
     }
 
     fn body_too_large(&self) -> CallFailure {
@@ -176,6 +202,12 @@ impl CallTarget {
         )
     }
 
+    fn too_late(&self) -> CallFailure {
+        let (name, within) = (&self.name, self.timeout.as_millis());
+        let message = format!("{name} did not respond within {within} ms");
+        self.sent(TransportCode::Timeout, message)
+    }
+
     fn header_too_late(&self, limit: Duration) -> CallFailure {
         let (name, within) = (&self.name, limit.as_millis());
         let message =
@@ -189,30 +221,27 @@ impl CallTarget {
 
     /// Classifies an error of the HTTP client. The order of the checks matters:
     /// one error may have several of these causes.
-    fn failure_of(&self, error: &reqwest::Error, awaited: AwaitedPart) -> CallFailure {
+    fn failure_of(
+        &self,
+        error: &(dyn Error + Send + Sync + 'static),
+        awaited: AwaitedPart,
+    ) -> CallFailure {
         let name = &self.name;
-        if error.is_builder() {
-            let message = format!("{name} cannot be called: the request cannot be sent as HTTP");
-            return CallFailure::unsent(TransportCode::RequestRefused, message);
-        }
         if let Some(private) = find::<PrivateAddress>(error) {
             let message = format!("{name} cannot be called: {private}");
             return CallFailure::unsent(TransportCode::OriginRefused, message);
         }
         // Before the timeout: a timeout while connecting is unsent, and may be
         // repeated.
-        if error.is_connect() {
+        if find::<legacy::Error>(error).is_some_and(legacy::Error::is_connect) {
             let (code, reason) = connect_failure(error);
             let through = if self.proxied { " through its proxy" } else { "" };
             let message = format!("cannot connect to {name}{through}: {reason}");
             return CallFailure::unsent(code, message);
         }
-        if error.is_timeout() {
-            let within = self.timeout.as_millis();
-            return self.sent(
-                TransportCode::Timeout,
-                format!("{name} did not respond within {within} ms"),
-            );
+        if is_kind(error, io::ErrorKind::TimedOut) {
+            // The system has given the connection up.
+            return self.too_late();
         }
         // A server that has begun to respond has processed the request, whatever
         // it says after that.
@@ -235,8 +264,7 @@ impl CallTarget {
                 return CallFailure::unsent(TransportCode::Reset, message);
             }
         }
-        let reset = find::<io::Error>(error)
-            .is_some_and(|error| error.kind() == io::ErrorKind::ConnectionReset);
+        let reset = is_kind(error, io::ErrorKind::ConnectionReset);
         match awaited {
             AwaitedPart::Body if !reset => {
                 self.sent(TransportCode::Truncated, format!("the response of {name} ended early"))
@@ -259,13 +287,14 @@ fn is_unprocessed(error: &h2::Error) -> bool {
 }
 
 /// Returns the code and the reason of a connection that could not be made.
-fn connect_failure(error: &reqwest::Error) -> (TransportCode, String) {
+fn connect_failure(error: &(dyn Error + 'static)) -> (TransportCode, String) {
     if let Some(tls) = find::<rustls::Error>(error) {
         return (TransportCode::Tls, shorten(&tls.to_string()));
     }
-    let reason = if error.is_timeout() {
+    let timed_out = find::<ConnectTimedOut>(error).is_some();
+    let reason = if timed_out || is_kind(error, io::ErrorKind::TimedOut) {
         "timed out (`connect_timeout_ms`)".to_owned()
-    } else if error.is_dns() {
+    } else if matches!(find(error), Some(ResolveError::Unresolved(_))) {
         "its name cannot be resolved".to_owned()
     } else {
         match find::<io::Error>(error) {
@@ -281,6 +310,12 @@ fn connect_failure(error: &reqwest::Error) -> (TransportCode, String) {
         }
     };
     (TransportCode::Connect, reason)
+}
+
+/// Returns true if the first error of the system among the causes of `error` has
+/// this kind.
+fn is_kind(error: &(dyn Error + 'static), kind: io::ErrorKind) -> bool {
+    find::<io::Error>(error).is_some_and(|error| error.kind() == kind)
 }
 
 /// Finds an error type among the causes of `error`. Also looks into an

@@ -7,7 +7,12 @@ use std::sync::PoisonError;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use reqwest::Proxy;
+use bytes::Bytes;
+use http::Uri;
+use http_body_util::Full;
+use hyper_util::client::legacy;
+use hyper_util::rt::TokioExecutor;
+use hyper_util::rt::TokioTimer;
 use tokio::time::Instant;
 use tracing::info;
 use tracing::warn;
@@ -15,8 +20,10 @@ use url::Url;
 
 use crate::BuildError;
 use crate::policy::resolver::Resolver;
+use crate::transport::connector::Connector;
 use crate::transport::limits::HEADER_BYTES_MAX;
 use crate::transport::limits::HEADER_FIELDS_MAX;
+use crate::transport::tls::DefaultTrust;
 use crate::transport::tls::FileStamps;
 use crate::transport::tls::TlsConfig;
 use hoth_core::domain::CspName;
@@ -44,6 +51,9 @@ pub struct ClientConfig {
     pub needs_tls: bool,
 }
 
+/// The connections of a client, and the pool of idle ones. Cheap to clone.
+pub type Connections = legacy::Client<Connector, Full<Bytes>>;
+
 /// An HTTP client that connects by the operator's rules. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct HttpClient(Arc<Inner>);
@@ -55,7 +65,7 @@ struct Inner {
     resolver: Resolver,
     /// The client in use. It is swapped whole, so that a call under way keeps
     /// the client with which it began.
-    current: ArcSwap<reqwest::Client>,
+    current: ArcSwap<Connections>,
     last_check: Mutex<FileCheck>,
 }
 
@@ -88,13 +98,13 @@ impl HttpClient {
 
     /// Returns the client for the next call, after a check of the certificate
     /// files if one is due.
-    pub async fn get(&self) -> reqwest::Client {
+    pub async fn get(&self) -> Connections {
         if self.0.claim_check() {
             let inner = Arc::clone(&self.0);
             let checked = tokio::task::spawn_blocking(move || inner.reload_if_changed());
             checked.await.expect("the check of the files does not panic");
         }
-        reqwest::Client::clone(&self.0.current.load())
+        Connections::clone(&self.0.current.load())
     }
 
     /// Returns true if calls to `url` go through the proxy.
@@ -157,46 +167,26 @@ fn stamps(config: &ClientConfig) -> FileStamps {
 }
 
 /// Makes a client that follows no redirect, keeps no cookie, uses no proxy but
-/// the configured one, and repeats no request by itself.
-fn build(config: &ClientConfig, resolver: &Resolver) -> Result<reqwest::Client, BuildError> {
-    // An error means that a provider is installed already.
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    let mut builder = reqwest::Client::builder()
-        // A redirect would carry the credential to an origin that the policy
-        // has not checked.
-        .redirect(reqwest::redirect::Policy::none())
-        // Only the retry policy of a job repeats requests: it knows which of
-        // them are idempotent.
-        .retry(reqwest::retry::never())
-        // Ignores `HTTPS_PROXY` and the like: the configuration file decides.
-        .no_proxy()
-        .referer(false)
-        .dns_resolver(Arc::new(resolver.clone()))
-        .connect_timeout(config.connect_timeout)
+/// the configured one, and repeats no request that it has begun to send.
+///
+/// Only the retry policy of a job repeats requests: it knows which of them are
+/// idempotent. The client alone can tell that an idle connection was closed
+/// before it took a request, and then sends it on another one.
+fn build(config: &ClientConfig, resolver: &Resolver) -> Result<Connections, BuildError> {
+    let trust = if config.needs_tls { DefaultTrust::Machine } else { DefaultTrust::Nobody };
+    let tls = match &config.tls {
+        Some(tls) => tls.client_config(trust)?,
+        None => TlsConfig::default().client_config(trust)?,
+    };
+    let proxy: Option<Uri> =
+        config.proxy.as_ref().map(|url| url.as_str().parse().expect("an origin is a URI"));
+    let connector = Connector::new(resolver.clone(), tls, proxy.as_ref(), config.connect_timeout);
+    Ok(legacy::Client::builder(TokioExecutor::new())
+        .timer(TokioTimer::new())
+        .pool_timer(TokioTimer::new())
         .pool_idle_timeout(POOL_IDLE_TIMEOUT)
         .pool_max_idle_per_host(config.idle_connections_max)
         .http1_max_headers(HEADER_FIELDS_MAX)
-        .http2_max_header_list_size(HEADER_BYTES_MAX as u32);
-    if let Some(url) = &config.proxy {
-        builder = builder.proxy(proxy(url.clone()));
-    }
-    let material = config.tls.as_ref().map(|tls| tls.read()).transpose()?;
-    let (authorities, identity) =
-        material.map_or((None, None), |found| (found.authorities, found.identity));
-    match authorities {
-        Some(authorities) => builder = builder.tls_certs_only(authorities),
-        // The platform's certificates are not loaded: a machine without any
-        // would fail here although plain HTTP to loopback needs none.
-        None if !config.needs_tls => builder = builder.tls_certs_only([]),
-        None => {}
-    }
-    if let Some(identity) = identity {
-        builder = builder.identity(identity);
-    }
-    builder.build().map_err(BuildError::Http)
-}
-
-/// Makes the proxy rule: all calls except those to loopback.
-fn proxy(proxy: Url) -> Proxy {
-    Proxy::custom(move |url| (!points_at_loopback(url)).then(|| proxy.clone()))
+        .http2_max_header_list_size(HEADER_BYTES_MAX as u32)
+        .build(connector))
 }

@@ -4,7 +4,9 @@
 pub mod call;
 pub mod client;
 pub mod coding;
+mod connector;
 pub mod failure;
 mod limits;
+pub mod request;
 pub mod retry_after;
 pub mod tls;

@@ -6,9 +6,16 @@ use std::io::Read as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::path::PathBuf;
+use std::sync::Arc;
 
-use reqwest::Certificate;
-use reqwest::Identity;
+use rustls::ClientConfig;
+use rustls::RootCertStore;
+use rustls::crypto::CryptoProvider;
+use rustls::crypto::ring;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::PrivateKeyDer;
+use rustls::pki_types::pem::PemObject as _;
+use rustls_platform_verifier::Verifier;
 use secrecy::ExposeSecret as _;
 use secrecy::SecretSlice;
 use serde::Deserialize;
@@ -41,14 +48,21 @@ pub enum TlsError {
     NoCertificate(PathBuf),
     #[error("the files `{}` and `{}` contain no PEM certificate and key", .0.display(), .1.display())]
     NoIdentity(PathBuf, PathBuf),
+    #[error("cannot use the certificate authorities of this machine")]
+    Machine(#[source] rustls::Error),
 }
 
-/// The content of the TLS files.
-pub struct TlsMaterial {
-    /// The trusted authorities, or `None` for those of the machine.
-    pub authorities: Option<Vec<Certificate>>,
-    pub identity: Option<Identity>,
+/// The certificate authorities that a client trusts if the table names none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DefaultTrust {
+    /// Those of the machine.
+    Machine,
+    /// None: no TLS is needed, and a machine without any could not start.
+    Nobody,
 }
+
+/// The protocols that a client offers to a server, the preferred one first.
+const ALPN: [&[u8]; 2] = [b"h2", b"http/1.1"];
 
 /// The stamp of each file, or `None` if a file is missing. Comparing them shows
 /// changes without reading the files.
@@ -83,29 +97,35 @@ impl TlsConfig {
     }
 
     /// Reads and checks the files. Blocks on the file system.
-    pub fn read(&self) -> Result<TlsMaterial, TlsError> {
-        let authorities = self.ca.as_deref().map(read_authorities).transpose()?;
-        let identity = match (&self.certificate, &self.key) {
-            (Some(certificate), Some(key)) => Some(read_identity(certificate, key)?),
-            (Some(_), None) | (None, Some(_)) | (None, None) => None,
-        };
-        Ok(TlsMaterial { authorities, identity })
+    pub fn check(&self) -> Result<(), TlsError> {
+        self.client_config(DefaultTrust::Nobody).map(drop)
     }
 
-    /// Makes a client trust these authorities alone, if there are any, and show
-    /// this certificate. Blocks on the file system.
-    pub fn configure(
-        &self,
-        mut builder: reqwest::ClientBuilder,
-    ) -> Result<reqwest::ClientBuilder, TlsError> {
-        let TlsMaterial { authorities, identity } = self.read()?;
-        if let Some(authorities) = authorities {
-            builder = builder.tls_certs_only(authorities);
-        }
-        if let Some(identity) = identity {
-            builder = builder.identity(identity);
-        }
-        Ok(builder)
+    /// Reads the files, and makes the settings of a client that trusts these
+    /// authorities alone, if there are any, and shows this certificate. Blocks
+    /// on the file system.
+    pub fn client_config(&self, trust: DefaultTrust) -> Result<ClientConfig, TlsError> {
+        let provider = Arc::new(ring::default_provider());
+        let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
+            .with_safe_default_protocol_versions()
+            .expect("the provider has cipher suites of both versions");
+        let builder = match (self.ca.as_deref(), trust) {
+            (Some(path), _) => builder.with_root_certificates(read_authorities(path)?),
+            (None, DefaultTrust::Nobody) => builder.with_root_certificates(RootCertStore::empty()),
+            (None, DefaultTrust::Machine) => {
+                builder.dangerous().with_custom_certificate_verifier(machine(provider)?)
+            }
+        };
+        let mut config = match (&self.certificate, &self.key) {
+            (Some(certificate), Some(key)) => {
+                let unusable = || TlsError::NoIdentity(certificate.clone(), key.clone());
+                let (chain, secret) = read_identity(certificate, key)?;
+                builder.with_client_auth_cert(chain, secret).map_err(|_| unusable())?
+            }
+            (Some(_), None) | (None, Some(_)) | (None, None) => builder.with_no_client_auth(),
+        };
+        config.alpn_protocols = ALPN.map(<[u8]>::to_vec).to_vec();
+        Ok(config)
     }
 
     /// Returns the current stamps of the files. Blocks on the file system.
@@ -121,23 +141,33 @@ impl TlsConfig {
     }
 }
 
-fn read_authorities(path: &Path) -> Result<Vec<Certificate>, TlsError> {
-    let certificates = Certificate::from_pem_bundle(&read(path)?);
-    match certificates {
-        Ok(certificates) if !certificates.is_empty() => Ok(certificates),
-        Ok(_) | Err(_) => Err(TlsError::NoCertificate(path.to_owned())),
-    }
+/// Makes the check of certificates by the authorities of the machine.
+fn machine(provider: Arc<CryptoProvider>) -> Result<Arc<Verifier>, TlsError> {
+    Verifier::new(provider).map(Arc::new).map_err(TlsError::Machine)
 }
 
+fn read_authorities(path: &Path) -> Result<RootCertStore, TlsError> {
+    let unusable = || TlsError::NoCertificate(path.to_owned());
+    let mut authorities = RootCertStore::empty();
+    for certificate in CertificateDer::pem_slice_iter(&read(path)?) {
+        let certificate = certificate.map_err(|_| unusable())?;
+        authorities.add(certificate).map_err(|_| unusable())?;
+    }
+    if authorities.is_empty() { Err(unusable()) } else { Ok(authorities) }
+}
+
+/// A certificate with its chain, and its key.
+type Identity = (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>);
+
 fn read_identity(certificate: &Path, key: &Path) -> Result<Identity, TlsError> {
-    let mut pem = read(key)?;
-    // The key file may lack a newline at its end.
-    pem.push(b'\n');
-    pem.extend_from_slice(&read(certificate)?);
-    // Wiped when it is dropped, as it contains the key.
-    let pem = SecretSlice::from(pem);
-    Identity::from_pem(pem.expose_secret())
-        .map_err(|_| TlsError::NoIdentity(certificate.to_owned(), key.to_owned()))
+    let unusable = || TlsError::NoIdentity(certificate.to_owned(), key.to_owned());
+    // Wiped when it is dropped.
+    let pem = SecretSlice::from(read(key)?);
+    let secret = PrivateKeyDer::from_pem_slice(pem.expose_secret()).map_err(|_| unusable())?;
+    let pem = SecretSlice::from(read(certificate)?);
+    let chain = CertificateDer::pem_slice_iter(pem.expose_secret());
+    let chain: Vec<_> = chain.collect::<Result<_, _>>().map_err(|_| unusable())?;
+    if chain.is_empty() { Err(unusable()) } else { Ok((chain, secret)) }
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, TlsError> {
@@ -165,7 +195,7 @@ mod tests {
         let check = |toml: &str, expected: &str| {
             let mut config: TlsConfig = toml::from_str(toml).unwrap();
             config.resolve_against(dir.path());
-            let error = config.read().map(drop).unwrap_err().to_string();
+            let error = config.check().unwrap_err().to_string();
             assert_eq!(error.replace(&*dir.path().to_string_lossy(), "DIR"), expected, "{toml}");
         };
         check("ca = 'bad.pem'", "the file `DIR/bad.pem` contains no PEM certificate");

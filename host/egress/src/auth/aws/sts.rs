@@ -84,7 +84,7 @@ impl Sts {
         let unrelated = |failure| StsFailure { failure, refusal: None };
         let mut request = issuer_client::post(self.url.clone(), issuer_client::FORM, form);
         let xml = HeaderValue::from_static("application/xml");
-        request.headers_mut().insert(http::header::ACCEPT, xml);
+        request.headers.insert(http::header::ACCEPT, xml);
         if let Some(signer) = signer {
             signer.sign(&mut request).map_err(unrelated)?;
         }

@@ -56,7 +56,7 @@ impl Impersonation {
     ) -> Result<Granted<HeaderValue>, CallFailure> {
         let body = json!({"scope": scopes, "lifetime": LIFETIME}).to_string();
         let mut request = issuer_client::post(self.url.clone(), "application/json", body);
-        request.headers_mut().insert(header::AUTHORIZATION, token);
+        request.headers.insert(header::AUTHORIZATION, token);
         let response = self.client.send(request).await?;
         let body = response.body.as_deref().unwrap_or_default();
         if !matches!(response.status, 200..=299) {

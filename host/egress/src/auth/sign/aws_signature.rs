@@ -15,6 +15,7 @@ use ring::digest;
 
 use crate::auth::sign::instant;
 use crate::policy::aws_scope::AwsScope;
+use crate::transport::request::OutgoingRequest;
 use hoth_core::domain::Timestamp;
 
 /// Signs a request. Adds `Authorization`, `X-Amz-Date` and, for temporary keys,
@@ -24,7 +25,7 @@ use hoth_core::domain::Timestamp;
 ///
 /// Returns an error if the URL cannot be signed.
 pub fn sign(
-    request: &mut reqwest::Request,
+    request: &mut OutgoingRequest,
     keys: &Credentials,
     scope: &AwsScope,
     now: Timestamp,
@@ -41,15 +42,15 @@ pub fn sign(
         .build()
         .expect("every parameter is given");
     let (instructions, signature) = {
-        let headers = request.headers().iter();
+        let headers = request.headers.iter();
         let covered = headers.filter(|(name, _)| is_covered(name));
         let text = covered.filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?)));
-        let body = request.body().and_then(reqwest::Body::as_bytes).unwrap_or_default();
+        let body = request.body_bytes();
         // As a digest, because the library would trace a body.
         let digest = hex::encode(digest::digest(&digest::SHA256, body));
         let signable = SignableRequest::new(
-            request.method().as_str(),
-            request.url().as_str(),
+            request.method.as_str(),
+            request.url.as_str(),
             text,
             SignableBody::Precomputed(digest),
         )?;
@@ -59,7 +60,7 @@ pub fn sign(
         let name = HeaderName::try_from(name).expect("AWS has valid header names");
         let mut value = HeaderValue::try_from(value).expect("keys and dates are visible ASCII");
         value.set_sensitive(true);
-        request.headers_mut().insert(name, value);
+        request.headers.insert(name, value);
     }
     Ok(signature)
 }
@@ -103,7 +104,7 @@ mod tests {
             let mut request =
                 vectors::request(&vector.method, &vector.url, &vector.headers, Some(vector.body));
             // Headers that a proxy may change are not covered.
-            let headers = request.headers_mut();
+            let headers = &mut request.headers;
             headers.insert(header::ACCEPT, HeaderValue::from_static("application/json"));
             headers.insert("idempotency-key", HeaderValue::from_static("job-1"));
             let keys = Credentials::new(
@@ -117,7 +118,7 @@ mod tests {
             let now = Timestamp::from_millis(vector.now_s * 1000);
             let signature = sign(&mut request, &keys, &scope, now).unwrap();
             for (header, expected) in &vector.signed {
-                assert_eq!(request.headers()[header].to_str().unwrap(), expected, "{name}");
+                assert_eq!(request.headers[header].to_str().unwrap(), expected, "{name}");
             }
             assert!(vector.signed["authorization"].ends_with(&signature));
         }

@@ -3,7 +3,6 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use http::HeaderMap;
 use http::HeaderName;
 use http::HeaderValue;
 use http::Method;
@@ -14,6 +13,7 @@ use url::Url;
 
 use crate::auth::sign::instant;
 use crate::auth::sign::rsa_key::RsaKey;
+use crate::transport::request::OutgoingRequest;
 use hoth_core::domain::Timestamp;
 
 const X_CONTENT_SHA256: HeaderName = HeaderName::from_static("x-content-sha256");
@@ -31,12 +31,12 @@ pub struct OciKey {
 
 /// Signs a request. Adds the headers that the signature covers, and the
 /// signature. Returns the signature.
-pub fn sign(request: &mut reqwest::Request, key: &OciKey, now: Timestamp) -> String {
+pub fn sign(request: &mut OutgoingRequest, key: &OciKey, now: Timestamp) -> String {
     let date = HeaderValue::try_from(httpdate::fmt_http_date(instant(now)))
         .expect("a date is visible ASCII");
-    request.headers_mut().insert(header::DATE, date);
+    request.headers.insert(header::DATE, date);
     let mut covered = vec!["date", "(request-target)", "host"];
-    if may_have_body(request.method()) {
+    if may_have_body(&request.method) {
         add_body_headers(request);
         covered.extend(["content-length", "content-type", "x-content-sha256"]);
     }
@@ -49,7 +49,7 @@ pub fn sign(request: &mut reqwest::Request, key: &OciKey, now: Timestamp) -> Str
     );
     let mut value = HeaderValue::try_from(value).expect("the key's id is visible ASCII");
     value.set_sensitive(true);
-    request.headers_mut().insert(header::AUTHORIZATION, value);
+    request.headers.insert(header::AUTHORIZATION, value);
     signature
 }
 
@@ -58,26 +58,26 @@ fn may_have_body(method: &Method) -> bool {
     [Method::POST, Method::PUT, Method::PATCH].contains(method)
 }
 
-fn add_body_headers(request: &mut reqwest::Request) {
-    let body = request.body().and_then(reqwest::Body::as_bytes).unwrap_or_default();
+fn add_body_headers(request: &mut OutgoingRequest) {
+    let body = request.body_bytes();
     let (length, hash) = (body.len(), digest::digest(&digest::SHA256, body));
     let hash = HeaderValue::try_from(STANDARD.encode(hash)).expect("base64 is visible ASCII");
-    let headers: &mut HeaderMap = request.headers_mut();
+    let headers = &mut request.headers;
     headers.insert(header::CONTENT_LENGTH, length.into());
     headers.entry(header::CONTENT_TYPE).or_insert(MEDIA_TYPE_DEFAULT);
     headers.insert(X_CONTENT_SHA256, hash);
 }
 
 /// Returns the line of the signed text for one covered name.
-fn line(name: &str, request: &reqwest::Request) -> String {
+fn line(name: &str, request: &OutgoingRequest) -> String {
     match name {
         "(request-target)" => {
-            let method = request.method().as_str().to_ascii_lowercase();
-            format!("{name}: {method} {}", target(request.url()))
+            let method = request.method.as_str().to_ascii_lowercase();
+            format!("{name}: {method} {}", target(&request.url))
         }
-        "host" => format!("{name}: {}", host(request.url())),
+        "host" => format!("{name}: {}", host(&request.url)),
         _ => {
-            let values = request.headers().get_all(name).iter();
+            let values = request.headers.get_all(name).iter();
             let values: Vec<_> =
                 values.map(|value| String::from_utf8_lossy(value.as_bytes())).collect();
             format!("{name}: {}", values.join(", "))
@@ -130,7 +130,7 @@ mod tests {
             let now = Timestamp::from_millis(vector.now_s * 1000);
             let signature = sign(&mut request, &key, now);
             for (header, expected) in vector.signed {
-                let value = request.headers()[&header].to_str().unwrap();
+                let value = request.headers[&header].to_str().unwrap();
                 // The order of parameters differs, and means nothing.
                 let sorted = |value: &str| {
                     let parameters = value.trim_start_matches("Signature ");

@@ -16,6 +16,7 @@ use crate::policy::aws_scope::AwsScope;
 use crate::policy::scrub::Scrubber;
 use crate::transport::call::RawResponse;
 use crate::transport::failure::CallFailure;
+use crate::transport::request::OutgoingRequest;
 use hoth_core::domain::CspName;
 use hoth_core::domain::TransportCode;
 
@@ -70,10 +71,10 @@ impl Signer {
     /// # Errors
     ///
     /// Returns a failure if no signature can be made for the URL.
-    pub fn sign(&self, request: &mut reqwest::Request) -> Result<Arc<Scrubber>, CallFailure> {
+    pub fn sign(&self, request: &mut OutgoingRequest) -> Result<Arc<Scrubber>, CallFailure> {
         match self {
             Self::Header(HeaderSigner { header, .. }) => {
-                header.apply(request.headers_mut());
+                header.apply(&mut request.headers);
                 Ok(header.scrubber())
             }
             Self::AwsSigV4(signer) => signer.sign(request),
@@ -107,10 +108,10 @@ impl Signer {
 }
 
 impl AwsSigner {
-    fn sign(&self, request: &mut reqwest::Request) -> Result<Arc<Scrubber>, CallFailure> {
+    fn sign(&self, request: &mut OutgoingRequest) -> Result<Arc<Scrubber>, CallFailure> {
         let read_off = match self.scope {
             Some(_) => None,
-            None => AwsScope::of(request.url()),
+            None => AwsScope::of(&request.url),
         };
         let scope = self.scope.as_ref().or(read_off.as_ref());
         let signed = scope

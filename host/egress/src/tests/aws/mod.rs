@@ -16,6 +16,7 @@ use super::server::answer;
 use super::*;
 use crate::auth::sign::aws_signature;
 use crate::policy::aws_scope::AwsScope;
+use crate::transport::request::OutgoingRequest;
 use hoth_core::domain::Timestamp;
 use hoth_platform::clock::Clock;
 
@@ -95,7 +96,7 @@ fn verify(request: &str, keys: &Keys, scope: &AwsScope) {
     let (method, rest) = head.split_once(' ').unwrap();
     let (path, _) = rest.split_once(' ').unwrap();
     let url = format!("http://{}{path}", header(request, "host").unwrap());
-    let mut copy = reqwest::Request::new(method.parse().unwrap(), url.parse().unwrap());
+    let mut copy = OutgoingRequest::new(method.parse().unwrap(), url.parse().unwrap());
     for line in head.lines().skip(1) {
         let (name, value) = line.split_once(": ").unwrap();
         // The ones that the signer sets itself.
@@ -103,13 +104,13 @@ fn verify(request: &str, keys: &Keys, scope: &AwsScope) {
             continue;
         }
         let name: HeaderName = name.parse().unwrap();
-        copy.headers_mut().append(name, HeaderValue::from_str(value).unwrap());
+        copy.headers.append(name, HeaderValue::from_str(value).unwrap());
     }
-    *copy.body_mut() = Some(body.to_owned().into());
+    copy.body = Some(body.to_owned().into());
     aws_signature::sign(&mut copy, keys, scope, date(request)).unwrap();
-    let signed = copy.headers()["authorization"].to_str().unwrap();
+    let signed = copy.headers["authorization"].to_str().unwrap();
     assert_eq!(header(request, "authorization").as_deref(), Some(signed));
-    let token = copy.headers().get("x-amz-security-token").map(|it| it.to_str().unwrap());
+    let token = copy.headers.get("x-amz-security-token").map(|it| it.to_str().unwrap());
     assert_eq!(header(request, "x-amz-security-token").as_deref(), token);
 }
 
