@@ -179,7 +179,7 @@ impl QueuedJob {
 
     /// Returns the text for the queue.
     pub fn encode(&self) -> String {
-        serde_json::to_string(self).expect("maps have string keys and writing to memory succeeds")
+        write(self, self.job.request.get().len())
     }
 
     /// Reads a text that [`QueuedJob::encode`] of this or an earlier release
@@ -219,7 +219,7 @@ impl QueuedOutcome {
 
     /// Returns the text for the queue.
     pub fn encode(&self) -> String {
-        serde_json::to_string(self).expect("maps have string keys and writing to memory succeeds")
+        write(self, self.message.get().len())
     }
 
     /// Returns the length of the text for the queue, in bytes.
@@ -251,6 +251,18 @@ impl QueuedOutcome {
     pub fn message_of(text: &str) -> Result<(&str, Option<JobTrace>), Unreadable> {
         StoredOutcome::read(text).map(|stored| (stored.message.get(), stored.trace))
     }
+}
+
+/// The room for all of a message but the text that it contains, in bytes: the
+/// usual length. A longer one is copied once more.
+const FRAME_BYTES: usize = 512;
+
+/// Writes a message that contains a text of this many bytes.
+fn write(message: &impl Serialize, contained: usize) -> String {
+    let mut text = Vec::with_capacity(contained + FRAME_BYTES);
+    serde_json::to_writer(&mut text, message)
+        .expect("maps have string keys and writing to memory succeeds");
+    String::from_utf8(text).expect("JSON is UTF-8")
 }
 
 /// Reads a message, whose form `form` returns, unless it has the form of a later

@@ -5,40 +5,19 @@ use std::fmt;
 
 use serde::Deserialize;
 use serde::Deserializer;
-use serde::Serialize;
-use serde::Serializer;
 use serde::de::MapAccess;
 use serde::de::Visitor;
-use serde::ser::SerializeMap;
 use serde_json::Value;
 use serde_json::value::RawValue;
-use serde_json::value::to_raw_value;
 
 use crate::domain::JobKind;
 
 /// The entries of an object in their order, each value as its own text.
-struct Entries<'a>(Vec<(Key<'a>, Entry<'a>)>);
+struct Entries<'a>(Vec<(Key<'a>, &'a RawValue)>);
 
 /// The key of an entry. Only one with escapes is a text of its own.
 #[derive(Deserialize)]
 struct Key<'a>(#[serde(borrow)] Cow<'a, str>);
-
-/// The value of an entry.
-enum Entry<'a> {
-    /// A part of the posted text.
-    Posted(&'a RawValue),
-    /// A text that HOTH made.
-    Generated(Box<RawValue>),
-}
-
-impl Entry<'_> {
-    fn raw(&self) -> &RawValue {
-        match self {
-            Self::Posted(raw) => raw,
-            Self::Generated(raw) => raw,
-        }
-    }
-}
 
 impl<'a> Entries<'a> {
     /// Returns the entries of `text`.
@@ -52,7 +31,7 @@ impl<'a> Entries<'a> {
     }
 
     /// Removes and returns the entry `name`. Returns `None` if there is none.
-    fn take(&mut self, name: &str) -> Option<Entry<'a>> {
+    fn take(&mut self, name: &str) -> Option<&'a RawValue> {
         let at = self.0.iter().position(|(key, _)| key.0 == name)?;
         Some(self.0.remove(at).1)
     }
@@ -70,7 +49,7 @@ pub fn with_job_id(body: &[u8], id: &str) -> Box<RawValue> {
     let posted = entries.expect("the body was read as an object, key by key").take("jobId");
     let filled = match posted {
         Some(null) => {
-            let null = null.raw().get();
+            let null = null.get();
             // The value borrows from `text`, so the distance of their addresses
             // is its position. A search for `null` could find another one.
             let at = null.as_ptr().addr() - text.as_ptr().addr();
@@ -95,7 +74,7 @@ pub fn is_well_formed(kind: JobKind, request: &RawValue) -> bool {
     match kind {
         JobKind::Cost => true,
         JobKind::Provisioning => {
-            entries.take("payload").is_none_or(|payload| Entries::of(payload.raw().get()).is_ok())
+            entries.take("payload").is_none_or(|payload| Entries::of(payload.get()).is_ok())
         }
     }
 }
@@ -104,36 +83,93 @@ pub fn is_well_formed(kind: JobKind, request: &RawValue) -> bool {
 /// [well formed](is_well_formed).
 pub fn provisioning_input(id: &str, request: &RawValue) -> String {
     let mut entries = Entries::of(request.get()).expect("the request is well formed");
-    let id = to_raw_value(id).expect("a string can be written");
-    let mut input = vec![(Key("jobId".into()), Entry::Generated(id))];
+    // The id and the renamed key are all that the request may not have.
+    let capacity = request.get().len() + id.len() + r#"{"jobId":"","administrators":}"#.len();
+    let mut input = ObjectText::with_capacity(capacity);
+    input.key("jobId");
+    input.quote(id);
     // `wit/v0.2/operations.md` promises these keys alone, and none that is
     // null: adapters read the operation and the CSP from the job itself.
     for name in ["userId", "portfolioId"] {
-        if let Some(entry) = entries.take(name).filter(|entry| entry.raw().get() != "null") {
-            input.push((Key(name.into()), entry));
+        if let Some(value) = entries.take(name).filter(|value| value.get() != "null") {
+            input.key(name);
+            input.text.push_str(value.get());
         }
     }
     if let Some(payload) = entries.take("payload") {
-        let payload = with_administrators(payload.raw());
-        input.push((Key("payload".into()), Entry::Generated(payload)));
+        input.key("payload");
+        input.nested(|payload_text| write_payload(payload, payload_text));
     }
-    serde_json::to_string(&Entries(input))
-        .expect("maps have string keys and writing to memory succeeds")
+    input.end()
 }
 
-/// Renames `operators`, a newer name for `administrators`: adapters know only
-/// the older one.
-fn with_administrators(payload: &RawValue) -> Box<RawValue> {
+/// Writes a payload. Renames `operators`, a newer name for `administrators`:
+/// adapters know only the older one.
+fn write_payload(payload: &RawValue, text: &mut ObjectText) {
     let mut entries = Entries::of(payload.get()).expect("the request is well formed");
-    let is_null = |entry: &Entry<'_>| entry.raw().get() == "null";
-    let named = entries.0.iter().any(|(key, entry)| key.0 == "administrators" && !is_null(entry));
+    let is_null = |value: &RawValue| value.get() == "null";
+    let named = entries.0.iter().any(|(key, value)| key.0 == "administrators" && !is_null(value));
     if !named && let Some(operators) = entries.take("operators") {
         // Only a null can be left here. With it the object would have the key
         // twice, which parsers read in two ways.
         entries.take("administrators");
         entries.0.push((Key("administrators".into()), operators));
     }
-    to_raw_value(&entries).expect("maps have string keys and writing to memory succeeds")
+    for (key, value) in &entries.0 {
+        text.key(&key.0);
+        text.text.push_str(value.get());
+    }
+}
+
+/// The text of an object that is written entry by entry.
+struct ObjectText {
+    text: String,
+    is_empty: bool,
+}
+
+impl ObjectText {
+    /// Begins an object, with room for a text of this many bytes.
+    fn with_capacity(bytes: usize) -> Self {
+        let mut text = String::with_capacity(bytes);
+        text.push('{');
+        Self { text, is_empty: true }
+    }
+
+    /// Writes a key. The caller writes its value next.
+    fn key(&mut self, key: &str) {
+        if !std::mem::replace(&mut self.is_empty, false) {
+            self.text.push(',');
+        }
+        self.quote(key);
+        self.text.push(':');
+    }
+
+    /// Writes a string.
+    fn quote(&mut self, string: &str) {
+        // The others are as they are (RFC 8259 section 7).
+        let needs_escape = |byte| matches!(byte, 0..0x20 | b'"' | b'\\');
+        if string.bytes().any(needs_escape) {
+            self.text.push_str(&Value::from(string).to_string());
+        } else {
+            self.text.push('"');
+            self.text.push_str(string);
+            self.text.push('"');
+        }
+    }
+
+    /// Writes an object as the value of the last key.
+    fn nested(&mut self, write: impl FnOnce(&mut Self)) {
+        self.text.push('{');
+        self.is_empty = true;
+        write(self);
+        self.text.push('}');
+        self.is_empty = false;
+    }
+
+    fn end(mut self) -> String {
+        self.text.push('}');
+        self.text
+    }
 }
 
 impl<'de: 'a, 'a> Deserialize<'de> for Entries<'a> {
@@ -151,22 +187,12 @@ impl<'de: 'a, 'a> Deserialize<'de> for Entries<'a> {
                 // A list, because a map would lose the order.
                 let mut entries = Vec::new();
                 while let Some((key, value)) = map.next_entry::<Key<'de>, &RawValue>()? {
-                    entries.push((key, Entry::Posted(value)));
+                    entries.push((key, value));
                 }
                 Ok(Entries(entries))
             }
         }
 
         deserializer.deserialize_map(InOrder)
-    }
-}
-
-impl Serialize for Entries<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(Some(self.0.len()))?;
-        for (key, entry) in &self.0 {
-            map.serialize_entry(&key.0, entry.raw())?;
-        }
-        map.end()
     }
 }
