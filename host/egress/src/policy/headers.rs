@@ -106,6 +106,9 @@ pub fn assemble(
     Ok(headers)
 }
 
+/// The most headers that [`assemble`] adds to those of an adapter.
+const ADDED_MAX: usize = 4;
+
 /// Adds the headers of a trace context.
 pub fn propagate(headers: &mut HeaderMap, trace: &TraceContext) {
     for (name, value) in trace.to_pairs() {
@@ -127,7 +130,7 @@ fn read(given: &[(String, String)], credentials: &[HeaderName]) -> Result<Header
     if bytes > HttpRequest::PAIRS_BYTES_MAX {
         return Err(BadHeader::TooLarge);
     }
-    let mut headers = HeaderMap::new();
+    let mut headers = HeaderMap::with_capacity(given.len() + ADDED_MAX);
     for (name, value) in given {
         let name = HeaderName::from_bytes(name.as_bytes()).map_err(|_| BadHeader::Name)?;
         // Also the headers of other credentials: an adapter could otherwise
