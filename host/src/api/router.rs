@@ -6,6 +6,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::Request;
 use axum::extract::State;
+use axum::handler::Handler as _;
 use axum::http::HeaderValue;
 use axum::http::Method;
 use axum::http::Uri;
@@ -35,6 +36,7 @@ pub fn router(state: ApiState) -> Router {
     let routes = routes::all();
     let operations = routes.iter().filter_map(Route::described);
     let state = ApiState { openapi: openapi::document(operations), ..state };
+    let front_alone = middleware::from_fn(front_alone);
     let health = state.health.clone().map_or_else(Router::new, Health::routes);
     let methods = Arc::new(routes::allowed(&routes));
     let refuse = async move |uri: Uri| match allow_of(&methods, uri.path()) {
@@ -62,30 +64,34 @@ pub fn router(state: ApiState) -> Router {
         // A route layer: unknown paths and methods get their 404 or 405 without
         // a key.
         .route_layer(middleware::from_fn_with_state(guard, Guard::admit))
-        // Without the layer: a load balancer has no key.
-        .merge(health)
-        .fallback(async || FrontError::NotFound)
-        .method_not_allowed_fallback(refuse)
-        .layer(middleware::from_fn(front))
+        // Without that layer: a load balancer has no key.
+        .merge(health.layer(front_alone.clone()))
+        .fallback((async || FrontError::NotFound).layer(front_alone.clone()))
+        .method_not_allowed_fallback(refuse.layer(front_alone))
         .with_state(Arc::new(state))
 }
 
 /// Measures the request, refusals included, refuses an ambiguous one, and adds
 /// the headers of every response.
 ///
-/// It is one layer, as is [`Guard`]: for every request, axum boxes the future of
-/// each layer, and clones all layers below it.
-async fn front(request: Request, next: Next) -> Response {
+/// It is no layer of its own but part of [`Guard`]: for every request, axum
+/// boxes the future of each layer, and clones all layers below it.
+async fn front(request: Request, handle: impl AsyncFnOnce(Request) -> Response) -> Response {
     let timer = RequestTimer::start(&request);
     // Before the authentication: an ambiguous head proves nothing.
     let mut response = match check_framing(&request) {
-        Ok(()) => next.run(request).await,
+        Ok(()) => handle(request).await,
         Err(refused) => refused.into_response(),
     };
     // A page must be able to read errors, too.
     cors::add_common_headers(&mut response);
     timer.stop(response.status());
     response
+}
+
+/// The layer of responses that need no authentication.
+async fn front_alone(request: Request, next: Next) -> Response {
+    front(request, async |request| next.run(request).await).await
 }
 
 /// Admits requests to the handlers, within their spans.
@@ -103,7 +109,7 @@ impl Guard {
             Ok(request) => next.run(request).await,
             Err(refused) => refused.into_response(),
         };
-        traced::trace(&guard.tracer, request, handle).await
+        front(request, async |request| traced::trace(&guard.tracer, request, handle).await).await
     }
 }
 
