@@ -55,6 +55,12 @@ const OUT_OF_MEMORY: [&str; 2] = ["memory allocation of", "out of memory"];
 const FROM_OUTSIDE: [Signal; 5] =
     [Signal::KILL, Signal::TERM, Signal::INT, Signal::HUP, Signal::QUIT];
 
+/// Makes the allocator of the program, mimalloc, take memory from the system as
+/// it is needed. By default it maps 1 GiB when a process starts, and whole pages
+/// of blocks, which count against the limit whether they are used or not.
+const ALLOCATE_AS_NEEDED: [(&str, &str); 2] =
+    [("MIMALLOC_ARENA_EAGER_COMMIT", "0"), ("MIMALLOC_PAGE_COMMIT_ON_DEMAND", "1")];
+
 /// Time between SIGXCPU, which ends the compiler and says why, and SIGKILL, in
 /// seconds of processor time.
 const CPU_GRACE_SECONDS: u64 = 5;
@@ -154,6 +160,7 @@ fn start(limits: CompileLimits) -> io::Result<Child> {
         .args(["--seconds", &limits.time.as_secs().saturating_add(1).to_string()])
         // The environment holds secrets.
         .env_clear()
+        .envs(ALLOCATE_AS_NEEDED)
         .current_dir("/")
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())

@@ -283,16 +283,25 @@ fn endless_to_compile() -> Vec<u8> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_component_that_takes_too_much_to_compile_is_refused_and_jobs_go_on() {
     let csp = csp::sync().await;
-    // Compiles the adapter itself without such limits, and fills the cache.
-    drop(Setup::new().csp("CSP_TEST", &csp).start().await);
+    // The least that can be set is enough for an ordinary adapter. This fills a
+    // cache, so that the limits below are not for that adapter.
+    let least = "67108864";
+    let cache = tempfile::tempdir().expect("a temporary folder can be made");
+    let cache = cache.path().join("cache").display().to_string();
+    let setup = Setup::new()
+        .csp("CSP_TEST", &csp)
+        .environment("HOTH__ADAPTERS__CACHE_DIRECTORY", &cache)
+        .environment("HOTH__ADAPTERS__COMPILE_MAX_MEMORY_BYTES", least);
+    drop(setup.start().await);
     let wasm = endless_to_compile();
     // Each time the other bound is far away.
     for (time_ms, memory_bytes, expected) in [
         ("300", "68719476736", "takes longer than 300 ms"),
-        ("3600000", "67108864", "more than 67108864 bytes"),
+        ("3600000", least, "more than 67108864 bytes"),
     ] {
         let host = Setup::new()
             .csp("CSP_TEST", &csp)
+            .environment("HOTH__ADAPTERS__CACHE_DIRECTORY", &cache)
             .environment("HOTH__ADAPTERS__COMPILE_TIMEOUT_MS", time_ms)
             .environment("HOTH__ADAPTERS__COMPILE_MAX_MEMORY_BYTES", memory_bytes)
             .start()
