@@ -173,7 +173,7 @@ fn stamps(config: &ClientConfig) -> FileStamps {
 /// idempotent. The client alone can tell that an idle connection was closed
 /// before it took a request, and then sends it on another one.
 fn build(config: &ClientConfig, resolver: &Resolver) -> Result<Connections, BuildError> {
-    let trust = if config.needs_tls { DefaultTrust::Machine } else { DefaultTrust::Nobody };
+    let trust = if config.needs_tls { DefaultTrust::Machine } else { DefaultTrust::Empty };
     let tls = match &config.tls {
         Some(tls) => tls.client_config(trust)?,
         None => TlsConfig::default().client_config(trust)?,

@@ -57,8 +57,8 @@ pub enum TlsError {
 pub enum DefaultTrust {
     /// Those of the machine.
     Machine,
-    /// None: no TLS is needed, and a machine without any could not start.
-    Nobody,
+    /// None. A machine without any can still make calls without TLS.
+    Empty,
 }
 
 /// The protocols that a client offers to a server, the preferred one first.
@@ -98,7 +98,7 @@ impl TlsConfig {
 
     /// Reads and checks the files. Blocks on the file system.
     pub fn check(&self) -> Result<(), TlsError> {
-        self.client_config(DefaultTrust::Nobody).map(drop)
+        self.client_config(DefaultTrust::Empty).map(drop)
     }
 
     /// Reads the files, and makes the settings of a client that trusts these
@@ -111,7 +111,7 @@ impl TlsConfig {
             .expect("the provider has cipher suites of both versions");
         let builder = match (self.ca.as_deref(), trust) {
             (Some(path), _) => builder.with_root_certificates(read_authorities(path)?),
-            (None, DefaultTrust::Nobody) => builder.with_root_certificates(RootCertStore::empty()),
+            (None, DefaultTrust::Empty) => builder.with_root_certificates(RootCertStore::empty()),
             (None, DefaultTrust::Machine) => {
                 builder.dangerous().with_custom_certificate_verifier(machine(provider)?)
             }
