@@ -37,12 +37,18 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::Parser;
+use mimalloc::MiMalloc;
 use mock_csp::MockCsp;
 
 use crate::echo::Work;
 use crate::host::Built;
 use crate::peers::Load;
 use crate::report::Report;
+
+/// The allocator of the host: its runtime is measured within this program, and
+/// the limits must not lose by another one.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 /// Measure HOTH and print each figure beside its limit
 #[derive(Debug, Parser)]
