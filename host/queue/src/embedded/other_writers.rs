@@ -67,7 +67,9 @@ impl OtherWriters {
 
     /// Starts a check if another process has written, and returns the result of
     /// the last one. Costs one short read.
-    pub fn look(&mut self) -> State {
+    ///
+    /// `is_in_place` returns true if the path still leads to the open file.
+    pub fn look(&mut self, is_in_place: impl FnOnce() -> bool) -> State {
         let written = (&self.events).read(&mut [0; EVENTS_BYTES]).is_ok();
         self.again |= written;
         let state = match &self.running {
@@ -81,7 +83,7 @@ impl OtherWriters {
         };
         self.running = None;
         if std::mem::take(&mut self.again) {
-            self.running = Check::start(&self.path);
+            self.running = Check::start(&self.path, is_in_place);
         }
         state
     }
@@ -103,8 +105,17 @@ impl fmt::Debug for Check {
 }
 
 impl Check {
-    fn start(path: &Path) -> Option<Self> {
+    /// Returns `None` if there can be no check.
+    fn start(path: &Path, is_in_place: impl FnOnce() -> bool) -> Option<Self> {
         let sql = schema::open_reader(path).ok()?;
+        // After it was opened, and before its first statement. A connection to
+        // another file under this name would take the index (-shm) for one that
+        // nobody uses, as the locks of one process do not exclude each other, and
+        // empty it. The threads that have it mapped would end the process by
+        // SIGBUS, where it is to end with the cause in its log.
+        if !is_in_place() {
+            return None;
+        }
         let interrupt = sql.get_interrupt_handle();
         let (ended, result) = mpsc::channel();
         let check = move || {
@@ -158,5 +169,24 @@ fn check(sql: &Connection) -> Result<State, NotChecked> {
             Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => Ok(State::Damaged),
             _ => Err(error.into()),
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_in_the_place_of_the_queue_is_not_read() {
+        let directory = tempfile::tempdir().expect("a temporary folder can be made");
+        let path = directory.path().join("hoth.db");
+        let sql = Connection::open(&path).expect("a new file");
+        sql.execute_batch("PRAGMA journal_mode = WAL; CREATE TABLE t (n)").expect("an empty file");
+        for (is_in_place, is_checked) in [(true, true), (false, false)] {
+            let mut others = OtherWriters::watch(&path).expect("the kernel can watch a file");
+            drop(File::options().append(true).open(&path).expect("it is there"));
+            assert_eq!(others.look(|| is_in_place), State::NotDamaged);
+            assert_eq!(others.running.is_some(), is_checked);
+        }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::fs;
+use std::fs::File;
 use std::io;
 use std::path::Path;
 use std::path::PathBuf;
@@ -160,6 +161,9 @@ impl Scene {
             Act::MoveDatabase => fs::rename(queue, self.other.join("moved.db"))?,
             Act::ReplaceDatabase => {
                 self.backup()?;
+                // The host is to check the file after the next close, when
+                // another one is in its place.
+                drop(File::options().append(true).open(queue)?);
                 fs::rename(self.backup_file(), queue)?;
             }
             Act::RemoveFolder => {

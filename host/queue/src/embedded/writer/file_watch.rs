@@ -47,8 +47,15 @@ impl FileWatch {
 
     /// Checks that a restart would open the files that this process writes.
     pub fn check(&mut self) -> Result<(), Displaced> {
-        if let Some(State::Damaged) = self.other_writers.as_mut().map(OtherWriters::look) {
-            return Err(Displaced { part: Part::Database, what: Displacement::Overwritten });
+        if let Some(others) = &mut self.other_writers {
+            let is_in_place = || matches!(self.files.check(), Ok(Ok(_)));
+            match others.look(is_in_place) {
+                State::NotDamaged => {}
+                State::Damaged => {
+                    let what = Displacement::Overwritten;
+                    return Err(Displaced { part: Part::Database, what });
+                }
+            }
         }
         match self.files.check() {
             Ok(found) => {
