@@ -109,10 +109,10 @@ impl Check {
     fn start(path: &Path, is_in_place: impl FnOnce() -> bool) -> Option<Self> {
         let sql = schema::open_reader(path).ok()?;
         // After it was opened, and before its first statement. A connection to
-        // another file under this name would take the index (-shm) for one that
-        // nobody uses, as the locks of one process do not exclude each other, and
-        // empty it. The threads that have it mapped would end the process by
-        // SIGBUS, where it is to end with the cause in its log.
+        // another file under this name would empty the index (-shm), because the
+        // locks of one process do not exclude each other. The threads that have
+        // the index mapped would then end the process by SIGBUS, where it is to
+        // end with the cause in its log.
         if !is_in_place() {
             return None;
         }
