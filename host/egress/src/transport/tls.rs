@@ -48,6 +48,8 @@ pub enum TlsError {
     NoCertificate(PathBuf),
     #[error("the files `{}` and `{}` contain no PEM certificate and key", .0.display(), .1.display())]
     NoIdentity(PathBuf, PathBuf),
+    #[error("the key in `{}` does not belong to the certificate in `{}`", .1.display(), .0.display())]
+    OtherKey(PathBuf, PathBuf),
     #[error("cannot use the certificate authorities of this machine")]
     Machine(#[source] rustls::Error),
 }
@@ -118,9 +120,12 @@ impl TlsConfig {
         };
         let mut config = match (&self.certificate, &self.key) {
             (Some(certificate), Some(key)) => {
-                let unusable = || TlsError::NoIdentity(certificate.clone(), key.clone());
                 let (chain, secret) = read_identity(certificate, key)?;
-                builder.with_client_auth_cert(chain, secret).map_err(|_| unusable())?
+                builder.with_client_auth_cert(chain, secret).map_err(|error| {
+                    let is_other = matches!(error, rustls::Error::InconsistentKeys(_));
+                    let unusable = if is_other { TlsError::OtherKey } else { TlsError::NoIdentity };
+                    unusable(certificate.clone(), key.clone())
+                })?
             }
             (Some(_), None) | (None, Some(_)) | (None, None) => builder.with_no_client_auth(),
         };
@@ -204,6 +209,29 @@ mod tests {
         check(
             "certificate = 'bad.pem'\nkey = 'bad.pem'",
             "the files `DIR/bad.pem` and `DIR/bad.pem` contain no PEM certificate and key",
+        );
+    }
+
+    #[test]
+    fn a_key_must_belong_to_its_certificate() {
+        let dir = tempfile::tempdir().unwrap();
+        for name in ["a", "b"] {
+            let made = rcgen::generate_simple_self_signed([name.to_owned()]).unwrap();
+            std::fs::write(dir.path().join(format!("{name}.pem")), made.cert.pem()).unwrap();
+            let key = made.signing_key.serialize_pem();
+            std::fs::write(dir.path().join(format!("{name}.key")), key).unwrap();
+        }
+        let check = |key: &str| {
+            let text = format!("certificate = 'a.pem'\nkey = '{key}'");
+            let mut config: TlsConfig = toml::from_str(&text).unwrap();
+            config.resolve_against(dir.path());
+            config.check().map_err(|error| error.to_string())
+        };
+        assert_eq!(check("a.key"), Ok(()));
+        let error = check("b.key").unwrap_err().replace(&*dir.path().to_string_lossy(), "DIR");
+        assert_eq!(
+            error,
+            "the key in `DIR/b.key` does not belong to the certificate in `DIR/a.pem`"
         );
     }
 
