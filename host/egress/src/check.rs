@@ -117,8 +117,7 @@ pub fn check(
     let (url, place) = targets
         .url(&request.target, &request.query, previous)
         .map_err(|bad| refusal_as(csp, bad.code(), &bad.to_string()))?;
-    let headers = headers::assemble(request.method, &request.headers, key, credential_headers)
-        .map_err(|bad| refusal(csp, &bad.to_string()))?;
+    let headers = headers(csp, credential_headers, request, key)?;
     if request.body.as_ref().is_some_and(|body| body.len() > HttpRequest::BODY_BYTES_MAX) {
         let reason = format!("its body has more than {} bytes", HttpRequest::BODY_BYTES_MAX);
         return Err(refusal(csp, &reason));
@@ -127,6 +126,17 @@ pub fn check(
         return Err(refusal(csp, &format!("its scopes have more than {SCOPE_BYTES_MAX} bytes")));
     }
     Ok((url, place, headers))
+}
+
+/// Makes the headers of a request, without the credential.
+pub fn headers(
+    csp: &CspName,
+    credential_headers: &[HeaderName],
+    request: &HttpRequest,
+    key: Option<&str>,
+) -> Result<HeaderMap, CallFailure> {
+    headers::assemble(request.method, &request.headers, key, credential_headers)
+        .map_err(|bad| refusal(csp, &bad.to_string()))
 }
 
 /// Makes the failure of a request that the adapter cannot make.

@@ -114,7 +114,7 @@ impl Exchange<'_> {
         let tried = RequestTried {
             request: self.context.ordinal + 1,
             attempt: self.calls,
-            method: self.method,
+            method: self.request.method,
             endpoint,
             origin: Origin::of(&self.url).to_string().into(),
             path: event_text(self.url.path()),

@@ -28,7 +28,7 @@ impl Exchange<'_> {
         next: NextCall,
     ) {
         let csp = &self.inner.name;
-        let method = self.method.as_str();
+        let method = self.request.method.as_str();
         let path = self.url.path();
         let next = match next {
             NextCall::After(next) => next,

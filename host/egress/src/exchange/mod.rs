@@ -44,11 +44,9 @@ use crate::transport::call;
 use crate::transport::failure::CallFailure;
 use crate::transport::request::OutgoingRequest;
 use hoth_core::domain::CallHold;
-use hoth_core::domain::CredentialChoice;
 use hoth_core::domain::Event;
 use hoth_core::domain::HttpRequest;
 use hoth_core::domain::Method;
-use hoth_core::domain::Retry;
 use hoth_core::domain::TransportCode;
 use hoth_core::domain::TransportFailure;
 use hoth_core::workflow::Attempt;
@@ -89,14 +87,13 @@ pub async fn run(inner: &Inner, request: &HttpRequest, context: &Context<'_>) ->
 struct Exchange<'a> {
     inner: &'a Inner,
     context: &'a Context<'a>,
-    method: Method,
-    retry: Retry,
     url: Url,
-    headers: HeaderMap,
-    body: Option<Bytes>,
+    request: &'a HttpRequest,
+    /// The headers without the credential, until the first call takes them. They
+    /// are made again for another one, so that a call which waits for long has no
+    /// copy.
+    headers: Option<HeaderMap>,
     credential: Option<&'a Credential>,
-    /// The choice of the adapter that led to `credential`.
-    choice: &'a CredentialChoice,
     /// The place in the configuration that the URL belongs to.
     place: Place,
     demand: Demand<'a>,
@@ -134,7 +131,7 @@ impl<'a> Exchange<'a> {
             inner.credentials.header_names(),
             request,
             context.previous_url,
-            Some(context.idempotency_key).filter(|_| inner.sends_idempotency_key),
+            idempotency_key(inner, context),
         )?;
         let credential = inner
             .credentials
@@ -152,13 +149,10 @@ impl<'a> Exchange<'a> {
         Ok(Self {
             inner,
             context,
-            method: request.method,
-            retry: request.retry,
             url,
-            headers,
-            body: request.body.clone(),
+            request,
+            headers: Some(headers),
             credential,
-            choice: &request.credential,
             place,
             demand,
             called_at: Instant::now(),
@@ -200,13 +194,13 @@ impl<'a> Exchange<'a> {
             // A failure while the breaker is open does not count as a try: the
             // breaker decides on the time of the next call.
             let is_outage = matches!(health, Some(CallHealth::Failed(_))) && breaker.holds_calls();
-            if is_outage && context.retry.repeats(self.retry, attempt) {
+            if is_outage && context.retry.repeats(self.request.retry, attempt) {
                 self.log(tries, &tried, NextCall::Held);
                 self.keep(tried);
                 continue;
             }
             tries += 1;
-            let next = context.retry.next(tries, self.retry, attempt, jitter);
+            let next = context.retry.next(tries, self.request.retry, attempt, jitter);
             self.finding = self.find(&tried, attempt);
             self.log(tries, &tried, NextCall::After(next));
             match next {
@@ -232,43 +226,65 @@ impl<'a> Exchange<'a> {
         Some(breaker.call_permit().await)
     }
 
-    /// Makes one try: obtains the credential and calls. If the CSP refuses the
-    /// credential, corrects the time of its signature or renews it, and calls
-    /// again, once each in the whole exchange.
+    /// Makes one try: obtains the credential and calls.
     async fn attempt(&mut self) -> Result<ReceivedResponse, CallFailure> {
         self.called_at = Instant::now();
-        let Some(credential) = self.credential else {
-            return self.call(None).await;
+        // What comes before a call and after it is boxed. The call waits for long,
+        // and would keep room for the rest.
+        let signer = match self.credential {
+            Some(credential) => Some(Box::pin(self.signer(credential)).await?),
+            None => None,
         };
+        let received = self.call(signer.as_deref()).await?;
+        match (self.credential, signer) {
+            (Some(credential), Some(signer)) if received.refusal.is_some() => {
+                Box::pin(self.call_again(credential, &signer, received)).await
+            }
+            _ => Ok(received),
+        }
+    }
+
+    /// Obtains the credential of a call.
+    async fn signer(&mut self, credential: &Credential) -> Result<Box<Signer>, CallFailure> {
         let patience = self.context.retry.max_retry_after;
         let (signer, waited) = timed(credential.signer(&self.demand, patience)).await;
-        self.record_credential(self.choice, waited, false, signer.as_ref().err());
+        self.record_credential(&self.request.credential, waited, false, signer.as_ref().err());
         let signer = signer?;
         failpoint::reach(FailPoint::CredentialObtained);
-        let mut received = self.call(Some(&signer)).await?;
+        Ok(Box::new(signer))
+    }
+
+    /// Corrects the time of the signature that the CSP has refused or renews the
+    /// credential, and calls again, once each in the whole exchange.
+    async fn call_again(
+        &mut self,
+        credential: &Credential,
+        signer: &Signer,
+        refused: ReceivedResponse,
+    ) -> Result<ReceivedResponse, CallFailure> {
+        let patience = self.context.retry.max_retry_after;
+        let mut received = refused;
         if let Some(Refusal::Clock(skew)) = received.refusal
             && !self.corrected
         {
             self.corrected = true;
             signer.correct_clock(skew);
             self.last = Some(received);
-            // Boxed, because nearly no call is made again, and the others would
-            // keep room for it.
-            received = Box::pin(self.call(Some(&signer))).await?;
+            received = self.call(Some(signer)).await?;
         }
         if received.refusal.is_none() || self.renewed {
             return Ok(received);
         }
         self.renewed = true;
-        let (renewed, waited) = timed(credential.renew(&self.demand, &signer, patience)).await;
-        self.record_credential(self.choice, waited, true, renewed.as_ref().err());
+        let (renewed, waited) = timed(credential.renew(&self.demand, signer, patience)).await;
+        self.record_credential(&self.request.credential, waited, true, renewed.as_ref().err());
         let renewed = match renewed {
             Ok(None) => return Ok(received),
             Ok(Some(renewed)) => Ok(renewed),
             Err(failure) => Err(failure),
         };
         self.last = Some(received);
-        Box::pin(self.call(Some(&renewed?))).await
+        self.call(Some(&renewed?)).await
     }
 
     /// Keeps the response of a try that is followed by another one.
@@ -316,15 +332,18 @@ impl<'a> Exchange<'a> {
     /// Makes a copy of the request, and the scrubber of its response. All copies
     /// are equal but for the credential.
     fn request(
-        &self,
+        &mut self,
         signer: Option<&Signer>,
     ) -> Result<(OutgoingRequest, Arc<Scrubber>), CallFailure> {
-        let mut request = OutgoingRequest::new(http_method(self.method), self.url.clone());
-        request.headers = self.headers.clone();
-        request.body = self.body.clone();
+        let mut request = OutgoingRequest::new(http_method(self.request.method), self.url.clone());
+        request.headers = match self.headers.take() {
+            Some(headers) => headers,
+            None => self.assemble_headers()?,
+        };
+        request.body = self.request.body.clone();
         // The HTTP client sends an empty body like none, and some CSPs require
         // a length.
-        if self.body.as_ref().is_some_and(Bytes::is_empty) {
+        if self.request.body.as_ref().is_some_and(Bytes::is_empty) {
             request.headers.insert(header::CONTENT_LENGTH, HeaderValue::from_static("0"));
         }
         // Last, because a signature covers all the rest.
@@ -339,6 +358,17 @@ impl<'a> Exchange<'a> {
         }
         Ok((request, scrubber))
     }
+
+    /// Makes the headers again, as the check did.
+    fn assemble_headers(&self) -> Result<HeaderMap, CallFailure> {
+        let key = idempotency_key(self.inner, self.context);
+        check::headers(&self.inner.name, self.inner.credentials.header_names(), self.request, key)
+    }
+}
+
+/// Returns the idempotency key of a request, if its CSP gets one.
+fn idempotency_key<'a>(inner: &Inner, context: &Context<'a>) -> Option<&'a str> {
+    Some(context.idempotency_key).filter(|_| inner.sends_idempotency_key)
 }
 
 impl Inner {

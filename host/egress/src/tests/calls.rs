@@ -103,6 +103,47 @@ async fn connections_are_reused() {
     assert_eq!((csp.calls(), csp.connections()), (3, 1));
 }
 
+#[tokio::test]
+async fn a_connection_that_the_csp_closed_while_it_was_idle_is_replaced() {
+    let csp = Server::start([Act::AnswerAndClose(server::bytes(200, "", "x"))]).await;
+    let client = client(&csp.url(), "");
+    for call in 1..=3 {
+        // Not idempotent and tried once: nothing hides a call that fails.
+        let post = request(Method::Post, Target::Path("/x".into()));
+        let result = exchange(&client, &post, &RetryPolicy::ONCE).await;
+        assert_eq!((result.outcome().as_str(), result.calls), ("200", 1));
+        csp.closed(call).await;
+    }
+    assert_eq!((csp.calls(), csp.connections()), (3, 3));
+}
+
+#[tokio::test]
+async fn a_connection_that_stays_idle_is_closed() {
+    let csp = Server::start([answer(200, "", "x")]).await;
+    let client = client(&csp.url(), "");
+    assert_eq!(exchange(&client, &get("/x"), &THRICE).await.outcome(), "200");
+    csp.closed(1).await;
+    assert_eq!(exchange(&client, &get("/x"), &THRICE).await.outcome(), "200");
+    assert_eq!((csp.calls(), csp.connections()), (2, 2));
+}
+
+#[tokio::test]
+async fn calls_at_the_same_time_have_connections_of_their_own() {
+    let gate = Arc::new(Semaphore::new(0));
+    let csp = Server::start([Act::Gated(Arc::clone(&gate), server::bytes(200, "", "x"))]).await;
+    let (client, get) = (client(&csp.url(), ""), get("/x"));
+    for _round in 0..2 {
+        let calls = (0..3).map(|_| exchange(&client, &get, &THRICE));
+        let open = async {
+            csp.reached(csp.calls() + 3).await;
+            gate.add_permits(3);
+        };
+        let (results, ()) = tokio::join!(futures_util::future::join_all(calls), open);
+        assert!(results.iter().all(|result| result.outcome() == "200"));
+    }
+    assert_eq!((csp.calls(), csp.connections()), (6, 3));
+}
+
 async fn check(act: Act, expected: &Expect) {
     check_with("", act, expected).await;
 }

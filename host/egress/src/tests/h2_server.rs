@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 use std::sync::Mutex;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering;
 
 use h2::Reason;
 use tokio::io::AsyncReadExt as _;
@@ -68,6 +70,7 @@ fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
 /// of its script repeats.
 pub struct H2Server {
     port: u16,
+    connections: Arc<AtomicUsize>,
     task: JoinHandle<()>,
 }
 
@@ -79,13 +82,20 @@ impl H2Server {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let script = Arc::new(Mutex::new(script));
+        let connections = Arc::<AtomicUsize>::default();
+        let count = Arc::clone(&connections);
         let task = tokio::spawn(async move {
             loop {
                 let (socket, _) = listener.accept().await.unwrap();
+                count.fetch_add(1, Ordering::Relaxed);
                 tokio::spawn(serve(acceptor.clone(), socket, Arc::clone(&script)));
             }
         });
-        Self { port, task }
+        Self { port, connections, task }
+    }
+
+    pub fn connections(&self) -> usize {
+        self.connections.load(Ordering::Relaxed)
     }
 
     pub fn url(&self) -> String {

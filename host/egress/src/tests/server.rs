@@ -48,6 +48,8 @@ struct State {
 #[derive(Debug, Default)]
 struct Log {
     connections: usize,
+    /// The connections that have ended.
+    closed: usize,
     /// The requests as they arrived, header and body.
     requests: Vec<String>,
     /// The number of started acts. The last act of the script repeats.
@@ -118,6 +120,13 @@ impl Server {
         let reached = log.wait_for(|log| log.acts >= calls);
         tokio::time::timeout(super::PATIENCE, reached).await.unwrap().unwrap();
     }
+
+    /// Waits until this many connections have ended, at either end.
+    pub async fn closed(&self, connections: usize) {
+        let mut log = self.state.log.subscribe();
+        let closed = log.wait_for(|log| log.closed >= connections);
+        tokio::time::timeout(super::PATIENCE, closed).await.unwrap().unwrap();
+    }
 }
 
 impl Drop for Server {
@@ -130,7 +139,11 @@ async fn accept(listener: TcpListener, state: Arc<State>) {
     loop {
         let (socket, _) = listener.accept().await.unwrap();
         state.log.send_modify(|log| log.connections += 1);
-        tokio::spawn(serve(socket, Arc::clone(&state)));
+        let state = Arc::clone(&state);
+        tokio::spawn(async move {
+            serve(socket, Arc::clone(&state)).await;
+            state.log.send_modify(|log| log.closed += 1);
+        });
     }
 }
 

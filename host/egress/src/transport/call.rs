@@ -7,21 +7,23 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use bytes::BytesMut;
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
 use http::HeaderMap;
 use http::Response;
 use http::header;
 use http::response::Parts;
+use http_body::Body as _;
 use http_body_util::BodyExt as _;
-use hyper::body::Body as _;
-use hyper::body::Incoming;
-use hyper_util::client::legacy;
-use hyper_util::client::legacy::ResponseFuture;
 use tokio::time::Instant;
 
 use crate::policy::network::PrivateAddress;
 use crate::policy::resolver::ResolveError;
-use crate::transport::client::Connections;
 use crate::transport::coding;
+use crate::transport::connections::Connections;
+use crate::transport::connections::InFlight;
+use crate::transport::connections::ResponseBody;
+use crate::transport::connections::SendError;
 use crate::transport::connector::ConnectTimedOut;
 use crate::transport::failure::CallFailure;
 use crate::transport::limits::HEADER_BYTES_MAX;
@@ -66,15 +68,19 @@ pub fn call(
     request: OutgoingRequest,
     target: &CallTarget,
 ) -> impl Future<Output = Result<RawResponse, CallFailure>> {
-    // Outside of the future, which waits for long and would keep the request.
-    let responding = request.into_http().map(|request| http.request(request));
+    // Boxed and outside of the future, which waits for long and would keep the
+    // room for a request and for the making of a connection.
+    let sending = request.into_http().map(|request| http.send(request).boxed());
     async move {
-        match responding {
-            Ok(responding) => target.respond(responding).await,
+        match sending {
+            Ok(sending) => target.respond(sending).await,
             Err(UnsendableUrl) => Err(target.unsendable()),
         }
     }
 }
+
+/// The sending of a request.
+type Sending<'a> = BoxFuture<'a, Result<InFlight, SendError>>;
 
 /// The part of the response that was awaited when a call failed.
 #[derive(Debug, Clone, Copy)]
@@ -85,9 +91,9 @@ enum AwaitedPart {
 
 impl CallTarget {
     /// Waits for the response and reads it.
-    async fn respond(&self, responding: ResponseFuture) -> Result<RawResponse, CallFailure> {
+    async fn respond(&self, sending: Sending<'_>) -> Result<RawResponse, CallFailure> {
         let deadline = Instant::now() + self.timeout;
-        let response = self.header_in_time(responding, deadline).await?;
+        let response = self.header_in_time(sending, deadline).await?;
         let (Parts { status, mut headers, .. }, body) = response.into_parts();
         let header_bytes: usize =
             headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
@@ -110,11 +116,12 @@ impl CallTarget {
     /// Waits for the header within its limit.
     async fn header_in_time(
         &self,
-        responding: ResponseFuture,
+        sending: Sending<'_>,
         deadline: Instant,
-    ) -> Result<Response<Incoming>, CallFailure> {
+    ) -> Result<Response<ResponseBody>, CallFailure> {
         let own_limit = self.header_timeout.filter(|limit| *limit < self.timeout);
         let header_deadline = own_limit.map_or(deadline, |limit| Instant::now() + limit);
+        let responding = async { sending.await?.response().await };
         match tokio::time::timeout_at(header_deadline, responding).await {
             Ok(responded) => {
                 responded.map_err(|error| self.failure_of(&error, AwaitedPart::Header))
@@ -129,7 +136,7 @@ impl CallTarget {
     /// body as it arrives and as it is decoded.
     async fn read_decoded(
         &self,
-        body: Incoming,
+        body: ResponseBody,
         headers: &mut HeaderMap,
         deadline: Instant,
     ) -> Result<Bytes, CallFailure> {
@@ -155,7 +162,7 @@ impl CallTarget {
     }
 
     /// Reads the body up to the bound.
-    async fn read_body(&self, mut body: Incoming) -> Result<Bytes, CallFailure> {
+    async fn read_body(&self, mut body: ResponseBody) -> Result<Bytes, CallFailure> {
         let max = self.response_bytes_max;
         // The announced length is enough: nothing is read to find out.
         if body.size_hint().exact().is_some_and(|length| length > max as u64) {
@@ -233,7 +240,7 @@ impl CallTarget {
         }
         // Before the timeout: a timeout while connecting is unsent, and may be
         // repeated.
-        if find::<legacy::Error>(error).is_some_and(legacy::Error::is_connect) {
+        if matches!(find(error), Some(SendError::Connect(_))) {
             let (code, reason) = connect_failure(error);
             let through = if self.proxied { " through its proxy" } else { "" };
             let message = format!("cannot connect to {name}{through}: {reason}");

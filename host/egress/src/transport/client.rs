@@ -7,12 +7,7 @@ use std::sync::PoisonError;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use bytes::Bytes;
 use http::Uri;
-use http_body_util::Full;
-use hyper_util::client::legacy;
-use hyper_util::rt::TokioExecutor;
-use hyper_util::rt::TokioTimer;
 use tokio::time::Instant;
 use tracing::info;
 use tracing::warn;
@@ -20,19 +15,13 @@ use url::Url;
 
 use crate::BuildError;
 use crate::policy::resolver::Resolver;
+use crate::transport::connections::Connections;
 use crate::transport::connector::Connector;
-use crate::transport::limits::HEADER_BYTES_MAX;
-use crate::transport::limits::HEADER_FIELDS_MAX;
 use crate::transport::tls::DefaultTrust;
 use crate::transport::tls::FileStamps;
 use crate::transport::tls::TlsConfig;
 use hoth_core::domain::CspName;
 use hoth_platform::loopback::points_at_loopback;
-
-/// The time after which an idle connection is closed. It is less than the 5 s
-/// of the shortest common server default (Node.js): a request that meets a
-/// server's close may or may not have been read.
-const POOL_IDLE_TIMEOUT: Duration = Duration::from_secs(4);
 
 /// The shortest time between two checks of the certificate files. Certificates
 /// are renewed hours before they expire, so this is soon enough.
@@ -50,9 +39,6 @@ pub struct ClientConfig {
     /// root certificates can still make calls.
     pub needs_tls: bool,
 }
-
-/// The connections of a client, and the pool of idle ones. Cheap to clone.
-pub type Connections = legacy::Client<Connector, Full<Bytes>>;
 
 /// An HTTP client that connects by the operator's rules. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -98,13 +84,13 @@ impl HttpClient {
 
     /// Returns the client for the next call, after a check of the certificate
     /// files if one is due.
-    pub async fn get(&self) -> Connections {
+    pub async fn get(&self) -> Arc<Connections> {
         if self.0.claim_check() {
             let inner = Arc::clone(&self.0);
             let checked = tokio::task::spawn_blocking(move || inner.reload_if_changed());
             checked.await.expect("the check of the files does not panic");
         }
-        Connections::clone(&self.0.current.load())
+        self.0.current.load_full()
     }
 
     /// Returns true if calls to `url` go through the proxy.
@@ -166,12 +152,7 @@ fn stamps(config: &ClientConfig) -> FileStamps {
     config.tls.as_ref().map(|tls| tls.stamps()).unwrap_or_default()
 }
 
-/// Makes a client that follows no redirect, keeps no cookie, uses no proxy but
-/// the configured one, and repeats no request that it has begun to send.
-///
-/// Only the retry policy of a job repeats requests: it knows which of them are
-/// idempotent. The client alone can tell that an idle connection was closed
-/// before it took a request, and then sends it on another one.
+/// Reads the files of TLS, and makes the connector.
 fn build(config: &ClientConfig, resolver: &Resolver) -> Result<Connections, BuildError> {
     let trust = if config.needs_tls { DefaultTrust::Machine } else { DefaultTrust::Empty };
     let tls = match &config.tls {
@@ -181,12 +162,5 @@ fn build(config: &ClientConfig, resolver: &Resolver) -> Result<Connections, Buil
     let proxy: Option<Uri> =
         config.proxy.as_ref().map(|url| url.as_str().parse().expect("an origin is a URI"));
     let connector = Connector::new(resolver.clone(), tls, proxy.as_ref(), config.connect_timeout);
-    Ok(legacy::Client::builder(TokioExecutor::new())
-        .timer(TokioTimer::new())
-        .pool_timer(TokioTimer::new())
-        .pool_idle_timeout(POOL_IDLE_TIMEOUT)
-        .pool_max_idle_per_host(config.idle_connections_max)
-        .http1_max_headers(HEADER_FIELDS_MAX)
-        .http2_max_header_list_size(HEADER_BYTES_MAX as u32)
-        .build(connector))
+    Ok(Connections::new(connector, config.idle_connections_max))
 }
