@@ -59,7 +59,9 @@ impl DeliveryHandler {
         // worker would otherwise run them before the current one ends.
         let mut unsettled: Vec<Receipt> =
             batch.iter().map(|delivery| delivery.lease.receipt().clone()).collect();
-        for delivery in batch {
+        // Boxed, because the futures of a job that waits for long would have room
+        // for it four times.
+        for delivery in batch.into_iter().map(Box::new) {
             if self.stopping.is_cancelled() {
                 return;
             }
@@ -95,7 +97,7 @@ impl DeliveryHandler {
         }
     }
 
-    async fn process(&self, delivery: Delivery, events: &mut RunEvents) -> Settled {
+    async fn process(&self, delivery: Box<Delivery>, events: &mut RunEvents) -> Settled {
         // A panic ends its job alone, and in a message. It leaves no broken
         // state behind: what jobs share is behind locks that are not held
         // during the work of a job.
@@ -104,7 +106,7 @@ impl DeliveryHandler {
             error!("Job processing panicked; the line of the panic has the place and reason");
             Disposition::failed(&delivery, &JobError::Panicked)
         });
-        settle::settle(&*self.context.queue, delivery, disposition, events).await
+        settle::settle(&*self.context.queue, *delivery, disposition, events).await
     }
 
     /// Decides on one delivery: runs its job if the job can run now.

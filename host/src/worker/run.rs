@@ -78,45 +78,7 @@ pub async fn run_adapter(
         let end = RunEnd::Broken(JobError::not_offered(&queued.job));
         return Run { end, totals: RunTotals::default(), recording: None };
     }
-    let mut facts = hoth_runtime::JobContext {
-        id: queued.job.id.to_string(),
-        operation: queued.job.operation.wit_name().to_owned(),
-        input: queued.job.input(),
-        settings: csp.client.settings_json().to_owned(),
-        attempt: delivery.message.receive_count,
-        context: context.polling.context_of(resumption),
-    };
-    let created = queued.trace.as_ref().map(|trace| &trace.created);
-    facts.context.extend(created.iter().flat_map(|created| created.to_pairs()));
-    let (recorder, manifest) = (&context.recorder, &version.adapter().info().manifest);
-    let recording = match resumption {
-        None => recorder.begin(&csp.adapter, &csp.name, &facts, manifest),
-        Some(_) => recorder.resume(&csp.name, &facts.id, manifest),
-    };
-    let is_poll = resumption.is_some_and(|from| from.is_poll());
-    let mut run = RunLoop {
-        context,
-        csp,
-        version,
-        job: &queued.job,
-        lease: &delivery.lease,
-        facts,
-        created,
-        recording,
-        events,
-        // A failed poll is repeated at the next wait; any other request is
-        // retried at once.
-        retry: if is_poll { RetryPolicy::ONCE } else { context.retry },
-        is_poll,
-        started_at: Instant::now(),
-        budget: RunBudget::new(
-            resumption.map_or(0, |from| from.requests),
-            version.adapter().deadline(),
-        ),
-        retry_after: None,
-        finding: None,
-        called: None,
-    };
+    let mut run = RunLoop::new(context, csp, version, queued, delivery, events);
     let end = run.step_to_end(resumption.map(|from| from.state.clone())).await;
     let totals = RunTotals {
         requests: run.budget.requests(),
@@ -154,41 +116,99 @@ struct RunLoop<'a> {
     called: Option<Url>,
 }
 
-impl RunLoop<'_> {
+impl<'a> RunLoop<'a> {
+    /// Prepares a run from the job's position.
+    fn new(
+        context: &'a Context,
+        csp: &'a CspRuntime,
+        version: &'a Arc<Version>,
+        queued: &'a QueuedJob,
+        delivery: &'a Delivery,
+        events: &'a mut RunEvents,
+    ) -> Self {
+        let resumption = queued.resumption.as_ref();
+        let mut facts = hoth_runtime::JobContext {
+            id: queued.job.id.to_string(),
+            operation: queued.job.operation.wit_name().to_owned(),
+            input: queued.job.input(),
+            settings: csp.client.settings_json().to_owned(),
+            attempt: delivery.message.receive_count,
+            context: context.polling.context_of(resumption),
+        };
+        let created = queued.trace.as_ref().map(|trace| &trace.created);
+        facts.context.extend(created.iter().flat_map(|created| created.to_pairs()));
+        let (recorder, manifest) = (&context.recorder, &version.adapter().info().manifest);
+        let recording = match resumption {
+            None => recorder.begin(&csp.adapter, &csp.name, &facts, manifest),
+            Some(_) => recorder.resume(&csp.name, &facts.id, manifest),
+        };
+        let is_poll = resumption.is_some_and(|from| from.is_poll());
+        Self {
+            context,
+            csp,
+            version,
+            job: &queued.job,
+            lease: &delivery.lease,
+            facts,
+            created,
+            recording,
+            events,
+            // A failed poll is repeated at the next wait; any other request is
+            // retried at once.
+            retry: if is_poll { RetryPolicy::ONCE } else { context.retry },
+            is_poll,
+            started_at: Instant::now(),
+            budget: RunBudget::new(
+                resumption.map_or(0, |from| from.requests),
+                version.adapter().deadline(),
+            ),
+            retry_after: None,
+            finding: None,
+            called: None,
+        }
+    }
+
     /// Calls the adapter, carries out its steps, and calls it again, until it
     /// waits, ends or breaks.
     async fn step_to_end(&mut self, resumed: Option<AdapterState>) -> RunEnd {
         let mut position = resumed.map(|state| (state, Event::Timer));
         // Ends, because every turn takes a request from a finite budget.
         loop {
-            let step = match self.next_step(position.take()).await {
+            let step = match self.next_step(position).await {
                 Ok(step) => step,
                 Err(error) => return RunEnd::Broken(error),
             };
             failpoint::reach(FailPoint::AdapterAnswered);
-            match step {
-                Step::Send(SendStep { request, state, after_ms }) => {
-                    let ordinal = self.budget.requests();
-                    if let Err(error) = self.budget.sends(self.started_at.elapsed()) {
-                        return RunEnd::Broken(error);
-                    }
-                    // Only if it is asked for: a sleep of 0 ms takes more than
-                    // one. A stop drops this future, and the message goes back
-                    // to its queue, as in a backoff of the exchange.
-                    if let Some(after_ms) = after_ms {
-                        self.events.add(JobEventKind::Delayed { by_ms: after_ms });
-                        tokio::time::sleep(self.context.retry.pause(after_ms)).await;
-                    }
-                    let event = self.exchange(&request, ordinal).await;
-                    position = Some((state, event));
-                }
-                Step::Wait(step) => {
-                    return RunEnd::Wait { step, adapter: self.version.adapter().digest() };
-                }
-                Step::Done(outcome) => return RunEnd::Done(outcome),
-                Step::Fail(failure) => return RunEnd::Fail(failure),
+            let SendStep { request, state, after_ms } = match self.to_send(step) {
+                Ok(send) => send,
+                Err(end) => return end,
+            };
+            let ordinal = self.budget.requests();
+            if let Err(error) = self.budget.sends(self.started_at.elapsed()) {
+                return RunEnd::Broken(error);
             }
+            // Only if it is asked for: a sleep of 0 ms takes more than one. A
+            // stop drops this future, and the message goes back to its queue,
+            // as in a backoff of the exchange.
+            if let Some(after_ms) = after_ms {
+                self.events.add(JobEventKind::Delayed { by_ms: after_ms });
+                tokio::time::sleep(self.context.retry.pause(after_ms)).await;
+            }
+            let event = self.exchange(&request, ordinal).await;
+            position = Some((state, event));
         }
+    }
+
+    /// Returns the request of a step, or the end of the run. This is no part of
+    /// [`Self::step_to_end`], which would keep room for the step while it waits
+    /// for the response.
+    fn to_send(&self, step: Step) -> Result<SendStep, RunEnd> {
+        Err(match step {
+            Step::Send(send) => return Ok(send),
+            Step::Wait(step) => RunEnd::Wait { step, adapter: self.version.adapter().digest() },
+            Step::Done(outcome) => RunEnd::Done(outcome),
+            Step::Fail(failure) => RunEnd::Fail(failure),
+        })
     }
 
     /// Asks a fresh instance of the adapter for the next step.
