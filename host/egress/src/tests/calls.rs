@@ -144,6 +144,21 @@ async fn calls_at_the_same_time_have_connections_of_their_own() {
     assert_eq!((csp.calls(), csp.connections()), (6, 3));
 }
 
+#[tokio::test]
+async fn a_connection_is_not_reused_after_an_unread_body_or_at_the_wish_of_the_csp() {
+    let unread = answer(200, "", &"x".repeat(1025));
+    let close = answer(200, "connection: close\r\n", "x");
+    for (first, outcome) in [(unread, "too-large"), (close, "200")] {
+        let csp = Server::start([first, answer(200, "", "x")]).await;
+        let client = client(&csp.url(), "max_response_bytes = 1024");
+        for outcome in [outcome, "200"] {
+            let result = exchange(&client, &get("/x"), &RetryPolicy::ONCE).await;
+            assert_eq!(result.outcome(), outcome);
+        }
+        assert_eq!((csp.calls(), csp.connections()), (2, 2), "{outcome}");
+    }
+}
+
 async fn check(act: Act, expected: &Expect) {
     check_with("", act, expected).await;
 }
