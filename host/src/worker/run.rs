@@ -1,5 +1,6 @@
 //! One run of an adapter: from the job's position until it waits or ends.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 use std::time::Instant;
@@ -179,9 +180,9 @@ impl<'a> RunLoop<'a> {
                 Err(error) => return RunEnd::Broken(error),
             };
             failpoint::reach(FailPoint::AdapterAnswered);
-            let SendStep { request, state, after_ms } = match self.to_send(step) {
-                Ok(send) => send,
-                Err(end) => return end,
+            let SendStep { request, state, after_ms } = match self.take(step) {
+                ControlFlow::Continue(send) => send,
+                ControlFlow::Break(end) => return end,
             };
             let ordinal = self.budget.requests();
             if let Err(error) = self.budget.sends(self.started_at.elapsed()) {
@@ -202,9 +203,9 @@ impl<'a> RunLoop<'a> {
     /// Returns the request of a step, or the end of the run. This is no part of
     /// [`Self::step_to_end`], which would keep room for the step while it waits
     /// for the response.
-    fn to_send(&self, step: Step) -> Result<SendStep, RunEnd> {
-        Err(match step {
-            Step::Send(send) => return Ok(send),
+    fn take(&self, step: Step) -> ControlFlow<RunEnd, SendStep> {
+        ControlFlow::Break(match step {
+            Step::Send(send) => return ControlFlow::Continue(send),
             Step::Wait(step) => RunEnd::Wait { step, adapter: self.version.adapter().digest() },
             Step::Done(outcome) => RunEnd::Done(outcome),
             Step::Fail(failure) => RunEnd::Fail(failure),
