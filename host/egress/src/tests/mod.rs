@@ -10,6 +10,7 @@ mod outages;
 mod retries;
 mod routes;
 mod server;
+mod slow;
 mod tls_server;
 mod tokens;
 pub mod vectors;

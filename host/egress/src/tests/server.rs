@@ -21,6 +21,9 @@ pub enum Act {
     AnswerAndClose(Vec<u8>),
     /// Reads the request and responds when the semaphore has a permit.
     Gated(Arc<Semaphore>, Vec<u8>),
+    /// Reads the request, writes these bytes, and performs the end when the
+    /// semaphore has a permit.
+    Later(Vec<u8>, Arc<Semaphore>, End),
     /// Resets the connection without reading the request.
     ResetUnread,
     /// Reads the request, writes these bytes, and resets the connection.
@@ -29,6 +32,17 @@ pub enum Act {
     Hang(Vec<u8>),
     /// Reads the request, writes these bytes, and then one byte each millisecond.
     Drip(Vec<u8>),
+}
+
+/// The end of a response that began earlier.
+#[derive(Debug, Clone)]
+pub enum End {
+    /// Writes these bytes, and keeps the connection open.
+    Answer(Vec<u8>),
+    /// Writes these bytes, and closes the connection.
+    AnswerAndClose(Vec<u8>),
+    /// Resets the connection.
+    Reset,
 }
 
 /// A server on a free loopback port, stopped when it is dropped.
@@ -185,6 +199,19 @@ async fn perform(act: Act, socket: &mut TcpStream, state: &State) -> std::io::Re
             done();
             socket.write_all(&bytes).await?;
             return Ok(true);
+        }
+        Act::Later(bytes, gate, end) => {
+            socket.write_all(&bytes).await?;
+            gate.acquire().await.unwrap().forget();
+            match end {
+                End::Answer(bytes) => {
+                    done();
+                    socket.write_all(&bytes).await?;
+                    return Ok(true);
+                }
+                End::AnswerAndClose(bytes) => socket.write_all(&bytes).await?,
+                End::Reset => socket.set_zero_linger()?,
+            }
         }
         Act::AnswerAndClose(bytes) => socket.write_all(&bytes).await?,
         Act::Reset(bytes) => {

@@ -13,7 +13,6 @@ use http_body::Frame;
 use http_body::SizeHint;
 use http_body_util::Full;
 use hyper::body::Incoming;
-use hyper::client::conn::http1;
 use hyper::client::conn::http2;
 use hyper_util::client::legacy::connect::Connection as _;
 use hyper_util::rt::TokioExecutor;
@@ -28,10 +27,10 @@ use crate::transport::http1::Http1Body;
 use crate::transport::http1::Outgoing;
 use crate::transport::http1::Sent;
 use crate::transport::limits::HEADER_BYTES_MAX;
-use crate::transport::limits::HEADER_FIELDS_MAX;
 use crate::transport::pool::Idle;
 use crate::transport::pool::Peer;
 use crate::transport::pool::Pool;
+use crate::transport::wire::Wire;
 
 /// The failure of a request that has no response.
 #[derive(Debug, thiserror::Error)]
@@ -48,7 +47,6 @@ pub enum SendError {
 #[derive(Debug)]
 pub struct Connections {
     connector: Connector,
-    http1: http1::Builder,
     http2: http2::Builder<TokioExecutor>,
     pool: Arc<ConnectionPool>,
 }
@@ -82,11 +80,9 @@ impl Connections {
     /// has begun to send. Only the retry policy of a job repeats requests: it
     /// knows which of them are idempotent.
     pub fn new(connector: Connector, idle_max: usize) -> Self {
-        let mut http1 = http1::Builder::new();
-        http1.max_headers(HEADER_FIELDS_MAX);
         let mut http2 = http2::Builder::new(TokioExecutor::new());
         http2.timer(TokioTimer::new()).max_header_list_size(HEADER_BYTES_MAX as u32);
-        Self { connector, http1, http2, pool: Pool::new(idle_max) }
+        Self { connector, http2, pool: Pool::new(idle_max) }
     }
 
     /// Sends a request on an idle connection or on a new one. A connection that
@@ -149,9 +145,9 @@ impl Connections {
         let connecting = self.connector.clone().call(peer.uri());
         let stream = connecting.await.map_err(SendError::Connect)?;
         if !stream.connected().is_negotiated_h2() {
-            let made = self.http1.handshake(stream).await.map_err(SendError::Failed)?;
-            let http1 = Http1::new(peer.clone(), Arc::downgrade(&self.pool), made);
-            return Ok(Channel::Http1(Box::new(http1)));
+            let pool = Arc::downgrade(&self.pool);
+            let http1 = Http1::open(peer.clone(), pool, Wire::new(stream)).await;
+            return http1.map(Channel::Http1).map_err(SendError::Failed);
         }
         // Of several calls that connected at the same time, the others go on with
         // the first one's connection.

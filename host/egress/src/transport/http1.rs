@@ -2,17 +2,22 @@
 //!
 //! `hyper` has a connection read and write when it is polled. A task of its own
 //! for that would be woken for each request and each response, and hold memory
-//! while its call waits.
+//! while its call waits. For a slow call, the connection of `hyper` is dropped
+//! as well until the response begins: see [`wire`](super::wire).
 
+use std::future::poll_fn;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::sync::Weak;
 use std::task::Context;
 use std::task::Poll;
 use std::task::Waker;
 use std::task::ready;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::HeaderValue;
+use http::Method;
 use http::Request;
 use http::Response;
 use http::Uri;
@@ -25,10 +30,13 @@ use hyper::body::Incoming;
 use hyper::client::conn::TrySendError;
 use hyper::client::conn::http1;
 use hyper::client::conn::http2;
+use tokio::task::coop;
 
-use crate::transport::connector::Stream;
+use crate::transport::limits::HEADER_FIELDS_MAX;
 use crate::transport::pool::Peer;
 use crate::transport::pool::Pool;
+use crate::transport::wire::RequestProgress;
+use crate::transport::wire::Wire;
 
 pub type Outgoing = Request<Full<Bytes>>;
 
@@ -42,6 +50,11 @@ const PASSES: usize = 2;
 type Responding = Pin<Box<dyn Future<Output = Responded> + Send>>;
 type Responded = Result<Response<Incoming>, TrySendError<Outgoing>>;
 
+/// The wait for a response after which its call is slow: long enough that the
+/// other calls save the making of a connection, short enough that few calls wait
+/// with all buffers when thousands come at once.
+const SLOW_AFTER: Duration = Duration::from_millis(if cfg!(test) { 1 } else { 100 });
+
 /// A connection, which moves no byte unless the call that has it polls it.
 #[derive(Debug)]
 pub struct Http1 {
@@ -51,19 +64,26 @@ pub struct Http1 {
     /// Dropped before the connection, which then ends.
     sender: http1::SendRequest<Full<Bytes>>,
     driven: Driven,
+    progress: Arc<RequestProgress>,
 }
 
-/// The part of a connection that reads and writes.
+/// The part of a connection that reads and writes; `None` once it has ended.
 #[derive(Debug)]
-struct Driven {
-    connection: http1::Connection<Stream, Full<Bytes>>,
-    has_ended: bool,
-}
+struct Driven(Option<http1::Connection<Wire, Full<Bytes>>>);
 
 /// A request that its connection has taken.
 pub struct Sent {
     http1: Box<Http1>,
+    method: Method,
     responding: Responding,
+}
+
+/// A slow call, without a connection of `hyper`.
+struct Parked {
+    peer: Peer,
+    pool: Weak<ConnectionPool>,
+    method: Method,
+    wire: Wire,
 }
 
 /// The body of a response. At its end the connection returns to its pool. A
@@ -76,23 +96,27 @@ pub struct Http1Body {
 }
 
 impl Http1 {
-    /// Makes a connection of what `hyper` returns for a new stream.
-    pub fn new(
+    /// Makes a connection on a new stream, or on that of a request that was sent.
+    ///
+    /// # Errors
+    ///
+    /// Returns none that is known: nothing is read or written.
+    pub async fn open(
         peer: Peer,
         pool: Weak<ConnectionPool>,
-        (sender, connection): (
-            http1::SendRequest<Full<Bytes>>,
-            http1::Connection<Stream, Full<Bytes>>,
-        ),
-    ) -> Self {
-        Self { peer, pool, sender, driven: Driven { connection, has_ended: false } }
+        wire: Wire,
+    ) -> Result<Box<Self>, hyper::Error> {
+        let progress = wire.request();
+        let made = http1::Builder::new().max_headers(HEADER_FIELDS_MAX).handshake(wire).await;
+        let (sender, connection) = made?;
+        Ok(Box::new(Self { peer, pool, sender, driven: Driven(Some(connection)), progress }))
     }
 
     /// Returns false if the peer has closed the connection, or has sent what
     /// was not asked for.
     pub fn is_ready(&mut self) -> bool {
         self.driven.poll(&mut Context::from_waker(Waker::noop()));
-        !self.driven.has_ended && self.sender.is_ready()
+        self.driven.0.is_some() && self.sender.is_ready()
     }
 
     /// Sends a request, as far as the peer takes it at once.
@@ -112,16 +136,18 @@ impl Http1 {
         // The target in origin form (RFC 9112 section 3.2.1).
         let target = request.uri().path_and_query().cloned();
         *request.uri_mut() = target.map_or_else(Uri::default, Uri::from);
+        let method = request.method().clone();
+        self.progress.begin();
         let mut responding: Responding = Box::pin(self.sender.try_send_request(request));
         // Without a wake-up: `Sent::response` polls again.
         let mut silent = Context::from_waker(Waker::noop());
         self.driven.poll(&mut silent);
-        if self.driven.has_ended
+        if self.driven.0.is_none()
             && let Poll::Ready(Err(error)) = responding.as_mut().poll(&mut silent)
         {
             return Err(Box::new(error));
         }
-        Ok(Sent { http1: self, responding })
+        Ok(Sent { http1: self, method, responding })
     }
 
     /// Polls what this connection makes ready.
@@ -133,17 +159,26 @@ impl Http1 {
         context: &mut Context<'_>,
         mut poll: impl FnMut(&mut Context<'_>) -> Poll<T>,
     ) -> Poll<T> {
-        let mut silent = Context::from_waker(Waker::noop());
-        for _ in 0..PASSES {
-            self.driven.poll(&mut silent);
-            if let Poll::Ready(ready) = poll(&mut silent) {
-                return Poll::Ready(ready);
+        // One unit of the task's budget for the whole, and none for its parts:
+        // one that is out of budget wakes the waker that it was polled with, and
+        // that may be the silent one.
+        let budget = ready!(coop::poll_proceed(context));
+        let mut passes = coop::unconstrained(poll_fn(|context| {
+            let mut silent = Context::from_waker(Waker::noop());
+            for _ in 0..PASSES {
+                self.driven.poll(&mut silent);
+                if let Poll::Ready(ready) = poll(&mut silent) {
+                    return Poll::Ready(ready);
+                }
             }
-        }
-        // With the waker of the task, which the socket then has. Whatever `poll`
-        // asks for after that wakes the task, too.
-        self.driven.poll(context);
-        poll(&mut silent)
+            // With the waker of the task, which the socket then has. Whatever
+            // `poll` asks for after that wakes the task, too.
+            self.driven.poll(context);
+            poll(&mut silent)
+        }));
+        let ready = ready!(Pin::new(&mut passes).poll(context));
+        budget.made_progress();
+        Poll::Ready(ready)
     }
 
     /// Returns to the pool, unless another request could not be sent.
@@ -154,14 +189,42 @@ impl Http1 {
             pool.put(self.peer.clone(), self);
         }
     }
+
+    /// Drops the connection of `hyper` under a request of this method. Returns
+    /// the connection as it is while a part of the request has not left.
+    fn park(mut self: Box<Self>, method: Method) -> Result<Parked, Box<Self>> {
+        if !self.progress.is_sent() {
+            return Err(self);
+        }
+        let Some(connection) = self.driven.0.take() else { return Err(self) };
+        let http1::Parts { io, read_buf, .. } = connection.into_parts();
+        let Self { peer, pool, .. } = *self;
+        Ok(Parked { peer, pool, method, wire: io.after_request(read_buf) })
+    }
+}
+
+impl Parked {
+    /// Waits until the response begins, or the connection fails, and lets
+    /// `hyper` read it.
+    async fn resume(mut self) -> Result<Sent, hyper::Error> {
+        self.wire.readable().await;
+        let http1 = Http1::open(self.peer, self.pool, self.wire).await?;
+        // The method decides on the body of a response (RFC 9112 section 6.3).
+        // The rest was sent.
+        let mut request = Request::new(Full::default());
+        *request.method_mut() = self.method;
+        http1.send(request).map_err(|error| error.into_error())
+    }
 }
 
 impl Driven {
     /// Reads and writes as far as the peer lets it.
     fn poll(&mut self, context: &mut Context<'_>) {
-        if !self.has_ended {
+        if let Some(connection) = &mut self.0
+            && Pin::new(&mut coop::unconstrained(connection)).poll(context).is_ready()
+        {
             // Its error comes with the response, or with the body.
-            self.has_ended = Pin::new(&mut self.connection).poll(context).is_ready();
+            self.0 = None;
         }
     }
 }
@@ -181,12 +244,26 @@ impl Sent {
     ///
     /// Returns the error of a connection that failed.
     pub async fn response(self) -> Result<Response<Http1Body>, hyper::Error> {
-        let Self { mut http1, mut responding } = self;
-        let mut answer = |context: &mut Context<'_>| responding.as_mut().poll(context);
-        let response =
-            std::future::poll_fn(|context| http1.poll_driven(context, &mut answer)).await;
-        let response = response.map_err(TrySendError::into_error)?;
-        Ok(response.map(|body| Http1Body { body, http1: Some(http1) }))
+        let mut sent = self;
+        // Ends with the response, with the connection, or at the limit of the
+        // call: every turn but the first follows more bytes of the peer.
+        loop {
+            let Self { mut http1, method, mut responding } = sent;
+            let mut answer = |context: &mut Context<'_>| responding.as_mut().poll(context);
+            let answered = poll_fn(|context| http1.poll_driven(context, &mut answer));
+            if let Ok(response) = tokio::time::timeout(SLOW_AFTER, answered).await {
+                let response = response.map_err(TrySendError::into_error)?;
+                return Ok(response.map(|body| Http1Body { body, http1: Some(http1) }));
+            }
+            sent = match http1.park(method.clone()) {
+                Ok(parked) => {
+                    drop(responding);
+                    Box::pin(parked.resume()).await?
+                }
+                // The peer has not taken the whole request yet.
+                Err(http1) => Self { http1, method, responding },
+            };
+        }
     }
 }
 

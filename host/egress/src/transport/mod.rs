@@ -13,3 +13,4 @@ mod pool;
 pub mod request;
 pub mod retry_after;
 pub mod tls;
+mod wire;

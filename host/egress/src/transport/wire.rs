@@ -1,0 +1,199 @@
+//! The bytes of an HTTP/1.1 connection, which outlive the connection of `hyper`
+//! that reads and writes them.
+//!
+//! A connection of `hyper` holds 26 KB: two buffers and a channel. While a call
+//! waits for a slow CSP, these are empty. So they are dropped, and made again
+//! when the response begins: a new connection of `hyper` gets the same stream,
+//! a request whose bytes are not written, and the bytes that were received
+//! meanwhile.
+
+use std::io;
+use std::io::IoSlice;
+use std::mem::MaybeUninit;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU8;
+use std::sync::atomic::Ordering;
+use std::task::Context;
+use std::task::Poll;
+use std::task::ready;
+
+use bytes::Bytes;
+use hyper::rt::Read;
+use hyper::rt::ReadBuf;
+use hyper::rt::ReadBufCursor;
+use hyper::rt::Write;
+
+use crate::transport::connector::Stream;
+
+/// The bytes that are read at first of a response, without a buffer of `hyper`.
+const FIRST_BYTES_MAX: usize = 1_024;
+
+/// The stream of a connection.
+#[derive(Debug)]
+pub struct Wire {
+    stream: Stream,
+    request: Arc<RequestProgress>,
+    /// The bytes that were received and not read yet. They are read before the
+    /// stream.
+    received: Received,
+    /// The request was sent before, so its bytes are dropped. Nothing is read
+    /// until they are: `hyper` takes what comes before a request for a fault of
+    /// the peer.
+    is_repeated: bool,
+}
+
+/// The way of a request from `hyper` to the stream.
+///
+/// It is changed by the task that polls the connection, and by no other. A flush
+/// alone does not tell that the request was written: `hyper` flushes when it has
+/// written nothing, too, and may take the request at a later poll.
+#[derive(Debug)]
+pub struct RequestProgress(AtomicU8);
+
+impl RequestProgress {
+    /// No byte of the request has been written.
+    const AWAITED: u8 = 0;
+    /// Bytes of it have been written. The next flush is behind the last one.
+    const WRITTEN: u8 = 1;
+    const SENT: u8 = 2;
+
+    /// Notes that `hyper` is about to get a request.
+    pub fn begin(&self) {
+        self.0.store(Self::AWAITED, Ordering::Relaxed);
+    }
+
+    /// Returns true if all of the request has left.
+    pub fn is_sent(&self) -> bool {
+        self.0.load(Ordering::Relaxed) == Self::SENT
+    }
+
+    fn write(&self) {
+        self.0.store(Self::WRITTEN, Ordering::Relaxed);
+    }
+
+    fn flush(&self) {
+        if self.0.load(Ordering::Relaxed) == Self::WRITTEN {
+            self.0.store(Self::SENT, Ordering::Relaxed);
+        }
+    }
+}
+
+#[derive(Debug)]
+enum Received {
+    Nothing,
+    Bytes(Bytes),
+    /// The stream reports an error once.
+    Failure(io::Error),
+}
+
+impl Wire {
+    /// Takes a stream on which nothing was sent.
+    pub fn new(stream: Stream) -> Self {
+        let request = Arc::new(RequestProgress(AtomicU8::new(RequestProgress::AWAITED)));
+        Self { stream, request, received: Received::Nothing, is_repeated: false }
+    }
+
+    /// Returns the progress of the connection's request.
+    pub fn request(&self) -> Arc<RequestProgress> {
+        Arc::clone(&self.request)
+    }
+
+    /// Goes on behind a request that was sent, with `unread` bytes of its
+    /// response, for another connection of `hyper` that gets the same request.
+    pub fn after_request(self, unread: Bytes) -> Self {
+        let received = if unread.is_empty() { Received::Nothing } else { Received::Bytes(unread) };
+        Self { received, is_repeated: true, ..self }
+    }
+
+    /// Waits until there is something to read, or nothing more will come.
+    pub async fn readable(&mut self) {
+        std::future::poll_fn(|context| self.poll_readable(context)).await;
+    }
+
+    fn poll_readable(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        match self.received {
+            Received::Nothing => {}
+            Received::Bytes(_) | Received::Failure(_) => return Poll::Ready(()),
+        }
+        let mut bytes = [MaybeUninit::uninit(); FIRST_BYTES_MAX];
+        let mut buffer = ReadBuf::uninit(&mut bytes);
+        let read = ready!(Pin::new(&mut self.stream).poll_read(context, buffer.unfilled()));
+        self.received = match read {
+            // At its end, the stream says so again.
+            Ok(()) if buffer.filled().is_empty() => Received::Nothing,
+            Ok(()) => Received::Bytes(Bytes::copy_from_slice(buffer.filled())),
+            Err(error) => Received::Failure(error),
+        };
+        Poll::Ready(())
+    }
+}
+
+impl Read for Wire {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        mut buffer: ReadBufCursor<'_>,
+    ) -> Poll<io::Result<()>> {
+        if self.is_repeated {
+            // No waker is kept: the connection is polled once more after the
+            // request.
+            return Poll::Pending;
+        }
+        match std::mem::replace(&mut self.received, Received::Nothing) {
+            Received::Nothing => Pin::new(&mut self.stream).poll_read(context, buffer),
+            Received::Bytes(mut bytes) => {
+                let fitting = bytes.len().min(buffer.remaining());
+                buffer.put_slice(&bytes.split_to(fitting));
+                if !bytes.is_empty() {
+                    self.received = Received::Bytes(bytes);
+                }
+                Poll::Ready(Ok(()))
+            }
+            Received::Failure(error) => Poll::Ready(Err(error)),
+        }
+    }
+}
+
+impl Write for Wire {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.request.write();
+        if self.is_repeated {
+            return Poll::Ready(Ok(bytes.len()));
+        }
+        Pin::new(&mut self.stream).poll_write(context, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(Pin::new(&mut self.stream).poll_flush(context))?;
+        self.request.flush();
+        if self.request.is_sent() {
+            self.is_repeated = false;
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.request.write();
+        if self.is_repeated {
+            return Poll::Ready(Ok(slices.iter().map(|slice| slice.len()).sum()));
+        }
+        Pin::new(&mut self.stream).poll_write_vectored(context, slices)
+    }
+}
