@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::Mutex;
+use std::time::Duration;
 
 use rcgen::BasicConstraints;
 use rcgen::CertificateParams;
@@ -71,6 +72,10 @@ impl Authority {
     }
 }
 
+/// The time before a response, so that its call is slow, and its connection is
+/// put aside meanwhile.
+const LATE: Duration = Duration::from_millis(20);
+
 /// A TLS server that responds with 200 to each client that it accepts.
 pub struct TlsServer {
     pub port: u16,
@@ -91,6 +96,7 @@ impl TlsServer {
                     let Ok(mut socket) = acceptor.accept(socket).await else { return };
                     let head = read_head(&mut socket).await;
                     assert!(head.contains(NAME), "{head}");
+                    tokio::time::sleep(LATE).await;
                     let answer =
                         "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
                     socket.write_all(answer.as_bytes()).await.unwrap();
