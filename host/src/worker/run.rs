@@ -180,7 +180,7 @@ impl<'a> RunLoop<'a> {
                 Err(error) => return RunEnd::Broken(error),
             };
             failpoint::reach(FailPoint::AdapterAnswered);
-            let SendStep { request, state, after_ms } = match self.take(step) {
+            let SendStep { request, state, after_ms } = match self.send_or_end(step) {
                 ControlFlow::Continue(send) => send,
                 ControlFlow::Break(end) => return end,
             };
@@ -203,7 +203,7 @@ impl<'a> RunLoop<'a> {
     /// Returns the request of a step, or the end of the run. This is no part of
     /// [`Self::step_to_end`], which would keep room for the step while it waits
     /// for the response.
-    fn take(&self, step: Step) -> ControlFlow<RunEnd, SendStep> {
+    fn send_or_end(&self, step: Step) -> ControlFlow<RunEnd, SendStep> {
         ControlFlow::Break(match step {
             Step::Send(send) => return ControlFlow::Continue(send),
             Step::Wait(step) => RunEnd::Wait { step, adapter: self.version.adapter().digest() },

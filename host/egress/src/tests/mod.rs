@@ -3,6 +3,7 @@
 mod aws;
 mod calls;
 mod clouds;
+mod connections;
 mod credentials;
 mod h2_server;
 mod locations;
@@ -16,6 +17,7 @@ mod tokens;
 pub mod vectors;
 
 use std::num::NonZeroU32;
+use std::path::Path;
 use std::time::Duration;
 
 use crate::Client;
@@ -132,4 +134,11 @@ impl ExchangeResult {
             Event::Timer => "timer".to_owned(),
         }
     }
+}
+
+/// Returns the configuration of a CSP on this machine that has a certificate of
+/// `authority`, whose file it makes in `dir`.
+fn trusting(authority: &tls_server::Authority, dir: &Path) -> String {
+    authority.write(&dir.join("ca.pem"));
+    format!("private_networks = ['127.0.0.0/8']\ntls.ca = '{}/ca.pem'", dir.display())
 }

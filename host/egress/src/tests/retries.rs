@@ -1,7 +1,5 @@
 //! The number of calls for a request, and its final result.
 
-use std::path::Path;
-
 use h2::Reason;
 
 use super::h2_server;
@@ -70,26 +68,6 @@ async fn a_request_that_is_never_repeated_is_called_once() {
     check([status(503), status(200)], Retry::Never, ("503", 1)).await;
     check([status(429), status(200)], Retry::Never, ("429", 1)).await;
     check([Act::ResetUnread, status(200)], Retry::Never, ("reset", 1)).await;
-}
-
-/// Returns the configuration of a CSP on this machine that has a certificate of
-/// `authority`, whose file it makes in `dir`.
-fn trusting(authority: &Authority, dir: &Path) -> String {
-    authority.write(&dir.join("ca.pem"));
-    format!("private_networks = ['127.0.0.0/8']\ntls.ca = '{}/ca.pem'", dir.display())
-}
-
-#[tokio::test]
-async fn calls_share_a_connection_of_http2() {
-    let (dir, authority) = (tempfile::tempdir().unwrap(), Authority::new());
-    let csp = H2Server::start(&authority, vec![h2_server::Act::Answer]).await;
-    let client = resolving("127.0.0.1", &csp.url(), &trusting(&authority, dir.path()));
-    let get = get("/x");
-    assert_eq!(exchange(&client, &get, &THRICE).await.outcome(), "200");
-    let calls = (0..8).map(|_| exchange(&client, &get, &THRICE));
-    let results = futures_util::future::join_all(calls).await;
-    assert!(results.iter().all(|result| result.outcome() == "200"));
-    assert_eq!(csp.connections(), 1);
 }
 
 /// Plays `first` and then a response with 200, on HTTP/2. Only a request that

@@ -97,7 +97,7 @@ async fn an_unusable_tls_file_prevents_the_start() {
 
 /// Returns a client whose resolver refuses every name, so that only calls
 /// through the proxy succeed.
-fn proxied(proxy: &Proxy, csp: &str, ca: &std::path::Path) -> Client {
+fn proxied(proxy: &Proxy, csp: &str, ca: &Path) -> Client {
     let more = format!("proxy = 'http://127.0.0.1:{}'\ntls.ca = '{}'", proxy.port, ca.display());
     resolving("10.0.0.1", csp, &more)
 }

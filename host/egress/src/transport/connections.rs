@@ -1,16 +1,10 @@
 //! Requests on the connections to the peers of one CSP.
 
 use std::error::Error;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::Context;
-use std::task::Poll;
 
 use bytes::Bytes;
 use http::Response;
-use http_body::Body;
-use http_body::Frame;
-use http_body::SizeHint;
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::client::conn::http2;
@@ -23,8 +17,8 @@ use tracing::debug;
 use crate::transport::connector::Connector;
 use crate::transport::http1::ConnectionPool;
 use crate::transport::http1::Http1;
-use crate::transport::http1::Http1Body;
 use crate::transport::http1::Outgoing;
+use crate::transport::http1::ResponseBody;
 use crate::transport::http1::Sent;
 use crate::transport::limits::HEADER_BYTES_MAX;
 use crate::transport::pool::Idle;
@@ -63,13 +57,6 @@ pub enum InFlight {
     Http1(Sent),
     /// Boxed, because the other variant waits for long and is small.
     Http2(Box<Response<Incoming>>),
-}
-
-/// The body of a response.
-#[derive(Debug)]
-pub enum ResponseBody {
-    Http1(Http1Body),
-    Http2(Incoming),
 }
 
 impl Connections {
@@ -119,6 +106,7 @@ impl Connections {
                 Some(unsent) if !is_new => request = unsent,
                 Some(_) | None => return Err(SendError::Failed(failed.into_error())),
             }
+            // Its connection takes no request more, whatever it says of itself.
             self.pool.forget_shared(&peer);
             *request.uri_mut() = uri.clone();
         }
@@ -176,40 +164,8 @@ impl InFlight {
     /// [`SendError::Failed`].
     pub async fn response(self) -> Result<Response<ResponseBody>, SendError> {
         match self {
-            Self::Http1(sent) => {
-                let response = sent.response().await.map_err(SendError::Failed)?;
-                Ok(response.map(ResponseBody::Http1))
-            }
-            Self::Http2(response) => Ok(response.map(ResponseBody::Http2)),
-        }
-    }
-}
-
-impl Body for ResponseBody {
-    type Data = Bytes;
-    type Error = hyper::Error;
-
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        match self.get_mut() {
-            Self::Http1(body) => Pin::new(body).poll_frame(context),
-            Self::Http2(body) => Pin::new(body).poll_frame(context),
-        }
-    }
-
-    fn is_end_stream(&self) -> bool {
-        match self {
-            Self::Http1(body) => body.is_end_stream(),
-            Self::Http2(body) => body.is_end_stream(),
-        }
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        match self {
-            Self::Http1(body) => body.size_hint(),
-            Self::Http2(body) => body.size_hint(),
+            Self::Http1(sent) => sent.response().await.map_err(SendError::Failed),
+            Self::Http2(response) => Ok(response.map(ResponseBody::of_http2)),
         }
     }
 }

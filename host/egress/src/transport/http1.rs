@@ -52,7 +52,7 @@ type Responded = Result<Response<Incoming>, TrySendError<Outgoing>>;
 
 /// The wait for a response after which its call is slow: long enough that the
 /// other calls save the making of a connection, short enough that few calls wait
-/// with all buffers when thousands come at once.
+/// with all buffers when thousands come at once. Tests have nearly no other calls.
 const SLOW_AFTER: Duration = Duration::from_millis(if cfg!(test) { 1 } else { 100 });
 
 /// A connection, which moves no byte unless the call that has it polls it.
@@ -86,12 +86,13 @@ struct Parked {
     wire: Wire,
 }
 
-/// The body of a response. At its end the connection returns to its pool. A
-/// connection whose body is not read to its end is closed.
+/// The body of a response. At its end, an HTTP/1.1 connection returns to its
+/// pool. One whose body is not read to its end is closed.
 #[derive(Debug)]
-pub struct Http1Body {
+pub struct ResponseBody {
     body: Incoming,
-    /// `None` after the end.
+    /// The connection that the body needs to be read. `None` for HTTP/2, whose
+    /// connections have a task, and after the end.
     http1: Option<Box<Http1>>,
 }
 
@@ -100,13 +101,13 @@ impl Http1 {
     ///
     /// # Errors
     ///
-    /// Returns none that is known: nothing is read or written.
+    /// Returns an error of `hyper`. None is known: nothing is read or written.
     pub async fn open(
         peer: Peer,
         pool: Weak<ConnectionPool>,
         wire: Wire,
     ) -> Result<Box<Self>, hyper::Error> {
-        let progress = wire.request();
+        let progress = wire.progress();
         let made = http1::Builder::new().max_headers(HEADER_FIELDS_MAX).handshake(wire).await;
         let (sender, connection) = made?;
         Ok(Box::new(Self { peer, pool, sender, driven: Driven(Some(connection)), progress }))
@@ -204,10 +205,10 @@ impl Http1 {
 }
 
 impl Parked {
-    /// Waits until the response begins, or the connection fails, and lets
+    /// Waits for more of the response, or for the end of the connection, and lets
     /// `hyper` read it.
     async fn resume(mut self) -> Result<Sent, hyper::Error> {
-        self.wire.readable().await;
+        self.wire.more().await;
         let http1 = Http1::open(self.peer, self.pool, self.wire).await?;
         // The method decides on the body of a response (RFC 9112 section 6.3).
         // The rest was sent.
@@ -243,7 +244,7 @@ impl Sent {
     /// # Errors
     ///
     /// Returns the error of a connection that failed.
-    pub async fn response(self) -> Result<Response<Http1Body>, hyper::Error> {
+    pub async fn response(self) -> Result<Response<ResponseBody>, hyper::Error> {
         let mut sent = self;
         // Ends with the response, with the connection, or at the limit of the
         // call: every turn but the first follows more bytes of the peer.
@@ -253,7 +254,7 @@ impl Sent {
             let answered = poll_fn(|context| http1.poll_driven(context, &mut answer));
             if let Ok(response) = tokio::time::timeout(SLOW_AFTER, answered).await {
                 let response = response.map_err(TrySendError::into_error)?;
-                return Ok(response.map(|body| Http1Body { body, http1: Some(http1) }));
+                return Ok(response.map(|body| ResponseBody { body, http1: Some(http1) }));
             }
             sent = match http1.park(method.clone()) {
                 Ok(parked) => {
@@ -267,7 +268,14 @@ impl Sent {
     }
 }
 
-impl Body for Http1Body {
+impl ResponseBody {
+    /// Makes a body whose connection has a task of its own.
+    pub fn of_http2(body: Incoming) -> Self {
+        Self { body, http1: None }
+    }
+}
+
+impl Body for ResponseBody {
     type Data = Bytes;
     type Error = hyper::Error;
 
@@ -276,10 +284,10 @@ impl Body for Http1Body {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
         let Self { body, http1 } = &mut *self;
-        let Some(connection) = http1 else { return Poll::Ready(None) };
-        let frame = ready!(
-            connection.poll_driven(context, |context| Pin::new(&mut *body).poll_frame(context))
-        );
+        let mut body = Pin::new(body);
+        let Some(connection) = http1 else { return body.poll_frame(context) };
+        let frame =
+            ready!(connection.poll_driven(context, |context| body.as_mut().poll_frame(context)));
         match &frame {
             Some(Ok(_)) => {}
             Some(Err(_)) => *http1 = None,
@@ -289,7 +297,7 @@ impl Body for Http1Body {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.http1.is_none()
+        self.body.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {

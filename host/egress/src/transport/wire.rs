@@ -7,6 +7,7 @@
 //! a request whose bytes are not written, and the bytes that were received
 //! meanwhile.
 
+use std::future::poll_fn;
 use std::io;
 use std::io::IoSlice;
 use std::mem::MaybeUninit;
@@ -19,6 +20,7 @@ use std::task::Poll;
 use std::task::ready;
 
 use bytes::Bytes;
+use bytes::BytesMut;
 use hyper::rt::Read;
 use hyper::rt::ReadBuf;
 use hyper::rt::ReadBufCursor;
@@ -26,7 +28,7 @@ use hyper::rt::Write;
 
 use crate::transport::connector::Stream;
 
-/// The bytes that are read at first of a response, without a buffer of `hyper`.
+/// The most bytes of a response that are read without a buffer of `hyper`.
 const FIRST_BYTES_MAX: usize = 1_024;
 
 /// The stream of a connection.
@@ -36,7 +38,9 @@ pub struct Wire {
     request: Arc<RequestProgress>,
     /// The bytes that were received and not read yet. They are read before the
     /// stream.
-    received: Received,
+    received: BytesMut,
+    /// The error behind these bytes. The stream reports it once.
+    failure: Option<io::Error>,
     /// The request was sent before, so its bytes are dropped. Nothing is read
     /// until they are: `hyper` takes what comes before a request for a fault of
     /// the peer.
@@ -79,52 +83,37 @@ impl RequestProgress {
     }
 }
 
-#[derive(Debug)]
-enum Received {
-    Nothing,
-    Bytes(Bytes),
-    /// The stream reports an error once.
-    Failure(io::Error),
-}
-
 impl Wire {
     /// Takes a stream on which nothing was sent.
     pub fn new(stream: Stream) -> Self {
         let request = Arc::new(RequestProgress(AtomicU8::new(RequestProgress::AWAITED)));
-        Self { stream, request, received: Received::Nothing, is_repeated: false }
+        Self { stream, request, received: BytesMut::new(), failure: None, is_repeated: false }
     }
 
     /// Returns the progress of the connection's request.
-    pub fn request(&self) -> Arc<RequestProgress> {
+    pub fn progress(&self) -> Arc<RequestProgress> {
         Arc::clone(&self.request)
     }
 
     /// Goes on behind a request that was sent, with `unread` bytes of its
     /// response, for another connection of `hyper` that gets the same request.
     pub fn after_request(self, unread: Bytes) -> Self {
-        let received = if unread.is_empty() { Received::Nothing } else { Received::Bytes(unread) };
-        Self { received, is_repeated: true, ..self }
+        Self { received: unread.into(), is_repeated: true, ..self }
     }
 
-    /// Waits until there is something to read, or nothing more will come.
-    pub async fn readable(&mut self) {
-        std::future::poll_fn(|context| self.poll_readable(context)).await;
+    /// Waits until more bytes have been received, or no more will come.
+    pub async fn more(&mut self) {
+        poll_fn(|context| self.poll_more(context)).await;
     }
 
-    fn poll_readable(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        match self.received {
-            Received::Nothing => {}
-            Received::Bytes(_) | Received::Failure(_) => return Poll::Ready(()),
-        }
+    fn poll_more(&mut self, context: &mut Context<'_>) -> Poll<()> {
         let mut bytes = [MaybeUninit::uninit(); FIRST_BYTES_MAX];
         let mut buffer = ReadBuf::uninit(&mut bytes);
-        let read = ready!(Pin::new(&mut self.stream).poll_read(context, buffer.unfilled()));
-        self.received = match read {
+        match ready!(Pin::new(&mut self.stream).poll_read(context, buffer.unfilled())) {
             // At its end, the stream says so again.
-            Ok(()) if buffer.filled().is_empty() => Received::Nothing,
-            Ok(()) => Received::Bytes(Bytes::copy_from_slice(buffer.filled())),
-            Err(error) => Received::Failure(error),
-        };
+            Ok(()) => self.received.extend_from_slice(buffer.filled()),
+            Err(error) => self.failure = Some(error),
+        }
         Poll::Ready(())
     }
 }
@@ -140,17 +129,14 @@ impl Read for Wire {
             // request.
             return Poll::Pending;
         }
-        match std::mem::replace(&mut self.received, Received::Nothing) {
-            Received::Nothing => Pin::new(&mut self.stream).poll_read(context, buffer),
-            Received::Bytes(mut bytes) => {
-                let fitting = bytes.len().min(buffer.remaining());
-                buffer.put_slice(&bytes.split_to(fitting));
-                if !bytes.is_empty() {
-                    self.received = Received::Bytes(bytes);
-                }
-                Poll::Ready(Ok(()))
-            }
-            Received::Failure(error) => Poll::Ready(Err(error)),
+        if !self.received.is_empty() {
+            let fitting = self.received.len().min(buffer.remaining());
+            buffer.put_slice(&self.received.split_to(fitting));
+            return Poll::Ready(Ok(()));
+        }
+        match self.failure.take() {
+            Some(error) => Poll::Ready(Err(error)),
+            None => Pin::new(&mut self.stream).poll_read(context, buffer),
         }
     }
 }
@@ -195,5 +181,37 @@ impl Write for Wire {
             return Poll::Ready(Ok(slices.iter().map(|slice| slice.len()).sum()));
         }
         Pin::new(&mut self.stream).poll_write_vectored(context, slices)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt as _;
+    use hyper_util::rt::TokioIo;
+    use tokio::io::AsyncReadExt as _;
+    use tokio::io::AsyncWriteExt as _;
+    use tokio::net::TcpListener;
+    use tokio::net::TcpStream;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn bytes_that_were_read_before_are_no_reason_to_go_on() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (mut peer, _) = listener.accept().await.unwrap();
+        let wire = Wire::new(Stream::Plain(TokioIo::new(stream)));
+        let mut wire = wire.after_request(Bytes::from_static(b"HTTP/1.1 2"));
+        assert!(wire.more().now_or_never().is_none());
+        peer.write_all(b"00 OK").await.unwrap();
+        wire.more().await;
+        drop(peer);
+        let mut wire = TokioIo::new(wire);
+        // The request, which was sent before.
+        wire.write_all(b"GET / HTTP/1.1").await.unwrap();
+        wire.flush().await.unwrap();
+        let mut read = String::new();
+        wire.read_to_string(&mut read).await.unwrap();
+        assert_eq!(read, "HTTP/1.1 200 OK");
     }
 }
