@@ -28,7 +28,7 @@ const SYNC_WAIT: Duration = Duration::from_millis(500);
 /// transaction, unless enough requests are there. Awake, it would be woken for
 /// each of them.
 const BUSY_FROM: usize = 4;
-const BUSY_PAUSE: Duration = Duration::from_micros(500);
+const BUSY_PAUSE: Duration = Duration::from_millis(1);
 
 /// Adds the requests that have arrived meanwhile, which share the next
 /// transaction. While `awaits_sync` returns true, waits for more, up to a number
