@@ -1,19 +1,19 @@
-//! `cargo xtask bench`: runs the benchmark on a release build.
+//! `cargo xtask bench`: runs the benchmark on the program as operators run it.
 
 use std::process::Command;
 
 use anyhow::Context as _;
 
 use crate::adapters;
-use crate::cargo;
 use crate::peers;
 use crate::process;
+use crate::release;
 use crate::workspace::target;
 
 /// Measure HOTH and print each figure beside its limit
 ///
-/// Builds for release first, which takes some minutes the first time. The
-/// last lines are a table in Markdown.
+/// Builds the program as `cargo xtask release` does first, which takes some
+/// minutes the first time. The last lines are a table in Markdown.
 ///
 /// With --peers, installs BullMQ, Redis and Restate, gives HOTH and each of
 /// them the same load in turn, and prints the ratios. A peer that cannot be
@@ -48,22 +48,15 @@ pub struct Arguments {
 /// Runs `cargo xtask bench`.
 pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     adapters::build()?;
-    println!("Building for release");
-    process::run(cargo::native("build")?.args([
-        "--release",
-        "--bin",
-        "hoth",
-        "--bin",
-        "hoth-bench",
-    ]))?;
-    let release = target()?.join("release");
+    let program = release::build("hoth")?;
+    let bench = release::build("hoth-bench")?;
     // On the disk of the working copy: `/tmp` may be in memory, where a sync
     // costs nothing.
     let folder = target()?.join("bench");
     std::fs::create_dir_all(&folder).with_context(|| format!("creating {}", folder.display()))?;
-    let mut command = Command::new(release.join("hoth-bench"));
+    let mut command = Command::new(bench);
     command.env("TMPDIR", folder);
-    command.arg("--program").arg(release.join("hoth"));
+    command.arg("--program").arg(program);
     command.arg("--adapter").arg(target()?.join("adapters/atat.wasm"));
     command.arg("--small-adapter").arg(target()?.join("adapters/hello.wasm"));
     if arguments.peers {

@@ -19,7 +19,9 @@ mod fuzz;
 mod openapi;
 mod peers;
 mod process;
+mod profile;
 mod python;
+mod release;
 mod samples;
 mod schemathesis;
 mod screenshots;
@@ -50,6 +52,8 @@ enum Task {
     Test(test::Arguments),
     Demo(demo::Arguments),
     Bench(bench::Arguments),
+    Release(release::Arguments),
+    Profile(profile::Arguments),
     CrashTest(crash_test::Arguments),
     Fuzz(fuzz::Arguments),
     Screenshots(screenshots::Arguments),
@@ -69,6 +73,8 @@ fn main() -> ExitCode {
         Task::Check(arguments) => check::run(&arguments),
         Task::Demo(arguments) => demo::run(&arguments),
         Task::Bench(arguments) => bench::run(&arguments),
+        Task::Release(arguments) => release::run(&arguments),
+        Task::Profile(arguments) => profile::run(&arguments),
         Task::CrashTest(arguments) => crash_test::run(&arguments),
         Task::Fuzz(arguments) => fuzz::run(&arguments),
         Task::Screenshots(arguments) => screenshots::run(&arguments),

@@ -159,11 +159,7 @@ fn debian_suffices(target: Target) -> anyhow::Result<bool> {
 }
 
 fn linkers() -> anyhow::Result<PathBuf> {
-    let sysroot = PathBuf::from(ask("rustc", &["--print", "sysroot"])?);
-    let about = ask("rustc", &["-vV"])?;
-    let host = about.lines().find_map(|line| line.strip_prefix("host: "));
-    let host = host.context("`rustc -vV` prints no host")?;
-    let linkers = sysroot.join("lib/rustlib").join(host).join("bin");
+    let linkers = tools()?;
     for linker in ["wasm-component-ld", "gcc-ld/wasm-ld"] {
         ensure!(
             linkers.join(linker).is_file(),
@@ -172,6 +168,32 @@ fn linkers() -> anyhow::Result<PathBuf> {
         );
     }
     Ok(linkers)
+}
+
+/// Returns the folder of the linkers and other tools that come with the
+/// toolchain in use.
+pub fn tools() -> anyhow::Result<PathBuf> {
+    let sysroot = PathBuf::from(ask("rustc", &["--print", "sysroot"])?);
+    Ok(sysroot.join("lib/rustlib").join(this_machine()?).join("bin"))
+}
+
+/// Returns the target of programs for this machine.
+pub fn this_machine() -> anyhow::Result<String> {
+    about("host")
+}
+
+/// Returns the major version of the compiler's LLVM.
+pub fn llvm_version() -> anyhow::Result<u32> {
+    let version = about("LLVM version")?;
+    numbers(&version).first().copied().with_context(|| format!("LLVM has the version {version}"))
+}
+
+/// Returns what the compiler says of itself under `name`.
+fn about(name: &str) -> anyhow::Result<String> {
+    let about = ask("rustc", &["-vV"])?;
+    let mut fields = about.lines().filter_map(|line| line.split_once(": "));
+    let found = fields.find_map(|(field, value)| (field == name).then(|| value.to_owned()));
+    found.with_context(|| format!("`rustc -vV` prints no {name}"))
 }
 
 fn ask(rustc: &str, arguments: &[&str]) -> anyhow::Result<String> {

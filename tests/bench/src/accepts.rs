@@ -129,6 +129,9 @@ impl Compared {
             }
             syncs.push(sync_ms()?);
         }
+        host.end().await?;
+        echo.end().await?;
+        storing.end().await?;
         let [echo, storing, host] = servers.map(|server| server.measured);
         Ok(Self { host, storing, echo, sync_ms: quantile(&mut syncs, 0.5) })
     }

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::process::Stdio;
 
 use anyhow::Context as _;
+use anyhow::ensure;
 use axum::Router;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -55,7 +56,7 @@ impl Work {
     }
 }
 
-/// Serves until the process is killed; prints the address first.
+/// Serves until standard input ends; prints the address first.
 pub async fn serve(work: Work) -> anyhow::Result<()> {
     let folder = tempfile::tempdir().context("making a temporary folder")?;
     let store = match work {
@@ -65,7 +66,14 @@ pub async fn serve(work: Work) -> anyhow::Result<()> {
     let router = Router::new().route("/provisioning-jobs", post(answer)).with_state(store);
     let listener = Listener::bind(([127, 0, 0, 1], 0).into(), CONNECTIONS_MAX).await?;
     println!("{}", listener.local_addr()?);
-    listener.serve(router, CancellationToken::new()).await;
+    let stop = CancellationToken::new();
+    let stopped = stop.clone();
+    std::thread::spawn(move || {
+        // Ends with an error, or when the benchmark closes it.
+        let _ = std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
+        stopped.cancel();
+    });
+    listener.serve(router, stop).await;
     Ok(())
 }
 
@@ -92,6 +100,7 @@ impl Echo {
         let mut child = Command::new(std::env::current_exe().context("finding this program")?)
             .arg(work.argument())
             .env("TMPDIR", folder.path())
+            .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .kill_on_drop(true)
             .spawn()
@@ -100,6 +109,15 @@ impl Echo {
         let line = BufReader::new(stdout).lines().next_line().await?;
         let address = line.context("the echo server ended at once")?.parse()?;
         Ok(Self { child, address, _folder: folder })
+    }
+
+    /// Ends the server. A program that was built to record a profile writes it
+    /// then.
+    pub async fn end(mut self) -> anyhow::Result<()> {
+        // Closes its standard input.
+        let status = self.child.wait().await.context("waiting for the echo server")?;
+        ensure!(status.success(), "the echo server ended with {status}");
+        Ok(())
     }
 
     /// Returns the process id.

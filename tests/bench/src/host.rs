@@ -5,6 +5,7 @@ use std::path::Path;
 use std::path::PathBuf;
 
 use anyhow::Context as _;
+use anyhow::ensure;
 use hoth_testkit::HostConfig;
 use hoth_testkit::HostProcess;
 use mock_csp::MockCsp;
@@ -26,7 +27,7 @@ pub struct Built {
 /// The start of a warning that is intended here.
 const NO_KEY: &str = "No key is configured";
 
-/// A running host; killed when it is dropped.
+/// A running host; killed when it is dropped, unless it was ended before.
 pub struct Host {
     process: HostProcess,
     pub api: SocketAddr,
@@ -88,6 +89,14 @@ impl Host {
     /// Returns the process id.
     pub fn id(&self) -> anyhow::Result<u32> {
         self.process.id().context("the host has ended")
+    }
+
+    /// Ends the host as an operator does. A program that was built to record a
+    /// profile writes it then.
+    pub async fn end(mut self) -> anyhow::Result<()> {
+        let status = self.process.terminate().await?;
+        ensure!(status.success(), "the host ended with {status}");
+        Ok(())
     }
 
     /// Returns the resident memory in MiB.

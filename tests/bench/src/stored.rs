@@ -23,6 +23,7 @@ pub async fn stored(built: &Built, csp: &MockCsp, seconds: u64) -> anyhow::Resul
     let system = system(&host)?;
     system.run(csp, "warm", WARM_UP).await?;
     let ran = system.run(csp, "stored", seconds * JOBS_PER_SECOND).await?;
+    host.end().await?;
     let row = |name, measured, unit, target| Figure { name, measured, unit, limit: None, target };
     Ok(vec![
         row("jobs from POST to stored outcome", ran.jobs.per_second(), "/s", Target::None),

@@ -121,6 +121,7 @@ async fn jobs_per_second(
     for collector in collectors {
         collector.await.context("a collector panicked")??;
     }
+    host.end().await?;
     #[expect(clippy::cast_precision_loss, reason = "a run has fewer than 2^53 jobs")]
     Ok(collected.load(Ordering::SeqCst) as f64 / took.as_secs_f64())
 }
