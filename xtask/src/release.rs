@@ -1,12 +1,12 @@
 //! `cargo xtask release`: the program as operators run it.
 
+use std::ffi::OsStr;
 use std::ffi::OsString;
 use std::fs;
 use std::path::Path;
 use std::path::PathBuf;
 
 use anyhow::Context as _;
-use anyhow::ensure;
 
 use crate::cargo;
 use crate::process;
@@ -16,6 +16,11 @@ use crate::workspace::workspace;
 
 /// Profile of cargo that everything for operators is built with.
 pub const CARGO_PROFILE: &str = "dist";
+
+/// Variable with flags for the compiler, which may contain spaces, and their
+/// separator.
+const FLAGS_VARIABLE: &str = "CARGO_ENCODED_RUSTFLAGS";
+const SEPARATOR: &str = "\u{1f}";
 
 /// Build the program for operators: target/dist/hoth
 ///
@@ -70,7 +75,8 @@ pub fn build_into(folder: &Path, package: &str, flags: Vec<OsString>) -> anyhow:
     // target, the flags are not for build scripts and procedural macros.
     command.args(["build", "--package", package, "--profile", CARGO_PROFILE]);
     command.args(["--target", &machine, "--target-dir"]).arg(folder);
-    command.env("RUSTFLAGS", with_flags(std::env::var_os("RUSTFLAGS"), flags)?);
+    let [encoded, plain] = [FLAGS_VARIABLE, "RUSTFLAGS"].map(std::env::var_os);
+    command.env(FLAGS_VARIABLE, with_flags(encoded, plain, flags));
     process::run(&mut command)?;
     Ok(folder.join(machine).join(CARGO_PROFILE).join(package))
 }
@@ -81,16 +87,21 @@ pub fn profile() -> anyhow::Result<PathBuf> {
     Ok(workspace()?.root.join(format!("host/profiles/{machine}.profdata")))
 }
 
-/// Adds flags to those of the environment, which cargo separates by spaces.
-fn with_flags(given: Option<OsString>, flags: Vec<OsString>) -> anyhow::Result<OsString> {
-    let mut all = given.unwrap_or_default();
-    for flag in flags {
-        let has_space = flag.as_encoded_bytes().contains(&b' ');
-        ensure!(!has_space, "a path with a space cannot be a flag of rustc: {}", flag.display());
-        all.push(" ");
-        all.push(flag);
-    }
-    Ok(all)
+/// Adds flags to those of the environment, of which cargo reads the encoded
+/// ones first (The Cargo Book, "build.rustflags").
+fn with_flags(
+    encoded: Option<OsString>,
+    plain: Option<OsString>,
+    flags: Vec<OsString>,
+) -> OsString {
+    let plain = plain.unwrap_or_default();
+    let encoded = encoded.unwrap_or_else(|| {
+        let words: Vec<_> = plain.to_str().unwrap_or_default().split_whitespace().collect();
+        words.join(SEPARATOR).into()
+    });
+    let given = (!encoded.is_empty()).then_some(encoded);
+    let all: Vec<OsString> = given.into_iter().chain(flags).collect();
+    all.join(OsStr::new(SEPARATOR))
 }
 
 #[cfg(test)]
@@ -101,10 +112,15 @@ mod tests {
 
     #[test]
     fn flags_are_added_to_those_of_the_environment() {
-        let flags = || vec![OsString::from("-Cb"), OsString::from("-Cc=/d")];
-        assert_eq!(with_flags(Some("-Ca".into()), flags()).expect("no spaces"), "-Ca -Cb -Cc=/d");
-        assert_eq!(with_flags(None, flags()).expect("no spaces"), " -Cb -Cc=/d");
-        assert!(with_flags(None, vec!["-Cc=/a folder".into()]).is_err());
+        let flags = || vec![OsString::from("-Cb"), OsString::from("-Cc=/a folder")];
+        let added = |encoded: Option<&str>, plain: Option<&str>| {
+            let [encoded, plain] = [encoded, plain].map(|given| given.map(OsString::from));
+            let all = with_flags(encoded, plain, flags()).into_string().expect("it is UTF-8");
+            all.replace(SEPARATOR, "|")
+        };
+        assert_eq!(added(None, None), "-Cb|-Cc=/a folder");
+        assert_eq!(added(None, Some(" -Ca  -Cd ")), "-Ca|-Cd|-Cb|-Cc=/a folder");
+        assert_eq!(added(Some("-Ce\u{1f}-Cf"), Some("-Ca")), "-Ce|-Cf|-Cb|-Cc=/a folder");
     }
 
     #[test]
