@@ -1,6 +1,6 @@
 //! The figures of HOTH, each beside its limit in the same run.
 //!
-//! `cargo xtask bench` builds everything for release and runs this. It measures
+//! `cargo xtask bench` builds everything for operators and runs this. It measures
 //! ratios and always succeeds, since a machine that is busy with something else
 //! distorts the figures.
 
@@ -53,7 +53,7 @@ static ALLOCATOR: MiMalloc = MiMalloc;
 /// Measure HOTH and print each figure beside its limit
 #[derive(Debug, Parser)]
 struct Arguments {
-    /// Path of the `hoth` program, built for release
+    /// Path of the `hoth` program, an optimised build
     #[arg(long)]
     program: PathBuf,
     /// Path of the bundled adapter, as a component

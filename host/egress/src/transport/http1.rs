@@ -200,7 +200,7 @@ impl Http1 {
         let Some(connection) = self.driven.0.take() else { return Err(self) };
         let http1::Parts { io, read_buf, .. } = connection.into_parts();
         let Self { peer, pool, .. } = *self;
-        Ok(Parked { peer, pool, method, wire: io.after_request(read_buf) })
+        Ok(Parked { peer, pool, method, wire: io.after_request(&read_buf) })
     }
 }
 

@@ -19,7 +19,6 @@ use std::task::Context;
 use std::task::Poll;
 use std::task::ready;
 
-use bytes::Bytes;
 use bytes::BytesMut;
 use hyper::rt::Read;
 use hyper::rt::ReadBuf;
@@ -97,8 +96,10 @@ impl Wire {
 
     /// Goes on behind a request that was sent, with `unread` bytes of its
     /// response, for another connection of `hyper` that gets the same request.
-    pub fn after_request(self, unread: Bytes) -> Self {
-        Self { received: unread.into(), is_repeated: true, ..self }
+    pub fn after_request(self, unread: &[u8]) -> Self {
+        // A copy: as `Bytes`, they keep the whole buffer of `hyper`, also if there
+        // are none.
+        Self { received: BytesMut::from(unread), is_repeated: true, ..self }
     }
 
     /// Waits until more bytes have been received, or no more will come.
@@ -201,7 +202,7 @@ mod tests {
         let stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let (mut peer, _) = listener.accept().await.unwrap();
         let wire = Wire::new(Stream::Plain(TokioIo::new(stream)));
-        let mut wire = wire.after_request(Bytes::from_static(b"HTTP/1.1 2"));
+        let mut wire = wire.after_request(b"HTTP/1.1 2");
         assert!(wire.more().now_or_never().is_none());
         peer.write_all(b"00 OK").await.unwrap();
         wire.more().await;
