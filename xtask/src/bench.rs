@@ -1,5 +1,6 @@
 //! `cargo xtask bench`: runs the benchmark on the program as operators run it.
 
+use std::path::Path;
 use std::process::Command;
 
 use anyhow::Context as _;
@@ -54,11 +55,8 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
     // costs nothing.
     let folder = target()?.join("bench");
     std::fs::create_dir_all(&folder).with_context(|| format!("creating {}", folder.display()))?;
-    let mut command = Command::new(bench);
+    let mut command = command(&bench, &program)?;
     command.env("TMPDIR", folder);
-    command.arg("--program").arg(program);
-    command.arg("--adapter").arg(target()?.join("adapters/atat.wasm"));
-    command.arg("--small-adapter").arg(target()?.join("adapters/hello.wasm"));
     if arguments.peers {
         command.arg("--peers").arg(peers::install()?);
     }
@@ -72,4 +70,15 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
         command.arg("--rounds").arg(rounds.to_string());
     }
     process::run(command.args(&arguments.rest))
+}
+
+/// Returns a call of the benchmark `bench` of `program`, with the adapters of
+/// the target directory.
+pub fn command(bench: &Path, program: &Path) -> anyhow::Result<Command> {
+    let adapters = target()?.join("adapters");
+    let mut command = Command::new(bench);
+    command.arg("--program").arg(program);
+    command.arg("--adapter").arg(adapters.join("atat.wasm"));
+    command.arg("--small-adapter").arg(adapters.join("hello.wasm"));
+    Ok(command)
 }

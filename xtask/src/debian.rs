@@ -26,14 +26,14 @@ const EXECUTABLE: u32 = 0o111;
 
 /// Program that is found on `PATH`, and the Debian package that contains it.
 #[derive(Debug, Clone, Copy)]
-pub struct Program {
-    pub name: &'static str,
-    pub package: &'static str,
+pub struct Program<'a> {
+    pub name: &'a str,
+    pub package: &'a str,
 }
 
 /// Programs that `cargo xtask test` starts: Prometheus, which checks the
 /// metrics, the rules and the dashboards; and a browser with its driver.
-pub const TEST_PROGRAMS: [Program; 4] = [
+pub const TEST_PROGRAMS: [Program<'static>; 4] = [
     Program { name: "promtool", package: "prometheus" },
     Program { name: "prometheus", package: "prometheus" },
     Program { name: "chromium", package: "chromium" },
@@ -47,7 +47,7 @@ pub const TEST_PROGRAMS: [Program; 4] = [
 ///
 /// Fails if a program is missing and cannot be installed. The message names the
 /// command that installs it.
-pub fn ensure(programs: &[Program]) -> anyhow::Result<()> {
+pub fn ensure(programs: &[Program<'_>]) -> anyhow::Result<()> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let packages = missing_packages(programs, &path);
     if packages.is_empty() {
@@ -93,13 +93,16 @@ fn apt_get() -> Command {
 }
 
 /// Returns each package once that a missing program needs.
-fn missing_packages(programs: &[Program], path: &OsStr) -> Vec<&'static str> {
+fn missing_packages<'a>(programs: &[Program<'a>], path: &OsStr) -> Vec<&'a str> {
     let packages: BTreeSet<_> = missing(programs, path).map(|program| program.package).collect();
     packages.into_iter().collect()
 }
 
 /// Returns the programs without an executable file in a folder of `path`.
-fn missing<'a>(programs: &'a [Program], path: &OsStr) -> impl Iterator<Item = &'a Program> {
+fn missing<'p, 'a>(
+    programs: &'p [Program<'a>],
+    path: &OsStr,
+) -> impl Iterator<Item = &'p Program<'a>> {
     let folders: Vec<_> = std::env::split_paths(path).collect();
     let is_executable = |file: &Path| {
         std::fs::metadata(file)

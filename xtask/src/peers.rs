@@ -18,7 +18,7 @@ use crate::workspace::workspace;
 const NPM_LIMIT: Duration = Duration::from_secs(300);
 
 /// Server of BullMQ's queues.
-const REDIS: Program = Program { name: "redis-server", package: "redis-server" };
+const REDIS: Program<'static> = Program { name: "redis-server", package: "redis-server" };
 
 /// Installs the peers below the target directory, and returns their folder. A
 /// peer that cannot be installed is reported here, and left out by the

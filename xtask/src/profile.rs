@@ -12,7 +12,9 @@ use anyhow::Context as _;
 use anyhow::ensure;
 
 use crate::adapters;
+use crate::bench;
 use crate::debian;
+use crate::debian::Program;
 use crate::process;
 use crate::release;
 use crate::toolchain;
@@ -69,10 +71,7 @@ pub fn run(_: &Arguments) -> anyhow::Result<()> {
     let _ = fs::remove_dir_all(&counts);
     fs::create_dir_all(&counts).with_context(|| format!("creating {}", counts.display()))?;
     for load in LOADS {
-        let mut command = Command::new(&bench);
-        command.arg("--program").arg(&program);
-        command.arg("--adapter").arg(target()?.join("adapters/atat.wasm"));
-        command.arg("--small-adapter").arg(target()?.join("adapters/hello.wasm"));
+        let mut command = bench::command(&bench, &program)?;
         command.args(["--only", load, "--seconds", LOAD_SECONDS]);
         // A file for each process.
         command.env(FILE_VARIABLE, counts.join(format!("{load}-%p.profraw")));
@@ -92,8 +91,6 @@ fn merge(llvm_profdata: &Path, counts: &Path, profile: &Path) -> anyhow::Result<
     let files = files.context("reading the folder of the counts")?;
     // A host and the benchmark for each load, and more.
     ensure!(files.len() >= 2 * LOADS.len(), "only {} programs have written counts", files.len());
-    let folder = profile.parent().expect("it is in a folder");
-    fs::create_dir_all(folder).with_context(|| format!("creating {}", folder.display()))?;
     let mut command = Command::new(llvm_profdata);
     // Sparse: code that did not run has no entry, and is optimised as usual. It
     // includes all that compiles adapters, which is not under this load.
@@ -103,23 +100,13 @@ fn merge(llvm_profdata: &Path, counts: &Path, profile: &Path) -> anyhow::Result<
 
 /// Finds the tool that merges profiles, or installs it.
 fn llvm_profdata() -> anyhow::Result<PathBuf> {
-    let version = toolchain::llvm_version()?;
-    let package = format!("llvm-{version}");
-    let places = [
-        toolchain::tools()?.join("llvm-profdata"),
-        format!("/usr/bin/llvm-profdata-{version}").into(),
-    ];
-    let find = || places.iter().find(|path| path.is_file()).cloned();
-    if let Some(found) = find() {
-        return Ok(found);
+    let of_toolchain = toolchain::tools()?.join("llvm-profdata");
+    if of_toolchain.is_file() {
+        return Ok(of_toolchain);
     }
-    let installed = debian::install(&[&package]);
-    find().with_context(|| {
-        let reason = installed.err().map(|reason| format!("\nreason: {reason:#}"));
-        format!(
-            "llvm-profdata of LLVM {version} is missing\nhint: `rustup component add llvm-tools`, \
-             or `apt-get install {package}` as root on Debian{}",
-            reason.unwrap_or_default()
-        )
-    })
+    let version = toolchain::llvm_version()?;
+    let (name, package) = (format!("llvm-profdata-{version}"), format!("llvm-{version}"));
+    debian::ensure(&[Program { name: &name, package: &package }])
+        .context("with rustup, `rustup component add llvm-tools` is enough")?;
+    Ok(name.into())
 }

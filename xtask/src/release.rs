@@ -14,8 +14,8 @@ use crate::toolchain;
 use crate::workspace::target;
 use crate::workspace::workspace;
 
-/// Profile of cargo that everything for operators is built with.
-pub const CARGO_PROFILE: &str = "dist";
+/// Profile of cargo that the program for operators is built with.
+const CARGO_PROFILE: &str = "dist";
 
 /// Variable with flags for the compiler, which may contain spaces, and their
 /// separator.
@@ -37,11 +37,10 @@ pub struct Arguments {}
 /// Runs `cargo xtask release`.
 pub fn run(_: &Arguments) -> anyhow::Result<()> {
     let built = build("hoth")?;
-    let program = target()?.join(CARGO_PROFILE).join("hoth");
-    let folder = program.parent().expect("it is in a folder");
-    fs::create_dir_all(folder).with_context(|| format!("creating {}", folder.display()))?;
-    // Written beside it and renamed, as a running program cannot be overwritten.
-    let new = program.with_extension("new");
+    let folder = target()?.join(CARGO_PROFILE);
+    fs::create_dir_all(&folder).with_context(|| format!("creating {}", folder.display()))?;
+    // Renamed, because a program that runs cannot be overwritten.
+    let (program, new) = (folder.join("hoth"), folder.join("hoth.new"));
     fs::copy(&built, &new).with_context(|| format!("copying {}", built.display()))?;
     fs::rename(&new, &program).with_context(|| format!("replacing {}", program.display()))?;
     println!("Built {}", program.display());
