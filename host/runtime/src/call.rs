@@ -6,8 +6,6 @@ use std::time::Duration;
 
 use tracing::warn;
 use wasmtime::Store;
-use wasmtime::component::ComponentExportIndex;
-use wasmtime::component::Func;
 use wasmtime::component::Instance;
 
 use super::CallError;
@@ -21,7 +19,9 @@ use super::host::HostState;
 use super::lift;
 use super::lower;
 use super::usage::FAILURES_IN_A_ROW;
-use super::wit::types;
+use super::wit::Begin;
+use super::wit::EntryExports;
+use super::wit::Resume;
 use hoth_core::domain::Digest;
 use hoth_core::domain::Step;
 
@@ -33,6 +33,7 @@ pub struct Adapter(Arc<Loaded>);
 /// The parts of a loaded adapter.
 pub(super) struct Loaded {
     pub guest: Guest,
+    pub exports: EntryExports,
     pub digest: Digest,
     pub size_bytes: usize,
     pub imports: Vec<String>,
@@ -107,16 +108,16 @@ impl Adapter {
     /// lines.
     pub async fn measured_call(&self, call: Call<'_>) -> (Result<Step, CallError>, Measured) {
         let Call { facts, now, entropy, entry } = call;
-        let Loaded { guest, info, usage, digest, .. } = &*self.0;
+        let Loaded { guest, exports, info, usage, digest, .. } = &*self.0;
         let context = lower::pairs(&facts.context);
         let job = lower::job(facts, now, entropy, &context);
         let (step, taken) = match entry {
             EntryPoint::Begin => {
                 let begin = |instance: &Instance, store: &mut Store<HostState>| {
-                    function(instance, store, &guest.exports().begin)
+                    exports.begin(instance, store)
                 };
-                let call = async |begin: Func, store: &mut Store<HostState>| {
-                    begin.typed::<_, (types::Step,)>(&*store)?.call_async(store, (job,)).await
+                let call = async |begin: Begin, store: &mut Store<HostState>| {
+                    begin.typed().call_async(store, (job,)).await
                 };
                 guest.run(now, entropy, begin, call).await
             }
@@ -127,11 +128,10 @@ impl Adapter {
                 let event = lower::event(&event, &headers);
                 let state = lower::state(state);
                 let resume = |instance: &Instance, store: &mut Store<HostState>| {
-                    function(instance, store, &guest.exports().resume)
+                    exports.resume(instance, store)
                 };
-                let call = async |resume: Func, store: &mut Store<HostState>| {
-                    let resume = resume.typed::<_, (types::Step,)>(&*store)?;
-                    resume.call_async(store, (job, state, event)).await
+                let call = async |resume: Resume, store: &mut Store<HostState>| {
+                    resume.typed().call_async(store, (job, state, event)).await
                 };
                 guest.run(now, entropy, resume, call).await
             }
@@ -156,17 +156,6 @@ impl Adapter {
     pub fn usage(&self) -> &Arc<Usage> {
         &self.0.usage
     }
-}
-
-/// Returns an exported function. Its type is checked where it is called: of that
-/// function alone, while bindgen checks all exports of each instance.
-fn function(
-    instance: &Instance,
-    store: &mut Store<HostState>,
-    export: &ComponentExportIndex,
-) -> wasmtime::Result<Func> {
-    let function = instance.get_func(store, export);
-    function.ok_or_else(|| wasmtime::Error::msg("the instance lacks a function of its component"))
 }
 
 impl fmt::Debug for Adapter {

@@ -21,7 +21,6 @@ use super::limiter::Limiter;
 use super::pace::DeadlineExceeded;
 use super::pace::Pace;
 use super::text::cut;
-use super::wit::EntryExports;
 use hoth_core::domain::LogLevel;
 use hoth_core::domain::Timestamp;
 
@@ -39,7 +38,6 @@ const REASON_BYTES_MAX: usize = 256;
 pub(super) struct Guest {
     name: Arc<str>,
     component: InstancePre<HostState>,
-    exports: EntryExports,
     imports_wasi: bool,
     limits: CallLimits,
     engine: Engine,
@@ -74,14 +72,13 @@ impl Guest {
     pub fn new(
         name: Arc<str>,
         component: InstancePre<HostState>,
-        exports: EntryExports,
         imports_wasi: bool,
         limits: CallLimits,
         engine: Engine,
     ) -> Self {
         let calls = Semaphore::new(engine.calls_per_adapter_max());
         let log_volume = Arc::default();
-        Self { name, component, exports, imports_wasi, limits, engine, calls, log_volume }
+        Self { name, component, imports_wasi, limits, engine, calls, log_volume }
     }
 
     pub fn name(&self) -> &str {
@@ -90,11 +87,6 @@ impl Guest {
 
     pub fn deadline(&self) -> Duration {
         self.limits.deadline
-    }
-
-    /// Returns the functions that run jobs.
-    pub fn exports(&self) -> &EntryExports {
-        &self.exports
     }
 
     /// Makes `call` on a fresh instance, with what `find` returns of it.

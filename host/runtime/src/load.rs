@@ -27,7 +27,7 @@ use super::settings::COMPONENT_BYTES_MAX;
 use super::wit;
 use super::wit::CspAdapter;
 use super::wit::CspAdapterPre;
-use super::wit::EntryExports;
+use super::wit::FoundExports;
 use hoth_core::domain::Digest;
 use hoth_core::domain::Timestamp;
 
@@ -72,22 +72,25 @@ impl Engine {
             return Err(LoadError::UnknownImport { import: import.clone() });
         }
         let imports_wasi = imports.iter().any(|import| import.starts_with("wasi:"));
-        let (linked, exports) = self.link(&component, imports_wasi)?;
+        let (linked, found) = self.link(&component, imports_wasi)?;
         let limits = self.config().call_limits(name);
-        let guest = Guest::new(name.into(), linked, exports, imports_wasi, limits, self.clone());
+        let guest = Guest::new(name.into(), linked, imports_wasi, limits, self.clone());
         // The description is a property of the component, so time and entropy
         // have fixed values. Here, once for the component, all exports are
         // checked.
-        let all =
-            |instance: &Instance, store: &mut Store<HostState>| CspAdapter::new(store, instance);
-        let (info, _) = guest
-            .run(Timestamp::from_millis(0), (0, 0), all, async |adapter, store| {
-                adapter.hoth_adapter_adapter().call_describe(store).await
+        let all = |instance: &Instance, store: &mut Store<HostState>| {
+            let exports = found.check(instance, &mut *store)?;
+            Ok((CspAdapter::new(store, instance)?, exports))
+        };
+        let (described, _) = guest
+            .run(Timestamp::from_millis(0), (0, 0), all, async |(adapter, exports), store| {
+                let info = adapter.hoth_adapter_adapter().call_describe(store).await?;
+                Ok((info, exports))
             })
             .await;
-        let info = info.map_err(LoadError::Undescribed)?;
+        let (info, exports) = described.map_err(LoadError::Undescribed)?;
         let info = lift::info(info).map_err(|what| LoadError::Misdescribed { what })?;
-        Ok(Adapter::new(Loaded { guest, digest, size_bytes, imports, info, usage }))
+        Ok(Adapter::new(Loaded { guest, exports, digest, size_bytes, imports, info, usage }))
     }
 
     /// Returns the compiled component, from the cache or from the compiler.
@@ -145,7 +148,7 @@ impl Engine {
         &self,
         component: &Component,
         imports_wasi: bool,
-    ) -> Result<(InstancePre<HostState>, EntryExports), LoadError> {
+    ) -> Result<(InstancePre<HostState>, FoundExports), LoadError> {
         let linked = self
             .linker(imports_wasi)
             .instantiate_pre(component)
@@ -156,7 +159,7 @@ impl Engine {
                 .unwrap_or_else(|| format!("its export `{}`: {what}", wit::ADAPTER)),
         };
         CspAdapterPre::new(linked.clone()).map_err(|error| wrong(format!("{error:#}")))?;
-        let exports = EntryExports::find(component);
+        let exports = FoundExports::find(component);
         Ok((linked, exports.ok_or_else(|| wrong("it lacks a function".to_owned()))?))
     }
 
