@@ -63,13 +63,11 @@ pub fn numbers_of(sql: &Connection, queue: i64, keys: &HashSet<&[u8]>) -> Result
 /// delays the next one by no more than a few milliseconds.
 pub const REDELIVERED_AT_ONCE: usize = 200;
 
-impl Store<'_> {
+impl Store<'_, '_> {
     /// Notes that a leased outcome was consumed.
     pub fn consume(&self, seq: i64) -> Result<()> {
         self.sql
-            .prepare_cached(
-                "UPDATE OR FAIL messages SET consumed_at = ?2, head = 0 WHERE seq = ?1",
-            )?
+            .prepare("UPDATE OR FAIL messages SET consumed_at = ?2, head = 0 WHERE seq = ?1")?
             .execute(params![seq, millis(self.now)])?;
         Ok(())
     }
@@ -85,9 +83,7 @@ impl Store<'_> {
     ) -> Result<bool> {
         let found: Option<(Option<i64>, Option<i64>)> = self
             .sql
-            .prepare_cached(
-                "SELECT lease, consumed_at FROM messages WHERE seq = ?1 AND queue = ?2",
-            )?
+            .prepare("SELECT lease, consumed_at FROM messages WHERE seq = ?1 AND queue = ?2")?
             .query_row([lease.seq, queue.id], |row| Ok((row.get(0)?, row.get(1)?)))
             .optional()?;
         Ok(match found {
@@ -116,7 +112,7 @@ impl Store<'_> {
         let (from, to) = (millis(*consumed.start()), millis(*consumed.end()));
         let found: Vec<i64> = match which {
             Selection::Since(since) => {
-                let mut statement = self.sql.prepare_cached(CONSUMED_BETWEEN)?;
+                let mut statement = self.sql.prepare(CONSUMED_BETWEEN)?;
                 let limit = i64::try_from(REDELIVERED_AT_ONCE).unwrap_or(i64::MAX);
                 let from = from.max(millis(*since));
                 let rows =
@@ -142,7 +138,7 @@ impl Store<'_> {
     ) -> Result<bool> {
         let group: Option<Option<Group>> = self
             .sql
-            .prepare_cached(
+            .prepare(
                 "SELECT grp FROM messages
                  WHERE seq = ?1 AND queue = ?2 AND consumed_at BETWEEN ?3 AND ?4",
             )?
@@ -156,7 +152,7 @@ impl Store<'_> {
         // `receive_count` starts at 0 again and the lease is forgotten: the
         // earlier consumer's receipt must not hold the message.
         self.sql
-            .prepare_cached(
+            .prepare(
                 "UPDATE OR FAIL messages SET consumed_at = NULL, sent_at = ?2, visible_at = ?2,
                  receive_count = 0, lease = NULL, holder = NULL, head = ?3 WHERE seq = ?1",
             )?

@@ -90,7 +90,7 @@ pub trait Operation: Send + 'static {
     /// error rolls back the whole transaction.
     fn apply(
         &self,
-        transaction: &mut Transaction<'_>,
+        transaction: &mut Transaction<'_, '_>,
     ) -> rusqlite::Result<Result<Self::Output, QueueError>>;
 }
 
@@ -108,7 +108,7 @@ pub trait Command: Send {
     ///
     /// An error that rolls back the transaction. The command may be applied
     /// again, in another transaction.
-    fn apply(&mut self, transaction: &mut Transaction<'_>) -> rusqlite::Result<()>;
+    fn apply(&mut self, transaction: &mut Transaction<'_, '_>) -> rusqlite::Result<()>;
 
     /// Answers the caller: with the result if the transaction was committed,
     /// else with the error. A caller that has gone away needs no answer.
@@ -147,7 +147,7 @@ impl<O: Operation> Command for Call<O> {
         self.operation.bytes()
     }
 
-    fn apply(&mut self, transaction: &mut Transaction<'_>) -> rusqlite::Result<()> {
+    fn apply(&mut self, transaction: &mut Transaction<'_, '_>) -> rusqlite::Result<()> {
         self.pending = Some(self.operation.apply(transaction)?);
         Ok(())
     }

@@ -8,7 +8,7 @@ use super::store::Position;
 use super::store::Result;
 use super::store::Store;
 
-impl Store<'_> {
+impl Store<'_, '_> {
     /// Adds a message to its group. The caller has given it its position.
     pub fn enter_group(&self, group: Group, seq: i64) -> Result<()> {
         self.groups.borrow_mut().add(self.sql, group, seq)
@@ -34,7 +34,7 @@ impl Store<'_> {
 
     fn waits(&self, seq: i64) -> Result<bool> {
         self.sql
-            .prepare_cached(
+            .prepare(
                 "SELECT EXISTS (SELECT 1 FROM messages WHERE seq = ?1 AND consumed_at IS NULL)",
             )?
             .query_row([seq], |row| row.get(0))
@@ -67,7 +67,7 @@ impl Store<'_> {
     pub fn mark(&self, seq: i64, position: Position) -> Result<bool> {
         let marked = self
             .sql
-            .prepare_cached("UPDATE messages SET head = ?2 WHERE seq = ?1 AND consumed_at IS NULL")?
+            .prepare("UPDATE messages SET head = ?2 WHERE seq = ?1 AND consumed_at IS NULL")?
             .execute(params![seq, position == Position::Head])?;
         Ok(marked == 1)
     }

@@ -60,12 +60,12 @@ fn received(row: &Row<'_>) -> Result<Received> {
     })
 }
 
-impl Store<'_> {
+impl Store<'_, '_> {
     /// Leases the message with this number until `until`, wherever it is in its
     /// group, unless another holder has it.
     pub fn take(&self, queue: QueueRow<'_>, seq: i64, until: Timestamp) -> Result<TakenRow> {
         let message = {
-            let mut statement = self.sql.prepare_cached(WAITING)?;
+            let mut statement = self.sql.prepare(WAITING)?;
             let mut rows = statement.query([seq, queue.id])?;
             let Some(row) = rows.next()? else { return Ok(TakenRow::NotFound) };
             let visible_at = number(row, 4)?;
@@ -101,7 +101,7 @@ impl Store<'_> {
     fn claimable_heads(&self, queue: QueueRow<'_>, limit: usize) -> Result<Vec<MessageRow>> {
         // The index `claimable` has this order, so the cost does not grow with
         // the number of messages.
-        let mut statement = self.sql.prepare_cached(
+        let mut statement = self.sql.prepare(
             "SELECT seq, grp FROM messages
              WHERE queue = ?1 AND head = 1 AND visible_at <= ?2
              ORDER BY visible_at, seq LIMIT ?3",
@@ -160,7 +160,7 @@ impl Store<'_> {
         // The new number replaces that of the last lease, so from now on no act
         // under an earlier receipt finds the row.
         self.sql
-            .prepare_cached(
+            .prepare(
                 "UPDATE messages SET visible_at = ?2, lease = ?3, holder = ?4,
                  receive_count = ?5 WHERE seq = ?1",
             )?
@@ -180,7 +180,7 @@ impl Store<'_> {
             Some(group) => self.members_behind(group, head.seq, limit.saturating_sub(1))?,
             None => Vec::new(),
         };
-        let mut statement = self.sql.prepare_cached(WAITING)?;
+        let mut statement = self.sql.prepare(WAITING)?;
         let mut prefix = Vec::new();
         for seq in [head.seq].into_iter().chain(behind) {
             let mut rows = statement.query([seq, queue.id])?;
@@ -205,7 +205,7 @@ impl Store<'_> {
     pub fn next_due(&self, queue: QueueRow<'_>) -> Result<Option<Timestamp>> {
         let due: Option<i64> = self
             .sql
-            .prepare_cached(
+            .prepare(
                 "SELECT visible_at FROM messages
                  WHERE queue = ?1 AND head = 1 AND visible_at > ?2
                  ORDER BY visible_at LIMIT 1",

@@ -5,10 +5,10 @@
 //! at a time, so that they share pages. A move is done in parts, each in a
 //! transaction of its own, because all callers wait while one runs.
 
-use rusqlite::Connection;
 use rusqlite::OptionalExtension as _;
 
 use super::backlog::Backlog;
+use super::statements::Statements;
 
 /// The most recent rows of one kind in memory: about 8 MiB. Further rows go to
 /// the large table at once, at a page each. A merge moves more rows in one
@@ -70,7 +70,11 @@ impl<E> Merge<E> {
     }
 
     /// Deletes the next rows that were moved from a table of recent rows.
-    pub fn delete_part(&self, sql: &Connection, table: RecentTable) -> rusqlite::Result<Backlog> {
+    pub fn delete_part(
+        &self,
+        sql: &Statements<'_>,
+        table: RecentTable,
+    ) -> rusqlite::Result<Backlog> {
         let Some(first) = table.first_row(sql)?.filter(|row| *row <= self.last_row) else {
             return Ok(Backlog::None);
         };
@@ -87,20 +91,20 @@ pub enum RecentTable {
 }
 
 impl RecentTable {
-    fn first_row(self, sql: &Connection) -> rusqlite::Result<Option<i64>> {
+    fn first_row(self, sql: &Statements<'_>) -> rusqlite::Result<Option<i64>> {
         let query = match self {
             Self::Keys => "SELECT id FROM recent_keys ORDER BY id LIMIT 1",
             Self::Members => "SELECT id FROM recent_members ORDER BY id LIMIT 1",
         };
-        sql.prepare_cached(query)?.query_row([], |row| row.get(0)).optional()
+        sql.prepare(query)?.query_row([], |row| row.get(0)).optional()
     }
 
     /// Deletes the rows up to a number.
-    pub fn delete_to(self, sql: &Connection, row: i64) -> rusqlite::Result<()> {
+    pub fn delete_to(self, sql: &Statements<'_>, row: i64) -> rusqlite::Result<()> {
         let deletion = match self {
             Self::Keys => "DELETE FROM recent_keys WHERE id <= ?1",
             Self::Members => "DELETE FROM recent_members WHERE id <= ?1",
         };
-        sql.prepare_cached(deletion)?.execute([row]).map(drop)
+        sql.prepare(deletion)?.execute([row]).map(drop)
     }
 }

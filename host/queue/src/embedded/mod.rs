@@ -44,6 +44,7 @@ mod rescue;
 mod reserve;
 mod schema;
 mod sorting;
+mod statements;
 mod store;
 mod stored_id;
 mod tables;

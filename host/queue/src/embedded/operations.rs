@@ -38,7 +38,7 @@ impl Operation for SendMessage {
         self.message.body.len()
     }
 
-    fn apply(&self, transaction: &mut Transaction<'_>) -> Applied<Sent> {
+    fn apply(&self, transaction: &mut Transaction<'_, '_>) -> Applied<Sent> {
         let queue = transaction.change(&self.queue)?;
         Ok(Ok(transaction.send(queue, &self.message)?))
     }
@@ -57,7 +57,7 @@ impl Operation for TakeMessage {
     type Output = Take;
     const NEEDS_ROOM: bool = false;
 
-    fn apply(&self, transaction: &mut Transaction<'_>) -> Applied<Take> {
+    fn apply(&self, transaction: &mut Transaction<'_, '_>) -> Applied<Take> {
         // Nothing becomes available, but the next message that is due by itself
         // may be another one now.
         let queue = transaction.change(&self.queue)?;
@@ -84,7 +84,7 @@ impl Operation for DeleteMessages {
     type Output = ();
     const NEEDS_ROOM: bool = false;
 
-    fn apply(&self, transaction: &mut Transaction<'_>) -> Applied<()> {
+    fn apply(&self, transaction: &mut Transaction<'_, '_>) -> Applied<()> {
         let queue = transaction.change(&self.queue)?;
         let archived_from = transaction.archived_from;
         let mut all = Ok(());
@@ -109,7 +109,7 @@ impl Operation for ChangeLeases {
     type Output = ();
     const NEEDS_ROOM: bool = false;
 
-    fn apply(&self, transaction: &mut Transaction<'_>) -> Applied<()> {
+    fn apply(&self, transaction: &mut Transaction<'_, '_>) -> Applied<()> {
         let queue = transaction.change(&self.queue)?;
         let store = transaction.store;
         let mut all = Ok(());
@@ -132,7 +132,7 @@ impl Operation for GiveBackMessages {
     type Output = ();
     const NEEDS_ROOM: bool = false;
 
-    fn apply(&self, transaction: &mut Transaction<'_>) -> Applied<()> {
+    fn apply(&self, transaction: &mut Transaction<'_, '_>) -> Applied<()> {
         let queue = transaction.change(&self.queue)?;
         let store = transaction.store;
         let mut all = Ok(());
@@ -161,7 +161,7 @@ impl Operation for SettleMessage {
         self.successor.body.len()
     }
 
-    fn apply(&self, transaction: &mut Transaction<'_>) -> Applied<()> {
+    fn apply(&self, transaction: &mut Transaction<'_, '_>) -> Applied<()> {
         let queue = transaction.change(&self.queue)?;
         let successor_queue = transaction.change(&self.successor_queue)?;
         let settled =
@@ -186,7 +186,7 @@ impl Operation for DeadLetterMessage {
         self.report.as_ref().map_or(0, |(_, report)| report.body.len())
     }
 
-    fn apply(&self, transaction: &mut Transaction<'_>) -> Applied<()> {
+    fn apply(&self, transaction: &mut Transaction<'_, '_>) -> Applied<()> {
         let queue = transaction.change(&self.queue)?;
         // One transaction: a crash leaves the leased message, or the dead
         // letter and its report. An ended lease must not send a report.
@@ -213,7 +213,7 @@ impl Operation for RedeliverOutcomes {
     type Output = u64;
     const NEEDS_ROOM: bool = true;
 
-    fn apply(&self, transaction: &mut Transaction<'_>) -> Applied<u64> {
+    fn apply(&self, transaction: &mut Transaction<'_, '_>) -> Applied<u64> {
         let queue = transaction.change(&self.queue)?;
         let consumed = transaction.archived_from..=self.until;
         Ok(Ok(transaction.store.redeliver(queue, &self.which, consumed)?))
@@ -235,7 +235,7 @@ impl Operation for RedriveLetter {
         self.message.body.len()
     }
 
-    fn apply(&self, transaction: &mut Transaction<'_>) -> Applied<Redrive> {
+    fn apply(&self, transaction: &mut Transaction<'_, '_>) -> Applied<Redrive> {
         let queue = transaction.change(&self.queue)?;
         Ok(Ok(transaction.store.redrive(queue, self.id, &self.message)?))
     }
@@ -251,7 +251,7 @@ impl Operation for DiscardLetters {
     type Output = u64;
     const NEEDS_ROOM: bool = false;
 
-    fn apply(&self, transaction: &mut Transaction<'_>) -> Applied<u64> {
+    fn apply(&self, transaction: &mut Transaction<'_, '_>) -> Applied<u64> {
         // No message becomes claimable, so no receiver needs a check.
         let queue = transaction.queue(&self.queue)?;
         Ok(Ok(transaction.store.discard(queue, &self.ids)?))
@@ -267,7 +267,7 @@ impl Operation for CheckStorage {
     // The question is whether a message could be stored.
     const NEEDS_ROOM: bool = true;
 
-    fn apply(&self, _: &mut Transaction<'_>) -> Applied<()> {
+    fn apply(&self, _: &mut Transaction<'_, '_>) -> Applied<()> {
         Ok(Ok(()))
     }
 }

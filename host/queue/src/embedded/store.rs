@@ -2,7 +2,6 @@
 
 use std::cell::RefCell;
 
-use rusqlite::Connection;
 use rusqlite::OptionalExtension as _;
 use rusqlite::Row;
 use rusqlite::params;
@@ -12,6 +11,7 @@ use super::backlog::Backlog;
 use super::groups::Group;
 use super::groups::Groups;
 use super::receipt::LeaseId;
+use super::statements::Statements;
 use super::stored_id::StoredId;
 use crate::contract::Redrive;
 use crate::error::QueueError;
@@ -74,8 +74,8 @@ pub enum Position {
 
 /// The tables at one time.
 #[derive(Clone, Copy)]
-pub struct Store<'a> {
-    pub sql: &'a Connection,
+pub struct Store<'a, 'c> {
+    pub sql: &'a Statements<'c>,
     pub now: Timestamp,
     /// The waiting messages of each group.
     pub groups: &'a RefCell<Groups>,
@@ -131,21 +131,21 @@ pub fn count(row: &Row<'_>, column: usize) -> Result<u32> {
     Ok(u32::try_from(number(row, column)?).unwrap_or(0))
 }
 
-impl Store<'_> {
+impl Store<'_, '_> {
     /// Returns the id of the queue `name`, and makes its row at its first use.
     pub fn queue_id(&self, name: &str) -> Result<i64> {
         let known = self
             .sql
-            .prepare_cached("SELECT id FROM queues WHERE name = ?1")?
+            .prepare("SELECT id FROM queues WHERE name = ?1")?
             .query_row([name], |row| row.get(0))
             .optional()?;
         if let Some(id) = known {
             return Ok(id);
         }
-        self.sql.prepare_cached("INSERT INTO queues (name) VALUES (?1)")?.execute([name])?;
+        self.sql.prepare("INSERT INTO queues (name) VALUES (?1)")?.execute([name])?;
         // An INTEGER PRIMARY KEY is the rowid (SQLite documentation, "ROWIDs
         // and the INTEGER PRIMARY KEY").
-        Ok(self.sql.last_insert_rowid())
+        Ok(self.sql.connection().last_insert_rowid())
     }
 
     /// Puts a message onto a queue, whatever its deduplication key. Successors
@@ -159,7 +159,7 @@ impl Store<'_> {
         let group = Group { queue: queue.id, id: StoredId::new(message.group.as_str()) };
         let is_head = self.head_of(&group)?.is_none();
         self.sql
-            .prepare_cached(
+            .prepare(
                 "INSERT OR FAIL INTO messages (queue, grp, key, sent_at, visible_at, head)
                  VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
             )?
@@ -171,10 +171,10 @@ impl Store<'_> {
                 millis(visible_at),
                 is_head
             ])?;
-        let seq = self.sql.last_insert_rowid();
+        let seq = self.sql.connection().last_insert_rowid();
         self.enter_group(group, seq)?;
         self.sql
-            .prepare_cached("INSERT INTO bodies VALUES (?1, ?2)")?
+            .prepare("INSERT INTO bodies VALUES (?1, ?2)")?
             .execute(params![seq, message.body])?;
         Ok(())
     }
@@ -185,7 +185,7 @@ impl Store<'_> {
         // taken the message yet: a late act must fail the same way in both
         // cases.
         self.sql
-            .prepare_cached(
+            .prepare(
                 "SELECT head, grp FROM messages
                  WHERE seq = ?1 AND queue = ?2 AND lease = ?3 AND visible_at > ?4
                  AND consumed_at IS NULL",
@@ -221,7 +221,7 @@ impl Store<'_> {
 
     fn remove(&self, message: &MessageRow) -> Result<()> {
         self.leave_group(message)?;
-        self.sql.prepare_cached("DELETE FROM messages WHERE seq = ?1")?.execute([message.seq])?;
+        self.sql.prepare("DELETE FROM messages WHERE seq = ?1")?.execute([message.seq])?;
         Ok(())
     }
 
@@ -272,13 +272,13 @@ impl Store<'_> {
     /// Runs an update of the one message that the lease holds.
     fn update_leased(
         &self,
-        update: &str,
+        update: &'static str,
         queue: QueueRow<'_>,
         lease: LeaseId,
         until: Timestamp,
     ) -> Result<UnderLease> {
         let (until, now) = (millis(until), millis(self.now));
-        let changed = self.sql.prepare_cached(update)?.execute(params![
+        let changed = self.sql.prepare(update)?.execute(params![
             lease.seq,
             queue.id,
             lease.lease,
@@ -322,7 +322,7 @@ impl Store<'_> {
     /// letter's id.
     pub fn dead_letter(&self, message: &MessageRow, reason: &str) -> Result<()> {
         self.sql
-            .prepare_cached(
+            .prepare(
                 "INSERT OR FAIL INTO dead_letters
                  SELECT seq, queue, grp, key,
                         IFNULL((SELECT body FROM bodies WHERE bodies.seq = messages.seq), ''),
@@ -347,7 +347,7 @@ impl Store<'_> {
     /// Deletes dead letters, and returns their number.
     pub fn discard(&self, queue: QueueRow<'_>, ids: &[i64]) -> Result<u64> {
         let mut statement =
-            self.sql.prepare_cached("DELETE FROM dead_letters WHERE queue = ?1 AND seq = ?2")?;
+            self.sql.prepare("DELETE FROM dead_letters WHERE queue = ?1 AND seq = ?2")?;
         let mut count = 0;
         for id in ids {
             count += statement.execute([queue.id, *id])? as u64;
@@ -362,7 +362,7 @@ impl Store<'_> {
         // in its default build.
         let outcomes = self
             .sql
-            .prepare_cached(
+            .prepare(
                 "DELETE FROM messages WHERE seq IN
                  (SELECT consumed.seq FROM queues CROSS JOIN messages AS consumed
                   ON consumed.queue = queues.id AND consumed.consumed_at IS NOT NULL

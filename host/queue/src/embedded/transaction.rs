@@ -19,12 +19,12 @@ use hoth_core::domain::Timestamp;
 pub type Served = Vec<(Waiter, Vec<Leased>)>;
 
 /// The tables inside a transaction, and the writer's state that follows them.
-pub struct Transaction<'a> {
+pub struct Transaction<'a, 'c> {
     /// The tables, at the time at which the transaction began. The clock is
     /// read once: a message that became due between two readings would be
     /// neither leased by the first nor waited for by the second, and its
     /// receiver would miss it.
-    pub store: Store<'a>,
+    pub store: Store<'a, 'c>,
     /// The limit of the archive: outcomes that were consumed earlier are
     /// forgotten, even if they have not been deleted yet.
     pub archived_from: Timestamp,
@@ -36,7 +36,7 @@ pub struct Transaction<'a> {
     pub waiting: &'a mut WaitQueues,
 }
 
-impl Transaction<'_> {
+impl Transaction<'_, '_> {
     /// Returns the row of a queue that is about to be changed, and has its
     /// receivers checked before the commit.
     pub fn change<'q>(&mut self, queue: &'q QueueName) -> rusqlite::Result<QueueRow<'q>> {

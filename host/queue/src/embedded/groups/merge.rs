@@ -1,6 +1,5 @@
 //! The move of recent members to the table `members`.
 
-use rusqlite::Connection;
 use rusqlite::params;
 
 use super::Groups;
@@ -10,6 +9,7 @@ use crate::embedded::backlog::Backlog;
 use crate::embedded::merge::MERGE_FROM;
 use crate::embedded::merge::Merge;
 use crate::embedded::merge::RecentTable;
+use crate::embedded::statements::Statements;
 
 /// A move of members with their rows. Those that are no longer in memory have
 /// been removed meanwhile.
@@ -22,7 +22,7 @@ impl Groups {
     }
 
     /// Moves one part of the members if there are many.
-    pub fn tend(&mut self, sql: &Connection) -> Result<Backlog> {
+    pub fn tend(&mut self, sql: &Statements<'_>) -> Result<Backlog> {
         if self.is_merge_due() {
             self.merge = Some(self.begin_merge());
         }
@@ -41,7 +41,7 @@ impl Groups {
         Merge::new(members, last_row)
     }
 
-    fn go_on(&mut self, sql: &Connection, merge: &mut MemberMerge) -> Result<Backlog> {
+    fn go_on(&mut self, sql: &Statements<'_>, merge: &mut MemberMerge) -> Result<Backlog> {
         let (last_row, mut last) = (merge.last_row(), None);
         for (member, row) in merge.next_part() {
             if self.recent.get(member) == Some(row) {
@@ -52,13 +52,13 @@ impl Groups {
         if let Some(Member { group, seq }) = last {
             // In the same transaction: a restart must know which members were
             // moved.
-            sql.prepare_cached("INSERT OR REPLACE INTO member_merge VALUES (1, ?1, ?2, ?3, ?4)")?
+            sql.prepare("INSERT OR REPLACE INTO member_merge VALUES (1, ?1, ?2, ?3, ?4)")?
                 .execute(params![last_row, group.queue, group.id, seq])?;
             return Ok(Backlog::Remains);
         }
         let rest = merge.delete_part(sql, RecentTable::Members)?;
         if rest == Backlog::None {
-            sql.prepare_cached("DELETE FROM member_merge")?.execute([])?;
+            sql.prepare("DELETE FROM member_merge")?.execute([])?;
         }
         Ok(rest)
     }

@@ -22,6 +22,7 @@ pub use self::counts::members_of;
 use self::merge::MemberMerge;
 use super::merge::Merge;
 use super::merge::RECENT_MAX;
+use super::statements::Statements;
 use super::stored_id::StoredId;
 
 type Result<T> = rusqlite::Result<T>;
@@ -116,7 +117,7 @@ impl Groups {
     /// Returns the first members of a group behind a message, in their order.
     pub fn members_after(
         &self,
-        sql: &Connection,
+        sql: &Statements<'_>,
         group: &Group,
         seq: i64,
         limit: usize,
@@ -129,7 +130,7 @@ impl Groups {
         let recent = recent.map(|(member, _)| member).take_while(|member| member.group == *group);
         let mut found: Vec<i64> = recent.take(limit).map(|member| member.seq).collect();
         if self.may_be_merged {
-            let mut statement = sql.prepare_cached(
+            let mut statement = sql.prepare(
                 "SELECT seq FROM members WHERE queue = ?1 AND grp = ?2 AND seq > ?3
                  ORDER BY seq LIMIT ?4",
             )?;
@@ -144,44 +145,48 @@ impl Groups {
     }
 
     /// Returns the first member of a group behind a message.
-    pub fn next_after(&self, sql: &Connection, group: &Group, seq: i64) -> Result<Option<i64>> {
+    pub fn next_after(&self, sql: &Statements<'_>, group: &Group, seq: i64) -> Result<Option<i64>> {
         Ok(self.members_after(sql, group, seq, 1)?.pop())
     }
 
     /// Adds a message to its group.
-    pub fn add(&mut self, sql: &Connection, group: Group, seq: i64) -> Result<()> {
+    pub fn add(&mut self, sql: &Statements<'_>, group: Group, seq: i64) -> Result<()> {
         let member = Member { group, seq };
         if self.recent.len() >= RECENT_MAX {
             return self.insert_merged(sql, &member);
         }
         let row = self.next_row;
         self.next_row += 1;
-        sql.prepare_cached("INSERT INTO recent_members VALUES (?1, ?2, ?3, ?4)")?
-            .execute(params![row, member.group.queue, member.group.id, seq])?;
+        sql.prepare("INSERT INTO recent_members VALUES (?1, ?2, ?3, ?4)")?.execute(params![
+            row,
+            member.group.queue,
+            member.group.id,
+            seq
+        ])?;
         self.recent.insert(member.clone(), row);
         self.uncommitted.push((Change::Added, member, row));
         Ok(())
     }
 
     /// Removes a message from its group.
-    pub fn remove(&mut self, sql: &Connection, group: &Group, seq: i64) -> Result<()> {
+    pub fn remove(&mut self, sql: &Statements<'_>, group: &Group, seq: i64) -> Result<()> {
         let member = Member { group: group.clone(), seq };
         if let Some(row) = self.recent.get(&member).copied() {
-            sql.prepare_cached("DELETE FROM recent_members WHERE id = ?1")?.execute([row])?;
+            sql.prepare("DELETE FROM recent_members WHERE id = ?1")?.execute([row])?;
             self.recent.remove(&member);
             self.uncommitted.push((Change::Removed, member, row));
         } else if self.may_be_merged {
-            sql.prepare_cached("DELETE FROM members WHERE queue = ?1 AND grp = ?2 AND seq = ?3")?
+            sql.prepare("DELETE FROM members WHERE queue = ?1 AND grp = ?2 AND seq = ?3")?
                 .execute(params![group.queue, group.id, seq])?;
         }
         Ok(())
     }
 
-    fn insert_merged(&mut self, sql: &Connection, member: &Member) -> Result<()> {
+    fn insert_merged(&mut self, sql: &Statements<'_>, member: &Member) -> Result<()> {
         // Stays after a rollback, at the cost of needless searches.
         self.may_be_merged = true;
         let Member { group, seq } = member;
-        sql.prepare_cached("INSERT INTO members VALUES (?1, ?2, ?3)")?.execute(params![
+        sql.prepare("INSERT INTO members VALUES (?1, ?2, ?3)")?.execute(params![
             group.queue,
             group.id,
             seq

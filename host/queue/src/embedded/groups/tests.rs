@@ -35,12 +35,14 @@ impl File {
     }
 
     fn add(&mut self, number: i64, seq: i64) {
-        self.groups.add(&self.sql, group(number), seq).expect("it can be added");
+        self.groups.add(&Statements::of(&self.sql), group(number), seq).expect("it can be added");
         self.expected.insert((group(number), seq));
     }
 
     fn remove(&mut self, number: i64, seq: i64) {
-        self.groups.remove(&self.sql, &group(number), seq).expect("it can be removed");
+        self.groups
+            .remove(&Statements::of(&self.sql), &group(number), seq)
+            .expect("it can be removed");
         self.expected.remove(&(group(number), seq));
     }
 
@@ -64,7 +66,7 @@ impl File {
     }
 
     fn tend(&mut self) -> Backlog {
-        self.run(|file| file.groups.tend(&file.sql).expect("it runs"))
+        self.run(|file| file.groups.tend(&Statements::of(&file.sql)).expect("it runs"))
     }
 
     fn begin_merge(&mut self) {
@@ -104,7 +106,8 @@ impl File {
         for group in named {
             let count = counts[&group.queue].of(group).expect("it can be read");
             for groups in [&self.groups, &read] {
-                let all = groups.members_after(&self.sql, group, i64::MIN, usize::MAX);
+                let all =
+                    groups.members_after(&Statements::of(&self.sql), group, i64::MIN, usize::MAX);
                 let all = all.expect("it can be read");
                 assert!(all.is_sorted_by(|one, next| one < next), "{all:?}");
                 assert_eq!(count, all.len() as u64);
@@ -133,7 +136,9 @@ fn members_are_found_in_order_wherever_they_are_stored() {
     file.run(|file| (0..9).for_each(|seq| file.add(seq % 3, seq * 10 + 5)));
     file.check();
     let after = |seq, limit| {
-        file.groups.members_after(&file.sql, &group(1), seq, limit).expect("it can be read")
+        file.groups
+            .members_after(&Statements::of(&file.sql), &group(1), seq, limit)
+            .expect("it can be read")
     };
     assert_eq!(after(i64::MIN, 10), [10, 15, 40, 45, 70, 75]);
     assert_eq!(after(15, 2), [40, 45]);
@@ -157,7 +162,10 @@ fn a_rollback_undoes_changes_and_the_part_of_a_merge() {
         file.add(1, many);
         file.remove(1, many);
         file.add(1, 1);
-        assert_eq!(file.groups.tend(&file.sql).expect("it runs"), Backlog::Remains);
+        assert_eq!(
+            file.groups.tend(&Statements::of(&file.sql)).expect("it runs"),
+            Backlog::Remains
+        );
     });
     file.check();
     while file.tend() == Backlog::Remains {}
@@ -178,7 +186,9 @@ fn a_merge_goes_on_after_a_part_that_failed() {
     };
     for _ in 0..2 {
         read_only(&file, "on");
-        file.undo(|file| drop(file.groups.tend(&file.sql).expect_err("nothing can be written")));
+        file.undo(|file| {
+            drop(file.groups.tend(&Statements::of(&file.sql)).expect_err("nothing can be written"))
+        });
         read_only(&file, "off");
         file.check();
         assert_eq!(file.tend(), Backlog::Remains);

@@ -29,7 +29,7 @@ impl KnownKeys {
     }
 
     /// Moves and deletes one part of the keys that are due.
-    pub fn tend(&mut self, store: Store<'_>) -> Result<Backlog> {
+    pub fn tend(&mut self, store: Store<'_, '_>) -> Result<Backlog> {
         if self.is_merge_due() {
             self.merge = Some(self.begin_merge());
         }
@@ -61,7 +61,7 @@ impl KnownKeys {
     }
 
     /// Moves the next keys, or deletes the next rows of those that were moved.
-    fn go_on(&mut self, store: Store<'_>, merge: &mut KeyMerge) -> Result<Backlog> {
+    fn go_on(&mut self, store: Store<'_, '_>, merge: &mut KeyMerge) -> Result<Backlog> {
         let mut moved = false;
         for (key, recent) in merge.next_part() {
             self.insert_known(store, key, recent)?;
@@ -74,10 +74,10 @@ impl KnownKeys {
     }
 
     /// Deletes recent keys from the oldest on, as far as they have expired.
-    fn delete_expired_recent(&mut self, store: Store<'_>) -> Result<Backlog> {
-        let mut statement = store.sql.prepare_cached(
-            "SELECT id, scope, key, expires_at FROM recent_keys ORDER BY id LIMIT ?1",
-        )?;
+    fn delete_expired_recent(&mut self, store: Store<'_, '_>) -> Result<Backlog> {
+        let mut statement = store
+            .sql
+            .prepare("SELECT id, scope, key, expires_at FROM recent_keys ORDER BY id LIMIT ?1")?;
         let mut rows = statement.query([DELETED_AT_ONCE])?;
         let (mut last, mut count) = (None, 0);
         while let Some(row) = rows.next()? {
@@ -101,16 +101,16 @@ impl KnownKeys {
 
     /// Deletes keys from the beginning of `known_keys`, as far as their period
     /// is over.
-    fn delete_expired_known(&mut self, store: Store<'_>) -> Result<Backlog> {
+    fn delete_expired_known(&mut self, store: Store<'_, '_>) -> Result<Backlog> {
         let now = period(millis(store.now));
         if self.periods.is_none_or(|(first, _)| first >= now) {
             return Ok(Backlog::None);
         }
         // Read before the deletion, which may be rolled back.
-        self.periods = stored_periods(store.sql)?;
+        self.periods = stored_periods(store.sql.connection())?;
         let deleted = store
             .sql
-            .prepare_cached(
+            .prepare(
                 "DELETE FROM known_keys WHERE (period, scope, key) IN
                  (SELECT period, scope, key FROM known_keys WHERE period < ?1
                   ORDER BY period, scope, key LIMIT ?2)",

@@ -126,7 +126,7 @@ impl KnownKeys {
     /// `None` if there was none within [`DEDUP_MS`].
     pub fn sent_before(
         &self,
-        store: Store<'_>,
+        store: Store<'_, '_>,
         queue: &QueueName,
         dedup: &Dedup,
     ) -> Result<Option<Sent>> {
@@ -140,13 +140,18 @@ impl KnownKeys {
     }
 
     /// Compares a content with that of a key in `known_keys`.
-    fn merged_before(&self, store: Store<'_>, key: &Key, sent: &Content) -> Result<Option<bool>> {
+    fn merged_before(
+        &self,
+        store: Store<'_, '_>,
+        key: &Key,
+        sent: &Content,
+    ) -> Result<Option<bool>> {
         let Some((first, last)) = self.periods else { return Ok(None) };
         let now = millis(store.now);
         // A key that counts expires within these periods.
         let first = first.max(period(now));
         let last = last.min(period(now.saturating_add_unsigned(DEDUP_MS)));
-        let mut statement = store.sql.prepare_cached(
+        let mut statement = store.sql.prepare(
             "SELECT content FROM known_keys
              WHERE period = ?1 AND scope = ?2 AND key = ?3 AND expires_at > ?4",
         )?;
@@ -164,7 +169,12 @@ impl KnownKeys {
     }
 
     /// Remembers the key of a message that is sent now.
-    pub fn remember(&mut self, store: Store<'_>, queue: &QueueName, dedup: &Dedup) -> Result<()> {
+    pub fn remember(
+        &mut self,
+        store: Store<'_, '_>,
+        queue: &QueueName,
+        dedup: &Dedup,
+    ) -> Result<()> {
         let (key, content) = (Key::new(queue, dedup), content(dedup));
         let expires_at = millis(store.now).saturating_add_unsigned(DEDUP_MS);
         if self.recent.len() >= RECENT_MAX {
@@ -172,23 +182,24 @@ impl KnownKeys {
         }
         store
             .sql
-            .prepare_cached(
+            .prepare(
                 "INSERT INTO recent_keys (scope, key, content, expires_at)
                  VALUES (?1, ?2, ?3, ?4)",
             )?
             .execute(params![key.scope, key.id, content, expires_at])?;
-        let recent = Recent { row: store.sql.last_insert_rowid(), content, expires_at };
+        let recent =
+            Recent { row: store.sql.connection().last_insert_rowid(), content, expires_at };
         self.recent.insert(key.clone(), recent);
         self.uncommitted.push(key);
         Ok(())
     }
 
-    fn insert_known(&mut self, store: Store<'_>, key: &Key, recent: &Recent) -> Result<()> {
+    fn insert_known(&mut self, store: Store<'_, '_>, key: &Key, recent: &Recent) -> Result<()> {
         let period = period(recent.expires_at);
         // After a crash within a merge, keys are merged a second time.
         store
             .sql
-            .prepare_cached("INSERT OR REPLACE INTO known_keys VALUES (?1, ?2, ?3, ?4, ?5)")?
+            .prepare("INSERT OR REPLACE INTO known_keys VALUES (?1, ?2, ?3, ?4, ?5)")?
             .execute(params![period, key.scope, key.id, recent.content, recent.expires_at])?;
         // Stays after a rollback, at the cost of one needless search.
         let (first, last) = self.periods.unwrap_or((period, period));

@@ -12,6 +12,7 @@ use crate::embedded::backlog::Backlog;
 use crate::embedded::groups::Groups;
 use crate::embedded::merge::MERGE_FROM;
 use crate::embedded::merge::MERGED_AT_ONCE;
+use crate::embedded::statements::Statements;
 use crate::embedded::tables::new_tables;
 use crate::message::DedupKey;
 use hoth_core::domain::Digest;
@@ -35,16 +36,20 @@ impl File {
         Self { sql, keys: KnownKeys::default(), groups: RefCell::default(), now: NOON }
     }
 
-    fn store(&self) -> Store<'_> {
+    fn statements(&self) -> Statements<'_> {
+        Statements::of(&self.sql)
+    }
+
+    fn store<'a, 'c>(&'a self, sql: &'a Statements<'c>) -> Store<'a, 'c> {
         let now = u64::try_from(self.now).expect("the time is later than 1970");
-        Store { sql: &self.sql, now: Timestamp::from_millis(now), groups: &self.groups }
+        Store { sql, now: Timestamp::from_millis(now), groups: &self.groups }
     }
 
     /// Runs `work` in a transaction that is committed.
-    fn run<T>(&mut self, work: impl FnOnce(&mut KnownKeys, Store<'_>) -> Result<T>) -> T {
+    fn run<T>(&mut self, work: impl FnOnce(&mut KnownKeys, Store<'_, '_>) -> Result<T>) -> T {
         let mut keys = std::mem::take(&mut self.keys);
         self.sql.execute_batch("BEGIN").expect("no transaction is open");
-        let done = work(&mut keys, self.store()).expect("it runs");
+        let done = work(&mut keys, self.store(&self.statements())).expect("it runs");
         self.sql.execute_batch("COMMIT").expect("it can be committed");
         keys.committed();
         self.keys = keys;
@@ -58,7 +63,9 @@ impl File {
 
     fn sent(&self, name: &str) -> Option<Sent> {
         let dedup = message("g", name).dedup;
-        self.keys.sent_before(self.store(), &requests(), &dedup).expect("it can be read")
+        self.keys
+            .sent_before(self.store(&self.statements()), &requests(), &dedup)
+            .expect("it can be read")
     }
 
     /// Moves all recent keys but the newest one.
@@ -113,7 +120,9 @@ fn other_content_is_a_conflict_and_another_family_has_keys_of_its_own() {
     file.remember("newest");
     let known = |file: &File, queue: &QueueName, content: &[u8]| {
         let dedup = Dedup { content: Digest::of(content), ..message("g", "a").dedup };
-        file.keys.sent_before(file.store(), queue, &dedup).expect("it can be read")
+        file.keys
+            .sent_before(file.store(&file.statements()), queue, &dedup)
+            .expect("it can be read")
     };
     for merged in [false, true] {
         if merged {
@@ -135,8 +144,9 @@ fn a_rollback_forgets_the_keys_of_its_transaction_and_undoes_its_part_of_a_merge
     for undone in [false, true, true] {
         file.sql.execute_batch("BEGIN").expect("no transaction is open");
         let lost = message("g", "lost").dedup;
-        keys.remember(file.store(), &requests(), &lost).expect("it can be stored");
-        assert_eq!(keys.tend(file.store()).expect("it runs"), Backlog::Remains);
+        keys.remember(file.store(&file.statements()), &requests(), &lost)
+            .expect("it can be stored");
+        assert_eq!(keys.tend(file.store(&file.statements())).expect("it runs"), Backlog::Remains);
         if undone {
             file.sql.execute_batch("ROLLBACK").expect("a transaction is open");
             keys.rolled_back();
@@ -200,7 +210,7 @@ fn a_merge_begins_by_itself_before_the_memory_is_full() {
     });
     assert_eq!(file.keys.recent.len(), RECENT_MAX);
     for n in [0, count - 1, count, count + RECENT_MAX, count + more - 1] {
-        let sent = file.keys.sent_before(file.store(), &requests(), &dedup(n));
+        let sent = file.keys.sent_before(file.store(&file.statements()), &requests(), &dedup(n));
         assert_eq!(sent.expect("it can be read"), Some(Sent::Duplicate), "{n}");
     }
 }

@@ -55,6 +55,7 @@ use super::reserve::Reserve;
 use super::sorting::Phase;
 use super::sorting::Verdict;
 use super::sorting::sort;
+use super::statements::Statements;
 use super::store::Store;
 use super::transaction::Served;
 use super::transaction::Transaction;
@@ -327,14 +328,15 @@ impl Writer {
     /// answered before its sync.
     fn in_transaction<T>(
         &mut self,
-        work: impl FnOnce(&mut Transaction<'_>) -> rusqlite::Result<T>,
+        work: impl FnOnce(&mut Transaction<'_, '_>) -> rusqlite::Result<T>,
     ) -> Result<Done<T>, NotStored> {
         let begun = execute(&self.sql, "BEGIN IMMEDIATE");
         begun.map_err(|error| self.not_stored(error, Phase::Begin))?;
         let (now, known) = (self.clock.now(), self.ids.len());
         let (changes, number) = (self.sql.total_changes(), self.counter.next());
+        let statements = Statements::of(&self.sql);
         let mut transaction = Transaction {
-            store: Store { sql: &self.sql, now, groups: &self.groups },
+            store: Store { sql: &statements, now, groups: &self.groups },
             archived_from: archived_from(now, self.archive_for),
             ids: &mut self.ids,
             keys: &mut self.keys,
