@@ -44,8 +44,10 @@ pub enum TakenRow {
     NotFound,
 }
 
-/// Reads a waiting message.
-const WAITING: &str = "SELECT key, body, sent_at, receive_count, visible_at, grp, lease IS NOT NULL
+/// Reads a waiting message. A `static`, so that its users share one address: see
+/// [`Statements::prepare`](super::statements::Statements::prepare).
+static WAITING: &str =
+    "SELECT key, body, sent_at, receive_count, visible_at, grp, lease IS NOT NULL
      FROM messages LEFT JOIN bodies ON bodies.seq = messages.seq
      WHERE messages.seq = ?1 AND queue = ?2 AND consumed_at IS NULL";
 

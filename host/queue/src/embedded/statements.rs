@@ -42,8 +42,12 @@ impl<'c> Statements<'c> {
         self.sql
     }
 
-    /// Prepares a statement, unless that was done before. The same text may be
-    /// in use several times.
+    /// Prepares a statement, unless that was done before for the text at this
+    /// address. The same text may be in use several times.
+    ///
+    /// # Errors
+    ///
+    /// The text is not valid SQL.
     pub fn prepare(&self, text: &'static str) -> Result<Prepared<'_, 'c>> {
         let mut idle = self.idle.borrow_mut();
         let statement = match idle.iter().position(|(known, _)| ptr::eq(*known, text)) {
