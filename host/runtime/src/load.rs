@@ -27,7 +27,7 @@ use super::settings::COMPONENT_BYTES_MAX;
 use super::wit;
 use super::wit::CspAdapter;
 use super::wit::CspAdapterPre;
-use super::wit::FoundExports;
+use super::wit::EntryExports;
 use hoth_core::domain::Digest;
 use hoth_core::domain::Timestamp;
 
@@ -72,15 +72,15 @@ impl Engine {
             return Err(LoadError::UnknownImport { import: import.clone() });
         }
         let imports_wasi = imports.iter().any(|import| import.starts_with("wasi:"));
-        let (linked, found) = self.link(&component, imports_wasi)?;
+        let linked = self.link(&component, imports_wasi)?;
         let limits = self.config().call_limits(name);
         let guest = Guest::new(name.into(), linked, imports_wasi, limits, self.clone());
         // The description is a property of the component, so time and entropy
         // have fixed values. Here, once for the component, all exports are
         // checked.
         let all = |instance: &Instance, store: &mut Store<HostState>| {
-            let exports = found.check(instance, &mut *store)?;
-            Ok((CspAdapter::new(store, instance)?, exports))
+            let adapter = CspAdapter::new(&mut *store, instance)?;
+            Ok((adapter, EntryExports::check(&component, instance, store)?))
         };
         let (described, _) = guest
             .run(Timestamp::from_millis(0), (0, 0), all, async |(adapter, exports), store| {
@@ -148,19 +148,17 @@ impl Engine {
         &self,
         component: &Component,
         imports_wasi: bool,
-    ) -> Result<(InstancePre<HostState>, FoundExports), LoadError> {
+    ) -> Result<InstancePre<HostState>, LoadError> {
         let linked = self
             .linker(imports_wasi)
             .instantiate_pre(component)
             .map_err(|error| LoadError::Unlinked { what: format!("{error:#}") })?;
-        let wrong = |what: String| LoadError::WrongWorld {
+        CspAdapterPre::new(linked.clone()).map_err(|error| LoadError::WrongWorld {
             what: self
                 .missing_export(component)
-                .unwrap_or_else(|| format!("its export `{}`: {what}", wit::ADAPTER)),
-        };
-        CspAdapterPre::new(linked.clone()).map_err(|error| wrong(format!("{error:#}")))?;
-        let exports = FoundExports::find(component);
-        Ok((linked, exports.ok_or_else(|| wrong("it lacks a function".to_owned()))?))
+                .unwrap_or_else(|| format!("its export `{}`: {error:#}", wit::ADAPTER)),
+        })?;
+        Ok(linked)
     }
 
     /// Returns an explanation if the component does not export the interface at

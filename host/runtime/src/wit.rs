@@ -28,16 +28,12 @@ type BeginFunc<'a> = TypedFunc<(types::Job<'a>,), (types::Step,)>;
 type ResumeFunc<'a> =
     TypedFunc<(types::Job<'a>, types::StateParam<'a>, types::Event<'a>), (types::Step,)>;
 
-/// The functions of [`ADAPTER`] that run jobs, found in a component. Their types
-/// are not known yet.
-pub(super) struct FoundExports {
+/// The functions of [`ADAPTER`] that run jobs, found and checked once for all
+/// instances of a component: a check of each would take a twentieth of a call.
+pub(super) struct EntryExports {
     begin: ComponentExportIndex,
     resume: ComponentExportIndex,
 }
-
-/// The functions of [`ADAPTER`] that run jobs, found and checked once for all
-/// instances of a component: a check of each would take a twentieth of a call.
-pub(super) struct EntryExports(FoundExports);
 
 /// `begin` of an instance.
 pub(super) struct Begin(Func);
@@ -45,38 +41,37 @@ pub(super) struct Begin(Func);
 /// `resume` of an instance.
 pub(super) struct Resume(Func);
 
-impl FoundExports {
-    /// Finds the functions. Returns `None` if the component lacks one.
-    pub fn find(component: &Component) -> Option<Self> {
-        let adapter = component.get_export_index(None, ADAPTER)?;
-        let function = |name| component.get_export_index(Some(&adapter), name);
-        Some(Self { begin: function("begin")?, resume: function("resume")? })
-    }
-
-    /// Checks the types of the functions on an instance of the component.
+impl EntryExports {
+    /// Finds the functions of a component, and checks their types on an instance
+    /// of it.
     ///
     /// # Errors
     ///
-    /// A function has another type.
+    /// A function is missing or has another type.
     pub fn check(
-        self,
+        component: &Component,
         instance: &Instance,
         mut store: impl AsContextMut,
-    ) -> wasmtime::Result<EntryExports> {
-        let _: BeginFunc<'_> = function(instance, &mut store, &self.begin)?.typed(&store)?;
-        let _: ResumeFunc<'_> = function(instance, &mut store, &self.resume)?.typed(&store)?;
-        Ok(EntryExports(self))
+    ) -> wasmtime::Result<Self> {
+        let find = |parent, name: &str| {
+            let index = component.get_export_index(parent, name);
+            index.ok_or_else(|| wasmtime::Error::msg(format!("the component lacks `{name}`")))
+        };
+        let adapter = find(None, ADAPTER)?;
+        let exports =
+            Self { begin: find(Some(&adapter), "begin")?, resume: find(Some(&adapter), "resume")? };
+        let _: BeginFunc<'_> = function(instance, &mut store, &exports.begin)?.typed(&store)?;
+        let _: ResumeFunc<'_> = function(instance, &mut store, &exports.resume)?.typed(&store)?;
+        Ok(exports)
     }
-}
 
-impl EntryExports {
     /// Returns `begin` of an instance.
     ///
     /// # Errors
     ///
     /// The instance is one of another component than the one that was checked.
     pub fn begin(&self, instance: &Instance, store: impl AsContextMut) -> wasmtime::Result<Begin> {
-        function(instance, store, &self.0.begin).map(Begin)
+        function(instance, store, &self.begin).map(Begin)
     }
 
     /// Returns `resume` of an instance.
@@ -89,22 +84,25 @@ impl EntryExports {
         instance: &Instance,
         store: impl AsContextMut,
     ) -> wasmtime::Result<Resume> {
-        function(instance, store, &self.0.resume).map(Resume)
+        function(instance, store, &self.resume).map(Resume)
     }
 }
 
 #[expect(unsafe_code, reason = "wasmtime has no other way to leave out the check of a type")]
 impl Begin {
+    /// Returns the function with its type.
     pub fn typed<'a>(self) -> BeginFunc<'a> {
-        // SAFETY: `FoundExports::check` has found that the export has this type.
-        // The type is part of the component, so all instances have it, and an
-        // instance of another component has no function under this index.
+        // SAFETY: `EntryExports::check` has found that the export has this type.
+        // The type has no resources, so it is that of the component and the same
+        // in all instances. An instance of another component has no function
+        // under this index.
         unsafe { TypedFunc::new_unchecked(self.0) }
     }
 }
 
 #[expect(unsafe_code, reason = "wasmtime has no other way to leave out the check of a type")]
 impl Resume {
+    /// Returns the function with its type.
     pub fn typed<'a>(self) -> ResumeFunc<'a> {
         // SAFETY: as for `Begin`.
         unsafe { TypedFunc::new_unchecked(self.0) }

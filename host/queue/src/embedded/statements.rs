@@ -18,8 +18,8 @@ use rusqlite::Result;
 /// rusqlite when this is dropped.
 pub struct Statements<'c> {
     sql: &'c Connection,
-    /// The statements that are not in use, with their texts. A scan
-    /// of a few addresses is quicker than a hash.
+    /// The statements that are not in use, with their texts. A scan of a few
+    /// addresses is quicker than a hash.
     idle: RefCell<Vec<(&'static str, CachedStatement<'c>)>>,
 }
 
