@@ -117,3 +117,56 @@ fn function(
     let function = instance.get_func(store, export);
     function.ok_or_else(|| wasmtime::Error::msg("the instance lacks a function of its component"))
 }
+
+#[cfg(test)]
+mod tests {
+    use wasmtime::Engine;
+    use wasmtime::Store;
+    use wasmtime::component::Linker;
+
+    use super::*;
+    use crate::testing::TestGuest;
+
+    fn component(engine: &Engine, wasm: &[u8]) -> (Component, Instance, Store<()>) {
+        let component = Component::new(engine, wasm).expect("valid");
+        let mut linker = Linker::new(engine);
+        linker.define_unknown_imports_as_traps(&component).expect("all can be defined");
+        let mut store = Store::new(engine, ());
+        let instance = linker.instantiate(&mut store, &component).expect("it starts");
+        (component, instance, store)
+    }
+
+    #[test]
+    fn only_functions_of_the_contract_are_called() {
+        let engine = Engine::default();
+        let good = TestGuest::default().build();
+        let (component_1, instance_1, mut store_1) = component(&engine, &good);
+        let exports = EntryExports::check(&component_1, &instance_1, &mut store_1);
+        let exports = exports.expect("the types are those of the contract");
+        assert!(exports.begin(&instance_1, &mut store_1).is_ok());
+        assert!(exports.resume(&instance_1, &mut store_1).is_ok());
+
+        // Another component, although of the same bytes.
+        let (_, instance_2, mut store_2) = component(&engine, &good);
+        assert!(exports.begin(&instance_2, &mut store_2).is_err());
+        assert!(exports.resume(&instance_2, &mut store_2).is_err());
+
+        // A function without parameters and results, under both names, under the
+        // first one, and under none.
+        for names in [&["begin", "resume"][..], &["begin"], &[]] {
+            let exported = names.iter().map(|name| format!(r#"(export "{name}" (func $f))"#));
+            let wasm = wat::parse_str(format!(
+                r#"(component
+                    (core module $m (func (export "f")))
+                    (core instance $i (instantiate $m))
+                    (func $f (canon lift (core func $i "f")))
+                    (instance $a {})
+                    (export "{ADAPTER}" (instance $a)))"#,
+                exported.collect::<String>()
+            ));
+            let wasm = wasm.expect("valid WAT");
+            let (component, instance, mut store) = component(&engine, &wasm);
+            assert!(EntryExports::check(&component, &instance, &mut store).is_err(), "{names:?}");
+        }
+    }
+}
